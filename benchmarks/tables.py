@@ -122,12 +122,30 @@ def robustness(results: Results) -> Table:
     return Table(["class", *columns], rows, note)
 
 
+def live_page(results: Results) -> Table:
+    """The camera in the page, and behind pages of other libraries."""
+    figures = dict(results["bench-live-page"])
+    versions = figures.pop("versions", {})
+    rows = [
+        [" ".join(filter(None, (name, versions.get(name)))), f"{of['answers_per_second']:.0f}", f"{of['delay_ms']:.0f}"]
+        for name, of in figures.items()
+    ]
+    return Table(
+        ["page", "answers per second", "delay in ms"], rows, "`PEERS=python python benchmarks/bench_live_page.py`"
+    )
+
+
 TABLES = {
     "training-memory": training_memory,
     "training-frames": training_steps,
     "training-grid": training_grid,
     "training-epochs": training_epochs,
     "digit-limits": digit_limits,
+    "live-page": live_page,
     "robustness": robustness,
 }
-NEEDED = {name: {TRAINING} for name in TABLES} | {"digit-limits": set(_DIGITS), "robustness": {"robustness"}}
+NEEDED = {name: {TRAINING} for name in TABLES} | {
+    "digit-limits": set(_DIGITS),
+    "live-page": {"bench-live-page"},
+    "robustness": {"robustness"},
+}

@@ -1,0 +1,298 @@
+"""The camera in a browser, with one model behind three pages: answers per second, and delay from frame to answer.
+
+    PEERS=python benchmarks/bench_live_page.py      # without PEERS onlooker's page alone, which is not recorded
+
+PEERS is the Python of an environment that has onlooker, gradio and streamlit-webrtc.
+
+The camera is Chromium's, and films a file that changes between dark and bright. Every page makes the same step of the
+same model on each frame, and answers whether the frame is dark or bright. The delay is the time from the moment at
+which the browser gets the first frame after a change to the moment at which the page shows the other answer: as text,
+in streamlit-webrtc as the frames that it sends back. gradio is asked for as many answers as the camera has frames.
+Needs playwright and Chromium.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+RATE, SIDE = 30, (320, 240)  # of the film: frames per second; width and height
+PEERS = os.environ.get("PEERS")
+PAGES = ("onlooker", "gradio", "streamlit-webrtc")
+TEXT = {
+    "onlooker": "document.querySelector('.answer .label')?.innerText",
+    "gradio": "document.querySelector('#answer textarea')?.value",
+}
+READ_TEXT = "() => {{ const text = {0}; return ['bright', 'dark'].includes(text) ? text : null; }}"
+READ_VIDEO = (
+    "() => {{ const video = document.querySelector('video'); return video?.videoWidth ? ({0})(video) : null; }}"
+)
+# Both note when dark becomes bright or the other way, on one clock.
+WATCH_PAGE = """(read) => {
+    window.shown = [];
+    let last = null;
+    const look = () => {
+        const now = read();
+        if (now !== null && now !== last) shown.push([performance.timeOrigin + performance.now(), last = now]);
+        requestAnimationFrame(look);
+    };
+    look();
+}"""
+WATCH_CAMERA = """async (brightness) => {
+    const video = document.createElement('video');
+    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: true });
+    video.muted = true;
+    await video.play();
+    let last = null;
+    window.filmed = [];
+    const look = () => {
+        const now = brightness(video);
+        if (now !== last) filmed.push([performance.timeOrigin + performance.now(), last = now]);
+        video.requestVideoFrameCallback(look);
+    };
+    look();
+}"""
+BRIGHTNESS = """(video) => {
+    const canvas = document.createElement('canvas');
+    Object.assign(canvas, { width: 8, height: 8 });
+    const context = canvas.getContext('2d', { willReadFrequently: true });
+    context.drawImage(video, 0, 0, 8, 8);
+    return context.getImageData(4, 4, 1, 1).data[0] > 128 ? 'bright' : 'dark';
+}"""
+
+
+class Step:
+    """A step of the model on a frame, counted in a file, and whether the frame is bright."""
+
+    def __init__(self, folder: Path) -> None:
+        from onlooker import load
+
+        self._streams, self._index = load(folder / "runs" / "model").streams(), 0
+        self._count = os.open(folder / "count", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+
+    def __call__(self, pixels: Any) -> str:
+        self._index += 1
+        self._streams.step({"": (self._index, self._index / RATE, pixels)})
+        return self.answer(pixels)
+
+    def answer(self, pixels: Any) -> str:
+        os.write(self._count, b".")
+        return "bright" if pixels[pixels.shape[0] // 2, pixels.shape[1] // 2, 0] > 128 else "dark"
+
+
+def serve_onlooker(folder: Path, port: int) -> None:
+    import uvicorn
+
+    from onlooker.serve import live
+    from onlooker.serve.app import ServeSettings, create_app
+
+    step, describe = Step(folder), live.Viewer._describe
+    live.Viewer._describe = lambda self, made: {**describe(self, made), "label": step.answer(made.pixels)}  # type: ignore[method-assign]
+    settings = ServeSettings(clips=folder / "clips", runs=folder / "runs", port=port)
+    uvicorn.run(create_app(settings), port=port, log_level="error")
+
+
+def serve_gradio(folder: Path, port: int) -> None:
+    import gradio
+
+    step = Step(folder)
+    with gradio.Blocks() as demo:
+        camera = gradio.Image(sources="webcam", streaming=True, height=SIDE[1])
+        answer = gradio.Textbox(elem_id="answer")
+        camera.stream(step, camera, answer, stream_every=1 / RATE, concurrency_limit=1, show_progress="hidden")
+    demo.launch(server_port=port, server_name="127.0.0.1")
+
+
+def serve_streamlit(folder: Path, port: int) -> None:
+    """Run by streamlit, for each visit."""
+    import av
+    import numpy as np
+    from streamlit_webrtc import webrtc_streamer
+
+    step = Step(folder)
+
+    def answer(frame: Any) -> Any:
+        pixels = frame.to_ndarray(format="rgb24")
+        level = 255 if step(pixels) == "bright" else 0
+        return av.VideoFrame.from_ndarray(np.full_like(pixels, level), format="rgb24")
+
+    webrtc_streamer(
+        key="camera",
+        video_frame_callback=answer,
+        rtc_configuration={"iceServers": []},
+        media_stream_constraints={"video": True, "audio": False},
+    )
+
+
+SERVERS = {"onlooker": serve_onlooker, "gradio": serve_gradio, "streamlit-webrtc": serve_streamlit}
+
+
+def save_model(runs: Path) -> None:
+    """A model that is not trained: what it answers does not matter here."""
+    import torch
+
+    from onlooker.config import DataConfig
+    from onlooker.models.registry import create_model
+    from onlooker.recognizer import Recognizer
+
+    torch.manual_seed(0)
+    data = DataConfig(frames=8, size=64, normalization="half")
+    Recognizer(create_model("convalstm", 2, size=64, hidden=32), ("bright", "dark"), data).save(
+        runs / "model" / "model"
+    )
+
+
+def write_film(path: Path, seconds: float = 60.0) -> None:
+    """Dark and bright in turn, each for 0.9 to 1.7 s."""
+    import av
+    import numpy as np
+
+    with av.open(str(path), "w", format="mjpeg") as container:
+        stream = container.add_stream("mjpeg", rate=RATE, width=SIDE[0], height=SIDE[1], pix_fmt="yuvj420p")
+        shuffled, left, level = random.Random(0), 0, 30
+        for _ in range(int(RATE * seconds)):
+            if left == 0:
+                left, level = round(RATE * shuffled.uniform(0.9, 1.7)), 250 - level
+            left -= 1
+            frame = av.VideoFrame.from_ndarray(np.full((SIDE[1], SIDE[0], 3), level, np.uint8), "rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@contextmanager
+def server(page: str, folder: Path) -> Any:
+    """The page's address; its server is a process of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    python = PEERS if page != "onlooker" and PEERS else sys.executable
+    arguments = [__file__, "--serve", page, "--folder", str(folder), "--port", str(port)]
+    command = [python, *arguments]
+    if page == "streamlit-webrtc":
+        options = ["--server.port", str(port), "--server.headless", "true", "--browser.gatherUsageStats", "false"]
+        command = [python, "-m", "streamlit", "run", arguments[0], *options, "--", *arguments[1:]]
+    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": os.pathsep.join(sys.path)}
+    with (folder / f"{page}.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        for _ in range(600):
+            time.sleep(0.2)
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def begin(page: str, tab: Any) -> Any:
+    """Start the camera; returns the frame of the page that shows answers."""
+    if page == "onlooker":
+        tab.click("text=Use the camera")
+        return tab.main_frame
+    if page == "gradio":
+        tab.get_by_text("Click to Access Webcam").click()
+        tab.click("button[aria-label='capture photo']")
+        return tab.main_frame
+    tab.wait_for_selector("iframe")
+    frame = next(each for each in tab.frames if "webrtc" in each.url)
+    frame.click("button:has-text('START')")
+    return frame
+
+
+def measure(page: str, url: str, folder: Path, browser: Any, seconds: float) -> tuple[float, list[float]]:
+    """Answers per second, and the delays in ms of all changes."""
+    tab = browser.new_page()
+    tab.goto(url)
+    frame = begin(page, tab)
+    count = folder / "count"
+    read = READ_TEXT.format(TEXT[page]) if page in TEXT else READ_VIDEO.format(BRIGHTNESS)
+    for _ in range(300):
+        time.sleep(0.1)
+        if count.exists() and count.stat().st_size > 2 * RATE:
+            break
+    frame.evaluate(f"() => ({WATCH_PAGE})({read})")
+    tab.evaluate(f"() => ({WATCH_CAMERA})({BRIGHTNESS})")
+    before, begun = count.stat().st_size, time.perf_counter()
+    time.sleep(seconds)
+    rate = (count.stat().st_size - before) / (time.perf_counter() - begun)
+    filmed, shown = tab.evaluate("filmed"), frame.evaluate("shown")
+    tab.close()
+    count.unlink()
+    return rate, delays(filmed[1:], shown)
+
+
+def delays(filmed: list[list[Any]], shown: list[list[Any]]) -> list[float]:
+    """For each change of the film, ms until the page shows it; changes that it misses are left out."""
+    found = []
+    for (time_of, level), following in zip(filmed, filmed[2:], strict=False):
+        answered = [at - time_of for at, answer in shown if answer == level and time_of <= at < following[0]]
+        found += answered[:1]
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Of the peers."""
+    code = f"import importlib.metadata as m; print(*map(m.version, {['gradio', 'streamlit', 'streamlit-webrtc']}))"
+    found = subprocess.run([str(PEERS), "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    return dict(zip(("gradio", "streamlit", "streamlit-webrtc"), found, strict=True))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--seconds", type=float, default=20.0, help="for each measurement")
+    arguments.add_argument("--repetitions", type=int, default=3)
+    for name in ("--serve", "--folder", "--port"):
+        arguments.add_argument(name, help=argparse.SUPPRESS)
+    options = arguments.parse_args()
+    if options.serve:
+        SERVERS[options.serve](Path(options.folder), int(options.port))
+        return
+    import harness
+    from playwright.sync_api import sync_playwright
+
+    pages = PAGES if PEERS else PAGES[:1]
+    found: dict[str, list[tuple[float, list[float]]]] = {page: [] for page in pages}
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = Path(name)
+        save_model(folder / "runs")
+        write_film(folder / "film.mjpeg")
+        film = f"--use-file-for-fake-video-capture={folder / 'film.mjpeg'}"
+        fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--no-sandbox", film]
+        program = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=program, args=fake)
+        for _ in range(options.repetitions):
+            for page in pages:
+                with server(page, folder) as url:
+                    found[page].append(measure(page, url, folder, browser, options.seconds))
+                print(page, f"{found[page][-1][0]:.1f} per second, {found[page][-1][1]}", flush=True)
+    figures: dict[str, dict[str, Any]] = {
+        page: {
+            "answers_per_second": round(median(rate for rate, _ in runs), 1),
+            "delay_ms": round(median(delay for _, each in runs for delay in each)),
+            "changes": sum(len(each) for _, each in runs),
+        }
+        for page, runs in found.items()
+    }
+    figures |= {"versions": versions()} if PEERS else {}
+    harness.show(
+        "Live",
+        ["page", "answers/s", "delay/ms", "changes"],
+        [[page, *each.values()] for page, each in figures.items() if page in PAGES],
+    )
+    what = "a camera in the browser, the same model behind each page: answers per second, ms from frame to answer"
+    if PEERS:
+        print(harness.record("bench-live-page", what, figures, [0], ("fastapi", "uvicorn", "playwright")))
+
+
+if __name__ == "__main__":
+    main()
