@@ -53,6 +53,8 @@ class Budget:
         ceilings: by name in `held_out.CEILINGS` and variant, videos that the classifier of single digits learns from.
         tests: test videos of the held-out protocol.
         few: models that see few videos many times; `repeated` of them.
+        warps: steps of each training on deformed digits.
+        warp_seeds: trainings of each model there.
         memory: encoders whose memory in training is measured.
         hands: models on hand gestures.
         hand_frames, hand_seeds: frames of a clip of hands, and trainings of each model.
@@ -79,6 +81,8 @@ class Budget:
     tests: int
     few: tuple[DigitModel, ...]
     repeated: int
+    warps: int
+    warp_seeds: int
     memory: tuple[str, ...]
     hands: tuple[DigitModel, ...]
     hand_frames: int
@@ -144,6 +148,8 @@ QUICK = Budget(
     tests=200,
     few=(),
     repeated=0,
+    warps=20,
+    warp_seeds=1,
     memory=("lenet",),
     hands=(_both("lenet")[0],),
     hand_frames=5,
@@ -194,6 +200,8 @@ STANDARD = Budget(
     tests=2000,
     few=_both("stn-16"),
     repeated=440,
+    warps=500,
+    warp_seeds=3,
     memory=ENCODERS,
     hands=(*_both("lenet"), *_both("stn"), *_both("dcn", "long")),
     hand_frames=5,
@@ -232,6 +240,8 @@ FULL = Budget(
     tests=5000,
     few=tuple(spec for encoder in ENCODERS for spec in _both(encoder)),
     repeated=440,
+    warps=5_000,
+    warp_seeds=3,
     memory=ENCODERS,
     hands=(
         *(spec for encoder in ENCODERS for spec in _both(encoder)),

@@ -19,6 +19,8 @@ from onlooker.drawing.overlay import BOX_COLORS
 from onlooker.drawing.plots import COLORS, FAINT, INK, QUIET
 from onlooker.ops.spatial_transformer import spatial_transform, window_corners
 from onlooker_papers.digits.augmented_mnist import VARIANTS
+from onlooker_papers.digits.deformation import Deformed, residual
+from onlooker_papers.digits.encoders.warped import warp
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
@@ -35,6 +37,7 @@ _NOTES = {
     "rotation+scale": "both",
     "gesture": "both, then elastic",
 }
+_ARROWS = 7  # pixels of ink to an arrow
 _BOX_COLORS = tuple("#{:02x}{:02x}{:02x}".format(*rim) for rim in BOX_COLORS)
 
 
@@ -152,6 +155,34 @@ def deformation(image: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
         _show(row[2], image, 0, 255)
         _bent_grid(row[2], displacements)
         _show(row[3], deformed(image, displacements), 0, 255)
+    return figure
+
+
+def undone(batch: Deformed, fields: Mapping[str, Tensor]) -> "Figure":
+    """Digits, one column each: as they were, and as each model shows them to its LeNet.
+
+    An arrow leads from ink to its place in the undeformed digit, less the mean of all arrows: without any, only a shift
+    is left of the deformation.
+
+    Args:
+        batch: of the digits.
+        fields: by model, `N 2 H W`, pixels: the last rows. The row of a model without a field shows the deformation.
+    """
+    figure, grid = _grid(1 + len(fields), len(batch.images), 1.2)
+    _label(grid[0, 0], "digit")
+    for axes, digit in zip(grid[0], batch.digits[:, 0], strict=True):
+        _show(axes, digit, 0, 1)
+    for row, (name, field) in zip(grid[1:], fields.items(), strict=True):
+        shown = warp(batch.images, field)[:, 0]
+        _label(row[0], name)
+        for axes, image, left in zip(row, shown, residual(field, batch.fields), strict=True):
+            _show(axes, image, 0, 1)
+            y, x = (image > 0.5).nonzero().T
+            y, x = y[::_ARROWS], x[::_ARROWS]
+            across, down = (left[:, y, x] - left[:, y, x].mean(1, keepdim=True)).numpy()
+            axes.quiver(
+                x + 0.5, y + 0.5, across, down, color=COLORS[4], angles="xy", scale_units="xy", scale=1, width=0.012
+            )
     return figure
 
 

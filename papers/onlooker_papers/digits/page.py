@@ -20,7 +20,7 @@ from onlooker_papers.digits.budget import ENCODERS, GLIMPSES, Budget
 from onlooker_papers.digits.claims import claims
 from onlooker_papers.digits.differences import differences
 from onlooker_papers.digits.held_out import best, of_encoder
-from onlooker_papers.digits.images import SHOWN, seen, write_images
+from onlooker_papers.digits.images import SHOWN, seen, write_field, write_images
 from onlooker_papers.digits.pretraining import DATA, pretrained
 from onlooker_papers.digits.published import CODE, PUBLISHED, READINGS
 from onlooker_papers.digits.tables import Results
@@ -49,6 +49,11 @@ def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, 
         page.heading("End to end within ordinary memory")
         add_table(page, tables.memory(figures))
         _hands(page, figures)
+    if "digits-field" in figures:
+        page.heading("Deformed digits: an explicit field of displacements")
+        add_table(page, tables.deformations(figures))
+        caption = "What an affine transform and a field make of deformed test digits."
+        page.figure(write_field(run, splits), caption, wide=True)
     if {"digits-paper", "digits-honest", "pretraining"} <= set(figures):
         page.heading("What the paper says, and what is done here")
         add_table(page, differences(figures))

@@ -11,6 +11,7 @@ from onlooker.files import read_json, write_json
 from onlooker.runs.memo import memo
 from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
+from onlooker_papers.digits.deformation import MODELS, WINDOWS, deformation_cell, folder_of, trainings
 from onlooker_papers.digits.hands import carry_over
 from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
 from onlooker_papers.digits.literal import LITERAL, literal_cell
@@ -35,12 +36,14 @@ FILES: dict[str, tuple[str, Key]] = {
     "overfitting": ("digits-honest", ("overfitting",)),
     "hands": ("digits-honest", ("hands",)),
     "glimpses": ("glimpses", ("runs",)),
+    "field": ("digits-field", ()),
 }
 WHAT = {
     "pretraining": "encoders on Scaled MNIST: loss and accuracy on unseen digits",
     "digits-paper": "Table I of Shan & Atanasov 2017: mean and spread over rounds, distance from the published figures",
     "digits-honest": "pairs of unseen digits on unseen paths, 55 classes: accuracy of the model that validation chose",
     "glimpses": "two moving digits, one window against several, equally many training videos",
+    "digits-field": "single digits under elastic deformations, which an affine transform or a field is to undo",
 }
 
 
@@ -97,7 +100,8 @@ def reproduce(
         known = {**figures.get(file, {}), **shared.get(file, {})}
         figures[file] = figures_of(file, {key: row.figures for key, row in of_file.items()}, known)
         if results is not None:
-            about = About(WHAT[file], command, [0], shared.get(file))
+            seeds = range(chosen.warp_seeds if file == FILES["field"][0] else 1)
+            about = About(WHAT[file], command, list(seeds), shared.get(file))
             write_rows(results, file, about, of_file, " ".join(f"--only '{pattern}'" for pattern in only))
     path = run / "figures.json"
     write_json(path, {"budget": budget, "digits": digest(splits), "figures": figures})
@@ -149,6 +153,8 @@ def _names(budget: Budget, hands: bool) -> Iterator[str]:
         yield from (f"held-out/{variant}/{encoder}-{LITERAL}" for encoder in budget.literal)
     yield from (f"glimpses/{name}" for name in OBJECTS)
     yield from (f"overfitting/{spec.name}" for spec in budget.few)
+    for deformation, window in WINDOWS.items():
+        yield from (f"field/{deformation}/{name}" for name in (MODELS if window else ("lenet",)))
     yield "memory"
     if hands:
         yield from (f"hands/{spec.name}" for spec in budget.hands)
@@ -171,6 +177,7 @@ class _Tables:
         kinds: dict[str, Callable[..., Row]] = {
             "pretraining": self._pretraining, "paper": self._paper, "better": self._better, "held-out": self._held_out,
             "glimpses": self._glimpses, "overfitting": self._overfitting, "memory": self._memory, "hands": self._hands,
+            "field": self._field,
         }  # fmt: skip
         keys = [tuple(name.split("/")) for name in names]
         return {key: kinds[key[0]](*key[1:]) for key in keys}
@@ -256,6 +263,14 @@ class _Tables:
         folder = self.run / "overfitting"
         figures = overfitting_cell(folder, self.encoders, spec, self.budget.repeated, self.splits)
         return Row.of(figures, folder / f"{name}.json")
+
+    def _field(self, deformation: str, name: str) -> Row:
+        budget, folder = self.budget, self.run / "field"
+        seeds = range(trainings(deformation, name, budget.warp_seeds))
+        how = budget.warps, budget.tests
+        figures = [deformation_cell(folder, deformation, name, *how, seed, self.splits) for seed in seeds]
+        paths = [folder_of(folder, deformation, name, seed).with_suffix(".json") for seed in seeds]
+        return Row.of({**means(figures), "per_seed": [each["accuracy"] for each in figures]}, *paths)
 
     def _memory(self) -> Row:
         encoders, path = list(self.budget.memory), self.run / "memory.json"

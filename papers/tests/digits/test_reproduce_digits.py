@@ -17,7 +17,7 @@ from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.data.transforms import to_video
 from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
-from onlooker_papers.digits import hands, held_out, models, overfitting, pretraining, published, reproduce
+from onlooker_papers.digits import deformation, hands, held_out, models, overfitting, pretraining, published, reproduce
 from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
 from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, DigitModel
@@ -157,6 +157,8 @@ TINY = replace(
     tests=8,
     few=(DigitModel("lenet", 2, recipe="one-cycle"),),
     repeated=20,
+    warps=1,
+    warp_seeds=2,
     memory=("lenet",),
     hands=(DigitModel("lenet", recipe="one-cycle"),),
     hand_frames=3,
@@ -167,10 +169,11 @@ TINY = replace(
 
 @pytest.fixture(scope="module", autouse=True)
 def little_overfitting() -> Iterator[None]:
-    """Two epochs and few unseen videos in every run of this file."""
+    """Two epochs and few unseen videos and digits in every run of this file."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(overfitting, "_UNSEEN", 8)
         patch.setattr(overfitting, "_EPOCHS", 2)
+        patch.setattr(deformation, "_VALIDATION", 8)
         yield
 
 
@@ -195,18 +198,23 @@ def run(tmp_path_factory: pytest.TempPathFactory, gestures: Path) -> Path:
 def test_the_page_has_every_table_and_figure(run: Path) -> None:
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
     assert "3.600 training digits · tiny" in page.replace(",", ".")
-    headings = ("Table I, and what it measures", "Unseen digits on unseen paths", "From digits to hands")
+    headings = (
+        "Table I, and what it measures",
+        "an explicit field",
+        "Unseen digits on unseen paths",
+        "From digits to hands",
+    )
     for words in (*headings, "Figures 2 to 5", "several glimpses"):
         assert words in page
     for count in ("6.431.080", "25.741.976"):  # with whatever parts the thousands
         assert re.search(count, page)
-    for name in ("figure-2", "figure-3", "figure-4", "figure-5", "glimpses"):
+    for name in ("figure-2", "figure-3", "figure-4", "figure-5", "glimpses", "field"):
         assert (run / "run" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
     stored = {path.stem: json.loads(path.read_text()) for path in (run / "results").glob("*.json")}
-    assert set(stored) == {"pretraining", "digits-paper", "digits-honest", "glimpses"}
+    assert set(stored) == {"pretraining", "digits-paper", "digits-honest", "glimpses", "digits-field"}
     for values in stored.values():
         assert values["command"].startswith("onlooker reproduce digits")
     assert set(stored["digits-honest"]["figures"]) >= {"normal", "scale"}
@@ -233,6 +241,23 @@ def test_the_published_system_itself_is_among_the_held_out_models(run: Path) -> 
     assert 0 <= literal["accuracy"] <= 1
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
     assert "lenet-literal" in page
+
+
+def test_models_of_deformed_digits_are_means_over_seeds(run: Path) -> None:
+    figures = read_json(run / "run" / "figures.json")["figures"]["digits-field"]
+    assert {name: list(rows) for name, rows in figures.items()} == {
+        "smooth": list(deformation.MODELS), "torn": list(deformation.MODELS), "none": ["lenet"]
+    }  # fmt: skip
+    row = figures["smooth"]["field"]
+    assert len(row["per_seed"]) == 2
+    assert row["accuracy"] == pytest.approx(sum(row["per_seed"]) / 2)
+    assert figures["none"]["lenet"]["error"]["raw"] == 0
+    lenet = figures["torn"]["lenet"]["error"]
+    assert 0 < lenet["affine"] < lenet["shift"] < lenet["raw"]
+    cells = [read_json(run / "run" / "field" / "smooth" / f"field-{seed}.json") for seed in range(2)]
+    assert [cell["settings"]["seed"] for cell in cells] == [0, 1]
+    stored = read_json(run / "results" / "digits-field.json")
+    assert stored["seeds"] == [0, 1]
 
 
 def test_hands_are_a_mean_over_seeds(run: Path) -> None:

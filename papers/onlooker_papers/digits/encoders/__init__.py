@@ -7,6 +7,7 @@ from onlooker_papers.digits.encoders.dcn import DCN
 from onlooker_papers.digits.encoders.glimpses import Glimpses
 from onlooker_papers.digits.encoders.lenet import LeNet
 from onlooker_papers.digits.encoders.stn import STN
+from onlooker_papers.digits.encoders.warped import WarpedLeNet
 
 _MAX_GLIMPSES = 9
 WINDOWS = (8, 16, 32, 64)  # heights and widths of the spatial transformer's output that are compared
@@ -21,6 +22,8 @@ def register_encoders() -> None:
     ENCODERS.update(
         {
             "lenet": LeNet,
+            "lenet:affine": partial(WarpedLeNet, points=0),
+            "lenet:field": WarpedLeNet,
             "stn": STN,
             "dcn": DCN,
             "dcn:tap": lambda in_channels, size: DCN(in_channels, size, "tap"),

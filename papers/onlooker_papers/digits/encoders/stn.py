@@ -8,6 +8,26 @@ from onlooker.ops.spatial_transformer import spatial_transform
 from onlooker_papers.digits.encoders.vector import VectorEncoder, WideLinear, init_xavier
 
 
+def make_localization(in_channels: int, size: int) -> nn.Sequential:
+    """The localization network but for its last layer, `N C H W -> N 50`.
+
+    Raises:
+        ValueError: frames of fewer than 28 pixels.
+    """
+    side = (size // 2 - 4) // 2 - 4
+    if side < 1:
+        raise ValueError(f"stn pools and convolves the frame before it looks: size is {size}, expected at least 28")
+    return nn.Sequential(
+        nn.MaxPool2d(2),
+        nn.Conv2d(in_channels, 20, 5),
+        nn.MaxPool2d(2),
+        nn.Conv2d(20, 20, 5),
+        nn.Flatten(),
+        nn.Linear(20 * side**2, 50),
+        nn.ReLU(),
+    )
+
+
 class STN(VectorEncoder):
     """A localization network chooses an affine window, which is resampled and encoded (Jaderberg et al. 2015).
 
@@ -31,21 +51,10 @@ class STN(VectorEncoder):
 
     def __init__(self, in_channels: int = 1, size: int = 64, window: int = 32) -> None:
         super().__init__()
-        side = (size // 2 - 4) // 2 - 4
-        if side < 1:
-            raise ValueError(f"stn pools and convolves the frame before it looks: size is {size}, expected at least 28")
         if window < 1:
             raise ValueError(f"window is {window}, expected at least 1 pixel")
         self.window = window
-        self.localization = nn.Sequential(
-            nn.MaxPool2d(2),
-            nn.Conv2d(in_channels, 20, 5),
-            nn.MaxPool2d(2),
-            nn.Conv2d(20, 20, 5),
-            nn.Flatten(),
-            nn.Linear(20 * side**2, 50),
-            nn.ReLU(),
-        )
+        self.localization = make_localization(in_channels, size)
         self.theta = nn.Linear(50, 6)
         self.conv1 = nn.Conv2d(in_channels, 20, 5, padding="same")
         self.conv2 = nn.Conv2d(20, 50, 5, padding="same")
