@@ -52,6 +52,10 @@ MODELS = {
 }
 
 
+# deformation -> models
+ROWS = {"smooth": tuple(MODELS), "torn": ("lenet", "affine", "field"), "none": ("lenet",)}
+
+
 def trainings(deformation: str, name: str, seeds: int) -> int:
     """How many seeds a row has: references, digits without deformation and a known field, have one."""
     return seeds if WINDOWS[deformation] and not MODELS[name].supervision else 1

@@ -11,7 +11,7 @@ from onlooker.files import read_json, write_json
 from onlooker.runs.memo import memo
 from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
-from onlooker_papers.digits.deformation import MODELS, WINDOWS, deformation_cell, folder_of, trainings
+from onlooker_papers.digits.deformation import ROWS, deformation_cell, folder_of, trainings
 from onlooker_papers.digits.hands import carry_over
 from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
 from onlooker_papers.digits.literal import LITERAL, literal_cell
@@ -153,8 +153,7 @@ def _names(budget: Budget, hands: bool) -> Iterator[str]:
         yield from (f"held-out/{variant}/{encoder}-{LITERAL}" for encoder in budget.literal)
     yield from (f"glimpses/{name}" for name in OBJECTS)
     yield from (f"overfitting/{spec.name}" for spec in budget.few)
-    for deformation, window in WINDOWS.items():
-        yield from (f"field/{deformation}/{name}" for name in (MODELS if window else ("lenet",)))
+    yield from (f"field/{deformation}/{name}" for deformation, models in ROWS.items() for name in models)
     yield "memory"
     if hands:
         yield from (f"hands/{spec.name}" for spec in budget.hands)
