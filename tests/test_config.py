@@ -14,7 +14,7 @@ from onlooker.data.sets import SETS
 from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.files import DiskFullError, read_json, write_json
 from onlooker.models.cells.attentive import GLIMPSES
-from onlooker.training.fit import PUBLISHED
+from onlooker.training.optimizers import PUBLISHED
 from onlooker.video.flow import FLOWS
 
 CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig)

@@ -23,8 +23,9 @@ from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, choose_device
-from onlooker.training.fit import EpochOrder, Fitting, batch_size, choose_precision, fit, optimizer_of
+from onlooker.training.fit import EpochOrder, Fitting, batch_size, choose_precision, fit
 from onlooker.training.losses import frame_cross_entropy
+from onlooker.training.optimizers import optimizer_of
 from onlooker.training.progress import Curves
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onlooker.data.transforms import to_video
-from onlooker.training.fit import PUBLISHED
+from onlooker.training.optimizers import PUBLISHED
 from onlooker_papers.digits.pretraining import DATA
 
 _LAYERS = ((1, 32, 7), (32, 64, 3), (64, 128, 2))  # channels in and out, side of the kernel

@@ -19,7 +19,7 @@ from onlooker.cli.options import (
     default_run,
     refuse_unused_flow,
 )
-from onlooker.config import CLIPS, MODEL, DataConfig, ModelConfig, Precision, SetConfig, TrainConfig
+from onlooker.config import CLIPS, MODEL, TRAINING, DataConfig, ModelConfig, Precision, SetConfig, TrainConfig
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Train and evaluate")
@@ -60,6 +60,13 @@ def train(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    devices: Annotated[
+        int,
+        typer.Option(
+            help="GPUs of this machine (or processes, where there is none) that share each batch; not for linear.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 1,
 ) -> None:
     """Train on clips with one label each, and evaluate on test clips.
 
@@ -82,7 +89,8 @@ def train(
     else:
         _check_options(context, model, data, features or [])
     if folds or leave_one_out:
-        if unused := "--features" if features else "--strict" if strict else "--background" if background else "":
+        given_here = {"--features": features, "--strict": strict, "--background": background, "--devices": devices > 1}
+        if unused := next((name for name, value in given_here.items() if value), ""):
             raise ValueError(f"{unused} cannot be used with --folds or --leave-one-out; leave it out")
         run = run or default_run(clips, f"{model.name}-folds")
         _cross_validate(clips, run, model, data, training, published, folds, leave_one_out)
@@ -91,8 +99,9 @@ def train(
     source = clips if resume else read_set(clips, published, classes=1 if background else 2)
     with stoppable(functools.partial(resume_hint, run)):
         measured = train_run(
-            source, run, model, data, training, None, resume, strict, features=features or (), background=background
-        )
+            source, run, model, data, training, None, resume, strict,
+            features=features or (), background=background, devices=devices,
+        )  # fmt: skip
     _print_metrics(measured, run)
 
 

@@ -67,6 +67,7 @@ def train(
     quiet: bool = False,
     background: Path | str | None = None,
     progress: OnProgress | None = None,
+    devices: int = 1,
     **settings: Any,
 ) -> TrainedRun:
     """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and evaluate it.
@@ -82,6 +83,8 @@ def train(
         background: footage in which nothing of interest happens, as one more class (`cut_background`).
         progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are;
             what it raises ends the training, which `resume` continues.
+        devices: GPUs of this machine, or processes where there is none, that share each batch; called from a script
+            with several of them, it must be behind `if __name__ == "__main__":`.
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Returns:
@@ -113,6 +116,7 @@ def train(
             resume=resume,
             quiet=quiet,
             background=None if background is None else Path(background),
+            devices=devices,
         )
     return TrainedRun(path, figures)
 
@@ -131,6 +135,7 @@ def train_run(
     initialize: Initialize | None = None,
     background: Path | None = None,
     cross_validate: bool = True,
+    devices: int = 1,
 ) -> dict[str, Any]:
     """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if there are any.
 
@@ -144,6 +149,7 @@ def train_run(
         initialize: gives the model its first weights; a run that continues must get the same ones.
         background: footage in which nothing happens, cut into clips of one more class (`data.background`).
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
+        devices: that share each batch (`training.processes`); a run that continues may have another number.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` was not asked for, or other files.
@@ -162,6 +168,8 @@ def train_run(
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
         model, data, training = resolve(model, data, training)
+        if devices != 1 and find_recipe(model.name).solver != "gradient":
+            raise ValueError(f"devices is {devices}, and {model.name} is fitted by one process; leave it out")
         net = _build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:
             show_overview(clips.path if isinstance(clips, ClipSet) else clips, every_clip, planned)
@@ -174,7 +182,7 @@ def train_run(
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
         _write_record(run, record, stored_record)
-        recognizer, tuning, held_out = _fit(net, samples, record, run, quiet, cross_validate)
+        recognizer, tuning, held_out = _fit(net, samples, record, run, quiet, cross_validate, devices)
         _add_baseline(samples, record, stores, run)
         return _report(run, recognizer, samples, record, unreadable if stored_record else (), tuning, held_out)
 
@@ -300,7 +308,13 @@ def _write_record(run: Path, record: RunRecord, stored: RunRecord | None) -> Non
 
 
 def _fit(
-    net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool, cross_validate: bool
+    net: VideoModel,
+    samples: ClipFrames,
+    record: RunRecord,
+    run: Path,
+    quiet: bool,
+    cross_validate: bool,
+    devices: int,
 ) -> tuple[Recognizer, str, Evaluation | None]:
     """Train, tune localization, calibrate and save.
 
@@ -315,7 +329,7 @@ def _fit(
     held_out, threshold, temperature, title = None, None, 1.0, None if quiet else record.model.name
     by_gradient = find_recipe(record.model.name).solver == "gradient"
     if by_gradient:
-        fit(net, training_clips, validation_clips, data, training, run, title)
+        fit(net, training_clips, validation_clips, data, training, run, title, devices=devices)
     else:
         fitted, tested = samples.only((*split.training, *split.validation)), bool(split.test) or not cross_validate
         temperature, threshold, held_out = fit_and_cross_validate(net, fitted, record, run, quiet, tested)

@@ -1,9 +1,10 @@
 """Train a model on clips with Lightning, so that a run that is killed and resumed gives the same numbers."""
 
+import copy
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import Any
 
@@ -12,57 +13,27 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
-from torch.nn import Parameter
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.files import explain_write_errors
 from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import Output, VideoModel, choose_device
+from onlooker.processes import cores
 from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping, restore
 from onlooker.training.forward import forward_samples
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker.training.mixup import Mixup
+from onlooker.training.optimizers import optimizer_of, schedule_of
+from onlooker.training.processes import SharedBatches, run_in_processes
 from onlooker.training.progress import Curves, CurvesFile, EpochProgress, EpochReport, quiet
 from onlooker.training.weight_average import WeightAverage
 
-__all__ = ["PUBLISHED", "choose_precision", "fit"]
+__all__ = ["choose_precision", "fit"]
 
 _BATCH, _BATCHES = 16, 8  # clips in a batch; batches in an epoch of few clips
-
-# The optimizers of the papers, with the constants of Keras, which they used.
-PUBLISHED: dict[str, Callable[[list[Parameter], float], torch.optim.Optimizer]] = {
-    "rmsprop": lambda weights, lr: torch.optim.RMSprop(weights, lr, alpha=0.9, eps=1e-7),
-    "adadelta": lambda weights, lr: torch.optim.Adadelta(weights, lr, rho=0.95, eps=1e-7),
-}
-
-
-def optimizer_of(model: VideoModel, train: TrainConfig) -> torch.optim.Optimizer:
-    """AdamW without weight decay on biases and norms, or an optimizer of `PUBLISHED`."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    if train.optimizer in PUBLISHED:
-        return PUBLISHED[train.optimizer](trainable, train.lr)
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": train.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    # Fused: one pass over the memory, which is what an update of a hundred million weights costs on a CPU.
-    return torch.optim.AdamW(groups, train.lr, fused=True)
-
-
-def schedule_of(
-    optimizer: torch.optim.Optimizer, train: TrainConfig, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler | None:
-    """The learning-rate schedule over `steps` batches; None: constant, also `auto` with an optimizer of `PUBLISHED`."""
-    if train.schedule == "constant" or (train.schedule == "auto" and train.optimizer in PUBLISHED):
-        return None
-    if train.schedule == "cosine":
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    momentum = isinstance(optimizer, torch.optim.AdamW)
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, train.lr, total_steps=steps, pct_start=0.15, cycle_momentum=momentum
-    )
 
 
 class EpochOrder(Sampler[int]):
@@ -106,6 +77,7 @@ class Fitting(L.LightningModule):
         self.average = WeightAverage(model, train.ema) if train.ema else None
         self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
         self.started = False
+        self.shared: SharedBatches | None = None  # the batches of this process, if it is one of several
         self.scheduled: list[int] = []  # batches of the schedule of a checkpoint
         self.seconds: list[float] = []  # training time at the end of each epoch
         self._sums: dict[str, list[Tensor]] = {"training": [], "validation": []}
@@ -115,18 +87,26 @@ class Fitting(L.LightningModule):
         self.started, self._started = True, time.perf_counter()
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
-        """Reseed from (seed, epoch, batch), so that a resumed run is identical."""
-        seed = np.random.SeedSequence([self.train_config.seed, self.current_epoch, batch_index])
+        """Reseed from (seed, epoch, batch), so that a resumed run is identical; other processes draw other numbers."""
+        place = [self.train_config.seed, self.current_epoch, batch_index]
+        seed = np.random.SeedSequence([*place, self.shared.rank] if self.shared and self.shared.rank else place)
         torch.manual_seed(int(seed.generate_state(1)[0]))
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """One batch: frames `B T H W C` uint8, or stored features `B T h w D` float16; targets `B`, indices `B`."""
+        if self.shared is None:
+            return self._training_loss(batch, batch_index)
+        own, weight = self.shared.share(batch_index)
+        return self._training_loss(batch, batch_index, counted=own > 0) * weight
+
+    def _training_loss(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int, counted: bool = True) -> Tensor:
         samples, targets, _ = batch
         smoothing, weight = self.train_config.label_smoothing, self.train_config.attention_regularization
         mixup = self._draw_mixup(len(targets), batch_index)
         output, attended = self._forward(samples, mixup)
         loss = self._loss(output.logits, targets, smoothing, mixup)
-        self._measure("training", output.logits, targets, loss)
+        if counted:
+            self._measure("training", output.logits, targets, loss)
         if weight and output.attention is not None:
             loss = loss + weight * doubly_stochastic(output.attention)
         return loss if attended is None else loss + self._loss(attended, targets, smoothing, mixup)
@@ -185,7 +165,10 @@ class Fitting(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Append to the curves: Lightning validates at the end of an epoch, before it saves checkpoints."""
         for split, sums in self._sums.items():
-            loss, hits, count = torch.stack(sums).sum(0).tolist()
+            total = torch.stack(sums).sum(0) if sums else torch.zeros(3, device=self.device)
+            if self.shared is not None:
+                total = self.trainer.strategy.reduce(total, reduce_op="sum")
+            loss, hits, count = total.tolist()
             sums.clear()
             # Not at every step, where the CPU would have to wait for a GPU.
             if not math.isfinite(loss):
@@ -267,6 +250,7 @@ def fit(
     folder: Path,
     title: str | None = "training",
     parts: int = 1,
+    devices: int = 1,
 ) -> Curves:
     """Train `model` and leave it with the weights of its best epoch (lowest validation loss), averaged with `ema`.
 
@@ -281,6 +265,8 @@ def fit(
         data: normalization and augmentation.
         title: of the progress bar; None: no bar.
         parts: epochs per pass through the training samples; more of them save long runs more often.
+        devices: GPUs of this machine, or processes where there is none, that share each batch (`training.processes`);
+            a run may continue with another number of them.
 
     Returns:
         Loss and accuracy of each epoch, by split.
@@ -293,12 +279,67 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     fitting = Fitting(model, data, train)
     order = EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # a Dataset here has a length
-    batch = batch_size(train, len(order))
-    batches = DataLoader(training, batch, sampler=order, num_workers=train.workers)
-    validation_batches = DataLoader(validation, batch, num_workers=train.workers)
+    if devices == 1:
+        _train(fitting, training, validation, folder, order, title)
+    else:
+        check_devices(devices, batch_size(train, len(order)), len(validation))  # type: ignore[arg-type]
+        run_in_processes(devices, _train_share, fitting, training, validation, folder, order, title)
+        fitting.curves = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "last.ckpt", "cpu")["curves"]
+    _load_best(fitting, folder / "checkpoints" / "best.ckpt")
+    # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
+    model.eval().to(choose_device())
+    return fitting.curves
+
+
+def check_devices(devices: int, batch: int, validation: int) -> None:
+    """Raise a ValueError for more devices than there are, than clips in a batch, or than validation clips."""
+    gpus = torch.cuda.device_count()
+    limits = {"GPUs" if gpus else "cores": gpus or cores(), "clips of a batch": batch, "validation clips": validation}
+    for name, limit in limits.items():
+        if devices > limit:
+            raise ValueError(f"devices is {devices}, expected at most the {limit} {name}")
+    if devices < 1:
+        raise ValueError(f"devices is {devices}, expected at least 1")
+
+
+def _train_share(
+    rank: int,
+    processes: int,
+    fitting: Fitting,
+    training: Dataset[Any],
+    validation: Dataset[Any],
+    folder: Path,
+    order: EpochOrder,
+    title: str | None,
+) -> None:
+    """`_train` in one of several processes, which share the memory of what they were sent."""
+    _train(copy.deepcopy(fitting), training, validation, folder, order, title, rank, processes)
+
+
+def _train(
+    fitting: Fitting,
+    training: Dataset[Any],
+    validation: Dataset[Any],
+    folder: Path,
+    order: EpochOrder,
+    title: str | None,
+    rank: int = 0,
+    processes: int = 1,
+) -> None:
+    train = fitting.train_config
+    batch, workers = batch_size(train, len(order)), train.workers
+    if processes == 1:
+        batches = DataLoader(training, batch, sampler=order, num_workers=workers)
+        validation_batches = DataLoader(validation, batch, num_workers=workers)
+    else:
+        # Each clip is validated once; a process may have none.
+        own = Subset(validation, range(rank, len(validation), processes))  # type: ignore[arg-type]
+        fitting.shared = SharedBatches(order, batch, rank, processes)
+        batches = DataLoader(training, batch_sampler=fitting.shared, num_workers=workers)
+        validation_batches = DataLoader(own, -(-batch // processes), num_workers=workers)
     last = folder / "checkpoints" / "last.ckpt"
     with quiet(), explain_write_errors("TensorBoard's curves", folder):
-        trainer = _trainer(train, folder, title)
+        trainer = _trainer(train, folder, title, rank, processes)
         resume = last if last.exists() else None
         try:
             trainer.fit(fitting, batches, validation_batches, ckpt_path=resume, weights_only=True)
@@ -306,10 +347,6 @@ def fit(
             if not resume or fitting.started or str(error).startswith(str(resume)):
                 raise
             raise _foreign(resume, error) from error
-    _load_best(fitting, folder / "checkpoints" / "best.ckpt")
-    # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
-    model.eval().to(choose_device())
-    return fitting.curves
 
 
 def _load_best(fitting: Fitting, path: Path) -> None:
@@ -326,21 +363,24 @@ def _foreign(path: Path, error: Exception) -> ValueError:
     return ValueError(f"{path}: not a checkpoint of this run ({problem}); {restore(path)}")
 
 
-def _trainer(train: TrainConfig, folder: Path, title: str | None) -> L.Trainer:
+def _trainer(train: TrainConfig, folder: Path, title: str | None, rank: int = 0, processes: int = 1) -> L.Trainer:
     # Two of them, because `save_last` saves the last epoch only where it is also the best.
     checkpoint = functools.partial(
         MovableCheckpoint, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False
     )
     best, last = checkpoint("best", monitor="validation_loss"), checkpoint("last")
-    callbacks: list[Callback] = [best, last, CurvesFile(folder / "curves.csv"), EpochReport()]
-    if title is not None:
-        callbacks.append(EpochProgress(title))
+    callbacks: list[Callback] = [best, last]
+    if rank == 0:
+        callbacks += [CurvesFile(folder / "curves.csv"), EpochReport()]
+        callbacks += [] if title is None else [EpochProgress(title)]
     if train.patience:
         callbacks.append(ResumableEarlyStopping("validation_loss", patience=train.patience))
     return L.Trainer(
         max_epochs=train.epochs,
         accelerator=choose_device().type,
-        devices=1,  # with more, Lightning would start this whole program once for each
+        devices=processes,  # Lightning starts none: they are started in `run_in_processes`
+        strategy="auto" if processes == 1 else DDPStrategy(find_unused_parameters=True),
+        use_distributed_sampler=False,
         precision=choose_precision(train.precision),
         callbacks=callbacks,
         logger=TensorBoardLogger(folder, "tensorboard", version=""),

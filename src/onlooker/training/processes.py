@@ -1,0 +1,148 @@
+"""Training on several devices of one machine: a process for each, with the batches and gradients of one process.
+
+The order of clips depends on the seed and the epoch alone, and `batch` is the number of clips in a step of all
+processes together. So the number of processes changes no step, except by rounding, and by what is random within a
+batch: augmentation, dropout and mixup; batch norm has the statistics of each process.
+"""
+
+import os
+import pickle
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.multiprocessing as mp
+from torch.utils.data import Sampler
+
+from onlooker.processes import end_with_parent
+
+__all__ = ["SharedBatches", "run_in_processes"]
+
+
+class SharedBatches(Sampler[list[int]]):
+    """The part of each batch that belongs to one of several processes: every n-th clip of it.
+
+    Args:
+        sampler: the order of an epoch, the same in all processes.
+        batch: clips of a batch in all processes together.
+        rank, processes: the number of this process, and how many there are.
+
+    A process that has no clip of a batch, the last one of an epoch, gets its first clip, which `share` weighs 0.
+    """
+
+    def __init__(self, sampler: Sampler[int], batch: int, rank: int, processes: int) -> None:
+        self.sampler, self.batch, self.rank, self.processes = sampler, batch, rank, processes
+
+    def __len__(self) -> int:
+        return -(-len(cast(Any, self.sampler)) // self.batch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = list(self.sampler)
+        for first in range(0, len(order), self.batch):
+            batch = order[first : first + self.batch]
+            yield batch[self.rank :: self.processes] or batch[:1]
+
+    def share(self, number: int) -> tuple[int, float]:
+        """How many clips of a batch belong to this process, and the weight of their mean loss.
+
+        The mean of the weighted losses over the processes, which DDP takes of the gradients, is that of the batch.
+        """
+        whole = min(self.batch, len(cast(Any, self.sampler)) - number * self.batch)
+        own = len(range(self.rank, whole, self.processes))
+        return own, own * self.processes / whole
+
+
+def run_in_processes(processes: int, work: Callable[..., None], *arguments: Any) -> None:
+    """Call `work(rank, processes, *arguments)` in new processes that reach each other; the first error ends all.
+
+    Raises:
+        ChildProcessError: one of them was killed.
+        Exception: what one of them raised.
+    """
+    _require_main_module()
+    context = mp.get_context("spawn")
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
+    receivers, started = [], []
+    try:
+        for rank in range(processes):
+            receiver, sender = context.Pipe(duplex=False)
+            place = {**address, "RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
+            process = context.Process(target=_work, args=(sender, place, work, rank, processes, arguments))
+            process.start()
+            sender.close()
+            receivers.append(receiver)
+            started.append(process)
+        for process in _as_they_end(started):
+            error = _error_of(receivers[started.index(process)])
+            if error is not None:
+                raise error
+            if process.exitcode:
+                code = process.exitcode
+                how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
+                raise ChildProcessError(
+                    f"process {started.index(process)} of {processes} ended {how}; continue with --resume"
+                )
+    finally:
+        for process in started:
+            if process.is_alive():
+                process.kill()
+            process.join()
+
+
+def _as_they_end(started: list[Any]) -> Iterator[Any]:
+    left = list(started)
+    while left:
+        ended = set(wait([process.sentinel for process in left]))
+        for process in [each for each in left if each.sentinel in ended]:
+            process.join()
+            left.remove(process)
+            yield process
+
+
+def _error_of(receiver: Any) -> Exception | None:
+    """What a process that has ended raised."""
+    if not receiver.poll():
+        return None
+    try:
+        error = pickle.loads(receiver.recv_bytes())
+    except EOFError:
+        return None
+    return cast(Exception, error)
+
+
+def _work(sender: Any, place: dict[str, str], work: Callable[..., None], rank: int, count: int, arguments: Any) -> None:
+    os.environ.update(place)
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process, which ends this one
+    if not torch.cuda.is_available():
+        torch.set_num_threads(max(1, torch.get_num_threads() // count))
+    try:
+        work(rank, count, *arguments)
+    except Exception as error:
+        try:
+            message = pickle.dumps(error)
+            pickle.loads(message)
+        except Exception:
+            message = pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+        sender.send_bytes(message)
+        sender.close()
+        os._exit(1)  # not through clean-up that waits for the other processes
+
+
+def _require_main_module() -> None:
+    """Raise a RuntimeError in a notebook or a shell, which new processes cannot import."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if getattr(main, "__spec__", None) is None and (file is None or not Path(file).exists()):
+        raise RuntimeError("several devices need a script or a command, not a notebook; use `onlooker train --devices`")
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
