@@ -70,7 +70,30 @@ def commands(folder: Path) -> list[list[str]]:
         ["cache"],
         ["reproduce", "--help"],
         ["demo", "--help"],
+        ["serve", run, "--clips", clips],
     ]
+
+
+def visit(run: Path, clips: Path) -> None:
+    """What `onlooker serve` does while the page looks at a clip, shows the project, and trains."""
+    from fastapi.testclient import TestClient
+
+    from onlooker.serve.app import ServeSettings, create_app
+
+    clip, own = next(clips.rglob("*.mp4")).read_bytes(), {"X-Onlooker": "1", "Origin": "http://localhost"}
+    app = create_app(ServeSettings(run, clips, clips.with_name("page-runs")))
+    with TestClient(app, base_url="http://localhost", headers=own) as page:
+        model = page.get("/api/state").json()["models"][0]["id"]
+        jobs = [
+            page.post("/api/look", params={"model": model}, content=clip),
+            page.post("/api/look/example/wave", params={"model": model}),
+            page.post("/api/project/train"),
+        ]
+        for path in ("/", "/api/project", f"/api/models/{model}/facts", f"/api/models/{model}/step.onnx"):
+            page.get(path).raise_for_status()
+        for job in jobs:
+            app.state.service.jobs.wait(job.raise_for_status().json()["job"], 300)
+            assert page.get(f"/api/jobs/{job.json()['job']}").json()["state"] == "done"
 
 
 def _refused() -> int:
@@ -101,7 +124,10 @@ def _run_all(folder: Path) -> None:
     log = []
     for words in commands(folder):
         before = _refused()
-        call(*words)
+        if words[0] == "serve":
+            visit(Path(words[1]), Path(words[3]))
+        else:
+            call(*words)
         shown = [word.replace(str(folder), "FOLDER") for word in words]
         log.append({"command": shown, "reached": list(reached), "refused_by_the_kernel": _refused() - before})
         reached.clear()
