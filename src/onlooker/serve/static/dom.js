@@ -52,10 +52,7 @@ const ICONS = {
   plus: "M12 5v14M5 12h14",
   close: "M6 6l12 12M18 6 6 18",
   download: "M12 4v12m-5-5 5 5 5-5M4 20h16",
-  pencil: "M4 20l1-5L16 4l4 4L9 19z",
-  more: "M6 12h.01M12 12h.01M18 12h.01",
   warn: "M12 4 2.5 20h19zM12 10v4m0 3h.01",
-  check: "m5 12.5 4.5 4.5L19 7",
 };
 
 export function icon(name) {

@@ -10,7 +10,7 @@ import { drawnControls } from "./settings.js";
 import { Timeline } from "./timeline.js";
 
 /** The last frame that a model has seen at `time` (seconds). */
-export function frameAt(times, time) {
+function frameAt(times, time) {
   let low = 0;
   for (let high = times.length; high - low > 1;) {
     const middle = (low + high) >> 1;

@@ -6,7 +6,7 @@ import { h, seconds, show, t } from "./dom.js";
 const DRAG = 5; // pixels from which a press is a drag, not a click
 
 /** Runs of equal labels: `[{label, start, end}]` in seconds. */
-export function runsOf(labels, times, duration) {
+function runsOf(labels, times, duration) {
   const runs = [];
   labels.forEach((label, i) => {
     const last = runs.at(-1);
