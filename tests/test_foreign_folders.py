@@ -295,10 +295,10 @@ def test_validation_clips_that_are_removed_during_training_leave_a_model(
     folder, run = moving_squares.make_set(tmp_path / "squares", clips=12), tmp_path / "run"
     original = train_module.fit
 
-    def removed(*arguments: Any) -> Any:
+    def removed(*arguments: Any, **named: Any) -> Any:
         for clip in RunRecord.read(run).split.validation:
             clip.path.unlink()
-        return original(*arguments)
+        return original(*arguments, **named)
 
     monkeypatch.setattr(train_module, "fit", removed)
     train_run(folder, run, MODEL, DATA, TINY, quiet=True)

@@ -152,10 +152,40 @@ def test_a_password_is_sent_as_a_header_and_never_shown() -> None:
     assert "123" not in publisher.name
 
 
-@pytest.mark.parametrize("address", ["ftp://host/x", "host/x", "file:///etc/passwd", "http://"])
+@pytest.mark.parametrize(
+    "address",
+    ["ftp://host/x", "anna:secret@host/x", "file:///etc/passwd", "http://", "http://host:abc/", "http://host/a b"],
+)
 def test_other_addresses_are_refused(address: str) -> None:
-    with pytest.raises(ValueError, match=r"publish is '.*', expected an address like https://host/path"):
+    with pytest.raises(ValueError, match=r"publish is '.*', expected an address like https://host/path") as raised:
         Publisher(address, print, print)
+    assert "secret" not in str(raised.value)
+
+
+def test_names_of_any_letters_arrive_and_a_long_failure_does_not_end_the_attempts() -> None:
+    with Receiver(answers=(503,) * 1100) as receiver:
+        lost, told = list[ClipError](), list[str]()
+        publisher = Publisher(f"{receiver.address}/ü", lost.append, told.append, wait=0.0)
+        publisher.add(Event("x\udcff.mp4", "winken – hallo", 0.0, None, 0.5))
+        while len(receiver.got) < 1100:
+            time.sleep(0.01)
+        publisher.close(5)
+    assert (lost, len(told)) == ([], 2)
+    assert (receiver.got[-1]["source"], receiver.got[-1]["label"]) == ("x\udcff.mp4", "winken – hallo")
+
+
+def test_an_address_that_is_back_at_the_end_gets_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlooker.runs.publish._AT_END", 0.05)
+    with Receiver(answers=(503,)) as receiver:
+        lost, told = list[ClipError](), list[str]()
+        publisher = Publisher(receiver.address, lost.append, told.append, wait=60.0)
+        publisher.add(event(0))
+        while not told:
+            time.sleep(0.01)
+        began = time.monotonic()
+        publisher.close(5)
+    assert (lost, len(receiver.got)) == ([], 2)
+    assert time.monotonic() - began < 3
 
 
 CLASSES = ("clap", "nothing", "wave")

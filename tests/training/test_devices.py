@@ -115,6 +115,8 @@ def test_the_same_number_of_processes_gives_the_same_bits(tmp_path: Path) -> Non
 def _fail(rank: int, processes: int, kind: str) -> None:
     if rank == 1 and kind == "error":
         raise ValueError("the clips are gone")
+    if rank == 1 and kind == "long error":
+        raise ValueError("x" * 200_000)  # more than a pipe holds
     if rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)
@@ -125,6 +127,7 @@ def _fail(rank: int, processes: int, kind: str) -> None:
     ("kind", "error", "message"),
     [
         ("error", ValueError, "the clips are gone"),
+        ("long error", ValueError, "x{200000}"),
         ("killed", ChildProcessError, "process 1 of 2 ended by signal SIGKILL; continue with --resume"),
     ],
 )

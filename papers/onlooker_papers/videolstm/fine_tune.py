@@ -48,6 +48,7 @@ def fine_tune(
     folder: Path,
     how: TrainConfig,
     pretrained: bool = True,
+    quiet: bool = False,
 ) -> nn.Module:
     """An encoder trained frame by frame under a linear classifier; the epoch with the lowest validation loss.
 
@@ -58,6 +59,7 @@ def fine_tune(
         folder: of the training, which continues where it was interrupted.
         how: the settings of the training.
         pretrained: begin with the encoder's pretrained weights.
+        quiet: no progress bar.
     """
     augmented = replace(data, translate=0.1, scale=0.1, hflip=True)
     torch.manual_seed(how.seed)
@@ -66,7 +68,7 @@ def fine_tune(
         pretrained=pretrained,
     )  # fmt: skip
     some, others = (RandomFrames(clips, RANDOM_FRAMES) for clips in (training, validation))
-    fit(net, some, others, augmented, how, folder)
+    fit(net, some, others, augmented, how, folder, None if quiet else "encoder")
     return cast(nn.Module, net.encoder).cpu().eval()
 
 

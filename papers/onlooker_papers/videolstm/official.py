@@ -196,7 +196,7 @@ def _fine_tuned(folder: Path, clips: Split, name: str, budget: Budget, quiet: bo
         readable = clips.without({error.path for error in left_out})
         training, validation = samples.only(readable.training), samples.only(readable.validation)
         run = folder / f"{name}-encoder"
-        trained = fine_tune(encoder, training, validation, data, run, how, budget.pretrained)
+        trained = fine_tune(encoder, training, validation, data, run, how, budget.pretrained, quiet)
         write_bytes(file, save({key: tensor.contiguous() for key, tensor in trained.state_dict().items()}))
     net.load_state_dict(load_file(file))
     return net

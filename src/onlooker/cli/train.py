@@ -63,7 +63,7 @@ def train(
     devices: Annotated[
         int,
         typer.Option(
-            help="GPUs of this machine (or processes, where there is none) that share each batch; not for linear.",
+            help="GPUs of this machine, or CPU processes if there is no GPU, that share each batch; not for linear.",
             rich_help_panel=TRAINING,
         ),
     ] = 1,

@@ -2,9 +2,11 @@
 
 import base64
 import json
+import re
 import uuid
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPException
@@ -12,7 +14,7 @@ from threading import Condition, Thread
 from time import monotonic
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from onlooker.answer import nothing_class
@@ -24,6 +26,7 @@ __all__ = ["EventTracker", "Publisher"]
 _ANSWER = 10.0  # seconds to wait for the answer to a request
 _MOST = 10_000  # events that wait to be sent
 _LONGEST = 30.0  # seconds between two attempts
+_AT_END = 1.0  # the same, once the streams have ended
 _TRANSIENT = (408, 425, 429)  # refusals after which the same request may succeed; like all above 499
 
 OnLost = Callable[[ClipError], None]
@@ -118,16 +121,15 @@ class Publisher:
     """
 
     def __init__(self, address: str, on_lost: OnLost, on_status: OnStatus, wait: float = 0.5) -> None:
-        parts = urlsplit(address)
-        if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"publish is {_shown(address)!r}, expected an address like https://host/path")
+        parts = _parse(address)
         self.name, self._wait = _shown(address), wait
         self._on_lost, self._on_status = on_lost, on_status
         self._headers = {"Content-Type": "application/json"}
         if parts.username is not None:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
-        self._address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+        path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
+        self._address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], path=path, fragment=""))
         self._opener = build_opener(_NoRedirects)
         self._waiting: deque[dict[str, Any]] = deque()
         self._condition, self._closing = Condition(), False
@@ -157,7 +159,7 @@ class Publisher:
         self._on_lost(ClipError(self.name, f"{problem}; not sent: {json.dumps(event)}", "check the address"))
 
     def _run(self) -> None:
-        failures = 0
+        failures, pause = 0, self._wait
         while True:
             with self._condition:
                 self._condition.wait_for(lambda: self._waiting or self._closing)
@@ -169,12 +171,13 @@ class Publisher:
                 failures += 1
                 if failures == 1:
                     self._on_status(f"{self.name}: {problem}; events wait until it does")
-                if not self._pause(min(self._wait * 2 ** (failures - 1), _LONGEST)):
+                if not self._pause(pause):
                     return
+                pause = min(2 * pause, _LONGEST)
                 continue
             if failures:
                 self._on_status(f"{self.name}: answers again")
-            failures = 0
+            failures, pause = 0, self._wait
             with self._condition:
                 if self._waiting and self._waiting[0] is event:
                     self._waiting.popleft()
@@ -182,19 +185,20 @@ class Publisher:
                 self._lose(event, problem)
 
     def _pause(self, seconds: float) -> bool:
-        """Wait before another attempt; whether there is time for one."""
+        """Wait before another attempt; whether there is time for one. At the end there is one in every second."""
         with self._condition:
-            self._condition.wait_for(lambda: self._closing, seconds)
-            if self._closing:
-                left = self._until - monotonic()
-                self._condition.wait_for(lambda: False, min(seconds, max(left, 0)))
+            if not self._closing:
+                self._condition.wait_for(lambda: self._closing, seconds)
+            else:
+                self._condition.wait_for(lambda: False, min(seconds, _AT_END, max(self._until - monotonic(), 0)))
             return monotonic() < self._until
 
     def _send(self, event: dict[str, Any]) -> tuple[str, bool]:
         """What went wrong, if anything, and whether sending it again may help."""
-        body = json.dumps(event, ensure_ascii=False).encode()
+        patience = min(_ANSWER, max(self._until - monotonic(), 0.1))  # not longer than `close` waits
         try:
-            with self._opener.open(Request(self._address, body, self._headers), timeout=_ANSWER) as answer:
+            request = Request(self._address, json.dumps(event).encode(), self._headers)
+            with self._opener.open(request, timeout=patience) as answer:
                 answer.read(1)
             return "", False
         except HTTPError as error:
@@ -202,6 +206,8 @@ class Publisher:
             return f"answers {error.code} {error.reason}", error.code >= 500 or error.code in _TRANSIENT
         except (OSError, HTTPException) as error:
             return f"does not answer ({getattr(error, 'reason', None) or error or type(error).__name__})", True
+        except Exception as error:  # this event cannot be sent; the others can
+            return f"cannot be sent to ({type(error).__name__}: {error})", False
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -209,6 +215,16 @@ class _NoRedirects(HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
+
+
+def _parse(address: str) -> SplitResult:
+    """The parts of an http or https address; a ValueError for any other, without its password."""
+    with suppress(ValueError):  # a port that is no number
+        parts = urlsplit(address)
+        valid = parts.scheme.lower() in ("http", "https") and parts.hostname and not re.search(r"\s", address)
+        if valid and parts.port != 0:
+            return parts
+    raise ValueError(f"publish is {_shown(address).rpartition('@')[2]!r}, expected an address like https://host/path")
 
 
 def _shown(address: str) -> str:

@@ -34,7 +34,7 @@ from onlooker.runs.memo import check_settings
 from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.structures import Clip, ClipError, Evaluation
-from onlooker.training.fit import check_regularization, fit
+from onlooker.training.fit import check_devices, check_regularization, fit
 from onlooker.training.stages import OnProgress, reporting
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
@@ -82,9 +82,9 @@ def train(
         quiet: no table of classes and no progress bars.
         background: footage in which nothing of interest happens, as one more class (`cut_background`).
         progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are;
-            what it raises ends the training, which `resume` continues.
-        devices: GPUs of this machine, or processes where there is none, that share each batch; called from a script
-            with several of them, it must be behind `if __name__ == "__main__":`.
+            what it raises ends the training, which `resume` continues. With several `devices`, epochs are not reported.
+        devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch. With several of them,
+            a script must call this under `if __name__ == "__main__":`.
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Returns:
@@ -168,7 +168,8 @@ def train_run(
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
         model, data, training = resolve(model, data, training)
-        if devices != 1 and find_recipe(model.name).solver != "gradient":
+        check_devices(devices)
+        if devices > 1 and find_recipe(model.name).solver != "gradient":
             raise ValueError(f"devices is {devices}, and {model.name} is fitted by one process; leave it out")
         net = _build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:

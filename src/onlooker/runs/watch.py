@@ -20,7 +20,7 @@ from onlooker.ensemble import is_ensemble
 from onlooker.files import check_writable, printable
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
-from onlooker.runs.publish import Event, EventTracker, Publisher
+from onlooker.runs.publish import EventTracker, Publisher
 from onlooker.structures import ClipError, Step
 from onlooker.video.stream import Status
 from onlooker.video.write import Recording
@@ -71,8 +71,11 @@ def watch_sources(
         print_errors([error])
 
     told: dict[str, str] = {}
+    ended: set[str | None] = set()  # sources whose events are over
 
     def report_status(status: Status) -> None:
+        if status.state == "gone":
+            ended.add(status.source)
         before, told[status.source] = told.get(status.source), status.state
         if every_frame:
             console.print(Text(json.dumps(status._asdict(), ensure_ascii=False)), soft_wrap=True)
@@ -94,7 +97,7 @@ def watch_sources(
         last.callback(_print_counts, streams, recordings)
         if recordings:
             last.callback(recordings.close)
-        events = last.enter_context(_published(publisher)) if publisher else None
+        events = last.enter_context(_published(publisher, ended)) if publisher else None
         for step in steps:
             if events:
                 events(step)
@@ -111,18 +114,25 @@ def watch_sources(
 
 
 @contextmanager
-def _published(publisher: Publisher) -> Iterator[Callable[[Step], None]]:
-    """A function that publishes the events of each step; at the end those that go on end, and all are sent."""
+def _published(publisher: Publisher, ended: set[str | None]) -> Iterator[Callable[[Step], None]]:
+    """A function that publishes the events of each step.
+
+    Events of sources that have `ended`, and at the end all that go on, end; then what waits is sent.
+    """
     tracker = EventTracker()
 
-    def add(events: Sequence[Event]) -> None:
-        for event in events:
+    def add(step: Step) -> None:
+        changes = tracker.add(step)
+        while ended:
+            changes += tracker.end(ended.pop())
+        for event in changes:
             publisher.add(event)
 
     try:
-        yield lambda step: add(tracker.add(step))
+        yield add
     finally:
-        add(tracker.end_all())
+        for event in tracker.end_all():
+            publisher.add(event)
         publisher.close()
 
 

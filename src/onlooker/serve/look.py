@@ -184,16 +184,17 @@ class Looks:
         assert look.facts
         job.report("looking")
         recognizer = self.models.load(model_id)
-        if is_recording(recognizer, look.facts.seconds):
+        recording = is_recording(recognizer, look.facts.seconds)
+        if recording:
             progress = _progress(job, "looking", look.facts.seconds)
             prediction = join_steps(look.video, _reported(recognizer.watch(look.video), progress))
             labels = _labels_of_segments(prediction)
         else:
             prediction = recognizer.predict(look.path)
             labels = [step.label for step in prediction.steps]
-            if look.action is None and is_unsure(prediction):
-                look.unsure.add(model_id)
         look.predictions[model_id] = prediction
+        if look.action is None and not recording and is_unsure(prediction):
+            look.unsure.add(model_id)
         return {"model": model_id, "unsure": model_id in look.unsure, **answer(prediction, labels)}
 
 

@@ -126,6 +126,10 @@ class Teaching:
     def keep_look(self, look_id: str, label: str, version: int) -> dict[str, Any]:
         """Make a clip that was looked at one of a class, as the user has said what it shows."""
         look = self.service.looks.get(look_id)
+        if not look.unsure:
+            raise Problem(
+                409, "changed", "a clip that no longer waits for a label", "one of the list", "reload the page"
+            )
         file = self.service.folder / secrets.token_hex(8)
         with explain_write_errors("this clip", file.parent, "free some space, and try again"):
             shutil.copyfile(look.path, file)

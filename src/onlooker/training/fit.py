@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
@@ -265,8 +266,8 @@ def fit(
         data: normalization and augmentation.
         title: of the progress bar; None: no bar.
         parts: epochs per pass through the training samples; more of them save long runs more often.
-        devices: GPUs of this machine, or processes where there is none, that share each batch (`training.processes`);
-            a run may continue with another number of them.
+        devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch
+            (`training.processes`); a run may continue with another number of them.
 
     Returns:
         Loss and accuracy of each epoch, by split.
@@ -282,7 +283,8 @@ def fit(
     if devices == 1:
         _train(fitting, training, validation, folder, order, title)
     else:
-        check_devices(devices, batch_size(train, len(order)), len(validation))  # type: ignore[arg-type]
+        limits = {"clips_of_a_batch": batch_size(train, len(order)), "validation_clips": len(validation)}  # type: ignore[arg-type]
+        check_devices(devices, **limits)
         run_in_processes(devices, _train_share, fitting, training, validation, folder, order, title)
         fitting.curves = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "last.ckpt", "cpu")["curves"]
     _load_best(fitting, folder / "checkpoints" / "best.ckpt")
@@ -291,15 +293,14 @@ def fit(
     return fitting.curves
 
 
-def check_devices(devices: int, batch: int, validation: int) -> None:
-    """Raise a ValueError for more devices than there are, than clips in a batch, or than validation clips."""
+def check_devices(devices: int, **limits: int) -> None:
+    """Raise a ValueError for more devices than there are, or than one of the `limits`."""
     gpus = torch.cuda.device_count()
-    limits = {"GPUs" if gpus else "cores": gpus or cores(), "clips of a batch": batch, "validation clips": validation}
-    for name, limit in limits.items():
-        if devices > limit:
-            raise ValueError(f"devices is {devices}, expected at most the {limit} {name}")
     if devices < 1:
         raise ValueError(f"devices is {devices}, expected at least 1")
+    for name, limit in {"GPUs" if gpus else "cores": gpus or cores(), **limits}.items():
+        if devices > limit:
+            raise ValueError(f"devices is {devices}, expected at most the {limit} {name.replace('_', ' ')}")
 
 
 def _train_share(
@@ -332,7 +333,7 @@ def _train(
         batches = DataLoader(training, batch, sampler=order, num_workers=workers)
         validation_batches = DataLoader(validation, batch, num_workers=workers)
     else:
-        # Each clip is validated once; a process may have none.
+        # Each clip is validated once; each process has one (`check_devices`), because all of them must validate.
         own = Subset(validation, range(rank, len(validation), processes))  # type: ignore[arg-type]
         fitting.shared = SharedBatches(order, batch, rank, processes)
         batches = DataLoader(training, batch_sampler=fitting.shared, num_workers=workers)
@@ -340,6 +341,8 @@ def _train(
     last = folder / "checkpoints" / "last.ckpt"
     with quiet(), explain_write_errors("TensorBoard's curves", folder):
         trainer = _trainer(train, folder, title, rank, processes)
+        if trainer.world_size != processes:
+            raise RuntimeError(f"Lightning sees {trainer.world_size} processes of {processes}; train on one device")
         resume = last if last.exists() else None
         try:
             trainer.fit(fitting, batches, validation_batches, ckpt_path=resume, weights_only=True)
@@ -377,14 +380,15 @@ def _trainer(train: TrainConfig, folder: Path, title: str | None, rank: int = 0,
         callbacks.append(ResumableEarlyStopping("validation_loss", patience=train.patience))
     return L.Trainer(
         max_epochs=train.epochs,
-        accelerator=choose_device().type,
+        accelerator="cpu" if processes > 1 and not torch.cuda.is_available() else choose_device().type,
         devices=processes,  # Lightning starts none: they are started in `run_in_processes`
         strategy="auto" if processes == 1 else DDPStrategy(find_unused_parameters=True),
         use_distributed_sampler=False,
         precision=choose_precision(train.precision),
         callbacks=callbacks,
         logger=TensorBoardLogger(folder, "tensorboard", version=""),
-        plugins=[AtomicCheckpointIO()],
+        # The environment of a cluster's scheduler is that of the main process.
+        plugins=[AtomicCheckpointIO(), *([] if processes == 1 else [LightningEnvironment()])],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

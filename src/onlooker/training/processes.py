@@ -9,10 +9,8 @@ import os
 import pickle
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -64,8 +62,8 @@ def run_in_processes(processes: int, work: Callable[..., None], *arguments: Any)
         ChildProcessError: one of them was killed.
         Exception: what one of them raised.
     """
-    _require_main_module()
     context = mp.get_context("spawn")
+    mp.set_sharing_strategy("file_system")  # the other one opens a file for each tensor of the model
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
     receivers, started = [], []
     try:
@@ -77,10 +75,11 @@ def run_in_processes(processes: int, work: Callable[..., None], *arguments: Any)
             sender.close()
             receivers.append(receiver)
             started.append(process)
-        for process in _as_they_end(started):
+        for process in _as_they_end(started, receivers):
             error = _error_of(receivers[started.index(process)])
             if error is not None:
                 raise error
+            process.join()
             if process.exitcode:
                 code = process.exitcode
                 how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
@@ -94,13 +93,13 @@ def run_in_processes(processes: int, work: Callable[..., None], *arguments: Any)
             process.join()
 
 
-def _as_they_end(started: list[Any]) -> Iterator[Any]:
-    left = list(started)
+def _as_they_end(started: list[Any], receivers: list[Any]) -> Iterator[Any]:
+    """The processes in the order in which they end, or report an error: a long one waits for its reader."""
+    left = dict(zip(started, receivers, strict=True))
     while left:
-        ended = set(wait([process.sentinel for process in left]))
-        for process in [each for each in left if each.sentinel in ended]:
-            process.join()
-            left.remove(process)
+        ready = wait([each for process, receiver in left.items() for each in (process.sentinel, receiver)])
+        for process in [each for each, receiver in left.items() if each.sentinel in ready or receiver in ready]:
+            del left[process]
             yield process
 
 
@@ -110,7 +109,7 @@ def _error_of(receiver: Any) -> Exception | None:
         return None
     try:
         error = pickle.loads(receiver.recv_bytes())
-    except EOFError:
+    except EOFError:  # it ended without one
         return None
     return cast(Exception, error)
 
@@ -132,14 +131,6 @@ def _work(sender: Any, place: dict[str, str], work: Callable[..., None], rank: i
         sender.send_bytes(message)
         sender.close()
         os._exit(1)  # not through clean-up that waits for the other processes
-
-
-def _require_main_module() -> None:
-    """Raise a RuntimeError in a notebook or a shell, which new processes cannot import."""
-    main = sys.modules["__main__"]
-    file = getattr(main, "__file__", None)
-    if getattr(main, "__spec__", None) is None and (file is None or not Path(file).exists()):
-        raise RuntimeError("several devices need a script or a command, not a notebook; use `onlooker train --devices`")
 
 
 def _free_port() -> int:
