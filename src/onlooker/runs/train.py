@@ -168,9 +168,7 @@ def train_run(
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
         model, data, training = resolve(model, data, training)
-        check_devices(devices)
-        if devices > 1 and find_recipe(model.name).solver != "gradient":
-            raise ValueError(f"devices is {devices}, and {model.name} is fitted by one process; leave it out")
+        _check_devices(devices, model)
         net = _build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:
             show_overview(clips.path if isinstance(clips, ClipSet) else clips, every_clip, planned)
@@ -239,6 +237,13 @@ def _asked_clips(
         asked, split, left_out = (*asked, *added.clips), added.into(split), (*left_out, *added.errors)
     nothing_class(sorted({clip.label for clip in asked}))
     return asked, split, left_out
+
+
+def _check_devices(devices: int, model: ModelConfig) -> None:
+    """Raise a ValueError for several devices that are not there, or that the model has no use for."""
+    check_devices(devices)
+    if devices > 1 and find_recipe(model.name).solver != "gradient":
+        raise ValueError(f"devices is {devices}, and {model.name} is fitted by one process; leave it out")
 
 
 def _require_classes(

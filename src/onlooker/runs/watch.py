@@ -21,6 +21,7 @@ from onlooker.files import check_writable, printable
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
 from onlooker.runs.publish import EventTracker, Publisher
+from onlooker.streaming import OnStatus
 from onlooker.structures import ClipError, Step
 from onlooker.video.stream import Status
 from onlooker.video.write import Recording
@@ -64,35 +65,20 @@ def watch_sources(
     """
     if is_ensemble(run):
         raise ValueError(f"{run}: an ensemble, which predicts whole clips; watch with one member: {run / 'member-0'}")
-    console, stderr, errors = Console(), Console(stderr=True), list[ClipError]()
+    console, errors = Console(), list[ClipError]()
 
     def report(error: ClipError) -> None:
         errors.append(error)
         print_errors([error])
 
-    told: dict[str, str] = {}
     ended: set[str | None] = set()  # sources whose events are over
-
-    def report_status(status: Status) -> None:
-        if status.state == "gone":
-            ended.add(status.source)
-        before, told[status.source] = told.get(status.source), status.state
-        if every_frame:
-            console.print(Text(json.dumps(status._asdict(), ensure_ascii=False)), soft_wrap=True)
-        elif status.state in ("stalled", "reconnecting") or (status.state == "online" and before):
-            reason = f" ({status.reason})" if status.reason else ""
-            stderr.print(Text(f"{status.source}: {status.state}{reason}", style="dim"), soft_wrap=True)
-
-    publisher = None
-    if publish:
-        publisher = Publisher(publish, report, lambda text: stderr.print(Text(text, style="dim"), soft_wrap=True))
+    publisher = Publisher(publish, report, _print_dim) if publish else None
     recognizer = load(run)
     recordings = _Recordings(out, report) if out else None
     streams: dict[str | None, _Progress] = {}
-    steps = recognizer.watch(sources, config, report, report_status)
+    steps = recognizer.watch(sources, config, report, _status_printer(every_frame, ended))
     if config.rate is None and recognizer.frame_rate:
-        rate = f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame"
-        stderr.print(Text(rate, style="dim"), soft_wrap=True)
+        _print_dim(f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame")
     with ExitStack() as last:
         last.callback(_print_counts, streams, recordings)
         if recordings:
@@ -111,6 +97,27 @@ def watch_sources(
                 console.print(Text(printable(_line(step, stream.printed, len(sources) > 1))), soft_wrap=True)
                 stream.printed = step
     return errors
+
+
+def _print_dim(text: str) -> None:
+    Console(stderr=True).print(Text(text, style="dim"), soft_wrap=True)
+
+
+def _status_printer(every_frame: bool, ended: set[str | None]) -> OnStatus:
+    """A function that prints changes of connections, and adds sources that are gone to `ended`."""
+    told: dict[str, str] = {}
+
+    def print_status(status: Status) -> None:
+        if status.state == "gone":
+            ended.add(status.source)
+        before, told[status.source] = told.get(status.source), status.state
+        if every_frame:
+            Console().print(Text(json.dumps(status._asdict(), ensure_ascii=False)), soft_wrap=True)
+        elif status.state in ("stalled", "reconnecting") or (status.state == "online" and before):
+            reason = f" ({status.reason})" if status.reason else ""
+            _print_dim(f"{status.source}: {status.state}{reason}")
+
+    return print_status
 
 
 @contextmanager
@@ -141,7 +148,7 @@ def _print_counts(streams: Mapping[str | None, _Progress], recordings: "_Recordi
         counts = f"{stream.frames} frames, {stream.step.dropped} dropped, {stream.step.reconnections} reconnections"
         file = recordings and recordings.files.get(source)
         drawn = f", drawn in {file.path}" if file else ""
-        Console(stderr=True).print(Text(printable(f"{source}: {counts}{drawn}"), style="dim"), soft_wrap=True)
+        _print_dim(printable(f"{source}: {counts}{drawn}"))
 
 
 class _Recordings:
