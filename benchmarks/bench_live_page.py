@@ -151,14 +151,14 @@ def save_model(runs: Path) -> None:
     )
 
 
-def write_film(path: Path, seconds: float = 60.0) -> None:
+def write_film(path: Path, seconds: float = 60.0, seed: int = 0) -> None:
     """Dark and bright in turn, each for 0.9 to 1.7 s."""
     import av
     import numpy as np
 
-    with av.open(str(path), "w", format="mjpeg") as container:
+    with av.open(str(path), "w", format="mjpeg" if path.suffix == ".mjpeg" else None) as container:
         stream = container.add_stream("mjpeg", rate=RATE, width=SIDE[0], height=SIDE[1], pix_fmt="yuvj420p")
-        shuffled, left, level = random.Random(0), 0, 30
+        shuffled, left, level = random.Random(seed), 0, 30
         for _ in range(int(RATE * seconds)):
             if left == 0:
                 left, level = round(RATE * shuffled.uniform(0.9, 1.7)), 250 - level
@@ -192,6 +192,14 @@ def server(page: str, folder: Path) -> Any:
     finally:
         process.kill()
         process.wait()
+
+
+def launch(playwright: Any, film: Path) -> Any:
+    """A browser whose camera films a file, again and again."""
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    arguments = [*camera, "--no-sandbox", f"--use-file-for-fake-video-capture={film}"]
+    return playwright.chromium.launch(executable_path=program, args=arguments)
 
 
 def begin(page: str, tab: Any) -> Any:
@@ -266,10 +274,7 @@ def main() -> None:
         folder = Path(name)
         save_model(folder / "runs")
         write_film(folder / "film.mjpeg")
-        film = f"--use-file-for-fake-video-capture={folder / 'film.mjpeg'}"
-        fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", "--no-sandbox", film]
-        program = shutil.which("chromium") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=program, args=fake)
+        browser = launch(playwright, folder / "film.mjpeg")
         for _ in range(options.repetitions):
             for page in pages:
                 with server(page, folder) as url:

@@ -310,16 +310,20 @@ def hands(results: Results) -> Table:
     """Hand gestures."""
     found = results["digits-honest"]["hands"]
     rows = [
-        [f"`{name}`", share(row["accuracy"]), " to ".join(map(share, row["accuracy_interval"])), minutes(row)]
+        [
+            f"`{name}`", share(row["accuracy"]), " to ".join(map(share, row["accuracy_interval"])),
+            row.get("frames", 5), len(row.get("per_seed", [None])), row["epochs"], minutes(row),
+        ]
         for name, row in found.items()
-    ]
+    ]  # fmt: skip
     first = next(iter(found.values()))
-    rows.append(["majority class", share(first["majority_share"]), "", ""])
+    rows.append(["majority class", share(first["majority_share"]), *[""] * 5])
     note = (
-        f"{first['training']} training and {first['videos']} test clips, {first['epochs']} epochs each, "
-        f"{first.get('frames', 5)} gray frames per clip. *two-stage*: the encoder is pre-trained on digits and frozen."
+        f"{first['training']} training and {first['videos']} test clips of gray frames. *two-stage*: the encoder is "
+        "pre-trained on digits and frozen. Interval: of the test clips, for one training; minutes: of one training."
     )
-    return Table(["model", "clips correct, %", "95 % interval", "minutes"], rows, note)
+    columns = ["model", "clips correct, %", "95 % interval", "frames of a clip", "seeds", "epochs", "minutes"]
+    return Table(columns, rows, note)
 
 
 def deformations(results: Results) -> Table:
