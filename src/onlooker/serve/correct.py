@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.evaluation.metrics import FORMULA
@@ -18,10 +19,10 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.project import ProjectClip
 from onlooker.structures import Prediction
 
-__all__ = ["Doubt", "Guess", "guess", "inbox", "is_unsure", "map_points", "read_guess", "results"]
+__all__ = ["UNSURE", "Doubt", "Guess", "guess", "guess_of", "inbox", "is_unsure", "map_points", "read_guess", "results"]
 
 _SHOWN = 12  # clips in the inbox
-_UNSURE = 0.25  # the margin between the two most probable classes, below which an answer is doubtful
+UNSURE = 0.25  # the margin between the two most probable classes, below which an answer is doubtful
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,19 @@ def guess(recognizer: Recognizer, clip: ProjectClip) -> Guess | None:
 
 def read_guess(prediction: Prediction) -> Guess:
     """The most probable class of a prediction, whatever its threshold."""
-    second, first = np.sort(np.append(prediction.scores, 0.0))[-2:].tolist()  # also of a single class
-    return Guess(prediction.classes[int(prediction.scores.argmax())], first, first - second)
+    return guess_of(prediction.classes, prediction.scores)
+
+
+def guess_of(classes: Sequence[str], scores: NDArray[np.floating]) -> Guess:
+    """The most probable of some classes by their scores `K`."""
+    second, first = np.sort(np.append(scores, 0.0))[-2:].tolist()  # also of a single class
+    return Guess(classes[int(scores.argmax())], first, first - second)
 
 
 def is_unsure(prediction: Prediction) -> bool:
     """Whether the two most probable classes are near each other, or none is probable enough to be the answer."""
     made = read_guess(prediction)
-    return made.margin < _UNSURE or made.score < (prediction.threshold or 0.0)
+    return made.margin < UNSURE or made.score < (prediction.threshold or 0.0)
 
 
 def inbox(
@@ -130,12 +136,12 @@ def _of_run(run: Path, ids: Mapping[str, str]) -> Iterator[Doubt]:
             if each["name"] in ids:
                 yield Doubt(ids[each["name"]], each["label"], each["predicted"], each["score"], "label")
         for row in sorted(_scores(run), key=lambda row: row.margin):
-            if row.name in ids and row.margin < _UNSURE:
+            if row.name in ids and row.margin < UNSURE:
                 yield Doubt(ids[row.name], row.truth, row.predicted, row.score, "uncertain")
 
 
 def _of_guess(clip: ProjectClip, made: Guess) -> Doubt:
-    why = "uncertain" if made.margin < _UNSURE else "label" if made.label != clip.label else ""
+    why = "uncertain" if made.margin < UNSURE else "label" if made.label != clip.label else ""
     return Doubt(clip.id, clip.label, made.label, made.score, why)
 
 

@@ -1,6 +1,7 @@
 """A camera of the browser, live: JPEG frames in, what the model answers out.
 
-Only the newest frame of a connection is kept, so that the delay does not grow when a model is slower than the camera.
+Only the newest frame of a connection is answered, so that the delay does not grow when a model is slower than the
+camera.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic, perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -21,6 +22,7 @@ from starlette.websockets import WebSocketState
 from onlooker.drawing.overlay import CONTRAST_FLOOR
 from onlooker.recognizer import Recognizer
 from onlooker.serve.look import to_levels
+from onlooker.serve.moments import Arrived, Moment, Moments
 from onlooker.serve.problem import Problem, as_problem
 from onlooker.serve.service import Service
 from onlooker.structures import Step
@@ -30,28 +32,25 @@ __all__ = ["Viewer", "decode_jpeg", "router"]
 
 MAX_CONNECTIONS = 4
 MAX_BYTES, MAX_SIDE = 1_000_000, 1280  # of a frame
+_SECONDS = 2.0  # of a moment, for a model without a frame rate
 _CLOCK = struct.Struct("<d")  # the browser's clock in ms, before each JPEG
 _DECAY = 0.99  # per step, of the strongest attention, which determines the scale of colors
-
-
-class Arrived(NamedTuple):
-    """A frame as the browser has sent it: its clock, the time here in seconds, and the JPEG."""
-
-    sent: float
-    time: float
-    jpeg: bytes
 
 
 class Viewer:
     """One camera: the model's state, and what the page needs to draw its answers.
 
+    Args:
+        keep: called with each moment that leaves the model unsure, in the thread of `step`.
+
     Raises:
         ValueError: a model that needs whole clips.
     """
 
-    def __init__(self, recognizer: Recognizer) -> None:
-        self.streams = recognizer.streams()
+    def __init__(self, recognizer: Recognizer, keep: Callable[[Moment], object] = lambda _: None) -> None:
+        self.streams, self.keep = recognizer.streams(), keep
         self.wait = 1 / recognizer.frame_rate if recognizer.frame_rate else 0.0
+        self._moments = Moments(self.wait * recognizer.data.frames or _SECONDS)
         self._index, self._strength = -1, 0.0
 
     @property
@@ -72,6 +71,8 @@ class Viewer:
         pixels = np.stack(same) if self.streams.lookahead else images[0]
         step = self.streams.step({"": (self._index, frames[0].time, pixels)})[""]
         values = self._describe(step)
+        if moment := self._moments.add(frames[0], values["scores"]):
+            self.keep(moment)
         return {"sent": frames[0].sent, **values, "milliseconds": round(1000 * (perf_counter() - begin), 2)}
 
     def _describe(self, step: Step) -> dict[str, Any]:
@@ -146,9 +147,13 @@ class _Newest:
 
 
 def router(service: Service) -> APIRouter:
-    """The route of live view; all cameras share one thread, in turn."""
+    """The route of live view; all cameras share one thread, in turn, and another one to save moments."""
     routes, connections = APIRouter(), set[WebSocket]()
     executor = ThreadPoolExecutor(1, thread_name_prefix="live")
+    saving = ThreadPoolExecutor(1, thread_name_prefix="moments")
+
+    def viewer(model: str) -> Viewer:
+        return _viewer(service, model, lambda moment: saving.submit(service.looks.keep, moment, model))
 
     @routes.websocket("/api/live")
     async def live(socket: WebSocket, model: str = "") -> None:
@@ -160,16 +165,16 @@ def router(service: Service) -> APIRouter:
             return
         connections.add(socket)
         try:
-            await _serve(socket, executor, lambda: _viewer(service, model))
+            await _serve(socket, executor, lambda: viewer(model))
         finally:
             connections.discard(socket)
 
     return routes
 
 
-def _viewer(service: Service, model: str) -> Viewer:
+def _viewer(service: Service, model: str, keep: Callable[[Moment], object]) -> Viewer:
     try:
-        return Viewer(service.models.load(model))
+        return Viewer(service.models.load(model), keep)
     except ValueError as error:
         remedy = "choose another model, or look at clips with this one"
         raise Problem(422, "no_stream", str(error), "a model that works on streams", remedy) from error

@@ -4,6 +4,7 @@ A clip is kept until half an hour after it was received, or until the server end
 """
 
 import io
+import logging
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from time import monotonic
+from time import monotonic, strftime
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,11 @@ from onlooker.data.stick_figures import StickFigures
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer
 from onlooker.runs.predict import to_values
-from onlooker.serve.correct import is_unsure
+from onlooker.serve.correct import Guess, is_unsure, read_guess
 from onlooker.serve.jobs import MAX_WAITING, Job
 from onlooker.serve.media import Upload, convert
 from onlooker.serve.models import Models
+from onlooker.serve.moments import Moment
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 from onlooker.streaming import join_steps
@@ -40,6 +42,7 @@ __all__ = ["EXAMPLES", "Look", "Looks"]
 EXAMPLES = {"wave": "Waving", "jumping_jack": "Jumping jacks", "sit_down": "Sitting down", "kick": "Kicking"}
 SECONDS_KEPT = 1800.0
 _MAX_KEPT = 2 * MAX_WAITING  # clips; of more the oldest is deleted, which no longer waits
+_MAX_MOMENTS = 6  # of cameras
 _MAX_BYTES = 8e9  # of all clips that wait for nothing any more; of more the oldest is deleted
 _LONG = 1.5  # times the length of training clips, from which on a clip is a recording of several events
 _SHOWN_SCORE = 0.3  # of boxes and segments
@@ -56,7 +59,8 @@ class Look:
         video: what the page plays: the clip itself, or a copy.
         action: for an example, what is drawn into `path` before it is looked at.
         predictions: by the ids of the models.
-        unsure: the models that were unsure about it; those of a clip that the user has labeled are forgotten.
+        unsure: what the models that were unsure about it take it for; forgotten when the user has labeled it.
+        camera: it is a moment of the live view.
         done: all models have answered.
         since: when it was received, on the monotonic clock.
     """
@@ -68,7 +72,8 @@ class Look:
     action: str | None = None
     facts: VideoFacts | None = None
     predictions: dict[str, Prediction] = field(default_factory=dict)
-    unsure: set[str] = field(default_factory=set)
+    unsure: dict[str, Guess] = field(default_factory=dict)
+    camera: bool = False
     done: bool = False
     since: float = field(default_factory=monotonic)
 
@@ -86,6 +91,21 @@ class Looks:
         look = self._new(upload.name or "clip")
         upload.path.replace(look.path)
         return look
+
+    def keep(self, moment: Moment, model: str) -> None:
+        """Keep a moment of a camera that left a model unsure; of several only the newest."""
+        look = self._new(strftime("%H:%M:%S"))
+        try:
+            write(look.path.with_suffix(".mp4"), moment.pixels(), moment.rate).replace(look.path)
+        except Exception:  # a full disk, or the server ends: the live view goes on
+            logging.getLogger(__name__).warning("a moment of the camera was not kept", exc_info=True)
+            self.delete(look.id)
+            return
+        look.camera, look.done, look.unsure = True, True, {model: moment.guess}
+        with self._lock:
+            moments = [each.id for each in self._looks.values() if each.camera]
+        for late in moments[:-_MAX_MOMENTS]:
+            self.delete(late)
 
     def example(self, name: str) -> Look:
         """A clip that will be drawn when it is looked at; a Problem 404 for an unknown name."""
@@ -194,7 +214,7 @@ class Looks:
             labels = [step.label for step in prediction.steps]
         look.predictions[model_id] = prediction
         if look.action is None and not recording and is_unsure(prediction):
-            look.unsure.add(model_id)
+            look.unsure[model_id] = read_guess(prediction)
         return {"model": model_id, "unsure": model_id in look.unsure, **answer(prediction, labels)}
 
 

@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from onlooker.files import explain_write_errors, printable
 from onlooker.serve.background import Background
-from onlooker.serve.correct import Guess, guess, inbox, map_points, read_guess, results
+from onlooker.serve.correct import Guess, guess, inbox, map_points, results
 from onlooker.serve.examples import draw_examples
 from onlooker.serve.hints import Hints, Measured, measure
 from onlooker.serve.jobs import Job
@@ -116,11 +116,11 @@ class Teaching:
         return [*self._unsure_looks(), *doubts]
 
     def _unsure_looks(self) -> Iterator[dict[str, Any]]:
-        """Clips that were looked at, and about which the newest model was unsure."""
+        """Clips and moments of cameras about which the newest model was unsure."""
         model = self.newest_model() or ""
         for look in self.service.looks.unsure(model)[:_MAX_LOOKS]:
-            made = read_guess(look.predictions[model])
-            about = {"suggested": made.label, "score": made.score, "why": "look"}
+            made = look.unsure[model]
+            about = {"suggested": made.label, "score": made.score, "why": "camera" if look.camera else "look"}
             yield {"clip": None, "label": None, "look": look.id, "name": look.name, **about}
 
     def keep_look(self, look_id: str, label: str, version: int) -> dict[str, Any]:

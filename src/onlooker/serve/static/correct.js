@@ -9,6 +9,7 @@ import { clipDialog, clipsById, preview } from "./wall.js";
 const keyOf = (item) => item.clip ?? item.look;
 
 function reason({ why, label, suggested }) {
+  if (why === "camera") return "inbox.camera";
   if (why === "look") return "inbox.look";
   if (why === "label") return "inbox.label_error";
   return label === suggested ? "inbox.hesitates" : "inbox.uncertain";
