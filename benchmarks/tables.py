@@ -135,6 +135,21 @@ def live_page(results: Results) -> Table:
     )
 
 
+def browser(results: Results) -> Table:
+    """The exported step in a browser."""
+    figures = results["bench-browser"]
+    rows = [
+        [f"Chromium, {figures['runtime'].replace('@', ' ')}", figures["milliseconds"]],
+        ["onnxruntime in Python", figures["milliseconds_python"]],
+    ]
+    note = (
+        "A frame on one thread, in ms: encoder `small` and `convalstm` with 32 channels, 112×112 pixels. Largest "
+        f"difference of a score over {figures['frames']} frames: {figures['largest_difference']:.1e}. "
+        "`python benchmarks/bench_browser.py`"
+    )
+    return Table(["step", "ms"], rows, note)
+
+
 TABLES = {
     "training-memory": training_memory,
     "training-frames": training_steps,
@@ -142,10 +157,12 @@ TABLES = {
     "training-epochs": training_epochs,
     "digit-limits": digit_limits,
     "live-page": live_page,
+    "browser": browser,
     "robustness": robustness,
 }
 NEEDED = {name: {TRAINING} for name in TABLES} | {
     "digit-limits": set(_DIGITS),
     "live-page": {"bench-live-page"},
+    "browser": {"bench-browser"},
     "robustness": {"robustness"},
 }

@@ -1,0 +1,111 @@
+"""What large sets and many cameras need: time, storage, machines and cost, computed from measured rates.
+
+    python benchmarks/plan.py                                   # Kinetics-700 and a thousand cameras
+    python benchmarks/plan.py --clips 20000 --cameras 50 --cores 16 --days 2
+
+Rates are those of `results/bench-features.json`, `bench-training.json` and `bench-live.json`, divided by their cores
+and multiplied by those of the machines: it is assumed that machines do not wait for each other or for their disks,
+which has to be tried before machines are ordered. Those of cameras are for `convalstm` on the encoder `small`, without
+the decoding of their streams. Prices are arguments.
+"""
+
+import argparse
+import math
+from dataclasses import dataclass, fields
+
+import harness
+from bench_live import OWN_SIDE
+
+from onlooker.files import read_json
+
+_CELLS, _CHANNELS, _BYTES = 49, 512, 2  # of VGG-16's map of a frame, in half precision
+_HOURS_OF_MONTH = 730
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is planned, and for which machines.
+
+    Args:
+        clips, frames: of the set, and frames of each clip.
+        epochs: of training `convalstm` with 512 channels on the stored features.
+        cameras, rate: of live view, and frames of each per second.
+        cores: of a machine.
+        days: in which features and training should be done, each.
+        core_hour, terabyte_month: prices.
+    """
+
+    clips: int = 650_000
+    frames: int = 30
+    epochs: int = 10
+    cameras: int = 1000
+    rate: float = 10.0
+    cores: int = 32
+    days: float = 7.0
+    core_hour: float = 0.04
+    terabyte_month: float = 23.0
+
+
+def core_seconds() -> dict[str, float]:
+    """Measured seconds of a core: for a frame encoded by VGG-16, a clip in a step of training, a frame of a camera."""
+    features, training, live = (
+        read_json(harness.RESULTS / f"bench-{name}.json") for name in ("features", "training", "live")
+    )
+    large, threads = training["figures"]["large"]["convalstm"]["bf16"], training["figures"]["threads"]
+    rates = features["figures"]["frames_per_second"]
+    own = next(rate for name, rate in rates.items() if name in ("onlooker", "saccade"))  # the former name
+    return {
+        "frame": features["machine"]["cores"] / own,
+        "clip": threads * large["seconds"] / training["figures"]["batch"]["large"],
+        "camera": min(live["figures"]["milliseconds"][f"onlooker at {OWN_SIDE}"].values()) / 1000,
+    }
+
+
+def needs(plan: Plan) -> dict[str, dict[str, float]]:
+    """Core-hours, terabytes, machines and cost of each part; those of cameras for a month."""
+    seconds = core_seconds()
+    encoded = plan.clips * plan.frames
+    terabytes = encoded * _CELLS * _CHANNELS * _BYTES / 1e12
+    hours = {
+        f"features of {plan.clips:,} clips": encoded * seconds["frame"] / 3600,
+        f"{plan.epochs} epochs of convalstm on them": plan.clips * plan.epochs * seconds["clip"] / 3600,
+    }
+    found = {
+        what: {
+            "core_hours": round(of),
+            "terabytes": round(terabytes, 2),
+            "machines": math.ceil(of / (24 * plan.days * plan.cores)),
+            "cost": round(of * plan.core_hour + terabytes * plan.terabyte_month * plan.days / 30),
+        }
+        for what, of in hours.items()
+    }
+    cores = plan.cameras * plan.rate * seconds["camera"]
+    found[f"{plan.cameras:,} cameras for a month"] = {
+        "core_hours": round(cores * _HOURS_OF_MONTH),
+        "terabytes": 0.0,
+        "machines": math.ceil(cores / plan.cores),
+        "cost": round(cores * _HOURS_OF_MONTH * plan.core_hour),
+    }
+    return found
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for each in fields(Plan):
+        name = "--" + each.name.replace("_", "-")
+        arguments.add_argument(name, type=type(each.default), default=each.default)
+    plan = Plan(**vars(arguments.parse_args()))
+    if min(vars(plan).values()) <= 0:
+        arguments.error("all numbers must be positive")
+    found = needs(plan)
+    rows = [[what, *of.values()] for what, of in found.items()]
+    harness.show("Plan", ["what", "core-hours", "TB", f"machines, {plan.cores} cores", "cost"], rows)
+    print(f"features and training within {plan.days:g} days each; assumptions: python benchmarks/plan.py --help")
+    if plan == Plan():
+        what = "Kinetics-700 and a thousand cameras: time, storage, machines and cost, computed from measured rates"
+        figures = {"plan": vars(plan), "core_seconds": core_seconds(), "needs": found}
+        print(harness.record("plan", what, figures))
+
+
+if __name__ == "__main__":
+    main()
