@@ -105,9 +105,9 @@ def is_ensemble(run: Path) -> bool:
     return (run / ENSEMBLE_FILE).exists()
 
 
-def load_any(run: Path) -> Recognizer | Ensemble:
+def load_any(run: Path, device: str = "auto") -> Recognizer | Ensemble:
     """The recognizer of a run, or the ensemble in the folder."""
-    return Ensemble.load(run) if is_ensemble(run) else load(run)
+    return Ensemble.load(run, device) if is_ensemble(run) else load(run, device)
 
 
 def average_scores(scores: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:

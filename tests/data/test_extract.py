@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from onlooker.data import array_cache
 from onlooker.data.array_cache import load_rows
-from onlooker.data.extract import extract, samples
+from onlooker.data.extract import encode_clip, extract, extract_elsewhere, samples
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import read_sample
 from onlooker.files import DiskFullError
@@ -274,3 +274,51 @@ def test_two_processes_share_the_work_of_one_store(tmp_path: Path) -> None:
     assert counts[0][0] + counts[1][0] == 12  # none twice
     assert all(new + there == 12 and failed == 0 for new, there, failed in counts)
     assert files_of(store) == files_of(whole)
+
+
+def test_clips_encoded_elsewhere_are_stored_as_those_encoded_here(make_clip: Make, tmp_path: Path) -> None:
+    clips = [make_clip(f"{i}.mp4", frames=3 + i) for i in range(4)]
+    clips += [
+        Path(shutil.copy(clips[1], tmp_path / "equal.mp4")),
+        make_clip("bad.mp4"),
+        tmp_path / "none.mp4",
+        clips[2],
+    ]
+    clips[5].write_bytes(clips[5].read_bytes()[:700])
+    here, elsewhere = made_store(tmp_path / "here"), made_store(tmp_path / "elsewhere")
+    extract(elsewhere, clips[:1], pool)
+    given, seen = list[Path](), list[tuple[float, int]]()
+
+    def encode_clips(missing: Iterator[Path]) -> Any:
+        given.extend(missing)
+        for clip in reversed(given):
+            try:
+                yield clip, encode_clip(clip, DATA, False, pool, 3)
+            except ClipError as error:
+                yield clip, error
+
+    made = extract_elsewhere(elsewhere, clips, encode_clips, lambda done, total: seen.append((done, total)))
+    expected = extract(here, clips, pool, batch=3)
+    assert given == [clips[1], clips[2], clips[3], clips[5]]  # once each, and none that is stored or cannot be opened
+    assert (made.new, made.existing, len(made.failed)) == (3, 3, 2)
+    assert [str(error) for error in made.failed] == [str(error) for error in expected.failed]
+    assert seen[-1] == (5, 5)
+    stored = {file.name: file.read_bytes() for file in here.cache.entries()}
+    assert {file.name: file.read_bytes() for file in elsewhere.cache.entries()} == stored
+    assert len(stored) == 4
+
+
+def test_an_error_elsewhere_stops_the_extraction_and_ends_the_workers(make_clip: Make, tmp_path: Path) -> None:
+    store, clips, ended = made_store(tmp_path / "store"), [make_clip(f"{i}.mp4", frames=3 + i) for i in range(3)], []
+
+    def encode_clips(missing: Iterator[Path]) -> Any:
+        try:
+            yield next(missing), np.ones((2, 4, 4, 3), np.float16)
+            yield next(missing), ValueError("features up to 1e+06 are beyond half precision")
+        finally:
+            ended.append(list(missing))
+
+    with pytest.raises(ValueError, match=r"features up to 1e\+06 are beyond half precision"):
+        extract_elsewhere(store, clips, encode_clips)
+    assert ended == [clips[2:]]
+    assert len(store.cache.entries()) == 1

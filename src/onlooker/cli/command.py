@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from onlooker.files import printable
 
@@ -25,6 +26,8 @@ __all__ = ["command", "given_options", "refuse_unused", "stoppable", "writing"]
 AGAIN = "run the same command to continue"
 
 _ADDRESS = re.compile("([a-z]{2,}:)/(.+)")  # of a path: https://host/clip.mp4 has lost a slash
+
+_CLUSTER = re.compile(r"auto|local|[a-z]+://.+|[^/\s]+:\d+")  # what may follow --ray; anything else is an argument
 
 # What an error of the operating system means for the file that it names.
 _MEANINGS = {
@@ -78,7 +81,17 @@ def command(
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         sorted(parameters, key=lambda p: (p.kind, p.default is not inspect.Parameter.empty))
     )
-    return group.command(name or function.__name__, rich_help_panel=panel)(run)
+    return group.command(name or function.__name__, cls=_Command, rich_help_panel=panel)(run)
+
+
+class _Command(TyperCommand):
+    """A command whose option `--ray` needs no value, which Typer does not have."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        words = [*args]
+        if "--ray" in words and not _CLUSTER.fullmatch("".join(words[(after := words.index("--ray") + 1) :][:1])):
+            words.insert(after, "local")
+        return super().parse_args(ctx, words)
 
 
 def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:

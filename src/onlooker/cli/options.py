@@ -58,6 +58,18 @@ Safe = Annotated[
 ]
 
 
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[ADDRESS]",
+        help="Use all nodes of a Ray cluster (pip install onlooker[cluster]): without an address that in RAY_ADDRESS, "
+        "else a new one on this machine; auto: the one that runs here; or HOST:PORT. Each node needs the clips at the "
+        "same path (a shared disk).",
+        rich_help_panel=CLIPS,
+    ),
+]
+
+
 def default_run(clips: Path, name: str) -> Path:
     """The folder of a run on these clips, unless --run names another."""
     from onlooker.data.sets import set_name

@@ -8,19 +8,22 @@ from typing import Annotated, Any, cast
 import typer
 
 from onlooker.cli.command import command, stoppable, warn
-from onlooker.cli.options import RunArgument, Safe
+from onlooker.cli.options import Ray, RunArgument, Safe
 from onlooker.config import StreamConfig
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run")
 
 ClipPaths = Annotated[list[Path], typer.Argument(help="Video files, or folders that hold an image sequence.")]
+_ClipsOrFolders = Annotated[
+    list[Path], typer.Argument(help="Video files, folders that hold an image sequence, or folders of such clips.")
+]
 
 
 @_command
 def predict(
     run: RunArgument,
-    clips: ClipPaths,
+    clips: _ClipsOrFolders,
     overlay: Annotated[
         Path | None,
         typer.Option(help="Write the clip with attention, boxes and class drawn: .mp4 or .gif; a folder for several."),
@@ -36,12 +39,13 @@ def predict(
             help="Minimum probability of an event, else the answer is nothing; unless given, that of the run."
         ),
     ] = None,
+    ray: Ray = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
     """What happens in clips, where and when: one row per clip, with the runner-up class."""
-    from onlooker.runs.predict import predict_clips
+    from onlooker.runs.predict import find_videos, predict_clips
 
-    return predict_clips(run, clips, overlay, json, timeline, frames, threshold)
+    return predict_clips(run, find_videos(clips), overlay, json, timeline, frames, threshold, ray)
 
 
 @_command

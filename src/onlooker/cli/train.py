@@ -14,6 +14,7 @@ from onlooker.cli.options import (
     Clips,
     Folds,
     LeaveOneOut,
+    Ray,
     RunArgument,
     Safe,
     default_run,
@@ -174,6 +175,7 @@ def features(
         Precision, typer.Option(help="Floating-point precision; auto: bf16 where the hardware has it.")
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Random seed of weights that are not pretrained.")] = 0,
+    ray: Ray = None,
     safe: Safe = False,
 ) -> None:
     """Encode clips once, for `onlooker train --features`: feature maps in half precision on disk.
@@ -191,7 +193,7 @@ def features(
     with stoppable():
         paths, left_out = every_clip(clips, published)
         settings = StoreSettings(encoder, data, pretrained, every, precision, seed)
-        extracted = make_features(paths, store, settings, shard)
+        extracted = make_features(paths, store, settings, shard, ray=ray)
     warn([*left_out, *extracted.failed])
     counts = f"{extracted.new} new, {extracted.existing} existed, {len(extracted.failed)} failed"
     typer.echo(f"features: {counts}; store: {store}")

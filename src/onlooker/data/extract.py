@@ -1,7 +1,7 @@
 """Clips into a feature store: decoded, encoded and written batch by batch, in memory that does not grow with length."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -27,6 +27,9 @@ Encode = Callable[[Tensor], Tensor]
 
 # Reports the clips done and the clips to do. A clip that is being encoded counts by the fraction of its frames.
 Progress = Callable[[float, int], None]
+
+# Maps clips elsewhere to `encode_clip` of them, in any order; a clip that cannot be read to its error.
+EncodeClips = Callable[[Iterator[Path]], Generator[tuple[Path, NDArray[np.float16] | Exception]]]
 
 Batch = tuple[NDArray[np.uint8], int]  # consecutive samples `N H W C`, and how many the whole clip is expected to have
 
@@ -77,6 +80,25 @@ def extract(
     return _Extraction(store, clips, encode, batch, progress).run(decoders)
 
 
+def extract_elsewhere(
+    store: FeatureStore,
+    clips: Sequence[Path],
+    encode_clips: EncodeClips,
+    progress: Progress = lambda done, total: None,
+) -> Extracted:
+    """`extract` by other processes or machines: this process writes what `encode_clips` returns.
+
+    Clips are given to it one by one as it asks for them, without those that are stored, and those of equal content.
+    """
+    store.cache.clean()
+    return _Extraction(store, clips, None, 0, progress).run_elsewhere(encode_clips)
+
+
+def encode_clip(clip: Path, data: DataConfig, every: bool, encode: Encode, batch: int) -> NDArray[np.float16]:
+    """The maps of a clip, `N h w D`: those that `extract` stores; a ClipError if it cannot be read."""
+    return np.concatenate([_encoded(clip, encode, frames) for frames, _ in samples(clip, data, every, batch)])
+
+
 def samples(path: Path, data: DataConfig, every: bool = False, size: int = 16) -> Iterator[Batch]:
     """What a model sees of a clip, in batches of `size`: its distinct frames, without the repeated last one."""
     frames: Iterable[NDArray[np.uint8]]
@@ -116,7 +138,7 @@ class _Extraction:
     """One call of `extract`, and what it has done so far."""
 
     def __init__(
-        self, store: FeatureStore, clips: Sequence[Path], encode: Encode, batch: int, progress: Progress
+        self, store: FeatureStore, clips: Sequence[Path], encode: Encode | None, batch: int, progress: Progress
     ) -> None:
         self.store, self.clips, self.encode, self.batch, self.progress = store, clips, encode, batch, progress
         self.results: dict[int, Path | ClipError] = {}
@@ -138,6 +160,32 @@ class _Extraction:
                 clip.close()
         for index, key in self.busy:  # by now they are stored, or the other process was killed
             self._encode(index, key, self._samples(index), wait=True)
+        return self._extracted()
+
+    def run_elsewhere(self, encode_clips: EncodeClips) -> Extracted:
+        sent: dict[Path, tuple[int, Key]] = {}
+        first: dict[Path, int] = {}  # by file in the store: of clips of equal content one is encoded
+        copies: dict[int, int] = {}
+
+        def missing() -> Iterator[Path]:
+            for index, key in self._missing():
+                original = first.setdefault(self.store.cache.file(key), index)
+                if original != index:
+                    copies[index] = original
+                    continue
+                sent[self.clips[index]] = index, key
+                yield self.clips[index]
+
+        with closing(encode_clips(missing())) as encoded:
+            for clip, maps in encoded:
+                self._write(*sent.pop(clip), self._received(maps), wait=True)
+        for index, original in copies.items():
+            result = self.results[original]
+            clip = self.clips[index]
+            self._done(index, result if isinstance(result, Path) else ClipError(clip, result.found, result.remedy))
+        return self._extracted()
+
+    def _extracted(self) -> Extracted:
         return Extracted(tuple(self.results[index] for index in range(len(self.clips))), self.new)
 
     def _samples(self, index: int) -> Iterator[Batch]:
@@ -161,11 +209,14 @@ class _Extraction:
             self._encode(clip.index, clip.key, clip)
 
     def _encode(self, index: int, key: Key, batches: Iterable[Batch], wait: bool = False) -> None:
-        clip, self.needed = self.clips[index], 0
+        self._write(index, key, self._maps(self.clips[index], batches), wait)
+
+    def _write(self, index: int, key: Key, maps: Iterable[NDArray[np.float16]], wait: bool) -> None:
+        self.needed = 0
         result: Path | ClipError
         try:
             result = self.store.cache.get(
-                key, lambda: self._maps(clip, batches), "its features", clip, lambda: self.needed, self._remedy, wait
+                key, lambda: maps, "its features", self.clips[index], lambda: self.needed, self._remedy, wait
             )
         except Timeout:
             self.busy.append((index, key))
@@ -176,16 +227,19 @@ class _Extraction:
 
     def _maps(self, clip: Path, batches: Iterable[Batch]) -> Iterator[NDArray[np.float16]]:
         rows = 0
+        assert self.encode
         for frames, expected in batches:
-            features = self.encode(torch.from_numpy(frames))
-            maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous().cpu()
-            if not maps.isfinite().all():
-                largest = features.abs().max().item()
-                raise ValueError(f"{clip}: features up to {largest:g} are beyond half precision; use another encoder")
+            maps = _encoded(clip, self.encode, frames)
             rows += len(maps)
             self.needed = max(expected, rows) * maps[0].nbytes
-            yield maps.numpy()
+            yield maps
             self._report(rows / max(expected, rows))
+
+    def _received(self, maps: NDArray[np.float16] | Exception) -> Iterator[NDArray[np.float16]]:
+        if isinstance(maps, Exception):
+            raise maps
+        self.needed = maps.nbytes
+        yield maps
 
     def _remedy(self) -> str:
         left = len(self.clips) - len(self.results)
@@ -204,3 +258,13 @@ class _Extraction:
     def _report(self, fraction: float = 0.0) -> None:
         # Clips that were already stored are no work: counted, they would promise a speed that does not last.
         self.progress(len(self.results) - self.existing + fraction, len(self.clips) - self.existing)
+
+
+def _encoded(clip: Path, encode: Encode, frames: NDArray[np.uint8]) -> NDArray[np.float16]:
+    """Frames `N H W C` to maps `N h w D`; a ValueError for features that half precision does not have."""
+    features = encode(torch.from_numpy(frames))
+    maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous().cpu()
+    if not maps.isfinite().all():
+        largest = features.abs().max().item()
+        raise ValueError(f"{clip}: features up to {largest:g} are beyond half precision; use another encoder")
+    return maps.numpy()

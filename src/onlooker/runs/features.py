@@ -1,7 +1,7 @@
 """Features of clips, encoded once and used by many trainings: the encoder and the store of its feature maps."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
 from onlooker.data import extract as extraction
 from onlooker.data.clips import ClipFrames, Files, readable_samples, require_readable
-from onlooker.data.extract import Encode, Extracted, extract
+from onlooker.data.extract import Encode, Extracted, encode_clip, extract, extract_elsewhere
 from onlooker.data.feature_store import FeatureStore, StoreSettings, differences
 from onlooker.data.sets import every_clip
 from onlooker.data.transforms import to_video
@@ -27,6 +27,7 @@ from onlooker.models.encoders.paired import Paired
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.processes import cores
+from onlooker.runs.cluster import map_clips
 from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import choose_precision
 from onlooker.video.flow import refuse_download
@@ -49,6 +50,7 @@ def make_features(
     shard: str = "1/1",
     quiet: bool = False,
     encoder: nn.Module | None = None,
+    ray: str | None = None,
 ) -> Extracted:
     """Encode the clips of a folder into a feature store; clips that it holds already are skipped.
 
@@ -58,6 +60,7 @@ def make_features(
         shard: `i/n`: only every n-th clip, starting with the i-th; 1/n to n/n are all clips.
         quiet: no progress bar.
         encoder: one of this name with weights of its own, such as one trained on the clips; None: built by its name.
+        ray: the address of a Ray cluster that decodes and encodes (`cluster.map_clips`); None: this process does.
 
     Raises:
         ValueError: the store was made by something else, or an invalid shard.
@@ -69,7 +72,8 @@ def make_features(
         raise ValueError(f"shard is {shard!r}, expected i/n, such as 1/4, 2/4, 3/4 and 4/4 for four processes")
     paths = list(every_clip(clips, SetConfig())[0]) if isinstance(clips, Path) else list(clips)
     store, net = make_store(folder, settings, encoder)
-    return _extract(store, paths[int(number) - 1 :: int(count)], net, quiet)
+    part = paths[int(number) - 1 :: int(count)]
+    return _extract(store, part, net, quiet) if ray is None else _extract_on_cluster(store, part, net, quiet, ray)
 
 
 def make_store(
@@ -230,15 +234,36 @@ def weights_digest(module: nn.Module) -> str:
 
 def _extract(store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: bool) -> Extracted:
     before = next(net.parameters()).device
-    gpu = torch.cuda.is_available()
-    net.to("cuda" if gpu else "cpu").to(memory_format=torch.channels_last)  # faster for convolutions
-    encode = encoding(net, store.settings.data, store.settings.precision)
-    batch, decoders = (_BATCH_ON_GPU, min(_DECODERS_ON_GPU, cores())) if gpu else (_BATCH, _DECODERS)
+    encode, batch, decoders = _on_device(net, store.settings)
     with _bar(quiet) as progress:
         extracted = extract(store, clips, encode, batch, decoders, progress)
     net.to(before)
     require_readable(clips, extracted.failed)
     return extracted
+
+
+def _on_device(net: nn.Module, settings: StoreSettings) -> tuple[Encode, int, int]:
+    """An encoder on the GPU if there is one, frames that it encodes at once, and clips that are decoded meanwhile."""
+    gpu = torch.cuda.is_available()
+    net.to("cuda" if gpu else "cpu").to(memory_format=torch.channels_last)  # faster for convolutions
+    batch, decoders = (_BATCH_ON_GPU, min(_DECODERS_ON_GPU, cores())) if gpu else (_BATCH, _DECODERS)
+    return encoding(net, settings.data, settings.precision), batch, decoders
+
+
+def _extract_on_cluster(
+    store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: bool, address: str
+) -> Extracted:
+    start = partial(_clip_encoder, net.cpu(), store.settings)
+    with _bar(quiet) as progress:
+        extracted = extract_elsewhere(store, clips, lambda todo: map_clips(start, todo, clips, address), progress)
+    require_readable(clips, extracted.failed)
+    return extracted
+
+
+def _clip_encoder(net: nn.Module, settings: StoreSettings) -> Callable[[Path], Any]:
+    """In a worker: a function from a clip to its maps."""
+    encode, batch, _ = _on_device(net, settings)
+    return lambda clip: encode_clip(clip, settings.data, settings.every, encode, batch)
 
 
 @contextmanager

@@ -7,7 +7,9 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,13 @@ from rich.text import Text
 
 from onlooker.drawing.plots import timeline as draw_timeline
 from onlooker.drawing.plots import to_png, to_svg
-from onlooker.ensemble import load_any
+from onlooker.ensemble import Ensemble, load_any
 from onlooker.files import printable, short_name, write_bytes, write_json
+from onlooker.models.video_model import choose_device
+from onlooker.recognizer import Recognizer
+from onlooker.runs.cluster import map_clips
 from onlooker.structures import ClipError, Prediction
+from onlooker.video.reader import is_video
 
 
 def predict_clips(
@@ -31,6 +37,7 @@ def predict_clips(
     timeline: Path | None = None,
     frames: bool = False,
     threshold: float | None = None,
+    ray: str | None = None,
 ) -> list[ClipError]:
     """Predict each clip and print one row per clip; continue after a clip that cannot be read.
 
@@ -39,6 +46,7 @@ def predict_clips(
         json: file for all scores and attention.
         timeline: file for a plot of the probabilities over time, .png or .svg; for one clip.
         threshold: minimum probability of an event, else the answer is nothing; None: that of the run.
+        ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process does.
 
     Returns:
         An error for each clip that could not be read, or whose drawing could not be written.
@@ -53,9 +61,10 @@ def predict_clips(
         raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
     targets = _targets(clips, overlay) if overlay else {}
     recognizer, console, predictions = load_any(run), Console(), list[Prediction]()
+    answer = recognizer.predict if ray is None else _answers(run, clips, ray)
 
     def predict(clip: Path) -> None:
-        prediction = recognizer.predict(clip)
+        prediction = answer(clip)
         if threshold is not None:
             prediction = replace(prediction, threshold=threshold)
         predictions.append(prediction)  # it is printed even if it cannot be drawn
@@ -75,6 +84,37 @@ def predict_clips(
     if json:
         write_json(json, {"clips": [to_values(each) for each in predictions], "failed": [str(e) for e in errors]})
     return errors
+
+
+def find_videos(paths: Sequence[Path]) -> list[Path]:
+    """The clips among some paths, and those in folders of clips, at any depth."""
+    clips: list[Path] = []
+    for path in paths:
+        inside = sorted(filter(is_video, path.rglob("[!.]*"))) if path.is_dir() and not is_video(path) else []
+        clips += inside or [path]
+    return clips
+
+
+def _answers(run: Path, clips: Sequence[Path], address: str) -> Callable[[Path], Prediction]:
+    """Predict all clips on a cluster; a function that returns the prediction of one, or raises its error."""
+    start, answers = partial(_predictor, load_any(run, "cpu")), dict[Path, Any]()
+    console = Console(stderr=True)
+    with closing(map_clips(start, dict.fromkeys(clips), clips, address)) as results:
+        answers.update(track(results, "predicting", len(clips), console=console, transient=True))
+
+    def answer(clip: Path) -> Prediction:
+        if isinstance(answers[clip], Exception):
+            raise answers[clip]
+        return replace(answers[clip], path=clip)
+
+    return answer
+
+
+def _predictor(recognizer: Recognizer | Ensemble) -> Callable[[Path], Prediction]:
+    """In a worker: a function from a clip to its prediction."""
+    for member in recognizer.members if isinstance(recognizer, Ensemble) else [recognizer]:
+        member.model.to(choose_device())
+    return recognizer.predict
 
 
 def for_each_clip(work: Callable[[Path], None], clips: Sequence[Path], title: str) -> list[ClipError]:

@@ -1,0 +1,246 @@
+"""Clips mapped over the nodes of a Ray cluster; one process, the caller, receives the results and writes them.
+
+These are actors and not Ray Data, which repeats a task whose worker dies without end, and tasks whose results were on a
+lost node: here a finished clip is never computed again, and one that ends its workers fails after `ATTEMPTS` of them.
+"""
+
+import logging
+import math
+import os
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from onlooker.processes import cores
+from onlooker.structures import ClipError
+from onlooker.video.safe import VARIABLE
+
+__all__ = ["ATTEMPTS", "Start", "map_clips"]
+
+# Called once in each worker, with the weights that it holds; returns what is called with the absolute path of a clip.
+Start = Callable[[], Callable[[Path], Any]]
+
+ATTEMPTS = 3  # of a clip whose worker dies
+_WORKERS_PER_GPU = 8  # each decodes with one core; a GPU that encodes waits for frames
+_SECONDS = 10  # until a cluster answers
+
+
+def map_clips(
+    start: Start, clips: Iterable[Path], known: Sequence[Path], address: str = "local"
+) -> Generator[tuple[Path, Any]]:
+    """Each clip and what it gave, in the order in which they finish; close the generator to end the workers.
+
+    Every worker has one clip at a time, and takes the next of `clips` when its result is here: as many results are in
+    memory as there are workers. What Ray prints goes to stderr.
+
+    Args:
+        start: what the workers compute; it is sent to each node once. Its errors are results.
+        clips: the clips, each one once.
+        known: all clips, or more, to check that every node has them.
+        address: `local`: the cluster in RAY_ADDRESS, else a new one on this machine; `auto`: the one that runs on it;
+            `HOST:PORT` or `ray://HOST:PORT`.
+
+    Raises:
+        RuntimeError: Ray is not installed, no worker can start on a node, or all of them are lost.
+        ConnectionError: no cluster at the address.
+        FileNotFoundError: a node without the clips.
+    """
+    clips = iter(clips)
+    if (first := next(clips, None)) is None:  # nothing to do, and no reason to connect
+        return
+    with redirect_stdout(sys.stderr), _connected(address) as ray:
+        pool = _Pool(ray, start, known)
+        try:
+            yield from pool.results(chain([first], clips))
+        finally:
+            pool.close()
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    """The module `ray`, connected to a cluster."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # else it reports over the network
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            f'--ray needs {error.name}, which is not installed: pip install "onlooker[cluster]"'
+        ) from error
+    if ray.is_initialized():  # by the program that calls this one
+        yield ray
+        return
+    address = os.environ.get("RAY_ADDRESS") or "local" if address == "local" else address
+    options = {"include_dashboard": False, "num_cpus": cores()} if address == "local" else {}
+    try:
+        _require_answer(address)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"{address}: no Ray cluster there ({error}); start one by `ray start --head`, and give the address that it "
+            "prints; --ray without an address needs none"
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raise an OSError or ValueError if nothing listens at an address, where Ray would wait for minutes."""
+    if address not in ("local", "auto"):
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS).close()
+
+
+class _Worker:
+    """What runs on the nodes."""
+
+    def start(self, start: Start, environment: dict[str, str], paths: Sequence[str]) -> list[str]:
+        """Prepare the work, and return those of some paths that are not on this node."""
+        os.environ.update(environment)
+        self._work = start()
+        return [path for path in paths if not os.path.exists(path)]
+
+    def run(self, path: str) -> Any:
+        """What a clip gives; an error is a result like others."""
+        try:
+            return self._work(Path(path))
+        except Exception as error:
+            return error
+
+
+@dataclass
+class _Job:
+    """A clip, and how many workers have died of it."""
+
+    path: Path
+    deaths: int = 0
+
+
+@dataclass(eq=False)
+class _Place:
+    """Where a worker is, and the options that Ray starts it with."""
+
+    node: str
+    options: dict[str, Any]
+    worker: Any = None
+    started: bool = False
+
+
+class _Pool:
+    """Workers on all nodes, and the clips that they have."""
+
+    def __init__(self, ray: Any, start: Start, known: Sequence[Path]) -> None:
+        self._ray, self._idle, self._places = ray, list[_Place](), [*_find_places(ray)]
+        if not self._places:
+            raise RuntimeError("the cluster has no processor for workers; add nodes by `ray start --address=HOST:PORT`")
+        self._running: dict[Any, tuple[_Place, _Job]] = {}
+        self._starting: dict[Any, tuple[_Place, _Job | None]] = {}  # and the clip that the last worker there died of
+        self._again = deque[_Job]()
+        examples: dict[Path, str] = {}  # one clip of each folder
+        for path in known:
+            if path.parent not in examples and path.exists():
+                examples[path.parent] = os.path.abspath(path)
+        environment = {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
+        self._start = ray.put(start), environment, [*examples.values()]
+        for place in self._places:
+            self._begin(place)
+
+    def results(self, clips: Iterator[Path]) -> Iterator[tuple[Path, Any]]:
+        """Each clip and its result, until there are no more."""
+        while True:
+            while self._idle and (job := self._next(clips)):
+                place = self._idle.pop()
+                self._running[place.worker.run.remote(os.path.abspath(job.path))] = place, job
+            busy = [job for _, job in (*self._running.values(), *self._starting.values()) if job]
+            if self._idle and not busy:
+                return
+            if not (self._running or self._starting):
+                raise RuntimeError("no node of the cluster is left; what was done stays: run the same command again")
+            (ready, *_), _ = self._ray.wait([*self._running, *self._starting])
+            yield from self._started(ready) if ready in self._starting else self._finished(ready)
+
+    def close(self) -> None:
+        """End all workers."""
+        for place in self._places:
+            self._ray.kill(place.worker)
+
+    def _next(self, clips: Iterator[Path]) -> _Job | None:
+        if self._again:
+            return self._again.popleft()
+        path = next(clips, None)
+        return None if path is None else _Job(path)
+
+    def _begin(self, place: _Place, job: _Job | None = None) -> None:
+        """Start a worker, perhaps in place of one that died of a clip."""
+        if place.worker:
+            self._ray.kill(place.worker)  # it may only be out of reach
+        place.worker = self._ray.remote(_Worker).options(**place.options).remote()
+        self._starting[place.worker.start.remote(*self._start)] = place, job
+
+    def _started(self, ready: Any) -> Iterator[tuple[Path, ClipError]]:
+        place, job = self._starting.pop(ready)
+        try:
+            missing = self._ray.get(ready)
+        except self._ray.exceptions.RayError as error:
+            if not place.started:
+                remedy = "install the same onlooker on each node, or leave the node out"
+                raise RuntimeError(
+                    f"{place.node}: no worker can start there ({_last_line(error)}); {remedy}"
+                ) from error
+            if job:  # the node is lost, which is not the fault of the clip
+                self._again.append(job)
+            return
+        if missing:
+            folder, name = os.path.split(missing[0])
+            raise FileNotFoundError(
+                f"{place.node}: this node has no {name} in {folder}; each node needs the clips under the same "
+                "path, as on a shared disk"
+            )
+        place.started = True
+        self._idle.append(place)
+        if job:
+            job.deaths += 1
+            if job.deaths < ATTEMPTS:
+                self._again.append(job)
+            else:
+                found = f"{ATTEMPTS} workers that read it were killed, the last on {place.node}"
+                yield job.path, ClipError(job.path, found, "check its size and the memory of the nodes, or use --safe")
+
+    def _finished(self, ready: Any) -> Iterator[tuple[Path, Any]]:
+        place, job = self._running.pop(ready)
+        try:
+            result = self._ray.get(ready)
+        except self._ray.exceptions.RayTaskError as error:  # such as a result that cannot be sent
+            result = RuntimeError(_last_line(error))
+        except self._ray.exceptions.RayError:
+            self._begin(place, job)
+            return
+        self._idle.append(place)
+        yield job.path, ClipError(job.path, result.found, result.remedy) if isinstance(result, ClipError) else result
+
+
+def _find_places(ray: Any) -> Iterator[_Place]:
+    """Places of workers: one per core, and where there are GPUs as many as keep these busy."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    for node in ray.nodes():
+        cpus, gpus = (int(node["Resources"].get(name, 0)) if node["Alive"] else 0 for name in ("CPU", "GPU"))
+        count = min(cpus, gpus * _WORKERS_PER_GPU) if gpus else cpus
+        strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        # Rounded down to Ray's precision: the parts of a GPU must not add up to more than one.
+        share = min(1.0, math.floor(gpus / count * 1e4) / 1e4) if count else 0
+        options = {"num_cpus": 1, "num_gpus": share, "scheduling_strategy": strategy}
+        for _ in range(count):
+            yield _Place(f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})", options)
+
+
+def _last_line(error: Exception) -> str:
+    """Ray's messages end with the error itself."""
+    return str(error).strip().splitlines()[-1].strip()
