@@ -226,10 +226,14 @@ def test_the_clips_of_a_node_that_is_lost_are_computed_by_others(cluster: Any, c
 
 
 @pytest.mark.slow
-def test_the_command_starts_a_cluster_of_its_own(squares: Path, tmp_path: Path) -> None:
+def test_the_command_starts_a_cluster_of_its_own(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ray = pytest.importorskip("ray", reason=WITHOUT)
     if ray.is_initialized():
         ray.shutdown()
+    monkeypatch.setenv("HOME", str(tmp_path))  # where Ray writes the token of a new cluster
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
     words = ("--encoder", "conv4", "--size", 16, "--frames", 4, "--store", tmp_path / "store", "--ray")
     result = call("features", squares, *words)
     assert result.stdout.strip().endswith(f"features: 24 new, 0 existed, 0 failed; store: {tmp_path / 'store'}")

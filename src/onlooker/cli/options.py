@@ -62,7 +62,7 @@ Ray = Annotated[
     str | None,
     typer.Option(
         metavar="[ADDRESS]",
-        help="Use all nodes of a Ray cluster (pip install onlooker[cluster]): without an address that in RAY_ADDRESS, "
+        help="Use all nodes of a Ray cluster (needs the extra cluster): without an address that in RAY_ADDRESS, "
         "else a new one on this machine; auto: the one that runs here; or HOST:PORT. Each node needs the clips at the "
         "same path (a shared disk).",
         rich_help_panel=CLIPS,

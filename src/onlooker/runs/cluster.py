@@ -83,7 +83,7 @@ def _connected(address: str) -> Iterator[Any]:
     except (OSError, ValueError) as error:
         raise ConnectionError(
             f"{address}: no Ray cluster there ({error}); start one by `ray start --head`, and give the address that it "
-            "prints; --ray without an address needs none"
+            "prints; one with a token needs RAY_AUTH_MODE=token here too"
         ) from error
     try:
         yield ray
