@@ -186,7 +186,7 @@ def measure(name: str, run: Path, quick: bool = False) -> dict[str, Any]:
     net = create_model("linear", len(classes), encoder="small", pretrained=True, window=WINDOW, size=112)
     assert isinstance(net, LinearClassifier)
     clips = dict.fromkeys(clip for split in splits for clip in split.clips)
-    folder = run / name / _digest(net.eval())
+    folder = run / name / encoder_digest(net.eval())
     parts = {clip.path: _part(clip, net, setting, data, folder) for clip in track(clips, "encoding clips")}
     frames = int(setting.hours * 3600 * setting.rate / len(splits) / _STREAMS / (20 if quick else 1))
     at, chosen = dict.fromkeys(THRESHOLDS, Counts()), list[Fitted]()
@@ -220,7 +220,7 @@ def measure(name: str, run: Path, quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _digest(net: LinearClassifier) -> str:
+def encoder_digest(net: LinearClassifier) -> str:
     """Of its encoder, whose features must not be taken for those of another."""
     digest = hashlib.sha256()
     for name, tensor in net.state_dict().items():

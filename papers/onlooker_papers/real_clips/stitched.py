@@ -1,0 +1,180 @@
+"""When, live: events in streams stitched from clips with pauses, learned from one label per clip.
+
+    python -m onlooker_papers.real_clips.stitched       # resumable; writes results/stitched.json
+
+Test streams are stitched from clips that were not trained on: an event, then one to three clips of nothing, and so on.
+The linear model runs over them frame by frame. Segments are those that a live stream reports: from the third frame in
+succession that agrees to the last one. The offline answer knows the frames after each moment: it dates every report
+back by the frames that had to agree and by half of the model's window. The threshold of each has the highest
+segment-mAP at .5 on streams that are stitched from the training clips, each played by a model fitted without it.
+
+- `ucf101_18`: the last five classes of the alphabet are nothing; official splits 1 to 3.
+- `jhmdb`: `sit`, `stand` and `walk` are nothing; official splits 1 to 3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from rich.progress import track
+
+from onlooker.answer import NOTHING, event_scores
+from onlooker.cli.command import command, stoppable
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.split import group_of
+from onlooker.models.linear import LinearClassifier
+from onlooker.models.registry import create_model, resolve
+from onlooker.structures import Segment
+from onlooker.training.linear import choose, fit_layer
+from onlooker_papers.detection import segment_map
+from onlooker_papers.measurement import write_results
+from onlooker_papers.real_clips.frozen import splits_of
+from onlooker_papers.real_clips.nothing import encode, encoder_digest, play, training_windows
+from onlooker_papers.real_clips.streams import (
+    AGREEMENT,
+    WINDOW,
+    Floats,
+    Part,
+    Stream,
+    reported_events,
+    stitch,
+    training_streams,
+)
+from onlooker_papers.results import keep_whole
+
+WHAT = "segment-mAP of events in stitched streams: as a live stream reports them, and with the frames after them"
+COMMAND = "python -m onlooker_papers.real_clips.stitched"
+OVERLAPS = (0.2, 0.3, 0.5)
+LATE = {"live": 0, "offline": AGREEMENT - 1 + WINDOW // 2}  # frames by which a report is dated back
+_THRESHOLDS = [round(float(t), 2) for t in np.linspace(0.05, 0.95, 19)]
+_STREAMS, _PAUSES = 8, (1, 4)  # of each split; clips of nothing after an event, the second number excluded
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One set: frames per second that give the median clip 16 frames, and the classes that are nothing."""
+
+    rate: float
+    nothing: tuple[str, ...]
+
+
+SETTINGS = {
+    "ucf101_18": Setting(2.5, ("PlayingPiano", "PlayingSitar", "PlayingViolin", "Surfing", "WalkingWithDog")),
+    "jhmdb": Setting(15.0, ("sit", "stand", "walk")),
+}
+
+
+def with_pauses(parts: Sequence[Part], random: np.random.Generator) -> Stream:
+    """All events once, in random order, each followed by some clips of nothing."""
+    of_events = [i for i, part in enumerate(parts) if part.label != NOTHING]
+    nothing = [i for i, part in enumerate(parts) if part.label == NOTHING]
+    order = [int(random.choice(nothing))]
+    for event in random.permutation(of_events).tolist():
+        order += [event, *random.choice(nothing, random.integers(*_PAUSES)).tolist()]
+    return stitch(parts, order)
+
+
+def segments_of(scores: Floats, classes: Sequence[str], threshold: float, rate: float, late: int = 0) -> list[Segment]:
+    """The events that are reported at `T` frames with probabilities `T K`, dated back by `late` frames."""
+    reported, of_events = reported_events(scores, classes, threshold), event_scores(scores, classes)
+    edges = np.flatnonzero(np.diff(reported, prepend=-2, append=-2))
+    found = []
+    for first, after in pairwise(edges):
+        if after > late and reported[first] >= 0:
+            score = float(of_events[first:after, reported[first]].mean())
+            start, end = max(0, int(first) - late) / rate, (int(after) - late) / rate
+            found.append(Segment(classes[reported[first]], start, end, score))
+    return found
+
+
+def true_segments(stream: Stream, rate: float) -> list[Segment]:
+    """The events of a stream."""
+    return [Segment(label, first / rate, after / rate) for first, after, label in stream.events]
+
+
+def measure(name: str, run: Path, quick: bool = False) -> dict[str, Any]:
+    """Segment-mAP of one set, by overlap, live and offline; `quick`: of one split."""
+    setting, splits = SETTINGS[name], splits_of(name)
+    labels = {clip.label for split in splits.values() for clip in split.clips}
+    classes = tuple(sorted({NOTHING, *labels} - {*setting.nothing}))
+    data = resolve(ModelConfig(pretrained=True), DataConfig(frames=WINDOW, size=112), TrainConfig())[1]
+    torch.manual_seed(0)
+    net = create_model("linear", len(classes), encoder="small", pretrained=True, window=WINDOW, size=112)
+    assert isinstance(net, LinearClassifier)
+    folder = run / name / encoder_digest(net.eval())
+    parts = {}
+    for clip in track(dict.fromkeys(clip for split in splits.values() for clip in split.clips), "encoding clips"):
+        label = NOTHING if clip.label in setting.nothing else clip.label
+        parts[clip.path] = Part(encode(clip, net, data, setting.rate, folder), label, True, group_of(clip))
+    found: dict[str, dict[str, list[Segment]]] = {way: {} for way in LATE}
+    true: dict[str, list[Segment]] = {}
+    chosen, seconds = list[dict[str, float]](), 0.0
+    for number, split in enumerate([*splits.values()][: 1 if quick else None]):
+        learn = training_streams([parts[clip.path] for clip in (*split.training, *split.validation)])
+        windows = training_windows(learn, net, classes)
+        choice = choose(windows)
+        scores = []
+        for held_out, stream in enumerate(learn):
+            fit_layer(net, windows.only(np.flatnonzero(windows.groups != str(held_out))), choice)
+            scores += play(net, [stream], choice.temperature)
+        thresholds = {way: best_threshold(learn, scores, classes, setting.rate, late) for way, late in LATE.items()}
+        chosen.append(thresholds)
+        fit_layer(net, windows, choice)
+        test = [parts[clip.path] for clip in split.test]
+        streams = [with_pauses(test, np.random.default_rng((number, i))) for i in range(_STREAMS)]
+        for i, each in enumerate(play(net, streams, choice.temperature)):
+            key = f"{number}-{i}"
+            true[key] = true_segments(streams[i], setting.rate)
+            seconds += len(each) / setting.rate
+            for way, late in LATE.items():
+                found[way][key] = segments_of(each, classes, thresholds[way], setting.rate, late)
+    return {
+        "segment_map": {way: dict(zip(map(str, OVERLAPS), _map(of, true), strict=True)) for way, of in found.items()},
+        "thresholds": chosen,
+        "events": sum(map(len, true.values())),
+        "hours": seconds / 3600,
+        "classes": len(classes) - 1,
+    }
+
+
+def best_threshold(
+    streams: Sequence[Stream], scores: Sequence[Floats], classes: Sequence[str], rate: float, late: int
+) -> float:
+    """The threshold with the highest segment-mAP at .5, on streams whose events may follow each other directly."""
+    true = {str(i): true_segments(stream, rate) for i, stream in enumerate(streams)}
+
+    def quality(threshold: float) -> float:
+        found = {str(i): segments_of(each, classes, threshold, rate, late) for i, each in enumerate(scores)}
+        return _map(found, true)[-1]
+
+    return max(_THRESHOLDS, key=quality)
+
+
+def _map(found: dict[str, list[Segment]], true: dict[str, list[Segment]]) -> list[float]:
+    return [float(value) for value in segment_map(found, true, OVERLAPS)]
+
+
+def stitched(
+    run: Annotated[Path, typer.Option(help="Folder of the features, 4 GB, kept.")] = Path("runs/nothing"),
+    results: Annotated[Path, typer.Option(help="Folder of the results file.")] = Path("results"),
+    quick: Annotated[bool, typer.Option("--quick", help="One split of each set; not recorded.")] = False,
+) -> None:
+    """Segment-mAP of events in stitched streams, live and offline; $ONLOOKER_DATA has the clips."""
+    with stoppable():
+        figures = {name: measure(name, run, quick) for name in SETTINGS}
+        for name, of in figures.items():
+            typer.echo(f"{name}: {of['segment_map']}")
+        if not quick:
+            keep_whole(write_results(results / "stitched.json", WHAT, COMMAND, figures, [0]))
+
+
+app = typer.Typer(add_completion=False)
+command(stitched, app)
+
+if __name__ == "__main__":
+    app()
