@@ -14,11 +14,8 @@ from typing import Any
 
 import harness
 import numpy as np
-import onnxruntime
 import torch
-from bench_live import OWN_SIDE, live_model
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
+from bench_live import OWN_SIDE, exported, live_model
 from torch import nn
 
 import onlooker
@@ -32,41 +29,25 @@ TESTED = ("surveillance", "hand_gestures", "weizmann", "basketball")
 WAYS = ("float32", "bf16", "int8")
 
 
-class Frames(CalibrationDataReader):
-    """Frames that determine the ranges of activations."""
-
-    def __init__(self, frames: torch.Tensor) -> None:
-        self.frames = iter(frames)
-
-    def get_next(self) -> dict[str, Any] | None:
-        frame = next(self.frames, None)
-        return None if frame is None else {"frame": frame[None].numpy()}
-
-
 def encoders(folder: Path) -> dict[str, Callable[[], object]]:
     """The encoder on one frame, in each precision."""
     network: nn.Module = live_model(OWN_SIDE).model.encoder.eval()
-    frames = torch.randn(16, 3, OWN_SIDE, OWN_SIDE)
-    plain, small = folder / "encoder.onnx", folder / "encoder.int8.onnx"
-    torch.onnx.export(network, (frames[:1],), str(plain), dynamo=True, external_data=False, input_names=["frame"])
-    quant_pre_process(str(plain), str(plain), skip_symbolic_shape=True)
-    settings = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "quant_format": QuantFormat.QDQ}
-    quantize_static(str(plain), str(small), Frames(frames), **settings)
-    feed = {"frame": frames[:1].numpy()}
-    sessions = {name: session(path) for name, path in (("float32", plain), ("int8", small))}
-    works = {f"encoder {name}": lambda run=run: run.run(None, feed) for name, run in sessions.items()}
-    return {**works, "encoder bf16": in_bf16(network, frames[:1])}
+    frame = torch.randn(1, 3, OWN_SIDE, OWN_SIDE)
+    works = exported(network, (frame,), folder)
+    return {
+        "encoder float32": works["onnxruntime"], "encoder int8": works["int8"], "encoder bf16": in_bf16(network, frame)
+    }  # fmt: skip
 
 
 def steps(folder: Path) -> dict[str, Callable[[], object]]:
     """The whole step on one frame, in each precision."""
     recognizer, rng = live_model(OWN_SIDE), np.random.default_rng(0)
     clip = write(folder / "noise.mp4", rng.integers(0, 256, (16, OWN_SIDE, OWN_SIDE, 3), np.uint8), 10.0)
-    exported = export(recognizer, folder / "export", quantize=True, calibration=[clip])
+    written = export(recognizer, folder / "export", quantize=True, calibration=[clip])
     frame = rng.integers(0, 256, (1, OWN_SIDE, OWN_SIDE, 3), np.uint8)
     works: dict[str, Callable[[], object]] = {}
     for name, file in (("float32", STEP), ("int8", INT8)):
-        step = ExportedStep(exported, file)
+        step = ExportedStep(written, file)
         state = step.step(frame).state
         works[f"step {name}"] = lambda step=step, state=state: step.step(frame, state)
     video = torch.randn(1, 3, OWN_SIDE, OWN_SIDE)
@@ -80,12 +61,6 @@ def in_bf16(work: Callable[..., object], *arguments: Any) -> Callable[[], object
             return work(*arguments)
 
     return run
-
-
-def session(path: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def accuracies(name: str, folder: Path) -> dict[str, float]:

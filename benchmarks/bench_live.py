@@ -3,10 +3,11 @@
     python benchmarks/bench_live.py              # more than an hour
     python benchmarks/bench_live.py --minutes 0  # without the camera, whose recorded delay is kept
 
-All models have random weights and get frames of 172×172 pixels in float32, as PyTorch runs them and as onnxruntime runs
-their exported steps. The camera sends numbered frames by HTTP at 30 frames a second; the delay is from the moment at
-which it has a frame to the moment at which `onlooker.watch` has the answer. At the limit, the model gets frames of
-448×448 pixels, for which it needs longer than from one frame of the camera to the next. Needs Linux's /proc.
+All models have random weights and get frames of 172×172 pixels. PyTorch runs them in float32 and bfloat16, onnxruntime
+their exported steps in float32 and in 8 bits; ratios are of the faster one in float32. The camera sends numbered frames
+by HTTP at 30 frames a second; the delay is from the moment at which it has a frame to the moment at which
+`onlooker.watch` has the answer. At the limit, the model gets frames of 448×448 pixels, for which it needs longer than
+from one frame of the camera to the next. Needs Linux's /proc.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from onlooker_papers.tsm import TSM
 
 SIDE, CLASSES = 172, 10
 OWN_SIDE, SLOW_SIDE = 112, 448  # pixels of the frames that our encoder was trained on; of those at the limit
+WAYS = ("torch", "bf16", "onnxruntime", "int8")
 RATE, BITS, BLOCK = 30.0, 20, 24  # of the camera; bits of a frame's number, and pixels of the square that shows one
 SIZE = (640, 480)
 AFTER = 200  # steps after which memory is read
@@ -70,17 +72,38 @@ class Step(nn.Module):
         return torch.rand(1, 3, self.side, self.side)
 
 
-def session_of(step: Step, frame: Tensor, state: tuple[Tensor, ...], path: Path) -> Callable[[], object]:
-    """The exported step in onnxruntime, on one thread."""
+def exported(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> dict[str, Callable[[], object]]:
+    """A network in onnxruntime on one thread, in float32 and, by static quantization, in 8 bits."""
     import onnxruntime
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    torch.onnx.export(step.eval(), (frame, *state), str(path), dynamo=True, external_data=False, verbose=False)
+    class Inputs(CalibrationDataReader):
+        """The same inputs a few times: the ranges of activations do not change the time."""
+
+        def __init__(self, feed: dict[str, NDArray[Any]]) -> None:
+            self.feeds = iter([feed] * 4)
+
+        def get_next(self) -> Any:
+            return next(self.feeds, None)
+
+    plain, prepared, small = (folder / f"{name}.onnx" for name in ("plain", "prepared", "int8"))
+    torch.onnx.export(network, inputs, str(plain), dynamo=True, external_data=False, verbose=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [each.name for each in session.get_inputs()]
-    feed = {name: value.numpy() for name, value in zip(names, (frame, *state), strict=True)}
-    return lambda: session.run(None, feed)
+
+    def session(path: Path) -> onnxruntime.InferenceSession:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    in_float = session(plain)
+    names = [each.name for each in in_float.get_inputs()]
+    feed = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
+    quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
+    kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "quant_format": QuantFormat.QDQ}
+    products = ["Conv", "Gemm", "MatMul"]
+    quantize_static(str(prepared), str(small), Inputs(feed), op_types_to_quantize=products, **kinds)
+    in_bytes = session(small)
+    return {"onnxruntime": lambda: in_float.run(None, feed), "int8": lambda: in_bytes.run(None, feed)}
 
 
 def works_of(names: list[str], folder: Path) -> tuple[dict[str, Callable[[], object]], dict[str, dict[str, float]]]:
@@ -100,7 +123,7 @@ def works_of(names: list[str], folder: Path) -> tuple[dict[str, Callable[[], obj
                 return run()
 
         works[f"{name} torch"], works[f"{name} bf16"] = run, run_bf16
-        works[f"{name} onnxruntime"] = session_of(step, frame, state, folder / "step.onnx")
+        works |= {f"{name} {way}": work for way, work in exported(step, (frame, *state), folder).items()}
         sizes[name] = {
             "parameters": sum(each.numel() for each in step.parameters()),
             "state_tensors": len(state),
@@ -245,11 +268,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         works, sizes = works_of(names, Path(folder))
         seconds = harness.medians(harness.interleaved(works, options.repetitions))
-    times = {
-        name: {way: round(1e3 * seconds[f"{name} {way}"], 3) for way in ("torch", "bf16", "onnxruntime")}
-        for name in names
-    }
-    fastest = {name: min(of.values()) for name, of in times.items()}
+    times = {name: {way: round(1e3 * seconds[f"{name} {way}"], 3) for way in WAYS} for name in names}
+    fastest = {name: min(of["torch"], of["onnxruntime"]) for name, of in times.items()}
     harness.show(
         "A frame, ms",
         ["model", *times["onlooker"], *sizes["onlooker"]],
@@ -259,13 +279,14 @@ def main() -> None:
     figures = {
         "ratios": {peer: round(fastest[peer] / fastest["onlooker"], 3) for peer in peers},
         "ratios_own_size": {peer: round(fastest[peer] / fastest[names[1]], 3) for peer in peers},
+        "ratios_int8": {peer: round(times[peer]["int8"] / times["onlooker"]["int8"], 3) for peer in peers},
         "milliseconds": times,
         "sizes": sizes,
         "pixels": SIDE,
         "own_pixels": OWN_SIDE,
         **delay,
     }
-    print({key: figures[key] for key in ("ratios", "ratios_own_size")})
+    print({key: figures[key] for key in ("ratios", "ratios_own_size", "ratios_int8")})
     what = "live models on one core next to each other, and the delay of ours from camera to answer"
     print(harness.record("bench-live", what, figures, [0], ("onnxruntime",)))
 

@@ -150,6 +150,59 @@ def browser(results: Results) -> Table:
     return Table(["step", "ms"], rows, note)
 
 
+def live_models(results: Results) -> Table:
+    """Our live model and others on one core."""
+    figures = results["bench-live"]
+    ways = {"torch": "PyTorch", "bf16": "in bfloat16", "onnxruntime": "onnxruntime", "int8": "in 8 bits"}
+    rows = []
+    for name, of in figures["milliseconds"].items():
+        size, times = figures["sizes"][name], [f"{of[way]:.1f}" for way in ways]
+        parameters = f"{size['parameters'] / 1e6:.1f} M"
+        rows.append([f"`{name}`", *times, parameters, size["state_tensors"], f"{size['state_megabytes']:.2f}"])
+    note = (
+        f"A frame of {figures['pixels']} pixels on one core, in ms; *at {figures['own_pixels']}*: of as many pixels as "
+        "the encoder was trained on. `onlooker`: encoder `small` and `convalstm` with 32 channels. "
+        "`python benchmarks/bench_live.py`"
+    )
+    return Table(["model", *ways.values(), "parameters", "tensors of state", "MB of state"], rows, note)
+
+
+def int8(results: Results) -> Table:
+    """What 8 bits gain and cost."""
+    figures = results["bench-int8"]
+    rows = [
+        [part, f"{of['float32']:.1f}", f"{of['bf16']:.1f}", f"{of['int8']:.1f}", f"{figures['ratios'][part]:.1f}×"]
+        for part, of in figures["milliseconds"].items()
+    ]
+    tested = "; ".join(
+        f"{name} {share(of['float32'])} and {share(of['int8'])} ({of['clips']} clips)"
+        for name, of in figures["accuracies"].items()
+    )
+    note = (
+        "A frame on one core in ms: the encoder `small`, and the step of `convalstm` on it; float32 and 8 bits by "
+        "onnxruntime, bfloat16 by PyTorch. Test clips that the default model classifies correctly, in %, in float32 "
+        f"and in 8 bits: {tested}. `python benchmarks/bench_int8.py`"
+    )
+    return Table(["", "float32", "bfloat16", "8 bits", "8 bits over bfloat16"], rows, note)
+
+
+def plan(results: Results) -> Table:
+    """Kinetics-700 and a thousand cameras."""
+    figures = results["plan"]
+    asked = figures["plan"]
+    rows = [
+        [what, f"{of['core_hours']:,}", f"{of['terabytes']:.1f}", of["machines"], f"{of['cost']:,}"]
+        for what, of in figures["needs"].items()
+    ]
+    note = (
+        f"Maps of VGG-16 of {asked['frames']} frames of each clip; cameras at {asked['rate']:g} frames a second, "
+        f"without the decoding of their streams. Machines of {asked['cores']} cores, for {asked['days']:g} days; cost "
+        f"at {asked['core_hour']} for an hour of a core and {asked['terabyte_month']:g} for a month of a terabyte. "
+        "`python benchmarks/plan.py`"
+    )
+    return Table(["what", "core-hours", "TB", "machines", "cost"], rows, note)
+
+
 TABLES = {
     "training-memory": training_memory,
     "training-frames": training_steps,
@@ -158,11 +211,17 @@ TABLES = {
     "digit-limits": digit_limits,
     "live-page": live_page,
     "browser": browser,
+    "live-models": live_models,
+    "int8": int8,
+    "plan": plan,
     "robustness": robustness,
 }
 NEEDED = {name: {TRAINING} for name in TABLES} | {
     "digit-limits": set(_DIGITS),
     "live-page": {"bench-live-page"},
     "browser": {"bench-browser"},
+    "live-models": {"bench-live"},
+    "int8": {"bench-int8"},
+    "plan": {"plan"},
     "robustness": {"robustness"},
 }
