@@ -74,6 +74,7 @@ class Step(nn.Module):
 
 def exported(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> dict[str, Callable[[], object]]:
     """A network in onnxruntime on one thread, in float32 and, by static quantization, in 8 bits."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # on by default; read when onnxruntime is imported
     import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process

@@ -87,10 +87,10 @@ def predict_clips(
 
 
 def find_videos(paths: Sequence[Path]) -> list[Path]:
-    """The clips among some paths, and those in folders of clips, at any depth."""
+    """The clips among some paths, and those in folders of clips, at any depth; other paths as they are."""
     clips: list[Path] = []
     for path in paths:
-        inside = sorted(filter(is_video, path.rglob("[!.]*"))) if path.is_dir() and not is_video(path) else []
+        inside = sorted(filter(is_video, path.rglob("[!.]*"))) if os.path.isdir(path) and not is_video(path) else []
         clips += inside or [path]
     return clips
 
