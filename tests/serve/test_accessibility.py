@@ -67,7 +67,11 @@ def test_look_is_accessible(taught: str, open_page: Callable[..., Any], squares:
     found = serious(page, "look")
     drop(page, ".drop", squares / "left" / "00.mp4")
     page.wait_for_selector(".answer .label")
-    page.keyboard.press("]")
+    video = "document.querySelector('.stage video')"
+    page.wait_for_function(f"() => {video}.readyState >= 2")
+    page.evaluate(f"{video}.pause(), {video}.currentTime = 0.5")
+    page.wait_for_function(f"() => !{video}.seeking")
+    page.keyboard.press("]")  # the part until here
     page.click(".save summary")
     page.wait_for_selector(".selection .range")
     found += serious(page, "a result")
