@@ -39,7 +39,7 @@ def test_segments_are_the_frames_that_are_reported() -> None:
 
 
 def answers(stream: Stream, late: int) -> np.ndarray:
-    """A model that answers each event rightly, but only so many frames after it began, and until as many after it."""
+    """A model that answers each event rightly, but begins and ends `late` frames after it."""
     scores = np.tile([0.1, 0.1, 0.8], (len(stream.clip), 1))
     for first, after, label in stream.events:
         scores[first + late : after + late] = np.eye(3)[CLASSES.index(label)] * 0.8 + 0.1 * (1 - np.eye(3)[0])
