@@ -86,8 +86,7 @@ def tube_iou(a: Tube, b: Tube) -> float:
 
 def segment_iou(a: Segment, b: Segment) -> float:
     """Intersection over union in time."""
-    both = max(0.0, min(a.end, b.end) - max(a.start, b.start))
-    return both / (a.end - a.start + b.end - b.start - both)
+    return float(_segment_overlaps([a], [b]).item())
 
 
 def average_precision(scores: ArrayLike, right: ArrayLike, truths: int, recalls: int | None = None) -> float:
@@ -147,7 +146,7 @@ def video_map(
     found: Mapping[str, Iterable[Tube]], true: Mapping[str, Iterable[Tube]], thresholds: Sequence[float] = THRESHOLDS
 ) -> Floats:
     """video-mAP: mean average precision of tubes by `tube_iou`; `L`, the mean over classes at each threshold."""
-    return _mean_ap(found, true, _overlaps(tube_iou), thresholds)
+    return _mean_ap(found, true, _tube_overlaps, thresholds)
 
 
 def segment_map(
@@ -156,7 +155,7 @@ def segment_map(
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Floats:
     """Segment mAP of ActivityNet and THUMOS'14; `L`, the mean over classes at each threshold."""
-    return _mean_ap(found, true, _overlaps(segment_iou), thresholds)
+    return _mean_ap(found, true, _segment_overlaps, thresholds)
 
 
 def at_thresholds(name: str, values: Floats) -> dict[str, float]:
@@ -201,8 +200,15 @@ def _box_overlaps(found: Sequence[Box], true: Sequence[Box]) -> Floats:
     return box_iou(a[:, None], b[None])
 
 
-def _overlaps(iou: Callable[[Any, Any], float]) -> Callable[[Sequence[Any], Sequence[Any]], Floats]:
-    return lambda found, true: np.array([[iou(a, b) for b in true] for a in found]).reshape(len(found), len(true))
+def _tube_overlaps(found: Sequence[Tube], true: Sequence[Tube]) -> Floats:
+    return np.array([[tube_iou(a, b) for b in true] for a in found]).reshape(len(found), len(true))
+
+
+def _segment_overlaps(found: Sequence[Segment], true: Sequence[Segment]) -> Floats:
+    a, b = (np.array([(each.start, each.end) for each in side]).reshape(-1, 1, 2) for side in (found, true))
+    b = b.swapaxes(0, 1)
+    both = np.maximum(0.0, np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]))
+    return both / (a[..., 1] - a[..., 0] + b[..., 1] - b[..., 0] - both)
 
 
 def _mean_ap(

@@ -68,6 +68,14 @@ def train(
             rich_help_panel=TRAINING,
         ),
     ] = 1,
+    nodes: Annotated[
+        int,
+        typer.Option(
+            help="Machines that run this command at the same time, each with --devices; MASTER_ADDR and NODE_RANK say "
+            "which is which.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 1,
 ) -> None:
     """Train on clips with one label each, and evaluate on test clips.
 
@@ -80,7 +88,12 @@ def train(
     from onlooker.data.sets import read_set
     from onlooker.runs.model_spec import ModelSpec
     from onlooker.runs.train import train_run
+    from onlooker.training.nodes import launched_by_torchrun, meet
 
+    if launched := launched_by_torchrun():
+        devices, nodes, starts_others = launched
+        if not starts_others:  # the first process of a machine starts the others
+            return
     given = given_options(context)
     if "modality" not in given:
         data = ModelSpec(model.name).data_config(data)
@@ -90,20 +103,23 @@ def train(
     else:
         _check_options(context, model, data, features or [])
     if folds or leave_one_out:
-        given_here = {"--features": features, "--strict": strict, "--background": background, "--devices": devices > 1}
+        given_here = {"--features": features, "--strict": strict, "--background": background}
+        given_here |= {"--devices": devices > 1, "--nodes": nodes > 1}
         if unused := next((name for name, value in given_here.items() if value), ""):
             raise ValueError(f"{unused} cannot be used with --folds or --leave-one-out; leave it out")
         run = run or default_run(clips, f"{model.name}-folds")
         _cross_validate(clips, run, model, data, training, published, folds, leave_one_out)
         return
     run = run or default_run(clips, model.name)
-    source = clips if resume else read_set(clips, published, classes=1 if background else 2)
-    with stoppable(functools.partial(resume_hint, run)):
+    with stoppable(functools.partial(resume_hint, run)), meet(nodes) as meeting:
+        first = not meeting.nodes.rank
+        source = read_set(clips, published, classes=1 if background else 2) if first and not resume else clips
         measured = train_run(
             source, run, model, data, training, None, resume, strict,
-            features=features or (), background=background, devices=devices,
+            features=features or (), background=background, devices=devices, meeting=meeting,
         )  # fmt: skip
-    _print_metrics(measured, run)
+    if first:
+        _print_metrics(measured, run)
 
 
 def _check_options(context: typer.Context, model: ModelConfig, data: DataConfig, features: list[Path]) -> None:

@@ -35,6 +35,7 @@ from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.training.fit import check_devices, check_regularization, fit
+from onlooker.training.nodes import ALONE, Meeting, meet
 from onlooker.training.stages import OnProgress, reporting
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
@@ -68,6 +69,7 @@ def train(
     background: Path | str | None = None,
     progress: OnProgress | None = None,
     devices: int = 1,
+    nodes: int = 1,
     **settings: Any,
 ) -> TrainedRun:
     """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and evaluate it.
@@ -85,6 +87,7 @@ def train(
             what it raises ends the training, which `resume` continues. With several `devices`, epochs are not reported.
         devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch. With several of them,
             a script must call this under `if __name__ == "__main__":`.
+        nodes: machines that make this call at the same time (`training.nodes`); only the first one returns figures.
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Returns:
@@ -106,7 +109,7 @@ def train(
     of_model, of_data, of_training = ({key: settings[key] for key in names & set(settings)} for names in fields)
     path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
     data = DataConfig(**of_data)
-    with reporting(progress):
+    with reporting(progress), meet(nodes) as meeting:
         figures = train_run(
             Path(clips),
             path,
@@ -117,6 +120,7 @@ def train(
             quiet=quiet,
             background=None if background is None else Path(background),
             devices=devices,
+            meeting=meeting,
         )
     return TrainedRun(path, figures)
 
@@ -136,6 +140,7 @@ def train_run(
     background: Path | None = None,
     cross_validate: bool = True,
     devices: int = 1,
+    meeting: Meeting = ALONE,
 ) -> dict[str, Any]:
     """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if there are any.
 
@@ -150,6 +155,7 @@ def train_run(
         background: footage in which nothing happens, cut into clips of one more class (`data.background`).
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
         devices: that share each batch (`training.processes`); a run that continues may have another number.
+        meeting: of the machines that train together; all but the first one write nothing, and return {}.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` was not asked for, or other files.
@@ -157,6 +163,9 @@ def train_run(
         ValueError: settings, stores or weights that do not fit; a run of another version; another process trains in it.
     """
     folder = clips.root if isinstance(clips, ClipSet) else root_of(clips)
+    if meeting.nodes.rank:
+        _join(folder, run, initialize, quiet, devices, meeting)
+        return {}
     with start_run(run, resume) as continues:
         stored_record = RunRecord.read(run, folder) if continues else None
         if stored_record is not None:
@@ -168,7 +177,7 @@ def train_run(
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
         model, data, training = resolve(model, data, training)
-        _check_devices(devices, model)
+        _check_devices(devices, meeting.nodes.count, model)
         net = _build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:
             show_overview(clips.path if isinstance(clips, ClipSet) else clips, every_clip, planned)
@@ -181,7 +190,7 @@ def train_run(
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
         _write_record(run, record, stored_record)
-        recognizer, tuning, held_out = _fit(net, samples, record, run, quiet, cross_validate, devices)
+        recognizer, tuning, held_out = _fit(net, samples, record, run, quiet, cross_validate, devices, meeting)
         _add_baseline(samples, record, stores, run)
         return _report(run, recognizer, samples, record, unreadable if stored_record else (), tuning, held_out)
 
@@ -239,11 +248,28 @@ def _asked_clips(
     return asked, split, left_out
 
 
-def _check_devices(devices: int, model: ModelConfig) -> None:
+def _check_devices(devices: int, nodes: int, model: ModelConfig) -> None:
     """Raise a ValueError for several devices that are not there, or that the model has no use for."""
     check_devices(devices)
-    if devices > 1 and find_recipe(model.name).solver != "gradient":
-        raise ValueError(f"devices is {devices}, and {model.name} is fitted by one process; leave it out")
+    for name, count in {"devices": devices, "nodes": nodes}.items():
+        if count > 1 and find_recipe(model.name).solver != "gradient":
+            raise ValueError(f"{name} is {count}, and {model.name} is fitted by one process; leave it out")
+
+
+def _join(clips: Path, run: Path, initialize: Initialize | None, quiet: bool, devices: int, meeting: Meeting) -> None:
+    """On a node other than the first: train on a part of each batch, with the settings and clips of the run."""
+    meeting.ask("run", 0)
+    record = RunRecord.read(run, clips)
+    split, data = record.split, record.data
+    check_devices(devices)
+    require_clips((*split.training, *split.validation))
+    stores = open_stores(record.features)
+    net = _build(record.model, data, record.training, record.classes, stores, initialize)
+    read = partial(stored_clips, stores=stores, net=net) if stores else read_clips
+    samples, _ = read((*split.training, *split.validation), record.classes, data=data, strict=False, quiet=quiet)
+    if initialize:
+        initialize(net, record.classes, data, split)
+    _fit_weights(net, samples, record, run, None, devices, meeting)
 
 
 def _require_classes(
@@ -321,6 +347,7 @@ def _fit(
     quiet: bool,
     cross_validate: bool,
     devices: int,
+    meeting: Meeting,
 ) -> tuple[Recognizer, str, Evaluation | None]:
     """Train, tune localization, calibrate and save.
 
@@ -328,19 +355,17 @@ def _fit(
         The recognizer; how localization was tuned; and the predictions of a cross-validation for all clips, without
         test clips and if the model is trained in seconds.
     """
-    split, data, training = record.split, record.data, record.training
-    training_clips, validation_clips = samples.only(split.training), samples.only(split.validation)
-    if isinstance(training_clips, ClipCrops):
-        training_clips = training_clips.random(training.seed)
-    held_out, threshold, temperature, title = None, None, 1.0, None if quiet else record.model.name
+    split, data = record.split, record.data
+    validation_clips = samples.only(split.validation)
+    held_out, threshold, temperature = None, None, 1.0
     by_gradient = find_recipe(record.model.name).solver == "gradient"
     if by_gradient:
-        fit(net, training_clips, validation_clips, data, training, run, title, devices=devices)
+        _fit_weights(net, samples, record, run, None if quiet else record.model.name, devices, meeting)
     else:
         fitted, tested = samples.only((*split.training, *split.validation)), bool(split.test) or not cross_validate
         temperature, threshold, held_out = fit_and_cross_validate(net, fitted, record, run, quiet, tested)
     rate = sample_rate([clip.path for clip in split.training], data)
-    aggregation = training.resolved_aggregation
+    aggregation = record.training.resolved_aggregation
     recognizer = Recognizer(net, record.classes, data, aggregation, frame_rate=rate, temperature=temperature)
     try:
         recognizer.localization, tuning = choose_localization(recognizer, validation_clips)
@@ -356,6 +381,26 @@ def _fit(
     with whole_folder(run / "model") as part:
         recognizer.save(part)
     return recognizer, tuning, held_out
+
+
+def _fit_weights(
+    net: VideoModel,
+    samples: ClipFrames,
+    record: RunRecord,
+    run: Path,
+    title: str | None,
+    devices: int,
+    meeting: Meeting,
+) -> None:
+    """Train by gradient, as soon as all nodes have read the same clips; `title` is that of the progress bar."""
+    training, validation = samples.only(record.split.training), samples.only(record.split.validation)
+    if isinstance(training, ClipCrops):
+        training = training.random(record.training.seed)
+    meeting.tell("run")
+    nodes = meeting.agree(
+        devices=devices, training_clips=len(training), validation_clips=len(validation), split=record.identity["split"]
+    )
+    fit(net, training, validation, record.data, record.training, run, title, devices=devices, nodes=nodes)
 
 
 def _add_baseline(samples: ClipFrames, record: RunRecord, stores: Sequence[FeatureStore], run: Path) -> None:

@@ -27,6 +27,7 @@ from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, 
 from onlooker.training.forward import forward_samples
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker.training.mixup import Mixup
+from onlooker.training.nodes import SINGLE, Nodes
 from onlooker.training.optimizers import optimizer_of, schedule_of
 from onlooker.training.processes import SharedBatches, run_in_processes
 from onlooker.training.progress import Curves, CurvesFile, EpochProgress, EpochReport, quiet
@@ -252,6 +253,7 @@ def fit(
     title: str | None = "training",
     parts: int = 1,
     devices: int = 1,
+    nodes: Nodes = SINGLE,
 ) -> Curves:
     """Train `model` and leave it with the weights of its best epoch (lowest validation loss), averaged with `ema`.
 
@@ -268,6 +270,8 @@ def fit(
         parts: epochs per pass through the training samples; more of them save long runs more often.
         devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch
             (`training.processes`); a run may continue with another number of them.
+        nodes: machines that do this at the same time, with as many devices each. All of them read `folder`, the first
+            one writes to it; on the others, the model keeps its weights and no curves are returned.
 
     Returns:
         Loss and accuracy of each epoch, by split.
@@ -280,12 +284,18 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     fitting = Fitting(model, data, train)
     order = EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # a Dataset here has a length
-    if devices == 1:
+    if devices == nodes.count == 1:
         _train(fitting, training, validation, folder, order, title)
     else:
-        limits = {"clips_of_a_batch": batch_size(train, len(order)), "validation_clips": len(validation)}  # type: ignore[arg-type]
-        check_devices(devices, **limits)
-        run_in_processes(devices, _train_share, fitting, training, validation, folder, order, title)
+        check_devices(devices)
+        limits = {"clips of a batch": batch_size(train, len(order)), "validation clips": len(validation)}  # type: ignore[arg-type]
+        for name, limit in limits.items():
+            if devices * nodes.count > limit:
+                on_nodes = f" on each of {nodes.count} nodes" if nodes.count > 1 else ""
+                raise ValueError(f"devices is {devices}{on_nodes}, expected at most the {limit} {name}")
+        run_in_processes(devices, nodes, _train_share, fitting, training, validation, folder, order, title, nodes)
+        if nodes.rank:
+            return {}
         fitting.curves = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "last.ckpt", "cpu")["curves"]
     _load_best(fitting, folder / "checkpoints" / "best.ckpt")
     # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
@@ -293,14 +303,13 @@ def fit(
     return fitting.curves
 
 
-def check_devices(devices: int, **limits: int) -> None:
-    """Raise a ValueError for more devices than there are, or than one of the `limits`."""
+def check_devices(devices: int) -> None:
+    """Raise a ValueError for more devices than there are."""
     gpus = torch.cuda.device_count()
     if devices < 1:
         raise ValueError(f"devices is {devices}, expected at least 1")
-    for name, limit in {"GPUs" if gpus else "cores": gpus or cores(), **limits}.items():
-        if devices > limit:
-            raise ValueError(f"devices is {devices}, expected at most the {limit} {name.replace('_', ' ')}")
+    if devices > (gpus or cores()):
+        raise ValueError(f"devices is {devices}, expected at most the {gpus or cores()} {'GPUs' if gpus else 'cores'}")
 
 
 def _train_share(
@@ -312,9 +321,10 @@ def _train_share(
     folder: Path,
     order: EpochOrder,
     title: str | None,
+    nodes: Nodes,
 ) -> None:
     """`_train` in one of several processes, which share the memory of what they were sent."""
-    _train(copy.deepcopy(fitting), training, validation, folder, order, title, rank, processes)
+    _train(copy.deepcopy(fitting), training, validation, folder, order, title, rank, processes, nodes)
 
 
 def _train(
@@ -326,6 +336,7 @@ def _train(
     title: str | None,
     rank: int = 0,
     processes: int = 1,
+    nodes: Nodes = SINGLE,
 ) -> None:
     train = fitting.train_config
     batch, workers = batch_size(train, len(order)), train.workers
@@ -340,7 +351,7 @@ def _train(
         validation_batches = DataLoader(own, -(-batch // processes), num_workers=workers)
     last = folder / "checkpoints" / "last.ckpt"
     with quiet(), explain_write_errors("TensorBoard's curves", folder):
-        trainer = _trainer(train, folder, title, rank, processes)
+        trainer = _trainer(train, folder, title, rank, processes, nodes)
         if trainer.world_size != processes:
             raise RuntimeError(f"Lightning sees {trainer.world_size} processes of {processes}; train on one device")
         resume = last if last.exists() else None
@@ -366,7 +377,7 @@ def _foreign(path: Path, error: Exception) -> ValueError:
     return ValueError(f"{path}: not a checkpoint of this run ({problem}); {restore(path)}")
 
 
-def _trainer(train: TrainConfig, folder: Path, title: str | None, rank: int = 0, processes: int = 1) -> L.Trainer:
+def _trainer(train: TrainConfig, folder: Path, title: str | None, rank: int, processes: int, nodes: Nodes) -> L.Trainer:
     # Two of them, because `save_last` saves the last epoch only where it is also the best.
     checkpoint = functools.partial(
         MovableCheckpoint, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False
@@ -381,7 +392,8 @@ def _trainer(train: TrainConfig, folder: Path, title: str | None, rank: int = 0,
     return L.Trainer(
         max_epochs=train.epochs,
         accelerator="cpu" if processes > 1 and not torch.cuda.is_available() else choose_device().type,
-        devices=processes,  # Lightning starts none: they are started in `run_in_processes`
+        devices=processes // nodes.count,  # Lightning starts none: they are started in `run_in_processes`
+        num_nodes=nodes.count,
         strategy="auto" if processes == 1 else DDPStrategy(find_unused_parameters=True),
         use_distributed_sampler=False,
         precision=choose_precision(train.precision),

@@ -1,4 +1,4 @@
-"""Training on several devices of one machine: a process for each, with the batches and gradients of one process.
+"""Training on several devices: a process for each, on one or several machines, with the batches and gradients of one.
 
 The order of clips depends on the seed and the epoch alone, and `batch` is the number of clips in a step of all
 processes together. So the number of processes changes no step, except by rounding, and by what is random within a
@@ -8,7 +8,6 @@ batch: augmentation, dropout and mixup; batch norm has the statistics of each pr
 import os
 import pickle
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
 from typing import Any, cast
@@ -18,6 +17,7 @@ import torch.multiprocessing as mp
 from torch.utils.data import Sampler
 
 from onlooker.processes import end_with_parent
+from onlooker.training.nodes import Nodes, free_port
 
 __all__ = ["SharedBatches", "run_in_processes"]
 
@@ -55,8 +55,11 @@ class SharedBatches(Sampler[list[int]]):
         return own, own * self.processes / whole
 
 
-def run_in_processes(processes: int, work: Callable[..., None], *arguments: Any) -> None:
+def run_in_processes(devices: int, nodes: Nodes, work: Callable[..., None], *arguments: Any) -> None:
     """Call `work(rank, processes, *arguments)` in new processes that reach each other; the first error ends all.
+
+    Args:
+        devices: number of processes on this machine; `processes` is that on all nodes.
 
     Raises:
         ChildProcessError: one of them was killed.
@@ -64,13 +67,16 @@ def run_in_processes(processes: int, work: Callable[..., None], *arguments: Any)
     """
     context = mp.get_context("spawn")
     mp.set_sharing_strategy("file_system")  # the other one opens a file for each tensor of the model
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(processes)}
+    processes = devices * nodes.count
+    address = {"MASTER_ADDR": nodes.address, "MASTER_PORT": str(nodes.port or free_port())}
     receivers, started = [], []
     try:
-        for rank in range(processes):
+        for local in range(devices):
             receiver, sender = context.Pipe(duplex=False)
-            place = {**address, "RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
-            process = context.Process(target=_work, args=(sender, place, work, rank, processes, arguments))
+            rank = nodes.rank * devices + local
+            ranks = {"RANK": rank, "LOCAL_RANK": local, "NODE_RANK": nodes.rank, "WORLD_SIZE": processes}
+            place = {**address, **{name: str(value) for name, value in ranks.items()}}
+            process = context.Process(target=_work, args=(sender, place, work, rank, processes, devices, arguments))
             process.start()
             sender.close()
             receivers.append(receiver)
@@ -83,9 +89,8 @@ def run_in_processes(processes: int, work: Callable[..., None], *arguments: Any)
             if process.exitcode:
                 code = process.exitcode
                 how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-                raise ChildProcessError(
-                    f"process {started.index(process)} of {processes} ended {how}; continue with --resume"
-                )
+                rank = nodes.rank * devices + started.index(process)
+                raise ChildProcessError(f"process {rank} of {processes} ended {how}; continue with --resume")
     finally:
         for process in started:
             if process.is_alive():
@@ -114,14 +119,23 @@ def _error_of(receiver: Any) -> Exception | None:
     return cast(Exception, error)
 
 
-def _work(sender: Any, place: dict[str, str], work: Callable[..., None], rank: int, count: int, arguments: Any) -> None:
+def _work(
+    sender: Any,
+    place: dict[str, str],
+    work: Callable[..., None],
+    rank: int,
+    processes: int,
+    devices: int,
+    arguments: Any,
+) -> None:
     os.environ.update(place)
+    os.environ.pop("TORCHELASTIC_USE_AGENT_STORE", None)  # these processes have a store of their own
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process, which ends this one
     if not torch.cuda.is_available():
-        torch.set_num_threads(max(1, torch.get_num_threads() // count))
+        torch.set_num_threads(max(1, torch.get_num_threads() // devices))
     try:
-        work(rank, count, *arguments)
+        work(rank, processes, *arguments)
     except Exception as error:
         try:
             message = pickle.dumps(error)
@@ -131,9 +145,3 @@ def _work(sender: Any, place: dict[str, str], work: Callable[..., None], rank: i
         sender.send_bytes(message)
         sender.close()
         os._exit(1)  # not through clean-up that waits for the other processes
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])

@@ -1,0 +1,190 @@
+"""Training on several machines, which are processes here: how they meet, and that they train as one machine does."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from commands import TINY, fails
+from moving_squares import make_set
+
+from onlooker.processes import cores
+from onlooker.training.nodes import Meeting, Nodes, free_port, launched_by_torchrun, meet, meeting_of
+
+
+def at_nodes(work: Sequence[Callable[[Meeting], object]]) -> list[object]:
+    """What each node returns, or the error that it raises: threads, in place of machines."""
+    port = free_port()
+
+    def run(rank: int) -> object:
+        try:
+            with meeting_of(Nodes(len(work), rank, "127.0.0.1", port)) as meeting:
+                return work[rank](meeting)
+        except (ValueError, ConnectionError) as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(run, range(len(work))))
+
+
+def test_nodes_agree_on_a_port() -> None:
+    found = at_nodes([lambda meeting: meeting.agree(devices=2)] * 3)
+    ports = {nodes.port for nodes in found if isinstance(nodes, Nodes)}
+    assert len(ports) == 1
+    assert [nodes.rank for nodes in found if isinstance(nodes, Nodes)] == [0, 1, 2]
+
+
+def test_unequal_nodes_end_all_of_them() -> None:
+    found = at_nodes([lambda meeting, count=count: meeting.agree(devices=count) for count in (2, 2, 1)])
+    assert str(found[0]) == "devices: 1 on node 2, 2 on node 0; all nodes need the same"
+    assert str(found[1]) == f"node 0: {found[0]}"
+
+
+def test_an_error_of_a_node_ends_the_others() -> None:
+    def fail(_: Meeting) -> None:
+        raise ValueError("/clips: no such folder")
+
+    found = at_nodes([lambda meeting: meeting.agree(devices=1), fail])
+    assert [str(each) for each in found] == ["node 1: /clips: no such folder", "/clips: no such folder"]
+    found = at_nodes([fail, lambda meeting: meeting.ask("run", 0)])
+    assert str(found[1]) == "node 0: /clips: no such folder"
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({}, "nodes is 2, and NODE_RANK is not set; set MASTER_ADDR to the address of the first node"),
+        ({"NODE_RANK": "0"}, "nodes is 2, and MASTER_ADDR is not set"),
+        ({"NODE_RANK": "one", "MASTER_ADDR": "a"}, "NODE_RANK is 'one', expected a number"),
+        ({"NODE_RANK": "2", "MASTER_ADDR": "a"}, "this is node 2, expected one of 0 to 1"),
+        ({"SLURM_NODEID": "0", "MASTER_ADDR": "a", "MASTER_PORT": "-1"}, "MASTER_PORT is '-1', expected a number"),
+    ],
+)
+def test_environments_without_a_place(
+    environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("NODE_RANK", "GROUP_RANK", "SLURM_NODEID", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    clips = make_set(tmp_path / "clips", clips=4, frames=4, side=16)
+    assert message in fails("train", clips, "--model", "lstm", "--nodes", 2, "--run", tmp_path / "run", *TINY)
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_nodes_that_are_impossible() -> None:
+    with pytest.raises(ValueError, match="nodes is 0, expected at least 1"), meet(0):
+        pass
+
+
+def test_processes_of_torchrun() -> None:
+    here = {"LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "3", "TORCHELASTIC_RUN_ID": "none"}
+    assert launched_by_torchrun({**here, "LOCAL_RANK": "0"}) == (2, 3, True)
+    assert launched_by_torchrun({**here, "LOCAL_RANK": "1"}) == (2, 3, False)
+    assert launched_by_torchrun({"LOCAL_RANK": "0"}) is None
+
+
+def command(clips: Path, run: Path, *options: object) -> list[str]:
+    words = ["train", clips, "--model", "lstm", "--run", run, "--dropout", 0, *TINY, *options]
+    return list(map(str, words))
+
+
+def start(words: Sequence[str], **environment: object) -> "subprocess.Popen[str]":
+    settings = {name: str(value) for name, value in environment.items()}
+    return subprocess.Popen(
+        [sys.executable, "-m", "onlooker", *words],
+        env={**os.environ, **settings, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_nodes(clips: Sequence[Path], run: Path, *options: object) -> "list[subprocess.Popen[str]]":
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    return [
+        start(command(folder, run, "--nodes", len(clips), *options), **place, NODE_RANK=rank)
+        for rank, folder in enumerate(clips)
+    ]
+
+
+def said(process: "subprocess.Popen[str]") -> str:
+    out, errors = process.communicate(timeout=120)
+    return out + errors
+
+
+def losses(run: Path) -> list[str]:
+    """curves.csv without the column of seconds."""
+    return [line.rpartition(",")[0] for line in (run / "curves.csv").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_two_nodes_train_as_two_devices_do(tmp_path: Path) -> None:
+    if cores() < 2:
+        pytest.skip("one core: no second device to compare with")
+    clips = make_set(tmp_path / "clips", clips=8, frames=4, side=16)
+    devices = start(command(clips, tmp_path / "devices", "--devices", 2))
+    assert "report:" in said(devices)
+    nodes = start_nodes([clips, clips], tmp_path / "nodes")
+    texts = [said(each) for each in nodes]
+    assert [each.returncode for each in nodes] == [0, 0], texts
+    assert "report:" in texts[0]
+    assert "report:" not in texts[1]
+    assert losses(tmp_path / "nodes") == losses(tmp_path / "devices")
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_same_training(tmp_path: Path) -> None:
+    if cores() < 2:
+        pytest.skip("one core: no second device to compare with")
+    clips = make_set(tmp_path / "clips", clips=8, frames=4, side=16)
+    assert "report:" in said(start(command(clips, tmp_path / "devices", "--devices", 2)))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "1", "--nproc-per-node", "2"]
+    words = [
+        *launcher,
+        "--master-port",
+        str(free_port()),
+        "-m",
+        "--",
+        "onlooker",
+        *command(clips, tmp_path / "torchrun"),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "torchrun") == losses(tmp_path / "devices")
+
+
+@pytest.mark.slow
+def test_a_node_without_the_clips_ends_the_others(tmp_path: Path) -> None:
+    clips = make_set(tmp_path / "clips", clips=4, frames=4, side=16)
+    missing = tmp_path / "elsewhere"
+    first, second = start_nodes([clips, missing], tmp_path / "run")
+    assert f"error: node 1: {missing}" in said(first)
+    assert f"error: {missing}" in said(second)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_node_that_is_killed_ends_the_others(killed: int, tmp_path: Path) -> None:
+    clips = make_set(tmp_path / "clips", clips=8, frames=4, side=16)
+    nodes = start_nodes([clips, clips], tmp_path / "run", "--epochs", 5000)
+    while not (tmp_path / "run" / "curves.csv").exists():
+        assert all(each.poll() is None for each in nodes), [said(each) for each in nodes]
+        time.sleep(0.2)
+    nodes[killed].send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    text = said(nodes[1 - killed])
+    assert time.monotonic() - began < 30
+    assert "error: " in text
+    assert nodes[1 - killed].returncode == 1
+    again = start_nodes([clips, clips], tmp_path / "run", "--resume")
+    time.sleep(5)
+    assert all(each.poll() is None for each in again), [said(each) for each in again]
+    for each in again:
+        each.kill()
+        each.wait()
