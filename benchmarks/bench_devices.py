@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.stick_figures import StickFigures
 from onlooker.data.transforms import to_video
-from onlooker.drawing.plots import COLORS, FAINT, INK, QUIET
+from onlooker.drawing.plots import COLORS, QUIET, plain
 from onlooker.models.registry import create_model
 from onlooker.training import fit as training
 
@@ -124,11 +124,7 @@ def draw(curves: dict[str, list[float]]) -> None:
     right.set_ylim(1e-9, 1e-2)
     left.legend(frameon=False, fontsize=9)
     for axes, title in ((left, "Training loss"), (right, "Distance from one process")):
-        axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
-        axes.set_xlabel("epoch", color=QUIET, fontsize=9.5)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(colors=QUIET, labelsize=9)
-        axes.grid(axis="y", color=FAINT)
+        plain(axes, "epoch", title=title)
     figure.savefig(PICTURE, dpi=130)
 
 

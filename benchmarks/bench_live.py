@@ -1,6 +1,6 @@
 """Live models on one core: milliseconds of a frame next to MoViNet-A0's stream and TSM; delay from camera to answer.
 
-    python benchmarks/bench_live.py              # more than an hour
+    python benchmarks/bench_live.py              # more than an hour; also draws docs/delay.png
     python benchmarks/bench_live.py --minutes 0  # without the camera, whose recorded delay is kept
 
 All models have random weights and get frames of 172×172 pixels. PyTorch runs them in float32 and bfloat16, onnxruntime
@@ -29,6 +29,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from onlooker.config import DataConfig
+from onlooker.drawing.plots import COLORS, QUIET, plain
 from onlooker.files import read_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
@@ -40,6 +41,7 @@ OWN_SIDE, SLOW_SIDE = 112, 448  # pixels of the frames that our encoder was trai
 WAYS = ("torch", "bf16", "onnxruntime", "int8")
 RATE, BITS, BLOCK = 30.0, 20, 24  # of the camera; bits of a frame's number, and pixels of the square that shows one
 SIZE = (640, 480)
+PICTURE = harness.ROOT / "docs" / "delay.png"
 AFTER = 200  # steps after which memory is read
 
 
@@ -239,6 +241,26 @@ def delays(recognizer: Recognizer, rate: float, seconds: float) -> Delays:
     return Delays(np.array(found), len(found), skipped)
 
 
+def draw(found: dict[str, dict[str, Any]]) -> None:
+    """Histograms of the delay, by their titles, on the edges of `Delays.to_dict`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.4, 2.6), layout="constrained", facecolor="white")
+    for number, (axes, (title, of)) in enumerate(zip(figure.subplots(1, len(found)), found.items(), strict=True)):
+        edges = np.array([float(edge) for edge in of["histogram"]])
+        shares = np.array([*of["histogram"].values()]) / of["answered"]
+        axes.bar(edges, shares, width=edges * 0.24, align="edge", color=COLORS[number])
+        axes.set_xscale("log")
+        axes.set_xlim(8, 500)
+        axes.set_xticks(ticks := [10, 20, 50, 100, 200, 500], [f"{tick}" for tick in ticks])
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter("{x:.0%}")
+        axes.axvline(of["p99"], color=QUIET, linewidth=1, linestyle="--")
+        axes.text(of["p99"] * 1.06, shares.max() * 0.9, f"99 %: {of['p99']:.0f} ms", color=QUIET, fontsize=9)
+        plain(axes, "ms from camera to answer", title=title)
+    figure.savefig(PICTURE, dpi=130)
+
+
 def live_model(side: int) -> Recognizer:
     """Our encoder and cell, untrained."""
     step, data = Step(f"onlooker at {side}"), DataConfig(frames=16, size=side, normalization="half")
@@ -289,6 +311,9 @@ def main() -> None:
     }
     print({key: figures[key] for key in ("ratios", "ratios_own_size", "ratios_int8")})
     what = "live models on one core next to each other, and the delay of ours from camera to answer"
+    if delay["minutes"]:
+        titles = (f"30 frames a second, {OWN_SIDE} pixels", f"At the limit, {SLOW_SIDE} pixels")
+        draw(dict(zip(titles, (delay["delay_ms"], delay["delay_ms_at_the_limit"]), strict=True)))
     print(harness.record("bench-live", what, figures, [0], ("onnxruntime",)))
 
 

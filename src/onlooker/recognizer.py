@@ -34,6 +34,7 @@ from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class, planned_bytes, rebuild
 from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
 from onlooker.ops.spatial_transformer import window_corners
+from onlooker.storage import local
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
 from onlooker.training.forward import encode_samples, forward_samples
@@ -328,6 +329,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     Only JSON and safetensors are read, so a folder of unknown origin cannot execute code.
 
     Args:
+        run: a folder, or an address (`onlooker.storage`), whose files are downloaded.
         device: a PyTorch device; auto: a GPU (cuda or mps) if there is one.
 
     Raises:
@@ -335,7 +337,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         ValueError: files that are damaged, do not match each other, or are of another version; or optical flow whose
             weights would have to be downloaded, unless ONLOOKER_DOWNLOAD is set.
     """
-    folder = Path(run)
+    run = folder = local(run)
     if (folder / ENSEMBLE_FILE).exists():
         raise ValueError(f"{run}: an ensemble; load it with onlooker.Ensemble.load")
     folder = next((each for part in _MODEL_FOLDERS if ((each := Path(run, part)) / _FILE).exists()), folder)

@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperCommand
 
 from onlooker.files import printable
+from onlooker.storage import address_of, is_address, mirrored
 
 __all__ = ["command", "given_options", "refuse_unused", "stoppable", "writing"]
 
@@ -62,18 +63,23 @@ def command(
 
     @functools.wraps(function)
     def run(**given: Any) -> None:
+        mirrors: dict[Path, Path] = {}
         try:
             _refuse_addresses(given.values())
             for name, config in configs.items():
                 fields = [field.name for field in dataclasses.fields(config)]
                 given[name] = config(**{field: given.pop(f"{name}_{field}") for field in fields})
-            failed = function(**given)
+            with mirrored(_paths(given.values())) as mirrors:
+                failed = function(**{name: _in_mirrors(value, mirrors) for name, value in given.items()})
         except typer.Exit:
             raise
         except (ValueError, OSError, RuntimeError) as error:
             if os.environ.get("ONLOOKER_TRACEBACK"):
                 raise
-            typer.secho(f"error: {_explained(error)}", fg="red", err=True)
+            text = _explained(error)
+            for path in mirrors.values():
+                text = text.replace(str(path), address_of(path) or "")
+            typer.secho(f"error: {text}", fg="red", err=True)
             raise typer.Exit(1) from error
         if failed:
             raise typer.Exit(1)
@@ -103,10 +109,20 @@ def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     return inspect.Parameter(f"{config}_{field.name}", kind, default=field.default, annotation=annotation)
 
 
+def _paths(values: Iterable[Any]) -> list[Path]:
+    every = (path for value in values for path in (value if isinstance(value, list) else [value]))
+    return [path for path in every if isinstance(path, Path)]
+
+
+def _in_mirrors(value: Any, mirrors: dict[Path, Path]) -> Any:
+    if isinstance(value, list):
+        return [_in_mirrors(each, mirrors) for each in value]
+    return mirrors.get(value, value) if isinstance(value, Path) else value
+
+
 def _refuse_addresses(values: Iterable[Any]) -> None:
-    paths = (path for value in values for path in (value if isinstance(value, list) else [value]))
-    for path in paths:
-        if isinstance(path, Path) and (address := _ADDRESS.match(path.as_posix())) and not os.path.exists(path):
+    for path in _paths(values):
+        if (address := _ADDRESS.match(path.as_posix())) and not (os.path.exists(path) or is_address(path)):
             given = f"{address[1]}//{address[2]}"
             raise ValueError(f"{given}: an address, expected a file or folder; download it (live: `onlooker watch`)")
 

@@ -19,6 +19,7 @@ __all__ = [
     "INK",
     "QUIET",
     "loss_and_accuracy",
+    "plain",
     "side_by_side",
     "timeline",
     "to_png",
@@ -37,8 +38,8 @@ def _figure(width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
-def _plain(axes: "Axes", x: str, y: str, title: str = "") -> None:
-    """The style: two gray axes, faint horizontal lines."""
+def plain(axes: "Axes", x: str, y: str = "", title: str = "") -> None:
+    """Give axes this style: two gray lines, faint horizontal ones, a title at the left."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#b9bfc7")
     axes.tick_params(colors=QUIET, labelsize=9, length=3)
@@ -86,7 +87,7 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: st
         for k, (name, line) in enumerate(curves.items()):
             if measure in line:
                 _line(axes, np.arange(1, len(line[measure]) + 1), line[measure], k, name)
-        _plain(axes, x, "", measure)
+        plain(axes, x, "", measure)
         axes.set_xlim(1, max(2, *(len(line.get(measure, ())) for line in curves.values())))
         axes.locator_params(axis="x", nbins=8, integer=True)
         if "accuracy" in measure:
@@ -122,12 +123,12 @@ def reliability(scores: ArrayLike, targets: ArrayLike, bins: ArrayLike) -> "Figu
     upper.scatter(mean_confidence, accuracy, s=26, color=COLORS[0], zorder=3)
     upper.set_xlim(0, 1.02)
     upper.set_ylim(-0.02, 1.02)
-    _plain(upper, "", "accuracy")
+    plain(upper, "", "accuracy")
     upper.text(
         0.97, 0.05, "below the line: overconfident", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes
     )
     lower.hist(confidence, 20, range=(0, 1), color="#9db8cc", rwidth=0.8)
-    _plain(lower, "confidence", "videos")
+    plain(lower, "confidence", "videos")
     for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
         axis.set_major_formatter(_PERCENT)
     return figure
@@ -152,7 +153,7 @@ def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str]) 
     highest = np.argsort(-scores.max(axis=0), kind="stable")[:5]
     for rank in np.argsort(-scores[-1, highest], kind="stable"):
         _line(axes, seconds, scores[:, highest[rank]], rank, classes[highest[rank]])
-    _plain(axes, "seconds", "probability")
+    plain(axes, "seconds", "probability")
     _share_axis(axes)
     axes.margins(x=0.01)
     _legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -172,7 +173,7 @@ def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baselin
     # Next to the axes, because inside the name would overlap the dots of the last column.
     axes.annotate(baseline_name.replace(" ", "\n"), (1, baseline), xycoords=("axes fraction", "data"), xytext=(4, 0),
                   textcoords="offset points", ha="left", va="center", fontsize=8.5, color=QUIET)  # fmt: skip
-    _plain(axes, "", "accuracy")
+    plain(axes, "", "accuracy")
     axes.set_xticks(range(len(shares)), [_plain_text(name) for name in shares])
     axes.set_xlim(-0.6, len(shares) - 0.4)
     _share_axis(axes)

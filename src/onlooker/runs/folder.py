@@ -32,6 +32,7 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig, check_type, fi
 from onlooker.data.folder import entries
 from onlooker.data.split import Split
 from onlooker.files import check_digest, check_writable, file_digest, read_bytes, read_json, reading, write_json
+from onlooker.storage import address_of, local
 from onlooker.structures import ClipError
 from onlooker.training.progress import Curves
 from onlooker.video.flow import refuse_download
@@ -84,7 +85,7 @@ class RunRecord:
         write_json(run / "skipped.json", [error.to_dict() for error in self.skipped])
         config = {
             "onlooker": onlooker.__version__,
-            "clips": str(self.clips.resolve()),
+            "clips": address_of(self.clips) or str(self.clips.resolve()),
             "features": [str(store.resolve()) for store in self.features],
             "initialized": self.initialized,
             "classes": list(self.classes),
@@ -106,7 +107,7 @@ class RunRecord:
             raise FileNotFoundError(f"{run}: no {missing[0]}, expected what `onlooker train` writes; {remedy}")
         with reading(run / "config.json"):
             stored = read_json(run / "config.json")
-            folder = clips or Path(field_of(stored, "clips", str))
+            folder = clips or local(field_of(stored, "clips", str))
             classes = tuple(field_of(stored, "classes", list[str]))
             model = ModelConfig.from_field(stored, "model")
             data = DataConfig.from_field(stored, "data")

@@ -33,6 +33,7 @@ from onlooker.runs.folder import BACKGROUND, CROSS_VALIDATION, RunRecord, lock_r
 from onlooker.runs.memo import check_settings
 from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
+from onlooker.storage import mirrored
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.training.fit import check_devices, check_regularization, fit
 from onlooker.training.nodes import ALONE, Meeting, meet
@@ -77,7 +78,7 @@ def train(
     `onlooker.train("clips", run="runs/gestures", model="alstm", frames=20, epochs=10)`
 
     Args:
-        clips: the folder or list (`read_set`).
+        clips: the folder or list (`read_set`); this, `run` and `background` may be addresses (`onlooker.storage`).
         run: a new folder for the run; None: `runs/CLIPS-MODEL`.
         model: one of `onlooker.list_models()`.
         resume: continue a run that was interrupted, with its own settings.
@@ -109,16 +110,19 @@ def train(
     of_model, of_data, of_training = ({key: settings[key] for key in names & set(settings)} for names in fields)
     path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
     data = DataConfig(**of_data)
-    with reporting(progress), meet(nodes) as meeting:
+    footage = None if background is None else Path(background)
+    given = [each for each in (Path(clips), path, footage) if each is not None]
+    with reporting(progress), mirrored(given, quiet) as mirrors, meet(nodes) as meeting:
+        path = mirrors.get(path, path)
         figures = train_run(
-            Path(clips),
+            mirrors.get(Path(clips), Path(clips)),
             path,
             ModelConfig(model, **of_model),
             data if "modality" in of_data else ModelSpec(model).data_config(data),
             TrainConfig(**of_training),
             resume=resume,
             quiet=quiet,
-            background=None if background is None else Path(background),
+            background=mirrors.get(footage, footage) if footage else None,
             devices=devices,
             meeting=meeting,
         )

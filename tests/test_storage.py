@@ -1,0 +1,281 @@
+"""Files at addresses: what a mirror downloads and uploads, and what happens to it when something fails."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from commands import TINY, call, fails
+from moving_squares import make_set
+
+import onlooker
+from onlooker.storage import Mirror, StorageError, address_of, is_address, mirrored
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    files = fsspec.filesystem("memory")
+    yield files
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]
+
+
+def put(files: Any, **contents: str) -> None:
+    for name, text in contents.items():
+        files.pipe_file(f"/set/{name.replace('_', '/')}", text.encode())
+
+
+def read(files: Any) -> dict[str, str]:
+    return {path.removeprefix("/set/"): files.cat_file(path).decode() for path in files.find("/set")}
+
+
+def downloaded() -> Path:
+    mirror = Mirror("memory://set")
+    mirror.download(quiet=True)
+    return mirror.local
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/clips", "s3:/bucket/clips", "gs://b", "memory://a", "file:///tmp/x"])
+def test_addresses(text: str) -> None:
+    assert is_address(text)
+    assert is_address(Path(text))
+
+
+@pytest.mark.parametrize("text", ["clips", "/data/clips", "a/b:c", "C:/clips", "rtsp://camera/1", "https://host/a.mp4"])
+def test_what_is_no_address(text: str) -> None:
+    assert not is_address(text)
+
+
+def test_a_mirror_follows_what_is_there(memory: Any) -> None:
+    put(memory, a="one", deep_b="two", c="three")
+    folder = downloaded()
+    assert {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()} == {
+        "a": "one", "b": "two", "c": "three"
+    }  # fmt: skip
+    before = (folder / "a").stat().st_mtime_ns
+    put(memory, c="changed")
+    memory.rm_file("/set/deep/b")
+    downloaded()
+    assert (folder / "c").read_text() == "changed"
+    assert (folder / "a").stat().st_mtime_ns == before
+    assert not (folder / "deep" / "b").exists()
+    assert address_of(folder / "deep" / "b") == "memory://set/deep/b"
+    assert address_of(folder) == "memory://set"
+    assert address_of(folder.parent.parent) is None
+
+
+def test_what_changes_is_uploaded_and_the_rest_is_not(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(memory, a="one", b="two", gone="three")
+    sent = list[str]()
+    whole = type(memory).put_file
+    monkeypatch.setattr(
+        type(memory), "put_file", lambda self, a, b, **more: (sent.append(b), whole(self, a, b, **more))[1]
+    )
+    with mirrored([Path("memory://set")], quiet=True) as mirrors:
+        folder = mirrors[Path("memory://set")]
+        (folder / "config.json").write_text("{}")
+        (folder / "model").mkdir()
+        (folder / "model" / "weights").write_text("new")
+        (folder / "b").write_text("other")
+        (folder / ".lock").write_text("")
+        (folder / "gone").unlink()
+    assert read(memory) == {"a": "one", "b": "other", "config.json": "{}", "model/weights": "new"}
+    assert sent[-1] == "/set/config.json"
+    assert sorted(sent[:-1]) == ["/set/b", "/set/model/weights"]
+    sent.clear()
+    with mirrored([Path("memory://set")], quiet=True):
+        pass
+    assert sent == []
+
+
+def test_changes_are_uploaded_when_the_work_fails(memory: Any) -> None:
+    def work() -> None:
+        with mirrored([Path("memory:/set")], quiet=True) as mirrors:
+            (folder := mirrors[Path("memory:/set")]).mkdir()
+            (folder / "curves.csv").write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
+    assert read(memory) == {"curves.csv": "half"}
+
+
+def test_changes_are_uploaded_while_the_work_goes_on(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlooker.storage._UPLOAD_EVERY", 0.02)
+    with mirrored([Path("memory://set")], quiet=True) as mirrors:
+        (folder := mirrors[Path("memory://set")]).mkdir()
+        (folder / "curves.csv").write_text("an epoch")
+        until = time.monotonic() + 10
+        while not memory.exists("/set/curves.csv") and time.monotonic() < until:
+            time.sleep(0.02)
+        assert read(memory) == {"curves.csv": "an epoch"}
+
+
+def test_a_change_that_was_never_uploaded_stays(memory: Any) -> None:
+    put(memory, a="one", b="two")
+    folder = downloaded()
+    (folder / "a").write_text("newer")  # and the process is killed
+    put(memory, b="changed there")
+    downloaded()
+    assert (folder / "a").read_text() == "newer"
+    assert (folder / "b").read_text() == "changed there"
+    Mirror("memory://set").upload(quiet=True)
+    assert read(memory) == {"a": "newer", "b": "changed there"}
+
+
+def test_changes_on_both_sides_are_an_error(memory: Any) -> None:
+    put(memory, a="one")
+    folder = downloaded()
+    (folder / "a").write_text("here")
+    put(memory, a="there!")
+    with pytest.raises(StorageError, match=r"memory://set/a: changed there and in its mirror; remove one of them"):
+        downloaded()
+    assert (folder / "a").read_text() == "here"
+
+
+def test_a_download_that_stops_goes_on(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(memory, a="one", b="two")
+    opened = type(memory).open
+
+    def broken(self: Any, path: str, *arguments: Any, **more: Any) -> Any:
+        if path.endswith("/b"):
+            raise ConnectionResetError("the other side hung up")
+        return opened(self, path, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "open", broken)
+        with pytest.raises(StorageError, match=r"memory://set/b: the other side hung up; check the address"):
+            downloaded()
+    folder = downloaded()
+    assert {path.name for path in folder.iterdir()} == {"a", "b"}
+
+
+def test_a_file_that_disappears_is_left_out(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(memory, a="one", b="two")
+    listed = Mirror._list
+
+    def then_remove(self: Mirror) -> dict[str, tuple[str, int]]:
+        found = listed(self)
+        memory.rm_file("/set/b")
+        return found
+
+    monkeypatch.setattr(Mirror, "_list", then_remove)
+    assert {path.name for path in downloaded().iterdir()} == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError("403 Forbidden"), "access denied; check the credentials of this machine"),
+        (TimeoutError("no answer"), "no answer; check the address, the network and the credentials"),
+    ],
+)
+def test_addresses_that_refuse(memory: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    put(memory, a="one")
+    monkeypatch.setattr(type(memory), "find", refuse)
+    assert f"error: memory://set: {message}" in fails("check", "memory://set")
+
+
+def test_one_process_at_a_time(memory: Any) -> None:
+    with (
+        mirrored([Path("memory://set")], quiet=True),
+        pytest.raises(ValueError, match="another process uses this mirror"),
+        mirrored([Path("memory://set")], quiet=True),
+    ):
+        pass
+
+
+def test_addresses_with_a_password_are_refused_without_showing_it() -> None:
+    with pytest.raises(StorageError, match="give it in the environment instead") as error:
+        Mirror("sftp://anna:secret@host/clips")
+    assert "secret" not in str(error.value)
+
+
+def test_missing_packages_and_unknown_addresses() -> None:
+    message = fails("check", "gs://bucket/clips")
+    assert "gs://bucket/clips: the package for such addresses is not installed: pip install gcsfs" in message
+    assert "pigeon://a: Protocol not known: pigeon" in fails("check", "pigeon://a")
+
+
+def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
+    clips = make_set(tmp_path / "clips", clips=6, frames=4, side=16)
+    memory.put(str(clips), "/bucket/clips", recursive=True)
+    run = "memory://bucket/runs/squares"
+    call("train", "memory://bucket/clips", "--model", "lstm", "--run", run, *TINY)
+    files = {path.removeprefix("/bucket/runs/squares/") for path in memory.find("/bucket/runs/squares")}
+    assert {"config.json", "curves.csv", "report.html", "model/model.safetensors"} <= files
+    assert not any(Path(name).name.startswith(".") for name in files)
+    assert '"clips": "memory://bucket/clips"' in memory.cat_file("/bucket/runs/squares/config.json").decode()
+    clip = sorted(path for path in memory.find("/bucket/clips") if path.endswith(".mp4"))[0]
+    out = "memory://bucket/answers.json"
+    assert "%" in call("predict", run, f"memory://{clip.lstrip('/')}", "--json", out).output
+    assert memory.exists("/bucket/answers.json")
+    assert onlooker.load(run).classes == onlooker.load(Mirror(run).local).classes
+    assert "holds a run already" in fails("train", "memory://bucket/clips", "--run", run)
+
+
+def test_files_of_this_machine(tmp_path: Path) -> None:
+    clips = make_set(tmp_path / "clips", clips=6, frames=4, side=16)
+    made = onlooker.train(f"file://{clips}", f"file://{tmp_path}/run", quiet=True, frames=4, size=16)
+    assert (tmp_path / "run" / "report.html").exists()
+    assert made.path != tmp_path / "run"
+    assert not list((tmp_path / "run").rglob("*.part"))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A bucket of a server that speaks S3's protocol."""
+    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
+    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "very-secret", "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    files = s3fs.S3FileSystem()
+    files.mkdir("bucket")
+    yield files
+    files.rm("bucket", recursive=True)
+    server.stop()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.slow
+def test_train_continue_and_predict_in_a_bucket(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = make_set(tmp_path / "clips", clips=6, frames=4, side=16)
+    bucket.put(f"{clips}/", "bucket/clips", recursive=True)
+    run = "s3://bucket/runs/squares"
+    call("features", "s3://bucket/clips", "--store", "s3://bucket/store", "--frames", 4, "--size", 16)
+    call("train", "s3://bucket/clips", "--model", "lstm", "--run", run, "--features", "s3://bucket/store", *TINY[8:])
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "another machine"))
+    clip = sorted(bucket.find("bucket/clips"))[-1]
+    assert "%" in call("predict", run, f"s3://{clip}").output
+    assert "test:" in call("evaluate", run).output
+    assert not any("very-secret" in bucket.cat_file(path).decode(errors="ignore") for path in bucket.find("bucket"))
+    bucket.pipe_file(sorted(bucket.find("bucket/clips"))[0], b"no video")
+    assert "left out: " in call("train", "s3://bucket/clips", "--run", "s3://bucket/runs/other", *TINY[:4]).output
+
+
+@pytest.mark.slow
+def test_buckets_that_do_not_answer(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "s3://nowhere/clips" in fails("check", "s3://nowhere/clips")
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        type(bucket).clear_instance_cache()
+        message = fails("check", "s3://bucket/clips")
+    assert "check the address, the network and the credentials" in message
+    assert "very-secret" not in message
