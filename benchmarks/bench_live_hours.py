@@ -23,6 +23,7 @@ from bench_live_page import launch, write_film
 from playwright.sync_api import Page, sync_playwright
 
 import onlooker
+from onlooker.training.nodes import free_port
 
 WARM = 10  # minutes: what comes later is compared with this
 
@@ -52,8 +53,7 @@ def megabytes(process: int) -> float:
 @contextmanager
 def serve(run: Path, folder: Path) -> Iterator[tuple[str, int]]:
     """`onlooker serve` in a process of its own: its address, and the number of the process."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with (folder / "server.log").open("w") as log:
         command = [shutil.which("onlooker") or "onlooker", "serve", str(run), "--port", str(port), "--no-browser"]
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
