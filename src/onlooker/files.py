@@ -130,14 +130,17 @@ def atomic_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill that replaces `folder` when it is complete: a reader never finds half of it."""
-    part = folder.absolute().with_name(f".{folder.absolute().name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    part, old = (folder.absolute().with_name(f".{folder.absolute().name}.{name}") for name in ("part", "old"))
+    for leftover in (part, old):
+        shutil.rmtree(leftover, ignore_errors=True)
     try:
         yield part
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
         part.rename(folder)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        for leftover in (part, old):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def format_bytes(size: int) -> str:

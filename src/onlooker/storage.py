@@ -1,26 +1,29 @@
 """Clips, feature stores and runs at an address: `s3://bucket/clips`, `gs://…`, any file system that fsspec knows.
 
 Commands work on a mirror, a folder in the cache. What is new at the address is downloaded first; what a command has
-changed is uploaded every minute and at the end. Objects are replaced whole, and the files that describe others come
-last, so that a reader never finds a description without what it describes. Credentials are those that fsspec's file
-systems find themselves, in the environment or in their own files; no address contains any.
+changed is uploaded every minute and at the end. Nothing is ever removed at an address. Objects are replaced whole, and
+the files that describe others come last, so that a reader never finds a description without what it describes.
+Credentials are those that fsspec's file systems find themselves, in the environment or in their own files; no address
+contains any. `file:///folder` is the folder itself.
 """
 
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from onlooker.files import atomic_file, printable, read_json, write_json
+from onlooker.files import atomic_file, file_digest, printable, read_json, write_json
 
 __all__ = ["Mirror", "StorageError", "address_of", "is_address", "local", "mirrored"]
 
@@ -28,7 +31,7 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/{1,2}(.+)")  # a path collapses the s
 _NOT_FILES = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp"}  # streams, or web pages
 _RECORD = ".mirror.json"
 _AT_ONCE = 8  # transfers
-_UPLOAD_EVERY = 60.0  # seconds
+_UPLOAD_EVERY, _RECORD_EVERY = 60.0, 2.0  # seconds
 
 
 class StorageError(OSError):
@@ -42,15 +45,17 @@ def is_address(text: str | Path) -> bool:
 
 
 def local(path: Path | str) -> Path:
-    """A path, or for an address its mirror, which is downloaded if it is not there yet.
+    """A path, or for an address its mirror, with what is new at the address.
 
     Raises:
         StorageError: the address cannot be read.
     """
     if not is_address(path):
         return Path(path)
+    if (folder := _of_this_machine(path)) is not None:
+        return folder
     mirror = Mirror(path)
-    with mirror.locked():
+    with mirror.locked().acquire():  # waits for another process that downloads the same
         mirror.download()
     return mirror.local
 
@@ -66,45 +71,64 @@ def address_of(path: Path) -> str | None:
 
 @contextmanager
 def mirrored(paths: Iterable[Path], quiet: bool = False) -> Iterator[dict[Path, Path]]:
-    """Mirrors of those paths that are addresses, by path; what changes in them in the block is uploaded.
+    """Local folders of those paths that are addresses, by path; what changes in them in the block is uploaded.
 
     Raises:
         StorageError: an address cannot be read or written; what was not uploaded stays in the mirror.
         ValueError: another process uses the same mirror.
     """
-    mirrors = {path: Mirror(path) for path in dict.fromkeys(paths) if is_address(path)}
-    if not mirrors:
-        yield {}
-        return
-    done = Event()
-    locks = [mirror.locked() for mirror in mirrors.values()]
-    try:
-        for mirror, lock in zip(mirrors.values(), locks, strict=True):
-            lock.acquire()
+    addresses = [path for path in dict.fromkeys(paths) if is_address(path)]
+    places = {path: folder for path in addresses if (folder := _of_this_machine(path)) is not None}
+    mirrors = {path: Mirror(path) for path in addresses if path not in places}
+    with ExitStack() as locks:
+        for mirror in mirrors.values():
+            try:
+                locks.enter_context(mirror.locked().acquire(timeout=0))
+            except Timeout as error:
+                raise ValueError(f"{mirror.address}: another command uses it here; wait until it ends") from error
             mirror.download(quiet)
+        with _uploads(mirrors.values(), quiet):
+            yield places | {path: mirror.local for path, mirror in mirrors.items()}
 
-        def upload() -> None:
-            while not done.wait(_UPLOAD_EVERY):
-                for mirror in mirrors.values():
-                    try:
-                        mirror.upload(quiet=True)
-                    except StorageError:  # tried again in a minute, and at the end
-                        break
 
-        uploads = Thread(target=upload, daemon=True)
+@contextmanager
+def _uploads(mirrors: Collection["Mirror"], quiet: bool) -> Iterator[None]:
+    """Upload what changes, every minute and at the end; an error of the block comes before those of the uploads."""
+    done = Event()
+
+    def upload() -> None:
+        while not done.wait(_UPLOAD_EVERY):
+            for mirror in mirrors:
+                with suppress(Exception):  # tried again in a minute, and at the end
+                    mirror.upload(quiet=True)
+
+    uploads = Thread(target=upload, daemon=True)
+    if mirrors:
         uploads.start()
-        try:
-            yield {path: mirror.local for path, mirror in mirrors.items()}
-        finally:
-            done.set()
-            uploads.join()
-            for mirror in mirrors.values():
-                mirror.upload(quiet)
-    except Timeout as error:
-        raise ValueError(f"{error.lock_file}: another process uses this mirror; wait until it ends") from error
+    failed = True
+    try:
+        yield
+        failed = False
     finally:
-        for lock in locks:
-            lock.release()
+        done.set()
+        if mirrors:
+            uploads.join()
+        errors = []
+        for mirror in mirrors:
+            try:
+                mirror.upload(quiet)
+            except OSError as error:
+                errors.append(error)
+        for each in errors[0 if failed else 1 :]:
+            print(f"not uploaded: {each}", file=sys.stderr)
+        if errors and not failed:
+            raise errors[0]
+
+
+def _of_this_machine(path: Path | str) -> Path | None:
+    """The folder that `file:///folder` names; None: an address elsewhere."""
+    found = _ADDRESS.fullmatch(Path(path).as_posix())
+    return Path("/", found[2]) if found and found[1] in ("file", "local") else None
 
 
 @dataclass(frozen=True)
@@ -119,6 +143,15 @@ class _File:
     def of(cls, version: str, copy: Path) -> "_File":
         stat = copy.stat()
         return cls(version, stat.st_size, stat.st_mtime_ns)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A file at an address: its path there, its version, and its bytes."""
+
+    path: str
+    version: str
+    size: int
 
 
 class Mirror:
@@ -136,7 +169,8 @@ class Mirror:
         if found is None:
             raise StorageError(f"{address}: not an address, expected one such as s3://bucket/folder")
         self.address = f"{found[1]}://{found[2]}"
-        if "@" in found[2].partition("/")[0]:
+        user = found[2].partition("/")[0].rpartition("@")[0]
+        if ":" in user:
             hidden = f"{found[1]}://***@{found[2].partition('@')[2]}"
             raise StorageError(f"{hidden}: an address with a password; give it in the environment instead")
         from onlooker.data.array_cache import default_cache  # numpy, which no command needs to start
@@ -146,13 +180,15 @@ class Mirror:
         with self._explained():
             from fsspec.core import url_to_fs
 
-            self._remote, root = url_to_fs(f"{found[1]}:///{found[2]}" if found[1] == "file" else self.address)
+            self._remote, root = url_to_fs(self.address)
             self._root: str = root.rstrip("/")
+        self._known = _read_record(self.folder / _RECORD)
+        self._lock, self._written = Lock(), 0.0
 
     def locked(self) -> FileLock:
-        """A lock, not acquired yet, that one process at a time holds."""
+        """A lock, not acquired yet, that one process at a time holds; the same process may acquire it again."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / ".lock", timeout=0)
+        return FileLock(self.folder / ".lock", is_singleton=True)
 
     def download(self, quiet: bool = False) -> None:
         """Make the mirror equal to what is at the address, except for what was changed here and not uploaded yet.
@@ -161,40 +197,41 @@ class Mirror:
             StorageError: the address cannot be read, or a file was changed both there and here.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        known, there = self._known(), self._list()
+        self._known, there = _read_record(self.folder / _RECORD), self._list()
         new = []
-        for name, (version, size) in there.items():
-            copy, record = self._copy(name), known.get(name)
+        for name, of in there.items():
+            copy, record = self._copy(name), self._known.get(name)
             if not copy.exists():
                 new.append(name)
-            elif record is None and copy.stat().st_size == size:  # stopped after its download
-                known[name] = _File.of(version, copy)
-            elif record is None or record.version != version:
-                if _is_changed(record, copy):
-                    raise StorageError(
-                        f"{self.address}/{name}: changed there and in its mirror; remove one of them: {copy}"
-                    )
-                new.append(name)
-        for name in known.keys() - there.keys():  # removed there
-            copy, record = self._copy(name), known.pop(name)
+            elif record is None or record.version != of.version:
+                if not _is_changed(record, copy):
+                    new.append(name)
+                elif self._is_equal(of, copy):  # stopped after it was copied, before that was recorded
+                    self._known[name] = _File.of(of.version, copy)
+                else:
+                    here = f"changed there and in its mirror, {copy}"
+                    raise StorageError(f"{self.address}/{name}: {here}; remove the one that you do not need")
+        for name in self._known.keys() - there.keys():  # removed there
+            copy, record = self._copy(name), self._known.pop(name)
             if copy.exists() and not _is_changed(record, copy):
                 copy.unlink()
 
         def fetch(name: str) -> None:
             copy = self._copy(name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
             with self._explained(name):
                 try:
-                    copy.parent.mkdir(parents=True, exist_ok=True)
-                    with self._remote.open(self._at(name), "rb") as source, atomic_file(copy) as target:
-                        shutil.copyfileobj(source, target, 1 << 20)
+                    source = self._remote.open(there[name].path, "rb")
                 except FileNotFoundError:  # removed since it was listed
                     return
-            known[name] = _File.of(there[name][0], copy)
+                with source, atomic_file(copy) as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+            self._record(name, _File.of(there[name].version, copy))
 
         try:
             self._transfer(fetch, new, "downloading", quiet)
         finally:
-            self._write_record(known)
+            self._write_record()
 
     def upload(self, quiet: bool = False) -> None:
         """Bring what has changed in the mirror to the address; files that describe others last.
@@ -202,45 +239,33 @@ class Mirror:
         Raises:
             StorageError: the address cannot be written to.
         """
-        known, copies = self._known(), self._copies()
-        changed = [name for name, copy in copies.items() if _is_changed(known.get(name), copy)]
+        copies, skipped = self._copies(), list[str]()
+        changed = [name for name, copy in copies.items() if _is_changed(self._known.get(name), copy)]
 
         def send(name: str) -> None:
             copy = copies[name]
             try:
                 before = _File.of("", copy)
             except FileNotFoundError:  # replaced by a newer one; the next upload has it
+                skipped.append(name)
                 return
             with self._explained(name):
-                self._put(copy, self._at(name))
-                info = self._remote.info(self._at(name))
-            known[name] = _File(_version(info), before.size, before.changed)
+                self._remote.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
+                self._remote.put_file(str(copy), self._at(name))
+                version = _version(self._remote.info(self._at(name)))
+            self._record(name, _File(version, before.size, before.changed))
 
         try:
             for described in (False, True):
                 names = [name for name in changed if (Path(name or self.address).suffix == ".json") == described]
-                self._transfer(send, names, "uploading", quiet)
-            for name in known.keys() - copies.keys():
-                with self._explained(name):
-                    if self._remote.exists(self._at(name)):
-                        self._remote.rm_file(self._at(name))
-                del known[name]
+                if not (described and skipped):
+                    self._transfer(send, names, "uploading", quiet)
         finally:
-            if changed or known:
-                self._write_record(known)
+            if changed:
+                self._write_record()
 
-    def _put(self, copy: Path, target: str) -> None:
-        """Write a file whole: an object appears when it is complete; where files grow, a rename makes it so."""
-        protocols = self._remote.protocol
-        if "file" in ((protocols,) if isinstance(protocols, str) else protocols):
-            with copy.open("rb") as source, atomic_file(Path(target)) as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
-        else:
-            self._remote.makedirs(target.rpartition("/")[0], exist_ok=True)
-            self._remote.put_file(str(copy), target)
-
-    def _list(self) -> dict[str, tuple[str, int]]:
-        """Version and size of the files there, by their names below the address; "" is the address itself."""
+    def _list(self) -> dict[str, _Listed]:
+        """The files there, by their names below the address; "" is the address itself."""
         with self._explained():
             self._remote.invalidate_cache()
             try:
@@ -248,18 +273,27 @@ class Mirror:
             except FileNotFoundError:
                 return {}
             if info["type"] == "file":
-                return {"": (_version(info), info["size"])}
+                return {"": _Listed(self._root, _version(info), info["size"])}
             found = self._remote.find(self._root, detail=True)
-        base = PurePosixPath("/" + self._root.lstrip("/"))
-        names = {PurePosixPath("/" + path.lstrip("/")).relative_to(base): of for path, of in found.items()}
-        for name in names:
-            if ".." in name.parts:
-                raise StorageError(f"{self.address}/{name}: a name that leaves the folder; rename it")
-        return {
-            name.as_posix(): (_version(of), of["size"])
-            for name, of in names.items()
-            if of["type"] == "file" and not _is_hidden(name)
-        }
+        base, listed = PurePosixPath("/" + self._root.lstrip("/")), dict[str, _Listed]()
+        for path, of in found.items():
+            name = PurePosixPath("/" + path.lstrip("/")).relative_to(base)
+            if of["type"] != "file" or _is_hidden(name):
+                continue
+            if ".." in name.parts or "\\" in str(name) or name.as_posix() in listed:
+                raise StorageError(f"{self.address}: no file can have the name {path} here; rename it")
+            listed[name.as_posix()] = _Listed(path, _version(of), of["size"])
+        return listed
+
+    def _is_equal(self, listed: _Listed, copy: Path) -> bool:
+        """Whether a file there has the content of its copy."""
+        if copy.stat().st_size != listed.size:
+            return False
+        with self._explained(), self._remote.open(listed.path, "rb") as there:
+            digest = hashlib.sha256()
+            while part := there.read(1 << 20):
+                digest.update(part)
+        return digest.hexdigest() == file_digest(copy)
 
     def _copies(self) -> dict[str, Path]:
         if self.local.is_file():
@@ -273,14 +307,18 @@ class Mirror:
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
 
-    def _known(self) -> dict[str, _File]:
-        record = self.folder / _RECORD
-        files: Mapping[str, list[Any]] = read_json(record)["files"] if record.exists() else {}
-        return {name: _File(*values) for name, values in files.items()}
+    def _record(self, name: str, of: _File) -> None:
+        """Note that a file and its copy are equal; written to disk every few seconds."""
+        with self._lock:
+            self._known[name] = of
+        if time.monotonic() - self._written > _RECORD_EVERY:
+            self._write_record()
 
-    def _write_record(self, known: Mapping[str, _File]) -> None:
-        files = {name: [of.version, of.size, of.changed] for name, of in sorted(known.items())}
-        write_json(self.folder / _RECORD, {"address": self.address, "files": files})
+    def _write_record(self) -> None:
+        with self._lock:
+            files = {name: [of.version, of.size, of.changed] for name, of in sorted(self._known.items())}
+            write_json(self.folder / _RECORD, {"address": self.address, "files": files})
+            self._written = time.monotonic()
 
     def _transfer(self, work: Callable[[str], None], names: list[str], verb: str, quiet: bool) -> None:
         """Several files at once; the first error is raised after those under way."""
@@ -315,6 +353,11 @@ class Mirror:
             raise StorageError(f"{where}: {problem}; check the address, the network and the credentials") from error
 
 
+def _read_record(path: Path) -> dict[str, _File]:
+    files: Mapping[str, list[Any]] = read_json(path)["files"] if path.exists() else {}
+    return {name: _File(*values) for name, values in files.items()}
+
+
 def _is_changed(record: _File | None, copy: Path) -> bool:
     """Whether a file is another one than its record says; a file that is being replaced is not, yet."""
     try:
@@ -325,7 +368,18 @@ def _is_changed(record: _File | None, copy: Path) -> bool:
 
 def _version(info: Mapping[str, Any]) -> str:
     """What changes with the content of a file: as the file system states it."""
-    for name in ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created"):
+    names = (
+        "ETag",
+        "etag",
+        "md5Hash",
+        "blob_id",
+        "mtime",
+        "LastModified",
+        "last_modified",
+        "modificationTime",
+        "modify",
+    )
+    for name in (*names, "created"):
         if info.get(name):
             return f"{info[name]} {info['size']}"
     return str(info["size"])

@@ -53,6 +53,30 @@ def test_an_error_of_a_node_ends_the_others() -> None:
     assert [str(each) for each in found] == ["node 1: /clips: no such folder", "/clips: no such folder"]
     found = at_nodes([fail, lambda meeting: meeting.ask("run", 0)])
     assert str(found[1]) == "node 0: /clips: no such folder"
+    found = at_nodes([lambda meeting: meeting.agree(devices=1), lambda meeting: meeting.agree(devices=1), fail])
+    assert {str(each) for each in found[:2]} == {"node 2: /clips: no such folder"}
+
+
+def test_a_node_that_says_nothing_any_more_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlooker.training.nodes._SILENCE", 1.0)
+
+    def die(meeting: Meeting) -> None:
+        time.sleep(0.5)  # a sign of life, and none after it
+        meeting._left.set()
+        time.sleep(4)
+
+    found = at_nodes([lambda meeting: meeting.agree(devices=1), die])
+    assert str(found[0]) == "node 1 of 2 has ended; see its own message"
+
+
+def test_a_node_that_is_not_started_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlooker.training.nodes._ARRIVAL", 0.5)
+    monkeypatch.setattr("onlooker.training.nodes._LEAVING", 0.1)
+    with (
+        meeting_of(Nodes(2, 0, "127.0.0.1", free_port())) as meeting,
+        pytest.raises(ConnectionError, match="node 1 of 2 is not there; start it"),
+    ):
+        meeting.agree(devices=1)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +108,7 @@ def test_numbers_of_nodes_that_are_impossible() -> None:
 
 def test_processes_of_torchrun() -> None:
     here = {"LOCAL_WORLD_SIZE": "2", "GROUP_WORLD_SIZE": "3", "TORCHELASTIC_RUN_ID": "none"}
-    assert launched_by_torchrun({**here, "LOCAL_RANK": "0"}) == (2, 3, True)
-    assert launched_by_torchrun({**here, "LOCAL_RANK": "1"}) == (2, 3, False)
+    assert launched_by_torchrun({**here, "LOCAL_RANK": "0"}) == (2, 3)
     assert launched_by_torchrun({"LOCAL_RANK": "0"}) is None
 
 

@@ -91,9 +91,7 @@ def train(
     from onlooker.training.nodes import launched_by_torchrun, meet
 
     if launched := launched_by_torchrun():
-        devices, nodes, starts_others = launched
-        if not starts_others:  # the first process of a machine starts the others
-            return
+        devices, nodes = launched
     given = given_options(context)
     if "modality" not in given:
         data = ModelSpec(model.name).data_config(data)

@@ -86,7 +86,7 @@ class RunRecord:
         config = {
             "onlooker": onlooker.__version__,
             "clips": address_of(self.clips) or str(self.clips.resolve()),
-            "features": [str(store.resolve()) for store in self.features],
+            "features": [address_of(store) or str(store.resolve()) for store in self.features],
             "initialized": self.initialized,
             "classes": list(self.classes),
             "split": file_digest(run / "split.json"),
@@ -113,7 +113,7 @@ class RunRecord:
             data = DataConfig.from_field(stored, "data")
             training = TrainConfig.from_field(stored, "training")
             refuse_download(data, run / "config.json")
-            features = tuple(map(Path, field_of(stored, "features", list[str])))
+            features = tuple(map(local, field_of(stored, "features", list[str])))
             initialized = field_of(stored, "initialized", dict)
             check_type("split", digest := stored.get("split"), str | None)
         with reading(run / "split.json"):

@@ -21,7 +21,7 @@ from onlooker.data.split import Split, require_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
 from onlooker.evaluation.events import EventThreshold, choose_threshold
-from onlooker.files import read_json, whole_folder, write_json
+from onlooker.files import file_digest, read_json, whole_folder, write_json
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
@@ -33,7 +33,7 @@ from onlooker.runs.folder import BACKGROUND, CROSS_VALIDATION, RunRecord, lock_r
 from onlooker.runs.memo import check_settings
 from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
-from onlooker.storage import mirrored
+from onlooker.storage import address_of, mirrored
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.training.fit import check_devices, check_regularization, fit
 from onlooker.training.nodes import ALONE, Meeting, meet
@@ -167,6 +167,10 @@ def train_run(
         ValueError: settings, stores or weights that do not fit; a run of another version; another process trains in it.
     """
     folder = clips.root if isinstance(clips, ClipSet) else root_of(clips)
+    if meeting.nodes.count > 1 and (address := address_of(run)):
+        raise ValueError(
+            f"{address}: an address, and several nodes need a folder that they share; choose another --run"
+        )
     if meeting.nodes.rank:
         _join(folder, run, initialize, quiet, devices, meeting)
         return {}
@@ -401,8 +405,13 @@ def _fit_weights(
     if isinstance(training, ClipCrops):
         training = training.random(record.training.seed)
     meeting.tell("run")
+    last = run / "checkpoints" / "last.ckpt"
     nodes = meeting.agree(
-        devices=devices, training_clips=len(training), validation_clips=len(validation), split=record.identity["split"]
+        devices=devices,
+        training_clips=len(training),
+        validation_clips=len(validation),
+        split=record.identity["split"],
+        checkpoint=file_digest(last) if meeting.nodes.count > 1 and last.exists() else "none",
     )
     fit(net, training, validation, record.data, record.training, run, title, devices=devices, nodes=nodes)
 

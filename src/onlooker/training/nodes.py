@@ -7,14 +7,15 @@ error of one of them ends all.
 """
 
 import json
+import math
 import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from threading import Event, Thread
 from typing import Any
 
 from torch.distributed import DistError, PrefixStore, Store, TCPStore
@@ -23,9 +24,8 @@ from onlooker.files import printable
 
 __all__ = ["ALONE", "SINGLE", "Meeting", "Nodes", "free_port", "launched_by_torchrun", "meet", "meeting_of"]
 
-_ARRIVAL = timedelta(minutes=5)  # in which a node has to be started
-_READING = timedelta(hours=12)  # another node may encode many clips first
-_LEAVING = timedelta(seconds=10)
+# Seconds: in which a node has to be started; without a sign of life; to leave; between two looks.
+_ARRIVAL, _SILENCE, _LEAVING, _PAUSE = 900.0, 60.0, 10.0, 0.2
 _RANKS = ("NODE_RANK", "GROUP_RANK", "SLURM_NODEID")  # of Lightning and users, of torchrun, of Slurm
 _PORT = 29500  # PyTorch's default
 
@@ -58,7 +58,9 @@ class Meeting:
     """
 
     def __init__(self, nodes: Nodes, store: Store | None = None) -> None:
-        self.nodes, self._store = nodes, store
+        self.nodes, self._store, self._left = nodes, store, Event()
+        if store is not None:
+            Thread(target=self._show_life, daemon=True).start()
 
     def tell(self, topic: str, **values: Any) -> None:
         """Let the other nodes know something."""
@@ -69,16 +71,12 @@ class Meeting:
         """Wait for what a node tells.
 
         Raises:
-            ValueError: it has failed; with its message.
-            ConnectionError: it has ended, or said nothing for twelve hours.
+            ValueError: a node has failed; with its message.
+            ConnectionError: a node has ended, or cannot be reached.
         """
+        self._wait(topic, [rank], math.inf)
         assert self._store is not None
-        try:
-            told: dict[str, Any] = json.loads(self._store.get(f"{topic} {rank}"))
-        except DistError as error:
-            raise ConnectionError(f"node {rank} of {self.nodes.count} cannot be reached any more") from error
-        if "error" in told:
-            raise ValueError(f"node {rank}: {told['error']}")
+        told: dict[str, Any] = json.loads(self._store.get(f"{topic} {rank}"))
         return told
 
     def agree(self, **values: Any) -> Nodes:
@@ -89,15 +87,15 @@ class Meeting:
 
         Raises:
             ValueError: a node has failed, or has other values.
-            ConnectionError: a node has ended, or was not started in five minutes.
+            ConnectionError: a node has ended, or was not started in a quarter of an hour.
         """
         if self.nodes.count == 1:
             return self.nodes
-        assert self._store is not None
         self.tell("ready", **values)
         if not self.nodes.rank:
-            self._wait_for_others("arrived", _ARRIVAL)
-            for rank in range(1, self.nodes.count):
+            self._wait("arrived", self._others, _ARRIVAL)
+            self._wait("ready", self._others, math.inf)
+            for rank in self._others:
                 other = self.ask("ready", rank)
                 for name, value in values.items():
                     if other[name] != value:
@@ -106,22 +104,48 @@ class Meeting:
             self.tell("start", port=free_port())
         return Nodes(self.nodes.count, self.nodes.rank, self.nodes.address, self.ask("start", 0)["port"])
 
-    def leave(self) -> None:
-        """On the first node, which holds the store, wait until the others have read what they were told."""
-        try:
+    def leave(self, error: BaseException | None = None) -> None:
+        """Tell the others why, if there is an error; the first node, which holds the store, waits until they know."""
+        with suppress(DistError, ConnectionError, ValueError):  # another node has ended already
+            if error is not None:
+                self.tell("error", text=printable(str(error)) or type(error).__name__)
             self.tell("left")
             if not self.nodes.rank:
-                self._wait_for_others("left", _LEAVING)
-        except (DistError, ConnectionError):  # another node has ended already
-            pass
+                self._wait("left", self._others, _LEAVING)
+        self._left.set()
 
-    def _wait_for_others(self, topic: str, limit: timedelta) -> None:
+    @property
+    def _others(self) -> list[int]:
+        return [rank for rank in range(self.nodes.count) if rank != self.nodes.rank]
+
+    def _wait(self, topic: str, ranks: Sequence[int], limit: float) -> None:
+        """Look again and again, so that errors of any node, its death, and Ctrl-C end the waiting."""
+        if self._store is None:
+            return
+        begin = time.monotonic()
+        lives = dict.fromkeys(self._others, (0, begin))  # the last sign of life of each node, and when it was seen
+        try:
+            while missing := [rank for rank in ranks if not self._store.check([f"{topic} {rank}"])]:
+                now = time.monotonic()
+                for rank in self._others:
+                    if topic != "left" and self._store.check([f"error {rank}"]):
+                        text = json.loads(self._store.get(f"error {rank}"))["text"]
+                        raise ValueError(text if text.startswith("node ") else f"node {rank}: {text}")
+                    if (sign := self._store.add(f"life {rank}", 0)) != lives[rank][0]:
+                        lives[rank] = sign, now
+                    if sign and now - lives[rank][1] > _SILENCE:
+                        raise ConnectionError(f"node {rank} of {self.nodes.count} has ended; see its own message")
+                if now - begin > limit:
+                    raise ConnectionError(f"node {missing[0]} of {self.nodes.count} is not there; start it")
+                time.sleep(_PAUSE)
+        except DistError as error:
+            raise ConnectionError("node 0 has ended, or cannot be reached any more; see its own message") from error
+
+    def _show_life(self) -> None:
         assert self._store is not None
-        for rank in range(1, self.nodes.count):
-            try:
-                self._store.wait([f"{topic} {rank}"], limit)
-            except DistError as error:
-                raise ConnectionError(f"node {rank} of {self.nodes.count} is not there; see its own message") from error
+        with suppress(DistError):  # the first node has ended
+            while not self._left.wait(_SILENCE / 10):
+                self._store.add(f"life {self.nodes.rank}", 1)
 
 
 ALONE = Meeting(SINGLE)
@@ -133,7 +157,7 @@ def meet(count: int) -> Iterator[Meeting]:
 
     Raises:
         ValueError: the number or the environment does not say which nodes there are.
-        ConnectionError: the first node cannot be reached for five minutes.
+        ConnectionError: the first node cannot be reached for a quarter of an hour.
     """
     if count < 1:
         raise ValueError(f"nodes is {count}, expected at least 1")
@@ -151,23 +175,17 @@ def meeting_of(nodes: Nodes) -> Iterator[Meeting]:
     meeting.tell("arrived")
     try:
         yield meeting
-    except Exception as error:
-        for topic in ("run", "ready", "start"):
-            meeting.tell(topic, error=printable(str(error)))
+    except BaseException as error:
+        meeting.leave(error)
         raise
-    finally:
-        meeting.leave()
+    meeting.leave()
 
 
-def launched_by_torchrun(environment: Mapping[str, str] = os.environ) -> tuple[int, int, bool] | None:
-    """Devices and nodes that `torchrun` was asked for, and whether this is its first process here; None: not by it.
-
-    The first process of a machine starts the others itself, so that they share the memory of the clips.
-    """
+def launched_by_torchrun(environment: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
+    """Devices and nodes that `torchrun` was asked for; None: this process was not started by it."""
     if "TORCHELASTIC_RUN_ID" not in environment:
         return None
-    devices, nodes, rank = (int(environment[name]) for name in ("LOCAL_WORLD_SIZE", "GROUP_WORLD_SIZE", "LOCAL_RANK"))
-    return devices, nodes, rank == 0
+    return int(environment["LOCAL_WORLD_SIZE"]), int(environment["GROUP_WORLD_SIZE"])
 
 
 def _nodes(count: int, environment: Mapping[str, str]) -> Nodes:
@@ -194,7 +212,7 @@ def _store(nodes: Nodes) -> Store:
     try:
         if not mine:
             _wait_for(nodes.address, nodes.port, f"node {nodes.rank} waits for node 0 at {at}")
-        store = TCPStore(nodes.address, nodes.port, None, mine, _READING, wait_for_workers=False)
+        store = TCPStore(nodes.address, nodes.port, None, mine, wait_for_workers=False)
     except (DistError, OSError) as error:
         problem = f"cannot listen at {at}" if mine else f"node 0 does not answer at {at}"
         raise ConnectionError(f"{problem}; check MASTER_ADDR and MASTER_PORT, and that node 0 was started") from error
@@ -206,9 +224,9 @@ def _wait_for(address: str, port: int, notice: str) -> None:
     begin = time.monotonic()
     while True:
         try:
-            return socket.create_connection((address, port), _ARRIVAL.total_seconds()).close()
+            return socket.create_connection((address, port), _ARRIVAL).close()
         except OSError:
-            if time.monotonic() - begin > _ARRIVAL.total_seconds():
+            if time.monotonic() - begin > _ARRIVAL:
                 raise
             if notice:
                 print(notice, file=sys.stderr)
