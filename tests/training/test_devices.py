@@ -149,7 +149,7 @@ def test_numbers_of_devices_that_are_impossible(tmp_path: Path, devices: int, me
 
 
 def test_more_devices_than_clips_of_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onlooker.training.fit.cores", lambda: 64)
+    monkeypatch.setattr("onlooker.training.processes.cores", lambda: 64)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     with pytest.raises(ValueError, match="devices is 10, expected at most the 8 clips of a batch"):
         train(tmp_path, 10)

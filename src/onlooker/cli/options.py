@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from onlooker.cli.command import refuse_unused
-from onlooker.config import CLIPS, DataConfig
+from onlooker.config import CLIPS, MODEL, TRAINING, DataConfig
 
 __all__ = ["NewClips"]
 
@@ -33,6 +33,30 @@ Background = Annotated[
         help="A video, or a folder of videos, in which nothing of interest happens: cut into clips of one more class, "
         "nothing.",
         rich_help_panel=CLIPS,
+    ),
+]
+Features = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Train on the features in this folder (`onlooker features`), with its encoder and without "
+        "augmentation. The model motion takes two: of RGB and of flow.",
+        rich_help_panel=MODEL,
+    ),
+]
+Devices = Annotated[
+    int,
+    typer.Option(
+        help="GPUs of this machine, or CPU processes if there is no GPU, that share each batch; not for linear.",
+        rich_help_panel=TRAINING,
+    ),
+]
+NumberOfNodes = Annotated[
+    int,
+    typer.Option(
+        "--nodes",
+        help="Machines that run this command at the same time, each with --devices; MASTER_ADDR and NODE_RANK say "
+        "which is which.",
+        rich_help_panel=TRAINING,
     ),
 ]
 NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.")]

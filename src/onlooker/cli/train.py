@@ -12,15 +12,18 @@ from onlooker.cli.compare import print_comparison
 from onlooker.cli.options import (
     Background,
     Clips,
+    Devices,
+    Features,
     Folds,
     LeaveOneOut,
+    NumberOfNodes,
     Ray,
     RunArgument,
     Safe,
     default_run,
     refuse_unused_flow,
 )
-from onlooker.config import CLIPS, MODEL, TRAINING, DataConfig, ModelConfig, Precision, SetConfig, TrainConfig
+from onlooker.config import CLIPS, DataConfig, ModelConfig, Precision, SetConfig, TrainConfig
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Train and evaluate")
@@ -53,29 +56,9 @@ def train(
     ] = False,
     background: Background = None,
     safe: Safe = False,
-    features: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Train on the features in this folder (`onlooker features`), with its encoder and without "
-            "augmentation. The model motion takes two: of RGB and of flow.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    devices: Annotated[
-        int,
-        typer.Option(
-            help="GPUs of this machine, or CPU processes if there is no GPU, that share each batch; not for linear.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = 1,
-    nodes: Annotated[
-        int,
-        typer.Option(
-            help="Machines that run this command at the same time, each with --devices; MASTER_ADDR and NODE_RANK say "
-            "which is which.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = 1,
+    features: Features = None,
+    devices: Devices = 1,
+    nodes: NumberOfNodes = 1,
 ) -> None:
     """Train on clips with one label each, and evaluate on test clips.
 

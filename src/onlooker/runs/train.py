@@ -2,18 +2,16 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from onlooker.answer import nothing_class
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.background import cut_background
-from onlooker.data.clips import ClipCrops, ClipFrames
+from onlooker.data.clips import ClipFrames
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import sample_rate
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
@@ -21,31 +19,28 @@ from onlooker.data.split import Split, require_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
 from onlooker.evaluation.events import EventThreshold, choose_threshold
-from onlooker.files import file_digest, read_json, whole_folder, write_json
-from onlooker.models.registry import configured, find_recipe, resolve
+from onlooker.files import read_json, whole_folder, write_json
+from onlooker.models.registry import find_recipe, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
 from onlooker.runs.check import plan_split, show_overview
 from onlooker.runs.cross_validation import fit_and_cross_validate, fit_linear
 from onlooker.runs.evaluate import read_clips, write_report
-from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
+from onlooker.runs.features import open_stores, stored_clips, stored_settings
+from onlooker.runs.fit_weights import Initialize, build, fit_weights, join_training
 from onlooker.runs.folder import BACKGROUND, CROSS_VALIDATION, RunRecord, lock_run, start_run
 from onlooker.runs.memo import check_settings
 from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.storage import address_of, mirrored
 from onlooker.structures import Clip, ClipError, Evaluation
-from onlooker.training.fit import check_devices, check_regularization, fit
 from onlooker.training.nodes import ALONE, Meeting, meet
+from onlooker.training.processes import check_devices
 from onlooker.training.stages import OnProgress, reporting
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
 
 _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
-
-# Gives a new model its first weights: called with the model, the class names, the sample settings and the split, it
-# returns plain values that say where the weights come from, for config.json.
-Initialize = Callable[[VideoModel, Sequence[str], DataConfig, Split], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -172,7 +167,7 @@ def train_run(
             f"{address}: an address, and several nodes need a folder that they share; choose another --run"
         )
     if meeting.nodes.rank:
-        _join(folder, run, initialize, quiet, devices, meeting)
+        join_training(folder, run, initialize, quiet, devices, meeting)
         return {}
     with start_run(run, resume) as continues:
         stored_record = RunRecord.read(run, folder) if continues else None
@@ -186,7 +181,7 @@ def train_run(
         model, data = stored_settings(stores, model, data) if stores else (model, data)
         model, data, training = resolve(model, data, training)
         _check_devices(devices, meeting.nodes.count, model)
-        net = _build(model, data, training, classes, stores, initialize)
+        net = build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:
             show_overview(clips.path if isinstance(clips, ClipSet) else clips, every_clip, planned)
         read = partial(stored_clips, stores=stores, net=net) if stores else read_clips
@@ -264,22 +259,6 @@ def _check_devices(devices: int, nodes: int, model: ModelConfig) -> None:
             raise ValueError(f"{name} is {count}, and {model.name} is fitted by one process; leave it out")
 
 
-def _join(clips: Path, run: Path, initialize: Initialize | None, quiet: bool, devices: int, meeting: Meeting) -> None:
-    """On a node other than the first: train on a part of each batch, with the settings and clips of the run."""
-    meeting.ask("run", 0)
-    record = RunRecord.read(run, clips)
-    split, data = record.split, record.data
-    check_devices(devices)
-    require_clips((*split.training, *split.validation))
-    stores = open_stores(record.features)
-    net = _build(record.model, data, record.training, record.classes, stores, initialize)
-    read = partial(stored_clips, stores=stores, net=net) if stores else read_clips
-    samples, _ = read((*split.training, *split.validation), record.classes, data=data, strict=False, quiet=quiet)
-    if initialize:
-        initialize(net, record.classes, data, split)
-    _fit_weights(net, samples, record, run, None, devices, meeting)
-
-
 def _require_classes(
     classes: Sequence[str], read: Sequence[Clip], every: Sequence[Clip], errors: Sequence[ClipError]
 ) -> None:
@@ -289,30 +268,6 @@ def _require_classes(
         first = next(error for error in errors if error.path in paths)
         found = f"none of the {len(paths)} clips of class {lost[0]} can be read ({first.found})"
         raise ClipError(first.path.parent, found, "replace them, or leave the class out")
-
-
-def _build(
-    model: ModelConfig,
-    data: DataConfig,
-    training: TrainConfig,
-    classes: Sequence[str],
-    stores: Sequence[FeatureStore],
-    initialize: Initialize | None,
-) -> VideoModel:
-    torch.manual_seed(training.seed)
-    # Pretrained weights would be loaded, or downloaded, only to be replaced.
-    elsewhere = bool(stores) or initialize is not None
-    net = configured(replace(model, pretrained=model.pretrained and not elsewhere), data, len(classes))
-    if model.pretrained and elsewhere:
-        net.note_pretrained()
-    check_regularization(net, training)
-    if stores:
-        if not net.encodes_frames:
-            raise ValueError(f"{model.name} needs frames, not stored features; leave out --features")
-        if model.frozen is False:
-            raise ValueError("frozen is false, and the encoder of stored features is; leave out --no-frozen")
-        use_encoders(net, stores)
-    return net
 
 
 def _report(
@@ -368,7 +323,7 @@ def _fit(
     held_out, threshold, temperature = None, None, 1.0
     by_gradient = find_recipe(record.model.name).solver == "gradient"
     if by_gradient:
-        _fit_weights(net, samples, record, run, None if quiet else record.model.name, devices, meeting)
+        fit_weights(net, samples, record, run, None if quiet else record.model.name, devices, meeting)
     else:
         fitted, tested = samples.only((*split.training, *split.validation)), bool(split.test) or not cross_validate
         temperature, threshold, held_out = fit_and_cross_validate(net, fitted, record, run, quiet, tested)
@@ -391,31 +346,6 @@ def _fit(
     return recognizer, tuning, held_out
 
 
-def _fit_weights(
-    net: VideoModel,
-    samples: ClipFrames,
-    record: RunRecord,
-    run: Path,
-    title: str | None,
-    devices: int,
-    meeting: Meeting,
-) -> None:
-    """Train by gradient, as soon as all nodes have read the same clips; `title` is that of the progress bar."""
-    training, validation = samples.only(record.split.training), samples.only(record.split.validation)
-    if isinstance(training, ClipCrops):
-        training = training.random(record.training.seed)
-    meeting.tell("run")
-    last = run / "checkpoints" / "last.ckpt"
-    nodes = meeting.agree(
-        devices=devices,
-        training_clips=len(training),
-        validation_clips=len(validation),
-        split=record.identity["split"],
-        checkpoint=file_digest(last) if meeting.nodes.count > 1 and last.exists() else "none",
-    )
-    fit(net, training, validation, record.data, record.training, run, title, devices=devices, nodes=nodes)
-
-
 def _add_baseline(samples: ClipFrames, record: RunRecord, stores: Sequence[FeatureStore], run: Path) -> None:
     """Add the accuracy of the linear baseline on the same features, which takes seconds, to the figures of the run."""
     split, data = record.split, record.data
@@ -424,7 +354,7 @@ def _add_baseline(samples: ClipFrames, record: RunRecord, stores: Sequence[Featu
     if data.modality == "both" and len(stores) == 1:  # RGB and flow share an encoder; the baseline has one for each
         return
     model = with_baseline([])[0].model_config(record.model)
-    net = _build(model, data, record.training, record.classes, stores, None)
+    net = build(model, data, record.training, record.classes, stores, None)
     fit_linear(net, samples.only((*split.training, *split.validation)), data)
     test = Recognizer(net, record.classes, data, "last").evaluate(samples.only(split.test))
     figures = read_json(run / CROSS_VALIDATION) if (run / CROSS_VALIDATION).exists() else {}

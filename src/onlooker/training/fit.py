@@ -22,14 +22,13 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.files import explain_write_errors
 from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import Output, VideoModel, choose_device
-from onlooker.processes import cores
 from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping, restore
 from onlooker.training.forward import forward_samples
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker.training.mixup import Mixup
 from onlooker.training.nodes import SINGLE, Nodes
 from onlooker.training.optimizers import optimizer_of, schedule_of
-from onlooker.training.processes import SharedBatches, run_in_processes
+from onlooker.training.processes import SharedBatches, check_devices, run_in_processes
 from onlooker.training.progress import Curves, CurvesFile, EpochProgress, EpochReport, quiet
 from onlooker.training.weight_average import WeightAverage
 
@@ -301,15 +300,6 @@ def fit(
     # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
     model.eval().to(choose_device())
     return fitting.curves
-
-
-def check_devices(devices: int) -> None:
-    """Raise a ValueError for more devices than there are."""
-    gpus = torch.cuda.device_count()
-    if devices < 1:
-        raise ValueError(f"devices is {devices}, expected at least 1")
-    if devices > (gpus or cores()):
-        raise ValueError(f"devices is {devices}, expected at most the {gpus or cores()} {'GPUs' if gpus else 'cores'}")
 
 
 def _train_share(

@@ -16,10 +16,10 @@ import torch
 import torch.multiprocessing as mp
 from torch.utils.data import Sampler
 
-from onlooker.processes import end_with_parent
+from onlooker.processes import cores, end_with_parent
 from onlooker.training.nodes import Nodes, free_port
 
-__all__ = ["SharedBatches", "run_in_processes"]
+__all__ = ["SharedBatches", "check_devices", "run_in_processes"]
 
 
 class SharedBatches(Sampler[list[int]]):
@@ -53,6 +53,15 @@ class SharedBatches(Sampler[list[int]]):
         whole = min(self.batch, len(cast(Any, self.sampler)) - number * self.batch)
         own = len(range(self.rank, whole, self.processes))
         return own, own * self.processes / whole
+
+
+def check_devices(devices: int) -> None:
+    """Raise a ValueError for more devices than there are."""
+    gpus = torch.cuda.device_count()
+    if devices < 1:
+        raise ValueError(f"devices is {devices}, expected at least 1")
+    if devices > (gpus or cores()):
+        raise ValueError(f"devices is {devices}, expected at most the {gpus or cores()} {'GPUs' if gpus else 'cores'}")
 
 
 def run_in_processes(devices: int, nodes: Nodes, work: Callable[..., None], *arguments: Any) -> None:

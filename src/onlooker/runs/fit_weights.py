@@ -1,0 +1,97 @@
+"""The model of a run, and its training by gradient: alone, or on one of several nodes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.clips import ClipCrops, ClipFrames
+from onlooker.data.feature_store import FeatureStore
+from onlooker.data.split import Split, require_clips
+from onlooker.files import file_digest
+from onlooker.models.registry import configured
+from onlooker.models.video_model import VideoModel
+from onlooker.runs.evaluate import read_clips
+from onlooker.runs.features import open_stores, stored_clips, use_encoders
+from onlooker.runs.folder import RunRecord
+from onlooker.training.fit import check_regularization, fit
+from onlooker.training.nodes import Meeting
+from onlooker.training.processes import check_devices
+
+__all__ = ["Initialize", "build", "fit_weights", "join_training"]
+
+# Gives a new model its first weights: called with the model, the class names, the sample settings and the split, it
+# returns plain values that say where the weights come from, for config.json.
+Initialize = Callable[[VideoModel, Sequence[str], DataConfig, Split], dict[str, Any]]
+
+
+def build(
+    model: ModelConfig,
+    data: DataConfig,
+    training: TrainConfig,
+    classes: Sequence[str],
+    stores: Sequence[FeatureStore],
+    initialize: Initialize | None,
+) -> VideoModel:
+    """The untrained model, with the encoder of the stores, if there are any."""
+    torch.manual_seed(training.seed)
+    # Pretrained weights would be loaded, or downloaded, only to be replaced.
+    elsewhere = bool(stores) or initialize is not None
+    net = configured(replace(model, pretrained=model.pretrained and not elsewhere), data, len(classes))
+    if model.pretrained and elsewhere:
+        net.note_pretrained()
+    check_regularization(net, training)
+    if stores:
+        if not net.encodes_frames:
+            raise ValueError(f"{model.name} needs frames, not stored features; leave out --features")
+        if model.frozen is False:
+            raise ValueError("frozen is false, and the encoder of stored features is; leave out --no-frozen")
+        use_encoders(net, stores)
+    return net
+
+
+def fit_weights(
+    net: VideoModel,
+    samples: ClipFrames,
+    record: RunRecord,
+    run: Path,
+    title: str | None,
+    devices: int,
+    meeting: Meeting,
+) -> None:
+    """Train by gradient, as soon as all nodes have read the same clips; `title` is that of the progress bar."""
+    training, validation = samples.only(record.split.training), samples.only(record.split.validation)
+    if isinstance(training, ClipCrops):
+        training = training.random(record.training.seed)
+    meeting.tell("run")
+    last = run / "checkpoints" / "last.ckpt"
+    nodes = meeting.agree(
+        devices=devices,
+        training_clips=len(training),
+        validation_clips=len(validation),
+        split=record.identity["split"],
+        checkpoint=file_digest(last) if meeting.nodes.count > 1 and last.exists() else "none",
+    )
+    fit(net, training, validation, record.data, record.training, run, title, devices=devices, nodes=nodes)
+
+
+def join_training(
+    clips: Path, run: Path, initialize: Initialize | None, quiet: bool, devices: int, meeting: Meeting
+) -> None:
+    """On a node other than the first: train on a part of each batch, with the settings and clips of the run."""
+    meeting.ask("run", 0)
+    record = RunRecord.read(run, clips)
+    split, data = record.split, record.data
+    check_devices(devices)
+    require_clips((*split.training, *split.validation))
+    stores = open_stores(record.features)
+    net = build(record.model, data, record.training, record.classes, stores, initialize)
+    read = partial(stored_clips, stores=stores, net=net) if stores else read_clips
+    samples, _ = read((*split.training, *split.validation), record.classes, data=data, strict=False, quiet=quiet)
+    if initialize:
+        initialize(net, record.classes, data, split)
+    fit_weights(net, samples, record, run, None, devices, meeting)
