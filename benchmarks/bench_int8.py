@@ -2,7 +2,8 @@
 
     ONLOOKER_DATA=folder python benchmarks/bench_int8.py
 
-`encoder` is the encoder `small` alone, `step` the whole exported step of `convalstm` on it, for one frame on one core.
+`encoder` is the encoder `small` alone, `step` the whole exported step of `convalstm` on it, for one frame on one core;
+`openvino` runs the same 8 bits as `int8`, which onnxruntime runs.
 Accuracies are those of the default model, trained and tested as by `onlooker train`.
 """
 
@@ -16,6 +17,7 @@ import harness
 import numpy as np
 import torch
 from bench_live import OWN_SIDE, exported, live_model
+from numpy.typing import NDArray
 from torch import nn
 
 from onlooker.config import TrainConfig
@@ -27,7 +29,7 @@ from onlooker_papers.real_clips.frozen import DATA, MODEL, SETS, splits_of
 from onlooker_papers.sets import data_folder
 
 TESTED = ("surveillance", "hand_gestures", "weizmann", "basketball")
-WAYS = ("float32", "bf16", "int8")
+WAYS = ("float32", "bf16", "int8", "openvino")
 
 
 def encoders(folder: Path) -> dict[str, Callable[[], object]]:
@@ -36,8 +38,11 @@ def encoders(folder: Path) -> dict[str, Callable[[], object]]:
     frame = torch.randn(1, 3, OWN_SIDE, OWN_SIDE)
     works = exported(network, (frame,), folder)
     return {
-        "encoder float32": works["onnxruntime"], "encoder int8": works["int8"], "encoder bf16": in_bf16(network, frame)
-    }  # fmt: skip
+        "encoder float32": works["onnxruntime"],
+        "encoder int8": works["int8"],
+        "encoder openvino": by_openvino(folder / "int8.onnx", [frame.numpy()]),
+        "encoder bf16": in_bf16(network, frame),
+    }
 
 
 def steps(folder: Path) -> dict[str, Callable[[], object]]:
@@ -53,7 +58,16 @@ def steps(folder: Path) -> dict[str, Callable[[], object]]:
         works[f"step {name}"] = lambda step=step, state=state: step.step(frame, state)
     video = torch.randn(1, 3, OWN_SIDE, OWN_SIDE)
     state = recognizer.model.step(video)[1]
+    works["step openvino"] = by_openvino(written / INT8, [*step.feeds(frame, state=None).values()])
     return {**works, "step bf16": in_bf16(recognizer.model.step, video, state)}
+
+
+def by_openvino(path: Path, inputs: list[NDArray[Any]]) -> Callable[[], object]:
+    """The file in OpenVINO, on one core."""
+    import openvino
+
+    model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": 1})
+    return lambda: model(inputs)
 
 
 def in_bf16(work: Callable[..., object], *arguments: Any) -> Callable[[], object]:
@@ -95,7 +109,7 @@ def main() -> None:
     harness.show("ms", ["", *WAYS], [[part, *of.values()] for part, of in times.items()])
     print(figures["ratios"], tested)
     what = "the live model in 8 bits next to bfloat16 and float32 on one core, and the accuracy that 8 bits cost"
-    print(harness.record("bench-int8", what, figures, [0], ("onnxruntime",)))
+    print(harness.record("bench-int8", what, figures, [0], ("onnxruntime", "openvino")))
 
 
 if __name__ == "__main__":

@@ -171,7 +171,11 @@ def int8(results: Results) -> Table:
     """What 8 bits gain and cost."""
     figures = results["bench-int8"]
     rows = [
-        [part, f"{of['float32']:.1f}", f"{of['bf16']:.1f}", f"{of['int8']:.1f}", f"{figures['ratios'][part]:.1f}×"]
+        [
+            part,
+            *(f"{of[way]:.1f}" for way in ("float32", "bf16", "int8", "openvino")),
+            f"{figures['ratios'][part]:.1f}×",
+        ]
         for part, of in figures["milliseconds"].items()
     ]
     tested = "; ".join(
@@ -183,7 +187,7 @@ def int8(results: Results) -> Table:
         "onnxruntime, bfloat16 by PyTorch. Test clips that the default model classifies correctly, in %, in float32 "
         f"and in 8 bits: {tested}. `python benchmarks/bench_int8.py`"
     )
-    return Table(["", "float32", "bfloat16", "8 bits", "8 bits over bfloat16"], rows, note)
+    return Table(["", "float32", "bfloat16", "8 bits", "8 bits by OpenVINO", "8 bits over bfloat16"], rows, note)
 
 
 def plan(results: Results) -> Table:

@@ -448,7 +448,7 @@ def test_hundreds_of_files_at_once(tmp_path: Path, open_page: Callable[..., Any]
         page.wait_for_selector(".uploads progress")
         page.fill("#new-class", "meanwhile")  # the page can be used
         page.keyboard.press("Enter")
-        page.wait_for_selector("[data-class=meanwhile]")
+        page.wait_for_selector("[data-class=meanwhile]", timeout=60_000)
         page.wait_for_selector(".failures", timeout=240_000)
         assert {text.partition(":")[0] for text in texts_of(page.locator(".failures li"))} == bad
         assert page.locator(".class").count() == 41
