@@ -252,11 +252,12 @@ def stitched(results: Results) -> Table:
         for way, by_overlap in of["segment_map"].items()
     ]
     counts = "; ".join(
-        f"{name.replace('_', ' ')}: {of['events']} events of {of['classes']} classes in {of['hours']:.1f} hours"
+        f"{name.replace('_', ' ')}: {of['events']} events of {of['classes']} classes in {of['hours']:.1f} hours, "
+        f"{'the first official split' if of['splits'] == 1 else 'official splits 1 to ' + str(of['splits'])}"
         for name, of in results[STITCHED].items()
     )
     overlaps = next(iter(results[STITCHED].values()))["segment_map"]["live"]
-    note = f"Segment-mAP in %, three official splits; {counts}."
+    note = f"Segment-mAP in %; {counts}."
     return Table(["set", "answer", *(f"overlap {overlap}" for overlap in overlaps)], rows, note)
 
 
