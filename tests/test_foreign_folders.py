@@ -19,6 +19,7 @@ from onlooker.files import write_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs import evaluate as evaluate_module
+from onlooker.runs import fit_weights as weights_module
 from onlooker.runs import train as train_module
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.folder import RunRecord, read_curves
@@ -293,14 +294,14 @@ def test_validation_clips_that_are_removed_during_training_leave_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, run = moving_squares.make_set(tmp_path / "squares", clips=12), tmp_path / "run"
-    original = train_module.fit
+    original = weights_module.fit
 
     def removed(*arguments: Any, **named: Any) -> Any:
         for clip in RunRecord.read(run).split.validation:
             clip.path.unlink()
         return original(*arguments, **named)
 
-    monkeypatch.setattr(train_module, "fit", removed)
+    monkeypatch.setattr(weights_module, "fit", removed)
     train_run(folder, run, MODEL, DATA, TINY, quiet=True)
     assert load(run).classes == tuple(sorted(moving_squares.WAYS))
 

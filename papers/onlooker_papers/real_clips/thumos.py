@@ -24,7 +24,7 @@ from onlooker.cli.command import command, stoppable
 from onlooker.files import write_json
 from onlooker.recognizer import Recognizer, load
 from onlooker.structures import ClipError, Segment
-from onlooker.video.reader import SUFFIXES
+from onlooker.video.reader import is_video
 from onlooker_papers.detection import average_precision, segment_iou, segment_map
 from onlooker_papers.real_clips.stitched import LATE, segments_of
 
@@ -112,7 +112,7 @@ def thumos(
     recognizer, annotated = load(run), read_annotations(annotations)
     if recognizer.threshold is None or nothing_class(recognizer.classes) is None:
         raise ValueError(f"{run}: no threshold of events; train with --background, or with a class nothing")
-    files = {path.stem: path for path in sorted(videos.iterdir()) if path.suffix.lower() in SUFFIXES}
+    files = {path.stem: path for path in sorted(videos.iterdir()) if is_video(path)}
     if missing := sorted(set(annotated) - set(files)):
         raise ClipError(videos, f"{len(missing)} of {len(annotated)} videos are missing ({missing[0]})", "add them")
     found: dict[str, dict[str, list[Segment]]] = {way: {} for way in LATE}
