@@ -23,7 +23,7 @@ from bench_live_page import launch, write_film
 from playwright.sync_api import Page, sync_playwright
 
 import onlooker
-from onlooker.training.nodes import free_port
+from onlooker.processes import free_port
 
 WARM = 10  # minutes: what comes later is compared with this
 

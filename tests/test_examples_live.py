@@ -19,6 +19,7 @@ import torch
 
 from onlooker.config import DataConfig
 from onlooker.models.registry import create_model
+from onlooker.processes import free_port
 from onlooker.recognizer import Recognizer
 from onlooker.runs.publish import Event, Publisher
 from onlooker.structures import ClipError, Step
@@ -93,15 +94,9 @@ def _length(file: Any) -> int:
         shift += 7
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 @contextmanager
 def bridge(broker: int) -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     words = [sys.executable, str(BRIDGE), f"127.0.0.1:{broker}", str(port)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         yield f"http://127.0.0.1:{port}"
@@ -110,7 +105,7 @@ def bridge(broker: int) -> Iterator[str]:
 
 def test_events_reach_an_mqtt_broker_also_one_that_starts_late() -> None:
     pytest.importorskip("paho.mqtt", reason="the example needs paho-mqtt")
-    port = _free_port()
+    port = free_port()
     lost, told = list[ClipError](), list[str]()
     with bridge(port) as address:
         publisher = Publisher(address, lost.append, told.append, 0.05)

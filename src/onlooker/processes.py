@@ -1,11 +1,12 @@
-"""Worker processes: how many cores they may use, and that none of them outlives the process that started it."""
+"""Worker processes: the cores that they may use, the port where they meet, and that none outlives its parent."""
 
 import multiprocessing
 import os
+import socket
 from multiprocessing.connection import Connection, wait
 from threading import Thread
 
-__all__ = ["cores", "end_with_parent", "free_cores"]
+__all__ = ["cores", "end_with_parent", "free_cores", "free_port"]
 
 
 def cores() -> int:
@@ -27,3 +28,10 @@ def end_with_parent(*connections: Connection) -> None:
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
+
+
+def free_port() -> int:
+    """A port that nobody listens at now."""
+    with socket.socket() as listening:
+        listening.bind(("", 0))
+        return int(listening.getsockname()[1])

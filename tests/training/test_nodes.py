@@ -13,18 +13,18 @@ import pytest
 from commands import TINY, fails
 from moving_squares import make_set
 
-from onlooker.processes import cores
-from onlooker.training.nodes import Meeting, Nodes, free_port, launched_by_torchrun, meet, meeting_of
+from onlooker.processes import cores, free_port
+from onlooker.training.nodes import Nodes, Rendezvous, join_nodes, join_rendezvous, launched_by_torchrun
 
 
-def at_nodes(work: Sequence[Callable[[Meeting], object]]) -> list[object]:
+def at_nodes(work: Sequence[Callable[[Rendezvous], object]]) -> list[object]:
     """What each node returns, or the error that it raises: threads, in place of machines."""
     port = free_port()
 
     def run(rank: int) -> object:
         try:
-            with meeting_of(Nodes(len(work), rank, "127.0.0.1", port)) as meeting:
-                return work[rank](meeting)
+            with join_rendezvous(Nodes(len(work), rank, "127.0.0.1", port)) as rendezvous:
+                return work[rank](rendezvous)
         except (ValueError, ConnectionError) as error:
             return error
 
@@ -33,50 +33,54 @@ def at_nodes(work: Sequence[Callable[[Meeting], object]]) -> list[object]:
 
 
 def test_nodes_agree_on_a_port() -> None:
-    found = at_nodes([lambda meeting: meeting.agree(devices=2)] * 3)
+    found = at_nodes([lambda rendezvous: rendezvous.agree(devices=2)] * 3)
     ports = {nodes.port for nodes in found if isinstance(nodes, Nodes)}
     assert len(ports) == 1
     assert [nodes.rank for nodes in found if isinstance(nodes, Nodes)] == [0, 1, 2]
 
 
+def agree(rendezvous: Rendezvous) -> Nodes:
+    return rendezvous.agree(devices=1)
+
+
 def test_unequal_nodes_end_all_of_them() -> None:
-    found = at_nodes([lambda meeting, count=count: meeting.agree(devices=count) for count in (2, 2, 1)])
+    found = at_nodes([lambda rendezvous, count=count: rendezvous.agree(devices=count) for count in (2, 2, 1)])
     assert str(found[0]) == "devices: 1 on node 2, 2 on node 0; all nodes need the same"
     assert str(found[1]) == f"node 0: {found[0]}"
 
 
 def test_an_error_of_a_node_ends_the_others() -> None:
-    def fail(_: Meeting) -> None:
+    def fail(_: Rendezvous) -> None:
         raise ValueError("/clips: no such folder")
 
-    found = at_nodes([lambda meeting: meeting.agree(devices=1), fail])
+    found = at_nodes([agree, fail])
     assert [str(each) for each in found] == ["node 1: /clips: no such folder", "/clips: no such folder"]
-    found = at_nodes([fail, lambda meeting: meeting.ask("run", 0)])
+    found = at_nodes([fail, lambda rendezvous: rendezvous.get("run", 0)])
     assert str(found[1]) == "node 0: /clips: no such folder"
-    found = at_nodes([lambda meeting: meeting.agree(devices=1), lambda meeting: meeting.agree(devices=1), fail])
+    found = at_nodes([agree, agree, fail])
     assert {str(each) for each in found[:2]} == {"node 2: /clips: no such folder"}
 
 
-def test_a_node_that_says_nothing_any_more_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onlooker.training.nodes._SILENCE", 1.0)
+def test_a_node_without_heartbeats_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlooker.training.nodes._HEARTBEAT_TIMEOUT", 1.0)
 
-    def die(meeting: Meeting) -> None:
-        time.sleep(0.5)  # a sign of life, and none after it
-        meeting._left.set()
+    def die(rendezvous: Rendezvous) -> None:
+        time.sleep(0.5)  # a heartbeat, and none after it
+        rendezvous._left.set()
         time.sleep(4)
 
-    found = at_nodes([lambda meeting: meeting.agree(devices=1), die])
+    found = at_nodes([agree, die])
     assert str(found[0]) == "node 1 of 2 has ended; see its own message"
 
 
 def test_a_node_that_is_not_started_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onlooker.training.nodes._ARRIVAL", 0.5)
-    monkeypatch.setattr("onlooker.training.nodes._LEAVING", 0.1)
+    monkeypatch.setattr("onlooker.training.nodes._START_TIMEOUT", 0.5)
+    monkeypatch.setattr("onlooker.training.nodes._LEAVE_TIMEOUT", 0.1)
     with (
-        meeting_of(Nodes(2, 0, "127.0.0.1", free_port())) as meeting,
+        join_rendezvous(Nodes(2, 0, "127.0.0.1", free_port())) as rendezvous,
         pytest.raises(ConnectionError, match="node 1 of 2 is not there; start it"),
     ):
-        meeting.agree(devices=1)
+        rendezvous.agree(devices=1)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +106,7 @@ def test_environments_without_a_place(
 
 
 def test_numbers_of_nodes_that_are_impossible() -> None:
-    with pytest.raises(ValueError, match="nodes is 0, expected at least 1"), meet(0):
+    with pytest.raises(ValueError, match="nodes is 0, expected at least 1"), join_nodes(0):
         pass
 
 

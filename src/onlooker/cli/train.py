@@ -71,7 +71,7 @@ def train(
     from onlooker.data.sets import read_set
     from onlooker.runs.model_spec import ModelSpec
     from onlooker.runs.train import train_run
-    from onlooker.training.nodes import launched_by_torchrun, meet
+    from onlooker.training.nodes import join_nodes, launched_by_torchrun
 
     if launched := launched_by_torchrun():
         devices, nodes = launched
@@ -92,12 +92,12 @@ def train(
         _cross_validate(clips, run, model, data, training, published, folds, leave_one_out)
         return
     run = run or default_run(clips, model.name)
-    with stoppable(functools.partial(resume_hint, run)), meet(nodes) as meeting:
-        first = not meeting.nodes.rank
+    with stoppable(functools.partial(resume_hint, run)), join_nodes(nodes) as rendezvous:
+        first = not rendezvous.nodes.rank
         source = read_set(clips, published, classes=1 if background else 2) if first and not resume else clips
         measured = train_run(
             source, run, model, data, training, None, resume, strict,
-            features=features or (), background=background, devices=devices, meeting=meeting,
+            features=features or (), background=background, devices=devices, rendezvous=rendezvous,
         )  # fmt: skip
     if first:
         _print_metrics(measured, run)

@@ -19,7 +19,7 @@ from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import open_stores, stored_clips, use_encoders
 from onlooker.runs.folder import RunRecord
 from onlooker.training.fit import check_regularization, fit
-from onlooker.training.nodes import Meeting
+from onlooker.training.nodes import Rendezvous
 from onlooker.training.processes import check_devices
 
 __all__ = ["Initialize", "build", "fit_weights", "join_training"]
@@ -61,29 +61,29 @@ def fit_weights(
     run: Path,
     title: str | None,
     devices: int,
-    meeting: Meeting,
+    rendezvous: Rendezvous,
 ) -> None:
     """Train by gradient, as soon as all nodes have read the same clips; `title` is that of the progress bar."""
     training, validation = samples.only(record.split.training), samples.only(record.split.validation)
     if isinstance(training, ClipCrops):
         training = training.random(record.training.seed)
-    meeting.tell("run")
+    rendezvous.put("run")
     last = run / "checkpoints" / "last.ckpt"
-    nodes = meeting.agree(
+    nodes = rendezvous.agree(
         devices=devices,
         training_clips=len(training),
         validation_clips=len(validation),
         split=record.identity["split"],
-        checkpoint=file_digest(last) if meeting.nodes.count > 1 and last.exists() else "none",
+        checkpoint=file_digest(last) if rendezvous.nodes.count > 1 and last.exists() else "none",
     )
     fit(net, training, validation, record.data, record.training, run, title, devices=devices, nodes=nodes)
 
 
 def join_training(
-    clips: Path, run: Path, initialize: Initialize | None, quiet: bool, devices: int, meeting: Meeting
+    clips: Path, run: Path, initialize: Initialize | None, quiet: bool, devices: int, rendezvous: Rendezvous
 ) -> None:
     """On a node other than the first: train on a part of each batch, with the settings and clips of the run."""
-    meeting.ask("run", 0)
+    rendezvous.get("run", 0)
     record = RunRecord.read(run, clips)
     split, data = record.split, record.data
     check_devices(devices)
@@ -94,4 +94,4 @@ def join_training(
     samples, _ = read((*split.training, *split.validation), record.classes, data=data, strict=False, quiet=quiet)
     if initialize:
         initialize(net, record.classes, data, split)
-    fit_weights(net, samples, record, run, None, devices, meeting)
+    fit_weights(net, samples, record, run, None, devices, rendezvous)

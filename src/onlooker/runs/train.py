@@ -34,7 +34,7 @@ from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.storage import address_of, mirrored
 from onlooker.structures import Clip, ClipError, Evaluation
-from onlooker.training.nodes import ALONE, Meeting, meet
+from onlooker.training.nodes import ALONE, Rendezvous, join_nodes
 from onlooker.training.processes import check_devices
 from onlooker.training.stages import OnProgress, reporting
 
@@ -107,7 +107,7 @@ def train(
     data = DataConfig(**of_data)
     footage = None if background is None else Path(background)
     given = [each for each in (Path(clips), path, footage) if each is not None]
-    with reporting(progress), mirrored(given, quiet) as mirrors, meet(nodes) as meeting:
+    with reporting(progress), mirrored(given, quiet) as mirrors, join_nodes(nodes) as rendezvous:
         path = mirrors.get(path, path)
         figures = train_run(
             mirrors.get(Path(clips), Path(clips)),
@@ -119,7 +119,7 @@ def train(
             quiet=quiet,
             background=mirrors.get(footage, footage) if footage else None,
             devices=devices,
-            meeting=meeting,
+            rendezvous=rendezvous,
         )
     return TrainedRun(path, figures)
 
@@ -139,7 +139,7 @@ def train_run(
     background: Path | None = None,
     cross_validate: bool = True,
     devices: int = 1,
-    meeting: Meeting = ALONE,
+    rendezvous: Rendezvous = ALONE,
 ) -> dict[str, Any]:
     """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if there are any.
 
@@ -154,7 +154,7 @@ def train_run(
         background: footage in which nothing happens, cut into clips of one more class (`data.background`).
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
         devices: that share each batch (`training.processes`); a run that continues may have another number.
-        meeting: of the machines that train together; all but the first one write nothing, and return {}.
+        rendezvous: of the machines that train together; all but the first one write nothing, and return {}.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` was not asked for, or other files.
@@ -162,12 +162,12 @@ def train_run(
         ValueError: settings, stores or weights that do not fit; a run of another version; another process trains in it.
     """
     folder = clips.root if isinstance(clips, ClipSet) else root_of(clips)
-    if meeting.nodes.count > 1 and (address := address_of(run)):
+    if rendezvous.nodes.count > 1 and (address := address_of(run)):
         raise ValueError(
             f"{address}: an address, and several nodes need a folder that they share; choose another --run"
         )
-    if meeting.nodes.rank:
-        join_training(folder, run, initialize, quiet, devices, meeting)
+    if rendezvous.nodes.rank:
+        join_training(folder, run, initialize, quiet, devices, rendezvous)
         return {}
     with start_run(run, resume) as continues:
         stored_record = RunRecord.read(run, folder) if continues else None
@@ -180,7 +180,7 @@ def train_run(
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
         model, data, training = resolve(model, data, training)
-        _check_devices(devices, meeting.nodes.count, model)
+        _check_devices(devices, rendezvous.nodes.count, model)
         net = build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:
             show_overview(clips.path if isinstance(clips, ClipSet) else clips, every_clip, planned)
@@ -193,7 +193,7 @@ def train_run(
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
         _write_record(run, record, stored_record)
-        recognizer, tuning, held_out = _fit(net, samples, record, run, quiet, cross_validate, devices, meeting)
+        recognizer, tuning, held_out = _fit(net, samples, record, run, quiet, cross_validate, devices, rendezvous)
         _add_baseline(samples, record, stores, run)
         return _report(run, recognizer, samples, record, unreadable if stored_record else (), tuning, held_out)
 
@@ -310,7 +310,7 @@ def _fit(
     quiet: bool,
     cross_validate: bool,
     devices: int,
-    meeting: Meeting,
+    rendezvous: Rendezvous,
 ) -> tuple[Recognizer, str, Evaluation | None]:
     """Train, tune localization, calibrate and save.
 
@@ -323,7 +323,7 @@ def _fit(
     held_out, threshold, temperature = None, None, 1.0
     by_gradient = find_recipe(record.model.name).solver == "gradient"
     if by_gradient:
-        fit_weights(net, samples, record, run, None if quiet else record.model.name, devices, meeting)
+        fit_weights(net, samples, record, run, None if quiet else record.model.name, devices, rendezvous)
     else:
         fitted, tested = samples.only((*split.training, *split.validation)), bool(split.test) or not cross_validate
         temperature, threshold, held_out = fit_and_cross_validate(net, fitted, record, run, quiet, tested)

@@ -2,8 +2,8 @@
 
 The same command runs on every node. The first node does all that a training on one machine does. The others take the
 settings and the split from the folder of the run, which all of them can read, read the clips, and work on their part of
-each batch; they write nothing. Before that, the nodes meet in a key-value store on the first one (`Meeting`), where an
-error of one of them ends all.
+each batch; they write nothing. Before that, the nodes compare devices and clips in a key-value store on the first one
+(`Rendezvous`), through which an error of one of them ends all.
 """
 
 import json
@@ -21,11 +21,12 @@ from typing import Any
 from torch.distributed import DistError, PrefixStore, Store, TCPStore
 
 from onlooker.files import printable
+from onlooker.processes import free_port
 
-__all__ = ["ALONE", "SINGLE", "Meeting", "Nodes", "free_port", "launched_by_torchrun", "meet", "meeting_of"]
+__all__ = ["ALONE", "SINGLE", "Nodes", "Rendezvous", "join_nodes", "join_rendezvous", "launched_by_torchrun"]
 
-# Seconds: in which a node has to be started; without a sign of life; to leave; between two looks.
-_ARRIVAL, _SILENCE, _LEAVING, _PAUSE = 900.0, 60.0, 10.0, 0.2
+# Seconds: for a node to be started; without a heartbeat; for a node to leave; between two checks.
+_START_TIMEOUT, _HEARTBEAT_TIMEOUT, _LEAVE_TIMEOUT, _POLL = 900.0, 60.0, 10.0, 0.2
 _RANKS = ("NODE_RANK", "GROUP_RANK", "SLURM_NODEID")  # of Lightning and users, of torchrun, of Slurm
 _PORT = 29500  # PyTorch's default
 
@@ -49,8 +50,8 @@ class Nodes:
 SINGLE = Nodes()
 
 
-class Meeting:
-    """What nodes tell each other: plain values by node and topic. On a single node, nobody listens.
+class Rendezvous:
+    """The values that nodes share, by topic and node, in a key-value store. A single node needs no store.
 
     Args:
         nodes: of the training.
@@ -60,15 +61,15 @@ class Meeting:
     def __init__(self, nodes: Nodes, store: Store | None = None) -> None:
         self.nodes, self._store, self._left = nodes, store, Event()
         if store is not None:
-            Thread(target=self._show_life, daemon=True).start()
+            Thread(target=self._send_heartbeats, daemon=True).start()
 
-    def tell(self, topic: str, **values: Any) -> None:
-        """Let the other nodes know something."""
+    def put(self, topic: str, **values: Any) -> None:
+        """Set the values of this node."""
         if self._store is not None:
             self._store.set(f"{topic} {self.nodes.rank}", json.dumps(values))
 
-    def ask(self, topic: str, rank: int) -> dict[str, Any]:
-        """Wait for what a node tells.
+    def get(self, topic: str, rank: int) -> dict[str, Any]:
+        """Wait for the values of a node, and return them.
 
         Raises:
             ValueError: a node has failed; with its message.
@@ -76,8 +77,8 @@ class Meeting:
         """
         self._wait(topic, [rank], math.inf)
         assert self._store is not None
-        told: dict[str, Any] = json.loads(self._store.get(f"{topic} {rank}"))
-        return told
+        values: dict[str, Any] = json.loads(self._store.get(f"{topic} {rank}"))
+        return values
 
     def agree(self, **values: Any) -> Nodes:
         """Wait until all nodes are ready to train, on the same: called by each with what has to be equal.
@@ -91,27 +92,27 @@ class Meeting:
         """
         if self.nodes.count == 1:
             return self.nodes
-        self.tell("ready", **values)
+        self.put("ready", **values)
         if not self.nodes.rank:
-            self._wait("arrived", self._others, _ARRIVAL)
+            self._wait("arrived", self._others, _START_TIMEOUT)
             self._wait("ready", self._others, math.inf)
             for rank in self._others:
-                other = self.ask("ready", rank)
+                other = self.get("ready", rank)
                 for name, value in values.items():
                     if other[name] != value:
                         given = f"{name.replace('_', ' ')}: {other[name]} on node {rank}, {value} on node 0"
                         raise ValueError(f"{given}; all nodes need the same")
-            self.tell("start", port=free_port())
-        return Nodes(self.nodes.count, self.nodes.rank, self.nodes.address, self.ask("start", 0)["port"])
+            self.put("start", port=free_port())
+        return Nodes(self.nodes.count, self.nodes.rank, self.nodes.address, self.get("start", 0)["port"])
 
     def leave(self, error: BaseException | None = None) -> None:
         """Tell the others why, if there is an error; the first node, which holds the store, waits until they know."""
         with suppress(DistError, ConnectionError, ValueError):  # another node has ended already
             if error is not None:
-                self.tell("error", text=printable(str(error)) or type(error).__name__)
-            self.tell("left")
+                self.put("error", text=printable(str(error)) or type(error).__name__)
+            self.put("left")
             if not self.nodes.rank:
-                self._wait("left", self._others, _LEAVING)
+                self._wait("left", self._others, _LEAVE_TIMEOUT)
         self._left.set()
 
     @property
@@ -119,11 +120,11 @@ class Meeting:
         return [rank for rank in range(self.nodes.count) if rank != self.nodes.rank]
 
     def _wait(self, topic: str, ranks: Sequence[int], limit: float) -> None:
-        """Look again and again, so that errors of any node, its death, and Ctrl-C end the waiting."""
+        """Poll the store, so that errors of any node, its death, and Ctrl-C end the waiting."""
         if self._store is None:
             return
         begin = time.monotonic()
-        lives = dict.fromkeys(self._others, (0, begin))  # the last sign of life of each node, and when it was seen
+        heartbeats = dict.fromkeys(self._others, (0, begin))  # number of heartbeats of each node, and when it last grew
         try:
             while missing := [rank for rank in ranks if not self._store.check([f"{topic} {rank}"])]:
                 now = time.monotonic()
@@ -131,29 +132,29 @@ class Meeting:
                     if topic != "left" and self._store.check([f"error {rank}"]):
                         text = json.loads(self._store.get(f"error {rank}"))["text"]
                         raise ValueError(text if text.startswith("node ") else f"node {rank}: {text}")
-                    if (sign := self._store.add(f"life {rank}", 0)) != lives[rank][0]:
-                        lives[rank] = sign, now
-                    if sign and now - lives[rank][1] > _SILENCE:
+                    if (count := self._store.add(f"heartbeats {rank}", 0)) != heartbeats[rank][0]:
+                        heartbeats[rank] = count, now
+                    if count and now - heartbeats[rank][1] > _HEARTBEAT_TIMEOUT:
                         raise ConnectionError(f"node {rank} of {self.nodes.count} has ended; see its own message")
                 if now - begin > limit:
                     raise ConnectionError(f"node {missing[0]} of {self.nodes.count} is not there; start it")
-                time.sleep(_PAUSE)
+                time.sleep(_POLL)
         except DistError as error:
             raise ConnectionError("node 0 has ended, or cannot be reached any more; see its own message") from error
 
-    def _show_life(self) -> None:
+    def _send_heartbeats(self) -> None:
         assert self._store is not None
         with suppress(DistError):  # the first node has ended
-            while not self._left.wait(_SILENCE / 10):
-                self._store.add(f"life {self.nodes.rank}", 1)
+            while not self._left.wait(_HEARTBEAT_TIMEOUT / 10):
+                self._store.add(f"heartbeats {self.nodes.rank}", 1)
 
 
-ALONE = Meeting(SINGLE)
+ALONE = Rendezvous(SINGLE)
 
 
 @contextmanager
-def meet(count: int) -> Iterator[Meeting]:
-    """Meet the other nodes of a training; an error in the block ends it on all of them.
+def join_nodes(count: int) -> Iterator[Rendezvous]:
+    """The rendezvous with the other nodes of a training; an error in the block ends it on all of them.
 
     Raises:
         ValueError: the number or the environment does not say which nodes there are.
@@ -164,21 +165,21 @@ def meet(count: int) -> Iterator[Meeting]:
     if count == 1:
         yield ALONE
         return
-    with meeting_of(_nodes(count, os.environ)) as meeting:
-        yield meeting
+    with join_rendezvous(_nodes(count, os.environ)) as rendezvous:
+        yield rendezvous
 
 
 @contextmanager
-def meeting_of(nodes: Nodes) -> Iterator[Meeting]:
-    """`meet`, for given nodes."""
-    meeting = Meeting(nodes, _store(nodes))
-    meeting.tell("arrived")
+def join_rendezvous(nodes: Nodes) -> Iterator[Rendezvous]:
+    """`join_nodes`, for given nodes."""
+    rendezvous = Rendezvous(nodes, _store(nodes))
+    rendezvous.put("arrived")
     try:
-        yield meeting
+        yield rendezvous
     except BaseException as error:
-        meeting.leave(error)
+        rendezvous.leave(error)
         raise
-    meeting.leave()
+    rendezvous.leave()
 
 
 def launched_by_torchrun(environment: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
@@ -211,7 +212,7 @@ def _store(nodes: Nodes) -> Store:
     at = f"{nodes.address}:{nodes.port}"
     try:
         if not mine:
-            _wait_for(nodes.address, nodes.port, f"node {nodes.rank} waits for node 0 at {at}")
+            _wait_for_listener(nodes.address, nodes.port, f"node {nodes.rank} waits for node 0 at {at}")
         store = TCPStore(nodes.address, nodes.port, None, mine, wait_for_workers=False)
     except (DistError, OSError) as error:
         problem = f"cannot listen at {at}" if mine else f"node 0 does not answer at {at}"
@@ -219,23 +220,16 @@ def _store(nodes: Nodes) -> Store:
     return PrefixStore("onlooker", store)
 
 
-def _wait_for(address: str, port: int, notice: str) -> None:
+def _wait_for_listener(address: str, port: int, notice: str) -> None:
     """Return as soon as somebody listens; PyTorch would wait as well, and print every attempt."""
     begin = time.monotonic()
     while True:
         try:
-            return socket.create_connection((address, port), _ARRIVAL).close()
+            return socket.create_connection((address, port), _START_TIMEOUT).close()
         except OSError:
-            if time.monotonic() - begin > _ARRIVAL:
+            if time.monotonic() - begin > _START_TIMEOUT:
                 raise
             if notice:
                 print(notice, file=sys.stderr)
             notice = ""
             time.sleep(0.2)
-
-
-def free_port() -> int:
-    """A port that nobody listens at now."""
-    with socket.socket() as listening:
-        listening.bind(("", 0))
-        return int(listening.getsockname()[1])

@@ -16,8 +16,8 @@ import torch
 import torch.multiprocessing as mp
 from torch.utils.data import Sampler
 
-from onlooker.processes import cores, end_with_parent
-from onlooker.training.nodes import Nodes, free_port
+from onlooker.processes import cores, end_with_parent, free_port
+from onlooker.training.nodes import Nodes
 
 __all__ = ["SharedBatches", "check_devices", "run_in_processes"]
 
