@@ -52,7 +52,7 @@ def megabytes(process: int) -> float:
 
 @contextmanager
 def serve(run: Path, folder: Path) -> Iterator[tuple[str, int]]:
-    """`onlooker serve` in a process of its own: its address, and the number of the process."""
+    """`onlooker serve` in a separate process: its address, and the number of the process."""
     port = free_port()
     with (folder / "server.log").open("w") as log:
         command = [shutil.which("onlooker") or "onlooker", "serve", str(run), "--port", str(port), "--no-browser"]

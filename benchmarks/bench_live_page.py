@@ -170,7 +170,7 @@ def write_film(path: Path, seconds: float = 60.0, seed: int = 0) -> None:
 
 @contextmanager
 def server(page: str, folder: Path) -> Any:
-    """The page's address; its server is a process of its own."""
+    """The page's address; its server is a separate process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     python = PEERS if page != "onlooker" and PEERS else sys.executable

@@ -17,7 +17,7 @@ CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 
 @contextmanager
 def serving(clips: Path, runs: Path, run: Path | None = None, port: int = 0) -> Iterator[str]:
-    """A server of its own in a thread; gives its address."""
+    """A server in a thread; gives its address."""
     import uvicorn
 
     from onlooker.serve.app import create_app

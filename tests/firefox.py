@@ -1,6 +1,6 @@
 """Firefox for tests, driven by WebDriver BiDi, which it speaks itself (https://w3c.github.io/webdriver-bidi/).
 
-Playwright drives only a Firefox of its own, which is no package of a system.
+Playwright drives only its own Firefox, which no system packages.
 """
 
 import json
@@ -85,7 +85,7 @@ class Firefox:
 
 @contextmanager
 def firefox(program: str, profile: Path) -> Iterator[Firefox]:
-    """A Firefox of its own without a window."""
+    """A separate Firefox without a window."""
     profile.mkdir()
     lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in PREFERENCES.items()]
     (profile / "user.js").write_text("".join(lines), "utf-8")

@@ -235,7 +235,7 @@ def test_a_model_that_sees_windows_is_refused(tmp_path: Path) -> None:
 
 def test_ensembles_are_refused(tmp_path: Path) -> None:
     fused = Ensemble([recognizer("lstm"), recognizer("convnet")], [0.5, 0.5])
-    with pytest.raises(ValueError, match="an ensemble has no step of its own; export each"):
+    with pytest.raises(ValueError, match="an ensemble has no single step; export each"):
         export(fused, tmp_path / "export")  # type: ignore[arg-type]
     fused.save(tmp_path / "fused")
     with pytest.raises(ValueError, match=r"export its members, such as .*member-0"):

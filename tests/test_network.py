@@ -60,5 +60,5 @@ def test_the_guard_detects_connections_from_python_and_c() -> None:
     words = [*(["unshare", "-rn"] if shutil.which("unshare") else []), sys.executable, "-c", PROBE]
     done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")})
     if done.returncode and "unshare" in done.stderr:
-        pytest.skip("no network of its own for a process here")
+        pytest.skip("no separate network for a process here")
     assert int(done.stdout) >= 1, done.stderr

@@ -159,8 +159,8 @@ def test_the_official_lists_contain_every_clip_of_hmdb51(real_data: Path, tmp_pa
         ((*UCF, "--lists", "{tmp}"), "classInd.txt: no such file; copy the official lists there"),
         ((*UCF, "--classes", "YoYo,Archer"), "UCF101 has no class 'Archer' among its 3; did you mean Archery?"),
         (("--set", "hmdb51"), "no split files; looked there for <class>_test_split1.txt"),
-        ((*UCF, "--folds", "2"), "--set has official splits of its own; leave out --folds and --leave-one-out"),
-        ((*UCF, "--leave-one-out"), "--set has official splits of its own"),
+        ((*UCF, "--folds", "2"), "--set has official splits; leave out --folds and --leave-one-out"),
+        ((*UCF, "--leave-one-out"), "--set has official splits"),
     ],
 )
 @pytest.mark.parametrize("command", ["train", "compare"])

@@ -93,12 +93,12 @@ def serve(words: list[str], place: Path) -> None:
 @pytest.mark.parametrize("page", [p for p in PAGES if commands(p) or blocks(p, "python")], ids=lambda p: p.name)
 def test_commands_and_python_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    # Each page begins anew, as its reader does.
+    # Each page begins in a new folder, as its reader does.
     shutil.rmtree(place / "runs", ignore_errors=True)
     monkeypatch.setenv("ONLOOKER_CACHE", str(place / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(place)
-    # Reproducing takes minutes to days, and has tests of its own: here its commands are understood, not carried out.
+    # Reproducing takes minutes to days, and has its own tests: here its commands are understood, not carried out.
     for experiment in (digits, hmdb10):
         monkeypatch.setattr(experiment, "reproduce", lambda *_: Path("report.html"))
     for command in commands(page):

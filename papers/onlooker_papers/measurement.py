@@ -49,7 +49,7 @@ def write_results(
         command: what made it, to be run again.
         figures: plain builtins.
         seeds: of what was trained or drawn.
-        packages: whose versions matter beside those of the library.
+        packages: whose versions matter in addition to the library's.
     """
     values = {
         "what": what,

@@ -73,7 +73,7 @@ def export(
     """
     check_installed()
     if isinstance(recognizer, Ensemble):
-        raise ValueError("an ensemble has no step of its own; export each of its members")
+        raise ValueError("an ensemble has no single step; export each of its members")
     if quantize and not calibration:
         raise ValueError("8 bits need clips to take the ranges of activations from; give calibration clips")
     if unknown := sorted({clip.label for clip in clips} - set(recognizer.classes)):

@@ -225,7 +225,7 @@ class Recognizer:
     ) -> Iterator[Step]:
         """What happens in a camera, an address or a file, live: a `Step` for every frame, in constant memory.
 
-        Several sources, given as a list, are processed in batches, each with a state of its own; `Step.source` names
+        Several sources, given as a list, are processed in batches, each with its own state; `Step.source` names
         the source, and one that ends or fails does not stop the others. See `streaming.watch` for `on_error`,
         `on_status` and the errors. Unless `config.rate` is set, the model receives as many frames per second as in
         training.

@@ -348,7 +348,7 @@ class Mirror:
             raise StorageError(f"{where}: no such bucket or folder ({error}); check the address") from error
         except PermissionError as error:
             raise StorageError(f"{where}: access denied; check the credentials of this machine") from error
-        except Exception as error:  # file systems have errors of their own
+        except Exception as error:  # file systems raise their own errors
             problem = " ".join(str(error).split())[:300] or type(error).__name__
             raise StorageError(f"{where}: {problem}; check the address, the network and the credentials") from error
 

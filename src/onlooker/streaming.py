@@ -115,7 +115,7 @@ class Streams:
             frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size; `1+L H W 3` for a
                 model that needs optical flow of L pairs of frames: this frame and the L after it.
         """
-        # New streams go in a batch of their own: a model may learn its first state from their first frames.
+        # New streams go in a separate batch: a model may learn its first state from their first frames.
         new = [name for name in frames if name not in self.states]
         known = [name for name in frames if name in self.states]
         batches, before = [names for names in (new, known) if names], dict(self.states)

@@ -272,7 +272,7 @@ print(counts["frames"], counts["errors"])
 @pytest.mark.skipif(sys.platform != "linux", reason="measures memory as Linux does")
 @pytest.mark.parametrize("count", [200, pytest.param(3000, marks=pytest.mark.slow)])
 def test_damaged_files_give_frames_or_a_named_error(tmp_path: Path, count: int) -> None:
-    # In a process of its own: a crash in a decoder must not take the tests along.
+    # In a separate process: a crash in a decoder must not take the tests along.
     command = [sys.executable, "-c", FUZZ, str(Path(clips.__file__).parent), str(tmp_path), str(count)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60 + count / 5, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

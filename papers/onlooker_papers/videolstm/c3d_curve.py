@@ -82,7 +82,7 @@ QUICK = Budget((6, 12), 12, 1, (0,), (1e-3, 3e-3), 6, 12)
 
 
 class FigureClips(Dataset[Sample]):
-    """Stick figures alone in rooms, each group of `len(CLASSES)` clips by a person of its own.
+    """Stick figures alone in rooms, each group of `len(CLASSES)` clips by a separate person.
 
     Args:
         count: number of clips; the first ones are the same for every count.

@@ -142,7 +142,7 @@ def _differences(budget: Budget) -> str:
     encoder = f"The encoder ({budget.encoder}, frames of {budget.size} pixels)"
     if how := budget.fine_tuning:
         kept = (
-            f"{encoder} is trained on images and flow of the split as in the paper, but with settings of our own: it "
+            f"{encoder} is trained on images and flow of the split as in the paper, but with our own settings: it "
             f"begins with {weights}; {how.epochs} epochs of {RANDOM_FRAMES} random ones of {FINE_TUNING_FRAMES} frames "
             f"of each clip, AdamW up to {how.lr:g}, the epoch with the lowest validation loss."
         )

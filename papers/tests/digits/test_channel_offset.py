@@ -16,7 +16,7 @@ def seed():
 
 
 def by_grid_sample(features, offsets):
-    """Each channel as a picture of its own, by PyTorch."""
+    """Each channel as a separate image, by PyTorch."""
     N, C, H, W = features.shape
     y, x = offsets.view(N * C, 2, H, W).unbind(1)
     y, x = y + torch.arange(H)[:, None], x + torch.arange(W)

@@ -54,7 +54,7 @@ def _read_hmdb51(root: Path, lists: Path, split: int, classes: Sequence[str], co
 
 
 def _read_jhmdb(root: Path, lists: Path, split: int, classes: Sequence[str], complete: bool) -> Listing:
-    """21 classes, 928 clips of HMDB-51's footage, with splits of their own, which keep sources apart in the same way.
+    """21 classes, 928 clips of HMDB-51's footage, with its own splits, which keep sources apart in the same way.
 
     Args:
         root: holds one folder of videos per class, or `ReCompress_Videos/` with these.
@@ -75,7 +75,7 @@ def source(name: str, label: str) -> str:
     """The video that a clip was cut from, out of the name of the clip.
 
     A name is `<source>_<class>_<body>_<camera>_np<persons>_<viewpoint>_<quality>_<number>.avi`, such as
-    `Veoh_Alpha_Dog_1_talk_h_nm_np1_fr_goo_3.avi`. Parts of a film that were uploaded as videos of their own
+    `Veoh_Alpha_Dog_1_talk_h_nm_np1_fr_goo_3.avi`. Parts of a film that were uploaded as separate videos
     (`Two_Towers_3`, `Two_Towers_4`) are different sources.
 
     Raises:

@@ -133,7 +133,7 @@ def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0, leave_out: bo
         return partial(make_splits, folds=folds, leave_out=leave_out)
     if folds or leave_out:
         what = "--set has official splits" if asked.set else f"{clips.path} has splits"
-        raise ValueError(f"{what} of its own; leave out --folds and --leave-one-out")
+        raise ValueError(f"{what}; leave out --folds and --leave-one-out")
     return {f"split{asked.split}" if asked.set else "split": split}
 
 

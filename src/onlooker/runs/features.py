@@ -59,7 +59,7 @@ def make_features(
         folder, settings: the store, made if there is none, and what it is made with.
         shard: `i/n`: only every n-th clip, starting with the i-th; 1/n to n/n are all clips.
         quiet: no progress bar.
-        encoder: one of this name with weights of its own, such as one trained on the clips; None: built by its name.
+        encoder: one of this name with its own weights, such as one trained on the clips; None: built by its name.
         ray: the address of a Ray cluster that decodes and encodes (`cluster.map_clips`); None: this process does.
 
     Raises:
@@ -81,7 +81,7 @@ def make_store(
 ) -> tuple[FeatureStore, nn.Module]:
     """A feature store and its encoder, without clips; the one in the folder if it was made by the same settings.
 
-    `encoder` has weights of its own; None: it is built by its name.
+    `encoder` has its own weights; None: it is built by its name.
 
     Raises:
         ValueError: the store was made by something else.

@@ -78,7 +78,7 @@ class ModelSpec:
         """The settings of all models, with those of this one; options of attention only if it learns it.
 
         Raises:
-            ValueError: a setting that there is not, or a value out of range.
+            ValueError: an unknown setting, or a value out of range.
         """
         values = {f.name: getattr(shared, f.name) for f in dataclasses.fields(ModelConfig)}
         without = {} if self.learns_attention else {"attention_loss": False, "glimpse": "auto"}

@@ -40,7 +40,7 @@ def default_jobs(gib: float = _GIB) -> int:
 def run_parallel(
     tasks: Mapping[str, Task], jobs: int | None = None, title: str = "training", done: int = 0
 ) -> dict[str, Mapping[str, Any]]:
-    """Run all tasks, each in a process of its own, with a progress bar and the accuracy of each as it ends.
+    """Run all tasks, each in a separate process, with a progress bar and the accuracy of each as it ends.
 
     With several GPUs, processes are assigned to them round robin. On the CPU each process has one thread. The processes
     end with this one, also when it is killed: nothing else continues from their checkpoints at the same time.

@@ -1,6 +1,6 @@
 """Work that takes longer than a request: one worker thread with a queue that tells each job its place.
 
-What must not wait for the queue, such as a training in a process of its own, has a thread of its own (`Jobs.start`).
+What must not wait for the queue, such as a training in a separate process, has its own thread (`Jobs.start`).
 """
 
 import logging
@@ -122,7 +122,7 @@ class Jobs:
         return job
 
     def start(self, work: Work, job_id: str | None = None) -> Job:
-        """Begin work at once in a thread of its own."""
+        """Begin work at once in a separate thread."""
         with self._lock:
             job = self._keep(Job(job_id))
         Thread(target=job.run, args=(work,), name=f"job {job.id}", daemon=True).start()

@@ -16,7 +16,7 @@ def follow_moves(folder: Path, moves: Sequence[tuple[str, str]], clips: Callable
 
     Args:
         moves: renames of clips and class folders; hidden paths are those of deleted clips, whose rows stay.
-        clips: gives all that are there afterwards. Those without a row are recordings of their own.
+        clips: gives all that are there afterwards. Each of those without a row is its own recording.
     """
     file = folder / RECORDINGS
     try:

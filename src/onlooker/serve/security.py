@@ -1,7 +1,7 @@
 """Who may use the page: this machine or a holder of the token, from the page itself, under one of its own names.
 
 Against other web pages open in the same browser: the header `Host` must be a name of this server (a foreign name that
-resolves to this machine is refused), whatever changes something needs a header of its own and the origin of the page,
+resolves to this machine is refused), whatever changes something needs its own header and the origin of the page,
 and the content-security policy keeps the page from loading or sending anything elsewhere.
 """
 

@@ -1,4 +1,4 @@
-"""Train the project in a process of its own: progress, cancel, and a training that goes on after a restart.
+"""Train the project in a separate process: progress, cancel, and a training that goes on after a restart.
 
     python -m onlooker.serve.training CLIPS RUN MAP
 

@@ -138,7 +138,7 @@ def _work(
     arguments: Any,
 ) -> None:
     os.environ.update(place)
-    os.environ.pop("TORCHELASTIC_USE_AGENT_STORE", None)  # these processes have a store of their own
+    os.environ.pop("TORCHELASTIC_USE_AGENT_STORE", None)  # these processes have their own store
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process, which ends this one
     if not torch.cuda.is_available():

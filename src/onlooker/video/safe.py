@@ -112,7 +112,7 @@ class _Worker:
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
         variables = {**os.environ, **one, VARIABLE: _WORKER, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
-        # In a session of its own: Ctrl-C is for this process, and the worker ends when its input does.
+        # In a separate session: Ctrl-C is for this process, and the worker ends when its input does.
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=variables, start_new_session=True)
         self._owner, self._late = os.getpid(), False

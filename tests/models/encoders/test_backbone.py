@@ -31,7 +31,7 @@ def test_an_unknown_suffix_is_an_error():
 
 
 def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path):
-    # In a process of its own: the hub reads its environment once, on import.
+    # In a separate process: the hub reads its environment once, on import.
     code = "from onlooker.models.encoders import build_encoder; build_encoder('test_resnet', 3, 64, True)"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     environment.pop("HF_HUB_CACHE", None)

@@ -16,7 +16,7 @@ export class Bars {
   /** `names`, best first; `threshold`: the score below which the answer is "nothing", or null. */
   set(names, threshold) {
     this.threshold = threshold;
-    this.judged = threshold !== null && !names.includes("nothing"); // "nothing" has no score of its own
+    this.judged = threshold !== null && !names.includes("nothing"); // "nothing" has no score
     const shown = names.filter((name) => name !== "nothing").slice(0, TOP);
     const silent = threshold !== null || names.includes("nothing") ? ["nothing"] : [];
     this.rows = new Map([...shown, ...silent].map((name) => [name, this.row(name)]));

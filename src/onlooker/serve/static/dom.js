@@ -115,7 +115,7 @@ export function announce(text, every = 0) {
   }, Math.max(0, announced + every - performance.now()));
 }
 
-/** A dialog that closes with Escape, its button, or a click beside it. */
+/** A dialog that closes with Escape, its button, or a click outside it. */
 export function dialog(title, ...children) {
   const box = h("dialog", { "aria-label": title },
     h("div.head", {}, h("h2", {}, title), button("close", t("close"), () => box.close(), { iconOnly: true })),

@@ -46,7 +46,7 @@ export class Training {
       if (error.status === 409) await this.page.loadProject().catch(complain);
     } finally {
       this.starting = false;
-      this.offered = null; // the button is made anew
+      this.offered = null; // the button is made again
       if (!this.job) this.showButton(this.page.project);
     }
   }
