@@ -13,7 +13,7 @@ from commands import TINY, call, fails
 from moving_squares import make_set
 
 import onlooker
-from onlooker.storage import Mirror, StorageError, address_of, is_address, local, mirrored
+from onlooker.storage import Mirror, StorageError, address_of, clear_mirrors, is_address, local, mirrored
 
 
 @pytest.fixture(autouse=True)
@@ -295,6 +295,33 @@ def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
     assert memory.exists("/bucket/answers.json")
     assert onlooker.load(run).classes == onlooker.load(Mirror(run).local).classes
     assert "holds a run already" in fails("train", "memory://bucket/clips", "--run", run)
+
+
+def test_evaluating_on_other_clips_downloads_those_of_the_run_no_more(memory: Any, tmp_path: Path) -> None:
+    clips = make_set(tmp_path / "clips", clips=6, frames=4, side=16)
+    memory.put(str(clips), "/bucket/clips", recursive=True)
+    call("train", "memory://bucket/clips", "--model", "lstm", "--run", tmp_path / "run", *TINY)
+    memory.rm("/bucket/clips", recursive=True)
+    shutil.rmtree(Mirror("memory://bucket/clips").folder)
+    others = make_set(tmp_path / "others", clips=2, frames=4, side=16, seed=7)
+    assert "test:" in call("evaluate", tmp_path / "run", "--clips", others).output
+    assert not Mirror("memory://bucket/clips").folder.exists()
+
+
+def test_clearing_the_cache_keeps_what_is_not_uploaded(memory: Any, cache: Path) -> None:
+    put(memory, a="one", deep_b="two")
+    mirror = Mirror("memory://set")
+    mirror.download(quiet=True)
+    assert f"{mirror.folder}: 0." in (shown := call("cache").output)
+    assert "copy of memory://set" in shown
+    (mirror.local / "new").write_text("three")
+    assert "not all of its files are uploaded" in call("cache", "--clear").output
+    mirror.upload(quiet=True)
+    with mirror.locked().acquire():
+        assert clear_mirrors() == [mirror.folder]
+    assert "copy of" not in call("cache", "--clear").output
+    assert not mirror.folder.exists()
+    assert read(memory) == {"a": "one", "deep/b": "two", "new": "three"}
 
 
 def test_files_of_this_machine_have_no_mirror(tmp_path: Path) -> None:

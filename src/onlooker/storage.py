@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from onlooker.files import atomic_file, file_digest, printable, read_json, write_json
 
-__all__ = ["Mirror", "StorageError", "address_of", "is_address", "local", "mirrored"]
+__all__ = ["Mirror", "StorageError", "address_of", "clear_mirrors", "is_address", "local", "mirrored", "mirrors"]
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/{1,2}(.+)")  # a path collapses the slashes
 _NOT_FILES = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp"}  # streams, or web pages
@@ -91,6 +91,29 @@ def mirrored(paths: Iterable[Path], quiet: bool = False) -> Iterator[dict[Path, 
             yield places | {path: mirror.local for path, mirror in mirrors.items()}
 
 
+def mirrors() -> dict[Path, int]:
+    """The folder of every mirror in the cache, and its size in bytes."""
+    folders = sorted(folder for folder in _mirrors_folder().glob("*") if folder.is_dir())
+    return {folder: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) for folder in folders}
+
+
+def clear_mirrors() -> list[Path]:
+    """Remove the mirrors; returns those that stay, as a command uses them, or not all of their files are uploaded."""
+    kept = []
+    for folder in mirrors():
+        try:
+            with FileLock(folder / ".lock", timeout=0):
+                known = _read_record(folder / _RECORD)
+                copies = [copy for local in folder.glob("[!.]*") for copy in _copies(local).items()]
+                if any(_is_changed(known.get(name), copy) for name, copy in copies):
+                    kept.append(folder)
+                else:
+                    shutil.rmtree(folder)
+        except Timeout:
+            kept.append(folder)
+    return kept
+
+
 @contextmanager
 def _uploads(mirrors: Collection["Mirror"], quiet: bool) -> Iterator[None]:
     """Upload what changes, every minute and at the end; an error of the block comes before those of the uploads."""
@@ -123,6 +146,12 @@ def _uploads(mirrors: Collection["Mirror"], quiet: bool) -> Iterator[None]:
             print(f"not uploaded: {each}", file=sys.stderr)
         if errors and not failed:
             raise errors[0]
+
+
+def _mirrors_folder() -> Path:
+    from onlooker.data.array_cache import default_cache  # numpy, which no command needs to start
+
+    return default_cache() / "mirrors"
 
 
 def _of_this_machine(path: Path | str) -> Path | None:
@@ -173,9 +202,7 @@ class Mirror:
         if ":" in user:
             hidden = f"{found[1]}://***@{found[2].partition('@')[2]}"
             raise StorageError(f"{hidden}: an address with a password; give it in the environment instead")
-        from onlooker.data.array_cache import default_cache  # numpy, which no command needs to start
-
-        self.folder = default_cache() / "mirrors" / hashlib.sha256(self.address.encode()).hexdigest()[:16]
+        self.folder = _mirrors_folder() / hashlib.sha256(self.address.encode()).hexdigest()[:16]
         self.local = self.folder / PurePosixPath(found[2]).name
         with self._explained():
             from fsspec.core import url_to_fs
@@ -239,7 +266,7 @@ class Mirror:
         Raises:
             StorageError: the address cannot be written to.
         """
-        copies, skipped = self._copies(), list[str]()
+        copies, skipped = _copies(self.local), list[str]()
         changed = [name for name, copy in copies.items() if _is_changed(self._known.get(name), copy)]
 
         def send(name: str) -> None:
@@ -295,12 +322,6 @@ class Mirror:
                 digest.update(part)
         return digest.hexdigest() == file_digest(copy)
 
-    def _copies(self) -> dict[str, Path]:
-        if self.local.is_file():
-            return {"": self.local}
-        paths = {path.relative_to(self.local): path for path in self.local.rglob("*") if path.is_file()}
-        return {name.as_posix(): path for name, path in paths.items() if not _is_hidden(PurePosixPath(name))}
-
     def _copy(self, name: str) -> Path:
         return self.local / name if name else self.local
 
@@ -351,6 +372,14 @@ class Mirror:
         except Exception as error:  # file systems raise their own errors
             problem = " ".join(str(error).split())[:300] or type(error).__name__
             raise StorageError(f"{where}: {problem}; check the address, the network and the credentials") from error
+
+
+def _copies(local: Path) -> dict[str, Path]:
+    """The files of a mirror by their names below the address; "" is the address itself."""
+    if local.is_file():
+        return {"": local}
+    paths = {path.relative_to(local): path for path in local.rglob("*") if path.is_file()}
+    return {name.as_posix(): path for name, path in paths.items() if not _is_hidden(PurePosixPath(name))}
 
 
 def _read_record(path: Path) -> dict[str, _File]:

@@ -62,11 +62,13 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         figures = f"its test figures are in {run / 'evaluation.json'}"
         raise ValueError(f"{run}: an ensemble; {figures}, and `onlooker predict` uses it on other clips")
     run = trained_run(run)
-    recognizer, record = load(run), RunRecord.read(run)
+    recognizer = load(run)
+    other = clips if clips is None or isinstance(clips, ClipSet) else read_set(clips, classes=1)
+    record = RunRecord.read(run, other.path if other else None)
     if recognizer.classes != record.classes:
         found = f"the classes {', '.join(recognizer.classes)}, config.json has {', '.join(record.classes)}"
         raise ValueError(f"{run / 'model' / 'recognizer.json'}: {found}; restore the file that was changed")
-    if clips is None:
+    if other is None:
         out, test, skipped = run, record.split.test, [*record.skipped]
         if not test and (run / CROSS_VALIDATION).exists() and (run / "evaluation.json").exists():
             return read_json(run / "evaluation.json")
@@ -75,10 +77,9 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         if not any(os.path.exists(clip.path) for clip in test):  # those that are left are tested
             require_clips(test)
     else:
-        other = clips if isinstance(clips, ClipSet) else read_set(clips, classes=1)
         out = run / f"evaluation-{set_name(other.path)}"
         test, known = _new_clips(run, recognizer, other)
-        skipped, record = [*other.left_out, *known], replace(record, clips=other.path)
+        skipped = [*other.left_out, *known]
     check_writable(out, "copy the run to a folder that can be written to")
     samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
     return write_report(out, recognizer, samples, replace(record, skipped=(*skipped, *unreadable)), run)
