@@ -68,7 +68,7 @@ def ablation(results: Results) -> Table:
 
 
 def steps(results: Results) -> Table:
-    """What each step of the published order adds, as published and here."""
+    """What each step of the published order adds, as published and here, with a column per set and split."""
     cited = SETS["ucf101"].cited
     published = {
         f"{b}-{of} over {a}-{of}": values[i + 1] - values[i]
@@ -81,37 +81,38 @@ def steps(results: Results) -> Table:
         [
             f"`{name}`".replace(" over ", "` over `"),
             f"{published[name]:+.1f}" if name in published else None,
-            *(
-                f"{interval(of['steps'][name])}: {verdict(of['steps'][name], published.get(name))}"
-                for of in sets.values()
-            ),
+            *(clear(of["steps"][name]) for of in sets.values()),
         ]
         for name in names
     ]
     note = (
-        "Points of accuracy on the same test clips, with 95 % intervals over recordings. Reproduced: the interval is "
-        "on the published side of 0; refuted: on the other side; open: it has both. Steps to `motion` and to the fused "
-        "streams were published as better."
+        "Points of accuracy on the same test clips ± half of the 95 % interval over recordings; **bold** where it does "
+        "not include 0. Steps to `motion` and to the fused streams were published as better."
     )
     return Table(["step", "published", *map(title, sets)], rows, note)
 
 
-def verdict(of: Sequence[float], published: float | None) -> str:
-    """Whether an interval confirms the sign of a published step; later steps are published as better."""
-    _, low, high = of
-    if low <= 0 <= high:
-        return "open"
-    return "reproduced" if (low > 0) == (published is None or published > 0) else "refuted"
+def clear(of: Sequence[float]) -> str:
+    """A difference in points and half of its interval; bold if its sign is clear."""
+    center, low, high = of
+    text = f"{100 * center:+.1f} ± {50 * (high - low):.1f}"
+    return text if low <= 0 <= high else f"**{text}**"
 
 
 def fusions(results: Results) -> Table:
-    """Late fusion of two streams, by pair."""
+    """Late fusion of two streams: a row per set, a column per pair."""
     rows = [
-        [title(key), f"`{words}`", _accuracy(of, words), " : ".join(f"{w:.2f}" for w in of["rows"][words]["weights"])]
+        [
+            title(key),
+            *(
+                f"{_accuracy(of, words)} · {' : '.join(f'{weight:.2f}' for weight in of['rows'][words]['weights'])}"
+                for words in FUSED
+            ),
+        ]
         for key, of in results[REAL].items()
-        for words in FUSED
     ]
-    return Table(["set", "streams", "clips correct, %", "weights"], rows, "Weights are chosen on validation clips.")
+    note = "Test clips correct, %, and the weights of the two streams, which are chosen on validation clips."
+    return Table(["set", *(f"`{words}`" for words in FUSED)], rows, note)
 
 
 def control(results: Results) -> Table:
