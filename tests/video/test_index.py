@@ -52,8 +52,9 @@ def test_equal_to_sequential_decoding(clip: Path, monkeypatch: pytest.MonkeyPatc
     streamed = list(iter(VideoReader(clip)))
     assert [number for number, _, _ in streamed] == list(range(120))
     assert all((mine == theirs).all() for (_, _, mine), theirs in zip(streamed, reference, strict=True))
-    for cores in (1, 2):
+    for cores, packet_bytes in ((1, index.PACKET_BYTES), (2, index.PACKET_BYTES), (1, 0), (2, 0)):
         monkeypatch.setattr(index, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(index, "PACKET_BYTES", packet_bytes)
         for count in (1, 7, 30, 120, 130):
             frames = read(clip, count)
             assert frames.indices.tolist() == equally_spaced(120, count).tolist()
@@ -111,16 +112,49 @@ def test_only_what_is_needed_is_decoded(make_clip: Callable[..., Path], monkeypa
     assert len(decoded) <= 5 * 12  # at most a group of 12 for each frame
 
 
-def test_files_larger_than_memory_are_demuxed_twice(
-    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("suffix", "options", "demuxed"),
+    [
+        (".mp4", {}, 120 + 7 * 10),  # from the keyframe before each frame
+        (".avi", {}, 120 + 7 * 10),
+        (".mkv", {}, 120 + 7 * 10),
+        (".mp4", {"movflags": "frag_keyframe+empty_moov"}, 120 + 7 * 10),
+        (".mkv", {"live": "1"}, 120 + 120),  # without an index: every seek ends at the first packet
+    ],
+)
+def test_frames_of_files_larger_than_memory_are_seeked(
+    suffix: str,
+    options: dict[str, str],
+    demuxed: int,
+    make_clip: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clip = make_clip("a.mp4", frames=120, options={"g": "20"})
-    expected = read(clip, 9)
-    monkeypatch.setattr(index, "PACKET_BYTES", 100)
+    clip = tmp_path / f"remuxed{suffix}"
+    with av.open(str(make_clip("a.mp4", frames=120, codec="mpeg4", options={"g": "10"}))) as source:
+        video = source.streams.video[0]
+        with av.open(str(clip), "w", options=options) as out:
+            stream = out.add_stream_from_template(video)
+            for packet in source.demux(video):
+                if packet.size:
+                    packet.stream = stream
+                    out.mux(packet)
+    expected, packets = read(clip, 7), []
+    monkeypatch.setattr(index, "PACKET_BYTES", 0)
+    monkeypatch.setattr(index, "_cores", lambda: 1)
     monkeypatch.setattr(reader, "decode_file", None)
-    again = read(clip, 9)
+    original = index.read_packets
+
+    def counted(*arguments: object) -> object:
+        for packet in original(*arguments):
+            packets.append(packet.pts)
+            yield packet
+
+    monkeypatch.setattr(index, "read_packets", counted)
+    again = read(clip, 7)
     assert (again.pixels == expected.pixels).all()
     assert (again.times == expected.times).all()
+    assert len(packets) <= demuxed
 
 
 def test_any_order_and_repetition(make_clip: Callable[..., Path]) -> None:

@@ -7,11 +7,11 @@ with one thread, skipping broken packets, counting what comes out.
 """
 
 from array import array
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from functools import cached_property
+from itertools import chain, islice
 from typing import Literal
 
 import numpy as np
@@ -26,8 +26,10 @@ from onlooker.video.container import open_video
 from onlooker.video.decode import Converter, FrameStore, has_display_times, read_packets
 from onlooker.video.safe import is_worker
 
-# Packets up to this many bytes stay in memory between indexing and decoding; those of larger files are read again.
-PACKET_BYTES = 64 << 20
+# Packets of files up to this many bytes stay in memory between indexing and decoding. In larger ones, reading seeks to
+# each run, which is faster.
+PACKET_BYTES = 32 << 20
+_EARLIER = 3  # keyframes before a run to which reading may have to seek, because demuxers seek by different times
 _PACKET_RECORD = 1000  # bytes that a packet takes besides its data
 _KEY, _HIDDEN, _CORRUPT = 1, 2, 4  # marks of a packet; one without a time is as good as corrupt
 
@@ -69,6 +71,11 @@ class PacketIndex:
     times: NDArray[np.float64]
     packets: list["Packet[VideoStream]"] | None
 
+    @cached_property
+    def key_positions(self) -> dict[int, int]:
+        """The position of each keyframe by its display time."""
+        return {int(self.pts[key]): int(key) for key in self.keys}
+
     def runs(self, positions: NDArray[np.int64]) -> list[range]:
         """The packets to decode for the frames at `positions`: separate runs, each from a keyframe on."""
         stretches = []
@@ -91,12 +98,12 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     """The index, or None where the packets cannot be relied on, and the number of packets."""
     packets: list[Packet[VideoStream]] = []
     pts, flags = array("q"), bytearray()  # few bytes per packet: there may be millions
-    size = 0
+    size = container.size  # of the file: memory for packets that are not kept would cost as much as reading them
     for packet in read_packets(container, stream):
         pts.append(packet.pts or 0)
         hidden, corrupt = packet.is_discard, packet.is_corrupt or packet.pts is None
         flags.append(packet.is_keyframe * _KEY | hidden * _HIDDEN | corrupt * _CORRUPT)
-        size += packet.size + _PACKET_RECORD
+        size += _PACKET_RECORD
         if size <= PACKET_BYTES:
             packets.append(packet)
         elif packets:
@@ -120,17 +127,17 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     return PacketIndex(ticks, np.flatnonzero(marks & _KEY), shown, times, packets or None), len(marks)
 
 
-def decode_indexed(stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
+def decode_indexed(container: InputContainer, stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
     """Decode the frames that the store asks for; IndexContradictedError or FFmpegError where the index is wrong."""
     runs, cores = index.runs(index.shown[store.unique]), _cores()
     shares = _shares(runs, cores)
     # The longest share decides the time: where one run is nearly all of it, threads inside a decoder are faster.
     longest = max(sum(map(len, share)) for share in shares) / sum(map(len, runs))
-    if index.packets is not None and cores > 1 and longest < 0.8:
+    if cores > 1 and longest < 0.8:
 
         def fill(share: list[range]) -> int:
-            with open_video(store.path) as (_, separate):
-                return _fill(separate, index, share, store)
+            with open_video(store.path) as opened:
+                return _fill(*opened, index, share, store)
 
         # Runs are independent: a decoder for each core is faster than one decoder with many threads.
         with ThreadPoolExecutor(cores) as pool:
@@ -139,7 +146,7 @@ def decode_indexed(stream: VideoStream, index: PacketIndex, store: FrameStore) -
         context = stream.codec_context
         if context.width * context.height >= THREADED_PIXELS or context.name in _THREADED_CODECS:
             context.thread_type, context.thread_count = "AUTO", cores
-        count = _fill(stream, index, runs, store)
+        count = _fill(container, stream, index, runs, store)
     if count != len(store.unique):
         raise IndexContradictedError
 
@@ -156,12 +163,14 @@ def _shares(runs: list[range], count: int) -> list[list[range]]:
     return [[run for run, of in zip(runs, part, strict=True) if of == number] for number in range(count)]
 
 
-def _fill(stream: VideoStream, index: PacketIndex, runs: list[range], store: FrameStore) -> int:
+def _fill(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, runs: list[range], store: FrameStore
+) -> int:
     """Decode the runs, put the frames that the store asks for, and return how many these are."""
     wanted = dict(zip(index.pts[index.shown[store.unique]].tolist(), store.unique.tolist(), strict=True))
     size = stream.codec_context.width, stream.codec_context.height
     convert, last, count = Converter(store.path), index.pts.min() - 1, 0
-    for frame in _decode(store.path, stream, index, runs, wanted):
+    for frame in _decode(container, stream, index, runs, wanted):
         if frame.pts is None or frame.pts <= last:
             raise IndexContradictedError
         last = frame.pts
@@ -174,25 +183,49 @@ def _fill(stream: VideoStream, index: PacketIndex, runs: list[range], store: Fra
 
 
 def _decode(
-    path: Path, stream: VideoStream, index: PacketIndex, runs: list[range], wanted: Container[int]
+    container: InputContainer, stream: VideoStream, index: PacketIndex, runs: list[range], wanted: Container[int]
 ) -> Iterator[VideoFrame]:
     """The frames of each run, without some that are neither wanted nor referred to."""
     context = stream.codec_context
     skip: Literal["NONREF", "DEFAULT"] = "NONREF" if context.name in _SKIPPABLE else "DEFAULT"
-    packets, at = _packets(path, index), 0
-    for run in runs:
-        for packet in islice(packets, run.start - at, run.stop - at):
+    for run, packets in zip(runs, _packets(container, stream, index, runs), strict=True):
+        for position, packet in zip(run, packets, strict=False):
+            if packet.pts != index.pts[position]:
+                raise IndexContradictedError
             context.skip_frame = "DEFAULT" if packet.pts in wanted else skip
             yield from context.decode(packet)
-        at = run.stop
         yield from context.decode(None)
         context.flush_buffers()
 
 
-def _packets(path: Path, index: PacketIndex) -> Iterator["Packet[VideoStream]"]:
-    """All packets; those of a large file are read again."""
+def _packets(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, runs: list[range]
+) -> Iterator[Iterable["Packet[VideoStream]"]]:
+    """The packets of each run; in a large file, reading seeks to the first one, if the file can be seeked in."""
     if index.packets is not None:
-        yield from index.packets
-    else:
-        with open_video(path) as (container, stream):
-            yield from read_packets(container, stream)
+        yield from (index.packets[run.start : run.stop] for run in runs)
+        return
+    at, seeks = 0, True
+    packets: Iterator[Packet[VideoStream]] = iter(())
+    for run in runs:
+        if seeks:
+            packets, start = _seek(container, stream, index, run.start)
+            at, seeks = start, start >= at  # else every seek ends at the same packet: go on from there
+        yield islice(packets, run.start - at, run.stop - at)
+        at = run.stop
+
+
+def _seek(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, position: int
+) -> tuple[Iterator["Packet[VideoStream]"], int]:
+    """The packets from a keyframe on, or from an earlier one; and the position of the first."""
+    rank = int(np.searchsorted(index.keys, position))
+    for key in index.keys[max(rank - _EARLIER, 0) : rank + 1][::-1]:
+        container.seek(int(index.pts[key]), stream=stream)
+        packets = read_packets(container, stream)
+        first = next(packets, None)
+        if first is None or first.pts not in index.key_positions:
+            raise IndexContradictedError
+        if (start := index.key_positions[first.pts]) <= position:
+            return chain([first], packets), start
+    raise IndexContradictedError

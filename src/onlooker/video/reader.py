@@ -171,7 +171,7 @@ class VideoReader:
             store = make_store(len(self._index.shown))
             store.check(len(self._index.shown))
             try:
-                decode_indexed(stream, self._index, store)
+                decode_indexed(container, stream, self._index, store)
             except (IndexContradictedError, av.error.FFmpegError, ClipError):  # a thread's error is a ClipError
                 self._index = None
                 return None
