@@ -126,7 +126,8 @@ def write_rows(
         write_json(folder / f"{_id(key)}.json", cell | ({"memos": row.memos} if row.memos else {}))
     if not only or not known:
         provenance = {"what": about.what, "command": about.command, "date": today, "machine": machine(about.packages)}
-        known |= {**provenance, "seeds": list(about.seeds)}
+        others = {*known.get("rows", [])} - {*map(_id, rows)}  # may have seeds that these rows do not
+        known |= {**provenance, "seeds": sorted(set(about.seeds).union(known["seeds"] if others else ()))}
     if about.shared or not known.get("shared"):
         known["shared"] = dict(about.shared or {})
     known["rows"] = list(dict.fromkeys([*known.get("rows", []), *map(_id, rows)]))

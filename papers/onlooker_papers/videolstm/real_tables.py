@@ -15,6 +15,7 @@ COST, MEASURED = "videolstm-cost", "bench-training"  # measured in `benchmarks/b
 # Of the authors' code, and the training clips of split 1 as published; of J-HMDB those of the tables.
 EPOCHS = {"lstm": 200, "alstm": 200, "convlstm": 300, "convalstm": 300, "motion": 400}
 TRAINING_CLIPS = {"UCF101": 9537, "HMDB-51": 3570}
+SIDES = ("training", "validation", "test")
 WORD = {"rgb": "RGB", "flow": "flow"}
 TITLES = {
     "jhmdb": "J-HMDB",
@@ -25,9 +26,9 @@ TITLES = {
 
 
 def title(key: str) -> str:
-    """A set and its split, in words."""
+    """A set, and its split where it has several, in words."""
     name, _, split = key.partition("-split")
-    return f"{TITLES.get(name, name)}, split {split}" if split else TITLES.get(name, name)
+    return TITLES[name] if name == "moving-target" else f"{TITLES[name]}, split {split or 1}"
 
 
 def interval(of: Sequence[float | None]) -> str:
@@ -47,17 +48,19 @@ def ablation(results: Results) -> Table:
     rows.append(["UCF101, 101 classes, both: published", *[None] * len(SINGLE), None, f"{cited.cited_together:.1f}"])
     notes = []
     for key, of in results[REAL].items():
-        name = f"{title(key)}, {of['classes']} classes" if key == "jhmdb" else title(key)
-        rows += [[f"{name}, {WORD[s]}", *(_accuracy(of, f"{m}-{s}") for m in SINGLE), None, None] for s in STREAMS]
-        rows.append([f"{name}, both", *[None] * len(SINGLE), _accuracy(of, MOTION), _accuracy(of, BOTH)])
+        rows += [
+            [f"{title(key)}, {WORD[s]}", *(_accuracy(of, f"{m}-{s}") for m in SINGLE), None, None] for s in STREAMS
+        ]
+        rows.append([f"{title(key)}, both", *[None] * len(SINGLE), _accuracy(of, MOTION), _accuracy(of, BOTH)])
         budget, clips = of["budget"], of["clips"]
         notes.append(
-            f"{title(key)}: {clips['training']} training, {clips['validation']} validation and {clips['test']} test "
-            f"clips, {budget['epochs']} epochs, {_seeds(budget['seeds'])}, majority class {share(of['majority'])} %"
+            f"{title(key)}: {' + '.join(str(clips[side]) for side in SIDES)}, {of['classes']} classes, "
+            f"{budget['epochs']} epochs, {_seeds(budget['seeds'])}, majority class {share(of['majority'])} %"
         )
     budget = next(iter(results[REAL].values()))["budget"]
     note = (
-        f"Test clips correct, %; {'; '.join(notes)}. {budget['frames']} frames of {budget['size']} pixels, "
+        f"Test clips correct, %. Training + validation + test clips: {'; '.join(notes)}. "
+        f"{budget['frames']} frames of {budget['size']} pixels, "
         f"{budget['width']} features per location (encoder `small`, frozen; that of flow trained for "
         f"{budget['flow_encoder']['epochs']} epochs on the split's training clips), {budget['units']} LSTM units or "
         f"{budget['channels']} ConvLSTM channels. VideoLSTM: `{BOTH}`, with weights chosen on validation clips. "
@@ -117,19 +120,23 @@ def fusions(results: Results) -> Table:
 
 def control(results: Results) -> Table:
     """Models of image and flow with and without motion attention."""
-    rows: list[list[str | None]] = []
-    for key, of in results[CONTROL].items():
-        name = f"{title(key)}, {_seeds(len(of['each'][MOTION]))}"
-        rows.append([name, f"`{MOTION}`", share(of[MOTION]), None])
-        rows += [[name, f"`{other}`", share(of[other]), interval(gain)] for other, gain in of["gain"].items()]
+    others = [*next(iter(results[CONTROL].values()))["gain"]]
+    rows = [
+        [
+            f"{title(key)}, {_seeds(len(of['each'][MOTION]))}",
+            share(of[MOTION]),
+            *(f"{share(of[other])}; {interval(of['gain'][other])}" for other in others),
+        ]
+        for key, of in results[CONTROL].items()
+    ]
     note = (
-        "All models see the same frames and flow, with an encoder for each, and begin with random weights. `motion`: a "
-        "ConvLSTM over the flow says where the one over the image attends. `-both`: image and flow side by side; "
-        "`convlstm` attends nowhere, `alstm` and `convalstm` by their own state. In the last column what motion "
-        "attention adds over having the flow, in points, with its 95 % interval: over seeds (Student's t) for the "
-        "moving target, over recordings for real video."
+        "Test clips correct, %; behind it what motion attention adds over having the flow, in points, with its 95 % "
+        "interval: over seeds (Student's t) for the moving target, over recordings for real video. All models see the "
+        "same frames and flow, with an encoder for each, and begin with random weights. `motion`: a ConvLSTM over the "
+        "flow says where the one over the image attends. `-both`: image and flow side by side; `convlstm` attends "
+        "nowhere, `alstm` and `convalstm` by their own state."
     )
-    return Table(["set", "model", "clips correct, %", "motion is better by"], rows, note)
+    return Table(["set", f"`{MOTION}`", *(f"`{other}`" for other in others)], rows, note)
 
 
 def recipe(results: Results) -> Table:
