@@ -1,6 +1,5 @@
 """The README and the docs are run: commands on a small folder of clips, Python blocks, links, make targets."""
 
-import json
 import re
 import shlex
 import shutil
@@ -26,17 +25,6 @@ PAGES = [
 # Training commands run as written, but for a moment only.
 BRIEF, BY_GRADIENT = "--frames 4 --size 32", "--epochs 1 --batch 4"
 
-# As published, but for the classes, which are those of `clips/`.
-THUMOS14 = {
-    "database": {
-        "video_test_0000004": {
-            "subset": "Test",
-            "duration": 0.6,
-            "annotations": [{"label": "jump", "segment": [0.1, 0.4]}, {"label": "wave", "segment": [0.3, 0.9]}],
-        }
-    }
-}
-
 
 def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
@@ -49,7 +37,7 @@ def commands(page: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that the docs mention: two classes in `clips/`, `clip.mp4`, `street.mp4`, a small `THUMOS14/`."""
+    """The files that the docs mention: two classes in `clips/`, `clip.mp4`, `street.mp4`."""
     folder = tmp_path_factory.mktemp("reader")
     for fps, label in enumerate(("jump", "wave"), 10):  # no clip is a copy of another
         for i in range(6):
@@ -58,9 +46,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             make_clip(clip, frames=6 + i, fps=fps)
     make_clip(folder / "clip.mp4", frames=6)
     make_clip(folder / "street.mp4", frames=60)
-    (folder / "THUMOS14").mkdir()
-    make_clip(folder / "THUMOS14" / "video_test_0000004.mp4", frames=6)
-    (folder / "THUMOS14" / "thumos14.json").write_text(json.dumps(THUMOS14), encoding="utf-8")
     return folder
 
 

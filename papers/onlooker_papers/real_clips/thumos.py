@@ -3,14 +3,13 @@
     python -m onlooker_papers.real_clips.thumos RUN VIDEOS ANNOTATIONS
 
 VIDEOS is the folder of the untrimmed test videos, ANNOTATIONS that of the files `CLASS_test.txt` and
-`Ambiguous_test.txt`. The run is trained on clips of the 20 classes and of `nothing` (`onlooker train --background`).
-Each true segment, in the order of its file, takes the free answer that overlaps it most, if that is more than the
-threshold. Answers that overlap an ambiguous segment and no true one do not count. The average precision is the mean of
-the precision at 11 recalls (`TH14evalDet.m`). `segment_map` has the rules of ActivityNet, which nearly all later papers
-report.
+`Ambiguous_test.txt`, or `thumos14.json`. The run is trained on clips of the 20 classes and of `nothing` (`onlooker
+train --background`). Each true segment, in the order of its file, takes the free answer that overlaps it most, if that
+is more than the threshold. Answers that overlap an ambiguous segment and no true one do not count. The average
+precision is the mean of the precision at 11 recalls (`TH14evalDet.m`). `segment_map` has the rules of ActivityNet,
+which nearly all later papers report.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -27,34 +26,12 @@ from onlooker.structures import ClipError, Segment
 from onlooker.video.reader import is_video
 from onlooker_papers.detection import average_precision, segment_iou, segment_map
 from onlooker_papers.real_clips.stitched import LATE, segments_of
+from onlooker_papers.real_clips.thumos_annotations import AMBIGUOUS, read_annotations
 
-__all__ = ["challenge_map", "read_annotations"]
+__all__ = ["challenge_map"]
 
 OVERLAPS = (0.1, 0.2, 0.3, 0.4, 0.5)
-AMBIGUOUS = "Ambiguous"
 Segments = Mapping[str, Sequence[Segment]]
-
-
-def read_annotations(folder: Path, part: str = "test") -> dict[str, list[Segment]]:
-    """The segments of each video, of all classes and `Ambiguous`, from files `CLASS_test.txt` or `CLASS_val.txt`.
-
-    Raises:
-        ClipError: no such files, or a line that is not a video, a start and an end.
-    """
-    files = sorted(folder.glob(f"*_{part}.txt"))
-    if not files:
-        raise ClipError(folder, f"no files *_{part}.txt", "give the folder of THUMOS'14's annotations")
-    found = defaultdict(list)
-    for file in files:
-        for number, line in enumerate(file.read_text().splitlines(), 1):
-            if not line.strip():
-                continue
-            try:
-                video, start, end = line.split()
-                found[video].append(Segment(file.name.removesuffix(f"_{part}.txt"), float(start), float(end)))
-            except ValueError as error:
-                raise ClipError(file, f"line {number}: {line!r}", "expected a video, a start and an end") from error
-    return dict(found)
 
 
 def challenge_map(found: Segments, annotated: Segments, overlap: float) -> float:
@@ -105,11 +82,14 @@ def events_of(recognizer: Recognizer, video: Path) -> dict[str, list[Segment]]:
 def thumos(
     run: Annotated[Path, typer.Argument(help="A run that was trained on the 20 classes and nothing.")],
     videos: Annotated[Path, typer.Argument(help="The folder of the untrimmed test videos.")],
-    annotations: Annotated[Path, typer.Argument(help="The folder of the files CLASS_test.txt.")],
+    annotations: Annotated[Path, typer.Argument(help="The folder of CLASS_test.txt, or thumos14.json.")],
     out: Annotated[Path, typer.Option(help="A file for the segments and the figures.")] = Path("thumos.json"),
 ) -> None:
     """Segment-mAP of a run on the test videos of THUMOS'14, live and with the frames after each moment."""
-    recognizer, annotated = load(run), read_annotations(annotations)
+    recognizer = load(run)
+    annotated, doubtful = read_annotations(annotations)
+    for error in doubtful:
+        typer.echo(f"doubtful: {error}", err=True)
     if recognizer.threshold is None or nothing_class(recognizer.classes) is None:
         raise ValueError(f"{run}: no threshold of events; train with --background, or with a class nothing")
     files = {path.stem: path for path in sorted(videos.iterdir()) if is_video(path)}
