@@ -24,7 +24,8 @@ from onlooker.data.stick_figures import StickFigures
 from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import COLORS, QUIET, plain
 from onlooker.models.registry import create_model
-from onlooker.training import fit as training
+from onlooker.training import processes as workers
+from onlooker.training.fit import fit
 
 CLASSES, EACH, HELD_BACK, SIDE = ("wave", "kick", "jumping_jack"), 32, 8, 64
 DATA = DataConfig(frames=8, size=SIDE, normalization="imagenet", translate=0.0, scale=0.0)
@@ -74,8 +75,8 @@ def features(first: int, count: int) -> Features:
 
 def train(folder: Path, processes: int, sides: tuple[Features, Features]) -> None:
     torch.set_num_threads(1)
-    training.cores = lambda: max(CHANGES)  # otherwise it refuses to start more processes than cores
-    training.fit(model(), *sides, DATA, TRAIN, folder, title=None, devices=processes)
+    workers.cores = lambda: max(CHANGES)  # otherwise it refuses to start more processes than cores
+    fit(model(), *sides, DATA, TRAIN, folder, title=None, devices=processes)
 
 
 def epochs_of(folder: Path) -> list[dict[str, float]]:

@@ -51,7 +51,7 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
         (TrainConfig, {"patience": -1}, "patience is -1, expected at least 0"),
         (TrainConfig, {"workers": -2}, "workers is -2, expected at least 0"),
         (TrainConfig, {"seed": -3}, "seed is -3, expected at least 0"),
-        (TrainConfig, {"optimizer": "sgd"}, "optimizer is 'sgd', expected adamw, rmsprop or adadelta"),
+        (TrainConfig, {"optimizer": "sgd"}, "optimizer is 'sgd', expected adamw, rmsprop, rmsprop-inside or adadelta"),
         (TrainConfig, {"schedule": "steps"}, "schedule is 'steps', expected auto, one-cycle, cosine or constant"),
         (TrainConfig, {"grad_clip": -1.0}, "grad_clip is -1.0, expected at least 0"),
         (TrainConfig, {"lr": float("nan")}, "lr is nan, expected above 0"),

@@ -5,15 +5,25 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Condition
 from typing import Any
 
+import av
 import fsspec
+import numpy as np
 import pytest
+from clips import make_clip
 from commands import TINY, call, fails
+from fsspec.implementations.memory import MemoryFile
 from moving_squares import make_set
 
 import onlooker
+from onlooker.config import StreamConfig
 from onlooker.storage import Mirror, StorageError, address_of, clear_mirrors, is_address, local, mirrored
+from onlooker.storage.remote_video import RemoteVideo
+from onlooker.structures import ClipError
+from onlooker.video.decode import decode_file
+from onlooker.video.stream import Source
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +131,7 @@ def test_changes_are_uploaded_when_the_work_fails(memory: Any) -> None:
 
 
 def test_changes_are_uploaded_while_the_work_goes_on(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onlooker.storage._UPLOAD_EVERY", 0.02)
+    monkeypatch.setattr("onlooker.storage.mirror._UPLOAD_EVERY", 0.02)
     with mirrored([Path("memory://set")], quiet=True) as mirrors:
         (folder := mirrors[Path("memory://set")]).mkdir()
         (folder / "curves.csv").write_text("an epoch")
@@ -276,7 +286,7 @@ def test_addresses_with_a_password_are_refused_without_showing_it() -> None:
 
 def test_missing_packages_and_unknown_addresses() -> None:
     message = fails("check", "gs://bucket/clips")
-    assert "gs://bucket/clips: the package for such addresses is not installed: pip install gcsfs" in message
+    assert "gs://bucket/clips: the package for such addresses is not installed; pip install gcsfs" in message
     assert "pigeon://a: Protocol not known: pigeon" in fails("check", "pigeon://a")
 
 
@@ -290,11 +300,84 @@ def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
     assert not any(Path(name).name.startswith(".") for name in files)
     assert '"clips": "memory://bucket/clips"' in memory.cat_file("/bucket/runs/squares/config.json").decode()
     clip = sorted(path for path in memory.find("/bucket/clips") if path.endswith(".mp4"))[0]
+    assert "4 frames" in call("watch", run, f"memory://{clip.lstrip('/')}", "--rate", 0).output
+    assert "no such file, bucket or folder" in call("watch", run, "memory://bucket/other.mp4", ok=False).output
     out = "memory://bucket/answers.json"
     assert "%" in call("predict", run, f"memory://{clip.lstrip('/')}", "--json", out).output
     assert memory.exists("/bucket/answers.json")
     assert onlooker.load(run).classes == onlooker.load(Mirror(run).local).classes
     assert "holds a run already" in fails("train", "memory://bucket/clips", "--run", run)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Bytes of each read of a file in memory."""
+    sizes = list[int]()
+
+    def read(self: MemoryFile, size: int | None = -1, /) -> bytes:
+        data = super(MemoryFile, self).read(size)
+        sizes.append(len(data))
+        return data
+
+    monkeypatch.setattr(MemoryFile, "read", read)
+    return sizes
+
+
+def make_noise(path: Path) -> Path:
+    """A video of 60 frames that takes megabytes."""
+    random = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", 10, width=320, height=240, pix_fmt="yuv420p", bit_rate=8_000_000)
+        for _ in range(60):
+            pixels = random.integers(0, 256, (240, 320, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.avi"])
+def test_a_video_is_read_in_parts(memory: Any, reads: list[int], tmp_path: Path, name: str) -> None:
+    local = make_noise(tmp_path / name)
+    memory.pipe_file(f"/bucket/{name}", local.read_bytes())
+    frames = decode_file(RemoteVideo(f"memory://bucket/{name}"))
+    first = [next(frames) for _ in range(3)]
+    frames.close()
+    assert 0 < sum(reads) < local.stat().st_size / 4
+    found = [*decode_file(RemoteVideo(f"memory://bucket/{name}"))]
+    expected = [*decode_file(local)]
+    assert [frame[:2] for frame in found] == [frame[:2] for frame in expected]
+    assert [frame[:2] for frame in first] == [frame[:2] for frame in expected[:3]]
+    assert all(
+        np.array_equal(one.to_ndarray(), other.to_ndarray())
+        for (_, _, one), (_, _, other) in zip(found, expected, strict=True)
+    )
+
+
+def test_a_video_that_can_be_read_no_further_is_an_error(
+    memory: Any, reads: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = make_noise(tmp_path / "clip.mkv")
+    memory.pipe_file("/bucket/clip.mkv", local.read_bytes())
+    frames = decode_file(RemoteVideo("memory://bucket/clip.mkv"))
+    next(frames)
+
+    def refuse(*_: object) -> bytes:
+        raise PermissionError
+
+    monkeypatch.setattr(MemoryFile, "read", refuse)
+    with pytest.raises(ClipError, match=r"memory://bucket/clip\.mkv: access denied; check the credentials"):
+        list(frames)
+
+
+def test_workers_do_not_read_addresses(memory: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    memory.put_file(str(make_clip(tmp_path / "clip.mp4")), "/bucket/clip.mp4")
+    monkeypatch.setenv("ONLOOKER_SAFE", "1")
+    source = Source(RemoteVideo("memory://bucket/clip.mp4"), StreamConfig(), Condition())
+    source.start()
+    while not source.ready:
+        time.sleep(0.01)
+    with pytest.raises(ClipError, match="--safe reads files of this machine; download it, or leave out --safe"):
+        source.poll()
 
 
 def test_evaluating_on_other_clips_downloads_those_of_the_run_no_more(memory: Any, tmp_path: Path) -> None:
@@ -368,6 +451,34 @@ def test_train_continue_and_predict_in_a_bucket(bucket: Any, tmp_path: Path, mon
     assert not any("very-secret" in bucket.cat_file(path).decode(errors="ignore") for path in bucket.find("bucket"))
     bucket.pipe_file(sorted(bucket.find("bucket/clips"))[0], b"no video")
     assert "left out: " in call("train", "s3://bucket/clips", "--run", "s3://bucket/runs/other", *TINY[:4]).output
+
+
+@pytest.mark.slow
+def test_a_video_in_a_bucket_is_read_in_parts(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlooker.storage.remote_video._BLOCK", 1 << 14)
+    local = make_noise(tmp_path / "clip.mp4")
+    bucket.put_file(str(local), "bucket/clip.mp4")
+    requests = list[int]()
+    fetch = s3fs_file()._fetch_range
+
+    def counted(self: Any, start: int, end: int) -> bytes:
+        requests.append(end - start)
+        data: bytes = fetch(self, start, end)
+        return data
+
+    monkeypatch.setattr(s3fs_file(), "_fetch_range", counted)
+    frames = decode_file(RemoteVideo("s3://bucket/clip.mp4"))
+    next(frames)
+    assert 0 < sum(requests) < local.stat().st_size / 4
+    bucket.rm_file("bucket/clip.mp4")
+    with pytest.raises(ClipError, match=r"s3://bucket/clip\.mp4: no such file"):
+        list(frames)
+
+
+def s3fs_file() -> Any:
+    from s3fs.core import S3File
+
+    return S3File
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-# On by default, and decided when these libraries are imported: their reports over the network about who uses them.
+# Disable the telemetry of these libraries, which is on by default. They read the variables when they are imported.
 os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1")
 
 if TYPE_CHECKING:

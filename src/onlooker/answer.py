@@ -53,7 +53,7 @@ class Scored:
 
     @property
     def score(self) -> float:
-        """The probability of `label`; if nothing is no class, that of all classes but the most probable one."""
+        """The probability of `label`; if that is nothing, and not a class: one minus the highest probability."""
         label = self.label
         return float(self.scores[self.classes.index(label)] if label in self.classes else 1 - self.scores.max())
 

@@ -24,9 +24,9 @@ Loss = Literal["auto", "every", "last"]
 Aggregation = Literal["auto", "mean", "product", "last"]
 Precision = Literal["auto", "32", "bf16"]
 
-# Settings that older runs and figures do not name. They are left out where they are off, so that those stay valid.
+# Settings that older runs and results do not have. They are left out if they are off, so that older files stay valid.
 _ADDED = {"mixup", "ema"}
-_SAMPLE = 1 << 32  # bytes of one clip as a model receives it, as bytes; float32 has four times as many
+_SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four times as many
 
 # Headings of `--help` for options that few people need first.
 INPUT, FLOW, AUGMENTATION = "Model input", "Optical flow", "Augmentation of training clips"
@@ -109,7 +109,7 @@ class Config:
 
     @classmethod
     def from_field(cls, values: dict[str, Any], name: str) -> Self:
-        """A config from a field of a JSON file, with no setting but `_ADDED` left to its default; else a ValueError."""
+        """A config from a field of a JSON file; a ValueError if a setting other than `_ADDED` is missing or invalid."""
         stored = field_of(values, name, dict)
         if missing := sorted({f.name for f in dataclasses.fields(cls)} - {*stored, *_ADDED}):
             raise ValueError(f"{name} has no {', '.join(missing)}")
@@ -214,13 +214,13 @@ class ModelConfig(Config):
     )
     pretrained: bool | None = setting(
         None,
-        "Start the encoder from pretrained weights; unless given, from those that are installed (small); for timm "
-        "networks ImageNet's, which are downloaded.",
+        "Start the encoder from pretrained weights; default: if they are installed (small). For timm networks these "
+        "are ImageNet weights, which are downloaded.",
     )
     frozen: bool | None = setting(
         None,
-        "Keep the encoder's weights; unless given, where they are pretrained and the input is RGB frames. Fine-tuning "
-        "(--no-frozen) takes several times as long, and more clips.",
+        "Freeze the encoder's weights; default: if they are pretrained and the input is RGB frames. Fine-tuning "
+        "(--no-frozen) takes several times as long, and needs more clips.",
         MODEL,
     )
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384)
@@ -272,15 +272,17 @@ class TrainConfig(Config):
 
     epochs: int = setting(40, "Maximum number of epochs.", minimum=1, maximum=1_000_000)
     batch: int | None = setting(
-        None, "Batch size in clips; unless given 16, or less so that an epoch has at least 8 batches.", minimum=1
+        None, "Batch size in clips; default: 16, or less so that an epoch has at least 8 batches.", minimum=1
     )
     lr: float = setting(1e-3, "Learning rate: the maximum of the schedule.", above=0)
     patience: int = setting(
-        0, "Early-stopping patience, in epochs; 0: never, because a schedule ends with small steps.", minimum=0
+        0, "Early-stopping patience, in epochs; 0: no early stopping, as a schedule ends with small steps.", minimum=0
     )
     seed: int = setting(0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1)
-    optimizer: Literal["adamw", "rmsprop", "adadelta"] = setting(
-        "adamw", "Optimizer; papers of 2016 use rmsprop or adadelta.", TRAINING
+    optimizer: Literal["adamw", "rmsprop", "rmsprop-inside", "adadelta"] = setting(
+        "adamw",
+        "Optimizer; papers of 2016 use rmsprop or adadelta. rmsprop-inside: with epsilon inside the root.",
+        TRAINING,
     )
     schedule: Literal["auto", "one-cycle", "cosine", "constant"] = setting(
         "auto",
@@ -295,7 +297,11 @@ class TrainConfig(Config):
         0.0, "Alpha of mixup, which mixes pairs of clips and their losses; 0: none.", TRAINING, minimum=0, maximum=1000
     )
     ema: float = setting(
-        0.0, "Decay of an exponential moving average of weights, which is kept; 0: none.", TRAINING, minimum=0, below=1
+        0.0,
+        "Decay of an exponential moving average of the weights, which becomes the model; 0: none.",
+        TRAINING,
+        minimum=0,
+        below=1,
     )
     loss: Loss = setting(
         "auto", "Cross entropy at every frame, or at the last frame only; auto: the model's default.", TRAINING
@@ -338,7 +344,7 @@ class StreamConfig(Config):
 
     rate: float | None = setting(
         None,
-        "Frames per second that the model receives; as many as in training unless given; 0: every frame.",
+        "Frames per second that the model receives; default: as in training; 0: every frame.",
         minimum=0,
     )
     drop: Literal["latest", "none"] = setting(
@@ -359,13 +365,13 @@ class StreamConfig(Config):
     )
     threshold: float | None = setting(
         None,
-        "Minimum probability of an event, else the answer is nothing; unless given, that of the run, which has one if "
-        "one of its classes is none, nothing or background.",
+        "Minimum probability of an event; below it the answer is nothing. Default: the threshold of the run, which has "
+        "one if one of its classes is none, nothing or background.",
         minimum=0,
         maximum=1,
     )
     agreement: int = setting(
-        3, "With a threshold: frames in succession in which an event must reach it to be reported.", minimum=1
+        3, "With a threshold: consecutive frames in which an event must reach it to be reported.", minimum=1
     )
     wait_for_source: bool = setting(
         False, "Wait for a camera or address that does not answer at the start, as for one that was lost.", CONNECTION
@@ -379,7 +385,7 @@ class SetConfig(Config):
     set: Literal["hmdb51", "jhmdb", "ucf101"] | None = setting(None, "A published data set, in its own layout.", CLIPS)
     split: int = setting(1, "Its official split: 1, 2 or 3.", CLIPS)
     lists: str = setting("", "Folder of its official split files, if they are elsewhere.", CLIPS)
-    classes: str = setting("", "Classes to use, separated by commas; all unless given.", CLIPS)
+    classes: str = setting("", "Classes to use, separated by commas; default: all.", CLIPS)
     complete: bool = setting(True, "Require all published clips; --no-complete allows a partial copy.", CLIPS)
 
     def __post_init__(self) -> None:

@@ -111,5 +111,5 @@ def load_any(run: Path, device: str = "auto") -> Recognizer | Ensemble:
 
 
 def average_scores(scores: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:
-    """Arrays of probabilities, weighed and added."""
+    """The weighted sum of arrays of probabilities."""
     return sum(np.float32(weight) * each for weight, each in zip(weights, scores, strict=True))  # type: ignore[return-value]

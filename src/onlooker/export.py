@@ -86,7 +86,7 @@ def export(
             files: dict[str, dict[str, Any]] = {STEP: {}}
             if quantize:
                 files[INT8] = _quantize(recognizer, draft, calibration)
-                # Calibration uses no labels, but the reader of an accuracy should know.
+                # Calibration uses no labels, but whoever reads the accuracy should know.
                 files[INT8]["calibrated_on_tested"] = bool(set(calibration) & {clip.path for clip in clips})
         tested = {"tested": _test(recognizer, draft, files, clips)} if clips else {}
         for name, figures in files.items():
@@ -159,7 +159,7 @@ def _draft(folder: Path) -> Iterator[Path]:
     except Timeout as error:
         raise ValueError(f"{folder}: another export is being written to it; wait for it, or choose another") from error
     try:
-        # What a killed export left is next to the new folder, and goes with it.
+        # Files that a killed export has left are next to this folder, and are removed with it.
         with tempfile.TemporaryDirectory(dir=draft) as files:
             yield Path(files)
     finally:

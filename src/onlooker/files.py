@@ -122,7 +122,7 @@ def atomic_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
             yield file
         os.replace(part, target)
     finally:
-        # Where writing was refused, so is removing, and the first error is the one to report.
+        # If writing was refused, removing is refused too, and the first error is the one to report.
         with suppress(OSError):
             part.unlink(missing_ok=True)
 
@@ -144,7 +144,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def format_bytes(size: int) -> str:
-    """A number of bytes for people, in megabytes; in kilobytes if it is small."""
+    """A readable number of bytes, in megabytes; in kilobytes if it is small."""
     return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
 
 
@@ -181,7 +181,7 @@ def short_name(name: str, limit: int = 200) -> str:
 
 
 def check_regular(path: Path) -> None:
-    """The check before anything is opened: reading a pipe would wait for a writer, and a device never ends.
+    """Check a path before it is opened: reading a pipe would wait for a writer, and reading a device never ends.
 
     Raises:
         ValueError: the path, or what it links to, is no regular file.
@@ -242,7 +242,7 @@ def reading(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, values: Any) -> None:
     """Write a JSON file; see `write_bytes`."""
-    # What UTF-8 lacks are the bytes of a name that is not UTF-8: their escapes are also those of JSON.
+    # A name may contain bytes that are not UTF-8; they are written as escapes, which are also valid in JSON.
     write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 

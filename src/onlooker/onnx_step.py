@@ -39,10 +39,10 @@ class PixelStep(nn.Module):
     """`VideoModel.step` from bytes to probabilities, with plain tensors as inputs and outputs: the exported graph.
 
     Args:
-        recognizer: of its model a copy is made, on the CPU.
+        recognizer: its model is copied to the CPU.
 
     Raises:
-        ValueError: a model without a step, one that begins with the whole clip, or one that sees windows.
+        ValueError: a model without a step, one whose initial state needs the whole clip, or one with a motion crop.
     """
 
     def __init__(self, recognizer: Recognizer) -> None:

@@ -1,4 +1,4 @@
-"""Worker processes: the cores that they may use, the port where they meet, and that none outlives its parent."""
+"""Worker processes: the cores that they may use, the port where they connect, and ending together with the parent."""
 
 import multiprocessing
 import os
@@ -10,17 +10,17 @@ __all__ = ["cores", "end_with_parent", "free_cores", "free_port"]
 
 
 def cores() -> int:
-    """How many this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_cores() -> int:
-    """How many nobody else uses: one in a worker process, whose siblings use the others."""
+    """The number of cores that this process may use alone: one in a worker process, whose siblings use the others."""
     return 1 if multiprocessing.parent_process() else cores()
 
 
 def end_with_parent(*connections: Connection) -> None:
-    """End this process as soon as its parent ends, or closes the other end of a connection that nothing is sent to."""
+    """End this process as soon as its parent ends, or closes the other end of a connection without messages."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

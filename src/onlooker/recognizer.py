@@ -50,11 +50,11 @@ _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-vali
 _FILE, _WEIGHTS = RECORD, "model.safetensors"
 _FRAMES_PER_BATCH = 32  # encoded together
 _CLIPS_PER_BATCH = 50  # classified together
-_PIXELS_PER_BATCH = 1 << 23  # for large clips: of 30 frames of 224 pixels these are five clips
+_PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×224 pixels
 
 
 class Classification(NamedTuple):
-    """Of clips: probabilities `B T K`; attention `B T h w` and evidence `B T` if the model has them (`Output`)."""
+    """Results for clips: probabilities `B T K`; attention `B T h w` and evidence `B T` or None, see `Output`."""
 
     scores: Tensor
     attention: Tensor | None = None
@@ -241,7 +241,7 @@ class Recognizer:
         return watch(streams, sources, config, on_error, on_status)
 
     def streams(self, config: StreamConfig | None = None) -> Streams:
-        """The model for streams whose frames the caller has: `Streams.step`. `watch` reads them itself.
+        """The model for streams whose frames the caller reads (`Streams.step`); `watch` reads them itself.
 
         Raises:
             ValueError: a model that needs whole clips.
@@ -256,7 +256,7 @@ class Recognizer:
 
         Attention is drawn as color, its point as a ring, glimpses as outlines; for a model that receives optical flow
         the flow is drawn in the upper right corner. Between the frames of the sample, attention is blended, points and
-        glimpses move linearly, and the class is that of the latest one.
+        glimpses move linearly, and the class is that of the latest sampled frame.
 
         Raises:
             ClipError: the clip cannot be read.
@@ -353,7 +353,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         localization = LocalizationParameters.from_field(values, "localization")
         classes, aggregation = field_of(values, "classes", list[str]), field_of(values, "aggregation", str)
         frame_rate = field_of(values, "frame_rate", float | None)
-        # Models of earlier versions have none.
+        # Models of earlier versions have neither of them.
         temperature = field_of({"temperature": 1.0, **values}, "temperature", float)
         threshold = field_of({"threshold": None, **values}, "threshold", float | None)
     check_regular(weights_file)

@@ -27,6 +27,8 @@ from onlooker.localization.online import (
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.video_model import VideoModel
 from onlooker.ops.repeated_conv import Loop, resumed
+from onlooker.storage import is_address
+from onlooker.storage.remote_video import RemoteVideo, video_at
 from onlooker.structures import Box, ClipError, Prediction, Segment, Step, Tube
 from onlooker.video.flow import FlowSettings, flow_ahead
 from onlooker.video.motion_crop import Crop, MotionState, next_crop
@@ -50,7 +52,7 @@ class StreamState:
         model: the model's own state, for a batch of one; None before the first frame.
         place: where it happens: smoothed attention, last frame, tracks.
         event: whether it happens, for a model with evidence.
-        motion: of the motion crop, if the samples are cut by one.
+        motion: the state of the motion crop, if samples are cut by one.
     """
 
     model: Any = None
@@ -76,7 +78,7 @@ class Streams:
         classes: the `K` class names.
         localization: how attention becomes boxes and evidence becomes events; made causal (`make_causal`).
         temperature, threshold: of the probabilities, and of events (`Recognizer`).
-        agreement: number of frames in succession in which an event must reach the threshold to be reported.
+        agreement: number of consecutive frames in which an event must reach the threshold to be reported.
 
     Raises:
         ValueError: a model that cannot process single frames.
@@ -109,7 +111,7 @@ class Streams:
         self.states.pop(name, None)
 
     def step(self, frames: dict[str, Frame]) -> dict[str, Step]:
-        """Process one frame of some of the streams, in one batch; after an error the states are those before it.
+        """Process one frame of some of the streams, in one batch; an error leaves the states as they were.
 
         Args:
             frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size; `1+L H W 3` for a
@@ -212,13 +214,13 @@ def _located(step: Step, place: PlaceState, image: Pixels) -> Step:
 
 
 def join_steps(path: Path | str, watched: Iterable[Step]) -> Prediction:
-    """The steps of one recording as its prediction: each frame is answered from it and those before it.
+    """The steps of one recording as one prediction; each frame is classified from itself and earlier frames only.
 
     Segments are the runs of steps with the same event; those with boxes are tubes as well. The probabilities of the
     clip are the mean over the steps of all events, or over all steps if there are none.
 
     Args:
-        watched: with their pixels, as of `Recognizer.watch`; they are not kept.
+        watched: steps with pixels, as from `Recognizer.watch`; the pixels are not kept.
 
     Raises:
         ClipError: no steps: the recording is too short for the model.
@@ -284,16 +286,22 @@ def watch(
 
     Raises:
         ClipError: while iterating, without `on_error`: a source that cannot be read or was lost.
+        StorageError: a file at an address whose file system is unknown, not installed, or given with a password.
         ValueError: no source, a duplicate, or an invalid one.
     """
     if not sources:
         raise ValueError("no source to watch; give a camera's number, an address, or a path")
     condition = Condition()
-    opened = [Source(source, config, condition, streams.lookahead) for source in sources]
+    opened = [Source(_readable(source), config, condition, streams.lookahead) for source in sources]
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")
     return _steps(streams, opened, condition, on_error, on_status or (lambda _: None))
+
+
+def _readable(source: Address) -> Address | RemoteVideo:
+    """A source, or for a file at an address (`onlooker.storage`) what reads it in parts."""
+    return video_at(source) if isinstance(source, str | Path) and is_address(source) else source
 
 
 def _steps(
@@ -312,7 +320,7 @@ def _steps(
             for source, step in steps.items():
                 yield replace(step, dropped=source.dropped, reconnections=source.reconnections)
             for source in [source for source in live if source.finished]:
-                _poll([source], errors.append, on_status)  # that it has gone
+                _poll([source], errors.append, on_status)  # reports that it has gone
                 live.remove(source)
                 streams.forget(source.name)
     finally:
@@ -326,7 +334,7 @@ def _steps(
 
 
 def _step_each(streams: Streams, frames: dict[Source, Frame], on_error: OnError) -> dict[Source, Step]:
-    """The steps of one batch; if it fails, those of each source alone, without the sources that fail."""
+    """The steps of one batch; if it fails, each source is processed alone, and sources that fail are left out."""
     try:
         steps = streams.step({source.name: frame for source, frame in frames.items()})
         return {source: steps[source.name] for source in frames}
@@ -342,7 +350,7 @@ def _step_each(streams: Streams, frames: dict[Source, Frame], on_error: OnError)
 
 
 def _poll(sources: list[Source], on_error: OnError, on_status: OnStatus) -> list[tuple[Source, Frame]]:
-    """The frames that are ready; tells what has happened to the sources before them."""
+    """The frames that are ready; reports errors, and the changes of connections before these frames."""
     frames = []
     for source in sources:
         try:

@@ -167,7 +167,7 @@ class Step(Scored):
 
     @property
     def label(self) -> str:
-        """As of any answer (`Scored`); with a threshold, nothing until enough frames agree (`happening`)."""
+        """As in `Scored`; with a threshold, it is nothing until enough frames agree (`happening`)."""
         return self._nothing if self.threshold is not None and self.happening is False else super().label
 
 
@@ -305,7 +305,7 @@ class Prediction(Scored):
             raise ValueError("glimpses without the size of the video that they are in; give size, (height, width)")
 
     def at(self, positions: NDArray[np.int64]) -> "Prediction":
-        """The same for some of its frames, given by their positions among the `T`."""
+        """The prediction restricted to some of its frames, given by their positions among the `T`."""
         per_frame = ("frame_scores", "times", "indices", "attention", "glimpses", "evidence", "points")
         arrays = {name: getattr(self, name) for name in per_frame}
         return replace(self, **{name: of[positions] for name, of in arrays.items() if of is not None})

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,8 @@ def test_pixels_change_only_during_the_event(action: str) -> None:
 
 
 def same(a: FigureVideo, b: FigureVideo) -> bool:
-    return np.array_equal(a.pixels, b.pixels) and np.array_equal(a.joints, b.joints) and a.bystander == b.bystander
+    parts = [(getattr(a, name), getattr(b, name)) for name in ("pixels", "joints", "bystander")]
+    return all((x is None and y is None) or np.array_equal(x, y) for x, y in parts)
 
 
 def test_equal_seeds_give_equal_videos_and_others_do_not() -> None:
@@ -164,7 +166,8 @@ def test_a_bystander_does_not_move_and_a_room_has_texture() -> None:
     room = StickFigures(frames=6, fps=4, size=(72, 96), bystanders=1, noise=0)
     made = room.video("raise_arm", 0, seed=3)
     assert made.bystander is not None
-    x1, y1, x2, y2 = (int(v) for v in made.bystander)
+    assert (made.bystander == made.bystander[0]).all()
+    x1, y1, x2, y2 = (int(v) for v in made.bystander[0])
     assert 0 <= x1 < x2 <= 96
     assert 0 <= y1 < y2 <= 72
     before, after = np.flatnonzero(made.moving)[[0, -1]]
@@ -175,6 +178,20 @@ def test_a_bystander_does_not_move_and_a_room_has_texture() -> None:
     assert changed.any()
     assert made.pixels[0][:20].std() > 5
     assert StickFigures(bystanders=0, frames=4, size=(48, 64)).video("bend").bystander is None
+
+
+def test_a_bystander_who_acts_moves_in_every_part_of_the_video() -> None:
+    figures = StickFigures(frames=12, fps=6, size=(72, 96), bystanders=1, bystander_actions=("run", "wave"), noise=0)
+    alone = replace(figures, bystanders=0)
+    for number in range(3):
+        made = figures.video("clap", number, seed=3)
+        assert made.bystander is not None
+        assert made.bystander.shape == (12, 4)
+        assert len(np.unique(made.bystander, axis=0)) > 4
+        assert np.array_equal(made.joints, alone.video("clap", number, seed=3).joints), "the figure is the same"
+        for pixels, box in zip(made.pixels, made.bystander.round().astype(int), strict=True):
+            x1, y1, x2, y2 = box
+            assert pixels[y1:y2, x1:x2].astype(int).std() > 5
 
 
 @pytest.mark.parametrize("size", [(32, 32), (40, 200), (200, 40)])
@@ -249,6 +266,7 @@ def test_a_folder_that_is_not_empty_is_not_changed(written: Path, tmp_path: Path
         ({"event": (0.5, 1.2)}, r"event is \(0.5, 1.2\), expected \(shortest, longest\)"),
         ({"height": (0.0, 0.5)}, r"height is \(0.0, 0.5\), expected \(smallest, largest\)"),
         ({"bystanders": 2}, "bystanders is 2, expected a share of the videos, 0 to 1"),
+        ({"bystander_actions": ("fly",)}, "unknown bystander_actions fly; there are bend, clap"),
         ({"background": "beach"}, "background is 'beach', expected one of room, plain"),
         ({"noise": -1}, "noise is -1, expected 0 or more levels of 255"),
     ],

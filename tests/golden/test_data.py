@@ -217,7 +217,7 @@ def figure_video(action: str, number: int, seed: int, **settings: Any) -> dict[s
         "boxes": video.boxes,
         "joints": video.joints,
         "moving": video.moving,
-        "bystander": None if video.bystander is None else list(video.bystander),
+        "bystander": None if video.bystander is None else video.bystander[0].tolist(),
     }
 
 

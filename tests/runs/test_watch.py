@@ -200,7 +200,8 @@ def test_errors_are_one_line(run: Path, tmp_path: Path) -> None:
     assert done.stderr.startswith(f"error: {silent.address}: no answer within 0.5 s; ")
     assert len(done.stderr.splitlines()) == 1
     for words, message in (
-        ((run, "ftp://host/clip.mp4"), "error: source is 'ftp://host/clip.mp4', expected an address of rtsp"),
+        ((run, "RTSPX://host"), "error: source is 'RTSPX://host', expected an address of rtsp"),
+        ((run, "pigeon://host/clip.mp4"), "error: pigeon://host/clip.mp4: Protocol not known: pigeon"),
         ((run, "0", "--timeout", 0), "error: timeout is 0.0, expected above 0. Seconds without data"),
         ((tmp_path / "none", "0"), "no such folder; expected one that `onlooker train` has finished"),
     ):

@@ -1,4 +1,4 @@
-"""`onlooker check`: what can be said about clips before training."""
+"""`onlooker check`: check clips before training."""
 
 import json as json_format
 from pathlib import Path
@@ -18,13 +18,13 @@ def check(
     published: SetConfig,
     json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
     write_recordings: Annotated[
-        Path | None, typer.Option(help="Write a recordings.csv in which clips that show the same scene are together.")
+        Path | None, typer.Option(help="Write a recordings.csv in which clips of the same scene are one recording.")
     ] = None,
     safe: Safe = False,
 ) -> None:
-    """Look at clips before training: classes, split, ignored files, near-duplicates, and what can spoil the result.
+    """Check clips before training: classes, split, ignored files, near-duplicates, and what can spoil the result.
 
-    A few frames of each clip are read. Each finding has the facts, why they matter and what to do.
+    A few frames of each clip are read. Each finding states the facts, why they matter and what to do.
     """
     from onlooker.data.sets import read_set
     from onlooker.runs.check import check as check_clips

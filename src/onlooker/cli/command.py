@@ -1,4 +1,4 @@
-"""How a function becomes a command: options from settings, errors in one line, Ctrl-C that says how to continue."""
+"""Turn a function into a command: options from settings, errors in one line, a hint how to continue after Ctrl-C."""
 
 import dataclasses
 import errno
@@ -50,7 +50,7 @@ def command(
 
     Args:
         function: does the work; its docstring is the help text. If it returns errors, the command has failed.
-        name: of the command; None: the function's.
+        name: of the command; None: that of the function.
     """
     hints = get_type_hints(function, include_extras=True)
     configs: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
@@ -91,7 +91,7 @@ def command(
 
 
 class _Command(TyperCommand):
-    """A command whose option `--ray` needs no value, which Typer does not have."""
+    """A command whose option `--ray` takes an optional value, which Typer does not support."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         words = [*args]
@@ -153,7 +153,7 @@ def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> N
 
 
 def resume_hint(run: Path) -> str:
-    """How to continue a training: the current command, once there is a run with `--resume`, quoted for a shell."""
+    """How to continue a training: the current command, quoted for a shell; with `--resume` once the run exists."""
     if not (run / "config.json").exists():
         return AGAIN
     words = ["onlooker", *sys.argv[1:]]
@@ -162,7 +162,7 @@ def resume_hint(run: Path) -> str:
 
 @contextmanager
 def stoppable(hint: Callable[[], str] = lambda: AGAIN) -> Iterator[None]:
-    """Ctrl-C ends in one line that says how to continue."""
+    """On Ctrl-C, print one line that says how to continue."""
     interrupted = False
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -187,7 +187,7 @@ def stoppable(hint: Callable[[], str] = lambda: AGAIN) -> Iterator[None]:
 
 
 def warn(items: Iterable[object]) -> None:
-    """One line per clip that was left out."""
+    """Print one line per clip that was left out."""
     for item in items:
         typer.secho(printable(f"left out: {item}"), fg="yellow", err=True)
 

@@ -30,8 +30,8 @@ LeaveOneOut = Annotated[
 Background = Annotated[
     Path | None,
     typer.Option(
-        help="A video, or a folder of videos, in which nothing of interest happens: cut into clips of one more class, "
-        "nothing.",
+        help="A video, or a folder of videos, in which nothing of interest happens; it is cut into clips of an "
+        "additional class, nothing.",
         rich_help_panel=CLIPS,
     ),
 ]
@@ -54,8 +54,8 @@ NumberOfNodes = Annotated[
     int,
     typer.Option(
         "--nodes",
-        help="Machines that run this command at the same time, each with --devices; MASTER_ADDR and NODE_RANK say "
-        "which is which.",
+        help="Machines that run this command at the same time, each with --devices; set MASTER_ADDR and NODE_RANK on "
+        "each of them.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -76,7 +76,7 @@ Safe = Annotated[
     typer.Option(
         "--safe",
         callback=_set_safe,
-        help="Decode in a separate process with limits of memory and time, for files of strangers; slower.",
+        help="Decode in a separate process with limits of memory and time, for untrusted files; slower.",
         rich_help_panel=CLIPS,
     ),
 ]
@@ -86,7 +86,7 @@ Ray = Annotated[
     str | None,
     typer.Option(
         metavar="[ADDRESS]",
-        help="Use all nodes of a Ray cluster (needs the extra cluster): without an address that in RAY_ADDRESS, "
+        help="Use all nodes of a Ray cluster (needs the extra cluster). Without a value: the cluster in RAY_ADDRESS, "
         "else a new one on this machine; auto: the one that runs here; or HOST:PORT. Each node needs the clips at the "
         "same path (a shared disk).",
         rich_help_panel=CLIPS,
@@ -95,7 +95,7 @@ Ray = Annotated[
 
 
 def default_run(clips: Path, name: str) -> Path:
-    """The folder of a run on these clips, unless --run names another."""
+    """The folder of a run on these clips, unless --run names one."""
     from onlooker.data.sets import set_name
     from onlooker.runs.model_spec import folder_name
 

@@ -36,13 +36,13 @@ def predict(
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Minimum probability of an event, else the answer is nothing; unless given, that of the run."
+            help="Minimum probability of an event; below it, the answer is nothing. Default: that of the run."
         ),
     ] = None,
     ray: Ray = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
-    """What happens in clips, where and when: one row per clip, with the runner-up class."""
+    """Predict what happens in clips, where and when: one row per clip, with the runner-up class."""
     from onlooker.runs.predict import find_videos, predict_clips
 
     return predict_clips(run, find_videos(clips), overlay, json, timeline, frames, threshold, ray)
@@ -80,7 +80,7 @@ def watch(
     ] = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
-    """Classify live: a line when the class changes, an event begins or ends, and every second."""
+    """Classify live streams: print a line when the class changes, when an event begins or ends, and every second."""
     from onlooker.runs.watch import watch_sources
 
     with stoppable():
@@ -124,7 +124,7 @@ def models() -> None:
     caption = "With encoder conv4 and 10 classes. Features: feature dimension of the head. torchvision:NAME: any other"
     table = Table("model", "parameters", "features", "purpose", caption=f"{caption} video network of torchvision.")
     for name, recipe in MODELS.items():
-        with torch.device("meta"):  # weights that only are counted need no memory
+        with torch.device("meta"):  # weights that are only counted need no memory
             model = create_model(name, 10)
         table.add_row(name, f"{count_parameters(model):,}", str(model.num_features), recipe.summary)
     encoders = Table("encoder", "parameters", "features", "pretrained weights")

@@ -19,17 +19,19 @@ _command = functools.partial(command, group=group, panel="Use a run")
 
 @_command
 def serve(
-    run: Annotated[Path | None, typer.Argument(help="A run to look with; without it those in runs/.")] = None,
-    clips: Annotated[Path, typer.Option(help="The folder of clips that is taught, one sub-folder per class.")] = Path(
+    run: Annotated[Path | None, typer.Argument(help="A run to use in addition to those in runs/.")] = None,
+    clips: Annotated[Path, typer.Option(help="The folder of training clips, one sub-folder per class.")] = Path(
         "clips"
     ),
     host: Annotated[
-        str, typer.Option(help="Where it listens; an address other than this machine's own requires a token.")
+        str, typer.Option(help="The address to listen on; one that other machines can reach requires a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0: any that is free.", min=0, max=65535)] = 8765,
+    port: Annotated[int, typer.Option(help="The port; 0: any free port.", min=0, max=65535)] = 8765,
     token: Annotated[
         str | None,
-        typer.Option(help="Text that the first address must contain; without one, other hosts get a random one."),
+        typer.Option(
+            help="Secret text in the address of the page; default: a random one if the host is not this machine."
+        ),
     ] = None,
     certificate: Annotated[
         Path | None,
@@ -45,7 +47,7 @@ def serve(
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
-    """Open a web page: look at clips and cameras with a model, teach it by showing, correct it."""
+    """Open a web page: classify clips and cameras with a model, teach it with examples, correct it."""
     try:
         import uvicorn
 

@@ -161,13 +161,13 @@ def features(
         bool | None,
         typer.Option(
             "--pretrained/--no-pretrained",
-            help="Use pretrained weights (timm networks: ImageNet's, downloaded); unless given, where there are any.",
+            help="Use pretrained weights (timm networks: ImageNet's, downloaded). Default: if there are any.",
         ),
     ] = None,
     every: Annotated[
         bool, typer.Option("--every", help="Encode all frames of each clip, for temporal crops, instead of --frames.")
     ] = False,
-    shard: Annotated[str, typer.Option(help="I/N: encode the I-th of N parts of the clips.")] = "1/1",
+    shard: Annotated[str, typer.Option(help="I/N: encode only the I-th of N parts of the clips.")] = "1/1",
     precision: Annotated[
         Precision, typer.Option(help="Floating-point precision; auto: bf16 where the hardware has it.")
     ] = "auto",
@@ -177,8 +177,8 @@ def features(
 ) -> None:
     """Encode clips once, for `onlooker train --features`: feature maps in half precision on disk.
 
-    Features that exist already are kept: run the same command again to continue, or several at once, with --shard or
-    without. With --set, the clips of all official splits are encoded.
+    Features that exist already are kept: run the same command again to continue, or run several at once, with or
+    without --shard. With --set, the clips of all official splits are encoded.
     """
     from onlooker.data.sets import every_clip
     from onlooker.runs.features import NO_AUGMENTATION, StoreSettings, make_features

@@ -18,11 +18,11 @@ from onlooker.video.write import write
 
 __all__ = ["Background", "cut_background"]
 
-_MEASURED = 16  # clips whose length is looked at
+_MEASURED = 16  # clips whose length is measured
 _RECORDINGS = 5  # at least, so that training, validation and test each have footage
 _SIDE = 480  # pixels of the shorter side
 _FRAMES = 32  # decoded together
-_CRF = 10  # compression must not tell these clips from others
+_CRF = 10  # weak compression, so that a model cannot recognize these clips by its artifacts
 
 
 class Background(NamedTuple):
@@ -32,7 +32,7 @@ class Background(NamedTuple):
     errors: tuple[ClipError, ...]
 
     def into(self, split: Split | None) -> Split | None:
-        """The clips divided like any others, and added to the parts of a split; None if there is none."""
+        """The split with these clips, divided like any others, added to its parts; None if there is no split."""
         if split is None or not self.clips:
             return split
         parts = split_clips(self.clips)
@@ -40,7 +40,7 @@ class Background(NamedTuple):
 
 
 def cut_background(footage: Path, clips: Sequence[Clip], out: Path, strict: bool = False) -> Background:
-    """Cut footage into pieces as long as the median clip, as many as the largest class has clips, spread evenly.
+    """Cut evenly spaced pieces from footage, as long as the median clip, and as many as the largest class has clips.
 
     Args:
         footage: a video, or a folder of videos; each is one recording. Fewer than 5 videos are divided into consecutive
@@ -51,7 +51,7 @@ def cut_background(footage: Path, clips: Sequence[Clip], out: Path, strict: bool
 
     Raises:
         ClipError: no videos there, or none can be read.
-        ValueError: `answer.nothing_class`.
+        ValueError: as `answer.nothing_class`.
     """
     labels = Counter(clip.label for clip in clips)
     classes = sorted(labels)
@@ -115,5 +115,5 @@ def _median_seconds(paths: Sequence[Path]) -> float:
 
 
 def _duration(times: NDArray[np.float64]) -> float:
-    """Of a video, with that of its last frame; a single frame lasts a 25th of a second."""
+    """The seconds of a video, including its last frame; a single frame lasts a 25th of a second."""
     return float(times[-1] * len(times) / (len(times) - 1)) if len(times) > 1 and times[-1] > 0 else 0.04

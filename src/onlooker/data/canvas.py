@@ -24,8 +24,8 @@ def paste(patches: Tensor, corners: Tensor, video: Tensor) -> None:
 class Strip:
     """Memory for patches, each in an image as wide as the canvas, stored row by row, all 0.
 
-    Reading from y·canvas + x earlier moves such a patch by (x, y), so a frame is one contiguous copy. The memory
-    begins with one empty image, which these reads can reach.
+    Reading y·canvas + x elements earlier shifts a patch by (x, y), so a frame is one contiguous copy. The memory begins
+    with one empty image, because these reads may begin before the first patch.
     """
 
     def __init__(self, count: int, canvas: int, device: torch.device) -> None:

@@ -26,7 +26,7 @@ class ClipFacts:
     """What 8 equally spaced frames of a clip tell.
 
     Args:
-        frames, rate: their number in the whole clip, and how many there are per second (0: a single frame).
+        frames, rate: number of frames in the whole clip, and frames per second (0: a single frame).
         thumbnails: `8 16 16`, gray levels from 0 to 255.
         sharpness: the variance of the Laplacian over the variance of the frame at a shorter side of at most 128 pixels,
             median over frames: contrast and the size of the video have little influence. Infinite without any contrast.
@@ -79,8 +79,9 @@ def read_facts(path: Path) -> ClipFacts:
 def resemblances(clips: Sequence[ClipFacts], minimum: float) -> Resemblances:
     """All pairs of clips whose scenes correlate by at least `minimum`, the most similar first.
 
-    A frame is compared with the most similar one of the other clip, so that clips may begin and end at other times; the
-    mean over the frames of a clip counts, and of both clips the lower one. Contrast and brightness have no influence.
+    Each frame is compared with the most similar frame of the other clip, so that clips may begin and end at different
+    times. The result is averaged over the frames of each clip, and the lower of the two means counts. Contrast and
+    brightness have no influence.
     """
     flat = np.concatenate([_normalized(clip.thumbnails) for clip in clips])
     moving = np.stack([(clip.thumbnails - clip.thumbnails.mean(0)).ravel() for clip in clips])

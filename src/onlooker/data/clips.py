@@ -36,7 +36,7 @@ Decoded = TypeVar("Decoded")
 Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipError]]  # wraps results; their number
 
 _REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
-# Starting worker processes takes about this long: fewer clips are decoded here sooner.
+# Starting worker processes takes about this long; until then, clips are decoded in this process.
 _SERIAL_SECONDS = 3.0
 _DECODED = 0.01  # seconds: a clip that took less was cached
 
@@ -85,7 +85,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
     """Clips as samples: `(frames T H W C uint8, target, index)`, or features `T h w D` float16 instead of frames.
 
     Args:
-        clips, files: each clip and its files, as `cached_sample` returns them, or of its features.
+        clips, files: the clips, and the files of each: of its frames (`cached_sample`), or of its stored features.
         classes: the `K` class names; a target is a position in it.
         sampling: which of the stored frames; None: all.
         make: computes the files of a clip again if they are damaged, or the cache was pruned; None: that is an error.
@@ -111,7 +111,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the clips in an `Evaluation`."""
+        """The names of the clips in an `Evaluation`."""
         return tuple(f"{clip.label}/{clip.path.name}" for clip in self.clips)
 
     def only(self, clips: Sequence[Clip]) -> Self:
@@ -142,7 +142,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
 class ClipCrops(ClipFrames):
     """Clips as temporal crops of consecutive frames (VideoLSTM): the central one, or a random one in each epoch.
 
-    The arguments are those of `ClipFrames`; the files hold every frame of a clip, and `sampling` is that of a test.
+    The arguments are those of `ClipFrames`; the files hold every frame of a clip, and `sampling` is used in testing.
     """
 
     sampling: TemporalCrops
@@ -190,8 +190,8 @@ def prepare(
     Args:
         clips, classes, config: the clips, the `K` class names, and how to sample and resize.
         cache: its folder; None: `default_cache()`.
-        processes: that decode at the same time, one thread each; they end with this process. None: one for each core,
-            if decoding takes longer than starting them.
+        processes: number of processes that decode in parallel, one thread each; they end with this process. None: one
+            for each core, if decoding takes longer than starting them.
         progress: wraps the results as they come, to show a progress bar.
 
     Returns:
@@ -245,14 +245,14 @@ def require_readable(clips: Sequence[Path], errors: Sequence[ClipError]) -> None
 def _attempt(make: Callable[[Path], Decoded], path: Path) -> Decoded | ClipError | OSError:
     try:
         return make(path)
-    except (ClipError, OSError) as error:  # a value, because a worker process would lose its type
+    except (ClipError, OSError) as error:  # returned, because an error raised in a worker process loses its type
         return error
 
 
 def decode_each(
     paths: list[Path], make: Callable[[Path], Decoded], processes: int | None = None
 ) -> Iterator[Decoded | ClipError]:
-    """What `make` returns for each clip, in order, from this process at first, from worker processes if it takes long.
+    """What `make` returns for each clip, in order: computed in this process at first, in workers if that takes long.
 
     A clip that cannot be read gives its ClipError. `processes` as for `prepare`.
     """

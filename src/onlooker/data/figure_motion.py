@@ -48,7 +48,7 @@ class Body:
 
 
 def pose(**angles: float) -> Floats:
-    """A pose by its `ANGLES`; those that are not given are those of standing."""
+    """A pose by its `ANGLES`; angles that are not given are those of a standing figure."""
     values = {"arm": 0.06, "elbow": 0.14, "other_arm": -0.04, "other_elbow": 0.12, **angles}
     return np.array([values.get(name, 0.0) for name in ANGLES])
 
@@ -79,7 +79,7 @@ class Gesture:
     handed: bool = True
 
     def poses(self, times: Floats, seconds: float, tempo: float, phase: float) -> Floats:
-        """Poses `n A` at `n` times, in seconds from the start of the event. Only its length determines the tempo."""
+        """Poses `n A` at `n` times, in seconds from the start of the event. Only `seconds` determines the speed."""
         u = np.clip(times / seconds, 0.0, 1.0)
         places = np.array([place for place, _ in self.keys])
         poses = np.stack([key for _, key in self.keys])
@@ -92,7 +92,7 @@ class Gesture:
 
     @property
     def backward(self) -> tuple[tuple[float, Floats], ...]:
-        """The keys in reverse: the same frames in reverse order."""
+        """The keys of the reversed motion, which shows the same frames in reverse order."""
         return tuple((1 - place, key) for place, key in reversed(self.keys))
 
 

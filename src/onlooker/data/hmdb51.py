@@ -72,7 +72,7 @@ HMDB51, JHMDB = PublishedSet("HMDB-51", _read_hmdb51), PublishedSet("J-HMDB", _r
 
 
 def source(name: str, label: str) -> str:
-    """The video that a clip was cut from, out of the name of the clip.
+    """The video that a clip was cut from, taken from the name of the clip.
 
     A name is `<source>_<class>_<body>_<camera>_np<persons>_<viewpoint>_<quality>_<number>.avi`, such as
     `Veoh_Alpha_Dog_1_talk_h_nm_np1_fr_goo_3.avi`. Parts of a film that were uploaded as separate videos

@@ -104,7 +104,7 @@ def _kinetics_names(path: Path, number: int, row: Mapping[str, str]) -> list[str
 def _check_no_class_is_lost(
     path: Path, listed: Mapping[str, int], present: Collection[str], missing: Sequence[ClipError]
 ) -> None:
-    """A class without clips would silently cost the model an output."""
+    """Raise a ClipError for a class without clips: otherwise the model would silently lack an output for it."""
     lost = [label for label in listed if label not in present]
     if not lost:
         return
@@ -120,9 +120,9 @@ def _check_no_class_is_lost(
 
 
 class ClipFiles:
-    """The videos below a folder, found by name whatever their suffix and capitals; an exact match comes first.
+    """The videos below a folder, found by name regardless of suffix and case; an exact match comes first.
 
-    Copies of a data set are often encoded again, as other types of file than its lists name.
+    Copies of a data set are often encoded again, in other file formats than its lists name.
     """
 
     def __init__(self, root: Path) -> None:
@@ -140,7 +140,7 @@ class ClipFiles:
         return next((path for path in paths if _plain(path.parent.name) == _plain(label)), next(iter(paths), None))
 
     def at(self, path: Path) -> Path:
-        """The video at this path, or one that differs in suffix or capitals; the path itself if there is none."""
+        """The video at this path, or one that differs in suffix or case; the path itself if there is none."""
         paths = [each for each in self._files.get(path.stem.lower(), []) if _folder_of(each) == _folder_of(path)]
         return path if path in paths or not paths else paths[0]
 
@@ -174,7 +174,7 @@ def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:
 
 
 def parse_rows(path: Path, lines: Iterable[str], delimiter: str = ",") -> Iterator[list[str]]:
-    """The fields of each line of a CSV file; a ClipError for a line that is none."""
+    """The fields of each line of a CSV file; a ClipError for a line that is not CSV."""
     try:
         yield from csv.reader(lines, delimiter=delimiter)
     except csv.Error as error:

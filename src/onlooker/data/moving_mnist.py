@@ -262,7 +262,7 @@ def share(work: Callable[..., None], parts: Iterable[tuple[Any, ...]], threads: 
 
 
 def random_stream(seed: int, of: str) -> torch.Generator:
-    """The random numbers of `MovingDigits.batch`: of the "digits", or of the "paths".
+    """The random generator that `MovingDigits.batch` uses for the "digits", or for the "paths".
 
     The two streams of a seed differ; otherwise the positions of the digits would depend on their labels.
     """

@@ -1,4 +1,4 @@
-"""Official splits of published data sets: what all their readers share."""
+"""Official splits of published data sets: the code that all their readers share."""
 
 import re
 from collections import Counter
@@ -42,7 +42,7 @@ class PublishedSet:
     ) -> Split:
         """An official split, with a tenth of its training clips used for validation, the same in every run.
 
-        Clips are found whatever their suffix and capitals, as copies are often encoded again.
+        Clips are found regardless of suffix and case, because copies are often encoded again.
 
         Args:
             root: the folder of the data set, in the layout that its reader describes.
@@ -86,7 +86,7 @@ def read_entries(path: Path, pattern: re.Pattern[str], form: str) -> dict[str, t
 
 
 def inner_folder(folder: Path, name: str) -> Path:
-    """The folder of this name in `folder`; `folder` itself if there is none: copies have it or not."""
+    """The folder of this name in `folder`; `folder` itself if there is none, as in some copies of a data set."""
     return folder / name if (folder / name).is_dir() else folder
 
 

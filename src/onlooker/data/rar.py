@@ -13,8 +13,8 @@ from onlooker.structures import ClipError
 def unpack(archive: Path, folder: Path, pattern: str) -> None:
     """Unpack the files of an archive whose names match a pattern such as `*.avi` into `folder`, without their folders.
 
-    The folder exists when it is complete; what an interruption leaves is hidden, next to it. An existing folder is left
-    alone.
+    The folder appears when it is complete; an interruption leaves only a hidden folder next to it. An existing folder
+    is not changed.
 
     The package rarfile is pure Python: it lists archives and copies uncompressed files. To decompress others it runs a
     program, such as unar, which is free.

@@ -16,7 +16,7 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 from onlooker.video.sampling import Sampling, TemporalCrops, equally_spaced, every_frame
 
-__all__ = ["Sample", "read_sample"]
+__all__ = ["Sample", "read_sample", "sample_rate"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -
     crop = motion_crop(frames.pixels, c.motion_crop)
     if c.modality != "flow":
         parts.append(resize(crop.cut(frames.pixels, c.size), c.size, c.channels))
-    if c.modality != "rgb":  # that of whole frames: flow at the edge of a crop depends on what is outside of it
+    if c.modality != "rgb":  # flow of whole frames: at the edge of a crop it depends on what is outside of the crop
         flow = read_flow(reader.path, sampling, FlowSettings(c.flow_length, c.flow, scene_limit(reader.size)))
         parts.append(crop.cut(flow.stacks, c.size))
     pixels, crops = np.concatenate(parts, -1), np.arange(len(frames))[None]
@@ -111,7 +111,7 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
 
 
 def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:
-    """What a model sees of all frames of a clip in turn, `H W C`, in constant memory; motion crops are not made."""
+    """What a model sees of each frame of a clip in turn, `H W C`, in constant memory; without motion crops."""
     c = config
     parts: list[Iterator[NDArray[np.uint8]]] = []
     if c.modality != "flow":

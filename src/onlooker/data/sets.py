@@ -56,7 +56,7 @@ class ClipSet:
         can be combined. Without a test split, the validation split is the test split, as in Kinetics and ImageNet.
 
         Raises:
-            ClipError: no training or test clips, or a class to test that is not trained.
+            ClipError: no training or test clips, or a class without training clips.
         """
         if "" in self.parts:
             return None

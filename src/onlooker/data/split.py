@@ -213,7 +213,7 @@ def apportion(
 
 
 def _fill_empty(name: str, label: str, labels: Counts, counts: Counts, split_of: dict[str, str]) -> None:
-    """A split without clips of a class gets the smallest group that leaves no other split without them."""
+    """Move to a split without clips of a class the smallest group that does not leave another split without a class."""
     within = sorted(group for group, of in labels.items() if of[label])
     spare = [g for g in within if all(counts[split_of[g]][one] > count for one, count in labels[g].items())]
     if not spare:
@@ -248,13 +248,13 @@ def _natural(name: str) -> tuple[int, str]:
 
 
 def count_groups(clips: Sequence[Clip]) -> tuple[Counter[str], str]:
-    """What splits can divide: the recordings of each class, or its clips if none are known; and the word for them."""
+    """The units that splits divide, counted by class: recordings, or clips if no recording is known; and their name."""
     counts = Counter(label for label, _ in {(clip.label, group_of(clip)) for clip in clips})
     return counts, "recording" if any(clip.recording is not None for clip in clips) else "clip"
 
 
 def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
-    """The recordings or clips of the class with the fewest, which has `minimum`."""
+    """The number of recordings (or clips) of the class with the fewest; a ValueError if it is below `minimum`."""
     counts, unit = count_groups(clips)
     label, count = min(counts.items(), key=lambda item: (item[1], item[0]))
     if count < minimum:

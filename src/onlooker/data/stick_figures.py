@@ -2,8 +2,8 @@
 
 They exercise everything that real clips do: files, lossy compression, color, clutter, sizes. Single frames are often
 ambiguous: sitting down and standing up, walking forward and backward, raising and lowering an arm show the same poses
-in another order, and a second person may stand still in a pose of any action. Boxes, joints and the time of the event
-are known.
+in another order, and a second person may stand still in a pose of any action, or perform another action. Boxes, joints
+and the time of the event are known.
 """
 
 import colorsys
@@ -54,7 +54,7 @@ class FigureVideo:
         boxes: `T 4`, float32, `x1 y1 x2 y2` in pixels: the smallest rectangle around the figure.
         joints: `T J 2`, float32, x and y in pixels, in the order of `JOINTS`.
         moving: `T`, bool, the frames of the event.
-        bystander: the box of a second person, who stands still behind the figure; None: there is none.
+        bystander: `T 4`, float32, the boxes of a second person, behind the figure; None: there is none.
     """
 
     pixels: NDArray[np.uint8]
@@ -63,7 +63,7 @@ class FigureVideo:
     boxes: NDArray[np.float32]
     joints: NDArray[np.float32]
     moving: NDArray[np.bool_]
-    bystander: tuple[float, float, float, float] | None
+    bystander: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ class StickFigures:
         event: smallest and largest share of the video that the motion fills; `(1, 1)`: all of it.
         height: smallest and largest height of a standing person, as a share of H. A person who would leave the frame
             is drawn smaller.
-        bystanders: the share of videos with a second person, who stands still in a pose of any action.
+        bystanders: the share of videos with a second person.
+        bystander_actions: some of `ACTIONS`; the second person performs one of them, during the whole video. Without
+            any, this person stands still in a pose of any action.
         background: `room` (walls, floor, objects, shadows, noise) or `plain` (one gray).
         noise: standard deviation of the noise of each frame, in levels of 255; only in a room.
 
@@ -93,6 +95,7 @@ class StickFigures:
     event: tuple[float, float] = (0.5, 0.8)
     height: tuple[float, float] = (0.45, 0.62)
     bystanders: float = 0.5
+    bystander_actions: tuple[str, ...] = ()
     background: str = "room"
     noise: float = 2.0
 
@@ -111,6 +114,8 @@ class StickFigures:
             raise ValueError(f"height is {self.height}, expected (smallest, largest) as shares of the frame, 0 to 1")
         if not 0 <= self.bystanders <= 1:
             raise ValueError(f"bystanders is {self.bystanders}, expected a share of the videos, 0 to 1")
+        if unknown := set(self.bystander_actions) - set(ACTIONS):
+            raise ValueError(f"unknown bystander_actions {', '.join(sorted(unknown))}; there are {', '.join(ACTIONS)}")
         if self.background not in BACKGROUNDS:
             raise ValueError(f"background is {self.background!r}, expected one of {', '.join(BACKGROUNDS)}")
         if self.noise < 0:
@@ -143,29 +148,27 @@ class StickFigures:
         image = np.full((*self.size, 3), _PLAIN, np.float32)
         if self.background == "room":
             image = draw_room(self.size, ground - self.size[0] * rng.uniform(0.06, 0.16), rng)
-        bystander = None
+        scenes, others = [image], None  # one scene for all frames, or one for each
         if rng.random() < self.bystanders:
-            image, bystander = self._with_bystander(image, index, ground, seed, rng)
+            scenes, others = self._with_bystander(image, index, ground, seed, rng)
         if self.background == "room":
             stool = self._stool(path[-1 if action == "sit_down" else 0], height, person, facing, ground)
-            image = stool.over(image)
+            scenes = [stool.over(scene) for scene in scenes]
 
         video = np.empty((self.frames, *self.size, 3), np.uint8)
         boxes = []
         for t, joints in enumerate(path):
             figure = draw_figure(joints, height, person.look, facing, self.size)
             boxes.append(figure.box)
-            behind = image
+            behind = scenes[t % len(scenes)]
             if self.background == "room":
-                behind = draw_shadow(image, joints[JOINTS.index("pelvis"), 0], ground, 0.22 * height)
+                behind = draw_shadow(behind, joints[JOINTS.index("pelvis"), 0], ground, 0.22 * height)
             frame = figure.over(behind)
             if self.background == "room" and self.noise:
                 frame += self.noise * rng.standard_normal(frame.shape, np.float32)
             video[t] = np.clip(frame, 0, 255).round()
         moving = (np.arange(self.frames) >= event[0]) & (np.arange(self.frames) <= event[1])
-        return FigureVideo(
-            video, action, index, np.array(boxes, np.float32), path.astype(np.float32), moving, bystander
-        )
+        return FigureVideo(video, action, index, np.array(boxes, np.float32), path.astype(np.float32), moving, others)
 
     def _event(self, rng: np.random.Generator) -> tuple[int, int]:
         """The first and the last frame of the motion."""
@@ -202,24 +205,33 @@ class StickFigures:
 
     def _with_bystander(
         self, image: NDArray[np.float32], index: int, ground: float, seed: int, rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
-        """The image with another person, who stands still in a pose of any action that keeps a foot on the ground."""
+    ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
+        """Scenes with another person: one scene, or one for each frame; and the boxes of this person, `T 4`."""
         other = make_person((index + 1 + int(rng.integers(max(1, self.people - 1)))) % max(2, self.people), seed)
-        action = str(rng.choice([name for name in ACTIONS if name not in ("jump", "jumping_jack", "run")]))
+        # Who stands still keeps a foot on the ground.
+        still = [name for name in ACTIONS if name not in ("jump", "jumping_jack", "run")]
+        action = str(rng.choice(self.bystander_actions or still))
         facing = int(rng.choice([-1, 1]))
         path = self._perform(action, other, facing, (0, self.frames - 1), rng)
-        frozen = path[[int(rng.integers(self.frames))]]
+        if not self.bystander_actions:
+            path = path[[int(rng.integers(self.frames))]]
         standing = ground - self.size[0] * rng.uniform(0.0, 0.03)
-        joints, height = self._placed(frozen, standing, self.size[0] * rng.uniform(*self.height), rng)
-        if self.background == "room":
-            image = draw_shadow(image, joints[0, JOINTS.index("pelvis"), 0], standing, 0.22 * height)
-            if action in ("sit_down", "stand_up"):
-                image = self._stool(joints[0], height, other, facing, standing).over(image)
-        figure = draw_figure(joints[0], height, other.look, facing, self.size)
-        return figure.over(image), figure.box
+        path, height = self._placed(path, standing, self.size[0] * rng.uniform(*self.height), rng)
+        scenes, boxes = [], []
+        for joints in path:
+            scene = image
+            if self.background == "room":
+                scene = draw_shadow(image, joints[JOINTS.index("pelvis"), 0], standing, 0.22 * height)
+                if action in ("sit_down", "stand_up"):
+                    seated = path[-1 if action == "sit_down" else 0] if self.bystander_actions else joints
+                    scene = self._stool(seated, height, other, facing, standing).over(scene)
+            figure = draw_figure(joints, height, other.look, facing, self.size)
+            scenes.append(figure.over(scene))
+            boxes.append(figure.box)
+        return scenes, np.broadcast_to(np.array(boxes, np.float32), (self.frames, 4))
 
     def _stool(self, joints: Floats, height: float, person: Person, facing: int, ground: float) -> Layer:
-        """A stool where a person who stands there would sit; in every video, so that it does not reveal the action."""
+        """A stool where the person would sit down. Every video has it, so that it does not reveal the action."""
         seated = limb_positions(SEATED[None], person.body, True)[0]
         ankle, pelvis = seated[JOINTS.index("near ankle")], seated[JOINTS.index("pelvis")]
         feet = joints[[JOINTS.index("near ankle"), JOINTS.index("far ankle")], 0].mean()
@@ -265,7 +277,7 @@ def write_set(
 
     The recording of a clip is its person, so that a split can leave people out. `truth.json` contains the settings,
     the names of the joints, and for each clip `person`, `event` (first and last frame), `boxes` (`T 4`), `joints`
-    (`T J 2`) and `bystander` (a box, or null), in pixels. Equal arguments give equal files, if the video encoder is
+    (`T J 2`) and `bystander` (`T 4`, or null), in pixels. Equal arguments give equal files, if the video encoder is
     the same.
 
     Args:
@@ -301,5 +313,5 @@ def _truth(video: FigureVideo) -> dict[str, Any]:
         "event": [int(frames[0]), int(frames[-1])],
         "boxes": video.boxes.tolist(),
         "joints": np.round(video.joints.astype(np.float64), 2).tolist(),
-        "bystander": None if video.bystander is None else list(video.bystander),
+        "bystander": None if video.bystander is None else video.bystander.tolist(),
     }

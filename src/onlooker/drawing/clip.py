@@ -32,7 +32,7 @@ __all__ = ["StreamAnnotator", "draw_clip"]
 
 TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
 
-_DECAY = 0.99  # per frame, of the highest weight, which determines the scale of colors
+_DECAY = 0.99  # per frame, for the highest weight, which determines the scale of colors
 
 
 def draw_clip(frames: Pixels, prediction: Prediction, flow: FlowStacks | None = None) -> Pixels:
@@ -69,11 +69,11 @@ def write_located(
 class StreamAnnotator:
     """Draws steps of streams on their frames: attention, box, point, class, probability and time.
 
-    Colors are scaled by a decaying maximum of the attention, so that they are comparable from frame to frame. While no
-    event is going on (`Step.happening` is False), the class is in brackets and has no box.
+    Colors are scaled by a decaying maximum of the attention, so that they are comparable from frame to frame. During
+    frames without an event (`Step.happening` is False), the class is in brackets and no box is drawn.
 
     Args:
-        min_score: a class with a lower probability has no box.
+        min_score: no box is drawn for a class with a lower probability.
     """
 
     def __init__(self, min_score: float = 0.3) -> None:

@@ -16,8 +16,8 @@ _RADIUS = 0.96  # of the disc of the legend, as a share of its square
 def strongest_motion(flow: ArrayLike) -> float:
     """The speed that `flow_colors` shows in full color: max(99th percentile of speeds, 1 pixel), of flow `… H W 2`.
 
-    One scale for all frames makes their colors comparable; a percentile, because a few outliers would make the rest
-    pale; a floor, because a still scene should look still.
+    One scale for all frames makes their colors comparable. It is a percentile, because a few outliers would make the
+    rest pale. It has a floor, because a still scene should look still.
     """
     return float(max(np.quantile(np.linalg.norm(_checked(flow), axis=-1), 0.99), _FLOOR))
 
@@ -27,7 +27,7 @@ def flow_colors(flow: ArrayLike, strongest: float | None = None) -> Pixels:
 
     Args:
         flow: `H W 2` or `T H W 2`, x and y of the displacement, x to the right, y down.
-        strongest: the length in the units of `flow` that is shown in full color, as is everything longer; None:
+        strongest: vectors of this length or more, in the units of `flow`, are shown in full color; None:
             `strongest_motion(flow)`.
 
     Returns:
@@ -41,7 +41,7 @@ def flow_colors(flow: ArrayLike, strongest: float | None = None) -> Pixels:
         raise ValueError(f"strongest is {full}, expected a positive length")
     field = vectors / np.float32(full)
     field /= np.maximum(np.linalg.norm(field, axis=-1, keepdims=True), 1)
-    # flow_to_image scales by the longest vector: an additional row contains some of full length.
+    # flow_to_image scales by the longest vector, so an additional row with vectors of full length is appended.
     longest = np.broadcast_to(np.array([1, 0], np.float32), (*field.shape[:-3], 1, *field.shape[-2:]))
     colors = flow_to_image(torch.from_numpy(np.concatenate([field, longest], -3)).movedim(-1, -3))
     return np.ascontiguousarray(colors.movedim(-3, -1)[..., :-1, :, :].numpy())

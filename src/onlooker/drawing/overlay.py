@@ -1,6 +1,6 @@
 """Annotators: each draws one thing on a copy of a frame `H W 3`, such as attention or boxes; they can be chained.
 
-Places are in pixels of a frame of `size` (height, width); None: of the frame itself. Those that are NaN are not drawn.
+Coordinates are in pixels of a frame of `size` (height, width); None: of the frame itself. NaN ones are not drawn.
 """
 
 from collections.abc import Sequence
@@ -33,8 +33,8 @@ def _copy(frame: Pixels) -> Pixels:
 def full_strength(attention: ArrayLike) -> float:
     """The weight of maps `T h w` that `overlay` shows at full strength: max(90th percentile of peaks, 4/(h w)).
 
-    One scale per clip makes the colors of its frames comparable; a percentile, because one sharp frame would make the
-    rest pale; a floor of four times uniform, because it would amplify the noise of a uniform map.
+    One scale per clip makes the colors of its frames comparable. It is a percentile, because one sharp frame would make
+    the rest pale. It has a floor of four times the uniform weight, so that the noise of a uniform map is not amplified.
     """
     maps = np.asarray(attention, dtype=np.float32)
     if maps.ndim != 3 or not maps.size:
@@ -124,7 +124,7 @@ def _bar(frame: Pixels, left: float, top: int, width: float, height: int, color:
 
 
 def _bar_of_spans(frame: Pixels, top: int, thick: int, spans: Sequence[tuple[float, float]], color: Color) -> Pixels:
-    """A copy with a gray bar across the frame, which stands for 0 to 1; what is in one of the spans is colored."""
+    """A copy with a gray bar across the frame, which represents 0 to 1; the spans are colored."""
     drawn, margin = _copy(frame), _letter_height(frame) // 2
     length = frame.shape[1] - 2 * margin
     _bar(drawn, margin - 1, top - 1, length + 2, thick + 2, BLACK)

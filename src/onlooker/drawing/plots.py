@@ -51,7 +51,7 @@ def plain(axes: "Axes", x: str, y: str = "", title: str = "") -> None:
 
 
 def _plain_text(name: str) -> str:
-    """A name as it is: between dollar signs matplotlib reads mathematics, and fails where it is none."""
+    """A name in which matplotlib does not interpret text between dollar signs as mathematics, which may fail."""
     return printable(name).replace("$", r"\$")
 
 
@@ -76,7 +76,7 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: st
         curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]}, "validation": …}`, one value
             per epoch, NaN if there is none. Measures with "accuracy" in their names are drawn from 0 to 1.
         x: what is counted from 1.
-        kept: the epoch with the weights that are used, which is marked; 0: none.
+        kept: the epoch whose weights are used; it is marked; 0: none.
     """
     measures = list(dict.fromkeys(name for line in curves.values() for name in line))
     if not measures:
@@ -113,7 +113,7 @@ def reliability(scores: ArrayLike, targets: ArrayLike, bins: ArrayLike) -> "Figu
     if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1] or not len(truth):
         raise ValueError(f"scores have shape {probabilities.shape}, targets {truth.shape}; expected B K and B, B not 0")
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    _, number = np.unique(np.asarray(bins), return_inverse=True)  # without gaps
+    _, number = np.unique(np.asarray(bins), return_inverse=True)  # numbers without gaps
     count = np.bincount(number)
     mean_confidence, accuracy = (np.bincount(number, weights) / count for weights in (confidence, right))
     figure = _figure(4.4, 4.6)
@@ -149,7 +149,7 @@ def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str]) 
         )
     figure = _figure(7.6, 2.9)
     axes = figure.subplots()
-    # Colors are in the order of the maxima, names in the order of the ends of the lines.
+    # Colors follow the order of the maxima, names the order of the ends of the lines.
     highest = np.argsort(-scores.max(axis=0), kind="stable")[:5]
     for rank in np.argsort(-scores[-1, highest], kind="stable"):
         _line(axes, seconds, scores[:, highest[rank]], rank, classes[highest[rank]])

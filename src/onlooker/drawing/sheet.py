@@ -55,7 +55,7 @@ def sheet(rows: Sequence[tuple[str, Pixels]], columns: int = 8, height: int = 12
 
 
 def _scaled(frame: Pixels, width: int, height: int, method: Resampling) -> Pixels:
-    """A frame as large as fits, at least one pixel high and wide however thin it is."""
+    """A frame scaled to fit into this width and height, at least one pixel wide and high."""
     H, W = frame.shape[:2]
     scale = min(width / W, height / H)
     size = max(1, round(W * scale)), max(1, round(H * scale))

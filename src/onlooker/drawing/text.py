@@ -62,7 +62,7 @@ def write(
     bold: bool = False,
     outline: Color | None = BLACK,
 ) -> None:
-    """Write one line of text into `image`, in place; what is outside of it is not drawn.
+    """Write one line of text into `image`, in place; parts outside of the image are not drawn.
 
     Args:
         image: `H W 3`, uint8.

@@ -38,8 +38,8 @@ def calibration_error(scores: Floats, targets: NDArray[np.integer]) -> float:
 def perfect_calibration_error(scores: Floats, draws: int = 1000) -> tuple[float, float]:
     """What `calibration_error` would be if the confidences were right: its mean and its 95th percentile.
 
-    With few clips a bin's accuracy differs from its confidence by chance; whether each top class is correct is drawn
-    from its confidence.
+    With few clips, a bin's accuracy differs from its confidence by chance. Each simulation draws whether a top class is
+    correct, with its confidence as the probability.
 
     Args:
         scores: `B K`, probabilities.

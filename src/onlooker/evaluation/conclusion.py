@@ -88,7 +88,7 @@ def advice(measured: Measured) -> list[str]:
 
 
 def confused_pairs(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
-    """Pairs of classes that are mistaken for one another, and the number of these clips, most first."""
+    """Pairs of classes that are mistaken for one another, and how many clips are; the most confused pair first."""
     counts = np.asarray(confusion)
     both = np.triu(counts + counts.T, 1)
     order = np.argsort(-both, axis=None, kind="stable")[: np.count_nonzero(both)]
@@ -96,9 +96,9 @@ def confused_pairs(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, i
 
 
 def label_errors(scores: NDArray[np.floating], targets: NDArray[np.integer]) -> NDArray[np.int64]:
-    """All clips, those whose labels are most likely wrong first: by p(label) - max p(another class).
+    """All clips, sorted by p(label) - max p(another class): labels that are most likely wrong come first.
 
-    Northcutt et al. 2021, normalized margin.
+    This is the normalized margin of Northcutt et al. 2021.
 
     Args:
         scores: `B K`, probabilities by models that were not trained on the clip, as in a cross-validation.
@@ -112,8 +112,8 @@ def label_errors(scores: NDArray[np.floating], targets: NDArray[np.integer]) -> 
 def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Clips whose labels may be wrong, most likely first: `name`, `label`, `predicted` and its `score`, for JSON.
 
-    Confident learning (Northcutt et al. 2021): the predicted class is not the label, and has at least the mean
-    probability of the clips with this label. The scores are those of `label_errors`.
+    Confident learning (Northcutt et al. 2021): the predicted class is not the label, and its probability is at least
+    the mean over the clips that are labeled with it. The scores are those of `label_errors`.
     """
     scores, targets, classes = evaluation.scores, evaluation.targets, evaluation.classes
     usual = [scores[targets == k, k].mean() if (targets == k).any() else np.inf for k in range(len(classes))]

@@ -17,8 +17,8 @@ class EventThreshold(NamedTuple):
     """A probability that events need, and what it means for the clips that it was chosen with.
 
     Args:
-        found: share of the clips with an event that are answered by an event, whichever.
-        false_alarms: share of the clips in which nothing happens that are answered by an event.
+        found: share of the clips with an event for which an event is reported, not necessarily the right one.
+        false_alarms: share of the clips in which nothing happens for which an event is reported.
     """
 
     probability: float
@@ -33,7 +33,7 @@ class EventThreshold(NamedTuple):
 def choose_threshold(
     scores: NDArray[np.floating], targets: NDArray[np.integer], classes: Sequence[str], found: float = FOUND
 ) -> EventThreshold | None:
-    """The highest threshold that finds at least this share of the events; None without events, or a class for nothing.
+    """The highest threshold that finds at least this share of the events; None if all clips or no clips are events.
 
     Args:
         scores: `B K`, calibrated probabilities of clips that were not used in training.

@@ -1,7 +1,7 @@
 """Classification metrics of an evaluation as plain values for JSON, and the scores as CSV.
 
-To add a metric, write a function of an `Evaluation` and add a line to `METRICS`; a share to be shown in the terminal
-and in comparisons has a line in `SHOWN` too.
+To add a metric, write a function of an `Evaluation` and add a line to `METRICS`. A share that the terminal and
+comparisons show also needs a line in `SHOWN`.
 """
 
 import csv
@@ -95,10 +95,10 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
         Counts (`videos`, `frames`), `classes`; `accuracy` of the videos with its 95 % `accuracy_interval` (Wilson);
         `frame_accuracy` over all frames of all videos; `class_accuracy` by name (None for a class without videos) and
         its mean `mean_class_accuracy`; `log_loss` (nats); `calibration_error` (five bins of equal mass) and
-        `perfect_calibration_error`, what chance alone makes of it at this number of videos (mean, 95th percentile);
+        `perfect_calibration_error`, its value by chance alone at this number of videos (mean, 95th percentile);
         `brier` (sum over classes, 0 to 2, Brier 1950); `majority_share`, the majority-class baseline; `confusion`,
         `K K` counts with true classes in rows; `skipped`, clips that were left out; `top5_accuracy` if K > 5.
-        Metrics of frames only with their scores.
+        Metrics of frames are included only if there are frame scores.
 
     Raises:
         ValueError: no videos, a video without frames, or scores that are not probabilities.

@@ -1,4 +1,4 @@
-"""Boxes around what is attended to: pixels above a share of the map's maximum, joined to connected components."""
+"""Boxes around attended objects: connected components of pixels above a share of the map's maximum."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,15 +54,15 @@ class Candidates:
 def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationParameters) -> tuple[Candidates, ...]:
     """The boxes of every frame.
 
-    The map is smoothed over time, upsampled to the frame, and multiplied by the foreground; high values are in a box.
+    The map is smoothed over time, upsampled to the frame, and multiplied by the foreground; boxes enclose high values.
     With `extent="object"` the components of the foreground are boxes, and each pixel's attention counts for the nearest
     component: the box is as large as the object, even if the model attends to a part or to its border. In frames
     without foreground (nothing moves) the map is used alone.
 
-    The point of a box is the pixel of its component with the highest attention × foreground², both averaged first:
-    attention over a cell, twice, because a map has no pixels; the foreground over the gaps that are closed, so that the
-    body of an object weighs more than its border. Motion is combined with the difference from the clip's median,
-    because motion alone also marks places where an object that moves back and forth was or will be.
+    The point of a box is the pixel of its component with the highest attention × foreground². Both are averaged first:
+    attention over a cell, twice, because a map is coarser than pixels; the foreground over the size of gaps that are
+    closed, so that the body of an object weighs more than its border. Motion is combined with the difference from the
+    clip's median: motion alone also marks places where an object that moves back and forth was or will be.
 
     Args:
         attention: `T h w`, sums to one over `h w`.
@@ -138,7 +138,7 @@ def _threshold(
 def _select_objects(
     foreground: Floats, weights: Floats, saliency: Floats, parameters: LocalizationParameters
 ) -> Candidates:
-    """The components of a foreground `H W` that the most attention is nearest to."""
+    """The components of a foreground `H W` with the most attention; each pixel counts for the nearest component."""
     labels, stats = _components(foreground >= max(parameters.threshold * foreground.max(), NOISE), parameters)
     large = stats[:, cv2.CC_STAT_AREA] >= _MIN_COMPONENT * stats[1:, cv2.CC_STAT_AREA].max()
     large[0] = False
@@ -167,7 +167,7 @@ def _components(high: NDArray[np.bool_], parameters: LocalizationParameters) -> 
 def _to_candidates(
     labels: Ints, stats: Ints, chosen: Sequence[int], mass: NDArray[np.float64], saliency: Floats
 ) -> Candidates:
-    """Some components, with the share of the attention of each, as candidates."""
+    """The chosen components as candidates; `mass` is the share of the attention of each."""
     x, y, width, height = stats[chosen, :4].T
     concentration = mass - width * height / saliency.size
     corners = np.stack((x, y, x + width, y + height), axis=1).astype(np.float32)

@@ -7,7 +7,7 @@ from onlooker.structures import Prediction, Tube
 
 
 def best_tubes(prediction: Prediction, min_score: float) -> tuple[Tube, ...]:
-    """One tube per track: that of its highest score, of classes whose probability in the clip reaches `min_score`."""
+    """Each track's tube with the highest score, among classes whose probability in the clip reaches `min_score`."""
     scores = zip(prediction.classes, prediction.scores.tolist(), strict=True)
     probable = {name for name, score in scores if score >= min_score}
     best: list[Tube] = []
@@ -25,7 +25,7 @@ def _same_track(a: Tube, b: Tube) -> bool:
 
 def to_coco(prediction: Prediction, tubes: Sequence[Tube]) -> dict[str, Any]:
     """COCO's detection format as video data sets use it: one image per frame with a box, `video_id`, and `track_id` for
-    the boxes of each tube. The video carries its predicted class and the probability, with or without boxes.
+    the boxes of each tube. The entry of the video has its predicted class and probability, even without boxes.
 
     Boxes are `x y width height` in pixels of the video; ids start at 1, `frame_id` at 0.
 

@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 
 Foreground = Literal["none", "motion", "causal-motion", "background", "contrast"]
 UPSAMPLINGS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
-NOISE = 4 / 255  # smaller differences, of the full range, are camera and codec noise
+NOISE = 4 / 255  # share of the full range; smaller differences are camera and codec noise
 
 
 def smooth(values: ArrayLike, frames: float, causal: bool = False) -> Floats:

@@ -24,7 +24,7 @@ def make_causal(parameters: LocalizationParameters) -> LocalizationParameters:
 
 @dataclass(frozen=True, eq=False)
 class PlaceState:
-    """Where it happens in a stream, as of its last frame.
+    """Where the event happens in a stream, as of its last frame.
 
     Args:
         attention: the smoothed map, `h w`; None before the first frame.
@@ -39,7 +39,7 @@ class PlaceState:
 
     @property
     def best(self) -> OnlineTrack | None:
-        """Of the tracks with a box in this frame the one with the highest mean concentration; None without any."""
+        """The track with the highest mean concentration, of those with a box in this frame; None if there is none."""
         current = [track for track in self.tracks.active if not track.missed]
         return max(current, key=lambda track: track.mean, default=None)
 
@@ -78,8 +78,8 @@ class EventState:
         highest: the maximum of the evidence so far; -inf before the first frame.
         share: `1`, the smoothed share of the maximum; None before the first frame.
         happening: whether the event happens now, by its evidence.
-        label, frames: the event that reached the threshold in the last frame, if one did, and in how many frames in
-            succession.
+        label, frames: the event that reached the threshold in the last frame (None: none did), and in how many
+            consecutive frames.
     """
 
     highest: float = -math.inf
@@ -104,7 +104,7 @@ def update_event(state: EventState, evidence: float, parameters: LocalizationPar
         ValueError: parameters that need later frames, or evidence that is not finite.
     """
     _check(parameters)
-    # The maximum of the earlier frames plays the part of `level` for a clip of this frame alone.
+    # Treat this frame as a clip of one frame, with the maximum of the earlier frames as `level`.
     so_far = replace(parameters, level=max(state.highest, parameters.level))
     share = evidence_scores(np.ones(1), np.array([evidence]), so_far)[0]
     smoothed = smooth_step(state.share, share, parameters.score_smoothing)
@@ -113,7 +113,7 @@ def update_event(state: EventState, evidence: float, parameters: LocalizationPar
 
 
 def update_agreement(state: EventState, label: int | None) -> EventState:
-    """Process one frame: count the frames in succession in which the same event reached the threshold.
+    """Process one frame: count the consecutive frames in which the same event reached the threshold.
 
     Args:
         state: of the previous frame; `EventState()` at the first.

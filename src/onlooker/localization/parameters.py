@@ -1,4 +1,4 @@
-"""How attention and scores become boxes, tubes and segments, and how this is chosen without any true box."""
+"""Settings by which attention and scores become boxes, tubes and segments, chosen without ground-truth boxes."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ __all__ = ["LocalizationParameters"]
 class LocalizationParameters(Config):
     """Settings of localization; each is checked when it is set."""
 
-    smoothing: float = setting(0.0, "Of attention over time, in frames; see `smooth`.", minimum=0)
+    smoothing: float = setting(0.0, "Smoothing of attention over time, in frames; see `smooth`.", minimum=0)
     upsampling: Literal["bilinear", "bicubic"] = setting("bilinear", "How maps are brought to the size of the frame.")
     foreground: Foreground = setting("none", "Which pixels may belong to an object; see `maps.FOREGROUNDS`.")
     extent: Literal["attention", "object"] = setting(
@@ -28,7 +28,7 @@ class LocalizationParameters(Config):
     )
     threshold: float = setting(
         0.35,
-        "Share of the highest value of the map (for object: of the foreground) from which on a pixel counts.",
+        "Share of the highest value of the map (with extent object: of the foreground) that a pixel must reach.",
         above=0,
         below=1,
     )
@@ -46,7 +46,7 @@ class LocalizationParameters(Config):
     min_length: int = setting(1, "Minimum number of frames of a tube or a segment.", minimum=1)
     score_smoothing: float = setting(
         0.0,
-        "Of class scores and of evidence over time, in frames; see `smooth`. If causal, it delays events "
+        "Smoothing of class scores and of evidence over time, in frames; see `smooth`. If causal, it delays events "
         "(`online.update_event`).",
         minimum=0,
     )
@@ -59,7 +59,7 @@ class LocalizationParameters(Config):
         maximum=1,
     )
     level: float = setting(
-        0.0, "If causal, the minimum of the evidence that frames are compared with: the usual maximum of a clip."
+        0.0, "If causal, the lower bound of the maximum that evidence is compared with: the usual maximum of a clip."
     )
     causal: bool = setting(False, "Use no later frames, as in a stream.")
 

@@ -1,4 +1,4 @@
-"""When it happens: the times at which the score of a class is high relative to the clip."""
+"""When an event happens: the times at which the score of a class is high relative to the clip."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def runs_above(
     Args:
         scores: `T`, probabilities of a class.
         causal: use the maximum of the frames so far.
-        reference: lower bound of the causal maximum: the first frames alone are no standard of comparison.
+        reference: lower bound of the causal maximum, because the first frames alone are not enough to compare with.
     """
     highest = np.maximum.accumulate(scores).clip(min=reference) if causal else scores.max()
     high = np.concatenate(([False], scores >= onset * highest, [False]))
@@ -91,7 +91,7 @@ def find_segments(
     parameters: LocalizationParameters,
     reference: ArrayLike = 0.5,
 ) -> tuple[Segment, ...]:
-    """The segments of every class, highest mean probability in the segment first, which is its score.
+    """The segments of every class, highest score first; a segment's score is its mean probability.
 
     A frame stands for the time between the midpoints to its neighbors. Classes whose probability stays below
     `MIN_SCORE` are left out.

@@ -146,8 +146,8 @@ def update_tracks(tracks: OnlineTracks, boxes: Candidates, parameters: Localizat
     """One frame of greedy online linking (Singh et al., *Online real-time multiple spatiotemporal action localization
     and prediction*, 2017, section 3.3).
 
-    Tracks take boxes in the order of their mean concentration: each the most concentrated box that overlaps its last
-    one. A track without a box for more than `gap` frames ends; a box without a track starts one.
+    Tracks choose boxes in the order of their mean concentration, highest first. Each takes the most concentrated box
+    that overlaps its last one. A track without a box for more than `gap` frames ends; a box without a track starts one.
 
     Args:
         tracks: of the previous frame; `OnlineTracks()` at the first.
@@ -173,7 +173,7 @@ def update_tracks(tracks: OnlineTracks, boxes: Candidates, parameters: Localizat
 
 
 def _link_online(candidates: Sequence[Candidates], parameters: LocalizationParameters) -> list[Track]:
-    """Tracks as a stream has them; gaps keep the last box, because only later frames could fill them."""
+    """Tracks as in a stream: gaps keep the last box, because only later frames could fill them."""
     state = OnlineTracks()
     history: dict[int, list[tuple[int, OnlineTrack]]] = {}
     for t, boxes in enumerate(candidates):
@@ -182,7 +182,7 @@ def _link_online(candidates: Sequence[Candidates], parameters: LocalizationParam
             history.setdefault(track.number, []).append((t, track))
     tracks = []
     for steps in history.values():
-        last = max(n for n, (_, track) in enumerate(steps) if not track.missed)  # a gap at the end is none
+        last = max(n for n, (_, track) in enumerate(steps) if not track.missed)  # without a gap at the end
         corners = np.stack([track.corners for _, track in steps[: last + 1]])
         concentration = np.array([track.concentration for _, track in steps[: last + 1]], np.float32)
         tracks.append(Track(steps[0][0], corners, concentration))

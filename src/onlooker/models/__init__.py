@@ -1,1 +1,1 @@
-"""Encoder, cell and head together: a video to a class at every frame."""
+"""Models: an encoder, a cell and a head predict the class at every frame of a video."""

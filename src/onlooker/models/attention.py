@@ -1,4 +1,4 @@
-"""Attention: features and a hidden state to a map over the locations of a frame that sums to one."""
+"""Attention: a map over the locations of a frame, which sums to one, from features and a hidden state."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -17,7 +17,7 @@ class Attention(Protocol):
     hidden_ndim: int
 
     def project(self, features: Tensor) -> Tensor:
-        """The part without a state: features `N D h w` to the input of the call, `N … h w`."""
+        """The part that does not depend on the state: features `N D h w` to the input of the call, `N … h w`."""
         ...
 
     def __call__(self, projected: Tensor, hidden: Tensor) -> Tensor:
@@ -28,8 +28,8 @@ class Attention(Protocol):
 class SoftAttention(nn.Module):
     """`e_i = w · tanh(W_x x_i + W_h h + b)`, then a softmax over the `h*w` locations.
 
-    With a hidden vector h it is the attention of ALSTM (Li et al. 2016, after Sharma et al. 2015), with a hidden map
-    that of ConvALSTM (Li et al. 2016): `Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ha ∗ H_{t-1} + b_a)`, all 1×1.
+    With a hidden vector h, this is the attention of ALSTM (Li et al. 2016, after Sharma et al. 2015). With a hidden map
+    it is the attention of ConvALSTM (Li et al. 2016): `Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ha ∗ H_{t-1} + b_a)`, all 1×1.
 
     Args:
         num_features: D of the features.

@@ -35,7 +35,7 @@ class Classifier(VideoModel):
             predicted from the average of all frames, as published (Li et al. 2016), which cannot stream.
         attention_loss: auxiliary loss: a linear layer classifies the attended features of each frame (attention
             pooling, Ilse et al. 2018), so that the map stays where the class is visible.
-        flow_channels: number of channels of optical flow, the last ones, which have a second encoder: 2 for each
+        flow_channels: number of optical-flow channels, which come last and have a second encoder: 2 for each
             displacement field. `motion` needs them; 0: one encoder for all channels.
         pretrained: start the encoder from the weights in this package (`small`), or ImageNet's (timm networks).
 
@@ -99,7 +99,7 @@ class Classifier(VideoModel):
         return self.forward_features(self.encode_video(video))
 
     def forward_features(self, features: Tensor) -> Output:
-        """The model after its encoder, on feature maps `B T D h w`; a ValueError for those of another encoder."""
+        """The model after its encoder, on feature maps `B T D h w`; a ValueError for features of another encoder."""
         self.check_features(features)
         output, _ = unroll(self.cell, features, self._first_state(features))
         logits = self.classify(output.hidden.flatten(0, 1)).unflatten(0, features.shape[:2])
@@ -139,7 +139,7 @@ class Classifier(VideoModel):
         return self.zero_state(batch_size)
 
     def zero_state(self, batch_size: int) -> State:
-        """Zeros, also if the first state is learned."""
+        """A state of zeros, even if the first state is learned."""
         weight = next(self.parameters())
         return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
 

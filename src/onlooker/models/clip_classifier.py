@@ -103,11 +103,11 @@ class FrameNetwork(nn.Module):
 
 
 class C3D(nn.Module):
-    """A small C3D: 3×3×3 convolutions, the first pooling in space alone (Tran et al. 2015, arXiv 1412.0767).
+    """A small C3D: 3×3×3 convolutions, with a first pooling over space only (Tran et al. 2015, arXiv 1412.0767).
 
     Four convolutions of D/4, D/2, D and D channels, each with batch norm and ReLU, max pools between them, and global
-    average pooling. The paper has eight of 64 to 512, no batch norm, and two layers of 4096 units for a fixed number of
-    frames.
+    average pooling. The paper has eight convolutions of 64 to 512 channels, no batch norm, and two layers of 4096 units
+    for a fixed number of frames.
 
     `width` is D, at least 4.
     """
@@ -121,7 +121,7 @@ class C3D(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs, pool in zip(widths, widths[1:], pools, strict=False):
             layers += [nn.Conv3d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm3d(outputs), nn.ReLU()]
-            # ceil_mode keeps the frame of a clip that has one.
+            # ceil_mode keeps the only frame of a one-frame clip.
             layers += [nn.MaxPool3d(pool, ceil_mode=True)] if pool else []
         self.layers = nn.Sequential(*layers)
         self.num_features = width
@@ -135,8 +135,8 @@ class C3D(nn.Module):
 class TorchvisionNetwork(nn.Module):
     """One of torchvision's video networks, without its classifier.
 
-    For channels other than RGB, pretrained filters of the first convolution are their mean over the colors. `mvit`
-    networks are built for 16 frames of 224 pixels: they get 16 equally spaced frames, resized to that.
+    For channels other than RGB, pretrained filters of the first convolution are averaged over the colors. `mvit`
+    networks are built for 16 frames of 224 pixels: they get 16 equally spaced frames, resized to 224 pixels.
 
     Args:
         name: in `torchvision.models.video`, such as `r3d_18`.
@@ -184,7 +184,7 @@ def _torchvision(name: str, pretrained: bool) -> nn.Module:
 def _remove_classifier(network: Any) -> int:
     """Remove the classification layer of a network; returns its number of input features."""
     if hasattr(network, "avgpool") and hasattr(network, "classifier"):  # S3D
-        # Equal to its 2×7×7 pooling for maps of that size; smaller maps would be an error.
+        # The same as the original 2×7×7 pooling for maps of that size; the original fails for smaller maps.
         network.avgpool = nn.AdaptiveAvgPool3d(1)
         for part in network.modules():
             if isinstance(part, nn.MaxPool3d) and part.padding == (0, 0, 0):
@@ -208,7 +208,7 @@ def _replace_first(network: nn.Module, in_channels: int, pretrained: bool) -> No
 
 
 def _float32(video: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """Float32 on a CPU, also where autocast asks for bfloat16."""
+    """Float32 on a CPU, even if autocast asks for bfloat16."""
     # On the CPU, PyTorch 2.15 leaves part of the weight gradient of a bfloat16 3×3×3 convolution unwritten (numbers
-    # such as 1e35) when two frames are left. Pooling and the gradients of inputs are right.
+    # such as 1e35) when its input has two frames. Pooling and the gradients of inputs are right.
     return torch.autocast("cpu", enabled=False) if video.device.type == "cpu" else contextlib.nullcontext()

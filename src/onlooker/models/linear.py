@@ -17,7 +17,8 @@ DEFAULT = "mean,spread,change,largest"
 
 
 class LinearState(NamedTuple):
-    """Frames so far, at most W, `B 1`; the features of the last W frames, the newest last, `B W D N` (N: h*w)."""
+    """`seen`: number of frames so far, at most W, `B 1`; `frames`: features of the last W frames, the newest last,
+    `B W D N` (N: h*w)."""
 
     seen: Tensor
     frames: Tensor
@@ -29,7 +30,7 @@ class Window(NamedTuple):
     Args:
         frames: features `B W D N`.
         changes: `B W D N`, absolute difference of each frame from the one before; zero where there is none.
-        there: `B W 1 1`, zero for the places of frames before the stream began, else one.
+        there: `B W 1 1`, one for frames of the stream, zero for places before its first frame.
         seen: `B 1 1`, the sum of `there`.
     """
 
@@ -57,13 +58,13 @@ def _end(of: Window) -> Tensor:
 
 
 def _trend(of: Window) -> Tensor:
-    """The line of least squares at the last frame minus at the first."""
+    """The least-squares line at the last frame, minus the line at the first frame."""
     time = of.there.cumsum(1) - (of.seen[:, None] + 1) / 2
     products = (of.frames * time * of.there).sum(1)
     return 12 * products / (of.seen * (of.seen + 1))
 
 
-# name -> from the last frames, at each location: `B D N`
+# name -> statistic of the last frames at each location, `B D N`
 STATISTICS: dict[str, Callable[[Window], Tensor]] = {
     "mean": _mean,
     "spread": _spread,
@@ -81,10 +82,10 @@ class LinearClassifier(VideoModel):
         change   average of |x_τi - x_τ-1,i|           largest  max_τ |x_τi - x_τ-1,i|
         end      last minus first x_τi                 trend    rise of the least-squares line over x_τi
 
-    Each is averaged over the locations, or over those of `regions`×`regions` parts of the map, and standardized by its
-    mean m and spread s over the training clips after as many frames, because a clip has changed less after two frames
-    than after sixteen. A stream forgets what is more than W frames ago; a clip of up to W frames ends with the
-    statistics of all its frames. `training.linear` fits the layer.
+    Each is averaged over all locations, or over the locations of each of `regions`×`regions` parts of the map. Then it
+    is standardized by its mean m and spread s over the training clips after the same number of frames, because a clip
+    has changed less after two frames than after sixteen. A stream forgets what is more than W frames ago; a clip of up
+    to W frames ends with the statistics of all its frames. `training.linear` fits the layer.
 
     Attention is class activation mapping (Zhou et al. 2016) by `mean` and `change`: what a location of this frame adds
     to the highest logit k, with weights w = (w_k - mean of all w) / s,
@@ -99,7 +100,7 @@ class LinearClassifier(VideoModel):
         statistics: names in `STATISTICS`, separated by commas.
         window: W; the number of frames of a training clip.
         regions: parts of the map in each direction, each with its statistics; 1: the whole map.
-        flow_channels: how many of them, the last ones, are optical flow with a second encoder; 0: one encoder for all.
+        flow_channels: number of optical-flow channels, which come last and have a second encoder; 0: one encoder.
         pretrained: the encoder has pretrained weights, as in `Classifier`.
 
     Raises:
@@ -149,7 +150,7 @@ class LinearClassifier(VideoModel):
         return self.forward_features(self.encode_video(video))
 
     def forward_features(self, features: Tensor) -> Output:
-        """The model after its encoder, on feature maps `B T D h w`; a ValueError for those of another encoder."""
+        """The model after its encoder, on feature maps `B T D h w`; a ValueError for features of another encoder."""
         self.check_features(features)
         outputs = [self._output(self._window(features, t + 1)) for t in range(features.shape[1])]
         logits, attention = (torch.stack(part, 1) for part in list(zip(*outputs, strict=True))[:2])
@@ -208,7 +209,7 @@ class LinearClassifier(VideoModel):
 
 
 def _as_window(seen: Tensor, frames: Tensor) -> Window:
-    """The window of the last frames `B W D N`, of which the `seen`, `B 1`, last ones are there."""
+    """The window of the last frames `B W D N`, of which only the last `seen`, `B 1`, belong to the stream."""
     there = (torch.arange(frames.shape[1], 0, -1, device=frames.device) <= seen).to(frames.dtype)[..., None, None]
     before = torch.cat((frames[:, :1], frames[:, :-1]), 1)
     paired = torch.cat((torch.zeros_like(there[:, :1]), there[:, :-1]), 1)

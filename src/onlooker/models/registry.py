@@ -41,6 +41,7 @@ class Recipe:
         loss: default: cross entropy at `every` frame or the `last` one.
         paired: for modality `both`, RGB and flow have an encoder each.
         solver: how it is trained: by `gradient` descent, or as a `linear` layer on statistics (`training.linear`).
+        fixed: names in `settings` whose values are published; `create_model` refuses others.
     """
 
     summary: str
@@ -50,6 +51,7 @@ class Recipe:
     loss: Literal["every", "last"] = "every"
     paired: bool = False
     solver: Literal["gradient", "linear"] = "gradient"
+    fixed: frozenset[str] = frozenset()
 
     @property
     def attends(self) -> bool:
@@ -71,7 +73,7 @@ class Recipe:
 
     @property
     def ignores(self) -> frozenset[str]:
-        """Settings of a run that change nothing in it."""
+        """Settings of a run that have no effect on this model."""
         unused = frozenset({"encoder", "hidden"}) - self.arguments
         if self.solver == "linear":
             unused |= {*GRADIENT, "frozen"}
@@ -228,7 +230,7 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
             differ from its recipe, such as `encoder="vgg16"`, `size=224`, `pretrained=True`, `hidden=512`.
 
     Raises:
-        ValueError: no model of that name, or a setting that is unknown or invalid.
+        ValueError: no model of that name, or a setting that is unknown, invalid or not as published.
     """
     recipe = find_recipe(name)
     for unknown in sorted(set(settings) - recipe.arguments):
@@ -238,11 +240,19 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
             f"in_channels is {settings['in_channels']} and flow_channels is not given: {name} takes frames with "
             "optical flow as their last channels; give both, such as in_channels=5, flow_channels=2 for RGB and a field"
         )
+    if other := {
+        key: value for key, value in settings.items() if key in recipe.fixed and value != recipe.settings[key]
+    }:
+        given = ", ".join(f"{key} {value}" for key, value in other.items())
+        published = ", ".join(f"{key} {recipe.settings[key]}" for key in other)
+        raise ValueError(
+            f"{name} is as published, with {published}; given: {given}; leave {'them' if len(other) > 1 else 'it'} out"
+        )
     return recipe.model(num_classes, **{**recipe.settings, **settings})
 
 
 def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoModel:
-    """The model of a run's settings, for its data.
+    """Build the model of a run from its settings, for its data.
 
     Raises:
         ValueError: as `create_model`; a modality that the model does not take; a changed setting that it does not have.
@@ -265,6 +275,9 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
         raise ValueError(
             f"glimpse is {model.glimpse!r}, and {model.name} does not attend; leave it out, or use a model that does"
         )
+    # A fixed setting that is not given has the default of `ModelConfig` here.
+    defaults = {f.name: f.default for f in fields(model) if f.name in recipe.fixed}
+    foreign |= {name for name, default in defaults.items() if settings.get(name) == default}
     settings = {name: settings[name] for name in settings.keys() - foreign}
     if (recipe.modality == "both" or recipe.paired) and data.modality == "both":
         settings["flow_channels"] = data.flow_channels
@@ -278,7 +291,7 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
 
 
 def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> tuple[ModelConfig, DataConfig, TrainConfig]:
-    """The settings of a run, with what the model decides in place of `auto` and None.
+    """The settings of a run, with `auto` and None replaced by the model's own values.
 
     `pretrained`: whether its encoder has weights in this package; `normalization`: that of its pretrained weights, else
     `half`; `loss`: that of its recipe. The rest follows from these: `TrainConfig.resolved_aggregation`, `configured`.
@@ -321,7 +334,7 @@ def find_class(kind: str, package: str = "onlooker") -> type[VideoModel]:
 
 
 def planned_bytes(kind: type[VideoModel], settings: dict[str, Any]) -> int:
-    """The size of the weights of a saved model by its settings, without memory for them; 0 where that is not possible.
+    """The size in bytes of a saved model's weights, from its settings and without allocating them; 0 if not possible.
 
     Raises:
         KeyError, ValueError: a setting is missing, or of another type.

@@ -1,4 +1,4 @@
-"""The interface of a model: a video to class scores at every frame, plain arguments, files without code."""
+"""The interface of a model: class scores at every frame of a video, plain arguments, saved files without code."""
 
 import inspect
 from abc import abstractmethod
@@ -171,11 +171,11 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
             raise ValueError(f"frames are {tuple(shape)}, this model was built for {expected} (C H W)")
 
     def note_pretrained(self) -> None:
-        """Say in config.json that the weights began as pretrained ones, which are loaded from elsewhere."""
+        """Record in config.json that the model started from pretrained weights, which are loaded from elsewhere."""
         cast(dict[str, Any], self._hub_mixin_config)["pretrained"] = True
 
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
-        """The README.md of a saved model, without a license, but with the terms of its encoder's first weights."""
+        """The README.md of a saved model, without a license, but with the terms of its encoder's pretrained weights."""
         pretrained = cast(dict[str, Any], self._hub_mixin_config).get("pretrained")
         terms = {module.terms for module in self.modules() if hasattr(module, "terms")} if pretrained else ()
         return ModelCard(

@@ -47,7 +47,7 @@ def locate(y: Tensor, x: Tensor, height: int, width: int) -> SamplePoints:
     left = x.floor().clamp_(max=width - 2 + MARGIN)
     row = width + 2 * MARGIN
     pixel = top.int().mul_(row).add_(left.int()).add_(MARGIN * (row + 1))
-    # NaN became an arbitrary integer.
+    # A NaN coordinate has become an arbitrary integer.
     pixel.clamp_(0, (height + 2 * MARGIN - 1) * row - 2)
     return SamplePoints(pixel, y.sub_(top), x.sub_(left))
 
@@ -69,7 +69,7 @@ def pad_planes(planes: Tensor) -> Tensor:
 
 
 def normalize(coordinates: Tensor, side: int) -> Tensor:
-    """Coordinates in pixels to those of `sample`, for planes of `side` pixels before they were padded."""
+    """Convert coordinates in pixels to those of `sample`, for planes of `side` pixels before padding."""
     return (2 * coordinates + 1) / padded(side) - 1
 
 
@@ -93,7 +93,7 @@ def wide_dtype(*tensors: Tensor) -> torch.dtype:
 
 
 def without_autocast(backward: Backward) -> Backward:
-    """A backward pass that autocast does not change."""
+    """Decorate a backward pass so that autocast does not change it."""
 
     @functools.wraps(backward)
     def run(ctx: Any, *gradients: Tensor) -> Any:

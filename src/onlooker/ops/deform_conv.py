@@ -2,8 +2,8 @@
 
 `ByPlanes` samples each channel with PyTorch's grid sampler: for few channels, groups, and any device. `ByRows` is for
 many channels on a CPU: the channels of a pixel are a row of a table, so bilinear interpolation is a weighted sum of
-four rows, an embedding bag, which is vectorized. So are the derivatives with respect to y and x, with other weights,
-and the gradient of the table, once the samples are sorted by pixel.
+four rows, an embedding bag, which is vectorized. The derivatives with respect to y and x are embedding bags with other
+weights, and so is the gradient of the table, once the samples are sorted by pixel.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from onlooker.ops.taps import Pair, Taps, taps_of
 
 __all__ = ["DeformableConv2d", "deformable_conv2d"]
 
-_MANY = 16  # channels from which `ByRows` is faster on a CPU
+_MANY = 16  # number of channels from which `ByRows` is faster on a CPU
 _PLANES_CHUNK = 1 << 18  # columns per thread of `ByPlanes` at a time
 _ROWS_CHUNK = 1 << 15  # samples of `ByRows` at a time, at least: PyTorch sorts fewer by a slower method
 
@@ -72,7 +72,7 @@ def deformable_conv2d(
         weight: `O C/g kh kw`, for g groups of an ordinary grouped convolution; K = kh·kw.
         bias: `O`.
         stride, padding, dilation: of the convolution, one number or (vertical, horizontal).
-        mask: `N G·K H' W'`, multiplied to the taps (version 2, Zhu et al. 2019).
+        mask: `N G·K H' W'`, factors of the taps (version 2, Zhu et al. 2019).
 
     Returns:
         `N O H' W'`.

@@ -40,7 +40,7 @@ class RepeatedConv2d(nn.Conv2d):
         loop = _LOOP.get()
         if loop is None or maps.device.type != "cpu" or not maps.numel() or _is_checkpointed():
             return super().forward(maps)
-        # Only loops with gradients build a graph, so those under no_grad are separate.
+        # Only calls with gradients build a graph, so calls under no_grad have a separate entry.
         key = (id(self), torch.is_grad_enabled(), maps.shape, _dtype(maps))
         if key not in loop.convs:
             loop.convs[key] = _Repeats(self, maps, loop.steps)
@@ -66,7 +66,7 @@ def repeated(steps: int) -> Iterator[None]:
 
 @contextmanager
 def resumed(loop: Loop | None) -> Iterator[None]:
-    """The same for an endless loop without gradients, such as a live stream: enter it for every step."""
+    """Like `repeated`, for an endless loop without gradients, such as a live stream: enter it for every step."""
     before = _LOOP.set(loop)
     try:
         yield
@@ -129,7 +129,7 @@ class _Weights:
         return _convolve_packed(gradient, self.backwards, None, self.padding)
 
     def gradient(self, outputs: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
-        """`dW` and `db` of all steps' `dY_t`, as far as there are any."""
+        """`dW` and `db` from the `dY_t` of all steps that have one; None, None if no step has."""
         reached = [(x, dy) for x, dy in zip(self.inputs, outputs, strict=False) if dy is not None]
         if not reached:
             return None, None
@@ -148,7 +148,7 @@ class _Weights:
 class _GradientProbes(Function):
     """One zero per step, whose gradient is that of the step's output.
 
-    So autograd collects `dY_t` of exactly those steps that a backward pass reaches.
+    This way autograd collects `dY_t` of exactly those steps that a backward pass reaches.
     """
 
     @staticmethod
@@ -166,7 +166,7 @@ class _GradientProbes(Function):
 
 
 class _Step(Function):
-    """One step. The gradient of the weights goes through the probe, except where it is itself differentiated."""
+    """One step. The gradient of the weights goes through the probe, unless it is to be differentiated again."""
 
     @staticmethod
     def forward(

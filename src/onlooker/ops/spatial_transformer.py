@@ -11,8 +11,8 @@ def spatial_transform(image: Tensor, theta: Tensor, size: tuple[int, int]) -> Te
     """Sample affine windows of images bilinearly (equation 1 of Jaderberg et al. 2015), zero outside.
 
     Coordinates run from -1 to 1 between the outer edges of image and output (`align_corners=False`), so the identity
-    shows the whole image at any size. Autocast is off: bfloat16 would round coordinates in 64 pixels to a quarter of a
-    pixel.
+    shows the whole image at any size. Autocast is off: in an image of 64 pixels, bfloat16 would round coordinates to a
+    quarter of a pixel.
 
     Args:
         image: `N C H W`.

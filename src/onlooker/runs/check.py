@@ -30,8 +30,8 @@ from onlooker.structures import Clip, ClipError
 __all__ = ["Checked", "check"]
 
 _COLUMNS = "clips", "recordings", "train/val/test", "seconds", "frames", "size"
-_FEW = 300  # clips: a fifth of fewer would be too few to test a model on
-_ROWS, _SHOWN = 20, 5  # classes in a table; clips or groups of clips of a finding, and characters are cheap in JSON
+_FEW = 300  # clips; a test split of a fifth of fewer clips would be too small
+_ROWS, _SHOWN = 20, 5  # classes in the table; clips or groups of clips listed per finding (JSON has all of them)
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class ClassRow:
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """What can be said about clips before training.
+    """The result of checking clips before training.
 
     Args:
-        split: what `onlooker train` would use, without unreadable clips; or why there can be none.
-        ignored: files in the folder that are no clips, by reason.
+        split: the split that `onlooker train` would use, without unreadable clips; or why no split is possible.
+        ignored: files in the folder that are not clips, by reason.
         left_out: clips that are listed but missing, or cannot be read.
         findings: the most important first.
     """
@@ -80,9 +80,9 @@ class Checked:
         }
 
     def write_recordings(self, file: Path) -> None:
-        """Write the recording of each clip, with clips that show the same scene in one: `recordings.csv` of a folder.
+        """Write the recording of each clip; clips that show the same scene are put into one recording.
 
-        For a list, a new list with a column recording is written.
+        For a folder of clips, the file is a `recordings.csv`; for a list, it is a new list with a column recording.
         """
         root, listed = self.clips.root, self.clips.path.is_file()
         paths = {clip.path: Path(os.path.relpath(clip.path, root)).as_posix() for clip in self.clips.clips}
@@ -99,13 +99,13 @@ class Checked:
 
 
 def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
-    """Read a few frames of each clip, and find what can spoil training or its test.
+    """Read a few frames of each clip, and find problems that can spoil the training or the test.
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
 
     Raises:
-        ClipError: no clips there.
+        ClipError: there are no clips.
     """
     clip_set = clips if isinstance(clips, ClipSet) else read_set(Path(clips), classes=1)
     paths, console = [clip.path for clip in clip_set.clips], Console(stderr=True)
@@ -139,8 +139,8 @@ def plan_split(
 ) -> Split:
     """The split that training uses: the given one, or one of all clips that can be read.
 
-    Fewer than 300 clips without a split are all fitted if the model is trained in seconds, and tested by
-    cross-validation.
+    If there are fewer than 300 clips, no given split, and the model is trained in seconds, it is fitted to all clips
+    and tested by cross-validation.
 
     Raises:
         ValueError: a class has too few clips or recordings.
@@ -155,7 +155,7 @@ def plan_split(
 def class_rows(
     clips: Sequence[Clip], split: Split | str, facts: Mapping[Path, ClipFacts] | None = None
 ) -> tuple[ClassRow, ...]:
-    """One row per class, sorted; what frames tell if there are facts."""
+    """One row per class, sorted by name; with measurements of the clips if `facts` are given."""
     part_of = {} if isinstance(split, str) else {clip: name for name in SPLITS for clip in getattr(split, name)}
     rows = []
     for label in sorted({clip.label for clip in clips}):
@@ -174,7 +174,7 @@ def _span(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def show_classes(console: Console, rows: Sequence[ClassRow], ignored: Mapping[str, Sequence[Path]]) -> None:
-    """Print the table of classes, and what is ignored."""
+    """Print the table of classes, and the ignored files."""
     columns = _COLUMNS if any(row.sizes for row in rows) else _COLUMNS[:3]  # before clips are read
     table = Table("class", *(Column(name, justify="right", no_wrap=True) for name in columns), box=box.SIMPLE_HEAD)
     total = ClassRow("all", sum(row.clips for row in rows), None, sum((Counter(row.split) for row in rows), Counter()))

@@ -1,4 +1,4 @@
-"""A map of the clips of a run: alike ones are close together, and those that do not fit their class stand out."""
+"""A map of the clips of a run: similar clips are close together, and clips that do not fit their class stand out."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +16,8 @@ __all__ = ["Place", "clip_map", "find_outliers", "principal_components"]
 
 Floats = NDArray[np.float64]
 
-_FAR, _FACTOR = 4.0, 1.5  # outlier: this many deviations farther from its class than the median, and this factor
-_MIN_CLIPS = 4  # of a class, of which one may be an outlier
+_FAR, _FACTOR = 4.0, 1.5  # an outlier is this many deviations above the median distance, and this many times it
+_MIN_CLIPS = 4  # in a class, to look for outliers in it
 
 
 class Place(NamedTuple):
@@ -41,7 +41,7 @@ def clip_map(run: Path) -> dict[str, Place]:
 
 
 def principal_components(x: Floats) -> Floats:
-    """Standardized clips `B M` to `B 2`, at most 1 from the center."""
+    """Standardize the statistics of clips, `B M`, and project them to `B 2`; coordinates are from -1 to 1."""
     z = _standardized(x)
     places = np.zeros((len(z), 2))
     vectors, values, _ = np.linalg.svd(z, full_matrices=False)
@@ -51,7 +51,7 @@ def principal_components(x: Floats) -> Floats:
 
 
 def find_outliers(x: Floats, y: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Which clips `B` of `B M` are much farther from the mean of the others of their class `B` than these."""
+    """Which clips are much farther from the mean of the others of their class than is usual there: `B M` to `B`."""
     z, far = _standardized(x), np.zeros(len(y), bool)
     for k in np.unique(y):
         of = np.flatnonzero(y == k)
@@ -60,7 +60,7 @@ def find_outliers(x: Floats, y: NDArray[np.integer]) -> NDArray[np.bool_]:
         others = (z[of].sum(0) - z[of]) / (len(of) - 1)
         distances = np.linalg.norm(z[of] - others, axis=1)
         median = np.median(distances)
-        deviation = 1.4826 * np.median(np.abs(distances - median))  # the standard deviation, if they are normal
+        deviation = 1.4826 * np.median(np.abs(distances - median))  # the standard deviation, if distances are normal
         far[of] = (distances > median + _FAR * deviation) & (distances > _FACTOR * median)
     return far
 

@@ -1,7 +1,8 @@
 """Clips mapped over the nodes of a Ray cluster; one process, the caller, receives the results and writes them.
 
-These are actors and not Ray Data, which repeats a task whose worker dies without end, and tasks whose results were on a
-lost node: here a finished clip is never computed again, and one that ends its workers fails after `ATTEMPTS` of them.
+Actors are used instead of Ray Data. Ray Data repeats a task without end if its workers die, and repeats finished tasks
+if their results were on a lost node. Here a finished clip is never computed again, and a clip whose workers die fails
+after `ATTEMPTS` workers.
 """
 
 import logging
@@ -23,33 +24,35 @@ from onlooker.video.safe import VARIABLE
 
 __all__ = ["ATTEMPTS", "Start", "map_clips"]
 
-# Called once in each worker, with the weights that it holds; returns what is called with the absolute path of a clip.
+# Holds the weights, and is called once in each worker; returns a function that is called with the absolute path of each
+# clip.
 Start = Callable[[], Callable[[Path], Any]]
 
-ATTEMPTS = 3  # of a clip whose worker dies
+ATTEMPTS = 3  # at a clip whose workers die
 _WORKERS_PER_GPU = 8  # each decodes with one core; a GPU that encodes waits for frames
-_SECONDS = 10  # until a cluster answers
+_SECONDS = 10  # to wait for the answer of a cluster
 
 
 def map_clips(
     start: Start, clips: Iterable[Path], known: Sequence[Path], address: str = "local"
 ) -> Generator[tuple[Path, Any]]:
-    """Each clip and what it gave, in the order in which they finish; close the generator to end the workers.
+    """Yield each clip and its result, in the order in which clips finish; close the generator to end the workers.
 
-    Every worker has one clip at a time, and takes the next of `clips` when its result is here: as many results are in
-    memory as there are workers. What Ray prints goes to stderr.
+    Every worker has one clip at a time, and gets the next one of `clips` when its result has been received, so that
+    memory holds at most one result per worker. The output of Ray goes to stderr.
 
     Args:
-        start: what the workers compute; it is sent to each node once. Its errors are results.
+        start: makes the function that the workers compute; it is sent to each node once. Errors of this function are
+            returned as results.
         clips: the clips, each one once.
-        known: all clips, or more, to check that every node has them.
+        known: all clips, and possibly more, to check that every node has them.
         address: `local`: the cluster in RAY_ADDRESS, else a new one on this machine; `auto`: the one that runs on it;
             `HOST:PORT` or `ray://HOST:PORT`.
 
     Raises:
         RuntimeError: Ray is not installed, no worker can start on a node, or all of them are lost.
         ConnectionError: no cluster at the address.
-        FileNotFoundError: a node without the clips.
+        FileNotFoundError: a node does not have the clips.
     """
     clips = iter(clips)
     if (first := next(clips, None)) is None:  # nothing to do, and no reason to connect
@@ -99,16 +102,16 @@ def _require_answer(address: str) -> None:
 
 
 class _Worker:
-    """What runs on the nodes."""
+    """The actor that runs on a node."""
 
     def start(self, start: Start, environment: dict[str, str], paths: Sequence[str]) -> list[str]:
-        """Prepare the work, and return those of some paths that are not on this node."""
+        """Prepare the work, and return those of `paths` that do not exist on this node."""
         os.environ.update(environment)
         self._work = start()
         return [path for path in paths if not os.path.exists(path)]
 
     def run(self, path: str) -> Any:
-        """What a clip gives; an error is a result like others."""
+        """The result for a clip; an error is returned as a result."""
         try:
             return self._work(Path(path))
         except Exception as error:
@@ -117,7 +120,7 @@ class _Worker:
 
 @dataclass
 class _Job:
-    """A clip, and how many workers have died of it."""
+    """A clip, and how many workers have died while they worked on it."""
 
     path: Path
     deaths: int = 0
@@ -141,7 +144,7 @@ class _Pool:
         if not self._places:
             raise RuntimeError("the cluster has no processor for workers; add nodes by `ray start --address=HOST:PORT`")
         self._running: dict[Any, tuple[_Place, _Job]] = {}
-        self._starting: dict[Any, tuple[_Place, _Job | None]] = {}  # and the clip that the last worker there died of
+        self._starting: dict[Any, tuple[_Place, _Job | None]] = {}  # with the clip on which the last worker there died
         self._again = deque[_Job]()
         examples: dict[Path, str] = {}  # one clip of each folder
         for path in known:
@@ -178,9 +181,9 @@ class _Pool:
         return None if path is None else _Job(path)
 
     def _begin(self, place: _Place, job: _Job | None = None) -> None:
-        """Start a worker, perhaps in place of one that died of a clip."""
+        """Start a worker; with `job`, in place of one that died while it worked on this clip."""
         if place.worker:
-            self._ray.kill(place.worker)  # it may only be out of reach
+            self._ray.kill(place.worker)  # it may be alive but unreachable
         place.worker = self._ray.remote(_Worker).options(**place.options).remote()
         self._starting[place.worker.start.remote(*self._start)] = place, job
 
@@ -227,7 +230,7 @@ class _Pool:
 
 
 def _find_places(ray: Any) -> Iterator[_Place]:
-    """Places of workers: one per core, and where there are GPUs as many as keep these busy."""
+    """Places of workers: one per core; on a node with GPUs, as many as keep the GPUs busy."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     for node in ray.nodes():

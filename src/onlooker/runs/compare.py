@@ -31,13 +31,13 @@ __all__ = ["compare", "table"]
 
 Configs = tuple[ModelConfig, DataConfig, TrainConfig]
 
-# What a memo file keeps besides the metrics of `SHOWN`; all others are in the evaluation.json of the run.
+# Figures that a memo file keeps besides the metrics of `SHOWN`; all others are in the evaluation.json of the run.
 _KEPT = ("videos", "frames", "confusion", "weights")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training, or an ensemble of trainings, of one seed and split.
+    """One training, or an ensemble of trainings, for one seed and split.
 
     Args:
         run: its folder; the figures are in RUN.json.
@@ -106,7 +106,7 @@ def compare(
 
     Raises:
         ValueError: models that are unknown or listed twice, members that are not among them, settings that no model
-            has, figures that are there were computed with other settings, or another process computes in `out`.
+            has, existing figures that were computed with other settings, or another process that computes in `out`.
     """
     model = model or ModelConfig()
     _check(models, members, seeds, training, model)
@@ -222,11 +222,11 @@ def _ensemble_again(runs: Sequence[Path], out: Path) -> dict[str, Any]:
 
 
 def _compute_all(trials: Trials, jobs: int | None) -> None:
-    """Compute what is missing, once all that is there is known to have the same settings."""
+    """Compute the missing figures, after checking that all existing ones have the same settings."""
     every = [trial for of_model in trials.values() for of_seed in of_model for trial in of_seed]
     missing = {trial.file for trial in every if read_memo(trial.file, trial.settings) is None}
     for trial in every:
-        if any(member.file in missing for member in trial.members):  # which may get other weights
+        if any(member.file in missing for member in trial.members):  # the ensemble may get other weights
             trial.file.unlink(missing_ok=True)
             missing.add(trial.file)
     for title, is_ensemble in {"training": False, "ensembles": True}.items():

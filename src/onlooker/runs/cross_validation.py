@@ -1,4 +1,4 @@
-"""Fit the linear model to few clips and test it honestly: every clip by models that were fitted without it."""
+"""Fit the linear model to few clips and test it by cross-validation: every clip by models fitted without it."""
 
 import sys
 from pathlib import Path
@@ -30,12 +30,12 @@ def fit_and_cross_validate(
         net: fitted in place.
         samples: the training and validation clips.
         quiet: no progress bar, and no line about what was chosen.
-        tested: by other clips or runs.
+        tested: the model is tested by other clips or runs.
 
     Returns:
-        The temperature; the threshold of events, if there is a class in which nothing happens; and unless the model is
-        tested otherwise, the predictions for all of these clips by models that were chosen, fitted and calibrated
-        without them and their recordings. None if they cannot be divided.
+        The temperature; the threshold of events, if there is a class in which nothing happens; and, unless `tested`,
+        the predictions for all of these clips, each by a model that was chosen, fitted and calibrated without the clip
+        and its recording. The last two are None if the clips cannot be divided.
 
     Raises:
         ValueError: clips of a single class, or features that are not finite.
@@ -58,8 +58,8 @@ def fit_and_cross_validate(
 def fit_linear(
     net: VideoModel, samples: ClipFrames, data: DataConfig, title: str | None = None
 ) -> tuple[Clips, Choice]:
-    """Fit the layer of a linear model to all samples, with what cross-validation chooses; clips of a recording are kept
-    together."""
+    """Fit the layer of a linear model to all samples, with the settings that cross-validation chooses; clips of a
+    recording are kept together."""
     groups = [group_of(clip) for clip in samples.clips]
     clips, early = statistics_of(net, samples, groups, data, title)
     choice = choose(clips)
@@ -68,7 +68,7 @@ def fit_linear(
 
 
 def _evaluation(samples: ClipFrames, scores: NDArray[np.float64], record: RunRecord) -> Evaluation | None:
-    """Of the clips with scores; None if there are none."""
+    """The evaluation of the clips that have scores; None if no clip has any."""
     known = np.flatnonzero(np.isfinite(scores).all(1))
     if not len(known):
         return None

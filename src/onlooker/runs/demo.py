@@ -157,7 +157,7 @@ def _page(
 
 
 def draw(recognizer: Recognizer, test: Batch, shown: int) -> list[tuple[NDArray[np.uint8], str, Tone]]:
-    """The first `shown` test videos with attention, true boxes and the prediction drawn on every frame `T H W 3`."""
+    """The first `shown` test videos, with attention, true boxes and the prediction drawn on each frame: `T H W 3`."""
     scores, attention = answers(recognizer, test.video[:shown])
     assert attention is not None
     drawn: list[tuple[NDArray[np.uint8], str, Tone]] = []

@@ -48,7 +48,7 @@ def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False, clips: Path |
         raise FileExistsError(f"{out}: exists already; choose a new folder by --run")
     split = _common_split(runs, clips)
     members = [load(run) for run in runs]
-    Ensemble(members, [1 / len(members)] * len(members))  # which tells whether they fit
+    Ensemble(members, [1 / len(members)] * len(members))  # raises an error if they do not fit together
     if not split.test:
         raise ValueError(
             f"{runs[0]}: trained on all clips; an ensemble is evaluated on test clips, so combine runs with some"
@@ -108,7 +108,7 @@ def choose_weights(scores: Sequence[NDArray[np.float32]], targets: NDArray[np.in
 def _evaluations(
     runs: Sequence[Path], members: Sequence[Recognizer], clips: Sequence[Clip], quiet: bool
 ) -> list[Evaluation]:
-    """The evaluation of every member, of the clips that all of them can read."""
+    """The evaluation of every member, on the clips that all of them can read."""
     read = [_samples(run, member, clips, quiet) for run, member in zip(runs, members, strict=True)]
     unreadable = {error.path: error for _, errors in read for error in errors}
     good = [clip for clip in clips if clip.path not in unreadable]
@@ -121,7 +121,7 @@ def _evaluations(
 def _samples(
     run: Path, member: Recognizer, clips: Sequence[Clip], quiet: bool
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    """Clips as the run's own training took them: from stored features, where there still are some."""
+    """Clips as in the training of the run: from stored features, if these still exist."""
     stores = [Path(folder) for folder in read_json(run / "config.json").get("features") or []]
     if stores and all(store.is_dir() for store in stores) and member.model.encodes_frames:
         return stored_clips(clips, member.classes, open_stores(stores), member.model, member.data, quiet=quiet)

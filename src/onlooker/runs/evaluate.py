@@ -74,7 +74,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
             return read_json(run / "evaluation.json")
         if not test:
             raise ClipError(run, "trained on all clips, none is left for testing", "give new clips with --clips")
-        if not any(os.path.exists(clip.path) for clip in test):  # those that are left are tested
+        if not any(os.path.exists(clip.path) for clip in test):  # the remaining clips are tested
             require_clips(test)
     else:
         out = run / f"evaluation-{set_name(other.path)}"
@@ -112,16 +112,15 @@ def write_report(
 
     Args:
         samples: the test clips.
-        record: what the model was trained with; the folder of these samples, and which clips are left out.
+        record: the settings of the training, the folder of these samples, and the clips that are left out.
         run: where its curves are.
-        tuning: how the localization parameters were chosen, if they were just now.
+        tuning: how the localization parameters were chosen, if they were chosen in this run.
         evaluation: the predictions of a cross-validation for these samples; None: those of the recognizer.
 
     Returns:
         The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is there:
         `chosen` and `cross_validated` of model linear, `linear_accuracy` of the linear baseline on the test clips,
-        `learning_curve` (values of `LearningPoint`s) and
-        `labels_to_check`.
+        `learning_curve` (values of `LearningPoint`s) and `labels_to_check`.
     """
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
     measured = measure(evaluation)
@@ -171,8 +170,8 @@ def _drawn_clips(
 ) -> Iterator[tuple[int, tuple[NDArray[np.uint8], str, Tone, float]]]:
     """Random test clips, the same in every call: number; frames, caption, tone, frames per second.
 
-    Up to half are mistakes, first those of the most confused pairs of classes; of each of these classes there is one
-    that is classified correctly, if there is any. A clip that was removed since it was read is not drawn.
+    Up to half are mistakes, those of the most confused pairs of classes first. Each of these classes also has one clip
+    that is classified correctly, if there is any. A clip that was removed after it was read is not drawn.
     """
     targets, predicted = evaluation.targets, evaluation.scores.argmax(1)
     pairs = [{i, j} for i, j, _ in confused_pairs(measured["confusion"])[:PAIRS]]
@@ -195,7 +194,7 @@ def _drawn_clips(
 
 def _drawn(recognizer: Recognizer, clip: Clip, answer: str, tone: Tone) -> tuple[NDArray[np.uint8], str, Tone, float]:
     prediction = recognizer.predict(clip.path)
-    # With temporal crops there are many more frames than are drawn.
+    # With temporal crops, the prediction has many more frames than are drawn.
     count = min(recognizer.data.frames, len(prediction.times))
     prediction = prediction.at(equally_spaced(len(prediction.times), count))
     frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)

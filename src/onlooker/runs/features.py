@@ -32,7 +32,15 @@ from onlooker.structures import Clip, ClipError
 from onlooker.training.fit import choose_precision
 from onlooker.video.flow import refuse_download
 
-__all__ = ["StoreSettings", "make_features", "make_store", "open_stores", "stored_clips", "weights_digest"]
+__all__ = [
+    "StoreSettings",
+    "make_features",
+    "make_store",
+    "open_stores",
+    "stored_clips",
+    "stored_settings",
+    "weights_digest",
+]
 
 # Frames encoded at once. More are no faster on a CPU, and take memory: a frame in VGG-16 takes 13 MB.
 _BATCH, _BATCH_ON_GPU = 8, 64
@@ -56,14 +64,14 @@ def make_features(
 
     Args:
         clips: a folder with one sub-folder per class, a single clip, or several.
-        folder, settings: the store, made if there is none, and what it is made with.
+        folder, settings: the folder of the store, which is made if there is none, and its settings.
         shard: `i/n`: only every n-th clip, starting with the i-th; 1/n to n/n are all clips.
         quiet: no progress bar.
-        encoder: one of this name with its own weights, such as one trained on the clips; None: built by its name.
+        encoder: an encoder with its own weights, such as one trained on the clips; None: the one that `settings` names.
         ray: the address of a Ray cluster that decodes and encodes (`cluster.map_clips`); None: this process does.
 
     Raises:
-        ValueError: the store was made by something else, or an invalid shard.
+        ValueError: the store was made with another encoder or other settings, or an invalid shard.
         ClipError: no clips, or none of them can be read.
         DiskFullError, NotWritableError: the store cannot be written to; what was done stays.
     """
@@ -79,12 +87,12 @@ def make_features(
 def make_store(
     folder: Path, settings: StoreSettings, encoder: nn.Module | None = None
 ) -> tuple[FeatureStore, nn.Module]:
-    """A feature store and its encoder, without clips; the one in the folder if it was made by the same settings.
+    """A new feature store without clips, or the one in the folder if it has the same settings; and its encoder.
 
-    `encoder` has its own weights; None: it is built by its name.
+    `encoder` has its own weights; None: the encoder that `settings` names.
 
     Raises:
-        ValueError: the store was made by something else.
+        ValueError: the store was made with another encoder or other settings.
         RuntimeError: the ImageNet weights cannot be downloaded.
     """
     pretrained = has_weights(settings.encoder) if settings.pretrained is None else settings.pretrained
@@ -128,7 +136,7 @@ def stored_settings(
 ) -> tuple[ModelConfig, DataConfig]:
     """The settings of a training on stored features: encoder and sampling are those of the stores.
 
-    `typed` are the names of settings that the user gave; a ValueError if one is not that of the stores.
+    `typed` are the names of settings that the user gave; a ValueError if one of them differs from the stores.
     """
     folder, source = stores[0].folder, stores[0].settings
     if data.temporal_crops and not source.every:
@@ -269,7 +277,7 @@ def _clip_encoder(net: nn.Module, settings: StoreSettings) -> Callable[[Path], A
 @contextmanager
 def _bar(quiet: bool) -> Iterator[extraction.Progress]:
     """A progress bar over the clips that are still to be encoded, with the time left."""
-    # A batch of a long film takes seconds: the speed is measured over minutes.
+    # A batch of a long clip takes seconds, so the speed is measured over minutes.
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeRemainingColumn())
     with Progress(*columns, speed_estimate_period=300, disable=quiet) as progress:
         task = progress.add_task("encoding clips", total=None, count="")

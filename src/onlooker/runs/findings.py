@@ -17,15 +17,15 @@ from onlooker.structures import Clip, ClipError
 
 __all__ = ["Finding"]
 
-_FEW = 5  # clips of a class: with fewer, a fifth for test is a single clip or none
-_IMBALANCE = 5  # the clips of the largest class over those of the smallest: the largest alone is then most of the set
+_FEW = 5  # clips of a class; with fewer, the test split (a fifth) has one clip of it or none
+_IMBALANCE = 5  # ratio of the largest class to the smallest; above it, the largest may be most of the set
 _MANY = 100  # classes: a larger confusion matrix cannot be read
 # Correlation of thumbnails. Copies that were encoded again, brightened, or cut by 5 % have .92 to 1. Of 660,000 pairs
-# of clips of different sources (J-HMDB, surveillance, basketball, hands) 7 are above, and each does show one scene.
+# of clips of different sources (J-HMDB, surveillance, basketball, hands), 7 are above; each of them shows one scene.
 _SAME_SCENE = 0.92
-_SAME_FRAMES, _SAME_MOTION = 0.98, 0.95  # copies; two moments of a scene rarely move alike
-_ONE_SCENE = 0.5  # the share of clips in one group above which its scene is the set's, not a leak
-_TELLS = 0.1  # by how much a property of files has to beat the majority class, and by three standard errors
+_SAME_FRAMES, _SAME_MOTION = 0.98, 0.95  # copies; two moments of a scene rarely have the same motion
+_ONE_SCENE = 0.5  # share of clips in one group; above it, the scene is that of the whole set, and not a leak
+_TELLS = 0.1  # a property of files must beat the majority-class baseline by this much, and by three standard errors
 _BINS = 8  # ranges of values of a property, with equal numbers of clips
 _STILL = 5.0  # gray levels: the noise of a compressed still image is below, a distant person above
 _DARK = 50.0  # gray levels: of the brightest places; drawings on black are brighter
@@ -38,7 +38,7 @@ class Finding:
     """Something about the clips that a user should know before training.
 
     Args:
-        clips: those it is about, the most important first, each with the ones that resemble it.
+        clips: the clips that it concerns, the most important first, each with the clips that resemble it.
     """
 
     name: str
@@ -86,7 +86,11 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def _takes(clips: Sequence[Clip]) -> list[tuple[Path, ...]]:
-    """Clips of a class whose names differ in their last number only, if most names do, with several other parts."""
+    """Groups of clips of a class whose names differ only in the last number.
+
+    None unless most clips are in such groups, and there are at least three times as many names without their last
+    number as classes.
+    """
     takes = defaultdict(list)
     for clip in clips:
         takes[clip.label, re.sub(r"\d+$", "", clip.path.stem)].append(clip.path)
@@ -111,7 +115,7 @@ def fact_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Spli
 
 
 def _scene_findings(clips: Sequence[Clip], pairs: NDArray[np.int64], split: Split | None) -> Iterator[Finding]:
-    """Groups of clips of one scene that are not of one recording, those that the split divides first."""
+    """Groups of clips that show one scene but are of several recordings; groups that the split divides come first."""
     group = np.unique([group_of(clip) for clip in clips], return_inverse=True)[1]
     groups = _connected(len(clips), pairs[group[pairs[:, 0]] != group[pairs[:, 1]]])
     scenes = [each for each in groups if len(each) <= _ONE_SCENE * len(clips) or len(each) == 2]
@@ -148,7 +152,7 @@ def _connected(count: int, pairs: NDArray[np.int64]) -> list[list[int]]:
 
 
 def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iterator[Finding]:
-    """Properties of the files that alone tell many classes."""
+    """Properties of the files that predict the class of many clips."""
     names = "height in pixels", "aspect ratio", "frame rate", "number of frames", "duration in seconds"
     rows = [(clip.size[0], clip.size[1] / clip.size[0], clip.rate, clip.frames, clip.seconds) for clip in facts]
     properties = dict(zip(names, np.array(rows).T.round(1), strict=True))
@@ -172,7 +176,7 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
 
 
 def _told(values: NDArray[np.floating], clips: Sequence[Clip]) -> float:
-    """The share of clips whose class is the most frequent one among other recordings' clips with such a value."""
+    """The share of clips whose class is the most frequent one among clips of other recordings with a similar value."""
     groups = np.unique([group_of(clip) for clip in clips], return_inverse=True)[1]
     labels, targets = np.unique([clip.label for clip in clips], return_inverse=True)
     bins = np.searchsorted(np.unique(np.quantile(values, np.arange(1, _BINS) / _BINS)), values, side="right")
@@ -203,12 +207,12 @@ def _quality_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iter
         ("blurred", blurred, sharp, "much less sharp than the others", "details are lost", look),
     ):
         if of := [int(i) for i in np.argsort(measure, kind="stable") if mask[i]]:
-            shown = tuple((clips[i].path,) for i in of if 2 * len(of) <= len(clips))  # most are no exception
+            shown = tuple((clips[i].path,) for i in of if 2 * len(of) <= len(clips))  # else no exception
             yield Finding(name, f"{len(of)} of {len(clips)} clips: {found}", why, remedy, shown)
 
 
 def unreadable_findings(clips: Sequence[Clip], errors: Mapping[Path, ClipError]) -> Iterator[Finding]:
-    """Clips that cannot be read, and classes of which none can."""
+    """Clips that cannot be read, and classes of which no clip can be read."""
     if errors:
         lost = {clip.label for clip in clips} - {clip.label for clip in clips if clip.path not in errors}
         found = f"{len(errors)} of {len(clips)} clips cannot be read"

@@ -1,4 +1,4 @@
-"""The model of a run, and its training by gradient: alone, or on one of several nodes."""
+"""The model of a run, and its training by gradient descent: alone, or on one of several nodes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,8 +24,8 @@ from onlooker.training.processes import check_devices
 
 __all__ = ["Initialize", "build", "fit_weights", "join_training"]
 
-# Gives a new model its first weights: called with the model, the class names, the sample settings and the split, it
-# returns plain values that say where the weights come from, for config.json.
+# A function that gives a new model its first weights. It is called with the model, the class names, the sample settings
+# and the split, and returns plain values for config.json that say where the weights come from.
 Initialize = Callable[[VideoModel, Sequence[str], DataConfig, Split], dict[str, Any]]
 
 
@@ -63,7 +63,7 @@ def fit_weights(
     devices: int,
     rendezvous: Rendezvous,
 ) -> None:
-    """Train by gradient, as soon as all nodes have read the same clips; `title` is that of the progress bar."""
+    """Train by gradient descent, as soon as all nodes have read the same clips; `title` is that of the progress bar."""
     training, validation = samples.only(record.split.training), samples.only(record.split.validation)
     if isinstance(training, ClipCrops):
         training = training.random(record.training.seed)

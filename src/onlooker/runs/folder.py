@@ -9,7 +9,7 @@
     background/      clips that were cut from the footage of `--background`
     final/           after cross-validation: a run on all clips
     cross_validation.json
-                     what the choice of the model has measured (`runs.evaluate.write_report`), if it was chosen
+                     figures of the cross-validation that chose the model, if any (`runs.evaluate.write_report`)
     evaluation.json, scores.csv, attention.png, report.html
                      figures of the test clips; of other clips in evaluation-NAME/
 
@@ -42,7 +42,7 @@ __all__ = ["RunRecord", "read_curves", "start_run"]
 CROSS_VALIDATION = "cross_validation.json"
 BACKGROUND = "background"
 _LOCK = ".lock"
-# What is written before config.json: a folder with nothing else holds no run yet.
+# Files that are written before config.json: a folder with nothing else holds no run yet.
 _BEFORE_CONFIG = ("split.json", "skipped.json")
 
 
@@ -79,7 +79,7 @@ class RunRecord:
 
     def write(self, run: Path) -> None:
         """Write config.json, split.json and skipped.json into the folder of a run."""
-        # Clips whose features are stored may be gone.
+        # Clips whose features are stored may have been removed.
         there = all(os.path.exists(clip.path) for clip in self.split.clips)
         write_json(run / "split.json", self.split.to_dict(self.clips, fingerprints=there))
         write_json(run / "skipped.json", [error.to_dict() for error in self.skipped])
@@ -96,7 +96,7 @@ class RunRecord:
 
     @classmethod
     def read(cls, run: Path, clips: Path | None = None) -> "RunRecord":
-        """Read what `write` wrote; `clips` is the folder of the clips now (None: the one where they were).
+        """Read what `write` wrote; `clips` is the present folder of the clips (None: unchanged).
 
         Raises:
             FileNotFoundError: no run there, or a part of it is missing.
@@ -137,7 +137,7 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
         Whether the folder holds a run to continue.
 
     Raises:
-        FileExistsError: it holds a run and `resume` was not asked for, or other files.
+        FileExistsError: it holds a run and `resume` is false, or it holds other files.
         FileNotFoundError: it holds a run whose config.json is missing.
         NotWritableError: it cannot be written to.
         ValueError: another process trains in it.
@@ -159,7 +159,7 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
 
 @contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
-    """Let no other process write to the run or comparison in a folder.
+    """Lock a run or comparison, so that no other process writes to its folder.
 
     Raises:
         NotWritableError: it cannot be written to.

@@ -17,7 +17,7 @@ from onlooker.structures import ClipError, Prediction, Tube
 
 
 def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float = 0.3) -> list[ClipError]:
-    """Write where and when it happens in each clip; continue after a clip that cannot be read.
+    """Write where and when the predicted class happens in each clip; continue after a clip that cannot be read.
 
     For each clip, `out` receives NAME.mp4 with boxes, class and a timeline; NAME.json in COCO's format (boxes),
     NAME.txt in that of MOT Challenge, and NAME-segments.json in that of ActivityNet. NAME is the name of the clip,

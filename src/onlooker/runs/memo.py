@@ -14,11 +14,11 @@ def memo(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str
     """The figures in `path`, computed and written if they are not there yet.
 
     The file holds `settings`, `figures` and `origin`, the version of onlooker that computed them. A file whose settings
-    are null (figures recorded before memo files were kept) answers for no settings and is replaced.
+    are null (figures recorded before memo files were kept) matches no settings and is replaced.
 
     Args:
         settings: what the figures depend on, as plain builtins.
-        compute: returns the figures, as plain builtins. While it runs, and if it is interrupted, its settings are in
+        compute: returns the figures, as plain builtins. While it runs, and after an interruption, `settings` are in
             `NAME.in_progress.json`.
 
     Raises:
@@ -49,7 +49,7 @@ def read_memo(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
         check_settings(path, stored["settings"], settings)
         figures: dict[str, Any] = stored["figures"]
         return figures
-    # An interrupted training continues from its checkpoints, under the same settings or not at all.
+    # An interrupted training continues from its checkpoints only under the same settings.
     if _in_progress(path).exists():
         check_settings(_in_progress(path), read_json(_in_progress(path)), settings)
     return None
@@ -74,7 +74,7 @@ def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any], prefix: str
 
 
 def fingerprint(run: Path) -> str:
-    """A checksum of a run's weights: a setting of everything that is computed from them."""
+    """A checksum of a run's weights; it is one of the settings of everything that is computed from them."""
     check_regular(weights := run / "model" / "model.safetensors")
     return file_digest(weights)[:16]
 

@@ -23,9 +23,9 @@ class ModelSpec:
     """A model by name, what it sees, and how it differs from the settings of all models.
 
     Args:
-        modality: `rgb`, `flow` or `both`; None: that of the model's recipe, else that of all models.
-        settings: fields of `ModelConfig` with other values than those of all models.
-        label: name of its row and its folder; empty: made of the rest.
+        modality: `rgb`, `flow` or `both`; None: that of the model's recipe, else the shared one.
+        settings: fields of `ModelConfig` that differ from the shared settings.
+        label: name of its row and its folder; empty: made of the other fields.
     """
 
     model: str
@@ -51,7 +51,7 @@ class ModelSpec:
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """The name of its row."""
         return self.label or "-".join(self._parts)
 
     @property
@@ -71,11 +71,11 @@ class ModelSpec:
 
     @property
     def learns_attention(self) -> bool:
-        """Whether its attention is trained, which has settings."""
+        """Whether its attention is trained and so has settings."""
         return self.attends and find_recipe(self.model).solver == "gradient"
 
     def model_config(self, shared: ModelConfig) -> ModelConfig:
-        """The settings of all models, with those of this one; options of attention only if it learns it.
+        """The shared settings, updated by those of this model; without options of attention if it does not train any.
 
         Raises:
             ValueError: an unknown setting, or a value out of range.
@@ -102,8 +102,8 @@ def parse_specs(text: str, data: DataConfig) -> tuple[list[ModelSpec], list[Mode
     Args:
         text: such as `motion,convlstm:flow,ensemble`; an item is what `ModelSpec.parse` reads, or
             `ensemble=MODEL+MODEL`, of which plain `ensemble` is `motion+convlstm:flow`.
-        data: sample settings of all models. A modality equal to that of all models is dropped, so that a model listed
-            twice is noticed.
+        data: sample settings of all models. A modality equal to the one in `data` is dropped, so that a model that is
+            listed twice is noticed.
 
     Returns:
         The models, and the members of the ensemble.

@@ -21,16 +21,16 @@ __all__ = ["Task", "cores", "default_jobs", "memory_gb", "run_parallel"]
 # Sent to another process: a function of a module with its arguments (`functools.partial`).
 Task = Callable[[], Mapping[str, Any]]
 
-_GIB = 4.0  # of a training: its clips, and the libraries
+_GIB = 4.0  # memory of a training: its clips, and the libraries
 
 
 def memory_gb() -> int | None:
-    """The machine's memory in GiB; None where it does not tell."""
+    """The machine's memory in GiB; None if it is unknown."""
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30) if os.name == "posix" else None
 
 
 def default_jobs(gib: float = _GIB) -> int:
-    """One training per GPU; without a GPU, as many of `gib` GiB as there are cores and memory for, at least one."""
+    """One training per GPU; without a GPU, as many trainings of `gib` GiB as cores and memory allow, at least one."""
     if gpus := _gpus():
         return gpus
     memory = memory_gb()
@@ -42,8 +42,8 @@ def run_parallel(
 ) -> dict[str, Mapping[str, Any]]:
     """Run all tasks, each in a separate process, with a progress bar and the accuracy of each as it ends.
 
-    With several GPUs, processes are assigned to them round robin. On the CPU each process has one thread. The processes
-    end with this one, also when it is killed: nothing else continues from their checkpoints at the same time.
+    With several GPUs, processes are assigned to them round robin. On the CPU, each process has one thread. The
+    processes end with this one, even if it is killed, so that no two processes ever continue from the same checkpoints.
 
     Args:
         tasks: by name; each returns figures with an `accuracy`.
@@ -56,7 +56,7 @@ def run_parallel(
     Raises:
         ValueError: fewer than one job.
         RuntimeError: the system ended a process, usually because memory ran out.
-        Exception: the first one of a task.
+        Exception: the first error of a task.
     """
     jobs = default_jobs() if jobs is None else jobs
     if jobs < 1:

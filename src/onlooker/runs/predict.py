@@ -45,7 +45,7 @@ def predict_clips(
         overlay: file for the drawn clip; for several clips a folder, with one file per clip.
         json: file for all scores and attention.
         timeline: file for a plot of the probabilities over time, .png or .svg; for one clip.
-        threshold: minimum probability of an event, else the answer is nothing; None: that of the run.
+        threshold: minimum probability of an event; below it, the answer is nothing. None: the threshold of the run.
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process does.
 
     Returns:
@@ -118,7 +118,7 @@ def _predictor(recognizer: Recognizer | Ensemble) -> Callable[[Path], Prediction
 
 
 def for_each_clip(work: Callable[[Path], None], clips: Sequence[Path], title: str) -> list[ClipError]:
-    """Work on each clip, with a progress bar for several; an error for each that cannot be read, or written."""
+    """Call `work` on each clip, with a progress bar for several; an error for each that cannot be read or written."""
     errors = []
     for clip in track(clips, title, console=Console(stderr=True), disable=len(clips) == 1, transient=True):
         try:
@@ -131,7 +131,7 @@ def for_each_clip(work: Callable[[Path], None], clips: Sequence[Path], title: st
 
 
 def print_errors(errors: Sequence[ClipError]) -> None:
-    """One red line on stderr for each."""
+    """Print one red line on stderr for each error."""
     for error in errors:
         Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
 
@@ -149,9 +149,9 @@ def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
 
 
 def distinct_names(clips: Sequence[Path]) -> list[str]:
-    """Names of clips, which differ even without case: without suffix, and with as many folders as that takes.
+    """Names of clips without suffix, each with as many of its folders as make all names differ, ignoring case.
 
-    One that is too long for a file system ends in a digest.
+    A name that is too long for a file system ends in a digest.
 
     Raises:
         ValueError: a clip is given twice.

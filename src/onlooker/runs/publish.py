@@ -25,9 +25,9 @@ __all__ = ["EventTracker", "Publisher"]
 
 _ANSWER = 10.0  # seconds to wait for the answer to a request
 _MOST = 10_000  # events that wait to be sent
-_LONGEST = 30.0  # seconds between two attempts
-_AT_END = 1.0  # the same, once the streams have ended
-_TRANSIENT = (408, 425, 429)  # refusals after which the same request may succeed; like all above 499
+_LONGEST = 30.0  # seconds between two attempts, at most
+_AT_END = 1.0  # the same, after the streams have ended
+_TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
 
 OnLost = Callable[[ClipError], None]
 OnStatus = Callable[[str], None]
@@ -51,7 +51,7 @@ class Event:
     score: float
 
     def to_values(self) -> dict[str, Any]:
-        """Plain values, for JSON: with the time of day, and an `id` by which a receiver recognizes one it has."""
+        """Plain values, for JSON: with the time of day, and an `id` by which a receiver recognizes duplicates."""
         state = "begins" if self.ended is None else "ends"
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         return {"id": uuid.uuid4().hex, "event": state, **self.__dict__, "at": at}
@@ -60,9 +60,9 @@ class Event:
 class EventTracker:
     """Turns steps into events.
 
-    An event begins with the first step of its class and ends with the first of another class, of no event
-    (`Step.happening`, or the class in which nothing happens), or with its stream. For a model that has neither a
-    threshold nor evidence, every change of the class is one.
+    An event begins with the first step of its class. It ends with the first step of another class, with the first step
+    without an event (`Step.happening`, or the class in which nothing happens), or with its stream. For a model that has
+    neither a threshold nor evidence, every change of the class is an event.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class EventTracker:
         self._last: dict[str | None, float] = {}
 
     def add(self, step: Step) -> list[Event]:
-        """What ends and what begins with a step."""
+        """The events that end and begin with a step."""
         label, before = _event(step), self._ongoing.get(step.source)
         self._last[step.source] = step.time
         if before and before[0].label == label:
@@ -85,14 +85,14 @@ class EventTracker:
         return changes
 
     def end(self, source: str | None) -> list[Event]:
-        """The event of a stream that ends with its last step."""
+        """End the event of a stream, if there is one, at the last step of the stream."""
         if source not in self._ongoing:
             return []
         event, total, steps = self._ongoing.pop(source)
         return [Event(source, event.label, event.began, self._last[source], total / steps)]
 
     def end_all(self) -> list[Event]:
-        """The events of all streams end."""
+        """End the events of all streams."""
         return [event for source in list(self._ongoing) for event in self.end(source)]
 
 
@@ -107,14 +107,14 @@ class Publisher:
     """Sends events to an address in the background, in order.
 
     An event waits and is sent again while the address cannot be reached, does not answer within ten seconds, or answers
-    with 408, 425, 429 or 5xx. Any other answer but 2xx, redirects included, refuses it, and the next one is sent.
-    An event may arrive twice, with the same `id`.
+    with 408, 425, 429 or 5xx. Any other answer except 2xx, redirects included, is a refusal: the event is lost, and the
+    next one is sent. An event may arrive twice, with the same `id`.
 
     Args:
         address: http or https; a user and password in it are sent as basic authentication.
         on_lost: called for each event that is refused, or not sent in the end.
         on_status: called when the address stops answering, and when it answers again.
-        wait: seconds before the first further attempt; doubled for each after it, up to 30.
+        wait: seconds before the second attempt; doubled before each further one, up to 30.
 
     Raises:
         ValueError: an address of another kind.
@@ -147,7 +147,7 @@ class Publisher:
             self._lose(lost, f"{_MOST} events wait already")
 
     def close(self, seconds: float = 10.0) -> None:
-        """Wait until all events are sent, for at most some seconds; those that are not are lost."""
+        """Wait until all events are sent, but not longer than `seconds`; events that are not sent by then are lost."""
         with self._condition:
             self._closing, self._until = True, monotonic() + seconds
             self._condition.notify()
@@ -185,7 +185,7 @@ class Publisher:
                 self._lose(event, problem)
 
     def _pause(self, seconds: float) -> bool:
-        """Wait before another attempt; whether there is time for one. At the end there is one in every second."""
+        """Wait before another attempt; whether there is time for one. After `close`, attempts are one second apart."""
         with self._condition:
             if not self._closing:
                 self._condition.wait_for(lambda: self._closing, seconds)

@@ -73,14 +73,15 @@ def train(
     `onlooker.train("clips", run="runs/gestures", model="alstm", frames=20, epochs=10)`
 
     Args:
-        clips: the folder or list (`read_set`); this, `run` and `background` may be addresses (`onlooker.storage`).
+        clips: the folder or list (`read_set`). `clips`, `run` and `background` may be addresses (`onlooker.storage`).
         run: a new folder for the run; None: `runs/CLIPS-MODEL`.
         model: one of `onlooker.list_models()`.
         resume: continue a run that was interrupted, with its own settings.
         quiet: no table of classes and no progress bars.
         background: footage in which nothing of interest happens, as one more class (`cut_background`).
-        progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are;
-            what it raises ends the training, which `resume` continues. With several `devices`, epochs are not reported.
+        progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are.
+            An exception in it ends the training, and `resume` continues it. With several `devices`, epochs are not
+            reported.
         devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch. With several of them,
             a script must call this under `if __name__ == "__main__":`.
         nodes: machines that make this call at the same time (`training.nodes`); only the first one returns figures.
@@ -146,18 +147,18 @@ def train_run(
     Args:
         clips: a folder, a list, or what `read_set` returns.
         run: a new or empty folder for everything that is written.
-        split: which clips are used for what; None: the split of `clips`, or `plan_split` of all.
+        split: which clips are used for what; None: the split of `clips`, or `plan_split` of all clips.
         resume: continue an interrupted run with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no progress bars.
         features: stores (`open_stores`), whose frozen encoder and sampling are used; missing clips are encoded.
-        initialize: gives the model its first weights; a run that continues must get the same ones.
+        initialize: gives the model its first weights; a resumed run must get the same ones.
         background: footage in which nothing happens, cut into clips of one more class (`data.background`).
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
-        devices: that share each batch (`training.processes`); a run that continues may have another number.
+        devices: that share each batch (`training.processes`); a resumed run may use another number of them.
         rendezvous: of the machines that train together; all but the first one write nothing, and return {}.
 
     Raises:
-        FileExistsError: the folder holds a run and `resume` was not asked for, or other files.
+        FileExistsError: the folder holds a run and `resume` is false, or it holds other files.
         NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can be read.
         ValueError: settings, stores or weights that do not fit; a run of another version; another process trains in it.
     """
@@ -252,7 +253,7 @@ def _asked_clips(
 
 
 def _check_devices(devices: int, nodes: int, model: ModelConfig) -> None:
-    """Raise a ValueError for several devices that are not there, or that the model has no use for."""
+    """Raise a ValueError for several devices that do not exist, or that the model cannot use."""
     check_devices(devices)
     for name, count in {"devices": devices, "nodes": nodes}.items():
         if count > 1 and find_recipe(model.name).solver != "gradient":
@@ -279,7 +280,7 @@ def _report(
     tuning: str,
     held_out: Evaluation | None,
 ) -> dict[str, Any]:
-    """Evaluate on the test clips that are not `gone` since the start, or report a cross-validation; {} without both."""
+    """Evaluate on the test clips that are not `gone`, or report the cross-validation; {} if there is neither."""
     if held_out is not None:
         fitted = samples.only((*record.split.training, *record.split.validation))
         return write_report(run, recognizer, fitted, record, run, tuning, held_out)
@@ -347,7 +348,7 @@ def _fit(
 
 
 def _add_baseline(samples: ClipFrames, record: RunRecord, stores: Sequence[FeatureStore], run: Path) -> None:
-    """Add the accuracy of the linear baseline on the same features, which takes seconds, to the figures of the run."""
+    """Add the accuracy of the linear baseline on the same features to the figures of the run; it takes seconds."""
     split, data = record.split, record.data
     if not (stores and split.test) or find_recipe(record.model.name).solver == "linear":
         return

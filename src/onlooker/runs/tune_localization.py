@@ -33,7 +33,7 @@ MOTION_CANDIDATES = tuple(
     each for each in CANDIDATES if each.extent == "object" and each.foreground in ("motion", "background")
 )
 ONSETS = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
-_CLIPS_ENCODED = 4  # together, also by large encoders
+_CLIPS_ENCODED = 4  # at once; few enough for large encoders
 _MAX_CLIPS = 40  # each is classified twice for every candidate
 _MIN_CLIPS = 8
 _MIN_FRAMES = 4
@@ -48,7 +48,7 @@ def choose_spatial_parameters(
     candidates: Sequence[LocalizationParameters] = CANDIDATES,
     crops: Sequence[Crop] | None = None,
 ) -> LocalizationParameters:
-    """The parameters whose boxes are smallest while they contain everything that the label needs.
+    """Choose the parameters with the smallest boxes that still contain everything that the label needs.
 
     Everything outside of a clip's boxes is blanked (RGB to the median color of these clips, flow to zero), then
     everything inside; `explanation_cost` combines the area of the boxes and the model's probabilities of the label.
@@ -103,10 +103,10 @@ def _mask(
 def choose_temporal_parameters(
     recognizer: Recognizer, samples: torch.Tensor, targets: Sequence[int]
 ) -> LocalizationParameters:
-    """The share of the maximum of the evidence from which on a frame belongs to the event: `explanation_cost` in time.
+    """Choose `onset`, the share of the maximum evidence from which on a frame belongs to the event.
 
-    The frames of the event should be few and suffice for the label, and the other frames should not. `level` becomes
-    the median over clips of the maximum of the evidence, for streams.
+    `explanation_cost` over time is the criterion: the event should have few frames, which suffice for the label, while
+    the other frames do not. For streams, `level` is set to the median over clips of the maximum evidence.
 
     Args:
         recognizer: a trained model with evidence; its `localization` has the other parameters.

@@ -57,8 +57,8 @@ def watch_sources(
         publish: an address to which events are sent as they begin and end (`publish.Publisher`).
 
     Returns:
-        An error for each source that could not be read, was lost, or could not be recorded any more, and for what could
-        not be published.
+        An error for each source that could not be read, was lost, or could no longer be recorded, and for each event
+        that could not be published.
 
     Raises:
         ValueError: a run that cannot process streams, an invalid source or address, or a file as `out`.
@@ -124,7 +124,7 @@ def _status_printer(every_frame: bool, ended: set[str | None]) -> OnStatus:
 def _published(publisher: Publisher, ended: set[str | None]) -> Iterator[Callable[[Step], None]]:
     """A function that publishes the events of each step.
 
-    Events of sources that have `ended`, and at the end all that go on, end; then what waits is sent.
+    Events of sources in `ended` end; on exit, all other events end, too, and the waiting ones are sent.
     """
     tracker = EventTracker()
 
@@ -154,7 +154,7 @@ def _print_counts(streams: Mapping[str | None, _Progress], recordings: "_Recordi
 class _Recordings:
     """A drawn recording of each stream, named by the stream and its start time.
 
-    One that cannot be written any more is reported and ends; its stream and the other recordings continue.
+    A recording that can no longer be written is reported and ends; its stream and the other recordings continue.
     """
 
     def __init__(self, folder: Path, report: Callable[[ClipError], None]) -> None:
@@ -163,7 +163,7 @@ class _Recordings:
         check_writable(folder)
         self.folder, self.report, self.annotate = folder, report, StreamAnnotator()
         self.files: dict[str | None, Recording] = {}
-        self.ended: set[str | None] = set()  # sources that are not recorded any more
+        self.ended: set[str | None] = set()  # sources that are no longer recorded
 
     def add(self, step: Step) -> None:
         if step.source in self.ended:
@@ -175,7 +175,7 @@ class _Recordings:
             self.files[step.source].add(drawn, step.time)
         except OSError as error:
             self._fail(step.source, error)
-            with suppress(OSError, KeyError):  # KeyError: it could not even begin
+            with suppress(OSError, KeyError):  # KeyError: it could not be opened
                 self.files[step.source].close()
 
     def _fail(self, source: str | None, error: OSError) -> None:

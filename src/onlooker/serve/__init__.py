@@ -1,1 +1,1 @@
-"""The web page `onlooker serve`: watch a model look at clips, teach it by showing, correct it."""
+"""The web page `onlooker serve`: classify clips with a model, teach it with examples, correct it."""

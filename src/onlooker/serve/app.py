@@ -1,4 +1,4 @@
-"""The server of the page: its routes, what surrounds them, and how it starts and ends."""
+"""The server of the page: its routes and middleware, and how it starts and ends."""
 
 import asyncio
 import json
@@ -70,14 +70,14 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
 
 def _warm_up(models: Models) -> None:
-    """Load the model that the page shows first, which takes seconds, before it is used."""
+    """Load the first model of the page before it is used, because loading takes seconds."""
     if found := models.find():
-        with suppress(Problem):  # whoever uses it gets the error
+        with suppress(Problem):  # the error is reported when the model is used
             models.load(found[0].id)
 
 
 async def _sweep(service: Service) -> None:
-    """Delete old uploads also while nobody uses the page."""
+    """Delete old uploads even while nobody uses the page."""
     while True:
         await asyncio.sleep(_SWEEP)
         await asyncio.to_thread(service.looks.sweep)
@@ -129,7 +129,7 @@ def _add_state(app: FastAPI, service: Service, project: Project) -> None:
 
 
 def _explain_errors(app: FastAPI) -> None:
-    """Every error becomes the JSON of a `Problem`."""
+    """Send every error as the JSON of a `Problem`."""
 
     def respond(problem: Problem) -> JSONResponse:
         return JSONResponse(problem.to_dict(), problem.status)

@@ -1,4 +1,4 @@
-"""What is computed about clips in the background, one clip after the other, and remembered."""
+"""Values of clips that are computed in the background, one clip after the other, and cached."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,14 +10,14 @@ from onlooker.serve.project import ProjectClip
 __all__ = ["Background"]
 
 Value = TypeVar("Value")
-Key = tuple[str, int, str]  # a clip's id and time, and what the value depends on besides
+Key = tuple[str, int, str]  # a clip's id and time, and what else the value depends on
 
 
 class Background(Generic[Value]):
     """Values of clips; those that are not known yet are computed in a thread.
 
     Args:
-        compute: the value of a clip; called with the clip and `about`; must not raise.
+        compute: returns the value of a clip; called with the clip and `about`; must not raise.
     """
 
     def __init__(self, compute: Callable[[ProjectClip, str], Value]) -> None:
@@ -27,10 +27,10 @@ class Background(Generic[Value]):
         self._lock, self._busy = Lock(), False
 
     def of(self, clips: Sequence[ProjectClip], about: str = "") -> dict[str, Value]:
-        """The known values of clips, by their ids; the others are computed next, and no longer those asked for before.
+        """The known values of clips, by their ids; the other values are computed next, instead of earlier requests.
 
         Args:
-            about: what the value depends on besides the clip.
+            about: what the value depends on in addition to the clip.
         """
         keys = {clip.id: _key(clip, about) for clip in clips}
         with self._lock:
@@ -42,7 +42,7 @@ class Background(Generic[Value]):
         return known
 
     def stop(self) -> None:
-        """Compute nothing more."""
+        """Stop computing."""
         with self._lock:
             self._waiting.clear()
 

@@ -1,4 +1,4 @@
-"""What the page's tab Correct shows of the newest run: its results, an inbox of doubtful clips, and a map of all."""
+"""The data of the tab Correct: the results of the newest run, an inbox of doubtful clips, and a map of all clips."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from onlooker.structures import Prediction
 __all__ = ["UNSURE", "Doubt", "Guess", "guess", "guess_of", "inbox", "is_unsure", "map_points", "read_guess", "results"]
 
 _SHOWN = 12  # clips in the inbox
-UNSURE = 0.25  # the margin between the two most probable classes, below which an answer is doubtful
+UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Doubt:
     """A clip whose label the user should confirm.
 
     Args:
-        suggested: what the model takes it for, with the probability `score`.
-        why: "label": it may be wrong; "uncertain": the model wavers, so that a correct label teaches it most.
+        suggested: the class that the model predicts, with the probability `score`.
+        why: "label": the label may be wrong; "uncertain": the model is uncertain, so a correct label helps it most.
     """
 
     clip: str
@@ -51,10 +51,10 @@ class Doubt:
 
 
 def results(run: Path, ids: Mapping[str, str]) -> dict[str, Any]:
-    """The figures of a run, and which clips are in each cell of its confusion matrix.
+    """The figures of a run, and the clips in each cell of its confusion matrix.
 
     Args:
-        ids: of the clips, by their names in the files of the run.
+        ids: ids of the clips, by their names in the files of the run.
 
     Raises:
         Problem: 404 if the run has no results.
@@ -84,7 +84,7 @@ def results(run: Path, ids: Mapping[str, str]) -> dict[str, Any]:
 
 
 def guess(recognizer: Recognizer, clip: ProjectClip) -> Guess | None:
-    """What a model predicts for a clip; None for one that it cannot read, or of a class that it does not know."""
+    """The prediction of a model for a clip; None if the clip cannot be read or its class is unknown to the model."""
     if clip.label not in recognizer.classes:
         return None
     with suppress(ValueError, OSError, RuntimeError):
@@ -93,18 +93,18 @@ def guess(recognizer: Recognizer, clip: ProjectClip) -> Guess | None:
 
 
 def read_guess(prediction: Prediction) -> Guess:
-    """The most probable class of a prediction, whatever its threshold."""
+    """The most probable class of a prediction, regardless of the threshold."""
     return guess_of(prediction.classes, prediction.scores)
 
 
 def guess_of(classes: Sequence[str], scores: NDArray[np.floating]) -> Guess:
     """The most probable of some classes by their scores `K`."""
-    second, first = np.sort(np.append(scores, 0.0))[-2:].tolist()  # also of a single class
+    second, first = np.sort(np.append(scores, 0.0))[-2:].tolist()  # also for a single class
     return Guess(classes[int(scores.argmax())], first, first - second)
 
 
 def is_unsure(prediction: Prediction) -> bool:
-    """Whether the two most probable classes are near each other, or none is probable enough to be the answer."""
+    """Whether the two most probable classes are close, or no class reaches the threshold."""
     made = read_guess(prediction)
     return made.margin < UNSURE or made.score < (prediction.threshold or 0.0)
 
@@ -116,9 +116,9 @@ def inbox(
 
     Args:
         clips: without those whose labels the user has confirmed.
-        run: the newest; None: there is none.
+        run: the newest run; None: there is none.
         ids: as for `results`.
-        guesses: of the clips that were added since, by their ids.
+        guesses: predictions for the clips that were added since, by their ids.
     """
     now = {clip.id: clip for clip in clips}
     doubts = [*_of_run(run, ids)] if run is not None else []
@@ -171,7 +171,7 @@ def _scores(run: Path) -> list[_Row]:
 
 def _row(name: str, truth: str, predicted: str, *scores: str) -> _Row:
     second, first = sorted(map(float, scores))[-2:]
-    # A text that a spreadsheet would compute is preceded by an apostrophe there.
+    # In this file, text that a spreadsheet would interpret as a formula is preceded by an apostrophe.
     name, truth, predicted = (
         text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text for text in (name, truth, predicted)
     )

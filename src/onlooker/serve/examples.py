@@ -1,4 +1,4 @@
-"""Drawn clips for those who want to try the page without a camera: stick figures that act, or stand still."""
+"""Generated clips to try the page without a camera: stick figures that act, or stand still."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _SEED = 7
 
 
 def draw_examples(folder: Path) -> list[tuple[str, Path, str]]:
-    """Draw clips of three actions and of nothing into a folder: class, file and name of each."""
+    """Draw clips of three actions and of the class nothing into a folder; returns class, file and name of each."""
     acting = StickFigures(frames=_FRAMES, size=(120, 160), people=_CLIPS, event=(0.6, 0.9), bystanders=0.0)
     drawn = []
     for action in _ACTIONS:
@@ -24,7 +24,7 @@ def draw_examples(folder: Path) -> list[tuple[str, Path, str]]:
             drawn.append(
                 (action, write(folder / f"{action}-{number}.mp4", pixels, acting.fps), f"example-{number + 1}.mp4")
             )
-    # Of a short movement in a long video, what comes before it or after it, whichever is longer.
+    # Clips of nothing: the part before or after a short movement in a long video, whichever is longer.
     waiting = StickFigures(frames=2 * _FRAMES + 8, size=(120, 160), people=_CLIPS, event=(0.05, 0.05), bystanders=0.0)
     for number in range(_CLIPS):
         video = waiting.video(_ACTIONS[number % len(_ACTIONS)], number, seed=_SEED)

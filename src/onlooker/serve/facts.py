@@ -1,4 +1,4 @@
-"""What a model takes on this machine: bytes, parameters, milliseconds per step; and its step as ONNX."""
+"""What a model needs on this machine: bytes, parameters, milliseconds per step; and its step as ONNX."""
 
 import os
 import platform
@@ -21,11 +21,11 @@ from onlooker.serve.service import Service
 __all__ = ["ModelFacts"]
 
 _STEPS, _WARM_UP = 20, 3
-_FRAME = (480, 640, 3)  # of a usual camera
+_FRAME = (480, 640, 3)  # of a typical camera
 
 
 class ModelFacts:
-    """Measured once for each model, one model at a time."""
+    """Facts that are measured once for each model, one model at a time."""
 
     def __init__(self, service: Service) -> None:
         self._models, self._folder = service.models, service.folder / "export"
@@ -33,7 +33,7 @@ class ModelFacts:
         self._lock = Lock()
 
     def describe(self, model_id: str) -> dict[str, Any]:
-        """Bytes of the weights, parameters (frozen ones too), and milliseconds for one frame on which machine."""
+        """Bytes of the weights, parameters (including frozen ones), milliseconds for one frame, and the machine."""
         model, recognizer = self._models.get(model_id), self._models.load(model_id)
         with self._lock:
             if (key := (model.id, model.saved)) not in self._measured:
@@ -65,7 +65,7 @@ class ModelFacts:
 
 
 def milliseconds(recognizer: Recognizer) -> float:
-    """Median time for one frame of a stream, in milliseconds; for a model of whole clips, their share of a clip's."""
+    """Median time for one frame of a stream, in milliseconds; for a model of whole clips, that of a clip per frame."""
     frame = np.random.default_rng(0).integers(0, 255, _FRAME, np.uint8)
     if not recognizer.model.streams:
         clip = torch.zeros(1, recognizer.data.frames, *[recognizer.data.size] * 2, recognizer.data.in_channels)

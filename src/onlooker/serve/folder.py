@@ -1,4 +1,4 @@
-"""The temporary folder of a server; one that a server has left because it was killed is deleted by the next."""
+"""The temporary folder of a server; a folder that remains after a server was killed is deleted by the next server."""
 
 import shutil
 import tempfile
@@ -16,7 +16,7 @@ _locks: list[FileLock] = []  # held until this process ends
 
 
 def temporary_folder() -> Path:
-    """A new folder that this process holds, after deleting those that no process holds any more."""
+    """A new folder that this process locks, after deleting folders that no process locks any more."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         _delete_if_left(left)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -28,6 +28,6 @@ def temporary_folder() -> Path:
 
 def _delete_if_left(folder: Path) -> None:
     with suppress(OSError, Timeout):
-        if (folder / _LOCK).exists():  # else it is being made, or somebody else's
+        if (folder / _LOCK).exists():  # else another process is making it, or it is not one of ours
             with FileLock(folder / _LOCK, blocking=False):
                 shutil.rmtree(folder)

@@ -16,11 +16,11 @@ from onlooker.video.transcode import VideoFacts
 
 __all__ = ["Hint", "Hints", "Measured", "measure"]
 
-_FEW = 5  # clips of a class, with which it can be taught
-_IMBALANCE = 3  # the clips of the largest class over those of the smallest
+_FEW = 5  # clips of a class, at least
+_IMBALANCE = 3  # ratio of the largest class to the smallest
 _SAME_SCENE, _SAME_MOTION = 0.99, 0.97  # correlations of near-duplicates; two recordings of a gesture differ more
 _LISTED = 300  # clips that are compared with each other
-# What to do about the findings of `onlooker check` that a single clip can be blamed for.
+# What to do about the findings of `onlooker check` that concern single clips.
 _REMEDIES = {
     "two labels": "one of the two classes is wrong: move or delete one clip of each pair",
     "one frame": "record them again",
@@ -33,7 +33,7 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Hint:
-    """Something to know while clips are collected.
+    """A hint to the user while clips are collected.
 
     Args:
         clips: ids, the most important first; empty for a hint about classes.
@@ -46,7 +46,7 @@ class Hint:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What was found about a clip: facts of the video and a few frames of it; or why it cannot be read."""
+    """The facts of a clip and a few of its frames; or why it cannot be read."""
 
     video: VideoFacts | None
     facts: ClipFacts | None
@@ -54,7 +54,7 @@ class Measured:
 
 
 def measure(previews: Previews, clip: ProjectClip) -> Measured:
-    """Decode a clip; a clip that cannot be read is measured too."""
+    """Decode a clip; for a clip that cannot be read, the result has the error."""
     try:
         return Measured(previews.of(clip.path).facts, read_facts(clip.path))
     except Exception as error:
@@ -62,7 +62,7 @@ def measure(previews: Previews, clip: ProjectClip) -> Measured:
 
 
 class Hints:
-    """The hints of a project; those about clips are computed again when a clip was added, moved or removed."""
+    """The hints of a project; hints about clips are computed again after a clip was added, moved or removed."""
 
     def __init__(self) -> None:
         self._about: object = None
@@ -74,11 +74,11 @@ class Hints:
         measured: Mapping[str, Measured],
         looks_like: Mapping[str, str],
     ) -> list[Hint]:
-        """All hints, the most important first; while clips are measured, about the others what was known before.
+        """All hints, the most important first; while clips are being measured, hints about clips are the previous ones.
 
         Args:
-            measured: by the id of the clip, those that are known so far.
-            looks_like: the class that the newest model takes a clip for, where it is not its own.
+            measured: the clips measured so far, by their ids.
+            looks_like: the class that the newest model predicts for a clip, if it is not its own.
         """
         clips = [clip for of_class in classes.values() for clip in of_class]
         about = [(clip.id, clip.label, id(measured.get(clip.id))) for clip in clips], dict(looks_like)
@@ -112,14 +112,14 @@ def _unreadable(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) 
 
 
 def _of_frames(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) -> Iterator[Hint]:
-    """What a few frames of the clips tell."""
+    """Hints from a few frames of the clips."""
     known = [clip for clip in clips if clip.id in measured and measured[clip.id].facts][:_LISTED]
     facts = [of for clip in known if (of := measured[clip.id].facts)]
     ids = {clip.path: clip.id for clip in known}
     nothing = {clip.id for clip in known if nothing_class([clip.label]) is not None}
     for finding in fact_findings([Clip(clip.path, clip.label) for clip in known], facts, None):
         about = tuple(dict.fromkeys(ids[path] for paths in finding.clips for path in paths))
-        still = finding.name == "still" and nothing.issuperset(about)  # as it should be
+        still = finding.name == "still" and nothing.issuperset(about)  # nothing is expected to move there
         if (remedy := _REMEDIES.get(finding.name)) and not still:
             yield Hint(finding.name.replace(" ", "_"), f"{_sentence(finding.found)}: {remedy}", about)
     if len(known) < 2:

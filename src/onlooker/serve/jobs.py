@@ -1,6 +1,6 @@
 """Work that takes longer than a request: one worker thread with a queue that tells each job its place.
 
-What must not wait for the queue, such as a training in a separate process, has its own thread (`Jobs.start`).
+Work that must not wait in the queue, such as a training in a separate process, has its own thread (`Jobs.start`).
 """
 
 import logging
@@ -17,19 +17,19 @@ __all__ = ["Cancelled", "Job", "Jobs"]
 Work = Callable[["Job"], dict[str, Any]]
 
 MAX_WAITING = 50
-_KEPT = 200  # finished jobs whose results can still be asked for
+_KEPT = 200  # finished jobs whose results can still be requested
 _FINISHED = ("done", "failed", "cancelled")
 
 
 class Cancelled(Exception):  # noqa: N818 - no error
-    """The user has cancelled the job that runs."""
+    """The user has cancelled the running job."""
 
 
 class Job:
-    """A piece of work: its state, how far it is, and its result.
+    """A piece of work: its state, its progress, and its result.
 
     Args:
-        on_cancel: called when the user cancels the job: ends what it waits for, deletes what it was for.
+        on_cancel: called when the user cancels the job, to end what it waits for and to delete its files.
     """
 
     def __init__(self, job_id: str | None = None, on_cancel: Callable[[], object] | None = None) -> None:
@@ -46,11 +46,11 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the job has ended and will not change again."""
         return self.state in _FINISHED
 
     def report(self, note: str, progress: float | None = None, **partial: Any) -> None:
-        """Tell how far the work is: a note, a share from 0 to 1, and values of its result so far.
+        """Report progress: a note, a share from 0 to 1, and the values of the result so far.
 
         Raises:
             Cancelled: the user has cancelled the job.
@@ -66,7 +66,7 @@ class Job:
             raise Cancelled
 
     def cancel(self) -> None:
-        """End the work at its next report; without effect on a finished job."""
+        """End the work at its next report; no effect on a finished job."""
         if self.finished:
             return
         self.cancelled = True
@@ -77,7 +77,7 @@ class Job:
             self.on_cancel()
 
     def run(self, work: Work) -> None:
-        """Do the work, unless it was cancelled before; every error becomes the error of the job."""
+        """Do the work, unless the job was already cancelled; every exception is stored as the error of the job."""
         if self.cancelled:
             return
         self.state = "running"
@@ -143,7 +143,7 @@ class Jobs:
         return job
 
     def describe(self, job: Job) -> dict[str, Any]:
-        """Plain values, for JSON; `place` is 0 for a job that runs, 1 for the next one."""
+        """Plain values, for JSON; `place` is 0 for the running job, 1 for the next one."""
         with self._lock:
             waiting = [each.id for each in self._waiting if each.state == "queued"]
         error = None if job.error is None else job.error.to_dict()["error"]
@@ -152,7 +152,7 @@ class Jobs:
         return {"id": job.id, "place": place, "error": error, **values}
 
     def stop(self) -> None:
-        """Cancel everything, at the end of the server."""
+        """Cancel all jobs, when the server ends."""
         self._queue.put(None)
         for job in list(self._jobs.values()):
             job.cancel()

@@ -1,4 +1,4 @@
-"""The journal of changes to a folder: each is a list of renames, which can be undone, also after a restart."""
+"""The journal of changes to a folder: each is a list of renames, which can be undone, even after a restart."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ __all__ = ["STORE", "TRASH", "Change", "Journal", "Move"]
 STORE = ".onlooker"
 TRASH = f"{STORE}/trash"
 _FILE = "journal.json"
-_KEPT = 500  # changes that can be undone; what older ones have deleted is gone
+_KEPT = 500  # changes that can be undone; files that older changes have deleted are removed
 
 Move = tuple[str, str]
 
@@ -31,9 +31,9 @@ class Change:
     """One change of the user.
 
     Args:
-        text: what it is, in words.
-        moves: the renames, in their order: paths relative to the folder.
-        settled: ids of the clips whose label it confirms.
+        text: a description.
+        moves: the renames, in their order, with paths relative to the folder.
+        settled: ids of the clips whose labels the change confirms.
     """
 
     text: str
@@ -42,11 +42,11 @@ class Change:
 
 
 class Journal:
-    """What was done to a folder, in `.onlooker/journal.json`, and the ids of clips that were moved.
+    """The changes of a folder, in `.onlooker/journal.json`, and the ids of clips that were moved.
 
     Args:
         folder: nothing is written to it before the first change.
-        on_moved: called after renames, which a kill may have interrupted and which are completed then.
+        on_moved: called after renames, including interrupted ones that are completed at the next start.
 
     Raises:
         ValueError: the journal is damaged.
@@ -57,12 +57,12 @@ class Journal:
         self.version = 0
         self.done: list[Change] = []
         self.undone: list[Change] = []
-        self._ids: dict[str, str] = {}  # of clips that are not where they were found first
+        self._ids: dict[str, str] = {}  # of clips that are no longer at the path where they were first found
         self._taken: set[str] = set()
-        self._settled: set[str] = set()  # by changes that are too old to be undone
+        self._settled: set[str] = set()  # confirmed by changes that are too old to be undone
         self._lock: FileLock | None = None
         if (self.store / _FILE).exists() and self._read():
-            with suppress(Problem):  # another server does it
+            with suppress(Problem):  # another server does this
                 self.hold()
 
     @property
@@ -71,7 +71,7 @@ class Journal:
         return frozenset(self._settled.union(*(change.settled for change in self.done)))
 
     def id_of(self, path: str) -> str:
-        """The id of the clip at a path: made from the path where the clip was found first."""
+        """The id of the clip at a path, made from the path where the clip was first found."""
         if path in self._ids:
             return self._ids[path]
         chosen = _digest(path)
@@ -80,7 +80,7 @@ class Journal:
         return chosen
 
     def new_path(self, suffix: str = "") -> str:
-        """A path in the trash that nothing has yet."""
+        """A free path in the trash."""
         self.hold()
         return f"{TRASH}/{secrets.token_hex(8)}{suffix}"
 
@@ -92,7 +92,7 @@ class Journal:
         return path
 
     def do(self, change: Change) -> None:
-        """Make a change; those that were undone cannot be done again afterwards.
+        """Make a change; changes that were undone cannot be redone afterwards.
 
         Raises:
             FileNotFoundError: a source does not exist, or a target does.
@@ -106,14 +106,14 @@ class Journal:
         self._purge()
 
     def replay(self, back: bool) -> tuple[Move, ...] | None:
-        """Take back the last change, or make the last one again that was taken back; None if there is none.
+        """Undo the last change (`back`), or redo the change that was undone last; None if there is none.
 
         Returns:
             The renames that were made.
 
         Raises:
-            FileNotFoundError: another program has removed what was to be renamed, or made what it was to become; this
-                change is forgotten.
+            FileNotFoundError: another program has removed a source, or created a target; the change is dropped from the
+                journal.
         """
         if not (self.done if back else self.undone):
             return None
@@ -132,13 +132,13 @@ class Journal:
         return moves
 
     def close(self) -> None:
-        """Let another process change the folder."""
+        """Release the folder for other processes."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     def hold(self) -> None:
-        """Let no other server change the folder, and empty the trash of what is useless; a Problem 409 if one does."""
+        """Lock the folder, and empty the trash of useless files; a Problem 409 if another server has locked it."""
         if self._lock is not None:
             return
         check_writable(self.store, "allow writing to it, or teach another folder (--clips)")
@@ -156,7 +156,7 @@ class Journal:
         self._purge()
 
     def _apply(self, moves: tuple[Move, ...], done: list[Change], undone: list[Change]) -> None:
-        """Rename: the journal with the new state is written first, with the renames that are still to be made."""
+        """Rename; the journal is written first, with the new state and the renames that are still to be made."""
         before = self.version, self.done, self.undone, dict(self._ids)
         self.version, self.done, self.undone = self.version + 1, done, undone
         self._move_ids(moves)
@@ -167,7 +167,7 @@ class Journal:
             raise
         try:
             self._rename(moves)
-        except OSError:  # such as a file that another program holds: as if nothing had been tried
+        except OSError:  # such as a file that another program has open; the old state is restored
             with suppress(OSError):
                 self._rename(tuple((target, source) for source, target in reversed(moves)))
             self.version, self.done, self.undone, self._ids = before
@@ -184,7 +184,7 @@ class Journal:
                 start.rename(end)
 
     def _move_ids(self, moves: tuple[Move, ...]) -> None:
-        """Clips keep their ids: those at and below every source."""
+        """Keep the ids of the clips at and below every source."""
         for source, target in moves:
             for path in (path for path in self._found(source) if path not in self._ids):
                 self._name(path, self.id_of(path))
@@ -204,7 +204,7 @@ class Journal:
         self._taken.add(clip_id)
 
     def _purge(self) -> None:
-        """Empty the trash of what no change could bring back."""
+        """Remove from the trash what no undo or redo could restore."""
         used = {path for change in (*self.done, *self.undone) for move in change.moves for path in move}
         for path in (self.folder / TRASH).glob("*"):
             if (name := f"{TRASH}/{path.name}") not in used:
@@ -234,7 +234,7 @@ def _change(values: dict[str, Any]) -> Change:
 
 
 def _move(values: list[str]) -> Move:
-    """A rename within the folder, whatever the file says."""
+    """A rename; a ValueError if the file names paths outside of the folder."""
     source, target = values
     if any(Path(path).is_absolute() or ".." in Path(path).parts for path in (source, target)):
         raise ValueError(f"a rename of {source} to {target}, expected paths within the folder")

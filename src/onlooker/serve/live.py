@@ -1,6 +1,6 @@
-"""A camera of the browser, live: JPEG frames in, what the model answers out.
+"""A camera of the browser, live: JPEG frames in, predictions of the model out.
 
-Only the newest frame of a connection is answered, so that the delay does not grow when a model is slower than the
+Only the newest frame of a connection is processed, so that the delay does not grow if the model is slower than the
 camera.
 """
 
@@ -32,16 +32,16 @@ __all__ = ["Viewer", "decode_jpeg", "router"]
 
 MAX_CONNECTIONS = 4
 MAX_BYTES, MAX_SIDE = 1_000_000, 1280  # of a frame
-_SECONDS = 2.0  # of a moment, for a model without a frame rate
+_SECONDS = 2.0  # length of a moment, for a model without a frame rate
 _CLOCK = struct.Struct("<d")  # the browser's clock in ms, before each JPEG
-_DECAY = 0.99  # per step, of the strongest attention, which determines the scale of colors
+_DECAY = 0.99  # per step, for the highest attention weight, which determines the scale of colors
 
 
 class Viewer:
-    """One camera: the model's state, and what the page needs to draw its answers.
+    """One camera: the state of the model, and what the page needs to draw the predictions.
 
     Args:
-        keep: called with each moment that leaves the model unsure, in the thread of `step`.
+        keep: called with each moment about which the model is unsure, in the thread of `step`.
 
     Raises:
         ValueError: a model that needs whole clips.
@@ -55,14 +55,14 @@ class Viewer:
 
     @property
     def needed(self) -> int:
-        """How many frames a step needs: those after it too for a model that receives optical flow."""
+        """How many frames a step needs: a model that receives optical flow also needs the following frames."""
         return 1 + self.streams.lookahead
 
     def step(self, frames: list[Arrived]) -> dict[str, Any]:
-        """The answer for the first of some frames, as the page gets it.
+        """The prediction for the first of some frames, as the page gets it.
 
         Raises:
-            Problem: a frame that is no JPEG or too large.
+            Problem: a frame that is not a JPEG or is too large.
         """
         begin = perf_counter()
         images = [decode_jpeg(frame.jpeg) for frame in frames]
@@ -100,10 +100,10 @@ class Viewer:
 
 
 def decode_jpeg(content: bytes) -> Pixels:
-    """A frame `H W 3`; only JPEG is read, and its size is checked before its pixels are.
+    """A frame `H W 3`; only JPEG is read, and its size is checked before the pixels are decoded.
 
     Raises:
-        Problem: 422, no JPEG, a damaged one, or one of more than 1280 pixels on a side.
+        Problem: 422, not a JPEG, a damaged one, or one of more than 1280 pixels on a side.
     """
     try:
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
@@ -123,7 +123,7 @@ class _Newest:
         self._new, self.dropped, self._arrived, self._begin = 0, 0, asyncio.Event(), monotonic()
 
     def put(self, message: bytes) -> None:
-        """Keep what the browser has sent; a Problem for too many bytes or too few."""
+        """Keep a frame that the browser has sent; a Problem for too many bytes or too few."""
         if not _CLOCK.size < len(message) <= MAX_BYTES:
             found = f"a frame of {len(message)} bytes"
             raise Problem(413, "frame", found, f"9 to {MAX_BYTES} bytes", "choose a smaller camera image")
@@ -135,11 +135,11 @@ class _Newest:
             self._arrived.set()
 
     async def wait(self) -> None:
-        """Wait until there is a frame that was not used."""
+        """Wait until there is an unused frame."""
         await self._arrived.wait()
 
     def take(self) -> list[Arrived]:
-        """The newest frames; they count as used."""
+        """Return the newest frames, and mark them as used."""
         self._arrived.clear()
         self.dropped += max(0, self._new - 1)
         self._new = 0
@@ -147,7 +147,7 @@ class _Newest:
 
 
 def router(service: Service) -> APIRouter:
-    """The route of live view; all cameras share one thread, in turn, and another one to save moments."""
+    """The route of the live view; all cameras share one thread, in turn, and a second thread saves moments."""
     routes, connections = APIRouter(), set[WebSocket]()
     executor = ThreadPoolExecutor(1, thread_name_prefix="live")
     saving = ThreadPoolExecutor(1, thread_name_prefix="moments")
@@ -181,7 +181,7 @@ def _viewer(service: Service, model: str, keep: Callable[[Moment], object]) -> V
 
 
 async def _serve(socket: WebSocket, executor: ThreadPoolExecutor, make: Callable[[], Viewer]) -> None:
-    """Answer until the browser leaves, or something is wrong."""
+    """Answer until the browser disconnects, or an error occurs."""
     loop = asyncio.get_running_loop()
     try:
         viewer = await loop.run_in_executor(executor, make)
@@ -200,7 +200,7 @@ async def _serve(socket: WebSocket, executor: ThreadPoolExecutor, make: Callable
 
 
 async def _answer(socket: WebSocket, executor: ThreadPoolExecutor, viewer: Viewer, newest: _Newest) -> None:
-    """Step on the newest frame, as often as the model was trained for."""
+    """Step on the newest frame, at the frame rate that the model was trained with."""
     loop, due = asyncio.get_running_loop(), 0.0
     while True:
         await newest.wait()
@@ -212,12 +212,12 @@ async def _answer(socket: WebSocket, executor: ThreadPoolExecutor, viewer: Viewe
 
 
 async def _fail(socket: WebSocket, problem: Problem) -> None:
-    """Say what is wrong, and close."""
+    """Send the problem, and close the connection."""
     if socket.client_state == WebSocketState.CONNECTED and socket.application_state == WebSocketState.CONNECTED:
         try:
             await socket.send_json(problem.to_dict())
             await socket.close(1011 if problem.status == 500 else 1008)
-        except (RuntimeError, WebSocketDisconnect):  # it has left in the meantime
+        except (RuntimeError, WebSocketDisconnect):  # the browser has disconnected in the meantime
             return
 
 

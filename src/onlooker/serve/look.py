@@ -1,4 +1,4 @@
-"""Looking at a clip: what models answer at every moment of it, as the page shows it.
+"""Looking at a clip: the predictions of models at every moment of it, as the page shows them.
 
 A clip is kept until half an hour after it was received, or until the server ends.
 """
@@ -41,13 +41,13 @@ __all__ = ["EXAMPLES", "Look", "Looks"]
 
 EXAMPLES = {"wave": "Waving", "jumping_jack": "Jumping jacks", "sit_down": "Sitting down", "kick": "Kicking"}
 SECONDS_KEPT = 1800.0
-_MAX_KEPT = 2 * MAX_WAITING  # clips; of more the oldest is deleted, which no longer waits
-_MAX_MOMENTS = 6  # of cameras
-_MAX_BYTES = 8e9  # of all clips that wait for nothing any more; of more the oldest is deleted
-_LONG = 1.5  # times the length of training clips, from which on a clip is a recording of several events
-_SHOWN_SCORE = 0.3  # of boxes and segments
+_MAX_KEPT = 2 * MAX_WAITING  # clips; of more, the oldest is deleted, which no longer waits
+_MAX_MOMENTS = 6  # moments of cameras that are kept
+_MAX_BYTES = 8e9  # of all clips that no longer wait; above it, the oldest is deleted
+_LONG = 1.5  # a clip this many times as long as training clips is a recording of several events
+_SHOWN_SCORE = 0.3  # minimum for boxes and segments
 _PLAYED_SIDE = 1280
-_SHOWN_PERSON = 3  # of the stills of examples
+_SHOWN_PERSON = 3  # in the stills of examples
 
 
 @dataclass(eq=False)
@@ -59,10 +59,10 @@ class Look:
         video: what the page plays: the clip itself, or a copy.
         action: for an example, what is drawn into `path` before it is looked at.
         predictions: by the ids of the models.
-        unsure: what the models that were unsure about it take it for; forgotten when the user has labeled it.
-        camera: it is a moment of the live view.
-        done: all models have answered.
-        since: when it was received, on the monotonic clock.
+        unsure: predictions of the models that were unsure about it; removed when the user has labeled the clip.
+        camera: whether it is a moment of the live view.
+        done: whether all models have answered.
+        since: the time at which it was received, on the monotonic clock.
     """
 
     id: str
@@ -93,11 +93,11 @@ class Looks:
         return look
 
     def keep(self, moment: Moment, model: str) -> None:
-        """Keep a moment of a camera that left a model unsure; of several only the newest."""
+        """Keep a moment of a camera about which a model was unsure; only the newest ones are kept."""
         look = self._new(strftime("%H:%M:%S"))
         try:
             write(look.path.with_suffix(".mp4"), moment.pixels(), moment.rate).replace(look.path)
-        except Exception:  # a full disk, or the server ends: the live view goes on
+        except Exception:  # a full disk, or the server ends: the live view continues
             logging.getLogger(__name__).warning("a moment of the camera was not kept", exc_info=True)
             self.delete(look.id)
             return
@@ -150,7 +150,7 @@ class Looks:
             self.delete(look.id)
 
     def work(self, look: Look, models: Sequence[str]) -> Callable[[Job], dict[str, Any]]:
-        """The job that looks at a clip with some models; a clip that fails is deleted."""
+        """The job that predicts a clip with some models; a clip that fails is deleted."""
 
         def run(job: Job) -> dict[str, Any]:
             try:
@@ -169,7 +169,7 @@ class Looks:
         return run
 
     def overlay(self, look: Look, model: str) -> Path:
-        """The clip with the answers of a model drawn on it, made on first use; a Problem 404 for a model not asked."""
+        """The clip with the predictions of a model drawn on it, made on first use; a Problem 404 for another model."""
         if model not in look.predictions:
             raise Problem(404, "not_looked", "a model that has not looked at the clip", "one that has", "look again")
         out = look.path.parent / f"{model}-overlay.mp4"
@@ -219,7 +219,7 @@ class Looks:
 
 
 def _size(look: Look) -> int:
-    """Bytes of a clip and what was made of it."""
+    """Bytes of a clip and of the files made from it."""
     with suppress(OSError):  # deleted meanwhile
         return sum(file.stat().st_size for file in look.path.parent.glob("*"))
     return 0
@@ -255,14 +255,14 @@ def describe(look: Look) -> dict[str, Any]:
 
 
 def is_recording(recognizer: Recognizer, seconds: float) -> bool:
-    """Whether a clip is so much longer than training clips that the model runs over it as on a stream."""
+    """Whether a clip is so much longer than training clips that the model processes it as a stream."""
     if not (recognizer.frame_rate and recognizer.model.streams):
         return False
     return seconds > _LONG * recognizer.data.frames / recognizer.frame_rate
 
 
 def answer(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
-    """A prediction for the page: places as shares of the frame, attention as shares of its strongest weight."""
+    """A prediction for the page: points and boxes as shares of the frame, attention as shares of its highest weight."""
     attention = prediction.attention
     scale = 1.0 if attention is None else full_strength(attention)
     return {
@@ -282,7 +282,7 @@ def answer(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
 
 
 def to_levels(attention: NDArray[np.float32], scale: float) -> list[Any]:
-    """Attention as shares of the weight that is drawn at full strength, from 0 to 1."""
+    """Attention as shares, from 0 to 1, of the weight that is drawn at full strength."""
     levels: list[Any] = np.round(np.clip(attention.astype(float) / scale, 0, 1), 3).tolist()
     return levels
 

@@ -1,4 +1,4 @@
-"""The addresses of looking: clips and their answers, and what the page tells about a model."""
+"""The routes of the tab Look: clips and their predictions, and the facts that the page shows about a model."""
 
 import json
 from pathlib import Path

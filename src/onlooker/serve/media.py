@@ -1,7 +1,7 @@
-"""Clips from the browser: received into a file, checked by decoding them, and copied as what every browser plays.
+"""Clips from the browser: received into a file, checked by decoding, and copied in a format that every browser plays.
 
-What decodes them is a separate process with limits of memory and time (`video.safe`): a clip that attacks or exhausts
-it is an error of this clip alone.
+They are decoded in a separate process with limits of memory and time (`video.safe`): a clip that attacks or exhausts
+the decoder is an error of this clip alone.
 """
 
 import math
@@ -24,7 +24,7 @@ from onlooker.video.transcode import Copy, VideoFacts, safe_transcode
 
 __all__ = ["Upload", "convert", "make_playable", "receive"]
 
-SECONDS = 900.0  # that decoding a clip may take in all, of which the queue waits
+SECONDS = 900.0  # for decoding a clip, in total; the queue waits meanwhile
 _NAME_LENGTH = 100
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -43,8 +43,8 @@ async def receive(request: Request, folder: Path, limit: int) -> Upload:
     """Write the body of a request to a new file in the folder.
 
     Raises:
-        Problem: 413 for more than `limit` bytes, 422 for none.
-        DiskFullError: no space for it; what was written is removed.
+        Problem: 413 for more than `limit` bytes, 422 for an empty body.
+        DiskFullError: no space for it; the partial file is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path, size = folder / f"{secrets.token_hex(8)}.part", 0
@@ -59,21 +59,21 @@ async def receive(request: Request, folder: Path, limit: int) -> Upload:
                 f.write(part)
         if not size:
             raise Problem(422, "empty", "a file of zero bytes", "a video", "record or export the clip again")
-    except BaseException:  # also a browser that goes away
+    except BaseException:  # including a browser that disconnects
         path.unlink(missing_ok=True)
         raise
     return Upload(path, clean_name(request.headers.get("x-filename", "")), size)
 
 
 def file_response(path: Path, **options: Any) -> FileResponse:
-    """A file; a Problem 404 if it is not there (yet, or any more)."""
+    """A file; a Problem 404 if it does not exist (yet, or any more)."""
     if not path.is_file():
         raise Problem(404, "gone", "this file is not there", "one of the page", "wait a moment, or reload the page")
     return FileResponse(path, **options)
 
 
 def clean_name(name: str) -> str:
-    """The name of a file to show: without folders and control characters, and not too long."""
+    """The displayed name of a file: without folders and control characters, and not too long."""
     name = _UNSAFE.sub("", re.split(r"[/\\]", unquote(name, errors="replace"))[-1]).strip(" .")
     return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 10]}…{name[-9:]}"
 
@@ -90,11 +90,11 @@ def convert(
     max_seconds: float = math.inf,
     on_facts: OnFacts = lambda _: None,
 ) -> VideoFacts:
-    """Decode a clip once for facts, copies and a still; `on_facts` gets the facts so far and may raise to end it.
+    """Decode a clip once for facts, copies and a still; `on_facts` gets the facts so far, and may raise to end it.
 
     Raises:
-        Problem: 422, no video, one that cannot be decoded, a single frame, or longer than `max_seconds`; copies that
-            were begun are removed.
+        Problem: 422, not a video, one that cannot be decoded, a single frame, or longer than `max_seconds`; incomplete
+            copies are removed.
         DiskFullError: no space for a copy.
     """
     deadline, facts = monotonic() + SECONDS, None
@@ -117,7 +117,7 @@ def convert(
 
 
 def _explained(error: ClipError, max_seconds: float) -> Problem:
-    """A remedy for somebody at a browser, not at a command line."""
+    """The error with a remedy for a user of the browser, not of the command line."""
     if error.found.startswith("longer than"):
         limit = f"at most {max_seconds:g} s"
         return Problem(422, "too_long", error.found, limit, "cut it into parts, or drop a shorter clip")

@@ -26,8 +26,8 @@ class Model:
     """A run with a trained model, as its files describe it.
 
     Args:
-        record: the file that saving a model writes last.
-        saved: when that was, in nanoseconds: a run that was trained again is another model in memory.
+        record: the file that is written last when a model is saved.
+        saved: the time of this, in nanoseconds: a run that was trained again is another model in memory.
     """
 
     id: str
@@ -42,12 +42,12 @@ class Model:
 
 
 class Models:
-    """The run that was named at the start, and the runs in a folder.
+    """The run that was given at the start, and the runs in a folder.
 
-    Ensembles are not among them: they predict whole clips only.
+    Ensembles are left out, because they predict whole clips only.
 
     Raises:
-        FileNotFoundError: the run that was named has no model.
+        FileNotFoundError: the given run has no model.
     """
 
     def __init__(self, settings: ServeSettings) -> None:
@@ -58,7 +58,7 @@ class Models:
         self._lock = Lock()
 
     def find(self) -> list[Model]:
-        """All models there are now: the named one first, then the newest first."""
+        """All present models: that of the given run first, then the newest first."""
         named = [self._run] if self._run else []
         folders = [*self._runs.iterdir()] if self._runs.is_dir() else []
         runs = {run.resolve(): run for run in [*folders, *named] if run.is_dir()}
@@ -67,7 +67,7 @@ class Models:
         return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))[:_MAX_RUNS]
 
     def get(self, model_id: str) -> Model:
-        """The model with this id; a Problem 404 if it has disappeared."""
+        """The model with this id; a Problem 404 if it was removed."""
         for model in self.find():
             if model.id == model_id:
                 return model
@@ -78,7 +78,7 @@ class Models:
         """The recognizer of a model, kept in memory while it is among the last few that were used.
 
         Raises:
-            Problem: 404 if the run has disappeared, 422 if it is damaged.
+            Problem: 404 if the run was removed, 422 if it is damaged.
         """
         model = self.get(model_id)
         key = model.id, model.saved
@@ -118,7 +118,7 @@ def _load(model: Model) -> Recognizer:
 
 
 def _describe(model: Model) -> dict[str, Any] | None:
-    """What the model's record says; None if it cannot be read."""
+    """The content of the model's record; None if it cannot be read."""
     try:
         values = read_json(model.record)
         settings = read_json(model.record.with_name("config.json"))
@@ -127,6 +127,6 @@ def _describe(model: Model) -> dict[str, Any] | None:
         classes = [str(name) for name in values["classes"]]
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None
-    # A state that begins from the whole clip cannot begin a stream.
+    # An initial state that is computed from the whole clip cannot be used for a stream.
     streams = kind.streams and settings.get("init") != "clip-mean"
     return {"id": model.id, "name": model.name, "classes": classes, "streams": streams, **known}

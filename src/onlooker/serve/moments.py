@@ -1,4 +1,4 @@
-"""Moments of a camera that leave a model unsure: the page asks what they show, and the next training learns them."""
+"""Moments of a camera about which a model is unsure: the page asks for their labels; the next training uses them."""
 
 import io
 from collections import deque
@@ -13,12 +13,12 @@ from onlooker.video.resize import Pixels
 
 __all__ = ["Arrived", "Moment", "Moments"]
 
-_PAUSE = 20.0  # seconds from one moment of a camera to its next
+_PAUSE = 20.0  # seconds between two moments of a camera
 _FEWEST = 4  # frames of a moment
 
 
 class Arrived(NamedTuple):
-    """A frame as the browser has sent it: its clock, the time here in seconds, and the JPEG."""
+    """A frame as the browser has sent it: the browser's clock, the time of arrival in seconds, and the JPEG."""
 
     sent: float
     time: float
@@ -26,7 +26,7 @@ class Arrived(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """Some seconds of a camera and what the model takes them for; `rate`: frames per second."""
+    """Some seconds of a camera and the prediction of the model for them; `rate`: frames per second."""
 
     frames: list[bytes]
     rate: float
@@ -45,7 +45,7 @@ class Moments:
     """The last seconds of a camera.
 
     Args:
-        seconds: of a moment, as long as a clip that the model was trained on.
+        seconds: length of a moment, equal to that of the clips that the model was trained on.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -54,7 +54,7 @@ class Moments:
         self._next = seconds
 
     def add(self, frame: Arrived, scores: Mapping[str, float]) -> Moment | None:
-        """Take the scores of a frame, and return the last seconds if on their mean two classes are near each other."""
+        """Add the scores of a frame; return the last seconds if their mean scores have two close classes."""
         self._answered.append((frame, scores))
         while frame.time - self._answered[0][0].time > self.seconds:
             self._answered.popleft()

@@ -18,7 +18,7 @@ def page_address(settings: ServeSettings, host: str | None = None) -> str:
 
 
 def phone_address(settings: ServeSettings) -> str | None:
-    """The address that other machines reach the page at; None if they do not."""
+    """The address at which other machines reach the page; None if they cannot."""
     if is_loopback(settings.host):
         return None
     everywhere = settings.host in ("0.0.0.0", "::")
@@ -29,7 +29,7 @@ def phone_code(settings: ServeSettings) -> bytes:
     """The address as a QR code, an SVG.
 
     Raises:
-        Problem: 404 if other machines do not reach the page, 501 if segno is not installed.
+        Problem: 404 if other machines cannot reach the page, 501 if segno is not installed.
     """
     if (address := phone_address(settings)) is None:
         only = "a page for this machine only"
@@ -44,7 +44,7 @@ def phone_code(settings: ServeSettings) -> bytes:
 
 
 def _own_address() -> str:
-    """The address of this machine in its network: the source of packets that leave it; none is sent."""
+    """The address of this machine in its network: the source address of outgoing packets, without sending any."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # reserved for documentation (RFC 5737)

@@ -1,4 +1,4 @@
-"""Small moving previews of the project's clips, made once, and whole clips as every browser plays them."""
+"""Small moving previews of the project's clips, made once, and copies of clips in a format that every browser plays."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ _SECONDS_KEPT = 30 * 24 * 3600.0
 
 @dataclass(frozen=True)
 class Preview:
-    """A moving preview, a still, and what decoding the clip has found."""
+    """A moving preview, a still, and the facts found by decoding the clip."""
 
     video: Path
     still: Path
@@ -42,11 +42,11 @@ class Previews:
 
         Raises:
             Problem: 422, the clip cannot be decoded, or is longer than `max_seconds`.
-            ClipError: the clip is gone.
+            ClipError: the clip was removed.
         """
         name = fingerprint(clip)
         video, still, facts = (self.folder / f"{name}.{suffix}" for suffix in ("mp4", "jpg", "json"))
-        if not facts.exists():  # which is written last
+        if not facts.exists():  # written last
             with self._previewing:
                 if not facts.exists():
                     self.folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ class Previews:
         return Preview(video, still, VideoFacts(**read_json(facts)))
 
     def full(self, clip: Path) -> Path:
-        """The whole clip in a form that every browser plays: the file itself, or a copy; errors as for `of`."""
+        """The whole clip in a format that every browser plays: the file itself, or a copy; errors as for `of`."""
         if self.of(clip).facts.playable:
             return clip
         target = self.folder / f"{fingerprint(clip)}-full.mp4"
@@ -69,8 +69,8 @@ class Previews:
         return target
 
     def prune(self) -> None:
-        """Delete those that were made long ago; they are made again when they are needed."""
-        for file in sorted(self.folder.glob("*"), key=lambda file: file.suffix != ".json"):  # what is read first
+        """Delete old previews; they are made again when they are needed."""
+        for file in sorted(self.folder.glob("*"), key=lambda file: file.suffix != ".json"):  # facts are read first
             if time() - file.stat().st_mtime > _SECONDS_KEPT:
                 for each in self.folder.glob(f"{file.stem}.*"):
                     each.unlink(missing_ok=True)

@@ -12,9 +12,9 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
     """An error for the user of the page.
 
     Args:
-        status: of HTTP.
-        code: its name in texts/*.json.
-        found, expected, remedy: what is wrong, what would be right, and what to do, in English.
+        status: the HTTP status.
+        code: the name of the error in texts/*.json.
+        found, expected, remedy: what is wrong, what was expected, and what to do, in English.
     """
 
     def __init__(self, status: int, code: str, found: str, expected: str = "", remedy: str = "") -> None:
@@ -28,7 +28,7 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
 
 
 def as_problem(error: BaseException) -> Problem:
-    """An error of the library as one for the user; what nobody has foreseen has the code `internal` and status 500."""
+    """Convert an error of the library for the user; unexpected errors have the code `internal` and the status 500."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, ClipError):

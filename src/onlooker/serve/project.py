@@ -1,8 +1,8 @@
-"""The folder of clips that the page teaches: its classes and clips, and changes that can be undone, also later.
+"""The folder of clips that the page edits: its classes and clips, and changes that can be undone, even after a restart.
 
-Every change is a list of renames within the folder: what is deleted goes to `.onlooker/trash`, what is added comes from
-there. The journal says what was done, in the order in which it can be undone, and is written before and after the
-renames: a change that the end of the server has interrupted is completed at its next start.
+Every change is a list of renames within the folder: deleted files go to `.onlooker/trash`, new ones come from there.
+The journal lists the changes in the order in which they can be undone. It is written before and after the renames, so
+that a change that was interrupted by the end of the server is completed at the next start.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ __all__ = ["Project", "ProjectClip"]
 
 _MAX_NAME = 60  # characters of a class
 _MAX_FILE = 100  # bytes of the name of a clip
-# What some system does not allow in names, or what a terminal or page does not show as it is.
+# Characters that some systems do not allow in names, or that a terminal or page does not show unchanged.
 _UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u202a-\u202e\u2066-\u2069\ud800-\udfff]'
 
 
@@ -57,7 +57,7 @@ class Project:
     several threads.
 
     Args:
-        folder: other programs may change it too, which gives it a new version.
+        folder: other programs may change it, too; the version then increases.
 
     Raises:
         ValueError: the folder is a file, or holds splits; its journal is damaged.
@@ -74,7 +74,7 @@ class Project:
         self._seen = self._listing()
         self._classes: dict[str, list[ProjectClip]] = {}
         self._clips: dict[str, ProjectClip] = {}  # by their ids
-        self._listed: object = None  # for which state of the folder
+        self._listed: object = None  # the state of the folder for which `_clips` was made
 
     @property
     def store(self) -> Path:
@@ -92,13 +92,13 @@ class Project:
 
     @property
     def undo_text(self) -> str | None:
-        """What can be undone; None: nothing."""
+        """A description of the change that can be undone; None: there is none."""
         with self._lock:
             return self._journal.done[-1].text if self._journal.done else None
 
     @property
     def redo_text(self) -> str | None:
-        """What can be done again; None: nothing."""
+        """A description of the change that can be redone; None: there is none."""
         with self._lock:
             return self._journal.undone[-1].text if self._journal.undone else None
 
@@ -128,7 +128,7 @@ class Project:
         return [clip for clips in self.classes().values() for clip in clips]
 
     def _list(self) -> None:
-        """List the clips again if the folder has changed: thousands of clips are asked for one by one."""
+        """List the clips again only if the folder has changed, because thousands of clips are requested one by one."""
         if self._listed != (state := (self.version, self._seen)):
             folders = [path for path in self._entries() if path.is_dir()]
             self._classes = {path.name: [self._clip(each) for each in _videos(path)] for path in folders}
@@ -145,10 +145,10 @@ class Project:
 
     @contextmanager
     def at(self, version: int) -> Iterator[None]:
-        """Let nobody else change the project meanwhile.
+        """Prevent other changes of the project inside this context.
 
         Raises:
-            Problem: 409 if it has changed since the page saw this version.
+            Problem: 409 if the project has changed since the page saw this version.
         """
         with self._lock:
             if version != self.version:
@@ -160,7 +160,7 @@ class Project:
         """Make an empty class.
 
         Raises:
-            Problem: 422 for a name that cannot be one, 409 if there is such a class.
+            Problem: 422 for an invalid name, 409 if there is such a class.
         """
         with self._lock:
             name = self._new_class(name)
@@ -181,19 +181,19 @@ class Project:
             self._do(Change(f"delete class {name}", ((name, self._journal.new_path()),)))
 
     def add_clip(self, label: str, file: Path, name: str) -> ProjectClip:
-        """Move a video file into a class, which is made if it does not exist; other names that are taken get a number.
+        """Move a video file into a class, which is made if it does not exist; a name that is taken gets a number.
 
         Args:
-            file: anywhere; it is no longer there afterwards.
-            name: that the clip is to have, with the suffix of its format.
+            file: at any path, from which it is moved.
+            name: the intended name of the clip, with the suffix of its format.
         """
         return self.add_clips([(label, file, name)], f"add {name} to {label}")[0]
 
     def add_clips(self, files: Iterable[tuple[str, Path, str]], text: str, settled: bool = False) -> list[ProjectClip]:
-        """Several at once, as one change: class, file and name of each; see `add_clip`.
+        """Add several clips as one change, given class, file and name of each; see `add_clip`.
 
         Args:
-            settled: the user has said what they show.
+            settled: the user has confirmed their labels.
         """
         with self._lock:
             moves: list[Move] = []
@@ -219,7 +219,7 @@ class Project:
                 self._do(self._moving(clip, label))
 
     def settle(self, clip_id: str, label: str) -> None:
-        """What the user says that a clip shows, as one change: it is moved if it was in another class."""
+        """Confirm the label that the user has given to a clip; one change, which also moves the clip to this class."""
         with self._lock:
             clip = self.clip(clip_id)
             self._require_class(label)
@@ -236,22 +236,22 @@ class Project:
             self._do(Change(f"delete {clip.name} of {clip.label}", (move,)))
 
     def undo(self) -> None:
-        """Take back the last change; a Problem 409 if there is none, or another program has removed what it needs."""
+        """Undo the last change; a Problem 409 if there is none, or if another program has removed its files."""
         with self._lock:
             self._replay("undo")
 
     def redo(self) -> None:
-        """Do again what was taken back last; a Problem 409 as for `undo`."""
+        """Redo the change that was undone last; a Problem 409 as for `undo`."""
         with self._lock:
             self._replay("redo")
 
     def hold(self) -> None:
-        """Let no other server teach this folder; a Problem 409 if one does."""
+        """Lock this folder for this server; a Problem 409 if another server uses it."""
         with self._lock:
             self._journal.hold()
 
     def close(self) -> None:
-        """Let another server teach this folder."""
+        """Release the folder for other servers."""
         self._journal.close()
 
     def _replay(self, name: str) -> None:
@@ -297,11 +297,11 @@ class Project:
         return [path.name for path in self._entries() if path.is_dir()]
 
     def _listing(self) -> str:
-        """A digest of all clips, their times and sizes, to notice what other programs change."""
+        """A digest of all clips, their times and sizes, to notice changes by other programs."""
         digest = hashlib.sha256()
         for folder in (path for path in self._entries() if path.is_dir()):
             digest.update(os.fsencode(folder.name) + b"/")
-            with suppress(OSError):  # removed meanwhile: the next look will see it
+            with suppress(OSError):  # removed meanwhile: the next listing will notice it
                 for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
                     stat = entry.stat()
                     digest.update(os.fsencode(entry.name) + f"/{stat.st_size} {stat.st_mtime_ns}/".encode())
@@ -327,7 +327,7 @@ class Project:
         return name
 
     def _free(self, label: str, name: str, taken: Iterable[str] = ()) -> str:
-        """A path for a clip in a class that nothing has yet, with its name or one like it."""
+        """A free path for a clip in a class, with its name or a similar one."""
         name = _file_name(name)
         stem, suffix, number, chosen = Path(name).stem, Path(name).suffix, 1, f"{label}/{name}"
         while chosen in taken or (self.folder / chosen).exists():
@@ -345,10 +345,10 @@ def _videos(folder: Path) -> list[Path]:
 
 
 def _class_name(name: str) -> str:
-    """A name of a folder on every system.
+    """A folder name that is valid on every system.
 
     Raises:
-        Problem: 422, what is wrong with it.
+        Problem: 422 if the name is invalid.
     """
     name, remedy = " ".join(name.split()), "choose another name"
     if not 0 < len(name) <= _MAX_NAME or len(os.fsencode(name)) > 200:
@@ -361,7 +361,7 @@ def _class_name(name: str) -> str:
 
 
 def _file_name(name: str) -> str:
-    """A name for a clip: what a file system may not like is replaced."""
+    """A file name for a clip; characters that a file system may not allow are replaced."""
     clean = re.sub(_UNSAFE, "_", name)
     stem = short_name(Path(clean).stem.strip(". "), _MAX_FILE)
     return (stem or "clip") + Path(clean).suffix

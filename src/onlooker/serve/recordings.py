@@ -1,4 +1,4 @@
-"""`recordings.csv` of a folder whose clips are moved: every clip keeps its recording, and new ones are listed too."""
+"""Update `recordings.csv` when clips are moved: every clip keeps its recording, and new clips are listed, too."""
 
 import csv
 import io
@@ -16,13 +16,13 @@ def follow_moves(folder: Path, moves: Sequence[tuple[str, str]], clips: Callable
 
     Args:
         moves: renames of clips and class folders; hidden paths are those of deleted clips, whose rows stay.
-        clips: gives all that are there afterwards. Each of those without a row is its own recording.
+        clips: returns all clips after the moves. Each clip without a row becomes its own recording.
     """
     file = folder / RECORDINGS
     try:
         rows = [*csv.DictReader(io.StringIO(read_bytes(file).decode("utf-8-sig"), newline=""))]
     except (OSError, ValueError, csv.Error):
-        return  # none, or one that training complains about
+        return  # there is none, or it is damaged, which training reports
     if not rows or not {"clip", "recording"} <= set(rows[0]):
         return
     before = [dict(row) for row in rows]

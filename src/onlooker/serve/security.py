@@ -1,8 +1,8 @@
 """Who may use the page: this machine or a holder of the token, from the page itself, under one of its own names.
 
-Against other web pages open in the same browser: the header `Host` must be a name of this server (a foreign name that
-resolves to this machine is refused), whatever changes something needs its own header and the origin of the page,
-and the content-security policy keeps the page from loading or sending anything elsewhere.
+Protection against other web pages in the same browser: the header `Host` must be a name of this server (another name
+that resolves to this machine is refused); a request that changes something needs a custom header and the origin of the
+page; and the content-security policy keeps the page from loading or sending anything elsewhere.
 """
 
 import re
@@ -22,8 +22,8 @@ from onlooker.serve.settings import ServeSettings, is_loopback
 
 __all__ = ["Guard"]
 
-UPLOADS = ("/api/look", "/api/project/clips")  # whose bodies are clips
-_MAX_JSON = 64_000  # bytes of every other body
+UPLOADS = ("/api/look", "/api/project/clips")  # addresses whose request bodies are clips
+_MAX_JSON = 64_000  # bytes of any other request body
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(:\d{1,5})?", re.IGNORECASE)
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' ws://{host} "
@@ -44,11 +44,11 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
         self.app, self.settings = app, settings
-        self.cookie = f"onlooker-{settings.port}"  # cookies of all ports of a machine are one set
+        self.cookie = f"onlooker-{settings.port}"  # all ports of a machine share their cookies
         self._names = _names(settings.host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with what is wrong."""
+        """Pass a request on, or answer it with a problem."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -70,7 +70,7 @@ class Guard:
             raise Problem(403, "host", "an unknown name of this server", "its address", "open the address as printed")
 
     def _is_own(self, name: str) -> bool:
-        """Whether a name is one of this server's: an IP address cannot be given to it by somebody else."""
+        """Whether a name is one of this server; an IP address is, because nobody else can assign it to this machine."""
         if name in self._names:
             return True
         try:
@@ -89,7 +89,7 @@ class Guard:
             missing = "another token" if given else "no token"
             raise Problem(401, "token", missing, "the token of this server", "open the address that it has printed")
         response = RedirectResponse(f"{scope['path']}?{urlencode(query, doseq=True)}".rstrip("?"), 303)
-        # Lax: a link in a mail on the web opens the page; what changes something needs the page's origin and header.
+        # Lax: a link in a web mail opens the page; requests that change something need the page's origin and header.
         response.set_cookie(self.cookie, token, httponly=True, samesite="lax", secure=scope["scheme"] == "https")
         return response
 
@@ -101,7 +101,7 @@ class Guard:
         return morsel.value.encode() if morsel else b""
 
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
-        """Receive at most as many bytes as this address may get."""
+        """A `receive` with the limit of bytes of this address."""
         if scope["type"] != "http":
             return receive
         limit = self.settings.max_upload if scope["path"] in UPLOADS else _MAX_JSON
@@ -122,7 +122,7 @@ class Guard:
 
 
 def too_large(found: int | None, limit: int) -> Problem:
-    """What to say about a body of more than `limit` bytes; `found`: its bytes, if it states them."""
+    """The problem of a body of more than `limit` bytes; `found`: its bytes, if the request states them."""
     size = f"more than {format_bytes(limit)}" if found is None else format_bytes(found)
     return Problem(413, "too_large", size, f"at most {format_bytes(limit)}", "cut the clip, or make it smaller")
 
@@ -136,7 +136,7 @@ def _names(host: str) -> frozenset[str]:
 
 
 def _check_origin(scope: Scope, headers: Headers) -> None:
-    """Refuse what changes something unless the page itself asks for it."""
+    """Refuse a request that changes something unless it comes from the page itself."""
     if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
         return
     host = headers.get("host", "")

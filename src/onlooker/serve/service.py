@@ -1,4 +1,4 @@
-"""What the parts of a server share."""
+"""The objects that all parts of a server share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ class Service:
     """The parts of a server.
 
     Args:
-        folder: temporary files of this server, deleted at its end.
+        folder: temporary files of this server, deleted when it ends.
     """
 
     settings: ServeSettings

@@ -12,14 +12,15 @@ class ServeSettings:
     """What the page shows, and who may open it.
 
     Args:
-        run: a run to look with, besides those in `runs`.
-        clips: the folder that is taught, one sub-folder per class; made when its first class is added.
-        runs: the folder of runs: the models of the page, and where it writes new ones.
-        host, port: where it listens.
-        token: text that the first address must contain; required for a host other than this machine.
-        certificate: a file (PEM) that the page is served with by HTTPS, which browsers require for a phone's camera.
-        max_upload: bytes of a clip.
-        max_seconds: length of a clip.
+        run: a run to use in addition to those in `runs`.
+        clips: the folder of training clips, one sub-folder per class; made when the first class is added.
+        runs: the folder of runs, from which the page takes models and to which it writes new ones.
+        host, port: the address to listen on.
+        token: secret text that the address of the first visit must contain; required unless only this machine can
+            reach the page.
+        certificate: a PEM file to serve the page by HTTPS, which browsers require for a phone's camera.
+        max_upload: maximum size of a clip in bytes.
+        max_seconds: maximum length of a clip.
 
     Raises:
         ValueError: a host other than this machine without a token, or a limit or port out of range.
@@ -47,7 +48,7 @@ class ServeSettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only programs on this machine reach this address."""
+    """Whether only programs on this machine can reach this address."""
     try:
         return host == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -32,9 +32,9 @@ from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Teaching", "routes"]
 
-_SURE = 0.5  # the margin from which a model's answer is a hint that a clip looks like another class
-_PREVIEWS = 4  # threads that wait for previews: a wall of new clips leaves the others to the rest of the page
-_MAX_LOOKS = 6  # clips in the inbox that were only looked at
+_SURE = 0.5  # the margin from which on a prediction is a hint that a clip looks like another class
+_PREVIEWS = 4  # threads that wait for previews; with many new clips, the other threads serve the rest of the page
+_MAX_LOOKS = 6  # clips in the inbox that are not in the project
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Label = Annotated[str, Query(alias="class")]
@@ -56,7 +56,7 @@ class Teaching:
         self._starting = Lock()
 
     def start(self) -> None:
-        """Continue a training that the end of the last server has interrupted."""
+        """Resume a training that was interrupted by the end of the last server."""
         self.previews.prune()
         if job_id := self.training.interrupted:
             self.job = self.service.jobs.start(self.training.run, job_id)
@@ -71,7 +71,10 @@ class Teaching:
     def describe(self) -> dict[str, Any]:
         """The whole project as plain values, for JSON."""
         project = self.project
-        summary, classes = project.summary(), project.classes()  # a version that is too old is safe, a new one is not
+        summary, classes = (
+            project.summary(),
+            project.classes(),
+        )  # a version that is too old is safe, one that is too new is not
         measured = self.measurements.of(clips := [clip for of_class in classes.values() for clip in of_class])
         guesses = self.guess_new(clips) if len(measured) == len(clips) else {}
         found = self.hints.of(classes, measured, _unlike(clips, guesses))
@@ -100,7 +103,7 @@ class Teaching:
         return None if run is None else self._model(run)
 
     def guess_new(self, clips: list[ProjectClip]) -> dict[str, Guess | None]:
-        """What the newest model predicts for clips that it was not trained with, as far as it has looked at them."""
+        """The predictions of the newest model for clips that it was not trained with, as far as they are computed."""
         run, model = self.newest_run(), self.newest_model()
         if run is None or model is None:
             return {}
@@ -124,7 +127,7 @@ class Teaching:
             yield {"clip": None, "label": None, "look": look.id, "name": look.name, **about}
 
     def keep_look(self, look_id: str, label: str, version: int) -> dict[str, Any]:
-        """Make a clip that was looked at one of a class, as the user has said what it shows."""
+        """Add a clip of the tab Look to the class that the user has given it."""
         look = self.service.looks.get(look_id)
         if not look.unsure:
             raise Problem(
@@ -161,7 +164,7 @@ class Teaching:
         return next((model.id for model in models if model.run.resolve() == run.resolve()), None)
 
     def _load(self, run: Path) -> str | None:
-        """Have the model of a run in memory, so that it is live at once."""
+        """Load the model of a run into memory, so that it can be used at once."""
         if model := self._model(run):
             self.service.models.load(model)
         return model
@@ -169,23 +172,23 @@ class Teaching:
     def _guess(self, clip: ProjectClip, model: str) -> Guess | None:
         try:
             return guess(self.service.models.load(model), clip)
-        except Problem:  # a model that has disappeared
+        except Problem:  # a model that was removed
             return None
         except Exception:  # the other clips are not affected
             logging.getLogger(__name__).exception("%s", clip.path)
             return None
 
     def change(self, version: int, make: Callable[[], object]) -> dict[str, Any]:
-        """Change the project if it still is at the version that the page has seen, and describe it."""
+        """Change the project if it still has the version that the page has seen, and describe it."""
         with self.project.at(version):
             make()
         return self.describe()
 
     def add(self, label: str, file: Path, name: str, brief: bool = False) -> dict[str, Any]:
-        """Add a clip, after decoding all of it; the file is gone afterwards.
+        """Add a clip, after decoding all of it; the file is moved or removed.
 
         Args:
-            brief: without describing the project, which takes long for one of many clips.
+            brief: do not describe the project, which takes long if many clips are added.
         """
         try:
             self.previews.of(file, self.service.settings.max_seconds)
@@ -207,7 +210,7 @@ class Teaching:
         return self.add(label, file, f"{stem}-{start:.1f}-{end:.1f}.mp4")
 
     def add_examples(self) -> dict[str, Any]:
-        """Add drawn clips of three actions and of nothing."""
+        """Add generated clips of three actions and of the class nothing."""
         with TemporaryDirectory(dir=self.service.folder) as folder:
             self.project.add_clips(draw_examples(Path(folder)), "add examples")
         return self.describe()
@@ -342,7 +345,7 @@ def _add_corrections(routes: APIRouter, teaching: Teaching) -> None:
 
 
 def _unlike(clips: list[ProjectClip], guesses: dict[str, Guess | None]) -> dict[str, str]:
-    """The class that the newest model takes a clip for, for those where it is sure that it is not their own."""
+    """For each clip that the newest model confidently assigns to another class than its own: that class."""
     labels = {clip.id: clip.label for clip in clips}
     made = {clip: each for clip, each in guesses.items() if each and each.margin > _SURE}
     return {clip: each.label for clip, each in made.items() if each.label != labels[clip]}

@@ -1,9 +1,9 @@
-"""Train the project in a separate process: progress, cancel, and a training that goes on after a restart.
+"""Train the project in a separate process: with progress, cancelling, and resuming after a restart of the server.
 
     python -m onlooker.serve.training CLIPS RUN MAP
 
-The process writes a line of JSON for each step to its standard output, and ends when its standard input is closed,
-so that it never outlives the server.
+The process writes one line of JSON per step to its standard output. It ends when its standard input is closed, so that
+it never outlives the server.
 """
 
 import json
@@ -31,8 +31,8 @@ _MIN_CLIPS, _MIN_CLASSES = 2, 2
 _STATE = "training.json"  # of a training that has not finished
 _TRAINED = "trained"  # which clips a run was trained with, by their ids
 _GROUP = "page"  # runs of the page are CLIPS-page-1, -2, …
-# Seconds that the stages take on one slow core, in their order: for all clips, and for each. Only their proportions
-# count once the training has begun.
+# Seconds that the stages take on one slow core, in their order: a constant, and per clip. Once the training has begun,
+# only their proportions matter.
 _STAGES = {
     "starting": (8.0, 0.0),
     "reading clips": (0.0, 0.1),
@@ -60,7 +60,7 @@ def trained_clips(project: Project, run: Path) -> dict[str, str]:
 
 
 def map_file(project: Project, run: Path) -> Path:
-    """Where the map of the clips of a run is."""
+    """The file with the map of the clips of a run."""
     return project.store / _TRAINED / f"{run.name}-map.json"
 
 
@@ -77,7 +77,7 @@ class Training:
 
     Args:
         runs: the folder of runs.
-        on_saved: called with a new run as soon as its model is there, before its results; returns the model's id.
+        on_saved: called with a new run as soon as its model is saved, before its results; returns the model's id.
     """
 
     def __init__(self, project: Project, runs: Path, on_saved: Callable[[Path], str | None]) -> None:
@@ -88,7 +88,7 @@ class Training:
 
     @property
     def interrupted(self) -> str | None:
-        """The id of the job of a training that did not finish when the server ended."""
+        """The job id of a training that had not finished when the server ended."""
         with suppress(OSError, ValueError, KeyError):
             return str(read_json(self.project.store / _STATE)["job"])
         return None
@@ -105,7 +105,7 @@ class Training:
             raise Problem(422, "too_few_clips", ", ".join(few), expected, remedy)
 
     def run(self, job: Job) -> dict[str, Any]:
-        """Train on the clips as they are now: what a job does; returns the name and the figures of the new run.
+        """The work of a job: train on the present clips; returns the name and the figures of the new run.
 
         Raises:
             Cancelled: the user has cancelled it; its files are removed.
@@ -116,7 +116,7 @@ class Training:
         try:
             figures = self._follow(job, run)
         except BaseException as error:
-            if self._stopping:  # it goes on at the next start
+            if self._stopping:  # it is resumed at the next start
                 raise Cancelled from error
             self._end()
             shutil.rmtree(run, ignore_errors=True)
@@ -127,12 +127,12 @@ class Training:
         return {"run": run.name, "seconds_left": 0, **figures}
 
     def stop(self) -> None:
-        """End the process with the server, which continues it at its next start."""
+        """End the process when the server ends; the next server resumes it."""
         self._stopping = True
         self._end()
 
     def _prepare(self, job_id: str) -> Path:
-        """A new run, and the note that it was begun."""
+        """Make a new run, and record that it has begun."""
         runs = _runs(self.runs, self.project.folder)
         start = f"{set_name(self.project.folder)}-{_GROUP}-"
         last = int(runs[-1].name.removeprefix(start)) if runs else 0
@@ -145,7 +145,7 @@ class Training:
         return run
 
     def _begun(self, job_id: str) -> Path | None:
-        """The run that an interrupted training has begun: only one of this project's, whatever the file says."""
+        """The run of an interrupted training; None if the file names a run that is not of this project."""
         with suppress(OSError, ValueError, KeyError):
             values = read_json(self.project.store / _STATE)
             own = [run for run in _runs(self.runs, self.project.folder) if trained_clips(self.project, run)]
@@ -153,9 +153,9 @@ class Training:
         return None
 
     def _follow(self, job: Job, run: Path) -> dict[str, Any]:
-        """Start the process, and report what it does until the model is there."""
+        """Start the process, and report its progress until the model is saved."""
         job.report("starting", 0.0)
-        self._end()  # the last one may still draw its map
+        self._end()  # the last process may still draw its map
         files = self.project.folder, run.absolute(), map_file(self.project, run)
         command = [*self.child, *map(str, files)]
         path = os.pathsep.join(filter(None, sys.path))
@@ -192,10 +192,10 @@ class Training:
 
 
 class Forecast:
-    """How far a training is and how long it will take, from the stages that are done.
+    """The progress and the remaining time of a training, from the stages that are done.
 
     Args:
-        clips: their number.
+        clips: number of clips.
     """
 
     def __init__(self, clips: int) -> None:
@@ -215,10 +215,10 @@ class Forecast:
 
 
 def main() -> None:
-    """Train in this process, and tell how."""
+    """Train in this process, and write its progress to the standard output."""
     clips, run, places = map(Path, sys.argv[1:])
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # nothing else writes between the lines
+    os.dup2(2, 1)  # nothing else is written between the lines
     Thread(target=_end_with_input, daemon=True).start()
     with suppress(OSError):
         os.nice(5)  # the live view goes first

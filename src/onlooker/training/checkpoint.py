@@ -12,6 +12,8 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from onlooker.files import atomic_file, check_regular, explain_write_errors
 
+__all__ = ["AtomicCheckpointIO"]
+
 _PARTS = ("state_dict", "curves", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers")
 
 
@@ -65,7 +67,7 @@ def restore(path: Path) -> str:
 
 
 class MovableCheckpoint(ModelCheckpoint):
-    """The best or the last epoch. Lightning forgets the best one of a run folder that was moved; this does not."""
+    """The best or the last epoch. Unlike in Lightning, the best one is still known after the run folder was moved."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Replace the folder in all paths by the current one."""

@@ -153,7 +153,7 @@ class Fitting(L.LightningModule):
     def _measure(self, split: str, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
         """Add the loss and accuracy of a batch to the sums of this epoch.
 
-        A mixed clip counts as one of the class of which it has more.
+        A mixed clip counts for the class with the larger share.
         """
         scores = clip_scores(self._trained(logits).detach().float().softmax(-1), self.train_config.resolved_aggregation)
         hits = (scores.argmax(1) == targets).sum()
@@ -213,12 +213,12 @@ class Fitting(L.LightningModule):
 
     @property
     def frozen(self) -> dict[str, Tensor]:
-        """The weights that checkpoints leave out, by name; those that the averaged model shares are there twice."""
+        """The weights that checkpoints leave out, by name; those shared with the averaged model appear twice."""
         return {name: each for name, each in self.named_parameters(remove_duplicate=False) if not each.requires_grad}
 
 
 def choose_precision(wanted: str) -> Any:
-    """`32`, `bf16` or `auto` as Lightning names them; auto is bf16 where the processor multiplies in it."""
+    """`32`, `bf16` or `auto` as Lightning names them; auto is bf16 if the hardware multiplies in bf16."""
     if wanted == "auto":
         if torch.cuda.is_available():
             fast = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -229,7 +229,7 @@ def choose_precision(wanted: str) -> Any:
 
 
 def batch_size(train: TrainConfig, clips: int) -> int:
-    """Clips in a batch; unless given fewer than 16 if an epoch would have too few steps to learn anything."""
+    """Clips in a batch: the given number, else 16, or fewer if an epoch would have too few steps to learn from."""
     return train.batch or min(_BATCH, max(2, clips // _BATCHES))
 
 
@@ -269,7 +269,7 @@ def fit(
         parts: epochs per pass through the training samples; more of them save long runs more often.
         devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch
             (`training.processes`); a run may continue with another number of them.
-        nodes: machines that do this at the same time, with as many devices each. All of them read `folder`, the first
+        nodes: the machines that train together, each with this number of devices. All of them read `folder`, the first
             one writes to it; on the others, the model keeps its weights and no curves are returned.
 
     Returns:
@@ -313,7 +313,7 @@ def _train_share(
     title: str | None,
     nodes: Nodes,
 ) -> None:
-    """`_train` in one of several processes, which share the memory of what they were sent."""
+    """`_train` on a copy, in one of several processes, which share the memory of the objects that they were sent."""
     _train(copy.deepcopy(fitting), training, validation, folder, order, title, rank, processes, nodes)
 
 

@@ -1,4 +1,4 @@
-"""Samples through a model, in training and in use: frames are normalized and encoded, stored features are ready."""
+"""Run a model on samples, in training and prediction: frames are normalized and encoded, stored features are not."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def forward_samples(
     augmented: bool = False,
     mix: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Output, Tensor | None]:
-    """The output of a model for clips; and their features `B T D h w`, unless it does not encode single frames.
+    """The output of a model for clips; and their features `B T D h w`, None if it does not encode single frames.
 
     Args:
         model: the samples are moved to its device.

@@ -40,7 +40,7 @@ _CLIPS, _FRAMES = 8, 32  # read together, encoded together
 _EARLY = 16  # batches from which the statistics of first frames come
 # The matrices are small: threads that wait for each other cost more than they save, most of all on a busy machine.
 _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
-_EQUAL = 1e-12  # variance up to which no clip differs from the others of its class
+_EQUAL = 1e-12  # variance up to which the clips of a class count as equal
 _NEVER = 20.0  # how far the logit of a class without training clips is below all others
 
 
@@ -96,8 +96,8 @@ class Choice:
 
     Args:
         statistics: their names, separated by commas.
-        scores: `B K`, probabilities of each clip by a layer that was fitted without it and its recording; NaN for a
-            clip without which none could be fitted.
+        scores: `B K`, probabilities of each clip by a layer that was fitted without it and its recording; NaN if no
+            layer could be fitted without the clip.
         tried: accuracy of the best method for each set of statistics.
         temperature: for `scores` and for the model.
     """
@@ -194,8 +194,8 @@ def cross_validated(clips: Clips, choice: Choice | None = None) -> tuple[Floats,
         choice: of statistics, method and temperature; None: chosen again for each fold, from its training clips alone.
 
     Returns:
-        Scores `B K`, NaN for a clip without which none could be fitted; and the accuracy with a quarter, half and all
-        of the training clips, or nothing if there are too few to differ.
+        Scores `B K`, NaN for a clip without which no layer could be fitted; and the accuracy with a quarter, half and
+        all of the training clips, or an empty list if there are too few clips for different numbers.
     """
     scores = np.full((len(clips.y), clips.num_classes), np.nan)
     # In random order: the first clips of a class are often of one recording.
@@ -248,7 +248,7 @@ def regress(x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = ME
     center = x.mean(0)
     scale = _scale(center, x.std(0))
     x = (x - center) / scale
-    # The weights stay in the space that the clips span: with few clips it is much smaller, and as exact.
+    # The weights lie in the space that the clips span. With few clips it is much smaller, and the result is as exact.
     basis, z = np.linalg.qr(x.T) if x.shape[1] > len(x) else (np.eye(x.shape[1]), x.T)
     layers = []
     for rows, biases in _rows(z.T, targets, methods):
@@ -259,7 +259,7 @@ def regress(x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = ME
 
 
 def _scale(center: Floats, spread: Floats) -> Floats:
-    """The spread of statistics `… M`, times √M so that vectors have unit length; √M where it is next to nothing."""
+    """The spread of statistics `… M`, times √M so that vectors have unit length; √M where it is almost zero."""
     scale: Floats = np.where(spread > 1e-6 * np.abs(center), spread, 1) * np.sqrt(spread.shape[-1])
     return scale
 
@@ -310,7 +310,7 @@ class _Discriminant:
 def statistics_of(
     model: VideoModel, samples: Dataset[Any], groups: Sequence[str], data: DataConfig, title: str | None = None
 ) -> tuple[Clips, Early]:
-    """The statistics of all clips, on the device where the model then is; and those of their first frames.
+    """The statistics of all clips, and those of their first frames; moves the model to a GPU if there is one.
 
     Args:
         model: a `LinearClassifier`.
@@ -334,7 +334,7 @@ def statistics_of(
         rows.append(net.summarize(features).double().cpu())
         targets.append(of_batch)
         if number % every == 0:
-            # Sums, because the statistics after each frame of all clips are as large as their frames.
+            # Only sums are kept: statistics after each frame of all clips would take as much memory as the frames.
             every_start = torch.stack([net.summarize(features[:, :t]) for t in range(1, net.window)], 1).double().cpu()
             starts, squares = starts + every_start.sum(0), squares + every_start.square().sum(0)
             count += len(of_batch)

@@ -19,9 +19,9 @@ def frame_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0)
 
 
 def doubly_stochastic(attention: Tensor) -> Tensor:
-    """`Σ_i (1 - Σ_t a_ti)²`, averaged over videos: attention `B T h w` that covers each location once costs nothing.
+    """`Σ_i (1 - Σ_t a_ti)²`, averaged over videos; 0 for attention `B T h w` that covers each location once.
 
-    Xu et al. 2015; Sharma et al. 2015 weight it with λ = 0, 1 or 10. It is 0 only where there are as many frames as
+    Xu et al. 2015; Sharma et al. 2015 weight it with λ = 0, 1 or 10. It can be 0 only if there are as many frames as
     locations, because the map of each frame sums to one.
     """
     difference: Tensor = 1 - attention.float().sum(1)

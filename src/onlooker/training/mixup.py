@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Mixup(NamedTuple):
-    """Which clips of a batch are mixed, and how: `share · x + (1 - share) · x[partners]`.
+    """Which clips of a batch are mixed, and in which shares: `share · x + (1 - share) · x[partners]`.
 
     Args:
         share: λ, one for the batch as in the authors' code.
@@ -20,10 +20,10 @@ class Mixup(NamedTuple):
 
     @classmethod
     def draw(cls, alpha: float, clips: int, random: np.random.Generator) -> Self:
-        """λ from Beta(alpha, alpha), or 1 - λ where that is more, and random pairs of `clips` clips.
+        """λ from Beta(alpha, alpha), or 1 - λ if that is larger, and random pairs of `clips` clips.
 
-        1 - λ with the inverse permutation gives the same mixed clips as λ, so the larger of both loses none, and the
-        class of most of a mixed clip is always that of the clip itself.
+        1 - λ with the inverse permutation gives the same mixed clips as λ, so taking the larger one excludes no mixed
+        clip. The class with the larger share of a mixed clip is then always that of the clip itself.
         """
         share = float(random.beta(alpha, alpha))
         return cls(max(share, 1 - share), torch.from_numpy(random.permutation(clips)))

@@ -1,9 +1,9 @@
-"""Training on several machines, the nodes: how they find each other, and make sure that they train on the same.
+"""Training on several machines, the nodes: how they find each other, and check that their devices and clips agree.
 
-The same command runs on every node. The first node does all that a training on one machine does. The others take the
+The same command runs on every node. The first node does all that training on one machine does. The others take the
 settings and the split from the folder of the run, which all of them can read, read the clips, and work on their part of
-each batch; they write nothing. Before that, the nodes compare devices and clips in a key-value store on the first one
-(`Rendezvous`), through which an error of one of them ends all.
+each batch; they write nothing. Before that, the nodes compare devices and clips in a key-value store on the first node
+(`Rendezvous`). Through this store, an error on one node ends training on all.
 """
 
 import json
@@ -33,7 +33,7 @@ _PORT = 29500  # PyTorch's default
 
 @dataclass(frozen=True)
 class Nodes:
-    """The machines of a training.
+    """The machines of a training run.
 
     Args:
         count: how many there are.
@@ -55,7 +55,7 @@ class Rendezvous:
 
     Args:
         nodes: of the training.
-        store: on the first node; None: on a single one.
+        store: the key-value store on the first node; None for a single node.
     """
 
     def __init__(self, nodes: Nodes, store: Store | None = None) -> None:
@@ -81,14 +81,14 @@ class Rendezvous:
         return values
 
     def agree(self, **values: Any) -> Nodes:
-        """Wait until all nodes are ready to train, on the same: called by each with what has to be equal.
+        """Wait until all nodes are ready to train; each node passes the values that must be equal on all of them.
 
         Returns:
             The nodes, with the port at which the processes of the first one listen.
 
         Raises:
             ValueError: a node has failed, or has other values.
-            ConnectionError: a node has ended, or was not started in a quarter of an hour.
+            ConnectionError: a node has ended, or was not started within a quarter of an hour.
         """
         if self.nodes.count == 1:
             return self.nodes
@@ -154,10 +154,10 @@ ALONE = Rendezvous(SINGLE)
 
 @contextmanager
 def join_nodes(count: int) -> Iterator[Rendezvous]:
-    """The rendezvous with the other nodes of a training; an error in the block ends it on all of them.
+    """The rendezvous with the other nodes of a training run; an error in the block ends the run on all nodes.
 
     Raises:
-        ValueError: the number or the environment does not say which nodes there are.
+        ValueError: an invalid number of nodes, or environment variables that are missing or invalid.
         ConnectionError: the first node cannot be reached for a quarter of an hour.
     """
     if count < 1:
@@ -208,7 +208,7 @@ def _nodes(count: int, environment: Mapping[str, str]) -> Nodes:
 
 def _store(nodes: Nodes) -> Store:
     assert nodes.port is not None
-    mine = nodes.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun has it
+    mine = nodes.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun has the store
     at = f"{nodes.address}:{nodes.port}"
     try:
         if not mine:
@@ -221,7 +221,7 @@ def _store(nodes: Nodes) -> Store:
 
 
 def _wait_for_listener(address: str, port: int, notice: str) -> None:
-    """Return as soon as somebody listens; PyTorch would wait as well, and print every attempt."""
+    """Return as soon as the port accepts connections; PyTorch would also wait, but print every attempt."""
     begin = time.monotonic()
     while True:
         try:

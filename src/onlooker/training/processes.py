@@ -1,8 +1,8 @@
-"""Training on several devices: a process for each, on one or several machines, with the batches and gradients of one.
+"""Training on several devices of one or more machines, one process each; batches and gradients are as on one device.
 
 The order of clips depends on the seed and the epoch alone, and `batch` is the number of clips in a step of all
-processes together. So the number of processes changes no step, except by rounding, and by what is random within a
-batch: augmentation, dropout and mixup; batch norm has the statistics of each process.
+processes together. So the number of processes changes a step only by rounding, and by what is random within a batch:
+augmentation, dropout and mixup. Batch norm uses the statistics of each process.
 """
 
 import os
@@ -30,7 +30,7 @@ class SharedBatches(Sampler[list[int]]):
         batch: clips of a batch in all processes together.
         rank, processes: the number of this process, and how many there are.
 
-    A process that has no clip of a batch, the last one of an epoch, gets its first clip, which `share` weighs 0.
+    A process may have no clip of the last batch of an epoch: it gets the first clip of that batch, with a weight of 0.
     """
 
     def __init__(self, sampler: Sampler[int], batch: int, rank: int, processes: int) -> None:
@@ -48,7 +48,7 @@ class SharedBatches(Sampler[list[int]]):
     def share(self, number: int) -> tuple[int, float]:
         """How many clips of a batch belong to this process, and the weight of their mean loss.
 
-        The mean of the weighted losses over the processes, which DDP takes of the gradients, is that of the batch.
+        DDP averages gradients over the processes; with these weights, the average is the gradient of the batch's loss.
         """
         whole = min(self.batch, len(cast(Any, self.sampler)) - number * self.batch)
         own = len(range(self.rank, whole, self.processes))
@@ -68,7 +68,7 @@ def run_in_processes(devices: int, nodes: Nodes, work: Callable[..., None], *arg
     """Call `work(rank, processes, *arguments)` in new processes that reach each other; the first error ends all.
 
     Args:
-        devices: number of processes on this machine; `processes` is that on all nodes.
+        devices: number of processes on this machine; `processes` is the number on all nodes.
 
     Raises:
         ChildProcessError: one of them was killed.
@@ -108,7 +108,7 @@ def run_in_processes(devices: int, nodes: Nodes, work: Callable[..., None], *arg
 
 
 def _as_they_end(started: list[Any], receivers: list[Any]) -> Iterator[Any]:
-    """The processes in the order in which they end, or report an error: a long one waits for its reader."""
+    """The processes in the order in which they end or report an error: sending a long error waits for its reader."""
     left = dict(zip(started, receivers, strict=True))
     while left:
         ready = wait([each for process, receiver in left.items() for each in (process.sentinel, receiver)])
@@ -118,7 +118,7 @@ def _as_they_end(started: list[Any], receivers: list[Any]) -> Iterator[Any]:
 
 
 def _error_of(receiver: Any) -> Exception | None:
-    """What a process that has ended raised."""
+    """The exception that a process reported; None if it ended without one."""
     if not receiver.poll():
         return None
     try:

@@ -1,4 +1,4 @@
-"""How far a training is, for progress bars and for programs: `onlooker.train(progress=…)`."""
+"""Progress of training, for progress bars and for programs: `onlooker.train(progress=…)`."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ __all__ = ["OnProgress", "reporting", "tracked"]
 OnProgress = Callable[[str, int, int], None]
 Item = TypeVar("Item")
 
-# Not an argument of every function between `train` and a loop over clips.
+# A context variable, so that the functions between `train` and a loop over clips need no further argument.
 _on_progress: ContextVar[OnProgress | None] = ContextVar("on_progress", default=None)
 
 

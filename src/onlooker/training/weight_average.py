@@ -16,7 +16,7 @@ class WeightAverage(nn.Module):
     weights do not dominate the average of few steps. Running statistics of batch norm are averaged likewise, other
     buffers are copied, and frozen weights are shared with the model.
 
-    Lightning's EMAWeightAveraging has no such start, copies frozen weights, and stores them in checkpoints.
+    Lightning's EMAWeightAveraging has no such warm-up, copies frozen weights, and stores them in checkpoints.
 
     Args:
         model: what is averaged; the average starts from its weights.

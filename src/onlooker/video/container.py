@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import av
 from av.container import InputContainer
@@ -21,8 +22,16 @@ _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,
 REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 
 
+@runtime_checkable
+class RemoteFile(Protocol):
+    """A file at an address, which `str` gives."""
+
+    def open(self) -> AbstractContextManager[Any]:
+        """An object with `read`, `seek` and `tell`. Errors are ClipErrors: others would mean a damaged file."""
+
+
 @contextmanager
-def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(path: Path | RemoteFile) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video file and its first video stream, ready to decode; a ClipError says why it cannot be.
 
     Errors of FFmpeg, the disk or the memory inside the `with` are ClipErrors of this file too.
@@ -30,26 +39,30 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     Memory is limited to what frames of MAX_PIXELS need, except that FFmpeg briefly reserves up to 2 GB where an avi
     header claims a text of that length.
     """
-    check_file(path)
-    try:
-        # The prefix keeps FFmpeg from reading a name with a colon as a protocol.
-        container = av.open(
-            f"file:{path}",
-            options={"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)},
-            metadata_errors="replace",
-        )
-    except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
-        what = "the file starts like a video but cannot be opened" if _starts_like_video(path) else "not a video file"
-        raise ClipError(path, f"{what} ({error_text(error)})", REENCODE) from error
-    with container:
+    name = str(path)
+    with ExitStack() as opened:
+        if isinstance(path, Path):
+            check_file(path)
+            file: Any = f"file:{path}"  # the prefix keeps FFmpeg from reading a name with a colon as a protocol
+        else:
+            file = opened.enter_context(path.open())
+        options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
         try:
-            yield container, video_stream(path, container)
+            container = opened.enter_context(av.open(file, options=options, metadata_errors="replace"))
+        except ClipError:
+            raise
+        except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
+            video = _starts_like_video(path)
+            what = "the file starts like a video but cannot be opened" if video else "not a video file"
+            raise ClipError(name, f"{what} ({error_text(error)})", REENCODE) from error
+        try:
+            yield container, video_stream(name, container)
         except (av.error.FFmpegError, OSError, MemoryError, OverflowError) as error:
-            raise ClipError(path, f"cannot be decoded ({error_text(error)})", REENCODE) from error
+            raise ClipError(name, f"cannot be decoded ({error_text(error)})", REENCODE) from error
 
 
 def check_file(path: Path) -> None:
-    """Raise a ClipError unless a path is a readable file that is not empty, nor an mp4 with absurd claims."""
+    """Raise a ClipError unless a path is a readable, non-empty file; also for an mp4 that claims too many samples."""
     try:
         if not path.exists():
             if re.match(r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE):  # a path collapses the slashes
@@ -105,7 +118,8 @@ def error_text(error: BaseException) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
 
 
-def _starts_like_video(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(12)
+def _starts_like_video(path: Path | RemoteFile) -> bool:
+    opened: AbstractContextManager[Any] = path.open("rb") if isinstance(path, Path) else path.open()
+    with opened as file:
+        start: bytes = file.read(12)
     return start[4:8] in (b"ftyp", b"moov", b"mdat") or start.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"GIF8"))

@@ -14,21 +14,21 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from onlooker.structures import ClipError
-from onlooker.video.container import MAX_SIDE, REENCODE, check_size, error_text, open_video
+from onlooker.video.container import MAX_SIDE, REENCODE, RemoteFile, check_size, error_text, open_video
 from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices
 
 MAX_BYTES = 4 << 30  # of all frames that one call returns
 _MAX_BROKEN = 100_000  # packets in a row that cannot be decoded, after which the rest is given up: an hour of video
-# Color matrices that FFmpeg converts, by their numbers in ITU-T H.273; frames with others are refused by it, and are
-# treated as unspecified.
+# Color matrices that FFmpeg converts, by their numbers in ITU-T H.273. It refuses frames with other matrices, so these
+# are treated as unspecified.
 _UNSPECIFIED = 2
 _MATRICES = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
 RATE = 25.0  # frames per second, assumed for images, and where a file or sender does not say
 
 
 class Converter:
-    """Decoded frames to upright RGB of one size: that of the first; errors name the file or address.
+    """Converts decoded frames to upright RGB of one size, that of the first frame; errors name the file or address.
 
     Args:
         max_side: larger frames are scaled down to this length of their longer side, with their aspect ratio.
@@ -135,7 +135,7 @@ def decode_packets(
             yield frame
 
 
-def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
+def decode_file(path: Path | RemoteFile) -> Iterator[tuple[int, float, VideoFrame]]:
     """All frames of a file that can be decoded, in display order: index, seconds since the first, frame.
 
     Times always ascend: a frame whose timestamp is missing or runs backwards follows one frame duration after the last.
@@ -143,11 +143,12 @@ def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
     Raises:
         ClipError: the file cannot be opened, or has no such frames.
     """
+    name = str(path)
     with open_video(path) as (container, stream):
         reliable = has_display_times(container, stream)
         unit, duration = float(stream.time_base or 0), 1 / frame_rate(stream)
         index, seconds, origin = -1, 0.0, None
-        for index, frame in enumerate(decode_packets(path, stream, chain(read_packets(container, stream), [None]))):
+        for index, frame in enumerate(decode_packets(name, stream, chain(read_packets(container, stream), [None]))):
             if index == 0:
                 origin = frame.pts if reliable else None
             else:
@@ -155,4 +156,4 @@ def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
                 seconds = since if since > seconds else seconds + duration
             yield index, seconds, frame
     if index < 0:
-        raise ClipError(path, "no frame could be decoded", REENCODE)
+        raise ClipError(name, "no frame could be decoded", REENCODE)

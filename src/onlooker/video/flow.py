@@ -29,7 +29,7 @@ Method = Callable[[Pixels], Flow]  # from at least two frames `T H W 3` to `P H 
 Stacked = TypeVar("Stacked", np.uint8, np.float32)
 
 LIMIT = 20.0  # pixels, as in the two-stream papers
-SIDE = 256  # pixels of the shorter side, as flow is usual for two-stream networks
+SIDE = 256  # pixels of the shorter side, as usual for two-stream networks
 _MIN_DIS = 16  # at some smaller sizes OpenCV's DIS returns NaN or reads outside its memory
 _BLOCK = 32  # pairs whose flow is held as floats at once
 # RAFT works at an eighth of each side, and halves that three times more for its correlation pyramid.
@@ -122,7 +122,7 @@ def missing_weights(method: str) -> Path | None:
 
 
 def refuse_download(data: DataConfig, file: Path) -> None:
-    """Raise a ValueError if settings that came from a file, perhaps a stranger's, would make flow download weights."""
+    """Raise a ValueError if settings from a file, perhaps of unknown origin, would make flow download weights."""
     weights = None if data.modality == "rgb" else missing_weights(data.flow)
     if weights and not os.environ.get("ONLOOKER_DOWNLOAD"):
         raise ValueError(

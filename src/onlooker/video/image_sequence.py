@@ -1,10 +1,10 @@
 """Image sequences: a folder of numbered images is a clip too.
 
-Images of 16 bits are scaled to 8 by the range of their type, not by their content, so that equal light stays equal from
-frame to frame. Transparency is dropped, as it is from videos.
+Images of 16 bits are scaled to 8 by the range of their type, not by their content, so that equal brightness stays equal
+from frame to frame. Transparency is dropped, as it is from videos.
 
-Frames that a damaged video has lost have no names, and reading continues without them. An image has a name, so its
-owner can save it again or remove it: a sequence with an unreadable image is an error.
+A sequence with an unreadable image is an error: the image has a name, so its owner can save it again or remove it. The
+frames that a damaged video has lost have no names, so reading a video continues without them.
 """
 
 import re
@@ -67,7 +67,7 @@ def _load(path: Path) -> NDArray[np.uint8]:
             upright = ImageOps.exif_transpose(image)
             deep = upright.mode.startswith(("I", "F"))  # more than 8 bits, which Pillow would clip
             pixels = np.asarray(upright if deep else upright.convert("RGB"))
-    except Exception as error:  # for damaged tags, whatever Pillow's arithmetic happens to: TypeError, KeyError, ...
+    except Exception as error:  # damaged tags make Pillow raise many types of errors: TypeError, KeyError, ...
         what = f"{path.name} cannot be read as an image ({', '.join(_FORMATS)})"
         raise ClipError(path.parent, what, "save it again, or remove it") from error
     if several:

@@ -31,7 +31,7 @@ from onlooker.video.safe import is_worker
 PACKET_BYTES = 32 << 20
 _EARLIER = 3  # keyframes before a run to which reading may have to seek, because demuxers seek by different times
 _PACKET_RECORD = 1000  # bytes that a packet takes besides its data
-_KEY, _HIDDEN, _CORRUPT = 1, 2, 4  # marks of a packet; one without a time is as good as corrupt
+_KEY, _HIDDEN, _CORRUPT = 1, 2, 4  # marks of a packet; one without a time counts as corrupt
 
 # Smaller frames are decoded faster than threads can be woken for them, except by codecs that are slow per frame.
 THREADED_PIXELS = 640 * 360
@@ -44,8 +44,8 @@ _CODECS = frozenset(
     {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "vp9", "libdav1d", "av1", "gif", "ffv1"}
 )
 
-# In these decoders frames that no other refers to leave no trace. (In VP9 and AV1 they train the entropy coder, in HEVC
-# a higher temporal layer may refer to them.)
+# In these decoders, frames that no other frame refers to can be skipped without an effect on other frames. (In VP9 and
+# AV1 they train the entropy coder, in HEVC a higher temporal layer may refer to them.)
 _SKIPPABLE = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
 
 
@@ -59,10 +59,10 @@ class PacketIndex:
 
     Args:
         pts: display time of each, in the stream's unit of time.
-        keys: positions of those at which decoding can start.
+        keys: positions of the keyframes, at which decoding can start.
         shown: positions of the frames in display order, without those that the container's edit list cuts off.
         times: display time of each shown frame, in seconds since the first.
-        packets: those; None where they are larger than `PACKET_BYTES`.
+        packets: the packets themselves; None if they are larger than `PACKET_BYTES`.
     """
 
     pts: NDArray[np.int64]
@@ -98,7 +98,7 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     """The index, or None where the packets cannot be relied on, and the number of packets."""
     packets: list[Packet[VideoStream]] = []
     pts, flags = array("q"), bytearray()  # few bytes per packet: there may be millions
-    size = container.size  # of the file: memory for packets that are not kept would cost as much as reading them
+    size = container.size  # of the file: allocating memory for packets that are not kept would cost as much as reading
     for packet in read_packets(container, stream):
         pts.append(packet.pts or 0)
         hidden, corrupt = packet.is_discard, packet.is_corrupt or packet.pts is None
@@ -131,7 +131,7 @@ def decode_indexed(container: InputContainer, stream: VideoStream, index: Packet
     """Decode the frames that the store asks for; IndexContradictedError or FFmpegError where the index is wrong."""
     runs, cores = index.runs(index.shown[store.unique]), _cores()
     shares = _shares(runs, cores)
-    # The longest share decides the time: where one run is nearly all of it, threads inside a decoder are faster.
+    # The longest share determines the time: if one run is nearly all of the work, threads inside a decoder are faster.
     longest = max(sum(map(len, share)) for share in shares) / sum(map(len, runs))
     if cores > 1 and longest < 0.8:
 

@@ -16,7 +16,7 @@ from onlooker.video.resize import Pixels, check_frames
 
 Floats = NDArray[np.float32]
 
-# Gray-value differences, of 255, that are noise of the camera and the codec.
+# Gray-value differences, out of 255, up to this value are noise of the camera and the codec.
 _NOISE = 8.0
 _MEMORY = 2.0  # frames: width of the Gaussian over time; for a stream, the time constant of the exponential decay
 
@@ -85,12 +85,12 @@ class Crop:
         return result / result.sum((1, 2), keepdims=True)
 
     def points_to_frame(self, points: Floats) -> Floats:
-        """Points `T ... 2`, x and y as fractions of the crop, as fractions of the frame."""
+        """Convert points `T ... 2`, x and y, from fractions of the crop to fractions of the frame."""
         boxes = self.boxes.reshape(len(self.boxes), *[1] * (points.ndim - 2), 4)
         return boxes[..., :2] + points * (boxes[..., 2:] - boxes[..., :2])
 
     def boxes_to_crop(self, boxes: Sequence[Floats]) -> list[Floats]:
-        """For each frame boxes `n 4`, as fractions of the frame, as fractions of its crop, clipped to it."""
+        """Convert each frame's boxes `n 4` from fractions of the frame to fractions of its crop, clipped to it."""
         corners = [np.tile(box[:2], 2) for box in self.boxes]
         sides = [np.tile(box[2:] - box[:2], 2) for box in self.boxes]
         return [((of - a) / b).clip(0, 1) for of, a, b in zip(boxes, corners, sides, strict=True)]
@@ -127,7 +127,7 @@ def motion_crop(frames: Pixels, fraction: float) -> Crop:
         motion[t] = _center(np.minimum(steps[max(t - 1, 0)], steps[min(t, len(steps) - 1)]), side)
     squares = np.subtract.outer(np.arange(len(frames)), np.arange(len(frames))) ** 2 / (2 * _MEMORY**2)
     if (moves := motion[:, 2] > 0).any():
-        # After a long pause every weight underflows; relative to the nearest motion it does not.
+        # After a long pause every weight would underflow; weights relative to the nearest motion do not.
         squares = squares - squares[:, moves].min(1, keepdims=True)
     weights = np.where(moves, np.exp(-np.maximum(squares, 0)), 0)
     return Crop(np.stack([_box(moved, side, H, W) for moved in weights @ motion]), (H, W))
@@ -136,8 +136,8 @@ def motion_crop(frames: Pixels, fraction: float) -> Crop:
 def next_crop(before: MotionState | None, frame: Pixels, fraction: float) -> tuple[Crop, MotionState]:
     """The crop of a stream's next frame `H W 3`, given the state after the previous one: `motion_crop`, but causal.
 
-    Motion is the difference from the previous frame, the sums run over u up to t, and g(d) is exp(-d / 2). The first
-    frame (`before` is None) has a central crop, as has a frame of another size than the previous one.
+    Motion is the difference from the previous frame, the sums run over u up to t, and g(d) is exp(-d / 2). The crop is
+    central for the first frame (`before` is None), and for a frame of another size than the previous one.
     """
     side, gray, moved = _side(frame[None], fraction), _gray(frame), np.zeros(3)
     if before is not None and before.gray.shape == gray.shape:

@@ -1,7 +1,7 @@
 """How many samples an mp4 claims, counted before FFmpeg opens it: a few bytes can claim gigabytes of index.
 
-FFmpeg keeps dozens of bytes for each sample that a table (`stsz`) or a fragment (`trun`) claims, whether or not the
-file has any data of it.
+FFmpeg allocates dozens of bytes for each sample that a table (`stsz`) or a fragment (`trun`) claims, whether or not the
+file has any data for it.
 """
 
 import struct

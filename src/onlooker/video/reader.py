@@ -29,8 +29,8 @@ MakeStore = Callable[[int], FrameStore]  # for a video of that many frames
 class VideoReader:
     """A video file, or a folder of numbered images (an image sequence), opened when it is needed.
 
-    Frames are exactly those of sequential decoding, also where this seeks; they are RGB and upright. Indices count the
-    frames that can be decoded, in display order. In a damaged file, damage in parts that the chosen frames do not
+    Frames are exactly those of sequential decoding, even if the reader seeks; they are RGB and upright. Indices count
+    the frames that can be decoded, in display order. In a damaged file, damage in parts that the chosen frames do not
     depend on is not noticed, and the frames lost there are counted. `len` and `times` of most files need no decoding.
 
         reader = VideoReader("clip.mp4")
@@ -50,7 +50,7 @@ class VideoReader:
         self.path, self._safe = Path(path), is_safe() if safe is None else safe
         self._is_folder = os.path.isdir(path)
         self._index: PacketIndex | None = None
-        self._expected: int | None = None  # number of frames: first that of packets; None: not counted yet
+        self._expected: int | None = None  # number of frames, at first the number of packets; None: not counted yet
 
     def __len__(self) -> int:
         return len(self.times)
@@ -188,7 +188,7 @@ class VideoReader:
         raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
     def _decode_file(self, store: FrameStore | None = None) -> NDArray[np.float64]:
-        """Decode everything, and put the frames that the store asks for: the times of all frames."""
+        """Decode everything, put the frames that the store asks for, and return the times of all frames."""
         wanted = set() if store is None else set(store.indices.tolist())
         convert, times = Converter(self.path), []
         for index, seconds, frame in decode_file(self.path):

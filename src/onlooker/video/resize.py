@@ -14,7 +14,7 @@ def resize(pixels: Pixels, size: int, channels: int) -> Pixels:
     """Resize whole frames `T H W 3` to squares `T size size C`, uint8, without keeping their aspect ratio.
 
     Nothing is cropped: events happen at the border too, and an attention map over the square covers the whole frame, so
-    that two scale factors turn a place on the map into a place in the video. Training and inference distort alike.
+    that two scale factors turn a place on the map into a place in the video. The distortion is the same in training.
     One channel is gray, the luma of ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
 
     Raises:
@@ -28,7 +28,7 @@ def resize(pixels: Pixels, size: int, channels: int) -> Pixels:
     color = to_square(pixels, size)
     if channels == 3:
         return color
-    # Frames below one another are one image.
+    # The frames, stacked vertically, are converted as one image.
     gray = cv2.cvtColor(color.reshape(-1, size, 3), cv2.COLOR_RGB2GRAY)
     return gray.reshape(-1, size, size, 1).astype(np.uint8, copy=False)
 

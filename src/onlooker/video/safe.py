@@ -1,7 +1,8 @@
 """Decoding in a worker process with limits of memory and time, for untrusted files.
 
-A worker that is killed, or takes too much, is an error of the clip that it was decoding; the next clip gets another
-one. Workers answer in JSON and raw pixels, never in pickles, so that one that a file has taken over can only lie.
+If a worker is killed or exceeds a limit, the clip that it was decoding fails with an error, and the next clip gets
+another worker. Workers answer in JSON and raw pixels, never in pickles: a malicious file that takes over a worker can
+make it return wrong values, but cannot run code in this process.
 """
 
 import atexit
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
 VARIABLE = "ONLOOKER_SAFE"  # 1: every video of this process, and of those that it starts, is decoded by workers
 MEMORY = 2 << 30  # bytes that a worker may reserve for a clip (Linux)
-SECONDS, SECONDS_PER_MB = 60.0, 10.0  # that a worker may take for an answer: for any clip, and for its size
+SECONDS, SECONDS_PER_MB = 60.0, 10.0  # time limit of an answer: for any clip, and in addition per MB
 SECONDS_TO_START = 60.0
-_WORKER = "worker"  # the value of the variable there
+_WORKER = "worker"  # the value of the variable in a worker
 _ANSWER = MEMORY  # bytes at most
 _LIMITS = f"at most {MEMORY >> 30} GiB, and {SECONDS:g} s and {SECONDS_PER_MB:g} s per MB, are allowed"
 _REMEDY = f"{_LIMITS}; remove it, or read it without --safe if you trust it"
@@ -80,7 +81,7 @@ def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
     finally:
         if whole:
             _idle.append(worker)
-        else:  # asked for no more: what it would still say is of no use
+        else:  # the caller has stopped early: the remaining answers are not needed
             worker.close()
 
 

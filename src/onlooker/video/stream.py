@@ -20,10 +20,11 @@ from av.video.stream import VideoStream
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
 from onlooker.video.clock import LiveClock
-from onlooker.video.container import MAX_PIXELS, error_text, video_stream
-from onlooker.video.decode import Converter, decode_packets, frame_rate
+from onlooker.video.container import MAX_PIXELS, RemoteFile, error_text, video_stream
+from onlooker.video.decode import Converter, decode_file, decode_packets, frame_rate
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
+from onlooker.video.safe import is_safe
 
 State = Literal["online", "stalled", "reconnecting", "gone"]
 Frame = tuple[int, float, Pixels]  # index, seconds since the first frame, `H W 3`
@@ -37,7 +38,7 @@ _ANALYZE = "1000000"
 
 _MAX_WAIT = 30.0  # seconds between two connection attempts
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
-_CHANGES = 16  # changes of the connection held for a slow reader, the latest
+_CHANGES = 16  # latest changes of the connection that are kept for a slow reader
 _FRAMELESS = 3  # times the timeout after which data that contain no frame count as a lost connection
 
 
@@ -79,13 +80,14 @@ class Source:
     often the connection was lost and came back. Frames that `rate` skips are not counted. `changes`: what has happened
     to the connection between the last two calls of `poll`.
 
-    A camera or address that has sent a frame and is lost is reconnected to `config.attempts` times, and times continue
-    by the wall clock; with 0 attempts, an address ends where its sender ends it. One that is not there at the start is
-    treated alike with `config.wait_for_source`, and is an error without.
+    If a camera or address is lost after its first frame, `config.attempts` attempts are made to reconnect, and times
+    continue by the wall clock. With 0 attempts, an address ends when its sender ends it. A source that does not answer
+    at the start is an error; with `config.wait_for_source` it is treated like a lost one.
 
     Args:
-        source: a number, as `int` or `str`: that camera of the machine; an address that starts with one of `SCHEMES`;
-            else the path of a video file or of a folder of numbered images (`./0` for one that is called 0).
+        source: a number, as `int` or `str`: that camera of the machine; an address that starts with one of `SCHEMES`; a
+            file at an address; else the path of a video file or of a folder of numbered images (`./0` for one that is
+            called 0).
         condition: is notified of every frame and of the end; several sources may share one.
         ahead: how many following frames are handed out with each frame, for optical flow: `1+ahead H W 3` instead of
             `H W 3`. They are always the directly following ones, whatever `rate` and `drop` skip; frames without them,
@@ -95,7 +97,9 @@ class Source:
         ValueError: an invalid source.
     """
 
-    def __init__(self, source: int | str | Path, config: StreamConfig, condition: Condition, ahead: int = 0) -> None:
+    def __init__(
+        self, source: int | str | Path | RemoteFile, config: StreamConfig, condition: Condition, ahead: int = 0
+    ) -> None:
         self._source, self.name = _parse(source), without_password(str(source))
         self.dropped = self.reconnections = 0
         self._config, self._condition, self._ahead, self._stopped = config, condition, ahead, Event()
@@ -106,7 +110,7 @@ class Source:
         self.changes: list[Status] = []
         self._changed: deque[tuple[int, Status]] = deque(maxlen=_CHANGES)  # with the last frame before it
         self._state: str | None = None
-        self._waiting = math.inf  # since when for the next frame
+        self._waiting = math.inf  # when waiting for the next frame began
         self._error: ClipError | None = None
         self._convert = Converter(self.name)
         self._clock = LiveClock(leap=max(config.timeout, 1.0))
@@ -150,7 +154,7 @@ class Source:
         try:
             return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
         except ClipError as error:
-            self.end(error.found)  # the other frames would not be better
+            self.end(error.found)  # other frames would fail as well
             raise
 
     def end(self, reason: str) -> None:
@@ -175,7 +179,7 @@ class Source:
     def _change(self, state: State, reason: str = "") -> None:
         """Note the state of a camera or address, if it is a new one."""
         with self._condition:
-            if state != self._state and not isinstance(self._source, Path):
+            if state != self._state and isinstance(self._source, int | str):
                 self._state = state
                 self._changed.append((self._index, Status(self.name, state, self._clock.now, reason)))
 
@@ -247,8 +251,13 @@ class Source:
                 yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
         elif isinstance(self._source, int):
             yield from _of_camera(self._source, self._clock)
-        else:
+        elif isinstance(self._source, str):
             yield from _of_address(self._source, self.name, self._config.timeout, self._clock, self._convert)
+        elif is_safe():
+            raise ClipError(self.name, "--safe reads files of this machine", "download it, or leave out --safe")
+        else:
+            for _, seconds, frame in decode_file(self._source):
+                yield _Arrival(seconds, partial(self._convert, frame), recorded=True)
 
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
@@ -278,9 +287,9 @@ def without_password(address: str) -> str:
     return re.sub(r"^(\w+://[^/@:]*):[^/]*@", r"\1:***@", address)
 
 
-def _parse(source: int | str | Path) -> int | str | Path:
-    """A camera as `int`, an address as `str`, a file or folder as `Path`."""
-    if isinstance(source, Path):
+def _parse(source: int | str | Path | RemoteFile) -> int | str | Path | RemoteFile:
+    """A camera as `int`, an address as `str`, a file or folder as `Path`, a file at an address as it is."""
+    if isinstance(source, Path | RemoteFile):
         return source
     if isinstance(source, bool) or not isinstance(source, int | str) or (isinstance(source, int) and source < 0):
         raise ValueError(f"source is {source!r}, expected a camera's number, an address, or the path of a video")
@@ -350,7 +359,7 @@ def _of_address(address: str, name: str, timeout: float, clock: LiveClock, conve
         last = time.monotonic()
 
         def packets() -> Iterator["Packet[VideoStream] | None"]:
-            for packet in container.demux():  # of all streams: one that sends only sound must not wait forever
+            for packet in container.demux():  # of all streams: an address that sends only sound must not block forever
                 if not recorded and time.monotonic() - last > _FRAMELESS * timeout:
                     raise _LostError(f"data, but no frame within {_FRAMELESS * timeout:g} s")
                 if packet.stream is video and packet.size:
@@ -364,7 +373,7 @@ def _of_address(address: str, name: str, timeout: float, clock: LiveClock, conve
                 last = time.monotonic()
         except av.error.ExitError as error:
             raise _LostError(f"no frame within {timeout:g} s") from error
-        # IndexError: PyAV, for a new stream. ValueError: a frame of an impossible size, too.
+        # IndexError: from PyAV, for a new stream. ValueError: includes frames of an impossible size.
         except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
             problem = error.found if isinstance(error, ClipError) else error_text(error)
             raise _LostError(f"connection broken ({problem})") from error

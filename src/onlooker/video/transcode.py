@@ -1,4 +1,4 @@
-"""Copies of a video that every browser plays, at most so large and so long, with the time of every frame."""
+"""Copies of a video that every browser plays, limited in size and length, with the time of every frame."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -91,7 +91,7 @@ def transcode(
         still: a file for the first frame as a small JPEG, as large as the smallest copy.
 
     Yields:
-        The facts so far, now and then, and at the end those of the whole video.
+        The facts so far, every 50 frames, and at the end those of the whole video.
 
     Raises:
         ClipError: no video, it cannot be decoded, or it is longer than `max_seconds`.

@@ -29,7 +29,7 @@ _GIF_RATE = 50  # browsers slow down anything faster
 # grow in memory with the recording.
 _PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer", "flush_packets": "1"}
 _SEEKABLE = {"movflags": "+faststart"}
-_KEY_FRAMES = 30  # at least every so many frames of a file to seek in
+_KEY_FRAMES = 30  # maximum distance between keyframes of a seekable file, in frames
 _RECORD_AGAIN = "what it holds can be played; free some space, and run the same command again for a new one"
 _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
@@ -64,7 +64,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float, crf: 
     if first is None:
         raise ValueError(f"{path}: there are no frames to write, expected at least one")
     temporary = path.with_name(f".{short_name(path.name)}.part")
-    options = {"movflags": "+faststart"} if suffix == ".mp4" else {}
+    options = _SEEKABLE if suffix == ".mp4" else {}
     with explain_write_errors("this video", path.parent, path=path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -154,7 +154,7 @@ def encode_mp4(frames: Pixels | Iterable[Pixels], fps: float) -> bytes:
 
 
 def _images(frames: Pixels | Iterable[Pixels], gif: bool = False) -> Iterator[VideoFrame]:
-    """Frames that are checked; for H.264, the last column or row is repeated where a side is odd."""
+    """Check frames and convert them; for H.264, the last column or row is repeated if a side is odd."""
     shape: tuple[int, ...] | None = None
     for index, frame in enumerate(frames):
         if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
@@ -185,7 +185,7 @@ def _add_stream(
 
 
 def _with_palette(frame: Pixels) -> VideoFrame:
-    """A frame of 256 colors, its own: a palette for all frames would need them all in memory."""
+    """A frame with its own palette of 256 colors: a common palette would need all frames in memory."""
     image = Image.fromarray(frame).quantize(256)
     colors = np.reshape(image.getpalette() or [], (-1, 3)).astype(np.uint8)
     palette = np.full((256, 4), 255, np.uint8)  # A R G B

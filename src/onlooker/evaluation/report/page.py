@@ -34,7 +34,7 @@ class Page:
     """A report under construction: each method appends a block and returns the page.
 
     Args:
-        subtitle: one line below it, in Markdown.
+        subtitle: one line below the title, in Markdown.
     """
 
     def __init__(self, title: str, subtitle: str = "") -> None:
@@ -180,5 +180,5 @@ def _data_uri(kind: str, content: bytes) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """A number stays on the line of its percent sign."""
+    """Keep a number and its percent sign on one line."""
     return re.sub(r"(?<=\d) %", "\u00a0%", text)

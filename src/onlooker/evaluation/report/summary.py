@@ -94,8 +94,8 @@ def _key_figures(measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 _TEST = "Random test clips; up to half of them are mistakes. None was used in training."
 _CROSS_VALIDATED = (
-    "Random clips; up to half of them are mistakes. The prediction is that of a model that was fitted without the clip "
-    "and its recording, the attention that of the final model, which was fitted to all clips."
+    "Random clips; up to half of them are mistakes. Predictions are by models that were fitted without the clip and "
+    "its recording; attention is by the final model, which was fitted to all clips."
 )
 
 
@@ -156,7 +156,7 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], p
         for k in mistakes[:_MISTAKES]
     ]
     note = (
-        "Most confident first. *check*: as sure of its answer as of clips with that label, so look at the label first."
+        "Most confident first. *check*: as confident as for clips with the predicted label, so look at the label first."
     )
     if len(mistakes) > _MISTAKES:
         note += f" {len(mistakes) - _MISTAKES} more mistakes are in scores.csv."

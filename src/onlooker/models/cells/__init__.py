@@ -36,18 +36,18 @@ def build_cell(
         name: one of `CELLS`.
         hidden: units or channels of its state.
         grid: `(h, w)` of the features.
-        attention: one of `ATTENTIONS`, `motion`, `mil`; None for a cell that gets all locations.
+        attention: one of `ATTENTIONS`, `motion`, `mil`; None: the cell gets the features of all locations.
         glimpse: the input of the cell, see `AttentiveCell`.
 
     Raises:
-        ValueError: no cell, attention or glimpse of that name, no units, or an attention that does not take the state.
+        ValueError: an unknown cell, attention or glimpse, no units, or an attention that does not take the state.
     """
     if name not in CELLS:
         raise ValueError(f"unknown cell {name!r}; there are {', '.join(CELLS)}")
     if hidden < 1:
         raise ValueError(f"hidden is {hidden}, expected at least 1")
-    # A sum over locations leaves one location. The cell is built even where another replaces it, because the published
-    # figures depend on the order of the random numbers.
+    # A sum over locations leaves one location. The cell is built even if `motion` or `mil` replaces it below, because
+    # published results depend on the order in which random numbers are drawn.
     cell = CELLS[name](num_features, hidden, (1, 1) if attention and glimpse == "sum" else grid)
     if attention is None:
         return cell

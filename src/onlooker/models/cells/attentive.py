@@ -12,7 +12,7 @@ GLIMPSES = ("sum", "product", "scaled")
 
 
 class AttentiveCell(Cell):
-    """`A_t` from the features and the previous hidden state, then a step of a cell on the weighted features.
+    """Computes `A_t` from the features and the previous hidden state, then runs a cell on the weighted features.
 
     ALSTM, ConvALSTM and the model of the HMDB-51 report are settings of this cell.
 
@@ -29,7 +29,7 @@ class AttentiveCell(Cell):
         self.num_hidden = cell.num_hidden
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
-        """That of the inner cell."""
+        """The initial state of the inner cell."""
         return self.cell.initial_state(batch_size, (1, 1) if self.glimpse == "sum" else grid, device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:

@@ -12,7 +12,7 @@ Grid = tuple[int, int]
 
 
 class State(NamedTuple):
-    """The state of a cell: `hidden` and `memory` (the LSTM's H and C), `B D`, or `B D h w` for cells of maps."""
+    """The state of a cell: `hidden` and `memory` (the LSTM's H and C), `B D`, or `B D h w` for cells on maps."""
 
     hidden: Tensor
     memory: Tensor
@@ -33,7 +33,7 @@ class Cell(nn.Module):
     """One step in time: `cell(features, state) -> (output, state)`.
 
     `project` does not depend on the state and runs once over all frames, `recur` runs frame by frame. A new cell
-    defines `initial_state` and these two, and has a line in `cells.CELLS`.
+    defines `initial_state` and these two methods, and needs an entry in `cells.CELLS`.
 
     `num_hidden` is the length of `hidden`; attention covers the first `num_attended` features (None: all);
     `has_evidence`: its outputs have evidence.

@@ -7,16 +7,18 @@ from onlooker.models.cells.cell import State
 
 INITS = ("zeros", "first-frame", "clip-mean")
 
+__all__ = ["LearnedInit"]
+
 
 class LearnedInit(nn.Module):
-    """Each part of a state from features: `tanh(W ∗ X)`.
+    """Predicts each part of the initial state from features: `tanh(W ∗ X)`.
 
     Parts that are maps come from a 3×3 convolution (the code of Li et al. 2016: H_0, C_0 = tanh(conv(mean over time of
     X))), vectors from the features averaged over locations (the code of Sharma et al. 2015).
 
     Args:
         num_features: D of the features.
-        state: an example with the shapes to make.
+        state: an example, for the shapes of the parts.
     """
 
     def __init__(self, num_features: int, state: State) -> None:

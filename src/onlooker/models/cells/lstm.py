@@ -64,7 +64,7 @@ class ConvLSTM(_GatedCell):
         hidden: channels of the hidden map.
         kernel: height and width of the input-to-state and state-to-state kernels, odd.
         forget_bias: initial bias of the forget gate.
-        separable: depthwise separable convolutions (Chollet 2017), nearly a ninth of the work of 3×3 kernels.
+        separable: depthwise separable convolutions (Chollet 2017), about a ninth of the computation of 3×3 kernels.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ConvLSTM(_GatedCell):
         super().__init__()
         self.num_hidden = hidden
         dense = 1 if separable else kernel
-        # With an attention in front, the input part runs at every step, too.
+        # With attention, the input part also runs at every step.
         self.from_features = RepeatedConv2d(num_features, 4 * hidden, dense)
         self.from_hidden = RepeatedConv2d(hidden, 4 * hidden, dense, bias=False)
         _init_gates(self.from_features, self.from_hidden, forget_bias)

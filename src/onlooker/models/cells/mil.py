@@ -22,9 +22,9 @@ class MILCell(Cell):
     The sums are running sums, so a stream has the same numbers as a clip: `hidden` is H_t, `B D`, and `memory`
     log(1 + Σ exp(e)), `B 1`. The 1 comes from an initial state of zeros: one location without features.
 
-    Hiding random frames in training (evidence -inf) makes it find all frames that show the class, not only the best
-    (as *Hide-and-Seek*, Singh & Lee 2017, hides locations). Nguyen et al. 2018 and Wang et al. 2017 (UntrimmedNets)
-    weight whole frames likewise.
+    Random frames are hidden in training (evidence -inf), so that the cell learns to find all frames that show the
+    class, not only the best one; *Hide-and-Seek* (Singh & Lee 2017) hides locations in the same way. Nguyen et al. 2018
+    and Wang et al. 2017 (UntrimmedNets) also weight whole frames.
 
     Args:
         num_features: D of the features.
@@ -32,7 +32,7 @@ class MILCell(Cell):
         hidden_share: share of frames that are hidden in training.
 
     Raises:
-        ValueError: a share below 0, or 1 and more.
+        ValueError: a share below 0, or of 1 or more.
     """
 
     has_evidence = True
@@ -73,7 +73,7 @@ class MILCell(Cell):
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
         """Add one frame to the sums."""
         evidence, attended, attention = projected
-        # Not logaddexp, which ONNX writes as log(exp + exp): that overflows.
+        # Not logaddexp: its ONNX export is log(exp + exp), which overflows.
         total = torch.cat((state.memory, evidence), 1).logsumexp(1, keepdim=True)
         pooled = state.hidden * (state.memory - total).exp() + attended * (evidence - total).exp()
         return CellOutput(pooled, attention, evidence[:, 0]), State(pooled, total)

@@ -19,11 +19,11 @@ class MotionCell(Cell):
         Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ma ∗ M_t + b_a), A_t = softmax of Z_t over locations, all 1×1
         H_t = ConvLSTM(A_t ⊙ X_t, H_{t-1}), 3×3
 
-    The map depends on the motion of the current frame, that of ConvALSTM on the previous state. `hidden` is H_t and
-    then M_t, `memory` likewise, each `B 2·hidden h w`.
+    The map depends on the motion of the current frame; in ConvALSTM it depends on the previous state. `hidden` is H_t
+    and M_t, concatenated, `memory` their two cell memories in the same order: each `B 2·hidden h w`.
 
     Args:
-        num_features: D of the features of RGB and flow, X_t before F_t; half of them (rounded down) are of the flow.
+        num_features: D of the features of RGB and flow, X_t before F_t; half of them (rounded down) belong to the flow.
         hidden: channels of H_t and of M_t, and of the attention's inner map.
         glimpse: the input of the upper cell, as in `AttentiveCell`; not `sum`.
     """

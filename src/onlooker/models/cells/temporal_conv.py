@@ -17,7 +17,7 @@ class TemporalConv(Cell):
     all locations, concatenated; LN is layer normalization. It is trained with the loss of the last frame (`--loss
     last`), whose state depends on the whole clip.
 
-    Mean and maximum never forget: begin a new state for a new scene. `hidden` is H_t, `B 2U`; `memory`, `B 6U+1`, has
+    Mean and maximum never forget: begin a new state for a new scene. `hidden` is H_t, `B 2U`; `memory`, `B 6U+1`, holds
     the last two v, the last four u, and t.
 
     Args:
@@ -51,7 +51,7 @@ class TemporalConv(Cell):
         u = self.dropout(F.silu(self.first(last_v)))
         last_u = torch.cat((last_u, u), 1)  # of t - 4 to t
         z = F.silu(self.second(torch.cat(last_u.split(U, 1)[::2], 1)))
-        count = count.clamp_min(0) + 1  # a learned initial state may be anything
+        count = count.clamp_min(0) + 1  # a learned initial state may have any value
         mean, maximum = state.hidden.split(U, 1)
         hidden = torch.cat((mean + (z - mean) / count, torch.maximum(maximum, z)), 1)
         return CellOutput(hidden), State(hidden, torch.cat((last_v[:, U:], last_u[:, U:], count), 1))

@@ -17,8 +17,8 @@ __all__ = ["ENCODERS", "TERMS", "Encoder", "build_encoder", "has_weights"]
 class Encoder(Protocol):
     """The interface of an encoder; `num_features` is D.
 
-    One that samples windows of a frame also has `windows(frames: N C H W)`, affine transforms `N 2 3` or `N G 2 3`, see
-    `spatial_transform`.
+    An encoder that samples windows of a frame also has `windows(frames: N C H W)`, which returns affine transforms
+    `N 2 3` or `N G 2 3`; see `spatial_transform`.
     """
 
     num_features: int
@@ -53,7 +53,7 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = Fal
         pretrained: load the weights of this package (`TERMS`), or timm's ImageNet weights.
 
     Raises:
-        ValueError: no encoder of that name, or pretrained weights of one that has none.
+        ValueError: an unknown encoder, or pretrained weights for an encoder that has none.
         RuntimeError: timm's weights cannot be loaded.
     """
     if name not in ENCODERS:

@@ -12,8 +12,8 @@ class Backbone(nn.Module):
 
     Args:
         name: a timm model; for a feature map, one that offers `features_only`.
-        in_channels: C of the frames. Pretrained filters of one channel are the sum of the three of RGB (timm), those of
-            any other number start from their mean (`first_filters`).
+        in_channels: C of the frames. For one channel, the pretrained filters of RGB are summed (timm); for any other
+            number they are averaged (`first_filters`).
         pretrained: load timm's ImageNet weights, from the local cache or the network.
         size: height and width of the frames, for networks that are built for one size (ViT, Swin); None: the default.
         vector: the vector before the classifier (`vgg16`: the 4096 of fc7), as a 1×1 map, instead of the last feature
@@ -29,7 +29,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.in_channels, self.vector = name, in_channels, vector
-        # num_classes=0: an unused classifier would be in every file and optimizer.
+        # num_classes=0: otherwise every file and optimizer would contain an unused classifier.
         options = {"num_classes": 0} if vector else {"features_only": True, "out_indices": (-1,)}
         self.net = _create(name, in_channels, pretrained, size, options)
         self.num_features: int = self.net.head_hidden_size if vector else self.net.feature_info.channels()[-1]
@@ -106,8 +106,8 @@ def _build(name: str, size: int | None, options: dict[str, Any]) -> Any:
 
     try:
         if size is not None:
-            # Networks for any size do not have this option, and others cannot be built for this size: then the default
-            # is built, and `grid` raises if the size does not fit.
+            # Networks for any size do not have this option, and some networks cannot be built for this size. Then the
+            # default is built, and `grid` raises if the size does not fit.
             with suppress(TypeError, AssertionError, ArithmeticError, RuntimeError, ValueError):
                 return timm.create_model(name, img_size=size, **options)
         return timm.create_model(name, **options)

@@ -1,4 +1,4 @@
-"""A small convolutional network that trains from few clips on a laptop, and keeps a map."""
+"""A small convolutional network that trains on few clips on a laptop; its output is a map."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Weights of encoders that are in this package: safetensors in half precision, one file per encoder."""
+"""Pretrained weights of encoders in this package: safetensors in half precision, one file per encoder."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ FOLDER = Path(__file__).with_name("weights")
 def load_packaged(encoder: nn.Module, name: str, in_channels: int) -> None:
     """Load the weights of this package into an encoder of that name.
 
-    The first filters are those of RGB; those of one channel are their sum, those of any other number start from their
-    mean (`first_filters`), as in `Backbone`.
+    The first filters are for RGB. For one channel they are summed, for any other number averaged (`first_filters`), as
+    in `Backbone`.
 
     Raises:
         ValueError: the file is missing or damaged.

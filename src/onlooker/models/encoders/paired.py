@@ -12,7 +12,7 @@ class Paired(nn.Module):
     """The features of RGB and optical flow, concatenated.
 
     Args:
-        rgb, flow: encode the first channels, and the last `flow_channels`: 2 for each displacement field.
+        rgb, flow: encoders of the first channels, and of the last `flow_channels`: 2 for each displacement field.
     """
 
     def __init__(self, rgb: Any, flow: Any, flow_channels: int) -> None:
@@ -21,7 +21,7 @@ class Paired(nn.Module):
         self.num_features: int = rgb.num_features + flow.num_features
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """That of both.
+        """`(h, w)`, the same for both encoders.
 
         Raises:
             ValueError: the two have different grids.
@@ -34,6 +34,6 @@ class Paired(nn.Module):
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N D h w`, the features of RGB first."""
         rgb, flow = frames.tensor_split((frames.shape[1] - self.flow_channels,), 1)
-        # Channels last, as the convolutions are fastest; some of the channels of a tensor are not contiguous.
+        # Convolutions are fastest with channels last in memory; a slice of the channels is not contiguous.
         parts = (part.contiguous(memory_format=torch.channels_last) for part in (rgb, flow))
         return torch.cat([encoder(part) for encoder, part in zip((self.rgb, self.flow), parts, strict=True)], 1)

@@ -1,4 +1,4 @@
-"""A residual network that is small enough for a laptop, to be trained on images first."""
+"""A residual network that is small enough for a laptop, with pretraining on images."""
 
 import math
 from typing import cast
@@ -17,8 +17,8 @@ LAST = 256  # channels of the last convolution
 class Small(nn.Module):
     """A residual network of 17 convolutions: a frame to a map of a sixteenth of its height and width.
 
-    Its features are those of four depths side by side, the earlier ones averaged over the cells of the last map: edges
-    and textures show what moves at least as well as objects do.
+    Its features are the maps of four depths, concatenated; earlier maps are average-pooled to the size of the last one.
+    Edges and textures show what moves at least as well as objects do.
 
     The basic blocks of ResNet (He et al. 2016, arXiv 1512.03385), narrow enough for a laptop: 65 million multiply-adds
     for 64×64 pixels, 199 million for 112×112, 1.6 million weights.
@@ -48,7 +48,7 @@ class Small(nn.Module):
         maps = [stem(frames)]
         for layer in layers:
             maps.append(layer(maps[-1]))
-        strides = (4, 2, 1, 1)  # of the last map over each
+        strides = (4, 2, 1, 1)  # from each map to the last one
         pooled = (
             F.avg_pool2d(features, stride, ceil_mode=True, count_include_pad=False)
             for features, stride in zip(maps[1:], strides, strict=True)
@@ -56,7 +56,7 @@ class Small(nn.Module):
         return torch.cat([*pooled], 1)
 
     def last_map(self, frames: Tensor) -> Tensor:
-        """The deepest features alone, `N C H W -> N 256 h w`: what its training on images classifies."""
+        """The deepest features alone, `N C H W -> N 256 h w`: the input of the classifier in pretraining on images."""
         return cast(Tensor, self.layers(frames))
 
 

@@ -1,21 +1,12 @@
-"""Clips, feature stores and runs at an address: `s3://bucket/clips`, `gs://…`, any file system that fsspec knows.
-
-Commands work on a mirror, a folder in the cache. What is new at the address is downloaded first; what a command has
-changed is uploaded every minute and at the end. Nothing is ever removed at an address. Objects are replaced whole, and
-the files that describe others come last, so that a reader never finds a description without what it describes.
-Credentials are those that fsspec's file systems find themselves, in the environment or in their own files; no address
-contains any. `file:///folder` is the folder itself.
-"""
+"""A copy, in the cache, of the files at an address: new files are downloaded, local changes are uploaded."""
 
 import hashlib
-import os
-import re
 import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from threading import Event, Lock, Thread
@@ -24,35 +15,22 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from onlooker.files import atomic_file, file_digest, printable, read_json, write_json
+from onlooker.storage.address import StorageError, connect, explained, folder_of_this_machine, is_address
 
-__all__ = ["Mirror", "StorageError", "address_of", "clear_mirrors", "is_address", "local", "mirrored", "mirrors"]
-
-_ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/{1,2}(.+)")  # a path collapses the slashes
-_NOT_FILES = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp"}  # streams, or web pages
 _RECORD = ".mirror.json"
 _AT_ONCE = 8  # transfers
 _UPLOAD_EVERY, _RECORD_EVERY = 60.0, 2.0  # seconds
 
 
-class StorageError(OSError):
-    """An address that cannot be read or written: which, why, what to do."""
-
-
-def is_address(text: str | Path) -> bool:
-    """Whether this is an address of files, as a path or as text."""
-    found = _ADDRESS.fullmatch(Path(text).as_posix())
-    return found is not None and found[1] not in _NOT_FILES and not os.path.exists(text)
-
-
 def local(path: Path | str) -> Path:
-    """A path, or for an address its mirror, with what is new at the address.
+    """A path; for an address, the path of its mirror, after downloading new files.
 
     Raises:
         StorageError: the address cannot be read.
     """
     if not is_address(path):
         return Path(path)
-    if (folder := _of_this_machine(path)) is not None:
+    if (folder := folder_of_this_machine(path)) is not None:
         return folder
     mirror = Mirror(path)
     with mirror.locked().acquire():  # waits for another process that downloads the same
@@ -71,14 +49,14 @@ def address_of(path: Path) -> str | None:
 
 @contextmanager
 def mirrored(paths: Iterable[Path], quiet: bool = False) -> Iterator[dict[Path, Path]]:
-    """Local folders of those paths that are addresses, by path; what changes in them in the block is uploaded.
+    """The local folders of those paths that are addresses, by path; changes made in the `with` block are uploaded.
 
     Raises:
-        StorageError: an address cannot be read or written; what was not uploaded stays in the mirror.
+        StorageError: an address cannot be read or written; files that were not uploaded stay in the mirror.
         ValueError: another process uses the same mirror.
     """
     addresses = [path for path in dict.fromkeys(paths) if is_address(path)]
-    places = {path: folder for path in addresses if (folder := _of_this_machine(path)) is not None}
+    places = {path: folder for path in addresses if (folder := folder_of_this_machine(path)) is not None}
     mirrors = {path: Mirror(path) for path in addresses if path not in places}
     with ExitStack() as locks:
         for mirror in mirrors.values():
@@ -98,7 +76,7 @@ def mirrors() -> dict[Path, int]:
 
 
 def clear_mirrors() -> list[Path]:
-    """Remove the mirrors; returns those that stay, as a command uses them, or not all of their files are uploaded."""
+    """Remove the mirrors, and return those that are kept: used by a command, or with files that are not uploaded."""
     kept = []
     for folder in mirrors():
         try:
@@ -116,7 +94,7 @@ def clear_mirrors() -> list[Path]:
 
 @contextmanager
 def _uploads(mirrors: Collection["Mirror"], quiet: bool) -> Iterator[None]:
-    """Upload what changes, every minute and at the end; an error of the block comes before those of the uploads."""
+    """Upload changes every minute and at the end; an error of the `with` block takes precedence over upload errors."""
     done = Event()
 
     def upload() -> None:
@@ -149,20 +127,14 @@ def _uploads(mirrors: Collection["Mirror"], quiet: bool) -> Iterator[None]:
 
 
 def _mirrors_folder() -> Path:
-    from onlooker.data.array_cache import default_cache  # numpy, which no command needs to start
+    from onlooker.data.array_cache import default_cache  # imports numpy, which commands should not need to start
 
     return default_cache() / "mirrors"
 
 
-def _of_this_machine(path: Path | str) -> Path | None:
-    """The folder that `file:///folder` names; None: an address elsewhere."""
-    found = _ADDRESS.fullmatch(Path(path).as_posix())
-    return Path("/", found[2]) if found and found[1] in ("file", "local") else None
-
-
 @dataclass(frozen=True)
 class _File:
-    """A file at an address: its version there, and size and time of change of its copy."""
+    """A file at an address: its version there, and the size and modification time of its copy."""
 
     version: str
     size: int
@@ -187,41 +159,29 @@ class Mirror:
     """A local copy of the file or folder at an address.
 
     Args:
-        address: `s3://bucket/clips`, also as a path, which has lost a slash.
+        address: `s3://bucket/clips`, or a path made from it, in which one slash is missing.
 
     Raises:
         StorageError: no such file system, or the package for it is not installed.
     """
 
     def __init__(self, address: str | Path) -> None:
-        found = _ADDRESS.fullmatch(Path(address).as_posix())
-        if found is None:
-            raise StorageError(f"{address}: not an address, expected one such as s3://bucket/folder")
-        self.address = f"{found[1]}://{found[2]}"
-        user = found[2].partition("/")[0].rpartition("@")[0]
-        if ":" in user:
-            hidden = f"{found[1]}://***@{found[2].partition('@')[2]}"
-            raise StorageError(f"{hidden}: an address with a password; give it in the environment instead")
+        self.address, self._remote, self._root = connect(address)
         self.folder = _mirrors_folder() / hashlib.sha256(self.address.encode()).hexdigest()[:16]
-        self.local = self.folder / PurePosixPath(found[2]).name
-        with self._explained():
-            from fsspec.core import url_to_fs
-
-            self._remote, root = url_to_fs(self.address)
-            self._root: str = root.rstrip("/")
+        self.local = self.folder / PurePosixPath(self.address.partition("://")[2]).name
         self._known = _read_record(self.folder / _RECORD)
         self._lock, self._written = Lock(), 0.0
 
     def locked(self) -> FileLock:
-        """A lock, not acquired yet, that one process at a time holds; the same process may acquire it again."""
+        """A lock, not acquired yet, for one process at a time; the same process may acquire it again."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / ".lock", is_singleton=True)
 
     def download(self, quiet: bool = False) -> None:
-        """Make the mirror equal to what is at the address, except for what was changed here and not uploaded yet.
+        """Make the mirror equal to the files at the address, except for local changes that are not uploaded yet.
 
         Raises:
-            StorageError: the address cannot be read, or a file was changed both there and here.
+            StorageError: the address cannot be read, or a file was changed both there and in the mirror.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._known, there = _read_record(self.folder / _RECORD), self._list()
@@ -233,11 +193,11 @@ class Mirror:
             elif record is None or record.version != of.version:
                 if not _is_changed(record, copy):
                     new.append(name)
-                elif self._is_equal(of, copy):  # stopped after it was copied, before that was recorded
+                elif self._is_equal(of, copy):  # the process stopped between copying and recording
                     self._known[name] = _File.of(of.version, copy)
                 else:
                     here = f"changed there and in its mirror, {copy}"
-                    raise StorageError(f"{self.address}/{name}: {here}; remove the one that you do not need")
+                    raise StorageError(f"{self.address}/{name}", here, "remove the one that you do not need")
         for name in self._known.keys() - there.keys():  # removed there
             copy, record = self._copy(name), self._known.pop(name)
             if copy.exists() and not _is_changed(record, copy):
@@ -249,7 +209,7 @@ class Mirror:
             with self._explained(name):
                 try:
                     source = self._remote.open(there[name].path, "rb")
-                except FileNotFoundError:  # removed since it was listed
+                except FileNotFoundError:  # removed after it was listed
                     return
                 with source, atomic_file(copy) as target:
                     shutil.copyfileobj(source, target, 1 << 20)
@@ -261,7 +221,7 @@ class Mirror:
             self._write_record()
 
     def upload(self, quiet: bool = False) -> None:
-        """Bring what has changed in the mirror to the address; files that describe others last.
+        """Upload the files that have changed in the mirror; files that describe others last.
 
         Raises:
             StorageError: the address cannot be written to.
@@ -292,7 +252,7 @@ class Mirror:
                 self._write_record()
 
     def _list(self) -> dict[str, _Listed]:
-        """The files there, by their names below the address; "" is the address itself."""
+        """The files at the address, by their names below it; "" is the address itself."""
         with self._explained():
             self._remote.invalidate_cache()
             try:
@@ -308,12 +268,12 @@ class Mirror:
             if of["type"] != "file" or _is_hidden(name):
                 continue
             if ".." in name.parts or "\\" in str(name) or name.as_posix() in listed:
-                raise StorageError(f"{self.address}: no file can have the name {path} here; rename it")
+                raise StorageError(self.address, f"no file can have the name {path} here", "rename it")
             listed[name.as_posix()] = _Listed(path, _version(of), of["size"])
         return listed
 
     def _is_equal(self, listed: _Listed, copy: Path) -> bool:
-        """Whether a file there has the content of its copy."""
+        """Whether a file at the address has the same content as its copy."""
         if copy.stat().st_size != listed.size:
             return False
         with self._explained(), self._remote.open(listed.path, "rb") as there:
@@ -342,7 +302,7 @@ class Mirror:
             self._written = time.monotonic()
 
     def _transfer(self, work: Callable[[str], None], names: list[str], verb: str, quiet: bool) -> None:
-        """Several files at once; the first error is raised after those under way."""
+        """Transfer several files at once; the first error is raised after the transfers under way have ended."""
         from rich.console import Console
         from rich.progress import track
 
@@ -353,25 +313,8 @@ class Mirror:
             ):
                 pass
 
-    @contextmanager
-    def _explained(self, name: str = "") -> Iterator[None]:
-        """What a file system raises becomes one line that starts with the address."""
-        where = printable(f"{self.address}/{name}" if name else self.address)
-        try:
-            yield
-        except (StorageError, KeyboardInterrupt):
-            raise
-        except ImportError as error:
-            package = re.search(r"[Ii]nstall (\w+)", str(error))
-            remedy = f"pip install {package[1]}" if package else str(error)
-            raise StorageError(f"{where}: the package for such addresses is not installed: {remedy}") from error
-        except FileNotFoundError as error:
-            raise StorageError(f"{where}: no such bucket or folder ({error}); check the address") from error
-        except PermissionError as error:
-            raise StorageError(f"{where}: access denied; check the credentials of this machine") from error
-        except Exception as error:  # file systems raise their own errors
-            problem = " ".join(str(error).split())[:300] or type(error).__name__
-            raise StorageError(f"{where}: {problem}; check the address, the network and the credentials") from error
+    def _explained(self, name: str = "") -> AbstractContextManager[None]:
+        return explained(f"{self.address}/{name}" if name else self.address)
 
 
 def _copies(local: Path) -> dict[str, Path]:
@@ -388,7 +331,7 @@ def _read_record(path: Path) -> dict[str, _File]:
 
 
 def _is_changed(record: _File | None, copy: Path) -> bool:
-    """Whether a file is another one than its record says; a file that is being replaced is not, yet."""
+    """Whether a file differs from its record; a file that is being replaced does not yet differ."""
     try:
         return record is None or record != _File.of(record.version, copy)
     except FileNotFoundError:
@@ -396,7 +339,7 @@ def _is_changed(record: _File | None, copy: Path) -> bool:
 
 
 def _version(info: Mapping[str, Any]) -> str:
-    """What changes with the content of a file: as the file system states it."""
+    """A value that changes with the content of a file, as the file system states it."""
     names = (
         "ETag",
         "etag",
