@@ -16,14 +16,14 @@ _command = functools.partial(command, group=group)
 
 
 def register(reproduce: typer.Typer, generate: typer.Typer) -> None:
-    """Add these commands to the library's groups; `onlooker.cli` calls it through the entry point."""
+    """Add these commands to the groups of the library; `onlooker.cli` calls this function through the entry point."""
     reproduce.add_typer(group)
     generate.add_typer(clips_group)
 
 
 Quick = Annotated[bool, typer.Option("--quick", help="A small run of everything, in minutes.")]
 Reproduced = Annotated[
-    Path | None, typer.Option(help="Folder of the run; an interrupted run is resumed. [default: runs/NAME-BUDGET]")
+    Path | None, typer.Option(help="Folder of the run; an interrupted run is resumed. Default: runs/NAME-BUDGET.")
 ]
 Mnist = Annotated[
     Path | None, typer.Option(help="MNIST's four idx files, or torchvision's folder.", show_default="5,000 digits")
@@ -37,18 +37,20 @@ def digits(
     full: Annotated[bool, typer.Option("--full", help="The published budgets: for a GPU, or days on a CPU.")] = False,
     protocol: Annotated[str, typer.Option(help="paper, held-out, or all.")] = "all",
     mnist: Mnist = None,
-    clips: Annotated[Path | None, typer.Option(help="Hand gestures, one sub-folder per class, to transfer to.")] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="Also train on hand gestures in this folder, one sub-folder per class.")
+    ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Compute these rows alone, such as 'held-out/gesture/*', without the page. May be repeated."),
+        typer.Option(help="Compute only these rows, such as 'held-out/gesture/*', without the page. May be repeated."),
     ] = None,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
-    """Digits in motion (Shan & Atanasov 2017): the published protocol, what it measures, and held-out digits."""
+    """Digits in motion (Shan & Atanasov 2017): the published protocol, what it measures, and unseen digits."""
     budget = _budget(quick, full)
-    # Weights of hundreds of megabytes are written again at every step: in large pages that takes half the time. PyTorch
-    # reads this when it is loaded.
+    # Weights of hundreds of megabytes are updated at every step; with large memory pages, this takes half the time.
+    # PyTorch reads this variable when it is loaded.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from onlooker_papers.digits.reproduce import reproduce as reproduce_digits
 
@@ -67,21 +69,22 @@ def videolstm(
     ucf101: Annotated[Path | None, typer.Option(help="Folder of UCF101: train the published models on it.")] = None,
     hmdb51: Annotated[Path | None, typer.Option(help="Folder of HMDB-51, unpacked or not: train on it.")] = None,
     splits: Annotated[
-        Path | None, typer.Option(help="Folder of the official split files. [default: in the data set's folder]")
+        Path | None, typer.Option(help="Folder of the official split files. Default: the folder of the data set.")
     ] = None,
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.")] = 1,
     clips: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Real clips, one sub-folder per class: train the same models on them. Repeatable. [default: all of "
-            "$ONLOOKER_DATA]"
+            help="Real clips, one sub-folder per class: train the same models on them. Repeatable. Default: all of "
+            "$ONLOOKER_DATA."
         ),
     ] = None,
     boxes: Annotated[
         Path | None, typer.Option(help="With --ucf101: finalAnnots.mat of UCF101-24, or its folder, to score boxes.")
     ] = None,
     flow: Annotated[
-        str | None, typer.Option(help="With --ucf101 or --hmdb51: method of optical flow. [default: dis; --full: tvl1]")
+        str | None,
+        typer.Option(help="With --ucf101 or --hmdb51: method of optical flow. Default: dis; with --full, tvl1."),
     ] = None,
     pretrained: Annotated[bool, typer.Option(help="Use ImageNet weights, as published; otherwise random ones.")] = True,
     fine_tuned: Annotated[
@@ -91,7 +94,9 @@ def videolstm(
             help="With --ucf101 or --hmdb51: train the encoders on the split's images and flow first, as published.",
         ),
     ] = False,
-    only: Annotated[str | None, typer.Option(help="Only `segments`, or only the rows of one model; no page.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Compute only `segments`, or only the rows of one model, without the page.")
+    ] = None,
     jobs: Annotated[
         int, typer.Option(help="Trainings in parallel; 0: as many as GPUs, or cores and memory (4 GB each), allow.")
     ] = 0,
@@ -100,10 +105,10 @@ def videolstm(
 ) -> None:
     """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a moving target and on real clips.
 
-    The clips are those of --clips, else all sets of $ONLOOKER_DATA (empty: none).
+    The real clips are those of --clips, else all sets in $ONLOOKER_DATA (if it is empty, none).
 
-    With --ucf101 or --hmdb51, on that data set: features of every frame (about 120 GB per stream for UCF101, 25 GB for
-    HMDB-51), five models each on RGB and on flow, motion, and ensembles of the two streams.
+    With --ucf101 or --hmdb51, the ablation runs on this data set instead: features of every frame (about 120 GB per
+    stream for UCF101, 25 GB for HMDB-51), five models each on RGB and on flow, motion, and ensembles of two streams.
     """
     budget = _budget(quick, full)
     if ucf101 and hmdb51:
@@ -168,15 +173,15 @@ def hmdb10(
     ] = None,
     clips: Annotated[
         Path | None,
-        typer.Option(help="Other clips instead, one sub-folder per class. [default: real clips of $ONLOOKER_DATA]"),
+        typer.Option(help="Other clips instead, one sub-folder per class. Default: real clips of $ONLOOKER_DATA."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A small run, in minutes: ten clips per class, 8 frames, random weights.")
     ] = False,
     classes: Annotated[
-        str, typer.Option(help="Comma-separated class names. [default: the first ten of HMDB-51; all of --clips]")
+        str, typer.Option(help="Comma-separated class names. Default: the first ten of HMDB-51, or all of --clips.")
     ] = "",
-    epochs: Annotated[int, typer.Option(help="Number of epochs.")] = 10,
+    epochs: Annotated[int, typer.Option(help="Number of epochs of --quick; otherwise those of the report.")] = 10,
     pretrained: Annotated[
         bool,
         typer.Option(
@@ -186,22 +191,32 @@ def hmdb10(
     run: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the run; an interrupted run is resumed. [default: runs/hmdb10, runs/hmdb10-CLIPS]"
+            help="Folder of the run; an interrupted run is resumed. Default: runs/hmdb10 or runs/hmdb10-CLIPS."
         ),
     ] = None,
     results: Results = None,
 ) -> None:
     """Attention for HMDB-51 (Teja & Akunuri 2020): ten classes, VGG-16, context attention, ConvLSTM.
 
-    Accuracy is that of single frames, as published.
+    Accuracy is measured on single frames, as published.
 
-    Without --hmdb51 and --clips it uses the set in $ONLOOKER_DATA whose number of classes is nearest to ten.
+    Without --hmdb51 and --clips, the command uses the set in $ONLOOKER_DATA whose number of classes is nearest to ten.
     """
     from onlooker_papers.hmdb10 import reproduce as hmdb10_run
     from onlooker_papers.sets import set_name, set_path
 
     budget = hmdb10_run.QUICK if quick else hmdb10_run.PUBLISHED
-    if not quick or "pretrained" in given_options(context):
+    given = given_options(context)
+    published = budget.training.epochs
+    if "epochs" not in given:
+        epochs = published
+    elif not quick and epochs != published:
+        how = f"batches of {budget.training.batch} clips, {budget.data.frames} frames per clip"
+        raise ValueError(
+            f"--epochs {epochs}: the report trains for about {published} epochs ({how}); leave it out, add --quick, or "
+            "train with your own settings: `onlooker compare DIR --models report,convnet`"
+        )
+    if not quick or "pretrained" in given:
         budget = dataclasses.replace(budget, pretrained=pretrained)
     budget = dataclasses.replace(budget, training=dataclasses.replace(budget.training, epochs=epochs))
     if hmdb51 is None and clips is None:
@@ -227,10 +242,10 @@ def _budget(quick: bool, full: bool) -> str:
 def target(
     folder: NewClips,
     clips: Annotated[int, typer.Option(help="Clips of each digit.")] = 20,
-    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     mnist: Mnist = None,
 ) -> None:
-    """Clips of digits of which one moves, which is the label: video files, with truth.json (boxes, events)."""
+    """Clips of several digits, of which the moving one is the label: video files, and truth.json (boxes, events)."""
     from onlooker_papers.mnist import load_mnist
     from onlooker_papers.videolstm.moving_target import MovingTarget, write_set
 

@@ -1,7 +1,7 @@
 """Localization metrics: pointing game, CorLoc, and mean average precision of boxes, tubes and segments.
 
-Predicted and true objects are the same records, keyed by video; the score of a true one is ignored. Means leave out
-classes without true objects, and videos without either.
+Predicted and true objects are records of the same type, keyed by video; the score of a true one is ignored. Means
+leave out classes without true objects, and videos without either.
 """
 
 from collections import defaultdict
@@ -43,9 +43,9 @@ def label_boxes(
     classes: Sequence[str],
     min_score: float = 0.01,
 ) -> tuple[Box, ...]:
-    """Each candidate once per class, with the score: probability of the class at that frame × concentration.
+    """Each candidate once per class; its score is the probability of the class at that frame × the concentration.
 
-    All classes share the attention, so place and class are treated as independent.
+    All classes share the attention map, so location and class are treated as independent.
 
     Args:
         candidates: of `T` frames.
@@ -75,7 +75,7 @@ def tube_iou(a: Tube, b: Tube) -> float:
     """IoU of the tubes' frames × mean IoU of their boxes over the frames that they share, as on UCF101-24.
 
     The definition of Saha et al. (*Deep learning for detecting multiple space-time action tubes in videos*, 2016) and
-    of Weinzaepfel et al. (2015). Tubes must have a box at every frame, or a gap counts against them.
+    of Weinzaepfel et al. (2015). A tube must have a box at every frame; a gap lowers its IoU.
     """
     shared, in_a, in_b = np.intersect1d(a.frames, b.frames, assume_unique=True, return_indices=True)
     if not len(shared):
@@ -90,7 +90,7 @@ def segment_iou(a: Segment, b: Segment) -> float:
 
 
 def average_precision(scores: ArrayLike, right: ArrayLike, truths: int, recalls: int | None = None) -> float:
-    """The area under precision over recall, where precision is the best at that recall or a higher one.
+    """The area under the precision-recall curve; precision is the highest one at that recall or above.
 
     Objects of equal score count as one step, so their order does not matter.
 
@@ -246,8 +246,8 @@ def _by_class(things: Mapping[Any, Iterable[Any]]) -> dict[str, dict[Any, list[A
 def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]:
     """Which predictions match: overlaps `n m`, sorted by score, to `L n`.
 
-    Each takes the true object that it overlaps most among those not yet taken, as in COCO and ActivityNet; a second
-    prediction of the same object is a false positive.
+    Each prediction takes the true object that it overlaps most among those not yet taken, as in COCO and ActivityNet; a
+    second prediction of the same object is a false positive.
     """
     right = np.zeros((len(thresholds), len(overlaps)), bool)
     if not overlaps.shape[1]:

@@ -1,4 +1,4 @@
-"""A measurement as a small JSON file: what, by which command, when, on what machine, with which seeds."""
+"""A measurement as a small JSON file: what was measured, by which command, when, on which machine, with which seeds."""
 
 import platform
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _PACKAGES = ("onlooker", "torch", "torchvision", "av", "numpy", "opencv-python-h
 
 
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Processor, cores, memory, versions; nothing that names the place."""
+    """Processor, cores, memory, versions; nothing that identifies the machine."""
     versions = {}
     for name in (*_PACKAGES, *packages):
         try:
@@ -41,14 +41,14 @@ def write_results(
     seeds: Sequence[int] = (),
     packages: Sequence[str] = (),
 ) -> Path:
-    """Write figures as all results are written.
+    """Write figures in the format of all results files.
 
     Args:
         path: the JSON file.
         what: one sentence.
-        command: what made it, to be run again.
+        command: the command that made it, to run it again.
         figures: plain builtins.
-        seeds: of what was trained or drawn.
+        seeds: seeds of the trainings or data.
         packages: whose versions matter in addition to the library's.
     """
     values = {

@@ -11,7 +11,7 @@ from onlooker.runs.memo import memo
 def memo_of_training(
     folder: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """`memo` in FOLDER.json for the training in `folder`, whose checkpoints are removed once the figures are there."""
+    """`memo` in FOLDER.json for the training in `folder`; its checkpoints are removed once the figures are stored."""
     figures = memo(folder.with_suffix(".json"), settings, compute)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):

@@ -1,7 +1,7 @@
 """MoViNet-A0: inverted residual blocks of depthwise 3-D convolutions, found by architecture search.
 
 Kondratyuk et al. 2021, *MoViNets: Mobile Video Networks for Efficient Video Recognition* (arXiv 2103.11511), after the
-paper's table of A0. Batch norm has PyTorch's momentum: the published one (.99 in Keras) is for long trainings.
+paper's table of A0. Batch norm has PyTorch's default momentum: the published one (.99 in Keras) is for long trainings.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from torchvision.ops import StochasticDepth
 
 __all__ = ["MoViNet"]
 
-# Of each layer: channels out, channels inside, frames and pixels of the kernel, stride in space.
+# For each layer: output channels, inner channels, kernel size in frames and pixels, spatial stride.
 _A0 = (
     (8, 24, 1, 5, 2),
     (32, 80, 3, 3, 2), (32, 80, 3, 3, 1), (32, 80, 3, 3, 1),
@@ -23,7 +23,7 @@ _A0 = (
 _STEM, _LAST, _HEAD = 8, 480, 2048
 _SQUEEZE, _MULTIPLE = 0.25, 8  # channels of squeeze-and-excitation, rounded to multiples of 8
 
-# What the layers keep of earlier frames, one tensor after the other; taken from the front as they are used.
+# What the layers keep from earlier frames: a list of tensors, in the order in which the layers use them.
 State = list[Tensor]
 
 
@@ -83,8 +83,8 @@ class MoViNet(nn.Module):
 class Layer(nn.Module):
     """An inverted residual block: wide, depthwise in space and time, squeeze-and-excitation, narrow again.
 
-    The residual starts at zero by a learned factor. Where the map changes, the shortcut is a mean over 3×3 pixels (if
-    strided) and a convolution of single pixels.
+    A learned factor, initially zero, scales the residual. If the shape of the map changes, the shortcut is a mean over
+    3×3 pixels (if strided) and a 1×1 convolution.
     """
 
     def __init__(
@@ -105,13 +105,13 @@ class Layer(nn.Module):
         self.shortcut = nn.Sequential(*shortcut)
 
     def forward(self, x: Tensor, before: Iterator[Tensor], after: State) -> Tensor:
-        """`B D T h w` to a map of `out` channels; what it needs of earlier frames is taken from `before`."""
+        """`B D T h w` to a map of `out` channels; the state from earlier frames is taken from `before`."""
         inner = self.norm(self.depthwise(self.expand(x), before, after))
         return self.shortcut(x) + self.drop(self.factor * self.project(self.excite(inner, before, after)))
 
 
 class TemporalConv(nn.Conv3d):
-    """A depthwise convolution over as many frames before as after, or over the current and earlier ones (causal)."""
+    """A depthwise convolution over equally many earlier and later frames, or over current and earlier ones (causal)."""
 
     def __init__(self, channels: int, kernel: tuple[int, int, int], stride: int, causal: bool) -> None:
         padding = (0 if causal else kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
@@ -127,7 +127,7 @@ class TemporalConv(nn.Conv3d):
 
 
 class Pool(nn.Module):
-    """The mean over space and time, or at each frame that over space and all frames so far (causal)."""
+    """The mean over space and time; if causal, at each frame the mean over space and all frames so far."""
 
     def __init__(self, causal: bool) -> None:
         super().__init__()

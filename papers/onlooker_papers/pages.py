@@ -1,4 +1,4 @@
-"""Parts that the pages of the papers share."""
+"""Functions that the pages of the papers share."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +10,12 @@ from onlooker.runs.folder import read_curves
 
 
 def add_table(page: Page, table: Table) -> None:
-    """A table, as the documentation has it."""
+    """Add a table as in the documentation."""
     page.table(table.rows, table.columns, table.note)
 
 
 def add_curves(page: Page, runs: Mapping[str, Path], title: str) -> None:
-    """Training and validation loss and accuracy per epoch, of the runs that exist."""
+    """Add plots of training and validation loss and accuracy per epoch, for the runs that exist."""
     curves = {name: found for name, folder in runs.items() if (found := read_curves(folder)) is not None}
     for split in ("training", "validation") if curves else ():
         image = to_svg(loss_and_accuracy({name: of[split] for name, of in curves.items()}))
@@ -23,7 +23,7 @@ def add_curves(page: Page, runs: Mapping[str, Path], title: str) -> None:
 
 
 def add_settings(page: Page, command: str, groups: Mapping[str, Mapping[str, Any]]) -> None:
-    """The command and, folded, all settings; nested ones by their names with a dot."""
+    """Add the command and, collapsed, all settings; nested names are joined by dots."""
     page.heading("Settings")
     page.text(f"`{command}`")
     for title, values in groups.items():
@@ -32,7 +32,7 @@ def add_settings(page: Page, command: str, groups: Mapping[str, Mapping[str, Any
 
 
 def add_left_out(page: Page, clips: list[list[str]]) -> None:
-    """Clips that could not be used: name, problem, what to do; nothing if there are none."""
+    """Add a table of clips that could not be used: name, problem, what to do; nothing if there are none."""
     if clips:
         page.heading("Clips left out")
         page.table(clips, ["clip", "problem", "what to do"])

@@ -24,10 +24,10 @@ from onlooker_papers.measurement import machine
 
 CELLS, ABOUT = "cells", "about.json"
 WHOLE = ("all",)  # the row of a file that is measured as a whole
-_OLD_NAME = "saccade"  # of the library in the provenance of rows from before it was renamed
-_ONLY = "; then rows anew, --only "  # likewise in commands
+_OLD_NAME = "saccade"  # of the library, in the provenance of rows from before the library was renamed
+_ONLY = "; then rows anew, --only "  # in commands of such rows
 
-Key = tuple[str, ...]  # where the figures of a row are, in the figures of the file
+Key = tuple[str, ...]  # path of a row's figures in the figures of the file
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Row:
 
     Args:
         figures: plain values.
-        settings: what the figures depend on; by the name of the memo, if there are several. None: unknown.
-        memos: figures of each training, if those of the row are means.
+        settings: what the figures depend on; if there are several memos, by their names. None: unknown.
+        memos: figures of each training, if the figures of the row are means.
     """
 
     figures: Mapping[str, Any]
@@ -56,7 +56,7 @@ class Row:
 
 
 def command_line(paper: str, options: Mapping[str, object]) -> str:
-    """The command with these options: True is a flag, a sequence repeats its option; None, False: not given."""
+    """The command with these options: True is a flag, a sequence repeats its option; None and False are left out."""
     words = ["onlooker", "reproduce", paper]
     for option, value in options.items():
         for one in value if isinstance(value, list | tuple) else [value]:
@@ -87,7 +87,7 @@ class About:
         command: makes all rows.
         seeds: of weights and clips.
         shared: figures that belong to no row.
-        packages: whose versions matter in addition to those of the library.
+        packages: packages whose versions matter in addition to that of the library.
     """
 
     what: str
@@ -107,13 +107,13 @@ def write_rows(
         name: of the file, without `.json`.
         about: provenance.
         rows: by their place in the file.
-        only: options that select some rows, such as `--only motion`: the provenance of the file stays, and the rows
-            say that they are younger.
-        made_by: the command of these rows, in a file whose rows are made by several commands; None: that of all rows,
-            which must be the one that made the rows that are there.
+        only: options that select some rows, such as `--only motion`: the provenance of the file stays, and these rows
+            have their own date.
+        made_by: the command of these rows, in a file whose rows are made by several commands; None: `about.command`,
+            which must be the command that made the existing rows.
 
     Raises:
-        ValueError: the rows that are there were made by another command.
+        ValueError: the existing rows were made by another command.
     """
     if made_by is None:
         check_command(results, name, about.command)
@@ -126,7 +126,7 @@ def write_rows(
         write_json(folder / f"{_id(key)}.json", cell | ({"memos": row.memos} if row.memos else {}))
     if not only or not known:
         provenance = {"what": about.what, "command": about.command, "date": today, "machine": machine(about.packages)}
-        others = {*known.get("rows", [])} - {*map(_id, rows)}  # may have seeds that these rows do not
+        others = {*known.get("rows", [])} - {*map(_id, rows)}  # other rows may have other seeds
         known |= {**provenance, "seeds": sorted(set(about.seeds).union(known["seeds"] if others else ()))}
     if about.shared or not known.get("shared"):
         known["shared"] = dict(about.shared or {})
@@ -136,7 +136,7 @@ def write_rows(
 
 
 def check_command(results: Path | None, name: str, command: str) -> None:
-    """Raise a ValueError if the rows of a results file were made by another command: rows of several are not mixed."""
+    """Raise a ValueError if the rows of a results file were made by another command, because rows are not mixed."""
     path = Path() if results is None else results / CELLS / name / ABOUT
     if results is None or not path.exists():
         return
@@ -159,7 +159,7 @@ def read_rows(results: Path, name: str) -> dict[Key, dict[str, Any]]:
 
 
 def assembled(results: Path, name: str) -> dict[str, Any]:
-    """The content of `results/NAME.json`, made from its rows alone."""
+    """The content of `results/NAME.json`, made only from its rows."""
     stored = read_rows(results, name)
     about = read_json(results / CELLS / name / ABOUT)
     figures = figures_of(name, {key: cell["figures"] for key, cell in stored.items()}, about["shared"])
@@ -171,13 +171,13 @@ def assembled(results: Path, name: str) -> dict[str, Any]:
 
 
 def figures_of(name: str, rows: Mapping[Key, Mapping[str, Any]], shared: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a results file: those of its rows, those that they share, and those that follow from them."""
+    """The figures of a results file: those of its rows, the shared ones, and those that are derived from both."""
     figures = nested(rows, dict(shared))
     return _LAYOUTS[name](figures) if name in _LAYOUTS else figures
 
 
 def nested(rows: Mapping[Key, Mapping[str, Any]], into: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Rows in their places, next to what is there."""
+    """Rows as a nested dictionary, added to `into`."""
     figures = {} if into is None else into
     for key, values in rows.items():
         place = figures
@@ -218,7 +218,7 @@ def _json_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
 
 
-# Figures that follow from the rows, by the name of the file.
+# Figures that are derived from the rows, by the name of the file.
 
 
 def _digits_paper(figures: dict[str, Any]) -> dict[str, Any]:
@@ -249,8 +249,8 @@ def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"accuracy": {name: row["accuracy"] for name, row in models.items()}}
     if best := figures.get("localized", {}).get(BEST.name):
         found |= {
-            # The peak of the map at the frame's size, as the pointing game has it (Zhang et al. 2016); the center of
-            # its highest cell; and the point that comes with boxes, which lies on the foreground.
+            # The peak of the map at the frame's size, as in the pointing game (Zhang et al. 2016); the center of its
+            # highest cell; and the point of the boxes, which lies on the foreground.
             "pointing_game": best["baselines"]["map"]["point"],
             "pointing_game_of_cells": models[BEST.name]["pointing"],
             "point_on_foreground": best["point"],
@@ -266,7 +266,7 @@ _PLACES = ("peak_in_silhouette", "peak_in_box", "box_iou_50")
 
 
 def _real_clips(figures: dict[str, Any]) -> dict[str, Any]:
-    """Sets of clips with a value per model for each figure, where the files have a value per figure for each model."""
+    """Transpose each set: from figures by model, as in the files of the rows, to models by figure."""
     return {name: _real_set(values) for name, values in figures.items()}
 
 
@@ -278,7 +278,7 @@ def _real_set(values: Mapping[str, Any]) -> dict[str, Any]:
     fused = {"fused_weights": rows.get("fused", {}).get("weights", {})}
     found = {**{key: value for key, value in values.items() if key != "models"}, **columns, **fused}
     if places := columns.get("places"):
-        # Of the model that the set is for: the one that follows motion, else the last that attends.
+        # Figures of one model: `motion` if it is there, else the last one with attention.
         name = "motion" if "motion" in places else list(places)[-1]
         found |= {"places_of": name, **{key: places[name][key] for key in _PLACES}}
     return found

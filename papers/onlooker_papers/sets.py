@@ -1,4 +1,4 @@
-"""Real clips in `$ONLOOKER_DATA`, for commands that were given none; and a few clips of a set."""
+"""Real clips in `$ONLOOKER_DATA`, for commands without `--clips`; and a few clips of a set."""
 
 import os
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def data_folder() -> Path:
 def available_sets() -> list[Path]:
     """The sets of clips in `clips/` of `$ONLOOKER_DATA`; none where it is not set.
 
-    A set has one sub-folder per class, or holds a folder `frames` that does; what is neither is passed over.
+    A set has one sub-folder per class, or a folder `frames` with one sub-folder per class; other folders are skipped.
     """
     named = os.environ.get(VARIABLE)
     folder = Path(named or ".") / "clips"
@@ -55,12 +55,12 @@ def nearest_to(classes: int, sets: Sequence[Path]) -> Path:
 
 
 def set_name(folder: Path) -> str:
-    """What a set is called: its folder's name, `weizmann` for `weizmann/frames`."""
+    """The name of a set: that of its folder, `weizmann` for `weizmann/frames`."""
     return set_path(folder).parts[0]
 
 
 def set_path(folder: Path) -> Path:
-    """A set's folder without what names the place: `basketball`, `weizmann/frames`."""
+    """The folder of a set without its parent folders: `basketball`, `weizmann/frames`."""
     parts = folder.resolve().parts
     return Path(*parts[-2 if parts[-1] == _FRAMES else -1 :])
 

@@ -1,4 +1,4 @@
-"""TSM on MobileNetV2: a network of single frames whose blocks see a part of the neighboring frames' channels.
+"""TSM on MobileNetV2: a 2-D network whose blocks get some channels from the neighboring frames.
 
 Lin, Gan & Han 2019, *TSM: Temporal Shift Module for Efficient Video Understanding* (arXiv 1811.08383).
 """
@@ -20,8 +20,8 @@ State = list[Tensor]
 def shift(x: Tensor, frames: int, causal: bool = False) -> Tensor:
     """Shift an eighth of the channels back in time and an eighth forward: `N D h w`, N = B*T, to the same.
 
-    The first eighth is that of the next frame, the second that of the one before; zeros beyond the ends (section 3). If
-    `causal`, an eighth is that of the frame before, and nothing of the next (section 4, online models).
+    The first eighth comes from the next frame, the second from the previous frame; zeros beyond the ends (section 3).
+    If `causal`, one eighth comes from the previous frame, and none from the next (section 4, online models).
     """
     x = x.unflatten(0, (-1, frames))
     part, moved = x.shape[2] // _PART, x.clone()
@@ -37,7 +37,7 @@ class TSM(nn.Module):
 
     Args:
         num_classes: K.
-        causal: shift from earlier frames alone, so that `step` works.
+        causal: shift from earlier frames only, so that `step` works.
         dropout: before the classes.
     """
 

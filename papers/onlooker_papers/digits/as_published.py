@@ -1,4 +1,4 @@
-"""Pre-training exactly as published: Adadelta as in Keras 2.0, every training digit, and the weights it ends with."""
+"""Pre-training exactly as published: Adadelta as in Keras 2.0, all training digits, the weights of the last step."""
 
 import time
 from io import BytesIO
@@ -14,9 +14,9 @@ from onlooker.training.fit import choose_precision
 from onlooker_papers.digits.scaled_mnist import ScaledDigits
 
 BATCH, DECAY, EPSILON = 32, 0.95, 1e-8
-PARTS = 10  # of a pass through the digits, after each of which the training is saved
+PARTS = 10  # per pass through the digits; the training is saved after each part
 
-_CHUNK = 1 << 16  # weights updated at a time, near the size of a core's cache: three times as fast for 102 million
+_CHUNK = 1 << 16  # weights updated at a time, near the cache size of a core: three times as fast for 102 million
 
 
 class Adadelta(torch.optim.Optimizer):
@@ -36,7 +36,7 @@ class Adadelta(torch.optim.Optimizer):
             if not state:
                 state.update(squares=torch.zeros_like(weight), updates=torch.zeros_like(weight))
             assert weight.grad is not None
-            # Rows of a matrix; a kernel, which need not be contiguous, is small.
+            # Chunks of rows of a matrix; a kernel is small, and need not be contiguous.
             many = max(1, _CHUNK // weight[0].numel()) if weight.ndim == 2 else len(weight)
             parts = (t.split(many) for t in (weight, weight.grad, state["squares"], state["updates"]))
             for w, slope, squares, updates in zip(*parts, strict=True):
@@ -47,7 +47,7 @@ class Adadelta(torch.optim.Optimizer):
 
 
 def train_as_published(model: nn.Module, digits: ScaledDigits, passes: float, folder: Path, seed: int = 0) -> float:
-    """Train on Scaled MNIST with cross entropy, batches of 32, no schedule and no choice among epochs.
+    """Train on Scaled MNIST with cross entropy, batches of 32, no schedule and no selection of an epoch.
 
     Continues from `folder/checkpoints/last.pt`, and ends with the same weights as without the interruption.
 
@@ -91,7 +91,7 @@ def train_as_published(model: nn.Module, digits: ScaledDigits, passes: float, fo
 
 
 def _batch(digits: ScaledDigits, step: int, per_pass: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The batch of a step, which depends on nothing but the seed: images `N 1 H W` and classes `N`."""
+    """The batch of a step, which depends only on the seed: images `N 1 H W` and classes `N`."""
     number, part = divmod(step, per_pass)
     order = torch.randperm(len(digits), generator=torch.Generator().manual_seed(seed * 100_003 + number))
     return digits.batch(order[part * BATCH : (part + 1) * BATCH], seed=(seed * 100_003 + number) * per_pass + part)

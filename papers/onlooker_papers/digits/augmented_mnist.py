@@ -19,9 +19,9 @@ class AugmentedDigits(MovingDigits):
     """Moving digits; all variants but `normal` also transform the canvas about its center, at random.
 
     The transform changes every `frames_per_setting` frames: `rotation` by an angle in [0, 2π), `scale` by a factor in
-    `scale`, `rotation+scale` by both, `gesture` by both, followed by an elastic deformation (`elastic_fields`). The
-    transform is one bilinear resampling of the layer of each digit, zero beyond the canvas, rounded; layers are joined
-    afterwards, so that each box is that of one digit.
+    `scale`, `rotation+scale` by both, `gesture` by both, followed by an elastic deformation (`elastic_fields`). Each
+    digit is a separate layer, which is resampled once (bilinear, zero beyond the canvas) and rounded; then the layers
+    are combined. So each box belongs to one digit.
 
     Args:
         digits, num_digits, canvas, frames, speed: as for `MovingDigits`.

@@ -1,4 +1,4 @@
-"""How much of the digit experiments is computed: in minutes, in hours, or as published."""
+"""Budgets of the digit experiments: minutes, hours, or as published."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,8 +18,8 @@ class Entry:
 
     Args:
         spec: the model.
-        videos: that it learns from, in each variant.
-        variants: that it is trained on.
+        videos: number of training videos, in each variant.
+        variants: the variants that it is trained on.
         tests: test videos; None: those of the budget.
     """
 
@@ -31,33 +31,33 @@ class Entry:
 
 @dataclass(frozen=True)
 class Budget:
-    """What is computed, and with how much.
+    """Which experiments are computed, and their sizes.
 
     Args:
-        name: in words, for the page.
-        passes: by encoder and recipe, passes of the pre-training through the training digits.
-        windows: passes of the spatial transformers whose output sizes are compared, by the recipe `one-cycle`.
-        frozen: by encoder, the recipe of the one that the published protocol freezes.
-        frames: of a video of the published protocol; the paper's are 50.
-        better: the same for a second table, on encoders that are trained better than published.
-        rounds: by model of `train_rounds`, trainings again in each cell of Table I, on all encoders.
-        baselines: the same for LeNet alone: the text's LSTM, and the other models of the authors' code.
-        conv3d: trainings of the authors' network on the pixels, in each variant; 0: none.
-        apart: encoders that also see digits that turn and shrink each for itself.
-        slow: variants that the published protocol computes for `dcn`, whose features take twenty times as long.
-        whole: variants that `lenet` has with `baselines` and every reading of the test videos.
-        readings: those of all other cells.
+        name: a description for the page.
+        passes: by encoder and recipe, the passes of the pre-training through the training digits.
+        windows: by output size of the spatial transformer, the passes of its pre-training by the recipe `one-cycle`.
+        frozen: by encoder, the recipe of the weights that the published protocol freezes.
+        better: the same for a second table, with encoders that are trained by another recipe.
+        frames: number of frames of a video in the published protocol; 50 in the paper.
+        rounds: by model of `train_rounds`, the number of rounds in each cell of Table I, on all encoders.
+        baselines: the same on LeNet only: the LSTM of the text, and the other models of the authors' code.
+        conv3d: number of trainings of the authors' 3-D network on pixels, in each variant; 0: none.
+        apart: encoders that are also evaluated on digits that are rotated and scaled independently.
+        slow: variants of the published protocol for `dcn`, whose features take about ten times as long.
+        whole: variants in which `lenet` has the `baselines` and all readings of the test videos.
+        readings: the readings of all other cells.
         entries: the models of the held-out protocol.
-        literal: by encoder, videos that the published system itself learns from there, in each variant.
-        objects: videos that one window and several are compared on, on `normal`.
-        ceilings: by name in `held_out.CEILINGS` and variant, videos that the classifier of single digits learns from.
-        tests: test videos of the held-out protocol.
-        few: models that see few videos many times; `repeated` of them.
-        warps: steps of each training on deformed digits.
-        warp_seeds: trainings of each model there.
-        memory: encoders whose memory in training is measured.
-        hands: models on hand gestures.
-        hand_frames, hand_seeds: frames of a clip of hands, and trainings of each model.
+        literal: by encoder, the number of videos that the published system itself is trained on there, in each variant.
+        objects: number of videos of `normal` for the comparison of one window with several.
+        ceilings: by name in `held_out.CEILINGS` and variant, the training videos of the classifier of single digits.
+        tests: number of test videos in the held-out protocol.
+        few: models that are trained for many epochs on a fixed set of `repeated` videos.
+        warps: number of training steps on deformed digits.
+        warp_seeds: number of trainings of each model there.
+        memory: encoders whose peak memory in training is measured.
+        hands: models for the hand gestures.
+        hand_frames, hand_seeds: frames per clip of hands, and number of trainings of each model.
         epochs: passes through the hand gestures.
     """
 
@@ -91,27 +91,27 @@ class Budget:
 
     @property
     def pretraining(self) -> dict[str, Mapping[str, float]]:
-        """`passes`, and those of `windows` by the encoder's name."""
+        """`passes`, and those of `windows` by the name of the encoder."""
         return {**self.passes, **{f"stn-{window}": {"one-cycle": count} for window, count in self.windows.items()}}
 
 
 GLIMPSES = DigitModel("stn:2", model="convnet", head_units=128, lr=2e-3, batch=32, frames=5, frames_per_setting=1)
-# On the other variants it continues from an easier one, where its windows found their digits. Torn digits say so little
-# that it learns to read them one by one first, and then goes on with the same reader for each of its windows.
+# On other variants, training continues from an easier variant, on which the windows have learned to find the digits.
+# Torn digits are so hard that the model is first trained on single ones; each window then uses the same classifier.
 FURTHER = {
     "scale": replace(GLIMPSES, after="normal"),
     "rotation": replace(GLIMPSES, after="normal"),
     "rotation+scale": replace(GLIMPSES, after="rotation"),
     "gesture": replace(GLIMPSES, after=SINGLE, head="each-glimpse", lr=1e-3),
 }
-# Then whole videos are judged, where frames that show little have little to say.
+# Then it is trained on whole videos, in which frames that show little get low weights.
 TOGETHER = replace(FURTHER["gesture"], after="gesture", **JUDGED_TOGETHER)
 # Soft attention over a map, in place of windows.
 ATTENTION = DigitModel("conv4", model="alstm", lr=3e-3)
-# Things can be followed, too, and read from five frames at once.
+# Objects can also be tracked, and classified from five frames at once.
 FOLLOWING = replace(FOLLOWED, encoder="tracks:2", after=SINGLE, lr=1e-3, batch=16, frames=25)
-# What it is compared with: the published encoder, which from random weights does not leave chance on two digits and so
-# starts from single ones; and its own form with one window.
+# Compared models: the published encoder, which starts from single digits because it stays at chance on two digits when
+# it starts from random weights; and `stn:1`, with one window.
 OBJECTS = {
     "single": replace(GLIMPSES, encoder="stn", lr=3e-4, recipe="one-cycle"),
     "one-glimpse": replace(GLIMPSES, encoder="stn:1"),
@@ -125,7 +125,7 @@ def _further(videos: Mapping[str, int]) -> tuple[Entry, ...]:
 
 
 def _both(encoder: str, recipe: str = "one-cycle") -> tuple[DigitModel, DigitModel]:
-    """As published, in two stages, and end to end from there on."""
+    """The published two-stage model, and the same trained end to end from the pre-trained encoder."""
     return DigitModel(encoder, 2, recipe=recipe), DigitModel(encoder, 1, recipe=recipe, lr=3e-4)
 
 
@@ -181,7 +181,7 @@ STANDARD = Budget(
         *_further({"scale": 96_000, "rotation": 400_000, "rotation+scale": 240_000, "gesture": 400_000}),
         Entry(TOGETHER, 60_000, ("gesture",)),
         Entry(FOLLOWING, 96_000, ("gesture",)),
-        # Table I's models, each variant for itself: some five minutes each, a quarter of an hour for `dcn`.
+        # The models of Table I, trained on each variant separately: about five minutes each, 15 minutes for `dcn`.
         Entry(_both("lenet")[0], 32_000, ("normal", "rotation")),
         Entry(_both("lenet")[0], 16_000, ("scale", "rotation+scale", "gesture")),
         Entry(_both("stn")[0], 16_000, ("normal", "rotation"), tests=1000),
@@ -200,7 +200,7 @@ STANDARD = Budget(
         "ceiling-tracks": {"gesture": 400_000},
     },
     tests=2000,
-    few=_both("stn-16"),
+    few=_both("lenet"),
     repeated=440,
     warps=500,
     warp_seeds=3,

@@ -17,7 +17,7 @@ _hardtanh_backward = torch.ops.aten.hardtanh_backward.grad_input
 
 
 class ChannelOffset(nn.Module):
-    """A 3×3 convolution predicts an offset for every channel and place (Shan & Atanasov 2017).
+    """A 3×3 convolution predicts an offset for every channel and location (Shan & Atanasov 2017).
 
     The convolution from C to 2C channels, `(Δy, Δx)` of each channel in turn, has no bias; its weights start from
     N(0, 0.01).
@@ -39,8 +39,8 @@ class ChannelOffset(nn.Module):
 def channel_offset(features: Tensor, offsets: Tensor) -> Tensor:
     """Bilinear sampling with an offset per channel: `out[n, c, i, j] = features[n, c, i + Δy, j + Δx]`.
 
-    Coordinates are clipped to the border; from the border on, offsets get no gradient, as with `grid_sample`. Half
-    precision is computed in float32.
+    Coordinates are clipped to the border; offsets that reach the border or beyond get no gradient, as in `grid_sample`.
+    Half precision is computed in float32.
 
     Args:
         features: `N C H W`.
@@ -63,7 +63,7 @@ def channel_offset(features: Tensor, offsets: Tensor) -> Tensor:
 
 
 class _ChannelOffset(torch.autograd.Function):
-    """Saves only its two inputs, and samples a second time for the gradients."""
+    """Saves only its two inputs, and samples again in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, offsets: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class _ChannelOffset(torch.autograd.Function):
             by_planes, by_grid = sample_backward(gradient[part], pad_planes(planes[part]), grid, needed)
             if needed:
                 by_features[part] = by_planes[..., :H, :W]
-            # The grid has x before y, in units of half a side.
+            # The grid has x before y, in units of half the side length.
             for axis, side in enumerate((H, W)):
                 slope = by_offsets[part, axis]
                 torch.mul(by_grid[:, 0, :, 1 - axis], 2 / padded(side), out=slope)
@@ -128,5 +128,5 @@ def _grid(moves: Tensor, lines: tuple[Tensor, Tensor], size: Sequence[int]) -> t
     for axis, side in enumerate(size):
         torch.add(lines[axis], moves[:, axis], alpha=2 / padded(side), out=raw[:, axis])
         torch.clamp(raw[:, axis], *_ends(side), out=clipped[:, 1 - axis])
-    # One long row: the kernel is fastest where x and y are contiguous.
+    # One long row, because the kernel is fastest if x and y are contiguous.
     return clipped.mT[:, None], raw

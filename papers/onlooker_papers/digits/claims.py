@@ -1,126 +1,180 @@
 """Claims of Shan & Atanasov 2017, each next to the figures that confirm or refute it."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onlooker.evaluation.report import Table
 from onlooker_papers.digits.differences import Results
+from onlooker_papers.digits.models import STAGES
+from onlooker_papers.digits.overfitting import UNSEEN
 from onlooker_papers.digits.published import APART, CODE, PUBLISHED, PUBLISHED_READING
 
-_CANVAS = ("normal", "rotation", "scale", "rotation+scale")  # the variants that the claim about scaling compares
-_OPEN = "not measured"
+_CANVAS = ("normal", "rotation", "scale", "rotation+scale")  # the whole canvas is transformed
+_SETS = {"without `gesture`": _CANVAS, "with `gesture`": (*_CANVAS, "gesture")}
+_MEASURES = ("loss", "accuracy")  # in the order of `PUBLISHED`
+_OPEN, _SAME = "not measured", "no difference found"
+_FITTED = 0.9  # accuracy on the training videos from which a training can show overfitting
+_HALF_INTERVAL = 1.96  # standard errors in half of a 95 % interval
+
+Difference = tuple[float, float]  # with its standard error
 
 
 def claims(results: Results) -> Table:
-    """One row for each claim: where the paper makes it, the paper's figures, ours, and what follows."""
-    rows = [_scaling_in_table(results), _scaling_on_unseen(results), _overfitting(results), _hands(results)]
-    rows += [_attention(results), _apart(results)]
+    """One row for each claim: its section, the figures of the paper, our figures, and the conclusion."""
+    rows = [*_scaling(results), _overfitting(results), _hands(results), _attention(results), _apart(results)]
     note = (
-        "Accuracy in % of videos. Published protocol: the authors' LSTM on the training videos; unseen digits and "
-        "paths: an LSTM(128) on frozen encoders. A claim that some figures confirm and others refute holds in part."
+        "Published protocol: the authors' LSTM on the training videos; unseen digits and paths: an LSTM(128) on frozen "
+        "encoders. Scaling: how much harder `scale` is than the hardest other variant (in parentheses), in points of "
+        "accuracy or in loss. All other figures: accuracy in % of videos. A claim is confirmed or refuted by a "
+        "difference of more than two standard errors (after ±). They are those of the mean over rounds, for one set of "
+        "100 videos and one training of each encoder; for unseen videos and clips, those of the test videos."
     )
-    return Table(["claim", "paper", "here", "so it is"], rows, note)
+    return Table(["claim", "paper", "here", "conclusion"], rows, note)
 
 
-def _verdict(held: Mapping[str, bool]) -> str:
-    if not held:
+def _conclusion(by_name: Mapping[str, Difference | str]) -> str:
+    """What differences show of a claim that they are positive; a string stands for itself."""
+    if not by_name:
         return _OPEN
-    yes = [name for name, held_here in held.items() if held_here]
-    if len(yes) == len(held):
-        return "confirmed"
-    return "refuted" if not yes else "in part: " + ", ".join(f"`{name}`" for name in yes)
+    names: dict[str, list[str]] = {}
+    for name, found in by_name.items():
+        names.setdefault(found if isinstance(found, str) else _shown(*found), []).append(f"`{name}`")
+    if len(names) == 1:
+        return next(iter(names))
+    return "; ".join(f"{', '.join(of)}: {conclusion}" for conclusion, of in names.items())
+
+
+def _shown(difference: float, error: float) -> str:
+    return _SAME if abs(difference) <= 2 * error else "confirmed" if difference > 0 else "refuted"
 
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def _lowest(accuracy: Mapping[str, Mapping[str, float]]) -> str:
-    """By encoder, the variant with the lowest accuracy."""
-    found = {encoder: min(of, key=of.__getitem__) for encoder, of in accuracy.items()}
-    return ", ".join(f"`{e}` {v} ({_percent(accuracy[e][v])})" for e, v in found.items())
+def _harder(of: Mapping[str, float], measure: str) -> tuple[str, float]:
+    """The hardest variant other than `scale`, and how much harder `scale` is."""
+    sign = 1 if measure == "loss" else -1
+    other = max((v for v in of if v != "scale"), key=lambda v: sign * of[v])
+    return other, sign * (of["scale"] - of[other])
 
 
-def _by_encoder(of: Callable[[str, str], float | None], encoders: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """Accuracies by encoder and variant, of the encoders that have all of the canvas's variants."""
-    found = {e: {v: a for v in _CANVAS if (a := of(v, e)) is not None} for e in encoders}
-    return {e: row for e, row in found.items() if len(row) == len(_CANVAS)}
+def _amount(difference: float, measure: str, error: float | None = None) -> str:
+    scale, digits = (1, 2) if measure == "loss" else (100, 1)
+    return f"{scale * difference:+.{digits}f}" + ("" if error is None else f" ± {scale * error:.{digits}f}")
 
 
-def _scaling(claim: str, paper: str, here: Mapping[str, Mapping[str, float]]) -> list[Any]:
-    held = {e: min(row, key=row.__getitem__) == "scale" for e, row in here.items()}
-    return [claim, paper, "lowest: " + _lowest(here) if here else _OPEN, _verdict(held)]
+def _scaling(results: Results) -> Iterator[list[Any]]:
+    cells, models = results["digits-paper"]["cells"], results["digits-honest"]["models"]
+    claim = "scaling is the hardest variant (IV-B)"
+    for measure in reversed(_MEASURES):
+        for name, variants in _SETS.items():
+            place = _MEASURES.index(measure)
+            published = {e: {v: PUBLISHED[v][e][place] for v in variants} for e in PUBLISHED["normal"]}
+            margins = {e: _harder(of, measure) for e, of in published.items()}
+            paper = ", ".join(f"`{e}` {_amount(by, measure)} ({other})" for e, (other, by) in margins.items())
+            here = {e: {v: _of_rounds(cells.get(v, {}).get(e), measure) for v in variants} for e in published}
+            yield [f"{claim}: {measure}, {name}", paper, *_harder_here(here, measure)]
+            claim = "the same"
+    here = {
+        e: {v: _of_videos(models.get(v, {}).get(f"{e}-lstm-two-stage")) for v in _CANVAS} for e in PUBLISHED["normal"]
+    }
+    name = next(iter(_SETS))
+    yield [f"the same on unseen digits and paths: accuracy, {name}", "–", *_harder_here(here, "accuracy")]
 
 
-def _scaling_in_table(results: Results) -> list[Any]:
-    cells, encoders = results["digits-paper"]["cells"], tuple(PUBLISHED["normal"])
-    published = {e: {v: PUBLISHED[v][e][1] for v in _CANVAS} for e in encoders}
+def _harder_here(here: Mapping[str, Mapping[str, Difference | None]], measure: str) -> tuple[str, str]:
+    """Our figures for the encoders that have all variants, and the conclusion."""
+    words, differences = [], {}
+    for encoder, of in here.items():
+        known = {variant: found for variant, found in of.items() if found}
+        if len(known) < len(of):
+            continue
+        other, by = _harder({v: value for v, (value, _) in known.items()}, measure)
+        error = math.hypot(known["scale"][1], known[other][1])
+        words.append(f"`{encoder}` {_amount(by, measure, error)} ({other})")
+        differences[encoder] = by, error
+    return ", ".join(words) or _OPEN, _conclusion(differences)
 
-    def accuracy(variant: str, encoder: str) -> float | None:
-        cell = cells.get(variant, {}).get(encoder, {}).get(CODE)
-        return float(cell[PUBLISHED_READING]["accuracy"]) if cell else None
 
-    claim = "scaling is the hardest variant (IV-B): published protocol"
-    return _scaling(claim, "lowest: " + _lowest(published), _by_encoder(accuracy, encoders))
+def _of_rounds(cell: Mapping[str, Any] | None, measure: str = "accuracy") -> Difference | None:
+    """A figure of a cell of Table I, with the standard error of the mean over rounds."""
+    if not cell or CODE not in cell:
+        return None
+    found = cell[CODE][PUBLISHED_READING]
+    return float(found[measure]), float(found[f"{measure}_spread"]) / math.sqrt(cell["rounds"][CODE])
 
 
-def _scaling_on_unseen(results: Results) -> list[Any]:
-    models = results["digits-honest"]["models"]
+def _of_videos(row: Mapping[str, Any] | None) -> Difference | None:
+    """The accuracy of a row, with the standard error from its 95 % interval."""
+    if not row:
+        return None
+    low, high = row["accuracy_interval"]
+    return float(row["accuracy"]), (high - low) / 2 / _HALF_INTERVAL
 
-    def accuracy(variant: str, encoder: str) -> float | None:
-        row = models.get(variant, {}).get(f"{encoder}-lstm-two-stage")
-        return float(row["accuracy"]) if row else None
 
-    return _scaling("the same: unseen digits and paths", "–", _by_encoder(accuracy, tuple(PUBLISHED["normal"])))
+def _minus(first: Difference, second: Difference) -> Difference:
+    """Their difference; as if they were independent, which overstates its error for the same videos or rounds."""
+    return first[0] - second[0], math.hypot(first[1], second[1])
 
 
 def _overfitting(results: Results) -> list[Any]:
-    found = results["digits-honest"].get("overfitting", {})
-    pairs = {
-        name.removesuffix("-lstm-two-stage"): (row, found[other])
-        for name, row in found.items()
-        if name.endswith("two-stage") and (other := name.replace("two-stage", "end-to-end")) in found
-    }
+    pairs = _stages(results["digits-honest"].get("overfitting", {}))
     here = "; ".join(
-        f"`{e}`, {frozen['videos']} videos {frozen['epochs']} times: frozen {_gap(frozen)}, end to end {_gap(free)}"
-        for e, (frozen, free) in pairs.items()
+        f"`{e}`, {rows[0]['videos']} videos, {rows[0]['epochs']} epochs: frozen {_fit(rows[0])}, "
+        f"end to end {_fit(rows[1])}"
+        for e, rows in pairs.items()
     )
-    held = {e: bool(frozen["gap"] < free["gap"]) for e, (frozen, free) in pairs.items()}
-    return ["frozen encoders resist overfitting (III)", "no figure", here or _OPEN, _verdict(held)]
+    found: dict[str, Difference | str] = {}
+    for encoder, rows in pairs.items():
+        fitted = all(row["training"]["accuracy"] >= _FITTED for row in rows)
+        of_rows = [row["unseen"]["accuracy"] for row in rows]
+        frozen, free = ((share, math.sqrt(share * (1 - share) / UNSEEN)) for share in of_rows)
+        found[encoder] = _minus(frozen, free) if fitted else "not shown: the training videos are not fitted"
+    claim = "frozen encoders resist overfitting (III): they classify more unseen videos"
+    return [claim, "no figure", here or _OPEN, _conclusion(found)]
 
 
-def _gap(row: Mapping[str, Any]) -> str:
+def _fit(row: Mapping[str, Any]) -> str:
     seen, unseen = (_percent(row[name]["accuracy"]) for name in ("training", "unseen"))
-    return f"{seen} on them, {unseen} on unseen ones"
+    return f"{seen} on them, {unseen} on unseen videos (loss {row['unseen']['loss']:.2f}, at best {row['lowest']:.2f})"
+
+
+def _stages(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """By encoder, the rows with a frozen encoder and end to end, for encoders that have both."""
+    frozen, free = (f"-lstm-{stage}" for stage in (STAGES[2], STAGES[1]))
+    encoders = [name.removesuffix(frozen) for name in rows if name.endswith(frozen)]
+    return {e: (rows[e + frozen], rows[e + free]) for e in encoders if e + free in rows}
 
 
 def _hands(results: Results) -> list[Any]:
-    rows = results["digits-honest"].get("hands", {})
-    pairs = {e: [rows.get(f"{e}-lstm-{stage}") for stage in ("two-stage", "end-to-end")] for e in PUBLISHED["normal"]}
-    whole = {e: (a, b) for e, (a, b) in pairs.items() if a and b}
-    here = ", ".join(f"`{e}` {_percent(a['accuracy'])} and {_percent(b['accuracy'])}" for e, (a, b) in whole.items())
-    held = {e: bool(a["accuracy"] > b["accuracy"]) for e, (a, b) in whole.items()}
-    return ["the same: test clips of hands, frozen and end to end", "no figure", here or _OPEN, _verdict(held)]
+    pairs = _stages(results["digits-honest"].get("hands", {}))
+    here = ", ".join(f"`{e}` {' and '.join(_percent(row['accuracy']) for row in rows)}" for e, rows in pairs.items())
+    found: dict[str, Difference | str] = {}
+    for encoder, rows in pairs.items():
+        settings = {(row.get("frames", 5), len(row.get("per_seed", [None])), row["epochs"]) for row in rows}
+        frozen, free = (known for row in rows if (known := _of_videos(row)))
+        found[encoder] = _minus(frozen, free) if len(settings) == 1 else "not comparable (frames, seeds, epochs)"
+    claim = "the same: test clips of hands, frozen and end to end"
+    return [claim, "no figure", here or _OPEN, _conclusion(found)]
 
 
 def _attention(results: Results) -> list[Any]:
     cells = results["digits-paper"]["cells"]
-    found = {
-        v: {e: c[CODE][PUBLISHED_READING]["accuracy"] for e, c in cells[v].items() if CODE in c} for v in PUBLISHED
-    }
-    whole = {v: of for v, of in found.items() if {"lenet", "dcn"} <= set(of)}
-    here = ", ".join(f"{v} {_percent(of['dcn'])} to {_percent(of['lenet'])}" for v, of in whole.items())
+    pairs = {v: [_of_rounds(cells.get(v, {}).get(e)) for e in ("dcn", "lenet")] for v in PUBLISHED}
+    whole = {v: (dcn, lenet) for v, (dcn, lenet) in pairs.items() if dcn and lenet}
+    here = ", ".join(f"{v} {_percent(dcn[0])} to {_percent(lenet[0])}" for v, (dcn, lenet) in whole.items())
     paper = ", ".join(f"{v} {_percent(of['dcn'][1])} to {_percent(of['lenet'][1])}" for v, of in PUBLISHED.items())
-    held = {v: bool(of["dcn"] > of["lenet"]) for v, of in whole.items()}
-    return ["`dcn` is ahead of `lenet` (Table I)", paper, here or _OPEN, _verdict(held)]
+    conclusion = _conclusion({v: _minus(*both) for v, both in whole.items()})
+    return ["`dcn` is ahead of `lenet` (Table I)", paper, here or _OPEN, conclusion]
 
 
 def _apart(results: Results) -> list[Any]:
-    cells = results["digits-paper"]["cells"]
-    pair = [cells.get(v, {}).get("lenet", {}).get(CODE) for v in (APART, "rotation+scale")]
-    if not all(pair):
-        return ["digits that turn and shrink each for itself (IV-C)", "future work", _OPEN, _OPEN]
-    apart, whole = (of[PUBLISHED_READING]["accuracy"] for of in pair if of)
-    here = f"`lenet` {_percent(apart)}, and {_percent(whole)} where the canvas does"
-    verdict = "harder to memorize" if apart < whole else "no harder to memorize"
-    return ["digits that turn and shrink each for itself (IV-C)", "future work", here, verdict]
+    cells, claim = results["digits-paper"]["cells"], "digits that are rotated and scaled independently (IV-C)"
+    apart, whole = (_of_rounds(cells.get(v, {}).get("lenet")) for v in (APART, "rotation+scale"))
+    if not apart or not whole:
+        return [claim, "future work", _OPEN, _OPEN]
+    here = f"`lenet` {_percent(apart[0])}, and {_percent(whole[0])} for the canvas as a whole"
+    words = {"confirmed": "harder to memorize", "refuted": "easier to memorize", _SAME: _SAME}
+    return [claim, "future work", here, words[_shown(*_minus(whole, apart))]]

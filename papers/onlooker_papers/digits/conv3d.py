@@ -26,7 +26,7 @@ class Conv3dNet(nn.Module):
         num_classes: K.
 
     Raises:
-        ValueError: less than 10 frames or 26 pixels, of which the convolutions would leave nothing.
+        ValueError: fewer than 10 frames or 26 pixels, for which the output of the convolutions would be empty.
     """
 
     def __init__(self, frames: int, size: int, num_classes: int = 100) -> None:
@@ -62,24 +62,24 @@ def train_conv3d(
     batch: int = 50,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """Train `Conv3dNet` once, as the authors train their models, and measure it on every test set.
+    """Train `Conv3dNet` once, as in the authors' code, and measure it on every test set.
 
-    Cross entropy, RMSprop at 1e-3.
+    The loss is cross entropy, the optimizer RMSprop with a learning rate of 1e-3.
 
     Args:
         videos: `V T 1 H W`, uint8.
         targets: `V`, classes from 0 to 99.
-        tests: for each name, videos and targets likewise.
-        number: of the round, on which weights and order depend.
-        epochs, batch: times that every video is seen, videos in a step.
-        seed: of all rounds.
+        tests: for each name, videos and targets in the same form.
+        number: number of the round, which determines weights and order.
+        epochs, batch: passes through the videos, videos in a step.
+        seed: seed of all rounds.
 
     Returns:
         For each test set `loss` and `accuracy`.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    # In float32: under bfloat16 autocast, PyTorch 2.15 made gradients of 1e36 on a processor.
+    # In float32, because PyTorch 2.15 made gradients of 1e36 under bfloat16 autocast on a CPU.
     def logits(model: Conv3dNet, images: Tensor) -> Tensor:
         return model(to_video(images.movedim(2, -1).to(device), DATA.normalization))
 

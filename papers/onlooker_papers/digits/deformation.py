@@ -23,11 +23,11 @@ from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 
 WINDOWS = {"smooth": 61, "torn": 7, "none": 0}  # pixels of the Gaussian; 0: no deformation
-_CANVAS, _SIZE = 64, 40  # of Moving MNIST, whose fields these are; of the middle that a digit can reach
+_CANVAS, _SIZE = 64, 40  # canvas of Moving MNIST, for which the fields are made; the middle part that a digit can reach
 _BATCH, _RATE = 64, 1e-3
 _AT_ONCE = 200  # digits that are tested at a time
 _VALIDATION = 1000  # digits
-_VALIDATION_SEED, _TEST_SEED = 10**9, 2 * 10**9  # of deformations; no training reaches them
+_VALIDATION_SEED, _TEST_SEED = 10**9, 2 * 10**9  # of deformations; larger than any seed in training
 DATA: DataConfig = replace(SINGLE, size=_SIZE)
 
 
@@ -37,7 +37,7 @@ class Warping:
 
     Args:
         encoder: `lenet`, `lenet:affine` or `lenet:field`.
-        supervision: weight of the squared distance to the true field, in pixels²; 0: classes alone are known.
+        supervision: weight of the squared distance to the true field, in pixels²; 0: only the classes are used.
     """
 
     encoder: str
@@ -57,7 +57,7 @@ ROWS = {"smooth": tuple(MODELS), "torn": ("lenet", "affine", "field"), "none": (
 
 
 def trainings(deformation: str, name: str, seeds: int) -> int:
-    """How many seeds a row has: references, digits without deformation and a known field, have one."""
+    """The number of seeds of a row; the references (no deformation, and the model with known fields) have one."""
     return seeds if WINDOWS[deformation] and not MODELS[name].supervision else 1
 
 
@@ -80,10 +80,10 @@ def deform(digits: Digits, indices: Tensor, window: int, seed: int) -> Deformed:
     """Digits in the middle of a frame under the elastic deformation of `gesture`, without its rotation and scale.
 
     Args:
-        digits: where they come from.
-        indices: `N`, which.
-        window: of `elastic_fields`; 0: no deformation.
-        seed: of the fields.
+        digits: the data set.
+        indices: `N`, indices of digits.
+        window: window of `elastic_fields`; 0: no deformation.
+        seed: seed of the fields.
     """
     border, edge = (_SIZE - SIDE) // 2, (_CANVAS - _SIZE) // 2
     chosen = indices.numpy()
@@ -95,22 +95,22 @@ def deform(digits: Digits, indices: Tensor, window: int, seed: int) -> Deformed:
 
 
 def to_frames(images: Tensor) -> Tensor:
-    """`N 1 H W`, 0 to 1, as models take them."""
+    """Images `N 1 H W`, 0 to 1, normalized as models expect them."""
     return to_video((images * 255).round().movedim(1, -1), DATA.normalization)
 
 
 def residual(fields: Tensor, true: Tensor) -> Tensor:
-    """What is left of a deformation once its image is warped: pixel p shows the digit at p + residual(p), `N 2 H W`."""
+    """The deformation that remains after warping: pixel p shows the digit at p + residual(p), `N 2 H W`."""
     return fields + warp(true, fields)
 
 
 def squared_error(left: Tensor, ink: Tensor, basis: Tensor) -> Tensor:
-    """The mean squared length of a residual where there is ink, less what a linear model fits best.
+    """The mean squared length of a residual on ink pixels, after subtracting the best fit of a linear model.
 
     Args:
         left: `N 2 H W`, pixels.
         ink: `N 1 H W`, weights.
-        basis: `H W P`: x and y displacements that are any combinations of it are free; P may be 0.
+        basis: `H W P`; linear combinations of it (for x and y separately) are subtracted. P may be 0.
 
     Returns:
         `N`, pixels².
@@ -118,13 +118,13 @@ def squared_error(left: Tensor, ink: Tensor, basis: Tensor) -> Tensor:
     weights = (ink / ink.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)).flatten(2).mT.sqrt().double()  # N HW 1
     wanted, columns = weights * left.flatten(2).mT, weights * basis.flatten(0, 1)
     if basis.shape[-1]:
-        normal = columns.mT @ columns + 1e-9 * torch.eye(basis.shape[-1])  # where there is no ink, nothing is known
+        normal = columns.mT @ columns + 1e-9 * torch.eye(basis.shape[-1])  # regularized where there is no ink
         wanted = wanted - columns @ torch.linalg.solve(normal, columns.mT @ wanted)
     return wanted.square().sum((1, 2))
 
 
 def _bases() -> dict[str, Tensor]:
-    """What may be left: nothing, a shift, an affine transform; and what a grid can undo at best; `H W P` each."""
+    """Bases `H W P` of displacements: empty, a shift, an affine transform, and a grid of control points."""
     one = torch.ones(_SIZE, _SIZE, 1, dtype=torch.double)
     affine = torch.cat((one, identity(_SIZE, _SIZE).double()), 2)
     control = torch.eye(POINTS**2, dtype=torch.double).view(1, -1, POINTS, POINTS)
@@ -161,7 +161,7 @@ def train(model: Classifier, how: Warping, digits: Digits, window: int, steps: i
 
 
 def field_of(model: Classifier, frames: Tensor) -> Tensor:
-    """The field that a model predicts, `N 1 H W -> N 2 H W`; without a localization network zeros."""
+    """The field that a model predicts, `N 1 H W -> N 2 H W`; zeros for a model without a localization network."""
     if hasattr(model.encoder, "field"):
         field: Tensor = model.encoder.field(frames)
         return field
@@ -170,18 +170,18 @@ def field_of(model: Classifier, frames: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def measure(model: Classifier, digits: Digits, window: int, count: int, seed: int) -> dict[str, Any]:
-    """`accuracy` on some digits, each under one deformation, and the root mean squared `error` of their fields.
+    """The `accuracy` on some digits, each under one deformation, and the root mean squared `error` of their fields.
 
     Args:
-        model: to measure.
-        digits: `count` of them, evenly, are taken.
-        window: of the deformation.
-        count: how many at most.
-        seed: of the deformations.
+        model: the model.
+        digits: the data set, of which `count` equally spaced digits are used.
+        window: window of the deformation.
+        count: maximum number of digits.
+        seed: seed of the deformations.
 
     Returns:
-        `accuracy`, its `accuracy_interval`, and by alignment the `error` in pixels, see `squared_error`: `raw`, less a
-        `shift`, less an `affine` transform, and less the best `grid` of displacements.
+        `accuracy`, its `accuracy_interval`, and the `error` in pixels (see `squared_error`): `raw`, and after
+        subtracting the best `shift`, the best `affine` transform, and the best `grid` of displacements.
     """
     count = min(count, len(digits))
     bases, correct = _bases(), 0
@@ -210,9 +210,9 @@ def deformation_cell(
         run: gets the training's folder with the model, and the cell's file next to it.
         deformation: one of `WINDOWS`.
         name: one of `MODELS`.
-        steps: of training; the last weights count.
-        tests: test digits.
-        seed: of weights, order and deformations; those of test digits are the same for all.
+        steps: training steps; the last weights are used.
+        tests: number of test digits.
+        seed: seed of weights, order and deformations; the deformations of test digits are the same for all seeds.
         splits: the digits. Validation digits chose `MODELS`.
 
     Returns:
@@ -245,7 +245,7 @@ def folder_of(run: Path, deformation: str, name: str, seed: int) -> Path:
 
 
 def undone(run: Path, digits: Digits, count: int) -> tuple[Deformed, dict[str, Tensor]]:
-    """Test digits under the smooth deformation, and by model the fields that undo it according to the model."""
+    """Test digits under the smooth deformation, and for each model the fields that it predicts to undo it."""
     window = WINDOWS["smooth"]
     batch = deform(digits, torch.arange(count) * len(digits) // count, window, _TEST_SEED)
     fields = {}

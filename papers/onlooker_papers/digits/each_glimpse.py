@@ -1,4 +1,4 @@
-"""A head that reads each glimpse of a frame, and predicts the unordered group of what they read."""
+"""A head that classifies each glimpse of a frame, and predicts the unordered group of their classes."""
 
 import itertools
 import math
@@ -12,26 +12,26 @@ HEADS = ("joint", "each-glimpse")
 
 
 class EachGlimpse(nn.Module):
-    """One small classifier reads every glimpse, and a class is an unordered group of what they may have read.
+    """One small classifier predicts a symbol for every glimpse; a class is an unordered group of symbols.
 
     With S symbols and G glimpses the classes are the multisets of G symbols, in the order of
-    `itertools.combinations_with_replacement(range(S), G)`: for two glimpses 0+0, 0+1, …, 1+1, …. Glimpses are taken as
-    independent, and no order of them is better than another:
+    `itertools.combinations_with_replacement(range(S), G)`: for two glimpses 0+0, 0+1, …, 1+1, …. Glimpses are
+    treated as independent, and their order does not matter:
 
         p_g = softmax(f(x_g)),  p(class) = Σ_{orders of its symbols} Π_g p_g(symbol_g)
 
-    `forward` gives log p, so that a softmax of it is p itself. What was learned from frames with one thing, by the same
-    head with one glimpse, is all that it needs to begin with: the weights are the same.
+    `forward` returns log p, so that its softmax is p itself. A head with several glimpses has the same weights as
+    one with a single glimpse, so it can start from weights that were trained on frames with one object.
 
     Args:
-        width: D, the features of all glimpses, one after the other.
+        width: D, the number of features of all glimpses, which are concatenated.
         glimpses: G.
         head_units: width of a tanh layer before the symbols; 0: none.
         dropout: before the symbols.
-        num_classes: K, the number of multisets, which says how many symbols there are.
+        num_classes: K, the number of multisets, which determines the number of symbols.
 
     Raises:
-        ValueError: the features cannot be divided, or no number of symbols makes that many classes.
+        ValueError: the features cannot be divided among the glimpses, or no number of symbols has that many multisets.
     """
 
     orders: Tensor
@@ -52,7 +52,7 @@ class EachGlimpse(nn.Module):
         groups = itertools.combinations_with_replacement(range(symbols), glimpses)
         orders = [sorted(set(itertools.permutations(group))) for group in groups]
         most = max(map(len, orders))
-        # K P G, and how many orders of each class are true ones; the rest repeat the first.
+        # K P G; orders of each class, padded by repetitions of the first one, and the number of distinct orders.
         padded = [found + found[:1] * (most - len(found)) for found in orders]
         self.register_buffer("orders", torch.tensor(padded), persistent=False)
         counts = torch.tensor([len(found) for found in orders])

@@ -26,8 +26,8 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What an accuracy of Table I is of: the publication, our reproduction on four kinds of test videos, and a model
-# trained and tested on different digits and paths.
+# Sources of the accuracies of Table I: the publication, our reproduction on four kinds of test videos, and a model that
+# is tested on other digits and paths than it was trained on.
 READINGS = ("published", "same-videos", "same-paths", "same-digits", "new", "held-out")
 _READING_COLORS = (INK, COLORS[0], COLORS[4], COLORS[5], COLORS[1], COLORS[2])
 _NOTES = {
@@ -37,7 +37,7 @@ _NOTES = {
     "rotation+scale": "both",
     "gesture": "both, then elastic",
 }
-_ARROWS = 7  # pixels of ink to an arrow
+_ARROWS = 7  # ink pixels per arrow
 _BOX_COLORS = tuple("#{:02x}{:02x}{:02x}".format(*rim) for rim in BOX_COLORS)
 
 
@@ -72,7 +72,7 @@ def table_chart(cells: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -
 def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10) -> "Figure":
     """Figure 3: the first video of each variant, one row each, with the true box of every visible digit.
 
-    Batches of one seed and size show the same digits on the same paths in all variants, which makes rows comparable.
+    Batches with equal seed and size show the same digits on the same paths in all variants, so rows are comparable.
 
     Args:
         batches: by the name of the variant.
@@ -99,29 +99,33 @@ def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10) ->
 def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32, together: bool = False) -> "Figure":
     """Figure 4: frames with the outline of each window, and below them the views through it.
 
-    A dot marks the window's upper left corner, so that a turned or mirrored view can be recognized. Where a window
-    leaves its frame, a border around the frame shows how far, up to half of the frame's side.
+    A dot marks the window's upper left corner, so that a rotated or mirrored view can be recognized. If a window
+    extends beyond its frame, a border around all frames shows how far, up to half of the frame's side; so all rows have
+    the same scale.
 
     Args:
         rows: by title, frames `N 1 H W` as the encoder takes them, and their windows, `N 2 3`, or `N G 2 3` for G
             windows per frame: see `spatial_transform`. An `STN` gives them by `windows(frames)`.
         size: height and width of a view.
-        together: whether a last column has the average of what each window sees.
+        together: whether a last column shows the average view of each window.
     """
     several = {title: thetas.reshape(len(thetas), -1, 2, 3) for title, (_, thetas) in rows.items()}
     columns = max(len(frames) for frames, _ in rows.values()) + together
     figure, grid = _grid(sum(1 + thetas.shape[1] for thetas in several.values()), columns, 1.2)
+    outlines = {
+        title: window_corners(several[title].detach().float().cpu(), *frames.shape[-2:]).numpy()
+        for title, (frames, _) in rows.items()
+    }
+    border = max(_border(outlines[title], *frames.shape[-2:]) for title, (frames, _) in rows.items())
     first = 0
     for title, (frames, _) in rows.items():
         thetas, images = several[title].detach().float().cpu(), frames.detach().float().cpu()
         low, high = (0.0, 255.0) if frames.dtype == torch.uint8 else (images.min().item(), images.max().item())
-        corners = window_corners(thetas, *images.shape[-2:]).numpy()
-        border = _border(corners, *images.shape[-2:])
         views = spatial_transform(images, thetas, (size, size))[:, :, 0]  # N G h w
         _label(grid[first, 0], title)
         for column, image in enumerate(images):
             _show(grid[first, column], image[0], low, high, border)
-            for k, window in enumerate(corners[column]):
+            for k, window in enumerate(outlines[title][column]):
                 _outline(grid[first, column], window, _rim(k))
                 _view(grid[first + 1 + k, column], views[column, k], low, high, _rim(k))
         for k, average in enumerate(views.mean(0) if together else ()):
@@ -134,10 +138,10 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32, together:
 
 
 def deformation(image: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
-    """Figure 5: an image, a field of displacements, and what the field makes of it; one row per field.
+    """Figure 5: an image, a field of displacements, and the deformed image; one row per field.
 
-    A pixel p of the result shows the image at p + field(p). The third column draws the result's straight grid where
-    it lies in the image: there the result looks for its pixels.
+    A pixel p of the result shows the image at p + field(p). The third column shows a straight grid of the result at the
+    locations in the image from which its pixels are sampled.
 
     Args:
         image: `H W`, uint8, square.
@@ -161,11 +165,11 @@ def deformation(image: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
 def undone(batch: Deformed, fields: Mapping[str, Tensor]) -> "Figure":
     """Digits, one column each: as they were, and as each model shows them to its LeNet.
 
-    An arrow leads from ink to its place in the undeformed digit, less the mean of all arrows: without any, only a shift
-    is left of the deformation.
+    An arrow points from ink to its location in the undeformed digit; the mean of all arrows is subtracted. So if only a
+    shift is left of the deformation, there are no arrows.
 
     Args:
-        batch: of the digits.
+        batch: the digits.
         fields: by model, `N 2 H W`, pixels: the last rows. The row of a model without a field shows the deformation.
     """
     figure, grid = _grid(1 + len(fields), len(batch.images), 1.2)
@@ -187,7 +191,7 @@ def undone(batch: Deformed, fields: Mapping[str, Tensor]) -> "Figure":
 
 
 def deformed(image: Tensor, field: Tensor) -> Tensor:
-    """What displacements make of an image: pixel p shows it at p + field(p), bilinearly, rounded; 0 beyond it.
+    """Deform an image: pixel p shows the image at p + field(p), bilinearly, rounded; 0 beyond the image.
 
     Args:
         image: `H W`, uint8.
@@ -217,7 +221,7 @@ def _grid(rows: int, columns: int, cell: float) -> tuple["Figure", NDArray[np.ob
 
 
 def _label(axes: "Axes", text: str) -> None:
-    """Words at the left of a row."""
+    """Text at the left of a row."""
     axes.set_ylabel(text, rotation=0, ha="right", va="center", color=INK, fontsize=10)
 
 
@@ -240,7 +244,7 @@ def _rim(window: int) -> str:
 
 
 def _border(corners: NDArray[np.float32], height: int, width: int) -> float:
-    """How much of the surroundings is shown, in quarters of the frame: what the windows need, at most a half."""
+    """The width of the border, in quarters of the frame: as much as the windows need, at most half of the frame."""
     outside = max(-corners.min(), (corners[..., 0] - width).max(), (corners[..., 1] - height).max())
     quarter = max(height, width) / 4
     return quarter * min(math.ceil((outside - 0.5) / quarter), 2) if outside > 0.5 else 0.0
@@ -249,14 +253,14 @@ def _border(corners: NDArray[np.float32], height: int, width: int) -> float:
 def _outline(axes: "Axes", corners: NDArray[np.float32], rim: str) -> None:
     from matplotlib.patches import Polygon
 
-    # Behind the frame, which hides it: the tint is seen only where the window leaves the frame.
+    # Behind the frame, so that the tint is visible only where the window extends beyond the frame.
     axes.add_patch(Polygon(corners, closed=True, facecolor=rim, alpha=0.3, linewidth=0, zorder=-1))
     axes.add_patch(Polygon(corners, closed=True, fill=False, edgecolor=rim, linewidth=1.8, joinstyle="miter"))
     axes.plot(*corners[0], "o", color=rim, markersize=5)
 
 
 def _arrows(axes: "Axes", field: Tensor, every: int = 4) -> None:
-    """Displacements as they are, in pixels, at every fourth pixel; deeper color for longer ones."""
+    """Displacements in pixels, to scale, at every fourth pixel; longer ones have a deeper color."""
     side = field.shape[-1]
     at = np.arange(every // 2, side, every)
     x, y = np.meshgrid(at + 0.5, at + 0.5)
@@ -271,7 +275,7 @@ def _arrows(axes: "Axes", field: Tensor, every: int = 4) -> None:
 
 
 def _bent_grid(axes: "Axes", field: Tensor, every: int = 4) -> None:
-    """The straight grid through every fourth pixel of the result, where the displacements put it in the image."""
+    """A straight grid through every fourth pixel of the result, at the displaced locations in the image."""
     side = field.shape[-1]
     centers = np.arange(side) + 0.5
     x, y = field[0].numpy() + centers, field[1].numpy() + centers[:, None]

@@ -1,4 +1,4 @@
-"""Frames classified one by one, whose predictions are then pooled: by aggregation, or by learned weights."""
+"""Frames are classified independently, and their predictions are pooled by aggregation or with learned weights."""
 
 import torch
 from torch import nn
@@ -13,15 +13,15 @@ from onlooker_papers.digits.opinions import OpinionPool
 
 
 class FrameClassifier(Classifier):
-    """An encoder and a head that reads the frame as a whole or each glimpse, and a logarithmic opinion pool.
+    """An encoder, a head that classifies the frame as a whole or each glimpse, and a logarithmic opinion pool.
 
     Args:
         num_classes: K.
-        pooled: pool the predictions of all frames so far by `OpinionPool`; otherwise each frame's is its own.
+        pooled: pool the predictions of all frames so far by `OpinionPool`; otherwise each frame has its own prediction.
         encoder: as in `Classifier`.
         head_units: width of a tanh layer before the classes; 0: none.
-        head: `joint`: all features make the classes; `each-glimpse`: one small classifier reads each window of an
-            encoder that has several (`stn:N`), and a class is an unordered group of what they read (`EachGlimpse`).
+        head: `joint`: classify all features together; `each-glimpse`: one small classifier reads each window of an
+            encoder with several windows (`stn:N`), and a class is an unordered group of symbols (`EachGlimpse`).
         dropout: before the classes.
         in_channels: C of the frames.
         size: height and width of the frames.

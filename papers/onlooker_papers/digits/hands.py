@@ -1,4 +1,4 @@
-"""The paper's closing claim, tried: do models of moving digits carry over to articulated objects such as a hand?"""
+"""A test of the paper's last claim: do models of moving digits carry over to articulated objects such as hands?"""
 
 import hashlib
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ def carry_over(
 
     Args:
         run, encoders: folders of the rows, and of the models of `pretrain`.
-        clips: the folder.
+        clips: the folder of clips.
         spec: the model.
-        epochs: through the training clips.
-        frames: of each clip.
-        seed: of weights and orders; the split of the clips is always the same.
+        epochs: passes through the training clips.
+        frames: number of frames per clip.
+        seed: seed of weights and orders; the split of the clips is always the same.
 
     Returns:
         `accuracy` with its `accuracy_interval`, `frame_accuracy`, `majority_share`, the counts `training` and `videos`,
@@ -68,6 +68,6 @@ def carry_over(
 
 
 def digest(clips: Sequence[Clip]) -> str:
-    """A checksum of the contents and labels of clips, wherever they are."""
+    """A checksum of the contents and labels of clips, independent of their folder."""
     contents = sorted(f"{clip.label} {fingerprint(clip.path)}" for clip in clips)
     return hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Pairs of moving digits that no training saw, on paths that no training saw: what the models really know."""
+"""The held-out protocol: pairs of moving digits and paths that are not in any training video."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -36,26 +36,25 @@ from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 
 FRAMES = 50  # of a test video, as in the published protocol
-SHORT = 10  # and how well its first frames are enough
+SHORT = 10  # first frames of a test video, which are also evaluated alone
 DATA = DataConfig(frames=FRAMES, size=SIZE, channels=1, normalization="mnist", translate=0.0, scale=0.0)
 TRAINING = TrainConfig(batch=16, label_smoothing=0.0, patience=0)
-_EPOCH = 100  # batches between two savings of the weights
-# Sees single digits as the best of the models sees each of a pair.
+_EPOCH = 100  # batches; the weights are saved after each epoch
+# A classifier of single digits, equal to the best model's classifier of each digit of a pair.
 ALONE = DigitModel(
     "stn:1", model="convnet", head_units=128, head="each-glimpse", lr=2e-3, aggregation="product", batch=32, frames=5,
     frames_per_setting=1,
 )  # fmt: skip
-# The same for a model that reads five frames together.
+# The same for the model that classifies five frames together.
 FOLLOWED = DigitModel("tracks:1", model=TRACKS, head="each-glimpse", lr=2e-3, aggregation="last", batch=64, frames=10)
-# All kinds of answer that a model of pairs may give: frames multiplied as they are, and as far as they can be trusted;
-# and stretches of frames.
+# The ways in which a model of pairs may combine frames: a product, a product with learned weights, groups of frames.
 CEILINGS = {
     CEILING: ALONE,
     f"{CEILING}-{OPINIONS}": replace(ALONE, after=SINGLE, **JUDGED_TOGETHER),
     f"{CEILING}-{TRACKS}": FOLLOWED,
 }
 _VALIDATION = 320  # videos of validation digits
-_LATER = 2  # frames, out of five
+_LATER = 2  # frames by which groups of five frames begin later
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Trial:
         encoders: where `pretrain` left its models.
         variant: of the moving digits.
         spec: the model.
-        videos: new ones to train on, each seen once; whole batches, beyond 100 of them in steps of 100.
+        videos: number of training videos, each seen once; in whole batches, above 100 batches in steps of 100.
         tests: number of test videos.
         splits: the digits.
         label: name of the folder, if not that of the model.
@@ -86,7 +85,7 @@ class Trial:
 
     @property
     def folder(self) -> Path:
-        """Of the training."""
+        """The folder of the training."""
         return self.run / self.variant / (self.label or self.spec.name)
 
     def train(self) -> dict[str, Any]:
@@ -95,7 +94,7 @@ class Trial:
         of_model = settings_of(self.spec, self.folder, self.encoders)
 
         def compute() -> dict[str, Any]:
-            for part in ("validation", "later"):  # of a model that was trained before
+            for part in ("validation", "later"):  # of an earlier training
                 self._memo_path(part).unlink(missing_ok=True)
             spec, training, validation = self.spec, self.splits.training, self.splits.validation
             videos = AugmentedDigits(
@@ -112,14 +111,15 @@ class Trial:
         return memo_of_training(self.folder, settings, compute)
 
     def measure(self, recognizer: Recognizer) -> dict[str, Any]:
-        """The figures of `score`, and `on_digits` of a model with windows."""
+        """The figures of `score`; for a model with windows, also `on_digits`."""
         test = self._drawn(self.splits.test).batch(self.tests, seed=2)
         return {**score(recognizer, test), **_looks(recognizer, test)}
 
     def validate(self) -> float:
         """The accuracy of the trained model on whole videos of validation digits.
 
-        The videos that choose an epoch are short. They cannot tell which of two models gathers more from many frames.
+        The videos on which an epoch is chosen are short, so they cannot show which of two models makes better use of
+        many frames.
         """
 
         def compute() -> dict[str, Any]:
@@ -129,10 +129,10 @@ class Trial:
         return self._accuracy("validation", compute, validation_frames=FRAMES)
 
     def out_of_phase(self) -> float:
-        """The accuracy on the test videos if the model's groups of frames do not begin where settings do.
+        """The accuracy on the test videos if the model's groups of frames do not begin where settings begin.
 
-        Digits change their look every five frames, and a model that reads five together sees them all alike if it
-        begins with the video. Here it begins two frames later, and sees the 45 frames of nine groups.
+        Digits change their appearance every five frames. For a model that reads groups of five frames from the start of
+        the video, each group has one appearance. Here the groups begin two frames later: nine groups, 45 frames.
         """
 
         def compute() -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Trial:
         return AugmentedDigits(digits, self.num_digits, variant=self.variant, frames=frames)
 
     def _accuracy(self, part: str, compute: Callable[[], dict[str, Any]], **others: Any) -> float:
-        """The memoized accuracy of the trained model in other videos."""
+        """The memoized accuracy of the trained model on other videos."""
         settings = self._settings(**others, weights=fingerprint(self.folder))
         return float(memo(self._memo_path(part), settings, compute)["accuracy"])
 
@@ -160,12 +160,12 @@ class Trial:
 
 
 class Ceiling(Trial):
-    """What could be known of a pair if each digit were seen alone, clean, under the same transforms.
+    """The accuracy on pairs if each digit is seen alone, clean, under the same transforms.
 
-    A classifier of single digits (one of `CEILINGS`) learns from videos of one clean digit. Two such videos of test
-    digits make a pair, and the pair that its two answers make the most probable is the answer. Where a 6 may be a 9,
-    this stays below 100 %. It is a measurement, not a bound: two digits that rotate together say more about the angle
-    than each alone.
+    A classifier of single digits (one of `CEILINGS`) is trained on videos of one clean digit. Two such videos of test
+    digits make a pair, and the most probable pair, given the two predictions, is the answer. If a 6 can look like a 9,
+    this stays below 100 %. It is a measurement, not an upper bound: two digits that rotate together tell more about the
+    angle than each alone.
     """
 
     classes: ClassVar = tuple("0123456789")
@@ -186,7 +186,7 @@ class Ceiling(Trial):
 
 
 def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
-    """Accuracy of whole videos, of their first frames and of frames, and log loss."""
+    """Accuracy on whole videos, on their first frames and on single frames, and log loss."""
     scores, _ = answers(recognizer, videos.video)
     targets = pair_label(videos.labels).numpy()
     names = tuple(f"video {i}" for i in range(len(targets)))
@@ -196,28 +196,28 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
 
 
 def _schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:
-    """Training settings, and the videos of an epoch: whole batches."""
+    """Training settings, and the number of videos in an epoch, in whole batches."""
     size = spec.batch * min(_EPOCH, max(1, videos // spec.batch))
     return replace(TRAINING, epochs=max(1, videos // size), loss=spec.loss), size
 
 
 @torch.inference_mode()
 def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
-    """`on_digits`: the share of frames where the windows of the model are on different digits; if it has any."""
+    """`on_digits`: the share of frames in which the windows of the model are on different digits, if it has windows."""
     if not recognizer.model.has_windows:
         return {}
     frames = videos.video.movedim(2, -1)
     thetas = torch.cat([recognizer.model.windows(to_video(clip, DATA.normalization)) for clip in frames])
     thetas = thetas.view(*videos.video.shape[:2], -1, 2, 3)
     shares = boxes_with_a_window(thetas, videos.boxes, (SIZE, SIZE))
-    # Of two digits one window can be on one alone: its share is a half.
+    # A single window can be on only one of two digits: its share is a half.
     wanted = min(1.0, thetas.shape[2] / videos.boxes.shape[2])
     seen = shares[np.isfinite(shares)]
     return {"on_digits": float((seen >= wanted).mean())}
 
 
 def pair_posterior(first: Tensor, second: Tensor) -> Tensor:
-    """Probabilities of the unordered pairs, `B 55`, from those of two digits, each `B 10`, taken as independent."""
+    """Probabilities of the unordered pairs, `B 55`, from those of two digits, each `B 10`, treated as independent."""
     joint = first[:, :, None] * second[:, None, :]
     joint = joint + joint.mT - torch.diag_embed(joint.diagonal(dim1=1, dim2=2))
     low, high = torch.triu_indices(10, 10)
@@ -225,13 +225,13 @@ def pair_posterior(first: Tensor, second: Tensor) -> Tensor:
 
 
 def of_encoder(of_variant: Mapping[str, Mapping[str, Any]], encoder: str) -> Mapping[str, Any] | None:
-    """The published system on an encoder: frozen or end to end, as validation has it; None where neither is there."""
+    """The published system on an encoder, frozen or end to end as chosen by validation; None if neither exists."""
     names = [f"{encoder}-lstm-{stage}" for stage in STAGES.values()]
     found = [of_variant[name] for name in names if name in of_variant]
     return max(found, key=lambda of: of["validation"], default=None)
 
 
 def best(of_variant: Mapping[str, Mapping[str, Any]]) -> str:
-    """The model with the best accuracy on validation digits, which test digits have no say in."""
+    """The model with the best accuracy on validation digits; test digits are not used."""
     models = {name: found for name, found in of_variant.items() if name not in CEILINGS}
     return max(models, key=lambda name: models[name]["validation"])

@@ -1,6 +1,6 @@
-"""Figures 2 to 5 of Shan & Atanasov 2017, as images, and what a deformation field makes of digits.
+"""Figures 2 to 5 of Shan & Atanasov 2017 as images, and digits warped by a deformation field.
 
-`python -m onlooker_papers.digits.images RUN --mnist MNIST` makes them again from the models of a run.
+`python -m onlooker_papers.digits.images RUN --mnist MNIST` draws them with the models of a run.
 """
 
 from pathlib import Path
@@ -32,8 +32,8 @@ def write_images(folder: Path, splits: DigitSplit, stn: VideoModel) -> list[tupl
     """Write `figure-2.png` to `figure-5.png`.
 
     Args:
-        folder: that gets the files.
-        splits: the digits; those of the test are shown.
+        folder: the folder for the files.
+        splits: the digits; test digits are shown.
         stn: the model whose encoder is the spatial transformer.
 
     Returns:
@@ -58,11 +58,11 @@ def write_images(folder: Path, splits: DigitSplit, stn: VideoModel) -> list[tupl
         ),
         "figure-4": (
             figures.windows(pairs),
-            "Figure 4: what the pre-trained spatial transformer looks at, and what it sees.",
+            "Figure 4: the window of the pre-trained spatial transformer, and its output.",
         ),
         "figure-5": (
             _deformation(batches["rotation+scale"]),
-            "Figure 5: elastic deformation, as the paper's numbers have it, and with a wider window.",
+            "Figure 5: elastic deformation with the parameters of the paper, and with a wider window.",
         ),
     }
     images = {name: to_png(figure, dpi=160) for name, (figure, _) in made.items()}
@@ -72,7 +72,7 @@ def write_images(folder: Path, splits: DigitSplit, stn: VideoModel) -> list[tupl
 
 
 def write_field(run: Path, splits: DigitSplit) -> bytes:
-    """Write `field.png`: test digits under the smooth deformation, and what the models of `run/field` make of them."""
+    """Write `field.png`: test digits under the smooth deformation, and as the models of `run/field` warp them."""
     image = to_png(figures.undone(*undone(run / "field", splits.test, SHOWN)), dpi=160)
     write_bytes(run / "field.png", image)
     return image
@@ -105,7 +105,7 @@ def main(
     mnist: Annotated[Path | None, typer.Option(help="Folder of MNIST's idx files.")] = None,
     recipe: Annotated[str, typer.Option(help="How the spatial transformer was trained.")] = "published",
 ) -> None:
-    """Write figures 2 to 5, and `field.png`, into the run's folder, those that it has the models of."""
+    """Write figures 2 to 5, and `field.png`, into the folder of a run, as far as the run has their models."""
     splits = split_mnist(mnist)
     if (run / "field").is_dir():
         write_field(run, splits)

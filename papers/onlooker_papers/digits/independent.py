@@ -1,4 +1,4 @@
-"""Digits that turn and shrink each for itself, which Shan & Atanasov 2017 (section IV-C) leave to future work."""
+"""Digits that are rotated and scaled independently, which Shan & Atanasov 2017 (section IV-C) leave to future work."""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from onlooker_papers.digits.augmented_mnist import AugmentedDigits
 class IndependentDigits(AugmentedDigits):
     """As `AugmentedDigits`, but each digit is rotated and scaled about its own center, and keeps its path.
 
-    `variant` says which of the two; every `frames_per_setting` frames each digit gets another angle and factor.
+    `variant` selects rotation, scale or both. Every `frames_per_setting` frames, a digit gets a new angle and factor.
     """
 
     def __post_init__(self) -> None:

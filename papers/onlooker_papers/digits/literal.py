@@ -27,14 +27,14 @@ _AT_ONCE = 100  # videos
 def literal_cell(
     run: Path, encoders: Path, variant: str, encoder: str, recipe: str, videos: int, tests: int, splits: DigitSplit
 ) -> dict[str, Any]:
-    """Table I's LSTM, in the form of the authors' code, trained on many videos and tested on unseen ones.
+    """The LSTM of Table I, as in the authors' code, trained on many videos and tested on unseen ones.
 
     Args:
         run, encoders: folders of the rows, and of the models of `pretrain`.
         variant: of the moving digits.
-        encoder, recipe: which of these models is frozen.
-        videos: to train on, ten epochs each.
-        tests: test videos; as many, or 320, are of validation digits.
+        encoder, recipe: the pre-trained model that is frozen.
+        videos: number of training videos, for ten epochs.
+        tests: number of test videos; as many, but at most 320, show validation digits.
         splits: the digits.
 
     Returns:

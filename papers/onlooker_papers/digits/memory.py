@@ -1,4 +1,4 @@
-"""How much memory a training step takes, each measured in a separate process."""
+"""The memory that a training step takes, measured in a separate process."""
 
 import resource
 import sys
@@ -19,7 +19,7 @@ from onlooker.training.losses import frame_cross_entropy
 from onlooker_papers.digits.encoders.dcn import DCN
 from onlooker_papers.digits.pretraining import SIZE
 
-_STEPS = 3  # the optimizer's state is there from the second on
+_STEPS = 3  # the state of the optimizer exists from the second step on
 
 
 def peak_memory(encoder: str, stages: int, videos: int = 16, frames: int = 10, checkpoint: bool = True) -> float:
@@ -29,9 +29,9 @@ def peak_memory(encoder: str, stages: int, videos: int = 16, frames: int = 10, c
         encoder: by its name.
         stages: 1: end to end; 2: the encoder is frozen.
         videos, frames: B and T of a step.
-        checkpoint: of `dcn`, see there.
+        checkpoint: as for `DCN`.
     """
-    # A new process, not a forked one: that would begin with this one's peak.
+    # Not a forked process, which would begin with the peak of this one.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         peak: float = pool.submit(_peak, encoder, stages, videos, frames, checkpoint).result()
         return peak * 2**30 / 1e9
@@ -57,7 +57,7 @@ def _peak(encoder: str, stages: int, videos: int, frames: int, checkpoint: bool)
 
 
 def largest_so_far() -> float:
-    """Of this process, in GiB. Linux hands `ru_maxrss` down to a new program, `VmHWM` begins again with it."""
+    """The peak memory of this process in GiB. On Linux, a new program inherits `ru_maxrss`, but not `VmHWM`."""
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
@@ -67,7 +67,7 @@ def largest_so_far() -> float:
 
 
 def memory_table(encoders: Sequence[str]) -> dict[str, Any]:
-    """Peaks in GB by encoder: `two_stage` and `end_to_end`; `end_to_end_kept` of a `dcn` that recomputes nothing."""
+    """Peaks in GB by encoder: `two_stage` and `end_to_end`; `end_to_end_kept` for `dcn` without checkpointing."""
     table: dict[str, Any] = {}
     for encoder in encoders:
         table[encoder] = {"two_stage": peak_memory(encoder, 2), "end_to_end": peak_memory(encoder, 1)}

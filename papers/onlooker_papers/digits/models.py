@@ -1,4 +1,4 @@
-"""The digit models as they are trained end to end or in two stages, on whatever videos."""
+"""The digit models and their training, end to end or in two stages, on any videos."""
 
 import re
 from dataclasses import asdict, dataclass, replace
@@ -24,8 +24,8 @@ from onlooker_papers.digits.track_classifier import TrackClassifier
 SINGLE, CEILING = "single digits", "ceiling"
 _TRUST = "pool.weight.weight"
 STAGES = {1: "end-to-end", 2: "two-stage"}
-# How a model that judges frames one by one learns on, to judge whole videos: frames of one setting are near alike, so
-# videos have several settings, and the last answer alone counts.
+# How a classifier of single frames is trained further on whole videos. Frames of one setting are nearly alike, so
+# videos have several settings; the loss uses only the prediction at the last frame.
 JUDGED_TOGETHER: dict[str, Any] = {
     "model": OPINIONS, "aggregation": "last", "lr": 5e-4, "batch": 8, "frames": 25, "frames_per_setting": 5
 }  # fmt: skip
@@ -33,24 +33,24 @@ JUDGED_TOGETHER: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class DigitModel:
-    """A model and how it learns.
+    """A model and the settings of its training.
 
     Args:
-        encoder: its encoder, by name; of model `tracks`, which has its own, `tracks:G` for G things.
-        stages: 2: the encoder is pre-trained on single digits and stays as it is, as published; 1: everything learns.
+        encoder: the name of its encoder; for the model `tracks`, which has its own encoder, `tracks:G` for G objects.
+        stages: 2: the encoder is pre-trained on single digits and frozen, as published; 1: everything is trained.
         model: its recipe in `MODELS`.
         hidden: units of the recurrent layer.
         head_units: width of a tanh layer before the classes; 0: none.
-        head: of the frame as a whole, or of each glimpse (`Classifier`).
+        head: `joint` or `each-glimpse` (`FrameClassifier`).
         lr: highest learning rate.
-        recipe: of the pre-training on single digits that the encoder comes from; None: random weights.
-        after: a variant of the moving digits, which the whole model learned before; or `SINGLE`: it continues from the
-            model of `held_out.ceiling`, trained on single digits in videos of the same variant; None: random weights.
-            `opinions` continues from a `convnet`, which learned to judge frames one by one.
-        aggregation: how the answers at its frames become one (`clip_scores`).
-        batch, frames: videos in a batch, and frames in each.
-        frames_per_setting: frames that share a turn and a scale. A model without memory loses nothing where each has
-            its own, and sees five times as many.
+        recipe: recipe by which the encoder was pre-trained on single digits; None: random weights.
+        after: the variant of the moving digits on which the whole model was trained before; or `SINGLE`: training
+            continues from a model of `held_out.CEILINGS`, trained on single digits in videos of the same variant; None:
+            random weights. `opinions` continues from a `convnet`, a classifier of single frames.
+        aggregation: how the scores of frames become the score of a clip (`clip_scores`).
+        batch, frames: videos in a batch, and frames in each video.
+        frames_per_setting: frames that share a rotation and a scale. For a model without memory, it is better if every
+            frame has its own, because the model then sees five times as many.
     """
 
     encoder: str
@@ -77,7 +77,7 @@ class DigitModel:
 
     @property
     def name(self) -> str:
-        """Of its folder and cell."""
+        """The name of its folder and cell."""
         parts = self.encoder.split(":")
         return "-".join((*parts, *([] if self.model == parts[0] else [self.model]), STAGES[self.stages]))
 
@@ -90,13 +90,13 @@ class DigitModel:
 
     @property
     def looks(self) -> dict[str, Any]:
-        """Arguments of its model that say through what it looks."""
+        """Arguments of its model that select the encoder."""
         kind, _, count = self.encoder.partition(":")
         return {"things": int(count)} if kind == TRACKS else {"encoder": self.encoder}
 
     @property
     def loss(self) -> Loss:
-        """Of every frame's answer, or of the last one where that is the aggregation."""
+        """`every` frame has a loss; only the `last` one if the aggregation is `last`."""
         return "last" if self.aggregation == "last" else "every"
 
 
@@ -111,20 +111,20 @@ def train(
     encoders: Path,
     title: str,
 ) -> tuple[Recognizer, dict[str, Any]]:
-    """Train a contestant, resumable, and save it to `folder/model`.
+    """Train a model, resumable, and save it to `folder/model`.
 
     Args:
         spec: the model.
         classes: names of the K classes.
         training, validation: samples.
-        data, how: settings; rate, batch and aggregation are those of the contestant.
-        folder: of this training.
-        encoders: where `pretrain` left its models.
-        title: next to the progress bar.
+        data, how: settings; learning rate, batch and aggregation are those of `spec`.
+        folder: the folder of this training.
+        encoders: the folder of the models of `pretrain`.
+        title: the title of the progress bar.
 
     Returns:
-        The trained model, and `minutes` on a number of `threads`, `parameters` (all), `trained` (those that learned),
-        `validation` (accuracy).
+        The trained model, and `minutes` on a number of `threads`, `parameters` (all), `trained` (those that are
+        trained), `validation` (accuracy).
     """
     model, parameters = prepare(spec, len(classes), data, folder, encoders, how.seed)
     trained = count_parameters(model)
@@ -145,14 +145,14 @@ def train(
 def prepare(
     spec: DigitModel, num_classes: int, data: DataConfig, folder: Path, encoders: Path, seed: int
 ) -> tuple[VideoModel, int]:
-    """The model with the weights that its training begins with, frozen as `spec` has it, and its parameters in all."""
+    """The model with the initial weights of its training, its encoder frozen or not; and its number of parameters."""
     torch.manual_seed(seed)
     model = build(spec, num_classes, data)
     encoder = cast(nn.Module, model.encoder)
     if (start := start_of(spec, folder, encoders)) is not None:
         known = load(start, device="cpu").model
         if spec.after:
-            begin_from(model, known)  # the same weights read one thing and several
+            begin_from(model, known)  # the same weights for one object and for several
         else:
             encoder.load_state_dict(cast(nn.Module, known.encoder).state_dict())
     parameters = count_parameters(model)
@@ -173,12 +173,12 @@ def build(spec: DigitModel, num_classes: int, data: DataConfig) -> VideoModel:
 
 
 def start_of(spec: DigitModel, folder: Path, encoders: Path) -> Path | None:
-    """The folder of the training whose weights a contestant continues from; None: it begins with random ones.
+    """The folder of the training from whose weights a model continues; None: it starts from random weights.
 
     Args:
-        spec: the contestant.
-        folder: of its training.
-        encoders: where `pretrain` left its models.
+        spec: the model.
+        folder: the folder of its training.
+        encoders: the folder of the models of `pretrain`.
     """
     if spec.after:
         return (folder.parent if spec.after == SINGLE else folder.parents[1] / spec.after) / spec.begins_from
@@ -186,15 +186,16 @@ def start_of(spec: DigitModel, folder: Path, encoders: Path) -> Path | None:
 
 
 def settings_of(spec: DigitModel, folder: Path, encoders: Path) -> dict[str, Any]:
-    """All of a contestant that a cell depends on, the weights that it begins with among it; see `start_of`."""
+    """All settings of a model that a cell depends on, including its initial weights; see `start_of`."""
     start = start_of(spec, folder, encoders)
     return {**asdict(spec), "begins_with": None if start is None else fingerprint(start)}
 
 
 def begin_from(model: nn.Module, start: nn.Module) -> None:
-    """Give a model the weights of another; a pool of opinions takes a model of single frames for its judge.
+    """Give a model the weights of another; a classifier of single frames becomes that of an opinion pool.
 
-    A model that follows several things trusts a stretch as one of a single thing would on average.
+    If the other model tracks fewer objects, the weights that predict the trust in a group of frames are averaged over
+    the objects.
 
     Raises:
         RuntimeError: weights that do not fit.

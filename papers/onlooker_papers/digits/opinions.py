@@ -1,4 +1,4 @@
-"""Frames are classified independently, and their probabilities multiplied, with learned weights."""
+"""Frames are classified independently, and their probabilities are multiplied with learned exponents."""
 
 import math
 
@@ -8,20 +8,21 @@ from torch import Tensor, nn
 
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State
 
-_TRUST = 0.3  # about the weight of every frame before anything is learned: those of one clip often err alike
+_TRUST = 0.3  # initial weight of every frame; below 1, because frames of one clip often have the same error
 
 
 class OpinionPool(Cell):
-    """A logarithmic opinion pool (Genest & Zidek 1986) of what the frames say, with weights that are learned:
+    """A logarithmic opinion pool (Genest & Zidek 1986) of the predictions at all frames, with learned weights:
 
         log p_t = log softmax f(x_t), w_t = log(1 + exp(u · x_t + c)), H_t = Σ_{t' ≤ t} w_t' log p_t'
 
-    softmax(H_t) is the class after t frames: a product of experts (Hinton 2002) that are all one network f, and each as
-    strong as what it sees lets it be. Frames that show little get small weights; an average counts them like
-    the others. Trained on the last H alone (`--loss last`), f learns what frames know together.
+    softmax(H_t) has the class probabilities after t frames. It is a product of experts (Hinton 2002) that share one
+    network f; the weight of each expert depends on its frame. Frames that show little get small weights, while an
+    average would count them like the others. With the loss of the last H alone (`--loss last`), f is trained for the
+    combination of frames.
 
-    The sum runs, so a stream has the same numbers as a clip. It never forgets: a stream needs a new state where
-    something new begins. `hidden` is H_t, `B K`, up to a number that is the same for all classes; `memory` is empty.
+    H_t is a running sum, so a stream gives the same numbers as a clip. It never forgets: a stream needs a new state
+    when something new begins. `hidden` is H_t, `B K`, up to a constant that all classes share; `memory` is empty.
 
     Args:
         judge: f, from features `N D` to `N K`.
@@ -42,15 +43,15 @@ class OpinionPool(Cell):
         return State(*(torch.zeros(batch_size, size, device=device, dtype=dtype) for size in (self.num_hidden, 0)))
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """Features `N D h w`, averaged over their places, to what each frame adds, `N K`."""
+        """Features `N D h w`, averaged over their locations, to the summand of each frame, `N K`."""
         vectors = features.mean((2, 3))
         said, weight = self.judge(vectors), self.weight(vectors)
-        # Sums over a whole clip, for which half precision does not suffice.
+        # Half precision does not suffice for sums over a whole clip.
         said, weight = (part.to(torch.promote_types(part.dtype, torch.float32)) for part in (said, weight))
         return (F.softplus(weight) * said.log_softmax(1),)
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
-        """One frame more."""
-        # A sum that only grows would soon have no digits left for how classes differ.
+        """Add one frame."""
+        # Normalized, because a growing sum would lose the precision of the differences between classes.
         pooled = (state.hidden + projected[0]).log_softmax(1)
         return CellOutput(pooled), State(pooled, state.memory)

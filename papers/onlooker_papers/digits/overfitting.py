@@ -1,4 +1,4 @@
-"""Do frozen encoders resist overfitting, as Shan & Atanasov 2017 say (III)? Few videos, seen many times."""
+"""Do frozen encoders resist overfitting, as Shan & Atanasov 2017 claim (III)? Many epochs on few videos."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,8 @@ from onlooker_papers.digits.pretraining import seconds
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 
-_EPOCHS = 10
-_UNSEEN = 320  # videos
+_EPOCHS = 40
+UNSEEN = 320  # videos with validation digits
 
 
 def overfitting_cell(run: Path, encoders: Path, spec: DigitModel, videos: int, splits: DigitSplit) -> dict[str, Any]:
@@ -24,13 +24,13 @@ def overfitting_cell(run: Path, encoders: Path, spec: DigitModel, videos: int, s
 
     Args:
         run, encoders: folders of the rows, and of the models of `pretrain`.
-        spec: the model, with a frozen encoder or without.
-        videos: to train on; variant `normal`, unordered pairs.
-        splits: the digits. Unseen videos show validation digits; they choose nothing.
+        spec: the model, with a frozen encoder or not.
+        videos: number of training videos; variant `normal`, unordered pairs.
+        splits: the digits. Unseen videos show validation digits; nothing is chosen on them.
 
     Returns:
-        `training` and `unseen`: `loss` and `accuracy` of the last epoch; `gap`, between the two accuracies; `lowest`,
-        of the losses on unseen videos; `videos`, `epochs`, `minutes`.
+        `training` and `unseen`: `loss` and `accuracy` of the last epoch; `gap`, the difference of the two accuracies;
+        `lowest`, the lowest loss on unseen videos; `videos`, `epochs`, `minutes`.
     """
     folder = run / spec.name
     how = replace(TRAINING, epochs=_EPOCHS, lr=spec.lr, batch=spec.batch)
@@ -38,7 +38,7 @@ def overfitting_cell(run: Path, encoders: Path, spec: DigitModel, videos: int, s
 
     def compute() -> dict[str, Any]:
         model, _ = prepare(spec, len(PAIRS), DATA, folder, encoders, how.seed)
-        learn, unseen = _fixed(splits.training, videos, 0), _fixed(splits.validation, _UNSEEN, 1)
+        learn, unseen = _fixed(splits.training, videos, 0), _fixed(splits.validation, UNSEEN, 1)
         data: DataConfig = replace(DATA, frames=SHORT)
         curves = fit(model, learn, unseen, data, how, folder, f"overfitting, {spec.name}")
         last = {

@@ -1,4 +1,4 @@
-"""The report of the digit experiments: what was published, what it measures, and what is true on unseen digits."""
+"""The report of the digit experiments: the published results, what they measure, and results on unseen digits."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +29,7 @@ from onlooker_papers.pages import add_table
 
 
 def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, encoders: Path) -> Path:
-    """Write `run/report.html`, the page of all that `reproduce` computed; its images lie next to it.
+    """Write `run/report.html`, the page of everything that `reproduce` computed, and its images next to it.
 
     Args:
         run: the folder of the run.
@@ -52,7 +52,7 @@ def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, 
     if "digits-field" in figures:
         page.heading("Deformed digits: an explicit field of displacements")
         add_table(page, tables.deformations(figures))
-        caption = "What an affine transform and a field make of deformed test digits."
+        caption = "Deformed test digits, warped by an affine transform and by a field."
         page.figure(write_field(run, splits), caption, wide=True)
     if {"digits-paper", "digits-honest", "pretraining"} <= set(figures):
         page.heading("What the paper says, and what is done here")
@@ -88,8 +88,8 @@ def _head(page: Page, figures: Results) -> None:
     page.text(
         "The paper classifies videos of two moving digits by their ordered pair. It trains on one video for each of "
         "the 100 pairs. This page repeats its tables under every reading of what its test videos were, says which one "
-        "gives the published figures, and then asks what a reader wants to know: are digits recognized "
-        "that no training saw, on paths that no training saw?"
+        "gives the published figures, and then answers the question that matters: are unseen digits recognized "
+        "on unseen paths?"
     )
 
 
@@ -97,18 +97,18 @@ def _published(page: Page, results: Results) -> None:
     page.heading("Table I, and what it measures")
     add_table(page, tables.paper(results))
     if results["digits-paper"].get("better"):
-        page.text("The same with encoders that are trained better than published.")
+        page.text("The same with encoders that are trained by another recipe.")
         add_table(page, tables.better(results))
     page.text(
-        "Which reading was published is settled by the authors' code: it stores the features of a video under the name "
-        "of its class alone, so those of a test video replace those of the training video, and training and test load "
+        "The authors' code shows which reading was published: it stores the features of a video under the name of its "
+        "class alone, so the features of a test video replace those of the training video, and training and test load "
         "the same file."
     )
     add_table(page, tables.readings(results))
     page.text(_reached(results["digits-paper"]["cells"]))
     page.text(
         "A classifier that recognizes every digit would still be correct in only 55 of 100 videos on average: “03” and "
-        "“30” show the same two digits, and if their order leaves no trace, a classifier of ordered pairs has to guess."
+        "“30” show the same two digits, and if nothing shows their order, a classifier of ordered pairs has to guess."
     )
     page.figure(to_svg(digit_figures.table_chart(_chart(results))), "Table I as a chart.", wide=True)
     page.text("The other models of the authors' code: on LeNet's features, and 3-D convolutions on the pixels.")
@@ -116,7 +116,7 @@ def _published(page: Page, results: Results) -> None:
 
 
 def _reached(paper: Mapping[str, Mapping[str, Any]]) -> str:
-    """How many cells reach the published accuracy and loss, by reading: from the figures, whatever they are."""
+    """By reading, the number of cells that reach the published accuracy and loss."""
     parts = []
     for reading, words in READINGS.items():
         of = {(v, e): row.get(e, {}).get(CODE, {}) for v, row in paper.items() if v in PUBLISHED for e in ENCODERS}
@@ -157,18 +157,18 @@ def _held_out(page: Page, results: Results) -> None:
     )
     add_table(page, tables.held_out(results))
     page.text(
-        "A *ceiling* is a measurement, not a bound: a classifier of one clean digit, under the same transforms, is "
-        "applied to each digit of a pair alone. Where canvases rotate, a 6 may be a 9, and no classifier can know more "
-        "than the shape shows. Two digits that rotate together say more about the angle than each alone. *opinions*: "
-        "the weight of each frame is learned from whole videos; *tracks*: five frames are read at once."
+        "A *ceiling* is a measurement, not an upper bound: a classifier of one clean digit, under the same transforms, "
+        "is applied to each digit of a pair alone. If the canvas is rotated, a 6 can look like a 9, and no classifier "
+        "can distinguish them by shape. Two digits that rotate together tell more about the angle than each alone. "
+        "*opinions*: the weight of each frame is learned from whole videos; *tracks*: five frames are read at once."
     )
 
 
 def _objects(page: Page, run: Path, results: Results, splits: DigitSplit) -> None:
     page.heading("Two objects in a frame: several glimpses")
     page.text(
-        "One transform for a whole frame cannot fit two objects in it: the window grows until it holds both. "
-        f"`{GLIMPSES.encoder}` has two windows, and puts each where the frame stands out and no earlier one was."
+        "One transform for a whole frame cannot fit two objects: the window grows until it contains both. "
+        f"`{GLIMPSES.encoder}` has two windows, each in a salient region that no earlier window covers."
     )
     add_table(page, tables.glimpses(results))
     model = load(run / "glimpses" / "normal" / GLIMPSES.name, device="cpu").model
@@ -177,16 +177,16 @@ def _objects(page: Page, run: Path, results: Results, splits: DigitSplit) -> Non
         f"video {i + 1}": seen(model.encoder, to_video(batch.video[i].movedim(1, -1), DATA.normalization))
         for i in range(3)
     }
-    _windows(page, run / "glimpses.png", rows, "Unseen digits: each window in its color, and what it shows.")
+    _windows(page, run / "glimpses.png", rows, "Unseen digits: each window in its color, and its view.")
     page.text(
-        "`tracks` needs no training to find its windows. What stands out from the background is shared between them, "
-        "and each stays on its object for five frames, which are then read at once."
+        "`tracks` needs no training to place its windows. The foreground is divided between them, and each window "
+        "follows its object for five frames, which are then read at once."
     )
     torn = AugmentedDigits(splits.test, variant="gesture", frames=5).batch(3, seed=6)
     follower = Tracks().eval()
     shown = [to_video(video.movedim(1, -1), DATA.normalization) for video in torn.video]
     rows = {f"torn digits,\nvideo {i}": (f, follower.windows(f[None])[0]) for i, f in enumerate(shown, 1)}
-    caption = "`gesture`: two windows through one setting, and the average of what each shows."
+    caption = "`gesture`: two windows during one setting, and the average view of each."
     _windows(page, run / "tracks.png", rows, caption, together=True)
 
 
@@ -204,7 +204,7 @@ def _hands(page: Page, results: Results) -> None:
     page.heading("From digits to hands")
     first = next(iter(hands.values()))
     page.text(
-        "The paper closes with the claim that its model carries over to articulated objects such as a hand. Here are "
-        f"its encoders and LSTM on {first['training']} clips of hand gestures, tested on {first['videos']} others."
+        "The paper concludes that its model carries over to articulated objects such as a hand. Here its encoders and "
+        f"LSTM are trained on {first['training']} clips of hand gestures and tested on {first['videos']} others."
     )
     add_table(page, tables.hands(results))

@@ -1,4 +1,4 @@
-"""The frame encoders, pre-trained on Scaled MNIST: as published, and by a recipe that gets further in less time."""
+"""The frame encoders, pre-trained on Scaled MNIST: as published, and by recipes that reach more in less time."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,18 +21,19 @@ from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 
 SIZE = 64
-PARTS = 10  # epochs in one pass through the digits: the weights are saved as often
-_VALIDATION = 1000  # digits that choose the epoch; for dcn, all 6,000 would take a third of the training's time
+PARTS = 10  # epochs per pass through the digits, so that the weights are saved ten times per pass
+_VALIDATION = 1000  # digits on which the epoch is chosen; for `dcn`, all 6,000 would take a third of the training time
 DATA = DataConfig(frames=1, size=SIZE, channels=1, normalization="mnist", translate=0.0, scale=0.0)
 # recipe -> how; `epochs` counts passes through the digits and is set by the budget.
 RECIPES = {
     "published": TrainConfig(optimizer="adadelta", lr=1.0, batch=32, grad_clip=0.0, label_smoothing=0.0, patience=0),
     "one-cycle": TrainConfig(optimizer="adamw", lr=1e-3, batch=64, label_smoothing=0.0, patience=0),
-    # For several passes: twice the batch costs `dcn`, whose update is a third of a step, a fifth less time.
+    # For several passes. Twice the batch saves a fifth of the time for `dcn`, whose weight update is a third of a step.
     "long": TrainConfig(optimizer="adamw", lr=1.4e-3, batch=128, label_smoothing=0.0, patience=0),
 }
-_GENTLER = {"dcn": 0.5}  # of AdamW's rate: each of its 500 features adds up 204,800 inputs
-# encoder -> parameters, loss, accuracy of Shan & Atanasov 2017. They do not give the parameters of `stn`.
+_GENTLER = {"dcn": 0.5}  # factor on AdamW's learning rate, because each of its 500 features sums 204,800 inputs
+_PASSES = 5  # through the digits, as published
+# encoder -> parameters, loss, accuracy of Shan & Atanasov 2017, who do not state the parameters of `stn`.
 PUBLISHED: dict[str, tuple[int | None, float, float]] = {
     "lenet": (6_431_080, 0.054, 0.9831),
     "stn": (None, 0.026, 0.9914),
@@ -47,12 +48,23 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitS
         run: gets the training's folder with the model, and the cell's file next to it.
         encoder: one of the digit encoders.
         recipe: one of `RECIPES`.
-        passes: through the training digits, in steps of a tenth.
-        splits: the digits. Validation chooses the epoch; `published` trains on its digits, too, and chooses nothing.
+        passes: passes through the training digits, in steps of a tenth; for `published` at most 5, as in the paper.
+        splits: the digits. Validation chooses the epoch; `published` also trains on the validation digits, and uses the
+            last weights.
 
     Returns:
         `accuracy` and `loss` on the test digits, `parameters`, `passes`, `digits`, `minutes`.
+
+    Raises:
+        ValueError: an unknown recipe, or a setting that the published recipe does not have.
     """
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe is {recipe!r}, expected one of {', '.join(RECIPES)}; that of the paper is published")
+    if recipe == "published" and (encoder not in PUBLISHED or not 0 < passes <= _PASSES):
+        raise ValueError(
+            f"encoder is {encoder!r} and passes is {passes:g}; the published recipe has {', '.join(PUBLISHED)} and "
+            f"{_PASSES} passes (fewer are a part of it); give another recipe"
+        )
     folder = pretraining_of(run, encoder, recipe)
     if recipe == "published":
         return _as_published(folder, encoder, passes, splits)
@@ -112,7 +124,7 @@ def pretraining_of(run: Path, encoder: str, recipe: str) -> Path:
 
 
 def pretrained(run: Path, encoder: str, recipe: str) -> Classifier:
-    """The model that `pretrain` left."""
+    """The model that `pretrain` has saved."""
     model = load(pretraining_of(run, encoder, recipe), device="cpu").model
     assert isinstance(model, Classifier)
     return model
@@ -120,7 +132,7 @@ def pretrained(run: Path, encoder: str, recipe: str) -> Classifier:
 
 @torch.inference_mode()
 def _test(model: Classifier, digits: ScaledDigits) -> tuple[float, float]:
-    """Cross entropy and share of right answers."""
+    """Cross entropy and accuracy."""
     frames = SingleDigits(digits, seed=2)
     loss = right = 0.0
     for indices in torch.arange(len(frames)).split(100):
@@ -134,6 +146,6 @@ def _test(model: Classifier, digits: ScaledDigits) -> tuple[float, float]:
 
 
 def seconds(folder: Path) -> float:
-    """How long the training in `folder` took, over all its resumptions."""
+    """The seconds that the training in `folder` took, over all its resumptions."""
     last = (folder / "curves.csv").read_text(encoding="utf-8").splitlines()[-1]
     return float(last.rsplit(",", 1)[1])

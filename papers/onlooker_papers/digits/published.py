@@ -22,6 +22,7 @@ from onlooker_papers.digits.conv3d import train_conv3d
 from onlooker_papers.digits.independent import IndependentDigits
 from onlooker_papers.digits.pretraining import DATA, pretrained, pretraining_of
 from onlooker_papers.digits.rounds import Rounds, TestSets, train_rounds
+from onlooker_papers.digits.stacked import STACKS
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 
@@ -31,8 +32,7 @@ READINGS = {
     "same-paths": "new digits, the same paths",
     "new": "new digits, new paths",
 }
-# variant -> encoder -> (loss, accuracy) of Shan & Atanasov 2017. That the STN's figures for `gesture` are those of
-# LeNet is how the paper has it.
+# variant -> encoder -> (loss, accuracy) of Shan & Atanasov 2017. In the paper, STN's figures for `gesture` are LeNet's.
 PUBLISHED = {
     "normal": {"lenet": (1.44, 0.9796), "stn": (1.98, 0.8726), "dcn": (1.27, 0.9962)},
     "rotation": {"lenet": (1.42, 0.9843), "stn": (1.97, 0.9047), "dcn": (1.29, 0.9970)},
@@ -40,28 +40,28 @@ PUBLISHED = {
     "rotation+scale": {"lenet": (1.51, 0.9682), "stn": (1.99, 0.8910), "dcn": (1.25, 0.9946)},
     "gesture": {"lenet": (1.48, 0.9719), "stn": (1.48, 0.9719), "dcn": (1.28, 0.9930)},
 }
-# The same table on the authors' slides, which has no `gesture`.
+# The same table on the authors' slides, without `gesture`.
 SLIDES = {
     "normal": {"lenet": (1.39, 0.982), "stn": (2.07, 0.849), "dcn": (1.27, 0.997)},
     "rotation": {"lenet": (1.32, 0.993), "stn": (1.85, 0.922), "dcn": (1.15, 0.998)},
     "scale": {"lenet": (1.51, 0.975), "stn": (1.96, 0.898), "dcn": (1.23, 0.992)},
     "rotation+scale": {"lenet": (1.64, 0.958), "stn": (2.04, 0.882), "dcn": (1.23, 0.992)},
 }
-# The paper's numbers for the elastic deformation tear digits; its figure looks like this window, in pixels.
+# The paper's parameters for the elastic deformation tear digits; its figure looks as if made with this window (pixels).
 SMOOTH, _SMOOTH_WINDOW = "gesture-61", 61
 TABLE = (*VARIANTS, SMOOTH)
-APART = "apart"  # rotation and scale of each digit for itself, which the paper leaves to future work
+APART = "apart"  # digits that are rotated and scaled independently, which the paper leaves to future work
 CODE, TEXT = "lstm-keras", "lstm"  # the LSTM that the authors' code runs, and that of the paper's text
 PUBLISHED_READING = "same-videos"  # what the authors' code tests on
 FRAMES = 50
-PIXELS = "pixels"  # stands in an encoder's place where a model has none
-_AT_ONCE = 50  # frames that are encoded together
+PIXELS = "pixels"  # in place of an encoder, for a model that has none
+_AT_ONCE = 50  # frames that are encoded at once
 
 
 def videos(training: Digits, test: Digits, variant: str, frames: int = FRAMES) -> dict[str, Batch]:
     """One video for each ordered pair of digits, for training (`training`) and for each of `READINGS`.
 
-    New digits come from MNIST's test set; those of the training videos come from its training set.
+    New digits come from MNIST's test set, digits of the training videos from its training set.
     """
     labels = torch.cartesian_prod(torch.arange(10), torch.arange(10))
     settings: dict[str, Any] = {"variant": variant}
@@ -92,9 +92,9 @@ def ordered_label(labels: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def encode(model: Classifier, video: Tensor) -> Tensor:
-    """What a frozen encoder says of videos `B T 1 H W` uint8: `B T D`, float32, on the encoder's device.
+    """The features of videos `B T 1 H W` uint8 by a frozen encoder: `B T D`, float32, on the encoder's device.
 
-    It is computed in bfloat16 where the hardware does so.
+    They are computed in bfloat16 if the hardware supports it.
     """
     device = next(model.parameters()).device
     flat = video.flatten(0, 1).movedim(1, -1).to(device)
@@ -117,20 +117,24 @@ def table_cell(
 ) -> dict[str, Any]:
     """One cell of Table I: an LSTM(8) over a frozen encoder, trained many times, under all four readings.
 
-    Features of a set of videos, and the rounds of a model, are stored in `run` until the cell is complete.
+    The features of the videos and the rounds of each model are stored in `run` until the cell is complete.
 
     Args:
         run, encoders: folders of the cells, and of the models of `pretrain`.
         variant: of the moving digits.
-        encoder, recipe: which of these models.
+        encoder, recipe: the pre-trained model.
         rounds: number of trainings by model of `train_rounds`.
         splits: the digits; validation digits are not used.
         frames: of a video.
-        readings: what the test videos are.
+        readings: the kinds of test videos.
 
     Returns:
         By model and by reading (`READINGS`): `loss`, `accuracy`, and their spreads between rounds.
+
+    Raises:
+        ValueError: a setting that the published protocol does not have.
     """
+    _check_protocol(variant, rounds, frames, readings)
     folder = run / f"{variant}-{encoder}"
     parts = folder / "checkpoints"
     settings = {
@@ -165,6 +169,25 @@ def table_cell(
         }
 
     return memo_of_training(folder, settings, compute)
+
+
+def _check_protocol(variant: str, rounds: Mapping[str, int], frames: int, readings: Sequence[str]) -> None:
+    if variant not in (*TABLE, APART):
+        raise ValueError(f"variant is {variant!r}; the paper has {', '.join(VARIANTS)}, and here are {SMOOTH}, {APART}")
+    for model, count in rounds.items():
+        if model not in STACKS:
+            raise ValueError(
+                f"no model {model!r}; the paper has {TEXT}, its code {CODE}; there are {', '.join(STACKS)}"
+            )
+        if count < 1:
+            raise ValueError(f"rounds of {model} are {count}, expected at least 1; the paper has 300")
+    if frames < 1:
+        raise ValueError(f"frames is {frames}, expected at least 1; the paper has {FRAMES}")
+    for reading in readings:
+        if reading not in READINGS:
+            raise ValueError(
+                f"no test videos {reading!r}, expected {', '.join(READINGS)}; published are {PUBLISHED_READING}"
+            )
 
 
 def _rounds(
@@ -225,9 +248,9 @@ def _summary(rounds: Rounds) -> dict[str, float]:
 def with_distances(cells: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
     """Cells of Table I, by variant and encoder, next to what was published.
 
-    Each that has the LSTM of the authors' code gets `distance` (ours minus the paper's, `loss` and `accuracy`, tested
-    on the training videos), `distance_of_slides`, and `order_holds`: for loss and accuracy, whether it is on the
-    published side of each other encoder's (where the paper prints the same figures twice, either side will do).
+    Each cell with the LSTM of the authors' code gets `distance` (ours minus the paper's, for `loss` and `accuracy` on
+    the training videos), `distance_of_slides`, and `order_holds`: for loss and accuracy, whether it compares with each
+    other encoder as published (if the paper prints the same figures for both, either order counts).
     """
     return {variant: _row_with_distances(variant, row) for variant, row in cells.items()}
 

@@ -1,4 +1,4 @@
-"""The models and encoders that the library does not have; `onlooker.models` finds them by the entry point."""
+"""The models and encoders that are not in the library; `onlooker.models` finds them through the entry point."""
 
 from onlooker.models.registry import Recipe, register_model
 from onlooker_papers.digits.encoders import register_encoders
@@ -7,17 +7,17 @@ from onlooker_papers.digits.track_classifier import TrackClassifier
 
 FRAMES, OPINIONS, TRACKS = "frames", "opinions", "tracks"
 RECIPES = {
-    FRAMES: Recipe("each frame alone, as `convnet`, with a head that may read each glimpse", {"pooled": False},
+    FRAMES: Recipe("each frame independently, as `convnet`; optionally with a head for each glimpse", {"pooled": False},
                    FrameClassifier),
-    OPINIONS: Recipe("each frame alone, weighted and multiplied (logarithmic opinion pool)", {"pooled": True},
+    OPINIONS: Recipe("each frame independently; logarithmic opinion pool with learned weights", {"pooled": True},
                      FrameClassifier, loss="last"),
-    TRACKS: Recipe("two things before an even background, followed for five frames and read from all of them",
+    TRACKS: Recipe("two objects on a uniform background, tracked and classified over five frames",
                    {"things": 2}, TrackClassifier, loss="last"),
 }  # fmt: skip
 
 
 def register() -> None:
-    """Make `create_model`, `load` and the commands know these models and encoders."""
+    """Register these models and encoders for `create_model`, `load` and the commands."""
     register_encoders()
     for name, recipe in RECIPES.items():
         register_model(name, recipe)

@@ -20,13 +20,24 @@ from onlooker_papers.digits.models import SINGLE, TRACKS, DigitModel
 from onlooker_papers.digits.overfitting import overfitting_cell
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
-from onlooker_papers.digits.published import APART, PIXELS, PUBLISHED, READINGS, SLIDES, TABLE, conv3d_cell, table_cell
+from onlooker_papers.digits.published import (
+    APART,
+    CODE,
+    PIXELS,
+    PUBLISHED,
+    READINGS,
+    SLIDES,
+    TABLE,
+    TEXT,
+    conv3d_cell,
+    table_cell,
+)
 from onlooker_papers.mnist import digest, split_mnist
 from onlooker_papers.results import About, Key, Row, check_command, command_line, figures_of, means, write_rows
 
 BUDGETS = {"quick": QUICK, "standard": STANDARD, "full": FULL}
 PROTOCOLS = ("all", "paper", "held-out")
-# The results file of each kind of row, where in it the rows are, and its description.
+# The results file of each kind of row, and the path of the rows in it; then the description of each file.
 FILES: dict[str, tuple[str, Key]] = {
     "pretraining": ("pretraining", ()),
     "paper": ("digits-paper", ("cells",)),
@@ -59,14 +70,14 @@ def reproduce(
     """Compute the missing rows of the tables of Shan & Atanasov 2017, and write `report.html`.
 
     Args:
-        run: the folder of everything; a row that is there is not computed again, an interrupted one is resumed.
+        run: the folder for everything; existing rows are not computed again, an interrupted one is resumed.
         mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
-        clips: a folder of hand gestures with one sub-folder per class; None leaves that part out.
+        clips: a folder of hand gestures with one sub-folder per class; None leaves this part out.
         budget: one of `BUDGETS`.
         protocol: one of `PROTOCOLS`.
         results: a folder for the results files; None: the figures are in `run/figures.json` alone.
-        only: patterns of rows, such as `pretraining/dcn-*` or `held-out/gesture/*`: these, and the models that they
-            start from, and no page. In `results` they replace the old rows; other rows stay.
+        only: patterns of rows, such as `pretraining/dcn-*` or `held-out/gesture/*`: compute only these rows and the
+            models from which they start, and no page. In `results`, they replace the old rows; other rows stay.
 
     Returns:
         The report's path; with `only` that of `run/figures.json`.
@@ -87,7 +98,7 @@ def reproduce(
     if clips is not None:
         if protocol == "paper":
             raise ValueError("clips of hands belong to the held-out protocol; leave out --clips, or --protocol paper")
-        find_clips(clips)  # a wrong folder raises now, not after hours
+        find_clips(clips)  # a wrong folder is an error now, not after hours
     command = _command(budget, mnist, clips)
     if only:
         names = [name for name in names if any(fnmatch(name, pattern) for pattern in only)]
@@ -118,7 +129,7 @@ def _by_file(rows: Mapping[Key, Row]) -> dict[str, dict[Key, Row]]:
 
 
 def _of_paper(budget: Budget) -> dict[str, Any]:
-    """What all rows of Table I share."""
+    """The figures that all rows of Table I share."""
     return {"frames": budget.frames, "readings": READINGS, "published": PUBLISHED, "slides": SLIDES}
 
 
@@ -165,14 +176,14 @@ def _belongs(name: str, protocol: str) -> bool:
 
 
 class _Tables:
-    """The rows of one run. Each is computed when it is asked for, after the models that it starts from."""
+    """The rows of one run. Each is computed on request, after the models from which it starts."""
 
     def __init__(self, run: Path, budget: Budget, splits: DigitSplit, clips: Path | None) -> None:
         self.run, self.budget, self.splits, self.clips = run, budget, splits, clips
         self.encoders = run / "pretraining"
 
     def compute(self, names: Sequence[str]) -> dict[Key, Row]:
-        """Rows by the parts of their names."""
+        """The rows with these names, by the parts of the names."""
         kinds: dict[str, Callable[..., Row]] = {
             "pretraining": self._pretraining, "paper": self._paper, "better": self._better, "held-out": self._held_out,
             "glimpses": self._glimpses, "overfitting": self._overfitting, "memory": self._memory, "hands": self._hands,
@@ -193,17 +204,21 @@ class _Tables:
             figures = conv3d_cell(folder, variant, budget.conv3d, self.splits, budget.frames)
             rounds = {"conv3d": budget.conv3d}
             return Row.of({**figures, "rounds": rounds}, folder / f"{variant}-conv3d.json")
-        rounds = {**budget.rounds, **(budget.baselines if encoder == "lenet" and variant in budget.whole else {})}
-        return self._cell("paper", variant, encoder, budget.frozen[encoder], rounds)
+        whole = encoder == "lenet" and variant in budget.whole
+        rounds = {**budget.rounds, **(budget.baselines if whole else {})}
+        readings = tuple(READINGS) if whole else budget.readings
+        return self._cell("paper", variant, encoder, budget.frozen[encoder], rounds, readings)
 
     def _better(self, variant: str, encoder: str) -> Row:
-        return self._cell("better", variant, encoder, self.budget.better[encoder], self.budget.rounds)
+        # Both LSTMs and all readings: here, the encoder is the only difference from the other table.
+        rounds = {**self.budget.rounds, TEXT: self.budget.rounds[CODE]}
+        return self._cell("better", variant, encoder, self.budget.better[encoder], rounds, tuple(READINGS))
 
-    def _cell(self, part: str, variant: str, encoder: str, recipe: str, rounds: Mapping[str, int]) -> Row:
+    def _cell(
+        self, part: str, variant: str, encoder: str, recipe: str, rounds: Mapping[str, int], readings: Sequence[str]
+    ) -> Row:
         trained = self._pretrained(encoder, recipe)
         folder, frames = self.run / part, self.budget.frames
-        whole = encoder == "lenet" and variant in self.budget.whole
-        readings = tuple(READINGS) if whole else self.budget.readings
         figures = table_cell(folder, self.encoders, variant, encoder, recipe, rounds, self.splits, frames, readings)
         of_encoder = {"recipe": recipe, "passes": trained["passes"], "accuracy": trained["accuracy"]}
         figures = {**figures, "encoder": of_encoder, "rounds": dict(rounds)}

@@ -1,8 +1,8 @@
-"""Rounds: one small classifier trained again many times on the same frozen features, for a mean and its spread.
+"""Rounds: many trainings of one small classifier on the same frozen features, for a mean and its spread.
 
-Shan & Atanasov 2017 average 300 of them. Here they are trained side by side (`stacked`), and nothing is computed that
-cannot change a number: a feature that is zero in every training frame never gets a gradient, so its weights stay what
-they were drawn as, and are needed again only where a test video shows that feature.
+Shan & Atanasov 2017 average 300 rounds. Here they are trained side by side (`stacked`), and computations that cannot
+change a result are skipped: a feature that is zero in all training frames never gets a gradient, so its weights keep
+their initial values, and are needed again only if a test video has this feature.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from onlooker_papers.digits.stacked import STACKS, Stack, behind
 
-_ON_CPU, _ON_GPU = 20, 100  # rounds side by side: what fits a core's cache; what fills a GPU
+_ON_CPU, _ON_GPU = 20, 100  # rounds side by side: as many as fit a core's cache; as fill a GPU
 _STREAMS = {"weights": 0, "order": 1}
 
 TestSets = Mapping[str, tuple[Tensor, Tensor]]
@@ -26,11 +26,11 @@ TestSets = Mapping[str, tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Rounds:
-    """What R rounds reached on one test set.
+    """The results of R rounds on one test set.
 
     Args:
         loss: `R`, mean cross entropy over the videos.
-        accuracy: `R`, share of the videos that were right.
+        accuracy: `R`, share of the videos that are classified correctly.
     """
 
     loss: Tensor
@@ -69,40 +69,40 @@ def train_rounds(
 ) -> dict[str, Rounds]:
     """Train `rounds` classifiers, each from different weights, and measure each on every test set.
 
-    Cross entropy, RMSprop (decay .9, epsilon 1e-8 added to the root, as in Keras 2.0), no dropout. Round r depends on
-    `seed` and r alone, whatever the number of rounds, stacks and threads; each has its own order of the videos, new in
-    each epoch.
+    Training uses cross entropy, RMSprop (decay .9, epsilon 1e-8 added to the root, as in Keras 2.0) and no dropout.
+    Round r depends only on `seed` and r, not on the number of rounds, stacks and threads. Each round has its own order
+    of the videos, which changes every epoch.
 
-    On the CPU, each stack of rounds has one of PyTorch's threads: `torch.set_num_threads` is 1 meanwhile.
+    On the CPU, each stack of rounds runs in one thread: `torch.set_num_threads` is 1 meanwhile.
 
     Args:
-        features: `V T D`, floating point, on any device, where everything then runs.
+        features: `V T D`, floating point; everything runs on their device.
         targets: `V`, classes from 0 to K - 1.
         tests: for each name, features `V T D` (T and D as above, any V) and targets `V`.
-        model: `lstm`: 8 units, the outputs of all T steps to one softmax; `lstm-keras`: the same with the cell of Keras
-            2.0; `lstm-frames`: a softmax for every frame, and loss and accuracy of frames; `gru`: 32 units; `mlp`: all
-            T·D features to 256 linear units to the softmax. See `stacked`.
+        model: `lstm`: 8 units, one softmax on the outputs of all T steps; `lstm-keras`: the same with the cell of Keras
+            2.0; `lstm-frames`: a softmax for every frame, with loss and accuracy of frames; `gru`: 32 units; `mlp`: all
+            T·D features, 256 linear units, softmax. See `stacked`.
         num_classes: K.
         rounds: R.
-        epochs: times that every video is seen.
+        epochs: passes through the training videos.
         batch: videos in a step; the last step of an epoch may have fewer.
         lr: learning rate.
-        seed: of weights and orders.
-        stacked: rounds side by side at most; None: chosen for the device. Numbers depend on it only by rounding.
-        progress: called with the rounds that are done, and all, whenever a stack is done.
+        seed: seed of weights and orders.
+        stacked: maximum number of rounds side by side; None: by the device. Results depend on it only by rounding.
+        progress: called with the number of finished rounds and of all rounds, whenever a stack is finished.
 
     Returns:
         For each test set, loss and accuracy of every round.
 
     Raises:
-        ValueError: what was given does not fit together.
+        ValueError: the arguments do not fit together.
     """
     _check_settings(model, rounds=rounds, epochs=epochs, batch=batch, num_classes=num_classes, stacked=stacked)
     _check_sets(features, targets, tests, num_classes)
     ready = _Material.of(STACKS[model], features, targets, tests)
     work = partial(_train_stack, STACKS[model], ready, num_classes, seed, epochs, batch, lr)
     with _one_thread_each(features.device) as threads:
-        # Where rounds are few, every thread still gets its part.
+        # With few rounds, every thread still gets a part.
         width = min(stacked or (_ON_GPU if features.is_cuda else _ON_CPU), -(-rounds // threads))
         parts = [range(first, min(first + width, rounds)) for first in range(0, rounds, width)]
         stacks = _over(parts, work, threads, progress)
@@ -114,13 +114,13 @@ def train_rounds(
 
 @dataclass(frozen=True, eq=False)
 class _Material:
-    """Features as a stack takes them: `T V D'`, only those that can matter, and what stands `behind` them."""
+    """Features in the form that a stack takes, `T V D'`: only those that can matter, followed by `behind`."""
 
     training: Tensor
     targets: Tensor
     tests: dict[str, tuple[Tensor, Tensor]]
-    moving: Tensor  # which of all features are not zero in some training frame: their weights change
-    waiting: Tensor  # which others are not zero in some test frame: their first weights are read
+    moving: Tensor  # features that are not zero in some training frame: their weights change
+    waiting: Tensor  # other features that are not zero in some test frame: their initial weights are read
     frames: int  # T as the model sees it
     width: int  # D as the model sees it
 
@@ -151,7 +151,7 @@ class _Material:
 
     @property
     def like(self) -> Tensor:
-        """A tensor of the dtype and on the device of all."""
+        """An empty tensor with the common dtype and device."""
         return self.training.new_empty(0)
 
 
@@ -183,14 +183,14 @@ def _measure(stack: Stack, features: Tensor, targets: Tensor, batch: int) -> Rou
 
 
 def _stream(of: str, seed: int, number: int) -> torch.Generator:
-    """Chance of one round, or of its order; always of the processor, so that devices agree."""
+    """The random generator of a round's weights or order; always on the CPU, so that all devices agree."""
     state = int(np.random.SeedSequence([seed, _STREAMS[of], number]).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(state >> 1)
 
 
 @contextmanager
 def _one_thread_each(device: torch.device) -> Iterator[int]:
-    """How many stacks are worked on at once: with a thread each, none waits for another within a product."""
+    """The number of stacks that run at once, one thread each, so that none waits for another within a product."""
     before = torch.get_num_threads()
     if device.type != "cpu":
         yield 1
@@ -208,7 +208,7 @@ def _over(
     threads: int,
     progress: Callable[[int, int], None] | None,
 ) -> list[dict[str, Rounds]]:
-    """What `work` makes of all parts, in their order; what has not begun is dropped where one fails."""
+    """The results of `work` for all parts, in their order; if one fails, parts that have not begun are dropped."""
     total, done = parts[-1].stop, 0
     with ThreadPoolExecutor(threads) as pool:
         futures = {pool.submit(work, part): part for part in parts}
@@ -240,7 +240,7 @@ def _check_sets(features: Tensor, targets: Tensor, tests: TestSets, num_classes:
 
 
 def _check_set(what: str, features: Tensor, targets: Tensor, num_classes: int, like: Tensor | None = None) -> None:
-    """One set of videos, alone and next to the training features."""
+    """Check one set of videos; with `like`, also that it fits the training features."""
     if features.ndim != 3 or not features.is_floating_point() or not len(features):
         raise ValueError(
             f"{what}: {tuple(features.shape)} of {features.dtype}, expected V T D of at least one video, floating point"

@@ -21,17 +21,17 @@ class ScaledDigits:
     height_shift_range=shift)`: for each image and axis a factor z uniform in `zoom` and a shift t uniform in
     ± `shift` · `size` pixels; pixel p shows the image at z · (p - center) + center + t, bilinearly, and beyond the
     border its nearest pixel. So a factor of 2 shows the digit at half its size, and the shift is in pixels of the
-    image before it shrank. The center is the middle of the image, as in Keras since 2018.
+    image before scaling. The center is the middle of the image, as in Keras since 2018.
 
     Args:
         digits: where the digits come from.
-        size: H and W. The 28×28 pixels are enlarged to it bilinearly.
+        size: H and W, to which the 28×28 pixels are enlarged bilinearly.
         zoom: smallest and largest factor; 1 keeps the size.
         shift: largest shift, as a share of the side.
-        mean: gray level (0 to 255) to subtract: that of the training digits, `training.level`. None: of these digits.
+        mean: gray level (0 to 255) to subtract, `training.level` of the training digits. None: that of these digits.
 
     Raises:
-        ValueError: a setting that no image can be made with.
+        ValueError: an invalid setting.
     """
 
     digits: Digits
@@ -58,19 +58,19 @@ class ScaledDigits:
         """The gray level that is subtracted, 0 to 255."""
         if self.mean is not None:
             return self.mean
-        # Enlarging is linear: the mean of all enlarged digits is that of the enlarged mean.
+        # Enlarging is linear: the mean of all enlarged digits is the mean of the enlarged average.
         average = torch.from_numpy(self.digits.images.mean(0, dtype="float64"))
         return self._enlarge(average[None, None]).mean().item()
 
     def batch(self, indices: Tensor, *, seed: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         """Make the digits `indices` (`N`): equal arguments give equal images.
 
-        All chance comes from the CPU, so that another device shows the same images but for rounding.
+        All randomness comes from the CPU, so that images on other devices differ only by rounding.
 
         Args:
             indices: `N`, int64, which digits.
-            seed: of the transforms.
-            device: where the images are made.
+            seed: seed of the transforms.
+            device: the device on which the images are made.
 
         Returns:
             Images `N 1 H W`, float32, and their classes `N`, int64.
@@ -96,7 +96,9 @@ class ScaledDigits:
     def place(self, images: Tensor, zooms: Tensor, shifts: Tensor) -> Tensor:
         """Images of `images` (`N 28 28`, uint8) under given factors and shifts (`N 2`, x and y): `N 1 H W`."""
         enlarged = self._enlarge(images[:, None].float())
-        axis = (torch.arange(self.size, device=images.device) * 2 + 1) / self.size - 1  # in the units of grid_sample
+        axis = (
+            torch.arange(self.size, device=images.device) * 2 + 1
+        ) / self.size - 1  # in the coordinates of grid_sample
         lines = axis * zooms[..., None] + shifts[..., None] * (2 / self.size)  # N 2 size
         N, side = len(images), self.size
         grid = torch.stack((lines[:, 0, None].expand(N, side, side), lines[:, 1, :, None].expand(N, side, side)), -1)
@@ -108,11 +110,11 @@ class ScaledDigits:
 
 
 class SingleDigits(Dataset[tuple[Tensor, int, int]]):
-    """Each digit of a data set as a video of one frame, zoomed and shifted again in every batch (Scaled MNIST).
+    """Each digit of a data set as a video of one frame, with a new zoom and shift in every batch (Scaled MNIST).
 
     Args:
-        digits: how images are made; their 8 bits carry the level that `ScaledDigits` subtracts again.
-        seed: keeps apart what must not meet, such as training and validation.
+        digits: makes the images; the level that `ScaledDigits` subtracts is added again, for 8 bits.
+        seed: different for data sets that must not share transforms, such as training and validation.
     """
 
     def __init__(self, digits: ScaledDigits, seed: int) -> None:

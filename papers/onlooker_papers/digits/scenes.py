@@ -16,7 +16,7 @@ from torch import Tensor
 from onlooker.data.canvas import Strip, profile, profile_boxes, runs
 
 _BORDER = 1  # dark pixels around a digit, so that everything sampled beyond its edge is dark
-_PIXELS = 1 << 18  # resampled at a time, so that they fit the cache of a CPU
+_PIXELS = 1 << 18  # resampled at once; they fit the cache of a CPU
 _SLACK = 0.01  # pixels by which a patch is larger than necessary, for rounding errors
 
 
@@ -45,7 +45,7 @@ class Scenes:
     fields: Tensor | None = None
 
     def matrices(self, factors: Tensor, sense: int) -> Tensor:
-        """Rotations by the angles (`sense` 1 or -1), times `n` factors: `n 2 2`."""
+        """Rotations by the angles (`sense`: 1 or -1), times `n` factors: `n 2 2`."""
         cos, sin = factors * self.angles.cos(), factors * self.angles.sin() * sense
         return torch.stack((cos, -sin, sin, cos), -1).view(-1, 2, 2)
 
@@ -78,7 +78,7 @@ def draw_scenes(scenes: Scenes, video: Tensor, boxes: Tensor) -> None:
 
 
 def _groups(sides: list[int], pixels: int) -> list[tuple[slice, int]]:
-    """Divide scenes, sorted by falling side, into groups of this number of pixels: each with its largest side."""
+    """Divide scenes, sorted by decreasing side, into groups of this number of pixels; each with its largest side."""
     groups, first = [], 0
     while first < len(sides):
         part = slice(first, min(first + max(1, pixels // sides[first] ** 2), len(sides)))
@@ -88,11 +88,11 @@ def _groups(sides: list[int], pixels: int) -> list[tuple[slice, int]]:
 
 
 def reach(scenes: Scenes, canvas: int) -> tuple[Tensor, Tensor]:
-    """Where the transformed digits are visible: less than a pixel beyond their ink.
+    """The region in which transformed digits are visible: less than a pixel beyond their ink.
 
     Returns:
-        `n k F 2`, x and y above and to the left of which nothing is visible; `n`, int64, the side of a square from the
-        first pixel after them that contains everything on the canvas.
+        `n k F 2`, x and y; nothing is visible to the left of x or above y. `n`, int64, the side of a square that starts
+        at the first pixel after x and y and contains everything on the canvas.
     """
     center = (canvas - 1) / 2
     first, last = scenes.ink.nan_to_num(0.0)[scenes.of, :, None].split(2, -1)  # n k 1 2
@@ -115,7 +115,7 @@ class Squares:
     those of grid_sample: an image is [-1, 1].
 
     Args:
-        images: `n k h h`, the digits as floats, with a dark border, plus half a level: truncating then rounds.
+        images: `n k h h`, the digits as floats, with a dark border, plus half a level, so that truncation rounds.
         shift: `n k 2 F`, where the upper left pixel is sampled; with fields, an offset to `sources`.
         steps: `n 2 2 side`, the distance of each column and row from the first; None with fields.
         sources: with fields, `n 2 H W`, where all pixels are sampled, relative to the center of the canvas.
@@ -132,7 +132,7 @@ class Squares:
     def of(cls, scenes: Scenes, order: Tensor, corners: Tensor, side: int, canvas: int) -> "Squares":
         """Patches of the scenes in this order, whose upper left corners are `corners` (n k F 2, int64, x and y).
 
-        Small tensors are computed once for all patches, because the cost of few pixels is the number of operations.
+        Small tensors are computed once for all patches, because with few pixels the cost is the number of operations.
         `side` is that of the largest patch.
         """
         device, center = scenes.images.device, (canvas - 1) / 2
@@ -192,7 +192,7 @@ def elastic_fields(
 
 
 def elastic_noise(count: int, canvas: int, generator: torch.Generator) -> Tensor:
-    """The noise that `smooth` makes fields of: `count 2 H W`, uniform in [-1, 1]."""
+    """The input of `smooth`: noise `count 2 H W`, uniform in [-1, 1]."""
     return torch.empty(count, 2, canvas, canvas).uniform_(-1, 1, generator=generator)
 
 

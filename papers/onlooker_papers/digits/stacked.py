@@ -1,9 +1,9 @@
 """Small classifiers stacked side by side, R at a time, with forward, backward and RMSprop written out by hand.
 
 The product of features and input kernel is nearly all of the work. It is one matrix product over all frames and rounds,
-and another one for its gradient; time only runs over the small states. Whatever is kept over time lies as `T R H B`,
-so that the R recurrent products of a step are one batched product, and a gate is one long run of memory. `H` counts
-units, `G` gates.
+and another one for the gradient; only the small states need a loop over time. Values for all time steps are stored as
+`T R H B`, so that the R recurrent products of a step are one batched product, and a gate is contiguous in memory. `H`
+is the number of units, `G` that of gates.
 """
 
 from abc import ABC, abstractmethod
@@ -14,37 +14,37 @@ from torch import Tensor, nn
 
 DECAY, EPSILON = 0.9, 1e-8  # of RMSprop
 
-_ALIGNED = 16  # floats of a cache line: a multiple makes the gradient's product an eighth faster
-_CHUNK = 1 << 16  # weights updated at a time on a processor, near the size of its cache
+_ALIGNED = 16  # floats of a cache line; a multiple of it makes the product of the gradient an eighth faster
+_CHUNK = 1 << 16  # weights updated at a time on a CPU, near the size of its cache
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 def behind(count: int) -> Tensor:
-    """What follows `count` features: a one, whose weight is the bias, and zeros up to a width that products like."""
+    """Padding after `count` features: a one, whose weight is the bias, and zeros up to a multiple of `_ALIGNED`."""
     return torch.eye(1, 1 + -(count + 1) % _ALIGNED)[0]
 
 
 class Stack(ABC):
-    """R rounds of one model: hidden states `T R H B`, all of them flattened, dense, softmax; or that for each frame.
+    """R rounds of one model: hidden states `T R H B`, flattened, a dense layer, softmax; or a softmax for each frame.
 
-    Kernels are drawn Xavier-uniform, recurrent ones orthogonal, biases are zero. All that is drawn comes from the
-    round's own generator, so that a round does not know its neighbors.
+    Kernels are initialized Xavier-uniform, recurrent ones orthogonal, biases with zeros. Each round has its own random
+    generator, so that it does not depend on the other rounds.
 
     Args:
-        generators: of each round.
+        generators: one for each round.
         frames: T.
-        num_features: D of all features, before any is left out.
+        num_features: D, including features that are left out.
         num_classes: K.
-        moving: which features are trained on; their weights and those of what is `behind` are the kernel `R GH D'`.
-        waiting: which other features a test may show; their weights stay as drawn.
-        like: has the wanted dtype and device.
+        moving: features that are trained on; their weights and those of the padding `behind` are the kernel `R GH D'`.
+        waiting: other features that test videos may have; their weights keep their initial values.
+        like: a tensor with the dtype and device to use.
     """
 
     hidden: int
     gates: int
-    each_frame = False  # one softmax for each frame; False: one for all of them
+    each_frame = False  # whether each frame has a softmax; False: one softmax for all frames
 
     def __init__(
         self,
@@ -75,12 +75,12 @@ class Stack(ABC):
 
     @classmethod
     def arrange(cls, features: Tensor) -> Tensor:
-        """`V T D` to the T and D that the model goes through."""
+        """`V T D` in the form with the T and D that the model uses."""
         return features
 
     @classmethod
     def draw(cls, chance: torch.Generator, frames: int, num_features: int, num_classes: int) -> dict[str, Tensor]:
-        """First weights of one round; the kernel `GH D` without its bias."""
+        """Initial weights of one round; the kernel `GH D` without its bias."""
         head = torch.empty(num_classes, cls.hidden if cls.each_frame else frames * cls.hidden)
         kernel = torch.empty(cls.gates * cls.hidden, num_features)
         nn.init.xavier_uniform_(kernel, generator=chance)
@@ -90,25 +90,25 @@ class Stack(ABC):
 
     @classmethod
     def draw_recurrent(cls, chance: torch.Generator) -> dict[str, Tensor]:
-        """First weights from state to state."""
+        """Initial recurrent weights."""
         return {}
 
     @classmethod
     def draw_bias(cls) -> Tensor:
-        """First biases of the gates, `GH`."""
+        """Initial biases of the gates, `GH`."""
         return torch.zeros(cls.gates * cls.hidden)
 
     @abstractmethod
     def run(self, gates: Tensor) -> Tensor:
-        """What the features bring to the gates, `T R GH B`, overwritten, to hidden states `T R H B`."""
+        """Hidden states `T R H B` from the input terms of the gates, `T R GH B`, which are overwritten."""
 
     @abstractmethod
     def back(self, pull: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gradients of the hidden states, `T R H B`, overwritten: to those of the gates, `R GH T B`, and of the
-        recurrent weights. Follows `run`."""
+        """Gradients of the gates, `R GH T B`, and of the recurrent weights, from those of the hidden states, `T R H B`,
+        which are overwritten. Called after `run`."""
 
     def collect(self, number: int, features: Tensor, videos: Tensor) -> Tensor:
-        """The batch `T B D` of a round from `T V D`; valid until the round's next one."""
+        """The batch `T B D` of a round from `T V D`; valid until the next batch of this round."""
         out = self._space(f"batch {number}", features.shape[0], len(videos), features.shape[2])
         return torch.index_select(features, 1, videos, out=out)
 
@@ -118,10 +118,10 @@ class Stack(ABC):
         return self._forward([features] * self.rounds, kernel)[0]
 
     def gradients(self, batches: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of the mean cross entropy, towards the gates and all weights but the kernel.
+        """Gradients of the mean cross entropy for the gates and for all weights except the kernel.
 
         Args:
-            batches: of each round, features `T B D'`.
+            batches: for each round, features `T B D'`.
             targets: `R B`.
         """
         logits, flat = self._forward(batches)
@@ -132,13 +132,13 @@ class Stack(ABC):
         errors.div_(each)
         found = {"head": torch.bmm(errors, flat.mT), "head_bias": errors.sum(2)}
         pull = torch.bmm(self.weights["head"].mT, errors, out=self._space("pull", *flat.shape))
-        # Steps first: only a product into contiguous memory is done for all rounds at once.
+        # Steps first, because only a product into contiguous memory is batched over all rounds.
         steps = self._space("pull by steps", self.frames, len(pull), self.hidden, B)
         errors, recurrent = self.back(steps.copy_(self._by_steps(pull)))
         return errors, found | recurrent
 
     def kernel_gradient(self, errors: Tensor, number: int, features: Tensor) -> Tensor:
-        """`GH D'` of a round, from the gradients that `gradients` gave and its batch `T B D'`."""
+        """The kernel gradient `GH D'` of a round, from the result of `gradients` and its batch `T B D'`."""
         out = self._space("kernel gradient", errors.shape[1], features.shape[2])
         return torch.mm(errors[number].flatten(1), features.flatten(0, 1), out=out)
 
@@ -147,7 +147,7 @@ class Stack(ABC):
         errors, found = self.gradients(batches, targets)
         for name, gradient in found.items():
             self._descend(name, slice(None), gradient, lr)
-        for number, features in enumerate(batches):  # a gradient is used while it still lies in the cache
+        for number, features in enumerate(batches):  # a gradient is used while it is still in the cache
             self._descend("kernel", number, self.kernel_gradient(errors, number, features), lr)
 
     def _forward(self, batches: Sequence[Tensor], kernel: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -156,7 +156,7 @@ class Stack(ABC):
         rows, T, B = self.gates * self.hidden, self.frames, batches[0].shape[1]
         gates, brought = self._space("gates", T, self.rounds, rows, B), self._space("brought", T * B, rows)
         for number, features in enumerate(batches):
-            # One product and a transposing copy are faster than a product for each step.
+            # One product and a transposed copy are faster than a product for each step.
             torch.mm(features.flatten(0, 1), kernel[number].T, out=brought)
             gates[:, number].copy_(brought.view(T, B, rows).transpose(1, 2))
         states = self.run(gates)
@@ -173,7 +173,7 @@ class Stack(ABC):
         return flat.unflatten(1, (self.frames, self.hidden)).transpose(0, 1)
 
     def _descend(self, name: str, rounds: slice | int, gradient: Tensor, lr: float) -> None:
-        """RMSprop as Keras 2.0 has it: v = ρ v + (1 - ρ) g², w -= lr g / (√v + ε)."""
+        """RMSprop as in Keras 2.0: v = ρ v + (1 - ρ) g², w -= lr g / (√v + ε)."""
         flat = [t.view(-1) for t in (self.weights[name][rounds], self._squares[name][rounds], gradient)]
         chunk = flat[0].numel() if gradient.is_cuda else _CHUNK
         for weight, square, slope in zip(*(t.split(max(1, chunk)) for t in flat), strict=True):
@@ -182,14 +182,14 @@ class Stack(ABC):
             weight.addcdiv_(slope, root, value=-lr)
 
     def _space(self, name: str, *shape: int) -> Tensor:
-        """Memory to write into, the same at every step: fresh pages cost more than filling them."""
+        """A buffer that is reused at every step, because allocating new pages costs more than filling them."""
         key = (name, *shape)
         if key not in self._spaces:
             self._spaces[key] = self.weights["head"].new_empty(shape)
         return self._spaces[key]
 
     def _by_recurrent(self, errors: Tensor, states: Tensor, delay: int = 1) -> Tensor:
-        """Gradient of recurrent weights, `R GH H`, from those of the gates, `R GH T B`, and states `T R H B` before."""
+        """Gradient of recurrent weights, `R GH H`, from those of the gates `R GH T B` and earlier states `T R H B`."""
         T, R, H, B = states.shape
         before = self._space("before", R, H, T, B)
         before[:, :, :delay] = 0
@@ -225,7 +225,7 @@ class LSTMStack(Stack):
         return states
 
     def back(self, pull: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Through time: what multiplies the states' gradients is made beforehand, for all steps at once."""
+        """Backpropagation through time; factors of the states' gradients are computed first, for all steps at once."""
         gates, states, memory, bent = self._kept
         T, R, H, B = states.shape
         slopes, out = self._space("slopes", *gates.shape), self._space("out", R, 4 * H, T, B)
@@ -240,7 +240,7 @@ class LSTMStack(Stack):
 
         back = self.weights["recurrent"].mT
         memory_pull = self._space("memory pull", R, H, B).zero_()
-        # All views beforehand: making one costs as much as the arithmetic in it.
+        # All views are made first, because making one costs as much as its arithmetic.
         ifg, by_ifg = (t.unflatten(d, (4, H)).narrow(d, 0, 3) for t, d in ((out, 1), (slopes, 2)))
         steps = zip(
             pull, by_memory, by_ifg, by_o, f, out.unbind(2), ifg.unbind(3), out[:, 3 * H :].unbind(2), strict=True
@@ -263,7 +263,7 @@ class LSTMStack(Stack):
         _tanh(g, self._minus_one)
 
     def squash_backward(self, pull: Tensor, gate: Tensor, out: Tensor) -> None:
-        """Gradient towards σ's argument, from that of its value `gate`."""
+        """Gradient of the argument of σ, from that of its value `gate`."""
         _sigmoid_backward(pull, gate, grad_input=out)
 
 
@@ -287,7 +287,7 @@ class KerasLSTMStack(LSTMStack):
 
 
 class FrameLSTMStack(LSTMStack):
-    """LSTM(8) without forget bias, and one softmax for every frame, as the paper's text has it."""
+    """LSTM(8) without forget bias, and one softmax for every frame, as in the text of the paper."""
 
     each_frame = True
 
@@ -322,7 +322,7 @@ class GRUStack(Stack):
         return states
 
     def back(self, pull: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Through time."""
+        """Backpropagation through time."""
         gates, states, reset = self._kept
         T, R, H, B = states.shape
         out = self._space("out", R, 3 * H, T, B)
@@ -349,20 +349,20 @@ class MLPStack(Stack):
 
     @classmethod
     def arrange(cls, features: Tensor) -> Tensor:
-        """One frame that holds all."""
+        """A single frame with the features of all frames."""
         return features.flatten(1)[:, None]
 
     def run(self, gates: Tensor) -> Tensor:
-        """x."""
+        """The identity."""
         return gates
 
     def back(self, pull: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The same."""
+        """The identity, transposed."""
         return pull.permute(1, 2, 0, 3), {}
 
 
 def _orthogonal(rows: int, columns: int, chance: torch.Generator) -> Tensor:
-    """Drawn in double precision: in single, the decomposition gives other numbers with more threads."""
+    """An orthogonal matrix, made in double precision: in single precision, it would depend on the number of threads."""
     return nn.init.orthogonal_(torch.empty(rows, columns, dtype=torch.float64), generator=chance).float()
 
 

@@ -13,8 +13,10 @@ from onlooker_papers.digits.differences import Results, differences
 from onlooker_papers.digits.encoders import WINDOWS
 from onlooker_papers.digits.encoders.warped import POINTS
 from onlooker_papers.digits.held_out import CEILINGS, FRAMES, SHORT, of_encoder
+from onlooker_papers.digits.literal import LITERAL
 from onlooker_papers.digits.pretraining import PUBLISHED, RECIPES, SIZE
 from onlooker_papers.digits.published import CODE, PUBLISHED_READING, TABLE, TEXT
+from onlooker_papers.digits.published import PUBLISHED as FIGURES
 
 
 def share(value: float, digits: int = 1) -> str:
@@ -23,14 +25,14 @@ def share(value: float, digits: int = 1) -> str:
 
 
 def with_interval(row: Mapping[str, Any]) -> str:
-    """An accuracy ± half of its 95 % interval, and in parentheses that after the first frames."""
+    """An accuracy ± half of its 95 % interval; in parentheses, the accuracy after the first frames."""
     low, high = row["accuracy_interval"]
     short = f" ({share(row['short_accuracy'])})" if "short_accuracy" in row else ""
     return f"{share(row['accuracy'])} ± {share((high - low) / 2)}{short}"
 
 
 def minutes(row: Mapping[str, Any]) -> str:
-    """Minutes of a training, with tenths if there are few."""
+    """Minutes of a training, with one decimal if there are few."""
     return f"{row['minutes']:.0f}" if row["minutes"] >= 1 else f"{row['minutes']:.1f}"
 
 
@@ -62,7 +64,7 @@ def paper(results: Results) -> Table:
 
 
 def better(results: Results) -> Table:
-    """The same with encoders that are trained better than published."""
+    """Table I with encoders that are trained by another recipe than the published one."""
     figures = results["digits-paper"]
     return Table(*_table_one(figures.get("better", {}), figures["published"], {}))
 
@@ -91,14 +93,12 @@ def _table_one(
                     _figures(cell[TEXT][PUBLISHED_READING]) if TEXT in cell else None,
                 ]
             )
-    counts = sorted(
-        {of["rounds"][CODE] for row in cells.values() for of in row.values() if CODE in of.get("rounds", {})}
-    )
+    frozen = _frozen(cells)
     note = (
-        f"Loss · accuracy in % on the training videos, means over {' or '.join(map(str, counts or [300]))} rounds ± "
-        "their standard deviation; *distance*: ours minus theirs, accuracy in points; *order*: whether the encoder is "
-        "on the published side of the others that the table has, by loss · by accuracy. *code*: the cell of Keras 2.0 "
-        f"(forget bias 1, hard sigmoid); *text*: zero bias. Frozen encoders: {_frozen(cells) or 'one-cycle'}. "
+        f"Loss · accuracy in % on the training videos, means over rounds ± their standard deviation{_rounds(cells)}; "
+        "*distance*: ours minus theirs, accuracy in points; *order*: whether the encoder compares with the others in "
+        "the table as published, by loss · by accuracy. *code*: the cell of Keras 2.0 (forget bias 1, hard sigmoid); "
+        f"*text*: zero bias and the usual sigmoid.{_near(cells)}{f' Frozen encoders: {frozen}.' if frozen else ''} "
         "`gesture-61`: `gesture` with a smooth deformation, next to the same published figures."
     )
     columns = ["variant", "encoder", "paper", *(["slides"] if slides else []), "code", "distance"]
@@ -106,8 +106,30 @@ def _table_one(
     return columns, rows, note
 
 
+def _rounds(cells: Mapping[str, Mapping[str, Any]]) -> str:
+    """The numbers of rounds of both LSTMs, as far as the cells tell them."""
+    rounds = [of["rounds"] for row in cells.values() for of in row.values() if "rounds" in of]
+    counts = {kind: sorted({of[kind] for of in rounds if kind in of}) for kind in (CODE, TEXT)}
+    words = {CODE: "code", TEXT: "text"}
+    found = [f"*{words[kind]}*: {' or '.join(map(str, of))}" for kind, of in counts.items() if of]
+    return f" ({', '.join(found)} rounds)" if found else ""
+
+
+def _near(cells: Mapping[str, Mapping[str, Any]]) -> str:
+    """How many cells of the published table are close to it, one sentence."""
+    apart = [of["distance"] for v, row in cells.items() if v in FIGURES for of in row.values() if "distance" in of]
+    if not apart:
+        return ""
+    by_loss, by_accuracy = ([abs(of[name]) <= far for of in apart] for name, far in (("loss", 0.1), ("accuracy", 0.01)))
+    both = sum(map(all, zip(by_loss, by_accuracy, strict=True)))
+    return (
+        f" Of the {len(apart)} published cells, {sum(by_loss)} are within .1 of the paper's loss, {sum(by_accuracy)} "
+        f"within 1 point of its accuracy, {both} within both."
+    )
+
+
 def readings(results: Results) -> Table:
-    """What the test videos may be, and held-out pairs."""
+    """The readings of the test videos, and held-out pairs."""
     figures, models = results["digits-paper"], results.get("digits-honest", {}).get("models", {})
     rows = []
     for part, kind in (("cells", CODE), ("better", TEXT)):
@@ -121,9 +143,9 @@ def readings(results: Results) -> Table:
     meanings = "; ".join(f"*{name}*: {meaning}" for name, meaning in figures["readings"].items())
     note = (
         f"Loss · accuracy in %, {figures['frames']} frames; `{CODE}`: the LSTM of the authors' code on encoders "
-        f"trained as published; `{TEXT}`: that of the text on better ones; test videos: {meanings}. "
+        f"trained as published; `{TEXT}`: the LSTM of the text on those of the other recipe; test videos: {meanings}. "
         "*held-out*: unseen digits on unseen paths, 55 unordered pairs, an LSTM(128) trained with AdamW, the encoder "
-        "frozen or trained end to end as validation chose."
+        "frozen or trained end to end, as chosen by validation."
     )
     return Table(["variant", "encoder", "LSTM", *figures["readings"], "held-out"], rows, note)
 
@@ -173,8 +195,8 @@ def baselines(results: Results) -> Table:
     note = (
         "Loss · accuracy in % on the training videos · accuracy on new ones. `lstm-keras`, `gru` (32 units), `mlp` "
         "(one linear layer of 256) and `conv3d` (32, 64, 128 channels, dense 256, 256, on pixels) are those of the "
-        "authors' code; the paper has the LSTM alone. `lstm`: zero bias, as in the text; `lstm-frames`: the same with "
-        "a softmax for every frame, loss and accuracy of frames."
+        "authors' code; the paper has only the LSTM, and 300 rounds. `lstm`: zero bias, as in the text; `lstm-frames`: "
+        "the same with a softmax for every frame, loss and accuracy of frames."
     )
     return Table(["model", "rounds", *cells], rows, note)
 
@@ -199,8 +221,8 @@ def held_out(results: Results) -> Table:
         rows += [[ceiling, *cells, None]] if any(cells) else []
     picked = ", ".join(f"{variant} `{name}`" for variant, name in chosen.items())
     later = [
-        f" `{name}` starts its groups of five frames where digits change their look; two frames later, its accuracy is "
-        f"{share(row['out_of_phase'])} %."
+        f" `{name}` begins its groups of five frames where settings begin; two frames later, its accuracy "
+        f"is {share(row['out_of_phase'])} %."
         for of_variant in models.values()
         for name, row in of_variant.items()
         if "out_of_phase" in row
@@ -210,11 +232,22 @@ def held_out(results: Results) -> Table:
         f"{SHORT}. Chosen by validation: {picked}. *two-stage*: the encoder is pre-trained on single digits and "
         "frozen; *end-to-end*: everything is trained. Training videos and minutes (of the longest training) include "
         "those of the model that a training starts from, not the pre-training of the encoders. The rows with "
-        "`lstm` are not the published system: they are an LSTM(128) with AdamW that answers at every frame. *literal* "
-        "is the one of the authors' code: LSTM(8), one softmax on all 50 × 8 outputs, RMSprop, ten epochs, mean of "
-        "three rounds."
+        "`lstm` are not the published system: they are an LSTM(128) with AdamW and a prediction at every frame. "
+        "*literal* is the system of the authors' code: LSTM(8), one softmax on all 50 × 8 outputs, RMSprop, ten "
+        f"epochs, mean of three rounds; it exists for {_literal(models)}. `gesture` has the window of 7 pixels."
     ) + "".join(later)
     return Table(["model", *models, "training videos · minutes"], rows, note)
+
+
+def _literal(models: Mapping[str, Mapping[str, Any]]) -> str:
+    """The encoders and variants of the rows with the published system."""
+    found = [
+        f"`{name.removesuffix(f'-{LITERAL}')}` on `{variant}` alone ({row['videos']:,} videos)"
+        for variant, rows in models.items()
+        for name, row in rows.items()
+        if name.endswith(f"-{LITERAL}")
+    ]
+    return ", ".join(found) or "no encoder"
 
 
 def glimpses(results: Results) -> Table:
@@ -237,8 +270,8 @@ def glimpses(results: Results) -> Table:
     ]
     note = (
         f"Held-out digits and paths, `normal`, trained end to end on {runs['single']['videos']:,} videos each, mean "
-        "over frames, no LSTM. A window is on a digit if the center of each lies inside the other; two windows need a "
-        "digit each."
+        "over frames, no LSTM. A window is on a digit if the center of each lies inside the other; two windows must "
+        "be on different digits."
     )
     columns = ["encoder", "pairs correct, %", "all windows on digits, % of frames", "parameters", "minutes"]
     return Table(columns, rows, note)
@@ -295,13 +328,13 @@ def window_sizes(results: Results) -> Table:
 
 
 def memory(results: Results) -> Table:
-    """Peak memory by encoder and way of training."""
+    """Peak memory by encoder and kind of training."""
     ways = {"two_stage": "two-stage", "end_to_end": "end to end", "end_to_end_kept": "without recomputation"}
     peaks = results["digits-honest"]["memory_gb"]
     rows = [[f"`{e}`", *(f"{of[way]:.2f}" if way in of else None for way in ways)] for e, of in peaks.items()]
     note = (
         "Peak memory in GB, libraries included, of a process that trains an LSTM(128) on the encoder: 16 videos of 10 "
-        "frames, AdamW. Gradients of `dcn` compute its convolutions a second time. The paper ran out of 12 GB."
+        "frames, AdamW. `dcn` computes its convolutions a second time for the gradients. The paper ran out of 12 GB."
     )
     return Table(["encoder", *ways.values()], rows, note)
 
@@ -320,14 +353,14 @@ def hands(results: Results) -> Table:
     rows.append(["majority class", share(first["majority_share"]), *[""] * 5])
     note = (
         f"{first['training']} training and {first['videos']} test clips of gray frames. *two-stage*: the encoder is "
-        "pre-trained on digits and frozen. Interval: of the test clips, for one training; minutes: of one training."
+        "pre-trained on digits and frozen. The interval is over test clips, for one training; minutes: of one training."
     )
     columns = ["model", "clips correct, %", "95 % interval", "frames of a clip", "seeds", "epochs", "minutes"]
     return Table(columns, rows, note)
 
 
 def deformations(results: Results) -> Table:
-    """Single digits under elastic deformations, and what models undo of them."""
+    """Single digits under elastic deformations, and the part that models undo."""
     kinds = ("raw", "shift", "affine")
     rows: list[list[Any]] = []
     for name, models in results["digits-field"].items():
@@ -346,10 +379,11 @@ def deformations(results: Results) -> Table:
     note = (
         "Accuracy in % on test digits ± half of its 95 % interval. Seeds, over which figures are means: "
         f"{len(some['per_seed'])} (`none`, `field-supervised`: 1); {some['images']:,} training images each. *left*: "
-        "root mean squared displacement in pixels between what the model shows its LeNet and the digit before the "
-        "deformation, where there is ink; less the best shift, and less the best affine transform, which a classifier "
-        "may leave. *removed*: the share of the squared displacement that is gone, of each of the three. The best "
-        f"{POINTS} × {POINTS} grid removes {grids} of the first. `field-supervised` is also trained on the true fields."
+        "root mean squared displacement, in pixels and on ink, between the image that LeNet gets and the digit before "
+        "the deformation; then after subtracting the best shift, and the best affine transform, which a classifier "
+        "may tolerate. *removed*: the share of the squared displacement that is removed, for each of the three. "
+        f"The best {POINTS} × {POINTS} grid removes {grids} of the first. `field-supervised` is also trained on the "
+        "true fields."
     )
     columns = ["deformation", "model", "accuracy", "validation", "left", "less shift", "less affine", "removed, %"]
     return Table(columns, rows, note)
@@ -371,7 +405,7 @@ TABLES = {
     "hands": hands,
     "digits-field": deformations,
 }
-# The results that a table needs, where they are not the file of its name.
+# The results files that a table needs, if they are not the file with its name.
 NEEDED = {
     "digits-better": {"digits-paper"},
     "digits-readings": {"digits-paper", "digits-honest"},

@@ -1,4 +1,4 @@
-"""The model that follows things: a stretch of frames at a time, each thing read once from all of them."""
+"""The model that tracks objects through groups of frames, and classifies each object from a group as a whole."""
 
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ _GRID = (1, 1)
 
 
 class TrackState(NamedTuple):
-    """What is remembered between two frames: what stretches have said, `B K`, and the stretch that is going on: its
-    frames `B L C H W`, of which `begun` (`B`) are there."""
+    """The state between two frames: the pooled predictions of finished groups (`said`, `B K`); and the frames of the
+    present group, `B L C H W`, of which the first `begun` (`B`) are filled."""
 
     said: Tensor
     frames: Tensor
@@ -24,22 +24,22 @@ class TrackState(NamedTuple):
 
 
 class TrackClassifier(VideoModel):
-    """Things are followed through stretches of frames (`Tracks`), each stretch is judged, judgments are multiplied,
-    each as far as it can be trusted (`OpinionPool`).
+    """Objects are tracked through groups of frames (`Tracks`); each group is classified, and the predictions are pooled
+    with learned weights (`OpinionPool`).
 
-    The answer at a frame is that of all stretches which ended by then; in the first one, before it ends, all classes
-    are equal. The frames after the last whole stretch are not seen. A clip shorter than a stretch repeats its last
-    frame until it is one, which is its answer at that frame. Train it with the loss of the last answer (`--loss last`):
-    the frames of the first stretch say nothing, and count as wrong in the accuracy of frames.
+    The prediction at a frame is that of all groups that have ended by then; before the first group ends, all classes
+    are equal. Frames after the last complete group are ignored. A clip that is shorter than a group repeats its last
+    frame to fill one, whose prediction is that of the last frame. Train this model with the loss of the last prediction
+    (`--loss last`): frames of the first group carry no information, and count as mistakes in the frame accuracy.
 
     Args:
         num_classes: K.
-        things: how many are followed (G).
-        stretch: frames that are read together (L).
-        hidden: numbers that describe a thing.
+        things: number of objects that are tracked (G).
+        stretch: number of frames in a group (L).
+        hidden: number of features of an object.
         head_units: width of a tanh layer before the classes; 0: none.
-        head: `joint`: all things together make the classes; `each-glimpse`: each is read alone, and a class is what
-            they are, in any order (`EachGlimpse`). Things come in no order, which `joint` must learn.
+        head: `joint`: classify all objects together; `each-glimpse`: classify each object independently; the class is
+            the unordered group of symbols (`EachGlimpse`). Objects have no fixed order, which `joint` must learn.
         dropout: before the classes.
         in_channels: C of the frames.
         size: height and width of the frames.
@@ -71,7 +71,7 @@ class TrackClassifier(VideoModel):
         if head == "each-glimpse":
             judge = EachGlimpse(width, things, head_units, dropout, num_classes)
         self.pool = OpinionPool(judge, width, num_classes)
-        self.head = nn.Identity()  # the pool has it
+        self.head = nn.Identity()  # the head is in the pool
         self.to(memory_format=torch.channels_last)
 
     def forward(self, video: Tensor) -> Output:
@@ -85,14 +85,16 @@ class TrackClassifier(VideoModel):
         for opinion in said.unflatten(0, (B, S)).unbind(1):
             output, state = self.pool.recur((opinion,), state)
             answers.append(output.hidden)
-        ended = torch.arange(1, T + 1, device=video.device) // self.tracks.stretch  # stretches by each frame
+        ended = (
+            torch.arange(1, T + 1, device=video.device) // self.tracks.stretch
+        )  # number of finished groups at each frame
         ended[-1] = S
         return Output(torch.stack(answers, 1)[:, ended])
 
     def step(self, frame: Tensor, state: TrackState | None = None) -> tuple[Output, TrackState]:
         """One frame `B C H W` of a stream; begin with `state=None`.
 
-        The same numbers as `forward`, but for a clip shorter than a stretch: a stream cannot know that it ends.
+        Gives the same numbers as `forward`, except for a clip shorter than a group: a stream does not know its end.
         """
         self.check_frames(frame.shape[1:])
         said, frames, begun = self.initial_state(len(frame)) if state is None else state
@@ -107,7 +109,7 @@ class TrackClassifier(VideoModel):
         return Output(said), TrackState(said, frames, (begun + 1).masked_fill(ends, 0))
 
     def initial_state(self, batch_size: int) -> TrackState:
-        """Nothing said, and no frame of a stretch."""
+        """No predictions, and no frames of a group."""
         weight = next(self.parameters())
         wide = torch.promote_types(weight.dtype, torch.float32)
         return TrackState(
@@ -118,14 +120,14 @@ class TrackClassifier(VideoModel):
 
     @property
     def has_windows(self) -> bool:
-        """True: it sees the windows of its things."""
+        """True: the model sees the windows of its objects."""
         return True
 
     def windows(self, frames: Tensor) -> Tensor:
-        """Where it looks in the frames of one clip, `T C H W -> T G 2 3`, see `spatial_transform`.
+        """The windows in the frames of one clip, `T C H W -> T G 2 3`, see `spatial_transform`.
 
-        A window is on the same thing throughout a stretch. Where frames are left after the last whole stretch, which
-        `forward` does not read, their windows are those of a stretch that repeats the last one.
+        A window stays on the same object throughout a group. Frames after the last complete group, which `forward`
+        ignores, get the windows of a group that is filled by repeating the last frame.
         """
         T = len(frames)
         missing = -T % self.tracks.stretch

@@ -1,4 +1,4 @@
-"""Windows that share what is in a frame among them, follow it for some frames, and read them together."""
+"""Windows that divide the foreground of a frame, track objects for some frames, and encode all frames together."""
 
 import itertools
 import math
@@ -9,50 +9,51 @@ from torch import Tensor, nn
 
 from onlooker.ops.spatial_transformer import cell_centers, spatial_transform
 
-_WINDOW = 32  # height and width of what a window shows
-_GRID = 32  # places along the shorter side of a frame among which things are sought
-# Lengths, where a frame runs from -1 to 1.
-_BLUR = 0.16  # standard deviation of the Gaussian within which a thing's parts belong together, before it is found
-_REACH = 0.31  # of that around a thing that has been found, in which no other is sought
-_SOFTNESS = 0.125  # of the border between two things: σ
-_TURNS = 3  # of the search
-_MARGIN = 1.8  # half a window, in root mean square radii of its thing
-_SMALLEST, _LARGEST = 0.2, 0.6  # half a window
+_WINDOW = 32  # height and width of a window's view
+_GRID = 32  # locations along the shorter side of a frame at which objects are searched
+# Lengths in coordinates in which a frame extends from -1 to 1.
+_BLUR = 0.16  # standard deviation of the Gaussian that joins the parts of an object before the search
+_REACH = 0.31  # standard deviation of the Gaussian around a found object in which no other one is searched
+_SOFTNESS = 0.125  # σ of the border between two objects
+_TURNS = 3  # iterations of k-means
+_MARGIN = 1.8  # half a window, in root mean square radii of its object
+_SMALLEST, _LARGEST = 0.2, 0.6  # limits of half a window
 _CHANNELS = (32, 64, 128)
 _MOST_ORDERS = 4096
 _TINY = 1e-6
 
 
 class Tracks(nn.Module):
-    """Some things, each followed through a stretch of frames, and described by what all of them show of it.
+    """Tracks objects through a group of frames, and encodes each object from all frames of the group.
 
-    A torn, turned or covered thing is hard to read in one frame. Where it keeps its look for some frames, their windows
-    can be laid on each other, if they lie on it exactly: an early fusion, before anything is read.
+    A torn, rotated or occluded object is hard to recognize in one frame. If it keeps its appearance for some frames,
+    exactly aligned windows of these frames can be combined before anything is recognized (early fusion).
 
-    Windows need no weights. What stands out from the background (the median of the frame) is shared among the things by
-    soft k-means, which is slot attention (Locatello et al. 2020) with places for keys and no parameters:
+    Windows have no weights. The foreground (the difference from the background, which is the median of the frame) is
+    divided among the objects by soft k-means. This is slot attention (Locatello et al. 2020) with locations as keys and
+    without parameters:
 
-        m_i = |x_i - median(x)|                        averaged over the channels, and to some 32 places a side
-        r_gi = softmax_g(-|p_i - c_g|² / 2σ²)          whose a place is
-        c_g ← Σ_i r_gi m_i p_i / Σ_i r_gi m_i          three times
+        m_i = |x_i - median(x)|                        averaged over channels, on about 32 locations per side
+        r_gi = softmax_g(-|p_i - c_g|² / 2σ²)          share of object g in location i
+        c_g ← Σ_i r_gi m_i p_i / Σ_i r_gi m_i          three iterations
 
-    from the highest places of m, blurred, each out of reach of those before (inhibition of return, Itti, Koch &
-    Niebur 1998). Half a window is 1.8 root mean square radii of its thing, on average over the stretch, and .2 to .6 of
-    half a frame. Things are matched between frames by the smoothest paths: of all orders those with the
-    least Σ|c_t - 2c_{t-1} + c_{t-2}|.
+    The initial centers are maxima of the blurred m, each at a distance from the previous ones (inhibition of return,
+    Itti, Koch & Niebur 1998). Half a window is 1.8 root mean square radii of its object (mean over the group), limited
+    to .2 to .6 of half a frame. Objects are matched between frames by the smoothest paths: the order with the
+    smallest Σ|c_t - 2c_{t-1} + c_{t-2}|.
 
-    Each window shows the frame less its background, and that times r, both at 32×32: conv 5×5→32, then the mean and
-    the maximum over the stretch, conv 3×3→64, 3×3→128, each with max-pool 2, batch norm and ReLU; fully connected,
-    ReLU. The same weights for all things.
+    The input of each window is the foreground of the frame, and the foreground times r, both at 32×32: conv 5×5→32,
+    then mean and maximum over the group, conv 3×3→64, 3×3→128, each with max-pool 2, batch norm and ReLU; fully
+    connected, ReLU. All objects share the weights.
 
     Args:
         in_channels: C of the frames.
-        things: how many (G).
-        stretch: frames that are read together (L).
-        width: numbers that describe a thing.
+        things: number of objects (G).
+        stretch: number of frames in a group (L).
+        width: number of features of an object.
 
     Raises:
-        ValueError: no thing, no frame, or more orders than can be tried.
+        ValueError: no object, no frame, or more orders than can be tried.
     """
 
     orders: Tensor
@@ -78,7 +79,7 @@ class Tracks(nn.Module):
         )  # fmt: skip
 
     def forward(self, stretches: Tensor) -> Tensor:
-        """`N L C H W -> N G·width`: the vectors of the things, which come in no particular order."""
+        """`N L C H W -> N G·width`: the vectors of the objects, in no particular order."""
         N, L = stretches.shape[:2]
         seen = self.transform(stretches).to(stretches.dtype)
         low = self.low(seen.flatten(0, 2).contiguous(memory_format=torch.channels_last))
@@ -89,13 +90,13 @@ class Tracks(nn.Module):
 
     @torch.no_grad()
     def windows(self, stretches: Tensor) -> Tensor:
-        """Where the windows lie, for `spatial_transform`: `N L C H W -> N L G 2 3`; g is one thing in all L frames."""
+        """The windows for `spatial_transform`: `N L C H W -> N L G 2 3`; g is the same object in all L frames."""
         frames = _foreground(stretches.flatten(0, 1))
         return _framed(*self._followed(frames, len(stretches))).unflatten(0, stretches.shape[:2])
 
     @torch.no_grad()
     def transform(self, stretches: Tensor) -> Tensor:
-        """What they show, and that weighed by whose it is: `N L C H W -> N L G 2C 32 32`."""
+        """The views of the windows, and the views times r: `N L C H W -> N L G 2C 32 32`."""
         frames = _foreground(stretches.flatten(0, 1))
         centers, half = self._followed(frames, len(stretches))
         seen = spatial_transform(frames, _framed(centers, half), (_WINDOW, _WINDOW))  # NL G C 32 32
@@ -107,8 +108,10 @@ class Tracks(nn.Module):
         return torch.cat((seen, own), 2).unflatten(0, stretches.shape[:2])
 
     def _followed(self, frames: Tensor, stretches: int) -> tuple[Tensor, Tensor]:
-        """Centers `NL G 2` and half windows `NL G` in frames that are black but for the things."""
-        with torch.autocast(frames.device.type, enabled=False):  # places in bfloat16 would be a quarter of a pixel off
+        """Centers `NL G 2` and half windows `NL G` in frames whose background is black."""
+        with torch.autocast(
+            frames.device.type, enabled=False
+        ):  # in bfloat16, coordinates would be a quarter of a pixel off
             centers, radii = find_things(frames, self.things)
         centers, radii = (part.unflatten(0, (stretches, -1)) for part in (centers, radii))
         order = self._smoothest(centers)
@@ -117,7 +120,7 @@ class Tracks(nn.Module):
         return centers.flatten(0, 1), half.expand_as(radii).flatten(0, 1)
 
     def _smoothest(self, centers: Tensor) -> Tensor:
-        """Which thing is which in each frame, `N L G`, by the least acceleration; in two frames, by the way between."""
+        """The order of the objects in each frame, `N L G`: least acceleration; for two frames, least distance."""
         shape = len(centers), *self.orders.shape, 2
         paths = centers[:, None].expand(shape).gather(3, self.orders[None, ..., None].expand(shape))
         changes = paths.diff(n=min(2, self.stretch - 1), dim=2)
@@ -125,15 +128,15 @@ class Tracks(nn.Module):
 
 
 def find_things(frames: Tensor, things: int) -> tuple[Tensor, Tensor]:
-    """Share what is not black among things by soft k-means: `Tracks` has the equations.
+    """Divide the foreground among objects by soft k-means; `Tracks` has the equations.
 
     Args:
-        frames: `N C H W`, 0 where there is nothing.
-        things: how many (G).
+        frames: `N C H W`, 0 in the background.
+        things: number of objects (G).
 
     Returns:
-        Centers `N G 2`, x and y from -1 to 1, and root mean square radii `N G` in the same unit; of an empty frame its
-        middle and 0.
+        Centers `N G 2`, x and y from -1 to 1, and root mean square radii `N G` in the same unit; an empty frame has its
+        center and 0.
     """
     factor = max(1, min(frames.shape[-2:]) // _GRID)
     h, w = (side // factor for side in frames.shape[-2:])
@@ -149,7 +152,7 @@ def find_things(frames: Tensor, things: int) -> tuple[Tensor, Tensor]:
 
 
 def _begin(mass: Tensor, places: Tensor, things: int) -> Tensor:
-    """Of a map `N 1 h w` the highest places once it is blurred, each out of reach of those before, `N G 2`."""
+    """The maxima of a blurred map `N 1 h w`, each at a distance from the previous ones: `N G 2`."""
     blurred = mass
     for dim in (2, 3):
         cell = 2 / mass.shape[dim]
@@ -166,24 +169,24 @@ def _begin(mass: Tensor, places: Tensor, things: int) -> Tensor:
 
 
 def _shares(places: Tensor, centers: Tensor) -> Tensor:
-    """Whose each place is: places `P 2` or `N P 2`, centers `N G 2`, to `N G P`, 1 in sum over the things."""
+    """The shares of objects in locations `P 2` or `N P 2`, given centers `N G 2`: `N G P`, which sum to 1 over G."""
     away = (places.view(-1, 1, *places.shape[-2:]) - centers[:, :, None]).square().sum(3)
     return (-0.5 * away / _SOFTNESS**2).softmax(1)
 
 
 def _mean(weights: Tensor, places: Tensor) -> Tensor:
-    """The mean of places `P 2` by weights `N G P`, `N G 2`."""
+    """The mean of locations `P 2` with weights `N G P`: `N G 2`."""
     return weights @ places / weights.sum(2, keepdim=True).clamp_min(_TINY)
 
 
 def _foreground(frames: Tensor) -> Tensor:
-    """Frames `N C H W` less the median of each channel, in single precision at least."""
+    """Frames `N C H W` minus the median of each channel, in single precision or higher."""
     frames = frames.to(torch.promote_types(frames.dtype, torch.float32))
     return frames - frames.flatten(2).median(2).values[..., None, None]
 
 
 def _framed(centers: Tensor, half: Tensor) -> Tensor:
-    """Windows `… 2 3` around centers `… 2` that reach `half` to each side, as shares of the frame."""
+    """Windows `… 2 3` around centers `… 2`, with half side `half`, in coordinates of the frame."""
     return torch.cat((half[..., None, None] * torch.eye(2).to(centers), centers[..., None]), -1)
 
 

@@ -1,4 +1,4 @@
-"""How many digits have a separate window."""
+"""The share of digits that have a separate window."""
 
 import itertools
 
@@ -7,21 +7,20 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def boxes_with_a_window(windows: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
-    """The share of a frame's boxes with a separate window, under the best one-to-one matching.
+    """The share of the boxes in a frame that have a separate window, under the best one-to-one matching.
 
-    A window is on a box if the middle of each lies inside the other. Where two boxes overlap so much that one window is
-    on both, it still counts for one of them only.
+    A window is on a box if the center of each lies inside the other. If two boxes overlap so much that one window is on
+    both, the window counts for only one of them.
 
     Args:
-        windows: `B T G 2 3`, G affine windows a frame: (x, y, 1) with x and y from -1 to 1 in the window is shown from
-            the place window · (x, y, 1), which is -1 to 1 between the frame's edges (see `spatial_transform`).
+        windows: `B T G 2 3`, G affine windows per frame: point (x, y) of the window, from -1 to 1, shows the point
+            window · (x, y, 1) of the frame, from -1 to 1 between its edges (see `spatial_transform`).
         boxes: `B T n 4`, x1 y1 x2 y2 in pixels; a box with NaN is absent.
         size: height and width of the video in pixels.
 
     Returns:
-        `B T`: the share of the boxes that are present; NaN at a frame without any. With as many windows as boxes it is
-        the share of windows on separate boxes too; its mean is over frames, and `(shares == 1)` are the frames
-        where all are.
+        `B T`: the share of the present boxes; NaN for a frame without boxes. With as many windows as boxes, it is also
+        the share of windows on separate boxes, and `shares == 1` marks the frames in which all are.
     """
     affine, given = np.asarray(windows, dtype=np.float64), np.asarray(boxes, dtype=np.float64)
     fits = affine.ndim == 5 and affine.shape[3:] == (2, 3) and given.ndim == 4 and given.shape[3] == 4
@@ -31,7 +30,7 @@ def boxes_with_a_window(windows: ArrayLike, boxes: ArrayLike, size: tuple[int, i
         )
     on = _on_each_other(affine, given, size)
     G, n = on.shape[2:]
-    # Every way to give the fewer ones a partner among the others each.
+    # All one-to-one assignments of the smaller set to the larger one.
     on = on if n >= G else on.swapaxes(2, 3)
     few = np.arange(on.shape[2])
     ways = itertools.permutations(range(on.shape[3]), len(few))
@@ -43,12 +42,12 @@ def boxes_with_a_window(windows: ArrayLike, boxes: ArrayLike, size: tuple[int, i
 def _on_each_other(
     windows: NDArray[np.float64], boxes: NDArray[np.float64], size: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Which window is on which box: `B T G 2 3` and `B T n 4` to `B T G n`."""
+    """Whether each window is on each box: `B T G 2 3` and `B T n 4` to `B T G n`."""
     half = np.array([size[1], size[0]]) / 2
     first, last = boxes[:, :, None, :, :2] / half - 1, boxes[:, :, None, :, 2:] / half - 1  # B T 1 n 2
     middle = windows[..., None, :, 2]  # B T G 1 2
     in_box = ((first <= middle) & (middle <= last)).all(axis=-1)
-    # The box's middle in the coordinates of the window, by Cramer's rule; a window without area holds nothing.
+    # The center of the box in the coordinates of the window, by Cramer's rule; a window without area contains nothing.
     x, y = np.moveaxis((first + last) / 2 - middle, -1, 0)  # B T G n
     a, b, c, d = np.moveaxis(windows[..., :2].reshape(*windows.shape[:3], 1, 4), -1, 0)
     area = np.abs(a * d - b * c)

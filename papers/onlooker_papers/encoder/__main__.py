@@ -14,9 +14,9 @@ app = typer.Typer(add_completion=False)
 def encoder(
     folder: Annotated[Path, typer.Argument(help="Tiny ImageNet, unpacked: has train/ and val/.")],
     run: Annotated[Path, typer.Option(help="Folder of the training, resumable.")] = Path("runs/encoder"),
-    minutes: Annotated[float, typer.Option(help="Stop before the epoch that would not end in time.")] = float("inf"),
+    minutes: Annotated[float, typer.Option(help="Stop before an epoch that would exceed this time.")] = float("inf"),
     export: Annotated[
-        Path | None, typer.Option(help="Write the weights of the training as the package has them, and its results.")
+        Path | None, typer.Option(help="Write the weights in the form that the package contains, and the results.")
     ] = None,
     results: Annotated[Path, typer.Option(help="With --export: folder of the results files.")] = Path("results"),
     figure: Annotated[Path, typer.Option(help="With --export: PNG of the training curve.")] = Path(

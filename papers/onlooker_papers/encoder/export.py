@@ -1,4 +1,4 @@
-"""The weights of a training as the package has them, measured as they are, and the results file."""
+"""Export the weights of a training in the form that the package contains, evaluate them, and write the results file."""
 
 import hashlib
 from pathlib import Path
@@ -37,10 +37,10 @@ def export(
 
     Args:
         run: its folder.
-        file: is written.
-        validation: images to measure these weights on, with the classifier that was trained with them.
-        train_images: their number.
-        device: where to measure.
+        file: the file to write.
+        validation: images on which these weights are evaluated, with the classifier that was trained with them.
+        train_images: number of training images.
+        device: the device for the evaluation.
 
     Returns:
         The figures of the results file.

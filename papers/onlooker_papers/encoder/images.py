@@ -68,7 +68,7 @@ def random_crops(pixels: Tensor, size: int, generator: torch.Generator, min_area
         pixels: `N 3 H W`, uint8.
         size: height and width of the crops in pixels.
         generator: the source of all randomness, on the CPU.
-        min_area: smallest part of the image in a crop; the aspect ratio is between 3/4 and 4/3.
+        min_area: smallest area of a crop, as a share of the image; the aspect ratio is between 3/4 and 4/3.
         jitter: brightness and contrast change by a factor between `1 - jitter` and `1 + jitter`.
 
     Returns:

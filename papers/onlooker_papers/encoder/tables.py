@@ -7,7 +7,7 @@ NAME = "encoder"
 
 
 def card(results: Results) -> Table:
-    """What it was trained on, how long, how good and how large it is."""
+    """Training data, training time, accuracy and size of the encoder."""
     of = results[NAME]
     low, high = map(share, of["accuracy_interval"])
     rows = [

@@ -22,16 +22,16 @@ class Recipe:
     """How the encoder is trained.
 
     Attributes:
-        epochs: passes through the training images; the learning rate falls along a cosine to their end.
+        epochs: passes through the training images; the learning rate falls along a cosine until the last one.
         batch: images in a step.
         lr: highest learning rate (SGD with Nesterov momentum), reached after `warmup` epochs.
-        weight_decay: of the convolutions and the classifier, not of batch norm.
+        weight_decay: for the convolutions and the classifier, not for batch norm.
         small_size: size of the crops in the first three fifths of the epochs; later ones have 64 pixels (progressive
             resizing, which takes half the time; Touvron et al. 2019, arXiv 1906.06423).
         min_area: smallest part of an image in a crop.
-        jitter: of brightness and contrast.
+        jitter: strength of the changes of brightness and contrast.
         smoothing: label smoothing.
-        average: decay of the exponential moving average of the weights, which are the ones that are kept.
+        average: decay of the exponential moving average of the weights; the averaged weights are kept.
         seed: of weights, order and crops.
     """
 
@@ -67,9 +67,9 @@ class Training:
 
     Args:
         run: folder with `state.pt` (to resume) and `log.jsonl` (one line per epoch).
-        recipe: must be the one that the folder's training began with.
+        recipe: must be that of the training in the folder, if there is one.
         num_classes: K.
-        device: where to train.
+        device: the device for training.
 
     Raises:
         ValueError: the folder belongs to another recipe.
@@ -95,10 +95,10 @@ class Training:
         return len(self.log)
 
     def fit(self, train: Images, validation: Images, minutes: float = math.inf) -> Iterator[dict[str, float]]:
-        """Train to the end of the recipe, or until the next epoch would not end within `minutes`.
+        """Train to the end of the recipe, or until the next epoch would exceed `minutes`.
 
         Yields:
-            After each epoch, its line of the log: `epoch`, `size`, `loss`, `accuracy` on the validation images,
+            After each epoch, its line in the log: `epoch`, `size`, `loss`, `accuracy` on the validation images,
             `minutes`.
         """
         started, longest = time.monotonic(), 0.0
@@ -170,7 +170,7 @@ class Training:
 
 
 def averaged_weights(run: Path) -> dict[str, Tensor]:
-    """The averaged weights of a training, as an `ImageClassifier` takes them."""
+    """The averaged weights of a training, for an `ImageClassifier`."""
     return {name.removeprefix("module."): value for name, value in read_state(run)["average"].items() if "." in name}
 
 
@@ -184,7 +184,7 @@ def learning_rate(recipe: Recipe, epoch: float) -> float:
     """Linear warm-up, then a cosine to zero.
 
     Args:
-        epoch: passes through the images so far, with fraction.
+        epoch: passes through the images so far, including the fraction of the present one.
     """
     if epoch < recipe.warmup:
         return recipe.lr * epoch / recipe.warmup
@@ -192,7 +192,7 @@ def learning_rate(recipe: Recipe, epoch: float) -> float:
 
 
 def normalize(images: Tensor) -> Tensor:
-    """Images from 0 to 1 as the encoder takes them: with ImageNet's mean and standard deviation, `N 3 H W`."""
+    """Normalize images from 0 to 1 by ImageNet's mean and standard deviation, as the encoder expects: `N 3 H W`."""
     mean = torch.tensor([0.485, 0.456, 0.406], device=images.device)[:, None, None]
     deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device)[:, None, None]
     return (images - mean) / deviation
@@ -200,7 +200,7 @@ def normalize(images: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, images: Images, device: torch.device, batch: int = 500) -> float:
-    """The part of the images that a model in evaluation mode classifies correctly, in float32."""
+    """The accuracy of a model in evaluation mode, in float32."""
     correct = 0
     for pixels, targets in zip(images.pixels.split(batch), images.targets.split(batch), strict=True):
         logits = model(normalize(pixels.to(device).float() / 255).to(memory_format=torch.channels_last))

@@ -1,1 +1,1 @@
-"""What, where and when on stick figures, scored by the truth."""
+"""What, where and when on stick figures, scored by the ground truth."""

@@ -1,7 +1,7 @@
 """`onlooker reproduce figures`: stick figures in rooms, as video files: what, where and when, from labels alone.
 
-One model learns from the labels of the clips; its boxes, tubes and segments are then scored on people that it has not
-seen. Boxes and events are known of every clip, and nothing but the scores looks at them.
+One model is trained on the labels of the clips; its boxes, tubes and segments are then scored on people that are not in
+the training clips. The true boxes and events of every clip are known; only the scores use them.
 """
 
 import time
@@ -39,24 +39,24 @@ from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
 
-# The flow alone: what moves, and which way. A image's colors tell people and rooms apart, not what is done, and from
-# a few hundred clips a model that sees them learns those first.
+# Flow alone: what moves, and in which direction. The colors of an image distinguish people and rooms, but not actions,
+# and with a few hundred clips, a model that sees colors learns people and rooms first.
 MODEL = ModelConfig(name="alstm", encoder="conv4", pretrained=False, attention_loss=True, dropout=0.0)
 DATA = DataConfig(frames=16, size=64, modality="flow", hflip=True)
 TRAINING = TrainConfig(epochs=20, batch=8, lr=3e-3, label_smoothing=0.0, patience=0, precision="32")
-_AT_ONCE = 25  # clips that are classified together
+_AT_ONCE = 25  # clips that are classified at once
 _CHOOSE_ON = 40  # validation clips: each is classified twice for every candidate
 
 
 @dataclass(frozen=True)
 class Budget:
-    """With how much it is computed.
+    """The size of the experiment.
 
     Args:
-        clips: of each action.
-        people: who perform; a fifth of them are left for testing.
-        epochs: of training.
-        actions: which.
+        clips: clips per action.
+        people: number of people; a fifth of them are used for testing.
+        epochs: epochs of training.
+        actions: the classes.
     """
 
     clips: int
@@ -73,10 +73,10 @@ BUDGETS = {
 
 
 def reproduce(run: Path, budget: str = "standard", results: Path | None = None) -> Path:
-    """Write the clips, train, and score places and times; what was computed before is not computed again.
+    """Write the clips, train, and score boxes and times; what was computed before is not computed again.
 
     Args:
-        run: the folder of everything: `clips`, `training` (a run of `onlooker train`), and the figures of both
+        run: the folder for everything: `clips`, `training` (a run of `onlooker train`), and the figures of both
             steps, `training.json` and `places.json`, together in `figures.json`.
         budget: one of `BUDGETS`.
         results: a folder for `stick-figures.json`; None: the figures are in `figures.json` alone.
@@ -128,9 +128,9 @@ def _score(run: Path) -> dict[str, Any]:
 
 
 def choose_in_image(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:
-    """`choose_spatial_parameters` on clips and their labels, with boxes cut in the image, whatever the model sees."""
+    """`choose_spatial_parameters` on clips and their labels, with the foreground of the images, not of the input."""
     clips = [clips[i] for i in np.unique(np.linspace(0, len(clips) - 1, _CHOOSE_ON).astype(int)).tolist()]
-    samples, images = _read(recognizer, clips)
+    samples, images = read_both(recognizer, clips)
     targets = [recognizer.classes.index(clip.label) for clip in clips]
     return choose_spatial_parameters(recognizer, samples, list(images), targets)
 
@@ -138,27 +138,27 @@ def choose_in_image(recognizer: Recognizer, clips: Sequence[Clip]) -> Localizati
 def score(
     recognizer: Recognizer, clips: Sequence[Clip], truth: dict[str, Any], in_picture: LocalizationParameters
 ) -> dict[str, Any]:
-    """How well a model finds where and when, in clips of generated figures.
+    """How well a model localizes in space and time, in clips of generated figures.
 
     Args:
-        recognizer: a trained model that attends and has an attention loss.
-        clips: that it did not learn from, all of one length.
-        truth: what `truth.json` of their folder says.
-        in_picture: how boxes are cut in the image by a model that may not see it.
+        recognizer: a trained model with attention and an attention loss.
+        clips: clips that were not used in training, all of one length.
+        truth: the content of `truth.json` in their folder.
+        in_picture: parameters for boxes with the foreground of the images, which the model may not see.
 
     Raises:
-        ValueError: the truth is not that of these clips: one is missing, or has other frames.
+        ValueError: the ground truth does not fit the clips: a clip is missing, or has other frames.
 
     Returns:
-        What `localization_figures` gives, a thing being the person, in the frames of the event alone, with boxes that
-        are cut in what the model sees; the same under `in_picture`, with `grad_cam` instead of the baselines;
-        `uniform`, the pointing for a uniform map; and `segments`: mean average precision at IoU .2, .5 and .5 to .95 of
-        the times by `memory` (the prediction at each frame), by `attended` (what is attended at each frame, without
-        a memory), and of `whole` (the clip from beginning to end, with the predicted class).
+        The figures of `localization_figures` for the person, only in frames of the event, with boxes from the
+        foreground of the model's input; the same under `in_picture`, with `grad_cam` instead of the baselines;
+        `uniform`, the pointing game for a uniform map; and `segments`: mean average precision at IoU .2, .5 and .5 to
+        .95 of the times from `memory` (the prediction at each frame), from `attended` (the attended part of each frame,
+        without memory), and for `whole` (the whole clip, with the predicted class).
     """
     classes, data = recognizer.classes, recognizer.data
-    about = [_about(clip, truth) for clip in clips]
-    samples, images = _read(recognizer, clips)
+    about = [about_clip(clip, truth) for clip in clips]
+    samples, images = read_both(recognizer, clips)
     scores, attention, _ = recognizer.classify(samples).numpy()
     assert attention is not None, "it attends"
     frames = len(about[0]["boxes"])
@@ -166,7 +166,7 @@ def score(
     height, width = truth["settings"]["size"]
     true = TrueBoxes(
         images,
-        np.stack([_boxes(one, indices) for one in about]) * np.float32(data.size) / np.tile([width, height], 2),
+        np.stack([event_boxes(one, indices) for one in about]) * np.float32(data.size) / np.tile([width, height], 2),
         [classes.index(clip.label) for clip in clips],
         classes,
     )
@@ -184,8 +184,8 @@ def score(
     }
 
 
-def _read(recognizer: Recognizer, clips: Sequence[Clip]) -> tuple[torch.Tensor, NDArray[np.uint8]]:
-    """What the model sees of clips, and the images at the same frames, both `B T H W C`."""
+def read_both(recognizer: Recognizer, clips: Sequence[Clip]) -> tuple[torch.Tensor, NDArray[np.uint8]]:
+    """The model's input for clips, and the images at the same frames, both `B T H W C`."""
     samples, images = (
         read_clips(clips, recognizer.classes, data, strict=True, quiet=True)[0]
         for data in (recognizer.data, replace(recognizer.data, modality="rgb"))
@@ -197,8 +197,8 @@ def _stacked(samples: ClipFrames) -> torch.Tensor:
     return torch.stack([samples[index][0] for index in range(len(samples))])
 
 
-def _about(clip: Clip, truth: dict[str, Any]) -> dict[str, Any]:
-    """What the truth says of a clip, if it is the truth of this clip."""
+def about_clip(clip: Clip, truth: dict[str, Any]) -> dict[str, Any]:
+    """The ground truth of a clip, after checking that it fits the clip."""
     name = f"{clip.label}/{clip.path.name}"
     if name not in truth["clips"]:
         raise ValueError(f"{TRUTH} says nothing of {name}; take the one that was written with the clips")
@@ -213,7 +213,7 @@ def _about(clip: Clip, truth: dict[str, Any]) -> dict[str, Any]:
     return about
 
 
-def _boxes(about: dict[str, Any], indices: NDArray[np.int64]) -> NDArray[np.float32]:
+def event_boxes(about: dict[str, Any], indices: NDArray[np.int64]) -> NDArray[np.float32]:
     """`T 4` at these frames, NaN where nothing happens."""
     boxes = np.array(about["boxes"], np.float32)[indices]
     first, last = about["event"]

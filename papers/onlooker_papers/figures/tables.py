@@ -4,7 +4,14 @@ from onlooker.evaluation.report import Table
 from onlooker_papers.digits.tables import Results, share
 from onlooker_papers.videolstm.places import BASELINES
 
-NAME = "stick-figures"
+NAME, BYSTANDER = "stick-figures", "moving-bystander"
+POINTS = {
+    "attention": "attention",
+    "attention_moving": "attention × motion",
+    "grad_cam": "Grad-CAM of the same model",
+    "grad_cam_moving": "Grad-CAM × motion",
+    "motion": "the largest moving region, without a model",
+}
 TIMES = {
     "memory": "the prediction at each frame",
     "attended": "the attended part of each frame, without recurrence",
@@ -45,5 +52,22 @@ def classes(results: Results) -> Table:
     return Table(["action", "clips correct, %"], rows)
 
 
-TABLES = {"figure-places": places, "figure-times": times, "figure-classes": classes}
-NEEDED = {name: {NAME} for name in TABLES}
+def bystander(results: Results) -> Table:
+    """Where maps point, if a second person moves."""
+    found = results[BYSTANDER]
+    rows = [
+        [words, *(share(found["maps"][name][who]) for who in ("target", "other"))] for name, words in POINTS.items()
+    ]
+    rows.append(["any cell", share(found["uniform"]), "–"])
+    low, high = min(found["per_seed"]), max(found["per_seed"])
+    note = (
+        f"In % of the frames of the event. {share(found['accuracy'])} % of {found['videos']} clips of "
+        f"{found['classes']} actions correct ({share(low)} to {share(high)} over {len(found['per_seed'])} seeds; "
+        f"majority class: {share(found['majority_share'])}). {found['clips']} clips per action, {found['epochs']} "
+        f"epochs, at most {found['minutes']:.0f} minutes of one core."
+    )
+    return Table(["map", "point on the person of the label, %", "only on the other person, %"], rows, note)
+
+
+TABLES = {"figure-places": places, "figure-times": times, "figure-classes": classes, "figure-bystander": bystander}
+NEEDED = {name: {BYSTANDER if name == "figure-bystander" else NAME} for name in TABLES}

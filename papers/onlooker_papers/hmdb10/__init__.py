@@ -1,1 +1,1 @@
-"""Teja & Akunuri 2020, "Attention for HMDB-51": ten classes, judged frame by frame."""
+"""Teja & Akunuri 2020, "Attention for HMDB-51": ten classes, scored frame by frame."""

@@ -1,4 +1,4 @@
-"""The report's ten classes of HMDB-51: which they may have been, and their clips divided in its proportions."""
+"""The report's ten classes of HMDB-51: which ones they may be, and a split of their clips in its proportions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from onlooker.data.lists import check_classes
 from onlooker.data.split import Split, apportion
 from onlooker.structures import Clip, ClipError
 
-# The number of clips of each class: 6,766 in all, as the official split files name them.
+# The number of clips of each class, as in the official split files: 6,766 in total.
 # fmt: off
 CLASSES = {
     "brush_hair": 107, "cartwheel": 107, "catch": 102, "chew": 109, "clap": 130, "climb": 108,
@@ -30,21 +30,21 @@ REPORT_CLIPS = {"training": 730, "validation": 220, "test": 78}
 def hmdb10(root: Path, classes: Sequence[str] = FIRST_TEN, seed: int = 0, complete: bool = True) -> Split:
     """The ten classes of Teja & Akunuri 2020, divided as 730 : 220 : 78, with each source video in one split.
 
-    What is unknown: which ten classes they took beyond cartwheel and brush_hair, which of their clips, and how they
-    divided them. Their 1,028 clips are fewer than any ten whole classes with these two have (1,034), so that some were
-    left out. The only ten whole classes with 1,028 clips are the ten smallest (`SMALLEST_TEN`), without either. The
-    default, the first ten in the alphabet, has 1,150, which are divided in the report's proportions as nearly as whole
-    sources allow: 817, 246 and 87.
+    Unknown are the ten classes apart from cartwheel and brush_hair, which of their clips were used, and how these were
+    divided. Any ten complete classes that include these two have at least 1,034 clips, more than the report's 1,028, so
+    some clips must have been left out. The only ten complete classes with 1,028 clips are the ten smallest
+    (`SMALLEST_TEN`), which include neither. The default, the first ten in alphabetical order, has 1,150 clips. They are
+    divided in the report's proportions as nearly as complete source videos allow: 817, 246 and 87.
 
     Args:
         root: as for `hmdb51`; the official splits are not used.
-        classes: which.
-        seed: of the division.
+        classes: the class names.
+        seed: seed of the split.
         complete: require the published number of clips per class.
 
     Raises:
         ClipError: a class without clips, or with another number of them than published.
-        ValueError: no such class, or sources that cannot be divided.
+        ValueError: an unknown class, or source videos that cannot be divided.
     """
     chosen = check_classes(classes, CLASSES, "HMDB-51")
     unpack(root, chosen)

@@ -1,7 +1,7 @@
 """Clips made harder in the ways that the HMDB-51 report names as its weaknesses: camera motion, noise, more people.
 
-Camera motion is that of a window of four fifths of the frame's height and width, so that no pixels are made up at the
-border. `still` is the window that stays in the middle: what the others are compared with.
+Camera motion is simulated by moving a window of four fifths of the frame's height and width, so that no pixels must be
+invented at the border. In `still`, the window stays in the middle; the other disturbances are compared with it.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 WINDOW = 0.8  # height and width of the window, as shares of the frame's
-_BACKGROUND, _TOLERANCE = 128, 3  # of generated figures on a plain background; levels of 255
-# The largest strength of each kind that the window has room for; None: any.
+_BACKGROUND, _TOLERANCE = 128, 3  # gray levels of the plain background of generated figures
+# The largest strength of each kind for which the window stays in the frame; None: no limit.
 LIMITS: dict[str, float | None] = {
     "whole": 0.0, "still": 0.0, "pan": 0.2, "zoom": 0.5, "shake": 0.2, "noise": None, "people": None,
 }  # fmt: skip
@@ -28,11 +28,11 @@ class Disturbance:
     """What is done to a clip.
 
     Args:
-        kind: `whole`: nothing, not even the window; `still`: the window alone; `pan`: from one side to the other, by
-            this share of the frame's width; `zoom`: in or out by this factor above 1; `shake`: another place at each
-            frame, in a square of this share of the frame; `noise`: with this standard deviation, in levels of 255;
-            `people`: this number of drawn figures walk in front.
-        strength: of it.
+        kind: `whole`: unchanged frames, without the window; `still`: the window only; `pan`: the window moves
+            sideways by `strength` of the frame's width; `zoom`: in or out by a factor of 1 + `strength`; `shake`: a
+            random position in each frame, in a square whose side is `strength` of the frame; `noise`: with `strength`
+            as standard deviation, in gray levels; `people`: `strength` drawn figures walk in front.
+        strength: of the disturbance, as above.
 
     Raises:
         ValueError: an unknown kind, or a strength above its limit.
@@ -52,16 +52,16 @@ class Disturbance:
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """The name of its row."""
         return f"{self.kind} {self.strength:g}" if self.strength else self.kind
 
     def __call__(self, frames: Pixels, indices: NDArray[np.int64], seed: int) -> Pixels:
         """The disturbed frames of a clip: `T H W 3` to `T h w 3`, of the window's size except for `whole`.
 
         Args:
-            frames: of the clip.
-            indices: `T`, of the frames in the clip; a frame that is repeated is repeated here, too.
-            seed: of directions, places, noise and figures.
+            frames: frames of the clip.
+            indices: `T`, indices of the frames in the clip; a repeated frame is also repeated in the result.
+            seed: seed of directions, positions, noise and figures.
         """
         if self.kind == "whole":
             return frames

@@ -1,7 +1,7 @@
-"""How much the HMDB-51 report's system loses where the report expects it to: camera motion, noise, more people.
+"""The accuracy that the HMDB-51 report's system loses by its named weaknesses: camera motion, noise, more people.
 
 `python -m onlooker_papers.hmdb10.disturbed` with `ONLOOKER_DATA`, after `onlooker_papers.hmdb10.on_jhmdb`, with which
-it shares features and trainings: the models are trained on clips as they are, and tested on disturbed ones.
+it shares features and trainings. The models are trained on unchanged clips and tested on disturbed ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,8 +35,7 @@ from onlooker_papers.videolstm.real_video import over_recordings
 FILE = "hmdb10-disturbed"
 COMMAND = "python -m onlooker_papers.hmdb10.disturbed"
 WHAT = "the HMDB-51 report's system on ten classes of J-HMDB, tested with camera motion, noise and more people"
-DRAWS = 2
-COMPARED = ("report", "lstm", "convnet")  # attention over maps, memory alone, single frames
+DRAWS = 5
 STILL = Disturbance("still")
 DISTURBANCES = (
     Disturbance("whole"), STILL,
@@ -53,17 +52,17 @@ def chosen_rates(results: Path) -> dict[str, float]:
     """The learning rate of each model, as `on_jhmdb` chose it on validation clips.
 
     Raises:
-        FileNotFoundError: it has not been run.
+        FileNotFoundError: `on_jhmdb` has not been run.
     """
     rows = read_rows(results, on_jhmdb.FILE)
     if WHOLE not in rows:
         raise FileNotFoundError(f"{results / on_jhmdb.FILE}.json: not there; first run `{on_jhmdb.COMMAND}`")
-    return {name: of["lr"] for name, of in rows[WHOLE]["figures"]["models"].items() if name in COMPARED}
+    return {name: of["lr"] for name, of in rows[WHOLE]["figures"]["models"].items()}
 
 
 def accuracies(draw: Draw, rates: Mapping[str, float], disturbances: Sequence[Disturbance]) -> dict[str, Any]:
-    """Of every disturbance and model: the share of frames that are classified correctly in each test clip (`frames`),
-    and whether the clip is (`right`)."""
+    """For every disturbance and model: the share of frames in each test clip that are classified correctly (`frames`),
+    and whether the clip is classified correctly (`right`)."""
     for name, rate in rates.items():
         draw.figures(name, rate)
     folders = {name: draw.folder(name, rate) for name, rate in rates.items()}
@@ -96,9 +95,9 @@ def accuracies(draw: Draw, rates: Mapping[str, float], disturbances: Sequence[Di
 def right_frames(
     recognizers: Mapping[str, Recognizer], target: int, frames: NDArray[np.uint8], data: DataConfig, fast: bool
 ) -> dict[str, NDArray[np.bool_]]:
-    """For each model whether each frame is classified correctly, and at the end whether the clip is: `T + 1`.
+    """For each model, whether each frame is classified correctly, and as the last value whether the clip is: `T + 1`.
 
-    All models have the same frozen encoder; frames `T H W 3` are encoded once, if `fast` in bf16 as stored features.
+    All models have the same frozen encoder, so frames `T H W 3` are encoded once; if `fast`, in bf16 like stored ones.
     """
     how = cv2.INTER_AREA if data.size < max(frames.shape[1:3]) else cv2.INTER_LINEAR  # as the library resizes
     small = np.stack([cv2.resize(frame, (data.size, data.size), interpolation=how) for frame in frames])
@@ -149,7 +148,7 @@ def reproduce(
 
 
 def _row(found: Sequence[Mapping[str, Any]], disturbance: str, name: str, recordings: Sequence[str]) -> dict[str, Any]:
-    """Frame accuracy of all draws and of each, accuracy of clips, and how far the first is from that of `still`."""
+    """Frame accuracy, of all draws and of each; clip accuracy; the difference of the frame accuracy from `still`."""
     cells = [of[disturbance][name] for of in found]
     frames, still = (np.concatenate([of[kind][name]["frames"] for of in found]) for kind in (disturbance, STILL.name))
     right = "".join(cell["right"] for cell in cells)

@@ -1,4 +1,4 @@
-"""The page of the HMDB-51 report: its figure compared with ours, attention, and what is not known."""
+"""The page of the HMDB-51 report: the published figure and ours, attention, and what is unknown."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS
 from onlooker_papers.pages import add_left_out, add_settings, interval
 
 ATTENTION, BASELINE = "report", "convnet"
-PUBLISHED_ACCURACY = 0.82  # of frames
+PUBLISHED_ACCURACY = 0.82  # on single frames
 _WHAT = {ATTENTION: "context attention, ConvLSTM", BASELINE: "each frame for itself"}
 _MAJORITY = "majority class"
 
@@ -24,8 +24,8 @@ def write_page(
         run: the folder, which has `attention.png`.
         figures: of the set: its name, its classes, and those of each model.
         settings: that the run was made with.
-        published: whether the clips are HMDB-51's, so that its figure stands next to ours.
-        command: what made the run.
+        published: whether the clips are those of HMDB-51, so that the published figure is shown next to ours.
+        command: the command that made the run.
 
     Returns:
         The page's path.
@@ -60,10 +60,7 @@ def write_page(
     )
     page.heading("Training curves")
     for name, of in models.items():
-        caption = (
-            f"{name}: loss of frames, and accuracy of videos, per epoch. The epoch with the lowest validation loss is "
-            "tested."
-        )
+        caption = f"{name}: loss of frames, and accuracy of videos, per epoch. The last epoch is tested."
         page.figure(to_svg(loss_and_accuracy(of["curves"])), caption, wide=True)
     skipped = [(Path(error["path"]), error) for error in looking["skipped"]]
     add_left_out(page, [[f"{p.parent.name}/{p.name}", error["found"], error["remedy"]] for p, error in skipped])
@@ -74,7 +71,7 @@ def write_page(
 
 
 def _what_it_shows(page: Page, figures: Mapping[str, Any], settings: Mapping[str, Any], published: bool) -> None:
-    """What must be known before any figure is read, and then the four that matter."""
+    """Warnings to read before the figures, and then the most important figures."""
     looking, single = figures["models"][ATTENTION], figures["models"][BASELINE]
     if not published:
         page.text(
@@ -88,10 +85,12 @@ def _what_it_shows(page: Page, figures: Mapping[str, Any], settings: Mapping[str
             "runs, not how good the system is. `--pretrained` takes ImageNet's weights, and `onlooker compare DIR "
             "--models report,convnet` trains an encoder from pixels, together with the attention."
         )
+    epochs = settings["epochs"]
     if few := settings.get("clips_a_class"):
         page.text(
-            f"**A quick run**: at most {few} clips per class and {settings['frames']} frames per clip, where the "
-            "report has some hundred clips and 30 frames."
+            f"**A quick run**: at most {few} clips per class, {settings['frames']} frames per clip and "
+            f"{epochs} epoch{'s' * (epochs > 1)}, where the report has some hundred clips, 30 frames and about 10 "
+            "epochs."
         )
     note = f"published: {percent(PUBLISHED_ACCURACY, 0)}" if published else "no published figure for these clips"
     page.figures(

@@ -1,4 +1,4 @@
-"""`onlooker reproduce hmdb10`: the report's attention and its baseline on features made once, and one page."""
+"""`onlooker reproduce hmdb10`: the report's attention and its baseline on stored features, and one page."""
 
 import hashlib
 import json
@@ -15,17 +15,20 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.folder import find_clips
 from onlooker.data.lists import check_classes
+from onlooker.data.samples import sample_rate
 from onlooker.data.split import Split, apportion, group_of
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.metrics import measure
 from onlooker.files import read_json, write_json
-from onlooker.models.video_model import count_parameters
-from onlooker.recognizer import Recognizer, load
-from onlooker.runs.features import StoreSettings, make_store, open_stores, stored_clips
-from onlooker.runs.folder import read_curves
+from onlooker.models.registry import resolve
+from onlooker.models.video_model import VideoModel, count_parameters
+from onlooker.recognizer import Recognizer
+from onlooker.runs.features import StoreSettings, make_store, open_stores, stored_clips, stored_settings
+from onlooker.runs.fit_weights import build
 from onlooker.runs.memo import check_settings
-from onlooker.runs.train import train_run
+from onlooker.training.checkpoint import AtomicCheckpointIO
+from onlooker.training.fit import fit
 from onlooker.video.reader import read
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS, hmdb10
@@ -38,24 +41,24 @@ HMDB51 = "HMDB-51"
 FILE = "hmdb10"  # of results
 SAMPLING = DataConfig(frames=30, size=224, translate=0.0, scale=0.0)
 TRAINING = TrainConfig(epochs=10, batch=15, label_smoothing=0.0, patience=0)
-_SHOWN = 12  # clips on the sheet, each of another class
+_SHOWN = 12  # clips on the sheet, each of a different class
 _COLUMNS = 8
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What is computed, and with how much.
+    """Which experiments are computed, and their sizes.
 
-    What the report does not give is ours: hidden channels, the optimizer with its course, dropout. Every model learns
-    for all epochs, and its best one (lowest validation loss) is tested.
+    The report does not state hidden channels, optimizer, learning-rate schedule and dropout; these are ours. It does
+    not state which epoch is tested either; here, it is the last.
 
     Args:
-        encoder: makes the features; it is not trained.
-        pretrained: with ImageNet weights, as published; else random ones.
+        encoder: makes the features; it is frozen.
+        pretrained: use ImageNet weights, as published; else random ones.
         hidden: channels of the ConvLSTM.
-        data: frames a clip, and their size.
-        training: epochs and the rest.
-        complete: insist on HMDB-51's number of clips a class; a cut-down copy in the same layout needs False.
+        data: frames per clip, and their size.
+        training: training settings.
+        complete: require HMDB-51's number of clips per class; a reduced copy in the same layout needs False.
         clips: maximum per class; 0: all.
     """
 
@@ -68,11 +71,11 @@ class Budget:
     clips: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: what a run depends on besides its clips."""
+        """Plain values: all settings of a run except its clips."""
         own = {"encoder": self.encoder, "pretrained": self.pretrained, "hidden": self.hidden}
-        # Only where there is a limit: runs from before there was one have none.
+        # Only if there is a limit: older runs do not have this setting.
         limit = {"clips_a_class": self.clips} if self.clips else {}
-        return {**own, **limit, **self.data.to_dict(), **self.training.to_dict()}
+        return {**own, **limit, "tested": "last epoch", **self.data.to_dict(), **self.training.to_dict()}
 
 
 PUBLISHED = Budget()
@@ -81,12 +84,12 @@ QUICK = replace(PUBLISHED, pretrained=False, data=replace(SAMPLING, frames=8), c
 
 @dataclass(frozen=True)
 class ClipSet:
-    """The clips that a run is about.
+    """The clips of a run.
 
     Args:
-        name: `HMDB-51`, or that of another folder, with a slash behind it to tell the two apart.
-        folder: where they are.
-        split: which of them learn, choose and test.
+        name: `HMDB-51`; or the name of another folder, with a slash at the end to distinguish it.
+        folder: the folder of the clips.
+        split: their training, validation and test splits.
     """
 
     name: str
@@ -95,12 +98,12 @@ class ClipSet:
 
     @property
     def classes(self) -> list[str]:
-        """All of them, sorted."""
+        """All class names, sorted."""
         return sorted({clip.label for clip in self.split.training})
 
     @property
     def digest(self) -> str:
-        """A hash of which clips are on which side."""
+        """A hash of the split."""
         return hashlib.sha256(json.dumps(self.split.to_dict(self.folder)).encode()).hexdigest()[:16]
 
 
@@ -115,24 +118,24 @@ def reproduce(
     """Compute what is missing of Teja & Akunuri 2020, and write `report.html`.
 
     Args:
-        run: the folder of everything: the feature store, both models, the page. What is there is not computed again,
-            what was cut off goes on.
+        run: the folder for everything: the feature store, both models, the page. Existing figures are not computed
+            again, and an interrupted run is resumed.
         hmdb51: the folder of HMDB-51, as `data.hmdb51` reads it.
-        clips: other clips in its place, one sub-folder per class, shared out in the report's proportions too; where a
-            `recordings.csv` lies next to the classes, recordings stay whole. With neither set, that of
+        clips: other clips instead, one sub-folder per class, also divided in the report's proportions; with a
+            `recordings.csv` next to the classes, each recording is in one split. If neither is given: the set of
             `available_sets` whose number of classes is nearest to the report's ten.
-        classes: which; none given: HMDB-51's first ten in the alphabet, or all of `clips`.
-        budget: with how much.
+        classes: class names; empty: HMDB-51's first ten in alphabetical order, or all of `clips`.
+        budget: the size of the experiment.
         results: a folder for `hmdb10.json`; None: the figures are in `run/figures.json` alone.
 
     Returns:
         The report's path.
 
     Raises:
-        ValueError: both sets of clips or none, no such class, or a run with other settings.
-        ClipError: clips that are missing, or not one that can be read.
-        FileExistsError: the folder of the run holds other things.
-        RuntimeError: the ImageNet weights cannot be had.
+        ValueError: both `hmdb51` and `clips`, or no clips at all; an unknown class; or a run with other settings.
+        ClipError: clips are missing, or none can be read.
+        FileExistsError: the folder of the run has other files.
+        RuntimeError: the ImageNet weights cannot be downloaded.
     """
     if hmdb51 is not None and clips is not None:
         raise ValueError("--hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): both are given, give one of them")
@@ -162,10 +165,10 @@ def reproduce(
 
 
 def stand_in() -> Path:
-    """The clips used instead of HMDB-51: of those in $ONLOOKER_DATA, the set with a number of classes nearest to ten.
+    """The clips used instead of HMDB-51: the set in $ONLOOKER_DATA whose number of classes is nearest to ten.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there is no such set.
     """
     if not (sets := available_sets()):
         raise ValueError(
@@ -195,7 +198,7 @@ def _other(folder: Path, classes: Sequence[str], budget: Budget) -> ClipSet:
 
 
 def _begin(run: Path, settings: Mapping[str, Any], budget: Budget, finished: bool) -> None:
-    """Make the feature store of a new run, and keep the settings; a run that is there must have been made with them."""
+    """Make the feature store of a new run, and store the settings; an existing run must have the same settings."""
     path, features = run / "settings.json", run / "features"
     if path.exists():
         check_settings(path, read_json(path), settings)
@@ -211,36 +214,45 @@ def _begin(run: Path, settings: Mapping[str, Any], budget: Budget, finished: boo
         raise RuntimeError(
             f"{error}; here that is --no-pretrained, which shows that all runs, not how good it is"
         ) from error
-    # Only now: without its weights a run has not begun, and may begin with other settings.
+    # Written last: without the weights, the run has not begun, and may begin again with other settings.
     write_json(path, dict(settings))
 
 
 def _compute(run: Path, chosen: ClipSet, name: str, budget: Budget) -> dict[str, Any]:
-    folder, features = run / "models" / name, run / "features"
+    folder, stores = run / "models" / name, open_stores([run / "features"])
     model = ModelConfig(name, budget.encoder, hidden=budget.hidden, pretrained=budget.pretrained)
-    how = budget.data, budget.training
-    measured = train_run(chosen.folder, folder, model, *how, chosen.split, resume=True, features=[features])
-    recognizer = load(folder)
-    # Without the clips that cannot be read.
-    split = Split.from_dict(read_json(folder / "split.json"), chosen.folder)
-    stores = open_stores([features])
-    samples, _ = stored_clips(split.test, recognizer.classes, stores, recognizer.model, recognizer.data, quiet=True)
-    if recognizer.model.attends:
+    model, data, training = resolve(*stored_settings(stores, model, budget.data), budget.training)
+    net = build(model, data, training, chosen.classes, stores, None)
+    samples, skipped = stored_clips(chosen.split.clips, chosen.classes, stores, net, data)
+    split = chosen.split.without({error.path for error in skipped})
+    write_json(folder / "split.json", split.to_dict(chosen.folder))
+    curves = fit(net, samples.only(split.training), samples.only(split.validation), data, training, folder, name)
+    load_last_epoch(net, folder)
+    rate = sample_rate([clip.path for clip in split.training], data)
+    recognizer = Recognizer(net, chosen.classes, data, training.resolved_aggregation, frame_rate=rate)
+    recognizer.save(folder / "model")
+    samples = samples.only(split.test)
+    if net.attends:
         write_png(run / "attention.png", sheet(attention_rows(recognizer, samples), _COLUMNS))
-    evaluation = recognizer.evaluate(samples)
+    evaluation = recognizer.evaluate(samples, skipped=skipped)
     right = np.stack(evaluation.frame_scores).argmax(2) == evaluation.targets[:, None]  # B T
     of_class = {label: right[evaluation.targets == k] for k, label in enumerate(recognizer.classes)}
-    encoder: Any = recognizer.model.encoder
+    encoder: Any = net.encoder
     return {
         **measure(evaluation),
-        "skipped": measured["skipped"],
         "frame_accuracy_by_class": {label: float(of.mean()) if of.size else None for label, of in of_class.items()},
         "frame_accuracy_by_index": right.mean(0).tolist(),
         "sides": {side: len(getattr(split, side)) for side in REPORT_CLIPS},
-        "grid": [encoder.num_features, *recognizer.model.grid],
-        "parameters": count_parameters(recognizer.model) - count_parameters(encoder),
-        "curves": read_curves(folder),
+        "grid": [encoder.num_features, *net.grid],
+        "parameters": count_parameters(net) - count_parameters(encoder),
+        "curves": curves,
     }
+
+
+def load_last_epoch(net: VideoModel, folder: Path) -> None:
+    """Replace the weights of the best epoch, with which `fit` leaves a model, by those of the last epoch."""
+    state = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "last.ckpt", "cpu")["state_dict"]
+    net.load_state_dict({**net.state_dict(), **{name.removeprefix("model."): of for name, of in state.items()}})
 
 
 def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]:
@@ -297,6 +309,7 @@ def _write_results(
         "sides": models[ATTENTION]["sides"],
         "classes": figures["classes"],
         "epochs": budget.training.epochs,
+        "curves": {model: of["curves"] for model, of in models.items()},
         "frames": budget.data.frames,
         "encoder": f"{budget.encoder}, {'ImageNet' if budget.pretrained else 'random'} weights, frozen",
     }

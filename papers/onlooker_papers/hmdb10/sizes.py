@@ -1,7 +1,7 @@
-"""The HMDB-51 report's model by size of the batch, which the report compares without a table, and by its width.
+"""The HMDB-51 report's model by batch size, which the report compares without a table, and by its width.
 
-`python -m onlooker_papers.hmdb10.sizes` with `ONLOOKER_DATA`: `report` on draws of ten classes of J-HMDB, with which
-`onlooker_papers.hmdb10.on_jhmdb` shares features, budget and learning rate: the same number of epochs for all.
+`python -m onlooker_papers.hmdb10.sizes` with `ONLOOKER_DATA`: `report` on draws of ten classes of J-HMDB. Features,
+budget and learning rate are those of `onlooker_papers.hmdb10.on_jhmdb`; all sizes have the same number of epochs.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,6 @@ import typer
 
 from onlooker.config import TrainConfig
 from onlooker.data.split import group_of
-from onlooker.recognizer import load
-from onlooker.runs.memo import fingerprint, memo
 from onlooker_papers.hmdb10 import on_jhmdb
 from onlooker_papers.hmdb10.disturbed import chosen_rates
 from onlooker_papers.hmdb10.on_jhmdb import ATTENTION, BATCH, MODELS, TRAINING, Draw
@@ -30,39 +28,26 @@ WHAT = "the HMDB-51 report's system on ten classes of J-HMDB: sizes of the batch
 
 @dataclass(frozen=True)
 class Size:
-    """A variant of `report`: its number of channels and the size of the batch."""
+    """A variant of `report`: its number of channels and its batch size."""
 
     channels: int = MODELS[ATTENTION]
     batch: int = BATCH
 
     def of(self, draw: Draw) -> Draw:
-        """The draw with these sizes."""
+        """A draw with this size."""
         width = self.channels if self.channels != MODELS[ATTENTION] else 0
         return replace(draw, training=replace(draw.training, batch=self.batch), width=width)
 
     @property
     def name(self) -> str:
-        """Of its row."""
+        """The name of its row."""
         return f"{self.channels} channels, batch {self.batch}"
 
 
 REPORT = Size()
 SIZES = (Size(batch=60), Size(batch=5), Size(channels=64))
 NARROW = tuple(size for size in SIZES if size.channels == REPORT.channels)
-DRAWS = 1
-
-
-def test_frames(draw: Draw, rate: float) -> dict[str, Any]:
-    """The share of frames that the trained model classifies correctly in each test clip of the draw."""
-    folder = draw.folder(ATTENTION, rate)
-
-    def compute() -> dict[str, Any]:
-        recognizer = load(folder, device="cpu")
-        tested = recognizer.evaluate(draw.samples(recognizer.model).only(draw.split.test))
-        right = [of.argmax(1) == target for of, target in zip(tested.frame_scores, tested.targets, strict=True)]
-        return {"frames": [float(of.mean()) for of in right]}
-
-    return memo(folder.with_name(f"{folder.name}-test.json"), {"weights": fingerprint(folder)}, compute)
+DRAWS = 3
 
 
 def reproduce(
@@ -72,7 +57,7 @@ def reproduce(
     training: TrainConfig = TRAINING,
     sizes: Sequence[Size] = SIZES,
 ) -> dict[str, Any]:
-    """Compute what is missing of these sizes and of the report's, and write their rows of `hmdb10-sizes.json`.
+    """Compute the missing figures of these sizes and of the report's size, and write the rows of `hmdb10-sizes.json`.
 
     Raises:
         FileNotFoundError: `on_jhmdb` has not been run.
@@ -88,24 +73,28 @@ def reproduce(
         of_size = [size.of(draw) for draw in every]
         cells = [draw.figures(ATTENTION, rate) for draw in of_size]
         each = [cell["frame_accuracy"] for cell in cells]
-        frames = [share for draw in of_size for share in test_frames(draw, rate)["frames"]]
+        frames = [share for cell in cells for share in cell["frames"]["test"]]
         of_report = of_report or frames
         figures = {
             "frame_accuracy": mean(each),
             "each": each,
             "accuracy": mean(cell["accuracy"] for cell in cells),
-            "training": mean(cell["curves"]["training"]["accuracy"][-1] for cell in cells),
+            **{side: mean(cell[side] for cell in cells) for side in ("training", "validation")},
             "parameters": cells[0]["parameters"],
             "channels": size.channels,
             "batch": size.batch,
             "lr": rate,
-            "epochs": training.epochs,
+            "epoch": cells[0]["epoch"],
             "over_report": over_recordings(np.subtract(frames, of_report), recordings),
             "test_clips": len(frames),
         }
         rows[(size.name,)] = Row.of(figures, *(d.folder(ATTENTION, rate).with_suffix(".json") for d in of_size))
-    options = [f"--draws {draws}", *(["--no-wide"] if list(sizes) == list(NARROW) else [])]
-    write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), rows, " ".join(options))
+    options = [
+        *([f"--draws {draws}"] if draws != DRAWS else []),
+        *(["--no-wide"] if list(sizes) == list(NARROW) else []),
+    ]
+    made_by = " ".join([COMMAND, *options])
+    write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), rows, made_by=made_by)
     return {key[0]: row.figures for key, row in rows.items()}
 
 
@@ -113,9 +102,9 @@ def main(
     run: Annotated[Path, typer.Option(help="Folder of `on_jhmdb`.")] = Path("runs/hmdb10-jhmdb"),
     results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
     draws: Annotated[int, typer.Option(help="Draws of the split.", min=1, max=5)] = DRAWS,
-    wide: Annotated[bool, typer.Option(help="Also 64 channels.")] = True,
+    wide: Annotated[bool, typer.Option(help="Also train with 64 channels.")] = True,
 ) -> None:
-    """Train the sizes on every draw."""
+    """Train all sizes on every draw."""
     for name, of in reproduce(run, results, draws, sizes=SIZES if wide else NARROW).items():
         typer.echo(f"{name}: {of['frame_accuracy']:.1%}")
 

@@ -1,18 +1,19 @@
-"""What else the linear model could see: other statistics, a crop that follows motion, histograms of optical flow.
+"""Other inputs for the linear model: other statistics, a crop that follows motion, histograms of optical flow.
 
-Every row is an accuracy in cross-validation of the training clips of a set's first split, recordings kept apart, with
-the method that has the lowest log loss there. Test clips are not looked at: these figures may choose a default.
+Every row is an accuracy in cross-validation on the training clips of the first split of a set, with each recording in
+one fold, and with the method that has the lowest log loss there. Test clips are not used, so the default may be chosen
+by these figures.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import cv2
 import numpy as np
 import torch
+import typer
 from numpy.typing import NDArray
 from rich.progress import track
 from torch import nn
@@ -34,10 +35,10 @@ FILE = "candidates"
 COMMAND = "python -m onlooker_papers.real_clips.candidates"
 OF = ("hand_gestures", "basketball", "surveillance", "weizmann", "jhmdb")
 CROP = 0.5  # side of the crop that follows motion, as a share of the frame
-_CELLS, _STILL, _DIRECTIONS = 7, 0.4, 8  # cells a side; pixels; bins of direction
-_ENDS = 4  # frames that are the start, and the end
+_CELLS, _STILL, _DIRECTIONS = 7, 0.4, 8  # cells per side; pixels; bins of direction
+_ENDS = 4  # frames at the start, and at the end
 
-# Row -> blocks of statistics side by side.
+# Row -> blocks of statistics, which are concatenated.
 ROWS = {
     "the default": ("whole",),
     "and end minus start": ("whole", "end"),
@@ -52,7 +53,7 @@ Floats = NDArray[np.float32]
 
 
 def directions(x: Floats, y: Floats) -> Floats:
-    """Vectors `P H W` to their lengths by direction, `P 8 H W`; each is divided between the two nearest directions."""
+    """Lengths of vectors `P H W` by direction, `P 8 H W`; each is divided between the two nearest directions."""
     length, angle = np.hypot(x, y), np.arctan2(y, x) * _DIRECTIONS / (2 * np.pi)
     apart = np.abs((angle[:, None] - np.arange(_DIRECTIONS)[:, None, None] + 4) % _DIRECTIONS - 4)
     shares: Floats = (length[:, None] * np.maximum(0, 1 - apart)).astype(np.float32)
@@ -62,8 +63,8 @@ def directions(x: Floats, y: Floats) -> Floats:
 def motion_histograms(frames: NDArray[np.uint8]) -> Floats:
     """Histograms of optical flow and of its boundaries in 7×7 cells: frames `T H W 3` to `T-1 25 7 7`.
 
-    As in dense trajectories (Wang et al. 2013): flow by direction, the share of pixels that stand still, and the
-    gradients of both components of flow by direction.
+    As in dense trajectories (Wang et al. 2013): flow by direction, the share of still pixels, and the gradients of both
+    components of flow by direction.
     """
     u, v = np.moveaxis(flow(frames, DATA.flow), -1, 0)
     still = (np.hypot(u, v) < _STILL).astype(np.float32)[:, None]
@@ -75,7 +76,7 @@ def motion_histograms(frames: NDArray[np.uint8]) -> Floats:
 
 
 def flow_statistics(frames: NDArray[np.uint8]) -> Floats:
-    """Square roots of mean, maximum and spread over time in the whole frame, and of the mean in 3×3 parts: `M`."""
+    """Square roots of mean, maximum and spread over time for the frame, and of the mean for its 3×3 parts: `M`."""
     of = motion_histograms(frames)
     mean, parts = of.mean(0), (slice(0, 3), slice(2, 5), slice(4, 7))
     whole = [each.mean((1, 2)) for each in (mean, of.max(0), of.std(0))]
@@ -104,7 +105,7 @@ def statistics(path: Path, net: LinearClassifier, parted: LinearClassifier) -> d
 
 
 def encode(name: str, clips: Sequence[Clip], run: Path) -> dict[str, Floats]:
-    """The statistics of clips by block, each `B M`; those that are in the folder `run` are not computed again."""
+    """The statistics of clips by block, each `B M`; those stored in the folder `run` are not computed again."""
     net, parted = (
         LinearClassifier(2, MODEL.encoder, of, DATA.frames, regions, size=DATA.size, pretrained=True).eval()
         for of, regions in (("mean,spread,change,largest", 1), ("change,largest", 2))
@@ -118,7 +119,7 @@ def encode(name: str, clips: Sequence[Clip], run: Path) -> dict[str, Floats]:
 
 
 def measure(name: str, run: Path, results: Path) -> dict[str, float]:
-    """All rows of one set, and writes them to `candidates.json`."""
+    """Measure all rows of one set, and write them to `candidates.json`."""
     split = next(iter(splits_of(name).values()))
     clips = (*split.training, *split.validation)
     classes = sorted({clip.label for clip in clips})
@@ -136,13 +137,15 @@ def measure(name: str, run: Path, results: Path) -> dict[str, float]:
     return accuracy
 
 
-def main() -> None:
-    """Measure the sets that are named, or all five."""
+def main(
+    sets: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(OF)}. Default: all.")] = None,
+) -> None:
+    """Measure additional statistics on sets of clips."""
     run, results = Path("runs/real-clips/features"), Path("results")
-    for name in sys.argv[1:] or OF:
+    for name in sets or OF:
         found = measure(name, run, results)
         print(name, ", ".join(f"{row} {share:.1%}" for row, share in found.items()))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

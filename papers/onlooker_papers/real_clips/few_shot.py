@@ -1,15 +1,15 @@
 """Few labeled clips of a class: episodes as in the few-shot literature, and learning curves, on frozen features.
 
-No clip of an evaluation set trained the encoder, so all classes are new to it. The figure is that of the linear head,
-which was decided before anything was measured; prototypes and matching are compared with it.
+The encoder was not trained on any clip of the evaluation sets, so all classes are new to it. The main figure is that of
+the linear head, which was decided before measuring; prototypes and matching are compared with it.
 """
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
 from onlooker.drawing.plots import to_png
@@ -24,8 +24,8 @@ COMMAND = "python -m onlooker_papers.real_clips.few_shot"
 OF = ("ucf101_18", "jhmdb")
 WAYS, SHOTS, QUERIES, EPISODES = 5, (1, 5), 5, 200
 PER_CLASS, DRAWS = (1, 2, 5, 10, 20), 10
-_DRAWN = 1000  # times, before a class is given up
-_METHOD = Method("logistic", 10.0)  # what the library takes where nothing can be divided to choose it
+_DRAWN = 1000  # attempts to draw a class before an error
+_METHOD = Method("logistic", 10.0)  # the default of the library if there are too few clips for cross-validation
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,7 +34,8 @@ Ints = NDArray[np.int64]
 def episode(clips: Clips, shots: int, random: np.random.Generator) -> tuple[Ints, Ints]:
     """Support and query clips of random classes: positions `WAYS*shots` and `WAYS*QUERIES`, class after class.
 
-    Clips of a recording are in one of the two; a class whose other recordings have too few queries is drawn again.
+    Each recording is either in support or in query; if the other recordings of a class have too few queries, its
+    support clips are drawn again.
 
     Raises:
         ValueError: a class has too few clips or recordings.
@@ -66,7 +67,9 @@ def prototypes(encoded: Encoded, support: Ints, query: Ints) -> Floats:
     """The cosine of standardized statistics with the mean of each class (after Snell et al. 2017): scores `Q WAYS`."""
     x = encoded.clips.x
     center, scale = x[support].mean(0), x[support].std(0)
-    scale = np.where(scale > 1e-6 * np.abs(center), scale, np.inf)  # what is the same in all says nothing
+    scale = np.where(
+        scale > 1e-6 * np.abs(center), scale, np.inf
+    )  # statistics that are constant over the clips are ignored
     shown, asked = (_unit((x[of] - center) / scale) for of in (support, query))
     return asked @ _unit(shown.reshape(WAYS, -1, x.shape[1]).mean(1)).T
 
@@ -74,8 +77,9 @@ def prototypes(encoded: Encoded, support: Ints, query: Ints) -> Floats:
 def matching(encoded: Encoded, support: Ints, query: Ints) -> Floats:
     """Frames matched in both directions without parameters: scores `Q WAYS`.
 
-    The distance of two clips is the mean, over the frames of each, of the cosine distance to the nearest frame of the
-    other (the bidirectional mean Hausdorff distance, Wang et al. 2022); that to a class is the mean over its clips.
+    The distance of two clips is the mean, over the frames of both, of the cosine distance to the nearest frame of the
+    other clip (bidirectional mean Hausdorff distance, Wang et al. 2022); the distance to a class is the mean over its
+    clips.
     """
     center = encoded.frames[support].mean((0, 1))
     shown, asked = (_unit(encoded.frames[of].astype(np.float64) - center) for of in (support, query))
@@ -109,7 +113,7 @@ def episodes(encoded: Encoded, shots: int, count: int = EPISODES) -> dict[str, l
 def curve(encoded: Encoded, fit: Ints, test: Ints, draws: int = DRAWS) -> dict[str, dict[str, float]]:
     """Accuracy on test clips by the number of training clips of each class: mean and spread of random draws.
 
-    Statistics and method are those that cross-validation of all training clips chooses.
+    Statistics and method are chosen by cross-validation on all training clips.
     """
     clips, tested = encoded.clips.only(fit), encoded.clips.only(test)
     choice, points = encoded.choice(fit), {}
@@ -149,10 +153,12 @@ def measure_curve(name: str, run: Path, results: Path) -> None:
     write_rows(results, CURVES, About(what, COMMAND, range(DRAWS)), {(name,): Row(points, settings)})
 
 
-def main() -> None:
-    """Measure the sets that are named, or both."""
+def main(
+    sets: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(OF)}. Default: all.")] = None,
+) -> None:
+    """Measure few clips per class, and learning curves."""
     run, results = Path("runs/real-clips/features"), Path("results")
-    for name in sys.argv[1:] or OF:
+    for name in sets or OF:
         found = measure(name, run, results)
         measure_curve(name, run, results)
         print(f"{name}: 5-shot {found['5']:.1%}, 1-shot {found['1']:.1%}")
@@ -161,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -2,9 +2,9 @@
 
     python -m onlooker_papers.real_clips.first_frames      # 4 minutes of one core
 
-Five folds of all clips, recordings kept apart; of J-HMDB, 300 clips by a fixed seed. The model is chosen and fitted
-without the fold. One row standardizes the statistics of n frames by those of n frames of the training clips, as the
-default does; the other by those of whole clips.
+Five folds of all clips (for J-HMDB, of 300 clips by a fixed seed), with each recording in one fold. The model is chosen
+and fitted without the tested fold. One row standardizes the statistics of n frames by those of n frames of the training
+clips, as the default does; the other by those of whole clips.
 """
 
 from collections.abc import Iterable
@@ -66,7 +66,7 @@ def _logits(net: LinearClassifier, encoded: Iterable[Item], data: DataConfig) ->
 
 
 def measure(name: str, results: Path) -> dict[str, Any]:
-    """The figures of both rows of one set, and writes them to `first-frames.json`."""
+    """Compute the figures of both rows of one set, and write them to `first-frames.json`."""
     clips = next(iter(splits_of(name).values())).clips
     if len(clips) > CLIPS:
         chosen = np.sort(np.random.default_rng(SEED).choice(len(clips), CLIPS, replace=False))

@@ -1,4 +1,4 @@
-"""Features of a frozen encoder for all clips of a set, computed once, and the splits by which the set is tested."""
+"""Features of a frozen encoder for all clips of a set, computed once; and the splits for testing the set."""
 
 import functools
 import hashlib
@@ -35,21 +35,22 @@ __all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "split
 
 Floats = NDArray[np.float64]
 
-# What `onlooker train CLIPS` takes unless told otherwise.
+# The default of `onlooker train CLIPS`.
 MODEL = ModelConfig("linear", "small")
 DATA = DataConfig(frames=16, size=112)
-_CLIPS, _FRAMES = 8, 32  # read together, encoded together
+_CLIPS, _FRAMES = 8, 32  # clips read at once, frames encoded at once
 _SEED = 0  # of random weights
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a set is.
+    """The source of a set.
 
     Args:
-        folder: in `clips/` of the data folder.
-        official: the published set whose three splits it has, with lists in `annotations/`; empty: none.
-        folds: without official splits, the folds by recording; 0: one split. As in `recipes`, so that rows compare.
+        folder: its folder in `clips/` of the data folder.
+        official: the published set whose three official splits are used, with lists in `annotations/`; empty: none.
+        folds: without official splits, the number of folds by recording; 0: one split. As in `recipes`, so that rows
+            are comparable.
     """
 
     folder: str
@@ -95,16 +96,16 @@ def splits_of(name: str) -> dict[str, Split]:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """The clips of a set as the head sees them.
+    """The clips of a set in the form that the head gets.
 
     Args:
         clips: statistics over time, classes and recordings.
-        frames: `B T D`, each frame's features averaged over their locations.
-        paths: `B`, of the clips.
+        frames: `B T D`, the features of each frame, averaged over locations.
+        paths: `B`, the paths of the clips.
         classes: the `K` names.
-        minutes: of one processor core, to read and encode them.
+        minutes: of one CPU core, to read and encode them.
         weights: digest of the encoder's weights.
-        file: in which all this is stored.
+        file: the file in which all this is stored.
     """
 
     clips: Clips
@@ -116,7 +117,7 @@ class Encoded:
     file: Path
 
     def choice(self, chosen: NDArray[np.int64]) -> Choice:
-        """What cross-validation of some of the clips chooses; kept in a file, for it takes minutes with many clips."""
+        """The choice of cross-validation on some of the clips; stored, because it takes minutes for many clips."""
         clips = self.clips.only(chosen)
 
         def compute() -> dict[str, Any]:
@@ -132,7 +133,7 @@ class Encoded:
         return Choice(**{**found, **values})
 
     def positions(self, clips: Sequence[Clip]) -> NDArray[np.int64]:
-        """Where clips are."""
+        """The positions of clips in this set."""
         place = {path: i for i, path in enumerate(self.paths)}
         return np.array([place[str(clip.path)] for clip in clips], np.int64)
 
@@ -145,10 +146,10 @@ def model(classes: int, pretrained: bool | None = None) -> LinearClassifier:
 
 
 def encode(name: str, run: Path, pretrained: bool = True) -> Encoded:
-    """The features of all clips of a set; those that are in the folder `run` are not computed again.
+    """The features of all clips of a set; those that are stored in the folder `run` are not computed again.
 
     Raises:
-        ValueError, ClipError: as `splits_of`; or clips that cannot be read.
+        ValueError, ClipError: as for `splits_of`; or a clip cannot be read.
     """
     _, data, _ = resolve(replace(MODEL, pretrained=pretrained), DATA, TrainConfig())
     clips = next(iter(splits_of(name).values())).clips
@@ -167,7 +168,7 @@ def encode(name: str, run: Path, pretrained: bool = True) -> Encoded:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays as NPZ, whole or not at all."""
+    """Write arrays as NPZ, atomically."""
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     write_bytes(path, stream.getvalue())
@@ -177,7 +178,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 def _computed(
     net: LinearClassifier, clips: Sequence[Clip], classes: Sequence[str], data: DataConfig, title: str
 ) -> dict[str, Any]:
-    began = sum(os.times()[:4])  # of this process and those that read clips for it
+    began = sum(os.times()[:4])  # CPU time of this process and of those that read clips for it
     samples, _ = read_clips(clips, classes, data, strict=True)
     x: list[Tensor] = []
     frames: list[Tensor] = []
@@ -195,7 +196,7 @@ def _head(classes: int) -> LinearClassifier:
 
 
 def fitted_logits(clips: Clips, choice: Choice, x: Floats) -> Floats:
-    """Logits `B K` for statistics `B M` by the layer of the library that is fitted to clips, at temperature 1."""
+    """Logits `B K` for statistics `B M`, by the library's linear layer fitted to `clips`, at temperature 1."""
     net = _head(clips.num_classes)
     fit_layer(net, clips, choice)
     with torch.inference_mode():

@@ -1,9 +1,9 @@
-"""How many swapped labels are in the first tenth of the clips that `onlooker train` lists as doubtful.
+"""The share of swapped labels in the first tenth of the clips that `onlooker train` lists as doubtful.
 
     python -m onlooker_papers.real_clips.label_errors      # 2 minutes of one core
 
-Labels of 5 % of the clips are replaced by random others, and all clips are cross-validated with these labels, as in
-`onlooker train`. For a set that the default command classifies correctly in more than 90 % of its clips.
+Labels of 5 % of the clips are replaced by random other classes, and all clips are cross-validated with these labels, as
+in `onlooker train`. The set is one on which the default command has an accuracy of more than 90 %.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ SWAPPED, LISTED, DRAWS = 0.05, 0.1, 20
 
 
 def swap(clips: Clips, count: int, seed: int) -> tuple[Clips, NDArray[np.int64]]:
-    """Replace `count` random labels by other classes; returns the clips, and positions of those with a wrong label."""
+    """Replace `count` random labels by other classes; returns the clips, and the positions of the wrong labels."""
     rng = np.random.default_rng(seed)
     swapped, y = rng.choice(len(clips.y), count, replace=False), clips.y.copy()
     y[swapped] = (y[swapped] + rng.integers(1, clips.num_classes, count)) % clips.num_classes
@@ -39,7 +39,7 @@ def share_listed(clips: Clips, seed: int) -> float:
 
 
 def measure(run: Path, results: Path) -> dict[str, Any]:
-    """The mean share over draws of the swapped labels, and writes it to `label-errors.json`."""
+    """Compute the mean share over draws, and write it to `label-errors.json`."""
     clips = encode(OF, run).clips
     shares = [share_listed(clips, seed) for seed in range(DRAWS)]
     figures = {

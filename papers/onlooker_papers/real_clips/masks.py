@@ -1,4 +1,4 @@
-"""Where models looked, scored by the masks of what was to be found, which no training saw."""
+"""Where models looked, scored by true masks, which are not used in training."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -30,26 +30,26 @@ Floats = NDArray[np.float64]
 Truth = Callable[[Clip, NDArray[np.int64]], Masks]
 
 NOT_BLACK = "not-black"
-# Places that are found without attention, in words.
+# Names of the baselines without attention.
 BASELINES = {
     "grad_cam": "Grad-CAM of the same model",
-    "grad_cam_cell": "Grad-CAM: the middle of its highest cell",
+    "grad_cam_cell": "Grad-CAM: the center of its highest cell",
     "center": "a centered box",
     "frame": "the whole frame",
     "moving": "the largest moving region",
     "window": "the motion crop",
 }
-_WHITE = 128  # a mask is white on black
-_BLACK = 48  # compressed black, with what the codec leaves around what is drawn on it
-_HIT = 0.5  # IoU of a box that counts as found
+_WHITE = 128  # threshold of masks, which are white on black
+_BLACK = 48  # threshold of a compressed black background, with the artifacts of the codec
+_HIT = 0.5  # minimum IoU of a box that counts as correct
 
 
 def read_truth(given: str, clips: Path) -> Truth:
-    """Where masks come from.
+    """A function that reads the masks of a clip.
 
     Args:
-        given: a folder with a clip of masks, white on black, for every clip, laid out and named as the clips are;
-            or `not-black`: what is to be found is drawn on black in the clips themselves.
+        given: a folder with a clip of masks, white on black, for every clip, with the same names and sub-folders as the
+            clips; or `not-black`: in the clips themselves, the object is drawn on black.
         clips: the folder of the clips.
 
     Raises:
@@ -74,18 +74,18 @@ def read_truth(given: str, clips: Path) -> Truth:
 
 
 def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Truth) -> dict[str, Any]:
-    """How often the attention's peak, and the box, are on the mask.
+    """How often the peak of attention, and the box, are on the mask.
 
     Args:
-        answers: recognizers, each with the clips that test it.
+        answers: recognizers, each with its test clips.
         truth: see `read_truth`.
 
     Returns:
-        Shares of the frames with something to find: `peak_in_silhouette` (the most attended pixel, `Prediction.points`,
+        Shares of the frames with a mask: `peak_in_silhouette` (the most attended pixel, `Prediction.points`,
         is in the mask), `peak_in_box` (it is in the smallest box around the mask), `box_iou_50` (the box of the tube
         with the highest score of the predicted class has an IoU of .5 or more with that box; no box is a miss),
-        `box_iou`, the mean, and the number of `frames`. Under `cell` the same for the center of the map's highest cell,
-        and under `baselines` without attention: `grad_cam` and `grad_cam_cell` (maps for the predicted class of the
+        `box_iou`, the mean, and the number of `frames`. Under `cell`, the same for the center of the map's highest
+        cell; under `baselines`, without attention: `grad_cam` and `grad_cam_cell` (maps for the predicted class of the
         same model, converted in the same way), `center` (a quarter of the frame, in its middle), `frame` (all of it),
         `moving` (the largest moving object), `window` (the motion crop, if the model has one). Nothing for models that
         do not attend.
@@ -111,7 +111,7 @@ def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Tr
 
 
 def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDArray[np.float64]]:
-    """By what points: whether in the mask, whether in its box, and the box's IoU; `n 3`, a row a frame."""
+    """By method, for n frames: whether the point is in the mask and in its box, and the IoU of the boxes; `n 3`."""
     sample = read_sample(clip.path, recognizer.data)
     looked = recognizer.predict_sample(sample, clip.path)
     seen = localize(looked, sample.frames, recognizer.localization)
@@ -140,7 +140,7 @@ def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDAr
 
 
 def _of_maps(name: str, of_cells: str, seen: Prediction, first: NDArray[np.int64]) -> dict[str, tuple[Floats, Floats]]:
-    """The points of a prediction's maps, to the pixel and to the cell, and the boxes, at the frames `first`."""
+    """The peaks of a prediction's maps, as pixels and as cells, and its boxes, at the frames `first`."""
     assert seen.attention is not None
     assert seen.points is not None
     assert seen.size is not None
@@ -152,7 +152,7 @@ def _of_maps(name: str, of_cells: str, seen: Prediction, first: NDArray[np.int64
 
 
 def _points_in(points: Floats, masks: Masks, true: Floats) -> tuple[Floats, Floats]:
-    """Whether points `n 2` lie in masks `n H W`, and in boxes `n 4`; those that are NaN lie nowhere."""
+    """Whether points `n 2` lie in masks `n H W`, and in boxes `n 4`; False for points that are NaN."""
     there = ~np.isnan(points[:, 0])
     x, y = np.where(there[:, None], points, 0).T
     in_mask: Masks = masks[np.arange(len(masks)), y.astype(int), x.astype(int)] & there
@@ -161,7 +161,7 @@ def _points_in(points: Floats, masks: Masks, true: Floats) -> tuple[Floats, Floa
 
 
 def _peaks(maps: NDArray[np.float32], size: tuple[int, int]) -> Floats:
-    """The center of the highest cell of maps `T h w`, x and y in pixels; NaN where the map is even."""
+    """The center of the highest cell of maps `T h w`, x and y in pixels; NaN for a uniform map."""
     rows, columns = np.divmod(maps.reshape(len(maps), -1).argmax(1), maps.shape[2])
     points = np.stack([(columns + 0.5) * size[1] / maps.shape[2], (rows + 0.5) * size[0] / maps.shape[1]], 1)
     even = maps.max((1, 2)) <= 1.001 * maps.mean((1, 2))
@@ -169,7 +169,7 @@ def _peaks(maps: NDArray[np.float32], size: tuple[int, int]) -> Floats:
 
 
 def _surest(seen: Prediction, indices: NDArray[np.int64]) -> Floats:
-    """The boxes `T 4` of the surest tube of the class that was said; NaN at a frame without one."""
+    """The boxes `T 4` of the predicted class's tube with the highest score; NaN at a frame without one."""
     boxes = np.full((len(indices), 4), np.nan)
     tube = next((tube for tube in seen.tubes or () if tube.label == seen.label), None)
     if tube is not None:
@@ -183,7 +183,7 @@ def _middle(boxes: Floats) -> tuple[Floats, Floats]:
 
 
 def _moving(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-    """The largest moving object: its brightest change, `T 2`, and the box around it, `T 4`; NaN where nothing moves."""
+    """The largest moving object: its point of largest change, `T 2`, and its box, `T 4`; NaN where nothing moves."""
     found = cut_boxes(motion(images), LocalizationParameters())
     boxes = np.stack([here.corners[0] if len(here) else np.full(4, np.nan) for here in found]).astype(np.float64)
     return np.stack([here.point for here in found]).astype(np.float64), boxes
@@ -209,7 +209,7 @@ def _shares(rows: Floats) -> dict[str, float]:
 def score_comparison(
     run: Path, specs: Sequence[ModelSpec], splits: Sequence[str], seeds: Sequence[int], truth: Truth
 ) -> dict[str, Any]:
-    """Score where the models with attention of a finished comparison looked in their test clips.
+    """Score where the models with attention in a finished comparison looked in their test clips.
 
     Args:
         run: the folder of the comparison (`onlooker.runs.compare`).

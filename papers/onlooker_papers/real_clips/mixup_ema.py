@@ -1,10 +1,10 @@
 """Mixup and averaged weights for a model that is trained by gradient descent, on stored features of few clips.
 
 `python -m onlooker_papers.real_clips.mixup_ema` with `ONLOOKER_DATA`: `convalstm` on the frozen encoder `small`, plain,
-with either and with both, from three seeds: on Weizmann each on another of its three folds, on J-HMDB all on the first
-official split. The lowest log loss of validation clips chooses a setting; test clips are looked at for that one, for
-the plain one and for `linear`. About half an hour of one processor core. Learning rate and epochs are those that the
-plain setting needed on validation clips of a fold of Weizmann.
+with mixup, with averaged weights, and with both; three seeds. On Weizmann, each seed uses another one of three folds;
+on J-HMDB, all use the first official split. The setting with the lowest log loss on validation clips is chosen; only
+this one, the plain one and `linear` are tested. It takes about half an hour of one CPU core. Learning rate and epochs
+were chosen for the plain setting on validation clips of a fold of Weizmann.
 """
 
 import time
@@ -41,7 +41,7 @@ DATA = DataConfig(frames=8, size=112, translate=0.0, scale=0.0)
 TRAINING = TrainConfig(lr=3e-3)
 MODEL, LINEAR = ModelConfig("convalstm", "small", hidden=32), ModelConfig("linear", "small")
 PLAIN = "plain"
-# As in the papers: alpha of Zhang et al. on ImageNet, and a decay that is common.
+# Mixup: alpha of Zhang et al. on ImageNet; averaged weights: a common decay.
 SETTINGS: dict[str, dict[str, Any]] = {
     PLAIN: {}, "mixup": {"mixup": 0.2}, "ema": {"ema": 0.999}, "both": {"mixup": 0.2, "ema": 0.999}
 }  # fmt: skip
@@ -50,7 +50,7 @@ _SIDES = ("training", "validation", "test")
 
 @dataclass(frozen=True)
 class Budget:
-    """The splits of a set, of which each seed takes another as long as there are some, and the epochs of a training."""
+    """The number of splits of a set, which the seeds use in turn, and the epochs of a training."""
 
     splits: int
     epochs: int
@@ -65,7 +65,7 @@ class OneSplit:
 
     Args:
         run: the folder of the set, with the features.
-        name: of the split.
+        name: name of the split.
         split: which clips are used for what.
     """
 
@@ -98,7 +98,7 @@ class OneSplit:
         return configured(model, data, len(self.classes))
 
     def settings(self, model: ModelConfig) -> dict[str, Any]:
-        """What all figures of a model depend on."""
+        """The settings on which all figures of a model depend."""
         sides = {side: len(getattr(self.split, side)) for side in _SIDES}
         store = open_stores([self.run / "features"])[0].settings.to_dict()
         return {"model": model.to_dict(), "split": self.name, "clips": sides, "features": store}
@@ -127,20 +127,20 @@ class Trial:
 
     @property
     def folder(self) -> Path:
-        """Of the training, with its figures next to it."""
+        """The folder of the training; its figures are next to it."""
         return self.of.run / f"seed{self.seed}" / f"{self.of.name}-{self.setting}"
 
     @property
     def training(self) -> TrainConfig:
-        """With what is compared."""
+        """The training settings, with the compared one."""
         return replace(TRAINING, epochs=self.epochs, seed=self.seed, **SETTINGS[self.setting])
 
     def settings(self) -> dict[str, Any]:
-        """What its figures depend on."""
+        """The settings on which its figures depend."""
         return {**self.of.settings(MODEL), "training": self.training.to_dict()}
 
     def validation(self) -> dict[str, Any]:
-        """Figures of the validation clips by the kept weights."""
+        """Figures of the validation clips with the kept weights."""
         samples = self.of.samples
 
         def compute() -> dict[str, Any]:
@@ -157,7 +157,7 @@ class Trial:
         return memo_of_training(self.folder, self.settings(), compute)
 
     def test(self) -> dict[str, Any]:
-        """Figures of the test clips by the same weights."""
+        """Figures of the test clips with the same weights."""
 
         def compute() -> dict[str, Any]:
             return _figures(load(self.folder, device="cpu"), self.of.samples["test"])
@@ -172,7 +172,7 @@ def _figures(recognizer: Recognizer, clips: ClipFrames) -> dict[str, Any]:
 
 
 def summary(seeds: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over seeds, each seed, and how much more than plain with its 95 % interval."""
+    """Means over seeds, each seed, and the difference from plain with its 95 % interval."""
     found: dict[str, Any] = {}
     for key in ("accuracy", "loss"):
         each, others = ([of[key] for of in side] for side in (seeds, plain))
@@ -181,11 +181,11 @@ def summary(seeds: Sequence[Mapping[str, Any]], plain: Sequence[Mapping[str, Any
 
 
 def reproduce(name: str, run: Path, results: Path, seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
-    """Train what is missing on one set, and write its row of `mixup-ema.json`.
+    """Compute the missing trainings on one set, and write its row of `mixup-ema.json`.
 
     Raises:
         ValueError: ONLOOKER_DATA is not set, or a run made with other settings.
-        ClipError: there are no such clips, or one cannot be read.
+        ClipError: there are no such clips, or a clip cannot be read.
     """
     budget = BUDGETS[name]
     splits = [OneSplit(run / name, label, split) for label, split in [*splits_of(name).items()][: budget.splits]]

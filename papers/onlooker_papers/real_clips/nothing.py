@@ -1,19 +1,19 @@
-"""False alarms an hour and missed events in ten hours of streams in which mostly nothing happens.
+"""False alarms per hour and missed events in ten hours of streams in which mostly nothing happens.
 
     python -m onlooker_papers.real_clips.nothing       # resumable; writes results/nothing.json and docs/nothing.png
 
-Streams are stitched from clips that were not trained on. Their features are computed once, and the linear model runs
-over them frame by frame, its state carried over the seams. It is fitted to windows of streams that are stitched from
-the training clips. The threshold is the highest that finds 90 % of the events in these streams, each played by a model
-that was fitted without it; next to it stands the one that `onlooker train` would choose, from single windows. An event
-is reported once three frames in succession agree.
+Streams are stitched from clips that are not in training. Their features are computed once, and the linear model
+processes them frame by frame, without a reset of its state between clips. It is fitted to windows of streams that are
+stitched from the training clips. The threshold is the highest one that finds 90 % of the events in these training
+streams, where each stream is predicted by a model that was fitted without it. For comparison, there is the threshold
+that `onlooker train` would choose, from single windows. An event is reported when three consecutive frames agree.
 
-- `ucf101_18`: the first five classes of the alphabet are events. The next nine are nothing; the last four are nothing
-  too, but occur in no training. Official splits 1 to 3, nine hours.
-- `surveillance`: fights among scenes without; three folds, recordings kept apart, one hour. All scenes without a fight
-  are two minutes of footage, so they occur again and again.
+- `ucf101_18`: the first five classes in alphabetical order are events. The next nine are the class nothing. The last
+  four also count as nothing, but are in no training. Official splits 1 to 3, nine hours.
+- `surveillance`: fights, and scenes without a fight; three folds, each recording in one fold, one hour. All scenes
+  without a fight are only two minutes of footage, so they are repeated many times.
 
-Basketball is left out: its class `nothing` has 17 seconds in all.
+Basketball is left out, because its class `nothing` has only 17 seconds in total.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ Floats = NDArray[np.floating]
 WHAT = "false alarms an hour and events found in streams stitched from clips that were not trained on"
 COMMAND = "python -m onlooker_papers.real_clips.nothing"
 THRESHOLDS = [round(float(t), 4) for t in (*np.linspace(0.02, 0.98, 97), 0.985, 0.99, 0.995, 0.998, 0.999)]
-_STREAMS = 16  # of each split, side by side
+_STREAMS = 16  # per split, processed side by side
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ class Setting:
     """One set of clips.
 
     Args:
-        folder: in `clips/` of the data folder.
-        hours: of all test streams.
-        rate: frames per second that give the median clip 16 frames.
-        events: classes; all others are nothing.
-        unseen: classes of nothing that are not trained on.
+        folder: its folder in `clips/` of the data folder.
+        hours: total length of the test streams.
+        rate: frames per second at which the median clip has 16 frames.
+        events: classes of events; all others are nothing.
+        unseen: classes of nothing that are not in training.
     """
 
     folder: str
@@ -95,7 +95,7 @@ SETTINGS = {
 
 
 class Fitted(NamedTuple):
-    """Thresholds, of streams and as `onlooker train` chooses it for clips (here windows), and the temperature."""
+    """The threshold from streams, the one that `onlooker train` would choose from windows, and the temperature."""
 
     threshold: float
     of_windows: float
@@ -133,7 +133,7 @@ def encode(clip: Clip, net: LinearClassifier, data: DataConfig, rate: float, fol
 def training_windows(streams: Sequence[Stream], net: LinearClassifier, classes: Sequence[str]) -> Clips:
     """The windows at the end of each clip; the group is the stream.
 
-    Those of nothing have no frame of an event.
+    Windows of nothing contain no frame of an event.
     """
     x, y, groups = [], [], []
     for number, stream in enumerate(streams):
@@ -153,7 +153,7 @@ def training_windows(streams: Sequence[Stream], net: LinearClassifier, classes: 
 def stream_threshold(
     net: LinearClassifier, streams: Sequence[Stream], windows: Clips, choice: Choice, classes: Sequence[str]
 ) -> float:
-    """The highest threshold that finds 90 % of the events of training streams, each played without its windows."""
+    """The highest threshold that finds 90 % of the events in training streams, each predicted without its windows."""
     found, events = dict.fromkeys(THRESHOLDS, 0), sum(len(stream.events) for stream in streams)
     for number, stream in enumerate(streams):
         fit_layer(net, windows.only(np.flatnonzero(windows.groups != str(number))), choice)
@@ -165,7 +165,7 @@ def stream_threshold(
 
 @torch.inference_mode()
 def play(net: LinearClassifier, streams: Sequence[Stream], temperature: float) -> list[Floats]:
-    """Probabilities `T K` of each stream, all played side by side."""
+    """Probabilities `T K` of each stream; all streams are processed side by side."""
     lengths = [len(stream.clip) for stream in streams]
     logits, state = [], net.initial_state(len(streams))
     for t in track(range(max(lengths)), "playing streams"):
@@ -177,7 +177,7 @@ def play(net: LinearClassifier, streams: Sequence[Stream], temperature: float) -
 
 
 def measure(name: str, run: Path, quick: bool = False) -> dict[str, Any]:
-    """The figures of one set; `quick`: of one split, and few hours."""
+    """The figures of one set; `quick`: one split and few hours."""
     setting = SETTINGS[name]
     classes = tuple(sorted((*setting.events, NOTHING)))
     data = resolve(ModelConfig(pretrained=True), DataConfig(frames=WINDOW, size=112), TrainConfig())[1]
@@ -221,7 +221,7 @@ def measure(name: str, run: Path, quick: bool = False) -> dict[str, Any]:
 
 
 def encoder_digest(net: LinearClassifier) -> str:
-    """Of its encoder, whose features must not be taken for those of another."""
+    """A digest of the encoder, so that its features are not mistaken for those of another."""
     digest = hashlib.sha256()
     for name, tensor in net.state_dict().items():
         if name.startswith("encoder."):
@@ -264,7 +264,7 @@ def _lists(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
 
 
 def at_found(curve: Mapping[str, Sequence[float]], share: float = 0.9) -> float:
-    """False alarms an hour at the highest threshold of a curve that finds this share of the events."""
+    """False alarms per hour at the highest threshold of a curve that finds this share of the events."""
     return min(f for f, found in zip(curve["false_alarms_per_hour"], curve["found"], strict=True) if found >= share)
 
 
@@ -290,12 +290,12 @@ def reproduce(run: Path, results: Path, figure: Path, quick: bool = False) -> di
 
 
 def nothing(
-    run: Annotated[Path, typer.Option(help="Folder of the features, 4 GB, kept.")] = Path("runs/nothing"),
+    run: Annotated[Path, typer.Option(help="Folder of the features (4 GB, kept).")] = Path("runs/nothing"),
     results: Annotated[Path, typer.Option(help="Folder of the results file.")] = Path("results"),
     figure: Annotated[Path, typer.Option(help="PNG of the trade-off.")] = Path("docs/nothing.png"),
-    quick: Annotated[bool, typer.Option("--quick", help="One split of each set, a twentieth of the hours.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One split of each set, 5 % of the hours.")] = False,
 ) -> None:
-    """False alarms an hour and missed events in ten hours of streams; $ONLOOKER_DATA has the clips."""
+    """False alarms per hour and missed events in ten hours of streams; $ONLOOKER_DATA has the clips."""
     with stoppable():
         figures = reproduce(run, results, figure, quick)
     typer.echo(f"{figures['false_alarms_per_hour']:.1f} false alarms an hour, {figures['found']:.1%} of events found")

@@ -1,15 +1,16 @@
-"""The default command on real clips, next to the best of all models, and how far its confidence can be trusted.
+"""The default command on real clips, compared with the best of all models, and the calibration of its confidence.
 
-The default is computed from stored features, as `onlooker train CLIPS` computes it (`test_own_clips.py` compares them).
-Test clips choose nothing: statistics, method and temperature come from cross-validation of the training clips.
+The default is computed from stored features, with the same result as `onlooker train CLIPS` (`test_own_clips.py`
+compares them). Nothing is chosen on test clips: statistics, method and temperature come from cross-validation on the
+training clips.
 """
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -30,9 +31,9 @@ from onlooker_papers.results import About, Row, write_rows
 
 FILE, CALIBRATION = "own-clips", "calibration"
 COMMAND = "python -m onlooker_papers.real_clips.own_clips"
-FIRST_ONLY = {"ucf101_18"}  # whose figure is that of the first official list; the others are stated, too
+FIRST_ONLY = {"ucf101_18"}  # sets whose main figure is that of the first official split
 _Z = 1.959964
-_MANY = 700  # clips of a set
+_MANY = 700  # clips; larger sets are calibrated on one split
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -42,10 +43,10 @@ def measure(name: str, run: Path, results: Path, quick: bool = False) -> dict[st
     """Measure one set, and write its rows of `own-clips.json` and `calibration.json`.
 
     Args:
-        name: in `SETS`.
+        name: one of `SETS`.
         run: folder of the features.
         results: folder of the results files, which has `real-clips.json`.
-        quick: the first split alone, without random weights.
+        quick: only the first split, without random weights.
 
     Returns:
         The figures of `own-clips`.
@@ -83,7 +84,7 @@ def _answers(encoded: Encoded, splits: Mapping[str, Split]) -> tuple[dict[str, B
 
 
 def _counted(name: str, splits: Mapping[str, Split]) -> dict[str, Split]:
-    """The splits that the set's figure is made of."""
+    """The splits on which the main figure of a set is computed."""
     return dict([*splits.items()][:1] if name in FIRST_ONLY else splits)
 
 
@@ -141,8 +142,8 @@ def paired(first: Bools, second: Bools) -> list[float]:
 
 
 def difference(first: float, second: float, total: int) -> list[float]:
-    """The difference of two accuracies on equally many clips without their answers, and its 95 % interval (Newcombe
-    1998, method 10), which is wider than that of paired answers."""
+    """The difference of two accuracies on equally many clips if single predictions are unknown, and its 95 % interval
+    (Newcombe 1998, method 10), which is wider than for paired predictions."""
     (l1, u1), (l2, u2) = (wilson_interval(round(share * total), total) for share in (first, second))
     lower = ((first - l1) ** 2 + (u2 - second) ** 2) ** 0.5
     upper = ((u1 - first) ** 2 + (second - l2) ** 2) ** 0.5
@@ -150,8 +151,8 @@ def difference(first: float, second: float, total: int) -> list[float]:
 
 
 def _calibration(encoded: Encoded, split: Split, choice: Choice) -> dict[str, Any]:
-    """Of the predictions in cross-validation of all clips; where they are many, of the training clips of a split, which
-    `choice` has already."""
+    """The calibration of the predictions in cross-validation on all clips; for large sets, on the training clips of a
+    split, for which `choice` is known already."""
     clips = encoded.clips
     if len(clips.y) > _MANY:
         clips = clips.only(encoded.positions((*split.training, *split.validation)))
@@ -176,7 +177,7 @@ def _calibration(encoded: Encoded, split: Split, choice: Choice) -> dict[str, An
 
 
 def _tempered(clips: Clips, logits: Floats) -> Floats:
-    """Probabilities `B K`; the temperature of each clip is fitted without its fold."""
+    """Probabilities `B K`; the temperature for each clip is fitted without its fold."""
     scores = np.full_like(logits, np.nan)
     for fit, test in clips.folds(5):
         kept = fit[np.isfinite(logits[fit]).all(1)]
@@ -196,19 +197,22 @@ def _bins(scores: Floats, y: NDArray[np.int64]) -> list[list[float]]:
 
 
 def _text(right: Bools) -> str:
-    """One character a test clip, in the order of the split: 1 where the class is right."""
+    """One character per test clip, in the order of the split: 1 if the predicted class is correct."""
     return "".join("01"[int(each)] for each in right)
 
 
-def main() -> None:
-    """Measure the sets that are named, or all; `--quick`: the first official split, without random weights."""
+def main(
+    sets: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(SETS)}. Default: all.")] = None,
+    quick: Annotated[bool, typer.Option(help="Only the first official split, without random weights.")] = False,
+) -> None:
+    """Measure the default command on sets of clips."""
     run, results = Path("runs/real-clips/features"), Path("results")
-    for name in [name for name in sys.argv[1:] if name != "--quick"] or SETS:
-        found = measure(name, run, results, "--quick" in sys.argv)
+    for name in sets or SETS:
+        found = measure(name, run, results, quick)
         print(f"{name}: {found['default']:.1%}; best {found['best_row']} {found['best']:.1%}")
     calibration = read_json(results / f"{CALIBRATION}.json")["figures"]
     write_bytes(Path("docs/calibration.png"), to_png(reliability_diagrams(calibration)))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

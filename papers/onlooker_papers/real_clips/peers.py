@@ -1,8 +1,8 @@
 """Published video networks, trained from scratch on the clips, splits and frames of the default command.
 
-R3D-18 (Tran et al. 2018), TSM on MobileNetV2 (Lin et al. 2019) and MoViNet-A0 (Kondratyuk et al. 2021), each for the
-same minutes of one processor core, by one recipe that was decided beforehand: SGD with Nesterov momentum, a cosine,
-random translation, scale and mirroring. Validation loss chooses the epoch; its weights see the test clips once.
+R3D-18 (Tran et al. 2018), TSM on MobileNetV2 (Lin et al. 2019) and MoViNet-A0 (Kondratyuk et al. 2021) are trained for
+the same minutes of one CPU core, by one recipe that was decided beforehand: SGD with Nesterov momentum, a cosine
+schedule, random translation, scale and mirroring. The validation loss chooses the epoch, which is tested once.
 
     python -m onlooker_papers.real_clips.peers              # 45 minutes of one core, resumable
     python -m onlooker_papers.real_clips.peers basketball   # one set
@@ -11,17 +11,17 @@ random translation, scale and mirroring. Validation loss chooses the epoch; its 
 import functools
 import itertools
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+import typer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
@@ -51,13 +51,13 @@ class Recipe:
     """How each network is trained.
 
     Attributes:
-        minutes: of one core, in which the network is trained; the learning rate falls along a cosine to their end.
+        minutes: minutes of one core for the training; the learning rate falls along a cosine until their end.
         batch: clips in a step.
         lr: highest learning rate (SGD with Nesterov momentum), reached after `warmup`, a fraction of the minutes.
-        weight_decay: of all weights.
+        weight_decay: for all weights.
         smoothing: label smoothing.
-        hflip: mirror half of the clips, as the recipes of these sets do.
-        normalization: of pixels, as `DataConfig` has it.
+        hflip: mirror half of the clips, as in the recipes of these sets.
+        normalization: normalization of pixels, as in `DataConfig`.
     """
 
     minutes: float = 6.0
@@ -71,7 +71,7 @@ class Recipe:
 
 
 class R3D(nn.Module):
-    """torchvision's ResNet of 3-D convolutions with 18 layers."""
+    """torchvision's 3-D ResNet with 18 layers."""
 
     def __init__(self, num_classes: int) -> None:
         from torchvision.models.video import r3d_18
@@ -88,12 +88,12 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {"movinet-a0": MoViNet, "tsm-m
 
 
 class Training:
-    """A training that goes on until its minutes are spent.
+    """A training that continues until its minutes are spent.
 
     Args:
-        folder: holds `state.pt` after each epoch, from which it continues.
+        folder: has `state.pt` after each epoch, to resume from.
         net: trained in place.
-        recipe, data: how it is trained, how clips are normalized and augmented.
+        recipe, data: settings of the training; normalization and augmentation of clips.
     """
 
     def __init__(self, folder: Path, net: nn.Module, recipe: Recipe, data: DataConfig) -> None:
@@ -122,7 +122,7 @@ class Training:
         self.net.load_state_dict(self.best)
 
     def _epoch(self, training: Subset[Any]) -> int:
-        """One pass, or what is left of the minutes; the number of steps."""
+        """Train for one epoch, or for the remaining minutes; returns the number of steps."""
         torch.manual_seed(1000 * SEED + len(self.log))
         self.net.train()
         steps, began, before = 0, time.process_time(), self.spent
@@ -169,7 +169,7 @@ def train(name: str, folder: Path, split: Split, recipe: Recipe) -> dict[str, An
     """Train a network of `NETWORKS` on a split of clips, and test it once.
 
     Returns:
-        `right`, one character a test clip; `minutes`, `epochs` (passes through the training clips), `epoch` (the one
+        `right`, one character per test clip; `minutes`, `epochs` (passes through the training clips), `epoch` (the one
         that is kept), `validation` (its accuracy), `training` (the number of clips).
     """
     torch.set_num_threads(1)
@@ -205,10 +205,10 @@ def milliseconds(nets: Mapping[str, Callable[[Tensor], object]]) -> dict[str, fl
 
 
 def measure(name: str, run: Path, results: Path, networks: Sequence[str] = (*NETWORKS,)) -> dict[str, Any]:
-    """Train what is missing on one set, and write its rows of `peers.json`, next to that of the default command.
+    """Compute the missing trainings on one set, and write its rows of `peers.json` next to that of the default command.
 
     Args:
-        name: in `frozen.SETS`, with one split.
+        name: one of `frozen.SETS`, with a single split.
         run: folder of the trainings, resumable.
         results: folder of the results files, which has `own-clips.json`.
         networks: some of `NETWORKS`.
@@ -258,11 +258,13 @@ def _accuracy(right: Bools) -> dict[str, Any]:
     return {"accuracy": float(right.mean()), "interval": interval, "test_clips": len(right)}
 
 
-def main() -> None:
-    """Measure the sets that are named, or both."""
-    for name in sys.argv[1:] or OF:
+def main(
+    sets: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(OF)}. Default: all.")] = None,
+) -> None:
+    """Measure the live models of other projects on sets of clips."""
+    for name in sets or OF:
         print(name, measure(name, Path("runs/real-clips/peers"), Path("results")))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

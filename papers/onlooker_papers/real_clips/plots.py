@@ -17,7 +17,7 @@ _COLUMNS = 3
 
 
 def reliability_diagrams(calibration: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Accuracy against confidence in bins of equally many clips, one panel a set, before and after temperature scaling.
+    """Accuracy against confidence in bins of equally many clips, per set, before and after temperature scaling.
 
     Args:
         calibration: the figures of `calibration.json`.
@@ -35,7 +35,7 @@ def reliability_diagrams(calibration: Mapping[str, Mapping[str, Any]]) -> "Figur
 
 
 def learning_curves(curves: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Test accuracy against training clips per class: mean and standard deviation of the draws, one panel a set.
+    """Test accuracy against training clips per class: mean and standard deviation of the draws, one panel per set.
 
     Args:
         curves: the figures of `learning-curves.json`.
@@ -56,11 +56,11 @@ def learning_curves(curves: Mapping[str, Mapping[str, Any]]) -> "Figure":
 def trade_off(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], chosen: Mapping[str, tuple[float, float]]
 ) -> "Figure":
-    """Events found against false alarms an hour, on a logarithmic axis: a line per set, a dot for its threshold.
+    """Events found against false alarms per hour, on a logarithmic axis: a line per set, a dot for its threshold.
 
     Args:
-        curves: by name, false alarms an hour and shares of events found, for all thresholds.
-        chosen: by name, both for the threshold that was chosen.
+        curves: by name, false alarms per hour and shares of events found, for all thresholds.
+        chosen: by name, both values for the chosen threshold.
     """
     figure, (axes,) = _panels(1, (5.6, 3.4))
     for color, (name, (alarms, found)) in zip(COLORS, curves.items(), strict=False):

@@ -1,4 +1,4 @@
-"""What is compared on folders of real clips: the experiments behind `results/real-clips.json`.
+"""The comparisons on folders of real clips: the experiments behind `results/real-clips.json`.
 
 Models of VideoLSTM's ablation (Li et al. 2016) and of the HMDB-51 report (Teja & Akunuri 2020), trained from random
 weights. The clips are in `clips/` of `$ONLOOKER_DATA`. All of it takes about a day on two cores and can be resumed:
@@ -6,8 +6,8 @@ weights. The clips are in `clips/` of `$ONLOOKER_DATA`. All of it takes about a 
     make real-clips                                   # everything
     python -m onlooker_papers.real_clips weizmann     # one set
 
-Expected: Weizmann 95 %, hand gestures 75 %, surveillance 70 %, basketball 53 % of the test clips, each within the
-spread over seeds that the results state.
+Expected accuracies: Weizmann 95 %, hand gestures 74 %, surveillance 70 %, basketball 53 %, each within the spread over
+seeds that the results state.
 """
 
 from collections.abc import Mapping
@@ -18,25 +18,25 @@ from onlooker.runs.model_spec import ENSEMBLE
 
 ABLATION = f"single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,{ENSEMBLE}"
 
-# Unless a recipe says otherwise; stated here so that figures stay when the defaults of the library change.
+# Defaults of all recipes, stated here so that figures do not change with the defaults of the library.
 SAMPLES: dict[str, Any] = {"size": 64}
 MODEL: dict[str, Any] = {"encoder": "conv4"}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One comparison; everything that is not given is the library's default, but for `SAMPLES` and `MODEL`.
+    """One comparison; all settings that are not given are those of `SAMPLES` and `MODEL`, or defaults of the library.
 
     Args:
-        folder: of the clips, in `clips/` of the data folder.
-        models: as `onlooker compare --models` reads them.
+        folder: folder of the clips in `clips/` of the data folder.
+        models: as for `onlooker compare --models`.
         data: sample settings.
         training: training settings.
         model: settings of all models.
         seeds: number of seeds, from 0.
         folds: number of folds; 0: one split.
-        masks: where the person or hand is, by which attention is scored: a folder of masks in `clips/`, or `not-black`;
-            empty: it is not scored.
+        masks: the true masks of the person or hand, by which attention is scored: a folder of masks in `clips/`, or
+            `not-black`; empty: attention is not scored.
     """
 
     folder: str
@@ -73,7 +73,7 @@ RECIPES = {
     "weizmann": Recipe(models=f"{ABLATION},convnet:both", folds=3, **_PERSON),
     "weizmann_one_out": Recipe(models="motion", folds=9, seeds=1, **_PERSON),
     "hand_gestures": Recipe(
-        models=f"tcn,atcn,tcn:both,{ENSEMBLE}=atcn+tcn:both",
+        models="tcn,atcn,tcn:both",
         data={"motion_crop": 0.45, "frames": 30, "size": 48, "degrees": 15.0, "speed": 0.2},
         training={"lr": 4e-3, "batch": 16, "epochs": 120, "loss": "last"},
         seeds=2,

@@ -19,12 +19,12 @@ FILE = "real-clips"  # of results
 def reproduce(
     name: str, run: Path, results: Path | None = None, models: str = "", jobs: int | None = None
 ) -> dict[str, Any]:
-    """Compute what is missing of one recipe; trainings that are there are not repeated.
+    """Compute the missing figures of one recipe; existing trainings are not repeated.
 
     Args:
         name: one of `RECIPES`.
-        run: the folder of all recipes; this one's is in it, with `report.html`.
-        results: a folder for `real-clips.json`; None: the figures are in the run alone.
+        run: the folder of all recipes; the one of this recipe is in it, with `report.html`.
+        results: a folder for `real-clips.json`; None: the figures are only in the run.
         models: some of the models, which replace their rows in `results`; empty: all.
         jobs: trainings in parallel; None: as many as the machine allows.
 
@@ -42,16 +42,17 @@ def reproduce(
         DataConfig(**{**SAMPLES, **recipe.data}),
         TrainConfig(**{"batch": 16, "patience": 0, **recipe.training}),
     )
-    figures = _compared(recipe, run / name, data, training, models, jobs)
+    figures = compared(recipe, run / name, data, training, models, jobs)
     if results is not None:
         command = f"python -m onlooker_papers.real_clips {name}"
         write_set(results, FILE, name, figures, data, training, command, f"--models {models}" if models else "")
     return figures
 
 
-def _compared(
+def compared(
     recipe: Recipe, run: Path, data: DataConfig, training: TrainConfig, models: str, jobs: int | None
 ) -> dict[str, Any]:
+    """The figures of `compare` for one recipe, with these settings."""
     clips = data_folder() / "clips"
     specs, members = parse_specs(models or recipe.models, data)
     figures = compare(

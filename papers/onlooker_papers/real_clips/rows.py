@@ -9,7 +9,7 @@ from onlooker.runs.model_spec import ENSEMBLE
 from onlooker_papers.results import About, Key, Row, read_rows, write_rows
 
 WHAT = "accuracy by model on folders of clips: means over seeds, test videos of all splits together"
-# Figures of a comparison that have a value for each model; results files keep the names that they started with.
+# Figures of a comparison that have a value for each model; results files keep their original names.
 _BY_MODEL = ("accuracy", "spread", "frame_accuracy", "per_seed", "modality", "places")
 _ENSEMBLE, _MODALITY = "fused", "streams"
 _OF_SET = ("majority", "test_videos", "splits", "seeds", "weights", "skipped")
@@ -30,14 +30,14 @@ def write_set(
     Args:
         results: the folder of the results files.
         file: name of the results file, without `.json`.
-        name: of the set.
-        figures: of `compare`.
+        name: name of the set.
+        figures: the figures of `compare`.
         data, training: settings of the comparison.
-        command: made the rows of this set.
+        command: the command that made the rows of this set.
         only: options that select some models: rows of the other models stay.
 
     Raises:
-        ValueError: the rows that stay are of other clips, seeds or settings.
+        ValueError: the rows that stay were made with other clips, seeds or settings.
     """
     rows = _rows(name, figures, data, training, command)
     known = read_rows(results, file)
@@ -71,7 +71,7 @@ def _rows(
 
 
 def _check_same_set(known: Mapping[Key, Mapping[str, Any]], path: Path, name: str, rows: Mapping[Key, Row]) -> None:
-    """Raise a ValueError unless the set's other rows may stay next to new ones."""
+    """Raise a ValueError unless the other rows of the set are compatible with the new ones."""
     if (name,) not in known:
         raise ValueError(f"{path} has no rows of {name} to replace; run all of its models first")
     stored, new = known[name,], rows[name,].figures

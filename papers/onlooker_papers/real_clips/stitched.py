@@ -1,15 +1,16 @@
-"""When, live: events in streams stitched from clips with pauses, learned from one label per clip.
+"""Temporal localization in live streams, stitched from clips and pauses; learned from one label per clip.
 
     python -m onlooker_papers.real_clips.stitched               # writes results/stitched.json
     python -m onlooker_papers.real_clips.stitched --splits 3    # an hour
 
-Test streams are stitched from clips that were not trained on: an event, then one to three clips of nothing, and so on.
-The linear model runs over them frame by frame. Segments are those that a live stream reports: from the third frame in
-succession that agrees to the last one. The offline answer knows the frames after each moment: it dates every report
-back by the frames that had to agree and by half of the model's window. The threshold of each has the highest
-segment-mAP at .5 on streams that are stitched from the training clips, each played by a model fitted without it.
+Test streams are stitched from clips that are not in training: an event, then one to three clips of nothing, and so on.
+The linear model processes them frame by frame. Live segments are those that a stream reports: from the third of the
+consecutive frames that agree to the last one. Offline segments use the frames after each moment: every report is dated
+back by the frames that had to agree and by half of the model's window. For live and for offline segments, the threshold
+is the one with the highest segment-mAP at .5 on streams that are stitched from the training clips, where each stream is
+predicted by a model that was fitted without it.
 
-- `ucf101_18`: the last five classes of the alphabet are nothing.
+- `ucf101_18`: the last five classes in alphabetical order are nothing.
 - `jhmdb`: `sit`, `stand` and `walk` are nothing.
 """
 
@@ -53,12 +54,12 @@ COMMAND = "python -m onlooker_papers.real_clips.stitched"
 OVERLAPS = (0.2, 0.3, 0.5)
 LATE = {"live": 0, "offline": AGREEMENT - 1 + WINDOW // 2}  # frames by which a report is dated back
 _THRESHOLDS = [round(float(t), 2) for t in np.linspace(0.05, 0.95, 19)]
-_STREAMS, _PAUSES = 2, (1, 4)  # of each split; clips of nothing after an event, the second number excluded
+_STREAMS, _PAUSES = 2, (1, 4)  # per split; clips of nothing after an event, from 1 to 3
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One set: frames per second that give the median clip 16 frames, and the classes that are nothing."""
+    """One set: the frames per second at which the median clip has 16 frames, and the classes that are nothing."""
 
     rate: float
     nothing: tuple[str, ...]
@@ -162,10 +163,10 @@ def _map(found: dict[str, list[Segment]], true: dict[str, list[Segment]]) -> lis
 
 
 def stitched(
-    run: Annotated[Path, typer.Option(help="Folder of the features, 4 GB, kept.")] = Path("runs/nothing"),
+    run: Annotated[Path, typer.Option(help="Folder of the features (4 GB, kept).")] = Path("runs/nothing"),
     results: Annotated[Path, typer.Option(help="Folder of the results file.")] = Path("results"),
     splits: Annotated[int, typer.Option(help="Official splits of each set, from the first one.", min=1, max=3)] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="J-HMDB alone; not recorded.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Only J-HMDB; results are not recorded.")] = False,
 ) -> None:
     """Segment-mAP of events in stitched streams, live and offline; $ONLOOKER_DATA has the clips."""
     with stoppable():

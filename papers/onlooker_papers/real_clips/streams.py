@@ -1,4 +1,4 @@
-"""Streams that are stitched from clips, and what is counted in them: events found and false alarms."""
+"""Streams that are stitched from clips, and the counts of found events and false alarms in them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,8 +13,8 @@ Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
 WINDOW, AGREEMENT = 16, StreamConfig.agreement  # frames
-EVENTS = 0.1  # events for each clip of nothing
-_BLOCKS = 5  # streams of training clips, which cross-validation keeps apart
+EVENTS = 0.1  # events per clip of nothing
+_BLOCKS = 5  # streams of training clips; each is one fold of the cross-validation
 
 
 class Part(NamedTuple):
@@ -27,9 +27,9 @@ class Part(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """Clips one after another: for each frame the number of its clip and its place there; `T` each.
+    """Clips one after another: for each frame, the number of its clip and its position in the clip; `T` each.
 
-    `events` are first frame, last frame + 1, and class.
+    Each of the `events` has its first frame, its last frame + 1, and its class.
     """
 
     parts: Sequence[Part]
@@ -39,7 +39,7 @@ class Stream(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Of streams at one threshold; false alarms in footage of classes that were trained on, and that were not."""
+    """Counts at one threshold; false alarms are counted separately in classes that are in training and that are not."""
 
     events: int = 0
     found: int = 0
@@ -53,7 +53,7 @@ class Counts(NamedTuple):
 
 
 def stitch(parts: Sequence[Part], order: Sequence[int]) -> Stream:
-    """Clips in an order."""
+    """A stream of clips in this order."""
     lengths = [len(parts[i].features) for i in order]
     ends = np.cumsum(lengths)
     events = [
@@ -66,7 +66,7 @@ def stitch(parts: Sequence[Part], order: Sequence[int]) -> Stream:
 
 
 def test_stream(parts: Sequence[Part], frames: int, random: np.random.Generator) -> Stream:
-    """A stream of that many frames: clips of nothing in random order, again and again, with an event now and then."""
+    """A stream of this many frames: clips of nothing in random order, repeatedly, with an event from time to time."""
     of_events = [i for i, part in enumerate(parts) if part.label != NOTHING]
     nothing = [i for i, part in enumerate(parts) if part.label == NOTHING]
     order: list[int] = []
@@ -102,8 +102,8 @@ def reported_events(scores: Floats, classes: Sequence[str], threshold: float) ->
 def count(reported: Ints, stream: Stream, classes: Sequence[str]) -> Counts:
     """An event is found if anything is reported while it lasts, and named if that is its class.
 
-    What is reported while an event lasts and until its last frame has left the window is no false alarm. Any other
-    report is one, from its first frame to its last, and again after each 16 frames that it lasts.
+    A report during an event, or until its last frame has left the window, is not a false alarm. Any other report is one
+    false alarm from its first to its last frame, and one more after each 16 frames.
     """
     found = named = 0
     elsewhere = reported >= 0

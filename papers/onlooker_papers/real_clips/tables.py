@@ -34,7 +34,7 @@ def accuracies(results: Results) -> Table:
 
 
 def places(results: Results) -> Table:
-    """Where people and hands are, from labels only: every set that was scored by masks."""
+    """Localization of people and hands from labels only, for every set that was scored by masks."""
     from onlooker_papers.real_clips.masks import BASELINES
 
     columns = ("peak_in_silhouette", "peak_in_box", "box_iou_50", "box_iou")
@@ -66,13 +66,13 @@ def own_clips(results: Results) -> Table:
     heads = ["set", "default (95 %)", "random weights", "best", "its row", "best − default (95 %)", "majority", "goal"]
     note = (
         "Test clips classified correctly, %. *Random weights*: the same head on the same encoder, untrained; *best*: "
-        "of this table and the one below. *Minutes*: of one processor core, to read and encode all clips of the set."
+        "best row of this table and the one below. *Minutes*: of one CPU core, to read and encode all clips of the set."
     )
     return Table([*heads, "test clips", "minutes"], rows, note)
 
 
 def calibration(results: Results) -> Table:
-    """How far confidence is from accuracy, one row per set."""
+    """The calibration of confidence, one row per set."""
     rows = [
         [
             name.replace("_", " "),
@@ -96,12 +96,12 @@ def few_shot(results: Results) -> Table:
         for name, of in results[FEW].items()
         for head in of["heads"]["5"]
     ]
-    note = "5-way accuracy on five queries a class, %, mean of 200 episodes ± half of its 95 % interval."
+    note = "5-way accuracy on five queries per class, %, mean of 200 episodes ± half of its 95 % interval."
     return Table(["set", "head", "1 shot", "5 shots"], rows, note)
 
 
 def learning_curves(results: Results) -> Table:
-    """Accuracy by training clips a class, one row per set."""
+    """Accuracy by training clips per class, one row per set."""
     sets = results[CURVES]
     counts = list(next(iter(sets.values()))["curve"])
     rows = [
@@ -113,7 +113,7 @@ def learning_curves(results: Results) -> Table:
 
 
 def candidates(results: Results) -> Table:
-    """What else the linear model could see, one row per choice."""
+    """Other inputs of the linear model, one row per choice."""
     sets = results[CANDIDATES]
     rows = [
         [row, *(share(of["accuracy"][row]) for of in sets.values())] for row in next(iter(sets.values()))["accuracy"]
@@ -123,7 +123,7 @@ def candidates(results: Results) -> Table:
 
 
 def label_errors(results: Results) -> Table:
-    """How many swapped labels the list of doubtful ones begins with, one row per set."""
+    """The share of swapped labels in the first tenth of the list of doubtful ones, one row per set."""
     rows = [
         [
             name,
@@ -151,7 +151,7 @@ def first_frames(results: Results) -> Table:
                 rows.append([f"{name} ({of['clips']} clips)", row, *cells])
     note = (
         "Clips correct, %, in parentheses the mean confidence, both after this number of the 16 frames; five folds, "
-        "recordings kept apart."
+        "each recording in one fold."
     )
     return Table(["set", "standardized", *counts], rows, note)
 
@@ -169,8 +169,8 @@ def peers(results: Results) -> Table:
             rows.append([name.replace("_", " "), f"`{network}`", accuracy, above, minutes, epochs, *size])
     heads = ["set", "network", "correct (95 %)", "default − it (95 %)", "minutes", "epochs", "ms per frame"]
     note = (
-        "Test clips classified correctly, %, one seed; *default − it*: paired, in points. *Minutes*: of one processor "
-        "core, for training; of the default command, to read and encode all clips. *Epochs*: passes through the "
+        "Test clips classified correctly, %, one seed; *default − it*: paired, in points. *Minutes*: of one CPU core, "
+        "for training; for the default command, to read and encode all clips. *Epochs*: passes through the "
         "training clips in these minutes. *ms per frame*: of one core, a clip of 16 frames of 112 pixels at once. "
         "*Parameters* in millions."
     )
@@ -207,7 +207,7 @@ def _mean(of: Sequence[float]) -> str:
 
 
 def false_alarms(results: Results) -> Table:
-    """One row per set: what the threshold of its training clips gives in streams that were not trained on."""
+    """One row per set: the threshold from its training clips, in streams that are not in training."""
     from onlooker_papers.real_clips.nothing import at_found
 
     rows: list[list[str | None]] = []
@@ -221,15 +221,15 @@ def false_alarms(results: Results) -> Table:
         rows.append(
             [name.replace("_", " "), *counts, *shares, *alarms, unseen, of_windows, f"{at_found(of['curve']):.1f}"]
         )
-    heads = ["set", "hours", "minutes of different footage of nothing", "events", "found, %", "named, %"]
+    heads = ["set", "hours", "minutes of distinct footage of nothing", "events", "found, %", "named, %"]
     heads += [
-        "false alarms an hour",
+        "false alarms per hour",
         "in classes trained on",
         "in other classes",
         "by the threshold of windows (found, %)",
     ]
     heads.append("with 90 % found")
-    note = "With 90 % found: at the highest threshold that finds as many of these events, which a user cannot know."
+    note = "With 90 % found: at the highest threshold that finds 90 % of these events, which a user cannot know."
     return Table(heads, rows, note)
 
 

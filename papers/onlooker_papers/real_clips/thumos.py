@@ -1,13 +1,13 @@
-"""Segment-mAP of a run on THUMOS'14, live and with the frames after each moment, by the rules of its challenge.
+"""Segment-mAP of a run on THUMOS'14, live and offline, by the rules of its challenge.
 
     python -m onlooker_papers.real_clips.thumos RUN VIDEOS ANNOTATIONS
 
 VIDEOS is the folder of the untrimmed test videos, ANNOTATIONS that of the files `CLASS_test.txt` and
 `Ambiguous_test.txt`, or `thumos14.json`. The run is trained on clips of the 20 classes and of `nothing` (`onlooker
-train --background`). Each true segment, in the order of its file, takes the free answer that overlaps it most, if that
-is more than the threshold. Answers that overlap an ambiguous segment and no true one do not count. The average
-precision is the mean of the precision at 11 recalls (`TH14evalDet.m`). `segment_map` has the rules of ActivityNet,
-which nearly all later papers report.
+train --background`). Each true segment, in the order of its file, is matched with the free prediction that overlaps it
+most, if the overlap exceeds the threshold. Predictions that overlap an ambiguous segment and no true one are ignored.
+The average precision is the mean of the precision at 11 recalls (`TH14evalDet.m`). `segment_map` has the rules of
+ActivityNet, which nearly all later papers use.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,7 +59,7 @@ def _of(segments: Segments, video: str, label: str) -> list[Segment]:
 
 
 def _taken(answers: Sequence[Segment], true: Iterable[Segment], overlap: float) -> list[bool]:
-    """Which answers, sorted by score, are taken by a true segment."""
+    """Which predictions, sorted by score, are matched with a true segment."""
     taken = [False] * len(answers)
     for each in true:
         overlaps = [0.0 if used else segment_iou(answer, each) for answer, used in zip(answers, taken, strict=True)]
@@ -69,7 +69,7 @@ def _taken(answers: Sequence[Segment], true: Iterable[Segment], overlap: float) 
 
 
 def events_of(recognizer: Recognizer, video: Path) -> dict[str, list[Segment]]:
-    """The events that a stream of the video reports, as reported and dated back."""
+    """The events that a stream of the video reports: as reported (live), and dated back (offline)."""
     assert recognizer.threshold is not None
     steps = [(step.time, step.scores) for step in recognizer.watch(str(video))]
     if len(steps) < 2:

@@ -1,8 +1,8 @@
-"""THUMOS'14: when each action happens in untrimmed videos of 20 sports.
+"""THUMOS'14: temporal annotations of actions in untrimmed videos of 20 sports.
 
 H. Idrees, A. R. Zamir, Y.-G. Jiang, A. Gorban, I. Laptev, R. Sukthankar, M. Shah, *The THUMOS challenge on action
 recognition for videos "in the wild"*, 2017. Its annotations are text files, one for each class and one for ambiguous
-segments; `thumos14.json` has the form of ActivityNet's, and no ambiguous segments.
+segments; `thumos14.json` has the format of ActivityNet, without ambiguous segments.
 """
 
 from collections import defaultdict
@@ -18,16 +18,16 @@ AMBIGUOUS = "Ambiguous"
 
 
 def read_annotations(path: Path, part: str = "test") -> tuple[dict[str, list[Segment]], tuple[ClipError, ...]]:
-    """The segments of each video, and an error for each video with segments that end after it does.
+    """The segments of each video, and an error for each video with segments that end after the video.
 
     Args:
         path: a folder of `CLASS_test.txt` and `Ambiguous_test.txt`, or `thumos14.json`.
         part: test, or val (of the validation videos).
 
     Returns:
-        Segments in the order of the files. They may overlap; each CliffDiving is also a Diving at the same time. The
-        segments that the errors name stay as annotated: to compare with published figures, leave out the same videos
-        (often video_test_0000270 and video_test_0001496).
+        Segments in the order of the files. They may overlap; each CliffDiving is also a Diving at the same time.
+        Segments with an error are returned as annotated. For a comparison with published figures, leave out the same
+        videos as these (often video_test_0000270 and video_test_0001496).
 
     Raises:
         ClipError: no such files, or content of another form.

@@ -1,4 +1,4 @@
-"""Which digit moves? The ablation of VideoLSTM on a generated data set, with the true boxes known."""
+"""Which digit moves? The ablation of VideoLSTM on a generated data set, whose true boxes are known."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,14 +32,14 @@ TRAINING = TrainConfig(epochs=30, batch=16, lr=3e-3, label_smoothing=0.0, patien
 
 HIDDEN = 32  # channels or units of the recurrent layer
 RGB, FLOW, MOTION = ModelSpec("convalstm"), ModelSpec("convlstm", "flow"), ModelSpec("motion")
-# With the auxiliary attention loss, which is not published; results keep the name that it had.
+# With the auxiliary attention loss, which is not in the paper; results keep the original name of these rows.
 WITH_ATTENTION_LOSS = tuple(
     replace(spec, settings={"attention_loss": True}, label=f"{spec.name}-grounded") for spec in (RGB, MOTION)
 )
 BEST = WITH_ATTENTION_LOSS[1]
-LOCATED = (MOTION, *WITH_ATTENTION_LOSS)  # whose localization is scored and explained
-# The order of Li et al. 2016 after a single frame; the report's model, models of flow, attention that follows motion,
-# and what the auxiliary loss adds.
+LOCATED = (MOTION, *WITH_ATTENTION_LOSS)  # models whose localization and explanations are scored
+# A single frame, then the order of Li et al. 2016; the report's model, models of flow, motion-based attention, and
+# models with the auxiliary attention loss.
 SPECS = (
     *(ModelSpec(model) for model in ("single-frame", "convnet", "lstm", "alstm", "convlstm")),
     RGB,
@@ -49,7 +49,7 @@ SPECS = (
     MOTION,
     *WITH_ATTENTION_LOSS,
 )
-# VideoLSTM with both streams: attention on RGB that follows the flow, and the flow itself. Results call it `fused`.
+# VideoLSTM with both streams: flow-guided attention on RGB, and a model of the flow. Results call it `fused`.
 ENSEMBLE, MEMBERS = "fused", (MOTION, FLOW)
 
 
@@ -66,8 +66,8 @@ class Trial:
         run: the folder of all trials.
         spec: the model.
         clips: number of training clips, the same in every epoch.
-        seed: of the weights and of the training clips.
-        clips_of: where clips come from.
+        seed: seed of the weights and of the training clips.
+        clips_of: the source of clips.
         counts: number of `validation` and `test` clips.
         how: training settings.
         located: whether `compute` includes `localized` and `explained`.
@@ -84,26 +84,26 @@ class Trial:
 
     @property
     def folder(self) -> Path:
-        """Of the training."""
+        """The folder of the training."""
         return self.run / f"{self.spec.name}-{self.clips}-seed{self.seed}"
 
     def memo_path(self, part: str = "") -> Path:
-        """The file of some figures: `""`, `-localized` or `-explained`."""
+        """The file of the figures of a part: `""`, `-localized` or `-explained`."""
         return self.run / f"{self.folder.name}{part}.json"
 
     @property
     def done(self) -> bool:
-        """Whether `compute` has nothing left to compute.
+        """Whether all figures of `compute` exist.
 
         Raises:
-            ValueError: it was computed, or begun, with other settings.
+            ValueError: the trial was computed, or begun, with other settings.
         """
         parts = ("-localized", "-explained") if self.located else ()
         trained = read_memo(self.memo_path(), self.settings()) is not None
         return trained and all(self.memo_path(part).exists() for part in parts)
 
     def compute(self) -> dict[str, Any]:
-        """The figures of `train`, after all others are computed, too."""
+        """The figures of `train`; all other figures are computed as well."""
         figures = self.train()
         if self.located:
             self.localized()
@@ -156,16 +156,16 @@ class Trial:
         )
 
     def explained(self) -> dict[str, Any]:
-        """What the attention of the trained model shows: the figures of `explained`."""
+        """How well the attention of the trained model explains it: the figures of `explained`."""
         return self._of_trained("-explained", lambda recognizer: explained(recognizer, self.samples("test")))
 
     def samples(self, split: str) -> TargetClips:
-        """The clips of a split as the model sees them."""
+        """The clips of a split, with the model's modality."""
         count, seed = (self.clips, self.seed) if split == "training" else (self.counts[split], 0)
         return self.clips_of(split, count, seed).seen_as(modality_of(self.spec))
 
     def settings(self) -> dict[str, Any]:
-        """What the figures of `train` depend on."""
+        """The settings on which the figures of `train` depend."""
         return {**self._data(), **replace(self.how, seed=self.seed).to_dict(), **self._model()}
 
     def _of_trained(
@@ -183,7 +183,7 @@ class Trial:
 
 
 def ensemble(members: Sequence[Trial]) -> dict[str, Any]:
-    """The trained models of both streams together, with weights chosen on validation clips."""
+    """The ensemble of the trained models of both streams, with weights chosen on validation clips."""
     first = members[0]
     of = {trial.spec.name: fingerprint(trial.folder) for trial in members}
     settings = {**first._data(), "seed": first.seed, "members": of}
@@ -210,7 +210,7 @@ def ensemble_path(member: Trial) -> Path:
 
 
 def summary(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over seeds, and the spread of the accuracies; of an ensemble, the weights too."""
+    """Means over seeds, and the spread of the accuracies; for an ensemble, also the weights."""
     accuracies = [each["accuracy"] for each in seeds]
     row = {"accuracy": mean(accuracies), "spread": stdev(accuracies) if len(seeds) > 1 else None, "each": accuracies}
     for figure in ("frame_accuracy", "pointing", "uniform", "parameters"):
@@ -223,7 +223,7 @@ def summary(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _accuracy(scores: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[str, float]:
-    """The accuracy of clips (by the mean over their frames) and of frames, of probabilities `B T K`."""
+    """The clip accuracy (by the mean over frames) and the frame accuracy of probabilities `B T K`."""
     return {
         "accuracy": float((scores.mean(1).argmax(1) == targets).mean()),
         "frame_accuracy": float((scores.argmax(2) == targets[:, None]).mean()),

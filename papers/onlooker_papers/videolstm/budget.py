@@ -1,4 +1,4 @@
-"""How much of VideoLSTM's ablation a run computes: on the moving target, and on folders of real clips."""
+"""Budgets of VideoLSTM's ablation: on the moving target, and on folders of real clips."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,13 +10,13 @@ from onlooker_papers.videolstm.timing import Timing
 
 @dataclass(frozen=True)
 class ClipsBudget:
-    """What is computed of a folder of real clips, all models on one split of it.
+    """The size of the experiment on a folder of real clips, with all models on one split.
 
     Args:
-        clips: maximum per class; 0: all.
-        seeds: of each model.
-        data: how clips are sampled; streams are those of each model.
-        training: epochs and the rest.
+        clips: maximum number of clips per class; 0: all.
+        seeds: seeds of each model.
+        data: how clips are sampled; the modality is that of each model.
+        training: training settings.
     """
 
     clips: int
@@ -27,17 +27,17 @@ class ClipsBudget:
 
 @dataclass(frozen=True)
 class Budget:
-    """What is computed, and with how much.
+    """The size of the experiments.
 
     Args:
-        name: in words, for the page.
-        clips: that every model learns from.
-        curve: other numbers of clips for the models with an attention loss, in equally many steps.
-        seeds: of each.
-        counts: `validation` and `test` clips.
-        training: epochs and the rest.
-        timing: of the clips that the event fills a part of.
-        on_clips: for real clips.
+        name: a description for the page.
+        clips: number of training clips of every model.
+        curve: other numbers of training clips, for the models with an attention loss, with equally many steps.
+        seeds: seeds of each model.
+        counts: number of `validation` and `test` clips.
+        training: training settings.
+        timing: size of the experiment with clips in which the digit moves only for a part of the time.
+        on_clips: size of the experiment on real clips.
     """
 
     name: str

@@ -1,9 +1,9 @@
-"""3-D convolutions against a ConvLSTM, by the number of training clips: an argument of VideoLSTM's slides.
+"""3-D convolutions compared with a ConvLSTM, by the number of training clips: an argument of VideoLSTM's slides.
 
 `python -m onlooker_papers.videolstm.c3d_curve`: the library's `c3d` (after Tran et al. 2015) and its `convlstm` over
-`conv4`, with equally many parameters, both from random weights, on stick figures in pairs of actions that show the same
-poses in opposite orders. Equally many training steps for every number of clips. Every training is memoized; the same
-command continues.
+`conv4`, with nearly the same number of parameters, from random weights, on stick figures in pairs of actions that show
+the same poses in opposite orders. The number of training steps is the same for every number of clips. Every training is
+memoized; run the same command to continue.
 """
 
 import functools
@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # matplotlib is slow to import
 FILE = "c3d-curve"
 COMMAND = "python -m onlooker_papers.videolstm.c3d_curve"
 WHAT = "test accuracy of 3-D convolutions and of a ConvLSTM of equal size by the number of training clips"
-# Three pairs: a model that ignores the order of frames cannot tell the two of a pair apart.
+# Three pairs of actions: a model that ignores the order of frames cannot distinguish the actions of a pair.
 CLASSES = tuple(name for name in ACTIONS if name.startswith(("lower", "raise", "sit", "stand", "walk")))
 DATA = DataConfig(frames=8, size=32, hflip=True, normalization="half")
 TRAINING = TrainConfig(batch=16, label_smoothing=0.0, patience=0, precision="32")
@@ -50,21 +50,21 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
     "convlstm": {"hidden": 34, "encoder": "conv4"},
     "feature-average": {"encoder": "conv4"},
 }
-CONTROL = "feature-average"  # sees no order: what poses alone tell, with the largest number of clips only
-_VALIDATION, _TEST = 1000, 1001  # seeds of their people; those of training clips are the seeds of the trainings
-_FOR_RATES = 100  # seed of the trainings among which the learning rate is chosen
+CONTROL = "feature-average"  # ignores the order: accuracy from poses alone; only with the largest number of clips
+_VALIDATION, _TEST = 1000, 1001  # seeds of their people; training clips have the seed of the training
+_FOR_RATES = 100  # seed of the trainings for the choice of the learning rate
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is computed.
+    """The size of the experiment.
 
     Args:
-        clips: numbers of training clips; the smaller sets are parts of the larger ones.
+        clips: numbers of training clips; the smaller sets are subsets of the larger ones.
         epoch: clips between two validations, some of them repeatedly if there are fewer; one of `clips`.
-        epochs: number of them.
-        seeds: of weights and training clips.
-        rates: learning rates, from which validation clips choose for each model with `epoch` training clips.
+        epochs: number of epochs.
+        seeds: seeds of weights and training clips.
+        rates: learning rates; for each model, one is chosen on validation clips, with `epoch` training clips.
         validation, test: numbers of clips.
     """
 
@@ -82,11 +82,11 @@ QUICK = Budget((6, 12), 12, 1, (0,), (1e-3, 3e-3), 6, 12)
 
 
 class FigureClips(Dataset[Sample]):
-    """Stick figures alone in rooms, each group of `len(CLASSES)` clips by a separate person.
+    """Single stick figures in rooms; each group of `len(CLASSES)` clips shows a different person.
 
     Args:
         count: number of clips; the first ones are the same for every count.
-        seed: of the people and everything else.
+        seed: seed of the people and everything else.
     """
 
     def __init__(self, count: int, seed: int) -> None:
@@ -121,7 +121,7 @@ class Trial:
 
     @property
     def folder(self) -> Path:
-        """Of the training; no dot in its name, behind which the name of the memo would be cut."""
+        """The folder of the training; without a dot in its name, at which the name of the memo would be cut."""
         return self.run / f"{self.model}-{self.clips}-lr{self.rate:.0e}-seed{self.seed}"
 
     @property
@@ -132,7 +132,7 @@ class Trial:
     def figures(self) -> dict[str, Any]:
         """`loss` and `validation` (accuracy) of the best epoch, `accuracy` of the test clips, `parameters`.
 
-        Trainings among which the learning rate is chosen have no `accuracy`: they do not see the test clips.
+        Trainings for the choice of the learning rate have no `accuracy`: they are not tested.
         """
         budget = self.budget
         settings = {
@@ -149,7 +149,7 @@ class Trial:
 
     @property
     def _training(self) -> TrainConfig:
-        # At its last frame, a ConvLSTM has seen the whole clip, as the others have in their one prediction.
+        # Only at its last frame has the ConvLSTM seen the whole clip; the other models make one prediction per clip.
         loss: Literal["last", "every"] = "last" if self.model == "convlstm" else "every"
         return replace(TRAINING, epochs=self.budget.epochs, lr=self.rate, seed=self.seed, loss=loss)
 
@@ -179,7 +179,7 @@ def build(name: str) -> VideoModel:
 
 
 def reproduce(run: Path, results: Path, budget: Budget = STANDARD) -> dict[str, Any]:
-    """Choose learning rates, train what is missing, and write the rows of `c3d-curve.json`.
+    """Choose learning rates, compute the missing trainings, and write the rows of `c3d-curve.json`.
 
     Returns:
         For each model and number of clips: `accuracy`, `each` (by seed), `parameters`, `last` (accuracy of `training`
@@ -196,7 +196,9 @@ def reproduce(run: Path, results: Path, budget: Budget = STANDARD) -> dict[str, 
         rates[name] = {"chosen": rate, "losses": {f"{each:g}": of["loss"] for each, of in tried.items()}}
         for clips in budget.clips if name != CONTROL else budget.clips[-1:]:
             made[name, str(clips)] = [Trial(run, budget, name, clips, rate, seed) for seed in budget.seeds]
-    for trial in sorted(chain(*made.values()), key=lambda each: each.seed):  # the clips of one seed are in memory
+    for trial in sorted(
+        chain(*made.values()), key=lambda each: each.seed
+    ):  # by seed, because only the clips of one seed are in memory
         typer.echo(f"{trial.folder.name}: {trial.figures()['accuracy']:.1%}")
     each = {key: [trial.figures()["accuracy"] for trial in trials] for key, trials in made.items()}
     rows: dict[Key, Row] = {}
@@ -221,7 +223,7 @@ def plot(figures: Mapping[str, Any]) -> "Figure":
     """Test accuracy by the number of training clips: the mean, and a dot for each seed.
 
     Args:
-        figures: of `c3d-curve.json`.
+        figures: the figures of `c3d-curve.json`.
     """
     from matplotlib.figure import Figure
 

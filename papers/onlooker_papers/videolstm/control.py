@@ -1,8 +1,8 @@
-"""What motion attention adds over having the flow: models that see image and flow, but do not attend by flow.
+"""The effect of motion attention beyond having the flow: controls with image and flow, but without motion attention.
 
-`python -m onlooker_papers.videolstm.control --mnist MNIST`: `convlstm`, `alstm` and `convalstm` with an encoder for the
-frames and one for their flow, as `motion` has them, on the moving target; three seeds, two hours on one busy core.
-Rows of real video are written by `onlooker_papers.videolstm.real_video`.
+`python -m onlooker_papers.videolstm.control --mnist MNIST`: `convlstm`, `alstm` and `convalstm` with one encoder for
+the frames and one for their flow, as in `motion`, on the moving target; three seeds, two hours on one busy core. The
+rows of real video are written by `onlooker_papers.videolstm.real_video`.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ from onlooker_papers.videolstm.reproduce import TARGET, trials
 FILE = "motion-control"
 COMMAND = "python -m onlooker_papers.videolstm.control --mnist MNIST"
 WHAT = "accuracy of models that see image and flow with and without motion attention, on test clips"
-# The state of a ConvLSTM over both, one attended vector of both, one map for both: never a map by the flow alone.
+# A ConvLSTM over both, soft attention with a vector state, ConvALSTM: no attention map depends on the flow alone.
 CONTROLS = tuple(ModelSpec(name, "both") for name in ("convlstm", "alstm", "convalstm"))
 _T95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # number of seeds -> quantile of Student's t
 
 
 def gain(motion: Sequence[float], control: Sequence[float]) -> list[float | None]:
-    """The mean difference of accuracies seed by seed, and its 95 % interval (Student's t); one seed has none."""
+    """The mean difference of accuracy, paired by seed, and its 95 % interval (Student's t; None for one seed)."""
     each = [a - b for a, b in zip(motion, control, strict=True)]
     if len(each) < 2:
         return [each[0], None, None]
@@ -40,14 +40,14 @@ def gain(motion: Sequence[float], control: Sequence[float]) -> list[float | None
 def moving_target(
     run: Path, mnist: Path | None, results: Path, seeds: int, names: Sequence[str] = (), budget: str = "standard"
 ) -> dict[str, Any]:
-    """Train the missing controls, and write their row next to what `moving-target` has of `motion`.
+    """Train the missing controls, and write their row, with the accuracy of `motion` from `moving-target`.
 
     Args:
         run: the folder of the trainings.
         mnist: folder of MNIST's idx files; None: the digits that come with the library.
         results: the folder of the results files.
-        seeds: number of them, at most those of the budget.
-        names: of the controls; none: all.
+        seeds: number of seeds, at most that of the budget.
+        names: names of the controls; empty: all.
         budget: one of `BUDGETS`.
 
     Raises:
@@ -82,7 +82,7 @@ def main(
     run: Annotated[Path, typer.Option(help="Folder of the trainings.")] = Path("runs/videolstm-control"),
     results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 3,
-    only: Annotated[list[str] | None, typer.Option(help="A control. Repeatable. [default: all]")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="A control. Repeatable. Default: all.")] = None,
 ) -> None:
     """Train the controls on the moving target."""
     for name, of in moving_target(run, mnist, results, seeds, only or ())["gain"].items():

@@ -1,4 +1,4 @@
-"""How well attention explains a classifier of moving targets, compared with Grad-CAM on the same model."""
+"""How well attention explains a classifier of moving targets, compared with Grad-CAM of the same model."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from onlooker_papers.videolstm.target_clips import SIZE, TargetClips
 
 
 def explained(recognizer: Recognizer, test: TargetClips) -> dict[str, Any]:
-    """How well two maps of one model point at the target, and what blanking what they point at costs.
+    """How well attention and Grad-CAM of one model point at the target, and the effect of blanking what they mark.
 
     Returns:
         `shares` of the pixels that are blanked, and under `attention` and `grad_cam`: `pointing`, and `whole`,

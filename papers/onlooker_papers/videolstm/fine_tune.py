@@ -1,6 +1,6 @@
 """ConvNets that are trained on frames or flow of a split's training clips before their features are stored.
 
-Those of VideoLSTM are: VGG-16 with ImageNet's weights, trained on the images and on the flow of each set.
+VideoLSTM does this: its VGG-16 starts from ImageNet weights, and is trained on the images and on the flow of each set.
 """
 
 from dataclasses import replace
@@ -21,13 +21,13 @@ RANDOM_FRAMES = 4  # of each clip in an epoch
 
 
 class RandomFrames(Dataset[tuple[Tensor, int, int]]):
-    """A few frames of each clip, others in every epoch: a function of the epoch and the clip."""
+    """A few random frames of each clip, determined by the epoch and the clip; they change in every epoch."""
 
     def __init__(self, clips: ClipFrames, count: int) -> None:
         self.clips, self.count, self.epoch = clips, count, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Training calls it before each epoch."""
+        """Set the epoch; training calls this before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -50,15 +50,15 @@ def fine_tune(
     pretrained: bool = True,
     quiet: bool = False,
 ) -> nn.Module:
-    """An encoder trained frame by frame under a linear classifier; the epoch with the lowest validation loss.
+    """Train an encoder frame by frame with a linear classifier; returns the epoch with the lowest validation loss.
 
     Args:
         encoder: its name (`build_encoder`).
         training, validation: clips as `data` samples them.
-        data: how the encoder sees clips; frames are moved, scaled and mirrored for training.
-        folder: of the training, which continues where it was interrupted.
+        data: how clips are sampled; training frames are also translated, scaled and mirrored.
+        folder: folder of the training, which is resumed after an interruption.
         how: the settings of the training.
-        pretrained: begin with the encoder's pretrained weights.
+        pretrained: start from the encoder's pretrained weights.
         quiet: no progress bar.
     """
     augmented = replace(data, translate=0.1, scale=0.1, hflip=True)
@@ -73,9 +73,9 @@ def fine_tune(
 
 
 def first_layers(encoder: nn.Module, whole: nn.Module) -> nn.Module:
-    """An encoder with the weights of another that has the same layers, in the same order, and more after them.
+    """Copy weights to an encoder from a network that has the same layers in the same order, followed by more layers.
 
-    timm names the layers of VGG-16 differently where its last feature map is asked for and where its vector is.
+    timm names the layers of VGG-16 differently for its last feature map and for its vector.
 
     Raises:
         RuntimeError: their weights have other shapes.

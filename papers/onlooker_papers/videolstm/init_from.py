@@ -1,4 +1,4 @@
-"""Training that starts from the weights of other runs: `motion` from those of its two streams (Li et al. 2016)."""
+"""Training that starts from the weights of other runs: `motion` starts from its two streams (Li et al. 2016)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +21,7 @@ from onlooker.runs.features import open_stores, weights_digest
 from onlooker.runs.folder import RunRecord
 from onlooker.runs.memo import fingerprint
 from onlooker.runs.train import Initialize
+from onlooker_papers.videolstm.published import MotionInit
 
 # The sample settings that must be equal, because the weights were trained on such samples.
 _SETTINGS: dict[Modality, tuple[str, ...]] = {
@@ -35,10 +36,10 @@ def init_from(rgb: Path, flow: Path, folder: Path, features: Sequence[Path] = ()
     Args:
         rgb, flow: the two runs, trained on the same split as the new run.
         folder: the clips.
-        features: the stores that the new run is trained on, if any; the encoders of the two runs must be theirs.
+        features: the feature stores of the new run, if any; the two runs must have the encoders of these stores.
 
     Returns:
-        For `train_run`; called, it raises a FileNotFoundError if a run does not exist or is not finished, and a
+        A function for `train_run`. It raises a FileNotFoundError if a run does not exist or is not finished, and a
         ValueError if the runs do not fit. config.json of the new run gets the fingerprint of each run's weights.
     """
 
@@ -81,9 +82,11 @@ def _check(
 def initialize_motion(model: VideoModel, rgb: VideoModel, flow: VideoModel) -> None:
     """Give a `motion` model the weights of its two streams: ConvALSTM on RGB, ConvLSTM on flow (Li et al. 2016).
 
-    The encoder, attention, ConvLSTM (here the upper one) and head come from RGB, and the linear layer of the attention
-    loss where both have one; the second encoder and the lower ConvLSTM come from flow. The lower one has 1×1 kernels:
-    the center of the 3×3 kernels of flow. The paper does not say how. `from_upper` stays as it is.
+    The encoder, attention, ConvLSTM (here the upper one), head, and the linear layer of the attention loss (if both
+    have one) come from RGB; the second encoder and the lower ConvLSTM come from flow. The lower ConvLSTM has 1×1
+    kernels; they get the centers of the 3×3 kernels of flow (the paper does not say how; the authors' script copies the
+    3×3 kernels). With the models of `published`, the first state of the upper ConvLSTM comes from RGB, too.
+    `from_upper` is not changed.
 
     Args:
         model: `motion`, which is changed.
@@ -104,6 +107,8 @@ def initialize_motion(model: VideoModel, rgb: VideoModel, flow: VideoModel) -> N
         ("the encoder of flow", both.flow, _weights(moved.encoder)),
         ("the lower ConvLSTM", cell.lower, {name: _center(part) for name, part in _weights(lower).items()}),
     ]
+    if isinstance(first := getattr(net, "learned_init", None), MotionInit) and seen.init == "clip-mean":
+        parts.append(("the first state", first.upper, _weights(seen.learned_init)))
     if net.attention_head is not None and seen.attention_head is not None:
         parts.append(("the attention_head", net.attention_head, _weights(seen.attention_head)))
     for name, part, weights in parts:
@@ -134,7 +139,7 @@ def _convlstm(model: VideoModel) -> tuple[Classifier, ConvLSTM]:
 
 
 def _is_whole(cell: ConvLSTM) -> bool:
-    """Whether its convolutions are one kernel each, not separable."""
+    """Whether each of its convolutions has one full kernel, instead of separable ones."""
     return isinstance(cell.from_features, nn.Conv2d)
 
 

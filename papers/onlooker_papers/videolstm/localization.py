@@ -1,4 +1,4 @@
-"""Where the moving digit is: boxes and tubes from attention learned from labels, compared with simple baselines."""
+"""Localization of the moving digit: boxes and tubes from attention, learned from labels, and simple baselines."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,17 +13,17 @@ from onlooker_papers.grad_cam import frame_grad_cam
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import TargetClips
 
-# Onset 0: the target is known to move in all of a clip, so tubes are not trimmed.
+# Onset 0: the target moves during the whole clip, so tubes are not trimmed.
 CANDIDATES = tuple(replace(each, onset=0.0) for each in tune_localization.CANDIDATES)
 _CHOOSE_ON = 40  # validation clips: each is classified twice for every candidate
 
 
 def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips) -> dict[str, Any]:
-    """Choose how to localize on validation clips by their labels, and score it on test clips by their boxes.
+    """Choose localization parameters on validation clips by their labels, and score them on test clips by their boxes.
 
     Args:
         recognizer: a trained model.
-        validation, test: clips, seen as the model sees them.
+        validation, test: clips with the model's modality.
 
     Returns:
         The figures of `localization_figures`; nothing for a model that does not attend.

@@ -1,8 +1,8 @@
 """Moving target: several digits on a canvas, one of them moves, and its class is the label.
 
-A single frame only hints at which digit it is (the others stand in the cells of a grid, and it leaves its own), so a
-model must look at motion; and as the boxes and the time of the motion are known, it can be asked afterwards where it
-looked and when. It is the claim of VideoLSTM (Li et al. 2016: motion says where to look), small enough for a laptop.
+A single frame gives only a hint at the moving digit (the others stay in the cells of a grid, and the moving one leaves
+its cell), so a model must use motion. The boxes and the time of the motion are known, so localization can be scored.
+The task tests a claim of VideoLSTM (Li et al. 2016), that motion tells where to look, and is small enough for a laptop.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,14 +23,14 @@ from onlooker.data.write_folder import GeneratedClip, write_folder
 
 @dataclass(frozen=True, eq=False)
 class TargetBatch:
-    """Videos of a moving target, and everything that is true of them. `k` counts the digits; the first one moves.
+    """Videos of a moving target with their ground truth. `k` is the number of digits; the first one moves.
 
     Args:
         video: `B T 1 H W`, uint8.
         targets: `B`, int64, the class of the digit that moves.
         labels: `B k`, int64, the classes of all digits.
         boxes: `B T k 4`, float32, `x1 y1 x2 y2` in pixels: the smallest rectangle around the ink of each digit.
-        moving: `B T`, bool, the frames of the event: those that a step of the target leads from or to.
+        moving: `B T`, bool, the frames of the event: those before or after a step of the target.
         indices: `B k`, int64, which image of the data set each digit is.
     """
 
@@ -46,24 +46,25 @@ class TargetBatch:
 class MovingTarget:
     """Videos of still digits, among which one moves for a part of the time.
 
-    The canvas is divided into cells of a digit's size; each digit begins in a different cell, at a random place in
-    it. The target leaves in a random direction, at a constant speed, is reflected by the borders of the canvas, and
-    stops; it may pass over others and stop on one (joined by the pixel maximum). The others are of other classes, any
-    of them, and never move, unless there are several movers: then the target moves horizontally, and the other movers
-    vertically, at speeds from the same range and at the same time, so that only the direction tells the target.
+    The canvas is divided into cells of a digit's size. Each digit starts in a different cell, at a random position in
+    it. The target moves in a random direction at a constant speed, is reflected at the borders of the canvas, and
+    stops; it may pass over other digits or stop on one (combined by the pixel maximum). The other digits have any of
+    the other classes and do not move, unless there are several movers. Then the target moves horizontally and the other
+    movers vertically, at speeds from the same range and at the same time, so that only the direction distinguishes the
+    target.
 
     Args:
-        digits: where the digits come from.
+        digits: the data set of digits.
         num_digits: digits in a video (k).
         side: height and width of a digit's square, to which the 28×28 pixels are averaged; at most 28.
         canvas: height and width of a frame, in pixels.
         frames: frames in a video (T).
-        speed: slowest and fastest, pixels a frame.
-        event: shortest and longest part of the video that the motion fills, of its T - 1 steps; `(1, 1)`: all of it.
-        movers: digits that move, the target among them.
+        speed: slowest and fastest speed, in pixels per frame.
+        event: shortest and longest duration of the motion, as a share of the T - 1 steps; `(1, 1)`: the whole video.
+        movers: number of digits that move, including the target.
 
     Raises:
-        ValueError: a setting that no video can be made with.
+        ValueError: an invalid setting.
     """
 
     digits: Digits
@@ -100,8 +101,8 @@ class MovingTarget:
         """Make `size` videos. Equal arguments give equal videos.
 
         Args:
-            size: how many videos (B); may be left out where `targets` are given.
-            seed: of everything.
+            size: number of videos (B); may be left out if `targets` are given.
+            seed: the random seed.
             targets: `B` classes of the digits that move; None: every class is equally probable.
 
         Raises:
@@ -120,17 +121,17 @@ class MovingTarget:
 
     @property
     def _cells(self) -> int:
-        """Squares of a digit's size next to each other on the canvas."""
+        """The number of cells along a side of the canvas."""
         return self.canvas // self.side
 
     @cached_property
     def _images(self) -> Tensor:
-        """All digits at their size here: `N side side`, uint8."""
+        """All digits at the size `side`: `N side side`, uint8."""
         full = torch.from_numpy(self.digits.images)
         return F.interpolate(full[:, None].float(), (self.side,) * 2, mode="area")[:, 0].round_().to(torch.uint8)
 
     def _labels(self, size: int | None, targets: Tensor | Sequence[int] | None, generator: torch.Generator) -> Tensor:
-        """`B k` classes, the target first, which none of the others shares."""
+        """`B k` classes; the first one is the target, and all others differ from it."""
         present = self.digits.classes
         if targets is None:
             if size is None or size < 1:
@@ -142,7 +143,7 @@ class MovingTarget:
                 raise ValueError(
                     f"targets have shape {tuple(wanted.shape)} for {size} videos, expected a class a video"
                 )
-        # Another class is one of the next ones in a circle.
+        # Another class is one of the following ones, cyclically.
         place = torch.searchsorted(present, wanted)
         further = torch.randint(1, len(present), (len(wanted), self.num_digits - 1), generator=generator)
         return torch.cat((wanted[:, None], present[(place[:, None] + further) % len(present)]), 1)
@@ -195,24 +196,24 @@ def write_set(
 ) -> Path:
     """Write videos as a folder of clips: `folder/<digit>/NNN.mp4`, `recordings.csv` and `truth.json`.
 
-    The image of the digit that moves is a clip's recording, so that a split keeps it on one side. `truth.json` holds
+    The recording of a clip is the image of the digit that moves, so that each image is in one split. `truth.json` has
     for each clip `event` (the first and the last frame of the motion), `labels` of the digits (the first one moves) and
     their `boxes` (`T k 4`), in pixels.
 
     Args:
         folder: new or empty.
         clips: videos of each class.
-        moving: how they are made.
-        seed: of everything.
-        fps: frames a second.
-        progress: called with what is to be done and how much it is; gives the same back, one by one.
+        moving: makes the videos.
+        seed: the random seed.
+        fps: frames per second.
+        progress: called with the items to process and their number; yields the items one by one.
 
     Returns:
         The folder.
 
     Raises:
         ValueError: fewer than one clip.
-        FileExistsError: the folder holds something.
+        FileExistsError: the folder is not empty.
     """
     if clips < 1:
         raise ValueError(f"clips is {clips}, expected at least 1 of each digit")

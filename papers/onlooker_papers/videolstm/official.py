@@ -1,4 +1,4 @@
-"""`onlooker reproduce videolstm --ucf101` and `--hmdb51`: the published models on the published sets, run by run."""
+"""`onlooker reproduce videolstm --ucf101` and `--hmdb51`: the published models on the published data sets."""
 
 import hashlib
 import json
@@ -66,19 +66,19 @@ def reproduce(
     """Encode the clips, train what is missing, combine streams, and write `report.html`.
 
     Args:
-        run: the folder of everything, resumable: the features of all splits in `features`, runs in `split1`, …; what is
-            `fine_tuned` in `split1-fine-tuned`, ….
+        run: the folder for everything, resumable: the features of all splits in `features`, runs in `split1`, …; with
+            `fine_tuned`, in `split1-fine-tuned`, ….
         name: one of `SETS`.
-        root: the set's own folder, as its site ships it.
-        lists: the folder of its split files; None: they are in `root`.
+        root: the folder of the set, as distributed.
+        lists: the folder of its split files; None: `root`.
         split: 1, 2 or 3.
         budget: one of `BUDGETS`.
         results: a folder for `videolstm-NAME.json`.
         quiet: no progress bars.
-        pretrained: use ImageNet weights; random ones only show that everything runs.
+        pretrained: use ImageNet weights; random ones are only a test that everything runs.
         boxes: `finalAnnots.mat` of UCF101-24, or its folder, to score localization.
-        flow: how flow is computed; None: as the budget has it.
-        fine_tuned: train the encoders on the split first, as published; features are then those of the split alone.
+        flow: the method of optical flow; None: that of the budget.
+        fine_tuned: train the encoders on the split first, as published; the features then serve only this split.
 
     Returns:
         The report's path.
@@ -86,7 +86,7 @@ def reproduce(
     Raises:
         ClipError: the set is not as published, no clip can be read, or no test clip has boxes.
         ValueError: an unknown budget or split, or a run made with other settings.
-        DiskFullError: no room for the features.
+        DiskFullError: no space for the features.
         RuntimeError: the ImageNet weights cannot be loaded, or the method of flow is not installed.
     """
     official, chosen = SETS[name], _chosen(budget, pretrained, flow, fine_tuned)
@@ -143,7 +143,7 @@ def _read(
     annotated: Mapping[str, AnnotatedClip],
     boxes: Path | None,
 ) -> Split:
-    """The clips of a budget; some of the test clips have boxes, where boxes are given."""
+    """The clips of a budget; if boxes are given, some of the test clips have boxes."""
     whole = official.published.split(root, lists, split, complete=budget.complete)
     clips = _limited(whole, budget, {name.split("/")[0] for name in annotated})
     if boxes and not with_boxes(clips.test, annotated):
@@ -153,7 +153,7 @@ def _read(
 
 
 def _limited(split: Split, budget: Budget, first: Collection[str] = ()) -> Split:
-    """The classes and clips of a budget; of few classes some that come `first`."""
+    """The classes and clips of a budget; if classes are limited, including some of `first`."""
     every = sorted({clip.label for clip in split.training}, key=lambda label: (label not in first, label))
     labels = sorted(every[: budget.classes or None])
     parts = (
@@ -164,7 +164,7 @@ def _limited(split: Split, budget: Budget, first: Collection[str] = ()) -> Split
 
 
 def _encode(folder: Path, clips: Split, budget: Budget, quiet: bool) -> tuple[ClipError, ...]:
-    """Features of every frame of every clip, a store for each stream, and what cannot be read."""
+    """Store features of every frame of every clip, one store per stream; returns the clips that cannot be read."""
     paths = [clip.path for clip in clips.clips]
     failed: dict[Path, ClipError] = {}
     for name, (encoder, streams) in budget.stores.items():
@@ -178,9 +178,9 @@ def _encode(folder: Path, clips: Split, budget: Budget, quiet: bool) -> tuple[Cl
 
 
 def _fine_tuned(folder: Path, clips: Split, name: str, budget: Budget, quiet: bool) -> nn.Module:
-    """The encoder of a store, trained on the split's training clips; one of a map is part of that of the vector.
+    """The encoder of a store, trained on the training clips of the split; that of maps is a part of that of vectors.
 
-    It is in `NAME-encoder.safetensors` of the folder once it is trained.
+    After training, it is stored in `NAME-encoder.safetensors` of the folder.
     """
     encoder, streams = budget.stores[name]
     config = ModelConfig("convnet", encoder, pretrained=budget.pretrained)
@@ -204,7 +204,7 @@ def _fine_tuned(folder: Path, clips: Split, name: str, budget: Budget, quiet: bo
 
 @dataclass(frozen=True)
 class _Runs:
-    """The trainings of one split, each in a folder with a cell next to it."""
+    """The trainings of one split, each in a folder with its cell next to it."""
 
     folder: Path
     root: Path
@@ -216,7 +216,7 @@ class _Runs:
     quiet: bool
 
     def figures(self) -> dict[str, Any]:
-        """What is missing is computed."""
+        """All figures; the missing ones are computed."""
         models = {f"{model}-{streams}": self._learn(model, (streams,)) for streams in STREAMS for model in SINGLE}
         models[MOTION] = self._learn(MOTION, STREAMS)
         counts = {split: len(getattr(self.clips, split)) for split in ("training", "validation", "test")}
@@ -225,7 +225,7 @@ class _Runs:
         return {"classes": classes, "clips": counts, "models": models, "fused": together}
 
     def places(self, boxes: Path, annotated: Mapping[str, AnnotatedClip]) -> dict[str, Any]:
-        """What VideoLSTM localizes, by the boxes of this file."""
+        """The localization figures of VideoLSTM, by the boxes of this file."""
         run = self.folder / MOTION
         labels = {name.split("/")[0] for name in annotated}
         validation = [clip for clip in self.clips.validation if clip.label in labels]
@@ -251,15 +251,16 @@ class _Runs:
         rgb, flow = (self.folder / name for name in MOTION_BEGINS)
         begins = {"init_from": {each.name: fingerprint(each) for each in (rgb, flow)}} if model == MOTION else {}
         start = init_from(rgb, flow, self.root, stores) if model == MOTION else None
+        training = budget.training_of(run.name)
 
         def compute() -> dict[str, Any]:
-            # Killed before its settings were written, a run holds nothing that was learned.
+            # If a run was killed before its settings were written, it has no trained weights yet.
             if not (run / "config.json").exists():
                 shutil.rmtree(run, ignore_errors=True)
-            settings = (config, data, budget.training, self.clips)
+            settings = (config, data, training, self.clips)
             return train_run(self.root, run, *settings, True, quiet=self.quiet, features=stores, initialize=start)
 
-        return self._cell(run, {"model": config.to_dict(), **begins}, compute)
+        return self._cell(run, {"model": config.to_dict(), "training": training.to_dict(), **begins}, compute)
 
     def _fuse(self, members: tuple[str, ...]) -> dict[str, Any]:
         run = self.folder / "+".join(members)
@@ -279,7 +280,7 @@ class _Runs:
         return memo_of_training(run, self._settings() | settings, kept)
 
     def _settings(self) -> dict[str, Any]:
-        """What all cells depend on."""
+        """The settings on which all cells depend."""
         names = json.dumps(self.clips.to_dict(self.root), sort_keys=True)
         return {
             "set": self.name,

@@ -1,7 +1,7 @@
-"""The sets that VideoLSTM was published on, its models there, and how much of it a run computes."""
+"""The data sets of the VideoLSTM paper, its models on them, and the budgets of a run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from onlooker.config import DataConfig, FlowMethod, Modality, ModelConfig, TrainConfig
@@ -10,15 +10,30 @@ from onlooker.data.sets import SETS as PUBLISHED
 from onlooker_papers.videolstm.published import PREFIX
 
 STREAMS: tuple[Modality, Modality] = ("rgb", "flow")
-# The columns of the paper's table, and the one that sees both streams.
+# The columns of the paper's table; then the model that sees both streams.
 SINGLE = ("convnet", "lstm", "alstm", "convlstm", "convalstm")
 MOTION = "motion"
 VECTORS = ("convnet", "lstm")  # models of one vector per frame: fc7 in the authors' code
-MOTION_BEGINS = ("convalstm-rgb", "convlstm-flow")  # the runs whose weights it begins with, as published
+FROM_ZEROS = (*VECTORS, "convlstm")  # models whose state starts from zeros in the authors' code, too
+# Epochs in the authors' scripts; they have none for a ConvNet.
+EPOCHS = {
+    **{f"{model}-{of}": 200 for of in STREAMS for model in ("lstm", "alstm")},
+    "convlstm-rgb": 200,
+    **dict.fromkeys(("convlstm-flow", "convalstm-rgb", "convalstm-flow"), 300),
+    MOTION: 400,
+}
+MOTION_BEGINS = ("convalstm-rgb", "convlstm-flow")  # the runs from whose weights `motion` starts, as published
 BOTH = "motion + convalstm-flow"
-# What localizes, and its video-mAP in per cent at .2 on UCF101-24, learned from class labels; as commonly cited.
-CITED_VIDEO_MAP_20 = 36.9
-# Late fusion: a run that sees the image, and one that sees the flow; the last is VideoLSTM with both streams.
+# Published video-mAP in percent at .2 on UCF101-24, learned from class labels; as commonly cited.
+VIDEOLSTM = "VideoLSTM"
+CITED_VIDEO_MAP_20 = {
+    "ALSTM": 5.5,
+    VIDEOLSTM: 36.9,
+    "Mettes et al. 2017": 37.4,
+    "Chéron et al. 2018": 43.9,
+    "Arnab et al. 2020": 61.7,
+}
+# Late fusion of a run on the image and a run on the flow; the last pair is VideoLSTM with both streams.
 FUSED = {
     "convalstm-rgb + convlstm-flow": ("convalstm-rgb", "convlstm-flow"),
     "convalstm-rgb + convalstm-flow": ("convalstm-rgb", "convalstm-flow"),
@@ -28,12 +43,12 @@ FUSED = {
 
 @dataclass(frozen=True)
 class OfficialSet:
-    """A published set, and what Li et al. 2016 report on it.
+    """A published set, and the results of Li et al. 2016 on it.
 
     Args:
-        published: how it is read.
-        cited: accuracies in per cent by stream, in the order of `SINGLE`, on split 1; as commonly cited.
-        cited_together: the accuracy of VideoLSTM with both streams, likewise.
+        published: how the set is read.
+        cited: accuracies in percent by stream, in the order of `SINGLE`, on split 1; as commonly cited.
+        cited_together: the accuracy of VideoLSTM with both streams, in the same form.
     """
 
     published: PublishedSet
@@ -49,32 +64,35 @@ SETS = {
 }
 
 
-# Eight epochs of a few random frames of each clip; steps this small keep ImageNet's filters in a VGG-16 without norms.
+# Eight epochs of a few random frames of each clip. Steps this small preserve the ImageNet filters of a VGG-16 without
+# normalization layers.
 FINE_TUNING = TrainConfig(epochs=8, batch=16, lr=1e-4)
-FINE_TUNING_FRAMES = 10  # of each clip, from which they are drawn
+FINE_TUNING_FRAMES = 10  # of each clip, from which random frames are drawn
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What is computed, and with how much; the defaults are the published sizes.
+    """The size of the experiments; the defaults are the published sizes.
 
     Args:
-        name: in words, for the page.
-        training: of every model.
-        encoder, pretrained, size: what makes the features, and the side of the frames that it sees, in pixels.
-        flow, flow_length: how flow is computed, and fields in a stack of it.
-        published: models of `published`, with the settings of the authors' code.
+        name: a description for the page.
+        training: training settings of every model.
+        encoder, pretrained, size: the encoder of the features, and the side of its frames in pixels.
+        flow, flow_length: the method of optical flow, and the number of fields in a stack.
+        published: use the models of `published`, with the settings of the authors' code.
+        epochs: of some runs, by their names; the others have those of `training`.
         vector: the encoder of `convnet` and `lstm`; empty: the mean over the map of the others.
         frames, windows: consecutive frames in a temporal crop, and crops that are averaged at test (a key of results).
         hidden, head_units: channels of the recurrent part, and units of the layer before the classes.
         dropout: before the classes.
-        lstm_dropout: that of `lstm` and `alstm`.
+        lstm_dropout: dropout of `lstm` and `alstm`.
         classes: number of classes, in alphabetical order; 0: all.
         clips: maximum per class and split; 0: all.
-        complete: insist on the published number of clips; a cut-down copy of a set needs False.
-        fine_tuning: how encoders are trained on frames of the split's training clips before they encode; None: they
-            stay as they are.
-        choose_on: validation clips on which it is chosen how to localize: each is encoded twice for 28 candidates.
+        complete: require the published number of clips; a reduced copy of a set needs False.
+        fine_tuning: settings for the training of encoders on frames of the split's training clips, before encoding;
+            None: encoders are not trained.
+        choose_on: validation clips for the choice of localization parameters; each is encoded twice for 28
+            candidates.
     """
 
     name: str
@@ -85,6 +103,7 @@ class Budget:
     flow: FlowMethod = "dis"
     flow_length: int = 10
     published: bool = False
+    epochs: Mapping[str, int] = field(default_factory=dict)
     vector: str = ""
     frames: int = 30
     windows: int = 25
@@ -99,7 +118,7 @@ class Budget:
     choose_on: int = 40
 
     def features(self, streams: Modality) -> DataConfig:
-        """How clips are seen by the encoder of a stream."""
+        """How clips are sampled for the encoder of a stream."""
         length = self.flow_length if streams == "flow" else 1
         data = DataConfig(frames=30, size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
         return data if streams == "rgb" else replace(data, flow=self.flow)
@@ -110,6 +129,10 @@ class Budget:
         maps = {str(of): (self.encoder, of) for of in STREAMS}
         return maps | ({f"{of}-vector": (self.vector, of) for of in STREAMS} if self.vector else {})
 
+    def training_of(self, run: str) -> TrainConfig:
+        """The training settings of a run, such as `convlstm-rgb` or `motion`."""
+        return replace(self.training, epochs=self.epochs.get(run, self.training.epochs))
+
     def store(self, model: str, stream: str) -> str:
         """The folder of the store that a model of one stream is trained on."""
         return f"{stream}-vector" if self.vector and model in VECTORS else stream
@@ -117,7 +140,8 @@ class Budget:
     def model_config(self, model: str) -> ModelConfig:
         """The settings of a model; its encoder and size are those of the features."""
         name = f"{PREFIX}{model}" if self.published and model != "convnet" else model
-        init: Literal["zeros", "clip-mean"] = "clip-mean" if self.published and model not in VECTORS else "zeros"
+        learned = self.published and model not in FROM_ZEROS
+        init: Literal["zeros", "clip-mean"] = "clip-mean" if learned else "zeros"
         dropout = self.lstm_dropout if model in ("lstm", "alstm") else self.dropout
         units = 0 if self.published and model == "convnet" else self.head_units  # a softmax on fc7
         return ModelConfig(
@@ -136,13 +160,13 @@ BUDGETS = {
         choose_on=0,
     ),
     "standard": Budget("standard: 20 epochs", TrainConfig(epochs=20, batch=32, label_smoothing=0.0, patience=0)),
-    # The authors' code: no schedule and no gradient clipping; 200 epochs for LSTMs, 300 for ConvLSTMs, 400 for motion.
-    # Its ConvNets see one flow field at a time.
+    # The authors' code: no schedule and no gradient clipping; its ConvNets see one flow field at a time.
     "full": Budget(
-        "full: the settings of the authors' code, 300 epochs",
+        "full: the settings of the authors' code, 200 to 400 epochs",
         TrainConfig(
-            epochs=300, batch=128, lr=1e-3, optimizer="rmsprop", grad_clip=0.0, label_smoothing=0.0, patience=0
+            epochs=200, batch=128, lr=1e-3, optimizer="rmsprop-inside", grad_clip=0.0, label_smoothing=0.0, patience=0
         ),
+        epochs=EPOCHS,
         flow="tvl1",
         flow_length=1,
         published=True,

@@ -1,4 +1,4 @@
-"""The page of VideoLSTM's models on a published set: the paper's table, where they looked, how they learned."""
+"""The page of VideoLSTM's models on a published set: the paper's table, attention maps, and learning curves."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -27,16 +27,16 @@ CITED = "as commonly cited"
 def write_page(
     folder: Path, official: OfficialSet, split: int, budget: Budget, figures: Mapping[str, Any], command: str
 ) -> Path:
-    """`report.html` in the folder of a split's runs.
+    """Write `report.html` into the folder of a split's runs.
 
     Args:
-        folder: with a run's folder for each model.
+        folder: has a run's folder for each model.
         official: the set.
-        split: its number.
-        budget: what was computed.
-        figures: `classes`, `clips` of each side, `models` and `fused` with their `accuracy`, and `left_out`; `places`
-            where it was scored.
-        command: that made the page.
+        split: number of the split.
+        budget: the budget of the run.
+        figures: `classes`, `clips` of each split, `models` and `fused` with their `accuracy`, and `left_out`; `places`
+            if localization was scored.
+        command: the command that made the page.
     """
     models, fused, clips = figures["models"], figures["fused"], figures["clips"]
     counts = (
@@ -49,7 +49,7 @@ def write_page(
     if not budget.pretrained:
         page.text(
             "**The encoder has random weights**, not ImageNet's (`--no-pretrained`). The "
-            "page shows that everything runs; how good the models are, it cannot show."
+            "page shows that everything runs, but not how good the models are."
         )
     shown = {"ConvALSTM on RGB": models["convalstm-rgb"], "attention that follows motion": models[MOTION]}
     shown[f"two streams: {BOTH}"] = fused[BOTH]
@@ -80,7 +80,7 @@ def _tables(page: Page, official: OfficialSet, split: int, budget: Budget, figur
         _rows(models, official.cited if split == 1 else {}),
         ["", *(WORDS[name] for name in SINGLE)],
         f"Test clips correct, the mean of {budget.windows} temporal crops of {budget.frames} frames. *Frames*: the "
-        "share of their frames at which the class is right. *Cited*: Li et al. 2016 on split 1, "
+        "share of their frames that are classified correctly. *Cited*: Li et al. 2016 on split 1, "
         f"{CITED}; their encoders were trained on the set.",
     )
     alone = models[MOTION]
@@ -102,7 +102,7 @@ def _places(page: Page, places: Mapping[str, Any], split: int) -> None:
     keys = ("frame_map_20", "frame_map_50", "video_map_20", "video_map_50")
     rows: list[list[str | None]] = [[f"VideoLSTM ({MOTION})", *(percent(places[key]) for key in keys)]]
     if split == 1:
-        rows.append(["VideoLSTM, cited", None, None, f"{CITED_VIDEO_MAP_20} %", None])
+        rows += [[f"{name}, cited", None, None, f"{of} %", None] for name, of in CITED_VIDEO_MAP_20.items()]
     rows += [[BASELINES[name], *(percent(of[key]) for key in keys)] for name, of in places["baselines"].items()]
     chosen = ", ".join(f"{name} {value}" for name, value in places["localization"].items())
     how = "by blanking, without their boxes" if places["chosen_on"] >= 8 else "too few: these are the defaults"
@@ -110,13 +110,13 @@ def _places(page: Page, places: Mapping[str, Any], split: int) -> None:
         rows,
         ["boxes from", "frame-mAP at .2", "frame-mAP at .5", "video-mAP at .2", "video-mAP at .5"],
         f"The {places['clips']} test clips with boxes in UCF101-24, {places['classes']} classes. Attention becomes "
-        f"boxes and tubes with {chosen}, chosen on {places['chosen_on']} validation clips ({how}); how the paper "
-        f"smooths, cuts and links, it does not say. The last rows have the same classes. *Cited*: split 1, {CITED}.",
+        f"boxes and tubes with {chosen}, chosen on {places['chosen_on']} validation clips ({how}); the paper does not "
+        f"say how it smooths, cuts and links. The last rows have the same classes. *Cited*: split 1, {CITED}.",
     )
 
 
 def _accuracies(found: Mapping[str, Any]) -> tuple[str, str]:
-    """Of clips, and of frames."""
+    """Clip and frame accuracy."""
     return percent(found["accuracy"]), percent(found["frame_accuracy"])
 
 
@@ -152,14 +152,15 @@ def _differences(budget: Budget) -> str:
         )
     items = [
         kept,
-        "Frames are squashed whole, and nothing is augmented but the choice of the window; what the authors' encoders "
-        "were trained with is not in their code.",
-        "Frames that repeat the last one of a short clip count like others; the authors' code masks them.",
+        "Whole frames are resized to a square, and only the temporal crop is random; the augmentation for the authors' "
+        "encoders is not in their code.",
         f"`{MOTION}` begins with the trained ConvLSTM of the flow and ConvALSTM of RGB, as published. How kernels "
-        "of 3×3 become those of 1×1 neither the paper nor the code says: here by their middle.",
-        "A tenth of the training clips, whole recordings, is kept apart: it chooses the epoch and the weights. The "
-        "authors' code looks at the test list every 10 or 20 epochs, and keeps the best epoch.",
-        f"{training.epochs} epochs of every model; the code has 200 for LSTMs, 300 for ConvLSTMs, 400 for `{MOTION}`. "
+        "of 3×3 become those of 1×1 is not stated in the paper, and the authors' script copies them as they are; here "
+        "their center is used. The script copies them into a motion model that was trained before, which has no "
+        "counterpart here.",
+        "The authors' script for the ConvALSTM on RGB has windows of 15 frames.",
+        "A tenth of the training clips, in whole recordings, is used for validation, which chooses the epoch and the "
+        "weights. The authors' code evaluates the test list every 10 or 20 epochs, and keeps the best epoch.",
         "One seed.",
     ]
     if budget.flow != "tvl1":
@@ -170,19 +171,18 @@ def _differences(budget: Budget) -> str:
     if budget.flow_length > 1:
         items.append(f"Flow is stacked, {budget.flow_length} fields; the authors' encoder of flow sees one field.")
     if not budget.vector:
-        items.append("`convnet` and `lstm` see the average over the places of the map; those of the paper fc7.")
-    if budget.published:
-        items.append(
-            f"The first state of `{MOTION}`'s flow comes from the mean of RGB and flow by a 3×3 convolution, in the "
-            "code from that of flow by 1×1; recurrent kernels begin orthogonal, in the code Xavier."
-        )
-    else:
+        items.append("`convnet` and `lstm` see the average over the locations of the map; in the paper, they see fc7.")
+    if not budget.published:
         items += [
+            f"{training.epochs} epochs of every model; the code has 200 for LSTMs and for the ConvLSTM on RGB, 400 for "
+            f"`{MOTION}`, 300 for the others.",
+            "Initial weights are those of the library: uniform after Glorot, orthogonal from state to state; in the "
+            "code uniform up to 1/√input channels, for LSTMs normal.",
             f"{training.optimizer}, {training.schedule} schedule up to {training.lr:g}, gradient norms clipped to "
             f"{training.grad_clip:g}, batches of {training.batch}; the code has RMSprop at 0.001, decay .9, without "
             "clipping, in batches of 128.",
             "States start from zeros, not from the mean over all frames, so that the models can run on a stream.",
-            "Attention times features is multiplied by the number of places, so that an even map changes nothing.",
+            "Attention times features is multiplied by the number of locations, so that a uniform map changes nothing.",
             f"The {budget.head_units} tanh units before the classes read the averaged map; in the code they read all "
             "of it. The code's LSTMs have dropout before them, too.",
             "Forget gates begin with a bias of 1, in the code of 0.",

@@ -1,4 +1,4 @@
-"""Where VideoLSTM looks on UCF101-24: boxes and tubes from class labels alone, scored by the true ones."""
+"""Localization by VideoLSTM on UCF101-24: boxes and tubes from class labels alone, scored by the true ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,15 +22,15 @@ from onlooker_papers.detection import at_thresholds, frame_map, video_map
 from onlooker_papers.videolstm.places import always
 from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
 
-Tubes = dict[str, list[Tube]]  # by clips
+Tubes = dict[str, list[Tube]]  # by clip
 
-# Guesses with the same classes, and boxes that need no attention: x1 y1 x2 y2 in shares of the frame.
+# Baselines with the same classes and fixed boxes without attention: x1 y1 x2 y2 in shares of the frame.
 GUESSES = {"center": (0.25, 0.25, 0.75, 0.75), "frame": (0.0, 0.0, 1.0, 1.0)}
-_MIN_CLIPS = 8  # on which it is chosen how to localize
+_MIN_CLIPS = 8  # for the choice of localization parameters
 
 
 def with_boxes(clips: Sequence[Clip], annotated: Mapping[str, AnnotatedClip]) -> list[Clip]:
-    """Those of UCF101's clips whose tubes are known; of the test clips of split 1, the 910 of UCF101-24."""
+    """The clips of UCF101 whose tubes are known; for the test clips of split 1, these are the 910 of UCF101-24."""
     return [clip for clip in clips if _name(clip) in annotated]
 
 
@@ -42,22 +42,23 @@ def score_places(
     stores: Sequence[Path],
     choose_on: int,
 ) -> dict[str, Any]:
-    """What a trained model localizes, by frame- and video-mAP.
+    """The frame- and video-mAP of a trained model.
 
-    Attention is that behind the stored features, at the frames of all crops; the frames themselves, in which the
-    foreground is looked for, are read again. Between crops boxes are interpolated.
+    Attention is computed from the stored features, at the frames of all crops; the frames themselves are read again,
+    for the foreground. Between crops, boxes are interpolated.
 
     Args:
-        run: the model's.
-        validation: of the annotated classes; how to localize is chosen on them, by their labels alone.
+        run: the run of the model.
+        validation: clips of the annotated classes, for the choice of localization parameters by their labels alone.
         test: clips with known tubes.
-        annotated: these, by clips.
-        stores: the features of every frame that the model learned from.
-        choose_on: number of validation clips; fewer than 8: the defaults are used.
+        annotated: the known tubes, by clip.
+        stores: the features of every frame on which the model was trained.
+        choose_on: number of validation clips; with fewer than 8, the defaults are used.
 
     Returns:
         `clips`, `classes`; `frame_map_20`, `frame_map_50`, `frame_map_50_95`, `video_map_20`, `video_map_50`,
-        `video_map_50_95`; `baselines`: the same of `GUESSES`; `chosen_on`: how many clips, and `localization`: what.
+        `video_map_50_95`; `baselines`: the same for `GUESSES`; `chosen_on`: the number of clips;
+        `localization`: the chosen parameters.
     """
     recognizer = load(run)
     recognizer.localization = choose_from_files(recognizer, validation, choose_on)
@@ -103,7 +104,7 @@ def choose_from_files(recognizer: Recognizer, clips: Sequence[Clip], count: int)
 
 
 def look(recognizer: Recognizer, samples: ClipCrops, index: int) -> Prediction:
-    """What the model sees in a clip of stored features, with tubes in pixels of the video."""
+    """The prediction of the model for a clip of stored features, with tubes in pixels of the video."""
     clip = samples.clips[index]
     frame_scores, scores, attention, evidence = recognizer.classify_crops(*samples.every_crop(index))
     sample = read_sample(clip.path, replace(recognizer.data, modality="rgb"))
@@ -122,7 +123,7 @@ def look(recognizer: Recognizer, samples: ClipCrops, index: int) -> Prediction:
 
 
 def _name(clip: Clip) -> str:
-    """As the annotations call it."""
+    """The name in the annotations."""
     return f"{clip.label}/{clip.path.stem}"
 
 
@@ -142,7 +143,7 @@ def _figures(found: Tubes, true: Tubes) -> dict[str, float]:
 
 
 def _boxes(tubes: Sequence[Tube]) -> list[Box]:
-    """What tubes have at each frame; a box is as sure as its tube."""
+    """The boxes of tubes at each frame; a box has the score of its tube."""
     corners: list[tuple[Tube, int, NDArray[np.float32]]] = [
         (tube, int(frame), box) for tube in tubes for frame, box in zip(tube.frames, tube.boxes, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""VideoLSTM's ablation on folders of real clips: the cells, the table and the page of `onlooker compare`."""
+"""VideoLSTM's ablation on folders of real clips: the figures, the table and the page of `onlooker compare`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,18 @@ from onlooker_papers.real_clips.rows import write_set
 from onlooker_papers.sets import few_of_each, set_name
 from onlooker_papers.videolstm.budget import ClipsBudget
 
-# A single frame and the models of Li et al. 2016 in their order, the report's, flow next to RGB, attention that
-# follows it, two streams together.
+# A single frame and the models of Li et al. 2016 in their order, the report's model, models of flow, motion-based
+# attention, and the ensemble of two streams.
 MODELS = "single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,ensemble"
 RESULTS = "videolstm-clips"
 
 
 def check_sets(folders: Sequence[Path]) -> None:
-    """Find out before anything is computed what would end it.
+    """Check the sets of clips before anything is computed.
 
     Raises:
-        ValueError: two sets of one name.
-        ClipError: a folder that is no set of clips.
+        ValueError: two sets with the same name.
+        ClipError: a folder that is not a set of clips.
     """
     for folder in folders:
         find_clips(folder)
@@ -42,7 +42,7 @@ def compete_on_clips(
 
     Args:
         run: gets a folder for each set.
-        folders: of clips, one sub-folder per class, and the command that makes the figures of each.
+        folders: folders of clips, with one sub-folder per class, and the command that makes the figures of each.
         budget: how much is computed.
         results: a folder for `videolstm-clips.json`.
         jobs: parallel trainings; None: as many as the machine allows.

@@ -1,6 +1,6 @@
 """The cells of VideoLSTM's ablation on real video: models of Li et al. 2016 on the same stored features.
 
-`onlooker_papers.videolstm.real_video` computes them and writes the results.
+`onlooker_papers.videolstm.real_video` computes the cells and writes the results.
 """
 
 import json
@@ -32,7 +32,7 @@ from onlooker_papers.memo import memo_of_training
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
 from onlooker_papers.videolstm.official_budget import FUSED, MOTION, MOTION_BEGINS, SINGLE, STREAMS
-from onlooker_papers.videolstm.published import PREFIX
+from onlooker_papers.videolstm.published import variant
 from onlooker_papers.videolstm.reduced import (
     FINE_TUNING,
     NAME,
@@ -44,9 +44,9 @@ from onlooker_papers.videolstm.reduced import (
 )
 
 TRAINING = TrainConfig(epochs=12, batch=16, lr=2e-3, label_smoothing=0.0)
-# Units of an LSTM, channels of a ConvLSTM: either has about a hundred thousand weights.
+# Units of an LSTM, channels of a ConvLSTM; each of the two has about a hundred thousand weights.
 UNITS, CHANNELS = 128, 32
-RANDOM = "motion-random"  # `motion` from random weights, as its controls; `motion` starts from the trained streams
+RANDOM = "motion-random"  # `motion` from random weights, like its controls; `motion` starts from the trained streams
 CONTROLS = tuple(f"{name}-both" for name in ("convlstm", "alstm", "convalstm"))
 MODELS = (*(f"{name}-{of}" for of in STREAMS for name in SINGLE), MOTION, RANDOM, *CONTROLS)
 _KEPT = ("accuracy", "accuracy_interval", "frame_accuracy", "videos")
@@ -57,12 +57,12 @@ class RealSet:
     """A split of a real set, its stores and its trainings.
 
     Args:
-        run: the folder of the split; what is there is not computed again.
-        name: of the set, as in `real_clips`.
+        run: the folder of the split; existing figures are not computed again.
+        name: name of the set, as in `real_clips`.
         split: which clips are used for what.
-        training: of every model.
-        fine_tuning: of the encoders that are trained on the split.
-        fine_tuned: their streams.
+        training: training settings of every model.
+        fine_tuning: training settings of the encoders that are trained on the split.
+        fine_tuned: the streams of these encoders.
     """
 
     run: Path
@@ -102,7 +102,7 @@ class RealSet:
         return stored(samples, self.store(modality))
 
     def settings(self) -> dict[str, Any]:
-        """What all cells of the split depend on."""
+        """The settings on which all cells of the split depend."""
         stores = {of: json.loads((self.store(of) / "store.json").read_text())["weights"] for of in STREAMS}
         sides = {side: len(getattr(self.split, side)) for side in ("training", "validation", "test")}
         return {"set": self.name, "clips": sides, "features": stores, "training": self.training.to_dict()}
@@ -110,11 +110,11 @@ class RealSet:
 
 @dataclass(frozen=True)
 class Variant:
-    """A model of `published` with other settings than those of this ablation.
+    """Settings that differ from those of this ablation, for a model of `published`.
 
     Args:
-        name: of its folder; empty: none.
-        model, training: settings that differ.
+        name: suffix of its folder; empty: none.
+        model, training: the settings that differ.
     """
 
     name: str = ""
@@ -122,8 +122,16 @@ class Variant:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-# The settings of this ablation as those of `Published`.
-OURS = {"glimpse": "scaled", "init": "zeros", "head_units": 0, "dropout": 0.5, "flatten": False, "forget_bias": 1.0}
+# The settings of this ablation, as arguments of `Published`.
+OURS = {
+    "glimpse": "scaled",
+    "init": "zeros",
+    "head_units": 0,
+    "dropout": 0.5,
+    "flatten": False,
+    "forget_bias": 1.0,
+    "code_init": False,
+}
 
 
 @dataclass(frozen=True)
@@ -133,8 +141,8 @@ class Cell:
     Args:
         of: the set.
         name: one of `MODELS`.
-        seed: of weights and order.
-        variant: what is different.
+        seed: seed of weights and order.
+        variant: the settings that differ.
     """
 
     of: RealSet
@@ -144,17 +152,17 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Of the training, with the memo next to it."""
+        """The folder of the training; the memo is next to it."""
         return self.of.run / f"seed{self.seed}" / (f"{self.name} {self.variant.name}".strip())
 
     @property
     def training(self) -> TrainConfig:
-        """Of the set, with the seed and what is different."""
+        """The training settings of the set, with the seed and the settings that differ."""
         return replace(self.of.training, seed=self.seed, **self.variant.training)
 
     @property
     def modality(self) -> Modality:
-        """What the model sees."""
+        """The modality of the model."""
         return next((of for of in STREAMS if self.name.endswith(f"-{of}")), "both")
 
     @property
@@ -181,12 +189,14 @@ class Cell:
         flow_channels = sampling("flow").flow_channels if self.modality == "both" else 0
         channels = sampling(self.modality).in_channels
         torch.manual_seed(self.seed)
-        name = f"{PREFIX}{self.model}" if self.variant.name else self.model
-        changes = {**OURS, **self.variant.model} if self.variant.name else {}
-        net = create_model(
-            name, len(self.of.classes), encoder=NAME, in_channels=channels, size=sampling("rgb").size,
-            hidden=self._hidden, flow_channels=flow_channels, **changes,
-        )  # fmt: skip
+        settings: dict[str, Any] = {
+            "encoder": NAME, "in_channels": channels, "size": sampling("rgb").size, "hidden": self._hidden,
+            "flow_channels": flow_channels,
+        }  # fmt: skip
+        if self.variant.name:
+            net: VideoModel = variant(self.model, len(self.of.classes), **settings, **{**OURS, **self.variant.model})
+        else:
+            net = create_model(self.model, len(self.of.classes), **settings)
         encoder: Any = net.encoder
         parts: dict[Modality, nn.Module] = {self.modality: encoder}
         if flow_channels:

@@ -39,10 +39,10 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, splits: Di
 
     Args:
         run: the folder, with the trainings of the moving target.
-        figures: of the moving target, its `timing`, and `on_clips`: what `compare` found by the name of each set.
-        budget: what was computed.
+        figures: those of the moving target, its `timing`, and `on_clips`: those of `compare` by the name of the set.
+        budget: the budget of the run.
         splits: the digits.
-        command: what made the run.
+        command: the command that made the run.
 
     Returns:
         The page's path.
@@ -59,10 +59,10 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, splits: Di
         ]
     )  # fmt: skip
     page.text(
-        "Each clip shows four digits of which one moves; its class is the only label. A model that only recognizes all "
-        "four digits is correct in one clip of four; a single frame hints at the digit that moves, because the others "
-        "are in the cells of a grid (the row `single-frame` shows how much). Test clips show held-out digits. Flow is "
-        "estimated from the frames (DIS)."
+        "Each clip shows four digits, of which one moves; its class is the only label. A model that recognizes all "
+        "four digits but ignores motion is correct in one clip of four; a single frame gives a hint, because the other "
+        "digits are in the cells of a grid (the row `single-frame` shows how much). Test clips show unseen digits. "
+        "Flow is estimated from the frames (DIS)."
     )
     page.text(_what_was_used(figures["on_clips"]))
     results = {tables.NAME: figures, tables.SEGMENTS: figures["timing"]}
@@ -86,8 +86,8 @@ def write_page(run: Path, figures: Mapping[str, Any], budget: Budget, splits: Di
     write_png(image, sheet(list(_looks(run, budget, splits))))
     page.figure(
         image.read_bytes(),
-        "Unseen clips; the box is the true place, which no model was trained on. Below each is the optical flow that "
-        "*motion* sees: hue is direction, saturation is speed.",
+        "Unseen clips; the true box was not used in training. Below each clip is the optical flow that *motion* sees: "
+        "hue is direction, saturation is speed.",
         wide=True,
     )
     _how_they_learned(page, run, budget, list(figures["on_clips"]))
@@ -129,12 +129,12 @@ def _published(page: Page, models: Mapping[str, Any], on_clips: Mapping[str, Any
         f"Test clips correct. *Cited*: Li et al. 2016, {CITED}, on UCF101 (split 1) and HMDB-51, with encoders "
         "trained on the set. **Other sets, other encoders: the rows of one set compare with each other, not with those "
         "of another.** `motion`: attention that follows the flow; VideoLSTM: the two streams together, here `motion` "
-        "and `convlstm` on the flow, with weights that validation clips choose.",
+        "and `convlstm` on the flow, with weights chosen on validation clips.",
     )
 
 
 def _in_columns(title: str, accuracy: Mapping[str, float]) -> list[list[str | None]]:
-    """The accuracies of one set by stream, those of the paper's single models in its order, of `motion`, and fused."""
+    """The accuracies of one set by stream: the single models in the order of the paper, `motion`, and the ensemble."""
 
     def shown(*names: str) -> str | None:
         return next((percent(accuracy[name]) for name in names if name in accuracy), None)
@@ -159,8 +159,8 @@ def _real_clips(page: Page, on_clips: Mapping[str, Any], budget: ClipsBudget) ->
         page.table(
             rows,
             [f"{name}: model", *columns[1:]],
-            f"{of['test_videos']} test clips; the majority class is what one and the same answer reaches. Where they "
-            f"looked: `clips/{name}/report.html` next to this page.",
+            f"{of['test_videos']} test clips; *majority class*: always predicting the most frequent class. Attention "
+            f"maps: `clips/{name}/report.html` next to this page.",
         )
 
 
@@ -190,7 +190,7 @@ def _settings(page: Page, budget: Budget, on_clips: bool, command: str) -> None:
         },
     }  # fmt: skip
     for values in groups.values():
-        # Different for each training.
+        # These differ between trainings.
         del values["modality"], values["seed"]
     if not on_clips:
         del groups["real clips"]
@@ -198,7 +198,7 @@ def _settings(page: Page, budget: Budget, on_clips: bool, command: str) -> None:
 
 
 def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str, Any]]:
-    """The same test clips through both attentions, and the flow that one of them sees."""
+    """The same test clips with both kinds of attention, and the flow that one of them sees."""
     clips = TargetClips(splits.test, 2, 5)
     seen = {}
     for spec in WITH_ATTENTION_LOSS:

@@ -16,7 +16,7 @@ from onlooker_papers.detection import at_thresholds, cor_loc, frame_map, label_b
 
 Scores = NDArray[np.float32]
 
-# Boxes that need no attention, or nothing but it, in words.
+# Names of the baselines: boxes without attention, or from attention alone.
 BASELINES = {
     "center": "a centered box",
     "frame": "the whole frame",
@@ -28,12 +28,12 @@ BASELINES = {
 
 @dataclass(frozen=True, eq=False)
 class TrueBoxes:
-    """Clips in each of which one thing is to be found, and where it is.
+    """Clips with one object each, and its true boxes.
 
     Args:
-        images: `B T H W C`, uint8, in which the largest moving region is looked for.
-        boxes: `B T 4`, float32, x1 y1 x2 y2 in pixels of `images`; NaN in frames in which there is nothing to find.
-        targets: `B`, the class of each clip, as a place in `classes`.
+        images: `B T H W C`, uint8, for the search of the largest moving region.
+        boxes: `B T 4`, float32, x1 y1 x2 y2 in pixels of `images`; NaN in frames without the object.
+        targets: `B`, the class of each clip, as an index into `classes`.
         classes: the `K` class names.
 
     Raises:
@@ -72,7 +72,7 @@ class TrueBoxes:
 
     @property
     def there(self) -> NDArray[np.bool_]:
-        """`B T`, the frames with something to find."""
+        """`B T`, the frames with the object."""
         return np.asarray(np.isfinite(self.boxes).all(-1), np.bool_)
 
 
@@ -84,24 +84,24 @@ def localization_figures(
     images: NDArray[np.uint8] | None = None,
     grad_cam: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
-    """How well the thing is found, and how well guesses without attention find it, with the same classes.
+    """How well the object is localized, compared with baselines without attention but with the same classes.
 
     Args:
         scores: `B T K`, probabilities at every frame.
         attention: `B T h w`.
         truth: the `B` clips, with their boxes.
-        parameters: how boxes are cut and linked; chosen without these clips. An `onset` above 0 trims tubes to when
-            the class is probable; without, a tube is as long as the clip.
-        images: `B T H W C`, uint8, in which the model's own foreground is looked for; None: those of `truth`.
-        grad_cam: `B T h w`, maps of the same model that need no attention.
+        parameters: how boxes are cut and linked; chosen without these clips. With an `onset` above 0, tubes are trimmed
+            to the time when the class is probable; else a tube is as long as the clip.
+        images: `B T H W C`, uint8, for the search of the foreground; None: those of `truth`.
+        grad_cam: `B T h w`, Grad-CAM maps of the same model.
 
     Returns:
-        `pointing`, the share of frames where the center of the map's highest cell is in the box; `point`, that where
-        the pixel that is attended to most is (`Candidates.point`); `cor_loc`, `frame_map_20`, `frame_map_50`,
-        `frame_map_50_95`, `video_map_20`, `video_map_50`, `video_map_50_95`; `localization`: what was chosen; and under
-        `baselines` the same of `center` (a quarter of the frame, in its middle), `frame` (all of it), `motion` (the
-        largest thing that moves, cut by the same threshold), `map` (the attention without a foreground), and `grad_cam`
-        (made boxes as attention is), where it is given.
+        `pointing`, the share of frames in which the center of the map's highest cell is in the box; `point`, the same
+        for the most attended pixel (`Candidates.point`); `cor_loc`, `frame_map_20`, `frame_map_50`,
+        `frame_map_50_95`, `video_map_20`, `video_map_50`, `video_map_50_95`; `localization`: the chosen parameters; and
+        under `baselines` the same of `center` (a quarter of the frame, in its middle), `frame` (all of it), `motion`
+        (the largest moving region, cut by the same threshold), `map` (the attention without a foreground), and
+        `grad_cam` (converted to boxes like attention), if it is given.
     """
     H, W = truth.size
     whole = np.array([0, 0, W, H], np.float32)
@@ -141,8 +141,8 @@ def _figures(
     for b, (found, of_frames) in enumerate(zip(candidates, scores, strict=True)):
         name, label = str(b), classes[int(truth.targets[b])]
         boxes[name] = label_boxes(found, of_frames, indices, classes)
-        # One verdict per clip where tubes are not trimmed: otherwise the uncertain first frames would lower
-        # the score of a tube.
+        # One score per clip if tubes are not trimmed: otherwise the uncertain first frames would lower the score
+        # of a tube.
         aggregation = of_frames if parameters.onset else np.broadcast_to(of_frames.mean(axis=0), of_frames.shape)
         tubes[name] = label_tubes(link(found, parameters), aggregation, indices, classes, parameters)
         there = np.flatnonzero(truth.there[b])

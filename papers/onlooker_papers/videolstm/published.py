@@ -1,15 +1,20 @@
-"""The recurrent models as the code of Li et al. 2016 has them: `published-lstm`, `published-convalstm`, and so on.
+"""The recurrent models as in the code of Li et al. 2016: `published-lstm`, `published-convalstm`, and so on.
 
-They differ from the library's in the layers before the classes, which read the whole map instead of its mean, in the
-bias of the forget gates, in the dropout of the LSTMs, in attention that is not multiplied by the number of locations
-(`product`), and in the state before the first frame (`clip-mean`), which sees the whole clip. Each is a setting.
+They differ from those of the library in the layers before the classes, which read the whole map instead of its mean,
+in the initial weights, in the dropout of the LSTMs, in attention that is not multiplied by the number of locations
+(`product`), and in the state before the first frame (`clip-mean`), which sees the whole clip. `create_model` refuses
+other values of these settings; `variant` builds a model with some of them changed, to measure their effect.
 """
 
-from typing import Any
+from typing import Any, ClassVar, cast
 
+import torch
 from torch import Tensor, nn
 
+from onlooker.models.attention import SoftAttention
 from onlooker.models.cells.attentive import AttentiveCell
+from onlooker.models.cells.cell import State
+from onlooker.models.cells.init import LearnedInit
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.motion import MotionCell
 from onlooker.models.classifier import Classifier
@@ -17,6 +22,29 @@ from onlooker.models.registry import Recipe, find_recipe, register_model
 from onlooker.models.video_model import make_head
 
 PREFIX = "published-"
+NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion")
+
+
+class MotionInit(nn.Module):
+    """The first state of `motion` in the authors' code: of the upper ConvLSTM from RGB, of the lower one from flow.
+
+    `H_0, C_0 = tanh(W ∗ mean of X_t)` with 3×3 kernels, and the same for the flow with 1×1 kernels.
+
+    Args:
+        cell: the cell of `motion`.
+    """
+
+    def __init__(self, cell: MotionCell) -> None:
+        super().__init__()
+        self.sizes, part = cell.sizes, torch.empty(1, cell.num_hidden, 1, 1)
+        self.upper = LearnedInit(cell.sizes[0], State(part, part))
+        self.lower = nn.ModuleList(nn.Conv2d(cell.sizes[1], cell.num_hidden, 1) for _ in range(2))
+
+    def forward(self, features: Tensor) -> State:
+        """Features `B D h w`, RGB before flow, to a state of the cell."""
+        rgb, flow = features.split(self.sizes, 1)
+        lower = (part(flow).tanh() for part in self.lower)
+        return State(*(torch.cat(pair, 1) for pair in zip(self.upper(rgb), lower, strict=True)))
 
 
 class Published(Classifier):
@@ -24,13 +52,15 @@ class Published(Classifier):
 
     Args:
         num_classes, cell, attention, glimpse, encoder, hidden, head_units, dropout, init, in_channels, flow_channels,
-            size, pretrained: as for `Classifier`.
-        flatten: the layers before the classes read all locations of the state; else their mean.
+            size, pretrained: as for `Classifier`; with `clip-mean`, the first state of `motion` is that of
+            `MotionInit`.
+        flatten: the layers before the classes read all locations of the state; otherwise their mean.
         dropout_twice: dropout also before the tanh layer, as in the authors' LSTMs.
         forget_bias: initial bias of the forget gates.
     """
 
     package = "onlooker-papers"
+    code_init: ClassVar[bool] = False  # whether weights are drawn by `init_as_code`
 
     def __init__(
         self,
@@ -60,6 +90,10 @@ class Published(Classifier):
             self.head = make_head(self.num_features * self.grid[0] * self.grid[1], head_units, dropout, num_classes)
         if dropout_twice:
             self.head = nn.Sequential(nn.Dropout(dropout), self.head)
+        if init == "clip-mean" and isinstance(self.cell, MotionCell):
+            self.learned_init = cast(Any, MotionInit(self.cell))
+        if self.code_init:
+            init_as_code(self)
         for part in self.modules():
             if isinstance(part, LSTM | ConvLSTM):
                 gates: Any = part.from_features
@@ -76,20 +110,79 @@ class Published(Classifier):
         return self.head(hidden.flatten(1)) if self.flatten and hidden.ndim == 4 else super().classify(hidden)
 
 
+class PublishedInit(Published):
+    """`Published` with the initial weights of the authors' code, see `init_as_code`."""
+
+    code_init = True
+
+
+@torch.no_grad()
+def init_as_code(model: Published) -> None:
+    """Draw the weights behind the encoder as the authors' code does; biases are 0.
+
+    Models with a map as their state: uniform up to 1/√n. Of convolutions, n is the number of input channels,
+    regardless of the size of the kernel; of linear layers and of the attention, it is the number of outputs (the
+    second dimension of the code's matrices). LSTMs on vectors: normal with a standard deviation of 0.1.
+    """
+    of_outputs = {
+        id(part)
+        for attention in model.modules()
+        if isinstance(attention, SoftAttention)
+        for part in attention.modules()
+    }
+    encoder = {id(part) for part in model.encoder.modules()}  # type: ignore[attr-defined]
+    for part in model.modules():
+        if id(part) in encoder or not isinstance(part, nn.Linear | nn.Conv2d):
+            continue
+        if part.bias is not None:
+            part.bias.zero_()
+        if not model._map_state:
+            part.weight.normal_(std=0.1)
+        else:
+            outputs = isinstance(part, nn.Linear) or id(part) in of_outputs
+            bound = part.weight.shape[0 if outputs else 1] ** -0.5
+            part.weight.uniform_(-bound, bound)
+
+
+def _settings(name: str) -> dict[str, Any]:
+    """All settings of a model of the code that its recipe fixes."""
+    settings: dict[str, Any] = {
+        "hidden": 512, "head_units": 1024, "dropout": 0.7, "init": "clip-mean", "flatten": True,
+        "dropout_twice": False, "forget_bias": 0.0,
+    }  # fmt: skip
+    if name in ("convalstm", "motion"):
+        settings["glimpse"] = "product"
+    if name in ("lstm", "alstm"):
+        settings |= {"dropout": 0.5, "dropout_twice": True}
+    if name in ("lstm", "convlstm"):
+        settings["init"] = "zeros"
+    return settings
+
+
+def variant(name: str, num_classes: int, code_init: bool = True, **settings: Any) -> Published:
+    """A model of this module with some of its settings changed, which `create_model` refuses.
+
+    Args:
+        name: of the model in the library, such as `convalstm`.
+        num_classes: K.
+        code_init: the initial weights of the code; otherwise those of the library.
+        settings: arguments of `Published`.
+    """
+    kind = PublishedInit if code_init else Published
+    return kind(num_classes, **{**find_recipe(name).settings, **_settings(name), **settings})
+
+
 def register() -> None:
-    """Make `create_model`, `load` and the commands know these models."""
-    for name in ("lstm", "alstm", "convlstm", "convalstm", "motion", "report"):
-        of = find_recipe(name)
-        # An LSTM on vectors begins with zeros in the authors' code; in ALSTM the glimpse is a sum anyway.
-        settings = dict(of.settings)
-        if name in ("convalstm", "motion"):
-            settings["glimpse"] = "product"
-        if name in ("lstm", "alstm"):
-            settings |= {"dropout": 0.5, "dropout_twice": True}
-        if name == "lstm":
-            settings["init"] = "zeros"
-        summary = f"{name} with the settings of the code of Li et al. 2016"
-        register_model(f"{PREFIX}{name}", Recipe(summary, settings, Published, of.modality))
+    """Register these models for `create_model`, `load` and the commands."""
+    for name in NAMES:
+        of, fixed = find_recipe(name), _settings(name)
+        fixed |= {key: of.settings[key] for key in ("cell", "attention", "glimpse") if key in {*of.settings} - {*fixed}}
+        summary, settings = f"{name} with the settings of the code of Li et al. 2016", {**of.settings, **fixed}
+        recipe = Recipe(summary, settings, PublishedInit, of.modality, fixed=frozenset(fixed))
+        register_model(f"{PREFIX}{name}", recipe)
+    # With this name `load` also finds the class of models with changed settings (`variant`).
+    report = find_recipe("report").settings
+    register_model(f"{PREFIX}report", Recipe("report with the layers of Li et al. 2016", report, Published))
 
 
 register()  # for the code of this paper, which imports this module

@@ -1,8 +1,8 @@
 """VideoLSTM's ablation on real video: RGB, flow and both, from the ConvNet to the fused streams, on stored features.
 
 `python -m onlooker_papers.videolstm.real_video jhmdb ucf101_18` with `ONLOOKER_DATA`: all of J-HMDB (HMDB-51's own
-footage, 21 classes) and 18 complete classes of UCF101, official split 1, one seed; `--seeds 3`, `--split 2`: more.
-Every cell is memoized in the run's folder; the same command continues.
+footage, 21 classes) and 18 complete classes of UCF101, official split 1, one seed; more with `--seeds 3` and
+`--split 2`. Every cell is memoized in the run's folder; run the same command to continue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,18 +43,18 @@ CONTROL = control.FILE
 STEPS = [(f"{b}-{of}", f"{a}-{of}") for of in STREAMS for a, b in pairwise(SINGLE)]
 STEPS += [(MOTION, "convalstm-rgb"), (BOTH, MOTION)]
 EPOCHS = {"ucf101_18": 6}  # of sets with more clips
-FINE_TUNED = "-fine-tuned"  # the end of a set's name in the results
+FINE_TUNED = "-fine-tuned"  # suffix of a set's name in the results
 _Z = 1.959964
 
 
 def difference(later: Sequence[str], earlier: Sequence[str], recordings: Sequence[str]) -> list[float]:
     """The difference of two models' accuracies, means over seeds, and its 95 % interval over recordings.
 
-    Clips of one recording are not independent: the variance is that of the sums over recordings (Liang & Zeger 1986).
+    Clips of one recording are not independent, so the variance is that of sums over recordings (Liang & Zeger 1986).
 
     Args:
         later, earlier: for each seed one character per clip, 1 where it is classified correctly.
-        recordings: of the clips.
+        recordings: the recording of each clip.
     """
     a, b = (np.mean([np.frombuffer(each.encode(), np.uint8) - 48.0 for each in of], axis=0) for of in (later, earlier))
     return over_recordings(a - b, recordings)
@@ -72,9 +72,9 @@ def over_recordings(apart: NDArray[np.float64], recordings: Sequence[str]) -> li
 def measure(
     of: RealSet, seeds: Sequence[int], controls: bool = True
 ) -> tuple[dict[str, Any], dict[str, Any], list[Path]]:
-    """All cells of the seeds: figures of the ablation, figures of the controls, and the memos they are made of.
+    """All cells of the seeds: figures of the ablation, figures of the controls, and the memos from which they are made.
 
-    Without `controls`, `motion` from random weights and the models that it is compared with are left out.
+    Without `controls`, `motion` from random weights and the controls are left out.
     """
     models = MODELS if controls else MODELS[: MODELS.index(RANDOM)]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*models, *FUSED)}
@@ -116,7 +116,7 @@ def measure(
 
 
 def _plain(name: str) -> str:
-    """`motion` of the controls begins with random weights, as they do."""
+    """The name of a control; `motion` starts from random weights there, as the controls do."""
     return MOTION if name == RANDOM else name
 
 
@@ -132,9 +132,9 @@ def _row(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def reproduce(
     name: str, split: int, seeds: int, run: Path, results: Path, controls: bool = True, fine_tuned: bool = False
 ) -> dict[str, Any]:
-    """Compute what is missing of one split of a set, and write its rows.
+    """Compute the missing cells of one split of a set, and write its rows.
 
-    `fine_tuned`: the encoder of RGB is trained on the split, too; the rows are those of another set.
+    `fine_tuned`: the encoder of RGB is trained on the split, too; the rows belong to a separate set.
 
     Raises:
         ValueError: an unknown set or split, ONLOOKER_DATA is not set, or a run made with other settings.
@@ -162,9 +162,11 @@ def main(
     sets: Annotated[list[str], typer.Argument(help="Sets with official splits: jhmdb, ucf101_18.")],
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.", min=1, max=3)] = 1,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1,
-    controls: Annotated[bool, typer.Option(help="Also models of image and flow without motion attention.")] = True,
+    controls: Annotated[
+        bool, typer.Option(help="Also train models of image and flow without motion attention.")
+    ] = True,
     fine_tuned: Annotated[
-        bool, typer.Option("--fine-tuned", help="Train the encoder of RGB on the split, too, not that of flow alone.")
+        bool, typer.Option("--fine-tuned", help="Train the encoder of RGB on the split, too, not only that of flow.")
     ] = False,
     run: Annotated[Path, typer.Option(help="Folder of features and trainings.")] = Path("runs/videolstm-real"),
     results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),

@@ -1,8 +1,9 @@
 """The features of real clips that all models of the ablation share: frozen, reduced to few channels, stored once.
 
-RGB has the encoder `small` as it comes with the library. Flow has one that starts from it, its first filters averaged
-over the colors as in two-stream networks, and is trained on the flow of the training clips. Both are reduced to their
-principal components on training clips, because 560 channels are more than two cores can train ConvLSTMs on.
+RGB is encoded by `small` as it comes with the library. The encoder of flow starts from its weights, with the first
+filters averaged over the colors as in two-stream networks, and is trained on the flow of the training clips. Both
+features are reduced to their principal components on training clips, because training ConvLSTMs on 560 channels takes
+too long on two cores.
 """
 
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from onlooker_papers.videolstm.fine_tune import RandomFrames
 WIDTH = 64
 NAME = f"small-{WIDTH}"  # of the reduced encoder
 FRAMES = DataConfig(frames=16, size=112)
-# Of an encoder that is trained on the clips of a split: that of flow, and that of RGB where it is not frozen.
+# For encoders that are trained on the clips of a split: that of flow, and that of RGB if it is not frozen.
 FINE_TUNING = TrainConfig(epochs=8, batch=16, lr=1e-3)
 _PER_CLIP = 4  # frames for the principal components
 
@@ -52,7 +53,7 @@ class Reduced(nn.Module):
         self.reduce = nn.Conv2d(self.inner.num_features, WIDTH, 1)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """That of `small`."""
+        """The grid of `small`."""
         return cast(tuple[int, int], self.inner.grid(height, width))
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ ENCODERS[NAME] = lambda in_channels, size: Reduced(in_channels)
 
 
 def sampling(modality: Modality) -> DataConfig:
-    """How the encoder of a modality sees clips, without augmentation."""
+    """How clips are sampled for the encoder of a modality, without augmentation."""
     data = replace(FRAMES, modality=modality, translate=0.0, scale=0.0)
     return resolve(ModelConfig(pretrained=True), data, TrainConfig())[1]
 
@@ -80,14 +81,14 @@ def principal_components(rows: NDArray[np.float64], width: int) -> tuple[NDArray
     center = rows.mean(0)
     variances, directions = np.linalg.eigh(np.cov(rows.T))
     chosen = slice(-1, -width - 1, -1)  # `eigh` has the largest last
-    deviations = np.sqrt(np.maximum(variances[chosen], 1e-6 * variances[-1]))  # a constant feature stays finite
+    deviations = np.sqrt(np.maximum(variances[chosen], 1e-6 * variances[-1]))  # so that a constant feature stays finite
     weight = (directions[:, chosen] / deviations).T
     return weight, -weight @ center
 
 
 @torch.inference_mode()
 def reduced(inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced:
-    """An encoder with its principal components on some frames of the training clips."""
+    """An encoder reduced to the principal components on some frames of the training clips."""
     net = create_model("convnet", 2, encoder=NAME, in_channels=data.in_channels, size=data.size).eval()
     encoder = cast(Reduced, net.encoder)
     encoder.inner.load_state_dict(inner.state_dict())
@@ -104,7 +105,7 @@ def reduced(inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced
 
 
 def make_store(folder: Path, encoder: Reduced, modality: Modality) -> FeatureStore:
-    """A feature store of this encoder; the one in the folder if it has the same weights."""
+    """A feature store of this encoder; the existing one in the folder if it has the same weights."""
     precision = "bf16" if _fast() else "32"
     settings = StoreSettings(NAME, sampling(modality), False, precision=precision, weights=weights_digest(encoder))
     weights = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}
@@ -120,7 +121,7 @@ def encoder_of(folder: Path) -> Reduced:
 
 
 def stored(samples: ClipFrames, folder: Path) -> ClipFrames:
-    """The features of clips by the encoder of a store, which encodes those that it lacks from `samples`."""
+    """The features of clips in a store; missing ones are encoded from `samples`."""
     store, encoder = FeatureStore.open(folder), encoder_of(folder)
     data = store.settings.data
     net = create_model("convnet", 2, encoder=NAME, in_channels=data.in_channels, size=data.size).eval()
@@ -144,5 +145,5 @@ def _maps(net: VideoModel, frames: Tensor, data: DataConfig) -> Tensor:
 
 
 def _fast() -> bool:
-    """Whether the processor multiplies in bf16."""
+    """Whether the processor supports bf16 multiplication."""
     return str(choose_precision("auto")) == "bf16-mixed"

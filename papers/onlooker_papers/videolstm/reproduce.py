@@ -28,13 +28,13 @@ from onlooker_papers.videolstm.page import write_page
 from onlooker_papers.videolstm.target_clips import ClipsOf
 from onlooker_papers.videolstm.timing import timed_trial
 
-PARTS = ("segments",)  # what --only may also select, in addition to models
+PARTS = ("segments",)  # parts that --only may select, in addition to models
 TARGET, SEGMENTS = "moving-target", "segments"
 WHAT = {
     TARGET: "which of four digits moves: accuracy, and share of frames where the attention's peak is in its box",
     SEGMENTS: "when the digit that moves does so, in a part of the clip: segments learned from labels alone",
 }
-_GIB = 4  # memory of a training: clips and flow of one seed, and the libraries
+_GIB = 4  # memory of a training, for clips and flow of one seed, and the libraries
 
 
 def reproduce(
@@ -46,16 +46,16 @@ def reproduce(
     clips: Sequence[Path] = (),
     jobs: int | None = 1,
 ) -> Path:
-    """Compute what is missing of the ablation, and write `report.html`.
+    """Compute the missing figures of the ablation, and write `report.html`.
 
     Args:
-        run: the folder of everything; figures that are there are not computed again, an interrupted training resumes.
+        run: the folder for everything; existing figures are not computed again, an interrupted training is resumed.
         mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
         budget: one of `BUDGETS`.
         results: a folder for `moving-target.json`, `segments.json`, and with clips `videolstm-clips.json`; None: the
-            figures are in `run` alone.
-        only: `segments`: when the digit moves, without the rest and without a page; or a model's name: its rows, which
-            replace those in `results`; for a member of the ensemble also those of the other member and of the ensemble.
+            figures are only in `run`.
+        only: compute only a part, without a page. `segments`: when the digit moves; or a model's name: its rows, which
+            replace those in `results`; for a member of the ensemble, also those of the other member and the ensemble.
         clips: folders of real clips with one sub-folder per class, on each of which the paper's models are compared.
         jobs: trainings in parallel, one thread each; None: as many as cores, memory and GPUs allow. 1: one after the
             other, those of the moving target on all cores.
@@ -66,7 +66,7 @@ def reproduce(
     Raises:
         ValueError: an unknown budget or part, a run made with another budget, results of another command, or two sets
             of clips of one name.
-        ClipError: a folder that is no set of clips.
+        ClipError: a folder that is not a set of clips.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
@@ -80,7 +80,7 @@ def reproduce(
         check_command(results, name, output.command)
     jobs = jobs or default_jobs(_GIB)
     if only in specs:
-        # With fewer clips it is not trained again.
+        # The model is not trained again with fewer clips.
         among, alone = MEMBERS if specs[only] in MEMBERS else (specs[only],), replace(chosen, curve=())
         train_ahead(trials(run, alone, mnist, among), jobs)
         output.write(TARGET, _rows(run, alone, mnist, among))
@@ -99,7 +99,7 @@ def reproduce(
 
 
 def trials(run: Path, budget: Budget, mnist: Path | None, specs: Sequence[ModelSpec] = SPECS) -> list[Trial]:
-    """All trainings of these models; those with an attention loss also learn from the fewer clips of the curve."""
+    """All trainings of these models; models with an attention loss are also trained on the fewer clips of the curve."""
     return [
         Trial(
             run, spec, clips, seed, ClipsOf(mnist), budget.counts, budget.training_on(clips),
@@ -111,10 +111,10 @@ def trials(run: Path, budget: Budget, mnist: Path | None, specs: Sequence[ModelS
 
 
 def train_ahead(among: Sequence[Trial], jobs: int) -> None:
-    """Compute the trials that are not done yet in parallel; with one job they are computed when they are needed.
+    """Compute the missing trials in parallel; with one job, trials are computed when they are needed.
 
     Raises:
-        ValueError: a trial that was made, or begun, with other settings.
+        ValueError: a trial was computed, or begun, with other settings.
     """
     if jobs > 1 and (tasks := {trial.folder.name: trial.compute for trial in among if not trial.done}):
         run_parallel(tasks, jobs)
@@ -122,7 +122,7 @@ def train_ahead(among: Sequence[Trial], jobs: int) -> None:
 
 @dataclass(frozen=True)
 class _Output:
-    """Where figures go: into the run, and into the results files if there is a folder for them."""
+    """Writes figures into the run, and into the results files if there is a folder for them."""
 
     run: Path
     results: Path | None

@@ -37,8 +37,8 @@ def ablation(results: Results) -> Table:
     note = (
         f"{figures['clips']:,} clips, {figures['epochs']} epochs, means over {count} "
         "± their standard deviation. The score of a clip is the mean over its frames. Peak: frames in which the "
-        "map's highest cell lies in the true box. `-flow`: optical flow alone; `motion`: RGB, attended where the flow "
-        f"points; `-grounded`: with the auxiliary attention loss; `{ENSEMBLE}`: the ensemble, with weights chosen on "
+        "map's highest cell lies in the true box. `-flow`: optical flow alone; `motion`: RGB with attention guided by "
+        f"the flow; `-grounded`: with the auxiliary attention loss; `{ENSEMBLE}`: the ensemble, with weights chosen on "
         f"validation clips (in %: {members})."
     )
     columns = ["model", "clips correct, %", "frames correct, %", "peak on the target, %", "parameters"]
@@ -54,23 +54,27 @@ def curve(results: Results) -> Table:
 
 
 def places(results: Results) -> Table:
-    """Where, from labels only."""
+    """Localization in space, from labels only."""
     found = results[NAME]["localized"]
-    rows = {f"`{name}`": row for name, row in found.items()}
+    rows = {f"attention of `{name}`": row for name, row in found.items()}
+    cams = {name: row["baselines"]["grad_cam"] for name, row in found.items() if "grad_cam" in row["baselines"]}
+    rows |= {f"Grad-CAM of `{name}`": row for name, row in cams.items()}
     best = found[BEST.name]["baselines"] if BEST.name in found else {}
-    rows |= {f"{BASELINES[name]}; classes of `{BEST.name}`": row for name, row in best.items()}
+    guesses = {name: row for name, row in best.items() if name != "grad_cam"}
+    rows |= {f"{BASELINES[name]}; classes of `{BEST.name}`": row for name, row in guesses.items()}
     columns = ("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95")
     heads = ["boxes from", "point on the target", "CorLoc", "frame-mAP .5", "video-mAP .5", "video-mAP .5 to .95"]
     note = (
         "In %. A box is the part of the attended region that belongs to the foreground; threshold and foreground are "
-        "chosen on validation clips without their boxes, by what blanking a box does to the label's probability. The "
-        "last rows are baselines without attention, or without a foreground."
+        "chosen on validation clips without their boxes, by the effect of blanking a box on the label's probability. "
+        "Grad-CAM is converted to boxes with the same settings. The last rows are baselines without attention, or "
+        "without a foreground. Attention is not smoothed over time."
     )
     return Table(heads, [[name, *(share(row[column]) for column in columns)] for name, row in rows.items()], note)
 
 
 def segments(results: Results) -> Table:
-    """When, from labels only: the weights of frames, and baselines that need none."""
+    """Localization in time, from labels only: by the weights of frames, and by baselines without weights."""
     figures = results[SEGMENTS]
     rows = {f"`{MODEL}`: the weight of each frame": figures, "the same, in a stream": figures["causal"]}
     rows |= {GUESSES[name]: row for name, row in figures["baselines"].items()}
@@ -78,8 +82,8 @@ def segments(results: Results) -> Table:
     note = (
         f"In %, means over {seeds(figures['each'])}; {figures['clips']:,} clips of {FRAMES} frames, in which the digit "
         f"moves {EVENT[0]:.0%} to {EVENT[1]:.0%} of the time, {figures['epochs']} epochs; {figures['test_clips']:,} "
-        f"test clips, {share(figures['accuracy'])} % classified correctly. From which share of the highest weight on a "
-        "frame belongs to the event is chosen on validation clips without their times; for the baselines it is the "
+        f"test clips, {share(figures['accuracy'])} % classified correctly. The share of the highest weight above which "
+        "a frame belongs to the event is chosen on validation clips without their times; for the baselines, it is the "
         "best one in hindsight."
     )
     cells = [[name, *(share(row[column]) for column in columns)] for name, row in rows.items()]
@@ -87,7 +91,7 @@ def segments(results: Results) -> Table:
 
 
 def explained(results: Results) -> Table:
-    """What maps show: where their peak is, and what blanking costs."""
+    """The quality of maps: where their peak is, and the effect of blanking."""
     found = results[NAME]["explained"]
     shares = next(iter(found.values()))["shares"]
 
@@ -103,16 +107,16 @@ def explained(results: Results) -> Table:
         for name, words in (("attention", "attention"), ("grad_cam", "Grad-CAM"))
     ]
     note = (
-        "The share of each frame to which a map gives the most weight is blanked, or the same shapes at a random "
-        "place. Where the model uses what the map shows, the first costs more. Grad-CAM (Selvaraju et al. 2017) is of "
-        "the predicted class."
+        "The part of each frame with the highest weights in a map is blanked, or the same shape at a random position. "
+        "If the model uses the region that the map shows, the first costs more accuracy. Grad-CAM (Selvaraju et al. "
+        "2017) is that of the predicted class."
     )
     blanked = [f"{size:.0%} blanked: there / at random" for size in shares]
     return Table(["map", "peak on the target, %", "clips correct, %", *blanked], rows, note)
 
 
 def several(results: Results) -> Table:
-    """Several digits move: accuracy, and where maps and motion point."""
+    """Several moving digits: accuracy, and where maps and motion point."""
     found = results[SEVERAL]
     rows: list[list[str | None]] = []
     for name, of in found["models"].items():
@@ -129,15 +133,15 @@ def several(results: Results) -> Table:
         f"{found['clips']:,} clips of {found['frames']} frames, {found['epochs']} epochs, {seeds(first['each'])}, "
         f"{found['test_clips']} test clips of unseen digits; {found['movers']} of the 4 digits move. "
         "Point: the pixel with the highest value of the map lies in the box of the digit that moves horizontally, or "
-        "not there, but in that of one that moves vertically. Third column: in points of accuracy, with the 95 % "
-        "interval over seeds (Student's t)."
+        "only in that of one that moves vertically. Third column: in points of accuracy, with the 95 % interval over "
+        "seeds (Student's t)."
     )
     heads = ["map", "clips correct, %", "`motion` is better by", "point on the target, %", "on another mover, %"]
     return Table(heads, rows, note)
 
 
 def smoothed(results: Results) -> Table:
-    """What smoothing attention over time changes."""
+    """The effect of smoothing attention over time."""
     found = {name: of for name, of in results[SEVERAL]["models"].items() if "attention" in of["maps"]}
     kinds = [kind for kind in next(iter(found.values()))["maps"] if kind.startswith("attention")]
     rows = [[f"`{name}`", *(share(of["maps"][kind]["target"]) for kind in kinds)] for name, of in found.items()]

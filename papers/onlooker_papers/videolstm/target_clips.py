@@ -25,23 +25,23 @@ SIZE = 64
 
 
 def data(streams: Modality, frames: int = FRAMES) -> DataConfig:
-    """How a clip is seen by a model of these streams."""
+    """How a clip is sampled for a model of these streams."""
     return DataConfig(frames=frames, size=SIZE, channels=1, modality=streams, normalization="half")
 
 
 class TargetClips(Dataset[Sample]):
-    """So many clips in which one of four digits moves: `(frames T H W C uint8, target, index)`.
+    """A fixed number of clips in which one of four digits moves: `(frames T H W C uint8, target, index)`.
 
-    Flow is estimated from the frames, as for any video; nothing of the true motion is shown.
+    Flow is estimated from the frames, as for any video; the true motion is not used.
 
     Args:
-        digits: where the digits come from.
-        count: clips (B).
-        seed: of the clips.
+        digits: the data set of digits.
+        count: number of clips (B).
+        seed: seed of the clips.
         streams: `rgb` (here gray), `flow` or `both`.
-        frames: of a clip (T).
-        event: shortest and longest part of the clip that the motion fills; all of it.
-        movers: digits that move, the target among them.
+        frames: frames in a clip (T).
+        event: shortest and longest duration of the motion, as a share of the clip; default: the whole clip.
+        movers: number of digits that move, including the target.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class TargetClips(Dataset[Sample]):
 
     @property
     def truth(self) -> TrueBoxes:
-        """Where the digit that moves is."""
+        """The true boxes of the digit that moves."""
         boxes = self.batch.boxes[:, :, 0].numpy()
         return TrueBoxes(self.images, boxes, self.batch.targets.tolist(), CLASSES)
 
@@ -89,11 +89,11 @@ class TargetClips(Dataset[Sample]):
 
 @dataclass(frozen=True)
 class ClipsOf:
-    """The clips of each split's digits, kept in memory because their flow takes a while.
+    """The clips of each split's digits, kept in memory because computing their flow takes a while.
 
     Args:
         mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
-        frames, event, movers: of every clip, as `TargetClips` takes them.
+        frames, event, movers: as for `TargetClips`.
     """
 
     mnist: Path | None = None
@@ -107,7 +107,7 @@ class ClipsOf:
         return _digits(self.mnist)
 
     def __call__(self, split: str, count: int, seed: int) -> TargetClips:
-        """A number of `training`, `validation` or `test` clips; the three never share one, whatever the seeds."""
+        """Some `training`, `validation` or `test` clips; the three splits never share a clip, for any seeds."""
         return _clips(self, split, count, seed)
 
 

@@ -1,4 +1,4 @@
-"""When does the digit move? Segments learned from labels alone, on clips that the event fills a part of."""
+"""When does the digit move? Segments learned from labels alone, on clips in which it moves for a part of the time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +20,10 @@ from onlooker_papers.videolstm.ablation import Trial
 from onlooker_papers.videolstm.target_clips import CLASSES, ClipsOf, TargetClips
 
 FRAMES = 16
-EVENT = (0.3, 0.6)  # shortest and longest part of a clip that the motion fills
+EVENT = (0.3, 0.6)  # shortest and longest duration of the motion, as a share of the clip
 MODEL = "mil"
 SPEC = ModelSpec(MODEL, "both", label=MODEL)
-# Segments that need no evidence of single frames, in words.
+# Names of the baselines without evidence of single frames.
 GUESSES = {
     "class": "the class, from all frames so far",
     "whole": "the whole clip",
@@ -33,7 +33,7 @@ GUESSES = {
 
 @dataclass(frozen=True)
 class Timing:
-    """How much of it: clips to learn from, `validation` and `test` clips, and the training's epochs."""
+    """The size of the experiment: numbers of training, `validation` and `test` clips, and of epochs."""
 
     clips: int
     counts: Mapping[str, int]
@@ -41,21 +41,21 @@ class Timing:
 
 
 class TimedTrial(Trial):
-    """One training of the model that predicts when, on clips that the event fills a part of: `timed` measures it."""
+    """One training of the model that predicts the time of the event; its figures are those of `timed`."""
 
     def measure(self, recognizer: Recognizer) -> dict[str, Any]:
         """The figures of `timed`."""
         return timed(recognizer, self.samples("validation"), self.samples("test"))
 
     def settings(self) -> dict[str, Any]:
-        """What the figures depend on, the time of the event among it."""
+        """The settings on which the figures depend, including the duration of the event."""
         return {**super().settings(), "frames": self.clips_of.frames, "event": list(self.clips_of.event)}
 
 
 def timed_trial(run: Path, timing: Timing, seed: int, mnist: Path | None = None) -> TimedTrial:
-    """A trial of the model that predicts when.
+    """A trial of the model that predicts the time of the event.
 
-    It is trained on the prediction at the last frame, because nobody can know the label before.
+    The loss is that of the prediction at the last frame, because the label cannot be known before the event.
     """
     how = replace(timing.training, loss="last")
     return TimedTrial(run, SPEC, timing.clips, seed, ClipsOf(mnist, FRAMES, EVENT), timing.counts, how)
@@ -65,8 +65,8 @@ def timed(recognizer: Recognizer, validation: TargetClips, test: TargetClips) ->
     """Choose the onset on validation clips by their labels, and score segments of test clips by the true times.
 
     Args:
-        recognizer: a trained, timed model.
-        validation, test: clips, seen as the model sees them.
+        recognizer: a trained model with evidence.
+        validation, test: clips with the model's modality.
 
     Returns:
         `accuracy`, of whole clips, and the figures of `timing_figures`.
@@ -89,7 +89,7 @@ def timing_figures(
     clips: TargetClips,
     parameters: LocalizationParameters,
 ) -> dict[str, Any]:
-    """How well the time of the event is found, and how well guesses without evidence find it, with the same classes.
+    """How well the time of the event is found, compared with baselines without evidence but with the same classes.
 
     Args:
         scores: `B K`, probabilities of clips.
@@ -99,11 +99,11 @@ def timing_figures(
         parameters: onset and level, chosen without these clips.
 
     Returns:
-        `segment_map_20`, `segment_map_50`, `segment_map_50_95`; `iou`, the mean over clips of that of the surest
-        segment, whatever its class; `onset`; under `causal` the same from each frame and those before it; and under
-        `baselines` the same of `class` (the probability at each frame), `whole` (all of the clip) and `motion` (how far
-        pixels move on average). As no clips choose an onset for these, each has the one of `ONSETS` that is best here,
-        in hindsight.
+        `segment_map_20`, `segment_map_50`, `segment_map_50_95`; `iou`, the mean over clips of the IoU of the segment
+        with the highest score, regardless of its class; `onset`; under `causal`, the same using only each frame and
+        those before it; and under `baselines`, the same for `class` (the probability at each frame), `whole` (the whole
+        clip) and `motion` (mean motion of the pixels). For the baselines, no onset is chosen on validation clips; each
+        has the one of `ONSETS` that is best on these clips, in hindsight.
     """
     moved = np.abs(clips.flow.astype(np.float64) - 127.5).mean(axis=(2, 3, 4))  # B T
     moved -= moved.min()
@@ -135,7 +135,7 @@ def _figures(frame_scores: NDArray[np.floating], clips: TargetClips, onset: floa
     for b, of_frames in enumerate(frame_scores):
         event = clips.batch.moving[b].nonzero().flatten()
         label = CLASSES[int(clips.batch.targets[b])]
-        # A frame speaks for the time half way to its neighbors, and the first and the last end with the clip.
+        # A frame represents the time up to halfway to its neighbors; the first and the last one extend to the ends.
         end = min(float(event[-1]) + 0.5, times[-1] + 0.5)
         true[str(b)] = [Segment(label, max(0.0, float(event[0]) - 0.5), end)]
         found[str(b)] = find_segments(of_frames, times, CLASSES, parameters)

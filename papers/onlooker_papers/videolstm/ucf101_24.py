@@ -1,8 +1,8 @@
-"""UCF101-24: where the actor is in every frame, for 24 classes of UCF101, in the corrected annotations.
+"""UCF101-24: boxes of the actor in every frame, for 24 classes of UCF101, in the corrected annotations.
 
 The annotations of the THUMOS challenge, corrected by Singh, Saha, Sapienza, Torr and Cuzzolin, *Online real-time
-multiple spatiotemporal action localization and prediction*, ICCV 2017: 3,194 clips, 4,458 tubes, 573,862 boxes, of
-which 910 clips test. Nine clips that could not be annotated again are not in them.
+multiple spatiotemporal action localization and prediction*, ICCV 2017: 3,194 clips (910 of them
+for testing), 4,458 tubes, 573,862 boxes. Nine clips that could not be annotated again are missing.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class AnnotatedClip:
 
     Args:
         name: `<Class>/v_<Class>_g<nn>_c<nn>`, as in UCF101, without suffix.
-        frames: how many frames the annotators saw.
-        tubes: one for each time that an actor does the action.
+        frames: number of frames according to the annotation.
+        tubes: one for each instance of the action by an actor.
     """
 
     name: str
@@ -33,23 +33,23 @@ def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
     """The boxes of `finalAnnots.mat`, by the names of the clips.
 
     The file counts frames from 1 (its first is ours of index 0) and gives a box as `x y w h` whose corner counts
-    pixels from 1: `x1 = x - 1`, `x2 = x - 1 + w`. Its authors cut `x + w` off at 320 and `y + h` at 240, so that a box
-    that reaches the right or lower border ends one pixel before it here; sizes are kept as they published them.
+    pixels from 1: `x1 = x - 1`, `x2 = x - 1 + w`. Its authors limited `x + w` to 320 and `y + h` to 240, so a box that
+    reaches the right or lower border ends one pixel before the border here; sizes are kept as published.
 
     Args:
-        path: the file, or the folder with it: a MATLAB file of version 5; it is data, nothing in it is run.
+        path: the file, or its folder: a MATLAB file of version 5, which is only data and executes nothing.
 
     Raises:
         ClipError: no such file, not these annotations, a duplicate clip, or a tube that does not fit its clip.
     """
     path = find_boxes(path)
-    # Half a second to import, and only these boxes need it.
+    # Importing this takes half a second, and only these boxes need it.
     from scipy.io import loadmat
 
     try:
         rows = loadmat(path, variable_names=["annot"])["annot"].ravel()
         read = [_clip(row) for row in rows]
-    except Exception as error:  # the reader raises whatever a damaged file makes it stumble over
+    except Exception as error:  # the reader raises many kinds of errors for damaged files
         found = f"not the annotations of UCF101-24 ({type(error).__name__}: {error})"
         raise ClipError(path, found, "expected finalAnnots.mat") from error
     clips: dict[str, AnnotatedClip] = {}

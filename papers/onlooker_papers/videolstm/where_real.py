@@ -1,10 +1,10 @@
-"""Where, on real video: boxes and tubes from class labels alone, on five classes of UCF101 with boxes.
+"""Localization on real video: boxes and tubes from class labels alone, on five classes of UCF101 with boxes.
 
 `python -m onlooker_papers.videolstm.where_real` with `ONLOOKER_DATA`, after `onlooker_papers.videolstm.real_video
-ucf101_18`, whose models that attend are scored on the test clips of split 1 that have boxes in UCF101-24; the figure is
-that of `motion`. How attention becomes boxes is chosen on validation clips by blanking, without their boxes; a tube
-lasts where its class is probable. With the same classes and scores: a centered box, the largest moving region, and
-Grad-CAM of the same model.
+ucf101_18`. The attention models of that command are scored on the test clips of split 1 that have boxes in UCF101-24;
+the main figure is that of `motion`. The parameters for boxes are chosen on validation clips by blanking, without their
+boxes and without smoothing over time, which is then added; a tube lasts as long as its class is probable. The baselines
+have the same classes and scores: a centered box, the largest moving region, and Grad-CAM of the same model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,21 +44,22 @@ from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip, ucf101_24
 FILE, SET = "where-real", "ucf101_18"
 COMMAND = "python -m onlooker_papers.videolstm.where_real"
 WHAT = "boxes and tubes from class labels alone on five classes of UCF101, split 1, and boxes without attention"
-_HALF = 0.5  # the clips have half of the height and width that the boxes are in
+_HALF = 0.5  # the clips have half of the height and width to which the boxes refer
 _CENTER = np.array([0.25, 0.25, 0.75, 0.75], np.float32)
 # Boxes from attention are tuned on 6 frames of 12 validation clips, each encoded twice for every candidate.
 _CLIPS, _FRAMES = 12, 6
 OURS = "attention"
 MODELS = (MOTION, "convalstm-rgb", "convalstm-flow")
-METHODS = (OURS, "center", "motion", "grad_cam")
+SMOOTHED = {"smoothed 1": 1.0, "smoothed 2": 2.0}  # attention smoothed over time: σ in frames of the sample
+METHODS = (OURS, *SMOOTHED, "center", "motion", "grad_cam")
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """A test clip through the model.
+    """The prediction of a model for a test clip.
 
     Args:
-        name: as the annotations call it.
+        name: the name in the annotations.
         sample: its frames.
         scores: `T K`.
         maps: attention and Grad-CAM of the predicted class, `T h w` each.
@@ -79,7 +80,7 @@ def truth_of(clip: Clip, annotated: Mapping[str, AnnotatedClip]) -> list[Tube]:
 
 
 def see(recognizer: Recognizer, clip: Clip, features: Any, truth: Sequence[Tube]) -> Seen:
-    """A clip of stored features `T h w D` through a model that attends."""
+    """The prediction of a model with attention for a clip of stored features `T h w D`."""
     scores, attention, _ = recognizer.classify(features[None]).numpy()
     assert attention is not None
     label = recognizer.aggregate(scores).argmax(1)
@@ -96,6 +97,8 @@ def candidates(seen: Seen, method: str, parameters: LocalizationParameters) -> S
         return always(_CENTER * np.array([*frames.shape[2:0:-1]] * 2, np.float32), len(frames))
     if method == "motion":
         return cut_boxes(motion(frames), parameters)
+    if method in SMOOTHED:
+        return find_boxes(seen.maps[OURS], frames, replace(parameters, smoothing=SMOOTHED[method]))
     return find_boxes(seen.maps[method], frames, parameters)
 
 
@@ -146,7 +149,7 @@ def point_in_box(points: NDArray[np.floating], boxes: NDArray[np.floating]) -> N
 
 
 def choose_for(recognizer: Recognizer, clips: Sequence[Clip]) -> LocalizationParameters:
-    """`choose_spatial_parameters` on some frames of some clips, by their labels alone."""
+    """`choose_spatial_parameters` on some frames of some clips, with only their labels."""
     chosen = [clips[i] for i in np.linspace(0, len(clips) - 1, min(_CLIPS, len(clips))).astype(int)]
     samples, _ = read_clips(chosen, recognizer.classes, recognizer.data, strict=True)
     at = equally_spaced(len(samples[0][0]), _FRAMES)
@@ -202,7 +205,7 @@ def reproduce(run: Path, results: Path, seeds: int) -> dict[str, Any]:
 
 
 def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Over seeds; what was chosen is listed."""
+    """Means over seeds; chosen parameters are listed."""
     first = found[0]
     methods = {
         method: {key: float(np.mean([each["methods"][method][key] for each in found])) for key in values}
@@ -214,7 +217,7 @@ def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _boxes(tubes: Sequence[Tube]) -> list[Box]:
-    """What tubes have at each frame."""
+    """The boxes of tubes at each frame."""
     return [
         Box(tube.label, int(frame), tuple(box.tolist()), tube.score)
         for tube in tubes

@@ -155,6 +155,12 @@ def test_a_window_that_leaves_its_frame_is_shown_beyond_it(zoom, border):
     assert axes.get_ylim() == (64 + border, -border)
 
 
+def test_all_rows_have_the_scale_of_the_widest_window():
+    rows = {name: (torch.zeros(1, 1, 64, 64), (zoom * IDENTITY)[None]) for name, zoom in (("wide", 1.8), ("near", 0.5))}
+    cells = windows(rows).axes
+    assert cells[0].get_xlim() == cells[2].get_xlim() == (-32, 96)
+
+
 def test_what_windows_see_is_averaged_in_a_last_column():
     frames = torch.rand(3, 1, 64, 64)
     thetas = (IDENTITY * torch.tensor([0.3, 0.6])[:, None, None]).expand(3, 2, 2, 3)

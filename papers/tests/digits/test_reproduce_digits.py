@@ -169,11 +169,15 @@ TINY = replace(
 
 @pytest.fixture(scope="module", autouse=True)
 def little_overfitting() -> Iterator[None]:
-    """Two epochs and few unseen videos and digits in every run of this file."""
+    """Two epochs, few unseen videos and digits, and no measurement of memory in every run of this file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(overfitting, "_UNSEEN", 8)
+        patch.setattr(overfitting, "UNSEEN", 8)
         patch.setattr(overfitting, "_EPOCHS", 2)
         patch.setattr(deformation, "_VALIDATION", 8)
+        # Measured in processes of their own, for seconds each; test_memory.py does it.
+        patch.setattr(
+            reproduce, "memory_table", lambda encoders: {e: {"two_stage": 1.0, "end_to_end": 2.0} for e in encoders}
+        )
         yield
 
 
@@ -233,6 +237,9 @@ def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
         assert set(row["stn"]["order_holds"]) == {"loss", "accuracy"}
         assert row["lenet"]["encoder"]["recipe"] == "one-cycle"
     assert set(stored["digits-paper"]["figures"]["better"]) == set(published.TABLE)
+    other = stored["digits-paper"]["figures"]["better"]["scale"]["lenet"]
+    assert other["rounds"] == {"lstm-keras": 2, "lstm": 2}
+    assert set(other["lstm"]) == set(other["lstm-keras"]) == set(published.READINGS)
 
 
 def test_the_published_system_itself_is_among_the_held_out_models(run: Path) -> None:
@@ -425,6 +432,26 @@ def test_a_cell_of_table_one_continues_with_what_it_had(
     assert trained == ["lstm-keras", "lstm", "lstm", "mlp"]
     assert figures == read_json(run / "run" / "paper" / "normal-lenet.json")["figures"]
     assert [path.name for path in tmp_path.iterdir()] == ["normal-lenet.json"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"variant": "zoom"}, "variant is 'zoom'; the paper has normal, rotation, scale, rotation.scale, gesture, and"),
+        ({"rounds": {"rnn": 1}}, "no model 'rnn'; the paper has lstm, its code lstm-keras; there are"),
+        ({"rounds": {"lstm": 0}}, "rounds of lstm are 0, expected at least 1; the paper has 300"),
+        ({"frames": 0}, "frames is 0, expected at least 1; the paper has 50"),
+        ({"readings": ["test"]}, "no test videos 'test', expected same-videos, .*; published are same-videos"),
+    ],
+)
+def test_settings_that_the_protocol_does_not_have_are_refused(
+    tmp_path: Path, splits: DigitSplit, setting: dict[str, Any], message: str
+) -> None:
+    known = {"variant": "normal", "rounds": {"lstm": 1}, "frames": 5, "readings": ["new"]}
+    with pytest.raises(ValueError, match=message):
+        published.table_cell(
+            tmp_path, tmp_path, encoder="lenet", recipe="one-cycle", splits=splits, **{**known, **setting}
+        )
 
 
 def test_a_run_of_another_budget_is_reported(run: Path, gestures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ def test_the_truth_of_other_clips_is_refused(
 
 def test_boxes_are_those_of_the_event(knowing: Knowing) -> None:
     about = {"boxes": [[t, 0, t + 1, 2] for t in range(16)], "event": [4, 9]}
-    boxes = figures._boxes(about, np.arange(0, 16, 2))
+    boxes = figures.event_boxes(about, np.arange(0, 16, 2))
     assert np.isfinite(boxes).all(1).tolist() == [False, False, True, True, True, False, False, False]
     assert boxes[2].tolist() == [4, 0, 5, 2]
 

@@ -171,7 +171,7 @@ def test_a_finished_run_computes_nothing_again(made: Path, hmdb51: Path, monkeyp
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("computed again")
 
-    for name in ("train_run", "make_store", "load", "stored_clips"):
+    for name in ("fit", "make_store", "stored_clips"):
         monkeypatch.setattr(module, name, never)
     before = (made / "run" / "figures.json").read_bytes()
     (made / "run" / "report.html").unlink()
@@ -243,7 +243,10 @@ def test_without_a_set_it_takes_the_clips_of_the_data_folder_and_says_so(
     assert sum(figures["sides"].values()) == 3 * 4
     text = words_of(run / "report.html")
     assert "<strong>These are not clips of HMDB-51</strong>" in text
-    assert "<strong>A quick run</strong>: at most 3 clips per class and 4 frames per clip" in text
+    assert (
+        "<strong>A quick run</strong>: at most 3 clips per class, 4 frames per clip and 1 epoch, where the report has"
+        in text
+    )
     assert "<strong>The encoder has random weights</strong>" in text
 
 
@@ -279,7 +282,11 @@ def test_wrong_words(hmdb51: Path, squares: Path, tmp_path: Path, monkeypatch: p
         (("--clips", squares, "--classes", "up, don"), "squares has no class 'don' among its 4"),
         (("--hmdb51", tmp_path / "none"), "none: no such folder; expected a folder with hmdb51_org.rar"),
         (("--clips", tmp_path / "none"), "none: no such folder; give a folder with one sub-folder per class"),
-        (("--clips", squares, "--epochs", 0), "epochs is 0"),
+        (("--clips", squares, "--quick", "--epochs", 0), "epochs is 0"),
+        (
+            ("--clips", squares, "--epochs", 12),
+            "--epochs 12: the report trains for about 10 epochs (batches of 15 clips",
+        ),
         (("--hmdb51", hmdb51, "--classes", "wave,cartwheel"), "8 .avi files, the published class has 107"),
     ]:
         result = call(*words, "--run", tmp_path / "run")
@@ -293,14 +300,14 @@ def test_the_command_gives_its_options_to_the_run(
 ) -> None:
     monkeypatch.setattr(module, "PUBLISHED", replace(TINY, pretrained=True))
     run = tmp_path / "run"
-    result = call("--clips", squares, "--classes", "up, down", "--epochs", 1, "--no-pretrained", "--run", run)
+    result = call("--clips", squares, "--classes", "up, down", "--no-pretrained", "--run", run)
     assert result.exit_code == 0, result.output
     assert f"report: {run / 'report.html'}" in result.output.replace("\n", "")
     settings = read_json(run / "settings.json")
     assert (settings["set"], settings["classes"]) == ("squares/", ["down", "up"])
-    assert (settings["epochs"], settings["pretrained"]) == (1, False)
+    assert (settings["epochs"], settings["pretrained"]) == (6, False)
     text = words_of(run / "report.html")
-    assert f"--clips {squares} --classes up,down --epochs 1 --run {run} --no-pretrained" in text
+    assert f"--clips {squares} --classes up,down --run {run} --no-pretrained" in text
 
 
 def test_recordings_stay_whole_on_other_clips(squares: Path, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The report's system on J-HMDB: draws that keep source videos whole, the literal size, and a tiny run."""
 
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +12,12 @@ from moving_squares import make_set
 from onlooker.config import DataConfig
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
+from onlooker.models.video_model import VideoModel
 from onlooker.structures import Clip
+from onlooker.training.fit import fit
+from onlooker.training.progress import Curves
 from onlooker_papers.hmdb10 import on_jhmdb
+from onlooker_papers.hmdb10.curves import loss_curves
 from onlooker_papers.hmdb10.tables import on_jhmdb as table
 from onlooker_papers.results import assembled
 
@@ -39,15 +45,48 @@ def test_the_literal_size_is_about_a_hundred_thousand_parameters() -> None:
         assert 95_000 < count < 110_000, name
 
 
-def test_a_tiny_run_fills_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Clip, ...]:
+    """The clips of a tiny set in place of J-HMDB, and tiny samples."""
     clips = read_set(make_set(tmp_path / "squares", clips=12)).clips
     monkeypatch.setattr(on_jhmdb, "splits_of", lambda name: make_splits(clips))
     monkeypatch.setattr(on_jhmdb, "DATA", DataConfig(frames=4, size=48, translate=0.0, scale=0.0))
     torch.set_num_threads(1)
+    return clips
+
+
+def test_a_tiny_run_fills_the_table(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     once = replace(on_jhmdb.TRAINING, epochs=1)
     figures = on_jhmdb.reproduce(tmp_path / "run", tmp_path / "results", 2, once)
     assert (tmp_path / "run" / "report.html").exists()
     stored = assembled(tmp_path / "results", on_jhmdb.FILE)["figures"]
     assert stored["frame_accuracy"] == figures["frame_accuracy"]
+    assert 0 < stored["rate_clips"] <= stored["clips"][0]["validation"]
     assert "| `lstm` | " in table({on_jhmdb.FILE: stored}).markdown()
+    assert 0.9 < stored["models"]["report"]["entropy"] <= 1  # hardly trained
     assert on_jhmdb.reproduce(tmp_path / "run", tmp_path / "results", 2, once) == figures
+    assert len(loss_curves(stored["models"]).axes) == 4
+
+
+def test_the_last_epoch_is_tested(clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_best(net: VideoModel, *given: Any) -> Curves:
+        curves = fit(net, *given)
+        for weights in net.parameters():
+            weights.data.zero_()
+        return curves
+
+    training = replace(on_jhmdb.TRAINING, epochs=2)
+    draw = on_jhmdb.every_draw(tmp_path / "run", 1, training)[0]
+    figures = draw.figures("convnet", 0.02)
+    monkeypatch.setattr(on_jhmdb, "fit", without_best)
+    (tmp_path / "run" / "draw0").rename(tmp_path / "before")
+    assert draw.figures("convnet", 0.02) == figures
+
+
+def test_clips_that_choose_the_learning_rate_are_test_clips_of_no_draw() -> None:
+    clips = [Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 4}") for label in "abcdefghij" for n in range(40)]
+    every = [on_jhmdb.Draw(Path(), clips, number) for number in range(5)]
+    validation, tested = every[0].split.validation, {clip for draw in every for clip in draw.split.test}
+    chosen = set(compress(validation, on_jhmdb.untested(every)))
+    assert chosen
+    assert chosen == set(validation) - tested != set(validation)

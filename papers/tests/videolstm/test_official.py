@@ -1,5 +1,6 @@
 """VideoLSTM on the official sets: a tiny run on a tree in exactly the published layout, and what the page says."""
 
+import csv
 import json
 import re
 import shutil
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 from commands import call, fails
-from published_trees import annotated_tube, write_annotations, write_ucf101
+from golden import check
+from published_trees import annotated_tube, write_annotations, write_hmdb51, write_ucf101
 from safetensors.torch import load_file
 from torch import nn
 
@@ -19,13 +21,15 @@ from onlooker.config import TrainConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
 from onlooker.evaluation.report import percent
+from onlooker.models import registry
 from onlooker.models.encoders import build_encoder
+from onlooker.models.registry import find_recipe
 from onlooker.recognizer import load
 from onlooker.runs.features import open_stores, stored_clips
 from onlooker.runs.memo import fingerprint
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
-from onlooker_papers.videolstm import official
+from onlooker_papers.videolstm import official, published
 from onlooker_papers.videolstm.fine_tune import first_layers
 from onlooker_papers.videolstm.official_budget import BOTH, BUDGETS, FUSED, MOTION, SETS, SINGLE, Budget
 from onlooker_papers.videolstm.official_page import write_page
@@ -94,6 +98,29 @@ def test_every_model_and_both_streams_are_in_the_results(done: Path) -> None:
         assert found["accuracy"] in (0, 0.25, 0.5, 0.75, 1)
     for found in figures["fused"].values():
         assert sum(found["weights"]) == pytest.approx(1)
+
+
+def scores(split: Path) -> dict[str, list[list[float]]]:
+    """The probabilities of the test clips of every model and ensemble, `N K`, in the order of the clips."""
+    found = {}
+    for path in sorted(split.glob("*/scores.csv")):
+        rows = sorted(csv.reader(path.read_text(encoding="utf-8").splitlines()[1:]))
+        found[path.parent.name] = [[float(value) for value in row[3:]] for row in rows]
+    return found
+
+
+def test_the_scores_of_a_tiny_ucf101_are_the_stored_ones(done: Path) -> None:
+    found = scores(done / "run" / "split1")
+    assert found.keys() == {*NAMES, *map("+".join, FUSED.values())}
+    check("official-ucf101", found, rtol=2e-3, atol=2e-3)
+
+
+def test_the_scores_of_a_tiny_hmdb51_are_the_stored_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BUDGETS, "tiny", TINY)
+    monkeypatch.setattr(official, "SINGLE", ("convlstm", "convalstm"))  # those that `motion` and the ensembles need
+    monkeypatch.setattr(official, "write_page", lambda *_: tmp_path)
+    official.reproduce(tmp_path / "run", "hmdb51", write_hmdb51(tmp_path / "hmdb51"), budget="tiny", quiet=True)
+    check("official-hmdb51", scores(tmp_path / "run" / "split1"), rtol=2e-3, atol=2e-3)
 
 
 def test_the_page_has_the_table_of_the_paper(done: Path) -> None:
@@ -289,8 +316,18 @@ def test_the_published_sizes_are_those_of_the_paper() -> None:
         assert (budget.encoder, budget.pretrained, budget.dropout, budget.lstm_dropout) == ("vgg16", True, 0.7, 0.5)
         assert (budget.classes, budget.clips, budget.complete) == (0, 0, True)
         assert budget.features("flow").in_channels == 2 * length
-    how = BUDGETS["full"].training
-    assert (how.optimizer, how.lr, how.batch, how.grad_clip) == ("rmsprop", 1e-3, 128, 0)
+    full = BUDGETS["full"]
+    how = full.training
+    assert (how.optimizer, how.lr, how.batch, how.grad_clip) == ("rmsprop-inside", 1e-3, 128, 0)
+    runs = ("lstm-flow", "convlstm-rgb", "convlstm-flow", "convalstm-rgb", MOTION)
+    assert [full.training_of(run).epochs for run in runs] == [200, 200, 300, 300, 400]
+    assert BUDGETS["standard"].training_of(MOTION).epochs == 20
+    for model in SINGLE[1:]:  # settings that `create_model` does not refuse
+        recipe = find_recipe(f"published-{model}")
+        given = full.model_config(model).settings()
+        assert {key: given[key] for key in given.keys() & recipe.fixed} == {
+            key: recipe.settings[key] for key in given.keys() & recipe.fixed
+        }
     assert BUDGETS["full"].features("flow").flow == "tvl1"
 
 
@@ -302,12 +339,15 @@ def test_a_run_with_the_settings_of_the_authors_code(
     small = replace(TINY, training=replace(full.training, epochs=1, batch=4, precision="32"), published=True, size=64,
                     encoder="conv4", vector="resnet18:vector", flow_length=1)  # fmt: skip
     monkeypatch.setitem(BUDGETS, "tiny", small)
+    for name in published.NAMES:  # 512 channels take minutes
+        recipe = find_recipe(f"published-{name}")
+        monkeypatch.setitem(registry._registered, f"published-{name}", replace(recipe, fixed=frozenset()))
     official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny", quiet=True, flow="farneback")
     split = tmp_path / "run" / "split1"
     models = {
         name: load(split / name, device="cpu").model for name in ("convnet-rgb", "lstm-rgb", "alstm-flow", MOTION)
     }
-    assert {type(net).__name__ for name, net in models.items() if name != "convnet-rgb"} == {"Published"}
+    assert {type(net).__name__ for name, net in models.items() if name != "convnet-rgb"} == {"PublishedInit"}
     features = [net.encoder.num_features for net in models.values()]
     assert features[:2] == [512, 512] != features[2:]  # a vector where the authors' code has fc7
     assert [net.init for net in models.values()] == ["zeros", "zeros", "clip-mean", "clip-mean"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from onlooker.localization.parameters import LocalizationParameters
+from onlooker_papers.videolstm import tables
 from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
 
 
@@ -65,3 +66,15 @@ def test_what_does_not_fit_is_an_error(change: dict[str, Any], message: str) -> 
     images, boxes = moving_square()
     with pytest.raises(ValueError, match=message):
         TrueBoxes(**{"images": images, "boxes": boxes, "targets": [0], "classes": ("rest", "walk"), **change})
+
+
+def test_the_table_has_grad_cam_of_every_model() -> None:
+    figures = dict.fromkeys(("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95"), 0.25)
+    baselines = {"center": figures, "grad_cam": {**figures, "point": 0.5}}
+    row = {**figures, "baselines": baselines}
+    table = tables.places({"moving-target": {"localized": {"motion": row, "motion-grounded": row}}})
+    assert [cells[0] for cells in table.rows] == [
+        "attention of `motion`", "attention of `motion-grounded`", "Grad-CAM of `motion`",
+        "Grad-CAM of `motion-grounded`", "a centered box; classes of `motion-grounded`",
+    ]  # fmt: skip
+    assert [cells[1] for cells in table.rows] == ["25.0", "25.0", "50.0", "50.0", "25.0"]

@@ -7,23 +7,20 @@ import numpy as np
 import pytest
 import torch
 
+from onlooker.config import DataConfig, ModelConfig
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
-from onlooker.models.registry import create_model
+from onlooker.models.registry import configured, create_model
 from onlooker.recognizer import Recognizer, load
 from onlooker_papers.videolstm import real_tables, recipe
 from onlooker_papers.videolstm.on_features import OURS
-from onlooker_papers.videolstm.published import PREFIX, Published
+from onlooker_papers.videolstm.published import NAMES, MotionInit, Published, PublishedInit, variant
 from onlooker_papers.videolstm.target_clips import data
 
-NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion")
 SMALL = {"encoder": "conv4", "hidden": 4, "size": 48}
 
 
 def published(name: str, **settings: Any) -> Published:
-    flow = {"in_channels": 5, "flow_channels": 2} if name == "motion" else {}
-    net = create_model(f"{PREFIX}{name}", 3, **{**SMALL, "head_units": 8, **flow, **settings})
-    assert isinstance(net, Published)
-    return net.eval()
+    return variant(name, 3, **{**SMALL, "head_units": 8, **settings}).eval()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,7 +49,7 @@ def test_the_other_settings() -> None:
         biases: list[Any] = [part.from_features.bias for part in cells]
         assert sum(len(bias) for bias in biases), name
         assert not any(bias.any() for bias in biases), name
-    assert [published(name).init for name in NAMES] == ["zeros", *["clip-mean"] * 4]
+    assert [published(name).init for name in NAMES] == ["zeros", "clip-mean", "zeros", "clip-mean", "clip-mean"]
     dropouts = {
         name: [part.p for part in published(name).head.modules() if isinstance(part, torch.nn.Dropout)]
         for name in NAMES
@@ -61,6 +58,75 @@ def test_the_other_settings() -> None:
     assert dropouts["convlstm"] == dropouts["convalstm"] == dropouts["motion"] == [0.7]
     assert published("motion").cell.glimpse == published("convalstm").cell.glimpse == "product"
     assert not published("motion").streams
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        (
+            "convalstm",
+            {"glimpse": "scaled", "init": "zeros", "hidden": 8, "dropout": 0.1},
+            "with glimpse product, init clip-mean, hidden 512, dropout 0.7; given: glimpse scaled, init zeros,",
+        ),
+        ("lstm", {"dropout": 0.7}, "published-lstm is as published, with dropout 0.5; given: dropout 0.7; leave it"),
+        ("motion", {"forget_bias": 1.0}, "with forget_bias 0.0; given"),
+        ("alstm", {"glimpse": "product"}, "with glimpse sum; given"),
+    ],
+)
+def test_other_settings_than_the_published_ones_are_refused(name: str, settings: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        create_model(f"published-{name}", 3, encoder="conv4", **settings)
+
+
+def test_a_run_gets_the_published_settings_unless_others_are_given() -> None:
+    data = DataConfig(frames=2, size=48)
+    net = configured(ModelConfig("published-alstm", "conv4"), data, 3)
+    assert isinstance(net, PublishedInit)
+    assert (net.init, net.cell.num_hidden) == ("clip-mean", 512)
+    with pytest.raises(ValueError, match="published-alstm is as published, with hidden 512; given: hidden 8; leave it"):
+        configured(ModelConfig("published-alstm", "conv4", hidden=8), data, 3)
+
+
+def test_the_first_state_of_motion_comes_from_rgb_by_3x3_and_from_flow_by_1x1_kernels() -> None:
+    net: Any = published("motion")
+    first = net.learned_init
+    assert isinstance(first, MotionInit)
+    features = torch.randn(2, sum(first.sizes), 3, 3)
+    state = first(features)
+    rgb, flow = features.split(first.sizes, 1)
+    for part, upper, lower in zip(state, first.upper.parts, first.lower, strict=True):
+        expected = torch.nn.functional.conv2d(rgb, upper.weight, upper.bias, padding=1)
+        assert torch.allclose(part[:, :4], expected.tanh(), atol=1e-6)
+        weighted = torch.einsum("bdhw,od->bohw", flow, lower.weight[:, :, 0, 0]) + lower.bias[:, None, None]
+        assert torch.allclose(part[:, 4:], weighted.tanh(), atol=1e-6)
+
+
+def test_initial_weights_are_those_of_the_code() -> None:
+    net: Any = published("motion", hidden=16)
+    channels = net.cell.sizes[0]
+    bounds = {
+        net.cell.upper.from_features: channels,  # input channels, whatever the kernel
+        net.cell.upper.from_hidden: 16,
+        net.cell.lower.from_features: net.cell.sizes[1],
+        net.cell.from_upper: 16,
+        net.cell.attention.from_features: 16,  # outputs
+        net.cell.attention.from_hidden: 16,
+        net.cell.attention.score: 1,
+        net.learned_init.upper.parts[0]: channels,
+        net.head[0]: 8,
+        net.head[-1]: 3,
+    }
+    for part, count in bounds.items():
+        highest = part.weight.abs().max().item()
+        assert 0.6 < highest * count**0.5 <= 1, part
+        assert part.bias is None or not part.bias.any()
+    lstm: Any = published("lstm", hidden=64)
+    assert lstm.cell.from_hidden.weight.std().item() == pytest.approx(0.1, rel=0.05)
+    torch.manual_seed(0)
+    encoder = published("lstm").encoder.state_dict()  # type: ignore[union-attr]
+    torch.manual_seed(0)
+    plain = create_model("lstm", 3, **SMALL).encoder.state_dict()  # type: ignore[union-attr]
+    assert all(torch.equal(weight, plain[key]) for key, weight in encoder.items())
 
 
 def test_a_saved_model_is_the_same(tmp_path: Path) -> None:
@@ -72,24 +138,24 @@ def test_a_saved_model_is_the_same(tmp_path: Path) -> None:
 
 
 def test_every_variant_differs_and_the_last_has_all() -> None:
-    models = [variant.model for variant in recipe.VARIANTS]
+    models = [changed.model for changed in recipe.VARIANTS]
     assert models[-1] == {key: value for each in models[:-1] for key, value in each.items()}
-    training = [variant.training for variant in recipe.VARIANTS]
+    training = [changed.training for changed in recipe.VARIANTS]
     assert training[-1] == {key: value for each in training[:-1] for key, value in each.items()}
-    for variant in recipe.VARIANTS:
-        published("convalstm", **{**OURS, **variant.model})
-        assert all(OURS[key] != value for key, value in variant.model.items()), variant.name
+    for changed in recipe.VARIANTS:
+        published("convalstm", **{**OURS, **changed.model})
+        assert all(OURS[key] != value for key, value in changed.model.items()), changed.name
 
 
 def test_the_table_of_settings_names_what_each_variant_measures(
     monkeypatch: pytest.MonkeyPatch, make_clip: Any
 ) -> None:
     named = {row[-1] for row in recipe.SETTINGS}
-    assert named == {"", "tv-l1", "motion", *(variant.name for variant in recipe.VARIANTS)}
+    assert named == {"", "tv-l1", "motion", *(each.name for each in recipe.VARIANTS)}
     monkeypatch.setattr(recipe, "flow", lambda frames, method: np.full((len(frames) - 1, 2, 2, 2), len(method), float))
     flows = recipe.compare_flow(make_clip(frames=5))
     assert (flows["pairs"], flows["difference"]) == (4, pytest.approx(2**0.5))
-    found = {variant.name: {"difference": [0.01, -0.02, 0.04], "ours": 0.3} for variant in recipe.VARIANTS}
+    found = {each.name: {"difference": [0.01, -0.02, 0.04], "ours": 0.3} for each in recipe.VARIANTS}
     results = {
         recipe.FILE: {**found, "tv-l1": flows},
         "videolstm-real": {"jhmdb": {"motion": 0.5, "motion-random": 0.4}},

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from onlooker.data.split import make_splits
 from onlooker.files import read_json
 from onlooker.models.encoders import build_encoder
 from onlooker_papers.results import assembled
-from onlooker_papers.videolstm import control, on_features, real_tables, real_video, reduced
-from onlooker_papers.videolstm.official_budget import BOTH, FUSED
+from onlooker_papers.videolstm import control, cost, on_features, real_tables, real_video, reduced
+from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION, SINGLE
 from onlooker_papers.videolstm.on_features import MODELS, Cell
 
 
@@ -107,9 +108,25 @@ def test_both_encoders_can_be_trained_on_the_split(tiny: Path) -> None:
     assert assembled(tiny / "results", "videolstm-real")["figures"]["squares-fine-tuned"] == figures
 
 
-def test_the_cost_of_the_literal_recipe_is_extrapolated_by_clips() -> None:
-    epoch = {name: {"8": {"seconds": 9.0}, "36": {"seconds": 6.0}} for name in real_tables.EPOCHS}
-    measured = {"epoch": epoch, "hidden": 512, "precision": "bf16", "threads": 2}
-    row = real_tables.cost({"bench-training": measured}).texts[-1]
-    # 9,537 clips of a sixth of a second, 400 times
-    assert row == ["`motion`", "6.0", "400", "26.5 min · 177 h", "9.9 min · 66 h"]
+def test_the_cost_of_the_literal_recipe_is_extrapolated_by_clips_and_frames() -> None:
+    seconds = {"batch": 32, "bf16": True, "seconds": 0.5}
+    found = {
+        "encoding": {store: {"seconds": 0.15} for store in real_tables.ENCODED},
+        "training": dict.fromkeys((*SINGLE, MOTION), seconds),
+        "frames": 30,
+    }
+    recipe = {"tv-l1": {"size": [180, 240], "seconds": {"tvl1": 0.45, "dis": 0.01}}}
+    table = real_tables.cost({"videolstm-cost": found, "videolstm-recipe": recipe}).texts
+    by_name = {row[0]: row[1:] for row in table}
+    # 9,537 clips of half a second, 400 times; ConvLSTM 200 times on RGB and 300 times on flow.
+    assert by_name["`motion`"] == ["0.500 per clip", "400", "530", "198"]
+    assert by_name["`convlstm`"][1:3] == ["200 + 300", "662"]
+    # 2.4 million frames, twice, at 0.45 s for frames with 9/16 of the pixels.
+    assert by_name["TV-L1 flow, for pool5 and for fc7"] == ["0.80 per frame", "–", "1,067", "–"]
+
+
+def test_the_models_of_the_cost_are_those_of_the_authors_code() -> None:
+    net: Any = cost.model_of("lstm")
+    assert (net.cell.from_features.in_features, net.cell.num_hidden, net.init) == (4096, 512, "zeros")
+    figures = cost.training_cost("lstm", batch=2, steps=1)
+    assert figures["seconds"] > 0

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from onlooker.data.digits import load_digits
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker_papers.pointing import map_points, motion_points, pointing
 from onlooker_papers.results import assembled
 from onlooker_papers.videolstm import several, tables
 from onlooker_papers.videolstm.ablation import TRAINING
@@ -21,16 +23,16 @@ def clips() -> TargetClips:
 
 def test_pointing_tells_the_target_from_other_movers(clips: TargetClips) -> None:
     centers = clips.batch.boxes.numpy().reshape(40, 6, 4, 2, 2).mean(3)  # B T k 2
-    assert several.pointing(centers[:, :, 0], clips) == {"target": 1.0, "other": 0.0}
-    other = several.pointing(centers[:, :, 1], clips)
+    assert pointing(centers[:, :, 0], several.movers(clips)) == {"target": 1.0, "other": 0.0}
+    other = pointing(centers[:, :, 1], several.movers(clips))
     assert other["other"] > 0.8
     assert other["target"] + other["other"] == pytest.approx(1)
-    nowhere = several.pointing(np.full((40, 6, 2), np.nan), clips)
+    nowhere = pointing(np.full((40, 6, 2), np.nan), several.movers(clips))
     assert nowhere == {"target": 0.0, "other": 0.0}
 
 
 def test_motion_finds_the_target_in_a_third_of_the_frames(clips: TargetClips) -> None:
-    found = several.pointing(several.motion_points(clips), clips)
+    found = pointing(motion_points(clips.images), several.movers(clips))
     assert 0.2 < found["target"] < 0.47
     assert found["target"] + found["other"] > 0.8
 
@@ -40,7 +42,10 @@ def test_points_are_the_peaks_of_maps_and_smoothing_removes_a_jump(clips: Target
     maps[:, :, 2, 5] = 1.0
     maps[:, 3] = 1e-3
     maps[:, 3, 6, 1] = 1.0  # at one frame elsewhere
-    plain, smooth = several.points(maps, clips), several.points(maps, clips, 2.0)
+    plain, smooth = (
+        map_points(maps, clips.images),
+        map_points(maps, clips.images, LocalizationParameters(smoothing=2.0)),
+    )
     assert np.abs(plain[:, 0] - (44, 20)).max() <= 4
     assert np.abs(plain[:, 3] - (12, 52)).max() <= 4
     assert np.abs(smooth[:, 3] - (44, 20)).max() <= 4

@@ -10,7 +10,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.structures import Clip, Tube
 from onlooker_papers.videolstm import real_tables, where_real
 from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
-from onlooker_papers.videolstm.where_real import Seen, figures_of, point_in_box, true_boxes, truth_of
+from onlooker_papers.videolstm.where_real import Seen, candidates, figures_of, point_in_box, true_boxes, truth_of
 
 CLASSES = ("Basketball", "Surfing")
 
@@ -78,8 +78,22 @@ def test_the_table_has_attention_grad_cam_and_guesses() -> None:
         "localization": [{"threshold": 0.35}],
     }
     table = real_tables.where({where_real.FILE: {"models": {"motion": row, "convalstm-rgb": row}, "seeds": 1}})
-    assert [cells[0] for cells in table.rows] == [
-        "attention of `motion`", "attention of `convalstm-rgb`", "Grad-CAM of `motion`", "Grad-CAM of `convalstm-rgb`",
+    assert [cells[0] for cells in table.rows[:-5]] == [
+        "attention of `motion`", "attention of `convalstm-rgb`",
+        "attention of `motion`, smoothed, σ 1", "attention of `convalstm-rgb`, smoothed, σ 1",
+        "attention of `motion`, smoothed, σ 2", "attention of `convalstm-rgb`, smoothed, σ 2",
+        "Grad-CAM of `motion`", "Grad-CAM of `convalstm-rgb`",
         "a centered box; classes of `motion`", "the largest moving region; classes of `motion`",
     ]  # fmt: skip
     assert table.rows[0][1:] == ["100.0"] * 6
+    assert table.rows[-4] == ["published: VideoLSTM", None, None, None, None, "36.9", None]
+
+
+def test_smoothing_moves_the_boxes_of_single_frames_towards_their_neighbors() -> None:
+    one = seen((0, 0, 20, 20))
+    maps = one.maps["attention"].copy()
+    maps[1] = maps[1][:, ::-1]  # one frame on the other side
+    one = Seen(one.name, one.sample, one.scores, {"attention": maps}, one.truth)
+    parameters = LocalizationParameters()
+    points = {method: candidates(one, method, parameters)[1].point for method in ("attention", "smoothed 2")}
+    assert points["attention"][0] > points["smoothed 2"][0]

@@ -10,7 +10,7 @@ from onlooker_papers.digits.encoders.stn import STN
 from onlooker_papers.digits.encoders.warped import WarpedLeNet
 
 _MAX_GLIMPSES = 9
-WINDOWS = (8, 16, 32, 64)  # heights and widths of the spatial transformer's output that are compared
+WINDOWS = (8, 16, 32, 64)  # compared heights and widths of the output of the spatial transformer
 
 
 def _build_glimpses(in_channels: int, size: int, glimpses: int) -> Encoder:
@@ -18,7 +18,7 @@ def _build_glimpses(in_channels: int, size: int, glimpses: int) -> Encoder:
 
 
 def register_encoders() -> None:
-    """Add them to the library's table: `stn:N` has N glimpses, `stn-N` one window of N × N pixels."""
+    """Register the encoders in the library: `stn:N` has N glimpses, `stn-N` one window of N × N pixels."""
     ENCODERS.update(
         {
             "lenet": LeNet,

@@ -12,7 +12,7 @@ from onlooker_papers.digits.encoders.vector import VectorEncoder, WideLinear, in
 __all__ = ["DCN"]
 
 OFFSETS = ("channel", "tap", "modulated")
-_FRAMES = 16  # that are recomputed together
+_FRAMES = 16  # recomputed at once
 
 
 class DCN(VectorEncoder):
@@ -26,8 +26,8 @@ class DCN(VectorEncoder):
         offset: `channel`: after each convolution, a learned offset per channel (the authors' code, `ChannelOffset`).
             `tap`: a learned offset per kernel tap (the paper's equation 1b, `DeformableConv2d`). `modulated`: also a
             factor per tap (Zhu et al. 2019).
-        checkpoint: activation checkpointing of the convolutions, 16 frames at a time: a sixth more time, and less than
-            4 GB for end-to-end training of 16 videos of 10 frames.
+        checkpoint: activation checkpointing of the convolutions, 16 frames at a time. It takes a sixth more time, and
+            end-to-end training of 16 videos of 10 frames then needs less than 4 GB.
 
     Raises:
         ValueError: `offset` is none of these.

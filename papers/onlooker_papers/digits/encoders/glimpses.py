@@ -11,13 +11,13 @@ from onlooker_papers.digits.encoders.vector import VectorEncoder
 
 _WINDOW = 32  # height and width of a sampled window
 _WIDTH = 64  # features of a window
-_PLACES = 32  # channels of the map that windows are chosen on
+_PLACES = 32  # channels of the map on which windows are chosen
 _STATE = 32  # units of the recurrent cell
-# Height and width of a window as a share of the frame's. A larger one would cover two objects: only the class is
-# trained.
+# Height and width of a window as a share of the frame's. A larger window would cover two objects, because training has
+# no other label than the class.
 _SMALLEST, _START, _LARGEST = 0.3, 0.45, 0.5
-_GAIN = 5.0  # initial value; high enough that the softmax chooses one object, not the middle between two
-_REACH = 0.7  # of half a window: standard deviation of the Gaussian that excludes what earlier windows covered
+_GAIN = 5.0  # initial value; high enough that the softmax selects one object, not the middle between two
+_REACH = 0.7  # standard deviation, in half windows, of the Gaussian that excludes regions of earlier windows
 
 
 class Glimpses(VectorEncoder):
@@ -33,8 +33,8 @@ class Glimpses(VectorEncoder):
         a = softmax_i(γ d_i r_i u_i),  c_g = Σ a_i p_i        places p from -1 to 1, center of the window
         s_g = GRU([Σ a_i x_i, c_g], s_{g-1}),  z_g = .3 + .2 σ(W_z s_g + b_z)   half its width and height
 
-    The softmax over places, in place of a fully connected layer, makes localization translation-equivariant; between
-    two equally salient objects it takes the middle. Windows are not rotated.
+    The softmax over locations, instead of a fully connected layer, makes localization translation-equivariant. For two
+    equally salient objects, it gives the middle between them. Windows are not rotated.
 
     Localization: conv 5×5→16 with stride 2, max-pool 2, conv 3×3→32. On the windows: conv 5×5→16, 3×3→32, 3×3→64,
     each with max-pool 2, then fully connected 64, ReLU; the same weights for all glimpses. Batch norm and ReLU after
@@ -91,7 +91,7 @@ class Glimpses(VectorEncoder):
 
     def _windows(self, frames: Tensor) -> Tensor:
         features = self.localization(frames)
-        # In bfloat16, places would be off by a quarter of a pixel.
+        # In bfloat16, coordinates would be off by a quarter of a pixel.
         with torch.autocast(frames.device.type, enabled=False):
             return self._choose(features.to(torch.promote_types(features.dtype, torch.float32)))
 
@@ -117,7 +117,7 @@ class Glimpses(VectorEncoder):
 
 
 def contrast(features: Tensor) -> Tensor:
-    """`N D h w -> N h w`: the squared distance of a place's features from the map's mean, averaged over 3×3 places.
+    """`N D h w -> N h w`: squared distance of the features at a location from the mean of the map, averaged over 3×3.
 
     Normalized to a mean of 1; 0 for a constant map.
     """

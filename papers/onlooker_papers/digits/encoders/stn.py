@@ -9,7 +9,7 @@ from onlooker_papers.digits.encoders.vector import VectorEncoder, WideLinear, in
 
 
 def make_localization(in_channels: int, size: int) -> nn.Sequential:
-    """The localization network but for its last layer, `N C H W -> N 50`.
+    """The localization network without its last layer, `N C H W -> N 50`.
 
     Raises:
         ValueError: frames of fewer than 28 pixels.

@@ -8,7 +8,7 @@ _FEW = 128  # rows below which a bfloat16 copy of the weights takes longer than 
 
 
 class VectorEncoder(nn.Module):
-    """An encoder whose features have one place."""
+    """An encoder whose feature map has a single location."""
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """`(1, 1)`."""
@@ -16,7 +16,7 @@ class VectorEncoder(nn.Module):
 
 
 class WideLinear(nn.Linear):
-    """`Linear`, but under autocast on a CPU few rows are multiplied in float32.
+    """`Linear`; under autocast on a CPU, small batches are multiplied in float32.
 
     Autocast copies the weights to bfloat16 at every call, and their gradient back. For the 102 million weights of `DCN`
     and 32 frames this was more than a third of a training step.
@@ -31,7 +31,7 @@ class WideLinear(nn.Linear):
 
 
 def init_xavier(*layers: nn.Module) -> None:
-    """Xavier-uniform weights and zero biases for those layers that are convolutions or linear."""
+    """Initialize convolutions and linear layers with Xavier-uniform weights and zero biases."""
     for layer in layers:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)

@@ -12,7 +12,7 @@ POINTS = 5  # control points along each side
 
 
 def warp(images: Tensor, field: Tensor) -> Tensor:
-    """Images in which pixel p shows the given ones at p + field(p), bilinearly; the border goes on beyond the frame.
+    """Bilinear warp: pixel p of the result shows the image at p + field(p); border pixels extend beyond the frame.
 
     Autocast is off, as in `spatial_transform`.
 
@@ -41,22 +41,22 @@ def identity(H: int, W: int) -> Tensor:
 
 
 def _per_pixel(H: int, W: int) -> Tensor:
-    """What a pixel is in the units of `identity`, x and y."""
+    """The size of a pixel in the units of `identity`, x and y."""
     return torch.tensor([2 / W, 2 / H])
 
 
 def enlarge(control: Tensor, H: int, W: int) -> Tensor:
-    """Displacements at control points from corner to corner, at every pixel: `N D h w -> N D H W`, bicubically."""
+    """Bicubic interpolation of displacements from control points (corner to corner) to pixels: `N D h w -> N D H W`."""
     return F.interpolate(control, (H, W), mode="bicubic", align_corners=True)
 
 
 class WarpedLeNet(LeNet):
     """`LeNet` on a frame that is warped by a field of displacements, which a localization network predicts from it.
 
-    Localization: that of `STN`, with another last layer, which starts with zeros: no displacement. `affine`: 6 numbers,
-    which are added to the identity (Jaderberg et al. 2015). `field`: the displacements of some control points from
-    corner to corner of the frame, enlarged to all pixels by bicubic interpolation, a free-form deformation (Rueckert
-    et al. 1999).
+    The localization network is that of `STN` with another last layer, which is initialized to zero (no displacement).
+    `affine`: 6 numbers, which are added to the identity (Jaderberg et al. 2015). `field`: the displacements of control
+    points from corner to corner of the frame, enlarged to all pixels by bicubic interpolation, which is a free-form
+    deformation (Rueckert et al. 1999).
 
     Args:
         in_channels: C of the frames.
@@ -64,7 +64,7 @@ class WarpedLeNet(LeNet):
         points: control points along each side; 0: an affine transform.
 
     Raises:
-        ValueError: frames that are too small, or one control point, which has no corners.
+        ValueError: frames that are too small, or a single control point.
     """
 
     def __init__(self, in_channels: int = 1, size: int = 64, points: int = POINTS) -> None:

@@ -1,0 +1,37 @@
+"""The loss curves of the HMDB-51 report's system: training and validation, by model, over all draws of the split."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from onlooker.drawing.plots import COLORS, INK, plain
+
+if TYPE_CHECKING:  # matplotlib is slow to import
+    from matplotlib.figure import Figure
+
+_WORDS = {"report": "report", "convlstm": "ConvLSTM", "lstm": "LSTM", "convnet": "ConvNet"}
+
+
+def loss_curves(models: Mapping[str, Any]) -> "Figure":
+    """One panel per model: the loss of each draw, thin, and the mean over draws, thick.
+
+    Args:
+        models: by name, `losses` as in `hmdb10-real.json`: for `training` and `validation`, a list of draws with one
+            loss per epoch each.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.3 * len(models) + 0.5, 2.9), layout="constrained", facecolor="white")
+    panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+    for axes, (name, of) in zip(panels, models.items(), strict=True):
+        for color, (side, draws) in zip(COLORS, of["losses"].items(), strict=False):
+            epochs = np.arange(1, len(draws[0]) + 1)
+            axes.plot(epochs, np.transpose(draws), color=color, linewidth=0.7, alpha=0.35)
+            marker = "o" if len(epochs) == 1 else ""
+            axes.plot(epochs, np.mean(draws, axis=0), color=color, linewidth=2.2, marker=marker, label=side)
+        plain(axes, "epoch", "" if axes is not panels[0] else "cross entropy", _WORDS.get(name, name))
+        axes.locator_params(axis="x", nbins=5, integer=True)
+        axes.set_ylim(bottom=0)
+    panels[-1].legend(loc="upper right", frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
+    return figure
