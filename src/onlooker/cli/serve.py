@@ -64,15 +64,9 @@ def serve(
         port = listening.getsockname()[1]
         settings = ServeSettings(run, clips, host=host, port=port, token=token, certificate=certificate)
         config = uvicorn.Config(
-            create_app(settings),
-            log_level="warning",
-            server_header=False,
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
-            proxy_headers=False,
-            ws_max_size=2_000_000,
-            timeout_graceful_shutdown=3,
-        )
+            create_app(settings), log_level="warning", server_header=False, proxy_headers=False,
+            ssl_certfile=certificate, ssl_keyfile=key, ws_max_size=2_000_000, timeout_graceful_shutdown=3,
+        )  # fmt: skip
         # The camera needs an address that browsers trust: this machine's own name.
         address = page_address(settings, "localhost" if host in ("0.0.0.0", "::") else None)
         typer.echo(f"{address}  (Ctrl-C ends it)")

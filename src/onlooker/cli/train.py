@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,9 +86,7 @@ def train(
         _check_options(context, model, data, features or [])
     if folds or leave_one_out:
         given_here = {"--features": features, "--strict": strict, "--background": background}
-        given_here |= {"--devices": devices > 1, "--nodes": nodes > 1}
-        if unused := next((name for name, value in given_here.items() if value), ""):
-            raise ValueError(f"{unused} cannot be used with --folds or --leave-one-out; leave it out")
+        _refuse_with_folds(given_here | {"--devices": devices > 1, "--nodes": nodes > 1})
         run = run or default_run(clips, f"{model.name}-folds")
         _cross_validate(clips, run, model, data, training, published, folds, leave_one_out)
         return
@@ -101,6 +100,11 @@ def train(
         )  # fmt: skip
     if first:
         _print_metrics(measured, run)
+
+
+def _refuse_with_folds(options: Mapping[str, object]) -> None:
+    if unused := next((name for name, value in options.items() if value), ""):
+        raise ValueError(f"{unused} cannot be used with --folds or --leave-one-out; leave it out")
 
 
 def _check_options(context: typer.Context, model: ModelConfig, data: DataConfig, features: list[Path]) -> None:

@@ -94,6 +94,29 @@ def train(
         TypeError: a setting that none of the three has.
         FileExistsError, NotWritableError, ClipError, ValueError: as `train_run`.
     """
+    model_config, data, training = _configs(model, settings)
+    path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
+    footage = None if background is None else Path(background)
+    given = [each for each in (Path(clips), path, footage) if each is not None]
+    with reporting(progress), mirrored(given, quiet) as mirrors, join_nodes(nodes) as rendezvous:
+        path = mirrors.get(path, path)
+        figures = train_run(
+            mirrors.get(Path(clips), Path(clips)),
+            path,
+            model_config,
+            data,
+            training,
+            resume=resume,
+            quiet=quiet,
+            background=mirrors.get(footage, footage) if footage else None,
+            devices=devices,
+            rendezvous=rendezvous,
+        )
+    return TrainedRun(path, figures)
+
+
+def _configs(model: str, settings: Mapping[str, Any]) -> tuple[ModelConfig, DataConfig, TrainConfig]:
+    """`settings` by the config that has them; a model for flow reads flow unless `modality` is given."""
     groups: list[type[ModelConfig | DataConfig | TrainConfig]] = [ModelConfig, DataConfig, TrainConfig]
     fields = [{f.name for f in dataclasses.fields(group)} - {"name"} for group in groups]
     if unknown := sorted(set(settings) - set().union(*fields)):
@@ -104,25 +127,10 @@ def train(
             f"{', '.join(sorted(unused))}: without effect in {model}; leave it out, or choose another model"
         )
     of_model, of_data, of_training = ({key: settings[key] for key in names & set(settings)} for names in fields)
-    path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
     data = DataConfig(**of_data)
-    footage = None if background is None else Path(background)
-    given = [each for each in (Path(clips), path, footage) if each is not None]
-    with reporting(progress), mirrored(given, quiet) as mirrors, join_nodes(nodes) as rendezvous:
-        path = mirrors.get(path, path)
-        figures = train_run(
-            mirrors.get(Path(clips), Path(clips)),
-            path,
-            ModelConfig(model, **of_model),
-            data if "modality" in of_data else ModelSpec(model).data_config(data),
-            TrainConfig(**of_training),
-            resume=resume,
-            quiet=quiet,
-            background=mirrors.get(footage, footage) if footage else None,
-            devices=devices,
-            rendezvous=rendezvous,
-        )
-    return TrainedRun(path, figures)
+    if "modality" not in of_data:
+        data = ModelSpec(model).data_config(data)
+    return ModelConfig(model, **of_model), data, TrainConfig(**of_training)
 
 
 def train_run(
