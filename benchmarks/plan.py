@@ -3,10 +3,11 @@
     python benchmarks/plan.py                                   # Kinetics-700 and a thousand cameras
     python benchmarks/plan.py --clips 20000 --cameras 50 --cores 16 --days 2
 
-Rates are those of `results/bench-features.json`, `bench-training.json` and `bench-live.json`, divided by their cores
-and multiplied by those of the machines: it is assumed that machines do not wait for each other or for their disks,
-which has to be tried before machines are ordered. Those of cameras are for `convalstm` on the encoder `small`, without
-the decoding of their streams. Prices are arguments.
+Rates are those of `results/bench-features.json`, `bench-training.json`, `bench-live.json` and `bench-read.json`,
+divided by their cores and multiplied by those of the machines: it is assumed that machines do not wait for each other
+or for their disks, which has to be tried before machines are ordered. Cameras are answered by `convalstm` on the
+encoder `small` in 8 bits, whose accuracy is in docs/export.md; the streams have 320×240 pixels. Storage is that of
+clips and features. Prices and the size of a clip are arguments.
 """
 
 import argparse
@@ -15,11 +16,13 @@ from dataclasses import dataclass, fields
 
 import harness
 from bench_live import OWN_SIDE
+from bench_read import FPS, LENGTHS
 
 from onlooker.files import read_json
 
 _CELLS, _CHANNELS, _BYTES = 49, 512, 2  # of VGG-16's map of a frame, in half precision
 _HOURS_OF_MONTH = 730
+_DECODED = FPS * LENGTHS["short"][0]  # frames of the short clips of bench_read.py, all of which are decoded
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,9 @@ class Plan:
     """What is planned, and for which machines.
 
     Args:
-        clips, frames: of the set, and frames of each clip.
+        clips, frames, clip_megabytes: of the set, frames of each clip that are encoded, and the mean size of a clip.
         epochs: of training `convalstm` with 512 channels on the stored features.
-        cameras, rate: of live view, and frames of each per second.
+        cameras, camera_rate, rate: of live view, frames of each per second, and how many of these are classified.
         cores: of a machine.
         days: in which features and training should be done, each.
         core_hour, terabyte_month: prices.
@@ -37,8 +40,10 @@ class Plan:
 
     clips: int = 650_000
     frames: int = 30
+    clip_megabytes: float = 1.0
     epochs: int = 10
     cameras: int = 1000
+    camera_rate: float = 25.0
     rate: float = 10.0
     cores: int = 32
     days: float = 7.0
@@ -47,9 +52,11 @@ class Plan:
 
 
 def core_seconds() -> dict[str, float]:
-    """Measured seconds of a core: for a frame encoded by VGG-16, a clip in a step of training, a frame of a camera."""
-    features, training, live = (
-        read_json(harness.RESULTS / f"bench-{name}.json") for name in ("features", "training", "live")
+    """Measured seconds of a core: for a frame encoded by VGG-16, a clip in a step of training, and a frame of a camera
+    that is decoded or classified.
+    """
+    features, training, live, read = (
+        read_json(harness.RESULTS / f"bench-{name}.json") for name in ("features", "training", "live", "read")
     )
     large, threads = training["figures"]["large"]["convalstm"]["bf16"], training["figures"]["threads"]
     rates = features["figures"]["frames_per_second"]
@@ -57,15 +64,16 @@ def core_seconds() -> dict[str, float]:
     return {
         "frame": features["machine"]["cores"] / own,
         "clip": threads * large["seconds"] / training["figures"]["batch"]["large"],
-        "camera": min(live["figures"]["milliseconds"][f"onlooker at {OWN_SIDE}"].values()) / 1000,
+        "decoded": read["machine"]["cores"] * read["figures"]["seconds"]["short mp4 onlooker"] / _DECODED,
+        "classified": live["figures"]["milliseconds"][f"onlooker at {OWN_SIDE}"]["int8"] / 1000,
     }
 
 
 def needs(plan: Plan) -> dict[str, dict[str, float]]:
-    """Core-hours, terabytes, machines and cost of each part; those of cameras for a month."""
+    """Core-hours, terabytes, machines, hours on these and cost of each part; those of cameras for a month."""
     seconds = core_seconds()
     encoded = plan.clips * plan.frames
-    terabytes = encoded * _CELLS * _CHANNELS * _BYTES / 1e12
+    terabytes = (encoded * _CELLS * _CHANNELS * _BYTES + plan.clips * plan.clip_megabytes * 1e6) / 1e12
     hours = {
         f"features of {plan.clips:,} clips": encoded * seconds["frame"] / 3600,
         f"{plan.epochs} epochs of convalstm on them": plan.clips * plan.epochs * seconds["clip"] / 3600,
@@ -74,16 +82,18 @@ def needs(plan: Plan) -> dict[str, dict[str, float]]:
         what: {
             "core_hours": round(of),
             "terabytes": round(terabytes, 2),
-            "machines": math.ceil(of / (24 * plan.days * plan.cores)),
+            "machines": (machines := math.ceil(of / (24 * plan.days * plan.cores))),
+            "hours": math.ceil(of / (machines * plan.cores)),
             "cost": round(of * plan.core_hour + terabytes * plan.terabyte_month * plan.days / 30),
         }
         for what, of in hours.items()
     }
-    cores = plan.cameras * plan.rate * seconds["camera"]
+    cores = plan.cameras * (plan.camera_rate * seconds["decoded"] + plan.rate * seconds["classified"])
     found[f"{plan.cameras:,} cameras for a month"] = {
         "core_hours": round(cores * _HOURS_OF_MONTH),
         "terabytes": 0.0,
         "machines": math.ceil(cores / plan.cores),
+        "hours": _HOURS_OF_MONTH,
         "cost": round(cores * _HOURS_OF_MONTH * plan.core_hour),
     }
     return found
@@ -99,7 +109,7 @@ def main() -> None:
         arguments.error("all numbers must be positive")
     found = needs(plan)
     rows = [[what, *of.values()] for what, of in found.items()]
-    harness.show("Plan", ["what", "core-hours", "TB", f"machines, {plan.cores} cores", "cost"], rows)
+    harness.show("Plan", ["what", "core-hours", "TB", f"machines, {plan.cores} cores", "hours", "cost"], rows)
     print(f"features and training within {plan.days:g} days each; assumptions: python benchmarks/plan.py --help")
     if plan == Plan():
         what = "Kinetics-700 and a thousand cameras: time, storage, machines and cost, computed from measured rates"

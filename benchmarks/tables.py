@@ -158,13 +158,14 @@ def live_models(results: Results) -> Table:
     for name, of in figures["milliseconds"].items():
         size, times = figures["sizes"][name], [f"{of[way]:.1f}" for way in ways]
         parameters = f"{size['parameters'] / 1e6:.1f} M"
-        rows.append([f"`{name}`", *times, parameters, size["state_tensors"], f"{size['state_megabytes']:.2f}"])
+        state = size["state_tensors"], f"{size['state_megabytes']:.2f}"
+        rows.append([f"`{name}`", *times, parameters, f"{size['megabytes']:.0f}", *state])
     note = (
         f"A frame of {figures['pixels']} pixels on one core, in ms; *at {figures['own_pixels']}*: of as many pixels as "
         "the encoder was trained on. `onlooker`: encoder `small` and `convalstm` with 32 channels. "
         "`python benchmarks/bench_live.py`"
     )
-    return Table(["model", *ways.values(), "parameters", "tensors of state", "MB of state"], rows, note)
+    return Table(["model", *ways.values(), "parameters", "MB of memory", "tensors of state", "MB of state"], rows, note)
 
 
 def int8(results: Results) -> Table:
@@ -193,16 +194,16 @@ def plan(results: Results) -> Table:
     figures = results["plan"]
     asked = figures["plan"]
     rows = [
-        [what, f"{of['core_hours']:,}", f"{of['terabytes']:.1f}", of["machines"], f"{of['cost']:,}"]
+        [what, f"{of['core_hours']:,}", f"{of['terabytes']:.1f}", of["machines"], f"{of['hours']:,}", f"{of['cost']:,}"]
         for what, of in figures["needs"].items()
     ]
     note = (
-        f"Maps of VGG-16 of {asked['frames']} frames of each clip; cameras at {asked['rate']:g} frames a second, "
-        f"without the decoding of their streams. Machines of {asked['cores']} cores, for {asked['days']:g} days; cost "
-        f"at {asked['core_hour']} for an hour of a core and {asked['terabyte_month']:g} for a month of a terabyte. "
-        "`python benchmarks/plan.py`"
+        f"Clips of {asked['clip_megabytes']:g} MB, and maps of VGG-16 of {asked['frames']} frames of each. Cameras of "
+        f"320×240 pixels and {asked['camera_rate']:g} frames a second, of which {asked['rate']:g} are classified, in 8 "
+        f"bits. Machines of {asked['cores']} cores, for {asked['days']:g} days; cost at {asked['core_hour']} for an "
+        f"hour of a core and {asked['terabyte_month']:g} for a month of a terabyte. `python benchmarks/plan.py`"
     )
-    return Table(["what", "core-hours", "TB", "machines", "cost"], rows, note)
+    return Table(["what", "core-hours", "TB", "machines", "hours", "cost"], rows, note)
 
 
 TABLES = {

@@ -467,7 +467,9 @@ def test_invalid_settings(settings: dict[str, object], message: str) -> None:
 def test_passwords_are_not_shown() -> None:
     assert without_password("rtsp://anna:secret@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
     assert without_password("rtsp://10.0.0.2:554/a:b@c") == "rtsp://10.0.0.2:554/a:b@c"
-    assert without_password("clip.mp4") == "clip.mp4"
+    shown = "rtsp://10.0.0.2/1?channel=2&usr=***&Password=***#main"
+    assert without_password("rtsp://10.0.0.2/1?channel=2&usr=anna&Password=secret#main") == shown
+    assert without_password("clip?key=1.mp4") == "clip?key=1.mp4", "the name of a file"
 
 
 def test_the_clock_ignores_jumps() -> None:

@@ -28,7 +28,7 @@ AGAIN = "run the same command to continue"
 
 _ADDRESS = re.compile("([a-z]{2,}:)/(.+)")  # of a path: https://host/clip.mp4 has lost a slash
 
-_CLUSTER = re.compile(r"auto|local|[a-z]+://.+|[^/\s]+:\d+")  # what may follow --ray; anything else is an argument
+_CLUSTER = re.compile(r"auto|local|ray://.+|[^/\s]+:\d+")  # what may follow --ray; anything else is an argument
 
 # What an error of the operating system means for the file that it names.
 _MEANINGS = {

@@ -165,7 +165,7 @@ class _Pool:
             if self._idle and not busy:
                 return
             if not (self._running or self._starting):
-                raise RuntimeError("no node of the cluster is left; what was done stays: run the same command again")
+                raise RuntimeError("no node of the cluster is left; start it, and run the same command again")
             (ready, *_), _ = self._ray.wait([*self._running, *self._starting])
             yield from self._started(ready) if ready in self._starting else self._finished(ready)
 

@@ -36,6 +36,9 @@ _FORMATS = "rtsp,sdp,rtp,mpegts,flv,hls,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,mat
 # Microseconds of a stream that FFmpeg analyzes before the first frame; its default would take 7 s of MPEG-TS.
 _ANALYZE = "1000000"
 
+# A name or a key among the parameters of an address, as cameras have them: ?usr=admin&pwd=1234
+_SECRET = re.compile(r"(?i)([?&][^=&]*(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&]*=)[^&#]*")
+
 _MAX_WAIT = 30.0  # seconds between two connection attempts
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
 _CHANGES = 16  # latest changes of the connection that are kept for a slow reader
@@ -283,8 +286,9 @@ class Source:
 
 
 def without_password(address: str) -> str:
-    """An address for display: the password becomes `***`."""
-    return re.sub(r"^(\w+://[^/@:]*):[^/]*@", r"\1:***@", address)
+    """An address for display: the password, and names and keys among the parameters, become `***`."""
+    shown = re.sub(r"^(\w+://[^/@:]*):[^/]*@", r"\1:***@", address)
+    return _SECRET.sub(r"\1***", shown) if "://" in shown else shown
 
 
 def _parse(source: int | str | Path | RemoteFile) -> int | str | Path | RemoteFile:
