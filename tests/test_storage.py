@@ -1,5 +1,6 @@
 """Files at addresses: what a mirror downloads and uploads, and what happens to it when something fails."""
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -277,9 +278,10 @@ def test_one_process_at_a_time(memory: Any) -> None:
 
 
 def test_addresses_with_a_password_are_refused_without_showing_it() -> None:
-    with pytest.raises(StorageError, match="give it in the environment instead") as error:
-        Mirror("sftp://anna:secret@host/clips")
-    assert "secret" not in str(error.value)
+    for password in ("secret", "sec@secret", "sec/secret"):
+        with pytest.raises(StorageError, match="give it in the environment instead") as error:
+            Mirror(f"sftp://anna:{password}@host/clips")
+        assert str(error.value).startswith("sftp://***@host/clips: ")
     with pytest.raises(StorageError, match="abfs://container@account/clips: the package"):
         Mirror("abfs://container@account/clips")
 
@@ -490,3 +492,18 @@ def test_buckets_that_do_not_answer(bucket: Any, monkeypatch: pytest.MonkeyPatch
         message = fails("check", "s3://bucket/clips")
     assert "check the address, the network and the credentials" in message
     assert "very-secret" not in message
+
+
+def test_files_that_describe_others_are_uploaded_as_they_were_written(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = Mirror("memory://written/run")
+    mirror.local.mkdir(parents=True)
+    for number, name in enumerate(["split.json", "weights.bin", "skipped.json", "config.json"]):
+        (mirror.local / name).write_bytes(b"{}")
+        os.utime(mirror.local / name, (number, number))
+    sent: list[str] = []
+    put = memory.put_file
+    monkeypatch.setattr(memory, "put_file", lambda copy, at: (sent.append(Path(at).name), put(copy, at)))
+    mirror.upload(quiet=True)
+    assert sent == ["weights.bin", "split.json", "skipped.json", "config.json"]

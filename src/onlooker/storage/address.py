@@ -12,6 +12,8 @@ from onlooker.files import printable
 _ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/{1,2}(.+)")  # a path collapses the slashes
 _NOT_FILES = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp"}  # streams, or web pages
 
+_HOST_AND_PORT = re.compile(r"[^:]*:\d+")
+
 
 class StorageError(OSError):
     """An address that cannot be read or written: the address, the problem, the remedy."""
@@ -46,9 +48,9 @@ def connect(address: str | Path) -> tuple[str, Any, str]:
     if found is None:
         raise StorageError(str(address), "not an address", "expected one such as s3://bucket/folder")
     whole = f"{found[1]}://{found[2]}"
-    user = found[2].partition("/")[0].rpartition("@")[0]
-    if ":" in user:
-        hidden = f"{found[1]}://***@{found[2].partition('@')[2]}"
+    first, at, place = found[2].partition("/")[0], *found[2].rpartition("@")[1:]
+    if at and ":" in first and not _HOST_AND_PORT.fullmatch(first):  # the password may have a slash or an @
+        hidden = f"{found[1]}://***@{place}"
         raise StorageError(hidden, "an address with a password", "give it in the environment instead")
     with explained(whole):
         from fsspec.core import url_to_fs

@@ -243,10 +243,12 @@ class Mirror:
             self._record(name, _File(version, before.size, before.changed))
 
         try:
-            for described in (False, True):
-                names = [name for name in changed if (Path(name or self.address).suffix == ".json") == described]
-                if not (described and skipped):
-                    self._transfer(send, names, "uploading", quiet)
+            described = [name for name in changed if Path(name or self.address).suffix == ".json"]
+            self._transfer(send, [name for name in changed if name not in set(described)], "uploading", quiet)
+            # One after another, as they were written: some hold a checksum of an earlier one.
+            for name in sorted(described, key=lambda name: _modified(copies[name])):
+                if not skipped:
+                    send(name)
         finally:
             if changed:
                 self._write_record()
@@ -336,6 +338,14 @@ def _is_changed(record: _File | None, copy: Path) -> bool:
         return record is None or record != _File.of(record.version, copy)
     except FileNotFoundError:
         return False
+
+
+def _modified(copy: Path) -> int:
+    """When a file was last written; 0: it is removed meanwhile."""
+    try:
+        return copy.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _version(info: Mapping[str, Any]) -> str:

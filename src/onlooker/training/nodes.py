@@ -61,6 +61,7 @@ class Rendezvous:
     def __init__(self, nodes: Nodes, store: Store | None = None) -> None:
         self.nodes, self._store, self._left = nodes, store, Event()
         if store is not None:
+            store.add(f"heartbeats {nodes.rank}", 1)  # at once: a node that dies before its second one is missed, too
             Thread(target=self._send_heartbeats, daemon=True).start()
 
     def put(self, topic: str, **values: Any) -> None:
@@ -217,7 +218,8 @@ def _store(nodes: Nodes) -> Store:
     except (DistError, OSError) as error:
         problem = f"cannot listen at {at}" if mine else f"node 0 does not answer at {at}"
         raise ConnectionError(f"{problem}; check MASTER_ADDR and MASTER_PORT, and that node 0 was started") from error
-    return PrefixStore("onlooker", store)
+    # After a restart by torchrun, the store still has what the nodes wrote before.
+    return PrefixStore(f"onlooker {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def _wait_for_listener(address: str, port: int, notice: str) -> None:

@@ -7,6 +7,7 @@ augmentation, dropout and mixup. Batch norm uses the statistics of each process.
 
 import os
 import pickle
+import re
 import signal
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
@@ -20,6 +21,8 @@ from onlooker.processes import cores, end_with_parent, free_port
 from onlooker.training.nodes import Nodes
 
 __all__ = ["SharedBatches", "check_devices", "run_in_processes"]
+
+_LOST = "another process or node has ended; see its own message, and continue with --resume"
 
 
 class SharedBatches(Sampler[list[int]]):
@@ -145,7 +148,10 @@ def _work(
         torch.set_num_threads(max(1, torch.get_num_threads() // devices))
     try:
         work(rank, processes, *arguments)
-    except Exception as error:
+    except Exception as raised:
+        # Gloo and NCCL name a line of their own code.
+        lost = isinstance(raised, RuntimeError) and re.search("gloo|nccl|connection", str(raised), re.IGNORECASE)
+        error = ConnectionError(_LOST) if processes > 1 and lost else raised
         try:
             message = pickle.dumps(error)
             pickle.loads(message)
