@@ -206,7 +206,7 @@ STANDARD = Budget(
     warp_seeds=3,
     memory=ENCODERS,
     # End to end, `dcn` needs seven hours.
-    hands=(*_both("lenet"), *_both("stn"), _both("dcn", "long")[0], ATTENTION),
+    hands=(*_both("lenet"), *_both("stn"), _both("dcn")[0], ATTENTION),
     hand_frames=30,
     hand_seeds=3,
     epochs=20,

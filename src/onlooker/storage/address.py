@@ -48,7 +48,7 @@ def connect(address: str | Path) -> tuple[str, Any, str]:
     if found is None:
         raise StorageError(str(address), "not an address", "expected one such as s3://bucket/folder")
     whole = f"{found[1]}://{found[2]}"
-    first, at, place = found[2].partition("/")[0], *found[2].rpartition("@")[1:]
+    first, (_, at, place) = found[2].partition("/")[0], found[2].rpartition("@")
     if at and ":" in first and not _HOST_AND_PORT.fullmatch(first):  # the password may have a slash or an @
         hidden = f"{found[1]}://***@{place}"
         raise StorageError(hidden, "an address with a password", "give it in the environment instead")
