@@ -26,7 +26,7 @@ def test_the_state_names_models_project_and_limits(page: TestClient, settings: S
     del model["id"]
     assert model == {
         "name": "tiny", "classes": ["clap", "nothing", "wave"], "streams": True, "frame_rate": 10.0, "threshold": 0.3,
-        "newest": True,
+        "preferred": True, "path": str(settings.runs / "tiny"),
     }  # fmt: skip
     assert state["limits"] == {"bytes": 2_000_000, "seconds": 20}
     assert state["project"]["clips"] == 0
@@ -47,7 +47,7 @@ def test_models_are_listed_newest_first_and_damaged_ones_are_not(page: TestClien
     (settings.runs / "damaged" / "model" / "recognizer.json").write_text("{")
     (settings.runs / "file").touch()
     models = page.get("/api/state").json()["models"]
-    assert [(each["name"], each["newest"], each["streams"]) for each in models] == [
+    assert [(each["name"], each["preferred"], each["streams"]) for each in models] == [
         ("whole", True, False),
         ("tiny", False, True),
     ]
@@ -58,7 +58,16 @@ def test_the_run_that_was_named_comes_first(settings: ServeSettings, tmp_path: P
     save_model(settings.runs, "newer")
     named = ServeSettings(tmp_path / "mine", settings.clips, settings.runs)
     with TestClient(create_app(named), base_url=ADDRESS) as client:
-        assert [model["name"] for model in client.get("/api/state").json()["models"]] == ["mine", "newer", "tiny"]
+        models = client.get("/api/state").json()["models"]
+        assert [(model["name"], model["preferred"]) for model in models] == [
+            ("mine", True),
+            ("newer", False),
+            ("tiny", False),
+        ]
+        assert models[0]["path"] == str(tmp_path / "mine")
+        save_model(settings.runs, "taught")  # by the page, say
+        models = client.get("/api/state").json()["models"]
+        assert [model["name"] for model in models if model["preferred"]] == ["taught"]
 
 
 ERRORS = [

@@ -1,6 +1,7 @@
 """The trained models that the page offers: which runs there are, newest first, and the few that are in memory."""
 
 import hashlib
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class Models:
         self._run, self._runs = settings.run, settings.runs
         if self._run and _model(self._run) is None:
             raise FileNotFoundError(f"{self._run}: no trained model; expected what `onlooker train` writes")
+        self._started = time.time_ns()
         self._loaded: OrderedDict[tuple[str, int], Recognizer] = OrderedDict()
         self._lock = Lock()
 
@@ -91,10 +93,14 @@ class Models:
             return self._loaded[key]
 
     def describe(self) -> list[dict[str, Any]]:
-        """Plain values of all models that can be read, for JSON; no weights are loaded."""
+        """Plain values of all models that can be read, for JSON; no weights are loaded.
+
+        One is `preferred`: the newest, but the run that was given at the start until a model is saved after that.
+        """
         described = [(model, values) for model in self.find() if (values := _describe(model))]
-        newest = max((model.saved for model, _ in described), default=None)
-        return [{**values, "newest": model.saved == newest} for model, values in described]
+        newest = max((model.saved for model, _ in described), default=0)
+        preferred = next((model.saved for model, _ in described), 0) if newest <= self._started else newest
+        return [{**values, "preferred": model.saved == preferred} for model, values in described]
 
 
 def _model(run: Path) -> Model | None:
@@ -129,4 +135,4 @@ def _describe(model: Model) -> dict[str, Any] | None:
         return None
     # An initial state that is computed from the whole clip cannot be used for a stream.
     streams = kind.streams and settings.get("init") != "clip-mean"
-    return {"id": model.id, "name": model.name, "classes": classes, "streams": streams, **known}
+    return {"id": model.id, "name": model.name, "path": str(model.run), "classes": classes, "streams": streams, **known}

@@ -23,7 +23,7 @@ export class Look {
   get state() { return this.page.state; }
   get model() {
     return this.state.models.find((model) => model.id === this.chosen)
-      ?? this.state.models.find((model) => model.newest) ?? this.state.models[0];
+      ?? this.state.models.find((model) => model.preferred) ?? this.state.models[0];
   }
 
   enter() { if (!this.run && !this.result && !this.live) this.start(); }

@@ -33,6 +33,8 @@ export class LookResult {
     this.keys = (event) => this.key(event);
   }
 
+  pathOf(id) { return this.look.state.models.find((model) => model.id === id)?.path ?? id; }
+
   nameOf(id) { return this.look.state.models.find((model) => model.id === id)?.name ?? id; }
 
   watch() {
@@ -85,7 +87,7 @@ export class LookResult {
     const link = (path, text) => h("a.quiet", { href: path, download: true }, icon("download"), h("span", {}, text));
     const facts = h("dl.facts", {});
     const code = t("save.code",
-      { run: JSON.stringify(`runs/${this.nameOf(model)}`), clip: JSON.stringify(this.result.name) });
+      { run: JSON.stringify(this.pathOf(model)), clip: JSON.stringify(this.result.name) });
     const box = h("details.save", { ontoggle: () => box.open && this.loadFacts(model, facts) },
       h("summary", {}, t("save.title")),
       h("div.row", {}, link(`/api/look/${this.result.id}/overlay.mp4?model=${model}`, t("save.overlay")),
