@@ -25,8 +25,8 @@ def test_the_state_names_models_project_and_limits(page: TestClient, settings: S
     (model,) = state["models"]
     del model["id"]
     assert model == {
-        "name": "tiny", "classes": ["clap", "nothing", "wave"], "streams": True, "frame_rate": 10.0, "threshold": 0.3,
-        "preferred": True, "path": str(settings.runs / "tiny"),
+        "name": "tiny", "classes": ["clap", "nothing", "wave"], "nothing": "nothing", "streams": True,
+        "frame_rate": 10.0, "threshold": 0.3, "preferred": True, "path": str(settings.runs / "tiny"),
     }  # fmt: skip
     assert state["limits"] == {"bytes": 2_000_000, "seconds": 20}
     assert state["project"]["clips"] == 0

@@ -67,6 +67,7 @@ def test_places_are_shares_of_the_frame() -> None:
         segments=(Segment("wave", 0.5, 1.0, 0.8), Segment("nothing", 0.0, 0.5, 0.9)),
     )  # fmt: skip
     values = answer(prediction, ["nothing", "wave", "wave"])
+    assert values["nothing"] == "nothing"
     assert values["points"] == [[0.25, 0.5], None, [1.0, 1.0]]
     # Frame 7 is none of the prediction's, and nothing has no box and is no event.
     box = {"corners": [0.1, 0.1, 0.5, 0.5], "label": "wave", "score": 0.9}

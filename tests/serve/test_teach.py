@@ -68,6 +68,13 @@ def test_classes_and_clips_are_made_moved_deleted_and_brought_back(page: TestCli
     assert names(change(page, "POST", "redo")) == {"clap": [], "nothing": []}
 
 
+def test_the_project_names_its_class_in_which_nothing_happens(page: TestClient) -> None:
+    assert describe(page)["nothing"] == "nothing"
+    assert change(page, "POST", "classes", json={"name": "None"})["nothing"] == "None"
+    assert [len(clips) for clips in names(page.post("/api/project/examples").json()).values()] == [6, 6, 6, 6]
+    assert len(names(describe(page))["None"]) == 6
+
+
 def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_clip: Make) -> None:
     clip = upload(page, "a", make_clip())["clip"]["id"]
     project = describe(page)

@@ -14,8 +14,12 @@ _CLIPS, _FRAMES = 6, 36  # clips of each class, frames of each clip
 _SEED = 7
 
 
-def draw_examples(folder: Path) -> list[tuple[str, Path, str]]:
-    """Draw clips of three actions and of the class nothing into a folder; returns class, file and name of each."""
+def draw_examples(folder: Path, nothing: str) -> list[tuple[str, Path, str]]:
+    """Draw clips of three actions and of nothing into a folder; returns class, file and name of each.
+
+    Args:
+        nothing: the name of the class in which nothing happens.
+    """
     acting = StickFigures(frames=_FRAMES, size=(120, 160), people=_CLIPS, event=(0.6, 0.9), bystanders=0.0)
     drawn = []
     for action in _ACTIONS:
@@ -31,5 +35,5 @@ def draw_examples(folder: Path) -> list[tuple[str, Path, str]]:
         first, last = np.flatnonzero(video.moving)[[0, -1]]
         pixels = video.pixels[: first - 1] if first > len(video.pixels) - last else video.pixels[last + 1 :]
         file = write(folder / f"nothing-{number}.mp4", pixels[:_FRAMES], waiting.fps)
-        drawn.append(("nothing", file, f"example-{number + 1}.mp4"))
+        drawn.append((nothing, file, f"example-{number + 1}.mp4"))
     return drawn

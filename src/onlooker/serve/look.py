@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onlooker.answer import NOTHING, nothing_class
+from onlooker.answer import nothing_name
 from onlooker.data.stick_figures import StickFigures
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer
@@ -268,6 +268,7 @@ def answer(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
     return {
         "classes": list(prediction.classes),
         "label": prediction.label,
+        "nothing": nothing_name(prediction.classes),
         "score": prediction.score,
         "threshold": prediction.threshold,
         "ranking": [[name, round(score, 4)] for name, score in prediction.ranking],
@@ -321,16 +322,14 @@ def _boxes(prediction: Prediction) -> list[dict[str, Any]]:
 
 
 def _is_shown(prediction: Prediction, label: str, score: float) -> bool:
-    quiet = nothing_class(prediction.classes)
-    if label == NOTHING or (quiet is not None and label == prediction.classes[quiet]):
+    if label == nothing_name(prediction.classes):
         return False
     return label == prediction.label or score >= _SHOWN_SCORE
 
 
 def _labels_of_segments(prediction: Prediction) -> list[str]:
     """The event at each frame of a recording; nothing between the segments."""
-    quiet = nothing_class(prediction.classes)
-    labels = [NOTHING if quiet is None else prediction.classes[quiet]] * len(prediction.times)
+    labels = [nothing_name(prediction.classes)] * len(prediction.times)
     for segment in prediction.segments:
         for t in np.flatnonzero((prediction.times >= segment.start) & (prediction.times < segment.end)):
             labels[t] = segment.label

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 import onlooker
+from onlooker.answer import nothing_name
 from onlooker.files import read_json
 from onlooker.models.registry import find_class
 from onlooker.models.video_model import RECORD
@@ -131,6 +132,7 @@ def _describe(model: Model) -> dict[str, Any] | None:
         kind = find_class(values["model"], values["package"])
         known = {name: values.get(name) for name in ("frame_rate", "threshold")}
         classes = [str(name) for name in values["classes"]]
+        known["nothing"] = nothing_name(classes)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None
     # An initial state that is computed from the whole clip cannot be used for a stream.

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from onlooker.answer import nothing_name
 from onlooker.files import explain_write_errors, printable
 from onlooker.serve.background import Background
 from onlooker.serve.correct import Guess, guess, inbox, map_points, results
@@ -85,6 +86,7 @@ class Teaching:
                 {"name": printable(label), "clips": [_describe(clip, measured, codes) for clip in of_class]}
                 for label, of_class in classes.items()
             ],
+            "nothing": nothing_name([*classes]),
             "hints": [asdict(hint) for hint in found],
             "measuring": len(clips) - len(measured),
             "undo": project.undo_text and printable(project.undo_text),
@@ -212,7 +214,7 @@ class Teaching:
     def add_examples(self) -> dict[str, Any]:
         """Add generated clips of three actions and of the class nothing."""
         with TemporaryDirectory(dir=self.service.folder) as folder:
-            self.project.add_clips(draw_examples(Path(folder)), "add examples")
+            self.project.add_clips(draw_examples(Path(folder), nothing_name([*self.project.classes()])), "add examples")
         return self.describe()
 
     def train(self) -> Job:

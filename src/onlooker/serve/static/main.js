@@ -1,6 +1,7 @@
 // The page: its tabs, what the server knows, and the connection to it.
 
 import { get, onConnection, send } from "./api.js";
+import { rememberQuiet } from "./colors.js";
 import { Correct } from "./correct.js";
 import { complain, dialog, errorCard, h, show, t, toast } from "./dom.js";
 import { Look } from "./look.js";
@@ -82,13 +83,17 @@ class Page {
     this.parts[now].enter();
   }
 
-  async loadState() { this.state = await get("/api/state"); }
+  async loadState() {
+    this.state = await get("/api/state");
+    for (const { nothing } of this.state.models) rememberQuiet(nothing);
+  }
   async loadProject(force = false) { this.setProject(await get("/api/project"), force); }
 
   /** Takes a project from an answer of the server; older ones than the current are ignored unless forced. */
   setProject(project, force = false) {
     if (!force && this.project && project.version < this.project.version && project.path === this.project.path) return;
     this.project = project;
+    rememberQuiet(project.nothing);
     this.parts?.teach.update(project);
     clearTimeout(this.measuring);
     const pause = Math.max(1000, project.clips); // ms: thousands of clips take longer to describe, and to measure

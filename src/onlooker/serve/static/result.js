@@ -2,7 +2,7 @@
 
 import { ApiError, megabytes, post } from "./api.js";
 import { Bars } from "./bars.js";
-import { colorOf, rememberClasses, spoken } from "./colors.js";
+import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
 import { button, complain, h, icon, percent, seconds, show, t, toast } from "./dom.js";
 import { drawMoment, momentOf } from "./overlay.js";
 import { Player } from "./player.js";
@@ -50,7 +50,7 @@ export class LookResult {
 
   answerCard(answer, i) {
     const several = this.answers.length > 1;
-    const quiet = answer.label === "nothing" ? ".silent" : "";
+    const quiet = isQuiet(answer.label) ? ".silent" : "";
     return h(`div.answer${quiet}`, { "--color": colorOf(answer.label), "data-model": answer.model },
       h("button.which", { type: "button", hidden: !several, "aria-pressed": String(i === this.shown),
         onclick: () => this.choose(i) }, this.nameOf(answer.model)),
@@ -132,7 +132,8 @@ export class LookResult {
   /** Starts to play; the element must be in the page. */
   begin() {
     this.timeline.set(this.answers, this.result.seconds, this.answers.map((answer) => this.nameOf(answer.model)));
-    this.answers.forEach((answer, i) => this.bars[i].set(answer.ranking.map(([name]) => name), answer.threshold));
+    this.answers.forEach(({ ranking, threshold, nothing }, i) =>
+      this.bars[i].set(ranking.map(([name]) => name), threshold, nothing));
     this.player.open(this.result.video, this.result);
     this.player.play();
     addEventListener("keydown", this.keys);

@@ -1,7 +1,7 @@
 // Teach: classes, the camera that records them, the wall of clips, training, and the new model live.
 
 import { endingOf, cameraAllowed } from "./camera.js";
-import { colorOf, rememberClasses, spoken } from "./colors.js";
+import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
 import { announce, button, complain, h, patch, show, t, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
 import { Recorder } from "./recorder.js";
@@ -16,7 +16,7 @@ export class Teach {
   constructor(panel, page) {
     Object.assign(this, { panel, page, cards: new Map() });
     this.live = new LiveView(drawn, () => this.cameraOpened());
-    this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob), () => this.wantsNothing());
+    this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob), () => this.missingPauses());
     this.training = new Training(page, () => { toast(t("train.done")); this.tryLive(); });
     this.uploads = new Uploads(() => page.loadProject(), () => page.state?.limits?.bytes);
     this.build();
@@ -48,6 +48,7 @@ export class Teach {
   /** Below the camera: into which class it records, and what the newest model says. Built once: it may be held. */
   buildTarget() {
     this.pauses = h("input", { type: "checkbox", checked: true });
+    this.pausesTeach = h("span");
     this.hold = this.recorder.holdButton(() => this.chosen, t("record.hold"));
     this.hold.classList.add("primary");
     this.into = h("select", { onchange: () => this.choose(this.into.value) });
@@ -57,7 +58,7 @@ export class Teach {
     return h("div.target", {}, this.answer,
       h("div.row.spread", {}, h("label.field", {}, h("span", {}, t("teach.into")),
         h("span.into", {}, this.intoDot, this.into)), this.hold),
-      h("p.hint", {}, t("record.how")), h("label.switch", {}, this.pauses, h("span", {}, t("record.pauses"))),
+      h("p.hint", {}, t("record.how")), h("label.switch", {}, this.pauses, this.pausesTeach),
       this.drawn);
   }
 
@@ -135,7 +136,7 @@ export class Teach {
 
   choose(name) {
     const names = this.page.project?.classes.map((each) => each.name) ?? [];
-    this.chosen = names.includes(name) ? name : names.find((each) => each !== "nothing") ?? names[0];
+    this.chosen = names.includes(name) ? name : names.find((each) => !isQuiet(each)) ?? names[0];
     for (const [each, card] of this.cards) card.element.classList.toggle("chosen", each === this.chosen);
     this.hold.disabled = this.into.disabled = !this.chosen;
     this.offer(names);
@@ -158,10 +159,11 @@ export class Teach {
     if (!event.repeat && !this.spaced) { this.spaced = true; this.recorder.press(this.chosen); }
   }
 
-  wantsNothing() {
-    const counts = new Map(this.page.project.classes.map(({ name, clips }) => [name, clips.length]));
-    const most = Math.max(0, ...[...counts].filter(([name]) => name !== "nothing").map(([, count]) => count));
-    return this.pauses.checked && (counts.get("nothing") ?? 0) < most;
+  /** The class of pauses, where another clip of it is needed: it has fewer clips than another class. */
+  missingPauses() {
+    const { classes, nothing } = this.page.project;
+    const counts = new Map(classes.map(({ name, clips }) => [name, clips.length]));
+    return this.pauses.checked && (counts.get(nothing) ?? 0) < Math.max(0, ...counts.values()) ? nothing : null;
   }
 
   keepRecording(label, blob) {
@@ -196,6 +198,7 @@ export class Teach {
     show(this.title, h("span", {}, t("teach.where", { name: project.name, count: clips })),
       h("code", {}, project.path));
     this.empty.hidden = project.classes.length > 0;
+    show(this.pausesTeach, t("record.pauses", { label: spoken(project.nothing) }));
     for (const [control, what] of [[this.undo, project.undo], [this.redo, project.redo]]) {
       control.disabled = !what;
       control.title = control.ariaLabel = [t(control === this.undo ? "undo" : "redo"), what].filter(Boolean).join(": ");
