@@ -18,9 +18,10 @@ from starlette.exceptions import HTTPException
 
 import onlooker
 from onlooker.serve import live, look_routes, teach
+from onlooker.serve.examples import EXAMPLES
 from onlooker.serve.folder import temporary_folder
 from onlooker.serve.jobs import Jobs
-from onlooker.serve.look import EXAMPLES, Looks
+from onlooker.serve.look import Looks
 from onlooker.serve.models import Models
 from onlooker.serve.phone import phone_address, phone_code
 from onlooker.serve.problem import Problem, as_problem

@@ -3,14 +3,12 @@
 A clip is kept until half an hour after it was received, or until the server ends.
 """
 
-import io
 import logging
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from threading import Lock
 from time import monotonic, strftime
@@ -18,14 +16,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from onlooker.answer import nothing_name
-from onlooker.data.stick_figures import StickFigures
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer
 from onlooker.runs.predict import to_values
 from onlooker.serve.correct import Guess, is_unsure, read_guess
+from onlooker.serve.examples import draw_example, example_label
 from onlooker.serve.jobs import MAX_WAITING, Job
 from onlooker.serve.media import Upload, convert
 from onlooker.serve.models import Models
@@ -37,9 +34,8 @@ from onlooker.structures import Prediction, Step
 from onlooker.video.transcode import Copy, VideoFacts
 from onlooker.video.write import write
 
-__all__ = ["EXAMPLES", "Look", "Looks"]
+__all__ = ["Look", "Looks"]
 
-EXAMPLES = {"wave": "Waving", "jumping_jack": "Jumping jacks", "sit_down": "Sitting down", "kick": "Kicking"}
 SECONDS_KEPT = 1800.0
 _MAX_KEPT = 2 * MAX_WAITING  # clips; of more, the oldest is deleted, which no longer waits
 _MAX_MOMENTS = 6  # moments of cameras that are kept
@@ -47,7 +43,6 @@ _MAX_BYTES = 8e9  # of all clips that no longer wait; above it, the oldest is de
 _LONG = 1.5  # a clip this many times as long as training clips is a recording of several events
 _SHOWN_SCORE = 0.3  # minimum for boxes and segments
 _PLAYED_SIDE = 1280
-_SHOWN_PERSON = 3  # in the stills of examples
 
 
 @dataclass(eq=False)
@@ -109,8 +104,7 @@ class Looks:
 
     def example(self, name: str) -> Look:
         """A clip that will be drawn when it is looked at; a Problem 404 for an unknown name."""
-        _check_example(name)
-        look = self._new(EXAMPLES[name])
+        look = self._new(example_label(name))
         look.action = name
         return look
 
@@ -156,7 +150,7 @@ class Looks:
             try:
                 if look.action:
                     job.report("drawing")
-                    _draw(look.action, look.path)
+                    draw_example(look.action, look.path)
                 job.report("checking")
                 look.facts = self._prepare(look, job)
                 answers = [self._answer(look, model, job) for model in models]
@@ -223,26 +217,6 @@ def _size(look: Look) -> int:
     with suppress(OSError):  # deleted meanwhile
         return sum(file.stat().st_size for file in look.path.parent.glob("*"))
     return 0
-
-
-@cache
-def example_still(name: str) -> bytes:
-    """A frame of an example, as JPEG; a Problem 404 for an unknown name."""
-    _check_example(name)
-    frames = StickFigures(frames=9, size=(144, 192), bystanders=0, event=(1, 1)).video(name, _SHOWN_PERSON).pixels
-    content = io.BytesIO()
-    Image.fromarray(frames[len(frames) // 2]).save(content, "jpeg", quality=85)
-    return content.getvalue()
-
-
-def _check_example(name: str) -> None:
-    if name not in EXAMPLES:
-        raise Problem(404, "no_example", "no such example", ", ".join(EXAMPLES), "reload the page")
-
-
-def _draw(action: str, path: Path) -> None:
-    figures, drawn = StickFigures(frames=72, size=(288, 384), bystanders=0), path.with_name("drawn.mp4")
-    write(drawn, figures.video(action, secrets.randbelow(1000)).pixels, figures.fps).replace(path)
 
 
 def describe(look: Look) -> dict[str, Any]:
