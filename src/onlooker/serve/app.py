@@ -40,7 +40,8 @@ def create_app(settings: ServeSettings) -> FastAPI:
     """The page as an ASGI application; its temporary folder is deleted when it ends."""
     folder = temporary_folder()
     models = Models(settings)
-    service = Service(settings, folder, Jobs(), models, Looks(folder, settings, models))
+    looks = Looks(folder, settings, models, lambda: teaching.newest_model())
+    service = Service(settings, folder, Jobs(), models, looks)
     project = Project(settings.clips)
     teaching = teach.Teaching(project, service)
 

@@ -54,7 +54,8 @@ class Look:
         video: what the page plays: the clip itself, or a copy.
         action: for an example, what is drawn into `path` before it is looked at.
         predictions: by the ids of the models.
-        unsure: predictions of the models that were unsure about it; removed when the user has labeled the clip.
+        unsure: the prediction of the project's newest model, by its id, if it was unsure; removed when the user has
+            labeled the clip.
         camera: whether it is a moment of the live view.
         done: whether all models have answered.
         since: the time at which it was received, on the monotonic clock.
@@ -74,10 +75,14 @@ class Look:
 
 
 class Looks:
-    """The clips that were looked at, in a temporary folder."""
+    """The clips that were looked at, in a temporary folder.
 
-    def __init__(self, folder: Path, settings: ServeSettings, models: Models) -> None:
-        self.folder, self.settings, self.models = folder / "looks", settings, models
+    Args:
+        newest: returns the id of the project's newest model; the user is asked about clips that leave it unsure.
+    """
+
+    def __init__(self, folder: Path, settings: ServeSettings, models: Models, newest: Callable[[], str | None]) -> None:
+        self.folder, self.settings, self.models, self.newest = folder / "looks", settings, models, newest
         self._looks: dict[str, Look] = {}
         self._lock, self._drawing = Lock(), Lock()
 
@@ -88,7 +93,9 @@ class Looks:
         return look
 
     def keep(self, moment: Moment, model: str) -> None:
-        """Keep a moment of a camera about which a model was unsure; only the newest ones are kept."""
+        """Keep a moment of a camera about which the newest model was unsure; only the newest moments are kept."""
+        if model != self.newest():
+            return
         look = self._new(strftime("%H:%M:%S"))
         try:
             write(look.path.with_suffix(".mp4"), moment.pixels(), moment.rate).replace(look.path)
@@ -207,7 +214,8 @@ class Looks:
             prediction = recognizer.predict(look.path)
             labels = [step.label for step in prediction.steps]
         look.predictions[model_id] = prediction
-        if look.action is None and not recording and is_unsure(prediction):
+        asked = look.action is None and not recording and model_id == self.newest()
+        if asked and is_unsure(prediction):
             look.unsure[model_id] = read_guess(prediction)
         return {"model": model_id, "unsure": model_id in look.unsure, **answer(prediction, labels)}
 

@@ -77,6 +77,10 @@ class Models:
         gone = "this model is not there any more"
         raise Problem(404, "model_gone", gone, "a run that `onlooker train` has finished", "choose another model")
 
+    def id_of(self, run: Path | None) -> str | None:
+        """The id of a run's model; None if there is no run, or none of the models is its."""
+        return next((model.id for model in self.find() if run and model.run.resolve() == run.resolve()), None)
+
     def load(self, model_id: str) -> Recognizer:
         """The recognizer of a model, kept in memory while it is among the last few that were used.
 

@@ -101,8 +101,7 @@ class Teaching:
 
     def newest_model(self) -> str | None:
         """The id of the newest run's model."""
-        run = self.newest_run()
-        return None if run is None else self._model(run)
+        return self.service.models.id_of(self.newest_run())
 
     def guess_new(self, clips: list[ProjectClip]) -> dict[str, Guess | None]:
         """The predictions of the newest model for clips that it was not trained with, as far as they are computed."""
@@ -161,13 +160,9 @@ class Teaching:
             raise Problem(404, "no_results", "no results yet", "a trained model", "train the model")
         return run
 
-    def _model(self, run: Path) -> str | None:
-        models = self.service.models.find()
-        return next((model.id for model in models if model.run.resolve() == run.resolve()), None)
-
     def _load(self, run: Path) -> str | None:
         """Load the model of a run into memory, so that it can be used at once."""
-        if model := self._model(run):
+        if model := self.service.models.id_of(run):
             self.service.models.load(model)
         return model
 

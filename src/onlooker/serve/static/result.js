@@ -57,9 +57,8 @@ export class LookResult {
       h("p.label", {}, spoken(answer.label)),
       h("p.detail", {}, t(answer.segments.length ? "result.detail" : "result.detail_none",
         { score: percent(answer.score), count: answer.segments.length })),
-      this.events(answer), answer.unsure && answer.model === this.look.page.project?.model
-        && h("p.hint", {}, t("result.unsure"), " ",
-          h("button.link", { type: "button", onclick: () => this.look.page.go("correct") }, t("result.correct"))),
+      this.events(answer), answer.unsure && h("p.hint", {}, t("result.unsure"), " ",
+        h("button.link", { type: "button", onclick: () => this.look.page.go("correct") }, t("result.correct"))),
       this.nows[i], this.bars[i].element);
   }
 
