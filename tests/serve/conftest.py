@@ -91,3 +91,18 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def two_classes(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with twelve clips of two classes, of which three have the wrong label, and a file that is no clip."""
+    folder = tmp_path_factory.mktemp("mine") / "mine"
+    for label in ("left", "up"):
+        (folder / label).mkdir(parents=True)
+        for number in range(5):
+            shutil.copy(squares / label / f"{number:02}.mp4", folder / label)
+    shutil.copy(squares / "up" / "05.mp4", folder / "left" / "wrong-1.mp4")
+    shutil.copy(squares / "left" / "05.mp4", folder / "up" / "wrong-2.mp4")
+    (folder / "left" / "04.mp4").rename(folder / "up" / "wrong-3.mp4")
+    (folder / "up" / "notes.mp4").write_text("no clip")
+    return folder

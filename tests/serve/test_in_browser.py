@@ -277,21 +277,6 @@ def correct_three_and_undo(page: Any) -> None:
     assert page.locator(".map .mark").count() == 14
 
 
-@pytest.fixture(scope="module")
-def two_classes(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with twelve clips of two classes, of which three have the wrong label, and a file that is no clip."""
-    folder = tmp_path_factory.mktemp("mine") / "mine"
-    for label in ("left", "up"):
-        (folder / label).mkdir(parents=True)
-        for number in range(5):
-            shutil.copy(squares / label / f"{number:02}.mp4", folder / label)
-    shutil.copy(squares / "up" / "05.mp4", folder / "left" / "wrong-1.mp4")
-    shutil.copy(squares / "left" / "05.mp4", folder / "up" / "wrong-2.mp4")
-    (folder / "left" / "04.mp4").rename(folder / "up" / "wrong-3.mp4")
-    (folder / "up" / "notes.mp4").write_text("no clip")
-    return folder
-
-
 def test_drawn_examples_can_be_added_and_undone(address: str, open_page: Callable[..., Any]):
     page = open_page(f"{address}#teach", errors_expected=True, reduced_motion="reduce")
     page.click("text=Add drawn examples")
@@ -300,6 +285,28 @@ def test_drawn_examples_can_be_added_and_undone(address: str, open_page: Callabl
     page.click(".teach .head button >> nth=0")
     page.wait_for_selector("text=Add drawn examples")
     assert page.locator(".tile").count() == 0
+
+
+def test_a_cancelled_training_leaves_clips_and_models_as_they_were(
+    tmp_path: Path, open_page: Callable[..., Any], trained: tuple[Path, str], squares: Path
+):
+    clips, runs = shutil.copytree(squares, tmp_path / "squares"), tmp_path / "runs"
+    teach_run(trained[0], clips, runs)
+    before = sorted(clips.glob("*/*.mp4")), [path.name for path in runs.iterdir()]
+    with serving(clips, runs) as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        page.wait_for_selector(".accuracy b")
+        page.click(".train-action .primary")
+        page.wait_for_selector(".train-action progress")
+        assert "busy" in page.get_attribute("#tab-teach", "class")
+        page.click(".train-action >> text=Cancel")
+        page.wait_for_selector(".toast:has-text('cancelled')")
+        page.wait_for_selector(".train-action .primary:enabled:has-text('Train again')")
+        assert "busy" not in page.get_attribute("#tab-teach", "class")
+        assert page.is_visible(".accuracy b")  # of the model before
+        page.reload()
+        page.wait_for_selector(".train-action .primary:enabled:has-text('Train again')")
+    assert (sorted(clips.glob("*/*.mp4")), [path.name for path in runs.iterdir()]) == before
 
 
 def test_teaching_from_the_first_class_to_live_answers_and_corrections(

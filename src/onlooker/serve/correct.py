@@ -21,7 +21,6 @@ from onlooker.structures import Prediction
 
 __all__ = ["UNSURE", "Doubt", "Guess", "guess", "guess_of", "inbox", "is_unsure", "map_points", "read_guess", "results"]
 
-_SHOWN = 12  # clips in the inbox
 UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
 
 
@@ -112,7 +111,7 @@ def is_unsure(prediction: Prediction) -> bool:
 def inbox(
     clips: Sequence[ProjectClip], run: Path | None, ids: Mapping[str, str], guesses: Mapping[str, Guess | None]
 ) -> list[Doubt]:
-    """The most doubtful clips: probable label errors first, then those that the model is least sure about.
+    """The doubtful clips: probable label errors first, then those that the model is least sure about.
 
     Args:
         clips: without those whose labels the user has confirmed.
@@ -127,7 +126,7 @@ def inbox(
     for doubt in sorted(doubts, key=lambda doubt: doubt.why != "label"):  # stable: most doubtful first
         if doubt.clip in now and now[doubt.clip].label == doubt.label and doubt.why:
             first.setdefault(doubt.clip, doubt)
-    return list(first.values())[:_SHOWN]
+    return list(first.values())
 
 
 def _of_run(run: Path, ids: Mapping[str, str]) -> Iterator[Doubt]:

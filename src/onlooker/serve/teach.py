@@ -35,7 +35,6 @@ __all__ = ["Teaching", "routes"]
 
 _SURE = 0.5  # the margin from which on a prediction is a hint that a clip looks like another class
 _PREVIEWS = 4  # threads that wait for previews; with many new clips, the other threads serve the rest of the page
-_MAX_LOOKS = 6  # clips in the inbox that are not in the project
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Label = Annotated[str, Query(alias="class")]
@@ -122,7 +121,7 @@ class Teaching:
     def _unsure_looks(self) -> Iterator[dict[str, Any]]:
         """Clips and moments of cameras about which the newest model was unsure."""
         model = self.newest_model() or ""
-        for look in self.service.looks.unsure(model)[:_MAX_LOOKS]:
+        for look in self.service.looks.unsure(model):
             made = look.unsure[model]
             about = {"suggested": made.label, "score": made.score, "why": "camera" if look.camera else "look"}
             yield {"clip": None, "label": None, "look": look.id, "name": look.name, **about}
