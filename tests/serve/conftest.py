@@ -3,11 +3,12 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import CAMERA, is_foreign, serving, write_camera
+from browsing import chromium, is_foreign, moving_square, serving, write_camera
 from fastapi.testclient import TestClient
 from serving import ADDRESS, OWN, save_model
 
@@ -48,16 +49,13 @@ def finish(page: TestClient) -> Callable[[str], dict[str, object]]:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium, whose camera films a square; skips where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright, which drives a browser")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    film = write_camera(tmp_path_factory.mktemp("camera") / "camera.mjpeg")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", *CAMERA, f"--use-file-for-fake-video-capture={film}"]
+    film = write_camera(tmp_path_factory.mktemp("camera") / "camera.mjpeg", moving_square())
+    with ExitStack() as stack:
         try:
-            chromium = playwright.chromium.launch(executable_path=program, args=arguments)
+            started = stack.enter_context(chromium(film))
         except sync_api.Error as error:
             pytest.skip(f"no browser starts: {str(error).splitlines()[0]}")
-        yield chromium
-        chromium.close()
+        yield started
 
 
 @pytest.fixture(scope="module")
