@@ -402,6 +402,35 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Callable[..
     page.wait_for_selector("[data-class=left]", state="detached")
 
 
+def test_a_class_that_is_renamed_while_its_clips_are_sent_gets_them_all(
+    tmp_path: Path, open_page: Callable[..., Any], squares: Path
+):
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page, other = (open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce") for _ in range(2))
+        held: list[Any] = []
+        page.route("**/api/project/clips?*", lambda route: held.append(route))
+        page.set_input_files("input[webkitdirectory]", squares / "left")
+        page.wait_for_function("() => document.querySelector('.uploads progress').max > 1")
+        while len(held) < 3:
+            page.wait_for_timeout(20)
+        page.wait_for_timeout(200)
+        assert len(held) == 3, "a few at a time"
+        held.pop().continue_()
+        while len(held) < 3:
+            page.wait_for_timeout(20)
+        other.reload()
+        other.fill(".class-name", "links")
+        other.keyboard.press("Enter")
+        other.wait_for_selector("[data-class=links]")
+        while page.locator(".uploads").is_visible():
+            while held:
+                held.pop().continue_()
+            page.wait_for_timeout(20)
+        page.wait_for_selector("[data-class=links] .tile >> nth=5")
+        assert {path.name for path in (tmp_path / "clips").iterdir()} == {".onlooker", "links"}
+        assert page.get_attribute(".teach .head button >> nth=0", "title") == "Undo: add 5 clips to links"
+
+
 GESTURES = ("08_Pointing", "11_Palm_Shake", "12_Peace_Sign", "15_CW_Rotation")  # chosen before the first training
 
 
