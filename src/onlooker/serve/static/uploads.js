@@ -3,7 +3,7 @@
 import { tooLarge, upload } from "./api.js";
 import { button, complain, errorText, h, show, t, toast } from "./dom.js";
 
-const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
+export const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
 const REFRESH = 20; // clips after which the page shows those that were added
 
 /** The files of a drop as `[{file, folder}]`; `folder` is the name of the folder that contains the file, or null. */
@@ -62,9 +62,16 @@ export class Uploads {
     else this.summary();
   }
 
+  /** Lets no file be sent until the function that this returns is called. */
+  hold() {
+    let release;
+    this.held = new Promise((resolve) => { release = resolve; });
+    return release;
+  }
+
   /** Sends files of a batch, one after the other, until none waits. */
   async sendBatch(batch) {
-    while (this.queue[0]?.batch === batch) {
+    for (await this.held; this.queue[0]?.batch === batch; await this.held) {
       const item = this.queue.shift();
       this.active += 1;
       this.report(item.name);
