@@ -40,7 +40,7 @@ def test_every_text_is_used_and_every_used_text_exists():
     }
     built |= {f"{name}_key" for name in built if name.startswith("shortcuts")}
     built |= {f"{name}_remedy" for name in built if name.startswith("camera")}
-    page = (STATIC / "templates" / "page.html").read_text("utf-8")
+    page = "".join(path.read_text("utf-8") for path in (STATIC / "templates").glob("*.html"))
     rendered = {*re.findall(r"texts\.([a-z_.]+)", page), *(f"tabs.{name}" for name in ("look", "teach", "correct"))}
     used = literal | built | rendered
     keys = set(keys_of(texts))
@@ -54,7 +54,7 @@ def test_code_of_the_page_is_small_and_loads_nothing_else():
     lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in modules}
     assert sum(lengths.values()) <= 3000
     assert max(lengths.values()) <= 300
-    for path in (*modules, *(STATIC / "static").glob("*.css"), STATIC / "templates" / "page.html"):
+    for path in (*modules, *(STATIC / "static").glob("*.css"), *(STATIC / "templates").glob("*.html")):
         outside = re.findall(r"(?:https?:)?//[\w.]+\.\w+", path.read_text("utf-8"))
         assert set(outside) <= {"http://www.w3.org"}, path.name
 
@@ -407,6 +407,35 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Callable[..
     assert page.locator(".toast.bad").count() == 0
     page.click(".teach .head button >> nth=0")
     page.wait_for_selector("[data-class=left]", state="detached")
+
+
+def test_a_class_that_is_renamed_while_its_clips_are_sent_gets_them_all(
+    tmp_path: Path, open_page: Callable[..., Any], squares: Path
+):
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page, other = (open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce") for _ in range(2))
+        held: list[Any] = []
+        page.route("**/api/project/clips?*", lambda route: held.append(route))
+        page.set_input_files("input[webkitdirectory]", squares / "left")
+        page.wait_for_function("() => document.querySelector('.uploads progress').max > 1")
+        while len(held) < 3:
+            page.wait_for_timeout(20)
+        page.wait_for_timeout(200)
+        assert len(held) == 3, "a few at a time"
+        held.pop().continue_()
+        while len(held) < 3:
+            page.wait_for_timeout(20)
+        other.reload()
+        other.fill(".class-name", "links")
+        other.keyboard.press("Enter")
+        other.wait_for_selector("[data-class=links]")
+        while page.locator(".uploads").is_visible():
+            while held:
+                held.pop().continue_()
+            page.wait_for_timeout(20)
+        page.wait_for_selector("[data-class=links] .tile >> nth=5")
+        assert {path.name for path in (tmp_path / "clips").iterdir()} == {".onlooker", "links"}
+        assert page.get_attribute(".teach .head button >> nth=0", "title") == "Undo: add 5 clips to links"
 
 
 GESTURES = ("08_Pointing", "11_Palm_Shake", "12_Peace_Sign", "15_CW_Rotation")  # chosen before the first training

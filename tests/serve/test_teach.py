@@ -1,5 +1,6 @@
 """The routes that teach and correct: clips by upload, versions, previews, parts of clips, what cannot be trained on."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,11 +31,9 @@ def change(page: TestClient, method: str, path: str, **options: Any) -> dict[str
     return dict(response.json())
 
 
-def upload(page: TestClient, label: str, file: Path, name: str | None = None) -> dict[str, Any]:
-    headers = {"X-Filename": name or file.name}
-    return dict(
-        page.post("/api/project/clips", params={"class": label}, content=file.read_bytes(), headers=headers).json()
-    )
+def upload(page: TestClient, label: str, file: Path, name: str | None = None, **params: Any) -> dict[str, Any]:
+    headers, params = {"X-Filename": name or file.name}, {"class": label, **params}
+    return dict(page.post("/api/project/clips", params=params, content=file.read_bytes(), headers=headers).json())
 
 
 def measured(page: TestClient) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def test_classes_and_clips_are_made_moved_deleted_and_brought_back(page: TestCli
     change(page, "PATCH", "classes", json={"name": "wave", "to": "clap"})
     answer = upload(page, "clap", make_clip(), "my%20clip.mp4")
     clip = answer["clip"]["id"]
-    assert names(answer["project"]) == {"clap": ["my clip.mp4"]}
+    assert names(describe(page)) == {"clap": ["my clip.mp4"]}
     change(page, "POST", "classes", json={"name": "nothing"})
     change(page, "POST", f"clips/{clip}/move", json={"class": "nothing"})
     change(page, "DELETE", f"clips/{clip}")
@@ -78,6 +77,46 @@ def test_the_project_names_its_class_in_which_nothing_happens(
     assert {label: len(clips) for label, clips in examples.items()} == {
         "None": 1, "bend": 1, "jumping_jack": 1, "wave": 1,
     }  # fmt: skip
+
+
+def test_uploads_to_a_class_that_is_renamed_follow_it_and_are_one_step(page: TestClient, make_clip: Make) -> None:
+    sent = {"version": describe(page)["version"], "batch": "one"}
+    upload(page, "wave", make_clip(), "1.mp4", **sent)
+    upload(page, "wave", make_clip(), "2.mp4", **sent)
+    assert describe(page)["undo"] == "add 2 clips to wave"
+    change(page, "PATCH", "classes", json={"name": "wave", "to": "clap"})
+    upload(page, "wave", make_clip(), "3.mp4", **sent)
+    assert names(describe(page)) == {"clap": ["1.mp4", "2.mp4", "3.mp4"]}
+    change(page, "DELETE", "classes", params={"name": "clap"})
+    assert upload(page, "wave", make_clip(), "4.mp4", **sent)["error"]["code"] == "class_gone"
+    assert names(describe(page)) == {}
+
+
+def test_a_slow_clip_does_not_hold_up_the_previews_of_others(
+    page: TestClient, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onlooker.serve import previews
+
+    slow, convert, made = threading.Event(), previews.convert, []
+
+    def slowly(path: Path, *arguments: Any) -> Any:
+        made.append(path.read_bytes())
+        if path.read_bytes() == first.read_bytes():
+            slow.wait(30)
+        return convert(path, *arguments)
+
+    first, second = make_clip("1.mp4", frames=20), make_clip("2.mp4", frames=21)
+    monkeypatch.setattr(previews, "convert", slowly)
+    waiting = [threading.Thread(target=upload, args=(page, "wave", first, name)) for name in ("1.mp4", "1-too.mp4")]
+    for each in waiting:
+        each.start()
+    upload(page, "wave", second)
+    assert names(describe(page)) == {"wave": ["2.mp4"]}
+    slow.set()
+    for each in waiting:
+        each.join(30)
+    assert names(describe(page)) == {"wave": ["1-too.mp4", "1.mp4", "2.mp4"]}
+    assert made.count(first.read_bytes()) == 1, "the same content is decoded once"
 
 
 def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_clip: Make) -> None:

@@ -61,7 +61,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     # The generated documentation of FastAPI would load scripts from another server.
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.service, app.state.project, app.state.teaching = service, project, teaching
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, token_page=_render("token.html"))
     _explain_errors(app)
     _add_page(app)
     _add_state(app, service, project)
@@ -90,16 +90,14 @@ def _add_page(app: FastAPI) -> None:
 
     @app.get("/")
     def page() -> Response:
-        environment = Environment(
-            loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
-        )
-        html = environment.get_template("page.html").render(texts=_texts(), version=onlooker.__version__)
-        return Response(html, media_type="text/html")
+        return Response(_render("page.html"), media_type="text/html")
 
 
-def _texts() -> dict[str, Any]:
-    texts: dict[str, Any] = json.loads((_HERE / "texts" / "en.json").read_text("utf-8"))
-    return texts
+def _render(template: str) -> str:
+    loader = FileSystemLoader(_HERE / "templates")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    texts = json.loads((_HERE / "texts" / "en.json").read_text("utf-8"))
+    return environment.get_template(template).render(texts=texts, version=onlooker.__version__)
 
 
 def _add_state(app: FastAPI, service: Service, project: Project) -> None:

@@ -180,16 +180,32 @@ class Project:
             self._require_class(name)
             self._do(Change(f"delete class {name}", ((name, self._journal.new_path()),)))
 
-    def add_clip(self, label: str, file: Path, name: str) -> ProjectClip:
+    def add_clip(self, label: str, file: Path, name: str, version: int | None = None, batch: str = "") -> ProjectClip:
         """Move a video file into a class, which is made if it does not exist; a name that is taken gets a number.
 
         Args:
             file: at any path, from which it is moved.
             name: the intended name of the clip, with the suffix of its format.
-        """
-        return self.add_clips([(label, file, name)], f"add {name} to {label}")[0]
+            version: the version of the project in which the class had this name; None: the present one.
+            batch: clips of the same batch that are added one after the other are one change.
 
-    def add_clips(self, files: Iterable[tuple[str, Path, str]], text: str, settled: bool = False) -> list[ProjectClip]:
+        Raises:
+            Problem: 409 if the class was deleted since that version, or the clips of the batch were removed by undo.
+        """
+        with self._lock:
+            if batch and any(change.batch == batch for change in self._journal.undone):
+                found, remedy = "the files before it were removed again by undo", "add it again if you want to keep it"
+                raise Problem(409, "undone", found, "", remedy)
+            label = self._follow_class(label, version)
+            targets = [target for _, target in self._journal.batch(batch) if "/" in target]
+            labels = {label, *(target.partition("/")[0] for target in targets)}
+            into = label if len(labels) == 1 else f"{len(labels)} classes"
+            text = f"add {len(targets) + 1} clips to {into}" if targets else f"add {name} to {label}"
+            return self.add_clips([(label, file, name)], text, batch=batch)[0]
+
+    def add_clips(
+        self, files: Iterable[tuple[str, Path, str]], text: str, settled: bool = False, batch: str = ""
+    ) -> list[ProjectClip]:
         """Add several clips as one change, given class, file and name of each; see `add_clip`.
 
         Args:
@@ -209,7 +225,7 @@ class Project:
                     shutil.move(file, self.folder / source)
                 moves.append((source, target))
             ids = (self._journal.id_of(source) for source, target in moves if "/" in target)
-            self._do(Change(text, tuple(moves), tuple(ids) if settled else ()))
+            self._do(Change(text, tuple(moves), tuple(ids) if settled else (), batch))
             return [self._clip(self.folder / target) for _, target in moves if "/" in target]
 
     def move_clip(self, clip_id: str, label: str) -> None:
@@ -306,6 +322,14 @@ class Project:
                     stat = entry.stat()
                     digest.update(os.fsencode(entry.name) + f"/{stat.st_size} {stat.st_mtime_ns}/".encode())
         return digest.hexdigest()
+
+    def _follow_class(self, name: str, version: int | None) -> str:
+        """The present name of the class that had this name at a version."""
+        now = name if version is None else self._journal.follow_class(name, version)
+        if "/" in now and now != name:
+            found, remedy = f"class {name[:_MAX_NAME]} was deleted meanwhile", "add the file to another class"
+            raise Problem(409, "class_gone", found, "a class of the project", remedy)
+        return now
 
     def _require_class(self, name: str) -> None:
         if name not in self._names():

@@ -38,6 +38,7 @@ _PREVIEWS = 4  # threads that wait for previews; with many new clips, the other 
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Label = Annotated[str, Query(alias="class")]
+Batch = Annotated[str, Query(max_length=40)]
 Target = Annotated[str, Body(alias="class", embed=True)]
 Text = Annotated[str, Body(embed=True)]
 Number = Annotated[float, Body(embed=True)]
@@ -180,21 +181,22 @@ class Teaching:
             make()
         return self.describe()
 
-    def add(self, label: str, file: Path, name: str, brief: bool = False) -> dict[str, Any]:
+    def add(self, label: str, file: Path, name: str, version: int | None = None, batch: str = "") -> dict[str, Any]:
         """Add a clip, after decoding all of it; the file is moved or removed.
 
         Args:
-            brief: do not describe the project, which takes long if many clips are added.
+            version, batch: see `Project.add_clip`.
         """
         try:
             self.previews.of(file, self.service.settings.max_seconds)
-            clip = self.project.add_clip(label, file, _clip_name(name))
+            clip = self.project.add_clip(label, file, _clip_name(name), version, batch)
         finally:
             file.unlink(missing_ok=True)
-        described = _describe(clip, self.measurements.of([clip]) if not brief else {}, {})
-        return {"clip": described, "project": None if brief else self.describe()}
+        return {"clip": _describe(clip, {}, {})}
 
-    def add_part(self, label: str, look_id: str, start: float, end: float) -> dict[str, Any]:
+    def add_part(
+        self, label: str, look_id: str, start: float, end: float, version: int | None = None
+    ) -> dict[str, Any]:
         """Add a part of a clip that was looked at."""
         look = self.service.looks.get(look_id)
         if not 0 <= start < end:
@@ -203,7 +205,7 @@ class Teaching:
         file = self.service.folder / f"{secrets.token_hex(8)}.mp4"
         make_playable(look.path, file, start=start, end=end)
         stem = Path(look.name).stem or "clip"
-        return self.add(label, file, f"{stem}-{start:.1f}-{end:.1f}.mp4")
+        return self.add(label, file, f"{stem}-{start:.1f}-{end:.1f}.mp4", version)
 
     def add_examples(self) -> dict[str, Any]:
         """Add generated clips of three actions and of the class nothing."""
@@ -271,13 +273,13 @@ def _add_clips(routes: APIRouter, teaching: Teaching) -> None:
     project, service = teaching.project, teaching.service
 
     @routes.post("/api/project/clips")
-    async def add(request: Request, label: Label, brief: bool = False) -> dict[str, Any]:
+    async def add(request: Request, label: Label, version: int | None = None, batch: Batch = "") -> dict[str, Any]:
         upload = await receive(request, service.folder, service.settings.max_upload)
-        return await run_in_threadpool(teaching.add, label, upload.path, upload.name, brief)
+        return await run_in_threadpool(teaching.add, label, upload.path, upload.name, version, batch)
 
     @routes.post("/api/project/segment")
-    def add_part(label: Label, look: str, start: Number, end: Number) -> dict[str, Any]:
-        return teaching.add_part(label, look, start, end)
+    def add_part(label: Label, look: str, start: Number, end: Number, version: int | None = None) -> dict[str, Any]:
+        return teaching.add_part(label, look, start, end, version)
 
     @routes.post("/api/project/examples")
     def add_examples() -> dict[str, Any]:

@@ -6,6 +6,7 @@ import { Correct } from "./correct.js";
 import { complain, dialog, errorCard, h, show, t, toast } from "./dom.js";
 import { Look } from "./look.js";
 import { Teach } from "./teach.js";
+import { AT_ONCE } from "./uploads.js";
 
 const TABS = ["look", "teach", "correct"];
 const $ = (id) => document.getElementById(id);
@@ -106,17 +107,32 @@ class Page {
     return this.changes;
   }
 
-  async changeNow(method, path, body, again = this.parts.teach.uploads.running && !/\/(undo|redo)$/.test(path)) {
+  async changeNow(method, path, body) {
+    const { uploads } = this.parts.teach;
+    // Each upload of this page that is under way may change the version once.
+    const tries = uploads.running && !/\/(undo|redo)$/.test(path) ? 2 + AT_ONCE : 1;
+    const release = uploads.hold();
+    try {
+      for (let i = 0; i < tries; i += 1) if (await this.tryChange(method, path, body)) return true;
+      toast(t("changed"), { error: true });
+    } catch (error) {
+      complain(error);
+    } finally {
+      release();
+    }
+    return false;
+  }
+
+  /** Changes the project, unless it is another one by now: then it is loaded, and false returned. */
+  async tryChange(method, path, body) {
     try {
       const versioned = `${path}${path.includes("?") ? "&" : "?"}version=${this.project.version}`;
       this.setProject(await send(method, versioned, body));
       return true;
     } catch (error) {
-      if (error.code !== "changed") { complain(error); return false; }
+      if (error.code !== "changed") throw error;
     }
     await this.loadProject(true).catch(() => {});
-    if (again) return this.changeNow(method, path, body, false); // an upload of this page has changed the version
-    toast(t("changed"), { error: true });
     return false;
   }
 

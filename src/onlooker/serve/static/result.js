@@ -170,15 +170,15 @@ export class LookResult {
       names.map((name) => h("option", { value: name }, spoken(name))));
     if (names.includes(this.answers[this.shown].label)) select.value = this.answers[this.shown].label;
     const teach = names.length
-      ? [select, button("plus", t("part.teach"), () => this.teach(select.value, part), { kind: "primary" })] : [];
+      ? [select, button("plus", t("part.teach"), () => this.teach(select.value, part, project.version), { kind: "primary" })] : [];
     show(this.selection,
       h("span.range", {}, icon("loop"), t("part.range", { start: part.start.toFixed(2), end: part.end.toFixed(2) })),
       teach, button("close", t("part.clear"), () => this.timeline.select(null), { iconOnly: true }));
   }
 
-  async teach(name, { start, end }) {
+  async teach(name, { start, end }, version) {
     try {
-      const query = new URLSearchParams({ class: name, look: this.result.id });
+      const query = new URLSearchParams({ class: name, look: this.result.id, version });
       await post(`/api/project/segment?${query}`, { start, end });
       toast(t("part.taught", { label: spoken(name) }),
         { action: { label: t("look.go_teach"), run: () => this.look.page.go("teach") } });

@@ -18,7 +18,7 @@ export class Teach {
     this.live = new LiveView(drawn, () => this.cameraOpened());
     this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob), () => this.missingPauses());
     this.training = new Training(page, () => { toast(t("train.done")); this.tryLive(); });
-    this.uploads = new Uploads(() => page.loadProject(), () => page.state?.limits?.bytes);
+    this.uploads = new Uploads(page);
     this.build();
     addEventListener("keydown", (event) => this.key(event));
     const lift = () => { if (this.spaced) { this.spaced = false; this.recorder.release(); } };
@@ -49,7 +49,7 @@ export class Teach {
   buildTarget() {
     this.pauses = h("input", { type: "checkbox", checked: true });
     this.pausesTeach = h("span");
-    this.hold = this.recorder.holdButton(() => this.chosen, t("record.hold"));
+    this.hold = this.recorder.holdButton(() => this.recorded(), t("record.hold"));
     this.hold.classList.add("primary");
     this.into = h("select", { onchange: () => this.choose(this.into.value) });
     this.intoDot = h("span.dot");
@@ -156,7 +156,13 @@ export class Teach {
   key(event) {
     if (this.panel.hidden || event.key !== " " || typing(event) || !this.live.stream) return;
     event.preventDefault();
-    if (!event.repeat && !this.spaced) { this.spaced = true; this.recorder.press(this.chosen); }
+    if (!event.repeat && !this.spaced) { this.spaced = true; this.recorder.press(this.recorded()); }
+  }
+
+  /** The class that is recorded from now on, and the version of the project in which it has this name. */
+  recorded() {
+    this.recordedAt = this.page.project.version;
+    return this.chosen;
   }
 
   /** The class of pauses, where another clip of it is needed: it has fewer clips than another class. */
@@ -167,7 +173,7 @@ export class Teach {
   }
 
   keepRecording(label, blob) {
-    this.uploads.add([{ file: blob, name: t("record.file", { label, ending: endingOf(blob) }), label }]);
+    this.uploads.add([{ file: blob, name: t("record.file", { label, ending: endingOf(blob) }), label }], this.recordedAt);
   }
 
   async drop(event, label) {
