@@ -344,11 +344,24 @@ def teach_and_correct(page: Any, two_classes: Path) -> None:
     page.wait_for_selector(".train-action progress")
     page.reload()  # training goes on, and the page finds it again
     page.wait_for_selector(".train-action progress")
-    page.wait_for_selector(".accuracy b", timeout=90_000)
+    page.evaluate("""() => {
+        window.seen = []; // while the training runs: the clips in the matrix, and whether the model can be used
+        new MutationObserver(() => {
+            const cells = [...document.querySelectorAll(".results span.cell")];
+            const sum = cells.reduce((total, cell) => total + Number(cell.textContent), 0);
+            const ready = document.querySelector(".results .primary") !== null;
+            if (sum && document.querySelector(".train-action progress")) window.seen.push([sum, ready]);
+        }).observe(document.querySelector(".results"), { childList: true });
+    }""")
+    page.wait_for_selector("button.cell", timeout=90_000)
+    seen = page.evaluate("window.seen")
+    assert seen == sorted(seen), "it grows"
+    assert seen[-1] == [14, True], "before the report"
     assert re.fullmatch(r"\d+\s%", page.inner_text(".accuracy b"))
     counts = [int(text) for text in texts_of(page.locator(".cell"))]
     assert sum(counts) == 14
-    page.wait_for_selector(".stage.looking")  # the camera with the new model, without a click
+    page.click(".cover >> text=Show it something")
+    page.wait_for_selector(".stage.looking")
     page.wait_for_function("() => Number(document.querySelector('.stage.live').dataset.rate) > 0")
     page.locator(".cell").first.click()
     assert page.locator("dialog .tile").count() == counts[0]
@@ -358,6 +371,44 @@ def teach_and_correct(page: Any, two_classes: Path) -> None:
     page.wait_for_selector(".result .label")
     assert page.inner_text(".answer .label") in {"left", "up", "push", "nothing"}
     correct_three_and_undo(page)
+
+
+def test_a_training_shows_what_it_has_reached_and_its_model_is_live_before_its_report(
+    tmp_path: Path, open_page: Callable[..., Any], trained: tuple[Path, str], squares: Path
+):
+    clips = shutil.copytree(squares, tmp_path / "squares")
+    teach_run(trained[0], clips, tmp_path / "runs")
+    job: dict[str, Any] = {}
+    so_far = {"accuracy": 0.5, "clips": 2, "classes": [*moving_squares.WAYS], "curve": []}
+    with serving(clips, tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        page.wait_for_selector("button.cell")
+        page.route("**/api/project/train?*", lambda route: route.fulfill(json={"job": "1"}))
+        page.route("**/api/jobs/1", lambda route: route.fulfill(json=job))
+
+        def report(state: str, **result: Any) -> None:
+            job.update(state=state, note="fitting", progress=0.5, result={**(job.get("result") or {}), **result})
+
+        for camera in (False, True):
+            job["result"] = None
+            report("running")
+            page.click(".train-action .primary")
+            page.wait_for_selector(".train-action progress")
+            assert page.locator(".stage.looking").count() == 0, "the live view rests"
+            for count in (1, 2):
+                report("running", results={**so_far, "confusion": [[count, 0, 0, 1], *[[0] * 4] * 3]})
+                page.wait_for_selector(f".results span.cell >> text='{count}'")
+            assert page.locator(".results button").count() == 0
+            report("running", model=page.evaluate("fetch('/api/project').then((r) => r.json())")["model"])
+            page.wait_for_selector(".results .primary")
+            assert page.locator(".stage video").evaluate("(video) => Boolean(video.srcObject)") == camera
+            if not camera:
+                page.click(".cover >> text=Show it something")
+            page.wait_for_selector(".stage.looking")
+            assert page.locator(".train-action progress").count() == 1
+            report("done")
+            page.wait_for_selector("button.cell")
+            assert page.locator(".stage.looking").count() == 1
 
 
 def test_a_look_that_left_the_model_unsure_is_answered_in_correct(
@@ -458,7 +509,7 @@ def test_accuracy_of_four_taught_gestures_is_that_on_all_other_clips(
         page.wait_for_selector(f"[data-class='{GESTURES[-1]}'] .tile >> nth=4")
         page.wait_for_selector(".uploads", state="hidden")
         page.click(".train-action .primary")
-        page.wait_for_selector(".accuracy b", timeout=180_000)
+        page.wait_for_selector("button.cell", timeout=180_000)
         results = page.evaluate("() => fetch('/api/project/results').then((response) => response.json())")
         page.close()
     model = onlooker.load(next((tmp_path / "runs").iterdir()))

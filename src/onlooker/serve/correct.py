@@ -13,13 +13,25 @@ from numpy.typing import NDArray
 
 from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.evaluation.metrics import FORMULA
-from onlooker.files import read_bytes, read_json
+from onlooker.files import printable, read_bytes, read_json
 from onlooker.recognizer import Recognizer
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import ProjectClip
 from onlooker.structures import Prediction
 
-__all__ = ["UNSURE", "Doubt", "Guess", "guess", "guess_of", "inbox", "is_unsure", "map_points", "read_guess", "results"]
+__all__ = [
+    "UNSURE",
+    "Doubt",
+    "Guess",
+    "guess",
+    "guess_of",
+    "inbox",
+    "is_unsure",
+    "map_points",
+    "read_guess",
+    "results",
+    "shown",
+]
 
 UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
 
@@ -64,22 +76,25 @@ def results(run: Path, ids: Mapping[str, str]) -> dict[str, Any]:
     for row in rows:
         if row.name in ids:
             cells[classes.index(row.truth)][classes.index(row.predicted)].append(ids[row.name])
+    return {
+        **shown(measured),
+        "run": run.name,
+        "interval": measured["accuracy_interval"],
+        "conclusion": first_line(measured),
+        "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
+        "cells": cells,
+    }
+
+
+def shown(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Accuracy, confusion matrix and learning curve as the page shows them, from what `measure` and a run have."""
+    classes = list(measured["classes"])
     curve = [
         {"clips_per_class": point["clips"] / len(classes), "accuracy": point["correct"] / point["tested"]}
         for point in measured.get("learning_curve", [])
     ]
-    return {
-        "run": run.name,
-        "accuracy": measured["accuracy"],
-        "interval": measured["accuracy_interval"],
-        "clips": measured["videos"],
-        "conclusion": first_line(measured),
-        "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
-        "classes": classes,
-        "confusion": measured["confusion"],
-        "cells": cells,
-        "curve": curve,
-    }
+    kept = {name: measured[name] for name in ("accuracy", "confusion")}
+    return {**kept, "clips": measured["videos"], "classes": [*map(printable, classes)], "curve": curve}
 
 
 def guess(recognizer: Recognizer, clip: ProjectClip) -> Guess | None:

@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
@@ -19,11 +19,13 @@ from time import monotonic
 from typing import IO, Any
 
 from onlooker.data.sets import set_name
+from onlooker.evaluation.learning_curve import LearningPoint
 from onlooker.files import read_json, write_json
 from onlooker.models.video_model import RECORD
 from onlooker.serve.jobs import Cancelled, Job
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
+from onlooker.structures import Evaluation
 
 __all__ = ["Training", "map_file", "newest_run", "trained_clips"]
 
@@ -175,6 +177,9 @@ class Training:
             if "figures" in step:
                 Thread(target=child.wait, daemon=True).start()  # it still writes the map of clips
                 return {**step["figures"], "model": model or self.on_saved(run)}
+            if "results" in step:
+                job.report(job.note, job.progress, results=step["results"])
+                continue
             progress, left = forecast.after(step["stage"], step["done"], step["total"])
             job.report(step["stage"], progress, seconds_left=left)
             if step["stage"] == "drawing clips" and model is None:  # the report comes after the model
@@ -234,14 +239,22 @@ def main() -> None:
 def _steps(clips: Path, run: Path, out: IO[str]) -> Iterator[dict[str, Any]]:
     yield {"stage": "starting", "done": 0, "total": 1}
     from onlooker.evaluation.conclusion import first_line
+    from onlooker.evaluation.metrics import measure
     from onlooker.runs.train import train
+    from onlooker.serve.correct import shown
     from onlooker.structures import ClipError
 
-    def tell(stage: str, done: int, total: int) -> None:
-        print(json.dumps({"stage": stage, "done": done, "total": total}), file=out, flush=True)
+    def tell(**step: Any) -> None:
+        print(json.dumps(step), file=out, flush=True)
+
+    def progress(stage: str, done: int, total: int) -> None:
+        tell(stage=stage, done=done, total=total)
+
+    def results(evaluation: Evaluation, curve: Sequence[LearningPoint]) -> None:
+        tell(results=shown({**measure(evaluation), "learning_curve": curve}))
 
     try:
-        figures = train(clips, run, quiet=True, progress=tell).figures
+        figures = train(clips, run, quiet=True, progress=progress, results=results).figures
     except ClipError as error:
         yield {"error": [f"{error.path.name}: {error.found}", "clips to train on", error.remedy]}
     except (ValueError, OSError) as error:

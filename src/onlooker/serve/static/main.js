@@ -136,11 +136,7 @@ class Page {
     return false;
   }
 
-  trainingChanged(running) {
-    this.training = running;
-    $("tab-teach").classList.toggle("busy", running);
-    this.parts.teach.trainingChanged(running);
-  }
+  showTraining(running) { $("tab-teach").classList.toggle("busy", running); }
 
   /** The camera with the newest model, in Teach. */
   tryLive() {

@@ -17,7 +17,7 @@ export class Teach {
     Object.assign(this, { panel, page, cards: new Map() });
     this.live = new LiveView(drawn, () => this.cameraOpened());
     this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob), () => this.missingPauses());
-    this.training = new Training(page, () => { toast(t("train.done")); this.tryLive(); });
+    this.training = new Training(page, (trained) => this.trainingChanged(trained));
     this.uploads = new Uploads(page);
     this.build();
     addEventListener("keydown", (event) => this.key(event));
@@ -96,14 +96,14 @@ export class Teach {
   cameraCover() {
     if (!cameraAllowed()) return h("div.waiting", {}, h("p", {}, t("camera.insecure")),
       h("p.hint", {}, t("camera.insecure_remedy")));
-    return h("div.waiting", {}, button("camera", t("teach.open_camera"), () => this.live.open(), { kind: "primary" }),
+    const label = t(this.untried ? "results.live" : "teach.open_camera");
+    return h("div.waiting", {}, button("camera", label, () => this.live.open(), { kind: "primary" }),
       h("p.hint", {}, t("look.private")));
   }
 
   cameraOpened() {
     if (this.panel.hidden) { this.live.close(); return; }
-    this.showCamera();
-    if (!this.training.job) this.lookLive();
+    this.lookLive();
   }
 
   showCamera() {
@@ -114,24 +114,31 @@ export class Teach {
     if (this.live.stream) this.choose(this.chosen); else this.live.say(this.cameraCover());
   }
 
+  /** The open camera looks with the newest model; it rests without one, and while one is fitted. */
   lookLive() {
-    const model = this.page.state.models.find(({ id }) => id === this.page.project?.model);
-    if (!model || (this.live.connection && this.live.model.id === model.id)) return;
-    rememberClasses(model.classes);
-    this.live.look(model);
+    const { state, project } = this.page;
+    const model = !this.training.fitting && state.models.find(({ id }) => id === project?.model);
+    if (!model) this.live.rest();
+    else if (this.live.stream && !(this.live.connection && this.live.model.id === model.id)) {
+      rememberClasses(model.classes);
+      this.live.look(model);
+      this.untried = false;
+    }
     this.showCamera();
   }
 
-  /** After a training: the camera with the new model, in the same place. */
   async tryLive() {
-    if (this.panel.hidden) return;
-    if (this.live.stream) this.lookLive();
     if (await this.live.open()) this.camera.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
-  trainingChanged(running) {
-    if (running && this.live.connection) { this.live.rest(); this.showCamera(); }
-    if (!running && this.live.stream && !this.live.connection) this.lookLive();
+  /** A new model is live at once where the camera is on; the camera is never turned on unasked. */
+  trainingChanged(trained) {
+    if (trained) {
+      this.untried = true;
+      const action = { label: t("results.live"), run: () => this.page.tryLive() };
+      toast(t("train.done"), this.live.stream ? {} : { action });
+    }
+    this.lookLive();
   }
 
   choose(name) {
