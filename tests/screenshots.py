@@ -45,6 +45,7 @@ class Pictures:
         for device, scheme in VARIANTS:
             page.set_viewport_size(SIZES[device])
             page.emulate_media(color_scheme=scheme)
+            page.evaluate("scrollTo(0, 0)")
             page.wait_for_timeout(400)  # transitions
             page.screenshot(path=self.folder / f"{state}-{device}-{scheme}.png", full_page=whole)
         page.set_viewport_size(DESKTOP)
@@ -80,6 +81,7 @@ def take_empty(pictures: Pictures, folder: Path) -> None:
         page.goto(url)
         pictures.take(page, "token-missing")
         page.goto(f"{url}?token=abcd1234efgh5678")
+        page.wait_for_selector("#panel-look .empty")
         page.click("#open-phone")
         page.wait_for_function("() => document.querySelector('.qr').naturalWidth > 0")
         pictures.take(page, "dialog-phone-code", whole=False)

@@ -1,10 +1,14 @@
 // The classes of a model as bars that follow the moment.
 
-import { colorOf, spoken } from "./colors.js";
+import { colorOf, isQuiet, spoken } from "./colors.js";
 import { h, patch, percent, t } from "./dom.js";
 
 const TOP = 5;
 const FADE = 0.95; // per update: how long a class that was likely stays among the bars
+
+/** How sure a model is of a label; without a class that reaches the threshold, it is nothing. */
+export const sureness = (label, score, scores) =>
+  (isQuiet(label) && score < Math.max(...scores) ? t("bars.unreached") : t("bars.sure", { score: percent(score) }));
 
 /** Bars of a few classes, which change places only when another class becomes the answer. */
 export class Bars {

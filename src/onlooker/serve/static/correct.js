@@ -77,7 +77,7 @@ export class Correct {
     for (const item of shown) if (!this.cards.has(keyOf(item))) this.cards.set(keyOf(item), this.card(item));
     patch(this.inbox, shown.map((item) => this.cards.get(keyOf(item))));
     this.page.setInboxCount(this.items.length);
-    show(this.again, button(null, t("train.again"), () => this.trainAgain(),
+    show(this.again, project.model && button(null, t("train.again"), () => this.trainAgain(),
       { kind: this.corrected ? "primary" : "quiet" }));
     if (!project.model) { this.untrained({ status: 404 }, this.note); return; }
     show(this.note, this.items.length ? h("p.hint", {}, t("inbox.count", { count: this.items.length }))

@@ -1,6 +1,6 @@
 // The camera with live answers over it: heat map, box, label, bars, the last seconds, the delay.
 
-import { Bars } from "./bars.js";
+import { Bars, sureness } from "./bars.js";
 import { closeCamera, isMirrored, openCamera } from "./camera.js";
 import { canvasColor, colorOf, isQuiet, spoken } from "./colors.js";
 import { LiveConnection } from "./connection.js";
@@ -112,7 +112,7 @@ export class LiveView {
     this.label.textContent = spoken(label);
     this.answerCard.style.setProperty("--color", colorOf(label));
     this.answerCard.classList.toggle("silent", quiet);
-    this.detail.textContent = t("live.confidence", { score: percent(score) });
+    this.detail.textContent = sureness(label, score, Object.values(message.scores));
     this.measure(message);
     this.remember(label, score);
   }

@@ -3,7 +3,7 @@
 import { get, onConnection, send } from "./api.js";
 import { rememberQuiet } from "./colors.js";
 import { Correct } from "./correct.js";
-import { complain, dialog, errorCard, h, show, t, toast } from "./dom.js";
+import { complain, dialog, errorCard, h, rich, show, t, toast } from "./dom.js";
 import { Look } from "./look.js";
 import { Teach } from "./teach.js";
 import { AT_ONCE } from "./uploads.js";
@@ -46,6 +46,7 @@ class Page {
     const tab = TABS.find((name) => location.hash === `#${name}`) ?? "look";
     show($(`panel-${tab}`), h("div.working", {}, h("div.spinner"), h("p", { role: "status" }, t("loading"))));
     $(`panel-${tab}`).hidden = false;
+    $(`tab-${tab}`).setAttribute("aria-selected", "true");
     try {
       await Promise.all([this.loadState(), this.loadProject()]);
     } catch (error) {
@@ -159,7 +160,7 @@ class Page {
       if (back) { toast(t("offline.back")); this.loadProject(true).catch(() => {}); }
       return;
     }
-    $("offline").querySelector(".text").textContent = t("offline.text");
+    show($("offline").querySelector(".text"), rich(t("offline.text")));
     this.asking = setInterval(() => this.reconnect(), 3000);
   }
 

@@ -1,9 +1,9 @@
 // What one or two models see in a clip: player, timeline, bars, events, files to take away.
 
 import { ApiError, megabytes, post } from "./api.js";
-import { Bars } from "./bars.js";
+import { Bars, sureness } from "./bars.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
-import { button, complain, h, icon, percent, seconds, show, t, toast } from "./dom.js";
+import { button, complain, h, icon, seconds, show, t, toast } from "./dom.js";
 import { drawMoment, momentOf } from "./overlay.js";
 import { Player } from "./player.js";
 import { drawnControls } from "./settings.js";
@@ -55,8 +55,8 @@ export class LookResult {
       h("button.which", { type: "button", hidden: !several, "aria-pressed": String(i === this.shown),
         onclick: () => this.choose(i) }, this.nameOf(answer.model)),
       h("p.label", {}, spoken(answer.label)),
-      h("p.detail", {}, t(answer.segments.length ? "result.detail" : "result.detail_none",
-        { score: percent(answer.score), count: answer.segments.length })),
+      h("p.detail", {}, sureness(answer.label, answer.score, answer.ranking.map(([, score]) => score)),
+        answer.segments.length > 0 && ` · ${t("result.count", { count: answer.segments.length })}`),
       this.events(answer), answer.unsure && h("p.hint", {}, t("result.unsure"), " ",
         h("button.link", { type: "button", onclick: () => this.look.page.go("correct") }, t("result.correct"))),
       this.nows[i], this.bars[i].element);
@@ -85,8 +85,8 @@ export class LookResult {
     const [{ model }] = this.answers;
     const link = (path, text) => h("a.quiet", { href: path, download: true }, icon("download"), h("span", {}, text));
     const facts = h("dl.facts", {});
-    const code = t("save.code",
-      { run: JSON.stringify(this.pathOf(model)), clip: JSON.stringify(this.result.name) });
+    const clip = this.result.name.includes(".") ? this.result.name : "clip.mp4"; // an example has no file name
+    const code = t("save.code", { run: JSON.stringify(this.pathOf(model)), clip: JSON.stringify(clip) });
     const box = h("details.save", { ontoggle: () => box.open && this.loadFacts(model, facts) },
       h("summary", {}, t("save.title")),
       h("div.row", {}, link(`/api/look/${this.result.id}/overlay.mp4?model=${model}`, t("save.overlay")),

@@ -1,7 +1,7 @@
 // Clips from files and folders into classes, a few at a time, with what went wrong.
 
 import { tooLarge, upload } from "./api.js";
-import { button, complain, errorText, h, show, t, toast } from "./dom.js";
+import { button, complain, errorText, h, rich, show, t, toast } from "./dom.js";
 
 export const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
 const REFRESH = 20; // clips after which the page shows those that were added
@@ -121,7 +121,7 @@ export class Uploads {
     const items = failures.map(({ item }) => item);
     show(this.outcome, h("p.found", {}, t("uploads.failed", { count: failures.length })),
       h("ul.failures", { tabindex: 0 },
-        failures.map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", errorText(error)))),
+        failures.map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", rich(errorText(error))))),
       h("div.row", {}, button("upload", t("again"), () => this.add(items)),
         button("close", t("close"), () => { this.element.hidden = true; })));
   }
