@@ -489,6 +489,70 @@ def test_a_class_that_is_renamed_while_its_clips_are_sent_gets_them_all(
         assert page.get_attribute(".teach .head button >> nth=0", "title") == "Undo: add 5 clips to links"
 
 
+def test_the_delete_key_deletes_a_clip_and_goes_to_the_next(
+    tmp_path: Path, open_page: Callable[..., Any], two_classes: Path
+):
+    clips = shutil.copytree(two_classes, tmp_path / "clips")
+    (clips / "up" / "notes.mp4").unlink()
+    with serving(clips, tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        page.wait_for_selector("[data-class=left] .tile >> nth=4")
+        tiles = [tile.get_attribute("data-clip") for tile in page.locator("[data-class=left] .tile").all()]
+
+        def left(count: int) -> None:
+            page.wait_for_function(
+                "(n) => document.querySelectorAll('[data-class=left] .tile').length === n", arg=count
+            )
+
+        focused = "document.activeElement.dataset.clip"
+        page.focus(f"[data-clip='{tiles[1]}']")
+        page.keyboard.press("Delete")
+        left(4)
+        assert page.evaluate(focused) == tiles[2]
+        assert page.locator("dialog").count() == 0
+        page.keyboard.press("Delete")
+        left(3)
+        assert texts_of(page.locator(".toast span")) == ["02.mp4 was deleted."]
+        assert len([*(clips / "left").iterdir()]) == 3
+        page.wait_for_function("() => document.querySelector('[data-class=left] .tile .length')")
+        assert page.evaluate(focused) == tiles[3], "also when its tile shows more"
+        page.click(".toast .link")
+        left(4)
+        for count in range(4):
+            page.focus("[data-class=left] .tile >> nth=-1")
+            page.keyboard.press("Delete")
+            left(3 - count)
+        assert page.evaluate("document.activeElement.closest('.class').dataset.class") == "left"
+        page.click(".teach .head button >> nth=0")
+        left(1)
+        page.click(".toast .link")
+        assert "changed since" in page.inner_text(".toast.bad")
+        left(1)
+
+
+def test_a_hint_about_a_new_clip_appears_without_another_change(
+    tmp_path: Path,
+    open_page: Callable[..., Any],
+    trained: tuple[Path, str],
+    squares: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    from onlooker.serve.correct import Guess
+
+    def like_left(recognizer: Any, clip: Any) -> Guess:
+        time.sleep(2)  # longer than measuring
+        return Guess("left", 0.9, 0.8)
+
+    monkeypatch.setattr("onlooker.serve.teach.guess", like_left)
+    clips = shutil.copytree(squares, tmp_path / "squares")
+    teach_run(trained[0], clips, tmp_path / "runs")
+    with serving(clips, tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        (tmp_path / "new.mp4").write_bytes((squares / "up" / "00.mp4").read_bytes() + b"\0\0\0\x0cfreenew!")
+        page.set_input_files("[data-class=up] input[type=file]", tmp_path / "new.mp4")
+        page.wait_for_selector("text=1 clip of up looks like left to the newest model")
+
+
 GESTURES = ("08_Pointing", "11_Palm_Shake", "12_Peace_Sign", "15_CW_Rotation")  # chosen before the first training
 
 

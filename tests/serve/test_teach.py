@@ -13,6 +13,9 @@ from browsing import teach_run
 from fastapi.testclient import TestClient
 
 from onlooker.data.folder import find_clips
+from onlooker.recognizer import Recognizer
+from onlooker.serve.correct import Guess
+from onlooker.serve.project import ProjectClip
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
 
@@ -117,6 +120,33 @@ def test_a_slow_clip_does_not_hold_up_the_previews_of_others(
         each.join(30)
     assert names(describe(page)) == {"wave": ["1-too.mp4", "1.mp4", "2.mp4"]}
     assert made.count(first.read_bytes()) == 1, "the same content is decoded once"
+
+
+def test_new_clips_that_look_like_another_class_are_counted_until_the_model_has_seen_them(
+    page: TestClient, make_clip: Make, settings: ServeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label in ("clap", "wave"):
+        upload(page, label, make_clip(f"{label}.mp4", frames=5 + len(label)))
+    teach_run(settings.runs / "tiny", settings.clips, settings.runs)
+    ready = threading.Event()
+
+    def like_clap(recognizer: Recognizer, clip: ProjectClip) -> Guess:
+        ready.wait(30)
+        return Guess("clap", 0.9, 0.8)
+
+    monkeypatch.setattr("onlooker.serve.teach.guess", like_clap)
+    assert measured(page)["guessing"] == 0
+    upload(page, "wave", make_clip("new.mp4", frames=20))
+    project = measured(page)
+    assert project["guessing"] == 1
+    assert "looks_like" not in {hint["code"] for hint in project["hints"]}
+    ready.set()
+    deadline = time.monotonic() + 10
+    while (project := describe(page))["guessing"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    new = next(clip["id"] for clip in project["classes"][1]["clips"] if clip["name"] == "new.mp4")
+    assert [hint["clips"] for hint in project["hints"] if hint["code"] == "looks_like"] == [[new]]
 
 
 def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_clip: Make) -> None:

@@ -20,6 +20,7 @@ _FEW = 5  # clips of a class, at least
 _IMBALANCE = 3  # ratio of the largest class to the smallest
 _SAME_SCENE, _SAME_MOTION = 0.99, 0.97  # correlations of near-duplicates; two recordings of a gesture differ more
 _LISTED = 300  # clips that are compared with each other
+_SLOW = 2  # clips that hints do not wait for: those that take long to measure
 # What to do about the findings of `onlooker check` that concern single clips.
 _REMEDIES = {
     "two labels": "one of the two classes is wrong: move or delete one clip of each pair",
@@ -74,7 +75,7 @@ class Hints:
         measured: Mapping[str, Measured],
         looks_like: Mapping[str, str],
     ) -> list[Hint]:
-        """All hints, the most important first; while clips are being measured, hints about clips are the previous ones.
+        """All hints, the most important first; while many clips are measured, those about clips are the previous ones.
 
         Args:
             measured: the clips measured so far, by their ids.
@@ -82,7 +83,7 @@ class Hints:
         """
         clips = [clip for of_class in classes.values() for clip in of_class]
         about = [(clip.id, clip.label, id(measured.get(clip.id))) for clip in clips], dict(looks_like)
-        if all(clip.id in measured for clip in clips) and about != self._about:
+        if sum(clip.id not in measured for clip in clips) <= _SLOW and about != self._about:
             self._of_clips = [*_unreadable(clips, measured), *_of_frames(clips, measured), *_unlike(clips, looks_like)]
             self._about = about
         there = {clip.id for clip in clips}

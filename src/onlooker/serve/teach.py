@@ -77,7 +77,7 @@ class Teaching:
             project.classes(),
         )  # a version that is too old is safe, one that is too new is not
         measured = self.measurements.of(clips := [clip for of_class in classes.values() for clip in of_class])
-        guesses = self.guess_new(clips) if len(measured) == len(clips) else {}
+        guesses, guessing = self.guess_new([clip for clip in clips if clip.id in measured])
         found = self.hints.of(classes, measured, _unlike(clips, guesses))
         codes = {clip: hint.code for hint in reversed(found) for clip in hint.clips}
         return {
@@ -89,6 +89,7 @@ class Teaching:
             "nothing": nothing_name([*classes]),
             "hints": [asdict(hint) for hint in found],
             "measuring": len(clips) - len(measured),
+            "guessing": guessing,
             "undo": project.undo_text and printable(project.undo_text),
             "redo": project.redo_text and printable(project.redo_text),
             "model": self.newest_model(),
@@ -103,20 +104,22 @@ class Teaching:
         """The id of the newest run's model."""
         return self.service.models.id_of(self.newest_run())
 
-    def guess_new(self, clips: list[ProjectClip]) -> dict[str, Guess | None]:
-        """The predictions of the newest model for clips that it was not trained with, as far as they are computed."""
+    def guess_new(self, clips: list[ProjectClip]) -> tuple[dict[str, Guess | None], int]:
+        """The predictions of the newest model for clips that it was not trained with, and how many are missing."""
         run, model = self.newest_run(), self.newest_model()
         if run is None or model is None:
-            return {}
+            return {}, 0
         trained = set(trained_clips(self.project, run).values())
-        return self.guesses.of([clip for clip in clips if clip.id not in trained], model) if trained else {}
+        new = [clip for clip in clips if clip.id not in trained] if trained else []
+        made = self.guesses.of(new, model)
+        return made, len(new) - len(made)
 
     def inbox(self) -> list[dict[str, Any]]:
         """The clips whose labels the user should confirm."""
         clips = [clip for clip in self.project.clips() if clip.id not in self.project.settled]
         run = self.newest_run()
         ids = {} if run is None else trained_clips(self.project, run)
-        doubts = [asdict(doubt) for doubt in inbox(clips, run, ids, self.guess_new(clips))]
+        doubts = [asdict(doubt) for doubt in inbox(clips, run, ids, self.guess_new(clips)[0])]
         return [*self._unsure_looks(), *doubts]
 
     def _unsure_looks(self) -> Iterator[dict[str, Any]]:

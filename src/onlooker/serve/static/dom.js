@@ -88,6 +88,7 @@ export function errorCard(error, ...actions) {
       actions.length ? h("div.row", {}, actions) : null));
 }
 
+/** Shows a message, with something that can be done about it; returns a function that closes it. */
 export function toast(text, { error = false, action = null } = {}) {
   const box = h(error ? "div.toast.bad" : "div.toast", {}, h("span", {}, rich(text)));
   const close = () => box.remove();
@@ -95,6 +96,7 @@ export function toast(text, { error = false, action = null } = {}) {
   box.append(button("close", t("close"), close, { iconOnly: true }));
   document.getElementById("toasts").append(box);
   if (!error) setTimeout(close, 6000);
+  return close;
 }
 
 /** An error in a line: what was found, what to do. */

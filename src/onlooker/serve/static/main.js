@@ -99,7 +99,7 @@ class Page {
     this.parts?.teach.update(project);
     clearTimeout(this.measuring);
     const pause = Math.max(1000, project.clips); // ms: thousands of clips take longer to describe, and to measure
-    if (project.measuring > 0) this.measuring = setTimeout(() => this.loadProject().catch(() => {}), pause);
+    if (project.measuring + project.guessing > 0) this.measuring = setTimeout(() => this.loadProject().catch(() => {}), pause);
   }
 
   /** Changes the project, after the changes before; what went wrong is shown. Returns whether it has been changed. */
@@ -168,7 +168,7 @@ class Page {
 }
 
 function showKeys() {
-  const rows = ["space", "step", "ends", "part", "event", "escape", "speed", "record", "tabs"];
+  const rows = ["space", "step", "ends", "part", "event", "escape", "speed", "record", "delete", "tabs"];
   dialog(t("shortcuts.open"),
     h("dl.keys", {}, rows.map((name) => [h("dt", {}, h("kbd", {}, t(`shortcuts.${name}_key`))),
     h("dd", {}, t(`shortcuts.${name}`))])));

@@ -8,7 +8,7 @@ import { Recorder } from "./recorder.js";
 import { drawnControls } from "./settings.js";
 import { Training } from "./training.js";
 import { chosenFiles, droppedFiles, Uploads } from "./uploads.js";
-import { clipDialog, Wall } from "./wall.js";
+import { clipDialog, deleteClip, Wall } from "./wall.js";
 
 const drawn = { heat: 0.65, box: true, point: true };
 
@@ -226,7 +226,8 @@ export class Teach {
   }
 
   card(name) {
-    const wall = new Wall((clip, label) => clipDialog(clip, label, this.page.project, this.page.change));
+    const wall = new Wall((clip, label) => clipDialog(clip, label, this.page.project, this.page.change),
+      (clip) => deleteClip(clip, this.page));
     const count = h("span.many");
     const input = h("input.unseen",
       { type: "file", accept: "video/*,.mkv,.avi,.gif", multiple: true, tabindex: -1,
