@@ -99,7 +99,7 @@ def test_a_clip_that_looks_like_another_class() -> None:
 def test_a_clip_that_cannot_be_read() -> None:
     broken = measure(GOOD) | {"wave3": Measured(None, None, "not a video file")}
     (hint,) = Hints().of(GOOD, broken, {})
-    assert hint == Hint("unreadable", "1 clip cannot be read (not a video file): delete or replace them", ("wave3",))
+    assert hint == Hint("unreadable", "1 clip cannot be read (not a video file): delete or replace it", ("wave3",))
 
 
 def test_while_new_clips_are_measured_the_hints_about_the_others_stay_but_not_those_about_removed_ones() -> None:

@@ -1,11 +1,10 @@
 """The page in a real browser: what a person sees and does, with the real server and a real model."""
 
 import importlib.util
-import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,34 +18,6 @@ pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 pytest.importorskip("playwright", reason="no playwright, which drives a browser")
 
 STATIC = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
-
-
-def keys_of(texts: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in texts.items():
-        if isinstance(value, dict) and not value.keys() <= {"one", "other"}:
-            yield from keys_of(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name
-
-
-def test_every_text_is_used_and_every_used_text_exists():
-    texts = json.loads((STATIC / "texts" / "en.json").read_text("utf-8"))
-    code = "\n".join(path.read_text("utf-8") for path in (STATIC / "static").glob("*.js"))
-    literal = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)*)"', code))
-    built = {
-        *(f"shortcuts.{name}" for name in re.findall(r'"([a-z]+)"', re.search(r"const rows = \[(.*?)\]", code)[1])),  # type: ignore[index]
-        *(f"drawn.{name}" for name in ("box", "point")),
-        *(f"camera.{name}" for name in ("denied", "missing", "busy", "insecure")),
-    }
-    built |= {f"{name}_key" for name in built if name.startswith("shortcuts")}
-    built |= {f"{name}_remedy" for name in built if name.startswith("camera")}
-    page = "".join(path.read_text("utf-8") for path in (STATIC / "templates").glob("*.html"))
-    rendered = {*re.findall(r"texts\.([a-z_.]+)", page), *(f"tabs.{name}" for name in ("look", "teach", "correct"))}
-    used = literal | built | rendered
-    keys = set(keys_of(texts))
-    assert keys - used == set()
-    asked = set(re.findall(r'\bt\((?:[^()"]*\? )?"([a-z_.]+)"', code)) | built | rendered - {"tabs"}
-    assert asked - keys == set()
 
 
 def test_code_of_the_page_is_small_and_loads_nothing_else():

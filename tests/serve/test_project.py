@@ -456,26 +456,26 @@ def test_two_servers_do_not_teach_one_folder(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "code", "message"),
     [
-        ("", "a name of 0 characters"),
-        (" \t", "a name of 0 characters"),
-        ("x" * 300, "a name of 300 characters"),
-        ("ü" * 61, "a name of 61 characters"),
-        ("../up", "the character '/'"),
-        ("a\\b", "the character"),
-        ("<b>bold</b>", "the character '<'"),
-        ("right\u202eleft", "the character"),
-        ("zero\x00", "the character"),
-        (".hidden", "a dot"),
-        ("end.", "a dot"),
-        ("__MACOSX", "a dot"),
+        ("", "name_length", "a name of 0 characters"),
+        (" \t", "name_length", "a name of 0 characters"),
+        ("x" * 300, "name_length", "a name of 300 characters"),
+        ("ü" * 61, "name_length", "a name of 61 characters"),
+        ("../up", "name_character", "the character '/'"),
+        ("a\\b", "name_character", "the character"),
+        ("<b>bold</b>", "name_character", "the character '<'"),
+        ("right\u202eleft", "name_character", "the character"),
+        ("zero\x00", "name_character", "the character"),
+        (".hidden", "name_dot", "a dot"),
+        ("end.", "name_dot", "a dot"),
+        ("__MACOSX", "name_dot", "a dot"),
     ],
 )
-def test_names_that_no_class_can_have(project: Project, name: str, message: str) -> None:
+def test_names_that_no_class_can_have(project: Project, name: str, code: str, message: str) -> None:
     with pytest.raises(Problem, match=message) as error:
         project.add_class(name)
-    assert (error.value.status, error.value.code) == (422, "bad_name")
+    assert (error.value.status, error.value.code) == (422, code)
     assert not project.folder.exists()
 
 

@@ -166,7 +166,7 @@ def test_runs_are_numbered_and_unfinished_ones_are_not_the_newest(project: Proje
 @pytest.mark.parametrize(
     ("lines", "code", "message"),
     [
-        ([{"error": ["clips are gone", "clips", "put them back"]}], "training_failed", "clips are gone.*put them back"),
+        ([{"error": ["clips are gone", "put them back"]}], "training_failed", "clips are gone.*put them back"),
         ([READING, "fail"], "training_ended", "ended with status 3"),
         ([], "training_ended", "ended with status 0"),
     ],
@@ -222,9 +222,8 @@ def test_the_process_tells_what_is_wrong_with_the_clips(tmp_path: Path) -> None:
         (tmp_path / "clips" / f"{name}.mp4").write_text("no video")
     steps = [*module._steps(tmp_path / "clips", tmp_path / "run", io.StringIO())]
     assert steps[0] == {"stage": "starting", "done": 0, "total": 1}
-    (found, expected, _) = steps[1]["error"]
+    (found, _) = steps[1]["error"]
     assert "none of 4 clips can be read" in found
-    assert expected == "clips to train on"
 
 
 @pytest.mark.slow

@@ -170,14 +170,14 @@ class _Row:
 
 def _measured(run: Path) -> dict[str, Any]:
     if not (run / "evaluation.json").exists():
-        raise Problem(404, "no_results", "no results yet", "a trained model", "train the model")
+        raise Problem(404, "no_results")
     return cast(dict[str, Any], read_json(run / "evaluation.json"))
 
 
 def _scores(run: Path) -> list[_Row]:
     """The tested clips: `scores.csv`."""
     if not (run / "scores.csv").exists():
-        raise Problem(404, "no_results", "no results yet", "a trained model", "train the model")
+        raise Problem(404, "no_results")
     rows = csv.reader(io.StringIO(read_bytes(run / "scores.csv").decode()))
     next(rows)
     return [_row(*values) for values in rows]
@@ -199,9 +199,7 @@ def map_points(file: Path, clips: Sequence[ProjectClip], ids: Mapping[str, str])
         Problem: 404 if there is no map (yet).
     """
     if not file.exists():
-        raise Problem(
-            404, "no_map", "no map yet", "a trained model", "train the model; the map follows some seconds later"
-        )
+        raise Problem(404, "no_map")
     now, points = {clip.id: clip for clip in clips}, []
     for name, (x, y, outlier) in read_json(file).items():
         if clip := now.get(ids.get(name, "")):

@@ -14,11 +14,12 @@ from PIL import Image
 
 from onlooker.data.stick_figures import StickFigures
 from onlooker.serve.problem import Problem
+from onlooker.serve.translation import t
 from onlooker.video.write import write
 
 __all__ = ["EXAMPLES", "draw_example", "draw_examples", "example_label", "example_still"]
 
-EXAMPLES = {"wave": "Waving", "jumping_jack": "Jumping jacks", "bend": "Bending"}
+EXAMPLES = ("wave", "jumping_jack", "bend")
 _CLIPS, _FRAMES = 6, 36  # clips of each class, frames of each clip
 _SEED = 7
 _SHOWN_PERSON = 3  # in the stills
@@ -58,8 +59,8 @@ def draw_example(action: str, path: Path) -> None:
 def example_label(action: str) -> str:
     """The name that the page shows for an example; a Problem 404 if there is none."""
     if action not in EXAMPLES:
-        raise Problem(404, "no_example", "no such example", ", ".join(EXAMPLES), "reload the page")
-    return EXAMPLES[action]
+        raise Problem(404, "no_example", names=", ".join(EXAMPLES))
+    return t(f"example.{action}")
 
 
 @cache

@@ -165,8 +165,7 @@ class Journal:
         try:
             lock.acquire()
         except Timeout as error:
-            found, expected = "another `onlooker serve` teaches this folder", "one server for it"
-            raise Problem(409, "locked", found, expected, "use that one, or end it") from error
+            raise Problem(409, "locked") from error
         self._lock = lock
         if (self.store / _FILE).exists() and (pending := self._read()):
             self._rename(pending)

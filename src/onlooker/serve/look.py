@@ -121,7 +121,7 @@ class Looks:
         with self._lock:
             if look := self._looks.get(look_id):
                 return look
-        raise Problem(404, "look_gone", "this clip was deleted", "a clip of the last half hour", "drop it again")
+        raise Problem(404, "look_gone")
 
     def unsure(self, model: str) -> list[Look]:
         """The clips about which a model was unsure, the newest first."""
@@ -172,7 +172,7 @@ class Looks:
     def overlay(self, look: Look, model: str) -> Path:
         """The clip with the predictions of a model drawn on it, made on first use; a Problem 404 for another model."""
         if model not in look.predictions:
-            raise Problem(404, "not_looked", "a model that has not looked at the clip", "one that has", "look again")
+            raise Problem(404, "not_looked")
         out = look.path.parent / f"{model}-overlay.mp4"
         with self._drawing:
             if not out.exists():
@@ -230,7 +230,7 @@ def _size(look: Look) -> int:
 def describe(look: Look) -> dict[str, Any]:
     """A clip for the page, as plain values."""
     if look.facts is None:
-        raise Problem(409, "not_looked", "a clip that waits", "one that was looked at", "wait for its answer")
+        raise Problem(409, "look_waits")
     facts = {name: getattr(look.facts, name) for name in ("seconds", "width", "height", "frames")}
     video = f"/media/{look.id}.mp4"
     return {"id": look.id, "name": look.name, "video": video, "frames_per_second": look.facts.rate, **facts}

@@ -74,8 +74,7 @@ class Models:
         for model in self.find():
             if model.id == model_id:
                 return model
-        gone = "this model is not there any more"
-        raise Problem(404, "model_gone", gone, "a run that `onlooker train` has finished", "choose another model")
+        raise Problem(404, "model_gone")
 
     def id_of(self, run: Path | None) -> str | None:
         """The id of a run's model; None if there is no run, or none of the models is its."""
@@ -123,9 +122,9 @@ def _load(model: Model) -> Recognizer:
     try:
         return onlooker.load(model.run)
     except FileNotFoundError as error:
-        raise Problem(404, "model_gone", str(error), "a trained run", "choose another model") from error
+        raise Problem(404, "model_gone") from error
     except (ValueError, OSError, RuntimeError) as error:
-        raise Problem(422, "model_damaged", str(error), "a trained run", "train again, or choose another") from error
+        raise Problem(422, "model_damaged", reason=error) from error
 
 
 def _describe(model: Model) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from onlooker.files import format_bytes
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings, is_loopback
+from onlooker.serve.translation import t
 
 __all__ = ["Guard"]
 
@@ -86,7 +87,7 @@ class Guard:
     def _check_host(self, headers: Headers) -> None:
         match = _HOST.fullmatch(headers.get("host", ""))
         if match is None or not self._is_own(match[1].lower()):
-            raise Problem(403, "host", "an unknown name of this server", "its address", "open the address as printed")
+            raise Problem(403, "host")
 
     def _is_own(self, name: str) -> bool:
         """Whether a name is one of this server; an IP address is, because nobody else can assign it to this machine."""
@@ -105,8 +106,7 @@ class Guard:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         given = query.pop("token", [""])[0]
         if scope["type"] == "websocket" or not secrets.compare_digest(given.encode(), token.encode()):
-            missing = "another token" if given else "no token"
-            raise Problem(401, "token", missing, "the token of this server", "open the address that it has printed")
+            raise Problem(401, "token")
         response = RedirectResponse(f"{scope['path']}?{urlencode(query, doseq=True)}".rstrip("?"), 303)
         # Lax: a link in a web mail opens the page; requests that change something need the page's origin and header.
         secure = scope["scheme"] == "https"
@@ -143,8 +143,9 @@ class Guard:
 
 def too_large(found: int | None, limit: int) -> Problem:
     """The problem of a body of more than `limit` bytes; `found`: its bytes, if the request states them."""
-    size = f"more than {format_bytes(limit)}" if found is None else format_bytes(found)
-    return Problem(413, "too_large", size, f"at most {format_bytes(limit)}", "cut the clip, or make it smaller")
+    most = format_bytes(limit)
+    size = t("more_than", size=most) if found is None else format_bytes(found)
+    return Problem(413, "too_large", size=size, most=most)
 
 
 def _names(host: str) -> frozenset[str]:
@@ -161,9 +162,9 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
         return
     host = headers.get("host", "")
     if headers.get("origin") not in (f"http://{host}", f"https://{host}"):
-        raise Problem(403, "origin", "a request of another page", "one of this page", "open the page itself")
+        raise Problem(403, "origin")
     if scope["type"] == "http" and headers.get("x-onlooker") != "1":
-        raise Problem(403, "header", "no header X-Onlooker", "X-Onlooker: 1", "reload the page")
+        raise Problem(403, "header")
 
 
 def _with_headers(send: Send, host: str) -> Send:

@@ -29,6 +29,7 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 from onlooker.serve.service import Service
 from onlooker.serve.training import Training, map_file, newest_run, trained_clips
+from onlooker.serve.translation import t
 from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Teaching", "routes"]
@@ -134,14 +135,12 @@ class Teaching:
         """Add a clip of the tab Look to the class that the user has given it."""
         look = self.service.looks.get(look_id)
         if not look.unsure:
-            raise Problem(
-                409, "changed", "a clip that no longer waits for a label", "one of the list", "reload the page"
-            )
+            raise Problem(409, "look_labeled")
         file = self.service.folder / secrets.token_hex(8)
         with explain_write_errors("this clip", file.parent, "free some space, and try again"):
             shutil.copyfile(look.path, file)
         try:
-            files, text = [(label, file, _clip_name(look.name))], f"add {look.name} to {label}"
+            files, text = [(label, file, _clip_name(look.name))], t("change.add_clip", name=look.name, label=label)
             described = self.change(version, lambda: self.project.add_clips(files, text, settled=True))
         finally:
             file.unlink(missing_ok=True)
@@ -160,7 +159,7 @@ class Teaching:
 
     def _require_run(self) -> Path:
         if (run := self.newest_run()) is None:
-            raise Problem(404, "no_results", "no results yet", "a trained model", "train the model")
+            raise Problem(404, "no_results")
         return run
 
     def _load(self, run: Path) -> str | None:
@@ -203,8 +202,7 @@ class Teaching:
         """Add a part of a clip that was looked at."""
         look = self.service.looks.get(look_id)
         if not 0 <= start < end:
-            found = f"from {start:.2f} to {end:.2f} s"
-            raise Problem(422, "bad_part", found, "a start before the end", "drag the ends of the event again")
+            raise Problem(422, "bad_part", start=f"{start:.2f}", end=f"{end:.2f}")
         file = self.service.folder / f"{secrets.token_hex(8)}.mp4"
         make_playable(look.path, file, start=start, end=end)
         stem = Path(look.name).stem or "clip"
@@ -213,14 +211,15 @@ class Teaching:
     def add_examples(self) -> dict[str, Any]:
         """Add generated clips of three actions and of the class nothing."""
         with TemporaryDirectory(dir=self.service.folder) as folder:
-            self.project.add_clips(draw_examples(Path(folder), nothing_name([*self.project.classes()])), "add examples")
+            drawn = draw_examples(Path(folder), nothing_name([*self.project.classes()]))
+            self.project.add_clips(drawn, t("change.add_examples"))
         return self.describe()
 
     def train(self) -> Job:
         """Begin to train; a Problem if a training runs already, or there are too few clips."""
         with self._starting:
             if self.job is not None and not self.job.finished:
-                raise Problem(409, "training", "a training runs already", "one at a time", "wait for it, or cancel it")
+                raise Problem(409, "training")
             self.training.check()
             self.project.hold()
             self.job = self.service.jobs.start(self.training.run)

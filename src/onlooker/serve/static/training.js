@@ -1,7 +1,7 @@
 // Training from the page: hints before it, progress and time left while it runs, results after it.
 
 import { cancel, follow, get, post } from "./api.js";
-import { button, complain, errorCard, h, icon, seconds, sentence, show, t, toast } from "./dom.js";
+import { button, complain, errorCard, h, icon, seconds, show, t, toast } from "./dom.js";
 import { resultsView } from "./results.js";
 
 const FEWEST = 2; // classes
@@ -109,7 +109,7 @@ export class Training {
 }
 
 function progress(job, { note, left, bar }) {
-  note.textContent = job.note ? sentence(`${job.note} …`) : t("job.running");
+  note.textContent = job.text;
   if (job.progress === null || job.progress === undefined) bar.removeAttribute("value");
   else bar.value = job.progress;
   const remaining = job.result?.seconds_left;
