@@ -11,13 +11,14 @@ from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 @contextmanager
-def serving(clips: Path, runs: Path, run: Path | None = None, port: int = 0) -> Iterator[str]:
-    """A server in a thread; gives its address."""
+def serving(clips: Path, runs: Path, run: Path | None = None, port: int = 0, **settings: Any) -> Iterator[str]:
+    """A server in a thread; gives its address on this machine. Other settings are those of `ServeSettings`."""
     import uvicorn
 
     from onlooker.serve.app import create_app
@@ -25,8 +26,8 @@ def serving(clips: Path, runs: Path, run: Path | None = None, port: int = 0) -> 
 
     with socket.create_server(("127.0.0.1", port)) as listening:
         port = listening.getsockname()[1]
-        settings = ServeSettings(run, clips, runs, port=port, max_upload=20_000_000)
-        server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="error", timeout_graceful_shutdown=1))
+        app = create_app(ServeSettings(run, clips, runs, port=port, max_upload=20_000_000, **settings))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{port}/"
@@ -34,14 +35,34 @@ def serving(clips: Path, runs: Path, run: Path | None = None, port: int = 0) -> 
         thread.join(10)
 
 
-def write_camera(path: Path, seconds: float = 4.0) -> Path:
-    """What the fake camera films, as motion JPEG: a square that moves to the right."""
+@contextmanager
+def chromium(film: Path) -> Iterator[Any]:
+    """Chromium, whose camera films `film`; raises the Error of playwright where none starts."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    arguments = ["--no-sandbox", "--disable-gpu", *CAMERA, f"--use-file-for-fake-video-capture={film}"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
+
+
+def moving_square(seconds: float = 4.0) -> NDArray[np.uint8]:
+    """Frames `T 240 320 3` of a square that moves to the right, 20 per second."""
+    frames = np.full((int(20 * seconds), 240, 320, 3), 40, np.uint8)
+    for t, frame in enumerate(frames):
+        left = 6 * t % 240
+        frame[80:160, left : left + 80] = 230
+    return frames
+
+
+def write_camera(path: Path, frames: NDArray[np.uint8]) -> Path:
+    """What the fake camera films, as motion JPEG: frames `T H W 3`, 20 per second."""
+    height, width = frames.shape[1:3]
     with av.open(str(path), "w", format="mjpeg") as container:
-        stream = container.add_stream("mjpeg", rate=20, width=320, height=240, pix_fmt="yuvj420p")
-        for t in range(int(20 * seconds)):
-            frame = np.full((240, 320, 3), 40, np.uint8)
-            left = 6 * t % 240
-            frame[80:160, left : left + 80] = 230
+        stream = container.add_stream("mjpeg", rate=20, width=width, height=height, pix_fmt="yuvj420p")
+        for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         container.mux(stream.encode())
     return path

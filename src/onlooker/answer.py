@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NOTHING", "Scored", "best_event", "event_scores", "nothing_class"]
+__all__ = ["NOTHING", "Scored", "best_event", "event_scores", "nothing_class", "nothing_name"]
 
 NOTHING = "nothing"
 _NAMES = ("none", NOTHING, "background")  # of the class in which nothing happens, whatever their case
@@ -22,6 +22,12 @@ def nothing_class(classes: Sequence[str]) -> int | None:
         names = " and ".join(classes[k] for k in found)
         raise ValueError(f"classes {names} all mean that nothing happens; make one class of them")
     return found[0] if found else None
+
+
+def nothing_name(classes: Sequence[str]) -> str:
+    """The name of the answer that nothing happens: that of `nothing_class`, else `nothing`; errors as there."""
+    position = nothing_class(classes)
+    return NOTHING if position is None else classes[position]
 
 
 def event_scores(scores: NDArray[np.floating], classes: Sequence[str]) -> NDArray[np.floating]:
@@ -49,7 +55,7 @@ class Scored:
         if self.threshold is None:
             return self.classes[int(self.scores.argmax())]
         event = best_event(self.scores, self.classes, self.threshold)
-        return self._nothing if event is None else self.classes[event]
+        return nothing_name(self.classes) if event is None else self.classes[event]
 
     @property
     def score(self) -> float:
@@ -63,8 +69,3 @@ class Scored:
         order = [self.classes[k] for k in np.argsort(-self.scores, kind="stable")]
         scores = dict(zip(self.classes, self.scores.tolist(), strict=True))
         return [(self.label, self.score), *((name, scores[name]) for name in order if name != self.label)]
-
-    @property
-    def _nothing(self) -> str:
-        nothing = nothing_class(self.classes)
-        return NOTHING if nothing is None else self.classes[nothing]

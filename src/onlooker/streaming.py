@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlooker.answer import NOTHING, best_event, nothing_class
+from onlooker.answer import best_event, nothing_name
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.samples import scene_limit, scene_side
 from onlooker.data.transforms import to_video
@@ -232,10 +232,9 @@ def join_steps(path: Path | str, watched: Iterable[Step]) -> Prediction:
     if not steps:
         raise ClipError(path, "too short for this model", "give a longer clip")
     first, scores = steps[0], np.stack([step.scores for step in steps])
-    quiet = nothing_class(first.classes)
-    names = (NOTHING,) if quiet is None else (NOTHING, first.classes[quiet])
-    events = np.array([step.label not in names for step in steps])
-    runs = [list(run) for label, run in groupby(steps, lambda step: step.label) if label not in names]
+    nothing = nothing_name(first.classes)
+    events = np.array([step.label != nothing for step in steps])
+    runs = [list(run) for label, run in groupby(steps, lambda step: step.label) if label != nothing]
     ends = dict(zip(steps, [*(step.time for step in steps[1:]), 2 * steps[-1].time - steps[-2:][0].time], strict=True))
     segments = [_segment(run, ends[run[-1]]) for run in runs if ends[run[-1]] > run[0].time]
     return Prediction(

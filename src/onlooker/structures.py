@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.answer import Scored
+from onlooker.answer import Scored, nothing_name
 from onlooker.files import printable
 
 __all__ = ["Box", "Clip", "ClipError", "Evaluation", "FlowStacks", "Frames", "Prediction", "Segment", "Step", "Tube"]
@@ -168,7 +168,7 @@ class Step(Scored):
     @property
     def label(self) -> str:
         """As in `Scored`; with a threshold, it is nothing until enough frames agree (`happening`)."""
-        return self._nothing if self.threshold is not None and self.happening is False else super().label
+        return nothing_name(self.classes) if self.threshold is not None and self.happening is False else super().label
 
 
 def _check_box(corners: NDArray[np.float32]) -> None:

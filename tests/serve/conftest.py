@@ -3,11 +3,12 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import CAMERA, is_foreign, serving, write_camera
+from browsing import chromium, is_foreign, moving_square, serving, write_camera
 from fastapi.testclient import TestClient
 from serving import ADDRESS, OWN, save_model
 
@@ -48,16 +49,13 @@ def finish(page: TestClient) -> Callable[[str], dict[str, object]]:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium, whose camera films a square; skips where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright, which drives a browser")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    film = write_camera(tmp_path_factory.mktemp("camera") / "camera.mjpeg")
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", *CAMERA, f"--use-file-for-fake-video-capture={film}"]
+    film = write_camera(tmp_path_factory.mktemp("camera") / "camera.mjpeg", moving_square())
+    with ExitStack() as stack:
         try:
-            chromium = playwright.chromium.launch(executable_path=program, args=arguments)
+            started = stack.enter_context(chromium(film))
         except sync_api.Error as error:
             pytest.skip(f"no browser starts: {str(error).splitlines()[0]}")
-        yield chromium
-        chromium.close()
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +89,18 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def two_classes(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with twelve clips of two classes, of which three have the wrong label, and a file that is no clip."""
+    folder = tmp_path_factory.mktemp("mine") / "mine"
+    for label in ("left", "up"):
+        (folder / label).mkdir(parents=True)
+        for number in range(5):
+            shutil.copy(squares / label / f"{number:02}.mp4", folder / label)
+    shutil.copy(squares / "up" / "05.mp4", folder / "left" / "wrong-1.mp4")
+    shutil.copy(squares / "left" / "05.mp4", folder / "up" / "wrong-2.mp4")
+    (folder / "left" / "04.mp4").rename(folder / "up" / "wrong-3.mp4")
+    (folder / "up" / "notes.mp4").write_text("no clip")
+    return folder

@@ -25,8 +25,8 @@ def test_the_state_names_models_project_and_limits(page: TestClient, settings: S
     (model,) = state["models"]
     del model["id"]
     assert model == {
-        "name": "tiny", "classes": ["clap", "nothing", "wave"], "streams": True, "frame_rate": 10.0, "threshold": 0.3,
-        "preferred": True, "path": str(settings.runs / "tiny"),
+        "name": "tiny", "classes": ["clap", "nothing", "wave"], "nothing": "nothing", "streams": True,
+        "frame_rate": 10.0, "threshold": 0.3, "preferred": True, "path": str(settings.runs / "tiny"),
     }  # fmt: skip
     assert state["limits"] == {"bytes": 2_000_000, "seconds": 20}
     assert state["project"]["clips"] == 0
@@ -131,6 +131,7 @@ os._exit(9)
 def test_the_command_refuses_what_cannot_work(tmp_path: Path) -> None:
     assert "no trained model" in fails("serve", tmp_path, "--no-browser", "--port", 0)
     assert "give a token" not in fails("serve", "--token", "short", "--no-browser", "--port", 0)
+    assert "no stored token is used" in fails("serve", "--new-token", "--no-browser", "--port", 0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"port {port}: Address already in use; give another --port" in fails("serve", "--port", port)

@@ -99,15 +99,18 @@ def test_a_clip_that_looks_like_another_class() -> None:
 def test_a_clip_that_cannot_be_read() -> None:
     broken = measure(GOOD) | {"wave3": Measured(None, None, "not a video file")}
     (hint,) = Hints().of(GOOD, broken, {})
-    assert hint == Hint("unreadable", "1 clip cannot be read (not a video file): delete or replace them", ("wave3",))
+    assert hint == Hint("unreadable", "1 clip cannot be read (not a video file): delete or replace it", ("wave3",))
 
 
-def test_while_a_new_clip_is_measured_the_hints_about_the_others_stay_but_not_those_about_removed_ones() -> None:
+def test_while_new_clips_are_measured_the_hints_about_the_others_stay_but_not_those_about_removed_ones() -> None:
     special = measure(GOOD, wave3=facts(50, light=0.1), clap3=facts(51, light=0.1))
     kept = Hints()
     kept.of(GOOD, special, {})
-    more = GOOD | {"wave": [*GOOD["wave"][:3], *GOOD["wave"][4:], ProjectClip("new", "wave", Path("wave/new.mp4"))]}
-    (hint,) = kept.of(more, special, {})
+    names = ("new", "slow", "slower")
+    added = [ProjectClip(name, "wave", Path(f"wave/{name}.mp4")) for name in names]
+    more = GOOD | {"wave": [*GOOD["wave"][:3], *GOOD["wave"][4:], *added]}
+    (hint,) = kept.of(more, special, {"wave5": "clap"})
     assert (hint.code, hint.clips) == ("dark", ("clap3",))
-    (hint,) = kept.of(more, special | {"new": Measured(None, facts(70, light=0.1))}, {})
-    assert set(hint.clips) == {"clap3", "new"}
+    dark, unlike = kept.of(more, special | {"new": Measured(None, facts(70, light=0.1))}, {"wave5": "clap"})
+    assert set(dark.clips) == {"clap3", "new"}, "it does not wait for two that are slow"
+    assert unlike.clips == ("wave5",)

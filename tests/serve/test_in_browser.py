@@ -1,11 +1,10 @@
 """The page in a real browser: what a person sees and does, with the real server and a real model."""
 
 import importlib.util
-import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +20,12 @@ pytest.importorskip("playwright", reason="no playwright, which drives a browser"
 STATIC = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
 
 
-def keys_of(texts: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in texts.items():
-        if isinstance(value, dict) and not value.keys() <= {"one", "other"}:
-            yield from keys_of(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name
-
-
-def test_every_text_is_used_and_every_used_text_exists():
-    texts = json.loads((STATIC / "texts" / "en.json").read_text("utf-8"))
-    code = "\n".join(path.read_text("utf-8") for path in (STATIC / "static").glob("*.js"))
-    literal = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)*)"', code))
-    built = {
-        *(f"shortcuts.{name}" for name in re.findall(r'"([a-z]+)"', re.search(r"const rows = \[(.*?)\]", code)[1])),  # type: ignore[index]
-        *(f"drawn.{name}" for name in ("box", "point")),
-        *(f"camera.{name}" for name in ("denied", "missing", "busy", "insecure")),
-    }
-    built |= {f"{name}_key" for name in built if name.startswith("shortcuts")}
-    built |= {f"{name}_remedy" for name in built if name.startswith("camera")}
-    page = (STATIC / "templates" / "page.html").read_text("utf-8")
-    rendered = {*re.findall(r"texts\.([a-z_.]+)", page), *(f"tabs.{name}" for name in ("look", "teach", "correct"))}
-    used = literal | built | rendered
-    keys = set(keys_of(texts))
-    assert keys - used == set()
-    asked = set(re.findall(r'\bt\((?:[^()"]*\? )?"([a-z_.]+)"', code)) | built | rendered - {"tabs"}
-    assert asked - keys == set()
-
-
 def test_code_of_the_page_is_small_and_loads_nothing_else():
     modules = sorted((STATIC / "static").glob("*.js"))
     lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in modules}
     assert sum(lengths.values()) <= 3000
     assert max(lengths.values()) <= 300
-    for path in (*modules, *(STATIC / "static").glob("*.css"), STATIC / "templates" / "page.html"):
+    for path in (*modules, *(STATIC / "static").glob("*.css"), *(STATIC / "templates").glob("*.html")):
         outside = re.findall(r"(?:https?:)?//[\w.]+\.\w+", path.read_text("utf-8"))
         assert set(outside) <= {"http://www.w3.org"}, path.name
 
@@ -277,21 +248,6 @@ def correct_three_and_undo(page: Any) -> None:
     assert page.locator(".map .mark").count() == 14
 
 
-@pytest.fixture(scope="module")
-def two_classes(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with twelve clips of two classes, of which three have the wrong label, and a file that is no clip."""
-    folder = tmp_path_factory.mktemp("mine") / "mine"
-    for label in ("left", "up"):
-        (folder / label).mkdir(parents=True)
-        for number in range(5):
-            shutil.copy(squares / label / f"{number:02}.mp4", folder / label)
-    shutil.copy(squares / "up" / "05.mp4", folder / "left" / "wrong-1.mp4")
-    shutil.copy(squares / "left" / "05.mp4", folder / "up" / "wrong-2.mp4")
-    (folder / "left" / "04.mp4").rename(folder / "up" / "wrong-3.mp4")
-    (folder / "up" / "notes.mp4").write_text("no clip")
-    return folder
-
-
 def test_drawn_examples_can_be_added_and_undone(address: str, open_page: Callable[..., Any]):
     page = open_page(f"{address}#teach", errors_expected=True, reduced_motion="reduce")
     page.click("text=Add drawn examples")
@@ -300,6 +256,28 @@ def test_drawn_examples_can_be_added_and_undone(address: str, open_page: Callabl
     page.click(".teach .head button >> nth=0")
     page.wait_for_selector("text=Add drawn examples")
     assert page.locator(".tile").count() == 0
+
+
+def test_a_cancelled_training_leaves_clips_and_models_as_they_were(
+    tmp_path: Path, open_page: Callable[..., Any], trained: tuple[Path, str], squares: Path
+):
+    clips, runs = shutil.copytree(squares, tmp_path / "squares"), tmp_path / "runs"
+    teach_run(trained[0], clips, runs)
+    before = sorted(clips.glob("*/*.mp4")), [path.name for path in runs.iterdir()]
+    with serving(clips, runs) as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        page.wait_for_selector(".accuracy b")
+        page.click(".train-action .primary")
+        page.wait_for_selector(".train-action progress")
+        assert "busy" in page.get_attribute("#tab-teach", "class")
+        page.click(".train-action >> text=Cancel")
+        page.wait_for_selector(".toast:has-text('cancelled')")
+        page.wait_for_selector(".train-action .primary:enabled:has-text('Train again')")
+        assert "busy" not in page.get_attribute("#tab-teach", "class")
+        assert page.is_visible(".accuracy b")  # of the model before
+        page.reload()
+        page.wait_for_selector(".train-action .primary:enabled:has-text('Train again')")
+    assert (sorted(clips.glob("*/*.mp4")), [path.name for path in runs.iterdir()]) == before
 
 
 def test_teaching_from_the_first_class_to_live_answers_and_corrections(
@@ -337,11 +315,24 @@ def teach_and_correct(page: Any, two_classes: Path) -> None:
     page.wait_for_selector(".train-action progress")
     page.reload()  # training goes on, and the page finds it again
     page.wait_for_selector(".train-action progress")
-    page.wait_for_selector(".accuracy b", timeout=90_000)
+    page.evaluate("""() => {
+        window.seen = []; // while the training runs: the clips in the matrix, and whether the model can be used
+        new MutationObserver(() => {
+            const cells = [...document.querySelectorAll(".results span.cell")];
+            const sum = cells.reduce((total, cell) => total + Number(cell.textContent), 0);
+            const ready = document.querySelector(".results .primary") !== null;
+            if (sum && document.querySelector(".train-action progress")) window.seen.push([sum, ready]);
+        }).observe(document.querySelector(".results"), { childList: true });
+    }""")
+    page.wait_for_selector("button.cell", timeout=90_000)
+    seen = page.evaluate("window.seen")
+    assert seen == sorted(seen), "it grows"
+    assert seen[-1] == [14, True], "before the report"
     assert re.fullmatch(r"\d+\s%", page.inner_text(".accuracy b"))
     counts = [int(text) for text in texts_of(page.locator(".cell"))]
     assert sum(counts) == 14
-    page.wait_for_selector(".stage.looking")  # the camera with the new model, without a click
+    page.click(".cover >> text=Show it something")
+    page.wait_for_selector(".stage.looking")
     page.wait_for_function("() => Number(document.querySelector('.stage.live').dataset.rate) > 0")
     page.locator(".cell").first.click()
     assert page.locator("dialog .tile").count() == counts[0]
@@ -351,6 +342,44 @@ def teach_and_correct(page: Any, two_classes: Path) -> None:
     page.wait_for_selector(".result .label")
     assert page.inner_text(".answer .label") in {"left", "up", "push", "nothing"}
     correct_three_and_undo(page)
+
+
+def test_a_training_shows_what_it_has_reached_and_its_model_is_live_before_its_report(
+    tmp_path: Path, open_page: Callable[..., Any], trained: tuple[Path, str], squares: Path
+):
+    clips = shutil.copytree(squares, tmp_path / "squares")
+    teach_run(trained[0], clips, tmp_path / "runs")
+    job: dict[str, Any] = {}
+    so_far = {"accuracy": 0.5, "clips": 2, "classes": [*moving_squares.WAYS], "curve": []}
+    with serving(clips, tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        page.wait_for_selector("button.cell")
+        page.route("**/api/project/train?*", lambda route: route.fulfill(json={"job": "1"}))
+        page.route("**/api/jobs/1", lambda route: route.fulfill(json=job))
+
+        def report(state: str, **result: Any) -> None:
+            job.update(state=state, note="fitting", progress=0.5, result={**(job.get("result") or {}), **result})
+
+        for camera in (False, True):
+            job["result"] = None
+            report("running")
+            page.click(".train-action .primary")
+            page.wait_for_selector(".train-action progress")
+            assert page.locator(".stage.looking").count() == 0, "the live view rests"
+            for count in (1, 2):
+                report("running", results={**so_far, "confusion": [[count, 0, 0, 1], *[[0] * 4] * 3]})
+                page.wait_for_selector(f".results span.cell >> text='{count}'")
+            assert page.locator(".results button").count() == 0
+            report("running", model=page.evaluate("fetch('/api/project').then((r) => r.json())")["model"])
+            page.wait_for_selector(".results .primary")
+            assert page.locator(".stage video").evaluate("(video) => Boolean(video.srcObject)") == camera
+            if not camera:
+                page.click(".cover >> text=Show it something")
+            page.wait_for_selector(".stage.looking")
+            assert page.locator(".train-action progress").count() == 1
+            report("done")
+            page.wait_for_selector("button.cell")
+            assert page.locator(".stage.looking").count() == 1
 
 
 def test_a_look_that_left_the_model_unsure_is_answered_in_correct(
@@ -402,6 +431,99 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Callable[..
     page.wait_for_selector("[data-class=left]", state="detached")
 
 
+def test_a_class_that_is_renamed_while_its_clips_are_sent_gets_them_all(
+    tmp_path: Path, open_page: Callable[..., Any], squares: Path
+):
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page, other = (open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce") for _ in range(2))
+        held: list[Any] = []
+        page.route("**/api/project/clips?*", lambda route: held.append(route))
+        page.set_input_files("input[webkitdirectory]", squares / "left")
+        page.wait_for_function("() => document.querySelector('.uploads progress').max > 1")
+        while len(held) < 3:
+            page.wait_for_timeout(20)
+        page.wait_for_timeout(200)
+        assert len(held) == 3, "a few at a time"
+        held.pop().continue_()
+        while len(held) < 3:
+            page.wait_for_timeout(20)
+        other.reload()
+        other.fill(".class-name", "links")
+        other.keyboard.press("Enter")
+        other.wait_for_selector("[data-class=links]")
+        while page.locator(".uploads").is_visible():
+            while held:
+                held.pop().continue_()
+            page.wait_for_timeout(20)
+        page.wait_for_selector("[data-class=links] .tile >> nth=5")
+        assert {path.name for path in (tmp_path / "clips").iterdir()} == {".onlooker", "links"}
+        assert page.get_attribute(".teach .head button >> nth=0", "title") == "Undo: add 5 clips to links"
+
+
+def test_the_delete_key_deletes_a_clip_and_goes_to_the_next(
+    tmp_path: Path, open_page: Callable[..., Any], two_classes: Path
+):
+    clips = shutil.copytree(two_classes, tmp_path / "clips")
+    (clips / "up" / "notes.mp4").unlink()
+    with serving(clips, tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        page.wait_for_selector("[data-class=left] .tile >> nth=4")
+        tiles = [tile.get_attribute("data-clip") for tile in page.locator("[data-class=left] .tile").all()]
+
+        def left(count: int) -> None:
+            page.wait_for_function(
+                "(n) => document.querySelectorAll('[data-class=left] .tile').length === n", arg=count
+            )
+
+        focused = "document.activeElement.dataset.clip"
+        page.focus(f"[data-clip='{tiles[1]}']")
+        page.keyboard.press("Delete")
+        left(4)
+        assert page.evaluate(focused) == tiles[2]
+        assert page.locator("dialog").count() == 0
+        page.keyboard.press("Delete")
+        left(3)
+        assert texts_of(page.locator(".toast span")) == ["02.mp4 was deleted."]
+        assert len([*(clips / "left").iterdir()]) == 3
+        page.wait_for_function("() => document.querySelector('[data-class=left] .tile .length')")
+        assert page.evaluate(focused) == tiles[3], "also when its tile shows more"
+        page.click(".toast .link")
+        left(4)
+        for count in range(4):
+            page.focus("[data-class=left] .tile >> nth=-1")
+            page.keyboard.press("Delete")
+            left(3 - count)
+        assert page.evaluate("document.activeElement.closest('.class').dataset.class") == "left"
+        page.click(".teach .head button >> nth=0")
+        left(1)
+        page.click(".toast .link")
+        assert "changed since" in page.inner_text(".toast.bad")
+        left(1)
+
+
+def test_a_hint_about_a_new_clip_appears_without_another_change(
+    tmp_path: Path,
+    open_page: Callable[..., Any],
+    trained: tuple[Path, str],
+    squares: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    from onlooker.serve.correct import Guess
+
+    def like_left(recognizer: Any, clip: Any) -> Guess:
+        time.sleep(2)  # longer than measuring
+        return Guess("left", 0.9, 0.8)
+
+    monkeypatch.setattr("onlooker.serve.teach.guess", like_left)
+    clips = shutil.copytree(squares, tmp_path / "squares")
+    teach_run(trained[0], clips, tmp_path / "runs")
+    with serving(clips, tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        (tmp_path / "new.mp4").write_bytes((squares / "up" / "00.mp4").read_bytes() + b"\0\0\0\x0cfreenew!")
+        page.set_input_files("[data-class=up] input[type=file]", tmp_path / "new.mp4")
+        page.wait_for_selector("text=1 clip of up looks like left to the newest model")
+
+
 GESTURES = ("08_Pointing", "11_Palm_Shake", "12_Peace_Sign", "15_CW_Rotation")  # chosen before the first training
 
 
@@ -422,7 +544,7 @@ def test_accuracy_of_four_taught_gestures_is_that_on_all_other_clips(
         page.wait_for_selector(f"[data-class='{GESTURES[-1]}'] .tile >> nth=4")
         page.wait_for_selector(".uploads", state="hidden")
         page.click(".train-action .primary")
-        page.wait_for_selector(".accuracy b", timeout=180_000)
+        page.wait_for_selector("button.cell", timeout=180_000)
         results = page.evaluate("() => fetch('/api/project/results').then((response) => response.json())")
         page.close()
     model = onlooker.load(next((tmp_path / "runs").iterdir()))

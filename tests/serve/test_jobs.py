@@ -29,12 +29,17 @@ def test_jobs_run_in_turn_and_know_their_place(jobs: Jobs) -> None:
     submitted = [jobs.submit(lambda _, name=name: work(name)) for name in "abc"]  # type: ignore[misc]
     while submitted[0].state == "queued":
         pass
-    assert [jobs.describe(job)["place"] for job in submitted] == [0, 1, 2]
+    described = [jobs.describe(job) for job in submitted]
+    assert [each["place"] for each in described] == [0, 1, 2]
+    assert [each["text"] for each in described] == [
+        "Waiting …", "Waiting: place 1 in the queue", "Waiting: place 2 in the queue",
+    ]  # fmt: skip
     go.set()
     assert jobs.wait(submitted[-1].id, 10).result == {"name": "c"}
     assert order == ["a", "b", "c"]
     assert jobs.describe(submitted[0]) == {
         "id": submitted[0].id, "state": "done", "place": 0, "note": "queued", "progress": None, "error": None,
+        "text": "Waiting …",
         "result": {"name": "a"},
     }  # fmt: skip
 
@@ -60,7 +65,7 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_runs(jobs: Jobs) -> None
         job.on_cancel = ended.set
         begun.set()
         while True:
-            job.report("working", 0.5)
+            job.report("looking", 0.5)
 
     running, waiting = jobs.submit(endless), jobs.submit(lambda _: {"ran": True})
     assert begun.wait(10)

@@ -115,11 +115,12 @@ def test_a_fifth_camera_is_refused_and_may_come_back(page: TestClient, model: st
 
 def test_what_is_no_frame_ends_the_connection_with_its_reason(page: TestClient, model: str) -> None:
     clock = struct.pack("<d", 0)
-    wrong = [b"", b"short", clock + b"no JPEG at all", clock + jpeg()[:200], clock + bytes(1_000_000)]
-    for sent in [*wrong, clock + jpeg(kind="png"), clock + jpeg(size=(1281, 8))]:
+    wrong = {b"": "bytes", b"short": "bytes", clock + bytes(1_000_000): "bytes"}
+    wrong |= {clock + each: "format" for each in (b"no JPEG at all", jpeg()[:200], jpeg(kind="png"))}
+    for sent, about in {**wrong, clock + jpeg(size=(1281, 8)): "size"}.items():
         with connect(page, model) as camera:
             camera.send_bytes(sent)
-            assert camera.receive_json()["error"]["code"] == "frame"
+            assert camera.receive_json()["error"]["code"] == f"frame_{about}"
             assert camera.receive()["type"] == "websocket.close"
 
 

@@ -17,8 +17,10 @@ from serving import save_model
 from onlooker.data.figure_motion import ACTIONS
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import load
+from onlooker.runs.train import train
 from onlooker.serve import look as module
-from onlooker.serve.look import EXAMPLES, Looks, answer
+from onlooker.serve.examples import EXAMPLES, draw_example, draw_examples
+from onlooker.serve.look import Looks, answer
 from onlooker.serve.settings import ServeSettings
 from onlooker.streaming import join_steps
 from onlooker.structures import Prediction, Segment, Tube
@@ -67,6 +69,7 @@ def test_places_are_shares_of_the_frame() -> None:
         segments=(Segment("wave", 0.5, 1.0, 0.8), Segment("nothing", 0.0, 0.5, 0.9)),
     )  # fmt: skip
     values = answer(prediction, ["nothing", "wave", "wave"])
+    assert values["nothing"] == "nothing"
     assert values["points"] == [[0.25, 0.5], None, [1.0, 1.0]]
     # Frame 7 is none of the prediction's, and nothing has no box and is no event.
     box = {"corners": [0.1, 0.1, 0.5, 0.5], "label": "wave", "score": 0.9}
@@ -96,6 +99,24 @@ def test_two_models_look_at_the_same_clip(
     assert [each["model"] for each in result["answers"]] == [model, next(each for each in ids if each != model)]
     same = finish(send(page, make_clip(), model=model, second=model))["result"]
     assert len(same["answers"]) == 1
+
+
+@pytest.mark.slow
+def test_a_model_that_was_taught_the_drawn_examples_knows_those_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, made = tmp_path / "clips", draw_examples(tmp_path, "nothing")
+    for label, file, name in made:
+        (clips / label).mkdir(parents=True, exist_ok=True)
+        file.rename(clips / label / name)
+    train(clips, tmp_path / "run", quiet=True)
+    known, path, labels = load(tmp_path / "run"), tmp_path / "look", []
+    for person in (3, 103, 203, 303):
+        monkeypatch.setattr("onlooker.serve.examples.secrets.randbelow", lambda _, person=person: person)
+        for action in EXAMPLES:
+            draw_example(action, path)
+            labels.append((action, join_steps(path, known.watch(path)).label))
+    assert sum(action == label for action, label in labels) >= 10, labels  # of 12
 
 
 def test_examples_are_drawn_by_the_package(page: TestClient, model: str, finish: Finish) -> None:

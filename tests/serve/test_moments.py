@@ -57,7 +57,7 @@ def test_a_camera_with_two_frames_a_second_has_no_moment_of_a_second() -> None:
 @pytest.fixture
 def looks(tmp_path: Path) -> Looks:
     settings = ServeSettings(clips=tmp_path / "clips", runs=tmp_path / "runs")
-    return Looks(tmp_path / "kept", settings, Models(settings))
+    return Looks(tmp_path / "kept", settings, Models(settings), lambda: "model")
 
 
 def moment(number: int = 0) -> Moment:
@@ -73,6 +73,14 @@ def test_only_the_newest_moments_are_kept_as_clips(looks: Looks) -> None:
     assert len(list(looks.folder.iterdir())) == 6
     facts = convert(kept[0].path)  # a camera may turn: all frames get the size of the first
     assert (facts.frames, facts.width, facts.height) == (11, 64, 48)
+
+
+def test_moments_of_another_than_the_newest_model_are_not_kept(looks: Looks) -> None:
+    looks.keep(moment(), "other")
+    looks.newest = lambda: None  # a project without a model
+    looks.keep(moment(), "model")
+    assert looks.unsure("other") == looks.unsure("model") == []
+    assert not looks.folder.exists()
 
 
 def test_a_moment_that_cannot_be_written_is_left_out(

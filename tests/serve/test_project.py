@@ -28,10 +28,12 @@ def project(tmp_path: Path) -> Iterator[Project]:
     project.close()
 
 
-def add(project: Project, label: str, content: str, name: str = "clip.mp4") -> str:
+def add(
+    project: Project, label: str, content: str, name: str = "clip.mp4", version: int | None = None, batch: str = ""
+) -> str:
     file = project.folder.parent / "upload"
     file.write_text(content)
-    return project.add_clip(label, file, name).id
+    return project.add_clip(label, file, name, version, batch).id
 
 
 def tree(project: Project) -> Tree:
@@ -90,7 +92,7 @@ def test_every_random_sequence_of_changes_is_undone_and_done_again_also_after_re
     dice, states = random.Random(3), [tree(project)]
     for number in range(60):
         change_something(project, dice, number)
-        states.append(tree(project))
+        states = [*states[: len(project._journal.done)], tree(project)]  # a step that continues a batch replaces it
         if number % 20 == 19:
             project = restarted(project)
     for state in reversed(states[:-1]):
@@ -116,7 +118,7 @@ def change_something(project: Project, dice: random.Random, number: int) -> None
     elif kind == "remove" and len(classes) > 2:
         project.delete_class(dice.choice(classes))
     elif kind == "add" or not clips:
-        add(project, dice.choice(classes), str(number))
+        add(project, dice.choice(classes), str(number), batch=dice.choice(["", "one", "two"]))
     elif kind == "delete":
         project.delete_clip(dice.choice(clips).id)
     elif kind == "settle":
@@ -138,6 +140,94 @@ def test_what_is_done_after_an_undo_replaces_what_could_be_done_again(project: P
     assert tree(project) == {"a": {second: "2"}}
     trash = [*(project.store / "trash").iterdir()]
     assert not trash, "the first clip cannot come back"
+
+
+def test_clips_that_were_meant_for_a_class_follow_it_when_it_is_renamed(project: Project) -> None:
+    project.add_class("a")
+    seen = project.version
+    project.rename_class("a", "b")
+    project.add_class("a")  # another one
+    project = restarted(project)
+    clips = {add(project, "a", "1", version=seen): "1", add(project, "b", "2", version=project.version): "2"}
+    assert tree(project) == {"a": {}, "b": clips}
+    new = add(project, "c", "3", version=seen)
+    seen_b = project.version
+    for _ in range(5):
+        project.undo()
+    assert tree(project) == {"a": {}}
+    last = add(project, "b", "4", version=seen_b)
+    assert tree(project) == {"a": {last: "4"}}
+    assert new not in tree(project)
+
+
+def test_a_class_that_was_deleted_does_not_come_back_with_clips_that_were_meant_for_it(project: Project) -> None:
+    project.add_class("a")
+    seen = project.version
+    project.delete_class("a")
+    project = restarted(project)
+    with pytest.raises(Problem, match="class a was deleted meanwhile: a class of the project: add the file") as error:
+        add(project, "a", "1", version=seen)
+    assert (error.value.status, error.value.code) == (409, "class_gone")
+    assert tree(project) == {}
+    project.undo()
+    first = add(project, "a", "1", version=seen)
+    project.delete_class("a")
+    second = add(project, "a", "2", version=project.version)
+    assert first != second
+    assert tree(project) == {"a": {second: "2"}}, "a folder that is added later may have the name"
+
+
+def test_clips_of_one_batch_are_one_change_also_after_a_restart(project: Project) -> None:
+    project.add_class("a")
+    clips = {
+        add(project, label, label + name, f"{name}.mp4", batch="x"): label + name
+        for label, name in [("a", "1"), ("b", "2")]
+    }
+    assert project.undo_text == "add 2 clips to 2 classes"
+    project = restarted(project)
+    clips[add(project, "a", "a3", "3.mp4", batch="x")] = "a3"
+    assert project.undo_text == "add 3 clips to 2 classes"
+    add(project, "a", "a4", "4.mp4", batch="y")
+    add(project, "a", "a5", "5.mp4", batch="y")
+    assert project.undo_text == "add 2 clips to a"
+    project.undo()
+    project.rename_class("b", "c")
+    add(project, "a", "a6", "6.mp4", batch="x")
+    assert project.undo_text == "add 6.mp4 to a", "what was done in between is undone in between"
+    for _ in range(2):
+        project.undo()
+    assert {clip for of in tree(project).values() for clip in of} == set(clips)
+    project.undo()
+    assert tree(project) == {"a": {}}
+    project.redo()
+    assert {clip: text for of in tree(project).values() for clip, text in of.items()} == clips
+
+
+def test_a_batch_that_was_undone_is_not_continued(project: Project) -> None:
+    project.add_class("a")
+    add(project, "a", "1", batch="x")
+    project.undo()
+    with pytest.raises(Problem, match="removed again by undo") as error:
+        add(project, "a", "2", batch="x")
+    assert (error.value.status, error.value.code) == (409, "undone")
+    assert project.redo_text == "add clip.mp4 to a"
+
+
+def test_a_journal_of_an_earlier_version_is_read(project: Project) -> None:
+    project.add_class("a")
+    add(project, "a", "1")
+    file = project.store / "journal.json"
+    values = json.loads(file.read_text(encoding="utf-8"))
+    del values["class_moves"]
+    for change in values["done"]:
+        del change["batch"]
+    file.write_text(json.dumps(values))
+    project = restarted(project)
+    add(project, "a", "2", batch="x")
+    assert project.undo_text == "add clip.mp4 to a"
+    for _ in range(3):
+        project.undo()
+    assert tree(project) == {}
 
 
 def test_clips_that_are_confirmed_or_corrected_are_settled_until_that_is_undone(project: Project) -> None:
@@ -197,6 +287,31 @@ def test_a_change_that_was_interrupted_is_completed_at_the_next_start(
     again.undo()
     assert tree(again) == {}
     again.close()
+
+
+@pytest.mark.parametrize("renamed", [0, 1])
+def test_a_batch_that_was_interrupted_is_one_change_with_all_its_clips(
+    project: Project, renamed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(project, "a", "0", "0.mp4", batch="x")
+    rename, made = Path.rename, itertools.count()
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if next(made) == renamed:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        add(project, "b", "1", "1.mp4", batch="x")
+    monkeypatch.undo()
+    project = restarted(project)
+    add(project, "b", "2", "2.mp4", batch="x")
+    assert {label: sorted(clips.values()) for label, clips in tree(project).items()} == {"a": ["0"], "b": ["1", "2"]}
+    assert project.undo_text == "add 3 clips to 2 classes"
+    project.undo()
+    assert tree(project) == {}
+    project.close()
 
 
 def test_a_journal_that_cannot_be_written_changes_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,6 +381,10 @@ while True:
     project.move_clip(clip.id, "b")
     project.delete_clip(clip.id)
     project.undo()
+    for _ in range(3):
+        file.write_text("y")
+        project.add_clip("b", file, "y.mp4", batch="one")
+    project.undo()
 """
 
 
@@ -281,7 +400,7 @@ def test_a_server_that_is_killed_at_any_moment_leaves_a_project_that_can_be_undo
     process.kill()
     process.wait()
     project = Project(tmp_path / "clips")
-    count = len(project.clips())
+    count = sum(not clip.name.startswith("y") for clip in project.clips())
     added = sum(change.text.startswith("add clip") for change in project._journal.done)
     assert count in (added, added - 1), "at most one is deleted, and none is lost"
     while project.undo_text:
@@ -337,26 +456,26 @@ def test_two_servers_do_not_teach_one_folder(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "code", "message"),
     [
-        ("", "a name of 0 characters"),
-        (" \t", "a name of 0 characters"),
-        ("x" * 300, "a name of 300 characters"),
-        ("ü" * 61, "a name of 61 characters"),
-        ("../up", "the character '/'"),
-        ("a\\b", "the character"),
-        ("<b>bold</b>", "the character '<'"),
-        ("right\u202eleft", "the character"),
-        ("zero\x00", "the character"),
-        (".hidden", "a dot"),
-        ("end.", "a dot"),
-        ("__MACOSX", "a dot"),
+        ("", "name_length", "a name of 0 characters"),
+        (" \t", "name_length", "a name of 0 characters"),
+        ("x" * 300, "name_length", "a name of 300 characters"),
+        ("ü" * 61, "name_length", "a name of 61 characters"),
+        ("../up", "name_character", "the character '/'"),
+        ("a\\b", "name_character", "the character"),
+        ("<b>bold</b>", "name_character", "the character '<'"),
+        ("right\u202eleft", "name_character", "the character"),
+        ("zero\x00", "name_character", "the character"),
+        (".hidden", "name_dot", "a dot"),
+        ("end.", "name_dot", "a dot"),
+        ("__MACOSX", "name_dot", "a dot"),
     ],
 )
-def test_names_that_no_class_can_have(project: Project, name: str, message: str) -> None:
+def test_names_that_no_class_can_have(project: Project, name: str, code: str, message: str) -> None:
     with pytest.raises(Problem, match=message) as error:
         project.add_class(name)
-    assert (error.value.status, error.value.code) == (422, "bad_name")
+    assert (error.value.status, error.value.code) == (422, code)
     assert not project.folder.exists()
 
 

@@ -13,9 +13,11 @@ from serving import ADDRESS, OWN, save_model
 from starlette.websockets import WebSocketDisconnect
 
 import onlooker.serve
+from onlooker.files import DiskFullError
 from onlooker.serve.app import create_app
 from onlooker.serve.phone import phone_address
 from onlooker.serve.settings import ServeSettings
+from onlooker.serve.token import stored_token
 
 HERE = Path(onlooker.serve.__file__).parent
 TOKEN = "0123456789abcdef"
@@ -96,8 +98,80 @@ def test_other_machines_need_the_token(settings: ServeSettings, tmp_path: Path) 
         cookie = answer.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=lax" in cookie
+        assert "Max-Age=2592000" in cookie
         assert client.get("/api/state").status_code == 200  # by the cookie
         assert client.get("/api/state", headers={"Host": "evil.example"}).status_code == 403
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def test_a_browser_without_the_token_gets_a_page_that_asks_for_it(settings: ServeSettings, tmp_path: Path) -> None:
+    with with_token(settings, tmp_path) as client:
+        for path in ("/", "/?token=wrong", "/anything"):
+            answer = client.get(path, headers=BROWSER)
+            assert (answer.status_code, answer.headers["content-type"]) == (401, "text/html; charset=utf-8")
+            assert "needs its token" in answer.text
+            assert TOKEN not in answer.text
+        rules = dict(rule.strip().split(" ", 1) for rule in answer.headers["content-security-policy"].split(";"))
+        assert (rules["default-src"], rules["form-action"], rules["frame-ancestors"]) == ("'none'", "'self'", "'none'")
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        form = re.search(r'action="(.*?)" method="get".*name="(.*?)"', answer.text, re.DOTALL)
+        assert form
+        entered = client.get(form[1], params={form[2]: TOKEN}, headers=BROWSER, follow_redirects=True)
+        assert 'id="tab-' in entered.text
+        assert "form-action 'none'" in entered.headers["content-security-policy"]
+        client.cookies.clear()
+        for method, path, headers in (("POST", "/", BROWSER), ("GET", "/", {"Host": "evil.example", **BROWSER})):
+            assert client.request(method, path, headers=headers).headers["content-type"] == "application/json"
+
+
+def test_the_token_is_kept_until_a_new_one_is_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "cache" / "token"
+    first = stored_token(file)
+    assert re.fullmatch(r"[0-9a-f]{16}", first)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert stored_token(file) == first
+    second = stored_token(file, new=True)
+    assert second != first
+    assert stored_token(file) == second
+    assert [*file.parent.iterdir()] == [file]
+    file.unlink()
+    assert stored_token(file) not in (first, second)
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "message"),
+    [
+        ("0123456789abcdef", 0o640, r"mode 640, expected that only its user can read it \(mode 600\); delete it"),
+        ("0123456789abcdef", 0o602, "mode 602"),
+        ("", 0o600, "0 bytes that are no token"),
+        ("short", 0o600, "5 bytes that are no token, expected 16 hexadecimal digits; delete it"),
+        ("<0123456789abcdef>", 0o600, "no token"),
+        (None, 0o700, "a folder, expected a regular file"),
+    ],
+)
+def test_a_stored_token_that_is_not_secret_is_refused(
+    tmp_path: Path, content: str | None, mode: int, message: str
+) -> None:
+    file = tmp_path / "token"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_text(content)
+    file.chmod(mode)
+    with pytest.raises(ValueError, match=message):
+        stored_token(file)
+
+
+def test_a_token_that_cannot_be_stored_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: str, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("onlooker.serve.token.os.replace", full)
+    with pytest.raises(DiskFullError, match=r"no space left for the token.*ONLOOKER_CACHE, or give a --token"):
+        stored_token(tmp_path / "token")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_the_phone_gets_the_address_with_the_token(settings: ServeSettings, page: TestClient, tmp_path: Path) -> None:

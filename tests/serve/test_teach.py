@@ -1,5 +1,6 @@
 """The routes that teach and correct: clips by upload, versions, previews, parts of clips, what cannot be trained on."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ from browsing import teach_run
 from fastapi.testclient import TestClient
 
 from onlooker.data.folder import find_clips
+from onlooker.recognizer import Recognizer
+from onlooker.serve.correct import Guess
+from onlooker.serve.project import ProjectClip
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
 
@@ -30,11 +34,9 @@ def change(page: TestClient, method: str, path: str, **options: Any) -> dict[str
     return dict(response.json())
 
 
-def upload(page: TestClient, label: str, file: Path, name: str | None = None) -> dict[str, Any]:
-    headers = {"X-Filename": name or file.name}
-    return dict(
-        page.post("/api/project/clips", params={"class": label}, content=file.read_bytes(), headers=headers).json()
-    )
+def upload(page: TestClient, label: str, file: Path, name: str | None = None, **params: Any) -> dict[str, Any]:
+    headers, params = {"X-Filename": name or file.name}, {"class": label, **params}
+    return dict(page.post("/api/project/clips", params=params, content=file.read_bytes(), headers=headers).json())
 
 
 def measured(page: TestClient) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def test_classes_and_clips_are_made_moved_deleted_and_brought_back(page: TestCli
     change(page, "PATCH", "classes", json={"name": "wave", "to": "clap"})
     answer = upload(page, "clap", make_clip(), "my%20clip.mp4")
     clip = answer["clip"]["id"]
-    assert names(answer["project"]) == {"clap": ["my clip.mp4"]}
+    assert names(describe(page)) == {"clap": ["my clip.mp4"]}
     change(page, "POST", "classes", json={"name": "nothing"})
     change(page, "POST", f"clips/{clip}/move", json={"class": "nothing"})
     change(page, "DELETE", f"clips/{clip}")
@@ -66,6 +68,85 @@ def test_classes_and_clips_are_made_moved_deleted_and_brought_back(page: TestCli
         project = change(page, "POST", "undo")
     assert names(project) == {"clap": [], "nothing": ["my clip.mp4"]}
     assert names(change(page, "POST", "redo")) == {"clap": [], "nothing": []}
+
+
+def test_the_project_names_its_class_in_which_nothing_happens(
+    page: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onlooker.serve.examples._CLIPS", 1)
+    assert describe(page)["nothing"] == "nothing"
+    assert change(page, "POST", "classes", json={"name": "None"})["nothing"] == "None"
+    examples = names(page.post("/api/project/examples").json())
+    assert {label: len(clips) for label, clips in examples.items()} == {
+        "None": 1, "bend": 1, "jumping_jack": 1, "wave": 1,
+    }  # fmt: skip
+
+
+def test_uploads_to_a_class_that_is_renamed_follow_it_and_are_one_step(page: TestClient, make_clip: Make) -> None:
+    sent = {"version": describe(page)["version"], "batch": "one"}
+    upload(page, "wave", make_clip(), "1.mp4", **sent)
+    upload(page, "wave", make_clip(), "2.mp4", **sent)
+    assert describe(page)["undo"] == "add 2 clips to wave"
+    change(page, "PATCH", "classes", json={"name": "wave", "to": "clap"})
+    upload(page, "wave", make_clip(), "3.mp4", **sent)
+    assert names(describe(page)) == {"clap": ["1.mp4", "2.mp4", "3.mp4"]}
+    change(page, "DELETE", "classes", params={"name": "clap"})
+    assert upload(page, "wave", make_clip(), "4.mp4", **sent)["error"]["code"] == "class_gone"
+    assert names(describe(page)) == {}
+
+
+def test_a_slow_clip_does_not_hold_up_the_previews_of_others(
+    page: TestClient, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onlooker.serve import previews
+
+    slow, convert, made = threading.Event(), previews.convert, []
+
+    def slowly(path: Path, *arguments: Any) -> Any:
+        made.append(path.read_bytes())
+        if path.read_bytes() == first.read_bytes():
+            slow.wait(30)
+        return convert(path, *arguments)
+
+    first, second = make_clip("1.mp4", frames=20), make_clip("2.mp4", frames=21)
+    monkeypatch.setattr(previews, "convert", slowly)
+    waiting = [threading.Thread(target=upload, args=(page, "wave", first, name)) for name in ("1.mp4", "1-too.mp4")]
+    for each in waiting:
+        each.start()
+    upload(page, "wave", second)
+    assert names(describe(page)) == {"wave": ["2.mp4"]}
+    slow.set()
+    for each in waiting:
+        each.join(30)
+    assert names(describe(page)) == {"wave": ["1-too.mp4", "1.mp4", "2.mp4"]}
+    assert made.count(first.read_bytes()) == 1, "the same content is decoded once"
+
+
+def test_new_clips_that_look_like_another_class_are_counted_until_the_model_has_seen_them(
+    page: TestClient, make_clip: Make, settings: ServeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label in ("clap", "wave"):
+        upload(page, label, make_clip(f"{label}.mp4", frames=5 + len(label)))
+    teach_run(settings.runs / "tiny", settings.clips, settings.runs)
+    ready = threading.Event()
+
+    def like_clap(recognizer: Recognizer, clip: ProjectClip) -> Guess:
+        ready.wait(30)
+        return Guess("clap", 0.9, 0.8)
+
+    monkeypatch.setattr("onlooker.serve.teach.guess", like_clap)
+    assert measured(page)["guessing"] == 0
+    upload(page, "wave", make_clip("new.mp4", frames=20))
+    project = measured(page)
+    assert project["guessing"] == 1
+    assert "looks_like" not in {hint["code"] for hint in project["hints"]}
+    ready.set()
+    deadline = time.monotonic() + 10
+    while (project := describe(page))["guessing"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    new = next(clip["id"] for clip in project["classes"][1]["clips"] if clip["name"] == "new.mp4")
+    assert [hint["clips"] for hint in project["hints"] if hint["code"] == "looks_like"] == [[new]]
 
 
 def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_clip: Make) -> None:
@@ -177,6 +258,7 @@ def test_a_look_that_left_the_model_unsure_waits_until_its_class_is_named(
 ) -> None:
     for label, level in (("clap", 50), ("wave", 90)):
         upload(page, label, make_clip(f"{label}.mp4", frames=5 + level // 10))
+    (first,) = [each["id"] for each in page.get("/api/state").json()["models"]]
     teach_run(settings.runs / "tiny", settings.clips, settings.runs)
     model, path = describe(page)["model"], make_clip("new.mp4", frames=6)
 
@@ -188,6 +270,10 @@ def test_a_look_that_left_the_model_unsure_waits_until_its_class_is_named(
         return dict(finish(started.json()["job"])["result"])
 
     assert looked_at() == []
+    other = page.post("/api/look", params={"model": first}, content=path.read_bytes()).json()["job"]
+    assert not finish(other)["result"]["answers"][0]["unsure"], (
+        "another model, which the next training does not replace"
+    )
     shown = look(**{"X-Filename": "new.mp4"})
     assert shown["answers"][0]["unsure"]  # the model is not trained
     (item,) = looked_at()

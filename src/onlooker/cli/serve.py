@@ -2,7 +2,6 @@
 
 import functools
 import os
-import secrets
 import socket
 import threading
 import webbrowser
@@ -12,6 +11,7 @@ from typing import Annotated
 import typer
 
 from onlooker.cli.command import command, stoppable
+from onlooker.data.array_cache import default_cache
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run")
@@ -30,9 +30,13 @@ def serve(
     token: Annotated[
         str | None,
         typer.Option(
-            help="Secret text in the address of the page; default: a random one if the host is not this machine."
+            help="Secret text in the address of the page; default: a random one if the host is not this machine, the "
+            "same after a restart."
         ),
     ] = None,
+    new_token: Annotated[
+        bool, typer.Option("--new-token", help="Replace the random token: other devices have to open its address.")
+    ] = False,
     certificate: Annotated[
         Path | None,
         typer.Option(
@@ -54,12 +58,16 @@ def serve(
         from onlooker.serve.app import create_app
         from onlooker.serve.phone import page_address, phone_address
         from onlooker.serve.settings import ServeSettings, is_loopback
+        from onlooker.serve.token import stored_token
         from onlooker.video.safe import VARIABLE
     except ModuleNotFoundError as error:
         raise RuntimeError(f"the page needs {error.name}; install onlooker[serve]") from error
     if key and not certificate:
         raise ValueError("--key without --certificate; give both, or neither")
-    token = token or (None if is_loopback(host) else secrets.token_hex(8))
+    if new_token and (token or is_loopback(host)):
+        raise ValueError("--new-token, but no stored token is used; give it with another --host, and without --token")
+    if token is None and not is_loopback(host):
+        token = stored_token(default_cache() / ".page-token", new_token)
     with _listen(host, port) as listening:
         port = listening.getsockname()[1]
         settings = ServeSettings(run, clips, host=host, port=port, token=token, certificate=certificate)

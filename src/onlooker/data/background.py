@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.answer import NOTHING, nothing_class
+from onlooker.answer import nothing_name
 from onlooker.data.split import SPLITS, Split, split_clips
 from onlooker.files import short_name
 from onlooker.structures import Clip, ClipError
@@ -51,12 +51,11 @@ def cut_background(footage: Path, clips: Sequence[Clip], out: Path, strict: bool
 
     Raises:
         ClipError: no videos there, or none can be read.
-        ValueError: as `answer.nothing_class`.
+        ValueError: as `answer.nothing_name`.
     """
     labels = Counter(clip.label for clip in clips)
     classes = sorted(labels)
-    nothing = nothing_class(classes)
-    label = NOTHING if nothing is None else classes[nothing]
+    label = nothing_name(classes)
     seconds = _median_seconds([clip.path for clip in clips])
     readers, errors = _readable(footage)
     if strict and errors:

@@ -1,6 +1,7 @@
 """Fit the linear model to few clips and test it by cross-validation: every clip by models fitted without it."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from onlooker.data.clips import ClipFrames
 from onlooker.data.split import group_of
 from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventThreshold, choose_threshold
+from onlooker.evaluation.learning_curve import LearningPoint
 from onlooker.files import write_json
 from onlooker.models.video_model import VideoModel
 from onlooker.runs.folder import CROSS_VALIDATION, RunRecord
 from onlooker.structures import Evaluation
 from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer, statistics_of
+from onlooker.training.stages import report_results
 
 __all__ = ["fit_and_cross_validate", "fit_linear"]
 
@@ -43,7 +46,12 @@ def fit_and_cross_validate(
     clips, choice = fit_linear(net, samples, record.data, None if quiet else record.model.name)
     if not quiet:
         print(f"chosen: {choice}", file=sys.stderr)
-    scores, curve = cross_validated(clips, choice if tested else None)
+
+    def report(scores: NDArray[np.float64], curve: Sequence[LearningPoint]) -> None:
+        if (known := _evaluation(samples, scores, record)) is not None:
+            report_results(known, [*curve])
+
+    scores, curve = cross_validated(clips, choice if tested else None, report)
     chosen: dict[str, Any] = {"chosen": str(choice), "learning_curve": curve}
     known, held_out, threshold = _evaluation(samples, scores, record), None, None
     if known is not None and not tested and len(known.names) == len(samples.clips):

@@ -36,7 +36,7 @@ from onlooker.storage import address_of, mirrored
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.training.nodes import ALONE, Rendezvous, join_nodes
 from onlooker.training.processes import check_devices
-from onlooker.training.stages import OnProgress, reporting
+from onlooker.training.stages import OnProgress, OnResults, reporting
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
 
@@ -66,6 +66,7 @@ def train(
     progress: OnProgress | None = None,
     devices: int = 1,
     nodes: int = 1,
+    results: OnResults | None = None,
     **settings: Any,
 ) -> TrainedRun:
     """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and evaluate it.
@@ -85,6 +86,8 @@ def train(
         devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch. With several of them,
             a script must call this under `if __name__ == "__main__":`.
         nodes: machines that make this call at the same time (`training.nodes`); only the first one returns figures.
+        results: called during cross-validation, which model linear has, after each fold: with an `Evaluation` of the
+            clips that were held out so far, and the learning curve so far (`evaluation.learning_curve`).
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Returns:
@@ -98,7 +101,7 @@ def train(
     path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
     footage = None if background is None else Path(background)
     given = [each for each in (Path(clips), path, footage) if each is not None]
-    with reporting(progress), mirrored(given, quiet) as mirrors, join_nodes(nodes) as rendezvous:
+    with reporting(progress, results), mirrored(given, quiet) as mirrors, join_nodes(nodes) as rendezvous:
         path = mirrors.get(path, path)
         figures = train_run(
             mirrors.get(Path(clips), Path(clips)),

@@ -1,7 +1,6 @@
 """The server of the page: its routes and middleware, and how it starts and ends."""
 
 import asyncio
-import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -18,9 +17,10 @@ from starlette.exceptions import HTTPException
 
 import onlooker
 from onlooker.serve import live, look_routes, teach
+from onlooker.serve.examples import EXAMPLES, example_label
 from onlooker.serve.folder import temporary_folder
 from onlooker.serve.jobs import Jobs
-from onlooker.serve.look import EXAMPLES, Looks
+from onlooker.serve.look import Looks
 from onlooker.serve.models import Models
 from onlooker.serve.phone import phone_address, phone_code
 from onlooker.serve.problem import Problem, as_problem
@@ -28,6 +28,7 @@ from onlooker.serve.project import Project
 from onlooker.serve.security import Guard
 from onlooker.serve.service import Service
 from onlooker.serve.settings import ServeSettings
+from onlooker.serve.translation import texts
 
 __all__ = ["ServeSettings", "create_app"]
 
@@ -39,7 +40,8 @@ def create_app(settings: ServeSettings) -> FastAPI:
     """The page as an ASGI application; its temporary folder is deleted when it ends."""
     folder = temporary_folder()
     models = Models(settings)
-    service = Service(settings, folder, Jobs(), models, Looks(folder, settings, models))
+    looks = Looks(folder, settings, models, lambda: teaching.newest_model())
+    service = Service(settings, folder, Jobs(), models, looks)
     project = Project(settings.clips)
     teaching = teach.Teaching(project, service)
 
@@ -59,7 +61,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     # The generated documentation of FastAPI would load scripts from another server.
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.service, app.state.project, app.state.teaching = service, project, teaching
-    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Guard, settings=settings, token_page=_render("token.html"))
     _explain_errors(app)
     _add_page(app)
     _add_state(app, service, project)
@@ -88,16 +90,13 @@ def _add_page(app: FastAPI) -> None:
 
     @app.get("/")
     def page() -> Response:
-        environment = Environment(
-            loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
-        )
-        html = environment.get_template("page.html").render(texts=_texts(), version=onlooker.__version__)
-        return Response(html, media_type="text/html")
+        return Response(_render("page.html"), media_type="text/html")
 
 
-def _texts() -> dict[str, Any]:
-    texts: dict[str, Any] = json.loads((_HERE / "texts" / "en.json").read_text("utf-8"))
-    return texts
+def _render(template: str) -> str:
+    loader = FileSystemLoader(_HERE / "templates")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return environment.get_template(template).render(texts=texts(), version=onlooker.__version__)
 
 
 def _add_state(app: FastAPI, service: Service, project: Project) -> None:
@@ -109,7 +108,7 @@ def _add_state(app: FastAPI, service: Service, project: Project) -> None:
             "models": service.models.describe(),
             "project": project.summary(),
             "limits": {"bytes": settings.max_upload, "seconds": settings.max_seconds},
-            "examples": [{"id": name, "label": label} for name, label in EXAMPLES.items()],
+            "examples": [{"id": name, "label": example_label(name)} for name in EXAMPLES],
             "phone": phone_address(settings),
             "version": onlooker.__version__,
         }
@@ -137,12 +136,13 @@ def _explain_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         found = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()[:3])
-        return respond(Problem(422, "request", found, "the values that the page sends", "reload the page"))
+        return respond(Problem(422, "request", reason=found))
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method"}.get(error.status_code, "http")
-        return respond(Problem(error.status_code, code, str(error.detail), "an address of the page", "reload the page"))
+        status = error.status_code
+        code = "not_found" if status == 404 else "method" if status == 405 else "http"
+        return respond(Problem(status, code, reason=error.detail))
 
     @app.exception_handler(Problem)
     @app.exception_handler(ValueError)

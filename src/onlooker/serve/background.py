@@ -1,4 +1,4 @@
-"""Values of clips that are computed in the background, one clip after the other, and cached."""
+"""Values of clips that are computed in the background, small clips first, and cached."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -9,12 +9,13 @@ from onlooker.serve.project import ProjectClip
 
 __all__ = ["Background"]
 
+_THREADS = 2  # a slow clip does not hold up the others
 Value = TypeVar("Value")
 Key = tuple[str, int, str]  # a clip's id and time, and what else the value depends on
 
 
 class Background(Generic[Value]):
-    """Values of clips; those that are not known yet are computed in a thread.
+    """Values of clips; those that are not known yet are computed in two threads.
 
     Args:
         compute: returns the value of a clip; called with the clip and `about`; must not raise.
@@ -24,7 +25,8 @@ class Background(Generic[Value]):
         self._compute = compute
         self._known: dict[Key, Value] = {}
         self._waiting: deque[tuple[Key, ProjectClip]] = deque()
-        self._lock, self._busy = Lock(), False
+        self._computing: set[Key] = set()
+        self._lock, self._threads = Lock(), 0
 
     def of(self, clips: Sequence[ProjectClip], about: str = "") -> dict[str, Value]:
         """The known values of clips, by their ids; the other values are computed next, instead of earlier requests.
@@ -32,12 +34,17 @@ class Background(Generic[Value]):
         Args:
             about: what the value depends on in addition to the clip.
         """
-        keys = {clip.id: _key(clip, about) for clip in clips}
+        about_clips = [(*_time_and_size(clip), clip) for clip in clips]
         with self._lock:
-            known = {clip.id: self._known[keys[clip.id]] for clip in clips if keys[clip.id] in self._known}
-            self._waiting = deque((keys[clip.id], clip) for clip in clips if clip.id not in known)
-            if self._waiting and not self._busy:
-                self._busy = True
+            known, missing = {}, []
+            for time, size, clip in about_clips:
+                if (key := (clip.id, time, about)) in self._known:
+                    known[clip.id] = self._known[key]
+                elif key not in self._computing:
+                    missing.append((size, key, clip))
+            self._waiting = deque((key, clip) for _, key, clip in sorted(missing, key=lambda each: each[0]))
+            for _ in range(min(len(missing), _THREADS - self._threads)):
+                self._threads += 1
                 Thread(target=self._work, daemon=True).start()
         return known
 
@@ -52,19 +59,21 @@ class Background(Generic[Value]):
             value = self._compute(clip, key[2])
             with self._lock:
                 self._known[key] = value
+                self._computing.discard(key)
 
     def _next(self) -> tuple[Key, ProjectClip] | None:
         with self._lock:
-            while self._waiting:
+            if self._waiting:
                 key, clip = self._waiting.popleft()
-                if key not in self._known:
-                    return key, clip
-            self._busy = False
+                self._computing.add(key)
+                return key, clip
+            self._threads -= 1
             return None
 
 
-def _key(clip: ProjectClip, about: str) -> Key:
+def _time_and_size(clip: ProjectClip) -> tuple[int, int]:
     try:
-        return clip.id, clip.path.stat().st_mtime_ns, about
+        stat = clip.path.stat()
     except OSError:  # removed meanwhile
-        return clip.id, 0, about
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size

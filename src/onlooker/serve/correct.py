@@ -13,15 +13,26 @@ from numpy.typing import NDArray
 
 from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.evaluation.metrics import FORMULA
-from onlooker.files import read_bytes, read_json
+from onlooker.files import printable, read_bytes, read_json
 from onlooker.recognizer import Recognizer
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import ProjectClip
 from onlooker.structures import Prediction
 
-__all__ = ["UNSURE", "Doubt", "Guess", "guess", "guess_of", "inbox", "is_unsure", "map_points", "read_guess", "results"]
+__all__ = [
+    "UNSURE",
+    "Doubt",
+    "Guess",
+    "guess",
+    "guess_of",
+    "inbox",
+    "is_unsure",
+    "map_points",
+    "read_guess",
+    "results",
+    "shown",
+]
 
-_SHOWN = 12  # clips in the inbox
 UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
 
 
@@ -65,22 +76,25 @@ def results(run: Path, ids: Mapping[str, str]) -> dict[str, Any]:
     for row in rows:
         if row.name in ids:
             cells[classes.index(row.truth)][classes.index(row.predicted)].append(ids[row.name])
+    return {
+        **shown(measured),
+        "run": run.name,
+        "interval": measured["accuracy_interval"],
+        "conclusion": first_line(measured),
+        "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
+        "cells": cells,
+    }
+
+
+def shown(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Accuracy, confusion matrix and learning curve as the page shows them, from what `measure` and a run have."""
+    classes = list(measured["classes"])
     curve = [
         {"clips_per_class": point["clips"] / len(classes), "accuracy": point["correct"] / point["tested"]}
         for point in measured.get("learning_curve", [])
     ]
-    return {
-        "run": run.name,
-        "accuracy": measured["accuracy"],
-        "interval": measured["accuracy_interval"],
-        "clips": measured["videos"],
-        "conclusion": first_line(measured),
-        "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
-        "classes": classes,
-        "confusion": measured["confusion"],
-        "cells": cells,
-        "curve": curve,
-    }
+    kept = {name: measured[name] for name in ("accuracy", "confusion")}
+    return {**kept, "clips": measured["videos"], "classes": [*map(printable, classes)], "curve": curve}
 
 
 def guess(recognizer: Recognizer, clip: ProjectClip) -> Guess | None:
@@ -112,7 +126,7 @@ def is_unsure(prediction: Prediction) -> bool:
 def inbox(
     clips: Sequence[ProjectClip], run: Path | None, ids: Mapping[str, str], guesses: Mapping[str, Guess | None]
 ) -> list[Doubt]:
-    """The most doubtful clips: probable label errors first, then those that the model is least sure about.
+    """The doubtful clips: probable label errors first, then those that the model is least sure about.
 
     Args:
         clips: without those whose labels the user has confirmed.
@@ -127,7 +141,7 @@ def inbox(
     for doubt in sorted(doubts, key=lambda doubt: doubt.why != "label"):  # stable: most doubtful first
         if doubt.clip in now and now[doubt.clip].label == doubt.label and doubt.why:
             first.setdefault(doubt.clip, doubt)
-    return list(first.values())[:_SHOWN]
+    return list(first.values())
 
 
 def _of_run(run: Path, ids: Mapping[str, str]) -> Iterator[Doubt]:
@@ -156,14 +170,14 @@ class _Row:
 
 def _measured(run: Path) -> dict[str, Any]:
     if not (run / "evaluation.json").exists():
-        raise Problem(404, "no_results", "no results yet", "a trained model", "train the model")
+        raise Problem(404, "no_results")
     return cast(dict[str, Any], read_json(run / "evaluation.json"))
 
 
 def _scores(run: Path) -> list[_Row]:
     """The tested clips: `scores.csv`."""
     if not (run / "scores.csv").exists():
-        raise Problem(404, "no_results", "no results yet", "a trained model", "train the model")
+        raise Problem(404, "no_results")
     rows = csv.reader(io.StringIO(read_bytes(run / "scores.csv").decode()))
     next(rows)
     return [_row(*values) for values in rows]
@@ -185,9 +199,7 @@ def map_points(file: Path, clips: Sequence[ProjectClip], ids: Mapping[str, str])
         Problem: 404 if there is no map (yet).
     """
     if not file.exists():
-        raise Problem(
-            404, "no_map", "no map yet", "a trained model", "train the model; the map follows some seconds later"
-        )
+        raise Problem(404, "no_map")
     now, points = {clip.id: clip for clip in clips}, []
     for name, (x, y, outlier) in read_json(file).items():
         if clip := now.get(ids.get(name, "")):

@@ -17,6 +17,7 @@ from onlooker.processes import cores
 from onlooker.recognizer import Recognizer
 from onlooker.serve.problem import Problem
 from onlooker.serve.service import Service
+from onlooker.serve.translation import t
 
 __all__ = ["ModelFacts"]
 
@@ -58,9 +59,9 @@ class ModelFacts:
                 try:
                     export(self._models.load(model_id), folder)
                 except RuntimeError as error:
-                    raise Problem(501, "no_export", str(error), "onlooker[export]", str(error)) from error
+                    raise Problem(501, "no_export", reason=error) from error
                 except ValueError as error:
-                    raise Problem(422, "no_step", str(error), "a model with a step", "choose another model") from error
+                    raise Problem(422, "no_step", reason=error) from error
         return folder / STEP
 
 
@@ -82,7 +83,7 @@ def machine(recognizer: Recognizer) -> str:
     device = next(recognizer.model.parameters()).device
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {min(cores(), torch.get_num_threads())} of {os.cpu_count()} cores"
+    return t("facts.cores", name=_processor(), used=min(cores(), torch.get_num_threads()), count=os.cpu_count())
 
 
 def _processor() -> str:

@@ -1,6 +1,6 @@
 """Hints while clips are collected: classes with few clips, dark or short ones, near-duplicates, doubtful labels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from onlooker.runs.findings import fact_findings
 from onlooker.serve.previews import Previews
 from onlooker.serve.problem import as_problem
 from onlooker.serve.project import ProjectClip
+from onlooker.serve.translation import t
 from onlooker.structures import Clip
 from onlooker.video.transcode import VideoFacts
 
@@ -20,15 +21,8 @@ _FEW = 5  # clips of a class, at least
 _IMBALANCE = 3  # ratio of the largest class to the smallest
 _SAME_SCENE, _SAME_MOTION = 0.99, 0.97  # correlations of near-duplicates; two recordings of a gesture differ more
 _LISTED = 300  # clips that are compared with each other
-# What to do about the findings of `onlooker check` that concern single clips.
-_REMEDIES = {
-    "two labels": "one of the two classes is wrong: move or delete one clip of each pair",
-    "one frame": "record them again",
-    "short": "hold the button longer, so that the whole action is in the clip",
-    "still": "look at them: an action is a change over time",
-    "dark": "turn on a light, and record them again",
-    "blurred": "hold the camera still, and look at them",
-}
+_SLOW = 2  # clips that hints do not wait for: those that take long to measure
+FINDINGS = ("two labels", "one frame", "short", "still", "dark", "blurred")  # of `onlooker check`, about single clips
 
 
 @dataclass(frozen=True)
@@ -74,7 +68,7 @@ class Hints:
         measured: Mapping[str, Measured],
         looks_like: Mapping[str, str],
     ) -> list[Hint]:
-        """All hints, the most important first; while clips are being measured, hints about clips are the previous ones.
+        """All hints, the most important first; while many clips are measured, those about clips are the previous ones.
 
         Args:
             measured: the clips measured so far, by their ids.
@@ -82,7 +76,7 @@ class Hints:
         """
         clips = [clip for of_class in classes.values() for clip in of_class]
         about = [(clip.id, clip.label, id(measured.get(clip.id))) for clip in clips], dict(looks_like)
-        if all(clip.id in measured for clip in clips) and about != self._about:
+        if sum(clip.id not in measured for clip in clips) <= _SLOW and about != self._about:
             self._of_clips = [*_unreadable(clips, measured), *_of_frames(clips, measured), *_unlike(clips, looks_like)]
             self._about = about
         there = {clip.id for clip in clips}
@@ -93,22 +87,19 @@ class Hints:
 
 def _of_classes(counts: Mapping[str, int]) -> Iterator[Hint]:
     if few := {label: count for label, count in counts.items() if count < _FEW}:
-        missing = ", ".join(f"{label} {count} of {_FEW}" for label, count in few.items())
-        yield Hint("few_clips", f"Record at least {_FEW} clips of each class: {missing}")
+        missing = ", ".join(t("hint.missing", label=label, clips=count, few=_FEW) for label, count in few.items())
+        yield _hint("few_clips", few=_FEW, missing=missing)
     large, small = max(counts, key=counts.__getitem__, default=""), min(counts, key=counts.__getitem__, default="")
     if not few and counts and counts[large] > _IMBALANCE * counts[small]:
-        text = f"{large} has {counts[large]} clips, {small} only {counts[small]}: record more of {small}"
-        yield Hint("unbalanced", text)
+        yield _hint("unbalanced", large=large, many=counts[large], small=small, few=counts[small])
     if len(counts) > 1 and nothing_class([*counts]) is None:
-        text = "Add a class nothing with clips in which nobody acts, so that the model can say that nothing happens"
-        yield Hint("no_nothing", text)
+        yield _hint("no_nothing")
 
 
 def _unreadable(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) -> Iterator[Hint]:
     errors = {clip.id: measured[clip.id].error for clip in clips if clip.id in measured and measured[clip.id].error}
     if errors:
-        first = next(iter(errors.values()))
-        yield Hint("unreadable", f"{_count(len(errors))} cannot be read ({first}): delete or replace them", (*errors,))
+        yield _hint("unreadable", errors, count=len(errors), reason=next(iter(errors.values())))
 
 
 def _of_frames(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) -> Iterator[Hint]:
@@ -120,29 +111,23 @@ def _of_frames(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) -
     for finding in fact_findings([Clip(clip.path, clip.label) for clip in known], facts, None):
         about = tuple(dict.fromkeys(ids[path] for paths in finding.clips for path in paths))
         still = finding.name == "still" and nothing.issuperset(about)  # nothing is expected to move there
-        if (remedy := _REMEDIES.get(finding.name)) and not still:
-            yield Hint(finding.name.replace(" ", "_"), f"{_sentence(finding.found)}: {remedy}", about)
+        if finding.name in FINDINGS and not still:
+            yield _hint(finding.name.replace(" ", "_"), about, found=finding.found[:1].upper() + finding.found[1:])
     if len(known) < 2:
         return
     similar = resemblances(facts, _SAME_SCENE)
     moving = np.array([clip.change > 0 for clip in facts])[similar.pairs].all(1)
     twins = similar.pairs[(similar.motion >= _SAME_MOTION) & moving].tolist()
     if same := [(known[i].id, known[j].id) for i, j in twins if known[i].label == known[j].label]:
-        text = f"{_count(len(same), 'pair')} of clips in a class look the same: vary place, distance and speed"
-        yield Hint("duplicate", text, tuple(dict.fromkeys(clip for pair in same for clip in pair)))
+        yield _hint("duplicate", dict.fromkeys(clip for pair in same for clip in pair), count=len(same))
 
 
 def _unlike(clips: Sequence[ProjectClip], looks_like: Mapping[str, str]) -> Iterator[Hint]:
     doubtful = {clip.id: looks_like[clip.id] for clip in clips if clip.id in looks_like}
     for label, other in dict.fromkeys((clip.label, doubtful[clip.id]) for clip in clips if clip.id in doubtful):
         about = tuple(clip.id for clip in clips if clip.label == label and doubtful.get(clip.id) == other)
-        are = "looks" if len(about) == 1 else "look"
-        yield Hint("looks_like", f"{_count(len(about))} of {label} {are} like {other} to the newest model", about)
+        yield _hint("looks_like", about, count=len(about), label=label, other=other)
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _count(number: int, thing: str = "clip") -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+def _hint(code: str, clips: Iterable[str] = (), **values: object) -> Hint:
+    return Hint(code, t(f"hint.{code}", **values), tuple(clips))

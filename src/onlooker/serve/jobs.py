@@ -11,6 +11,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from onlooker.serve.problem import Problem, as_problem
+from onlooker.serve.translation import t
 
 __all__ = ["Cancelled", "Job", "Jobs"]
 
@@ -114,8 +115,7 @@ class Jobs:
         with self._lock:
             self._waiting = [job for job in self._waiting if job.state == "queued"]
             if len(self._waiting) >= MAX_WAITING:
-                waiting = f"{len(self._waiting)} clips wait already"
-                raise Problem(503, "busy", waiting, f"at most {MAX_WAITING}", "wait a moment and try again")
+                raise Problem(503, "busy", count=len(self._waiting), most=MAX_WAITING)
             job = self._keep(Job(on_cancel=on_cancel))
             self._waiting.append(job)
             self._queue.put((job, work))
@@ -133,7 +133,7 @@ class Jobs:
         with self._lock:
             if job := self._jobs.get(job_id):
                 return job
-        raise Problem(404, "no_job", "no such job", "one of this server", "the server was restarted: try again")
+        raise Problem(404, "no_job")
 
     def wait(self, job_id: str, seconds: float) -> Job:
         """Wait until a job has finished; a TimeoutError if it takes longer."""
@@ -143,13 +143,14 @@ class Jobs:
         return job
 
     def describe(self, job: Job) -> dict[str, Any]:
-        """Plain values, for JSON; `place` is 0 for the running job, 1 for the next one."""
+        """Plain values, for JSON; `place` is 0 for the running job, 1 for the next one; `text` says how far it is."""
         with self._lock:
             waiting = [each.id for each in self._waiting if each.state == "queued"]
         error = None if job.error is None else job.error.to_dict()["error"]
         place = waiting.index(job.id) + 1 if job.id in waiting else 0
+        text = t("job.place", place=place) if place else t(f"job.{job.note.replace(' ', '_')}")
         values = {name: getattr(job, name) for name in ("state", "note", "progress", "result")}
-        return {"id": job.id, "place": place, "error": error, **values}
+        return {"id": job.id, "place": place, "text": text, "error": error, **values}
 
     def stop(self) -> None:
         """Cancel all jobs, when the server ends."""

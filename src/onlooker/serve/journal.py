@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,13 @@ class Change:
         text: a description.
         moves: the renames, in their order, with paths relative to the folder.
         settled: ids of the clips whose labels the change confirms.
+        batch: what is done in several steps under this name, one after the other, is undone at once.
     """
 
     text: str
     moves: tuple[Move, ...]
     settled: tuple[str, ...] = ()
+    batch: str = ""
 
 
 class Journal:
@@ -60,6 +62,7 @@ class Journal:
         self._ids: dict[str, str] = {}  # of clips that are no longer at the path where they were first found
         self._taken: set[str] = set()
         self._settled: set[str] = set()  # confirmed by changes that are too old to be undone
+        self._class_moves: list[tuple[int, str, str]] = []  # with the version that each has made
         self._lock: FileLock | None = None
         if (self.store / _FILE).exists() and self._read():
             with suppress(Problem):  # another server does this
@@ -79,6 +82,17 @@ class Journal:
             chosen = _digest(chosen)
         return chosen
 
+    def follow_class(self, name: str, version: int) -> str:
+        """The path of the class that had this name at a version: its new name, or, if deleted, a path in the trash."""
+        for made, source, target in self._class_moves:
+            if made > version and source == name:
+                name = target
+        return name
+
+    def batch(self, name: str) -> tuple[Move, ...]:
+        """The renames of a batch so far; none if another change was made since."""
+        return self.done[-1].moves if name and self.done and self.done[-1].batch == name else ()
+
     def new_path(self, suffix: str = "") -> str:
         """A free path in the trash."""
         self.hold()
@@ -94,6 +108,9 @@ class Journal:
     def do(self, change: Change) -> None:
         """Make a change; changes that were undone cannot be redone afterwards.
 
+        Args:
+            change: if it belongs to the batch of the last change, both become one, with the text of the new one.
+
         Raises:
             FileNotFoundError: a source does not exist, or a target does.
             Problem: 409 if another server changes this folder.
@@ -101,6 +118,8 @@ class Journal:
         self.hold()
         _check(self.folder, change.moves)
         done = [*self.done, change]
+        if made := self.batch(change.batch):
+            done[-2:] = [replace(change, moves=made + change.moves, settled=done[-2].settled + change.settled)]
         self._settled.update(*(each.settled for each in done[:-_KEPT]))
         self._apply(change.moves, done[-_KEPT:], [])
         self._purge()
@@ -146,8 +165,7 @@ class Journal:
         try:
             lock.acquire()
         except Timeout as error:
-            found, expected = "another `onlooker serve` teaches this folder", "one server for it"
-            raise Problem(409, "locked", found, expected, "use that one, or end it") from error
+            raise Problem(409, "locked") from error
         self._lock = lock
         if (self.store / _FILE).exists() and (pending := self._read()):
             self._rename(pending)
@@ -157,20 +175,22 @@ class Journal:
 
     def _apply(self, moves: tuple[Move, ...], done: list[Change], undone: list[Change]) -> None:
         """Rename; the journal is written first, with the new state and the renames that are still to be made."""
-        before = self.version, self.done, self.undone, dict(self._ids)
+        before = self.version, self.done, self.undone, dict(self._ids), self._class_moves
         self.version, self.done, self.undone = self.version + 1, done, undone
+        classes = [(self.version, *move) for move in moves if not all("/" in path for path in move)]
+        self._class_moves = [*self._class_moves, *classes][-_KEPT:]
         self._move_ids(moves)
         try:
             self._write(moves)
         except BaseException:  # nothing was renamed
-            self.version, self.done, self.undone, self._ids = before
+            self.version, self.done, self.undone, self._ids, self._class_moves = before
             raise
         try:
             self._rename(moves)
         except OSError:  # such as a file that another program has open; the old state is restored
             with suppress(OSError):
                 self._rename(tuple((target, source) for source, target in reversed(moves)))
-            self.version, self.done, self.undone, self._ids = before
+            self.version, self.done, self.undone, self._ids, self._class_moves = before
             self._write()
             raise
         self._on_moved(moves)
@@ -188,7 +208,8 @@ class Journal:
         for source, target in moves:
             for path in (path for path in self._found(source) if path not in self._ids):
                 self._name(path, self.id_of(path))
-            for path in [path for path in self._ids if path == source or path.startswith(f"{source}/")]:
+            inside = [source] if source in self._ids else [path for path in self._ids if path.startswith(f"{source}/")]
+            for path in inside:
                 self._ids[target + path[len(source) :]] = self._ids.pop(path)
 
     def _found(self, source: str) -> list[str]:
@@ -206,15 +227,18 @@ class Journal:
     def _purge(self) -> None:
         """Remove from the trash what no undo or redo could restore."""
         used = {path for change in (*self.done, *self.undone) for move in change.moves for path in move}
-        for path in (self.folder / TRASH).glob("*"):
-            if (name := f"{TRASH}/{path.name}") not in used:
-                _delete(path)
-                self._ids = {each: clip_id for each, clip_id in self._ids.items() if not each.startswith(name)}
+        gone = {name: path for path in (self.folder / TRASH).glob("*") if (name := f"{TRASH}/{path.name}") not in used}
+        for path in gone.values():
+            _delete(path)
+        if gone:
+            self._ids = {path: each for path, each in self._ids.items() if "/".join(path.split("/")[:3]) not in gone}
 
     def _write(self, pending: tuple[Move, ...] = ()) -> None:
         lists = {name: [vars(each) for each in getattr(self, name)] for name in ("done", "undone")}
         values = {"version": self.version, "ids": self._ids, "settled": sorted(self._settled), "pending": pending}
-        content = json.dumps({**values, **lists})  # without indentation: five times as fast
+        content = json.dumps(
+            {**values, **lists, "class_moves": self._class_moves}
+        )  # without indentation: five times as fast
         write_bytes(self.store / _FILE, content.encode())
 
     def _read(self) -> tuple[Move, ...]:
@@ -226,11 +250,13 @@ class Journal:
             self._taken = set(self._ids.values())
             self._settled = set(values["settled"])
             self.done, self.undone = ([_change(each) for each in values[name]] for name in ("done", "undone"))
+            self._class_moves = [(int(made), *_move(move)) for made, *move in values.get("class_moves", [])]
             return tuple(map(_move, values["pending"]))
 
 
 def _change(values: dict[str, Any]) -> Change:
-    return Change(str(values["text"]), tuple(map(_move, values["moves"])), tuple(values["settled"]))
+    moves, settled, batch = tuple(map(_move, values["moves"])), tuple(values["settled"]), values.get("batch", "")
+    return Change(str(values["text"]), moves, settled, str(batch))
 
 
 def _move(values: list[str]) -> Move:

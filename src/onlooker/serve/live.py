@@ -108,11 +108,10 @@ def decode_jpeg(content: bytes) -> Pixels:
     try:
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             if max(image.size) > MAX_SIDE:
-                found = "a frame of {} by {} pixels".format(*image.size)
-                raise Problem(422, "frame", found, f"at most {MAX_SIDE} on a side", "choose a smaller camera image")
+                raise Problem(422, "frame_size", width=image.width, height=image.height, most=MAX_SIDE)
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Problem(422, "frame", "a frame that is no JPEG", "JPEG", "reload the page") from error
+        raise Problem(422, "frame_format") from error
 
 
 class _Newest:
@@ -125,8 +124,7 @@ class _Newest:
     def put(self, message: bytes) -> None:
         """Keep a frame that the browser has sent; a Problem for too many bytes or too few."""
         if not _CLOCK.size < len(message) <= MAX_BYTES:
-            found = f"a frame of {len(message)} bytes"
-            raise Problem(413, "frame", found, f"9 to {MAX_BYTES} bytes", "choose a smaller camera image")
+            raise Problem(413, "frame_bytes", count=len(message), most=MAX_BYTES)
         (sent,) = _CLOCK.unpack(message[: _CLOCK.size])
         sent = sent if math.isfinite(sent) else 0.0
         self._frames.append(Arrived(sent, monotonic() - self._begin, message[_CLOCK.size :]))
@@ -159,9 +157,7 @@ def router(service: Service) -> APIRouter:
     async def live(socket: WebSocket, model: str = "") -> None:
         await socket.accept()
         if len(connections) >= MAX_CONNECTIONS:
-            limit = f"{MAX_CONNECTIONS} cameras are open"
-            full = Problem(503, "full", limit, f"at most {MAX_CONNECTIONS}", "close the page in another window")
-            await _fail(socket, full)
+            await _fail(socket, Problem(503, "full", most=MAX_CONNECTIONS))
             return
         connections.add(socket)
         try:
@@ -176,8 +172,7 @@ def _viewer(service: Service, model: str, keep: Callable[[Moment], object]) -> V
     try:
         return Viewer(service.models.load(model), keep)
     except ValueError as error:
-        remedy = "choose another model, or look at clips with this one"
-        raise Problem(422, "no_stream", str(error), "a model that works on streams", remedy) from error
+        raise Problem(422, "no_stream", reason=error) from error
 
 
 async def _serve(socket: WebSocket, executor: ThreadPoolExecutor, make: Callable[[], Viewer]) -> None:

@@ -3,14 +3,12 @@
 A clip is kept until half an hour after it was received, or until the server ends.
 """
 
-import io
 import logging
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from threading import Lock
 from time import monotonic, strftime
@@ -18,14 +16,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from onlooker.answer import NOTHING, nothing_class
-from onlooker.data.stick_figures import StickFigures
+from onlooker.answer import nothing_name
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer
 from onlooker.runs.predict import to_values
 from onlooker.serve.correct import Guess, is_unsure, read_guess
+from onlooker.serve.examples import draw_example, example_label
 from onlooker.serve.jobs import MAX_WAITING, Job
 from onlooker.serve.media import Upload, convert
 from onlooker.serve.models import Models
@@ -37,9 +34,8 @@ from onlooker.structures import Prediction, Step
 from onlooker.video.transcode import Copy, VideoFacts
 from onlooker.video.write import write
 
-__all__ = ["EXAMPLES", "Look", "Looks"]
+__all__ = ["Look", "Looks"]
 
-EXAMPLES = {"wave": "Waving", "jumping_jack": "Jumping jacks", "sit_down": "Sitting down", "kick": "Kicking"}
 SECONDS_KEPT = 1800.0
 _MAX_KEPT = 2 * MAX_WAITING  # clips; of more, the oldest is deleted, which no longer waits
 _MAX_MOMENTS = 6  # moments of cameras that are kept
@@ -47,7 +43,6 @@ _MAX_BYTES = 8e9  # of all clips that no longer wait; above it, the oldest is de
 _LONG = 1.5  # a clip this many times as long as training clips is a recording of several events
 _SHOWN_SCORE = 0.3  # minimum for boxes and segments
 _PLAYED_SIDE = 1280
-_SHOWN_PERSON = 3  # in the stills of examples
 
 
 @dataclass(eq=False)
@@ -59,7 +54,8 @@ class Look:
         video: what the page plays: the clip itself, or a copy.
         action: for an example, what is drawn into `path` before it is looked at.
         predictions: by the ids of the models.
-        unsure: predictions of the models that were unsure about it; removed when the user has labeled the clip.
+        unsure: the prediction of the project's newest model, by its id, if it was unsure; removed when the user has
+            labeled the clip.
         camera: whether it is a moment of the live view.
         done: whether all models have answered.
         since: the time at which it was received, on the monotonic clock.
@@ -79,10 +75,14 @@ class Look:
 
 
 class Looks:
-    """The clips that were looked at, in a temporary folder."""
+    """The clips that were looked at, in a temporary folder.
 
-    def __init__(self, folder: Path, settings: ServeSettings, models: Models) -> None:
-        self.folder, self.settings, self.models = folder / "looks", settings, models
+    Args:
+        newest: returns the id of the project's newest model; the user is asked about clips that leave it unsure.
+    """
+
+    def __init__(self, folder: Path, settings: ServeSettings, models: Models, newest: Callable[[], str | None]) -> None:
+        self.folder, self.settings, self.models, self.newest = folder / "looks", settings, models, newest
         self._looks: dict[str, Look] = {}
         self._lock, self._drawing = Lock(), Lock()
 
@@ -93,7 +93,9 @@ class Looks:
         return look
 
     def keep(self, moment: Moment, model: str) -> None:
-        """Keep a moment of a camera about which a model was unsure; only the newest ones are kept."""
+        """Keep a moment of a camera about which the newest model was unsure; only the newest moments are kept."""
+        if model != self.newest():
+            return
         look = self._new(strftime("%H:%M:%S"))
         try:
             write(look.path.with_suffix(".mp4"), moment.pixels(), moment.rate).replace(look.path)
@@ -109,8 +111,7 @@ class Looks:
 
     def example(self, name: str) -> Look:
         """A clip that will be drawn when it is looked at; a Problem 404 for an unknown name."""
-        _check_example(name)
-        look = self._new(EXAMPLES[name])
+        look = self._new(example_label(name))
         look.action = name
         return look
 
@@ -120,7 +121,7 @@ class Looks:
         with self._lock:
             if look := self._looks.get(look_id):
                 return look
-        raise Problem(404, "look_gone", "this clip was deleted", "a clip of the last half hour", "drop it again")
+        raise Problem(404, "look_gone")
 
     def unsure(self, model: str) -> list[Look]:
         """The clips about which a model was unsure, the newest first."""
@@ -156,7 +157,7 @@ class Looks:
             try:
                 if look.action:
                     job.report("drawing")
-                    _draw(look.action, look.path)
+                    draw_example(look.action, look.path)
                 job.report("checking")
                 look.facts = self._prepare(look, job)
                 answers = [self._answer(look, model, job) for model in models]
@@ -171,7 +172,7 @@ class Looks:
     def overlay(self, look: Look, model: str) -> Path:
         """The clip with the predictions of a model drawn on it, made on first use; a Problem 404 for another model."""
         if model not in look.predictions:
-            raise Problem(404, "not_looked", "a model that has not looked at the clip", "one that has", "look again")
+            raise Problem(404, "not_looked")
         out = look.path.parent / f"{model}-overlay.mp4"
         with self._drawing:
             if not out.exists():
@@ -213,7 +214,8 @@ class Looks:
             prediction = recognizer.predict(look.path)
             labels = [step.label for step in prediction.steps]
         look.predictions[model_id] = prediction
-        if look.action is None and not recording and is_unsure(prediction):
+        asked = look.action is None and not recording and model_id == self.newest()
+        if asked and is_unsure(prediction):
             look.unsure[model_id] = read_guess(prediction)
         return {"model": model_id, "unsure": model_id in look.unsure, **answer(prediction, labels)}
 
@@ -225,30 +227,10 @@ def _size(look: Look) -> int:
     return 0
 
 
-@cache
-def example_still(name: str) -> bytes:
-    """A frame of an example, as JPEG; a Problem 404 for an unknown name."""
-    _check_example(name)
-    frames = StickFigures(frames=9, size=(144, 192), bystanders=0, event=(1, 1)).video(name, _SHOWN_PERSON).pixels
-    content = io.BytesIO()
-    Image.fromarray(frames[len(frames) // 2]).save(content, "jpeg", quality=85)
-    return content.getvalue()
-
-
-def _check_example(name: str) -> None:
-    if name not in EXAMPLES:
-        raise Problem(404, "no_example", "no such example", ", ".join(EXAMPLES), "reload the page")
-
-
-def _draw(action: str, path: Path) -> None:
-    figures, drawn = StickFigures(frames=72, size=(288, 384), bystanders=0), path.with_name("drawn.mp4")
-    write(drawn, figures.video(action, secrets.randbelow(1000)).pixels, figures.fps).replace(path)
-
-
 def describe(look: Look) -> dict[str, Any]:
     """A clip for the page, as plain values."""
     if look.facts is None:
-        raise Problem(409, "not_looked", "a clip that waits", "one that was looked at", "wait for its answer")
+        raise Problem(409, "look_waits")
     facts = {name: getattr(look.facts, name) for name in ("seconds", "width", "height", "frames")}
     video = f"/media/{look.id}.mp4"
     return {"id": look.id, "name": look.name, "video": video, "frames_per_second": look.facts.rate, **facts}
@@ -268,6 +250,7 @@ def answer(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
     return {
         "classes": list(prediction.classes),
         "label": prediction.label,
+        "nothing": nothing_name(prediction.classes),
         "score": prediction.score,
         "threshold": prediction.threshold,
         "ranking": [[name, round(score, 4)] for name, score in prediction.ranking],
@@ -321,16 +304,14 @@ def _boxes(prediction: Prediction) -> list[dict[str, Any]]:
 
 
 def _is_shown(prediction: Prediction, label: str, score: float) -> bool:
-    quiet = nothing_class(prediction.classes)
-    if label == NOTHING or (quiet is not None and label == prediction.classes[quiet]):
+    if label == nothing_name(prediction.classes):
         return False
     return label == prediction.label or score >= _SHOWN_SCORE
 
 
 def _labels_of_segments(prediction: Prediction) -> list[str]:
     """The event at each frame of a recording; nothing between the segments."""
-    quiet = nothing_class(prediction.classes)
-    labels = [NOTHING if quiet is None else prediction.classes[quiet]] * len(prediction.times)
+    labels = [nothing_name(prediction.classes)] * len(prediction.times)
     for segment in prediction.segments:
         for t in np.flatnonzero((prediction.times >= segment.start) & (prediction.times < segment.end)):
             labels[t] = segment.label

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from onlooker.serve.examples import example_still
 from onlooker.serve.facts import ModelFacts
-from onlooker.serve.look import Look, Looks, example_still, full_answer
+from onlooker.serve.look import Look, Looks, full_answer
 from onlooker.serve.media import file_response, receive
 from onlooker.serve.problem import Problem
 from onlooker.serve.service import Service

@@ -58,7 +58,7 @@ async def receive(request: Request, folder: Path, limit: int) -> Upload:
                     raise too_large(None, limit)
                 f.write(part)
         if not size:
-            raise Problem(422, "empty", "a file of zero bytes", "a video", "record or export the clip again")
+            raise Problem(422, "empty")
     except BaseException:  # including a browser that disconnects
         path.unlink(missing_ok=True)
         raise
@@ -68,7 +68,7 @@ async def receive(request: Request, folder: Path, limit: int) -> Upload:
 def file_response(path: Path, **options: Any) -> FileResponse:
     """A file; a Problem 404 if it does not exist (yet, or any more)."""
     if not path.is_file():
-        raise Problem(404, "gone", "this file is not there", "one of the page", "wait a moment, or reload the page")
+        raise Problem(404, "gone")
     return FileResponse(path, **options)
 
 
@@ -104,9 +104,7 @@ def convert(
             if monotonic() > deadline:
                 raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")
         if facts is None or facts.frames < 2:
-            raise Problem(
-                422, "one_frame", "a single frame", "a video of at least two", "record or choose a longer one"
-            )
+            raise Problem(422, "one_frame")
     except BaseException as error:
         for copy in copies:
             copy.path.unlink(missing_ok=True)
@@ -119,8 +117,5 @@ def convert(
 def _explained(error: ClipError, max_seconds: float) -> Problem:
     """The error with a remedy for a user of the browser, not of the command line."""
     if error.found.startswith("longer than"):
-        limit = f"at most {max_seconds:g} s"
-        return Problem(422, "too_long", error.found, limit, "cut it into parts, or drop a shorter clip")
-    return Problem(
-        422, "not_decodable", error.found, "a video", "choose another file, or convert it to mp4 (HandBrake, VLC)"
-    )
+        return Problem(422, "too_long", reason=error.found, most=f"{max_seconds:g}")
+    return Problem(422, "not_decodable", reason=error.found)

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any
 
 import onlooker
+from onlooker.answer import nothing_name
 from onlooker.files import read_json
 from onlooker.models.registry import find_class
 from onlooker.models.video_model import RECORD
@@ -73,8 +74,11 @@ class Models:
         for model in self.find():
             if model.id == model_id:
                 return model
-        gone = "this model is not there any more"
-        raise Problem(404, "model_gone", gone, "a run that `onlooker train` has finished", "choose another model")
+        raise Problem(404, "model_gone")
+
+    def id_of(self, run: Path | None) -> str | None:
+        """The id of a run's model; None if there is no run, or none of the models is its."""
+        return next((model.id for model in self.find() if run and model.run.resolve() == run.resolve()), None)
 
     def load(self, model_id: str) -> Recognizer:
         """The recognizer of a model, kept in memory while it is among the last few that were used.
@@ -118,9 +122,9 @@ def _load(model: Model) -> Recognizer:
     try:
         return onlooker.load(model.run)
     except FileNotFoundError as error:
-        raise Problem(404, "model_gone", str(error), "a trained run", "choose another model") from error
+        raise Problem(404, "model_gone") from error
     except (ValueError, OSError, RuntimeError) as error:
-        raise Problem(422, "model_damaged", str(error), "a trained run", "train again, or choose another") from error
+        raise Problem(422, "model_damaged", reason=error) from error
 
 
 def _describe(model: Model) -> dict[str, Any] | None:
@@ -131,6 +135,7 @@ def _describe(model: Model) -> dict[str, Any] | None:
         kind = find_class(values["model"], values["package"])
         known = {name: values.get(name) for name in ("frame_rate", "threshold")}
         classes = [str(name) for name in values["classes"]]
+        known["nothing"] = nothing_name(classes)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None
     # An initial state that is computed from the whole clip cannot be used for a stream.

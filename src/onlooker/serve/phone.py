@@ -32,12 +32,11 @@ def phone_code(settings: ServeSettings) -> bytes:
         Problem: 404 if other machines cannot reach the page, 501 if segno is not installed.
     """
     if (address := phone_address(settings)) is None:
-        only = "a page for this machine only"
-        raise Problem(404, "no_phone", only, "one for the network", "start it with --host 0.0.0.0")
+        raise Problem(404, "no_phone")
     try:
         import segno
     except ModuleNotFoundError as error:
-        raise Problem(501, "no_code", "segno is not installed", "onlooker[serve]", "type the address") from error
+        raise Problem(501, "no_code") from error
     image = io.BytesIO()
     segno.make(address, micro=False).save(image, kind="svg", border=2, xmldecl=False)
     return image.getvalue()

@@ -1,9 +1,11 @@
 """Small moving previews of the project's clips, made once, and copies of clips in a format that every browser plays."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Semaphore
 from time import time
 
 from onlooker.data.fingerprint import fingerprint
@@ -14,6 +16,7 @@ from onlooker.video.transcode import Copy, VideoFacts
 __all__ = ["Preview", "Previews"]
 
 _SIDE, _RATE, _CRF = 160, 12.0, 28  # pixels, frames per second, and compression of a preview
+_AT_ONCE = 3  # clips that are decoded at the same time: a slow one does not hold up the others
 _SECONDS_KEPT = 30 * 24 * 3600.0
 
 
@@ -35,7 +38,8 @@ class Previews:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._previewing, self._converting = Lock(), Lock()  # one clip each at a time
+        self._locks: dict[str, Lock] = {}  # of what is being made, or has been
+        self._turns = Semaphore(_AT_ONCE)
 
     def of(self, clip: Path, max_seconds: float = math.inf) -> Preview:
         """The preview of a clip, made now if there is none yet.
@@ -47,7 +51,7 @@ class Previews:
         name = fingerprint(clip)
         video, still, facts = (self.folder / f"{name}.{suffix}" for suffix in ("mp4", "jpg", "json"))
         if not facts.exists():  # written last
-            with self._previewing:
+            with self._making(name):
                 if not facts.exists():
                     self.folder.mkdir(parents=True, exist_ok=True)
                     video.unlink(missing_ok=True)
@@ -60,13 +64,19 @@ class Previews:
         if self.of(clip).facts.playable:
             return clip
         target = self.folder / f"{fingerprint(clip)}-full.mp4"
-        with self._converting:
+        with self._making(target.name):
             if not target.exists():
                 part = target.with_name(f"{target.stem}.part.mp4")
                 part.unlink(missing_ok=True)
                 make_playable(clip, part)
                 part.replace(target)
         return target
+
+    @contextmanager
+    def _making(self, name: str) -> Iterator[None]:
+        """Wait until nobody else makes this, and few others make something."""
+        with self._locks.setdefault(name, Lock()), self._turns:
+            yield
 
     def prune(self) -> None:
         """Delete old previews; they are made again when they are needed."""

@@ -3,9 +3,12 @@
 from typing import Any
 
 from onlooker.files import DiskFullError, NotWritableError
+from onlooker.serve.translation import t, texts
 from onlooker.structures import ClipError
 
 __all__ = ["Problem", "as_problem"]
+
+_PARTS = ("found", "expected", "remedy")
 
 
 class Problem(Exception):  # noqa: N818 - the word that its user reads
@@ -13,18 +16,22 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
 
     Args:
         status: the HTTP status.
-        code: the name of the error in texts/*.json.
-        found, expected, remedy: what is wrong, what was expected, and what to do, in English.
+        code: the name of the error in texts/*.json, which say what is wrong (`found`), what was expected, and what to
+            do (`remedy`).
+        values: what stands in these texts; errors of the library, in English, as `reason`.
     """
 
-    def __init__(self, status: int, code: str, found: str, expected: str = "", remedy: str = "") -> None:
-        super().__init__(": ".join(filter(None, (code, found, expected, remedy))))
-        self.status, self.code, self.found, self.expected, self.remedy = status, code, found, expected, remedy
+    def __init__(self, status: int, code: str, **values: object) -> None:
+        self.status, self.code = status, code
+        known = texts()["problem"][code]
+        self.found, self.expected, self.remedy = (
+            t(f"problem.{code}.{part}", **values) if part in known else "" for part in _PARTS
+        )
+        super().__init__(": ".join(filter(None, (code, self.found, self.expected, self.remedy))))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: `{"error": {…}}`."""
-        names = ("code", "found", "expected", "remedy")
-        return {"error": {name: getattr(self, name) for name in names}}
+        return {"error": {name: getattr(self, name) for name in ("code", *_PARTS)}}
 
 
 def as_problem(error: BaseException) -> Problem:
@@ -32,15 +39,13 @@ def as_problem(error: BaseException) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, ClipError):
-        return Problem(422, "clip", error.found, "a video that can be decoded", error.remedy)
+        return Problem(422, "clip", reason=error.found, remedy=error.remedy)
     if isinstance(error, DiskFullError):
-        return Problem(507, "disk_full", str(error), "space on the disk", "free some space and try again")
+        return Problem(507, "disk_full", reason=error)
     if isinstance(error, NotWritableError):
-        return Problem(507, "not_writable", str(error), "a folder that can be written to", "allow writing to it")
+        return Problem(507, "not_writable", reason=error)
     if isinstance(error, FileNotFoundError):
-        return Problem(404, "gone", str(error), "a file that exists", "reload the page")
+        return Problem(404, "no_file", reason=error)
     if isinstance(error, ValueError):
-        return Problem(422, "invalid", str(error))
-    return Problem(
-        500, "internal", f"{type(error).__name__}: {error}", "", "the terminal of `onlooker serve` says more"
-    )
+        return Problem(422, "invalid", reason=error)
+    return Problem(500, "internal", kind=type(error).__name__, reason=error)

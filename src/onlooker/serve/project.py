@@ -23,6 +23,7 @@ from onlooker.files import explain_write_errors, printable, short_name
 from onlooker.serve.journal import Change, Journal, Move
 from onlooker.serve.problem import Problem
 from onlooker.serve.recordings import follow_moves
+from onlooker.serve.translation import t
 from onlooker.video.reader import is_video
 
 __all__ = ["Project", "ProjectClip"]
@@ -141,7 +142,7 @@ class Project:
             self._list()
             if clip := self._clips.get(clip_id):
                 return clip
-        raise Problem(404, "no_clip", "no such clip", "one of the project", "it was removed: reload the page")
+        raise Problem(404, "no_clip")
 
     @contextmanager
     def at(self, version: int) -> Iterator[None]:
@@ -152,8 +153,7 @@ class Project:
         """
         with self._lock:
             if version != self.version:
-                found, expected = f"version {self.version}", f"version {version}"
-                raise Problem(409, "changed", found, expected, "look at the project as it is now, and try again")
+                raise Problem(409, "changed", version=self.version, seen=version)
             yield
 
     def add_class(self, name: str) -> None:
@@ -164,7 +164,7 @@ class Project:
         """
         with self._lock:
             name = self._new_class(name)
-            self._do(Change(f"add class {name}", (self._empty(name),)))
+            self._do(Change(t("change.add_class", name=name), (self._empty(name),)))
 
     def rename_class(self, name: str, to: str) -> None:
         """Give a class another name; errors as for `add_class`, and a Problem 404 if there is no such class."""
@@ -172,24 +172,40 @@ class Project:
             self._require_class(name)
             to = self._new_class(to, besides=name)
             if to != name:
-                self._do(Change(f"rename class {name} to {to}", ((name, to),)))
+                self._do(Change(t("change.rename_class", name=name, to=to), ((name, to),)))
 
     def delete_class(self, name: str) -> None:
         """Remove a class with all its clips; a Problem 404 if there is none."""
         with self._lock:
             self._require_class(name)
-            self._do(Change(f"delete class {name}", ((name, self._journal.new_path()),)))
+            self._do(Change(t("change.delete_class", name=name), ((name, self._journal.new_path()),)))
 
-    def add_clip(self, label: str, file: Path, name: str) -> ProjectClip:
+    def add_clip(self, label: str, file: Path, name: str, version: int | None = None, batch: str = "") -> ProjectClip:
         """Move a video file into a class, which is made if it does not exist; a name that is taken gets a number.
 
         Args:
             file: at any path, from which it is moved.
             name: the intended name of the clip, with the suffix of its format.
-        """
-        return self.add_clips([(label, file, name)], f"add {name} to {label}")[0]
+            version: the version of the project in which the class had this name; None: the present one.
+            batch: clips of the same batch that are added one after the other are one change.
 
-    def add_clips(self, files: Iterable[tuple[str, Path, str]], text: str, settled: bool = False) -> list[ProjectClip]:
+        Raises:
+            Problem: 409 if the class was deleted since that version, or the clips of the batch were removed by undo.
+        """
+        with self._lock:
+            if batch and any(change.batch == batch for change in self._journal.undone):
+                raise Problem(409, "undone")
+            label = self._follow_class(label, version)
+            targets = [target for _, target in self._journal.batch(batch) if "/" in target]
+            labels = {label, *(target.partition("/")[0] for target in targets)}
+            into = label if len(labels) == 1 else t("change.classes", count=len(labels))
+            several = t("change.add_clips", count=len(targets) + 1, label=into)
+            text = several if targets else t("change.add_clip", name=name, label=label)
+            return self.add_clips([(label, file, name)], text, batch=batch)[0]
+
+    def add_clips(
+        self, files: Iterable[tuple[str, Path, str]], text: str, settled: bool = False, batch: str = ""
+    ) -> list[ProjectClip]:
         """Add several clips as one change, given class, file and name of each; see `add_clip`.
 
         Args:
@@ -209,7 +225,7 @@ class Project:
                     shutil.move(file, self.folder / source)
                 moves.append((source, target))
             ids = (self._journal.id_of(source) for source, target in moves if "/" in target)
-            self._do(Change(text, tuple(moves), tuple(ids) if settled else ()))
+            self._do(Change(text, tuple(moves), tuple(ids) if settled else (), batch))
             return [self._clip(self.folder / target) for _, target in moves if "/" in target]
 
     def move_clip(self, clip_id: str, label: str) -> None:
@@ -223,7 +239,7 @@ class Project:
         with self._lock:
             clip = self.clip(clip_id)
             self._require_class(label)
-            change = Change(f"confirm {clip.name} as {label}", ())
+            change = Change(t("change.confirm", name=clip.name, label=label), ())
             if clip.label != label:
                 change = self._moving(clip, label)
             self._do(replace(change, settled=(clip_id,)))
@@ -233,17 +249,17 @@ class Project:
         with self._lock:
             clip = self.clip(clip_id)
             move = self._relative(clip.path), self._journal.new_path(clip.path.suffix)
-            self._do(Change(f"delete {clip.name} of {clip.label}", (move,)))
+            self._do(Change(t("change.delete_clip", name=clip.name, label=clip.label), (move,)))
 
     def undo(self) -> None:
         """Undo the last change; a Problem 409 if there is none, or if another program has removed its files."""
         with self._lock:
-            self._replay("undo")
+            self._replay(back=True)
 
     def redo(self) -> None:
         """Redo the change that was undone last; a Problem 409 as for `undo`."""
         with self._lock:
-            self._replay("redo")
+            self._replay(back=False)
 
     def hold(self) -> None:
         """Lock this folder for this server; a Problem 409 if another server uses it."""
@@ -254,15 +270,13 @@ class Project:
         """Release the folder for other servers."""
         self._journal.close()
 
-    def _replay(self, name: str) -> None:
+    def _replay(self, back: bool) -> None:
         try:
-            moves = self._journal.replay(back=name == "undo")
+            moves = self._journal.replay(back)
         except FileNotFoundError as error:
-            raise Problem(
-                409, f"cannot_{name}", str(error), "files as the page left them", "reload the page"
-            ) from error
+            raise Problem(409, "cannot_undo" if back else "cannot_redo", reason=error) from error
         if moves is None:
-            raise Problem(409, f"nothing_to_{name}", f"nothing to {name}", "a change", "reload the page")
+            raise Problem(409, "nothing_to_undo" if back else "nothing_to_redo")
         self._seen = self._listing()
 
     def _do(self, change: Change) -> None:
@@ -282,7 +296,7 @@ class Project:
     def _moving(self, clip: ProjectClip, label: str) -> Change:
         self._require_class(label)
         move = self._relative(clip.path), self._free(label, clip.name)
-        return Change(f"move {clip.name} from {clip.label} to {label}", (move,))
+        return Change(t("change.move_clip", name=clip.name, label=clip.label, to=label), (move,))
 
     def _clip(self, path: Path) -> ProjectClip:
         return ProjectClip(self._journal.id_of(self._relative(path)), path.parent.name, path)
@@ -307,23 +321,29 @@ class Project:
                     digest.update(os.fsencode(entry.name) + f"/{stat.st_size} {stat.st_mtime_ns}/".encode())
         return digest.hexdigest()
 
+    def _follow_class(self, name: str, version: int | None) -> str:
+        """The present name of the class that had this name at a version."""
+        now = name if version is None else self._journal.follow_class(name, version)
+        if "/" in now and now != name:
+            raise Problem(409, "class_gone", name=name[:_MAX_NAME])
+        return now
+
     def _require_class(self, name: str) -> None:
         if name not in self._names():
-            classes = ", ".join(self._names()) or "none yet"
-            raise Problem(404, "no_class", f"no class {name[:_MAX_NAME]}", f"one of: {classes}", "reload the page")
+            raise Problem(404, "no_class", name=name[:_MAX_NAME], classes=", ".join(self._names()) or "–")
 
     def _new_class(self, name: str, besides: str | None = None) -> str:
         """A name that a new class can have."""
         name = _class_name(name)
         others = [other for other in self._names() if other != besides]
         if same := [other for other in others if other.casefold() == name.casefold()]:
-            raise Problem(409, "class_exists", f"class {same[0]} exists", "another name", "choose another name")
+            raise Problem(409, "class_exists", name=same[0])
         try:
             nothing_class([*others, name])
         except ValueError as error:
-            raise Problem(409, "class_exists", str(error), "one class in which nothing happens", "use it") from error
+            raise Problem(409, "nothing_exists", reason=error) from error
         if (self.folder / name).exists():
-            raise Problem(409, "class_exists", f"a file {name} in the folder", "another name", "choose another name")
+            raise Problem(409, "file_exists", name=name)
         return name
 
     def _free(self, label: str, name: str, taken: Iterable[str] = ()) -> str:
@@ -350,13 +370,13 @@ def _class_name(name: str) -> str:
     Raises:
         Problem: 422 if the name is invalid.
     """
-    name, remedy = " ".join(name.split()), "choose another name"
+    name = " ".join(name.split())
     if not 0 < len(name) <= _MAX_NAME or len(os.fsencode(name)) > 200:
-        raise Problem(422, "bad_name", f"a name of {len(name)} characters", f"1 to {_MAX_NAME} characters", remedy)
+        raise Problem(422, "name_length", count=len(name), most=_MAX_NAME)
     if bad := re.search(_UNSAFE, name):
-        raise Problem(422, "bad_name", f"the character {bad[0]!a}", "characters that a folder's name may have", remedy)
+        raise Problem(422, "name_character", character=ascii(bad[0]))
     if name.startswith((".", "__MACOSX")) or name.endswith("."):
-        raise Problem(422, "bad_name", "a dot at the start or end", "a name without it", remedy)
+        raise Problem(422, "name_dot")
     return name
 
 

@@ -5,6 +5,8 @@ that resolves to this machine is refused); a request that changes something need
 page; and the content-security policy keeps the page from loading or sending anything elsewhere.
 """
 
+import base64
+import hashlib
 import re
 import secrets
 import socket
@@ -13,12 +15,13 @@ from ipaddress import ip_address
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onlooker.files import format_bytes
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings, is_loopback
+from onlooker.serve.translation import t
 
 __all__ = ["Guard"]
 
@@ -29,6 +32,11 @@ _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' ws://{host} "
     "wss://{host}; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# Of the page that asks for the token: it has a form, and its own style, because no file is sent without the token.
+_TOKEN_POLICY = (
+    "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_REMEMBERED = 30 * 24 * 3600  # seconds for which a browser keeps the token
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -40,10 +48,17 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware: checks host, token, origin and size of every request before the page sees it."""
+    """ASGI middleware: checks host, token, origin and size of every request before the page sees it.
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
-        self.app, self.settings = app, settings
+    Args:
+        token_page: HTML with a `<style>`, for a person who opens an address without the token.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings, token_page: str) -> None:
+        self.app, self.settings, self._token_page = app, settings, token_page
+        style = token_page.partition("<style>")[2].partition("</style>")[0]
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        self._token_policy = _TOKEN_POLICY.format(style=digest)
         self.cookie = f"onlooker-{settings.port}"  # all ports of a machine share their cookies
         self._names = _names(settings.host)
 
@@ -61,13 +76,18 @@ class Guard:
                 await self.app(scope, self._limited(scope, headers, receive), send)
                 return
         except Problem as problem:
-            response = JSONResponse(problem.to_dict(), problem.status)
+            response = self._explain(problem, scope, headers)
         await _refuse(scope, receive, send, response)
+
+    def _explain(self, problem: Problem, scope: Scope, headers: Headers) -> Response:
+        if problem.code == "token" and scope.get("method") == "GET" and "text/html" in headers.get("accept", ""):
+            return HTMLResponse(self._token_page, problem.status, {"Content-Security-Policy": self._token_policy})
+        return JSONResponse(problem.to_dict(), problem.status)
 
     def _check_host(self, headers: Headers) -> None:
         match = _HOST.fullmatch(headers.get("host", ""))
         if match is None or not self._is_own(match[1].lower()):
-            raise Problem(403, "host", "an unknown name of this server", "its address", "open the address as printed")
+            raise Problem(403, "host")
 
     def _is_own(self, name: str) -> bool:
         """Whether a name is one of this server; an IP address is, because nobody else can assign it to this machine."""
@@ -86,11 +106,11 @@ class Guard:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         given = query.pop("token", [""])[0]
         if scope["type"] == "websocket" or not secrets.compare_digest(given.encode(), token.encode()):
-            missing = "another token" if given else "no token"
-            raise Problem(401, "token", missing, "the token of this server", "open the address that it has printed")
+            raise Problem(401, "token")
         response = RedirectResponse(f"{scope['path']}?{urlencode(query, doseq=True)}".rstrip("?"), 303)
         # Lax: a link in a web mail opens the page; requests that change something need the page's origin and header.
-        response.set_cookie(self.cookie, token, httponly=True, samesite="lax", secure=scope["scheme"] == "https")
+        secure = scope["scheme"] == "https"
+        response.set_cookie(self.cookie, token, _REMEMBERED, httponly=True, samesite="lax", secure=secure)
         return response
 
     def _cookie(self, headers: Headers) -> bytes:
@@ -123,8 +143,9 @@ class Guard:
 
 def too_large(found: int | None, limit: int) -> Problem:
     """The problem of a body of more than `limit` bytes; `found`: its bytes, if the request states them."""
-    size = f"more than {format_bytes(limit)}" if found is None else format_bytes(found)
-    return Problem(413, "too_large", size, f"at most {format_bytes(limit)}", "cut the clip, or make it smaller")
+    most = format_bytes(limit)
+    size = t("more_than", size=most) if found is None else format_bytes(found)
+    return Problem(413, "too_large", size=size, most=most)
 
 
 def _names(host: str) -> frozenset[str]:
@@ -141,9 +162,9 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
         return
     host = headers.get("host", "")
     if headers.get("origin") not in (f"http://{host}", f"https://{host}"):
-        raise Problem(403, "origin", "a request of another page", "one of this page", "open the page itself")
+        raise Problem(403, "origin")
     if scope["type"] == "http" and headers.get("x-onlooker") != "1":
-        raise Problem(403, "header", "no header X-Onlooker", "X-Onlooker: 1", "reload the page")
+        raise Problem(403, "header")
 
 
 def _with_headers(send: Send, host: str) -> Send:
@@ -152,7 +173,7 @@ def _with_headers(send: Send, host: str) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers["Content-Security-Policy"] = policy
+            headers.setdefault("Content-Security-Policy", policy)
             headers.setdefault("Cache-Control", "no-store")
             for name, value in _HEADERS.items():
                 headers[name] = value

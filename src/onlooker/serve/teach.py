@@ -16,6 +16,7 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from onlooker.answer import nothing_name
 from onlooker.files import explain_write_errors, printable
 from onlooker.serve.background import Background
 from onlooker.serve.correct import Guess, guess, inbox, map_points, results
@@ -28,16 +29,17 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 from onlooker.serve.service import Service
 from onlooker.serve.training import Training, map_file, newest_run, trained_clips
+from onlooker.serve.translation import t
 from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Teaching", "routes"]
 
 _SURE = 0.5  # the margin from which on a prediction is a hint that a clip looks like another class
 _PREVIEWS = 4  # threads that wait for previews; with many new clips, the other threads serve the rest of the page
-_MAX_LOOKS = 6  # clips in the inbox that are not in the project
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Label = Annotated[str, Query(alias="class")]
+Batch = Annotated[str, Query(max_length=40)]
 Target = Annotated[str, Body(alias="class", embed=True)]
 Text = Annotated[str, Body(embed=True)]
 Number = Annotated[float, Body(embed=True)]
@@ -76,7 +78,7 @@ class Teaching:
             project.classes(),
         )  # a version that is too old is safe, one that is too new is not
         measured = self.measurements.of(clips := [clip for of_class in classes.values() for clip in of_class])
-        guesses = self.guess_new(clips) if len(measured) == len(clips) else {}
+        guesses, guessing = self.guess_new([clip for clip in clips if clip.id in measured])
         found = self.hints.of(classes, measured, _unlike(clips, guesses))
         codes = {clip: hint.code for hint in reversed(found) for clip in hint.clips}
         return {
@@ -85,8 +87,10 @@ class Teaching:
                 {"name": printable(label), "clips": [_describe(clip, measured, codes) for clip in of_class]}
                 for label, of_class in classes.items()
             ],
+            "nothing": nothing_name([*classes]),
             "hints": [asdict(hint) for hint in found],
             "measuring": len(clips) - len(measured),
+            "guessing": guessing,
             "undo": project.undo_text and printable(project.undo_text),
             "redo": project.redo_text and printable(project.redo_text),
             "model": self.newest_model(),
@@ -99,29 +103,30 @@ class Teaching:
 
     def newest_model(self) -> str | None:
         """The id of the newest run's model."""
-        run = self.newest_run()
-        return None if run is None else self._model(run)
+        return self.service.models.id_of(self.newest_run())
 
-    def guess_new(self, clips: list[ProjectClip]) -> dict[str, Guess | None]:
-        """The predictions of the newest model for clips that it was not trained with, as far as they are computed."""
+    def guess_new(self, clips: list[ProjectClip]) -> tuple[dict[str, Guess | None], int]:
+        """The predictions of the newest model for clips that it was not trained with, and how many are missing."""
         run, model = self.newest_run(), self.newest_model()
         if run is None or model is None:
-            return {}
+            return {}, 0
         trained = set(trained_clips(self.project, run).values())
-        return self.guesses.of([clip for clip in clips if clip.id not in trained], model) if trained else {}
+        new = [clip for clip in clips if clip.id not in trained] if trained else []
+        made = self.guesses.of(new, model)
+        return made, len(new) - len(made)
 
     def inbox(self) -> list[dict[str, Any]]:
         """The clips whose labels the user should confirm."""
         clips = [clip for clip in self.project.clips() if clip.id not in self.project.settled]
         run = self.newest_run()
         ids = {} if run is None else trained_clips(self.project, run)
-        doubts = [asdict(doubt) for doubt in inbox(clips, run, ids, self.guess_new(clips))]
+        doubts = [asdict(doubt) for doubt in inbox(clips, run, ids, self.guess_new(clips)[0])]
         return [*self._unsure_looks(), *doubts]
 
     def _unsure_looks(self) -> Iterator[dict[str, Any]]:
         """Clips and moments of cameras about which the newest model was unsure."""
         model = self.newest_model() or ""
-        for look in self.service.looks.unsure(model)[:_MAX_LOOKS]:
+        for look in self.service.looks.unsure(model):
             made = look.unsure[model]
             about = {"suggested": made.label, "score": made.score, "why": "camera" if look.camera else "look"}
             yield {"clip": None, "label": None, "look": look.id, "name": look.name, **about}
@@ -130,14 +135,12 @@ class Teaching:
         """Add a clip of the tab Look to the class that the user has given it."""
         look = self.service.looks.get(look_id)
         if not look.unsure:
-            raise Problem(
-                409, "changed", "a clip that no longer waits for a label", "one of the list", "reload the page"
-            )
+            raise Problem(409, "look_labeled")
         file = self.service.folder / secrets.token_hex(8)
         with explain_write_errors("this clip", file.parent, "free some space, and try again"):
             shutil.copyfile(look.path, file)
         try:
-            files, text = [(label, file, _clip_name(look.name))], f"add {look.name} to {label}"
+            files, text = [(label, file, _clip_name(look.name))], t("change.add_clip", name=look.name, label=label)
             described = self.change(version, lambda: self.project.add_clips(files, text, settled=True))
         finally:
             file.unlink(missing_ok=True)
@@ -156,16 +159,12 @@ class Teaching:
 
     def _require_run(self) -> Path:
         if (run := self.newest_run()) is None:
-            raise Problem(404, "no_results", "no results yet", "a trained model", "train the model")
+            raise Problem(404, "no_results")
         return run
-
-    def _model(self, run: Path) -> str | None:
-        models = self.service.models.find()
-        return next((model.id for model in models if model.run.resolve() == run.resolve()), None)
 
     def _load(self, run: Path) -> str | None:
         """Load the model of a run into memory, so that it can be used at once."""
-        if model := self._model(run):
+        if model := self.service.models.id_of(run):
             self.service.models.load(model)
         return model
 
@@ -184,42 +183,43 @@ class Teaching:
             make()
         return self.describe()
 
-    def add(self, label: str, file: Path, name: str, brief: bool = False) -> dict[str, Any]:
+    def add(self, label: str, file: Path, name: str, version: int | None = None, batch: str = "") -> dict[str, Any]:
         """Add a clip, after decoding all of it; the file is moved or removed.
 
         Args:
-            brief: do not describe the project, which takes long if many clips are added.
+            version, batch: see `Project.add_clip`.
         """
         try:
             self.previews.of(file, self.service.settings.max_seconds)
-            clip = self.project.add_clip(label, file, _clip_name(name))
+            clip = self.project.add_clip(label, file, _clip_name(name), version, batch)
         finally:
             file.unlink(missing_ok=True)
-        described = _describe(clip, self.measurements.of([clip]) if not brief else {}, {})
-        return {"clip": described, "project": None if brief else self.describe()}
+        return {"clip": _describe(clip, {}, {})}
 
-    def add_part(self, label: str, look_id: str, start: float, end: float) -> dict[str, Any]:
+    def add_part(
+        self, label: str, look_id: str, start: float, end: float, version: int | None = None
+    ) -> dict[str, Any]:
         """Add a part of a clip that was looked at."""
         look = self.service.looks.get(look_id)
         if not 0 <= start < end:
-            found = f"from {start:.2f} to {end:.2f} s"
-            raise Problem(422, "bad_part", found, "a start before the end", "drag the ends of the event again")
+            raise Problem(422, "bad_part", start=f"{start:.2f}", end=f"{end:.2f}")
         file = self.service.folder / f"{secrets.token_hex(8)}.mp4"
         make_playable(look.path, file, start=start, end=end)
         stem = Path(look.name).stem or "clip"
-        return self.add(label, file, f"{stem}-{start:.1f}-{end:.1f}.mp4")
+        return self.add(label, file, f"{stem}-{start:.1f}-{end:.1f}.mp4", version)
 
     def add_examples(self) -> dict[str, Any]:
         """Add generated clips of three actions and of the class nothing."""
         with TemporaryDirectory(dir=self.service.folder) as folder:
-            self.project.add_clips(draw_examples(Path(folder)), "add examples")
+            drawn = draw_examples(Path(folder), nothing_name([*self.project.classes()]))
+            self.project.add_clips(drawn, t("change.add_examples"))
         return self.describe()
 
     def train(self) -> Job:
         """Begin to train; a Problem if a training runs already, or there are too few clips."""
         with self._starting:
             if self.job is not None and not self.job.finished:
-                raise Problem(409, "training", "a training runs already", "one at a time", "wait for it, or cancel it")
+                raise Problem(409, "training")
             self.training.check()
             self.project.hold()
             self.job = self.service.jobs.start(self.training.run)
@@ -275,13 +275,13 @@ def _add_clips(routes: APIRouter, teaching: Teaching) -> None:
     project, service = teaching.project, teaching.service
 
     @routes.post("/api/project/clips")
-    async def add(request: Request, label: Label, brief: bool = False) -> dict[str, Any]:
+    async def add(request: Request, label: Label, version: int | None = None, batch: Batch = "") -> dict[str, Any]:
         upload = await receive(request, service.folder, service.settings.max_upload)
-        return await run_in_threadpool(teaching.add, label, upload.path, upload.name, brief)
+        return await run_in_threadpool(teaching.add, label, upload.path, upload.name, version, batch)
 
     @routes.post("/api/project/segment")
-    def add_part(label: Label, look: str, start: Number, end: Number) -> dict[str, Any]:
-        return teaching.add_part(label, look, start, end)
+    def add_part(label: Label, look: str, start: Number, end: Number, version: int | None = None) -> dict[str, Any]:
+        return teaching.add_part(label, look, start, end, version)
 
     @routes.post("/api/project/examples")
     def add_examples() -> dict[str, Any]:

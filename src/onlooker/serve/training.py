@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
@@ -19,11 +19,13 @@ from time import monotonic
 from typing import IO, Any
 
 from onlooker.data.sets import set_name
+from onlooker.evaluation.learning_curve import LearningPoint
 from onlooker.files import read_json, write_json
 from onlooker.models.video_model import RECORD
 from onlooker.serve.jobs import Cancelled, Job
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
+from onlooker.structures import Evaluation
 
 __all__ = ["Training", "map_file", "newest_run", "trained_clips"]
 
@@ -96,13 +98,10 @@ class Training:
     def check(self) -> None:
         """Raise a Problem if the clips cannot be trained on."""
         counts = {name: len(clips) for name, clips in self.project.classes().items()}
-        expected = f"at least {_MIN_CLASSES} classes, each with at least {_MIN_CLIPS} clips"
         if len(counts) < _MIN_CLASSES:
-            number = f"{len(counts)} class{'' if len(counts) == 1 else 'es'}"
-            raise Problem(422, "too_few_classes", number, expected, "add a class")
+            raise Problem(422, "too_few_classes", count=len(counts), classes=_MIN_CLASSES, clips=_MIN_CLIPS)
         if few := [f"{name} {count}" for name, count in counts.items() if count < _MIN_CLIPS]:
-            remedy = "add clips to these classes, or delete them"
-            raise Problem(422, "too_few_clips", ", ".join(few), expected, remedy)
+            raise Problem(422, "too_few_clips", found=", ".join(few), classes=_MIN_CLASSES, clips=_MIN_CLIPS)
 
     def run(self, job: Job) -> dict[str, Any]:
         """The work of a job: train on the present clips; returns the name and the figures of the new run.
@@ -171,18 +170,21 @@ class Training:
         for line in child.stdout:
             step = json.loads(line)
             if "error" in step:
-                raise Problem(422, "training_failed", *step["error"])
+                reason, remedy = step["error"]
+                raise Problem(422, "training_failed", reason=reason, remedy=remedy)
             if "figures" in step:
                 Thread(target=child.wait, daemon=True).start()  # it still writes the map of clips
                 return {**step["figures"], "model": model or self.on_saved(run)}
+            if "results" in step:
+                job.report(job.note, job.progress, results=step["results"])
+                continue
             progress, left = forecast.after(step["stage"], step["done"], step["total"])
             job.report(step["stage"], progress, seconds_left=left)
             if step["stage"] == "drawing clips" and model is None:  # the report comes after the model
                 model = self.on_saved(run)
                 job.report(step["stage"], progress, seconds_left=left, model=model)
         job.check()
-        found = f"the training process ended with status {child.wait()}"
-        raise Problem(500, "training_ended", found, "a trained model", "the terminal of `onlooker serve` says more")
+        raise Problem(500, "training_ended", exit=child.wait())
 
     def _end(self) -> None:
         with self._lock:
@@ -234,19 +236,27 @@ def main() -> None:
 def _steps(clips: Path, run: Path, out: IO[str]) -> Iterator[dict[str, Any]]:
     yield {"stage": "starting", "done": 0, "total": 1}
     from onlooker.evaluation.conclusion import first_line
+    from onlooker.evaluation.metrics import measure
     from onlooker.runs.train import train
+    from onlooker.serve.correct import shown
     from onlooker.structures import ClipError
 
-    def tell(stage: str, done: int, total: int) -> None:
-        print(json.dumps({"stage": stage, "done": done, "total": total}), file=out, flush=True)
+    def tell(**step: Any) -> None:
+        print(json.dumps(step), file=out, flush=True)
+
+    def progress(stage: str, done: int, total: int) -> None:
+        tell(stage=stage, done=done, total=total)
+
+    def results(evaluation: Evaluation, curve: Sequence[LearningPoint]) -> None:
+        tell(results=shown({**measure(evaluation), "learning_curve": curve}))
 
     try:
-        figures = train(clips, run, quiet=True, progress=tell).figures
+        figures = train(clips, run, quiet=True, progress=progress, results=results).figures
     except ClipError as error:
-        yield {"error": [f"{error.path.name}: {error.found}", "clips to train on", error.remedy]}
+        yield {"error": [f"{error.path.name}: {error.found}", error.remedy]}
     except (ValueError, OSError) as error:
         found, _, remedy = str(error).partition("; ")
-        yield {"error": [found, "", remedy]}
+        yield {"error": [found, remedy]}
     else:
         names = "accuracy", "accuracy_interval", "learning_curve"
         chosen = {name: figures[name] for name in names if name in figures}

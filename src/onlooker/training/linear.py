@@ -1,7 +1,7 @@
 """Fit the linear model: statistics of every clip once, then logistic regression or linear discriminant analysis."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -186,35 +186,42 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
 
 
 @_one_thread
-def cross_validated(clips: Clips, choice: Choice | None = None) -> tuple[Floats, list[LearningPoint]]:
+def cross_validated(
+    clips: Clips,
+    choice: Choice | None = None,
+    on_fold: Callable[[Floats, list[LearningPoint]], object] = lambda *_: None,
+) -> tuple[Floats, list[LearningPoint]]:
     """Test on all clips, each by a layer that was fitted without it and its recording.
 
     Args:
         clips: divided into `FOLDS` parts.
         choice: of statistics, method and temperature; None: chosen again for each fold, from its training clips alone.
+        on_fold: called after each fold with the scores and points so far.
 
     Returns:
         Scores `B K`, NaN for a clip without which no layer could be fitted; and the accuracy with a quarter, half and
         all of the training clips, or an empty list if there are too few clips for different numbers.
     """
-    scores = np.full((len(clips.y), clips.num_classes), np.nan)
+    held_out = np.full((len(clips.y), clips.num_classes), np.nan)
     # In random order: the first clips of a class are often of one recording.
     random = np.random.default_rng(0)
     parts = [(random.permutation(fit), test) for fit, test in clips.folds(FOLDS)]
-    points, shares = [], (4, 2, 1)
+    points, shares = list[LearningPoint](), (1, 2, 4)
     for share in tracked(shares, "fitting", len(shares)):
-        fitted = 0
+        scores, fitted = held_out if share == 1 else np.full_like(held_out, np.nan), 0
         for fit, test in parts:
             by_class = [fit[clips.y[fit] == k] for k in np.unique(clips.y[fit])]
             others = clips.only(np.sort(np.concatenate([each[: -(-len(each) // share)] for each in by_class])))
             chosen = choice or choose(others, INNER_FOLDS)
             scores[test] = _softmax(_fitted(others, chosen).logits(clips.x[test]) / chosen.temperature)
             fitted += len(others.y)
+            on_fold(held_out, points)
         tested = np.isfinite(scores).all(1)
         if parts:
             correct = int((scores.argmax(1) == clips.y)[tested].sum())
-            points.append(LearningPoint(clips=fitted // len(parts), correct=correct, tested=int(tested.sum())))
-    return scores, points if len({point["clips"] for point in points}) > 1 else []
+            points.insert(0, LearningPoint(clips=fitted // len(parts), correct=correct, tested=int(tested.sum())))
+            on_fold(held_out, points)
+    return held_out, points if len({point["clips"] for point in points}) > 1 else []
 
 
 @_one_thread

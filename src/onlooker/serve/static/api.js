@@ -98,14 +98,6 @@ export async function follow(id, watch = () => {}, { every = 250, stopped = () =
 
 export const cancel = (id) => send("DELETE", `/api/jobs/${id}`);
 
-/** How far a job is, in words. */
-export function jobText(job) {
-  if (job.state === "queued" && job.place > 0) return t("job.place", { place: job.place });
-  const known = { queued: "job.queued", drawing: "job.drawing", checking: "job.checking", preparing: "job.preparing",
-    looking: "job.looking" }[job.note];
-  return known ? t(known) : job.note || t("job.running");
-}
-
 /** Whether a file fits the server's limit; an error to show otherwise. */
 export function tooLarge(file, limit) {
   if (!limit || file.size <= limit) return null;

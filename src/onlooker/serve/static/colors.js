@@ -2,15 +2,21 @@
 
 const SIZE = 20; // colors --class-0 … --class-19 in base.css; the first ten keep apart with color vision deficiencies
 const order = [];
+const quiet = new Set(); // names, as the server says, of the class in which nothing happens
+
+/** Takes a name of the class in which nothing happens, such as "nothing" or "none". */
+export const rememberQuiet = (name) => quiet.add(name);
+
+export const isQuiet = (name) => quiet.has(name);
 
 /** Gives classes their colors in this order; those that already have one keep it. */
 export function rememberClasses(names) {
-  for (const name of names) if (name !== "nothing" && !order.includes(name)) order.push(name);
+  for (const name of names) if (!isQuiet(name) && !order.includes(name)) order.push(name);
 }
 
-/** The CSS color of a class; "nothing" is gray. */
+/** The CSS color of a class; that in which nothing happens is gray. */
 export function colorOf(name) {
-  if (!name || name === "nothing") return "var(--nothing)";
+  if (!name || isQuiet(name)) return "var(--nothing)";
   rememberClasses([name]);
   return `var(--class-${order.indexOf(name) % SIZE})`;
 }

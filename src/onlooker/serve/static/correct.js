@@ -15,6 +15,7 @@ function reason({ why, label, suggested }) {
   return label === suggested ? "inbox.hesitates" : "inbox.uncertain";
 }
 
+const SHOWN = 12; // clips at a time; the next ones follow as these are answered
 const MAP_TRIES = 60; // the map is drawn for some seconds after a training
 const MAP_PAUSE = 2000; // ms
 
@@ -70,12 +71,13 @@ export class Correct {
 
   showInbox() {
     const { project } = this.page;
-    const keys = new Set(this.items.map(keyOf));
+    const shown = this.items.slice(0, SHOWN);
+    const keys = new Set(shown.map(keyOf));
     for (const key of this.cards.keys()) if (!keys.has(key)) this.cards.delete(key);
-    for (const item of this.items) if (!this.cards.has(keyOf(item))) this.cards.set(keyOf(item), this.card(item));
-    patch(this.inbox, this.items.map((item) => this.cards.get(keyOf(item))));
+    for (const item of shown) if (!this.cards.has(keyOf(item))) this.cards.set(keyOf(item), this.card(item));
+    patch(this.inbox, shown.map((item) => this.cards.get(keyOf(item))));
     this.page.setInboxCount(this.items.length);
-    show(this.again, button(null, t("train.again"), () => this.trainAgain(),
+    show(this.again, project.model && button(null, t("train.again"), () => this.trainAgain(),
       { kind: this.corrected ? "primary" : "quiet" }));
     if (!project.model) { this.untrained({ status: 404 }, this.note); return; }
     show(this.note, this.items.length ? h("p.hint", {}, t("inbox.count", { count: this.items.length }))
@@ -116,6 +118,7 @@ export class Correct {
     announce(t("inbox.answered", { label: spoken(label) }));
     this.update(this.page.project);
     this.showInbox();
+    if (!this.items.length) this.load(); // others may wait by now
     if (document.activeElement === document.body) next?.focus();
   }
 

@@ -75,31 +75,37 @@ export function sentence(text) {
   return start + whole.slice(1) + (/[.!?…]$/.test(whole) ? "" : ".");
 }
 
+/** A text with `code` in it, as nodes. */
+export const rich = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
+
 /** An error as a card: what was found, what was expected, what to do. */
 export function errorCard(error, ...actions) {
   const { found, expected, remedy } = error;
   return h("div.error", { role: "alert" }, icon("warn"),
-    h("div", {}, h("p.found", {}, sentence(found || t("error.unknown"))),
-      expected && h("p", {}, t("error.expected", { expected })), remedy && h("p.remedy", {}, sentence(remedy)),
+    h("div", {}, h("p.found", {}, rich(sentence(found || t("error.unknown")))),
+      expected && h("p", {}, rich(t("error.expected", { expected }))),
+      remedy && h("p.remedy", {}, rich(sentence(remedy))),
       actions.length ? h("div.row", {}, actions) : null));
 }
 
+/** Shows a message, with something that can be done about it; returns a function that closes it. */
 export function toast(text, { error = false, action = null } = {}) {
-  const box = h(error ? "div.toast.bad" : "div.toast", {}, h("span", {}, text));
+  const box = h(error ? "div.toast.bad" : "div.toast", {}, h("span", {}, rich(text)));
   const close = () => box.remove();
   if (action) box.append(h("button.link", { type: "button", onclick: () => { close(); action.run(); } }, action.label));
   box.append(button("close", t("close"), close, { iconOnly: true }));
   document.getElementById("toasts").append(box);
   if (!error) setTimeout(close, 6000);
+  return close;
 }
 
 /** An error in a line: what was found, what to do. */
 export const errorText = ({ found, message, remedy }) =>
   [found ?? message, remedy].filter(Boolean).map(sentence).join(" ");
 
-/** Shows a failed request as a message that stays until it is closed. */
+/** Shows a failed request as a message that stays until it is closed; a lost server has its own banner. */
 export function complain(error) {
-  if (error.name === "AbortError") return;
+  if (error.name === "AbortError" || error.code === "lost") return;
   toast(errorText(error), { error: true });
 }
 

@@ -1,8 +1,8 @@
 // The camera with live answers over it: heat map, box, label, bars, the last seconds, the delay.
 
-import { Bars } from "./bars.js";
+import { Bars, sureness } from "./bars.js";
 import { closeCamera, isMirrored, openCamera } from "./camera.js";
-import { canvasColor, colorOf, spoken } from "./colors.js";
+import { canvasColor, colorOf, isQuiet, spoken } from "./colors.js";
 import { LiveConnection } from "./connection.js";
 import { announce, button, errorCard, h, percent, show, t } from "./dom.js";
 import { drawMoment } from "./overlay.js";
@@ -69,7 +69,7 @@ export class LiveView {
     this.connection?.close();
     this.history = [];
     if (!this.stream) return;
-    this.bars.set(model.classes, model.threshold);
+    this.bars.set(model.classes, model.threshold, model.nothing);
     this.connection = new LiveConnection(this.video, model.id,
       { answer: (message) => this.answer(message), state: (...state) => this.state(...state) });
   }
@@ -103,7 +103,7 @@ export class LiveView {
   answer(message) {
     const { label, score } = message;
     const boxes = message.box ? [{ corners: message.box, label, score }] : [];
-    const quiet = label === "nothing";
+    const quiet = isQuiet(label);
     drawMoment(this.canvas, { attention: message.attention, point: quiet ? null : message.point, boxes: quiet ? [] : boxes },
       this.options, this.mirrored);
     this.bars.update(message.scores, label);
@@ -112,7 +112,7 @@ export class LiveView {
     this.label.textContent = spoken(label);
     this.answerCard.style.setProperty("--color", colorOf(label));
     this.answerCard.classList.toggle("silent", quiet);
-    this.detail.textContent = t("live.confidence", { score: percent(score) });
+    this.detail.textContent = sureness(label, score, Object.values(message.scores));
     this.measure(message);
     this.remember(label, score);
   }
@@ -139,7 +139,7 @@ export class LiveView {
     this.history.forEach((entry, i) => {
       const until = this.history[i + 1]?.now ?? now;
       context.fillStyle = canvasColor(entry.label);
-      const height = this.strip.height * (entry.label === "nothing" ? 0.12 : Math.max(0.12, entry.score));
+      const height = this.strip.height * (isQuiet(entry.label) ? 0.12 : Math.max(0.12, entry.score));
       context.fillRect(x(entry.now), this.strip.height - height, x(until) - x(entry.now) + 1, height);
     });
   }

@@ -1,6 +1,6 @@
 // Look: a clip, an example or the camera, and what a model sees in it.
 
-import { cancel, follow, get, jobText, post, tooLarge, upload } from "./api.js";
+import { cancel, follow, get, post, tooLarge, upload } from "./api.js";
 import { cameraAllowed } from "./camera.js";
 import { rememberClasses, spoken } from "./colors.js";
 import { announce, button, errorCard, h, icon, percent, show, t } from "./dom.js";
@@ -133,7 +133,7 @@ export class Look {
       run.job = job;
       bar.removeAttribute("value");
       const result = await follow(job, (now) => {
-        note.textContent = jobText(now);
+        note.textContent = now.text;
         if (now.progress !== null) bar.value = now.progress;
       }, { stopped: () => run.signal.aborted });
       if (this.run !== run) return;

@@ -1,10 +1,12 @@
 // The page: its tabs, what the server knows, and the connection to it.
 
 import { get, onConnection, send } from "./api.js";
+import { rememberQuiet } from "./colors.js";
 import { Correct } from "./correct.js";
-import { complain, dialog, errorCard, h, show, t, toast } from "./dom.js";
+import { complain, dialog, errorCard, h, rich, show, t, toast } from "./dom.js";
 import { Look } from "./look.js";
 import { Teach } from "./teach.js";
+import { AT_ONCE } from "./uploads.js";
 
 const TABS = ["look", "teach", "correct"];
 const $ = (id) => document.getElementById(id);
@@ -44,6 +46,7 @@ class Page {
     const tab = TABS.find((name) => location.hash === `#${name}`) ?? "look";
     show($(`panel-${tab}`), h("div.working", {}, h("div.spinner"), h("p", { role: "status" }, t("loading"))));
     $(`panel-${tab}`).hidden = false;
+    $(`tab-${tab}`).setAttribute("aria-selected", "true");
     try {
       await Promise.all([this.loadState(), this.loadProject()]);
     } catch (error) {
@@ -82,17 +85,21 @@ class Page {
     this.parts[now].enter();
   }
 
-  async loadState() { this.state = await get("/api/state"); }
+  async loadState() {
+    this.state = await get("/api/state");
+    for (const { nothing } of this.state.models) rememberQuiet(nothing);
+  }
   async loadProject(force = false) { this.setProject(await get("/api/project"), force); }
 
   /** Takes a project from an answer of the server; older ones than the current are ignored unless forced. */
   setProject(project, force = false) {
     if (!force && this.project && project.version < this.project.version && project.path === this.project.path) return;
     this.project = project;
+    rememberQuiet(project.nothing);
     this.parts?.teach.update(project);
     clearTimeout(this.measuring);
     const pause = Math.max(1000, project.clips); // ms: thousands of clips take longer to describe, and to measure
-    if (project.measuring > 0) this.measuring = setTimeout(() => this.loadProject().catch(() => {}), pause);
+    if (project.measuring + project.guessing > 0) this.measuring = setTimeout(() => this.loadProject().catch(() => {}), pause);
   }
 
   /** Changes the project, after the changes before; what went wrong is shown. Returns whether it has been changed. */
@@ -101,25 +108,36 @@ class Page {
     return this.changes;
   }
 
-  async changeNow(method, path, body, again = this.parts.teach.uploads.running && !/\/(undo|redo)$/.test(path)) {
+  async changeNow(method, path, body) {
+    const { uploads } = this.parts.teach;
+    // Each upload of this page that is under way may change the version once.
+    const tries = uploads.running && !/\/(undo|redo)$/.test(path) ? 2 + AT_ONCE : 1;
+    const release = uploads.hold();
+    try {
+      for (let i = 0; i < tries; i += 1) if (await this.tryChange(method, path, body)) return true;
+      toast(t("changed"), { error: true });
+    } catch (error) {
+      complain(error);
+    } finally {
+      release();
+    }
+    return false;
+  }
+
+  /** Changes the project, unless it is another one by now: then it is loaded, and false returned. */
+  async tryChange(method, path, body) {
     try {
       const versioned = `${path}${path.includes("?") ? "&" : "?"}version=${this.project.version}`;
       this.setProject(await send(method, versioned, body));
       return true;
     } catch (error) {
-      if (error.code !== "changed") { complain(error); return false; }
+      if (error.code !== "changed") throw error;
     }
     await this.loadProject(true).catch(() => {});
-    if (again) return this.changeNow(method, path, body, false); // an upload of this page has changed the version
-    toast(t("changed"), { error: true });
     return false;
   }
 
-  trainingChanged(running) {
-    this.training = running;
-    $("tab-teach").classList.toggle("busy", running);
-    this.parts.teach.trainingChanged(running);
-  }
+  showTraining(running) { $("tab-teach").classList.toggle("busy", running); }
 
   /** The camera with the newest model, in Teach. */
   tryLive() {
@@ -142,7 +160,7 @@ class Page {
       if (back) { toast(t("offline.back")); this.loadProject(true).catch(() => {}); }
       return;
     }
-    $("offline").querySelector(".text").textContent = t("offline.text");
+    show($("offline").querySelector(".text"), rich(t("offline.text")));
     this.asking = setInterval(() => this.reconnect(), 3000);
   }
 
@@ -150,7 +168,7 @@ class Page {
 }
 
 function showKeys() {
-  const rows = ["space", "step", "ends", "part", "event", "escape", "speed", "record", "tabs"];
+  const rows = ["space", "step", "ends", "part", "event", "escape", "speed", "record", "delete", "tabs"];
   dialog(t("shortcuts.open"),
     h("dl.keys", {}, rows.map((name) => [h("dt", {}, h("kbd", {}, t(`shortcuts.${name}_key`))),
     h("dd", {}, t(`shortcuts.${name}`))])));

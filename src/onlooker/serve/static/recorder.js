@@ -1,7 +1,7 @@
-// Recording clips of a class: hold, or tap for a countdown; pauses become clips of "nothing".
+// Recording clips of a class: hold, or tap for a countdown; pauses become clips in which nothing happens.
 
 import { record } from "./camera.js";
-import { spoken } from "./colors.js";
+import { isQuiet, spoken } from "./colors.js";
 import { announce, button, h, t } from "./dom.js";
 
 const TAP = 400; // ms; a shorter press starts the countdown
@@ -14,9 +14,9 @@ const REST = 2.5; // seconds of a pause that is recorded
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
 export class Recorder {
-  /** `live`: a LiveView; `save(name, blob)` keeps a clip; `wantsNothing()`: whether another pause is needed. */
-  constructor(live, save, wantsNothing) {
-    Object.assign(this, { live, save, wantsNothing, turn: 0 });
+  /** `live`: a LiveView; `save(name, blob)` keeps a clip; `missing()`: the class of pauses, if another one is needed. */
+  constructor(live, save, missing) {
+    Object.assign(this, { live, save, missing, turn: 0 });
   }
 
   /** A button that records clips of the class that `name()` gives; a click without a pointer counts down. */
@@ -97,20 +97,20 @@ export class Recorder {
     this.say(null);
     this.save(name, await finish());
     announce(t("record.saved", { label: spoken(name) }));
-    if (name !== "nothing") this.rest(turn);
+    if (!isQuiet(name)) this.rest(turn);
   }
 
-  /** Records the pause after a clip as "nothing", unless something else begins. */
+  /** Records the pause after a clip, in which nothing happens, unless something else begins. */
   async rest(turn) {
     await sleep(PAUSE);
-    if (turn !== this.turn || !this.live.stream || !this.wantsNothing()) return;
+    if (turn !== this.turn || !this.live.stream || !this.missing()) return;
     const finish = record(this.live.stream);
-    this.say(t("record.pause"), "small");
+    this.say(t("record.pause", { label: spoken(this.missing()) }), "small");
     await sleep(REST);
     const clip = await finish();
     if (turn !== this.turn) return;
     this.say(null);
-    if (this.wantsNothing()) this.save("nothing", clip);
+    if (this.missing()) this.save(this.missing(), clip);
   }
 
   stop() {

@@ -1,9 +1,9 @@
 // What one or two models see in a clip: player, timeline, bars, events, files to take away.
 
 import { ApiError, megabytes, post } from "./api.js";
-import { Bars } from "./bars.js";
-import { colorOf, rememberClasses, spoken } from "./colors.js";
-import { button, complain, h, icon, percent, seconds, show, t, toast } from "./dom.js";
+import { Bars, sureness } from "./bars.js";
+import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
+import { button, complain, h, icon, seconds, show, t, toast } from "./dom.js";
 import { drawMoment, momentOf } from "./overlay.js";
 import { Player } from "./player.js";
 import { drawnControls } from "./settings.js";
@@ -50,16 +50,15 @@ export class LookResult {
 
   answerCard(answer, i) {
     const several = this.answers.length > 1;
-    const quiet = answer.label === "nothing" ? ".silent" : "";
+    const quiet = isQuiet(answer.label) ? ".silent" : "";
     return h(`div.answer${quiet}`, { "--color": colorOf(answer.label), "data-model": answer.model },
       h("button.which", { type: "button", hidden: !several, "aria-pressed": String(i === this.shown),
         onclick: () => this.choose(i) }, this.nameOf(answer.model)),
       h("p.label", {}, spoken(answer.label)),
-      h("p.detail", {}, t(answer.segments.length ? "result.detail" : "result.detail_none",
-        { score: percent(answer.score), count: answer.segments.length })),
-      this.events(answer), answer.unsure && answer.model === this.look.page.project?.model
-        && h("p.hint", {}, t("result.unsure"), " ",
-          h("button.link", { type: "button", onclick: () => this.look.page.go("correct") }, t("result.correct"))),
+      h("p.detail", {}, sureness(answer.label, answer.score, answer.ranking.map(([, score]) => score)),
+        answer.segments.length > 0 && ` · ${t("result.count", { count: answer.segments.length })}`),
+      this.events(answer), answer.unsure && h("p.hint", {}, t("result.unsure"), " ",
+        h("button.link", { type: "button", onclick: () => this.look.page.go("correct") }, t("result.correct"))),
       this.nows[i], this.bars[i].element);
   }
 
@@ -86,8 +85,8 @@ export class LookResult {
     const [{ model }] = this.answers;
     const link = (path, text) => h("a.quiet", { href: path, download: true }, icon("download"), h("span", {}, text));
     const facts = h("dl.facts", {});
-    const code = t("save.code",
-      { run: JSON.stringify(this.pathOf(model)), clip: JSON.stringify(this.result.name) });
+    const clip = this.result.name.includes(".") ? this.result.name : "clip.mp4"; // an example has no file name
+    const code = t("save.code", { run: JSON.stringify(this.pathOf(model)), clip: JSON.stringify(clip) });
     const box = h("details.save", { ontoggle: () => box.open && this.loadFacts(model, facts) },
       h("summary", {}, t("save.title")),
       h("div.row", {}, link(`/api/look/${this.result.id}/overlay.mp4?model=${model}`, t("save.overlay")),
@@ -132,7 +131,8 @@ export class LookResult {
   /** Starts to play; the element must be in the page. */
   begin() {
     this.timeline.set(this.answers, this.result.seconds, this.answers.map((answer) => this.nameOf(answer.model)));
-    this.answers.forEach((answer, i) => this.bars[i].set(answer.ranking.map(([name]) => name), answer.threshold));
+    this.answers.forEach(({ ranking, threshold, nothing }, i) =>
+      this.bars[i].set(ranking.map(([name]) => name), threshold, nothing));
     this.player.open(this.result.video, this.result);
     this.player.play();
     addEventListener("keydown", this.keys);
@@ -170,15 +170,15 @@ export class LookResult {
       names.map((name) => h("option", { value: name }, spoken(name))));
     if (names.includes(this.answers[this.shown].label)) select.value = this.answers[this.shown].label;
     const teach = names.length
-      ? [select, button("plus", t("part.teach"), () => this.teach(select.value, part), { kind: "primary" })] : [];
+      ? [select, button("plus", t("part.teach"), () => this.teach(select.value, part, project.version), { kind: "primary" })] : [];
     show(this.selection,
       h("span.range", {}, icon("loop"), t("part.range", { start: part.start.toFixed(2), end: part.end.toFixed(2) })),
       teach, button("close", t("part.clear"), () => this.timeline.select(null), { iconOnly: true }));
   }
 
-  async teach(name, { start, end }) {
+  async teach(name, { start, end }, version) {
     try {
-      const query = new URLSearchParams({ class: name, look: this.result.id });
+      const query = new URLSearchParams({ class: name, look: this.result.id, version });
       await post(`/api/project/segment?${query}`, { start, end });
       toast(t("part.taught", { label: spoken(name) }),
         { action: { label: t("look.go_teach"), run: () => this.look.page.go("teach") } });

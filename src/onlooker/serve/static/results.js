@@ -5,7 +5,7 @@ import { button, h, percent, sentence, t } from "./dom.js";
 import { clipsById, clipsDialog } from "./wall.js";
 
 /** A line through `[[x, share]]`, shares from 0 to 1. */
-export function chart(points, label) {
+function chart(points, label) {
   const [left, right] = [points[0][0], points.at(-1)[0]];
   const place = ([x, y]) => [40 + (240 * (x - left)) / (right - left || 1), 90 - 78 * y];
   const grid = [0, 0.5, 1].map((y) =>
@@ -34,9 +34,8 @@ function matrix(results, page) {
   const cell = (count, row, column) => {
     const share = count / Math.max(1, confusion[row].reduce((sum, each) => sum + each, 0));
     const label = t("matrix.cell", { label: spoken(classes[row]), prediction: spoken(classes[column]), count });
-    const inside = count
-      ? h("button.cell", { type: "button", "aria-label": label, onclick: () => open(row, column) }, String(count))
-      : h("span.zero", {}, "·");
+    const inside = !count ? h("span.zero", {}, "·") : !cells ? h("span.cell", {}, String(count))
+      : h("button.cell", { type: "button", "aria-label": label, onclick: () => open(row, column) }, String(count));
     return h(row === column ? "td.hit" : "td.miss", { "--share": share.toFixed(2) }, inside);
   };
   const name = (text) => [h("span.dot", { "--color": colorOf(text) }),
@@ -48,14 +47,16 @@ function matrix(results, page) {
       row.map((count, k) => cell(count, i, k)))))));
 }
 
-export function resultsView(results, page) {
+/** Results, also those of a training that runs: these have no `cells`, which list the clips. */
+export function resultsView(results, page, ready = true) {
   const curve = results.curve ?? [];
   const reached = h("div.reached", {},
     h("p.accuracy", {}, h("b", {}, percent(results.accuracy)),
       h("span", {}, t("results.of", { count: results.clips }))),
     [results.conclusion, results.advice?.[0]].filter(Boolean).map((text) => h("p.conclusion", {}, sentence(text))),
     curve.length > 1 && chart(curve.map((point) => [point.clips_per_class, point.accuracy]), t("results.curve")),
-    h("div.row", {}, button("camera", t("results.live"), () => page.tryLive(), { kind: "primary" }),
-      button("upload", t("results.clip"), () => page.go("look"))));
+    ready ? h("div.row", {}, button("camera", t("results.live"), () => page.tryLive(), { kind: "primary" }),
+      button("upload", t("results.clip"), () => page.go("look")))
+      : h("p.hint", {}, t("results.so_far")));
   return [reached, matrix(results, page)];
 }

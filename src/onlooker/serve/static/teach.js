@@ -1,14 +1,14 @@
 // Teach: classes, the camera that records them, the wall of clips, training, and the new model live.
 
 import { endingOf, cameraAllowed } from "./camera.js";
-import { colorOf, rememberClasses, spoken } from "./colors.js";
+import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
 import { announce, button, complain, h, patch, show, t, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
 import { Recorder } from "./recorder.js";
 import { drawnControls } from "./settings.js";
 import { Training } from "./training.js";
 import { chosenFiles, droppedFiles, Uploads } from "./uploads.js";
-import { clipDialog, Wall } from "./wall.js";
+import { clipDialog, deleteClip, Wall } from "./wall.js";
 
 const drawn = { heat: 0.65, box: true, point: true };
 
@@ -16,9 +16,9 @@ export class Teach {
   constructor(panel, page) {
     Object.assign(this, { panel, page, cards: new Map() });
     this.live = new LiveView(drawn, () => this.cameraOpened());
-    this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob), () => this.wantsNothing());
-    this.training = new Training(page, () => { toast(t("train.done")); this.tryLive(); });
-    this.uploads = new Uploads(() => page.loadProject(), () => page.state?.limits?.bytes);
+    this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob), () => this.missingPauses());
+    this.training = new Training(page, (trained) => this.trainingChanged(trained));
+    this.uploads = new Uploads(page);
     this.build();
     addEventListener("keydown", (event) => this.key(event));
     const lift = () => { if (this.spaced) { this.spaced = false; this.recorder.release(); } };
@@ -48,7 +48,8 @@ export class Teach {
   /** Below the camera: into which class it records, and what the newest model says. Built once: it may be held. */
   buildTarget() {
     this.pauses = h("input", { type: "checkbox", checked: true });
-    this.hold = this.recorder.holdButton(() => this.chosen, t("record.hold"));
+    this.pausesTeach = h("span");
+    this.hold = this.recorder.holdButton(() => this.recorded(), t("record.hold"));
     this.hold.classList.add("primary");
     this.into = h("select", { onchange: () => this.choose(this.into.value) });
     this.intoDot = h("span.dot");
@@ -57,7 +58,7 @@ export class Teach {
     return h("div.target", {}, this.answer,
       h("div.row.spread", {}, h("label.field", {}, h("span", {}, t("teach.into")),
         h("span.into", {}, this.intoDot, this.into)), this.hold),
-      h("p.hint", {}, t("record.how")), h("label.switch", {}, this.pauses, h("span", {}, t("record.pauses"))),
+      h("p.hint", {}, t("record.how")), h("label.switch", {}, this.pauses, this.pausesTeach),
       this.drawn);
   }
 
@@ -95,14 +96,14 @@ export class Teach {
   cameraCover() {
     if (!cameraAllowed()) return h("div.waiting", {}, h("p", {}, t("camera.insecure")),
       h("p.hint", {}, t("camera.insecure_remedy")));
-    return h("div.waiting", {}, button("camera", t("teach.open_camera"), () => this.live.open(), { kind: "primary" }),
+    const label = t(this.untried ? "results.live" : "teach.open_camera");
+    return h("div.waiting", {}, button("camera", label, () => this.live.open(), { kind: "primary" }),
       h("p.hint", {}, t("look.private")));
   }
 
   cameraOpened() {
     if (this.panel.hidden) { this.live.close(); return; }
-    this.showCamera();
-    if (!this.training.job) this.lookLive();
+    this.lookLive();
   }
 
   showCamera() {
@@ -113,29 +114,36 @@ export class Teach {
     if (this.live.stream) this.choose(this.chosen); else this.live.say(this.cameraCover());
   }
 
+  /** The open camera looks with the newest model; it rests without one, and while one is fitted. */
   lookLive() {
-    const model = this.page.state.models.find(({ id }) => id === this.page.project?.model);
-    if (!model || (this.live.connection && this.live.model.id === model.id)) return;
-    rememberClasses(model.classes);
-    this.live.look(model);
+    const { state, project } = this.page;
+    const model = !this.training.fitting && state.models.find(({ id }) => id === project?.model);
+    if (!model) this.live.rest();
+    else if (this.live.stream && !(this.live.connection && this.live.model.id === model.id)) {
+      rememberClasses(model.classes);
+      this.live.look(model);
+      this.untried = false;
+    }
     this.showCamera();
   }
 
-  /** After a training: the camera with the new model, in the same place. */
   async tryLive() {
-    if (this.panel.hidden) return;
-    if (this.live.stream) this.lookLive();
     if (await this.live.open()) this.camera.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
-  trainingChanged(running) {
-    if (running && this.live.connection) { this.live.rest(); this.showCamera(); }
-    if (!running && this.live.stream && !this.live.connection) this.lookLive();
+  /** A new model is live at once where the camera is on; the camera is never turned on unasked. */
+  trainingChanged(trained) {
+    if (trained) {
+      this.untried = true;
+      const action = { label: t("results.live"), run: () => this.page.tryLive() };
+      toast(t("train.done"), this.live.stream ? {} : { action });
+    }
+    this.lookLive();
   }
 
   choose(name) {
     const names = this.page.project?.classes.map((each) => each.name) ?? [];
-    this.chosen = names.includes(name) ? name : names.find((each) => each !== "nothing") ?? names[0];
+    this.chosen = names.includes(name) ? name : names.find((each) => !isQuiet(each)) ?? names[0];
     for (const [each, card] of this.cards) card.element.classList.toggle("chosen", each === this.chosen);
     this.hold.disabled = this.into.disabled = !this.chosen;
     this.offer(names);
@@ -155,17 +163,24 @@ export class Teach {
   key(event) {
     if (this.panel.hidden || event.key !== " " || typing(event) || !this.live.stream) return;
     event.preventDefault();
-    if (!event.repeat && !this.spaced) { this.spaced = true; this.recorder.press(this.chosen); }
+    if (!event.repeat && !this.spaced) { this.spaced = true; this.recorder.press(this.recorded()); }
   }
 
-  wantsNothing() {
-    const counts = new Map(this.page.project.classes.map(({ name, clips }) => [name, clips.length]));
-    const most = Math.max(0, ...[...counts].filter(([name]) => name !== "nothing").map(([, count]) => count));
-    return this.pauses.checked && (counts.get("nothing") ?? 0) < most;
+  /** The class that is recorded from now on, and the version of the project in which it has this name. */
+  recorded() {
+    this.recordedAt = this.page.project.version;
+    return this.chosen;
+  }
+
+  /** The class of pauses, where another clip of it is needed: it has fewer clips than another class. */
+  missingPauses() {
+    const { classes, nothing } = this.page.project;
+    const counts = new Map(classes.map(({ name, clips }) => [name, clips.length]));
+    return this.pauses.checked && (counts.get(nothing) ?? 0) < Math.max(0, ...counts.values()) ? nothing : null;
   }
 
   keepRecording(label, blob) {
-    this.uploads.add([{ file: blob, name: t("record.file", { label, ending: endingOf(blob) }), label }]);
+    this.uploads.add([{ file: blob, name: t("record.file", { label, ending: endingOf(blob) }), label }], this.recordedAt);
   }
 
   async drop(event, label) {
@@ -196,6 +211,7 @@ export class Teach {
     show(this.title, h("span", {}, t("teach.where", { name: project.name, count: clips })),
       h("code", {}, project.path));
     this.empty.hidden = project.classes.length > 0;
+    show(this.pausesTeach, t("record.pauses", { label: spoken(project.nothing) }));
     for (const [control, what] of [[this.undo, project.undo], [this.redo, project.redo]]) {
       control.disabled = !what;
       control.title = control.ariaLabel = [t(control === this.undo ? "undo" : "redo"), what].filter(Boolean).join(": ");
@@ -210,7 +226,8 @@ export class Teach {
   }
 
   card(name) {
-    const wall = new Wall((clip, label) => clipDialog(clip, label, this.page.project, this.page.change));
+    const wall = new Wall((clip, label) => clipDialog(clip, label, this.page.project, this.page.change),
+      (clip) => deleteClip(clip, this.page));
     const count = h("span.many");
     const input = h("input.unseen",
       { type: "file", accept: "video/*,.mkv,.avi,.gif", multiple: true, tabindex: -1,

@@ -1,6 +1,6 @@
 // The class at every moment as a colored strip: click to seek, drag to select a part, drag its ends to correct it.
 
-import { colorOf, spoken } from "./colors.js";
+import { colorOf, isQuiet, spoken } from "./colors.js";
 import { h, seconds, show, t } from "./dom.js";
 
 const DRAG = 5; // pixels from which a press is a drag, not a click
@@ -20,7 +20,7 @@ function runsOf(labels, times, duration) {
 function lane(answer, duration, name) {
   const share = (value) => `${(100 * value) / duration}%`;
   const runs = runsOf(answer.labels, answer.times, duration).map((run) =>
-    h(run.label === "nothing" ? "span.run.nothing" : "span.run",
+    h(isQuiet(run.label) ? "span.run.nothing" : "span.run",
       { "--left": share(run.start), "--wide": share(run.end - run.start), "--color": colorOf(run.label),
         title: spoken(run.label) },
       h("span.name", {}, spoken(run.label))));

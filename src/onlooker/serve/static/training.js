@@ -1,15 +1,15 @@
 // Training from the page: hints before it, progress and time left while it runs, results after it.
 
 import { cancel, follow, get, post } from "./api.js";
-import { button, complain, errorCard, h, icon, seconds, sentence, show, t, toast } from "./dom.js";
-import { chart, resultsView } from "./results.js";
+import { button, complain, errorCard, h, icon, seconds, show, t, toast } from "./dom.js";
+import { resultsView } from "./results.js";
 
 const FEWEST = 2; // classes
 
 export class Training {
-  /** `page` of main.js; `finished(results)` is called when a training ends. */
-  constructor(page, finished) {
-    Object.assign(this, { page, finished });
+  /** `page` of main.js; `changed(trained)` is called when `fitting` changes, with whether there is a new model. */
+  constructor(page, changed) {
+    Object.assign(this, { page, changed, fitting: false });
     this.hints = h("ul.hints", { "aria-label": t("train.hints") });
     this.action = h("div.train-action");
     this.results = h("section.card.results", { "aria-label": t("results.title") });
@@ -21,7 +21,7 @@ export class Training {
     show(this.hints, project.hints.map((hint) => h("li", {}, icon("warn"), h("span", {}, hint.text))));
     if (project.training && !this.job) this.watch(project.training.job);
     if (!this.job) this.showButton(project);
-    if (project.model !== this.loaded) { this.loaded = project.model; this.loadResults(); }
+    if (project.model !== this.loaded && (this.fitting || !this.job)) this.loadResults();
   }
 
   /** The button before a training; it, or an error in its place, stays while nothing about it changes. */
@@ -55,15 +55,19 @@ export class Training {
     if (this.job) return;
     this.job = job;
     this.offered = null;
-    this.page.trainingChanged(true);
+    this.fitting = true;
+    this.page.showTraining(true);
+    this.changed(false);
     const note = h("p.note", { role: "status" }, t("job.running"));
     const left = h("p.hint");
     const bar = h("progress", { max: 1, "aria-label": t("train.progress") });
-    const curve = h("div.curve-slot");
-    show(this.action, h("div.progress", {}, note, bar, left, curve,
+    show(this.action, h("div.progress", {}, note, bar, left,
       button("close", t("train.cancel"), () => cancel(job).catch(complain))));
     try {
-      const result = await follow(job, (state) => progress(state, { note, left, bar, curve }), { every: 500 });
+      const result = await follow(job, (state) => {
+        progress(state, { note, left, bar });
+        this.reached(state.result ?? {}).catch(complain);
+      }, { every: 500 });
       if (!result) toast(t("train.cancelled"));
       await this.end(Boolean(result));
     } catch (error) {
@@ -72,32 +76,43 @@ export class Training {
     }
   }
 
-  async end(trained) {
-    this.job = null;
+  /** What a running training has reached: the model is used while its report is drawn. */
+  async reached({ results, model }) {
+    if (model && this.fitting) await this.fitted(true);
+    const shown = JSON.stringify([results, this.fitting]);
+    if (!results || !this.job || this.shown === shown) return;
+    this.shown = shown;
+    show(this.results, resultsView(results, this.page, !this.fitting));
+  }
+
+  async fitted(trained) {
+    this.fitting = false;
     await this.page.loadState().catch(complain);
     await this.page.loadProject().catch(complain);
-    this.page.trainingChanged(Boolean(this.job));
-    if (trained) this.finished();
+    this.changed(trained);
+  }
+
+  async end(trained) {
+    this.job = this.shown = this.loaded = undefined;
+    await this.fitted(trained && this.fitting);
+    this.page.showTraining(Boolean(this.job));
   }
 
   async loadResults() {
-    try {
-      this.last = this.loaded ? await get("/api/project/results") : null;
-    } catch (error) {
-      this.last = null;
+    this.loaded = this.page.project.model;
+    const last = this.loaded && await get("/api/project/results").catch((error) => {
       if (error.status !== 404) complain(error);
-    }
-    show(this.results, this.last ? resultsView(this.last, this.page) : []);
+    });
+    if (this.job && (this.shown || !last)) return; // those so far stay
+    show(this.results, last ? resultsView(last, this.page) : []);
   }
 }
 
-function progress(job, { note, left, bar, curve }) {
-  note.textContent = job.note ? sentence(`${job.note} …`) : t("job.running");
+function progress(job, { note, left, bar }) {
+  note.textContent = job.text;
   if (job.progress === null || job.progress === undefined) bar.removeAttribute("value");
   else bar.value = job.progress;
   const remaining = job.result?.seconds_left;
   left.textContent = remaining === null || remaining === undefined ? ""
     : t("train.left", { time: seconds(Math.max(0, remaining)) });
-  const points = (job.result?.curve ?? []).filter((point) => point.accuracy !== null && point.accuracy !== undefined);
-  if (points.length > 1) show(curve, chart(points.map((point) => [point.epoch, point.accuracy]), t("train.curve")));
 }

@@ -1,8 +1,9 @@
-// Clips from files and folders into classes, one after the other, with what went wrong.
+// Clips from files and folders into classes, a few at a time, with what went wrong.
 
 import { tooLarge, upload } from "./api.js";
-import { button, complain, errorText, h, show, t, toast } from "./dom.js";
+import { button, complain, errorText, h, rich, show, t, toast } from "./dom.js";
 
+export const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
 const REFRESH = 20; // clips after which the page shows those that were added
 
 /** The files of a drop as `[{file, folder}]`; `folder` is the name of the folder that contains the file, or null. */
@@ -26,10 +27,10 @@ async function walk(entry, folder) {
 export const chosenFiles = (input) =>
   [...input.files].map((file) => ({ file, folder: file.webkitRelativePath?.split("/").at(-2) ?? null }));
 
-/** A queue of uploads; `refresh()` shows the project with the new clips; `limit()`: bytes of a clip. */
+/** A queue of uploads into the project of the page. */
 export class Uploads {
-  constructor(refresh, limit) {
-    Object.assign(this, { refresh, limit, queue: [], finished: 0, failures: [] });
+  constructor(page) {
+    Object.assign(this, { page, queue: [], active: 0, finished: 0, failures: [] });
     this.note = h("p");
     this.bar = h("progress", { "aria-label": t("uploads.progress") });
     this.progress = h("div.uploads-part", { hidden: true }, this.note, this.bar,
@@ -38,9 +39,13 @@ export class Uploads {
     this.element = h("div.uploads", { hidden: true }, this.progress, this.outcome);
   }
 
-  /** Adds files as `[{file, name, label}]`. */
-  add(items) {
-    this.queue.push(...items);
+  /**
+   * Adds files as `[{file, name, label}]`, together one step of undo. The class may be renamed before they are sent:
+   * `version` is that of the project in which it is called `label`. Files that are added again keep both.
+   */
+  add(items, version = this.page.project.version) {
+    const batch = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
+    this.queue.push(...items.map((item) => ({ batch, version, ...item })));
     if (!this.running) this.run();
   }
 
@@ -48,28 +53,44 @@ export class Uploads {
     this.running = true;
     show(this.outcome);
     while (this.queue.length) {
-      const item = this.queue.shift();
-      this.report(item.name);
-      try {
-        await this.send(item);
-      } catch (error) {
-        this.failures.push({ item, error });
-        if (error.status === 0 || error.status === 507) this.failRest(error);
-        continue;
-      }
-      this.finished += 1;
-      if (this.finished % REFRESH === 0) await this.refresh().catch(() => {}); // the next one, or the end, shows them
+      const { batch } = this.queue[0];
+      await Promise.all(Array.from({ length: AT_ONCE }, () => this.sendBatch(batch)));
     }
-    await this.refresh().catch((error) => error.status !== 0 && complain(error));
+    await this.page.loadProject().catch((error) => error.status !== 0 && complain(error));
     this.running = false;
     if (this.queue.length) this.run();
     else this.summary();
   }
 
-  async send({ file, name, label }) {
-    const error = tooLarge({ name, size: file.size }, this.limit());
+  /** Lets no file be sent until the function that this returns is called. */
+  hold() {
+    let release;
+    this.held = new Promise((resolve) => { release = resolve; });
+    return release;
+  }
+
+  /** Sends files of a batch, one after the other, until none waits. */
+  async sendBatch(batch) {
+    for (await this.held; this.queue[0]?.batch === batch; await this.held) {
+      const item = this.queue.shift();
+      this.active += 1;
+      this.report(item.name);
+      const error = await this.send(item).then(() => null, (reason) => reason);
+      this.active -= 1;
+      if (error) {
+        this.failures.push({ item, error });
+        if (error.status === 0 || error.status === 507) this.failRest(error);
+        continue;
+      }
+      this.finished += 1;
+      if (this.finished % REFRESH === 0) await this.page.loadProject().catch(() => {}); // the next one shows them
+    }
+  }
+
+  async send({ file, name, label, version, batch }) {
+    const error = tooLarge({ name, size: file.size }, this.page.state?.limits?.bytes);
     if (error) throw error;
-    const query = new URLSearchParams({ class: label, ...(this.queue.length && { brief: 1 }) });
+    const query = new URLSearchParams({ class: label, version, batch });
     await upload(`/api/project/clips?${query}`, file, name);
   }
 
@@ -80,11 +101,12 @@ export class Uploads {
   }
 
   report(name) {
-    const total = this.finished + this.failures.length + this.queue.length + 1;
+    const done = this.finished + this.failures.length;
+    const total = done + this.active + this.queue.length;
     this.element.hidden = total === 1;
     this.progress.hidden = false;
     this.note.textContent = t("uploads.running", { at: total - this.queue.length, total, name });
-    Object.assign(this.bar, { max: total, value: total - this.queue.length - 1 });
+    Object.assign(this.bar, { max: total, value: done });
   }
 
   summary() {
@@ -99,7 +121,7 @@ export class Uploads {
     const items = failures.map(({ item }) => item);
     show(this.outcome, h("p.found", {}, t("uploads.failed", { count: failures.length })),
       h("ul.failures", { tabindex: 0 },
-        failures.map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", errorText(error)))),
+        failures.map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", rich(errorText(error))))),
       h("div.row", {}, button("upload", t("again"), () => this.add(items)),
         button("close", t("close"), () => { this.element.hidden = true; })));
   }

@@ -1,7 +1,7 @@
 // Clips as small moving previews, and what can be done with one of them.
 
 import { colorOf, spoken } from "./colors.js";
-import { button, dialog, h, icon, patch, seconds, still, t } from "./dom.js";
+import { button, dialog, h, icon, patch, seconds, still, t, toast } from "./dom.js";
 
 const FIRST = 24; // clips of a class that are shown until one asks for all
 
@@ -31,10 +31,10 @@ const describe = (clip, label) =>
   [spoken(label), clip.name, clip.seconds && seconds(clip.seconds), clip.hint && t("clip.hint")]
     .filter(Boolean).join(", ");
 
-/** Tiles of a class's clips, kept while they stay the same. */
+/** Tiles of a class's clips, kept while they stay the same; `remove(clip)`: what the key Delete does. */
 export class Wall {
-  constructor(open) {
-    this.open = open;
+  constructor(open, remove = null) {
+    Object.assign(this, { open, remove });
     this.tiles = new Map();
     this.list = h("ul.wall");
     this.more = h("button.link", { type: "button", hidden: true, onclick: () => {
@@ -54,7 +54,9 @@ export class Wall {
       this.tiles.delete(key);
     }
     for (const [key, clip] of keys) if (!this.tiles.has(key)) this.tiles.set(key, this.tile(clip, label));
+    const focused = this.list.querySelector(":focus")?.dataset.clip;
     patch(this.list, [...keys.keys()].map((key) => this.tiles.get(key)));
+    if (focused) this.list.querySelector(`[data-clip="${focused}"]`)?.focus(); // its tile may be another one now
     this.more.hidden = shown.length === clips.length;
     this.more.textContent = t("clip.more", { count: clips.length });
   }
@@ -65,9 +67,27 @@ export class Wall {
       onclick: () => this.open(clip, label) },
       preview(clip.id), clip.seconds && h("span.length", {}, seconds(clip.seconds)),
         clip.hint && h("span.flag", { title: t("clip.hint") }, icon("warn")));
-    open.addEventListener("keydown", (event) => { if (event.key === "Delete") this.open(clip, label, true); });
-    return h("li", {}, open);
+    const tile = h("li", {}, open);
+    if (this.remove) open.addEventListener("keydown", (event) => {
+      if (event.key !== "Delete" || event.repeat) return;
+      const next = tile.nextElementSibling ?? tile.previousElementSibling ?? this.element.parentElement;
+      next.querySelector("button").focus();
+      this.remove(clip);
+    });
+    return tile;
   }
+}
+
+let closeDeleted = () => {};
+
+/** Deletes a clip; a message offers to undo that, as long as it is the last change. */
+export async function deleteClip(clip, page) {
+  if (!await page.change("DELETE", `/api/project/clips/${clip.id}`)) return;
+  const { undo } = page.project;
+  const run = () => (page.project.undo === undo ? page.change("POST", "/api/project/undo")
+    : toast(t("clip.not_last"), { error: true }));
+  closeDeleted();
+  closeDeleted = toast(t("clip.deleted", { name: clip.name }), { action: { label: t("undo"), run } });
 }
 
 /** A clip in large: its class can be changed, and it can be deleted. */

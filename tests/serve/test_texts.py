@@ -1,0 +1,138 @@
+"""The texts of the page: every one is used, every one that is used exists, and gets the values that it names."""
+
+import ast
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
+
+from onlooker.serve import hints, look
+from onlooker.serve.examples import EXAMPLES
+from onlooker.serve.problem import Problem, as_problem
+from onlooker.serve.training import _STAGES
+from onlooker.serve.translation import t, texts
+from onlooker.structures import ClipError
+
+SERVE = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
+OF_PYTHON = ("problem.", "hint.", "change.", "example.")  # parts of the file that only Python uses
+FINDINGS = {f"hint.{name.replace(' ', '_')}" for name in hints.FINDINGS}
+NOTES = {f"job.{note.replace(' ', '_')}" for note in ("queued", *_STAGES)}
+
+
+def keys_of(texts: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in texts.items():
+        if isinstance(value, dict) and not value.keys() <= {"one", "other"}:
+            yield from keys_of(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def names_in(key: str) -> set[str]:
+    """The values that a text needs: those of all its parts for a problem, with all plural forms."""
+    node: Any = texts()
+    for part in key.split("."):
+        node = node[part]
+    found = set(re.findall(r"\{(\w+)\}", json.dumps(node)))
+    return found | ({"count"} if '"one"' in json.dumps(node) else set())
+
+
+def constants(node: ast.expr) -> list[str]:
+    """The texts that an expression can be: a constant, or one of several."""
+    if isinstance(node, ast.IfExp):
+        return [*constants(node.body), *constants(node.orelse)]
+    return [str(node.value)] if isinstance(node, ast.Constant) else []
+
+
+def used_in_python() -> Iterator[tuple[str, set[str]]]:
+    """The keys of all texts, and the values that they get, from the calls of `t`, `Problem` and `_hint`."""
+    for path in SERVE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            values = {str(keyword.arg) for keyword in node.keywords}
+            if node.func.id == "Problem":
+                yield from ((f"problem.{code}", values) for code in codes(node.args[1], path))
+            elif node.func.id in ("t", "_hint"):
+                prefix = "hint." if node.func.id == "_hint" else ""
+                yield from ((prefix + key, values) for key in constants(node.args[0]))
+
+
+def codes(node: ast.expr, path: Path) -> list[str]:
+    if isinstance(node, ast.Name):  # assigned just before
+        assigned = re.search(rf"\b{node.id} = (.*)", path.read_text("utf-8"))
+        assert assigned
+        return constants(ast.parse(assigned[1]).body[0].value)  # type: ignore[attr-defined]
+    assert constants(node), f"{path.name}:{node.lineno}: a code that is not in the source"
+    return constants(node)
+
+
+def test_every_text_of_python_exists_and_gets_its_values():
+    used = list(used_in_python())
+    assert len(used) > 60
+    for key, values in used:
+        assert values == names_in(key), key
+
+
+def test_every_text_of_python_is_used():
+    used = {key for key, _ in used_in_python()} | FINDINGS | {f"example.{name}" for name in EXAMPLES}
+    known = {key for key in keys_of(texts()) if key.startswith(OF_PYTHON)}
+    known = {key.rpartition(".")[0] if key.startswith("problem.") else key for key in known}
+    assert {key for key in used if key.startswith(OF_PYTHON)} == known
+
+
+def test_every_text_of_javascript_exists_and_is_used():
+    code = "\n".join(path.read_text("utf-8") for path in (SERVE / "static").glob("*.js"))
+    literal = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)*)"', code))
+    built = {
+        *(f"shortcuts.{name}" for name in re.findall(r'"([a-z]+)"', re.search(r"const rows = \[(.*?)\]", code)[1])),  # type: ignore[index]
+        *(f"drawn.{name}" for name in ("box", "point")),
+        *(f"camera.{name}" for name in ("denied", "missing", "busy", "insecure")),
+    }
+    built |= {f"{name}_key" for name in built if name.startswith("shortcuts")}
+    built |= {f"{name}_remedy" for name in built if name.startswith("camera")}
+    templates = "\n".join(path.read_text("utf-8") for path in (SERVE / "templates").glob("*.html"))
+    rendered = {key.removesuffix(".split") for key in re.findall(r"texts\.([a-z_.]+)", templates)}
+    rendered |= {f"tabs.{name}" for name in ("look", "teach", "correct")}
+    of_python = {key for key, _ in used_in_python()} | NOTES | notes_of_look()
+    keys = {key for key in keys_of(texts()) if not key.startswith(OF_PYTHON)}
+    assert keys - literal - built - rendered - of_python == set()
+    asked = set(re.findall(r'\bt\((?:[^()"]*\? )?"([a-z_.]+)"', code)) | built | rendered - {"tabs"}
+    assert asked - keys == set()
+
+
+def notes_of_look() -> set[str]:
+    code = Path(look.__file__).read_text("utf-8")
+    return {f"job.{note}" for note in re.findall(r'(?:job\.report\(|_progress\(job, )"(\w+)"', code)}
+
+
+def test_every_note_of_a_job_has_a_text():
+    assert notes_of_look() == {"job.drawing", "job.checking", "job.preparing", "job.looking"}
+    for key in NOTES | notes_of_look():
+        assert t(key).endswith("…")
+
+
+def test_plural_forms_and_values():
+    assert t("hint.looks_like", count=1, label="wave", other="bend").startswith("1 clip of wave looks like bend")
+    assert t("hint.looks_like", count=2, label="wave", other="bend").startswith("2 clips of wave look like bend")
+    with pytest.raises(KeyError, match="other"):
+        t("hint.looks_like", count=2, label="wave")
+    with pytest.raises(KeyError, match="nowhere"):
+        t("hint.nowhere")
+
+
+def test_a_problem_has_the_text_of_its_code_and_of_the_library():
+    problem = Problem(422, "too_few_classes", count=1, classes=2, clips=3)
+    assert str(problem) == "too_few_classes: 1 class: at least 2 classes, each with at least 3 clips: add a class"
+    assert as_problem(ClipError(Path("a.mp4"), "is {empty}", "film it")).to_dict() == {
+        "error": {
+            "code": "clip", "found": "is {empty}", "expected": "a video that can be decoded", "remedy": "film it",
+        }
+    }  # fmt: skip
+    with pytest.raises(KeyError, match="nobody"):
+        Problem(422, "nobody")
