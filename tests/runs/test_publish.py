@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -225,6 +226,24 @@ def test_streams_are_independent_and_a_pause_ends_an_event() -> None:
     (over,) = tracker.add(step(2, "wave", "a", False))
     assert (over.source, over.began, over.ended) == ("a", 0, 2)
     assert [each.source for each in tracker.end_all()] == ["b"]
+
+
+def test_an_event_is_dated_back_by_the_lag_and_its_beginning_also_by_the_frames_that_had_to_agree() -> None:
+    tracker, changes = EventTracker(lag=4, agreement=3), []
+    for t in range(30):  # seconds and frames
+        label = "wave" if 12 <= t < 20 else "clap" if t >= 24 else "nothing"
+        changes += tracker.add(replace(step(t, label), threshold=0.5, happening=label != "nothing"))
+    assert [(each.label, each.began, each.ended) for each in changes] == [
+        ("wave", 6, None), ("wave", 6, 16), ("clap", 18, None)
+    ]  # fmt: skip
+    assert [(each.began, each.ended) for each in tracker.end_all()] == [(18, 29)]  # its stream ended it
+
+
+def test_an_event_begins_at_the_earliest_with_its_stream_and_never_ends_before_it_begins() -> None:
+    tracker = EventTracker(lag=8, agreement=3)
+    (begun,) = tracker.add(step(5, "wave"))
+    (over,) = tracker.add(step(6, "nothing"))
+    assert (begun.began, over.began, over.ended) == (5, 5, 5)
 
 
 def test_watch_publishes_the_events_of_a_clip(tmp_path: Path, make_clip: Any) -> None:

@@ -4,11 +4,12 @@
     python -m onlooker_papers.real_clips.stitched --splits 3    # an hour
 
 Test streams are stitched from clips that are not in training: an event, then one to three clips of nothing, and so on.
-The linear model processes them frame by frame. Live segments are those that a stream reports: from the third of the
-consecutive frames that agree to the last one. Offline segments use the frames after each moment: every report is dated
-back by the frames that had to agree and by half of the model's window. For live and for offline segments, the threshold
-is the one with the highest segment-mAP at .5 on streams that are stitched from the training clips, where each stream is
-predicted by a model that was fitted without it.
+The linear model processes them frame by frame. Live segments last while an event is reported: from the third of the
+consecutive frames that agree to the last one. Dated segments have the times that `onlooker watch --publish` sends when
+an event is over (`runs.publish.EventTracker`): earlier by half of the model's window, and the beginning also by the
+frames that had to agree. These are the segments of an offline model whose windows are centered on each frame. For each
+of the two, the threshold is the one with the highest segment-mAP at .5 on streams that are stitched from the training
+clips, where each stream is predicted by a model that was fitted without it.
 
 - `ucf101_18`: the last five classes in alphabetical order are nothing.
 - `jhmdb`: `sit`, `stand` and `walk` are nothing.
@@ -49,10 +50,10 @@ from onlooker_papers.real_clips.streams import (
 )
 from onlooker_papers.results import keep_whole
 
-WHAT = "segment-mAP of events in stitched streams: as a live stream reports them, and with the frames after them"
+WHAT = "segment-mAP of events in stitched streams: while they are reported live, and with the times that are published"
 COMMAND = "python -m onlooker_papers.real_clips.stitched"
 OVERLAPS = (0.2, 0.3, 0.5)
-LATE = {"live": 0, "offline": AGREEMENT - 1 + WINDOW // 2}  # frames by which a report is dated back
+LATE = {"live": (0, 0), "dated": (AGREEMENT - 1 + WINDOW // 2, WINDOW // 2)}  # frames by which both ends are dated back
 _THRESHOLDS = [round(float(t), 2) for t in np.linspace(0.05, 0.95, 19)]
 _STREAMS, _PAUSES = 2, (1, 4)  # per split; clips of nothing after an event, from 1 to 3
 
@@ -81,16 +82,18 @@ def with_pauses(parts: Sequence[Part], random: np.random.Generator) -> Stream:
     return stitch(parts, order)
 
 
-def segments_of(scores: Floats, classes: Sequence[str], threshold: float, rate: float, late: int = 0) -> list[Segment]:
-    """The events that are reported at `T` frames with probabilities `T K`, dated back by `late` frames."""
+def segments_of(
+    scores: Floats, classes: Sequence[str], threshold: float, rate: float, late: tuple[int, int] = (0, 0)
+) -> list[Segment]:
+    """The events that are reported at `T` frames with probabilities `T K`; both ends are `late` by so many frames."""
     reported, of_events = reported_events(scores, classes, threshold), event_scores(scores, classes)
     edges = np.flatnonzero(np.diff(reported, prepend=-2, append=-2))
     found = []
-    for first, after in pairwise(edges):
-        if after > late and reported[first] >= 0:
+    for first, after in pairwise(edges.tolist()):
+        start, end = max(0, first - late[0]), after - late[1]
+        if end > 0 and reported[first] >= 0:
             score = float(of_events[first:after, reported[first]].mean())
-            start, end = max(0, int(first) - late) / rate, (int(after) - late) / rate
-            found.append(Segment(classes[reported[first]], start, end, score))
+            found.append(Segment(classes[reported[first]], start / rate, end / rate, score))
     return found
 
 
@@ -100,7 +103,7 @@ def true_segments(stream: Stream, rate: float) -> list[Segment]:
 
 
 def measure(name: str, run: Path, count: int) -> dict[str, Any]:
-    """Segment-mAP of one set, by overlap, live and offline, on its first `count` official splits."""
+    """Segment-mAP of one set, by overlap, live and dated, on its first `count` official splits."""
     setting, splits = SETTINGS[name], dict([*splits_of(name).items()][:count])
     labels = {clip.label for split in splits.values() for clip in split.clips}
     classes = tuple(sorted({NOTHING, *labels} - {*setting.nothing}))
@@ -146,7 +149,7 @@ def measure(name: str, run: Path, count: int) -> dict[str, Any]:
 
 
 def best_threshold(
-    streams: Sequence[Stream], scores: Sequence[Floats], classes: Sequence[str], rate: float, late: int
+    streams: Sequence[Stream], scores: Sequence[Floats], classes: Sequence[str], rate: float, late: tuple[int, int]
 ) -> float:
     """The threshold with the highest segment-mAP at .5, on streams whose events may follow each other directly."""
     true = {str(i): true_segments(stream, rate) for i, stream in enumerate(streams)}
@@ -168,7 +171,7 @@ def stitched(
     splits: Annotated[int, typer.Option(help="Official splits of each set, from the first one.", min=1, max=3)] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="Only J-HMDB; results are not recorded.")] = False,
 ) -> None:
-    """Segment-mAP of events in stitched streams, live and offline; $ONLOOKER_DATA has the clips."""
+    """Segment-mAP of events in stitched streams, live and dated; $ONLOOKER_DATA has the clips."""
     with stoppable():
         figures = {name: measure(name, run, splits) for name in (["jhmdb"] if quick else SETTINGS)}
         for name, of in figures.items():

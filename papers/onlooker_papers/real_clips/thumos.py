@@ -1,4 +1,4 @@
-"""Segment-mAP of a run on THUMOS'14, live and offline, by the rules of its challenge.
+"""Segment-mAP of a run on THUMOS'14, live and dated back, by the rules of its challenge.
 
     python -m onlooker_papers.real_clips.thumos RUN VIDEOS ANNOTATIONS
 
@@ -69,7 +69,7 @@ def _taken(answers: Sequence[Segment], true: Iterable[Segment], overlap: float) 
 
 
 def events_of(recognizer: Recognizer, video: Path) -> dict[str, list[Segment]]:
-    """The events that a stream of the video reports: as reported (live), and dated back (offline)."""
+    """The events that a stream of the video reports: while it reports them (live), and dated back."""
     assert recognizer.threshold is not None
     steps = [(step.time, step.scores) for step in recognizer.watch(str(video))]
     if len(steps) < 2:
@@ -85,7 +85,7 @@ def thumos(
     annotations: Annotated[Path, typer.Argument(help="The folder of CLASS_test.txt, or thumos14.json.")],
     out: Annotated[Path, typer.Option(help="A file for the segments and the figures.")] = Path("thumos.json"),
 ) -> None:
-    """Segment-mAP of a run on the test videos of THUMOS'14, live and with the frames after each moment."""
+    """Segment-mAP of a run on the test videos of THUMOS'14, live and dated back (`stitched`)."""
     recognizer = load(run)
     annotated, doubtful = read_annotations(annotations)
     for error in doubtful:

@@ -66,7 +66,7 @@ def test_the_command(tmp_path: Path) -> None:
     ((label, start, end, _),) = written["segments"]["live"]["video_1"]
     assert (label, start) == ("Diving", pytest.approx(0.4))
     assert end == pytest.approx(4.0, abs=0.2)
-    assert np.isfinite(written["segment_map"]["offline"]["activitynet"]["0.1"])
+    assert np.isfinite(written["segment_map"]["dated"]["activitynet"]["0.1"])
     (annotations / "Diving_test.txt").write_text("video_2 0 1\n")
     done = CliRunner().invoke(app, words)
     assert "1 of 1 videos are missing (video_2)" in done.output

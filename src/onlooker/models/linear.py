@@ -134,7 +134,7 @@ class LinearClassifier(VideoModel):
             raise ValueError(f"regions is {regions}, expected from 1 to the {min(h, w)} locations of a side of the map")
         if window < 2:
             raise ValueError(f"window is {window} frames, expected at least 2")
-        self.names, self.window = statistics.split(","), window
+        self.names, self.window, self.lag = statistics.split(","), window, window // 2
         if not set(self.names) <= STATISTICS.keys() or len(set(self.names)) < len(self.names):
             raise ValueError(f"statistics is {statistics!r}, expected different ones of {', '.join(STATISTICS)}")
         pooling = F.adaptive_avg_pool2d(torch.eye(h * w).view(1, -1, h, w), regions)[0].flatten(1)

@@ -44,6 +44,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     - `attends`: its outputs have attention.
     - `has_evidence`: its outputs have evidence; `frame_evidence` and `pool_evidence` work.
     - `streams`: `step` works.
+    - `lag`: number of frames after which a change in a stream has changed half of what the prediction depends on.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features` work.
     - `has_attention_loss`: `attended_logits` works, and is trained by an auxiliary loss.
     - `has_windows`: it samples parts of a frame, which `windows` returns.
@@ -63,6 +64,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     attends = False
     has_evidence = False
     streams = True
+    lag = 0
     has_attention_loss = False
     init = "zeros"  # the state before the first frame: zeros, or learned from frames
     encoder: Encoder | None  # of single frames, if there is one

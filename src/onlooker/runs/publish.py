@@ -5,7 +5,7 @@ import json
 import re
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,7 +40,8 @@ class Event:
     Args:
         source: the name of the stream.
         label: its class.
-        began, ended: seconds since the first frame of the stream; `ended` is None while it goes on.
+        began, ended: seconds since the first frame of the stream, dated back as `EventTracker` says; `ended` is None
+            while it goes on.
         score: the mean probability over its frames so far.
     """
 
@@ -60,40 +61,59 @@ class Event:
 class EventTracker:
     """Turns steps into events.
 
-    An event begins with the first step of its class. It ends with the first step of another class, with the first step
-    without an event (`Step.happening`, or the class in which nothing happens), or with its stream. For a model that has
-    neither a threshold nor evidence, every change of the class is an event.
+    An event is reported with the first step of its class. It is over with the first step of another class, with the
+    first step without an event (`Step.happening`, or the class in which nothing happens), or with its stream. For a
+    model that has neither a threshold nor evidence, every change of the class is an event.
+
+    Its times are earlier than these steps: its beginning and its end by the lag of the model, and its beginning also by
+    the steps that had to agree. An event that its stream ends lasts until the last step.
+
+    Args:
+        lag: `VideoModel.lag`, in steps.
+        agreement: number of steps that had to agree (`StreamConfig.agreement`), for steps with a threshold.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lag: int = 0, agreement: int = 1) -> None:
+        self.lag, self.agreement = lag, agreement
         self._ongoing: dict[str | None, tuple[Event, float, int]] = {}  # begun; sum of scores; number of steps
-        self._last: dict[str | None, float] = {}
+        self._times: dict[str | None, deque[float]] = {}  # of the last steps of each stream
 
     def add(self, step: Step) -> list[Event]:
         """The events that end and begin with a step."""
         label, before = _event(step), self._ongoing.get(step.source)
-        self._last[step.source] = step.time
+        times = self._times.setdefault(step.source, deque(maxlen=self.lag + self.agreement))
+        times.append(step.time)
         if before and before[0].label == label:
             event, total, steps = before
             self._ongoing[step.source] = event, total + step.score, steps + 1
             return []
-        changes = self.end(step.source)
+        changes = self._end(step.source, self.lag)
         if label is not None:
-            begun = Event(step.source, label, step.time, None, step.score)
+            agreed = 0 if step.threshold is None else self.agreement - 1
+            begun = Event(step.source, label, _earlier(times, self.lag + agreed), None, step.score)
             self._ongoing[step.source] = begun, step.score, 1
             changes.append(begun)
         return changes
 
     def end(self, source: str | None) -> list[Event]:
         """End the event of a stream, if there is one, at the last step of the stream."""
-        if source not in self._ongoing:
-            return []
-        event, total, steps = self._ongoing.pop(source)
-        return [Event(source, event.label, event.began, self._last[source], total / steps)]
+        return self._end(source, 0)
 
     def end_all(self) -> list[Event]:
         """End the events of all streams."""
         return [event for source in list(self._ongoing) for event in self.end(source)]
+
+    def _end(self, source: str | None, back: int) -> list[Event]:
+        if source not in self._ongoing:
+            return []
+        event, total, steps = self._ongoing.pop(source)
+        ended = max(event.began, _earlier(self._times[source], back))
+        return [Event(source, event.label, event.began, ended, total / steps)]
+
+
+def _earlier(times: Sequence[float], back: int) -> float:
+    """The time of the step `back` steps before the last one, or of the first one that is known."""
+    return times[max(0, len(times) - 1 - back)]
 
 
 def _event(step: Step) -> str | None:

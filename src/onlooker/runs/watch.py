@@ -83,7 +83,10 @@ def watch_sources(
         last.callback(_print_counts, streams, recordings)
         if recordings:
             last.callback(recordings.close)
-        events = last.enter_context(_published(publisher, ended)) if publisher else None
+        events = None
+        if publisher:
+            tracker = EventTracker(recognizer.model.lag, config.agreement)
+            events = last.enter_context(_published(publisher, tracker, ended))
         for step in steps:
             if events:
                 events(step)
@@ -121,12 +124,11 @@ def _status_printer(every_frame: bool, ended: set[str | None]) -> OnStatus:
 
 
 @contextmanager
-def _published(publisher: Publisher, ended: set[str | None]) -> Iterator[Callable[[Step], None]]:
+def _published(publisher: Publisher, tracker: EventTracker, ended: set[str | None]) -> Iterator[Callable[[Step], None]]:
     """A function that publishes the events of each step.
 
     Events of sources in `ended` end; on exit, all other events end, too, and the waiting ones are sent.
     """
-    tracker = EventTracker()
 
     def add(step: Step) -> None:
         changes = tracker.add(step)
