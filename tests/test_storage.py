@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Condition
@@ -20,6 +20,7 @@ from moving_squares import make_set
 
 import onlooker
 from onlooker.config import StreamConfig
+from onlooker.files import DiskFullError, atomic_file
 from onlooker.storage import Mirror, StorageError, address_of, clear_mirrors, is_address, local, mirrored
 from onlooker.storage.remote_video import RemoteVideo
 from onlooker.structures import ClipError
@@ -140,6 +141,66 @@ def test_changes_are_uploaded_while_the_work_goes_on(memory: Any, monkeypatch: p
         while not memory.exists("/set/curves.csv") and time.monotonic() < until:
             time.sleep(0.02)
         assert read(memory) == {"curves.csv": "an epoch"}
+
+
+def test_an_upload_that_fails_is_reported_once_and_made_up_for(
+    memory: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("onlooker.storage.mirror._UPLOAD_EVERY", 0.02)
+    tries, whole = list[str](), type(memory).put_file
+
+    def refuse(self: Any, source: str, target: str, **more: Any) -> None:
+        tries.append(target)
+        raise PermissionError("403")
+
+    with mirrored([Path("memory://set")], quiet=True) as mirrors:
+        (folder := mirrors[Path("memory://set")]).mkdir()
+        with monkeypatch.context() as patch:
+            patch.setattr(type(memory), "put_file", refuse)
+            (folder / "curves.csv").write_text("an epoch")
+            until = time.monotonic() + 30
+            while len(tries) < 4 and time.monotonic() < until:
+                time.sleep(0.02)
+            assert len(tries) >= 4
+        assert type(memory).put_file is whole
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    denied = "memory://set/curves.csv: access denied; check the credentials of this machine"
+    again = f"the work goes on in {folder}, and uploads are tried again every 0.02 s"
+    assert lines == [f"not uploaded yet: {denied}; {again}"]
+    assert read(memory) == {"curves.csv": "an epoch"}
+
+
+def test_a_full_disk_is_no_error_of_the_address(memory: Any, on_full_disk: Callable[[Path], None]) -> None:
+    put(memory, a="one", b="two" * 100)
+    mirror = Mirror("memory://set")
+    mirror.local.mkdir(parents=True)
+    on_full_disk(mirror.local / f".b.{os.getpid()}.part")
+    message = (
+        rf"^{mirror.folder}: no space left for a copy of memory://set/b: 0\.3 kB needed, .* free; free some space, "
+    )
+    with pytest.raises(DiskFullError, match=message + "or set ONLOOKER_CACHE to a folder on another disk"):
+        mirror.download(quiet=True)
+    assert (downloaded() / "b").read_text() == "two" * 100
+
+
+def test_a_run_is_loaded_while_a_command_uses_it(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlooker.storage.mirror._PATIENCE", 0.05)
+    put(memory, a="one", b="two")
+    opened = list[str]()
+    whole = type(memory).open
+    monkeypatch.setattr(
+        type(memory), "open", lambda self, path, *a, **more: (opened.append(path), whole(self, path, *a, **more))[1]
+    )
+    with mirrored([Path("memory://set")], quiet=True) as mirrors, ThreadPoolExecutor() as pool:
+        (mirrors[Path("memory://set")] / "a").write_text("not uploaded yet")
+        opened.clear()
+        copies = [pool.submit(local, "memory://set").result(timeout=20) for _ in range(2)]
+        assert copies[0] == copies[1] != mirrors[Path("memory://set")]
+        assert (copies[0] / "a").read_text() == "one"
+        assert sorted(opened) == ["/set/a", "/set/b"], "each is downloaded once"
+        assert address_of(copies[0]) == "memory://set"
+    assert local("memory://set") == mirrors[Path("memory://set")]
+    assert (local("memory://set") / "a").read_text() == "not uploaded yet"
 
 
 def test_a_change_that_was_never_uploaded_stays(memory: Any) -> None:
@@ -507,3 +568,34 @@ def test_files_that_describe_others_are_uploaded_as_they_were_written(
     monkeypatch.setattr(memory, "put_file", lambda copy, at: (sent.append(Path(at).name), put(copy, at)))
     mirror.upload(quiet=True)
     assert sent == ["weights.bin", "split.json", "skipped.json", "config.json"]
+
+
+def test_a_checkpoint_is_not_newer_than_the_best_one(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = Mirror("memory://set")
+    mirror.local.mkdir(parents=True)
+
+    def save(name: str, epoch: int) -> None:
+        with atomic_file(mirror.local / name) as file:
+            file.write(str(epoch).encode())
+        os.utime(mirror.local / name, (epoch, epoch + (name == "last.ckpt")))
+
+    whole, states = type(memory).put_file, list[dict[str, str]]()
+
+    def slow(self: Any, source: str, target: str, **more: Any) -> None:
+        epoch = len(states) + 2
+        save("best.ckpt", epoch)  # training goes on
+        whole(self, source, target, **more)
+        save("last.ckpt", epoch)
+        states.append(read(memory))
+
+    save("best.ckpt", 1)
+    save("last.ckpt", 1)
+    monkeypatch.setattr(type(memory), "put_file", slow)
+    for _ in range(3):
+        mirror.upload(quiet=True)
+    assert len(states) == 6
+    assert all(int(state["best.ckpt"]) >= int(state.get("last.ckpt", "0")) for state in states)
+    monkeypatch.setattr(type(memory), "put_file", whole)
+    mirror.upload(quiet=True)
+    assert read(memory) == {"best.ckpt": "7", "last.ckpt": "7"}
+    assert [path.name for path in mirror.folder.iterdir() if path.is_dir()] == ["set"]

@@ -212,8 +212,9 @@ def _watch_full(material: Material, target: Target, scratch: Path) -> None:
     probes.watch(material, Target(material.good[1], ("attack",), more={"out": target.path}), scratch)
 
 
-def _predict(material: Material, disk: Path, count: int = 40) -> object:
-    return predict_clips(material.run, material.good * count, None, disk / "out.json")
+def _predict(material: Material, disk: Path) -> object:
+    (disk / "filler").write_bytes(bytes(16_000))
+    return predict_clips(material.run, sorted(material.squares.glob("*/*.mp4")), None, disk / "out.json")
 
 
 def _overlays(material: Material, disk: Path) -> None:

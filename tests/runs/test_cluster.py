@@ -204,6 +204,34 @@ def test_predictions_are_those_without_a_cluster(
 
 
 @pytest.mark.slow
+def test_predictions_continue_after_the_command_was_killed(
+    cluster: Any, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = create_model("convalstm", 3, in_channels=1, size=16, hidden=4)
+    run, out = Recognizer(model, ("a", "b", "c"), DATA).save(tmp_path / "run"), tmp_path / "cluster.jsonl"
+    (folder := tmp_path / "clips").mkdir()
+    for number, path in enumerate([*squares.glob("*/*.mp4")] * 10):
+        (folder / f"{number:03}.mp4").symlink_to(path)
+    words = ["predict", run, folder, "--json", out, "--ray", cluster.address]
+    command = subprocess.Popen([sys.executable, "-m", "onlooker", *map(str, words)], stdout=subprocess.DEVNULL)
+    while not out.exists() or out.read_bytes().count(b"\n") < 5:
+        assert command.poll() is None
+        time.sleep(0.002)
+    command.kill()
+    command.wait()
+    before = {json.loads(line)["path"] for line in out.read_text().splitlines(keepends=True) if line.endswith("\n")}
+    clips = find_videos([folder])
+    assert 5 <= len(before) < len(clips)
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    monkeypatch.setattr(predict, "_predictor", partial(watched, notes, _predictor))
+    assert predict_clips(run, clips, json=out, ray="auto") == []
+    assert noted(notes, "begun") == Counter(clip.name for clip in clips if str(clip) not in before)
+    assert predict_clips(run, clips, json=tmp_path / "alone.jsonl") == []
+    assert sorted(out.read_text().splitlines()) == sorted((tmp_path / "alone.jsonl").read_text().splitlines())
+
+
+@pytest.mark.slow
 def test_a_node_without_the_clips_or_the_packages_is_named(cluster: Any, clips: list[Path]) -> None:
     with pytest.raises(FileNotFoundError, match=rf"\): this node has no 00\.mp4 in {clips[0].parent}; each node needs"):
         next(map_clips(blind, clips, clips))

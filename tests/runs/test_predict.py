@@ -1,9 +1,14 @@
 """`onlooker predict`: clips are printed by name, and each is drawn to a separate file."""
 
+import gc
 import json
+import multiprocessing
 import os
+import signal
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +17,8 @@ from onlooker.files import DiskFullError
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.runs.predict import distinct_names, predict_clips
+from onlooker.runs.results_file import ResultsFile
+from onlooker.structures import Prediction
 
 Make = Callable[..., Path]
 
@@ -126,3 +133,104 @@ def test_on_a_full_disk_predictions_are_printed_without_drawings(
     with pytest.raises(DiskFullError, match=r"full.json: no space left for this file"):
         predict_clips(run, clips, None, run.parent / "full.json")
     assert capsys.readouterr().out.count("runner-up") == 2, "the table is printed before"
+
+
+def read_results(path: Path) -> list[object]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in text.splitlines()]
+    values = json.loads(text)
+    assert values["failed"] == []
+    return list(values["clips"])
+
+
+def predict_until_killed(run: Path, clips: list[Path], out: Path, number: int) -> None:
+    """In another process, which is killed while it predicts the clip of this number."""
+
+    def work() -> None:
+        predict, calls = Recognizer.predict, iter(range(number))
+        Recognizer.predict = lambda self, clip: (  # type: ignore[method-assign]
+            predict(self, clip) if next(calls, None) is not None else os.kill(os.getpid(), signal.SIGKILL)
+        )
+        predict_clips(run, clips, json=out)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.fixture
+def predicted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The clips that are predicted from now on."""
+    paths, predict = list[Path](), Recognizer.predict
+    monkeypatch.setattr(Recognizer, "predict", lambda self, path: (paths.append(path), predict(self, path))[1])
+    return paths
+
+
+@pytest.mark.parametrize("name", ["results.json", "results.jsonl"])
+def test_the_same_command_continues_after_a_kill(
+    run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path], name: str
+) -> None:
+    clips = [make_clip(f"{number}.mp4", frames=2 + number) for number in range(6)]
+    whole, out = tmp_path / "whole" / name, tmp_path / name
+    predict_clips(run, clips, json=whole)
+    predict_until_killed(run, clips, out, 3)
+    part = out if name.endswith("l") else tmp_path / f".{name}.part"
+    assert [json.loads(line)["path"] for line in part.read_text().splitlines()] == [*map(str, clips[:3])]
+    assert not out.exists() or out == part
+    half = part.read_bytes().splitlines(keepends=True)[0][:200]  # as of a process killed while it writes
+    part.write_bytes(part.read_bytes() + half)
+    predicted.clear()
+    predict_clips(run, [*clips, clips[0]], json=out)
+    assert predicted == clips[3:]
+    assert read_results(out) == read_results(whole)
+    assert [*tmp_path.glob(".*")] == []
+
+
+def test_clips_that_failed_or_are_new_are_predicted_by_the_next_call(
+    run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, out = make_clip("1.mp4", frames=2), tmp_path / "results.jsonl"
+    assert len(predict_clips(run, [first, tmp_path / "2.mp4"], json=out)) == 1
+    second, third = (make_clip(f"{number}.mp4", frames=2) for number in (2, 3))
+    assert predict_clips(run, [first, second, third], json=out) == []
+    assert predicted == [first, tmp_path / "2.mp4", second, third]
+    assert "1 of 3 clips were predicted before" in capsys.readouterr().out
+    assert [Path(each["path"]) for each in read_results(out)] == [first, second, third]  # type: ignore[index]
+    assert predict_clips(run, [first, second], tmp_path / "drawn", json=out) == []  # drawings that are missing
+    assert len(read_results(out)) == 3
+
+
+def test_results_of_another_model_or_command_are_not_continued(run: Path, make_clip: Make, tmp_path: Path) -> None:
+    clips, out = [make_clip("1.mp4", frames=2)], tmp_path / "results.jsonl"
+    predict_clips(run, clips, json=out)
+    message = r"results.jsonl: line 1 is not a result of this model with this threshold; choose another file, or remove"
+    with pytest.raises(ValueError, match=message):
+        predict_clips(run, clips, json=out, threshold=0.5)
+    model = create_model("convnet", 2, in_channels=1, size=16)
+    other = Recognizer(model, ["a", "b"], DataConfig(frames=2, size=16, channels=1)).save(tmp_path / "other")
+    with pytest.raises(ValueError, match=message):
+        predict_clips(other, clips, json=out)
+    out.write_text("the only copy of my notes")
+    with pytest.raises(ValueError, match=message):
+        predict_clips(run, clips, json=out)
+    assert out.read_text() == "the only copy of my notes"
+    with closing(ResultsFile(tmp_path / "busy.json", "0")), pytest.raises(ValueError, match="another command writes"):
+        predict_clips(run, clips, json=tmp_path / "busy.json")
+
+
+def test_memory_does_not_hold_all_predictions(
+    run: Path, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onlooker.runs.predict._ROWS", 2)
+    clips, alive, add = [make_clip(f"{number}.mp4", frames=2) for number in range(12)], list[int](), ResultsFile.add
+
+    def counted(self: ResultsFile, *arguments: Any) -> None:
+        alive.append(sum(type(each) is Prediction for each in gc.get_objects()))
+        add(self, *arguments)
+
+    monkeypatch.setattr(ResultsFile, "add", counted)
+    assert predict_clips(run, clips, json=tmp_path / "results.json") == []
+    assert len(alive) == 12
+    assert max(alive) <= 6, "those of a table and of the one before"

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fsspec
 import pytest
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, choose_device
+from onlooker.storage import Mirror
+from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.fit import EpochOrder, Fitting, batch_size, choose_precision, fit
 from onlooker.training.losses import frame_cross_entropy
 from onlooker.training.optimizers import RMSpropInside, optimizer_of
@@ -516,3 +519,36 @@ def test_the_loss_of_the_last_frame_and_attention_regularization() -> None:
 @pytest.mark.parametrize(("given", "clips", "size"), [(None, 6, 2), (None, 40, 5), (None, 200, 16), (16, 40, 16)])
 def test_few_clips_reduce_the_batch_size(given: int | None, clips: int, size: int) -> None:
     assert batch_size(TrainConfig(batch=given), clips) == size
+
+
+@pytest.mark.parametrize("wrong", [False, True])  # the best epoch is the last one, or the first one
+def test_a_run_resumes_from_what_is_at_an_address_after_any_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: bool
+) -> None:
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    mirror, files, states = Mirror("memory://run"), fsspec.filesystem("memory"), list[dict[str, bytes]]()
+    put, save = type(files).put_file, AtomicCheckpointIO.save_checkpoint
+
+    def put_file(self: Any, *arguments: Any, **more: Any) -> None:
+        put(self, *arguments, **more)
+        states.append({path: files.cat_file(path) for path in files.find("/run") if path.endswith(".ckpt")})
+
+    def save_checkpoint(self: AtomicCheckpointIO, checkpoint: dict[str, Any], path: Any, **more: Any) -> None:
+        save(self, checkpoint, path, **more)
+        if Path(path).name == "last.ckpt":
+            mirror.upload(quiet=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(files), "put_file", put_file)
+        patch.setattr(AtomicCheckpointIO, "save_checkpoint", save_checkpoint)
+        model, curves = train(mirror.local, wrong=wrong)
+    files.rm("/run", recursive=True)
+    checkpoints = [state for before, state in pairwise(states) if state != before]
+    assert len(checkpoints) == (8 if not wrong else 5)
+    for number, state in enumerate(checkpoints):  # the machine is lost, and another one continues
+        for path, content in state.items():
+            (copy := tmp_path / str(number) / "checkpoints" / Path(path).name).parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content)
+        again, resumed = train(tmp_path / str(number), wrong=wrong)
+        assert same(model, again)
+        assert resumed == curves

@@ -31,7 +31,13 @@ def predict(
     timeline: Annotated[
         Path | None, typer.Option(help="Plot class probabilities against time: .png or .svg, for one clip.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the scores and attention of every frame.")] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the scores and attention of every frame. NAME.jsonl: one JSON object per line, as soon as a "
+            "clip is predicted; other names: one JSON object. After an interruption, the same command continues."
+        ),
+    ] = None,
     frames: Annotated[bool, typer.Option("--frames", help="Also print the class at every frame.")] = False,
     threshold: Annotated[
         float | None,

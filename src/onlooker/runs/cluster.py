@@ -79,7 +79,7 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
         return
     address = os.environ.get("RAY_ADDRESS") or "local" if address == "local" else address
-    options = {"include_dashboard": False, "num_cpus": cores()} if address == "local" else {}
+    options: dict[str, Any] = {"include_dashboard": False, "num_cpus": cores()} if address == "local" else {}
     try:
         _require_answer(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)

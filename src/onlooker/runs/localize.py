@@ -12,7 +12,7 @@ from onlooker.drawing.clip import write_located
 from onlooker.ensemble import Ensemble, load_any
 from onlooker.files import printable, write_bytes, write_json
 from onlooker.localization.formats import best_tubes, to_activitynet, to_coco, to_mot
-from onlooker.runs.predict import distinct_names, for_each_clip, print_errors
+from onlooker.runs.predict import collecting, distinct_names, print_errors, with_progress
 from onlooker.structures import ClipError, Prediction, Tube
 
 
@@ -57,7 +57,10 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float
         cells = Text(printable(names[clip])), Text(printable(prediction.label)), f"{100 * prediction.score:.0f} %"
         table.add_row(*cells, *_summary(prediction, tubes, min_score))
 
-    errors = for_each_clip(localize, clips, "localizing")
+    errors = list[ClipError]()
+    for clip in with_progress(clips, "localizing", len(clips)):
+        with collecting(errors, clip):
+            localize(clip)
     if table.row_count:
         Console().print(table)
     print_errors(errors)

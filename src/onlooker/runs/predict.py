@@ -3,15 +3,18 @@
 Names of files and classes are printed as `Text`: rich would read `[final]` in a plain string as a style.
 """
 
+import hashlib
 import math
 import os
+import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -21,12 +24,17 @@ from rich.text import Text
 from onlooker.drawing.plots import timeline as draw_timeline
 from onlooker.drawing.plots import to_png, to_svg
 from onlooker.ensemble import Ensemble, load_any
-from onlooker.files import printable, short_name, write_bytes, write_json
+from onlooker.files import printable, short_name, write_bytes
 from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer
 from onlooker.runs.cluster import map_clips
+from onlooker.runs.features import weights_digest
+from onlooker.runs.results_file import ResultsFile
 from onlooker.structures import ClipError, Prediction
 from onlooker.video.reader import is_video
+
+_ROWS = 100  # of a table
+T = TypeVar("T")
 
 
 def predict_clips(
@@ -41,9 +49,12 @@ def predict_clips(
 ) -> list[ClipError]:
     """Predict each clip and print one row per clip; continue after a clip that cannot be read.
 
+    Memory does not depend on the number of clips. With `json`, the same call continues after a kill.
+
     Args:
+        clips: each one is predicted once.
         overlay: file for the drawn clip; for several clips a folder, with one file per clip.
-        json: file for all scores and attention.
+        json: file for all scores and attention (`ResultsFile`): `.jsonl` for one JSON object per line and clip.
         timeline: file for a plot of the probabilities over time, .png or .svg; for one clip.
         threshold: minimum probability of an event; below it, the answer is nothing. None: the threshold of the run.
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process does.
@@ -53,37 +64,60 @@ def predict_clips(
 
     Raises:
         ValueError: `overlay` names a file but there are several clips, a drawn clip would overwrite a clip, or
-            `timeline` is not .png or .svg, or there are several clips, or `threshold` is no probability.
+            `timeline` is not .png or .svg, or there are several clips, or `threshold` is no probability, or `json` has
+            results of another model.
+        DiskFullError, NotWritableError: `json` cannot be written.
     """
     if timeline and (len(clips) > 1 or timeline.suffix not in (".png", ".svg")):
         raise ValueError(f"--timeline {timeline} for {len(clips)} clips; give a .png or .svg, and one clip")
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
-    targets = _targets(clips, overlay) if overlay else {}
-    recognizer, console, predictions = load_any(run), Console(), list[Prediction]()
-    answer = recognizer.predict if ray is None else _answers(run, clips, ray)
+    clips = list(dict.fromkeys(clips))
+    recognizer, console = load_any(run), Console(file=sys.stdout)  # as it is now: `map_clips` redirects it
+    with closing(ResultsFile(json, _digest(recognizer, threshold))) if json else nullcontext() as results:
+        output = _Output(recognizer, _targets(clips, overlay) if overlay else {}, timeline, results)
+        todo = [clip for clip in clips if not output.has(clip)]
+        if len(todo) < len(clips):
+            console.print(f"{len(clips) - len(todo)} of {len(clips)} clips were predicted before")
+        with closing(_predict_here(recognizer, todo) if ray is None else _predict_on_cluster(run, todo, ray)) as found:
+            for first in range(0, len(todo), _ROWS):
+                part = with_progress(islice(found, _ROWS), "predicting", len(todo), first)
+                predictions = [output.write(each) for each in _readable(part, threshold, output.errors)]
+                _print(console, predictions, output.drawn, frames)
+                output.drawn.clear()
+        print_errors(output.errors)
+        if results:
+            results.finish(clips, output.errors)
+    return output.errors
 
-    def predict(clip: Path) -> None:
-        prediction = answer(clip)
-        if threshold is not None:
-            prediction = replace(prediction, threshold=threshold)
-        predictions.append(prediction)  # it is printed even if it cannot be drawn
-        if clip in targets:
-            drawn = recognizer.overlay(clip, targets[clip], prediction)
-            console.print(Text(printable(f"drawn: {drawn}")), soft_wrap=True)
-        if timeline:
-            figure = draw_timeline(prediction.times, prediction.frame_scores, prediction.classes)
-            write_bytes(timeline, to_png(figure) if timeline.suffix == ".png" else to_svg(figure).encode())
 
-    errors = for_each_clip(predict, clips, "predicting")
-    if predictions:
-        console.print(_clip_table(predictions))
-    for prediction in predictions if frames else ():
-        console.print(_frame_table(prediction))
-    print_errors(errors)
-    if json:
-        write_json(json, {"clips": [to_values(each) for each in predictions], "failed": [str(e) for e in errors]})
-    return errors
+@dataclass
+class _Output:
+    """The files that predictions are written to; see `predict_clips`."""
+
+    recognizer: Recognizer | Ensemble
+    targets: dict[Path, Path]
+    timeline: Path | None
+    results: ResultsFile | None
+    drawn: list[Path] = field(default_factory=list)
+    errors: list[ClipError] = field(default_factory=list)
+
+    def has(self, clip: Path) -> bool:
+        """Whether an earlier call has written them."""
+        drawn = clip not in self.targets or self.targets[clip].exists()
+        return self.results is not None and clip in self.results and drawn
+
+    def write(self, prediction: Prediction) -> Prediction:
+        clip, timeline = prediction.path, self.timeline
+        if self.results and clip not in self.results:
+            self.results.add(clip, to_values(prediction))
+        with collecting(self.errors, clip):  # the prediction is printed even if it cannot be drawn
+            if clip in self.targets:
+                self.drawn.append(self.recognizer.overlay(clip, self.targets[clip], prediction))
+            if timeline:
+                figure = draw_timeline(prediction.times, prediction.frame_scores, prediction.classes)
+                write_bytes(timeline, to_png(figure) if timeline.suffix == ".png" else to_svg(figure).encode())
+        return prediction
 
 
 def find_videos(paths: Sequence[Path]) -> list[Path]:
@@ -95,39 +129,70 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
     return clips
 
 
-def _answers(run: Path, clips: Sequence[Path], address: str) -> Callable[[Path], Prediction]:
-    """Predict all clips on a cluster; a function that returns the prediction of one, or raises its error."""
-    start, answers = partial(_predictor, load_any(run, "cpu")), dict[Path, Any]()
-    console = Console(stderr=True)
-    with closing(map_clips(start, dict.fromkeys(clips), clips, address)) as results:
-        answers.update(track(results, "predicting", len(clips), console=console, transient=True))
+def _predict_here(recognizer: Recognizer | Ensemble, clips: Sequence[Path]) -> Generator[tuple[Path, Any]]:
+    """Each clip and its prediction, or its error, as `map_clips`."""
+    for clip in clips:
+        result: Prediction | Exception
+        try:
+            result = recognizer.predict(clip)
+        except (OSError, ValueError) as error:
+            result = error
+        yield clip, result
 
-    def answer(clip: Path) -> Prediction:
-        if isinstance(answers[clip], Exception):
-            raise answers[clip]
-        return replace(answers[clip], path=clip)
 
-    return answer
+def _predict_on_cluster(run: Path, clips: Sequence[Path], address: str) -> Generator[tuple[Path, Any]]:
+    return map_clips(partial(_predictor, load_any(run, "cpu")), clips, clips, address)
 
 
 def _predictor(recognizer: Recognizer | Ensemble) -> Callable[[Path], Prediction]:
     """In a worker: a function from a clip to its prediction."""
-    for member in recognizer.members if isinstance(recognizer, Ensemble) else [recognizer]:
+    for member in _members(recognizer):
         member.model.to(choose_device())
     return recognizer.predict
 
 
-def for_each_clip(work: Callable[[Path], None], clips: Sequence[Path], title: str) -> list[ClipError]:
-    """Call `work` on each clip, with a progress bar for several; an error for each that cannot be read or written."""
-    errors = []
-    for clip in track(clips, title, console=Console(stderr=True), disable=len(clips) == 1, transient=True):
-        try:
-            work(clip)
-        except ClipError as error:
-            errors.append(error)
-        except (OSError, ValueError) as error:  # the answers of other clips are kept
-            errors.append(ClipError(clip, str(error), "the other clips are not affected"))
-    return errors
+def _readable(
+    results: Iterable[tuple[Path, Any]], threshold: float | None, errors: list[ClipError]
+) -> Iterator[Prediction]:
+    """The predictions among some results; errors of clips are added to `errors`."""
+    for clip, result in results:
+        if isinstance(result, Prediction):
+            # On a cluster, paths are absolute.
+            yield replace(result, path=clip, threshold=result.threshold if threshold is None else threshold)
+        else:
+            with collecting(errors, clip):
+                raise result
+
+
+def _digest(recognizer: Recognizer | Ensemble, threshold: float | None) -> str:
+    """A digest of all that changes predictions."""
+    weights = recognizer.weights if isinstance(recognizer, Ensemble) else ()
+    parts = [
+        (weights_digest(m.model), m.classes, m.data, m.aggregation, m.localization, m.temperature, m.threshold)
+        for m in _members(recognizer)
+    ]
+    return hashlib.sha256(repr((parts, weights, threshold)).encode()).hexdigest()
+
+
+def _members(recognizer: Recognizer | Ensemble) -> Sequence[Recognizer]:
+    return recognizer.members if isinstance(recognizer, Ensemble) else [recognizer]
+
+
+def with_progress(items: Iterable[T], title: str, total: int, done: int = 0) -> Iterable[T]:
+    """Items with a progress bar on stderr that begins at `done` of `total`; without one for a single item."""
+    console = Console(stderr=True)
+    return track(items, title, total, done, console=console, disable=total == 1, transient=True)
+
+
+@contextmanager
+def collecting(errors: list[ClipError], clip: Path) -> Iterator[None]:
+    """Add an error about a clip to others in place of raising it: the results of other clips are kept."""
+    try:
+        yield
+    except ClipError as error:
+        errors.append(error)
+    except (OSError, ValueError) as error:
+        errors.append(ClipError(clip, str(error), "the other clips are not affected"))
 
 
 def print_errors(errors: Sequence[ClipError]) -> None:
@@ -194,6 +259,15 @@ def to_values(prediction: Prediction) -> dict[str, Any]:
         ],
         "segments": [vars(segment) for segment in prediction.segments],
     }
+
+
+def _print(console: Console, predictions: Sequence[Prediction], drawn: Sequence[Path], frames: bool) -> None:
+    for path in drawn:
+        console.print(Text(printable(f"drawn: {path}")), soft_wrap=True)
+    if predictions:
+        console.print(_clip_table(predictions))
+    for prediction in predictions if frames else ():
+        console.print(_frame_table(prediction))
 
 
 def _clip_table(predictions: Sequence[Prediction]) -> Table:

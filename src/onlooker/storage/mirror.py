@@ -9,21 +9,27 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from threading import Event, Lock, Thread
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from onlooker.files import atomic_file, file_digest, printable, read_json, write_json
+from onlooker.files import atomic_file, explain_write_errors, file_digest, printable, read_json, write_json
 from onlooker.storage.address import StorageError, connect, explained, folder_of_this_machine, is_address
 
 _RECORD = ".mirror.json"
+_REFERRING = (".json", ".ckpt")  # files with checksums of others, and checkpoints, of which the last names the best
 _AT_ONCE = 8  # transfers
+_MORE_SPACE = "free some space, or set ONLOOKER_CACHE to a folder on another disk, and run the same command again"
 _UPLOAD_EVERY, _RECORD_EVERY = 60.0, 2.0  # seconds
+_PATIENCE = 1.0  # seconds: for another process that downloads the same few files, before they are copied a second time
 
 
 def local(path: Path | str) -> Path:
     """A path; for an address, the path of its mirror, after downloading new files.
+
+    While a command uses the mirror, it is the path of a second copy, which is only read.
 
     Raises:
         StorageError: the address cannot be read.
@@ -32,8 +38,14 @@ def local(path: Path | str) -> Path:
         return Path(path)
     if (folder := folder_of_this_machine(path)) is not None:
         return folder
-    mirror = Mirror(path)
-    with mirror.locked().acquire():  # waits for another process that downloads the same
+    try:
+        return _downloaded(Mirror(path), _PATIENCE)
+    except Timeout:
+        return _downloaded(Mirror(path, "-read"), -1)
+
+
+def _downloaded(mirror: "Mirror", timeout: float) -> Path:
+    with mirror.locked().acquire(timeout=timeout):
         mirror.download()
     return mirror.local
 
@@ -95,13 +107,15 @@ def clear_mirrors() -> list[Path]:
 @contextmanager
 def _uploads(mirrors: Collection["Mirror"], quiet: bool) -> Iterator[None]:
     """Upload changes every minute and at the end; an error of the `with` block takes precedence over upload errors."""
-    done = Event()
+    done, reported = Event(), set[str]()
 
     def upload() -> None:
         while not done.wait(_UPLOAD_EVERY):
             for mirror in mirrors:
-                with suppress(Exception):  # tried again in a minute, and at the end
+                try:
                     mirror.upload(quiet=True)
+                except Exception as error:
+                    _report(mirror, error, reported)
 
     uploads = Thread(target=upload, daemon=True)
     if mirrors:
@@ -124,6 +138,15 @@ def _uploads(mirrors: Collection["Mirror"], quiet: bool) -> Iterator[None]:
             print(f"not uploaded: {each}", file=sys.stderr)
         if errors and not failed:
             raise errors[0]
+
+
+def _report(mirror: "Mirror", error: Exception, reported: set[str]) -> None:
+    """Print why files are not uploaded while a command works, once for each cause."""
+    cause = f"{mirror.address} {error.found if isinstance(error, StorageError) else error}"  # not the name of the file
+    if cause not in reported:
+        reported.add(cause)
+        again = f"the work goes on in {mirror.local}, and uploads are tried again every {_UPLOAD_EVERY:g} s"
+        print(printable(f"not uploaded yet: {error}; {again}"), file=sys.stderr)
 
 
 def _mirrors_folder() -> Path:
@@ -160,14 +183,15 @@ class Mirror:
 
     Args:
         address: `s3://bucket/clips`, or a path made from it, in which one slash is missing.
+        suffix: of the folder, for one of several copies.
 
     Raises:
         StorageError: no such file system, or the package for it is not installed.
     """
 
-    def __init__(self, address: str | Path) -> None:
+    def __init__(self, address: str | Path, suffix: str = "") -> None:
         self.address, self._remote, self._root = connect(address)
-        self.folder = _mirrors_folder() / hashlib.sha256(self.address.encode()).hexdigest()[:16]
+        self.folder = _mirrors_folder() / f"{hashlib.sha256(self.address.encode()).hexdigest()[:16]}{suffix}"
         self.local = self.folder / PurePosixPath(self.address.partition("://")[2]).name
         self._known = _read_record(self.folder / _RECORD)
         self._lock, self._written = Lock(), 0.0
@@ -204,54 +228,86 @@ class Mirror:
                 copy.unlink()
 
         def fetch(name: str) -> None:
-            copy = self._copy(name)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with self._explained(name):
-                try:
-                    source = self._remote.open(there[name].path, "rb")
-                except FileNotFoundError:  # removed after it was listed
-                    return
-                with source, atomic_file(copy) as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
-            self._record(name, _File.of(there[name].version, copy))
+            if self._fetch(name, there[name]):
+                self._record(name, _File.of(there[name].version, self._copy(name)))
 
         try:
             self._transfer(fetch, new, "downloading", quiet)
-        finally:
-            self._write_record()
+        except BaseException:
+            with suppress(OSError):  # on a full disk, the first error is the one to report
+                self._write_record()
+            raise
+        self._write_record()
+
+    def _fetch(self, name: str, of: _Listed) -> bool:
+        """Download a file; False: it was removed after it had been listed."""
+        with self._explained(name):
+            try:
+                source = self._remote.open(of.path, "rb")
+            except FileNotFoundError:
+                return False
+        writing = explain_write_errors(f"a copy of {self._of(name)}", self.folder, _MORE_SPACE, lambda: of.size)
+        with source, writing, atomic_file(self._copy(name)) as target:
+            while part := self._read(name, source):
+                target.write(part)
+        return True
+
+    def _read(self, name: str, source: Any) -> bytes:
+        with self._explained(name):
+            part: bytes = source.read(1 << 20)
+        return part
 
     def upload(self, quiet: bool = False) -> None:
-        """Upload the files that have changed in the mirror; files that describe others last.
+        """Upload the files that have changed in the mirror; those that refer to others last, as they were written.
+
+        Wherever it stops, no file at the address is older than one that refers to it. For example, `best.ckpt` is of
+        the epoch of `last.ckpt` or of a later one, which a resumed training repeats.
 
         Raises:
             StorageError: the address cannot be written to.
         """
-        copies, skipped = _copies(self.local), list[str]()
-        changed = [name for name, copy in copies.items() if _is_changed(self._known.get(name), copy)]
+        copies = _copies(self.local)
+        referring = [name for name in copies if Path(name or self.address).suffix in _REFERRING]
+        skipped = list[str]()
 
         def send(name: str) -> None:
-            copy = copies[name]
             try:
-                before = _File.of("", copy)
+                before = _File.of("", copies[name])
             except FileNotFoundError:  # replaced by a newer one; the next upload has it
                 skipped.append(name)
                 return
             with self._explained(name):
                 self._remote.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
-                self._remote.put_file(str(copy), self._at(name))
+                self._remote.put_file(str(copies[name]), self._at(name))
                 version = _version(self._remote.info(self._at(name)))
             self._record(name, _File(version, before.size, before.changed))
 
-        try:
-            described = [name for name in changed if Path(name or self.address).suffix == ".json"]
-            self._transfer(send, [name for name in changed if name not in set(described)], "uploading", quiet)
-            # One after another, as they were written: some hold a checksum of an earlier one.
-            for name in sorted(described, key=lambda name: _modified(copies[name])):
-                if not skipped:
-                    send(name)
-        finally:
-            if changed:
-                self._write_record()
+        with self._kept({name: copies.pop(name) for name in referring}) as kept:
+            changed = [name for name, copy in copies.items() if _is_changed(self._known.get(name), copy)]
+            copies |= kept
+            try:
+                self._transfer(send, changed, "uploading", quiet)
+                for name in kept:
+                    if not skipped:
+                        send(name)
+            finally:
+                if changed or kept:
+                    self._write_record()
+
+    @contextmanager
+    def _kept(self, files: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
+        """Those files that have changed, in the order in which they were written, also if they are replaced meanwhile.
+
+        The newest is kept first, so that the others are not older than what it refers to.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self.folder, prefix=".") as folder:
+            kept = dict[str, Path]()
+            for name in sorted(files, key=lambda name: _modified(files[name]), reverse=True):
+                if _is_changed(self._known.get(name), files[name]):
+                    with suppress(FileNotFoundError):  # removed meanwhile
+                        kept[name] = _link(files[name], Path(folder, str(len(kept))))
+            yield dict(reversed(kept.items()))
 
     def _list(self) -> dict[str, _Listed]:
         """The files at the address, by their names below it; "" is the address itself."""
@@ -316,7 +372,10 @@ class Mirror:
                 pass
 
     def _explained(self, name: str = "") -> AbstractContextManager[None]:
-        return explained(f"{self.address}/{name}" if name else self.address)
+        return explained(self._of(name))
+
+    def _of(self, name: str) -> str:
+        return f"{self.address}/{name}" if name else self.address
 
 
 def _copies(local: Path) -> dict[str, Path]:
@@ -325,6 +384,17 @@ def _copies(local: Path) -> dict[str, Path]:
         return {"": local}
     paths = {path.relative_to(local): path for path in local.rglob("*") if path.is_file()}
     return {name.as_posix(): path for name, path in paths.items() if not _is_hidden(PurePosixPath(name))}
+
+
+def _link(file: Path, target: Path) -> Path:
+    """A second name of a file, or a copy where the file system has no links."""
+    try:
+        target.hardlink_to(file)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(file, target)
+    return target
 
 
 def _read_record(path: Path) -> dict[str, _File]:
