@@ -99,7 +99,8 @@ class Page {
     this.parts?.teach.update(project);
     clearTimeout(this.measuring);
     const pause = Math.max(1000, project.clips); // ms: thousands of clips take longer to describe, and to measure
-    if (project.measuring + project.guessing > 0) this.measuring = setTimeout(() => this.loadProject().catch(() => {}), pause);
+    if (project.measuring + project.guessing === 0) return;
+    this.measuring = setTimeout(() => this.loadProject().catch(() => {}), pause);
   }
 
   /** Changes the project, after the changes before; what went wrong is shown. Returns whether it has been changed. */

@@ -171,8 +171,8 @@ export class LookResult {
     const select = h("select", { "aria-label": t("part.class") },
       names.map((name) => h("option", { value: name }, spoken(name))));
     if (names.includes(this.answers[this.shown].label)) select.value = this.answers[this.shown].label;
-    const teach = names.length
-      ? [select, button("plus", t("part.teach"), () => this.teach(select.value, part, project.version), { kind: "primary" })] : [];
+    const add = () => this.teach(select.value, part, project.version);
+    const teach = names.length ? [select, button("plus", t("part.teach"), add, { kind: "primary" })] : [];
     show(this.selection,
       h("span.range", {}, icon("loop"), t("part.range", { start: part.start.toFixed(2), end: part.end.toFixed(2) })),
       teach, button("close", t("part.clear"), () => this.timeline.select(null), { iconOnly: true }));

@@ -180,7 +180,8 @@ export class Teach {
   }
 
   keepRecording(label, blob) {
-    this.uploads.add([{ file: blob, name: t("record.file", { label, ending: endingOf(blob) }), label }], this.recordedAt);
+    const name = t("record.file", { label, ending: endingOf(blob) });
+    this.uploads.add([{ file: blob, name, label }], this.recordedAt);
   }
 
   async drop(event, label) {
