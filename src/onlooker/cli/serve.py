@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from onlooker.cli.command import command, stoppable
-from onlooker.data.array_cache import default_cache
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run")
@@ -55,6 +54,7 @@ def serve(
     try:
         import uvicorn
 
+        from onlooker.data.array_cache import default_cache
         from onlooker.serve.app import create_app
         from onlooker.serve.phone import page_address, phone_address
         from onlooker.serve.settings import ServeSettings, is_loopback
