@@ -51,6 +51,24 @@ def test_a_dropped_clip_shows_label_box_and_timeline(
     widths = page.evaluate("[...document.querySelectorAll('.run')].map((run) => run.getBoundingClientRect().width)")
     strip = page.locator(".strip").bounding_box()["width"]
     assert sum(widths) == pytest.approx(strip, rel=0.02)  # every moment has a class
+    facts = {
+        "bytes": 2e6,
+        "parameters": 1234,
+        "milliseconds": 5.67,
+        "memory": 812e6,
+        "libraries": 604e6,
+        "machine": "m",
+    }
+    page.route("**/api/models/*/facts", lambda route: route.fulfill(json=facts))
+    page.click(".save summary")
+    page.wait_for_selector(".facts dd >> nth=4")
+    assert texts_of(page.locator(".facts dd")) == [
+        "2.0 MB",
+        "1,234",
+        "5.7 ms",
+        "812 MB, of which 604 MB are Python and its libraries",
+        "m",
+    ]
 
 
 def test_keys_and_mouse_move_through_the_clip(address: str, open_page: Callable[..., Any], squares: Path):

@@ -21,6 +21,7 @@ from onlooker.runs.train import train
 from onlooker.serve import look as module
 from onlooker.serve.examples import EXAMPLES, draw_example, draw_examples
 from onlooker.serve.look import Looks, answer
+from onlooker.serve.measurement import measure
 from onlooker.serve.settings import ServeSettings
 from onlooker.streaming import join_steps
 from onlooker.structures import Prediction, Segment, Tube
@@ -217,6 +218,9 @@ def test_a_damaged_run_is_told(page: TestClient, settings: ServeSettings, finish
     weights.write_bytes(weights.read_bytes()[:100])
     model = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "cut")
     assert finish(send(page, make_clip(), model=model))["error"]["code"] == "model_damaged"
+    facts = page.get(f"/api/models/{model}/facts")
+    assert (facts.status_code, facts.json()["error"]["code"]) == (422, "not_measured")
+    assert "model.safetensors" in facts.json()["error"]["found"]
 
 
 def test_a_cancelled_look_is_deleted(page: TestClient, model: str, finish: Finish, make_clip: Make) -> None:
@@ -248,9 +252,11 @@ def test_facts_of_a_model(page: TestClient, settings: ServeSettings, model: str)
     assert facts["bytes"] == (settings.runs / "tiny" / "model" / "model.safetensors").stat().st_size
     assert 0 < facts["milliseconds"] < 1000
     assert "cores" in facts["machine"]
+    assert facts["libraries"] > 50e6, "PyTorch is a part of it"
+    assert facts["libraries"] < facts["memory"] < facts["libraries"] + 500e6, "the model is tiny"
     save_model(settings.runs, "whole", init="clip-mean")  # no stream: its share of a clip
     whole = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "whole")
-    assert page.get(f"/api/models/{whole}/facts").json()["milliseconds"] > 0
+    assert measure(settings.runs / "whole")["milliseconds"] > 0
     assert page.get(f"/api/models/{whole}/step.onnx").json()["error"]["code"] == "no_step"
 
 

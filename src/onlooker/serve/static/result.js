@@ -107,7 +107,9 @@ export class LookResult {
       show(list, item(t("facts.size"), megabytes(facts.bytes)),
         item(t("facts.parameters"), facts.parameters.toLocaleString("en")),
         item(t("facts.step"), t("facts.milliseconds", { value: facts.milliseconds.toFixed(1) })),
-          item(t("facts.machine"), facts.machine));
+        item(t("facts.memory"), t("facts.memory_of",
+          { memory: megabytes(facts.memory), libraries: megabytes(facts.libraries) })),
+        item(t("facts.machine"), facts.machine));
     } catch (error) {
       show(list, item(t("facts.size"), "–"));
       complain(error);
