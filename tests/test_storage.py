@@ -574,28 +574,37 @@ def test_a_checkpoint_is_not_newer_than_the_best_one(memory: Any, monkeypatch: p
     mirror = Mirror("memory://set")
     mirror.local.mkdir(parents=True)
 
-    def save(name: str, epoch: int) -> None:
+    def save(name: str, epoch: int, written: int) -> None:
         with atomic_file(mirror.local / name) as file:
             file.write(str(epoch).encode())
-        os.utime(mirror.local / name, (epoch, epoch + (name == "last.ckpt")))
+        os.utime(mirror.local / name, (written, written))
 
-    whole, states = type(memory).put_file, list[dict[str, str]]()
+    whole, states, training = type(memory).put_file, list[dict[str, str]](), False
 
-    def slow(self: Any, source: str, target: str, **more: Any) -> None:
+    def put_file(self: Any, source: str, target: str, **more: Any) -> None:
         epoch = len(states) + 2
-        save("best.ckpt", epoch)  # training goes on
+        if training:
+            save("best.ckpt", epoch, 2 * epoch)
         whole(self, source, target, **more)
-        save("last.ckpt", epoch)
+        if training:
+            save("last.ckpt", epoch, 2 * epoch + 1)
         states.append(read(memory))
 
-    save("best.ckpt", 1)
-    save("last.ckpt", 1)
-    monkeypatch.setattr(type(memory), "put_file", slow)
-    for _ in range(3):
-        mirror.upload(quiet=True)
-    assert len(states) == 6
-    assert all(int(state["best.ckpt"]) >= int(state.get("last.ckpt", "0")) for state in states)
+    monkeypatch.setattr(type(memory), "put_file", put_file)
+    save("best.ckpt", 1, 1)
+    save("last.ckpt", 1, 2)
+    mirror.upload(quiet=True)
+    save("last.ckpt", 2, 3)
+    save("best.ckpt", 3, 4)  # not yet followed by the last one
+    mirror.upload(quiet=True)
+    training = True
+    save("best.ckpt", 5, 10)
+    save("last.ckpt", 5, 11)
+    mirror.upload(quiet=True)
+    mirror.upload(quiet=True)
+    assert len(states) == 8
+    assert all(int(state["best.ckpt"]) >= int(state.get("last.ckpt", "0")) for state in states), states
     monkeypatch.setattr(type(memory), "put_file", whole)
     mirror.upload(quiet=True)
-    assert read(memory) == {"best.ckpt": "7", "last.ckpt": "7"}
+    assert read(memory) == {"best.ckpt": "9", "last.ckpt": "9"}
     assert [path.name for path in mirror.folder.iterdir() if path.is_dir()] == ["set"]

@@ -2,8 +2,8 @@
 
 Commands work on a mirror, a folder in the cache. New files at the address are downloaded first; files that a command
 has changed are uploaded every minute and at the end. Nothing is ever removed at an address. Objects are replaced as a
-whole, and files that describe others come last, so that a reader never finds a description without the files that it
-describes. `watch` reads a video in parts as needed, without a mirror (`storage.remote_video`).
+whole, and files that refer to others come last, so that a reader never finds a file without those that it refers to.
+`watch` reads a video in parts as needed, without a mirror (`storage.remote_video`).
 
 The file systems of fsspec find credentials themselves, in the environment or in their own files; addresses do not
 contain any. `file:///folder` is the folder itself.

@@ -19,7 +19,8 @@ from onlooker.files import atomic_file, explain_write_errors, file_digest, print
 from onlooker.storage.address import StorageError, connect, explained, folder_of_this_machine, is_address
 
 _RECORD = ".mirror.json"
-_REFERRING = (".json", ".ckpt")  # files with checksums of others, and checkpoints, of which the last names the best
+_REFERRING = (".json", ".ckpt")  # files with checksums of others, and checkpoints
+_LAST = "last.ckpt"  # refers to `best.ckpt`, and is written after it in each epoch
 _AT_ONCE = 8  # transfers
 _MORE_SPACE = "free some space, or set ONLOOKER_CACHE to a folder on another disk, and run the same command again"
 _UPLOAD_EVERY, _RECORD_EVERY = 60.0, 2.0  # seconds
@@ -296,14 +297,14 @@ class Mirror:
 
     @contextmanager
     def _kept(self, files: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-        """Those files that have changed, in the order in which they were written, also if they are replaced meanwhile.
+        """Those files that have changed, in the order in which they are written, also if they are replaced meanwhile.
 
-        The newest is kept first, so that the others are not older than what it refers to.
+        The last one is kept first, so that the others are not older than what it refers to.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self.folder, prefix=".") as folder:
             kept = dict[str, Path]()
-            for name in sorted(files, key=lambda name: _modified(files[name]), reverse=True):
+            for name in sorted(files, key=lambda name: (name.endswith(_LAST), _modified(files[name])), reverse=True):
                 if _is_changed(self._known.get(name), files[name]):
                     with suppress(FileNotFoundError):  # removed meanwhile
                         kept[name] = _link(files[name], Path(folder, str(len(kept))))
