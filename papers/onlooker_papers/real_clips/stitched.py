@@ -85,7 +85,7 @@ def with_pauses(parts: Sequence[Part], random: np.random.Generator) -> Stream:
 def segments_of(
     scores: Floats, classes: Sequence[str], threshold: float, rate: float, late: tuple[int, int] = (0, 0)
 ) -> list[Segment]:
-    """The events that are reported at `T` frames with probabilities `T K`; both ends are `late` by so many frames."""
+    """The events that are reported at `T` frames with probabilities `T K`, dated back by `late` frames (start, end)."""
     reported, of_events = reported_events(scores, classes, threshold), event_scores(scores, classes)
     edges = np.flatnonzero(np.diff(reported, prepend=-2, append=-2))
     found = []

@@ -54,20 +54,15 @@ def serve(
     try:
         import uvicorn
 
-        from onlooker.data.array_cache import default_cache
         from onlooker.serve.app import create_app
         from onlooker.serve.phone import page_address, phone_address
-        from onlooker.serve.settings import ServeSettings, is_loopback
-        from onlooker.serve.token import stored_token
+        from onlooker.serve.settings import ServeSettings
         from onlooker.video.safe import VARIABLE
     except ModuleNotFoundError as error:
         raise RuntimeError(f"the page needs {error.name}; install onlooker[serve]") from error
     if key and not certificate:
         raise ValueError("--key without --certificate; give both, or neither")
-    if new_token and (token or is_loopback(host)):
-        raise ValueError("--new-token, but no stored token is used; give it with another --host, and without --token")
-    if token is None and not is_loopback(host):
-        token = stored_token(default_cache() / ".page-token", new_token)
+    token = _token(host, token, new_token)
     with _listen(host, port) as listening:
         port = listening.getsockname()[1]
         settings = ServeSettings(run, clips, host=host, port=port, token=token, certificate=certificate)
@@ -85,6 +80,19 @@ def serve(
         os.environ[VARIABLE] = "1"  # everything that a browser sends is decoded by processes with limits
         with stoppable(lambda: "run the same command to open the page again"):
             uvicorn.Server(config).run([listening])
+
+
+def _token(host: str, given: str | None, new: bool) -> str | None:
+    """The token of the page; None if it is open to this machine alone, and none is given."""
+    from onlooker.data.array_cache import default_cache
+    from onlooker.serve.settings import is_loopback
+    from onlooker.serve.token import stored_token
+
+    if new and (given or is_loopback(host)):
+        raise ValueError("--new-token, but no stored token is used; give it with another --host, and without --token")
+    if given is not None or is_loopback(host):
+        return given
+    return stored_token(default_cache() / ".page-token", new)
 
 
 def _listen(host: str, port: int) -> socket.socket:
