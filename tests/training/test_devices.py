@@ -18,7 +18,7 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.training.fit import EpochOrder, fit
-from onlooker.training.nodes import Nodes
+from onlooker.training.nodes import ALONE
 from onlooker.training.processes import SharedBatches, run_in_processes
 from onlooker.training.progress import Curves
 
@@ -135,7 +135,7 @@ def _fail(rank: int, processes: int, kind: str) -> None:
 def test_a_process_that_fails_ends_the_others(kind: str, error: type[Exception], message: str) -> None:
     began = time.monotonic()
     with pytest.raises(error, match=message):
-        run_in_processes(2, Nodes(), _fail, kind)
+        run_in_processes(2, ALONE, _fail, kind)
     assert time.monotonic() - began < 30
 
 

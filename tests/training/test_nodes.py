@@ -33,19 +33,20 @@ def at_nodes(work: Sequence[Callable[[Rendezvous], object]]) -> list[object]:
         return list(pool.map(run, range(len(work))))
 
 
+def agree(rendezvous: Rendezvous, devices: int = 1) -> Nodes:
+    rendezvous.agree(devices=devices)
+    return rendezvous.nodes
+
+
 def test_nodes_agree_on_a_port() -> None:
-    found = at_nodes([lambda rendezvous: rendezvous.agree(devices=2)] * 3)
+    found = at_nodes([lambda rendezvous: agree(rendezvous, devices=2)] * 3)
     ports = {nodes.port for nodes in found if isinstance(nodes, Nodes)}
     assert len(ports) == 1
     assert [nodes.rank for nodes in found if isinstance(nodes, Nodes)] == [0, 1, 2]
 
 
-def agree(rendezvous: Rendezvous) -> Nodes:
-    return rendezvous.agree(devices=1)
-
-
 def test_unequal_nodes_end_all_of_them() -> None:
-    found = at_nodes([lambda rendezvous, count=count: rendezvous.agree(devices=count) for count in (2, 2, 1)])
+    found = at_nodes([lambda rendezvous, count=count: agree(rendezvous, count) for count in (2, 2, 1)])
     assert str(found[0]) == "devices: 1 on node 2, 2 on node 0; all nodes need the same"
     assert str(found[1]) == f"node 0: {found[0]}"
 
@@ -72,7 +73,41 @@ def test_a_node_without_heartbeats_ends_the_others(alive: float, monkeypatch: py
         time.sleep(4)
 
     found = at_nodes([agree, die])
-    assert str(found[0]) == "node 1 of 2 has ended; see its own message"
+    assert str(found[0]).startswith("node 1 of 2 has ended, or cannot be reached any more; see its own message, and")
+
+
+class Unreachable:
+    """The store on a first node that has lost its network: operations do not end."""
+
+    def add(self, key: str, _: int) -> int:
+        return 1
+
+    def check(self, keys: list[str]) -> bool:
+        time.sleep(60)
+        return False
+
+
+def test_a_first_node_that_cannot_be_reached_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlooker.training.nodes._HEARTBEAT_TIMEOUT", 0.5)
+    rendezvous = Rendezvous(Nodes(2, 1), Unreachable())  # type: ignore[arg-type]
+    began = time.monotonic()
+    with pytest.raises(ConnectionError, match=r"^node 0 has ended, or cannot be reached any more; see its own message"):
+        rendezvous.check()
+    rendezvous.leave()
+    assert time.monotonic() - began < 30
+
+
+def test_a_node_that_has_left_in_order_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onlooker.training.nodes._HEARTBEAT_TIMEOUT", 0.5)
+
+    def go_on(rendezvous: Rendezvous) -> str:
+        begin = time.monotonic()
+        while time.monotonic() - begin < 1.5:
+            rendezvous.check()
+            time.sleep(0.05)
+        return "done"
+
+    assert at_nodes([go_on, str])[0] == "done"
 
 
 def test_a_restart_by_torchrun_does_not_meet_what_was_written_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +180,7 @@ def start(words: Sequence[str], **environment: object) -> "subprocess.Popen[str]
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # with its processes, it is a group that can be stopped
     )
 
 
@@ -211,19 +247,43 @@ def test_a_node_without_the_clips_ends_the_others(tmp_path: Path) -> None:
     assert f"error: {missing}" in said(second)
 
 
+def start_endless(clips: Path, run: Path) -> "list[subprocess.Popen[str]]":
+    """Two nodes that train; returns after the first epoch."""
+    nodes = start_nodes([clips, clips], run, "--epochs", 5000)
+    while not (run / "curves.csv").exists():
+        assert all(each.poll() is None for each in nodes), [said(each) for each in nodes]
+        time.sleep(0.2)
+    return nodes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_a_node_that_stops_answering_in_an_epoch_ends_the_others(stopped: int, tmp_path: Path) -> None:
+    clips = make_set(tmp_path / "clips", clips=8, frames=4, side=16)
+    nodes = start_endless(clips, tmp_path / "run")
+    os.killpg(nodes[stopped].pid, signal.SIGSTOP)  # as without a network: connections stay open, and nothing comes
+    began = time.monotonic()
+    try:
+        text = said(nodes[1 - stopped])
+    finally:
+        os.killpg(nodes[stopped].pid, signal.SIGKILL)
+        nodes[stopped].communicate()
+    assert time.monotonic() - began < 90
+    assert nodes[1 - stopped].returncode == 1
+    lost = f"node {stopped}{' of 2' if stopped else ''} has ended, or cannot be reached any more"
+    assert f"error: {lost}; see its own message, and continue with --resume" in text
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_node_that_is_killed_ends_the_others(killed: int, tmp_path: Path) -> None:
     clips = make_set(tmp_path / "clips", clips=8, frames=4, side=16)
-    nodes = start_nodes([clips, clips], tmp_path / "run", "--epochs", 5000)
-    while not (tmp_path / "run" / "curves.csv").exists():
-        assert all(each.poll() is None for each in nodes), [said(each) for each in nodes]
-        time.sleep(0.2)
+    nodes = start_endless(clips, tmp_path / "run")
     nodes[killed].send_signal(signal.SIGKILL)
     began = time.monotonic()
     text = said(nodes[1 - killed])
     assert time.monotonic() - began < 30
-    assert "error: another process or node has ended" in text or "has ended; see its own message" in text
+    assert "error: another process or node has ended" in text or "has ended, or cannot be reached any more" in text
     assert nodes[1 - killed].returncode == 1
     again = start_nodes([clips, clips], tmp_path / "run", "--resume")
     time.sleep(5)

@@ -69,14 +69,14 @@ def fit_weights(
         training = training.random(record.training.seed)
     rendezvous.put("run")
     last = run / "checkpoints" / "last.ckpt"
-    nodes = rendezvous.agree(
+    rendezvous.agree(
         devices=devices,
         training_clips=len(training),
         validation_clips=len(validation),
         split=record.identity["split"],
         checkpoint=file_digest(last) if rendezvous.nodes.count > 1 and last.exists() else "none",
     )
-    fit(net, training, validation, record.data, record.training, run, title, devices=devices, nodes=nodes)
+    fit(net, training, validation, record.data, record.training, run, title, devices=devices, rendezvous=rendezvous)
 
 
 def join_training(

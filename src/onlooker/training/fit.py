@@ -26,7 +26,7 @@ from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, 
 from onlooker.training.forward import forward_samples
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker.training.mixup import Mixup
-from onlooker.training.nodes import SINGLE, Nodes
+from onlooker.training.nodes import ALONE, SINGLE, Nodes, Rendezvous
 from onlooker.training.optimizers import optimizer_of, schedule_of
 from onlooker.training.processes import SharedBatches, check_devices, run_in_processes
 from onlooker.training.progress import Curves, CurvesFile, EpochProgress, EpochReport, quiet
@@ -252,7 +252,7 @@ def fit(
     title: str | None = "training",
     parts: int = 1,
     devices: int = 1,
-    nodes: Nodes = SINGLE,
+    rendezvous: Rendezvous = ALONE,
 ) -> Curves:
     """Train `model` and leave it with the weights of its best epoch (lowest validation loss), averaged with `ema`.
 
@@ -269,17 +269,20 @@ def fit(
         parts: epochs per pass through the training samples; more of them save long runs more often.
         devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch
             (`training.processes`); a run may continue with another number of them.
-        nodes: the machines that train together, each with this number of devices. All of them read `folder`, the first
-            one writes to it; on the others, the model keeps its weights and no curves are returned.
+        rendezvous: of the machines that train together, after `agree`, each with this number of devices. All of them
+            read `folder`, the first one writes to it; on the others, the model keeps its weights and no curves are
+            returned.
 
     Returns:
         Loss and accuracy of each epoch, by split.
 
     Raises:
         ValueError: the loss is not finite any more, or attention is regularized in a model without it.
+        ConnectionError: another machine has ended, or cannot be reached.
         DiskFullError: no space for a checkpoint or the curves; training continues from the checkpoint before.
     """
     check_regularization(model, train)
+    nodes = rendezvous.nodes
     folder.mkdir(parents=True, exist_ok=True)
     fitting = Fitting(model, data, train)
     order = EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # a Dataset here has a length
@@ -292,7 +295,7 @@ def fit(
             if devices * nodes.count > limit:
                 on_nodes = f" on each of {nodes.count} nodes" if nodes.count > 1 else ""
                 raise ValueError(f"devices is {devices}{on_nodes}, expected at most the {limit} {name}")
-        run_in_processes(devices, nodes, _train_share, fitting, training, validation, folder, order, title, nodes)
+        run_in_processes(devices, rendezvous, _train_share, fitting, training, validation, folder, order, title, nodes)
         if nodes.rank:
             return {}
         fitting.curves = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "last.ckpt", "cpu")["curves"]

@@ -3,7 +3,8 @@
 The same command runs on every node. The first node does all that training on one machine does. The others take the
 settings and the split from the folder of the run, which all of them can read, read the clips, and work on their part of
 each batch; they write nothing. Before that, the nodes compare devices and clips in a key-value store on the first node
-(`Rendezvous`). Through this store, an error on one node ends training on all.
+(`Rendezvous`). Through this store, an error on one node ends training on all, and so does a node that sends no
+heartbeats any more, because it was killed or has lost its network.
 """
 
 import json
@@ -13,8 +14,10 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from queue import Empty, Queue
 from threading import Event, Thread
 from typing import Any
 
@@ -26,7 +29,8 @@ from onlooker.processes import free_port
 __all__ = ["ALONE", "SINGLE", "Nodes", "Rendezvous", "join_nodes", "join_rendezvous", "launched_by_torchrun"]
 
 # Seconds: for a node to be started; without a heartbeat; for a node to leave; between two checks.
-_START_TIMEOUT, _HEARTBEAT_TIMEOUT, _LEAVE_TIMEOUT, _POLL = 900.0, 60.0, 10.0, 0.2
+_START_TIMEOUT, _HEARTBEAT_TIMEOUT, _LEAVE_TIMEOUT, _POLL = 900.0, 30.0, 10.0, 0.2
+_LOST = "has ended, or cannot be reached any more; see its own message, and continue with --resume"
 _RANKS = ("NODE_RANK", "GROUP_RANK", "SLURM_NODEID")  # of Lightning and users, of torchrun, of Slurm
 _PORT = 29500  # PyTorch's default
 
@@ -59,15 +63,18 @@ class Rendezvous:
     """
 
     def __init__(self, nodes: Nodes, store: Store | None = None) -> None:
-        self.nodes, self._store, self._left = nodes, store, Event()
+        self.nodes, self._left, self._is_lost = nodes, Event(), False
+        self._heartbeats = dict.fromkeys(self._others, (0, 0.0))  # of each node: how many, and when it last grew
+        self._operations: Queue[tuple[Future[Any], str, tuple[Any, ...]]] | None = None
         if store is not None:
+            self._operations = Queue()
             store.add(f"heartbeats {nodes.rank}", 1)  # at once: a node that dies before its second one is missed, too
-            Thread(target=self._send_heartbeats, daemon=True).start()
+            Thread(target=self._use, args=(store, self._operations), daemon=True).start()
 
     def put(self, topic: str, **values: Any) -> None:
         """Set the values of this node."""
-        if self._store is not None:
-            self._store.set(f"{topic} {self.nodes.rank}", json.dumps(values))
+        if self._operations is not None:
+            self._ask("set", f"{topic} {self.nodes.rank}", json.dumps(values))
 
     def get(self, topic: str, rank: int) -> dict[str, Any]:
         """Wait for the values of a node, and return them.
@@ -77,22 +84,21 @@ class Rendezvous:
             ConnectionError: a node has ended, or cannot be reached.
         """
         self._wait(topic, [rank], math.inf)
-        assert self._store is not None
-        values: dict[str, Any] = json.loads(self._store.get(f"{topic} {rank}"))
+        values: dict[str, Any] = json.loads(self._ask("get", f"{topic} {rank}"))
         return values
 
-    def agree(self, **values: Any) -> Nodes:
-        """Wait until all nodes are ready to train; each node passes the values that must be equal on all of them.
+    def agree(self, **values: Any) -> None:
+        """Wait until all nodes are ready to train; sets `nodes.port`, where the processes of the first one listen.
 
-        Returns:
-            The nodes, with the port at which the processes of the first one listen.
+        Args:
+            values: must be equal on all nodes.
 
         Raises:
             ValueError: a node has failed, or has other values.
             ConnectionError: a node has ended, or was not started within a quarter of an hour.
         """
         if self.nodes.count == 1:
-            return self.nodes
+            return
         self.put("ready", **values)
         if not self.nodes.rank:
             self._wait("arrived", self._others, _START_TIMEOUT)
@@ -104,11 +110,28 @@ class Rendezvous:
                         given = f"{name.replace('_', ' ')}: {other[name]} on node {rank}, {value} on node 0"
                         raise ValueError(f"{given}; all nodes need the same")
             self.put("start", port=free_port())
-        return Nodes(self.nodes.count, self.nodes.rank, self.nodes.address, self.get("start", 0)["port"])
+        self.nodes = replace(self.nodes, port=self.get("start", 0)["port"])
+
+    def check(self) -> None:
+        """Raise an error if another node has failed or ended before its training was complete.
+
+        Raises:
+            ValueError: a node has failed; with its message.
+            ConnectionError: a node has ended, or has not been reached for half a minute.
+        """
+        for rank in self._others:
+            if self._ask("check", [f"error {rank}"]):
+                text = json.loads(self._ask("get", f"error {rank}"))["text"]
+                raise ValueError(text if text.startswith("node ") else f"node {rank}: {text}")
+            now, (before, since) = time.monotonic(), self._heartbeats[rank]
+            if (count := self._ask("add", f"heartbeats {rank}", 0)) != before:
+                self._heartbeats[rank] = count, now
+            elif count and now - since > _HEARTBEAT_TIMEOUT and not self._ask("check", [f"left {rank}"]):
+                raise ConnectionError(f"node {rank} of {self.nodes.count} {_LOST}")
 
     def leave(self, error: BaseException | None = None) -> None:
         """Tell the others why, if there is an error; the first node, which holds the store, waits until they know."""
-        with suppress(DistError, ConnectionError, ValueError):  # another node has ended already
+        with suppress(ConnectionError):  # another node has ended already
             if error is not None:
                 self.put("error", text=printable(str(error)) or type(error).__name__)
             self.put("left")
@@ -122,32 +145,39 @@ class Rendezvous:
 
     def _wait(self, topic: str, ranks: Sequence[int], limit: float) -> None:
         """Poll the store, so that errors of any node, its death, and Ctrl-C end the waiting."""
-        if self._store is None:
-            return
         begin = time.monotonic()
-        heartbeats = dict.fromkeys(self._others, (0, begin))  # number of heartbeats of each node, and when it last grew
-        try:
-            while missing := [rank for rank in ranks if not self._store.check([f"{topic} {rank}"])]:
-                now = time.monotonic()
-                for rank in self._others:
-                    if topic != "left" and self._store.check([f"error {rank}"]):
-                        text = json.loads(self._store.get(f"error {rank}"))["text"]
-                        raise ValueError(text if text.startswith("node ") else f"node {rank}: {text}")
-                    if (count := self._store.add(f"heartbeats {rank}", 0)) != heartbeats[rank][0]:
-                        heartbeats[rank] = count, now
-                    if count and now - heartbeats[rank][1] > _HEARTBEAT_TIMEOUT:
-                        raise ConnectionError(f"node {rank} of {self.nodes.count} has ended; see its own message")
-                if now - begin > limit:
-                    raise ConnectionError(f"node {missing[0]} of {self.nodes.count} is not there; start it")
-                time.sleep(_POLL)
-        except DistError as error:
-            raise ConnectionError("node 0 has ended, or cannot be reached any more; see its own message") from error
+        while missing := [rank for rank in ranks if not self._ask("check", [f"{topic} {rank}"])]:
+            if topic != "left":
+                self.check()
+            if time.monotonic() - begin > limit:
+                raise ConnectionError(f"node {missing[0]} of {self.nodes.count} is not there; start it")
+            time.sleep(_POLL)
 
-    def _send_heartbeats(self) -> None:
-        assert self._store is not None
-        with suppress(DistError):  # the first node has ended
-            while not self._left.wait(_HEARTBEAT_TIMEOUT / 10):
-                self._store.add(f"heartbeats {self.nodes.rank}", 1)
+    def _ask(self, name: str, *arguments: Any) -> Any:
+        """The result of an operation of the store."""
+        assert self._operations is not None
+        future: Future[Any] = Future()
+        self._operations.put((future, name, arguments))
+        try:
+            return future.result(0 if self._is_lost else _HEARTBEAT_TIMEOUT)
+        except (DistError, TimeoutError) as error:
+            self._is_lost = True
+            raise ConnectionError(f"node 0 {_LOST}") from error
+
+    def _use(self, store: Store, operations: "Queue[tuple[Future[Any], str, tuple[Any, ...]]]") -> None:
+        """In a thread: send heartbeats and do the operations, which block without end if the network is lost."""
+        beat = time.monotonic()
+        while not self._left.is_set():
+            if time.monotonic() - beat > _HEARTBEAT_TIMEOUT / 10:
+                beat = time.monotonic()
+                with suppress(DistError):  # the first node has ended
+                    store.add(f"heartbeats {self.nodes.rank}", 1)
+            with suppress(Empty):
+                future, name, arguments = operations.get(timeout=_POLL)
+                try:
+                    future.set_result(getattr(store, name)(*arguments))
+                except Exception as error:
+                    future.set_exception(error)
 
 
 ALONE = Rendezvous(SINGLE)

@@ -18,10 +18,11 @@ import torch.multiprocessing as mp
 from torch.utils.data import Sampler
 
 from onlooker.processes import cores, end_with_parent, free_port
-from onlooker.training.nodes import Nodes
+from onlooker.training.nodes import Rendezvous
 
 __all__ = ["SharedBatches", "check_devices", "run_in_processes"]
 
+_CHECK_EVERY = 1.0  # seconds
 _LOST = "another process or node has ended; see its own message, and continue with --resume"
 
 
@@ -67,18 +68,21 @@ def check_devices(devices: int) -> None:
         raise ValueError(f"devices is {devices}, expected at most the {gpus or cores()} {'GPUs' if gpus else 'cores'}")
 
 
-def run_in_processes(devices: int, nodes: Nodes, work: Callable[..., None], *arguments: Any) -> None:
+def run_in_processes(devices: int, rendezvous: Rendezvous, work: Callable[..., None], *arguments: Any) -> None:
     """Call `work(rank, processes, *arguments)` in new processes that reach each other; the first error ends all.
 
     Args:
         devices: number of processes on this machine; `processes` is the number on all nodes.
+        rendezvous: of the nodes; an error of another node, or its loss, ends the processes, too.
 
     Raises:
         ChildProcessError: one of them was killed.
+        ConnectionError: another node has ended, or cannot be reached.
         Exception: what one of them raised.
     """
     context = mp.get_context("spawn")
     mp.set_sharing_strategy("file_system")  # the other one opens a file for each tensor of the model
+    nodes = rendezvous.nodes
     processes = devices * nodes.count
     address = {"MASTER_ADDR": nodes.address, "MASTER_PORT": str(nodes.port or free_port())}
     receivers, started = [], []
@@ -93,7 +97,7 @@ def run_in_processes(devices: int, nodes: Nodes, work: Callable[..., None], *arg
             sender.close()
             receivers.append(receiver)
             started.append(process)
-        for process in _as_they_end(started, receivers):
+        for process in _as_they_end(started, receivers, rendezvous.check):
             error = _error_of(receivers[started.index(process)])
             if error is not None:
                 raise error
@@ -110,11 +114,16 @@ def run_in_processes(devices: int, nodes: Nodes, work: Callable[..., None], *arg
             process.join()
 
 
-def _as_they_end(started: list[Any], receivers: list[Any]) -> Iterator[Any]:
-    """The processes in the order in which they end or report an error: sending a long error waits for its reader."""
+def _as_they_end(started: list[Any], receivers: list[Any], check: Callable[[], None]) -> Iterator[Any]:
+    """The processes in the order in which they end or report an error: sending a long error waits for its reader.
+
+    Meanwhile `check` is called, and may raise: processes that wait for those of a node without a network do not end.
+    """
     left = dict(zip(started, receivers, strict=True))
     while left:
-        ready = wait([each for process, receiver in left.items() for each in (process.sentinel, receiver)])
+        handles = [each for process, receiver in left.items() for each in (process.sentinel, receiver)]
+        if not (ready := wait(handles, _CHECK_EVERY)):
+            check()
         for process in [each for each, receiver in left.items() if each.sentinel in ready or receiver in ready]:
             del left[process]
             yield process
