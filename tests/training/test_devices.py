@@ -54,7 +54,7 @@ def one_thread() -> Iterator[None]:
 def train(folder: Path, devices: int, settings: TrainConfig = TRAIN, pause: float = 0.0) -> tuple[Classifier, Curves]:
     torch.manual_seed(0)
     model = create_model("lstm", 2, in_channels=1, size=16, hidden=8, dropout=0.0)
-    # 42 clips: the last batch has two, one for each process.
+    # 42 clips: the last batch has two, which is one for each of two processes.
     sides = Features(42, seed=0, pause=pause), Features(9, seed=1)
     return model, fit(model, *sides, DATA, settings, folder, title=None, devices=devices)
 
@@ -86,15 +86,25 @@ def test_a_process_without_a_clip_of_the_last_batch_weighs_nothing() -> None:
     assert len(list(part)[1]) == 1
 
 
-def test_two_processes_learn_as_one_does(tmp_path: Path) -> None:
-    one, alone = train(tmp_path / "one", 1)
-    two, shared = train(tmp_path / "two", 2)
-    assert apart(alone, shared, slice(0, 2)) < 1e-6  # twelve steps
-    assert apart(alone, shared) < 1e-4
-    assert shared["training"]["accuracy"] == alone["training"]["accuracy"]
-    for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Classifier, Curves]:
+    torch.set_num_threads(1)
+    return train(tmp_path_factory.mktemp("one"), 1)
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_several_processes_learn_as_one_does(
+    processes: int, alone: tuple[Classifier, Curves], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onlooker.training.processes.cores", lambda: processes)
+    several, shared = train(tmp_path, processes)
+    one, curves = alone
+    assert apart(curves, shared, slice(0, 2)) < 1e-6  # twelve steps
+    assert apart(curves, shared) < 1e-4
+    assert shared["training"]["accuracy"] == curves["training"]["accuracy"]
+    for a, b in zip(one.state_dict().values(), several.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
-    assert (tmp_path / "two" / "curves.csv").read_text().count("\n") == 5
+    assert (tmp_path / "curves.csv").read_text().count("\n") == 5
 
 
 @pytest.mark.slow
