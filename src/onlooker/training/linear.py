@@ -109,8 +109,8 @@ class Choice:
     temperature: float
 
     def __str__(self) -> str:
-        others = ", ".join(f"{names} {100 * share:.0f} %" for names, share in self.tried.items())
-        return f"statistics {self.statistics}, {self.method}, by cross-validation ({others} correct)"
+        accuracies = "; ".join(f"{names}: {100 * share:.0f} %" for names, share in self.tried.items())
+        return f"statistics {self.statistics}, {self.method}, by log loss in cross-validation (accuracy: {accuracies})"
 
 
 class Clips(NamedTuple):
@@ -186,12 +186,15 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
 
 
 @_one_thread
-def cross_validated(clips: Clips, choice: Choice | None = None) -> tuple[Floats, list[LearningPoint]]:
+def cross_validated(
+    clips: Clips, choice: Choice | None = None, title: str | None = None
+) -> tuple[Floats, list[LearningPoint]]:
     """Test on all clips, each by a layer that was fitted without it and its recording.
 
     Args:
         clips: divided into `FOLDS` parts.
         choice: of statistics, method and temperature; None: chosen again for each fold, from its training clips alone.
+        title: of a progress bar; None: no bar.
 
     Returns:
         Scores `B K`, NaN for a clip without which no layer could be fitted; and the accuracy with a quarter, half and
@@ -202,7 +205,7 @@ def cross_validated(clips: Clips, choice: Choice | None = None) -> tuple[Floats,
     random = np.random.default_rng(0)
     parts = [(random.permutation(fit), test) for fit, test in clips.folds(FOLDS)]
     points, shares = [], (4, 2, 1)
-    for share in tracked(shares, "fitting", len(shares)):
+    for share in tracked(shares, "fitting", len(shares), title):
         fitted = 0
         for fit, test in parts:
             by_class = [fit[clips.y[fit] == k] for k in np.unique(clips.y[fit])]
