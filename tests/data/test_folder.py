@@ -150,5 +150,5 @@ def test_ignored_files_have_a_reason(tmp_path: Path) -> None:
     assert found == {
         "hidden": sorted(str(tmp_path / name) for name in (".git", "__MACOSX", "a/.hidden")),
         "not a video": sorted(str(tmp_path / name) for name in ("notes.txt", "a/thumb.jpg")),
-        "outside of the class folders": sorted(str(tmp_path / name) for name in ("loose.avi", "a/deeper/0.mp4")),
+        "not directly in a class folder": sorted(str(tmp_path / name) for name in ("loose.avi", "a/deeper/0.mp4")),
     }

@@ -149,7 +149,8 @@ def test_recordings_that_cannot_be_left_out(recordings: tuple[str | None, ...]) 
 def test_too_few_clips_for_the_splits() -> None:
     clips = [Clip(Path(f"{label}/{i}.mp4"), label) for label in "ab" for i in range(2 if label == "b" else 9)]
     with pytest.raises(
-        ValueError, match="class b has 2 clips; training, validation and test need at least 3; add some"
+        ValueError,
+        match="class b has 2 clips; training, validation and test need at least 3; add some, or leave the class out",
     ):
         split_clips(clips)
     clips += [Clip(Path(f"b/{i}.mp4"), "b") for i in range(2, 9)]

@@ -62,7 +62,7 @@ def test_good_clips_have_no_findings(tmp_path: Path) -> None:
     assert [(row.label, row.clips, sum(row.split.values())) for row in checked.rows] == [("jump", 6, 6), ("wave", 6, 6)]
     assert checked.rows[0].seconds == pytest.approx((3, 3, 3))
     assert checked.rows[0].sizes == {"48x48": 6}
-    assert "nothing found" in call("check", tmp_path / "clips").stdout
+    assert "no problems found" in call("check", tmp_path / "clips").stdout
 
 
 def test_the_split_is_that_of_training(tmp_path: Path) -> None:
@@ -73,7 +73,9 @@ def test_the_split_is_that_of_training(tmp_path: Path) -> None:
     assert checked.split == RunRecord.read(run.path).split
     assert "no split" not in {each.name for each in checked.findings}
     (folder / "jump" / "jump1.mp4").unlink()
-    assert check(folder, quiet=True).split == "class jump has 1 clip; training and validation need at least 2; add some"
+    assert check(folder, quiet=True).split == (
+        "class jump has 1 clip; training and validation need at least 2; add some, or leave the class out"
+    )
 
 
 def test_few_clips_are_all_fitted_by_the_model_that_is_trained_in_seconds() -> None:
@@ -231,6 +233,21 @@ def test_the_output_for_many_clips_and_classes_is_short(tmp_path: Path) -> None:
     assert "and 5 more" in text
     assert "class19" in text
     assert "class20" not in text
+
+
+def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = make_folder(tmp_path / "clips", {"Schläge üben": 3, "wave": 3}, T=3)
+    recorded = [[clip.path.relative_to(folder).as_posix(), clip.path.stem] for clip in find_clips(folder)]
+    with (folder / "recordings.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["clip", "recording"], *recorded])
+    (folder / "wave" / "day 1").mkdir()
+    (folder / "wave" / "day 1" / "deep.mp4").touch()
+    lines = call("check", folder).stdout.splitlines()
+    row = next(line for line in lines if "Schläge üben" in line)
+    assert row.split() == ["Schläge", "üben", "3", "2/1/0", "0.3", "48x48", "3"]
+    assert "ignored, not directly in a class folder: 1 (wave/day 1/deep.mp4)" in lines
+    assert "no test split: every clip is tested by cross-validation" in lines
 
 
 def test_proposed_recordings_keep_a_scene_together(tmp_path: Path) -> None:

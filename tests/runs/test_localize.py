@@ -166,7 +166,7 @@ def test_the_chosen_parameters_give_boxes_of_the_size_of_the_object(tmp_path: Pa
     sides = np.array([[x2 - x1, y2 - y1] for x1, y1, x2, y2 in boxes])
     assert np.abs(sides - 8).mean() < 2
     few = samples.only(clips[:5])
-    untuned = "not tuned: 5 validation clips, at least 8 are needed"
+    untuned = "default parameters; 5 validation clips are too few for tuning (at least 8)"
     assert choose_localization(knowing, few) == (LocalizationParameters(**vars(chosen)), untuned)
     assert choose_localization(recognizer("convnet"), samples) == (LocalizationParameters(), "")
     weighing = recognizer("mil")

@@ -44,7 +44,7 @@ def find_parts(folder: Path, classes: int = 2) -> Parts:
 
 def ignored_files(folder: Path, clips: Collection[Path]) -> dict[str, list[Path]]:
     """The files and folders of a folder that are no part of its clips, by the reason why they are ignored."""
-    ignored: dict[str, list[Path]] = {"hidden": [], "not a video": [], "outside of the class folders": []}
+    ignored: dict[str, list[Path]] = {"hidden": [], "not a video": [], "not directly in a class folder": []}
     clips, depths = set(clips), {len(clip.parts) for clip in clips}
     for root, folders, names in os.walk(folder):
         paths = [Path(root, name) for name in sorted([*folders, *names]) if Path(root, name) not in clips]
@@ -54,7 +54,7 @@ def ignored_files(folder: Path, clips: Collection[Path]) -> dict[str, list[Path]
         files = [path for path in seen if path.name in names and path != folder / RECORDINGS]
         ignored["not a video"] += [path for path in files if path.suffix.lower() not in SUFFIXES]
         videos = [path for path in files if path.suffix.lower() in SUFFIXES]  # at their depth: of classes not asked for
-        ignored["outside of the class folders"] += [path for path in videos if len(path.parts) not in depths]
+        ignored["not directly in a class folder"] += [path for path in videos if len(path.parts) not in depths]
     return {reason: paths for reason, paths in ignored.items() if paths}
 
 

@@ -137,7 +137,7 @@ def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
     Raises:
         ValueError: a class has fewer than 3 recordings (clips, if no recordings are known).
     """
-    fewest = _require(clips, 3, "training, validation and test need at least 3; add some")
+    fewest = _require(clips, 3, "training, validation and test need at least 3; add some, or leave the class out")
     return fold_clips(clips, min(5, fewest), seed)[0]
 
 
@@ -275,7 +275,7 @@ def _with_validation(clips: Sequence[Clip], test: Collection[Clip], seed: int) -
     tested = set(test)
     rest = [clip for clip in clips if clip not in tested]
     besides = " besides the test clips" if tested else ""
-    fewest = _require(rest, 2, f"training and validation need at least 2{besides}; add some")
+    fewest = _require(rest, 2, f"training and validation need at least 2{besides}; add some, or leave the class out")
     classes = {clip.label for clip in clips}
     for validation in _folds(rest, min(6, fewest), seed):
         chosen = set(validation)

@@ -40,12 +40,12 @@ def first_line(measured: Measured) -> str:
         doubt = f" as far as {total} clips can tell" if possible else ""
         names = " or ".join(f"{name} ({percent(baselines[name], digits)})" for name in worse)
         return f"not better than {names}{doubt}: {accuracy}"
-    return "; ".join([accuracy, *(f"{name} has {percent(share, digits)}" for name, share in baselines.items())])
+    return "; ".join([accuracy, *(f"{name} gives {percent(share, digits)}" for name, share in baselines.items())])
 
 
 def _baselines(measured: Measured) -> dict[str, float]:
     counts = np.sum(measured["confusion"], axis=1)
-    always = f"always answering {printable(measured['classes'][int(counts.argmax())])}"
+    always = f"always predicting {printable(measured['classes'][int(counts.argmax())])}"
     baselines = {always: measured["majority_share"]} if np.count_nonzero(counts) > 1 else {}
     return baselines | ({"the linear baseline": measured["linear_accuracy"]} if "linear_accuracy" in measured else {})
 

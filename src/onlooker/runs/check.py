@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import track
 from rich.table import Column, Table
 from rich.text import Text
@@ -29,7 +30,6 @@ from onlooker.structures import Clip, ClipError
 
 __all__ = ["Checked", "check"]
 
-_COLUMNS = "clips", "recordings", "train/val/test", "seconds", "frames", "size"
 _FEW = 300  # clips; a test split of a fifth of fewer clips would be too small
 _ROWS, _SHOWN = 20, 5  # classes in the table; clips or groups of clips listed per finding (JSON has all of them)
 
@@ -173,21 +173,40 @@ def _span(values: Sequence[float]) -> tuple[float, ...]:
     return (float(np.median(values)), float(min(values)), float(max(values))) if values else ()
 
 
-def show_classes(console: Console, rows: Sequence[ClassRow], ignored: Mapping[str, Sequence[Path]]) -> None:
-    """Print the table of classes, and the ignored files."""
-    columns = _COLUMNS if any(row.sizes for row in rows) else _COLUMNS[:3]  # before clips are read
-    table = Table("class", *(Column(name, justify="right", no_wrap=True) for name in columns), box=box.SIMPLE_HEAD)
+def show_classes(
+    console: Console, folder: Path, rows: Sequence[ClassRow], ignored: Mapping[str, Sequence[Path]]
+) -> None:
+    """Print the table of classes, and the ignored files with their paths in `folder`; it fits into 80 columns."""
+    columns = ["clips", "train/val/test"]
+    if any(row.sizes for row in rows):  # else clips were not read
+        columns += ["seconds", "size"]
+    if any(row.recordings for row in rows):
+        columns.append("recordings")
+    numbers = (Column(name, justify="right", no_wrap=True) for name in columns)
+    table = Table(Column("class", overflow="fold"), *numbers, box=box.SIMPLE_HEAD, pad_edge=False)
     total = ClassRow("all", sum(row.clips for row in rows), None, sum((Counter(row.split) for row in rows), Counter()))
     more = [ClassRow(f"and {len(rows) - _ROWS} more", 0, None, {})] if len(rows) > _ROWS else []
     for row in [*rows[:_ROWS], *more, total]:
         split = "/".join(str(row.split.get(name, 0)) for name in SPLITS) if row.split else ""
         size = next(iter(row.sizes), "") + (f" +{len(row.sizes) - 1}" if len(row.sizes) > 1 else "")
-        cells = row.clips or "", row.recordings or "", split, _in_words(row.seconds), _in_words(row.frames), size
-        table.add_row(*(Text(printable(cell)) for cell in (row.label, *cells[: len(columns)])))
+        cells = {
+            "clips": row.clips or "",
+            "train/val/test": split,
+            "seconds": _in_words(row.seconds),
+            "size": size,
+            "recordings": row.recordings or "",
+        }
+        table.add_row(*(Text(printable(cell)) for cell in (row.label, *(cells[name] for name in columns))))
     console.print(table)
+    if total.split and not total.split["test"]:
+        console.print("no test split: every clip is tested by cross-validation")
     for reason, paths in ignored.items():
-        names = ", ".join(path.name for path in paths[:_SHOWN]) + (", ..." if len(paths) > _SHOWN else "")
+        names = ", ".join(_within(folder, paths[:_SHOWN])) + (", ..." if len(paths) > _SHOWN else "")
         console.print(Text(printable(f"ignored, {reason}: {len(paths)} ({names})")))
+
+
+def _within(folder: Path, paths: Sequence[Path]) -> list[str]:
+    return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
 
 
 def _in_words(span: tuple[float, ...]) -> str:
@@ -199,7 +218,7 @@ def _in_words(span: tuple[float, ...]) -> str:
 def show_overview(path: Path, clips: Sequence[Clip], split: Split) -> None:
     """Print the table of classes before training, and whether there are findings; nothing is decoded."""
     console = Console()
-    show_classes(console, class_rows(clips, split), ignored_files(path, [clip.path for clip in clips]))
+    show_classes(console, path, class_rows(clips, split), ignored_files(path, [clip.path for clip in clips]))
     if count := len(list(label_findings(clips))):
         text = f"{count} finding{'s'[: count > 1]} about these clips: run `onlooker check {path}`"
         console.print(Text(printable(text)), soft_wrap=True)
@@ -208,17 +227,17 @@ def show_overview(path: Path, clips: Sequence[Clip], split: Split) -> None:
 def show(checked: Checked) -> None:
     """Print the table of classes and the findings."""
     console = Console()
-    show_classes(console, checked.rows, checked.ignored)
+    show_classes(console, checked.clips.path, checked.rows, checked.ignored)
     for number, finding in enumerate(checked.findings, 1):
         console.print()
         console.print(Text(printable(f"{number}. {finding.found}"), "bold"))
-        console.print(Text(printable(f"   Why: {finding.why}.")))
-        console.print(Text(printable(f"   What to do: {finding.remedy}.")))
+        for text in (f"Why: {finding.why}.", f"What to do: {finding.remedy}."):
+            console.print(Padding(Text(printable(text)), (0, 0, 0, 3)))
         for paths in finding.clips[:_SHOWN]:
-            names = [Path(os.path.relpath(path, checked.clips.root)).as_posix() for path in paths]
+            names = _within(checked.clips.root, paths)
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             console.print(Text(printable(f"   {' = '.join(names[:_SHOWN])}{more}")), soft_wrap=True)
         if len(finding.clips) > _SHOWN:
             console.print(f"   and {len(finding.clips) - _SHOWN} more (--json lists all)")
     if not checked.findings:
-        console.print("nothing found that speaks against training on these clips")
+        console.print("no problems found")

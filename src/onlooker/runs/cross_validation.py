@@ -32,7 +32,7 @@ def fit_and_cross_validate(
     Args:
         net: fitted in place.
         samples: the training and validation clips.
-        quiet: no progress bar, and no line about what was chosen.
+        quiet: no progress bars, and no line about what was chosen.
         tested: the model is tested by other clips or runs.
 
     Returns:
@@ -43,7 +43,7 @@ def fit_and_cross_validate(
     Raises:
         ValueError: clips of a single class, or features that are not finite.
     """
-    clips, choice = fit_linear(net, samples, record.data, None if quiet else record.model.name)
+    clips, choice = fit_linear(net, samples, record.data, None if quiet else "encoding clips")
     if not quiet:
         print(f"chosen: {choice}", file=sys.stderr)
 
@@ -51,7 +51,7 @@ def fit_and_cross_validate(
         if (known := _evaluation(samples, scores, record)) is not None:
             report_results(known, [*curve])
 
-    scores, curve = cross_validated(clips, choice if tested else None, report)
+    scores, curve = cross_validated(clips, choice if tested else None, report, None if quiet else "cross-validation")
     chosen: dict[str, Any] = {"chosen": str(choice), "learning_curve": curve}
     known, held_out, threshold = _evaluation(samples, scores, record), None, None
     if known is not None and not tested and len(known.names) == len(samples.clips):

@@ -107,6 +107,7 @@ def write_report(
     run: Path,
     tuning: str = "",
     evaluation: Evaluation | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Evaluate on samples and write evaluation.json, scores.csv, attention.png and report.html.
 
@@ -116,6 +117,7 @@ def write_report(
         run: where its curves are.
         tuning: how the localization parameters were chosen, if they were chosen in this run.
         evaluation: the predictions of a cross-validation for these samples; None: those of the recognizer.
+        quiet: no progress bar.
 
     Returns:
         The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is there:
@@ -127,7 +129,7 @@ def write_report(
     if out == run and (run / CROSS_VALIDATION).exists():
         measured |= read_json(run / CROSS_VALIDATION)
     write_scores(out / "scores.csv", evaluation)
-    drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured))
+    drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured, quiet))
     if drawn:
         tiles = [(f"{caption}\n{tone}", frames) for frames, caption, tone, _ in drawn.values()]
         write_png(out / "attention.png", sheet(tiles))
@@ -166,7 +168,7 @@ def _new_clips(run: Path, recognizer: Recognizer, clips: ClipSet) -> tuple[tuple
 
 
 def _drawn_clips(
-    recognizer: Recognizer, samples: ClipFrames, evaluation: Evaluation, measured: Mapping[str, Any]
+    recognizer: Recognizer, samples: ClipFrames, evaluation: Evaluation, measured: Mapping[str, Any], quiet: bool
 ) -> Iterator[tuple[int, tuple[NDArray[np.uint8], str, Tone, float]]]:
     """Random test clips, the same in every call: number; frames, caption, tone, frames per second.
 
@@ -184,7 +186,7 @@ def _drawn_clips(
     correct.sort(key=lambda i: i not in first)
     source = "cross-validated" if measured.get("cross_validated") else "prediction"
     drawn = correct[: _SHOWN - len(mistakes)] + mistakes
-    for i in tracked(drawn, "drawing clips", len(drawn)):
+    for i in tracked(drawn, "drawing clips", len(drawn), None if quiet else "drawing clips"):
         with suppress(ClipError):
             answer = (
                 f"{source}: {printable(evaluation.classes[predicted[i]])}, {100 * evaluation.scores[i].max():.0f} %"

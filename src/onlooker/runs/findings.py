@@ -63,12 +63,12 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
     if few := {label: count for label, count in groups.items() if count < _FEW}:
         found = f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}s: {_counts(few)}"
         why = "with so few, one clip decides the accuracy of a class; fewer than 2 cannot be both trained and tested"
-        remedy = "add clips, use --folds 3 to test on each of them, or leave the class out"
+        remedy = "add clips, or leave the class out (--classes)"
         yield Finding("few clips", found, why, remedy)
     (large, most), (small, fewest) = total.most_common()[0], total.most_common()[-1]
     if most > _IMBALANCE * fewest:
         found = f"class {large} has {most} clips, {small} {fewest}"
-        why = "a model that always answers the largest class seems good"
+        why = "a model that always predicts the largest class has a high accuracy"
         yield Finding("imbalance", found, why, "add clips of the small classes, and look at the accuracy of each class")
     if single := {label: total[label] for label in total if recorded and groups[label] == 1 and total[label] > 1}:
         found = f"all clips of a class are of one recording: {_counts(single)}"
@@ -167,7 +167,7 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
     medians = {label: float(np.median(values[[clip.label == label for clip in clips]])) for label in classes}
     low, high = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
     found = (
-        f"the {telling[0]} alone tells the class of {100 * told[telling[0]]:.0f} % of the clips (always answering the "
+        f"the {telling[0]} alone tells the class of {100 * told[telling[0]]:.0f} % of the clips (always predicting the "
         f"largest class: {100 * majority:.0f} %): median {medians[low]:.4g} for {low}, {medians[high]:.4g} for {high}"
     )
     found += "".join(f"; the {name} {100 * told[name]:.0f} %" for name in telling[1:])

@@ -207,7 +207,7 @@ def train_run(
         _write_record(run, record, stored_record)
         recognizer, tuning, held_out = _fit(net, samples, record, run, quiet, cross_validate, devices, rendezvous)
         _add_baseline(samples, record, stores, run)
-        return _report(run, recognizer, samples, record, unreadable if stored_record else (), tuning, held_out)
+        return _report(run, recognizer, samples, record, unreadable if stored_record else (), tuning, held_out, quiet)
 
 
 def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_validate: bool = True) -> dict[str, Any]:
@@ -290,17 +290,18 @@ def _report(
     gone: Sequence[ClipError],
     tuning: str,
     held_out: Evaluation | None,
+    quiet: bool,
 ) -> dict[str, Any]:
     """Evaluate on the test clips that are not `gone`, or report the cross-validation; {} if there is neither."""
     if held_out is not None:
         fitted = samples.only((*record.split.training, *record.split.validation))
-        return write_report(run, recognizer, fitted, record, run, tuning, held_out)
+        return write_report(run, recognizer, fitted, record, run, tuning, held_out, quiet)
     if not record.split.test:
         return {}
     test = [clip for clip in record.split.test if clip.path not in {error.path for error in gone}]
     require_clips([] if test else record.split.test)
     reported = replace(record, skipped=(*record.skipped, *gone))
-    return write_report(run, recognizer, samples.only(test), reported, run, tuning)
+    return write_report(run, recognizer, samples.only(test), reported, run, tuning, quiet=quiet)
 
 
 def _write_record(run: Path, record: RunRecord, stored: RunRecord | None) -> None:
@@ -343,7 +344,9 @@ def _fit(
     aggregation = record.training.resolved_aggregation
     recognizer = Recognizer(net, record.classes, data, aggregation, frame_rate=rate, temperature=temperature)
     try:
-        recognizer.localization, tuning = choose_localization(recognizer, validation_clips)
+        recognizer.localization, tuning = choose_localization(
+            recognizer, validation_clips, None if quiet else "tuning boxes"
+        )
         if by_gradient:
             threshold = _calibrate(recognizer, validation_clips)
     except ClipError as error:  # a clip that was removed while the model was trained

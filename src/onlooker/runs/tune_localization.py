@@ -1,11 +1,12 @@
 """Choose localization parameters from clips and their labels alone: no true box or time is used."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.progress import track
 
 from onlooker.data.clips import ClipFrames
 from onlooker.data.samples import read_sample
@@ -45,7 +46,7 @@ def choose_spatial_parameters(
     samples: torch.Tensor,
     frames: Sequence[Pixels],
     targets: Sequence[int],
-    candidates: Sequence[LocalizationParameters] = CANDIDATES,
+    candidates: Iterable[LocalizationParameters] = CANDIDATES,
     crops: Sequence[Crop] | None = None,
 ) -> LocalizationParameters:
     """Choose the parameters with the smallest boxes that still contain everything that the label needs.
@@ -137,10 +138,12 @@ def choose_temporal_parameters(
     return replace(chosen, level=float(evidence.amax(1).median()))
 
 
-def choose_localization(recognizer: Recognizer, validation: ClipFrames) -> tuple[LocalizationParameters, str]:
+def choose_localization(
+    recognizer: Recognizer, validation: ClipFrames, title: str | None = None
+) -> tuple[LocalizationParameters, str]:
     """Parameters chosen on validation clips: spatial ones for attention, temporal ones for evidence.
 
-    Clips with many pixels are tuned on fewer frames.
+    Clips with many pixels are tuned on fewer frames. With a title, a progress bar is shown.
 
     Returns:
         The parameters, those of the recognizer where nothing can be chosen; and how they were chosen, in words.
@@ -149,13 +152,16 @@ def choose_localization(recognizer: Recognizer, validation: ClipFrames) -> tuple
     if not (model.attends or model.has_evidence):
         return parameters, ""
     if len(validation) < _MIN_CLIPS:
-        return parameters, f"not tuned: {len(validation)} validation clips, at least {_MIN_CLIPS} are needed"
+        return (
+            parameters,
+            f"default parameters; {len(validation)} validation clips are too few for tuning (at least {_MIN_CLIPS})",
+        )
     first, how = validation[0][0], []
     if model.attends and first.dtype != torch.uint8:
         how.append("where: not tuned, stored features have no pixels")
     elif model.attends:
         clips, T = _affordable(len(validation), *first.shape[:3])
-        parameters = _choose_spatial_parameters(recognizer, validation, clips, T)
+        parameters = _choose_spatial_parameters(recognizer, validation, clips, T, title)
         how.append(f"where: tuned on {clips} validation clips{f', {T} of {len(first)} frames' * (len(first) > T)}")
     if model.has_evidence:
         samples, targets = _stacked(validation, min(_MAX_CLIPS, len(validation)))
@@ -173,14 +179,16 @@ def _affordable(clips: int, T: int, H: int, W: int) -> tuple[int, int]:
 
 
 def _choose_spatial_parameters(
-    recognizer: Recognizer, validation: ClipFrames, count: int, T: int
+    recognizer: Recognizer, validation: ClipFrames, count: int, T: int, title: str | None
 ) -> LocalizationParameters:
     at = equally_spaced(len(validation[0][0]), T)
+    candidates = MOTION_CANDIDATES if recognizer.data.motion_crop else CANDIDATES
+    tried = track(candidates, title or "", disable=title is None)
     samples, targets = _stacked(validation, count)
     if not recognizer.data.motion_crop:
         samples = samples[:, at]
         frames = [clip[..., : recognizer.data.image_channels] for clip in samples.numpy()]
-        return choose_spatial_parameters(recognizer, samples, frames, targets)
+        return choose_spatial_parameters(recognizer, samples, frames, targets, tried)
     # Boxes are found in whole frames, which are not cached.
     clips = [validation.clips[i] for i in _spread(len(validation), count)]
     whole = [read_sample(clip.path, recognizer.data) for clip in clips]
@@ -188,7 +196,7 @@ def _choose_spatial_parameters(
     samples = torch.from_numpy(np.stack([sample.pixels for sample in read]))
     crops = [sample.crop for sample in read if sample.crop is not None]
     frames = [sample.frames for sample in read]
-    return choose_spatial_parameters(recognizer, samples, frames, targets, MOTION_CANDIDATES, crops)
+    return choose_spatial_parameters(recognizer, samples, frames, targets, tried, crops)
 
 
 def _spread(total: int, count: int) -> list[int]:

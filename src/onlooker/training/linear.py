@@ -109,8 +109,8 @@ class Choice:
     temperature: float
 
     def __str__(self) -> str:
-        others = ", ".join(f"{names} {100 * share:.0f} %" for names, share in self.tried.items())
-        return f"statistics {self.statistics}, {self.method}, by cross-validation ({others} correct)"
+        accuracies = "; ".join(f"{names}: {100 * share:.0f} %" for names, share in self.tried.items())
+        return f"statistics {self.statistics}, {self.method}, by log loss in cross-validation (accuracy: {accuracies})"
 
 
 class Clips(NamedTuple):
@@ -190,6 +190,7 @@ def cross_validated(
     clips: Clips,
     choice: Choice | None = None,
     on_fold: Callable[[Floats, list[LearningPoint]], object] = lambda *_: None,
+    title: str | None = None,
 ) -> tuple[Floats, list[LearningPoint]]:
     """Test on all clips, each by a layer that was fitted without it and its recording.
 
@@ -197,6 +198,7 @@ def cross_validated(
         clips: divided into `FOLDS` parts.
         choice: of statistics, method and temperature; None: chosen again for each fold, from its training clips alone.
         on_fold: called after each fold with the scores and points so far.
+        title: of a progress bar; None: no bar.
 
     Returns:
         Scores `B K`, NaN for a clip without which no layer could be fitted; and the accuracy with a quarter, half and
@@ -207,7 +209,7 @@ def cross_validated(
     random = np.random.default_rng(0)
     parts = [(random.permutation(fit), test) for fit, test in clips.folds(FOLDS)]
     points, shares = list[LearningPoint](), (1, 2, 4)
-    for share in tracked(shares, "fitting", len(shares)):
+    for share in tracked(shares, "fitting", len(shares), title):
         scores, fitted = held_out if share == 1 else np.full_like(held_out, np.nan), 0
         for fit, test in parts:
             by_class = [fit[clips.y[fit] == k] for k in np.unique(clips.y[fit])]
