@@ -301,7 +301,7 @@ def _report(
     test = [clip for clip in record.split.test if clip.path not in {error.path for error in gone}]
     require_clips([] if test else record.split.test)
     reported = replace(record, skipped=(*record.skipped, *gone))
-    return write_report(run, recognizer, samples.only(test), reported, run, tuning, quiet=quiet)
+    return write_report(run, recognizer, samples.only(test), reported, run, tuning, None, quiet)
 
 
 def _write_record(run: Path, record: RunRecord, stored: RunRecord | None) -> None:
