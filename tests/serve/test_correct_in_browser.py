@@ -54,7 +54,7 @@ def test_the_next_training_uses_three_answers(tmp_path: Path, open_page: Callabl
     with serving(clips, tmp_path / "runs") as url:
         page = open_page(f"{url}#teach", reduced_motion="reduce", errors_expected=True)
         page.click(".train-action .primary")
-        page.wait_for_selector(".accuracy b", timeout=300_000)
+        page.wait_for_selector(".train-action .primary:has-text('Train again')", timeout=300_000)
         page.click("#tab-correct")
         page.wait_for_selector(".inbox-note .spinner", state="detached")
         known = {clip["id"]: (clip["name"], each["name"]) for each in classes(page) for clip in each["clips"]}
