@@ -101,6 +101,15 @@ def test_unreadable_clips_are_named_and_the_others_checked(tmp_path: Path) -> No
     assert "broken/0.mp4" in done.stdout
 
 
+def test_listed_clips_that_do_not_exist_are_a_finding(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 5, "wave": 5})
+    with (tmp_path / "list.csv").open("w", newline="") as file:
+        rows = [[str(clip.path), clip.label] for clip in find_clips(folder)]
+        csv.writer(file).writerows([["path", "label"], *rows, ["gone.mp4", "jump"]])
+    assert "1 of 11 listed clips do not exist" in check(tmp_path / "list.csv", quiet=True).findings[0].found
+    assert "   gone.mp4" in call("check", tmp_path / "list.csv").stdout.splitlines()
+
+
 def test_a_folder_of_unreadable_clips_has_a_result(tmp_path: Path) -> None:
     for name in ("a/0.mp4", "b/0.mp4"):
         (tmp_path / name).parent.mkdir()

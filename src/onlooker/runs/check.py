@@ -120,7 +120,7 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     except ValueError as error:
         split = str(error)
     readable = [clip for clip in clip_set.clips if clip.path in facts]
-    findings = [*unreadable_findings(clip_set.clips, errors)]
+    findings = [*unreadable_findings(clip_set.clips, errors, clip_set.left_out)]
     if isinstance(split, str):
         found, _, remedy = split.partition("; ")
         findings.append(Finding("no split", found, "these clips cannot be trained and tested on", remedy))

@@ -211,8 +211,14 @@ def _quality_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iter
             yield Finding(name, f"{len(of)} of {len(clips)} clips: {found}", why, remedy, shown)
 
 
-def unreadable_findings(clips: Sequence[Clip], errors: Mapping[Path, ClipError]) -> Iterator[Finding]:
-    """Clips that cannot be read, and classes of which no clip can be read."""
+def unreadable_findings(
+    clips: Sequence[Clip], errors: Mapping[Path, ClipError], missing: Sequence[ClipError] = ()
+) -> Iterator[Finding]:
+    """Listed clips that do not exist, clips that cannot be read, and classes of which no clip can be read."""
+    if missing:
+        found = f"{len(missing)} of {len(clips) + len(missing)} listed clips do not exist"
+        paths = tuple((error.path,) for error in missing)
+        yield Finding("missing", found, "they are left out", "check their paths, which are relative to the list", paths)
     if errors:
         lost = {clip.label for clip in clips} - {clip.label for clip in clips if clip.path not in errors}
         found = f"{len(errors)} of {len(clips)} clips cannot be read"
