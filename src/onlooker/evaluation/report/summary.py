@@ -88,7 +88,7 @@ def _key_figures(measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         values.insert(1, (percent(of_frames, digits), correct, "each frame on its own"))
     if (linear := measured.get("linear_accuracy")) is not None:
         values.append((percent(linear, digits), "linear baseline", f"{counted(linear)} clips correct"))
-    chance = f"{expected} expected of a perfectly calibrated model, up to {most}"
+    chance = f"a perfectly calibrated model: about {expected}, up to {most}"
     return [*values, (percent(measured["calibration_error"], 0), "calibration error", chance)]
 
 
@@ -145,23 +145,20 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], p
     doubtful = labels_to_check(replace(evaluation, names=tuple(paths))) if beats else []
     suspects = {row["name"] for row in doubtful}
     mistakes = [k for k in order if predicted[k] != evaluation.targets[k]]
+    columns, note = ["clip", "true class", "prediction", "confidence"], "Most confident first."
     rows: list[list[Cell]] = [
-        [
-            paths[k],
-            classes[evaluation.targets[k]],
-            classes[predicted[k]],
-            percent(sure[k], 0),
-            "check" if paths[k] in suspects else "",
-        ]
+        [paths[k], classes[evaluation.targets[k]], classes[predicted[k]], percent(sure[k], 0)]
         for k in mistakes[:_MISTAKES]
     ]
-    note = (
-        "Most confident first. *check*: as confident as for clips with the predicted label, so look at the label first."
-    )
+    if suspects:
+        columns.append("label")
+        for k, row in zip(mistakes, rows, strict=False):
+            row.append("check" if paths[k] in suspects else "")
+        note += " *check*: the label may be wrong, as the model is as confident as for clips that have the other label."
     if len(mistakes) > _MISTAKES:
         note += f" {len(mistakes) - _MISTAKES} more mistakes are in scores.csv."
     if rows:
-        page.table(rows, ["clip", "true class", "prediction", "confidence", "label"], note)
+        page.table(rows, columns, note)
     if of_all := measured.get("labels_to_check"):
         page.heading("Labels to check")
         page.text("Of all clips, each predicted by a model that was not trained on it; the most doubtful label first.")
