@@ -176,8 +176,12 @@ def test_predicting_one_clip_frame_by_frame(trained: tuple[Path, str], squares: 
 def test_localize_writes_boxes_and_times(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"")
-    good = squares / "left" / "00.mp4"
-    result = call("localize", trained[0], good, broken, "--out", tmp_path / "found", "--min-score", 0.01, ok=False)
+    shutil.copytree(squares / "left", tmp_path / "new")
+    for clip in sorted((tmp_path / "new").iterdir())[1:]:
+        clip.unlink()
+    result = call(
+        "localize", trained[0], tmp_path / "new", broken, "--out", tmp_path / "found", "--min-score", 0.01, ok=False
+    )
     assert result.exit_code == 1
     assert f"error: {broken}: " in result.stderr
     assert f"boxes, segments and annotated clips: {tmp_path / 'found'}" in result.output
@@ -243,6 +247,7 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     words = ["compare", squares, "--models", "convnet, lstm", "--seeds", 1, "--run", tmp_path / "compared", "--jobs", 1]
     result = call(*words, *TINY)
     assert "majority class" in result.output
+    assert "test clips, of which each is" in result.output
     figures = json.loads((tmp_path / "compared" / "comparison.json").read_text(encoding="utf-8"))
     assert list(figures["accuracy"]) == ["convnet", "lstm", "linear"]
     assert (tmp_path / "compared" / "report.html").exists()

@@ -13,6 +13,8 @@ from onlooker.config import DataConfig, SetConfig, SharedConfig, TrainConfig
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Train and evaluate")
 
+_FEW = 50  # test clips: one of them is two points
+
 
 @_command
 def compare(
@@ -79,5 +81,8 @@ def print_comparison(figures: dict[str, Any], run: Path) -> None:
     for row in rows:
         printed.add_row(*row)
     Console().print(printed)
+    tested = figures["test_videos"]
+    if figures["splits"] == 1 and tested < _FEW:
+        typer.echo(f"{tested} test clips, of which each is {100 / tested:.0f} points; --folds 5 tests on all clips")
     warn(figures["skipped"])
     typer.echo(f"report: {run / 'report.html'}")

@@ -14,7 +14,6 @@ from onlooker.config import StreamConfig
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run")
 
-ClipPaths = Annotated[list[Path], typer.Argument(help="Video files, or folders that hold an image sequence.")]
 _ClipsOrFolders = Annotated[
     list[Path], typer.Argument(help="Video files, folders that hold an image sequence, or folders of such clips.")
 ]
@@ -57,16 +56,18 @@ def predict(
 @_command
 def localize(
     run: RunArgument,
-    clips: ClipPaths,
+    clips: _ClipsOrFolders,
     out: Annotated[Path, typer.Option(help="A folder for the results.")] = Path("localized"),
     min_score: Annotated[float, typer.Option(help="Minimum probability of a class in the whole clip.")] = 0.3,
     safe: Safe = False,
 ) -> Sequence[Exception]:
     """Write boxes and segments of each clip as JSON (COCO, ActivityNet) and in MOT's format, and an annotated clip."""
     from onlooker.runs.localize import localize_clips
+    from onlooker.runs.predict import find_videos
 
-    failed = localize_clips(run, clips, out, min_score)
-    if len(failed) < len(clips):
+    videos = find_videos(clips)
+    failed = localize_clips(run, videos, out, min_score)
+    if len(failed) < len(videos):
         typer.echo(f"boxes, segments and annotated clips: {out}")
     return failed
 
@@ -137,7 +138,7 @@ def models() -> None:
     for name, build in ENCODERS.items():
         with torch.device("meta"):
             encoder = build(3, 64)
-        weights = f"in this package: {TERMS[name]}" if name in TERMS else "none, and so no terms of their images"
+        weights = f"in this package: {TERMS[name]}" if name in TERMS else "none"
         encoders.add_row(name, f"{count_parameters(cast(Any, encoder)):,}", str(encoder.num_features), weights)
     timm = "ImageNet's, downloaded: --encoder resnet18 --pretrained; with the terms of each network and of ImageNet"
     encoders.add_row("any timm network", "", "", timm)
