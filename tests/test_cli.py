@@ -97,6 +97,13 @@ def test_every_command_has_help(command: str) -> None:
     assert "Usage" in result.output
 
 
+def test_help_breaks_lines_at_the_width_of_the_terminal_only() -> None:
+    text = call("train", "--help").stdout  # 200 columns
+    assert (
+        "(a person, a camera) are in the same split; for a folder, recordings.csv (columns clip and recording)" in text
+    )
+
+
 def test_every_setting_is_an_option_with_its_description_and_default() -> None:
     text = " ".join(call("train", "--help").output.replace("│", " ").split())
     for words in (

@@ -87,7 +87,9 @@ def command(
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         sorted(parameters, key=lambda p: (p.kind, p.default is not inspect.Parameter.empty))
     )
-    return group.command(name or function.__name__, cls=_Command, rich_help_panel=panel)(run)
+    # Typer keeps the line breaks of a docstring, which are those of the source.
+    paragraphs = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
+    return group.command(name or function.__name__, cls=_Command, help=paragraphs, rich_help_panel=panel)(run)
 
 
 class _Command(TyperCommand):

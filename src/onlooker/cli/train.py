@@ -63,11 +63,16 @@ def train(
 ) -> None:
     """Train on clips with one label each, and evaluate on test clips.
 
-    A clip is a video file, or a folder that holds an image sequence. CLIPS is a folder with one sub-folder per class,
-    or with train/, val/ and test/, each with one per class; a CSV file with the columns path and label, and optionally
-    split (train, val, test) and recording; or with --set a published data set as it is distributed, with its official
-    split. Clips of one recording (a person, a camera; for folders: recordings.csv with the columns clip and recording)
-    are in the same split.
+    A clip is a video file, or a folder that holds an image sequence. CLIPS is one of:
+
+    - a folder with one sub-folder per class, or with train/, val/ and test/, each with one sub-folder per class;
+
+    - a CSV file with the columns path and label, and optionally split (train, val, test) and recording;
+
+    - with --set, a published data set as it is distributed, with its official split.
+
+    All clips of one recording (a person, a camera) are in the same split; for a folder, recordings.csv (columns clip
+    and recording) names them.
     """
     from onlooker.data.sets import read_set
     from onlooker.runs.model_spec import ModelSpec
