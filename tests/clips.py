@@ -76,7 +76,7 @@ def make_clip(
         pts: the time of each frame in milliseconds, for a variable frame rate.
         pix_fmt: FFmpeg's name of the pixel format in the file.
         options: of the encoder, such as {"g": "5"}.
-        audio: put a second of silence beside it.
+        audio: add a second of silence.
     """
     codec = codec or CODECS[path.suffix]
     rate = Fraction(fps).limit_denominator(1000)

@@ -282,7 +282,7 @@ def test_a_failure_leaves_the_previous_export(tmp_path: Path, monkeypatch: pytes
         next(other.model.head.parameters()).add_(torch.rand(3, 4))
     with pytest.raises(ValueError, match=r"differs from the model by .* over 100 frames, expected at most 0.0001"):
         verify(other, folder)
-    # The graph as it is, refused all the same: by now it lies in a draft beside the folder.
+    # The graph as it is, refused all the same: by now it lies in a draft next to the folder.
     monkeypatch.setattr(onlooker.export, "TOLERANCE", -1.0)
     with pytest.raises(ValueError, match="nothing is written"):
         export(other, folder)

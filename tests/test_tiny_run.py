@@ -42,7 +42,7 @@ def test_training_writes_a_self_contained_report(trained: tuple[Path, str], squa
     assert curves is not None
     assert len(curves["training"]["loss"]) == 2
 
-    # The run answers by itself: a program can load it, and evaluating again finds the same.
+    # The run answers alone: a program can load it, and evaluating again finds the same.
     recognizer = onlooker.load(run)
     right = sum(recognizer.predict(squares / clip["path"]).label == clip["label"] for clip in split["test"])
     assert right == round(measured["accuracy"] * measured["videos"])

@@ -43,7 +43,7 @@ STACKED = replace(BOTH, flow_length=3)
 GRAY = replace(PICTURE, channels=1)
 LARGER = replace(PICTURE, size=64)
 
-# name -> the model, how its samples are made, and its settings beside `hidden`.
+# name -> the model, how its samples are made, and its settings other than `hidden`.
 Case = tuple[str, DataConfig, dict[str, Any]]
 FLOW = {"flow_channels": 2}
 

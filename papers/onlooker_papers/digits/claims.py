@@ -34,7 +34,7 @@ def claims(results: Results) -> Table:
 
 
 def _conclusion(by_name: Mapping[str, Difference | str]) -> str:
-    """What differences show of a claim that they are positive; a string stands for itself."""
+    """What differences show of a claim that they are positive; a string is shown as it is."""
     if not by_name:
         return _OPEN
     names: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The memory of a training is that of its own process."""
+"""The memory of a training is measured in a separate process."""
 
 import pytest
 

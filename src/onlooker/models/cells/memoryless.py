@@ -1,4 +1,4 @@
-"""The cell without a state, for models that classify each frame by itself."""
+"""The cell without a state, for models that classify each frame independently."""
 
 import torch
 from torch import Tensor
