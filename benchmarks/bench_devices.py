@@ -3,7 +3,7 @@
     python benchmarks/bench_devices.py           # also draws docs/devices.png
 
 ALSTM on features of stick figures, without dropout and augmentation. Processes are CPU processes (gloo), also more of
-them than there are cores.
+them than there are cores. In float64, too: there rounding is too small to matter, so any difference left is an error.
 """
 
 import multiprocessing
@@ -12,6 +12,7 @@ import signal
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import harness
 import numpy as np
@@ -23,7 +24,8 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.stick_figures import StickFigures
 from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import COLORS, QUIET, plain
-from onlooker.models.registry import create_model
+from onlooker.models.classifier import Classifier
+from onlooker.models.video_model import Output
 from onlooker.training import processes as workers
 from onlooker.training.fit import fit
 
@@ -47,15 +49,27 @@ class Features(Dataset[tuple[Tensor, int, int]]):
         return self.maps[index], self.targets[index], index
 
 
-def model() -> torch.nn.Module:
+class Float64(Classifier):
+    """Computes in float64; its encoder does not run in training."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.double()
+
+    def forward_features(self, features: Tensor) -> Output:
+        return super().forward_features(features.double())
+
+
+def alstm(kind: type[Classifier]) -> Classifier:
     torch.manual_seed(0)
-    return create_model("alstm", len(CLASSES), encoder="small", pretrained=True, size=SIDE, hidden=32, dropout=0.0)
+    cell = {"cell": "lstm", "attention": "soft", "glimpse": "sum", "hidden": 32, "dropout": 0.0}
+    return kind(len(CLASSES), **cell, encoder="small", pretrained=True, size=SIDE)
 
 
 @torch.inference_mode()
 def features(first: int, count: int) -> Features:
     """Those of some clips of each class."""
-    encoder, maps, targets = model().eval().encoder, [], list[int]()
+    encoder, maps, targets = alstm(Classifier).eval().encoder, [], list[int]()
     drawn = StickFigures(
         frames=DATA.frames,
         fps=6.0,
@@ -73,10 +87,10 @@ def features(first: int, count: int) -> Features:
     return Features(torch.stack(maps), targets)
 
 
-def train(folder: Path, processes: int, sides: tuple[Features, Features]) -> None:
+def train(folder: Path, processes: int, sides: tuple[Features, Features], kind: type[Classifier] = Classifier) -> None:
     torch.set_num_threads(1)
     workers.cores = lambda: max(CHANGES)  # otherwise it refuses to start more processes than cores
-    fit(model(), *sides, DATA, TRAIN, folder, title=None, devices=processes)
+    fit(alstm(kind), *sides, DATA, TRAIN, folder, title=None, devices=processes)
 
 
 def epochs_of(folder: Path) -> list[dict[str, float]]:
@@ -132,21 +146,25 @@ def draw(curves: dict[str, list[float]]) -> None:
 def main() -> None:
     torch.set_num_threads(1)
     sides = features(HELD_BACK, EACH), features(0, HELD_BACK)
-    curves: dict[str, dict[str, list[float]]] = {}
+    curves: dict[str, dict[str, dict[str, list[float]]]] = {"float32": {}, "float64": {}}
     with tempfile.TemporaryDirectory() as name:
-        for processes in (1, 2, 4):
-            train(Path(name, str(processes)), processes, sides)
-            curves[str(processes)] = losses_of(Path(name, str(processes)))
-            print(processes, curves[str(processes)]["validation"], flush=True)
+        for bits, kind in (("float32", Classifier), ("float64", Float64)):
+            for processes in (1, 2, 4):
+                folder = Path(name, f"{bits}-{processes}")
+                train(folder, processes, sides, kind)
+                curves[bits][str(processes)] = losses_of(folder)
+                print(bits, processes, curves[bits][str(processes)]["validation"], flush=True)
         train_and_kill(Path(name, "changing"), sides)
-        curves["1, 2, 4, 1"] = losses_of(Path(name, "changing"))
-    alone = curves["1"]
+        curves["float32"]["1, 2, 4, 1"] = losses_of(Path(name, "changing"))
     distance = {
-        name: {side: float(np.abs(np.subtract(of[side], alone[side])).max()) for side in of}
-        for name, of in curves.items()
+        bits: {
+            name: {side: float(np.abs(np.subtract(of[side], these["1"][side])).max()) for side in of}
+            for name, of in these.items()
+        }
+        for bits, these in curves.items()
     }
     print(distance)
-    draw({name: of["training"] for name, of in curves.items()})
+    draw({name: of["training"] for name, of in curves["float32"].items()})
     figures = {"curves": curves, "distance": distance, "epochs": TRAIN.epochs, "batch": TRAIN.batch}
     what = "loss by epoch of one training on 1, 2, 4 and a changing number of processes, killed in between"
     print(harness.record("bench-devices", what, figures, [0]))

@@ -43,6 +43,10 @@ def recognizer(name: str = "convalstm", data: DataConfig = DATA, classes: tuple[
     return Recognizer(model, classes, data)
 
 
+def test_what_a_recognizer_is_printed_as() -> None:
+    assert repr(recognizer("convalstm")) == "Recognizer(Classifier, 3 classes: clap, run, wave; 6 frames of 16 pixels)"
+
+
 def equal(a: Prediction, b: Prediction) -> bool:
     names = ("frame_scores", "scores", "times", "indices", "attention")
     return a.classes == b.classes and all(np.array_equal(getattr(a, n), getattr(b, n)) for n in names)

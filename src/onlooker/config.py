@@ -2,8 +2,10 @@
 its type and bounds are its validation."""
 
 import dataclasses
+import difflib
 import math
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from types import UnionType
@@ -14,6 +16,7 @@ from onlooker.files import format_bytes
 __all__ = [
     "Aggregation", "Config", "DataConfig", "FlowMethod", "Glimpse", "Loss", "Modality", "ModelConfig",
     "Normalization", "Precision", "SetConfig", "SharedConfig", "StreamConfig", "TrainConfig", "choices", "setting",
+    "suggestion",
 ]  # fmt: skip
 
 Modality = Literal["rgb", "flow", "both"]
@@ -41,6 +44,12 @@ def setting(default: Any, help: str, group: str | None = None, **bounds: float) 
         bounds: of a number: `minimum` or `above`, and `maximum` or `below`.
     """
     return field(default=default, metadata={"help": help, "group": group, "bounds": bounds})
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """For an error about an unknown name: all known names, after the closest ones."""
+    close = difflib.get_close_matches(name, known, 2)
+    return (f"did you mean {' or '.join(close)}? There are " if close else "there are ") + ", ".join(known)
 
 
 def choices(kind: Any) -> tuple[Any, ...]:
@@ -103,8 +112,8 @@ class Config:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """A config from plain values; a ValueError for an unknown setting, or one out of its range."""
         known = {f.name for f in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise ValueError(f"{cls.__name__} has no setting {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        for unknown in sorted(set(values) - known):
+            raise ValueError(f"{cls.__name__} has no setting {unknown}; {suggestion(unknown, sorted(known))}")
         return cls(**values)
 
     @classmethod

@@ -115,6 +115,11 @@ class Recognizer:
         self.aggregation, self.localization, self.frame_rate = aggregation, localization, frame_rate
         self.temperature, self.threshold = temperature, threshold
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.classes[:5]) + ("" if len(self.classes) <= 5 else ", …")
+        sample = f"{self.data.frames} frames of {self.data.size} pixels"
+        return f"Recognizer({type(self.model).__name__}, {len(self.classes)} classes: {names}; {sample})"
+
     def predict(self, path: Path | str) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and when.
 

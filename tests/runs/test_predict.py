@@ -87,12 +87,15 @@ def test_a_clip_is_one_row_with_its_runner_up_and_frames_come_on_request(
     (first, score), (second, other), _ = prediction.ranking
     assert predict_clips(run, [clip]) == []
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "a.mp4" in line)
-    for words in (first, f"{100 * score:.1f} %", f"{second} {100 * other:.1f} %", prediction.when, prediction.where):
+    for words in (first, f"{100 * score:.0f} %", f"{second} {100 * other:.0f} %", prediction.when, prediction.where):
         assert words
         assert words in row
     assert predict_clips(run, [clip], frames=True) == []
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.count(f" {step.time:.2f} ") for step in prediction.steps for line in lines) >= 4
+    monkeypatch.setenv("COLUMNS", "60")
+    assert predict_clips(run, [clip]) == []
+    assert "…" not in capsys.readouterr().out, "paths are folded, not cut off"
 
 
 @pytest.mark.parametrize(("name", "start"), [("when.png", b"\x89PNG"), ("when.svg", b"<?xml")])

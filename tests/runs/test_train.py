@@ -341,5 +341,5 @@ def test_training_from_python(squares: Path, tmp_path: Path) -> None:
         squares, tmp_path / "flow", quiet=True, precision="32", **{**settings, "model": "motion"}
     )
     assert RunRecord.read(with_flow.path).data.modality == "both", "that of the recipe"
-    with pytest.raises(TypeError, match="train has no setting epoch; it has aggregation, attention_loss"):
+    with pytest.raises(TypeError, match=r"train has no setting epoch; did you mean epochs\? There are aggregation"):
         onlooker.train(squares, epoch=3)

@@ -1,6 +1,5 @@
 """The table of models; other packages can add to it."""
 
-import difflib
 import inspect
 import math
 import reprlib
@@ -10,7 +9,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, TrainConfig, check_type
+from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, TrainConfig, check_type, suggestion
 from onlooker.models.classifier import Classifier
 from onlooker.models.clip_classifier import FRAME_NETWORKS, TORCHVISION, ClipClassifier
 from onlooker.models.encoders import TERMS
@@ -201,7 +200,7 @@ def find_recipe(name: str) -> Recipe:
         load_packages()
     known = {**MODELS, **_registered}
     if name not in known:
-        raise ValueError(f"unknown model {name!r}; {_suggestion(name, list(known))}")
+        raise ValueError(f"unknown model {name!r}; {suggestion(name, list(known))}")
     return known[name]
 
 
@@ -212,12 +211,6 @@ def is_model(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _suggestion(name: str, known: list[str]) -> str:
-    """All known names, after the closest ones."""
-    close = difflib.get_close_matches(name, known, 2)
-    return (f"did you mean {' or '.join(close)}? There are " if close else "there are ") + ", ".join(known)
 
 
 def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
@@ -234,7 +227,7 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
     """
     recipe = find_recipe(name)
     for unknown in sorted(set(settings) - recipe.arguments):
-        raise ValueError(f"{name} has no setting {unknown!r}; {_suggestion(unknown, sorted(recipe.arguments))}")
+        raise ValueError(f"{name} has no setting {unknown!r}; {suggestion(unknown, sorted(recipe.arguments))}")
     if recipe.modality == "both" and "in_channels" in settings and "flow_channels" not in settings:
         raise ValueError(
             f"in_channels is {settings['in_channels']} and flow_channels is not given: {name} takes frames with "

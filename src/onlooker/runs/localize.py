@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from onlooker.drawing.clip import write_located
@@ -48,7 +48,7 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float
         raise ValueError(
             f"{run}: the model does not attend, so it cannot say where; train one that does, such as convalstm"
         )
-    table = Table("clip", "class", "probability", "boxes", "seconds")
+    table = Table(Column("clip", overflow="fold"), "class", "probability", "boxes", "seconds")
 
     def localize(clip: Path) -> None:
         prediction = recognizer.predict(clip)

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -272,24 +273,28 @@ def _print(console: Console, predictions: Sequence[Prediction], drawn: Sequence[
 
 def _clip_table(predictions: Sequence[Prediction]) -> Table:
     """One row per clip: class, runner-up, when and where."""
-    columns = ["clip", "class", "probability", "runner-up", "seconds", "box (x1 y1 x2 y2)"]
-    where = any(prediction.where for prediction in predictions)
-    table = Table(*columns[: 6 if where else 5])
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("clip", overflow="fold")  # a path that is cut off cannot be told from others
+    for column in ("class", "runner-up", "seconds"):
+        table.add_column(column)
+    if any(prediction.where for prediction in predictions):
+        table.add_column("box:\nx1 y1 x2 y2")
     for prediction in predictions:
-        (label, score), *others = prediction.ranking
-        runner_up = f"{others[0][0]} {100 * others[0][1]:.1f} %" if others else ""
-        row = [str(prediction.path), label, f"{100 * score:.1f} %", runner_up, prediction.when, prediction.where]
+        answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
+        answers += [""] * (2 - len(answers))
+        row = [str(prediction.path), *answers, prediction.when, prediction.where]
         table.add_row(*map(Text, map(printable, row[: len(table.columns)])))
     return table
 
 
 def _frame_table(prediction: Prediction) -> Table:
     """One row per frame of the sample."""
-    table = Table(title=Text(printable(prediction.path.name), style="table.title"))
+    title = Text(printable(prediction.path.name), style="table.title")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("second", "frame"):
         table.add_column(column, justify="right")
     table.add_column("class")
     table.add_column("probability", justify="right")
     for step in prediction.steps:
-        table.add_row(f"{step.time:.2f}", str(step.index), Text(printable(step.label)), f"{100 * step.score:.1f} %")
+        table.add_row(f"{step.time:.2f}", str(step.index), Text(printable(step.label)), f"{100 * step.score:.0f} %")
     return table

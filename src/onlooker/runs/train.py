@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.answer import nothing_class
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, TrainConfig, suggestion
 from onlooker.data.background import cut_background
 from onlooker.data.clips import ClipFrames
 from onlooker.data.feature_store import FeatureStore
@@ -122,8 +122,8 @@ def _configs(model: str, settings: Mapping[str, Any]) -> tuple[ModelConfig, Data
     """`settings` by the config that has them; a model for flow reads flow unless `modality` is given."""
     groups: list[type[ModelConfig | DataConfig | TrainConfig]] = [ModelConfig, DataConfig, TrainConfig]
     fields = [{f.name for f in dataclasses.fields(group)} - {"name"} for group in groups]
-    if unknown := sorted(set(settings) - set().union(*fields)):
-        raise TypeError(f"train has no setting {', '.join(unknown)}; it has {', '.join(sorted(set().union(*fields)))}")
+    for unknown in sorted(set(settings) - set().union(*fields)):
+        raise TypeError(f"train has no setting {unknown}; {suggestion(unknown, sorted(set().union(*fields)))}")
     unused = set(settings) & find_recipe(model).ignores
     if unused and settings.get("cell", "auto") == "auto":  # another cell may have settings that the model's own lacks
         raise ValueError(
