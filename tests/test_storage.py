@@ -133,7 +133,7 @@ def test_changes_are_uploaded_when_the_work_fails(memory: Any) -> None:
 
 
 def test_changes_are_uploaded_while_the_work_goes_on(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onlooker.storage.mirror._UPLOAD_EVERY", 0.02)
+    monkeypatch.setattr("onlooker.storage.cache._UPLOAD_EVERY", 0.02)
     with mirrored([Path("memory://set")], quiet=True) as mirrors:
         (folder := mirrors[Path("memory://set")]).mkdir()
         (folder / "curves.csv").write_text("an epoch")
@@ -146,7 +146,7 @@ def test_changes_are_uploaded_while_the_work_goes_on(memory: Any, monkeypatch: p
 def test_an_upload_that_fails_is_reported_once_and_made_up_for(
     memory: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("onlooker.storage.mirror._UPLOAD_EVERY", 0.02)
+    monkeypatch.setattr("onlooker.storage.cache._UPLOAD_EVERY", 0.02)
     tries, whole = list[str](), type(memory).put_file
 
     def refuse(self: Any, source: str, target: str, **more: Any) -> None:
@@ -184,7 +184,7 @@ def test_a_full_disk_is_no_error_of_the_address(memory: Any, on_full_disk: Calla
 
 
 def test_a_run_is_loaded_while_a_command_uses_it(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onlooker.storage.mirror._PATIENCE", 0.05)
+    monkeypatch.setattr("onlooker.storage.cache._PATIENCE", 0.05)
     put(memory, a="one", b="two")
     opened = list[str]()
     whole = type(memory).open

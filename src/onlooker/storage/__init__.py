@@ -10,7 +10,8 @@ contain any. `file:///folder` is the folder itself.
 """
 
 from onlooker.storage.address import StorageError, is_address
-from onlooker.storage.mirror import Mirror, address_of, clear_mirrors, local, mirrored, mirrors
+from onlooker.storage.cache import address_of, clear_mirrors, local, mirrored, mirrors
+from onlooker.storage.mirror import Mirror
 
 __all__ = [
     "Mirror",

@@ -1,159 +1,48 @@
-"""A copy, in the cache, of the files at an address: new files are downloaded, local changes are uploaded."""
+"""A copy of the files at an address: new files are downloaded, local changes are uploaded."""
 
 import hashlib
 import shutil
-import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from threading import Event, Lock, Thread
+from threading import Lock
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from onlooker.files import atomic_file, explain_write_errors, file_digest, printable, read_json, write_json
-from onlooker.storage.address import StorageError, connect, explained, folder_of_this_machine, is_address
+from onlooker.storage.address import StorageError, connect, explained
 
 _RECORD = ".mirror.json"
 _REFERRING = (".json", ".ckpt")  # files with checksums of others, and checkpoints
 _LAST = "last.ckpt"  # refers to `best.ckpt`, and is written after it in each epoch
 _AT_ONCE = 8  # transfers
 _MORE_SPACE = "free some space, or set ONLOOKER_CACHE to a folder on another disk, and run the same command again"
-_UPLOAD_EVERY, _RECORD_EVERY = 60.0, 2.0  # seconds
-_PATIENCE = 1.0  # seconds: for another process that downloads the same few files, before they are copied a second time
+_RECORD_EVERY = 2.0  # seconds
 
 
-def local(path: Path | str) -> Path:
-    """A path; for an address, the path of its mirror, after downloading new files.
-
-    While a command uses the mirror, it is the path of a second copy, which is only read.
-
-    Raises:
-        StorageError: the address cannot be read.
-    """
-    if not is_address(path):
-        return Path(path)
-    if (folder := folder_of_this_machine(path)) is not None:
-        return folder
-    try:
-        return _downloaded(Mirror(path), _PATIENCE)
-    except Timeout:
-        return _downloaded(Mirror(path, "-read"), -1)
-
-
-def _downloaded(mirror: "Mirror", timeout: float) -> Path:
-    with mirror.locked().acquire(timeout=timeout):
-        mirror.download()
-    return mirror.local
-
-
-def address_of(path: Path) -> str | None:
-    """The address that a path in a mirror stands for; None: it is in no mirror."""
-    for folder in (path, *path.parents):
-        if (record := folder.parent / _RECORD).exists():
-            address: str = read_json(record)["address"]
-            return "/".join([address, *path.relative_to(folder).parts])
-    return None
-
-
-@contextmanager
-def mirrored(paths: Iterable[Path], quiet: bool = False) -> Iterator[dict[Path, Path]]:
-    """The local folders of those paths that are addresses, by path; changes made in the `with` block are uploaded.
-
-    Raises:
-        StorageError: an address cannot be read or written; files that were not uploaded stay in the mirror.
-        ValueError: another process uses the same mirror.
-    """
-    addresses = [path for path in dict.fromkeys(paths) if is_address(path)]
-    places = {path: folder for path in addresses if (folder := folder_of_this_machine(path)) is not None}
-    mirrors = {path: Mirror(path) for path in addresses if path not in places}
-    with ExitStack() as locks:
-        for mirror in mirrors.values():
-            try:
-                locks.enter_context(mirror.locked().acquire(timeout=0))
-            except Timeout as error:
-                raise ValueError(f"{mirror.address}: another command uses it here; wait until it ends") from error
-            mirror.download(quiet)
-        with _uploads(mirrors.values(), quiet):
-            yield places | {path: mirror.local for path, mirror in mirrors.items()}
-
-
-def mirrors() -> dict[Path, int]:
-    """The folder of every mirror in the cache, and its size in bytes."""
-    folders = sorted(folder for folder in _mirrors_folder().glob("*") if folder.is_dir())
-    return {folder: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) for folder in folders}
-
-
-def clear_mirrors() -> list[Path]:
-    """Remove the mirrors, and return those that are kept: used by a command, or with files that are not uploaded."""
-    kept = []
-    for folder in mirrors():
-        try:
-            with FileLock(folder / ".lock", timeout=0):
-                known = _read_record(folder / _RECORD)
-                copies = [copy for local in folder.glob("[!.]*") for copy in _copies(local).items()]
-                if any(_is_changed(known.get(name), copy) for name, copy in copies):
-                    kept.append(folder)
-                else:
-                    shutil.rmtree(folder)
-        except Timeout:
-            kept.append(folder)
-    return kept
-
-
-@contextmanager
-def _uploads(mirrors: Collection["Mirror"], quiet: bool) -> Iterator[None]:
-    """Upload changes every minute and at the end; an error of the `with` block takes precedence over upload errors."""
-    done, reported = Event(), set[str]()
-
-    def upload() -> None:
-        while not done.wait(_UPLOAD_EVERY):
-            for mirror in mirrors:
-                try:
-                    mirror.upload(quiet=True)
-                except Exception as error:
-                    _report(mirror, error, reported)
-
-    uploads = Thread(target=upload, daemon=True)
-    if mirrors:
-        uploads.start()
-    failed = True
-    try:
-        yield
-        failed = False
-    finally:
-        done.set()
-        if mirrors:
-            uploads.join()
-        errors = []
-        for mirror in mirrors:
-            try:
-                mirror.upload(quiet)
-            except OSError as error:
-                errors.append(error)
-        for each in errors[0 if failed else 1 :]:
-            print(f"not uploaded: {each}", file=sys.stderr)
-        if errors and not failed:
-            raise errors[0]
-
-
-def _report(mirror: "Mirror", error: Exception, reported: set[str]) -> None:
-    """Print why files are not uploaded while a command works, once for each cause."""
-    cause = f"{mirror.address} {error.found if isinstance(error, StorageError) else error}"  # not the name of the file
-    if cause not in reported:
-        reported.add(cause)
-        again = f"the work goes on in {mirror.local}, and uploads are tried again every {_UPLOAD_EVERY:g} s"
-        print(printable(f"not uploaded yet: {error}; {again}"), file=sys.stderr)
-
-
-def _mirrors_folder() -> Path:
+def mirrors_folder() -> Path:
+    """The folder in the cache with one folder for each mirror."""
     from onlooker.data.array_cache import default_cache  # imports numpy, which commands should not need to start
 
     return default_cache() / "mirrors"
+
+
+def recorded_address(folder: Path) -> str | None:
+    """The address whose copy is in a folder; None: it is no mirror."""
+    record = folder / _RECORD
+    return read_json(record)["address"] if record.exists() else None
+
+
+def is_uploaded(folder: Path) -> bool:
+    """Whether a mirror has no local changes that are not uploaded."""
+    known = _read_record(folder / _RECORD)
+    copies = [copy for local in folder.glob("[!.]*") for copy in _copies(local).items()]
+    return not any(_is_changed(known.get(name), copy) for name, copy in copies)
 
 
 @dataclass(frozen=True)
@@ -192,7 +81,7 @@ class Mirror:
 
     def __init__(self, address: str | Path, suffix: str = "") -> None:
         self.address, self._remote, self._root = connect(address)
-        self.folder = _mirrors_folder() / f"{hashlib.sha256(self.address.encode()).hexdigest()[:16]}{suffix}"
+        self.folder = mirrors_folder() / f"{hashlib.sha256(self.address.encode()).hexdigest()[:16]}{suffix}"
         self.local = self.folder / PurePosixPath(self.address.partition("://")[2]).name
         self._known = _read_record(self.folder / _RECORD)
         self._lock, self._written = Lock(), 0.0
