@@ -34,7 +34,8 @@ from onlooker.drawing.plots import COLORS, to_png
 from onlooker.files import write_bytes
 from onlooker.models.registry import MODELS, create_model
 from onlooker.structures import Clip
-from onlooker.training.fit import EpochOrder, choose_precision
+from onlooker.training.epoch_order import EpochOrder
+from onlooker.training.fit import choose_precision
 from onlooker.training.losses import frame_cross_entropy
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.digits.memory import largest_so_far

@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from onlooker.cli.command import command, given_options, resume_hint, stoppable
-from onlooker.config import setting
+from onlooker.settings import setting
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig, choices
+from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig
 from onlooker.data.sets import SETS
 from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.files import DiskFullError, read_json, write_json
 from onlooker.models.cells.attentive import GLIMPSES
+from onlooker.settings import choices
 from onlooker.training.optimizers import PUBLISHED
 from onlooker.video.flow import FLOWS
 

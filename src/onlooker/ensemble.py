@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onlooker
-from onlooker.config import field_of
 from onlooker.data.samples import read_sample
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import read_json, reading, write_json
 from onlooker.localization import localize
 from onlooker.recognizer import ENSEMBLE_FILE, Recognizer, load
+from onlooker.settings import field_of
 from onlooker.structures import Prediction
 
 __all__ = ["Ensemble", "average_scores", "is_ensemble", "load_any"]

@@ -19,7 +19,7 @@ import torch
 from filelock import FileLock, Timeout
 
 import onlooker
-from onlooker.config import DataConfig, field_of
+from onlooker.config import DataConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.split import Split, copies_of
@@ -38,6 +38,7 @@ from onlooker.onnx_step import (
     write_graph,
 )
 from onlooker.recognizer import Recognizer, load, trained_run
+from onlooker.settings import field_of
 from onlooker.structures import Clip, ClipError
 
 TOLERANCE = 1e-4  # of probabilities, attention and evidence, against the model itself

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlooker.config import field_of
 from onlooker.data.transforms import to_video
 from onlooker.files import check_digest, check_regular, read_json, reading
 from onlooker.models.cells.init import LearnedInit
 from onlooker.models.registry import list_models
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
+from onlooker.settings import field_of
 
 STEP, INT8, DESCRIPTION = "step.onnx", "step.int8.onnx", "step.json"
 Array = NDArray[Any]

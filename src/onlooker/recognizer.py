@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import onlooker
-from onlooker.config import DataConfig, StreamConfig, field_of
+from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.transforms import to_video
@@ -34,6 +34,7 @@ from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class, planned_bytes, rebuild
 from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
 from onlooker.ops.spatial_transformer import window_corners
+from onlooker.settings import field_of
 from onlooker.storage import local
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step

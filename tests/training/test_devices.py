@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
-from onlooker.training.fit import EpochOrder, fit
+from onlooker.training.epoch_order import EpochOrder
+from onlooker.training.fit import fit
 from onlooker.training.nodes import ALONE
 from onlooker.training.processes import SharedBatches, run_in_processes
 from onlooker.training.progress import Curves

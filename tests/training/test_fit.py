@@ -26,7 +26,8 @@ from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.storage import Mirror
 from onlooker.training.checkpoint import AtomicCheckpointIO
-from onlooker.training.fit import EpochOrder, Fitting, batch_size, choose_precision, fit
+from onlooker.training.epoch_order import EpochOrder
+from onlooker.training.fit import Fitting, batch_size, choose_precision, fit
 from onlooker.training.losses import frame_cross_entropy
 from onlooker.training.optimizers import RMSpropInside, optimizer_of
 from onlooker.training.progress import Curves

@@ -14,11 +14,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from onlooker.config import DataConfig, field_of
+from onlooker.config import DataConfig
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import entries
 from onlooker.files import atomic_file, explain_write_errors, read_json, reading, write_json
+from onlooker.settings import field_of
 from onlooker.video.container import check_file
 
 __all__ = ["FeatureStore", "StoreSettings"]

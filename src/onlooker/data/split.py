@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from onlooker.config import field_of
 from onlooker.data.fingerprint import fingerprint
+from onlooker.settings import field_of
 from onlooker.structures import Clip, ClipError
 
 __all__ = ["Split", "apportion", "group_of", "make_splits", "split_clips"]

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.config import Config, setting
 from onlooker.localization.maps import Foreground
+from onlooker.settings import Config, setting
 
 __all__ = ["LocalizationParameters"]
 

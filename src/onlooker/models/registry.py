@@ -9,13 +9,14 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, TrainConfig, check_type, suggestion
+from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, TrainConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.clip_classifier import FRAME_NETWORKS, TORCHVISION, ClipClassifier
 from onlooker.models.encoders import TERMS
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.packages import load_packages
 from onlooker.models.video_model import VideoModel
+from onlooker.settings import check_type, suggestion
 
 __all__ = [
     "Recipe",

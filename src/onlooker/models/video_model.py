@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
-from onlooker.config import check_type
 from onlooker.files import check_digest, check_regular, read_json, reading
 from onlooker.models.encoders import Encoder
+from onlooker.settings import check_type
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 

@@ -28,10 +28,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import onlooker
-from onlooker.config import DataConfig, ModelConfig, TrainConfig, check_type, field_of
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import entries
 from onlooker.data.split import Split
 from onlooker.files import check_digest, check_writable, file_digest, read_bytes, read_json, reading, write_json
+from onlooker.settings import check_type, field_of
 from onlooker.storage import address_of, local
 from onlooker.structures import ClipError
 from onlooker.training.progress import Curves

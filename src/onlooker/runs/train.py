@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.answer import nothing_class
-from onlooker.config import DataConfig, ModelConfig, TrainConfig, suggestion
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.background import cut_background
 from onlooker.data.clips import ClipFrames
 from onlooker.data.feature_store import FeatureStore
@@ -32,6 +32,7 @@ from onlooker.runs.folder import BACKGROUND, CROSS_VALIDATION, RunRecord, lock_r
 from onlooker.runs.memo import check_settings
 from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
+from onlooker.settings import suggestion
 from onlooker.storage import address_of, mirrored
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.training.nodes import ALONE, Rendezvous, join_nodes

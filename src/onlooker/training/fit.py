@@ -4,7 +4,6 @@ import copy
 import functools
 import math
 import time
-from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,14 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.files import explain_write_errors
 from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import Output, VideoModel, choose_device
 from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping, restore
+from onlooker.training.epoch_order import EpochOrder
 from onlooker.training.forward import forward_samples
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker.training.mixup import Mixup
@@ -35,38 +35,6 @@ from onlooker.training.weight_average import WeightAverage
 __all__ = ["choose_precision", "fit"]
 
 _BATCH, _BATCHES = 16, 8  # clips in a batch; batches in an epoch of few clips
-
-
-class EpochOrder(Sampler[int]):
-    """A new random order for every pass through the data, which depends only on the seed and the pass.
-
-    Args:
-        data: the samples; `set_epoch`, if they have it, is called before every epoch.
-        parts: epochs per pass. The parts of a pass are equally long; the samples left over wait for the next pass.
-
-    Raises:
-        ValueError: fewer than one part, or more than there are samples.
-    """
-
-    def __init__(self, data: Sized, seed: int, parts: int = 1) -> None:
-        if not 1 <= parts <= len(data):
-            raise ValueError(f"parts is {parts}, expected from 1 to the {len(data)} samples")
-        self.data, self.seed, self.parts, self.epoch = data, seed, parts, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning."""
-        self.epoch = epoch
-        if hasattr(self.data, "set_epoch"):
-            self.data.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        return len(self.data) // self.parts
-
-    def __iter__(self) -> Iterator[int]:
-        number, part = divmod(self.epoch, self.parts)
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
-        order = torch.randperm(len(self.data), generator=generator).tolist()
-        return iter(order[part * len(self) : (part + 1) * len(self)])
 
 
 class Fitting(L.LightningModule):

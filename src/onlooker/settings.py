@@ -1,0 +1,122 @@
+"""What a setting is: a field's sentence is its documentation and its help text, its type and bounds its validation."""
+
+import dataclasses
+import difflib
+import math
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, Literal, Self, Union, get_args, get_origin
+
+__all__ = ["Config", "check_type", "choices", "field_of", "setting", "suggestion"]
+
+# Settings that older runs and results do not have. They are left out if they are off, so that older files stay valid.
+_ADDED = {"mixup", "ema"}
+
+_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "none", dict: "{…}"}
+_WORDS |= {list[str]: "a list of texts", list[float]: "a list of numbers", list[dict[str, Any]]: "a list of {…}"}
+
+
+def setting(default: Any, help: str, group: str | None = None, **bounds: float) -> Any:
+    """A dataclass field with the sentence that explains it.
+
+    Args:
+        group: its heading in `--help`; None: among the options that people need first.
+        bounds: of a number: `minimum` or `above`, and `maximum` or `below`.
+    """
+    return field(default=default, metadata={"help": help, "group": group, "bounds": bounds})
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """For an error about an unknown name: all known names, after the closest ones."""
+    close = difflib.get_close_matches(name, known, 2)
+    return (f"did you mean {' or '.join(close)}? There are " if close else "there are ") + ", ".join(known)
+
+
+def choices(kind: Any) -> tuple[Any, ...]:
+    """The values of a `Literal`, or of one that may be None; none for any other type."""
+    if len(inner := get_args(kind)) == 2 and inner[1] is type(None):
+        return get_args(inner[0])
+    return inner
+
+
+def check_type(name: str, value: Any, kind: Any) -> None:
+    """Raise a ValueError unless a value that came from a file is of a type, such as `list[str]` or a `Literal`."""
+    if not _has_type(value, kind):
+        raise ValueError(f"{name} is {reprlib.repr(value)}, expected {_in_words(kind)}")
+
+
+def field_of(values: dict[str, Any], name: str, kind: Any) -> Any:
+    """A value of a file, of a type; a KeyError if there is none, a ValueError for another type."""
+    check_type(name, values[name], kind)
+    return values[name]
+
+
+def _has_type(value: Any, kind: Any) -> bool:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return isinstance(value, str) and value in args
+    if origin in (Union, UnionType):
+        return any(_has_type(value, each) for each in args)
+    if origin is list:
+        return isinstance(value, list) and all(_has_type(each, args[0]) for each in value)
+    if kind in (int, float):  # a bool is a number in Python
+        return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
+    return (origin or kind) not in _WORDS or isinstance(value, origin or kind)
+
+
+def _in_words(kind: Any) -> str:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return f"{', '.join(args[:-1])} or {args[-1]}"
+    if args and origin is not list:
+        return " or ".join(map(_in_words, args))
+    return _WORDS.get(kind, str(kind))
+
+
+@dataclass(frozen=True)
+class Config:
+    """A group of options: values of other types, or outside of their choices or bounds, raise a ValueError."""
+
+    def __post_init__(self) -> None:
+        for each in dataclasses.fields(self):
+            value, bounds = getattr(self, each.name), each.metadata["bounds"]
+            if not _has_type(value, each.type):
+                expected = _in_words(each.type)
+            elif bounds and value is not None and not _within(value, **bounds):
+                expected = _interval(**bounds)
+            else:
+                continue
+            raise ValueError(f"{each.name} is {reprlib.repr(value)}, expected {expected}. {each.metadata['help']}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """A config from plain values; a ValueError for an unknown setting, or one out of its range."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        for unknown in sorted(set(values) - known):
+            raise ValueError(f"{cls.__name__} has no setting {unknown}; {suggestion(unknown, sorted(known))}")
+        return cls(**values)
+
+    @classmethod
+    def from_field(cls, values: dict[str, Any], name: str) -> Self:
+        """A config from a field of a JSON file; a ValueError if a setting other than `_ADDED` is missing or invalid."""
+        stored = field_of(values, name, dict)
+        if missing := sorted({f.name for f in dataclasses.fields(cls)} - {*stored, *_ADDED}):
+            raise ValueError(f"{name} has no {', '.join(missing)}")
+        return cls.from_dict(stored)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value or name not in _ADDED}
+
+
+def _within(value: float, minimum: float = -math.inf, maximum: float = math.inf, **strict: float) -> bool:
+    above, below = strict.get("above", -math.inf), strict.get("below", math.inf)
+    return minimum <= value <= maximum and above < value < below
+
+
+def _interval(**bounds: float) -> str:
+    words = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
+    return " and ".join(f"{words[name]} {limit}" for name, limit in bounds.items())
