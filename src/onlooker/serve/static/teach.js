@@ -1,6 +1,7 @@
 // Teach: classes, the camera that records them, the wall of clips, training, and the new model live.
 
 import { endingOf, cameraAllowed } from "./camera.js";
+import { ClassCard } from "./class_card.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
 import { announce, button, complain, h, patch, show, t, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
@@ -8,7 +9,6 @@ import { Recorder } from "./recorder.js";
 import { drawnControls } from "./settings.js";
 import { Training } from "./training.js";
 import { chosenFiles, droppedFiles, Uploads } from "./uploads.js";
-import { clipDialog, deleteClip, Wall } from "./wall.js";
 
 const drawn = { heat: 0.65, box: true, point: true };
 
@@ -219,55 +219,10 @@ export class Teach {
     }
     const names = new Set(project.classes.map(({ name }) => name));
     for (const name of [...this.cards.keys()]) if (!names.has(name)) this.cards.delete(name);
-    for (const { name } of project.classes) if (!this.cards.has(name)) this.cards.set(name, this.card(name));
+    for (const { name } of project.classes) if (!this.cards.has(name)) this.cards.set(name, new ClassCard(name, this));
     for (const { name, clips: all } of project.classes) this.cards.get(name).set(all);
     patch(this.classes, project.classes.map(({ name }) => this.cards.get(name).element));
     this.training.update(project);
     this.choose(this.chosen);
-  }
-
-  card(name) {
-    const wall = new Wall((clip, label) => clipDialog(clip, label, this.page.project, this.page.change),
-      (clip) => deleteClip(clip, this.page));
-    const count = h("span.many");
-    const input = h("input.unseen",
-      { type: "file", accept: "video/*,.mkv,.avi,.gif", multiple: true, tabindex: -1,
-      "aria-label": t("class.upload", { label: spoken(name) }), onchange: () => {
-      this.addFiles(chosenFiles(input), name);
-      input.value = "";
-    } });
-    const title = h("input.class-name",
-      { type: "text", value: name, maxlength: 100, "aria-label": t("class.name"),
-      onchange: () => this.rename(name, title) });
-    title.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") title.blur();
-      if (event.key === "Escape") { title.value = name; title.blur(); }
-    });
-    const element = h("section.card.class", { "--color": colorOf(name), "aria-label": spoken(name), "data-class": name,
-      onpointerdown: () => this.choose(name),
-      ondragover: (event) => {
-        event.preventDefault();
-        element.classList.add("dropping");
-      }, ondragleave: () => element.classList.remove("dropping"), ondrop: (event) => this.drop(event, name) },
-    h("div.class-head", {}, h("span.dot"), title, count, h("span.grow"), input,
-      button("upload", t("class.upload", { label: spoken(name) }), () => input.click(), { iconOnly: true }),
-      button("trash", t("class.delete", { label: spoken(name) }),
-        () => this.page.change("DELETE", `/api/project/classes?${new URLSearchParams({ name })}`), { iconOnly: true })),
-    wall.element);
-    const hint = h("p.hint.drop-here", {}, t("class.empty"));
-    element.append(hint);
-    return { element, set: (clips) => {
-      wall.set(clips, name);
-      count.textContent = t("class.clips", { count: clips.length });
-      hint.hidden = clips.length > 0;
-    } };
-  }
-
-  async rename(name, title) {
-    const to = title.value.trim();
-    const chosen = this.chosen === name;
-    if (!to || to === name
-      || !await this.page.change("PATCH", "/api/project/classes", { name, to })) title.value = name;
-    else if (chosen) this.choose(to);
   }
 }

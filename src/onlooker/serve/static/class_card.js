@@ -1,0 +1,66 @@
+// The card of a class in Teach: its name, which can be changed, and its clips; takes files and clips that are dropped.
+
+import { colorOf, spoken } from "./colors.js";
+import { button, h, t } from "./dom.js";
+import { chosenFiles } from "./uploads.js";
+import { clipDialog, deleteClip, Wall } from "./wall.js";
+
+export class ClassCard {
+  constructor(name, teach) {
+    const { page } = teach;
+    Object.assign(this, { name, teach, page });
+    this.wall = new Wall((clip, label) => clipDialog(clip, label, page.project, page.change),
+      (clip) => deleteClip(clip, page));
+    this.count = h("span.many");
+    this.hint = h("p.hint.drop-here", {}, t("class.empty"));
+    this.element = h("section.card.class", {
+      "--color": colorOf(name), "aria-label": spoken(name), "data-class": name,
+      onpointerdown: () => teach.choose(name),
+      ondragover: (event) => { event.preventDefault(); this.element.classList.add("dropping"); },
+      ondragleave: () => this.element.classList.remove("dropping"),
+      ondrop: (event) => teach.drop(event, name),
+    }, this.head(), this.wall.element, this.hint);
+  }
+
+  head() {
+    const label = spoken(this.name);
+    const input = h("input.unseen", {
+      type: "file", accept: "video/*,.mkv,.avi,.gif", multiple: true, tabindex: -1,
+      "aria-label": t("class.upload", { label }),
+      onchange: () => {
+        this.teach.addFiles(chosenFiles(input), this.name);
+        input.value = "";
+      },
+    });
+    const remove = () => this.page.change("DELETE", `/api/project/classes?${new URLSearchParams({ name: this.name })}`);
+    return h("div.class-head", {}, h("span.dot"), this.title(), this.count, h("span.grow"), input,
+      button("upload", t("class.upload", { label }), () => input.click(), { iconOnly: true }),
+      button("trash", t("class.delete", { label }), remove, { iconOnly: true }));
+  }
+
+  title() {
+    const title = h("input.class-name", {
+      type: "text", value: this.name, maxlength: 100, "aria-label": t("class.name"),
+      onchange: () => this.rename(title),
+    });
+    title.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") title.blur();
+      if (event.key === "Escape") { title.value = this.name; title.blur(); }
+    });
+    return title;
+  }
+
+  async rename(title) {
+    const { name, teach } = this;
+    const to = title.value.trim();
+    const chosen = teach.chosen === name;
+    if (!to || to === name || !await this.page.change("PATCH", "/api/project/classes", { name, to })) title.value = name;
+    else if (chosen) teach.choose(to);
+  }
+
+  set(clips) {
+    this.wall.set(clips, this.name);
+    this.count.textContent = t("class.clips", { count: clips.length });
+    this.hint.hidden = clips.length > 0;
+  }
+}
