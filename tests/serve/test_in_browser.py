@@ -209,6 +209,21 @@ def test_a_lost_server_is_announced_and_found_again(
         page.click("text=Stop the camera")
 
 
+def test_a_tab_can_be_chosen_while_the_page_is_loading(address: str, open_page: Callable[..., Any]):
+    page = open_page(address)
+    waiting: list[Any] = []
+    page.route("**/api/state", lambda route: waiting.append(route))
+    page.reload()
+    page.wait_for_selector("#panel-look .working")
+    page.click("#tab-teach")
+    page.wait_for_selector("#panel-teach .working")
+    for route in waiting:
+        route.continue_()
+    page.wait_for_selector("#panel-teach h1")
+    assert page.is_hidden("#panel-look")
+    assert page.locator(".working").count() == 0
+
+
 def test_tabs_by_keyboard_and_narrow_screens(address: str, open_page: Callable[..., Any]):
     page = open_page(address, viewport={"width": 360, "height": 740}, color_scheme="dark", reduced_motion="reduce")
     page.wait_for_selector(".drop")

@@ -43,21 +43,18 @@ class Page {
   }
 
   async begin() {
-    const tab = TABS.find((name) => location.hash === `#${name}`) ?? "look";
-    show($(`panel-${tab}`), h("div.working", {}, h("div.spinner"), h("p", { role: "status" }, t("loading"))));
-    $(`panel-${tab}`).hidden = false;
-    $(`tab-${tab}`).setAttribute("aria-selected", "true");
+    this.working = h("div.working", {}, h("div.spinner"), h("p", { role: "status" }, t("loading")));
+    this.listen();
+    this.showTab();
     try {
       await Promise.all([this.loadState(), this.loadProject()]);
     } catch (error) {
-      show($(`panel-${tab}`),
-        h("div.working", {},
-        errorCard(error, h("button.primary", { type: "button", onclick: () => location.reload() }, t("again")))));
+      const again = h("button.primary", { type: "button", onclick: () => location.reload() }, t("again"));
+      show(this.working, errorCard(error, again));
       return;
     }
     const kinds = { look: Look, teach: Teach, correct: Correct };
     this.parts = Object.fromEntries(TABS.map((name) => [name, new kinds[name]($(`panel-${name}`), this)]));
-    this.listen();
     this.showTab();
     if (this.tab !== "correct") this.countInbox().catch(() => {});
   }
@@ -79,10 +76,11 @@ class Page {
       const chosen = name === now;
       $(`tab-${name}`).setAttribute("aria-selected", String(chosen));
       $(`tab-${name}`).tabIndex = chosen ? 0 : -1;
-      if (!chosen && !$(`panel-${name}`).hidden) this.parts[name].leave();
+      if (!chosen && !$(`panel-${name}`).hidden) this.parts?.[name].leave();
       $(`panel-${name}`).hidden = !chosen;
     }
-    this.parts[now].enter();
+    if (this.parts) this.parts[now].enter();
+    else show($(`panel-${now}`), this.working);
   }
 
   async loadState() {
