@@ -9,7 +9,7 @@ from onlooker_papers.real_clips.recipes import ABLATION
 
 NAME, OWN, CALIBRATION, FEW, CURVES = "real-clips", "own-clips", "calibration", "few-shot", "learning-curves"
 CANDIDATES, LABELS, PEERS, MIXUP = "candidates", "label-errors", "peers", "mixup-ema"
-FIRST, STITCHED = "first-frames", "stitched"
+FIRST, STITCHED, DEFAULT_PLACES = "first-frames", "stitched", "default-places"
 GOALS = {
     "hand_gestures": "85",
     "basketball": "65",
@@ -51,6 +51,28 @@ def places(results: Results) -> Table:
             rows += [[name, BASELINES[key], *(share(row[c]) for c in columns)] for key, row in baselines.items()]
     heads = ["set", "by", "peak in the mask", "peak in its box", "box with IoU ≥ .5", "mean IoU"]
     return Table(heads, rows, "In % of frames.")
+
+
+def default_places(results: Results) -> Table:
+    """Localization by the default command, one row per set and way."""
+    from onlooker_papers.real_clips.default_places import WAYS
+    from onlooker_papers.real_clips.masks import BASELINES
+
+    columns = ("peak_in_silhouette", "peak_in_box", "box_iou_50", "box_iou")
+    ways = {**WAYS, **BASELINES}
+    rows = [
+        [name.replace("_", " "), ways[way], *(_optional(row, key) for key in columns)]
+        for name, of in results[DEFAULT_PLACES].items()
+        for way, row in of.items()
+        if way in ways
+    ]
+    counts = (
+        f"{name.replace('_', ' ')}: {of['frames']:,} frames of {of['clips']} test clips"
+        for name, of in results[DEFAULT_PLACES].items()
+    )
+    heads = ["set", "by", "point in the mask", "point in its box", "box with IoU ≥ .5", "mean IoU"]
+    note = f"In % of frames. {'; '.join(counts)}. UCF101: five classes, whose boxes are the masks."
+    return Table(heads, rows, note)
 
 
 def own_clips(results: Results) -> Table:
@@ -264,6 +286,7 @@ def stitched(results: Results) -> Table:
 TABLES = {
     "real-accuracy": accuracies,
     "real-places": places,
+    DEFAULT_PLACES: default_places,
     OWN: own_clips,
     CALIBRATION: calibration,
     FEW: few_shot,
