@@ -44,7 +44,8 @@ def recognizer(name: str = "convalstm", data: DataConfig = DATA, classes: tuple[
 
 
 def test_what_a_recognizer_is_printed_as() -> None:
-    assert repr(recognizer("convalstm")) == "Recognizer(Classifier, 3 classes: clap, run, wave; 6 frames of 16 pixels)"
+    expected = "Recognizer(Classifier, 6 frames of 16 pixels, classes=('clap', 'run', 'wave'))"
+    assert repr(recognizer("convalstm")) == expected
 
 
 def equal(a: Prediction, b: Prediction) -> bool:

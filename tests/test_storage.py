@@ -608,3 +608,9 @@ def test_a_checkpoint_is_not_newer_than_the_best_one(memory: Any, monkeypatch: p
     mirror.upload(quiet=True)
     assert read(memory) == {"best.ckpt": "9", "last.ckpt": "9"}
     assert [path.name for path in mirror.folder.iterdir() if path.is_dir()] == ["set"]
+
+
+def test_the_page_does_not_change_clips_at_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    output = call("serve", "--clips", "memory://bucket/clips", ok=False).output
+    assert "nothing is deleted at an address; give a folder of this machine" in output

@@ -117,9 +117,8 @@ class Recognizer:
         self.temperature, self.threshold = temperature, threshold
 
     def __repr__(self) -> str:
-        names = ", ".join(self.classes[:5]) + ("" if len(self.classes) <= 5 else ", …")
-        sample = f"{self.data.frames} frames of {self.data.size} pixels"
-        return f"Recognizer({type(self.model).__name__}, {len(self.classes)} classes: {names}; {sample})"
+        data = f"{self.data.frames} frames of {self.data.size} pixels"
+        return f"Recognizer({type(self.model).__name__}, {data}, classes={reprlib.repr(self.classes)})"
 
     def predict(self, path: Path | str) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and when.

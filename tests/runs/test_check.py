@@ -279,6 +279,20 @@ def test_proposed_recordings_of_a_list_are_a_list(tmp_path: Path) -> None:
     assert {(clip.path.resolve(), clip.label) for clip in clips} == {(c.path, c.label) for c in find_clips(folder)}
 
 
+def test_proposed_recordings_of_a_list_keep_its_splits_also_in_another_folder(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 4, "wave": 4}, T=3)
+    rows = [[f"clips/{c.path.relative_to(folder)}", c.label, "test" if c.path.stem[-1] == "0" else "train"]
+            for c in find_clips(folder)]  # fmt: skip
+    with (tmp_path / "list.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "label", "split"], *rows])
+    (tmp_path / "elsewhere").mkdir()
+    check(tmp_path / "list.csv", quiet=True).write_recordings(tmp_path / "elsewhere" / "new.csv")
+    before, after = (read_set(tmp_path / name).parts for name in ("list.csv", "elsewhere/new.csv"))
+    named = [{name: {c.path.resolve() for c in part} for name, part in parts.items()} for parts in (before, after)]
+    assert named[0] == named[1]
+    assert len(named[0]["test"]) == 2
+
+
 def test_an_empty_folder_and_a_single_file(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "0 sub-folders" in fails("check", tmp_path / "empty")

@@ -200,6 +200,9 @@ def test_clips_that_failed_or_are_new_are_predicted_by_the_next_call(
     assert predict_clips(run, [first, second, third], json=out) == []
     assert predicted == [first, tmp_path / "2.mp4", second, third]
     assert "1 of 3 clips were predicted before" in capsys.readouterr().out
+    assert predict_clips(run, [first], json=out, timeline=tmp_path / "when.svg") == []
+    assert (tmp_path / "when.svg").exists(), "a figure that is missing is made"
+    assert predicted.pop() == first
     assert [Path(each["path"]) for each in read_results(out)] == [first, second, third]  # type: ignore[index]
     assert predict_clips(run, [first, second], tmp_path / "drawn", json=out) == []  # drawings that are missing
     assert len(read_results(out)) == 3

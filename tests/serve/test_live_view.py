@@ -38,10 +38,10 @@ def test_the_camera_is_answered(page: TestClient, model: str) -> None:
         camera.send_bytes(message(sent=123.25))
         got = camera.receive_json()
     assert set(got) == {
-        "sent", "time", "label", "score", "scores", "happening", "threshold", "box", "point", "attention",
+        "sent", "received", "time", "label", "score", "scores", "happening", "threshold", "box", "point", "attention",
         "milliseconds", "dropped",
     }  # fmt: skip
-    assert (got["sent"], got["threshold"], got["dropped"]) == (123.25, 0.3, 0)
+    assert (got["sent"], got["received"], got["threshold"], got["dropped"]) == (123.25, 123.25, 0.3, 0)
     assert set(got["scores"]) == {"clap", "nothing", "wave"}
     assert sum(got["scores"].values()) == pytest.approx(1, abs=1e-3)
 
@@ -143,6 +143,11 @@ def test_a_clock_that_is_no_number_is_no_error(page: TestClient, model: str) -> 
     with connect(page, model) as camera:
         camera.send_bytes(message(sent=float("nan")))
         assert camera.receive_json()["sent"] == 0
+
+
+def test_an_answer_tells_the_newest_frame_that_was_received(tmp_path: Path) -> None:
+    answer = Viewer(save_model(tmp_path)).step([Arrived(sent, 0.1 * sent, jpeg(size=(64, 48))) for sent in range(3)])
+    assert (answer["sent"], answer["received"]) == (0, 2), "models that receive flow need the following frames, too"
 
 
 def test_a_camera_that_turns_begins_a_new_picture(tmp_path: Path) -> None:

@@ -101,6 +101,11 @@ def test_other_machines_need_the_token(settings: ServeSettings, tmp_path: Path) 
         assert "Max-Age=2592000" in cookie
         assert client.get("/api/state").status_code == 200  # by the cookie
         assert client.get("/api/state", headers={"Host": "evil.example"}).status_code == 403
+        token = cookie.partition(";")[0]
+        client.cookies.clear()
+        for other in ('a={"x":1}', 'theme="d', "foo", "foo@bar=1"):  # of other programs on this host
+            assert client.get("/api/state", headers={"Cookie": f"{other}; {token}"}).status_code == 200, other
+        assert client.get("/api/state", headers={"Cookie": "foo"}).status_code == 401
 
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}

@@ -11,17 +11,28 @@ from typing import Annotated
 import typer
 
 from onlooker.cli.command import command, stoppable
+from onlooker.storage.address import folder_of_this_machine, is_address
 
 group = typer.Typer()
+
+
+def _on_this_machine(clips: Path) -> Path:
+    if is_address(clips) and folder_of_this_machine(clips) is None:
+        reason = "the page moves and deletes clips, and nothing is deleted at an address; give a folder of this machine"
+        raise typer.BadParameter(reason)
+    return clips
+
+
 _command = functools.partial(command, group=group, panel="Use a run")
 
 
 @_command
 def serve(
     run: Annotated[Path | None, typer.Argument(help="A run to use in addition to those in runs/.")] = None,
-    clips: Annotated[Path, typer.Option(help="The folder of training clips, one sub-folder per class.")] = Path(
-        "clips"
-    ),
+    clips: Annotated[
+        Path,
+        typer.Option(help="The folder of training clips, one sub-folder per class.", callback=_on_this_machine),
+    ] = Path("clips"),
     host: Annotated[
         str, typer.Option(help="The address to listen on; one that other machines can reach requires a token.")
     ] = "127.0.0.1",

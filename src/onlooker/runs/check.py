@@ -82,19 +82,23 @@ class Checked:
     def write_recordings(self, file: Path) -> None:
         """Write the recording of each clip; clips that show the same scene are put into one recording.
 
-        For a folder of clips, the file is a `recordings.csv`; for a list, it is a new list with a column recording.
+        For a folder of clips, the file is a `recordings.csv`; for a list, it is a new list with a column recording, and
+        the same splits.
         """
-        root, listed = self.clips.root, self.clips.path.is_file()
+        listed = self.clips.path.is_file()
+        root = file.parent if listed else self.clips.root
         paths = {clip.path: Path(os.path.relpath(clip.path, root)).as_posix() for clip in self.clips.clips}
+        splits = {clip: split for split, part in self.clips.parts.items() if split for clip in part}
         names = {clip.path: clip.recording or paths[clip.path] for clip in self.clips.clips}
         for group in (group for each in self.findings if each.name == "same scene" for group in each.clips):
             merged = {names[path] for path in group}
             names.update({path: min(merged) for path, name in names.items() if name in merged})
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["path", "label", "recording"] if listed else ["clip", "recording"])
+        rows.writerow(["path", "label", *["split"] * bool(splits), "recording"] if listed else ["clip", "recording"])
         for clip in self.clips.clips:
-            rows.writerow([paths[clip.path], *([clip.label] if listed else []), names[clip.path]])
+            of = [clip.label, *([splits[clip]] if splits else [])] if listed else []
+            rows.writerow([paths[clip.path], *of, names[clip.path]])
         write_bytes(file, text.getvalue().encode())
 
 

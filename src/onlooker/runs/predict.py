@@ -106,7 +106,8 @@ class _Output:
     def has(self, clip: Path) -> bool:
         """Whether an earlier call has written them."""
         drawn = clip not in self.targets or self.targets[clip].exists()
-        return self.results is not None and clip in self.results and drawn
+        plotted = self.timeline is None or self.timeline.exists()
+        return self.results is not None and clip in self.results and drawn and plotted
 
     def write(self, prediction: Prediction) -> Prediction:
         clip, timeline = prediction.path, self.timeline
@@ -274,7 +275,7 @@ def _print(console: Console, predictions: Sequence[Prediction], drawn: Sequence[
 def _clip_table(predictions: Sequence[Prediction]) -> Table:
     """One row per clip: class, runner-up, when and where."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("clip", overflow="fold")  # a path that is cut off cannot be told from others
+    table.add_column("clip", overflow="fold")  # paths that are cut off look the same
     for column in ("class", "runner-up", "seconds"):
         table.add_column(column)
     if any(prediction.where for prediction in predictions):

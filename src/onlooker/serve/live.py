@@ -73,7 +73,8 @@ class Viewer:
         values = self._describe(step)
         if moment := self._moments.add(frames[0], values["scores"]):
             self.keep(moment)
-        return {"sent": frames[0].sent, **values, "milliseconds": round(1000 * (perf_counter() - begin), 2)}
+        times = {"sent": frames[0].sent, "received": frames[-1].sent}
+        return {**times, **values, "milliseconds": round(1000 * (perf_counter() - begin), 2)}
 
     def _describe(self, step: Step) -> dict[str, Any]:
         assert step.pixels is not None

@@ -84,7 +84,8 @@ def milliseconds(recognizer: Recognizer) -> float:
     if not recognizer.model.streams:
         clip = torch.zeros(1, recognizer.data.frames, *[recognizer.data.size] * 2, recognizer.data.in_channels)
         clip = clip.to(torch.uint8)
-        return median(_timed(lambda: recognizer.classify(clip)) for _ in range(_WARM_UP)) / recognizer.data.frames
+        times = [_timed(lambda: recognizer.classify(clip)) for _ in range(1 + _WARM_UP)]
+        return median(times[1:]) / recognizer.data.frames
     streams = recognizer.streams()
     pixels = np.stack([frame] * (1 + streams.lookahead)) if streams.lookahead else frame
     times = [_timed(lambda i=i: streams.step({"": (i, i / 25, pixels)})) for i in range(_WARM_UP + _STEPS)]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock, Semaphore
@@ -81,6 +81,7 @@ class Previews:
     def prune(self) -> None:
         """Delete old previews; they are made again when they are needed."""
         for file in sorted(self.folder.glob("*"), key=lambda file: file.suffix != ".json"):  # facts are read first
-            if time() - file.stat().st_mtime > _SECONDS_KEPT:
-                for each in self.folder.glob(f"{file.stem}.*"):
-                    each.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # deleted with its facts
+                if time() - file.stat().st_mtime > _SECONDS_KEPT:
+                    for each in self.folder.glob(f"{file.stem}.*"):
+                        each.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from onlooker.data.lists import SPLIT_NAMES
 from onlooker.files import explain_write_errors, printable, short_name
 from onlooker.serve.journal import Change, Journal, Move
 from onlooker.serve.problem import Problem
-from onlooker.serve.recordings import follow_moves
+from onlooker.serve.recordings import follow_moves, listed_clips
 from onlooker.serve.translation import t
 from onlooker.video.reader import is_video
 
@@ -315,8 +315,8 @@ class Project:
         digest = hashlib.sha256()
         for folder in (path for path in self._entries() if path.is_dir()):
             digest.update(os.fsencode(folder.name) + b"/")
-            with suppress(OSError):  # removed meanwhile: the next listing will notice it
-                for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            for entry in entries(folder) if folder.is_dir() else []:
+                with suppress(OSError):  # removed meanwhile, or a link to nothing
                     stat = entry.stat()
                     digest.update(os.fsencode(entry.name) + f"/{stat.st_size} {stat.st_mtime_ns}/".encode())
         return digest.hexdigest()
@@ -350,6 +350,7 @@ class Project:
         """A free path for a clip in a class, with its name or a similar one."""
         name = _file_name(name)
         stem, suffix, number, chosen = Path(name).stem, Path(name).suffix, 1, f"{label}/{name}"
+        taken = {*taken, *listed_clips(self.folder)}  # a new clip must not get the recording of a deleted one
         while chosen in taken or (self.folder / chosen).exists():
             number += 1
             chosen = f"{label}/{stem}-{number}{suffix}"

@@ -8,7 +8,21 @@ from pathlib import Path
 from onlooker.data.folder import RECORDINGS
 from onlooker.files import read_bytes, write_bytes
 
-__all__ = ["follow_moves"]
+__all__ = ["follow_moves", "listed_clips"]
+
+
+def listed_clips(folder: Path) -> list[str]:
+    """The names of all clips in the list, also of deleted ones; none without a list that can be read."""
+    return [row["clip"] or "" for row in _read(folder / RECORDINGS)]
+
+
+def _read(file: Path) -> list[dict[str, str]]:
+    """The rows of the list; none if there is none, or it is damaged, which training reports."""
+    try:
+        rows = [*csv.DictReader(io.StringIO(read_bytes(file).decode("utf-8-sig"), newline=""))]
+    except (OSError, ValueError, csv.Error):
+        return []
+    return rows if rows and {"clip", "recording"} <= set(rows[0]) else []
 
 
 def follow_moves(folder: Path, moves: Sequence[tuple[str, str]], clips: Callable[[], Sequence[str]]) -> None:
@@ -19,11 +33,7 @@ def follow_moves(folder: Path, moves: Sequence[tuple[str, str]], clips: Callable
         clips: returns all clips after the moves. Each clip without a row becomes its own recording.
     """
     file = folder / RECORDINGS
-    try:
-        rows = [*csv.DictReader(io.StringIO(read_bytes(file).decode("utf-8-sig"), newline=""))]
-    except (OSError, ValueError, csv.Error):
-        return  # there is none, or it is damaged, which training reports
-    if not rows or not {"clip", "recording"} <= set(rows[0]):
+    if not (rows := _read(file)):
         return
     before = [dict(row) for row in rows]
     for source, target in moves:

@@ -10,11 +10,11 @@ import hashlib
 import re
 import secrets
 import socket
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -114,11 +114,8 @@ class Guard:
         return response
 
     def _cookie(self, headers: Headers) -> bytes:
-        try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
-        except CookieError:
-            return b""
-        return morsel.value.encode() if morsel else b""
+        # Cookies of other programs on this host may break the rules; Python's own parser then reads none at all.
+        return cookie_parser(headers.get("cookie", "")).get(self.cookie, "").encode()
 
     def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """A `receive` with the limit of bytes of this address."""

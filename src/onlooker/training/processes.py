@@ -160,7 +160,7 @@ def _work(
     except Exception as raised:
         # Gloo and NCCL name a line of their own code.
         lost = isinstance(raised, RuntimeError) and re.search("gloo|nccl|connection", str(raised), re.IGNORECASE)
-        error = ConnectionError(_LOST) if processes > 1 and lost else raised
+        error = ConnectionError(f"{_LOST} ({str(raised).splitlines()[-1]})") if processes > 1 and lost else raised
         try:
             message = pickle.dumps(error)
             pickle.loads(message)

@@ -33,7 +33,7 @@ export class LiveConnection {
       this.on.state("refused", new ApiError(0, message.error));
       return;
     }
-    this.waiting = this.waiting.filter((sent) => sent > message.sent);
+    this.waiting = this.waiting.filter((sent) => sent > message.received);
     this.on.state("live");
     this.on.answer({ ...message, delay: performance.now() - message.sent });
   }

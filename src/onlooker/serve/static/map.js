@@ -16,7 +16,7 @@ function scale(values, low, high) {
   return (value) => low + ((high - low) * (place(value) - least)) / (most - least || 1);
 }
 
-/** `points` of /api/project/map as a image; `open(clip id)` is called when one is chosen. */
+/** `points` of /api/project/map as an image; `open(clip id)` is called when one is chosen. */
 export function clipMap(points, open) {
   const x = scale(points.map((point) => point.x), EDGE, WIDTH - EDGE);
   const y = scale(points.map((point) => point.y), HEIGHT - EDGE, EDGE);

@@ -38,7 +38,6 @@ export class Player {
   }
 
   get time() { return this.video.currentTime; }
-  get duration() { return this.seconds; }
 
   /** Plays a clip of `seconds`, whose frames come every `step` seconds. */
   open(source, { seconds, width, height, frames_per_second: rate }) {
