@@ -5,6 +5,7 @@ EXPORT is a folder written by `onlooker export`; SOURCE is a video file, an addr
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -22,18 +23,22 @@ step = onnxruntime.InferenceSession(str(folder / "step.onnx"), providers=["CPUEx
 names = [output.name for output in step.get_outputs()]
 feeds = {name: np.zeros([1, *part["shape"][1:]], np.float32) for name, part in about["state"].items()}
 feeds |= {"first": np.array([True])} if about["first"] else {}
+between = 1 / about["frame_rate"] if about.get("frame_rate") else 0.0  # seconds from frame to frame, as in training
 video = cv2.VideoCapture(int(source) if source.isdecimal() else source)
 if not video.isOpened():
     sys.exit(f"{source}: cannot be opened")
+begin, due = time.monotonic(), 0.0
 while (read := video.read())[0]:
-    frame, seconds = read[1], video.get(cv2.CAP_PROP_POS_MSEC) / 1000
-    shrinks = size < max(frame.shape[:2])
-    frame = cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000 if Path(source).is_file() else time.monotonic() - begin
+    if seconds < due - 1e-3:
+        continue
+    due = max(due, seconds - between) + between
+    how = cv2.INTER_AREA if size < max(read[1].shape[:2]) else cv2.INTER_LINEAR
+    frame = cv2.resize(read[1], (size, size), interpolation=how)
     frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if image == "gray" else cv2.COLOR_BGR2RGB)
     feeds["frame"] = frame.reshape(1, size, size, -1)
     answer = dict(zip(names, step.run(None, feeds), strict=True))
     feeds |= {name: answer[part["next"]] for name, part in about["state"].items()}
-    if about["first"]:
-        feeds["first"] = np.array([False])
+    feeds |= {"first": np.array([False])} if about["first"] else {}
     best = int(answer["scores"][0].argmax())
     print(f"{seconds:8.2f} s  {about['classes'][best]}  {100 * answer['scores'][0, best]:.1f} %", flush=True)

@@ -367,7 +367,16 @@ def test_the_example_needs_no_pytorch(
     missing = without_pytorch(folder, tmp_path / "missing.mp4")
     assert missing.returncode == 1
     assert "missing.mp4: cannot be opened" in missing.stderr
-    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 40
+    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 45
+
+
+def test_the_example_takes_frames_at_the_rate_of_training(tmp_path: Path, make_clip: Make) -> None:
+    of = recognizer()
+    of.frame_rate = 5.0
+    folder = export(of, tmp_path / "export")
+    assert json.loads((folder / "step.json").read_text(encoding="utf-8"))["frame_rate"] == 5
+    done = without_pytorch(folder, make_clip(frames=12, size=(64, 48), fps=10))
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["0.00", "0.20", "0.40", "0.60", "0.80", "1.00"]
 
 
 KILLED = """

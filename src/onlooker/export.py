@@ -234,6 +234,8 @@ def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict
         "aggregation": recognizer.aggregation,
         "temperature": recognizer.temperature,  # applied inside the graph; for information
         "frames": data.frames,
+        "frame_rate": recognizer.frame_rate,  # of the frames that the model was trained on; None: every frame
+        "threshold": recognizer.threshold,  # an event that is less probable is not reported; None: no threshold
         "batch": batch,
         "frame": {
             "shape": ["B", data.size, data.size, data.in_channels],
