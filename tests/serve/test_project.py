@@ -435,6 +435,22 @@ def test_what_another_program_changes_gives_a_new_version(project: Project) -> N
     assert project.version == version + 1, "a link to nothing does not hide what comes after it"
 
 
+def test_a_class_that_is_removed_while_it_is_listed_is_no_error(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.add_class("a")
+    shown = Path.iterdir
+
+    def removed(folder: Path) -> Iterator[Path]:
+        if folder.name == "a":
+            raise FileNotFoundError(folder)
+        return shown(folder)
+
+    version = project.version
+    monkeypatch.setattr(Path, "iterdir", removed)
+    assert project.version >= version
+
+
 def test_undo_without_its_files_says_so_once_and_continues_with_the_change_before(project: Project) -> None:
     project.add_class("a")
     clip = add(project, "a", "1")

@@ -315,9 +315,9 @@ class Project:
         digest = hashlib.sha256()
         for folder in (path for path in self._entries() if path.is_dir()):
             digest.update(os.fsencode(folder.name) + b"/")
-            for entry in entries(folder) if folder.is_dir() else []:
-                with suppress(OSError):  # removed meanwhile, or a link to nothing
-                    stat = entry.stat()
+            with suppress(OSError):  # removed meanwhile: the next listing will notice it
+                for entry in entries(folder):
+                    stat = entry.stat() if entry.exists() else entry.lstat()  # a link to nothing
                     digest.update(os.fsencode(entry.name) + f"/{stat.st_size} {stat.st_mtime_ns}/".encode())
         return digest.hexdigest()
 
