@@ -2,7 +2,8 @@
 
     PEERS=python benchmarks/bench_live_page.py      # without PEERS onlooker's page alone, which is not recorded
 
-PEERS is the Python of an environment that has onlooker, gradio and streamlit-webrtc.
+PEERS is the Python of an environment that has onlooker, gradio and streamlit-webrtc; not made with constraints.txt,
+since gradio needs an older Pillow: `pip install -e ".[serve]" -e papers gradio streamlit-webrtc`.
 
 The camera is Chromium's, and films a file that changes between dark and bright. Every page makes the same step of the
 same model on each frame, and answers whether the frame is dark or bright. The delay is the time from the moment at
