@@ -11,6 +11,7 @@ import clips
 import pytest
 from browsing import teach_run
 from fastapi.testclient import TestClient
+from PIL import Image
 
 from onlooker.data.folder import find_clips
 from onlooker.recognizer import Recognizer
@@ -234,6 +235,25 @@ def test_previews_are_small_and_follow_their_clip(page: TestClient, make_clip: M
     assert (part.status_code, len(part.content)) == (206, 10)
     for path in (f"/media/clip/{'0' * 16}.mp4", "/media/clip/..%2f..%2fjournal.json.mp4"):
         assert page.get(path).status_code == 404
+
+
+def test_a_folder_of_numbered_images_is_a_clip_like_others(page: TestClient, tmp_path: Path) -> None:
+    for number in range(30):
+        file = tmp_path / "clips" / "wave" / "one" / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(clips.paint(number, (640, 480))).save(file)
+    project = measured(page)
+    assert not {"unreadable", "one_frame"} & {hint["code"] for hint in project["hints"]}
+    (clip,) = project["classes"][0]["clips"]
+    assert (clip["name"], clip["frames"], clip["seconds"]) == ("one", 30, 1.2)
+    for kind, size in (("", (120, 160)), ("/full", (480, 640))):
+        (tmp_path / "copy.mp4").write_bytes(page.get(f"/media/clip/{clip['id']}{kind}.mp4").content)
+        assert VideoReader(tmp_path / "copy.mp4").size == size
+    change(page, "POST", "classes", json={"name": "b"})
+    moved = change(page, "POST", f"clips/{clip['id']}/move", json={"class": "b"})
+    assert names(moved) == {"b": ["one"], "wave": []}
+    assert names(change(page, "DELETE", f"clips/{clip['id']}")) == {"b": [], "wave": []}
+    assert names(change(page, "POST", "undo")) == {"b": ["one"], "wave": []}
 
 
 def test_a_part_of_a_clip_that_was_looked_at_becomes_a_clip(

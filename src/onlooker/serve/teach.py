@@ -73,10 +73,8 @@ class Teaching:
     def describe(self) -> dict[str, Any]:
         """The whole project as plain values, for JSON."""
         project = self.project
-        summary, classes = (
-            project.summary(),
-            project.classes(),
-        )  # a version that is too old is safe, one that is too new is not
+        # The version first: one that is too old is safe, one that is too new is not.
+        summary, classes = project.summary(), project.classes()
         measured = self.measurements.of(clips := [clip for of_class in classes.values() for clip in of_class])
         guesses, guessing = self.guess_new([clip for clip in clips if clip.id in measured])
         found = self.hints.of(classes, measured, _unlike(clips, guesses))

@@ -1,18 +1,23 @@
 """Copies of a video that every browser plays, limited in size and length, with the time of every frame."""
 
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
+import numpy as np
 from av.video.stream import VideoStream
 from PIL import Image
 
 from onlooker.structures import ClipError
+from onlooker.video import image_sequence
 from onlooker.video.container import open_video
-from onlooker.video.decode import Converter, decode_file, frame_rate
+from onlooker.video.decode import RATE, Converter, decode_file, frame_rate
 from onlooker.video.resize import Pixels
 from onlooker.video.safe import answers
 from onlooker.video.write import Recording
@@ -88,6 +93,7 @@ def transcode(
     """Decode a video once, and write copies of it.
 
     Args:
+        path: a video file, or a folder of numbered images.
         still: a file for the first frame as a small JPEG, as large as the smallest copy.
 
     Yields:
@@ -98,16 +104,14 @@ def transcode(
         DiskFullError, NotWritableError: a copy cannot be written.
     """
     playable, duration = _playable(path)
-    convert = Converter(path, max((copy.side for copy in copies), default=1))
     with ExitStack() as opened:
         writers = [_Writer(copy, opened) for copy in copies]
-        for index, seconds, frame in decode_file(path):
+        for index, (seconds, width, height, to_pixels) in enumerate(_decoded(path, copies)):
             if seconds > max_seconds:
                 raise ClipError(path, f"longer than {max_seconds:g} s", f"cut it: at most {max_seconds:g} s are read")
-            width, height = (frame.width, frame.height)[:: -1 if round(frame.rotation / 90) % 2 else 1]
             wanted = [writer for writer in writers if writer.wants(seconds)]
             if wanted or (still and index == 0):
-                pixels = convert(frame)
+                pixels = to_pixels()
                 for writer in wanted:
                     writer.add(pixels, seconds)
                 if still and index == 0:
@@ -132,8 +136,31 @@ def safe_transcode(
         yield VideoFacts(**{name: values[name] for name in VideoFacts.__dataclass_fields__})
 
 
+class _Decoded(NamedTuple):
+    """A frame: seconds since the first, width and height of the upright frame, and how to get its pixels."""
+
+    seconds: float
+    width: int
+    height: int
+    to_pixels: Callable[[], Pixels]
+
+
+def _decoded(path: Path, copies: Sequence[Copy]) -> Iterator[_Decoded]:
+    """The frames; those of a video have pixels as large as the largest copy needs them."""
+    if os.path.isdir(path):
+        for index, image in enumerate(image_sequence.read_images(image_sequence.require_images(path))):
+            yield _Decoded(index / RATE, image.shape[1], image.shape[0], partial(np.asarray, image))
+        return
+    convert = Converter(path, max((copy.side for copy in copies), default=1))
+    for _, seconds, frame in decode_file(path):
+        width, height = (frame.width, frame.height)[:: -1 if round(frame.rotation / 90) % 2 else 1]
+        yield _Decoded(seconds, width, height, partial(convert, frame))
+
+
 def _playable(path: Path) -> tuple[bool, float]:
     """Whether browsers play the file itself, and the duration of a frame by its header, in seconds."""
+    if os.path.isdir(path):
+        return False, 1 / RATE
     with open_video(path) as (container, stream):
         return "mp4" in container.format.name and _is_plain(stream), 1 / frame_rate(stream)
 
