@@ -13,10 +13,10 @@ test: $(READY)  ## what .ci/run runs: lint, types, import layers, tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(READY)  ## all tests, including slow ones
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 2 --dist loadfile
 
 $(READY): pyproject.toml papers/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "onlooker needs Python 3.11 or newer, $(PYTHON) is %d.%d; use: make PYTHON=python3.12 ..." % v[:2])'

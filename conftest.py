@@ -1,8 +1,9 @@
 """Fixtures for all tests: videos made on the spot, and the real data where they are at hand."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
 
@@ -12,6 +13,9 @@ import pytest
 import torch
 from commands import TINY, call
 from hypothesis import settings
+
+from onlooker.runs import compare
+from onlooker.runs.parallel import Task, run_parallel
 
 # The same examples on every machine: a failure can be seen again, and does not come by chance.
 settings.register_profile("reproducible", derandomize=True)
@@ -46,6 +50,24 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def _one_thread() -> None:
     """Tiny models are slower with more."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _trainings_in_this_process() -> Iterator[None]:
+    """Comparisons train in this process, because each new one imports libraries for seconds; see `in_processes`."""
+
+    def run_here(tasks: Mapping[str, Task], *_: object, **__: object) -> dict[str, Mapping[str, Any]]:
+        return {name: task() for name, task in tasks.items()}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "run_parallel", run_here)
+        yield
+
+
+@pytest.fixture
+def in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparisons train in processes of their own, as they do outside of tests."""
+    monkeypatch.setattr(compare, "run_parallel", run_parallel)
 
 
 @pytest.fixture(scope="session")

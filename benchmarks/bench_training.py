@@ -35,8 +35,8 @@ from onlooker.files import write_bytes
 from onlooker.models.registry import MODELS, create_model
 from onlooker.structures import Clip
 from onlooker.training.epoch_order import EpochOrder
-from onlooker.training.fit import choose_precision
 from onlooker.training.losses import frame_cross_entropy
+from onlooker.training.precision import choose_precision
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.digits.memory import largest_so_far
 

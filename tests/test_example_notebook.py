@@ -17,6 +17,7 @@ def notebook() -> dict[str, Any]:
     return json.loads(EXAMPLE.read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_its_statements_hold(
     notebook: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

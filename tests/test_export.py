@@ -127,9 +127,16 @@ CASES = [(name, {}) for name in FRAME_BY_FRAME] + [
     ("alstm", {"channels": 1, "init": "first-frame", "head_units": 5}),
     ("convalstm", {"init": "first-frame"}),
 ]
+LIKE_OTHERS = {"alstm", "atcn", "convlstm", "report"}  # their parts are in models that are tested in every run
 
 
-@pytest.mark.parametrize(("name", "settings"), CASES, ids=[" ".join([name, *settings]) for name, settings in CASES])
+def cases() -> Iterator[Any]:
+    for name, settings in CASES:
+        marks = [pytest.mark.slow] if name in LIKE_OTHERS and not settings else []
+        yield pytest.param(name, settings, id=" ".join([name, *settings]), marks=marks)
+
+
+@pytest.mark.parametrize(("name", "settings"), cases())
 def test_the_exported_step_equals_the_eager_one_over_100_frames(
     name: str, settings: dict[str, Any], tmp_path: Path
 ) -> None:

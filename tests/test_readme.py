@@ -57,6 +57,8 @@ def run(command: str, place: Path) -> None:
         words += shlex.split(BRIEF)
         if words[1] == "compare" or ("--model" in words and "linear" not in words):
             words += shlex.split(BY_GRADIENT)
+        if words[1] == "compare":
+            words += ["--seeds", "1"]
     done = CliRunner().invoke(app, words[1:])
     assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception!r}"
     return None

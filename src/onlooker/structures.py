@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from onlooker.answer import Scored, nothing_name
 from onlooker.files import printable
 
-__all__ = ["Box", "Clip", "ClipError", "Evaluation", "FlowStacks", "Frames", "Prediction", "Segment", "Step", "Tube"]
+__all__ = [
+    "Box", "Clip", "ClipError", "Curves", "Evaluation", "FlowStacks", "Frames", "Prediction", "Segment", "Step", "Tube",
+]  # fmt: skip
 
 Array = NDArray[np.generic]
+Curves = dict[str, dict[str, list[float]]]  # "training" or "validation" -> "loss" or "accuracy" -> a value per epoch
 
 
 class ClipError(ValueError):

@@ -17,11 +17,11 @@ from torch.utils.data import Dataset
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
+from onlooker.structures import Curves
 from onlooker.training.epoch_order import EpochOrder
 from onlooker.training.fit import fit
 from onlooker.training.nodes import ALONE
 from onlooker.training.processes import SharedBatches, run_in_processes
-from onlooker.training.progress import Curves
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half", translate=0.0, scale=0.0)
 TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, precision="32")

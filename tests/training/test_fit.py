@@ -25,12 +25,13 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.storage import Mirror
+from onlooker.structures import Curves
 from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.epoch_order import EpochOrder
-from onlooker.training.fit import Fitting, batch_size, choose_precision, fit
+from onlooker.training.fit import Fitting, batch_size, fit
 from onlooker.training.losses import frame_cross_entropy
 from onlooker.training.optimizers import RMSpropInside, optimizer_of
-from onlooker.training.progress import Curves
+from onlooker.training.precision import choose_precision
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
 TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", label_smoothing=0.0)

@@ -154,10 +154,10 @@ def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() ->
 
 def test_the_choice_equals_a_naive_cross_validation() -> None:
     rng = np.random.default_rng(0)
-    y = np.arange(60) % 3
-    x = rng.standard_normal((60, 8))
-    x[:, 4:] += rng.standard_normal((3, 4))[y]  # the second of two statistics tells the class
-    clips = Clips(x, y, np.arange(60).astype(str), 3, ("mean", "change"))
+    y = np.arange(30) % 3
+    x = rng.standard_normal((30, 8))
+    x[:, 4:] += 2 * rng.standard_normal((3, 4))[y]  # the second of two statistics tells the class
+    clips = Clips(x, y, np.arange(30).astype(str), 3, ("mean", "change"))
     choice = choose(clips)
     losses = {}
     for names, columns in {"mean,change": slice(None), "change": slice(4, None)}.items():

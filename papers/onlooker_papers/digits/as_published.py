@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onlooker.files import write_bytes
-from onlooker.training.fit import choose_precision
+from onlooker.training.precision import choose_precision
 from onlooker_papers.digits.scaled_mnist import ScaledDigits
 
 BATCH, DECAY, EPSILON = 32, 0.95, 1e-8

@@ -15,7 +15,7 @@ from onlooker.data.transforms import to_video
 from onlooker.evaluation.metrics import wilson_interval
 from onlooker.models.classifier import Classifier
 from onlooker.recognizer import Recognizer, load
-from onlooker.training.fit import choose_precision
+from onlooker.training.precision import choose_precision
 from onlooker_papers.digits.encoders.warped import POINTS, enlarge, identity, warp
 from onlooker_papers.digits.pretraining import DATA as SINGLE
 from onlooker_papers.digits.scenes import elastic_fields

@@ -14,8 +14,8 @@ from torch import nn
 from onlooker.config import TrainConfig
 from onlooker.data.moving_mnist import PAIRS
 from onlooker.models.registry import create_model
-from onlooker.training.fit import choose_precision
 from onlooker.training.losses import frame_cross_entropy
+from onlooker.training.precision import choose_precision
 from onlooker_papers.digits.encoders.dcn import DCN
 from onlooker_papers.digits.pretraining import SIZE
 

@@ -16,7 +16,7 @@ from onlooker.data.transforms import to_video
 from onlooker.files import write_bytes
 from onlooker.models.classifier import Classifier
 from onlooker.runs.memo import fingerprint, memo
-from onlooker.training.fit import choose_precision
+from onlooker.training.precision import choose_precision
 from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.conv3d import train_conv3d
 from onlooker_papers.digits.independent import IndependentDigits

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from onlooker.models.encoders import ENCODERS, build_encoder
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel
-from onlooker.training.fit import choose_precision
 from onlooker.training.losses import frame_cross_entropy
 from onlooker.training.optimizers import optimizer_of
+from onlooker.training.precision import choose_precision
 from onlooker_papers.results import About, Row, write_rows
 from onlooker_papers.videolstm.official_budget import BUDGETS, MOTION, SINGLE, VECTORS
 from onlooker_papers.videolstm.published import PREFIX

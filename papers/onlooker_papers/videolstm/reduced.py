@@ -26,8 +26,8 @@ from onlooker.models.encoders import ENCODERS, build_encoder
 from onlooker.models.registry import create_model, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.runs.features import weights_digest
-from onlooker.training.fit import choose_precision
 from onlooker.training.forward import encode_samples
+from onlooker.training.precision import choose_precision
 from onlooker_papers.videolstm.fine_tune import RandomFrames
 
 WIDTH = 64

@@ -13,9 +13,8 @@ from onlooker.config import DataConfig
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
 from onlooker.models.video_model import VideoModel
-from onlooker.structures import Clip
+from onlooker.structures import Clip, Curves
 from onlooker.training.fit import fit
-from onlooker.training.progress import Curves
 from onlooker_papers.hmdb10 import on_jhmdb
 from onlooker_papers.hmdb10.curves import loss_curves
 from onlooker_papers.hmdb10.tables import on_jhmdb as table

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchmetrics.functional.classification import multiclass_accuracy
 
 from onlooker.evaluation.calibration import calibration_error, perfect_calibration_error
 from onlooker.files import write_bytes
@@ -60,8 +59,12 @@ def _log_loss(of: Evaluation) -> float:
 
 
 def _top5(of: Evaluation) -> float | None:
-    K, scores, targets = len(of.classes), torch.from_numpy(of.scores), torch.from_numpy(of.targets)
-    return float(multiclass_accuracy(scores, targets, num_classes=K, top_k=5, average="micro")) if K > 5 else None
+    if (K := len(of.classes)) <= 5:
+        return None
+    from torchmetrics.functional.classification import multiclass_accuracy  # imported here: it takes seconds
+
+    scores, targets = torch.from_numpy(of.scores), torch.from_numpy(of.targets)
+    return float(multiclass_accuracy(scores, targets, num_classes=K, top_k=5, average="micro"))
 
 
 # A metric that is None does not apply and is left out.

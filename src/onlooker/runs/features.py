@@ -29,7 +29,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.processes import cores
 from onlooker.runs.cluster import map_clips
 from onlooker.structures import Clip, ClipError
-from onlooker.training.fit import choose_precision
+from onlooker.training.precision import choose_precision
 from onlooker.video.flow import refuse_download
 
 __all__ = [

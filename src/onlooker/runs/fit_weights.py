@@ -18,7 +18,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import open_stores, stored_clips, use_encoders
 from onlooker.runs.folder import RunRecord
-from onlooker.training.fit import check_regularization, fit
+from onlooker.training.losses import check_regularization
 from onlooker.training.nodes import Rendezvous
 from onlooker.training.processes import check_devices
 
@@ -64,6 +64,8 @@ def fit_weights(
     rendezvous: Rendezvous,
 ) -> None:
     """Train by gradient descent, as soon as all nodes have read the same clips; `title` is that of the progress bar."""
+    from onlooker.training.fit import fit  # imported here: Lightning takes seconds, and linear models do not need it
+
     training, validation = samples.only(record.split.training), samples.only(record.split.validation)
     if isinstance(training, ClipCrops):
         training = training.random(record.training.seed)

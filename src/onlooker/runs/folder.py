@@ -34,8 +34,7 @@ from onlooker.data.split import Split
 from onlooker.files import check_digest, check_writable, file_digest, read_bytes, read_json, reading, write_json
 from onlooker.settings import check_type, field_of
 from onlooker.storage import address_of, local
-from onlooker.structures import ClipError
-from onlooker.training.progress import Curves
+from onlooker.structures import ClipError, Curves
 from onlooker.video.flow import refuse_download
 
 __all__ = ["RunRecord", "read_curves", "start_run"]

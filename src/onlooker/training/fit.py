@@ -21,18 +21,20 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.files import explain_write_errors
 from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import Output, VideoModel, choose_device
+from onlooker.structures import Curves
 from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping, restore
 from onlooker.training.epoch_order import EpochOrder
 from onlooker.training.forward import forward_samples
-from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
+from onlooker.training.losses import check_regularization, doubly_stochastic, frame_cross_entropy
 from onlooker.training.mixup import Mixup
 from onlooker.training.nodes import ALONE, SINGLE, Nodes, Rendezvous
 from onlooker.training.optimizers import optimizer_of, schedule_of
+from onlooker.training.precision import choose_precision
 from onlooker.training.processes import SharedBatches, check_devices, run_in_processes
-from onlooker.training.progress import Curves, CurvesFile, EpochProgress, EpochReport, quiet
+from onlooker.training.progress import CurvesFile, EpochProgress, EpochReport, quiet
 from onlooker.training.weight_average import WeightAverage
 
-__all__ = ["choose_precision", "fit"]
+__all__ = ["fit"]
 
 _BATCH, _BATCHES = 16, 8  # clips in a batch; batches in an epoch of few clips
 
@@ -185,29 +187,9 @@ class Fitting(L.LightningModule):
         return {name: each for name, each in self.named_parameters(remove_duplicate=False) if not each.requires_grad}
 
 
-def choose_precision(wanted: str) -> Any:
-    """`32`, `bf16` or `auto` as Lightning names them; auto is bf16 if the hardware multiplies in bf16."""
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            fast = torch.cuda.is_bf16_supported(including_emulation=False)
-        else:
-            fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        wanted = "bf16" if fast else "32"
-    return {"32": "32-true", "bf16": "bf16-mixed"}[wanted]
-
-
 def batch_size(train: TrainConfig, clips: int) -> int:
     """Clips in a batch: the given number, else 16, or fewer if an epoch would have too few steps to learn from."""
     return train.batch or min(_BATCH, max(2, clips // _BATCHES))
-
-
-def check_regularization(model: VideoModel, train: TrainConfig) -> None:
-    """Raise a ValueError if attention is regularized in a model without attention."""
-    if train.attention_regularization and not model.attends:
-        raise ValueError(
-            f"attention_regularization is {train.attention_regularization}, and this model does not attend; leave it "
-            "out, or use one that does, such as alstm"
-        )
 
 
 def fit(

@@ -3,7 +3,10 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["frame_cross_entropy"]
+from onlooker.config import TrainConfig
+from onlooker.models.video_model import VideoModel
+
+__all__ = ["check_regularization", "doubly_stochastic", "frame_cross_entropy"]
 
 
 def frame_cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -26,3 +29,12 @@ def doubly_stochastic(attention: Tensor) -> Tensor:
     """
     difference: Tensor = 1 - attention.float().sum(1)
     return difference.square().sum((1, 2)).mean()
+
+
+def check_regularization(model: VideoModel, train: TrainConfig) -> None:
+    """Raise a ValueError if attention is regularized in a model without attention."""
+    if train.attention_regularization and not model.attends:
+        raise ValueError(
+            f"attention_regularization is {train.attention_regularization}, and this model does not attend; leave it "
+            "out, or use one that does, such as alstm"
+        )

@@ -19,8 +19,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from onlooker.files import is_disk_full, write_bytes
 from onlooker.training.stages import report as report_stage
 
-Curves = dict[str, dict[str, list[float]]]  # split -> "loss" or "accuracy" -> one value per epoch
-
 
 class CurvesFile(Callback):
     """`curves.csv`, rewritten after every epoch from `curves` and `seconds` of the Lightning module."""
