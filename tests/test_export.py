@@ -136,7 +136,7 @@ def cases() -> Iterator[Any]:
         yield pytest.param(name, settings, id=" ".join([name, *settings]), marks=marks)
 
 
-@pytest.mark.parametrize(("name", "settings"), cases())
+@pytest.mark.parametrize(("name", "settings"), [*cases()])
 def test_the_exported_step_equals_the_eager_one_over_100_frames(
     name: str, settings: dict[str, Any], tmp_path: Path
 ) -> None:
