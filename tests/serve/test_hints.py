@@ -66,7 +66,6 @@ def test_the_balance_of_classes_and_the_class_nothing() -> None:
     [
         ("dark", facts(50, light=0.1)),
         ("short", facts(50, frames=5)),
-        ("one_frame", facts(50, frames=1)),
         ("still", facts(50, moving=False)),
         ("blurred", facts(50, sharpness=0.01)),
         ("duplicate", facts(0)),

@@ -243,7 +243,7 @@ def test_a_folder_of_numbered_images_is_a_clip_like_others(page: TestClient, tmp
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(clips.paint(number, (640, 480))).save(file)
     project = measured(page)
-    assert not {"unreadable", "one_frame"} & {hint["code"] for hint in project["hints"]}
+    assert "unreadable" not in {hint["code"] for hint in project["hints"]}
     (clip,) = project["classes"][0]["clips"]
     assert (clip["name"], clip["frames"], clip["seconds"]) == ("one", 30, 1.2)
     for kind, size in (("", (120, 160)), ("/full", (480, 640))):

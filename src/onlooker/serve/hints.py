@@ -20,9 +20,9 @@ __all__ = ["Hint", "Hints", "Measured", "measure"]
 _FEW = 5  # clips of a class, at least
 _IMBALANCE = 3  # ratio of the largest class to the smallest
 _SAME_SCENE, _SAME_MOTION = 0.99, 0.97  # correlations of near-duplicates; two recordings of a gesture differ more
-_LISTED = 300  # clips that are compared with each other
+_COMPARED = 1000  # clips that are compared with each other, which takes a second
 _SLOW = 2  # clips that hints do not wait for: those that take long to measure
-FINDINGS = ("two labels", "one frame", "short", "still", "dark", "blurred")  # of `onlooker check`, about single clips
+FINDINGS = ("two labels", "short", "still", "dark", "blurred")  # of `onlooker check`, about single clips
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _unreadable(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) 
 
 def _of_frames(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) -> Iterator[Hint]:
     """Hints from a few frames of the clips."""
-    known = [clip for clip in clips if clip.id in measured and measured[clip.id].facts][:_LISTED]
+    known = [clip for clip in clips if clip.id in measured and measured[clip.id].facts][:_COMPARED]
     facts = [of for clip in known if (of := measured[clip.id].facts)]
     ids = {clip.path: clip.id for clip in known}
     nothing = {clip.id for clip in known if nothing_class([clip.label]) is not None}
