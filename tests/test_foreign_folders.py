@@ -19,12 +19,12 @@ from onlooker.files import write_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs import evaluate as evaluate_module
-from onlooker.runs import fit_weights as weights_module
 from onlooker.runs import train as train_module
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.folder import RunRecord, read_curves
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
+from onlooker.training import fit as fit_module
 
 MODEL, DATA = ModelConfig("convalstm", "conv4", hidden=8), DataConfig(frames=4, size=16, channels=1)
 TINY = TrainConfig(epochs=2, batch=8, precision="32")
@@ -294,14 +294,14 @@ def test_validation_clips_that_are_removed_during_training_leave_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, run = moving_squares.make_set(tmp_path / "squares", clips=12), tmp_path / "run"
-    original = weights_module.fit
+    original = fit_module.fit
 
     def removed(*arguments: Any, **named: Any) -> Any:
         for clip in RunRecord.read(run).split.validation:
             clip.path.unlink()
         return original(*arguments, **named)
 
-    monkeypatch.setattr(weights_module, "fit", removed)
+    monkeypatch.setattr(fit_module, "fit", removed)
     train_run(folder, run, MODEL, DATA, TINY, quiet=True)
     assert load(run).classes == tuple(sorted(moving_squares.WAYS))
 

@@ -232,11 +232,16 @@ def test_memory_does_not_hold_all_predictions(
     monkeypatch.setattr("onlooker.runs.predict._ROWS", 2)
     clips, alive, add = [make_clip(f"{number}.mp4", frames=2) for number in range(12)], list[int](), ResultsFile.add
 
+    def count() -> int:
+        return sum(type(each) is Prediction for each in gc.get_objects())
+
     def counted(self: ResultsFile, *arguments: Any) -> None:
-        alive.append(sum(type(each) is Prediction for each in gc.get_objects()))
+        alive.append(count() - of_other_tests)
         add(self, *arguments)
 
     monkeypatch.setattr(ResultsFile, "add", counted)
+    gc.collect()
+    of_other_tests = count()
     assert predict_clips(run, clips, json=tmp_path / "results.json") == []
     assert len(alive) == 12
     assert max(alive) <= 6, "those of a table and of the one before"

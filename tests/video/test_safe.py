@@ -29,6 +29,7 @@ Make = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    safe._close_all()  # those of other tests
     monkeypatch.setenv(safe.VARIABLE, "1")
     yield
     safe._close_all()
