@@ -247,10 +247,11 @@ def test_a_node_without_the_clips_ends_the_others(tmp_path: Path) -> None:
     assert f"error: {missing}" in said(second)
 
 
-def start_endless(clips: Path, run: Path) -> "list[subprocess.Popen[str]]":
-    """Two nodes that train; returns after the first epoch."""
-    nodes = start_nodes([clips, clips], run, "--epochs", 5000)
-    while not (run / "curves.csv").exists():
+def start_endless(clips: Path, run: Path, *options: object) -> "list[subprocess.Popen[str]]":
+    """Two nodes that train; returns after their first epoch."""
+    before = len(losses(run)) if (run / "curves.csv").exists() else 0
+    nodes = start_nodes([clips, clips], run, "--epochs", 5000, *options)
+    while not (run / "curves.csv").exists() or len(losses(run)) <= before:
         assert all(each.poll() is None for each in nodes), [said(each) for each in nodes]
         time.sleep(0.2)
     return nodes
@@ -285,9 +286,6 @@ def test_a_node_that_is_killed_ends_the_others(killed: int, tmp_path: Path) -> N
     assert time.monotonic() - began < 30
     assert "error: another process or node has ended" in text or "has ended, or cannot be reached any more" in text
     assert nodes[1 - killed].returncode == 1
-    again = start_nodes([clips, clips], tmp_path / "run", "--resume")
-    time.sleep(5)
-    assert all(each.poll() is None for each in again), [said(each) for each in again]
-    for each in again:
+    for each in start_endless(clips, tmp_path / "run", "--resume"):
         each.kill()
         each.wait()
