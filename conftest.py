@@ -66,7 +66,7 @@ def _trainings_in_this_process() -> Iterator[None]:
 
 @pytest.fixture
 def in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comparisons train in processes of their own, as they do outside of tests."""
+    """Comparisons train in separate processes, as they do outside of tests."""
     monkeypatch.setattr(compare, "run_parallel", run_parallel)
 
 
