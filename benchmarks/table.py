@@ -26,6 +26,13 @@ TABLES: dict[str, Callable[[Results], Table]] = {
 # The results files that each table needs: by default the one of the same name.
 NEEDED = {name: {name} for name in TABLES} | {k: files for module in _MODULES for k, files in module.NEEDED.items()}
 
+_TITLE = """# Results
+
+Made by `python benchmarks/table.py` from the JSON files here, which their commands wrote. Commands of before 2026-11-23
+begin with `saccade`, the former name of `onlooker`.
+"""
+_FOLDED = 300  # characters of commands that are shown; more are folded
+
 
 def flat(figures: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested figures as one level, names joined by dots."""
@@ -54,14 +61,19 @@ def compared(name: str, figures: dict[str, Any]) -> str:
     budget = ", ".join(f"{key} {value}" for key, value in figures["budget"].items())
     counts = f"{figures['test_videos']} test videos, splits: {figures['splits']}, weights {figures['weights']}"
     table = Table(["model", "videos correct", "over seeds", "frames correct"], rows)
-    return f"### {name}\n\n`{figures['command']}`\n\n{counts}; {budget}.\n\n{table.markdown()}"
+    return f"### {name}\n\n{counts}; {budget}.\n\n{commands(figures['command'], {})}\n\n{table.markdown()}"
 
 
-def origin(origins: dict[str, list[str]]) -> str:
-    """The version or command that made each row."""
-    if len(origins) == 1:
-        return next(iter(origins))
-    return "; ".join(f"{made_by} ({', '.join(rows)})" for made_by, rows in origins.items())
+def commands(command: str, origins: dict[str, list[str]]) -> str:
+    """Markdown of the commands that made the rows, and the version of each; folded if this is long."""
+    versions = {f"version {by.removesuffix(f': {command}')}": rows for by, rows in origins.items()}
+    made_by = [f"{by} ({', '.join(rows)})" if len(versions) > 1 else by for by, rows in versions.items()]
+    lines = [*(f"`{each}`" for each in re.split(r" && |; then (?:rows anew, )?", command)), *made_by]
+    text = f"{', '.join(lines)}."
+    if len(text) <= _FOLDED:
+        return text
+    listed = "\n".join(f"- {line}" for line in lines)
+    return f"<details><summary>Commands, and the version that made each row</summary>\n\n{listed}\n\n</details>"
 
 
 def section(name: str, results: dict[str, dict[str, Any]]) -> str:
@@ -69,10 +81,8 @@ def section(name: str, results: dict[str, dict[str, Any]]) -> str:
     result = results[name]
     machine, figures = result["machine"], result["figures"]
     seeds = ", ".join(map(str, result["seeds"])) or "none"
-    head = f"## {name}\n\n{result['what']}\n\n`{result['command']}`, {result['date']}, {machine['cpu']}, "
-    head += (
-        f"{machine['cores']} cores. Seeds: {seeds}. Origin: {origin(result.get('origin', {'this command': []}))}.\n\n"
-    )
+    head = f"## {name}\n\n{result['what']}\n\n{result['date']}, {machine['cpu']}, {machine['cores']} cores. "
+    head += f"Seeds: {seeds}.\n\n{commands(result['command'], result.get('origin', {}))}\n\n"
     if all(isinstance(value, dict) and {"majority", "spread"} <= set(value) for value in figures.values()):
         return head + "\n".join(compared(key, value) for key, value in figures.items())
     needing = [table for table, files in NEEDED.items() if name in files and files <= set(results)]
@@ -108,8 +118,8 @@ def write_text(path: Path, text: str) -> None:
 
 def main() -> None:
     results = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(harness.RESULTS.glob("*.json"))}
-    title = "# Results\n\nMade by `python benchmarks/table.py` from the JSON files here, which their commands wrote.\n"
-    text = "\n".join([title, *(section(name, results) for name in results)])
+    contents = " · ".join(f"[{name}](#{name})" for name in results)
+    text = "\n".join([f"{_TITLE}\n{contents}\n", *(section(name, results) for name in results)])
     write_text(harness.RESULTS / "README.md", text)
     figures = _figures(results)
     for page in sorted((harness.ROOT / "docs").glob("*.md")):

@@ -60,6 +60,9 @@ def test_a_class_without_clips_is_an_error(tmp_path: Path) -> None:
         ClipError, match=r"jump: no clips; a class folder holds video files, or one folder per image sequence; move it"
     ):
         find_clips(tmp_path)
+    touch(tmp_path / "run" / "notes.txt")
+    with pytest.raises(ClipError, match=r"jump: no clips, and none in run; a class folder holds"):
+        find_clips(tmp_path)
 
 
 def test_images_loose_in_a_class(tmp_path: Path) -> None:

@@ -363,8 +363,9 @@ def test_a_short_training(name: str, tmp_path: Path) -> None:
     model, curves = trained(case, train, sides, data, tmp_path)
     with torch.no_grad():
         logits = model(seen_by(samples_of(data, seed=5), data)).logits
-    # Twelve steps multiply what the first rounds; the first of Adadelta divide by almost nothing.
-    far = 5e-3 if name == "adadelta" else 1e-4
+    # Eight steps multiply rounding errors, which differ between processors. The first steps of RMSprop and Adadelta
+    # divide by the gradient itself, and so have the sign of gradients that are almost zero.
+    far = 5e-3 if name in ("rmsprop", "adadelta") else 1e-4
     check(f"fit-{name}", {"curves": curves, "logits": logits}, rtol=far, atol=far)
 
 

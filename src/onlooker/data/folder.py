@@ -85,16 +85,13 @@ def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
     if len(labels) < classes:
         expected = f"expected at least {classes}, each with the clips of one class"
         raise ClipError(folder, _count(len(labels), "sub-folder"), expected)
-    return [clip for label in labels for clip in _clips_of_class(label)]
-
-
-def _clips_of_class(folder: Path) -> list[Clip]:
-    paths = [path for path in entries(folder) if is_video(path)]
-    if not paths:
-        problem = "an image sequence but no clips" if is_video(folder) else "no clips"
+    clips = {label: [Clip(path, label.name) for path in entries(label) if is_video(path)] for label in labels}
+    if empty := [label for label in labels if not clips[label]]:
+        problem = "an image sequence but no clips" if is_video(empty[0]) else "no clips"
+        more = f", and none in {', '.join(label.name for label in empty[1:])}" if len(empty) > 1 else ""
         remedy = "a class folder holds video files, or one folder per image sequence; move it out if it is not a class"
-        raise ClipError(folder, problem, remedy)
-    return [Clip(path, folder.name) for path in paths]
+        raise ClipError(empty[0], problem + more, remedy)
+    return [clip for of_class in clips.values() for clip in of_class]
 
 
 def _count(number: int, thing: str) -> str:

@@ -92,8 +92,12 @@ def _of_classes(counts: Mapping[str, int]) -> Iterator[Hint]:
     large, small = max(counts, key=counts.__getitem__, default=""), min(counts, key=counts.__getitem__, default="")
     if not few and counts and counts[large] > _IMBALANCE * counts[small]:
         yield _hint("unbalanced", large=large, many=counts[large], small=small, few=counts[small])
-    if len(counts) > 1 and nothing_class([*counts]) is None:
-        yield _hint("no_nothing")
+    try:
+        if nothing_class([*counts]) is None and len(counts) > 1:
+            yield _hint("no_nothing")
+    except ValueError as error:  # a folder made by hand
+        found = str(error)
+        yield _hint("several_nothing", found=found[:1].upper() + found[1:])
 
 
 def _unreadable(clips: Sequence[ProjectClip], measured: Mapping[str, Measured]) -> Iterator[Hint]:

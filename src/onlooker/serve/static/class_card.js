@@ -40,7 +40,7 @@ export class ClassCard {
 
   title() {
     const title = h("input.class-name", {
-      type: "text", value: this.name, maxlength: 60, "aria-label": t("class.name"),
+      type: "text", value: this.name, "aria-label": t("class.name"),
       onchange: () => this.rename(title),
     });
     title.addEventListener("keydown", (event) => {

@@ -64,7 +64,7 @@ export class Teach {
 
   addForm() {
     const input = h("input",
-      { type: "text", maxlength: 60, placeholder: t("teach.name"), "aria-label": t("teach.name"), id: "new-class",
+      { type: "text", placeholder: t("teach.name"), "aria-label": t("teach.name"), id: "new-class",
       autocomplete: "off" });
     const folder = h("input.unseen",
       { type: "file", webkitdirectory: true, multiple: true, tabindex: -1, "aria-label": t("teach.folder"),
