@@ -20,7 +20,7 @@ def nothing_class(classes: Sequence[str]) -> int | None:
     found = [k for k, name in enumerate(classes) if name.lower() in _NAMES]
     if len(found) > 1:
         names = " and ".join(classes[k] for k in found)
-        raise ValueError(f"classes {names} all mean that nothing happens; make one class of them")
+        raise ValueError(f"classes {names} mean the same, that nothing happens; make one class of them")
     return found[0] if found else None
 
 

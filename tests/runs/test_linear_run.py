@@ -84,7 +84,7 @@ def test_a_run_with_a_class_for_nothing_has_a_threshold(
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "threshold" in page
     (clips / "background").symlink_to(squares / "right")
-    with pytest.raises(ValueError, match="classes None and background all mean that nothing happens"):
+    with pytest.raises(ValueError, match="classes None and background mean the same, that nothing happens"):
         train_run(clips, tmp_path / "other", LINEAR, DATA, TRAIN, quiet=True)
 
 

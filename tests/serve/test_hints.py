@@ -60,7 +60,7 @@ def test_the_balance_of_classes_and_the_class_nothing() -> None:
     assert codes(Hints().of(without, measure(without), {})) == ["no_nothing"]
     several = make_classes(wave=5, none=5, background=5)
     assert [hint.text for hint in Hints().of(several, measure(several), {})] == [
-        "Classes none and background all mean that nothing happens; make one class of them"
+        "Classes none and background mean the same, that nothing happens; make one class of them"
     ]
     assert Hints().of({}, {}, {}) == []
 

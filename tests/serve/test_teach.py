@@ -83,6 +83,16 @@ def test_the_project_names_its_class_in_which_nothing_happens(
     }  # fmt: skip
 
 
+def test_a_folder_with_two_classes_in_which_nothing_happens_gets_a_hint(
+    page: TestClient, settings: ServeSettings
+) -> None:
+    for name in ("background", "none", "wave"):
+        (settings.clips / name).mkdir(parents=True)
+    project = describe(page)
+    assert project["nothing"] == "background"
+    assert "several_nothing" in [hint["code"] for hint in project["hints"]]
+
+
 def test_uploads_to_a_class_that_is_renamed_follow_it_and_are_one_step(page: TestClient, make_clip: Make) -> None:
     sent = {"version": describe(page)["version"], "batch": "one"}
     upload(page, "wave", make_clip(), "1.mp4", **sent)

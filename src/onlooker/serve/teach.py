@@ -3,7 +3,7 @@
 import logging
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from onlooker.answer import nothing_name
+from onlooker.answer import NOTHING, nothing_class
 from onlooker.files import explain_write_errors, printable
 from onlooker.serve.background import Background
 from onlooker.serve.correct import Guess, guess, inbox, map_points, results
@@ -85,7 +85,7 @@ class Teaching:
                 {"name": printable(label), "clips": [_describe(clip, measured, codes) for clip in of_class]}
                 for label, of_class in classes.items()
             ],
-            "nothing": nothing_name([*classes]),
+            "nothing": _nothing_name(classes),
             "hints": [asdict(hint) for hint in found],
             "measuring": len(clips) - len(measured),
             "guessing": guessing,
@@ -209,7 +209,7 @@ class Teaching:
     def add_examples(self) -> dict[str, Any]:
         """Add generated clips of three actions and of the class nothing."""
         with TemporaryDirectory(dir=self.service.folder) as folder:
-            drawn = draw_examples(Path(folder), nothing_name([*self.project.classes()]))
+            drawn = draw_examples(Path(folder), _nothing_name(self.project.classes()))
             self.project.add_clips(drawn, t("change.add_examples"))
         return self.describe()
 
@@ -340,6 +340,11 @@ def _add_corrections(routes: APIRouter, teaching: Teaching) -> None:
     @routes.get("/api/project/map")
     def places() -> dict[str, Any]:
         return {"points": teaching.map()}
+
+
+def _nothing_name(classes: Iterable[str]) -> str:
+    """The name of the class in which nothing happens; the first of several, which a hint asks to make one."""
+    return next((name for name in classes if nothing_class([name]) is not None), NOTHING)
 
 
 def _unlike(clips: list[ProjectClip], guesses: dict[str, Guess | None]) -> dict[str, str]:
