@@ -42,7 +42,7 @@ def prediction(scores: list[float], classes: tuple[str, ...], threshold: float |
 def test_the_class_for_nothing_has_one_of_three_names(classes: tuple[str, ...], position: int) -> None:
     assert nothing_class(classes) == position
     assert nothing_name(classes) == ("nothing" if position is None else classes[position])
-    with pytest.raises(ValueError, match="classes none and Nothing mean the same, that nothing happens; make one class of"):
+    with pytest.raises(ValueError, match="none and Nothing mean the same, that nothing happens; make one class"):
         nothing_class(("none", "fight", "Nothing"))
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["check_regular", "printable", "read_bytes", "read_json", "write_bytes", "write_json"]
+__all__ = ["check_regular", "printable", "read_bytes", "read_json", "without_password", "write_bytes", "write_json"]
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
 LIMIT = 1 << 28  # bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB
@@ -25,6 +25,10 @@ _KINDS = {
     stat.S_IFDIR: "a folder",
 }
 _JSON: dict[type, str] = {dict: "an object {…}", list: "a list […]", str: "text"}
+# Up to the first slash, or to the last @ if the password has a slash; a path collapses the slashes after the scheme.
+_PASSWORD = re.compile(r"^(\w{2,}:/{1,2}[^/@:]*):(?:[^/]*|(?!\d+/).*)@")
+# A name or a key among the parameters of an address, as cameras have them: ?usr=admin&pwd=1234
+_SECRET = re.compile(r"(?i)([?&][^=&]*(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&]*=)[^&#]*")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG)
 
@@ -164,6 +168,12 @@ def check_digest(path: Path, digest: str | None, record: Path) -> None:
     if digest and file_digest(path) != digest:
         made = f"not the file that {record.name} was written with"
         raise ValueError(f"{path}: damaged, or {made} (another SHA-256); copy the folder again, or make it again")
+
+
+def without_password(address: str) -> str:
+    """An address for display: the password, and names and keys among the parameters, become `***`."""
+    shown = _PASSWORD.sub(r"\1:***@", address)
+    return _SECRET.sub(r"\1***", shown) if re.match(r"\w{2,}:/", shown) else shown
 
 
 def printable(text: object) -> str:

@@ -281,7 +281,7 @@ def watch(
         sources: cameras, addresses, files; see `video.stream.Source`.
         on_error: called with the error of a source that fails. Without it, the first error is raised after the other
             sources have ended.
-        on_status: called with each change of the connection to a camera or an address.
+        on_status: called with each change of the connection to a camera or an address, and with the end of a source.
 
     Raises:
         ClipError: while iterating, without `on_error`: a source that cannot be read or was lost.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -18,10 +19,11 @@ import torch
 from typer.testing import CliRunner
 
 from onlooker.cli import app
-from onlooker.config import DataConfig
+from onlooker.config import DataConfig, StreamConfig
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.runs.publish import Event, EventTracker, Publisher
+from onlooker.runs.watch import watch_sources
 from onlooker.structures import ClipError, Step
 
 
@@ -263,3 +265,17 @@ def test_watch_publishes_the_events_of_a_clip(tmp_path: Path, make_clip: Any) ->
     assert events[-1] == ("ends", labels[-1], str(path))
     done = CliRunner().invoke(app, [*words[:3], "--publish", "ftp://host"])
     assert (done.exit_code, "expected an address like https://host/path" in done.stderr) == (1, True)
+
+
+def test_the_event_of_a_file_ends_with_it_while_another_source_goes_on(tmp_path: Path, make_clip: Any) -> None:
+    torch.manual_seed(0)
+    model = create_model("convalstm", 2, size=16, hidden=4)
+    run = Recognizer(model, ("clap", "run"), DataConfig(size=16, normalization="half")).save(tmp_path / "run")
+    path = make_clip(frames=12)
+    with Receiver() as receiver, socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        watch_sources(run, [str(path), address], StreamConfig(timeout=3, attempts=0), publish=receiver.address)
+        over = time.time()
+    last = receiver.got[-1]
+    assert (last["event"], last["source"]) == ("ends", str(path))
+    assert over - datetime.fromisoformat(last["at"]).timestamp() > 1

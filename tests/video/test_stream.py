@@ -20,11 +20,12 @@ from clips import painted_number
 from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
 
 from onlooker.config import StreamConfig
+from onlooker.files import without_password
 from onlooker.structures import ClipError
 from onlooker.video import stream
 from onlooker.video.clock import LiveClock
 from onlooker.video.reader import VideoReader
-from onlooker.video.stream import Frame, without_password
+from onlooker.video.stream import Frame
 
 Make = Callable[..., Path]
 ALL = StreamConfig(drop="none", timeout=2, attempts=0)
@@ -466,6 +467,8 @@ def test_invalid_settings(settings: dict[str, object], message: str) -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert without_password("rtsp://anna:secret@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
+    assert without_password("rtsp://anna:sec/r@t@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
+    assert without_password("https:/anna:secret@10.0.0.2/a.mp4") == "https:/anna:***@10.0.0.2/a.mp4", "as a path"
     assert without_password("rtsp://10.0.0.2:554/a:b@c") == "rtsp://10.0.0.2:554/a:b@c"
     shown = "rtsp://10.0.0.2/1?channel=2&usr=***&Password=***#main"
     assert without_password("rtsp://10.0.0.2/1?channel=2&usr=anna&Password=secret#main") == shown

@@ -19,7 +19,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 from typer.core import TyperCommand
 
-from onlooker.files import printable
+from onlooker.files import printable, without_password
 from onlooker.storage import address_of, is_address, mirrored
 
 __all__ = ["command", "given_options", "refuse_unused", "stoppable", "writing"]
@@ -78,7 +78,7 @@ def command(
                 raise
             text = _explained(error)
             for path in mirrors.values():
-                text = text.replace(str(path), address_of(path) or "")
+                text = text.replace(str(path), address_of(path) or str(path))
             typer.secho(f"error: {text}", fg="red", err=True)
             raise typer.Exit(1) from error
         if failed:
@@ -125,7 +125,7 @@ def _in_mirrors(value: Any, mirrors: dict[Path, Path]) -> Any:
 def _refuse_addresses(values: Iterable[Any]) -> None:
     for path in _paths(values):
         if (address := _ADDRESS.match(path.as_posix())) and not (os.path.exists(path) or is_address(path)):
-            given = f"{address[1]}//{address[2]}"
+            given = without_password(f"{address[1]}//{address[2]}")
             raise ValueError(f"{given}: an address, expected a file or folder; download it (live: `onlooker watch`)")
 
 

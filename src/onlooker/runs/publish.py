@@ -18,10 +18,10 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from onlooker.answer import nothing_class
+from onlooker.files import without_password
 from onlooker.structures import ClipError, Step
-from onlooker.video.stream import without_password
 
-__all__ = ["EventTracker", "Publisher"]
+__all__ = ["Event", "EventTracker", "Publisher"]
 
 _ANSWER = 10.0  # seconds to wait for the answer to a request
 _MOST = 10_000  # events that wait to be sent
@@ -172,8 +172,10 @@ class Publisher:
             self._closing, self._until = True, monotonic() + seconds
             self._condition.notify()
         self._thread.join(seconds + 0.1)
-        for event in list(self._waiting):
-            self._lose(event, "does not answer")
+        with self._condition:  # the thread sends nothing more
+            lost, self._waiting = [*self._waiting], deque()
+        for event in lost:
+            self._lose(event, f"no time to send it within {seconds:g} s")
 
     def _lose(self, event: dict[str, Any], problem: str) -> None:
         self._on_lost(ClipError(self.name, f"{problem}; not sent: {json.dumps(event)}", "check the address"))

@@ -3,8 +3,8 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,8 @@ from onlooker.ensemble import is_ensemble
 from onlooker.files import check_writable, printable
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
-from onlooker.runs.publish import EventTracker, Publisher
+from onlooker.runs.publish import Event, EventTracker, Publisher
+from onlooker.storage.address import is_address
 from onlooker.streaming import OnStatus
 from onlooker.structures import ClipError, Step
 from onlooker.video.stream import Status
@@ -71,25 +72,24 @@ def watch_sources(
         errors.append(error)
         print_errors([error])
 
-    ended: set[str | None] = set()  # sources whose events are over
     publisher = Publisher(publish, report, _print_dim) if publish else None
     recognizer = load(run)
+    events = _Events(publisher, EventTracker(recognizer.model.lag, config.agreement)) if publisher else None
     recordings = _Recordings(out, report) if out else None
     streams: dict[str | None, _Progress] = {}
-    steps = recognizer.watch(sources, config, report, _status_printer(every_frame, ended))
+    files = [source for source in sources if os.path.exists(source) or is_address(source)]
+    steps = recognizer.watch(sources, config, report, _status_printer(every_frame, files, events))
     if config.rate is None and recognizer.frame_rate:
         _print_dim(f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame")
     with ExitStack() as last:
         last.callback(_print_counts, streams, recordings)
         if recordings:
             last.callback(recordings.close)
-        events = None
-        if publisher:
-            tracker = EventTracker(recognizer.model.lag, config.agreement)
-            events = last.enter_context(_published(publisher, tracker, ended))
+        if events:
+            last.callback(events.close)
         for step in steps:
             if events:
-                events(step)
+                events.add(step)
             if recordings:
                 recordings.add(step)
             stream = streams.setdefault(step.source, _Progress(step))
@@ -106,13 +106,15 @@ def _print_dim(text: str) -> None:
     Console(stderr=True).print(Text(text, style="dim"), soft_wrap=True)
 
 
-def _status_printer(every_frame: bool, ended: set[str | None]) -> OnStatus:
-    """A function that prints changes of connections, and adds sources that are gone to `ended`."""
+def _status_printer(every_frame: bool, files: Collection[str], events: "_Events | None") -> OnStatus:
+    """A function that prints changes of connections, which files have not, and ends the events of ended sources."""
     told: dict[str, str] = {}
 
     def print_status(status: Status) -> None:
-        if status.state == "gone":
-            ended.add(status.source)
+        if events and status.state == "gone":
+            events.end(status.source)
+        if status.source in files:
+            return
         before, told[status.source] = told.get(status.source), status.state
         if every_frame:
             Console().print(Text(json.dumps(status._asdict(), ensure_ascii=False)), soft_wrap=True)
@@ -123,26 +125,26 @@ def _status_printer(every_frame: bool, ended: set[str | None]) -> OnStatus:
     return print_status
 
 
-@contextmanager
-def _published(publisher: Publisher, tracker: EventTracker, ended: set[str | None]) -> Iterator[Callable[[Step], None]]:
-    """A function that publishes the events of each step.
+class _Events:
+    """Publishes the events of all streams."""
 
-    Events of sources in `ended` end; on exit, all other events end, too, and the waiting ones are sent.
-    """
+    def __init__(self, publisher: Publisher, tracker: EventTracker) -> None:
+        self._publisher, self._tracker = publisher, tracker
 
-    def add(step: Step) -> None:
-        changes = tracker.add(step)
-        while ended:
-            changes += tracker.end(ended.pop())
-        for event in changes:
-            publisher.add(event)
+    def add(self, step: Step) -> None:
+        self._publish(self._tracker.add(step))
 
-    try:
-        yield add
-    finally:
-        for event in tracker.end_all():
-            publisher.add(event)
-        publisher.close()
+    def end(self, source: str) -> None:
+        self._publish(self._tracker.end(source))
+
+    def close(self) -> None:
+        """End all events, and wait until they are sent."""
+        self._publish(self._tracker.end_all())
+        self._publisher.close()
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._publisher.add(event)
 
 
 def _print_counts(streams: Mapping[str | None, _Progress], recordings: "_Recordings | None") -> None:

@@ -10,6 +10,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from onlooker.files import without_password
 from onlooker.structures import ClipError
 from onlooker.video.mp4_claims import check_samples
 
@@ -66,7 +67,8 @@ def check_file(path: Path) -> None:
     try:
         if not path.exists():
             if re.match(r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE):  # a path collapses the slashes
-                raise ClipError(path, "an address, not a file", "download it, or use `onlooker watch` for addresses")
+                shown = without_password(str(path))
+                raise ClipError(shown, "an address, not a file", "download it, or use `onlooker watch` for addresses")
             raise ClipError(path, "no such file", "check the path")
         if not path.is_file():
             # Reading a pipe would wait for a writer; a device never ends.

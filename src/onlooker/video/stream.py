@@ -1,7 +1,6 @@
 """Live frames from a camera, an address or a file, read by a thread that reconnects when the connection is lost."""
 
 import math
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -18,6 +17,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from onlooker.config import StreamConfig
+from onlooker.files import without_password
 from onlooker.structures import ClipError
 from onlooker.video.clock import LiveClock
 from onlooker.video.container import MAX_PIXELS, RemoteFile, error_text, video_stream
@@ -36,9 +36,6 @@ _FORMATS = "rtsp,sdp,rtp,mpegts,flv,hls,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,mat
 # Microseconds of a stream that FFmpeg analyzes before the first frame; its default would take 7 s of MPEG-TS.
 _ANALYZE = "1000000"
 
-# A name or a key among the parameters of an address, as cameras have them: ?usr=admin&pwd=1234
-_SECRET = re.compile(r"(?i)([?&][^=&]*(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&]*=)[^&#]*")
-
 _MAX_WAIT = 30.0  # seconds between two connection attempts
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
 _CHANGES = 16  # latest changes of the connection that are kept for a slow reader
@@ -46,7 +43,7 @@ _FRAMELESS = 3  # times the timeout after which data that contain no frame count
 
 
 class Status(NamedTuple):
-    """A change of the connection to a camera or an address.
+    """A change of the connection to a camera or an address, or the end of a file.
 
     Args:
         source: its name, without a password.
@@ -180,11 +177,13 @@ class Source:
             self._thread.join(timeout)
 
     def _change(self, state: State, reason: str = "") -> None:
-        """Note the state of a camera or address, if it is a new one."""
+        """Note the state of the source, if it is a new one; a file has no connection that changes, but an end."""
         with self._condition:
-            if state != self._state and isinstance(self._source, int | str):
+            if state != self._state and (state == "gone" or isinstance(self._source, int | str)):
                 self._state = state
-                self._changed.append((self._index, Status(self.name, state, self._clock.now, reason)))
+                recorded = self._recent[-1][1].time if self._recent else None
+                now = self._clock.now if isinstance(self._source, int | str) else recorded
+                self._changed.append((self._index, Status(self.name, state, now, reason)))
 
     # The methods below run in the thread.
 
@@ -283,12 +282,6 @@ class Source:
             self._queue.append((self._index - self._ahead, oldest.time, [each for _, each in self._recent]))
             self._condition.notify_all()
         return True
-
-
-def without_password(address: str) -> str:
-    """An address for display: the password, and names and keys among the parameters, become `***`."""
-    shown = re.sub(r"^(\w+://[^/@:]*):[^/]*@", r"\1:***@", address)
-    return _SECRET.sub(r"\1***", shown) if "://" in shown else shown
 
 
 def _parse(source: int | str | Path | RemoteFile) -> int | str | Path | RemoteFile:
