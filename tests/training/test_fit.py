@@ -16,6 +16,7 @@ from typing import Any
 import fsspec
 import pytest
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -117,6 +118,17 @@ def test_redirected_output_has_a_line_per_epoch(tmp_path: Path, capsys: pytest.C
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" · ")[0] for line in lines] == ["gestures: epoch 1/2", "gestures: epoch 2/2"]
     assert all("training" in line and "validation" in line and line.endswith("s elapsed") for line in lines)
+
+
+def test_a_job_of_slurm_with_several_tasks_trains_in_each_process_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"NTASKS": "4", "JOB_NAME": "train", "JOB_ID": "1", "PROCID": "1", "LOCALID": "1"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning sets it when it is imported in this environment
+    train(tmp_path)
+    assert list((tmp_path / "tensorboard").iterdir())
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
 def test_results_are_reproducible_from_the_seed(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Training on several machines, which are processes here: how they meet, and that they train as one machine does."""
 
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +51,40 @@ def test_unequal_nodes_end_all_of_them() -> None:
     found = at_nodes([lambda rendezvous, count=count: agree(rendezvous, count) for count in (2, 2, 1)])
     assert str(found[0]) == "devices: 1 on node 2, 2 on node 0; all nodes need the same"
     assert str(found[1]) == f"node 0: {found[0]}"
+
+
+def test_another_number_of_nodes_ends_all_of_them() -> None:
+    port = free_port()
+
+    def run(rank: int, count: int) -> str:
+        with (
+            pytest.raises(ValueError, match="nodes: 3 on node 1, 2 on node 0") as error,
+            join_rendezvous(Nodes(count, rank, "127.0.0.1", port)) as rendezvous,
+        ):
+            agree(rendezvous)
+        return str(error.value)
+
+    with ThreadPoolExecutor() as pool:
+        found = [*pool.map(run, (0, 1), (2, 3))]
+    assert found[1] == f"node 0: {found[0]}"
+
+
+def test_nodes_meet_again_for_the_next_training_while_the_first_one_is_late() -> None:
+    port, values = free_port(), list[int]()
+
+    def run(rank: int) -> None:
+        for number in range(2):
+            with join_rendezvous(Nodes(2, rank, "127.0.0.1", port)) as rendezvous:
+                rendezvous.put("run", number=number)
+                agree(rendezvous)
+                if rank:
+                    values.append(rendezvous.get("run", 0)["number"])
+                else:
+                    time.sleep(1)  # it evaluates
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(run, range(2)))
+    assert values == [0, 1]
 
 
 def test_an_error_of_a_node_ends_the_others() -> None:
@@ -115,13 +151,16 @@ def test_a_restart_by_torchrun_does_not_meet_what_was_written_before(monkeypatch
     store = TCPStore("127.0.0.1", port, None, True, wait_for_workers=False)  # as torchrun's, it outlives the nodes
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
     monkeypatch.setattr("onlooker.training.nodes._LEAVE_TIMEOUT", 0.1)
+    monkeypatch.setattr("onlooker.training.nodes._TRAININGS", itertools.count())
     nodes = Nodes(2, 0, "127.0.0.1", port)
     with pytest.raises(ValueError, match="no clips"), join_rendezvous(nodes):
         raise ValueError("no clips")
-    assert store.check(["onlooker 0/error 0"])
+    assert store.check(["onlooker 0 0/error 0"])
+    with join_rendezvous(nodes):  # the next training of the same process
+        assert not store.check(["onlooker 0 1/error 0"])
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     with join_rendezvous(nodes):
-        assert not store.check(["onlooker 1/error 0"])
+        assert not store.check(["onlooker 1 2/error 0"])
 
 
 def test_a_node_that_is_not_started_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +284,17 @@ def test_a_node_without_the_clips_ends_the_others(tmp_path: Path) -> None:
     first, second = start_nodes([clips, missing], tmp_path / "run")
     assert f"error: node 1: {missing}" in said(first)
     assert f"error: {missing}" in said(second)
+
+
+@pytest.mark.slow
+def test_a_node_with_other_clips_of_the_same_names_ends_the_others(tmp_path: Path) -> None:
+    clips = make_set(tmp_path / "clips", clips=4, frames=4, side=16)
+    others = shutil.copytree(clips, tmp_path / "others")
+    first, last = sorted(path.name for path in others.iterdir())[:2]
+    for old, new in ((first, "swapped"), (last, first), ("swapped", last)):
+        (others / old).rename(others / new)
+    found = [said(each) for each in start_nodes([clips, others], tmp_path / "run")]
+    assert all("not the clip that node 0 has there; give all nodes the same clips" in text for text in found)
 
 
 def start_endless(clips: Path, run: Path, *options: object) -> "list[subprocess.Popen[str]]":

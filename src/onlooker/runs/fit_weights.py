@@ -11,15 +11,18 @@ import torch
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.feature_store import FeatureStore
+from onlooker.data.fingerprint import fingerprint
 from onlooker.data.split import Split, require_clips
-from onlooker.files import file_digest
+from onlooker.files import file_digest, read_json
 from onlooker.models.registry import configured
 from onlooker.models.video_model import VideoModel
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import open_stores, stored_clips, use_encoders
 from onlooker.runs.folder import RunRecord
+from onlooker.structures import ClipError
 from onlooker.training.losses import check_regularization
 from onlooker.training.nodes import Rendezvous
+from onlooker.training.precision import choose_precision
 from onlooker.training.processes import check_devices
 
 __all__ = ["Initialize", "build", "fit_weights", "join_training"]
@@ -76,6 +79,7 @@ def fit_weights(
         training_clips=len(training),
         validation_clips=len(validation),
         split=record.identity["split"],
+        precision=choose_precision(record.training.precision),
         checkpoint=file_digest(last) if rendezvous.nodes.count > 1 and last.exists() else "none",
     )
     fit(net, training, validation, record.data, record.training, run, title, devices=devices, rendezvous=rendezvous)
@@ -90,6 +94,7 @@ def join_training(
     split, data = record.split, record.data
     check_devices(devices)
     require_clips((*split.training, *split.validation))
+    _check_content(run, split)
     stores = open_stores(record.features)
     net = build(record.model, data, record.training, record.classes, stores, initialize)
     read = partial(stored_clips, stores=stores, net=net) if stores else read_clips
@@ -97,3 +102,14 @@ def join_training(
     if initialize:
         initialize(net, record.classes, data, split)
     fit_weights(net, samples, record, run, None, devices, rendezvous)
+
+
+def _check_content(run: Path, split: Split) -> None:
+    """Raise a ClipError for a training or validation clip whose content is another than on the first node."""
+    stored = read_json(run / "split.json")
+    for entry, clip in zip(
+        (*stored["training"], *stored["validation"]), (*split.training, *split.validation), strict=True
+    ):
+        # There is no fingerprint if clips with stored features had been removed.
+        if (known := entry.get("fingerprint")) is not None and known != fingerprint(clip.path):
+            raise ClipError(clip.path, "not the clip that node 0 has there", "give all nodes the same clips")

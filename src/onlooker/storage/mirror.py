@@ -18,11 +18,15 @@ from onlooker.files import atomic_file, explain_write_errors, file_digest, print
 from onlooker.storage.address import StorageError, connect, explained
 
 _RECORD = ".mirror.json"
+_KEPT = ".kept-"  # begins the names of folders with files that are being uploaded
 _REFERRING = (".json", ".ckpt")  # files with checksums of others, and checkpoints
 _LAST = "last.ckpt"  # refers to `best.ckpt`, and is written after it in each epoch
 _AT_ONCE = 8  # transfers
+# Protocols whose files appear when their upload is complete.
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss", "memory"}
 _MORE_SPACE = "free some space, or set ONLOOKER_CACHE to a folder on another disk, and run the same command again"
 _RECORD_EVERY = 2.0  # seconds
+_LEFT_OVER = 3600.0  # seconds after which nobody writes to a part of a file any more
 
 
 def mirrors_folder() -> Path:
@@ -40,9 +44,10 @@ def recorded_address(folder: Path) -> str | None:
 
 def is_uploaded(folder: Path) -> bool:
     """Whether a mirror has no local changes that are not uploaded."""
+    if (address := recorded_address(folder)) is None:
+        return not any(folder.glob("[!.]*"))
     known = _read_record(folder / _RECORD)
-    copies = [copy for local in folder.glob("[!.]*") for copy in _copies(local).items()]
-    return not any(_is_changed(known.get(name), copy) for name, copy in copies)
+    return not any(_is_changed(known.get(name), copy) for name, copy in _copies(folder / _name(address)).items())
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,15 @@ class Mirror:
         suffix: of the folder, for one of several copies.
 
     Raises:
-        StorageError: no such file system, or the package for it is not installed.
+        StorageError: no such file system, or the package for it is not installed; an address with `..`.
     """
 
     def __init__(self, address: str | Path, suffix: str = "") -> None:
         self.address, self._remote, self._root = connect(address)
+        if ".." in PurePosixPath(self.address).parts:
+            raise StorageError(self.address, "an address with ..", "give the folder itself")
         self.folder = mirrors_folder() / f"{hashlib.sha256(self.address.encode()).hexdigest()[:16]}{suffix}"
-        self.local = self.folder / PurePosixPath(self.address.partition("://")[2]).name
+        self.local = self.folder / _name(self.address)
         self._known = _read_record(self.folder / _RECORD)
         self._lock, self._written = Lock(), 0.0
 
@@ -98,6 +105,7 @@ class Mirror:
             StorageError: the address cannot be read, or a file was changed both there and in the mirror.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._remove_partial()
         self._known, there = _read_record(self.folder / _RECORD), self._list()
         new = []
         for name, of in there.items():
@@ -116,6 +124,7 @@ class Mirror:
             copy, record = self._copy(name), self._known.pop(name)
             if copy.exists() and not _is_changed(record, copy):
                 copy.unlink()
+                self._remove_empty(copy.parent)
 
         def fetch(name: str) -> None:
             if self._fetch(name, there[name]):
@@ -128,6 +137,21 @@ class Mirror:
                 self._write_record()
             raise
         self._write_record()
+
+    def _remove_partial(self) -> None:
+        """Remove what killed processes have left: parts of files, and second names of uploaded ones."""
+        old = time.time() - _LEFT_OVER
+        for path in [*self.local.rglob(".*.part"), *self.folder.glob(".*.part"), *self.folder.glob(f"{_KEPT}*")]:
+            with suppress(OSError):  # removed meanwhile
+                if path.stat().st_mtime < old:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Remove folders that have become empty: a run that was deleted at the address can be made again."""
+        with suppress(OSError):  # not empty
+            while folder != self.folder:
+                folder.rmdir()
+                folder = folder.parent
 
     def _fetch(self, name: str, of: _Listed) -> bool:
         """Download a file; False: it was removed after it had been listed."""
@@ -167,8 +191,7 @@ class Mirror:
                 skipped.append(name)
                 return
             with self._explained(name):
-                self._remote.makedirs(self._at(name).rpartition("/")[0], exist_ok=True)
-                self._remote.put_file(str(copies[name]), self._at(name))
+                self._put(copies[name], self._at(name))
                 version = _version(self._remote.info(self._at(name)))
             self._record(name, _File(version, before.size, before.changed))
 
@@ -184,6 +207,17 @@ class Mirror:
                 if changed or kept:
                     self._write_record()
 
+    def _put(self, copy: Path, target: str) -> None:
+        """Upload a file; it replaces the one there as a whole, also where the file system would write into it."""
+        folder, _, name = target.rpartition("/")
+        self._remote.makedirs(folder, exist_ok=True)
+        if _protocol(self._remote) in _OBJECT_STORES:
+            self._remote.put_file(str(copy), target)
+            return
+        part = f"{folder}/.{name}.part"  # hidden files are not listed; a killed process leaves it
+        self._remote.put_file(str(copy), part)
+        self._remote.mv(part, target)
+
     @contextmanager
     def _kept(self, files: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
         """Those files that have changed, in the order in which they are written, also if they are replaced meanwhile.
@@ -191,7 +225,7 @@ class Mirror:
         The last one is kept first, so that the others are not older than what it refers to.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=self.folder, prefix=".") as folder:
+        with TemporaryDirectory(dir=self.folder, prefix=_KEPT) as folder:
             kept = dict[str, Path]()
             for name in sorted(files, key=lambda name: (name.endswith(_LAST), _modified(files[name])), reverse=True):
                 if _is_changed(self._known.get(name), files[name]):
@@ -266,6 +300,14 @@ class Mirror:
 
     def _of(self, name: str) -> str:
         return f"{self.address}/{name}" if name else self.address
+
+
+def _name(address: str) -> str:
+    return PurePosixPath(address.partition("://")[2]).name
+
+
+def _protocol(files: Any) -> str:
+    return files.protocol if isinstance(files.protocol, str) else files.protocol[0]
 
 
 def _copies(local: Path) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
@@ -332,6 +333,7 @@ def _trainer(train: TrainConfig, folder: Path, title: str | None, rank: int, pro
         callbacks += [] if title is None else [EpochProgress(title)]
     if train.patience:
         callbacks.append(ResumableEarlyStopping("validation_loss", patience=train.patience))
+    rank_zero_only.rank = rank  # type: ignore[attr-defined]  # imported from a scheduler's environment, it may be another one
     return L.Trainer(
         max_epochs=train.epochs,
         accelerator="cpu" if processes > 1 and not torch.cuda.is_available() else choose_device().type,
@@ -343,7 +345,7 @@ def _trainer(train: TrainConfig, folder: Path, title: str | None, rank: int, pro
         callbacks=callbacks,
         logger=TensorBoardLogger(folder, "tensorboard", version=""),
         # The environment of a cluster's scheduler is that of the main process.
-        plugins=[AtomicCheckpointIO(), *([] if processes == 1 else [LightningEnvironment()])],
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

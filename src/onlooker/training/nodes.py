@@ -7,6 +7,7 @@ each batch; they write nothing. Before that, the nodes compare devices and clips
 heartbeats any more, because it was killed or has lost its network.
 """
 
+import itertools
 import json
 import math
 import os
@@ -33,6 +34,7 @@ _START_TIMEOUT, _HEARTBEAT_TIMEOUT, _LEAVE_TIMEOUT, _POLL = 900.0, 30.0, 10.0, 0
 _LOST = "has ended, or cannot be reached any more; see its own message, and continue with --resume"
 _RANKS = ("NODE_RANK", "GROUP_RANK", "SLURM_NODEID")  # of Lightning and users, of torchrun, of Slurm
 _PORT = 29500  # PyTorch's default
+_TRAININGS = itertools.count()  # of this process, in the order in which all processes of torchrun begin them
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Rendezvous:
         if store is not None:
             self._operations = Queue()
             store.add(f"heartbeats {nodes.rank}", 1)  # at once: a node that dies before its second one is missed, too
-            Thread(target=self._use, args=(store, self._operations), daemon=True).start()
+            self._thread = Thread(target=self._use, args=(store, self._operations), daemon=True)
+            self._thread.start()
 
     def put(self, topic: str, **values: Any) -> None:
         """Set the values of this node."""
@@ -91,7 +94,7 @@ class Rendezvous:
         """Wait until all nodes are ready to train; sets `nodes.port`, where the processes of the first one listen.
 
         Args:
-            values: must be equal on all nodes.
+            values: must be equal on all nodes, like their number.
 
         Raises:
             ValueError: a node has failed, or has other values.
@@ -99,6 +102,7 @@ class Rendezvous:
         """
         if self.nodes.count == 1:
             return
+        values = {"nodes": self.nodes.count, **values}
         self.put("ready", **values)
         if not self.nodes.rank:
             self._wait("arrived", self._others, _START_TIMEOUT)
@@ -138,6 +142,7 @@ class Rendezvous:
             if not self.nodes.rank:
                 self._wait("left", self._others, _LEAVE_TIMEOUT)
         self._left.set()
+        self._thread.join(_LEAVE_TIMEOUT)  # it has the store, whose port the next training of this process needs
 
     @property
     def _others(self) -> list[int]:
@@ -238,18 +243,41 @@ def _nodes(count: int, environment: Mapping[str, str]) -> Nodes:
 
 
 def _store(nodes: Nodes) -> Store:
+    """The store of this training: not of the one before, which the first node may still be evaluating."""
+    of_torchrun = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    # After a restart by torchrun, its store still has what the nodes wrote before.
+    prefix = f"onlooker {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    if of_torchrun:
+        return PrefixStore(f"{prefix} {next(_TRAININGS)}", _connect(nodes, False))
+    begin, mine = time.monotonic(), nodes.rank == 0
+    while True:
+        store = PrefixStore(prefix, _connect(nodes, mine))
+        if mine or not _has(store, f"left {nodes.rank}"):
+            return store
+        if time.monotonic() - begin > _START_TIMEOUT:
+            raise ConnectionError(f"node 0 has not ended the training before this one; wait for it at {nodes.address}")
+        del store
+        time.sleep(_POLL)
+
+
+def _has(store: Store, key: str) -> bool:
+    try:
+        return store.check([key])
+    except DistError:  # it has been closed meanwhile
+        return True
+
+
+def _connect(nodes: Nodes, mine: bool) -> Store:
+    """The key-value store at the address of the first node, which is made here if it is `mine`."""
     assert nodes.port is not None
-    mine = nodes.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun has the store
     at = f"{nodes.address}:{nodes.port}"
     try:
         if not mine:
             _wait_for_listener(nodes.address, nodes.port, f"node {nodes.rank} waits for node 0 at {at}")
-        store = TCPStore(nodes.address, nodes.port, None, mine, wait_for_workers=False)
+        return TCPStore(nodes.address, nodes.port, None, mine, wait_for_workers=False)
     except (DistError, OSError) as error:
         problem = f"cannot listen at {at}" if mine else f"node 0 does not answer at {at}"
         raise ConnectionError(f"{problem}; check MASTER_ADDR and MASTER_PORT, and that node 0 was started") from error
-    # After a restart by torchrun, the store still has what the nodes wrote before.
-    return PrefixStore(f"onlooker {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def _wait_for_listener(address: str, port: int, notice: str) -> None:
