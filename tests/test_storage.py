@@ -1,5 +1,6 @@
 """Files at addresses: what a mirror downloads and uploads, and what happens to it when something fails."""
 
+import json
 import os
 import shutil
 import time
@@ -614,3 +615,82 @@ def test_the_page_does_not_change_clips_at_an_address(monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", "300")
     output = call("serve", "--clips", "memory://bucket/clips", ok=False).output
     assert "nothing is deleted at an address; give a folder of this machine" in output
+
+
+def test_a_folder_with_a_hidden_name_is_not_taken_as_uploaded(memory: Any, cache: Path) -> None:
+    mirror = Mirror("memory://lab/.runs")
+    mirror.download(quiet=True)
+    mirror.local.mkdir()
+    (mirror.local / "last.ckpt").write_text("not uploaded")
+    assert clear_mirrors() == [mirror.folder]
+
+
+def test_an_address_above_the_folder_that_it_names_is_refused() -> None:
+    with pytest.raises(StorageError, match=r"memory://public/\.\.: an address with \.\.; give the folder itself"):
+        Mirror("memory://public/..")
+
+
+def test_a_folder_that_was_removed_at_the_address_leaves_no_empty_folders(memory: Any) -> None:
+    put(memory, a="one", deep_b="two")
+    folder = downloaded()
+    memory.rm("/set", recursive=True)
+    assert downloaded() == folder
+    assert not folder.exists()
+
+
+def test_parts_of_files_that_a_killed_process_has_left_are_removed(memory: Any) -> None:
+    put(memory, a="one")
+    folder = downloaded()
+    old, new = folder / ".a.1234.part", folder / ".a.5678.part"
+    for part in (old, new):
+        part.write_text("half")
+    os.utime(old, (0, 0))
+    downloaded()
+    assert (old.exists(), new.exists()) == (False, True), "another process may write to the new one"
+
+
+def test_a_file_is_replaced_as_a_whole_where_uploads_write_into_it(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(memory, a="the old one")
+    folder = downloaded()
+    (folder / "a").write_text("the new one")
+    send = memory.put_file
+
+    def lost(source: str, target: str) -> None:
+        memory.pipe_file(target, b"the n")
+        raise OSError("connection lost")
+
+    monkeypatch.setattr(type(memory), "protocol", "sftp")
+    monkeypatch.setattr(type(memory), "put_file", staticmethod(lost))
+    with pytest.raises(StorageError, match="connection lost"):
+        Mirror("memory://set").upload(quiet=True)
+    assert memory.cat_file("/set/a") == b"the old one"
+    monkeypatch.setattr(type(memory), "put_file", staticmethod(send))
+    Mirror("memory://set").upload(quiet=True)
+    assert read(memory) == {"a": "the new one"}
+
+
+def test_a_file_address_may_have_escaped_characters(tmp_path: Path) -> None:
+    folder = tmp_path / "my clips"
+    folder.mkdir()
+    assert local(folder.as_uri()) == folder
+    assert f"error: {tmp_path}/nowhere: no such folder" in fails("check", f"file://{tmp_path}/nowhere")
+
+
+def test_results_at_an_address_go_on_from_another_machine(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.put(str(make_set(tmp_path / "clips", clips=4, frames=4, side=16)), "/bucket/clips", recursive=True)
+    runs = ["memory://bucket/run0", "memory://bucket/run1"]
+    for run in runs:
+        call("train", "memory://bucket/clips", "--model", "lstm", "--run", run, *TINY)
+    out, word = "memory://bucket/answers.jsonl", "memory://bucket/clips/left"
+    call("predict", runs[0], word, "--json", out)
+    first = memory.cat_file("/bucket/answers.jsonl").decode()
+    assert '"path": "memory://bucket/clips/left/' in first
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "another cache"))
+    assert "4 of 4 clips were predicted before" in call("predict", runs[0], word, "--json", out).output
+    assert memory.cat_file("/bucket/answers.jsonl").decode() == first
+    call("ensemble", *runs, "--run", tmp_path / "both")
+    assert json.loads((tmp_path / "both" / "evaluation.json").read_text())["runs"] == runs

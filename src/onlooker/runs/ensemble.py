@@ -18,6 +18,7 @@ from onlooker.files import read_json, whole_folder, write_json
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import open_stores, stored_clips
+from onlooker.storage import local, path_or_address
 from onlooker.structures import Clip, ClipError, Evaluation
 
 __all__ = ["choose_weights", "ensemble"]
@@ -64,7 +65,8 @@ def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False, clips: Path |
         ),
     )
     alone = [float((each.scores.argmax(1) == each.targets).mean()) for each in tested]
-    measured = {**measure(evaluation), "weights": list(weights), "alone": alone, "runs": [str(run) for run in runs]}
+    names = [path_or_address(run) for run in runs]
+    measured = {**measure(evaluation), "weights": list(weights), "alone": alone, "runs": names}
     with whole_folder(out) as part:
         Ensemble(members, weights).save(part)
         write_scores(part / "scores.csv", evaluation)
@@ -74,14 +76,14 @@ def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False, clips: Path |
 
 def _common_split(runs: Sequence[Path], clips: Path | None) -> Split:
     """The split of all runs, of clips that exist; the folder of the clips may have been moved between trainings."""
-    folders = [Path(read_json(run / "config.json")["clips"]) for run in runs]
+    folders = [local(read_json(run / "config.json")["clips"]) for run in runs] if clips is None else [clips]
     splits = [read_json(run / "split.json") for run in runs]  # with fingerprints of the clips
     for run, values in zip(runs, splits, strict=True):
         if values != splits[0]:
             raise ValueError(
                 f"{run}: trained on another split than {runs[0]}; combine runs of one split (equal --seed)"
             )
-    split = Split.from_dict(splits[0], clips or next((each for each in folders if each.exists()), folders[0]))
+    split = Split.from_dict(splits[0], next((each for each in folders if each.exists()), folders[0]))
     if missing := [clip.path for clip in (*split.validation, *split.test) if not os.path.exists(clip.path)]:
         raise ClipError(missing[0], "not found", "if the clips were moved, give their folder by --clips")
     return split
@@ -122,7 +124,7 @@ def _samples(
     run: Path, member: Recognizer, clips: Sequence[Clip], quiet: bool
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Clips as in the training of the run: from stored features, if these still exist."""
-    stores = [Path(folder) for folder in read_json(run / "config.json").get("features") or []]
+    stores = [local(folder) for folder in read_json(run / "config.json").get("features") or []]
     if stores and all(store.is_dir() for store in stores) and member.model.encodes_frames:
         return stored_clips(clips, member.classes, open_stores(stores), member.model, member.data, quiet=quiet)
     return read_clips(clips, member.classes, member.data, quiet=quiet)

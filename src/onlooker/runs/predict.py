@@ -9,7 +9,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -31,6 +31,7 @@ from onlooker.recognizer import Recognizer
 from onlooker.runs.cluster import map_clips
 from onlooker.runs.features import weights_digest
 from onlooker.runs.results_file import ResultsFile
+from onlooker.storage import path_or_address
 from onlooker.structures import ClipError, Prediction
 from onlooker.video.reader import is_video
 
@@ -111,14 +112,14 @@ class _Output:
 
     def write(self, prediction: Prediction) -> Prediction:
         clip, timeline = prediction.path, self.timeline
-        if self.results and clip not in self.results:
-            self.results.add(clip, to_values(prediction))
         with collecting(self.errors, clip):  # the prediction is printed even if it cannot be drawn
             if clip in self.targets:
                 self.drawn.append(self.recognizer.overlay(clip, self.targets[clip], prediction))
             if timeline:
                 figure = draw_timeline(prediction.times, prediction.frame_scores, prediction.classes)
                 write_bytes(timeline, to_png(figure) if timeline.suffix == ".png" else to_svg(figure).encode())
+        if self.results and clip not in self.results:  # last: a clip with a result is not drawn again
+            self.results.add(clip, to_values(prediction))
         return prediction
 
 
@@ -208,11 +209,19 @@ def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
     if overlay.suffix and len(clips) > 1:
         raise ValueError(f"--overlay {overlay} is one file for {len(clips)} clips; give a folder")
     targets = [overlay] if overlay.suffix else [overlay / f"{name}.mp4" for name in distinct_names(clips)]
+    # The file itself is compared: a name may be a link, or differ only in case on a file system without cases.
+    files = {(stat.st_dev, stat.st_ino) for clip in clips if (stat := _stat(clip))}
     for target in targets:
-        # The file itself is compared: a name may be a link, or differ only in case on a file system without cases.
-        if target.exists() and any(os.path.exists(clip) and target.samefile(clip) for clip in clips):
+        if (stat := _stat(target)) and (stat.st_dev, stat.st_ino) in files:
             raise ValueError(f"{target}: the drawn clip would replace a clip; write it elsewhere")
     return dict(zip(clips, targets, strict=True))
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None: there is no such file."""
+    with suppress(OSError):
+        return os.stat(path)
+    return None
 
 
 def distinct_names(clips: Sequence[Path]) -> list[str]:
@@ -248,7 +257,7 @@ def to_values(prediction: Prediction) -> dict[str, Any]:
     values = {name: getattr(prediction, name) for name in arrays}
     points = None if prediction.points is None else prediction.points.tolist()
     return {
-        "path": str(prediction.path),
+        "path": path_or_address(prediction.path),
         "label": prediction.label,
         "score": prediction.score,
         "scores": dict(zip(prediction.classes, prediction.scores.tolist(), strict=True)),
@@ -283,7 +292,7 @@ def _clip_table(predictions: Sequence[Prediction]) -> Table:
     for prediction in predictions:
         answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
         answers += [""] * (2 - len(answers))
-        row = [str(prediction.path), *answers, prediction.when, prediction.where]
+        row = [path_or_address(prediction.path), *answers, prediction.when, prediction.where]
         table.add_row(*map(Text, map(printable, row[: len(table.columns)])))
     return table
 

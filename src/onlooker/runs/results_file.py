@@ -10,6 +10,7 @@ from typing import Any
 from filelock import lock_descriptor
 
 from onlooker.files import atomic_file, check_regular, explain_write_errors, short_name
+from onlooker.storage import path_or_address
 
 __all__ = ["ResultsFile"]
 
@@ -50,7 +51,7 @@ class ResultsFile:
             raise
 
     def __contains__(self, clip: Path) -> bool:
-        return str(clip) in self._places
+        return path_or_address(clip) in self._places
 
     def add(self, clip: Path, values: Mapping[str, Any]) -> None:
         """Write the result of a clip, which has none yet.
@@ -58,13 +59,14 @@ class ResultsFile:
         Raises:
             DiskFullError, NotWritableError: it cannot be written; those before it are.
         """
-        text = json.dumps({"model": self._model, "path": str(clip), **values}, ensure_ascii=False)
+        name = path_or_address(clip)
+        text = json.dumps({"model": self._model, "path": name, **values}, ensure_ascii=False)
         line = f"{text}\n".encode(errors="backslashreplace")
         with explain_write_errors("this file", self._path.parent, size=lambda: len(line), path=self._path):
             place = self._file.tell()
             self._file.write(line)
             self._file.flush()
-        self._places[str(clip)] = place
+        self._places[name] = place
 
     def finish(self, clips: Sequence[Path], failed: Sequence[Exception]) -> None:
         """Write the results of those clips that have one, in this order, and the errors of the others.
@@ -79,7 +81,7 @@ class ResultsFile:
         explained = explain_write_errors("this file", self._path.parent, size=lambda: size, path=self._path)
         with explained, atomic_file(self._path) as file:
             file.write(b'{"clips": [')
-            for number, place in enumerate(self._places[str(clip)] for clip in clips if clip in self):
+            for number, place in enumerate(self._places[path_or_address(clip)] for clip in clips if clip in self):
                 self._file.seek(place)
                 file.write((b",\n" if number else b"\n") + self._file.readline().rstrip())
             file.write(b'\n],\n"failed": ' + errors + b"}\n")

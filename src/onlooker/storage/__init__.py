@@ -10,7 +10,7 @@ contain any. `file:///folder` is the folder itself.
 """
 
 from onlooker.storage.address import StorageError, is_address
-from onlooker.storage.cache import address_of, clear_mirrors, local, mirrored, mirrors
+from onlooker.storage.cache import address_of, clear_mirrors, local, mirrored, mirrors, path_or_address
 from onlooker.storage.mirror import Mirror
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "local",
     "mirrored",
     "mirrors",
+    "path_or_address",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from onlooker.files import printable
 
@@ -32,7 +33,10 @@ def is_address(text: str | Path) -> bool:
 def folder_of_this_machine(address: str | Path) -> Path | None:
     """The path that `file:///folder` names; None: an address elsewhere."""
     found = _ADDRESS.fullmatch(Path(address).as_posix())
-    return Path("/", found[2]) if found and found[1] in ("file", "local") else None
+    if not found or found[1] not in ("file", "local"):
+        return None
+    path = Path("/", found[2])
+    return path if path.exists() else Path(unquote(str(path)))  # as file managers and browsers write a path
 
 
 def connect(address: str | Path) -> tuple[str, Any, str]:

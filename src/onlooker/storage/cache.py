@@ -49,6 +49,11 @@ def address_of(path: Path) -> str | None:
     return None
 
 
+def path_or_address(path: Path) -> str:
+    """The address that a path in a mirror stands for, which means the same on other machines; else the path."""
+    return address_of(path) or str(path)
+
+
 @contextmanager
 def mirrored(paths: Iterable[Path], quiet: bool = False) -> Iterator[dict[Path, Path]]:
     """The local folders of those paths that are addresses, by path; changes made in the `with` block are uploaded.

@@ -143,7 +143,7 @@ class Mirror:
         old = time.time() - _LEFT_OVER
         for path in [*self.local.rglob(".*.part"), *self.folder.glob(".*.part"), *self.folder.glob(f"{_KEPT}*")]:
             with suppress(OSError):  # removed meanwhile
-                if path.stat().st_mtime < old:
+                if path.lstat().st_mtime < old:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _remove_empty(self, folder: Path) -> None:
