@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -306,8 +307,13 @@ def test_motion_is_trained_on_a_store_of_rgb_and_one_of_flow(
     np.testing.assert_allclose(stored.scores, np.stack([each.scores for each in seen]), atol=2e-3)
     assert stored.scores.std() > 1e-3
     assert seen[0].attention is not None
-    again = train_run(squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
-    assert again == measured
+    resumed = partial(train_run, squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
+    assert resumed() == measured
+    moved = [shutil.copytree(folder, tmp_path / "moved" / name) for name, folder in streams.items()]
+    assert resumed(features=moved) == measured
+    make(squares, tmp_path / "other", every=True)
+    with pytest.raises(ValueError, match=r"other: other settings than those of .*run; give the store of its training"):
+        resumed(features=[tmp_path / "other"])
 
 
 def test_stores_that_do_not_fit_each_other(

@@ -86,7 +86,7 @@ def train(
         data = ModelSpec(model.name).data_config(data)
     if resume and not (folds or leave_one_out):
         run = run or default_run(clips, model.name)
-        _check_resumed(run, {"model": model, "data": data, "training": training}, given)
+        _check_resumed(run, clips, {"model": model, "data": data, "training": training}, given)
     else:
         _check_options(context, model, data, features or [])
     if folds or leave_one_out:
@@ -227,13 +227,14 @@ def evaluate(
     _print_metrics(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
 
 
-def _check_resumed(run: Path, configs: dict[str, Any], given: set[str]) -> None:
+def _check_resumed(run: Path, clips: Path, configs: dict[str, Any], given: set[str]) -> None:
     """Raise an error unless there is a run to resume whose settings are those given on the command line."""
+    from onlooker.data.sets import root_of
     from onlooker.runs.folder import RunRecord
 
     if not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
-    stored, changed = RunRecord.read(run), []
+    stored, changed = RunRecord.read(run, root_of(clips)), []
     for name, config in configs.items():
         for setting, value in dataclasses.asdict(config).items():
             current = getattr(getattr(stored, name), setting)

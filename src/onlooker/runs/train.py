@@ -186,13 +186,15 @@ def train_run(
         stored_record = RunRecord.read(run, folder) if continues else None
         if stored_record is not None:
             model, data, training = stored_record.model, stored_record.data, stored_record.training
-            split, features = stored_record.split, stored_record.features
+            split, features = stored_record.split, tuple(features) or stored_record.features
         every_clip, split, skipped = _asked_clips(clips, split, stored_record, strict, background, run)
         planned = plan_split(every_clip, split, model.name, training.seed)  # an error before clips are read
         classes = stored_record.classes if stored_record else tuple(sorted({clip.label for clip in every_clip}))
         stores = open_stores(features)
         model, data = stored_settings(stores, model, data) if stores else (model, data)
         model, data, training = resolve(model, data, training)
+        if stored_record and stores and (model, data) != (stored_record.model, stored_record.data):
+            raise ValueError(f"{stores[0].folder}: other settings than those of {run}; give the store of its training")
         _check_devices(devices, rendezvous.nodes.count, model)
         net = build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:
