@@ -493,6 +493,42 @@ def test_a_class_that_is_renamed_while_its_clips_are_sent_gets_them_all(
         assert page.get_attribute(".teach .head button >> nth=0", "title") == "Undo: add 5 clips to links"
 
 
+def test_files_that_were_not_added_wait_until_they_are_tried_again_or_dismissed(
+    tmp_path: Path, open_page: Callable[..., Any], squares: Path
+):
+    full = {"error": {"code": "disk_full", "found": "a full disk", "remedy": "free some space"}}
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
+
+        def add(*files: str) -> None:
+            folder = tmp_path / files[0]
+            for file in files:
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(squares / "left" / Path(file).name, folder / file)
+            page.set_input_files("input[webkitdirectory]", folder)
+
+        def failed(*names: str) -> None:
+            page.wait_for_selector(f".failures li >> nth={len(names) - 1}")
+            assert sorted(text.partition(":")[0] for text in texts_of(page.locator(".failures li"))) == [*names]
+
+        page.route("**/api/project/clips?*", lambda route: route.fulfill(status=507, json=full))
+        add("left/00.mp4")
+        failed("00.mp4")
+        page.click(".uploads >> text=Close")
+        assert page.is_hidden(".uploads")
+        add("left/01.mp4")
+        failed("01.mp4")
+        add("left/02.mp4", "up/03.mp4")
+        failed("01.mp4", "02.mp4", "03.mp4")
+        page.unroute("**/api/project/clips?*")
+        add("left/04.mp4")
+        page.wait_for_selector("[data-class=left] .tile")
+        failed("01.mp4", "02.mp4", "03.mp4")
+        page.click(".uploads >> text=Try again")
+        page.wait_for_selector(".uploads", state="hidden")
+        assert [clips_of(page, label) for label in ("left", "up")] == [3, 1]
+
+
 def test_the_delete_key_deletes_a_clip_and_goes_to_the_next(
     tmp_path: Path, open_page: Callable[..., Any], two_classes: Path
 ):

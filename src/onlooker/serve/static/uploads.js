@@ -31,6 +31,7 @@ export const chosenFiles = (input) =>
 export class Uploads {
   constructor(page) {
     Object.assign(this, { page, queue: [], active: 0, finished: 0, failures: [] });
+    this.listed = []; // failures of earlier uploads: a recording that was not added exists only here
     this.note = h("p");
     this.bar = h("progress", { "aria-label": t("uploads.progress") });
     this.progress = h("div.uploads-part", { hidden: true }, this.note, this.bar,
@@ -51,7 +52,6 @@ export class Uploads {
 
   async run() {
     this.running = true;
-    show(this.outcome);
     while (this.queue.length) {
       const { batch } = this.queue[0];
       await Promise.all(Array.from({ length: AT_ONCE }, () => this.sendBatch(batch)));
@@ -103,7 +103,7 @@ export class Uploads {
   report(name) {
     const done = this.finished + this.failures.length;
     const total = done + this.active + this.queue.length;
-    this.element.hidden = total === 1;
+    this.element.hidden = total === 1 && !this.listed.length;
     this.progress.hidden = false;
     this.note.textContent = t("uploads.running", { at: total - this.queue.length, total, name });
     Object.assign(this.bar, { max: total, value: done });
@@ -113,16 +113,20 @@ export class Uploads {
     const { failures, finished } = this;
     Object.assign(this, { failures: [], finished: 0 });
     this.progress.hidden = true;
-    this.element.hidden = !failures.length;
-    if (!failures.length) {
-      if (finished > 1) toast(t("uploads.done", { count: finished }));
-      return;
-    }
-    const items = failures.map(({ item }) => item);
+    if (failures.length) this.list([...this.listed, ...failures]);
+    else if (finished > 1) toast(t("uploads.done", { count: finished }));
+    this.element.hidden = !this.listed.length;
+  }
+
+  /** Shows failures until they are tried again, or dismissed. */
+  list(failures) {
+    this.listed = failures;
+    this.element.hidden = this.progress.hidden && !failures.length;
+    if (!failures.length) { show(this.outcome); return; }
+    const again = () => { this.list([]); this.add(failures.map(({ item }) => item)); };
     show(this.outcome, h("p.found", {}, t("uploads.failed", { count: failures.length })),
       h("ul.failures", { tabindex: 0 },
         failures.map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", rich(errorText(error))))),
-      h("div.row", {}, button("upload", t("again"), () => this.add(items)),
-        button("close", t("close"), () => { this.element.hidden = true; })));
+      h("div.row", {}, button("upload", t("again"), again), button("close", t("close"), () => this.list([]))));
   }
 }
