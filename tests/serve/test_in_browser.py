@@ -518,7 +518,7 @@ def test_files_that_were_not_added_wait_until_they_are_tried_again_or_dismissed(
         assert page.is_hidden(".uploads")
         add("left/01.mp4")
         failed("01.mp4")
-        add("left/02.mp4", "up/03.mp4")
+        add("left/02.mp4", "up/03.mp4", ".onlooker/trash/04.mp4", "__MACOSX/left/05.mp4")  # hidden ones are skipped
         failed("01.mp4", "02.mp4", "03.mp4")
         page.unroute("**/api/project/clips?*")
         add("left/04.mp4")

@@ -6,6 +6,8 @@ import { button, complain, errorText, h, rich, show, t, toast } from "./dom.js";
 export const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
 const REFRESH = 20; // clips after which the page shows those that were added
 
+const isHidden = (name) => name.startsWith(".") || name === "__MACOSX"; // as where the server reads folders
+
 /** The files of a drop as `[{file, folder}]`; `folder` is the name of the folder that contains the file, or null. */
 export async function droppedFiles(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
@@ -14,7 +16,7 @@ export async function droppedFiles(transfer) {
 }
 
 async function walk(entry, folder) {
-  if (entry.name.startsWith(".")) return [];
+  if (isHidden(entry.name)) return [];
   if (entry.isFile) return [{ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), folder }];
   const reader = entry.createReader();
   const inside = [];
@@ -25,7 +27,8 @@ async function walk(entry, folder) {
 
 /** The same for an input that chooses a folder. */
 export const chosenFiles = (input) =>
-  [...input.files].map((file) => ({ file, folder: file.webkitRelativePath?.split("/").at(-2) ?? null }));
+  [...input.files].map((file) => ({ file, path: (file.webkitRelativePath ?? "").split("/") }))
+    .filter(({ path }) => !path.some(isHidden)).map(({ file, path }) => ({ file, folder: path.at(-2) ?? null }));
 
 /** A queue of uploads into the project of the page. */
 export class Uploads {
