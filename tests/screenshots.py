@@ -210,6 +210,7 @@ def mislabel(page: Any) -> None:
     for clip, label in (("wave", "bend"), ("jumping_jack", "wave")):
         page.click(f"[data-class={clip}] .tile >> nth=0")
         page.select_option("dialog select", label)
+        page.click("dialog >> text=Set class")
         page.wait_for_selector("dialog", state="detached")
         page.wait_for_timeout(500)
 

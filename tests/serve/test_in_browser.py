@@ -263,6 +263,7 @@ def correct_three_and_undo(page: Any) -> None:
         card = page.locator(".doubt").first
         clip = card.get_attribute("data-clip")
         card.locator("select").select_option(index=1)
+        card.locator("text=Set class").click()
         page.wait_for_selector(f".doubt[data-clip='{clip}']", state="detached")
         assert page.locator(".doubt").count() == left
     project = page.evaluate("() => fetch('/api/project').then((response) => response.json())")
@@ -568,6 +569,14 @@ def test_the_delete_key_deletes_a_clip_and_goes_to_the_next(
         page.click(".toast .link")
         assert "changed since" in page.inner_text(".toast.bad")
         left(1)
+        page.click("[data-class=left] .tile")
+        page.focus("dialog select")
+        page.keyboard.press("ArrowDown")
+        assert page.input_value("dialog select") == "up"
+        assert page.is_visible("dialog"), "the arrow keys only choose"
+        page.click("dialog >> text=Set class")
+        left(0)
+        assert len([*(clips / "up").iterdir()]) == 8
 
 
 def test_a_hint_about_a_new_clip_appears_without_another_change(

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { colorOf, rememberClasses, spoken } from "./colors.js";
 import { announce, button, dialog, errorCard, h, patch, percent, show, t } from "./dom.js";
 import { clipMap } from "./map.js";
-import { clipDialog, clipsById, preview } from "./wall.js";
+import { classChoice, clipDialog, clipsById, preview } from "./wall.js";
 
 const keyOf = (item) => item.clip ?? item.look;
 
@@ -91,9 +91,9 @@ export class Correct {
     const answer = (name, kind) => h(`button.${kind}`,
       { type: "button", "--color": colorOf(name), onclick: () => this.answer(item, name) }, h("span.dot"),
       spoken(name));
-    const other = h("select", { "aria-label": t("inbox.other"), onchange: () => this.answer(item, other.value) },
-      h("option", { value: "" }, t("inbox.other")),
-      names.filter((name) => !first.includes(name)).map((name) => h("option", { value: name }, spoken(name))));
+    const others = names.filter((name) => !first.includes(name)).map((name) => [name, spoken(name)]);
+    const other = classChoice(t("inbox.other"), [["", t("inbox.other")], ...others], "",
+      (name) => this.answer(item, name));
     const open = h("button.tile",
       { type: "button", "aria-label": t("inbox.open", { label: spoken(item.label ?? item.name) }),
       onclick: () => (item.clip ? this.open(item.clip) : this.openLook(item)) },
@@ -103,11 +103,11 @@ export class Correct {
         { label: spoken(item.label ?? item.name), suggested: spoken(item.suggested), score: percent(item.score) })),
       h("div.row", { role: "group", "aria-label": t("inbox.is") },
         first.map((name) => answer(name, name === item.suggested ? "answer-button.suggested" : "answer-button")),
-        names.length > first.length && other)));
+        others.length > 0 && other)));
   }
 
   async answer(item, label) {
-    if (!label || item.answered) return;
+    if (item.answered) return;
     item.answered = true;
     const next = this.cards.get(keyOf(item))?.nextElementSibling?.querySelector(".answer-button");
     const path = item.clip ?? `look/${item.look}`;

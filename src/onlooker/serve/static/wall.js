@@ -90,21 +90,30 @@ export async function deleteClip(clip, page) {
   closeDeleted = toast(t("clip.deleted", { name: clip.name }), { action: { label: t("undo"), run } });
 }
 
+/**
+ * A list of classes as `[[name, text]]`, and a button that applies the chosen one: the arrow keys choose each class
+ * that they pass.
+ */
+export function classChoice(label, classes, value, apply) {
+  const select = h("select", { "aria-label": label, onchange: () => { set.disabled = select.value === value; } },
+    classes.map(([name, text]) => h("option", { value: name }, text)));
+  select.value = value;
+  const set = button(null, t("clip.set_class"), () => apply(select.value), { disabled: true });
+  return h("div.row", {}, select, set);
+}
+
 /** A clip in large: its class can be changed, and it can be deleted. */
 export function clipDialog(clip, label, project, change) {
   const hints = project.hints.filter((hint) => hint.clips.includes(clip.id));
-  const select = h("select", { "aria-label": t("clip.class") },
-    project.classes.map(({ name }) => h("option", { value: name }, spoken(name))));
-  select.value = label;
-  select.addEventListener("change", () => {
+  const choice = classChoice(t("clip.class"), project.classes.map(({ name }) => [name, spoken(name)]), label, (to) => {
     box.close();
-    change("POST", `/api/project/clips/${clip.id}/move`, { class: select.value });
+    change("POST", `/api/project/clips/${clip.id}/move`, { class: to });
   });
   const box = dialog(clip.name ?? spoken(label),
     h("video.large", { src: `/media/clip/${clip.id}/full.mp4`, poster: `/media/clip/${clip.id}.jpg`, controls: true,
       loop: true, autoplay: !still(), muted: true, playsinline: true, "--color": colorOf(label) }),
     hints.map((hint) => h("p.hint-line", {}, icon("warn"), hint.text)),
-    h("div.row.spread", {}, h("label.field", {}, h("span", {}, t("clip.class")), select),
+    h("div.row.spread", {}, h("div.field", {}, h("span", {}, t("clip.class")), choice),
       button("trash", t("clip.delete"), () => { box.close(); change("DELETE", `/api/project/clips/${clip.id}`); })));
   return box;
 }
