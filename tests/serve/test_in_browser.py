@@ -454,12 +454,17 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Callable[..
     page.keyboard.press("Enter")
     assert "another tab" in page.inner_text(".toast.bad")
     page.click(".toast.bad button")
-    page.fill("#new-class", "later")
+    page.fill("#new-class", "much  later")
     page.keyboard.press("Enter")
-    page.wait_for_selector("[data-class=later]")
+    page.wait_for_selector("[data-class='much later'].chosen")
+    page.fill("[data-class='much later'] .class-name", " at  last")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-class='at last'].chosen")
     page.locator(".teach .head button").first.dblclick()  # the second click does not wait for the first change
-    for name in ("later", "first"):
-        page.wait_for_selector(f"[data-class={name}]", state="detached")
+    for name in ("at last", "much later"):
+        page.wait_for_selector(f"[data-class='{name}']", state="detached")
+    page.click(".teach .head button >> nth=0")
+    page.wait_for_selector("[data-class=first]", state="detached")
     assert page.locator(".toast.bad").count() == 0
     page.click(".teach .head button >> nth=0")
     page.wait_for_selector("[data-class=left]", state="detached")

@@ -5,6 +5,9 @@ import { button, h, t } from "./dom.js";
 import { chosenFiles } from "./uploads.js";
 import { clipDialog, deleteClip, Wall } from "./wall.js";
 
+/** The name of a class as the server stores it. */
+export const className = (text) => text.trim().split(/\s+/).join(" ");
+
 export class ClassCard {
   constructor(name, teach) {
     const { page } = teach;
@@ -52,7 +55,7 @@ export class ClassCard {
 
   async rename(title) {
     const { name, teach } = this;
-    const to = title.value.trim();
+    const to = className(title.value);
     const chosen = teach.chosen === name;
     if (!to || to === name || !await this.page.change("PATCH", "/api/project/classes", { name, to })) title.value = name;
     else if (chosen) teach.choose(to);

@@ -1,7 +1,7 @@
 // Teach: classes, the camera that records them, the wall of clips, training, and the new model live.
 
 import { endingOf, cameraAllowed } from "./camera.js";
-import { ClassCard } from "./class_card.js";
+import { ClassCard, className } from "./class_card.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
 import { announce, button, complain, h, patch, show, t, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
@@ -74,7 +74,7 @@ export class Teach {
     } });
     const add = async (event) => {
       event.preventDefault();
-      const name = input.value.trim();
+      const name = className(input.value);
       if (name && await this.page.change("POST", "/api/project/classes", { name })) {
         input.value = "";
         this.choose(name);
