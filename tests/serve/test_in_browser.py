@@ -499,6 +499,9 @@ def test_a_class_that_is_renamed_while_its_clips_are_sent_gets_them_all(
         assert page.get_attribute(".teach .head button >> nth=0", "title") == "Undo: add 5 clips to links"
 
 
+PROJECT = 'fetch("/api/project").then((response) => response.json())'
+
+
 def test_files_that_were_not_added_wait_until_they_are_tried_again_or_dismissed(
     tmp_path: Path, open_page: Callable[..., Any], squares: Path
 ):
@@ -533,6 +536,21 @@ def test_files_that_were_not_added_wait_until_they_are_tried_again_or_dismissed(
         page.click(".uploads >> text=Try again")
         page.wait_for_selector(".uploads", state="hidden")
         assert [clips_of(page, label) for label in ("left", "up")] == [3, 1]
+        held: list[Any] = []
+        page.route("**/api/project/clips?*", lambda route: held.append(route))
+        add("new/00.mp4", "new/01.mp4")
+        while len(held) < 2:
+            page.wait_for_timeout(20)
+        held[0].continue_()
+        page.wait_for_function(f"() => {PROJECT}.then(({{ classes }}) => classes.length === 3)")
+        page.evaluate(f"""() => {PROJECT}.then(({{ version }}) => fetch(`/api/project/undo?version=${{version}}`,
+            {{ method: "POST", headers: {{ "X-Onlooker": "1" }} }}))""")
+        held[1].continue_()
+        page.wait_for_selector(".failures:has-text('undone')")
+        page.unroute("**/api/project/clips?*")
+        page.click(".uploads >> text=Try again")
+        page.wait_for_selector("[data-class=new] .tile")
+        page.wait_for_selector(".uploads", state="hidden")
 
 
 def test_the_delete_key_deletes_a_clip_and_goes_to_the_next(
