@@ -167,3 +167,21 @@ def test_a_second_model_looks_at_the_same_clip_side_by_side(
     assert pressed == ["false", "true"]
     page.select_option("select[aria-label='Compare with']", label="no other model")
     page.wait_for_selector(".lane >> nth=1", state="detached")
+
+
+def test_a_second_model_that_was_removed_is_not_asked_again(
+    two_models: str, open_page: Callable[..., Any], trained: tuple[Path, str], folder: Path, squares: Path
+):
+    shutil.copytree(trained[0], folder / "runs" / "short-lived")
+    page = open_page(two_models, errors_expected=True, reduced_motion="reduce")
+    page.set_input_files("#clip-file", squares / "up" / "01.mp4")
+    page.select_option("select[aria-label='Compare with']", label="short-lived")
+    page.wait_for_selector(".lane >> nth=1")
+    shutil.rmtree(folder / "runs" / "short-lived")
+    page.click("text=Another clip")
+    page.set_input_files("#clip-file", squares / "up" / "01.mp4")
+    page.click(".error >> text=Try again")
+    page.wait_for_selector(".lane")
+    assert page.locator(".lane").count() == 1
+    assert page.input_value("select[aria-label='Compare with']") == ""
+    assert "short-lived" not in page.inner_text(".models")

@@ -12,7 +12,7 @@ const drawn = { heat: 0.75, box: true, point: true };
 
 export class Look {
   constructor(panel, page) {
-    Object.assign(this, { panel, page, second: null });
+    Object.assign(this, { panel, page });
     panel.addEventListener("dragover", (event) => { event.preventDefault(); panel.classList.add("dropping"); });
     panel.addEventListener("dragleave", (event) => {
       if (!panel.contains(event.relatedTarget)) panel.classList.remove("dropping");
@@ -25,6 +25,9 @@ export class Look {
     return this.state.models.find((model) => model.id === this.chosen)
       ?? this.state.models.find((model) => model.preferred) ?? this.state.models[0];
   }
+
+  /** The id of the model to compare with, or null. */
+  get second() { return this.state.models.find((model) => model.id === this.compared)?.id ?? null; }
 
   enter() { if (!this.run && !this.result && !this.live) this.start(); }
 
@@ -148,6 +151,10 @@ export class Look {
 
   fail(error) {
     this.stop();
+    if (error.code?.startsWith("model_")) { // the next look asks neither a model that was removed nor a damaged second
+      this.compared = null;
+      this.page.loadState().catch(() => {});
+    }
     this.run = new AbortController(); // the message stays until one begins something else
     const actions = [button(null, t("look.other"), () => this.start(), { kind: "primary" })];
     if (this.again) actions.push(button(null, t("again"), this.again));
@@ -183,7 +190,7 @@ export class Look {
   /** Looks again, with another model or a second one. */
   change({ model, second }) {
     if (model !== undefined) this.chosen = model;
-    if (second !== undefined) this.second = second;
+    if (second !== undefined) this.compared = second;
     this.again();
   }
 
