@@ -18,6 +18,7 @@ pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 pytest.importorskip("playwright", reason="no playwright, which drives a browser")
 
 STATIC = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
+PROJECT = 'fetch("/api/project").then((response) => response.json())'
 
 
 def test_code_of_the_page_is_small_and_loads_nothing_else():
@@ -468,6 +469,11 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Callable[..
     assert page.locator(".toast.bad").count() == 0
     page.click(".teach .head button >> nth=0")
     page.wait_for_selector("[data-class=left]", state="detached")
+    restarted = {**page.evaluate(PROJECT), "version": 0, "classes": [{"name": "by hand", "clips": []}]}
+    page.route("**/api/project", lambda route: route.fulfill(json=restarted))
+    page.click("#tab-look")
+    page.click("#tab-teach")
+    page.wait_for_selector("[data-class='by hand']")
 
 
 def test_a_class_that_is_renamed_while_its_clips_are_sent_gets_them_all(
@@ -497,9 +503,6 @@ def test_a_class_that_is_renamed_while_its_clips_are_sent_gets_them_all(
         page.wait_for_selector("[data-class=links] .tile >> nth=5")
         assert {path.name for path in (tmp_path / "clips").iterdir()} == {".onlooker", "links"}
         assert page.get_attribute(".teach .head button >> nth=0", "title") == "Undo: add 5 clips to links"
-
-
-PROJECT = 'fetch("/api/project").then((response) => response.json())'
 
 
 def test_files_that_were_not_added_wait_until_they_are_tried_again_or_dismissed(

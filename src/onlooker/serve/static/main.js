@@ -87,7 +87,12 @@ class Page {
     this.state = await get("/api/state");
     for (const { nothing } of this.state.models) rememberQuiet(nothing);
   }
-  async loadProject(force = false) { this.setProject(await get("/api/project"), force); }
+  async loadProject(force = false) {
+    const before = this.project;
+    const project = await get("/api/project");
+    // If none came meanwhile, the answer is newer, even if its version is lower: a restarted server counts again.
+    this.setProject(project, force || this.project === before);
+  }
 
   /** Takes a project from an answer of the server; older ones than the current are ignored unless forced. */
   setProject(project, force = false) {
