@@ -31,7 +31,7 @@ export const chosenFiles = (input) =>
     .filter(({ path }) => !path.some(isHidden)).map(({ file, path }) => ({ file, folder: path.at(-2) ?? null }));
 
 /** A failed file, to be added again. A step that was undone takes no more files, and may have made their class. */
-const anew = ({ item: { batch, version, ...item }, error }) =>
+const retried = ({ item: { batch, version, ...item }, error }) =>
   (error.code === "undone" ? item : { batch, version, ...item });
 
 /** A queue of uploads into the project of the page. */
@@ -49,7 +49,7 @@ export class Uploads {
 
   /**
    * Adds files as `[{file, name, label}]`, together one step of undo. The class may be renamed before they are sent:
-   * `version` is that of the project in which it is called `label`. Files that are added again keep both, see `anew`.
+   * `version` is that of the project in which it is called `label`. Files that are added again keep both, see `retried`.
    */
   add(items, version = this.page.project.version) {
     const batch = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
@@ -130,7 +130,7 @@ export class Uploads {
     this.listed = failures;
     this.element.hidden = this.progress.hidden && !failures.length;
     if (!failures.length) { show(this.outcome); return; }
-    const again = () => { this.list([]); this.add(failures.map(anew)); };
+    const again = () => { this.list([]); this.add(failures.map(retried)); };
     show(this.outcome, h("p.found", {}, t("uploads.failed", { count: failures.length })),
       h("ul.failures", { tabindex: 0 },
         failures.map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", rich(errorText(error))))),
