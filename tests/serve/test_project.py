@@ -562,6 +562,54 @@ def test_a_journal_that_names_other_folders_is_refused(project: Project) -> None
         Journal(project.folder)
 
 
+@pytest.mark.parametrize(
+    "pending", [[["b/photos", ".onlooker/trash/x"]], [["b", "c"], ["c/photos", ".onlooker/trash/x"]]]
+)
+def test_a_journal_of_a_folder_from_elsewhere_moves_nothing_through_a_link(
+    tmp_path: Path, pending: list[list[str]]
+) -> None:
+    (tmp_path / "home" / "photos").mkdir(parents=True)
+    (tmp_path / "clips" / ".onlooker").mkdir(parents=True)
+    (tmp_path / "clips" / "b").symlink_to("../home")
+    empty: dict[str, object] = {"version": 1, "ids": {}, "settled": [], "done": [], "undone": []}
+    (tmp_path / "clips" / ".onlooker" / "journal.json").write_text(json.dumps(empty | {"pending": pending}))
+    with pytest.raises(ValueError, match=r"photos: behind a link; expected a path within .*; replace the link"):
+        Project(tmp_path / "clips")
+    assert (tmp_path / "home" / "photos").is_dir()
+
+
+@pytest.mark.parametrize("name", ["", "trash", "previews", "trained", "lock"])
+def test_a_store_that_is_a_link_is_refused_also_if_it_comes_after_the_start(project: Project, name: str) -> None:
+    precious = project.folder.parent / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("important")
+    link = project.store / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(precious / "thesis.txt" if name == "lock" else precious)
+    for attempt in (lambda: Project(project.folder), lambda: project.add_class("a")):
+        with pytest.raises(ValueError, match=r"a link, expected a folder or file of the page; remove the link"):
+            attempt()
+    assert [path.read_text() for path in precious.iterdir()] == ["important"]
+
+
+def test_clips_behind_a_link_that_leads_out_of_the_folder_are_shown_but_stay(project: Project) -> None:
+    elsewhere = project.folder.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "1.mp4").write_text("1")
+    project.add_class("a")
+    (project.folder / "b").symlink_to(elsewhere)
+    (clip,) = project.classes()["b"]
+    with pytest.raises(ValueError, match=r"1\.mp4: behind a link"):
+        project.delete_clip(clip.id)
+    with pytest.raises(ValueError, match=r"clip\.mp4: behind a link"):
+        add(project, "b", "2")
+    assert [path.name for path in elsewhere.iterdir()] == ["1.mp4"]
+    assert project.undo_text == "add class a"
+    project.delete_class("b")
+    project.undo()
+    assert tree(project) == {"a": {}, "b": {clip.id: "1"}}
+
+
 def test_recordings_follow_their_clips(project: Project) -> None:
     for name in ("a/1.mp4", "a/2.mp4", "b/1.mp4"):
         (project.folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from onlooker.files import check_writable, read_json, reading, write_bytes
+from onlooker.files import check_writable, printable, read_json, reading, write_bytes
 from onlooker.serve.problem import Problem
 
 __all__ = ["STORE", "TRASH", "Change", "Journal", "Move"]
@@ -51,7 +51,7 @@ class Journal:
         on_moved: called after renames, including interrupted ones that are completed at the next start.
 
     Raises:
-        ValueError: the journal is damaged.
+        ValueError: the journal is damaged, or it or its store would change files outside of the folder.
     """
 
     def __init__(self, folder: Path, on_moved: Callable[[tuple[Move, ...]], object] = lambda _: None) -> None:
@@ -64,6 +64,7 @@ class Journal:
         self._settled: set[str] = set()  # confirmed by changes that are too old to be undone
         self._class_moves: list[tuple[int, str, str]] = []  # with the version that each has made
         self._lock: FileLock | None = None
+        _check_store(self.store)
         if (self.store / _FILE).exists() and self._read():
             with suppress(Problem):  # another server does this
                 self.hold()
@@ -114,6 +115,7 @@ class Journal:
         Raises:
             FileNotFoundError: a source does not exist, or a target does.
             Problem: 409 if another server changes this folder.
+            ValueError: a link leads out of the folder, where nothing is renamed.
         """
         self.hold()
         _check(self.folder, change.moves)
@@ -160,6 +162,7 @@ class Journal:
         """Lock the folder, and empty the trash of useless files; a Problem 409 if another server has locked it."""
         if self._lock is not None:
             return
+        _check_store(self.store)  # again: the folder may have come from elsewhere since the start
         check_writable(self.store, "allow writing to it, or teach another folder (--clips)")
         lock = FileLock(self.store / "lock", timeout=0)
         try:
@@ -167,6 +170,14 @@ class Journal:
         except Timeout as error:
             raise Problem(409, "locked") from error
         self._lock = lock
+        try:
+            self._complete()
+        except BaseException:  # the next attempt completes it, before anything else is changed
+            self.close()
+            raise
+
+    def _complete(self) -> None:
+        """Make the renames that were interrupted, and empty the trash of useless files."""
         if (self.store / _FILE).exists() and (pending := self._read()):
             self._rename(pending)
             self._on_moved(pending)
@@ -175,7 +186,7 @@ class Journal:
 
     def _apply(self, moves: tuple[Move, ...], done: list[Change], undone: list[Change]) -> None:
         """Rename; the journal is written first, with the new state and the renames that are still to be made."""
-        before = self.version, self.done, self.undone, dict(self._ids), self._class_moves
+        before = self.version, self.done, self.undone, dict(self._ids), {*self._taken}, self._class_moves
         self.version, self.done, self.undone = self.version + 1, done, undone
         classes = [(self.version, *move) for move in moves if not all("/" in path for path in move)]
         self._class_moves = [*self._class_moves, *classes][-_KEPT:]
@@ -183,14 +194,14 @@ class Journal:
         try:
             self._write(moves)
         except BaseException:  # nothing was renamed
-            self.version, self.done, self.undone, self._ids, self._class_moves = before
+            self.version, self.done, self.undone, self._ids, self._taken, self._class_moves = before
             raise
         try:
             self._rename(moves)
-        except OSError:  # such as a file that another program has open; the old state is restored
-            with suppress(OSError):
+        except (OSError, ValueError):  # such as a file that another program has open; the old state is restored
+            with suppress(OSError, ValueError):
                 self._rename(tuple((target, source) for source, target in reversed(moves)))
-            self.version, self.done, self.undone, self._ids, self._class_moves = before
+            self.version, self.done, self.undone, self._ids, self._taken, self._class_moves = before
             self._write()
             raise
         self._on_moved(moves)
@@ -200,6 +211,8 @@ class Journal:
         for source, target in moves:
             start, end = self.folder / source, self.folder / target
             if start.exists() and not end.exists():
+                _check_inside(self.folder, start)  # just before: an earlier rename may have moved a link
+                _check_inside(self.folder, end)
                 end.parent.mkdir(parents=True, exist_ok=True)
                 start.rename(end)
 
@@ -265,6 +278,20 @@ def _move(values: list[str]) -> Move:
     if any(Path(path).is_absolute() or ".." in Path(path).parts for path in (source, target)):
         raise ValueError(f"a rename of {source} to {target}, expected paths within the folder")
     return source, target
+
+
+def _check_store(store: Path) -> None:
+    """Raise a ValueError if the store is a link or holds one: what is deleted there would be deleted elsewhere."""
+    for path in (store, *(store.iterdir() if store.is_dir() else ())):
+        if path.is_symlink():
+            raise ValueError(f"{printable(path)}: a link, expected a folder or file of the page; remove the link")
+
+
+def _check_inside(folder: Path, path: Path) -> None:
+    """Raise a ValueError if the folder of a path is outside of the folder: a class can be a link to anywhere."""
+    if not path.parent.resolve().is_relative_to(folder.resolve()):
+        expected = f"expected a path within {printable(folder)}, because nothing is moved or deleted elsewhere"
+        raise ValueError(f"{printable(path)}: behind a link; {expected}; replace the link by the folder itself")
 
 
 def _check(folder: Path, moves: tuple[Move, ...]) -> None:

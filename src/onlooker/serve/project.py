@@ -61,7 +61,7 @@ class Project:
         folder: other programs may change it, too; the version then increases.
 
     Raises:
-        ValueError: the folder is a file, or holds splits; its journal is damaged.
+        ValueError: the folder is a file, or holds splits; its journal is damaged, or would change files elsewhere.
     """
 
     def __init__(self, folder: Path) -> None:
