@@ -462,6 +462,21 @@ def test_undo_without_its_files_says_so_once_and_continues_with_the_change_befor
     assert tree(project) == {}
 
 
+def test_an_undo_that_is_blocked_can_be_made_once_the_obstacle_is_gone(project: Project) -> None:
+    clip = add(project, "wave", "1")
+    project.delete_class("wave")
+    (project.folder / "wave").mkdir()
+    for _ in range(2):
+        with pytest.raises(Problem, match="wave is there already: a name that is free: rename it") as error:
+            project.undo()
+        assert (error.value.status, error.value.code) == (409, "in_the_way")
+    (project.folder / "wave").rename(project.folder / "wave by hand")
+    project = restarted(project)
+    project.undo()
+    assert tree(project) == {"wave": {clip: "1"}, "wave by hand": {}}
+    project.close()
+
+
 def test_two_servers_do_not_teach_one_folder(project: Project) -> None:
     project.add_class("a")
     other = Project(project.folder)

@@ -113,8 +113,8 @@ class Journal:
             change: if it belongs to the batch of the last change, both become one, with the text of the new one.
 
         Raises:
-            FileNotFoundError: a source does not exist, or a target does.
-            Problem: 409 if another server changes this folder.
+            FileNotFoundError: a source does not exist.
+            Problem: 409 if another server changes this folder, or a target exists.
             ValueError: a link leads out of the folder, where nothing is renamed.
         """
         self.hold()
@@ -133,8 +133,9 @@ class Journal:
             The renames that were made.
 
         Raises:
-            FileNotFoundError: another program has removed a source, or created a target; the change is dropped from the
-                journal.
+            FileNotFoundError: another program has removed a source; the change is dropped from the journal.
+            Problem: 409 if another program has created a target; the
+                change stays, so that its files are not lost, and can be made once these are out of the way.
         """
         if not (self.done if back else self.undone):
             return None
@@ -295,12 +296,12 @@ def _check_inside(folder: Path, path: Path) -> None:
 
 
 def _check(folder: Path, moves: tuple[Move, ...]) -> None:
-    """Raise a FileNotFoundError if the renames cannot all be made."""
+    """Raise a FileNotFoundError if a source does not exist, and a Problem if a target does."""
     for source, target in moves:
         if not (folder / source).exists():
             raise FileNotFoundError(f"{source} is not there any more")
         if (folder / target).exists():
-            raise FileNotFoundError(f"{target} is there already")
+            raise Problem(409, "in_the_way", name=printable(target))
 
 
 def _delete(path: Path) -> None:

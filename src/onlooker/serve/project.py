@@ -252,7 +252,7 @@ class Project:
             self._do(Change(t("change.delete_clip", name=clip.name, label=clip.label), (move,)))
 
     def undo(self) -> None:
-        """Undo the last change; a Problem 409 if there is none, or if another program has removed its files."""
+        """Undo the last change; a Problem 409 if there is none, or if another program has changed its files."""
         with self._lock:
             self._replay(back=True)
 
