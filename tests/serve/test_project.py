@@ -477,6 +477,36 @@ def test_an_undo_that_is_blocked_can_be_made_once_the_obstacle_is_gone(project: 
     project.close()
 
 
+def test_undo_of_a_new_class_leaves_the_files_that_another_program_has_put_there(project: Project) -> None:
+    project.add_class("wave")
+    clip = add(project, "wave", "1")
+    for name in ("a.mp4", "notes.txt", ".DS_Store"):
+        (project.folder / "wave" / name).write_text(name)
+    project.undo()
+    with pytest.raises(Problem, match=r"the class wave holds 2 files .*, such as a\.mp4: an empty class") as error:
+        project.undo()
+    assert (error.value.status, error.value.code) == (409, "not_empty")
+    assert project.undo_text == "add class wave"
+    for name in ("a.mp4", "notes.txt"):
+        (project.folder / "wave" / name).unlink()
+    project.undo()
+    assert tree(project) == {}
+    for _ in range(2):
+        project.redo()
+    assert tree(project) == {"wave": {clip: "1"}}
+
+
+def test_undo_of_a_batch_that_made_a_class_removes_it_unless_there_is_more_in_it(project: Project) -> None:
+    for number in range(2):
+        add(project, "wave", str(number), batch="x")
+    (project.folder / "wave" / "by hand.mp4").write_text("2")
+    with pytest.raises(Problem, match="wave holds 1 file that this change did not add: by hand"):
+        project.undo()
+    (project.folder / "wave" / "by hand.mp4").unlink()
+    project.undo()
+    assert tree(project) == {}
+
+
 def test_two_servers_do_not_teach_one_folder(project: Project) -> None:
     project.add_class("a")
     other = Project(project.folder)

@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from onlooker.data.folder import entries
 from onlooker.files import check_writable, printable, read_json, reading, write_bytes
 from onlooker.serve.problem import Problem
 
@@ -134,7 +135,7 @@ class Journal:
 
         Raises:
             FileNotFoundError: another program has removed a source; the change is dropped from the journal.
-            Problem: 409 if another program has created a target; the
+            Problem: 409 if another program has created a target, or added files to a class that would be removed; the
                 change stays, so that its files are not lost, and can be made once these are out of the way.
         """
         if not (self.done if back else self.undone):
@@ -145,6 +146,8 @@ class Journal:
         moves = tuple((target, start) for start, target in reversed(change.moves)) if back else change.moves
         try:
             _check(self.folder, moves)
+            if back:
+                _check_added(self.folder, moves)
         except FileNotFoundError:
             source.pop()
             self._write()
@@ -302,6 +305,15 @@ def _check(folder: Path, moves: tuple[Move, ...]) -> None:
             raise FileNotFoundError(f"{source} is not there any more")
         if (folder / target).exists():
             raise Problem(409, "in_the_way", name=printable(target))
+
+
+def _check_added(folder: Path, moves: tuple[Move, ...]) -> None:
+    """Raise a Problem if undo would delete files that another program has put into a class since it was added."""
+    sources = {source for source, _ in moves}
+    for source in (source for source, target in moves if "/" not in source and target.startswith(f"{TRASH}/")):
+        names = [path.name for path in entries(folder / source)] if (folder / source).is_dir() else []
+        if others := [name for name in names if f"{source}/{name}" not in sources]:
+            raise Problem(409, "not_empty", name=printable(source), count=len(others), file=printable(others[0]))
 
 
 def _delete(path: Path) -> None:
