@@ -679,3 +679,25 @@ def test_recordings_follow_their_clips(project: Project) -> None:
     add(project, "a", "later", "2.mp4")
     found = {clip.path.read_text(): clip for clip in find_clips(project.folder)}
     assert found["later"].recording == f"a/{found['later'].path.name}", "not that of the clip that was deleted"
+
+
+def test_a_class_that_gets_the_name_of_a_deleted_one_does_not_take_its_recordings(project: Project) -> None:
+    names = [f"{label}/{number}.mp4" for label in "ab" for number in range(2)]
+    for name in names:
+        (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.folder / name).write_text(name)
+    rows = "clip,recording\n" + "".join(f"{name},of {name}\n" for name in names)
+    (project.folder / "recordings.csv").write_text(rows)
+    project.delete_class("a")
+    project.rename_class("b", "a")
+    project.add_class("c")
+    for number in range(2):
+        add(project, "c", f"c{number}", f"{number}.mp4")
+    project = restarted(project)
+    recordings = {clip.path.read_text(): clip.recording for clip in find_clips(project.folder)}
+    assert recordings == {"b/0.mp4": "of b/0.mp4", "b/1.mp4": "of b/1.mp4", "c0": "c/0.mp4", "c1": "c/1.mp4"}
+    for _ in range(5):
+        project.undo()
+    assert (project.folder / "recordings.csv").read_text().startswith(rows)
+    assert {clip.recording for clip in find_clips(project.folder)} == {f"of {name}" for name in names}
+    project.close()

@@ -29,7 +29,8 @@ def follow_moves(folder: Path, moves: Sequence[tuple[str, str]], clips: Callable
     """Rewrite the list, if there is one that can be read.
 
     Args:
-        moves: renames of clips and class folders; hidden paths are those of deleted clips, whose rows stay.
+        moves: renames of clips and class folders; the rows of deleted clips go to the trash with them, so that a clip
+            that gets the name of a deleted one does not share its row.
         clips: returns all clips after the moves. Each clip without a row becomes its own recording.
     """
     file = folder / RECORDINGS
@@ -37,9 +38,8 @@ def follow_moves(folder: Path, moves: Sequence[tuple[str, str]], clips: Callable
         return
     before = [dict(row) for row in rows]
     for source, target in moves:
-        if not (source.startswith(".") or target.startswith(".")):
-            for row in rows:
-                row["clip"] = _moved(row["clip"] or "", source, target)
+        for row in rows:
+            row["clip"] = _moved(row["clip"] or "", source, target)
     listed = {row["clip"] for row in rows}
     rows += [{"clip": clip, "recording": clip} for clip in clips() if clip not in listed]
     if rows != before:
