@@ -14,6 +14,7 @@ import pytest
 
 from onlooker.data.folder import find_clips
 from onlooker.files import DiskFullError
+from onlooker.serve import journal
 from onlooker.serve.journal import Journal
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
@@ -330,6 +331,37 @@ def test_a_journal_that_cannot_be_written_changes_nothing(project: Project, monk
     assert project.undo_text == "add clip.mp4 to a"
     project.delete_clip(clip)
     assert tree(project) == {"a": {}}
+
+
+def test_a_disk_that_is_full_after_the_renames_undoes_them_or_reports_no_error(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(project, "a", "1")
+    rows = "clip,recording\na/clip.mp4,anna\n"
+    (project.folder / "recordings.csv").write_text(rows)
+    before, version = tree(project), project.version
+
+    def full(path: Path, content: bytes) -> None:
+        raise DiskFullError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("onlooker.serve.recordings.write_bytes", full)
+        with pytest.raises(DiskFullError):
+            add(project, "b", "2")
+    assert (tree(project), project.version) == (before, version)
+    project = restarted(project)
+    assert tree(project) == before, "the journal does not add it later"
+    written, write = itertools.count(), journal.write_bytes
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "write_bytes", lambda *given: (full if next(written) else write)(*given))
+        clip = add(project, "b", "2")
+    assert next(written) == 2
+    project = restarted(project)
+    assert tree(project) == before | {"b": {clip: "2"}}
+    assert (project.folder / "recordings.csv").read_text() == rows + "b/clip.mp4,b/clip.mp4\n"
+    project.undo()
+    assert tree(project) == before
+    project.close()
 
 
 def test_a_rename_that_is_refused_changes_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

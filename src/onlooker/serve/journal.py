@@ -202,14 +202,16 @@ class Journal:
             raise
         try:
             self._rename(moves)
-        except (OSError, ValueError):  # such as a file that another program has open; the old state is restored
+            self._on_moved(moves)
+        except Exception:  # such as a file that another program has open, or a full disk; the old state is restored
             with suppress(OSError, ValueError):
                 self._rename(tuple((target, source) for source, target in reversed(moves)))
             self.version, self.done, self.undone, self._ids, self._taken, self._class_moves = before
-            self._write()
+            with suppress(OSError):  # the first error is the one to report
+                self._write()
             raise
-        self._on_moved(moves)
-        self._write()
+        with suppress(OSError):  # all is done; if this is not noted, the next start finds nothing left to rename
+            self._write()
 
     def _rename(self, moves: tuple[Move, ...]) -> None:
         for source, target in moves:
@@ -320,7 +322,8 @@ def _delete(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # it is deleted after the next change; this one was made
+            path.unlink(missing_ok=True)
 
 
 def _digest(text: str) -> str:
