@@ -204,6 +204,31 @@ def test_clips_of_one_batch_are_one_change_also_after_a_restart(project: Project
     assert {clip: text for of in tree(project).values() for clip, text in of.items()} == clips
 
 
+@pytest.mark.parametrize("label", ["arms  up", "arms up "])
+def test_clips_of_a_class_whose_name_has_more_spaces_than_it_needs_are_added_together(
+    project: Project, label: str
+) -> None:
+    seen = project.version
+    files = [project.folder.parent / f"{number}" for number in range(2)]
+    for file in files:
+        file.write_text(file.name)
+    project.add_clips([(label, file, f"{file.name}.mp4") for file in files], "add two")
+    for number in (2, 3):
+        add(project, label, str(number), version=seen, batch="x")
+    assert project.undo_text == "add 2 clips to arms up"
+    assert {name: sorted(clips.values()) for name, clips in tree(project).items()} == {"arms up": ["0", "1", "2", "3"]}
+    project.rename_class("arms up", "stretch")
+    add(project, label, "4", version=seen, batch="x")
+    assert [*project.classes()] == ["stretch"]
+
+
+def test_a_class_folder_made_by_hand_with_two_spaces_gets_the_clips_that_are_meant_for_it(project: Project) -> None:
+    (project.folder / "arms  up").mkdir(parents=True)
+    for number in range(2):
+        add(project, "arms  up", str(number), version=project.version, batch="x")
+    assert {name: len(clips) for name, clips in tree(project).items()} == {"arms  up": 2}
+
+
 def test_a_batch_that_was_undone_is_not_continued(project: Project) -> None:
     project.add_class("a")
     add(project, "a", "1", batch="x")

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -215,6 +215,7 @@ class Project:
             moves: list[Move] = []
             classes = set(self._names())
             for label, file, name in files:
+                label = _meant(label, classes)
                 if label not in classes:
                     label = self._new_class(label)
                     moves.append(self._empty(label))
@@ -323,6 +324,7 @@ class Project:
 
     def _follow_class(self, name: str, version: int | None) -> str:
         """The present name of the class that had this name at a version."""
+        name = _meant(name, self._names())
         now = name if version is None else self._journal.follow_class(name, version)
         if "/" in now and now != name:
             raise Problem(409, "class_gone", name=name[:_MAX_NAME])
@@ -365,13 +367,18 @@ def _videos(folder: Path) -> list[Path]:
     return [path for path in entries(folder) if is_video(path)]
 
 
+def _meant(name: str, classes: Collection[str] = ()) -> str:
+    """The class that a name means: of exactly this name, or with single spaces, as new classes have them."""
+    return name if name in classes else " ".join(name.split())
+
+
 def _class_name(name: str) -> str:
     """A folder name that is valid on every system.
 
     Raises:
         Problem: 422 if the name is invalid.
     """
-    name = " ".join(name.split())
+    name = _meant(name)
     if not 0 < len(name) <= _MAX_NAME or len(os.fsencode(name)) > 200:
         raise Problem(422, "name_length", count=len(name), most=_MAX_NAME)
     if bad := re.search(_UNSAFE, name):
