@@ -101,7 +101,8 @@ def teach_run(run: Path, clips: Path, runs: Path) -> None:
     shutil.copytree(run, own)
     project = Project(clips)
     ids = {clip.path.relative_to(project.folder).as_posix(): clip.id for clip in project.clips()}
-    write_json(project.store / "trained" / f"{own.name}.json", {"run": str(own.resolve()), "clips": ids})
+    values = {"run": str(own.resolve()), "clips": ids, "classes": project.class_version}
+    write_json(project.store / "trained" / f"{own.name}.json", values)
     places = {name: [float(i % 5), float(i // 5), i == 3] for i, name in enumerate(ids)}
     write_json(project.store / "trained" / f"{own.name}-map.json", places)
     project.close()

@@ -122,6 +122,23 @@ def test_a_wrong_label_is_in_the_inbox_until_it_is_corrected_or_confirmed(folder
     assert clip not in asked()
 
 
+def test_a_class_that_was_renamed_after_the_training_keeps_its_doubtful_clips(folder: Path, project: Project) -> None:
+    ids, clip, seen = ids_of(project), ids_of(project)[WRONG], project.class_version
+    before = inbox(project.clips(), folder / "run", ids, {})
+    project.rename_class("left", "west")
+    project.rename_class("up", "left")
+
+    def renamed(name: str) -> str:
+        return project.present_name(name, seen)
+
+    doubts = inbox(project.clips(), folder / "run", ids, {}, renamed)
+    assert (doubts[0].clip, doubts[0].label, doubts[0].suggested, doubts[0].why) == (clip, "west", "left", "label")
+    assert [doubt.clip for doubt in doubts] == [doubt.clip for doubt in before]
+    known = load(folder / "run")
+    assert guess(known, project.clip(clip)) is None
+    assert guess(known, project.clip(clip), renamed) is not None
+
+
 def test_new_clips_are_asked_about_if_the_model_doubts_them(folder: Path, project: Project) -> None:
     known = load(folder / "run")
     (new,) = [clip for clip in project.clips() if ids_of(project)[WRONG] == clip.id]

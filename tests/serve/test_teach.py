@@ -141,7 +141,7 @@ def test_new_clips_that_look_like_another_class_are_counted_until_the_model_has_
     teach_run(settings.runs / "tiny", settings.clips, settings.runs)
     ready = threading.Event()
 
-    def like_clap(recognizer: Recognizer, clip: ProjectClip) -> Guess:
+    def like_clap(recognizer: Recognizer, clip: ProjectClip, renamed: Callable[[str], str]) -> Guess:
         ready.wait(30)
         return Guess("clap", 0.9, 0.8)
 
@@ -158,6 +158,36 @@ def test_new_clips_that_look_like_another_class_are_counted_until_the_model_has_
         time.sleep(0.05)
     new = next(clip["id"] for clip in project["classes"][1]["clips"] if clip["name"] == "new.mp4")
     assert [hint["clips"] for hint in project["hints"] if hint["code"] == "looks_like"] == [[new]]
+
+
+def test_clips_of_a_class_that_was_renamed_after_the_training_are_not_reported_as_wrong(
+    page: TestClient, make_clip: Make, settings: ServeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label in ("clap", "wave"):
+        upload(page, label, make_clip(f"{label}.mp4", frames=5 + len(label)))
+    teach_run(settings.runs / "tiny", settings.clips, settings.runs)
+
+    def like_wave(recognizer: Recognizer, clip: ProjectClip, renamed: Callable[[str], str]) -> Guess:
+        return Guess("wave", 0.9, 0.8)
+
+    monkeypatch.setattr("onlooker.serve.teach.guess", like_wave)
+    before = upload(page, "wave", make_clip("before.mp4", frames=20))["clip"]["id"]
+    wrong = upload(page, "clap", make_clip("wrong.mp4", frames=21))["clip"]["id"]
+
+    def doubted() -> tuple[list[str], list[tuple[str, str]]]:
+        deadline = time.monotonic() + 10
+        while (project := describe(page))["measuring"] + project["guessing"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        hints = [clip for hint in project["hints"] if hint["code"] == "looks_like" for clip in hint["clips"]]
+        return hints, [(each["clip"], each["suggested"]) for each in page.get("/api/project/inbox").json()["items"]]
+
+    assert doubted() == ([wrong], [(wrong, "wave")])
+    change(page, "PATCH", "classes", json={"name": "wave", "to": "hello"})
+    assert doubted() == ([wrong], [(wrong, "hello")])
+    after = upload(page, "hello", make_clip("after.mp4", frames=22))["clip"]["id"]
+    assert doubted() == ([wrong], [(wrong, "hello")])
+    assert {before, after} < {clip["id"] for each in describe(page)["classes"] for clip in each["clips"]}
 
 
 def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_clip: Make) -> None:

@@ -19,7 +19,7 @@ from onlooker.serve.correct import results
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.serve.training import Forecast, Training, newest_run, trained_clips
+from onlooker.serve.training import Forecast, Training, newest_run, present_names, trained_clips
 
 # A process that trains as fast as its lines say: those are steps; "model" writes one, "wait" waits.
 _CHILD = """
@@ -150,6 +150,26 @@ def test_no_folder_is_deleted_because_a_file_of_the_project_names_it(project: Pr
     write_json(project.store / "training.json", {"job": "0" * 16, "run": name})
     assert training(project, "model", FIGURES).run(Job("0" * 16))["run"] == "clips-page-2"
     assert all(file.exists() for file in kept)
+
+
+def test_classes_that_are_renamed_after_a_training_are_followed_also_after_a_restart(project: Project) -> None:
+    (project.folder / "a" / "by hand.mp4").write_text("another program")
+    assert project.version == 1, "which the next start does not know"
+    made = training(project, "model", FIGURES)
+    run = made.runs / made.run(Job())["run"]
+    project.close()
+    project = Project(project.folder)
+    assert [*map(present_names(project, run), "ab")] == ["a", "b"]
+    project.rename_class("a", "c")
+    project.rename_class("b", "a")
+    project.close()
+    project = Project(project.folder)
+    assert [*map(present_names(project, run), "abx")] == ["c", "a", "x"]
+    project.delete_class("c")
+    assert [*map(present_names(project, run), "ab")] == ["a", "a"], "a class that was deleted keeps its old name"
+    note_training(project, run)
+    assert [*map(present_names(project, run), "ab")] == ["a", "b"], "earlier versions have not noted the classes"
+    project.close()
 
 
 def test_runs_are_numbered_and_unfinished_ones_are_not_the_newest(project: Project) -> None:

@@ -2,9 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -97,9 +97,13 @@ def shown(measured: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "clips": measured["videos"], "classes": [*map(printable, classes)], "curve": curve}
 
 
-def guess(recognizer: Recognizer, clip: ProjectClip) -> Guess | None:
-    """The prediction of a model for a clip; None if the clip cannot be read or its class is unknown to the model."""
-    if clip.label not in recognizer.classes:
+def guess(recognizer: Recognizer, clip: ProjectClip, renamed: Callable[[str], str] = str) -> Guess | None:
+    """The prediction of a model for a clip; None if the clip cannot be read or its class is unknown to the model.
+
+    Args:
+        renamed: returns the present name of a class of the model.
+    """
+    if clip.label not in map(renamed, recognizer.classes):
         return None
     with suppress(ValueError, OSError, RuntimeError):
         return read_guess(recognizer.predict(clip.path))
@@ -124,7 +128,11 @@ def is_unsure(prediction: Prediction) -> bool:
 
 
 def inbox(
-    clips: Sequence[ProjectClip], run: Path | None, ids: Mapping[str, str], guesses: Mapping[str, Guess | None]
+    clips: Sequence[ProjectClip],
+    run: Path | None,
+    ids: Mapping[str, str],
+    guesses: Mapping[str, Guess | None],
+    renamed: Callable[[str], str] = str,
 ) -> list[Doubt]:
     """The doubtful clips: probable label errors first, then those that the model is least sure about.
 
@@ -132,10 +140,12 @@ def inbox(
         clips: without those whose labels the user has confirmed.
         run: the newest run; None: there is none.
         ids: as for `results`.
-        guesses: predictions for the clips that were added since, by their ids.
+        guesses: predictions for the clips that were added since, by their ids, with the present names of classes.
+        renamed: returns the present name of a class of the run.
     """
     now = {clip.id: clip for clip in clips}
-    doubts = [*_of_run(run, ids)] if run is not None else []
+    of_run = _of_run(run, ids) if run is not None else ()
+    doubts = [replace(each, label=renamed(each.label), suggested=renamed(each.suggested)) for each in of_run]
     doubts += [_of_guess(now[clip], each) for clip, each in guesses.items() if each and clip in now]
     first: dict[str, Doubt] = {}
     for doubt in sorted(doubts, key=lambda doubt: doubt.why != "label"):  # stable: most doubtful first

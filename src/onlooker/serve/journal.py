@@ -75,6 +75,11 @@ class Journal:
         """Ids of all clips whose label was confirmed."""
         return frozenset(self._settled.union(*(change.settled for change in self.done)))
 
+    @property
+    def class_version(self) -> int:
+        """The version that the last change of the classes has made; unlike `version`, the next start knows it, too."""
+        return self._class_moves[-1][0] if self._class_moves else 0
+
     def id_of(self, path: str) -> str:
         """The id of the clip at a path, made from the path where the clip was first found."""
         if path in self._ids:

@@ -72,15 +72,11 @@ class Project:
             raise ValueError(f"{folder}: holds splits, expected one sub-folder per class; teach one of them (--clips)")
         self._lock = RLock()
         self._journal = Journal(self.folder, self._follow)
+        self.store = self._journal.store  # the hidden folder in which the page keeps what belongs to the project
         self._seen = self._listing()
         self._classes: dict[str, list[ProjectClip]] = {}
         self._clips: dict[str, ProjectClip] = {}  # by their ids
         self._listed: object = None  # the state of the folder for which `_clips` was made
-
-    @property
-    def store(self) -> Path:
-        """The hidden folder in which the page keeps what belongs to the project."""
-        return self._journal.store
 
     @property
     def version(self) -> int:
@@ -90,6 +86,11 @@ class Project:
                 self._seen = listing
                 self._journal.version += 1
             return self._journal.version
+
+    @property
+    def class_version(self) -> int:
+        """The version since which no class was renamed, for `present_name`."""
+        return self._journal.class_version
 
     @property
     def undo_text(self) -> str | None:
@@ -135,6 +136,10 @@ class Project:
             self._classes = {path.name: [self._clip(each) for each in _videos(path)] for path in folders}
             self._clips = {clip.id: clip for clips in self._classes.values() for clip in clips}
             self._listed = state
+
+    def present_name(self, name: str, version: int) -> str:
+        """The name that a class of that version has now; its old one if it was deleted."""
+        return name if "/" in (now := self._journal.follow_class(name, version)) else now
 
     def clip(self, clip_id: str) -> ProjectClip:
         """The clip with this id; a Problem 404 if there is none (any more)."""

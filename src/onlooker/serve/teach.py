@@ -4,7 +4,7 @@ import logging
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -28,7 +28,7 @@ from onlooker.serve.previews import Preview, Previews
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 from onlooker.serve.service import Service
-from onlooker.serve.training import Training, map_file, newest_run, trained_clips
+from onlooker.serve.training import Training, map_file, newest_run, present_names, trained_clips
 from onlooker.serve.translation import t
 from onlooker.video.reader import SUFFIXES
 
@@ -104,29 +104,38 @@ class Teaching:
         return self.service.models.id_of(self.newest_run())
 
     def guess_new(self, clips: list[ProjectClip]) -> tuple[dict[str, Guess | None], int]:
-        """The predictions of the newest model for clips that it was not trained with, and how many are missing."""
+        """The predictions of the newest model for clips that it was not trained with, and how many are missing.
+
+        Classes that were renamed since have their present names.
+        """
         run, model = self.newest_run(), self.newest_model()
         if run is None or model is None:
             return {}, 0
         trained = set(trained_clips(self.project, run).values())
         new = [clip for clip in clips if clip.id not in trained] if trained else []
-        made = self.guesses.of(new, model)
-        return made, len(new) - len(made)
+        made, renamed = self.guesses.of(new, model), self._renamed()
+        named = {clip: each and replace(each, label=renamed(each.label)) for clip, each in made.items()}
+        return named, len(new) - len(made)
 
     def inbox(self) -> list[dict[str, Any]]:
         """The clips whose labels the user should confirm."""
         clips = [clip for clip in self.project.clips() if clip.id not in self.project.settled]
         run = self.newest_run()
         ids = {} if run is None else trained_clips(self.project, run)
-        doubts = [asdict(doubt) for doubt in inbox(clips, run, ids, self.guess_new(clips)[0])]
-        return [*self._unsure_looks(), *doubts]
+        renamed = self._renamed()
+        doubts = [asdict(doubt) for doubt in inbox(clips, run, ids, self.guess_new(clips)[0], renamed)]
+        return [*self._unsure_looks(renamed), *doubts]
 
-    def _unsure_looks(self) -> Iterator[dict[str, Any]]:
+    def _renamed(self) -> Callable[[str], str]:
+        """A function that returns the present name of a class of the newest model."""
+        return str if (run := self.newest_run()) is None else present_names(self.project, run)
+
+    def _unsure_looks(self, renamed: Callable[[str], str]) -> Iterator[dict[str, Any]]:
         """Clips and moments of cameras about which the newest model was unsure."""
         model = self.newest_model() or ""
         for look in self.service.looks.unsure(model):
             made = look.unsure[model]
-            about = {"suggested": made.label, "score": made.score, "why": "camera" if look.camera else "look"}
+            about = {"suggested": renamed(made.label), "score": made.score, "why": "camera" if look.camera else "look"}
             yield {"clip": None, "label": None, "look": look.id, "name": look.name, **about}
 
     def keep_look(self, look_id: str, label: str, version: int) -> dict[str, Any]:
@@ -168,7 +177,7 @@ class Teaching:
 
     def _guess(self, clip: ProjectClip, model: str) -> Guess | None:
         try:
-            return guess(self.service.models.load(model), clip)
+            return guess(self.service.models.load(model), clip, self._renamed())
         except Problem:  # a model that was removed
             return None
         except Exception:  # the other clips are not affected

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from threading import Lock, Thread
 from time import monotonic
@@ -27,7 +28,7 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.structures import Evaluation
 
-__all__ = ["Training", "map_file", "newest_run", "trained_clips"]
+__all__ = ["Training", "map_file", "newest_run", "present_names", "trained_clips"]
 
 _MIN_CLIPS, _MIN_CLASSES = 2, 2
 _STATE = "training.json"  # of a training that has not finished
@@ -53,12 +54,23 @@ def newest_run(project: Project, runs: Path) -> Path | None:
 
 def trained_clips(project: Project, run: Path) -> dict[str, str]:
     """The ids of the clips that a run was trained with, by their names in its files; empty for other runs."""
-    file = project.store / _TRAINED / f"{run.name}.json"
     with suppress(OSError, ValueError, KeyError):
-        values = read_json(file)
+        values = read_json(_trained_file(project, run))
         if values["run"] == str(run.resolve()):
             return dict(values["clips"])
     return {}
+
+
+def present_names(project: Project, run: Path) -> Callable[[str], str]:
+    """A function that returns the present name of a class of a run's model, which may have been renamed since."""
+    with suppress(OSError, ValueError, KeyError, TypeError):  # files of earlier versions have no version
+        version = int(read_json(_trained_file(project, run))["classes"])
+        return cache(lambda name: project.present_name(name, version))
+    return str
+
+
+def _trained_file(project: Project, run: Path) -> Path:
+    return project.store / _TRAINED / f"{run.name}.json"
 
 
 def map_file(project: Project, run: Path) -> Path:
@@ -119,7 +131,7 @@ class Training:
                 raise Cancelled from error
             self._end()
             shutil.rmtree(run, ignore_errors=True)
-            for file in (self.project.store / _STATE, self.project.store / _TRAINED / f"{run.name}.json"):
+            for file in (self.project.store / _STATE, _trained_file(self.project, run)):
                 file.unlink(missing_ok=True)
             raise
         (self.project.store / _STATE).unlink(missing_ok=True)
@@ -138,9 +150,11 @@ class Training:
         if run := self._begun(job_id):
             shutil.rmtree(run, ignore_errors=True)
         run = run or self.runs / f"{start}{last + 1}"
+        version = self.project.class_version  # before the clips are listed: their classes may be renamed meanwhile
         clips = {clip.path.relative_to(self.project.folder).as_posix(): clip.id for clip in self.project.clips()}
         write_json(self.project.store / _STATE, {"job": job_id, "run": run.name})
-        write_json(self.project.store / _TRAINED / f"{run.name}.json", {"run": str(run.resolve()), "clips": clips})
+        values = {"run": str(run.resolve()), "clips": clips, "classes": version}
+        write_json(_trained_file(self.project, run), values)
         return run
 
     def _begun(self, job_id: str) -> Path | None:
