@@ -21,7 +21,8 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.serve.training import Forecast, Training, newest_run, present_names, trained_clips
 
-# A process that trains as fast as its lines say: those are steps; "model" writes one, "wait" waits.
+# A process that trains as fast as its lines say: those are steps; "model" writes one, "wait" waits; "split" is what it
+# has read.
 _CHILD = """
 import json, pathlib, sys, time
 pathlib.Path(sys.argv[3]).mkdir(parents=True, exist_ok=True)
@@ -34,6 +35,8 @@ for line in json.loads(sys.argv[1]):
         model = pathlib.Path(sys.argv[3], "model")
         model.mkdir()
         (model / "recognizer.json").write_text("{}")
+    elif "split" in line:
+        pathlib.Path(sys.argv[3], "split.json").write_text(json.dumps(line["split"]))
     else:
         print(json.dumps(line), flush=True)
 """
@@ -198,6 +201,35 @@ def test_a_training_that_fails_says_why_and_leaves_nothing(
     with pytest.raises(Problem, match=message) as error:
         made.run(Job())
     assert error.value.code == code
+    assert not [*made.runs.iterdir()]
+    assert made.interrupted is None
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (["a/1", "a/2", "b/1", "b/2"], None),
+        (["a/1", "a/2", "b/1"], None),  # b/2 cannot be decoded
+        (["a/1", "b/1"], "1 clip was renamed, moved or deleted before the training had read it: a/2.mp4: .* train"),
+        (["c/1", "c/2", "b/1", "b/2"], "2 clips were renamed, .* such as a/1.mp4"),
+    ],
+)
+def test_a_training_whose_clips_were_renamed_before_it_has_read_them_says_so(
+    project: Project, read: list[str], message: str | None
+) -> None:
+    class Renaming(Job):
+        def report(self, note: str, progress: float | None = None, **partial: Any) -> None:
+            if note == "reading clips" and "a" in project.classes():
+                project.rename_class("a", "c")
+
+    split = {"training": [{"path": f"{name}.mp4"} for name in read[1:]], "test": [{"path": f"{read[0]}.mp4"}]}
+    made = training(project, READING, {"split": split}, "model", DRAWING, FIGURES)
+    if message is None:
+        assert made.run(Renaming())["run"] == "clips-page-1"
+        return
+    with pytest.raises(Problem, match=message) as error:
+        made.run(Renaming())
+    assert (error.value.status, error.value.code) == (409, "clips_changed")
     assert not [*made.runs.iterdir()]
     assert made.interrupted is None
 

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from onlooker.data.sets import set_name
 from onlooker.evaluation.learning_curve import LearningPoint
-from onlooker.files import read_json, write_json
+from onlooker.files import printable, read_json, write_json
 from onlooker.models.video_model import RECORD
 from onlooker.serve.jobs import Cancelled, Job
 from onlooker.serve.problem import Problem
@@ -179,13 +179,16 @@ class Training:
         with self._lock:
             self._child = child
         job.on_cancel = child.kill
-        forecast, model = Forecast(len(self.project.clips())), None
+        forecast, model, reading = Forecast(len(self.project.clips())), None, True
         assert child.stdout
         for line in child.stdout:
             step = json.loads(line)
             if "error" in step:
                 reason, remedy = step["error"]
                 raise Problem(422, "training_failed", reason=reason, remedy=remedy)
+            if reading and step.get("stage") not in ("starting", "reading clips"):
+                self._check_read(run)
+                reading = False
             if "figures" in step:
                 Thread(target=child.wait, daemon=True).start()  # it still writes the map of clips
                 return {**step["figures"], "model": model or self.on_saved(run)}
@@ -199,6 +202,14 @@ class Training:
                 job.report(step["stage"], progress, seconds_left=left, model=model)
         job.check()
         raise Problem(500, "training_ended", exit=child.wait())
+
+    def _check_read(self, run: Path) -> None:
+        """Raise a Problem if clips were renamed or deleted before they were read: the model would not know them."""
+        with suppress(FileNotFoundError):  # a training that ends before it has a split reports its own error
+            read = {clip["path"] for part in read_json(run / "split.json").values() for clip in part}
+            missing = [name for name in trained_clips(self.project, run) if name not in read]
+            if gone := [name for name in missing if not (self.project.folder / name).exists()]:  # not only unreadable
+                raise Problem(409, "clips_changed", count=len(gone), name=printable(gone[0]))
 
     def _end(self) -> None:
         with self._lock:
