@@ -614,7 +614,7 @@ def test_a_hint_about_a_new_clip_appears_without_another_change(
 ):
     from onlooker.serve.correct import Guess
 
-    def like_left(recognizer: Any, clip: Any) -> Guess:
+    def like_left(recognizer: Any, clip: Any, renamed: Any) -> Guess:
         time.sleep(2)  # longer than measuring
         return Guess("left", 0.9, 0.8)
 
