@@ -321,7 +321,7 @@ def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path)
 def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained[0], tmp_path / "run")
     message = fails("train", squares, "--run", run, *SAMPLE)
-    assert f"{run}: holds a run already; continue it with --resume, or choose another --run" in message
+    assert f"{run}: holds a run already; choose another --run, also to train with new clips; or continue an" in message
     before = (run / "evaluation.json").read_bytes()
     shutil.rmtree(run / "model")
     (run / "evaluation.json").unlink()
@@ -350,13 +350,13 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
         ("train {squares} --run {tmp}/r --encoder magic", "unknown encoder 'magic'; there are conv4"),
         (
             "train {squares} --flow dis --flow-length 2",
-            "--flow and --flow-length have no effect with --modality rgb; leave it out",
+            "--flow and --flow-length have no effect with --modality rgb; leave them out",
         ),
         ("compare {squares} --flow dis --models lstm,alstm", "--flow has no effect with --modality rgb"),
         ("train {squares} --model c3d --encoder conv4", "--encoder has no effect in c3d; leave it"),
         (
             "train {squares} --model torchvision:r3d_18 --hidden 9 --encoder x",
-            "--encoder and --hidden have no effect in torchvision:r3d_18; leave it out",
+            "--encoder and --hidden have no effect in torchvision:r3d_18; leave them out",
         ),
         (
             "train {squares} --run {tmp}/r --model lstm --attention-regularization 1",
@@ -446,14 +446,14 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(squares: Path, tm
     run = tmp_path / "run"
     words = ["train", squares, "--run", run, "--model", "convnet", "--folds", 2, "--patience", 0, *TINY]
     said = call(*words).output
-    assert f"final model, trained on all clips: {run / 'final'}" in said
+    assert f"final model, trained without a test split: {run / 'final'}" in said
     split = json.loads((run / "final" / "split.json").read_text(encoding="utf-8"))
     assert len(split["training"]) + len(split["validation"]) == len(find_clips(squares))
     assert not split["test"]
     clip = find_clips(squares)[0].path
     assert clip.name in call("predict", run, clip).output
-    assert f"final model, trained on all clips: {run / 'final'}" in call(*words).output
-    assert "trained on all clips, none is left for testing" in fails("evaluate", run)
+    assert f"final model, trained without a test split: {run / 'final'}" in call(*words).output
+    assert "trained without a test split; give new clips with --clips" in fails("evaluate", run)
     assert "was trained on all of these clips" in fails("evaluate", run, "--clips", squares)
     assert "holds a run of one split; choose another folder" in fails(*words[:2], "--run", run / "final", *words[4:])
 

@@ -242,7 +242,7 @@ def test_missing_training_clips_are_all_named(run: Path, tmp_path: Path) -> None
     gone = [clip.path for clip in RunRecord.read(run).split.training[:7]]
     for path in gone:
         path.unlink()
-    with pytest.raises(ClipError, match=r"not found, like 6 more .*, …\); .* with the clips that are there") as error:
+    with pytest.raises(ClipError, match=r"not found, like 6 more .*, …\); .* or train another run") as error:
         train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)
     assert error.value.path == gone[0]
     assert all(str(path) in error.value.found for path in gone[1:5])
@@ -318,7 +318,7 @@ def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(run: Path, tm
     assert (run / "split.json").read_text(encoding="utf-8") == before
     for clip in split.test[1:]:
         clip.path.unlink()
-    with pytest.raises(ClipError, match=r"not found.*; the split of the run names it; restore it, or train again"):
+    with pytest.raises(ClipError, match=r"not found.*; the run was trained with it; give the folder"):
         evaluate_module.evaluate(run)
-    with pytest.raises(ClipError, match=r"not found.*; the split of the run names it; restore it, or train again"):
+    with pytest.raises(ClipError, match=r"not found.*; the run was trained with it; give the folder"):
         train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)

@@ -231,9 +231,9 @@ def test_any_video_network_of_torchvision_can_be_built_by_name() -> None:
 def test_a_stream_is_an_error_that_says_what_to_do(name: str) -> None:
     model = made(name)
     network = MODELS[name].settings["network"]
-    with pytest.raises(ValueError, match=f"{network} makes one prediction per clip and needs all of its frames; call"):
+    with pytest.raises(ValueError, match=f"{network} makes one prediction per clip and needs all of its frames; use"):
         model.step(torch.zeros(1, 3, 32, 32))
-    with pytest.raises(ValueError, match="or use one with a state, such as lstm or convlstm"):
+    with pytest.raises(ValueError, match="or train a model with a state, such as lstm or convlstm"):
         model.initial_state(1)
 
 

@@ -262,7 +262,9 @@ def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, mo
 def test_proposed_recordings_keep_a_scene_together(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "clips", {"jump": 6, "wave": 6})
     write(folder / "wave" / "again.mp4", picture(3), fps=10)  # jump3
-    call("check", folder, "--write-recordings", folder / "recordings.csv")
+    words = "check", folder, "--write-recordings", folder / "recordings.csv"
+    call(*words)
+    assert "recordings.csv: exists; write to another file, compare them, and replace it yourself" in fails(*words)
     recordings = {clip.path.name: clip.recording for clip in find_clips(folder)}
     assert len(recordings) == 13
     assert recordings["again.mp4"] == recordings["jump3.mp4"]

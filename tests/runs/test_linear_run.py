@@ -148,7 +148,7 @@ def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path,
     assert torch.equal(load(final).model.head.weight, load(run).model.head.weight)  # type: ignore[union-attr]
     figures = json.loads((final / "cross_validation.json").read_text(encoding="utf-8"))
     assert set(figures) == {"chosen", "learning_curve", "labels_to_check"}
-    with pytest.raises(ClipError, match="trained on all clips, none is left for testing"):
+    with pytest.raises(ClipError, match="trained without a test split; give new clips"):
         evaluate(tmp_path)
 
 
@@ -163,7 +163,7 @@ def test_it_is_cross_validated(squares: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--epochs 3 --lr 0.1", "--epochs and --lr have no effect in linear; leave it out"),
+        ("--epochs 3 --lr 0.1", "--epochs and --lr have no effect in linear; leave them out"),
         ("--hflip", "--hflip has no effect in linear; leave it out"),
         ("--hidden 8", "--hidden has no effect in linear; leave it out"),
         ("--dropout 0.2", "linear has no dropout; leave it out"),

@@ -96,6 +96,11 @@ def test_a_clip_is_one_row_with_its_runner_up_and_frames_come_on_request(
     monkeypatch.setenv("COLUMNS", "60")
     assert predict_clips(run, [clip]) == []
     assert "…" not in capsys.readouterr().out, "paths are folded, not cut off"
+    monkeypatch.delenv("COLUMNS")
+    assert predict_clips(run, [clip]) == []
+    assert f"{clip} " in capsys.readouterr().out, "in a pipe they are not folded"
+    assert predict_clips(run, [clip], threshold=0.99) == []
+    assert "an event needs a probability of 99 %, else it is nothing" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("name", "start"), [("when.png", b"\x89PNG"), ("when.svg", b"<?xml")])
@@ -109,7 +114,9 @@ def test_probabilities_are_drawn_against_time(
 def test_a_timeline_needs_a_single_clip(run: Path, make_clip: Make, tmp_path: Path) -> None:
     clip = make_clip(frames=2)
     for clips, name in (([clip, clip], "when.png"), ([clip], "when.pdf")):
-        with pytest.raises(ValueError, match=rf"{name} for {len(clips)} clips; give a .png or .svg, and one clip"):
+        with pytest.raises(
+            ValueError, match=rf"{name}, {len(clips)} clips: expected a .png or .svg file, and one"
+        ):
             predict_clips(run, clips, timeline=tmp_path / name)
 
 

@@ -237,7 +237,7 @@ def test_a_run_can_be_moved_without_its_clips(run: Path, tmp_path: Path) -> None
     assert load(moved).predict(new / "up" / "00.mp4").scores.shape == (4,)
     assert evaluate(moved, new)["videos"] == 8
     assert export_run(moved, tmp_path / "export", clips=new)["tested"]["clips"] == 8
-    with pytest.raises(ClipError, match=r"not found.*; the split of the run names it; restore it, or train again"):
+    with pytest.raises(ClipError, match=r"not found.*; the run was trained with it; give the folder"):
         evaluate(moved)
 
 
@@ -289,7 +289,7 @@ def test_training_without_test_clips(squares: Path, tmp_path: Path) -> None:
     split = split_without_test(find_clips(squares))
     assert train_run(squares, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True) == {}
     assert load(tmp_path / "run").predict(next(squares.glob("*/*.mp4"))).label
-    with pytest.raises(ClipError, match="trained on all clips, none is left for testing; give new clips with --clips"):
+    with pytest.raises(ClipError, match="trained without a test split; give new clips with --clips"):
         evaluate(tmp_path / "run")
 
 

@@ -93,7 +93,7 @@ def test_waiting_for_an_absent_source_on_request() -> None:
     port = int(sender.address.rpartition(":")[2])
     _, changes, error = follow(opened(sender.address))
     assert (
-        "refused); check that it sends, and the network; or allow more time (timeout), or wait for it (wait_for"
+        "refused); check that it sends, and the network; or allow more time (--timeout), or wait for it (--wait-for"
         in error
     )
     assert [change.state for change in changes] == ["gone"]

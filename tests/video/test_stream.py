@@ -215,7 +215,7 @@ def test_a_source_that_never_answers_is_an_error_within_the_timeout() -> None:
     with (
         Sender(list, hold=30) as sender,
         Source(sender.address, StreamConfig(timeout=0.7)) as source,
-        pytest.raises(ClipError, match=r"tcp://127.0.0.1:\d+: no answer within 0.7 s; .*more time \(timeout\)"),
+        pytest.raises(ClipError, match=r"tcp://127.0.0.1:\d+: no answer within 0.7 s; .*more time \(--timeout\)"),
     ):
         next(source)
     assert 0.6 < time.monotonic() - begin < 10
@@ -330,7 +330,7 @@ def test_udp_with_and_without_a_sender() -> None:
             for piece in slowly(cut(STREAM, 7), 0.01):
                 out.sendto(piece, ("127.0.0.1", port))
         frames, error = taken(source)
-    assert error.endswith("no frame within 1 s; check that it sends, and the network; or allow more time (timeout)")
+    assert error.endswith("no frame within 1 s; check that it sends, and the network; or allow more time (--timeout)")
     numbers = [painted_number(frame) for _, _, frame in frames]
     assert numbers == list(range(numbers[0], 59))  # the last one was never told to be whole
     assert len(numbers) > 40

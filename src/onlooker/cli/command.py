@@ -151,7 +151,8 @@ def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> N
     """Raise a ValueError if the command line contains one of these settings, which have no effect."""
     if unused := sorted(given_options(context) & set(names)):
         flags = " and --".join(name.replace("_", "-") for name in unused)
-        raise ValueError(f"--{flags} {'have' if len(unused) > 1 else 'has'} no effect {where}; leave it out")
+        verb, pronoun = ("have", "them") if len(unused) > 1 else ("has", "it")
+        raise ValueError(f"--{flags} {verb} no effect {where}; leave {pronoun} out")
 
 
 def resume_hint(run: Path) -> str:

@@ -147,7 +147,7 @@ def _cross_validate(
         figures = compare(clip_set, run, with_baseline([spec]), splits, [training.seed], data, training, model=model)
         final = train_final(clip_set, run, *settings_of(spec, model, data, training))
     print_comparison(figures, run)
-    typer.echo(f"final model, trained on all clips: {final}; use it with `onlooker predict {run} CLIP`")
+    typer.echo(f"final model, trained without a test split: {final}; use it with `onlooker predict {run} CLIP`")
 
 
 @_command
@@ -250,7 +250,7 @@ def _print_metrics(measured: dict[str, Any], run: Path) -> None:
     from onlooker.evaluation.metrics import SHOWN
 
     if not measured:
-        typer.echo(f"trained on all clips: {run}")
+        typer.echo(f"trained without a test split: {run}")
         return
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in measured["skipped"])
     typer.echo(f"{'cross-validation' if measured.get('cross_validated') else 'test'}: {first_line(measured)}")

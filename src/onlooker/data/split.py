@@ -17,7 +17,7 @@ from onlooker.structures import Clip, ClipError
 __all__ = ["Split", "apportion", "group_of", "make_splits", "split_clips"]
 
 _NAMED = 5  # clips in an error
-_RESTORE = "the split of the run names it; restore it, or train again with the clips that are there (another --run)"
+_RESTORE = "the run was trained with it; give the folder that the clips were moved to, restore it, or train another run"
 
 SPLITS = ("training", "validation", "test")
 

@@ -11,6 +11,7 @@ from onlooker.answer import event_scores, nothing_class
 __all__ = ["EventThreshold", "choose_threshold"]
 
 FOUND = 0.9  # share of the events that a threshold must find
+_USELESS = 0.5  # share of false alarms above which a threshold is of no use
 
 
 class EventThreshold(NamedTuple):
@@ -27,7 +28,10 @@ class EventThreshold(NamedTuple):
 
     def __str__(self) -> str:
         shares = f"{100 * self.found:.0f} % of events found, {100 * self.false_alarms:.0f} % false alarms"
-        return f"{self.probability:.2f} for an event, else nothing ({shares}, on clips it was not trained on)"
+        text = f"{self.probability:.2f} for an event, else nothing ({shares}, on clips it was not trained on)"
+        if self.false_alarms <= _USELESS:
+            return text
+        return f"{text}; it does not tell events from nothing: add clips in which nothing happens"
 
 
 def choose_threshold(

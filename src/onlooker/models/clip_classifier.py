@@ -76,8 +76,8 @@ class ClipClassifier(VideoModel):
     def step(self, frame: Tensor, state: Any = None) -> NoReturn:
         """Raise a ValueError: the model needs the whole clip."""
         raise ValueError(
-            f"{self.name} makes one prediction per clip and needs all of its frames; call the model on a video "
-            "B T C H W, or use one with a state, such as lstm or convlstm"
+            f"{self.name} makes one prediction per clip and needs all of its frames; use `onlooker predict`, call "
+            "it on a video B T C H W, or train a model with a state, such as lstm or convlstm"
         )
 
     def initial_state(self, batch_size: int) -> NoReturn:

@@ -84,7 +84,12 @@ class Checked:
 
         For a folder of clips, the file is a `recordings.csv`; for a list, it is a new list with a column recording, and
         the same splits.
+
+        Raises:
+            FileExistsError: the file exists; it may have what this folder of clips does not show.
         """
+        if file.exists():
+            raise FileExistsError(f"{file}: exists; write to another file, compare them, and replace it yourself")
         listed = self.clips.path.is_file()
         root = file.parent if listed else self.clips.root
         paths = {clip.path: Path(os.path.relpath(clip.path, root)).as_posix() for clip in self.clips.clips}

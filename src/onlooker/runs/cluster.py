@@ -72,9 +72,7 @@ def _connected(address: str) -> Iterator[Any]:
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise RuntimeError(
-            f'--ray needs {error.name}, which is not installed: pip install "onlooker[cluster]"'
-        ) from error
+        raise RuntimeError(f"--ray needs {error.name}, which is not installed; install onlooker[cluster]") from error
     if ray.is_initialized():  # by the program that calls this one
         yield ray
         return

@@ -52,7 +52,7 @@ def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False, clips: Path |
     Ensemble(members, [1 / len(members)] * len(members))  # raises an error if they do not fit together
     if not split.test:
         raise ValueError(
-            f"{runs[0]}: trained on all clips; an ensemble is evaluated on test clips, so combine runs with some"
+            f"{runs[0]}: trained without a test split, which an ensemble is evaluated on; combine runs with one"
         )
     validation = _evaluations(runs, members, split.validation, quiet)
     weights = choose_weights([each.scores for each in validation], validation[0].targets)

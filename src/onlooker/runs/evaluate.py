@@ -73,7 +73,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         if not test and (run / CROSS_VALIDATION).exists() and (run / "evaluation.json").exists():
             return read_json(run / "evaluation.json")
         if not test:
-            raise ClipError(run, "trained on all clips, none is left for testing", "give new clips with --clips")
+            raise ClipError(run, "trained without a test split", "give new clips with --clips")
         if not any(os.path.exists(clip.path) for clip in test):  # the remaining clips are tested
             require_clips(test)
     else:

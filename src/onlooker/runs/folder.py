@@ -153,7 +153,8 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
         raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder with --run")
     with lock_run(run):
         if not resume and config.exists() and any((run / name).exists() for name in ("checkpoints", "model")):
-            raise FileExistsError(f"{run}: holds a run already; continue it with --resume, or choose another --run")
+            remedy = "choose another --run, also to train with new clips; or continue an interrupted run with --resume"
+            raise FileExistsError(f"{run}: holds a run already; {remedy}")
         yield resume and config.exists()
 
 

@@ -35,7 +35,7 @@ from onlooker.storage import path_or_address
 from onlooker.structures import ClipError, Prediction
 from onlooker.video.reader import is_video
 
-_ROWS = 100  # of a table
+_ROWS, _WIDTH = 100, 1000  # of a table: rows at once, columns if the output is no terminal
 T = TypeVar("T")
 
 
@@ -71,11 +71,12 @@ def predict_clips(
         DiskFullError, NotWritableError: `json` cannot be written.
     """
     if timeline and (len(clips) > 1 or timeline.suffix not in (".png", ".svg")):
-        raise ValueError(f"--timeline {timeline} for {len(clips)} clips; give a .png or .svg, and one clip")
+        raise ValueError(f"--timeline {timeline}, {len(clips)} clips: expected a .png or .svg file, and one clip")
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
     clips = list(dict.fromkeys(clips))
-    recognizer, console = load_any(run), Console(file=sys.stdout)  # as it is now: `map_clips` redirects it
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
+    recognizer, console = load_any(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
     with closing(ResultsFile(json, _digest(recognizer, threshold))) if json else nullcontext() as results:
         output = _Output(recognizer, _targets(clips, overlay) if overlay else {}, timeline, results)
         todo = [clip for clip in clips if not output.has(clip)]
@@ -208,6 +209,8 @@ def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
     """The file that each clip is drawn to: all different, and none of them a clip."""
     if overlay.suffix and len(clips) > 1:
         raise ValueError(f"--overlay {overlay} is one file for {len(clips)} clips; give a folder")
+    if overlay.suffix and overlay.suffix.lower() not in (".mp4", ".gif"):
+        raise ValueError(f"--overlay {overlay}: expected a folder, or a file .mp4 or .gif")
     targets = [overlay] if overlay.suffix else [overlay / f"{name}.mp4" for name in distinct_names(clips)]
     # The file itself is compared: a name may be a link, or differ only in case on a file system without cases.
     files = {(stat.st_dev, stat.st_ino) for clip in clips if (stat := _stat(clip))}
@@ -289,6 +292,9 @@ def _clip_table(predictions: Sequence[Prediction]) -> Table:
         table.add_column(column)
     if any(prediction.where for prediction in predictions):
         table.add_column("box:\nx1 y1 x2 y2")
+    if predictions[0].threshold is not None:
+        table.caption = f"an event needs a probability of {100 * predictions[0].threshold:.0f} %, else it is nothing"
+        table.caption_justify = "left"
     for prediction in predictions:
         answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
         answers += [""] * (2 - len(answers))

@@ -53,7 +53,7 @@ class TrainedRun:
 
     def __str__(self) -> str:
         if not self.figures:
-            return f"{self.path}: trained on all clips"
+            return f"{self.path}: trained without a test split"
         return f"{self.path}: {first_line(self.figures)}"
 
 

@@ -240,9 +240,9 @@ class Source:
         if isinstance(self._source, int):
             remedy = "check its number, that no other program uses it, and your permission (on Linux: group video)"
             return ClipError(f"camera {self.name}", reason, remedy)
-        more = "allow more time (timeout)" + (", or wait for it (wait_for_source)" if self._index < 0 else "")
+        more = "allow more time (--timeout)" + (", or wait for it (--wait-for-source)" if self._index < 0 else "")
         if attempts:
-            more = "wait longer (attempts, wait, timeout)"
+            more = "wait longer (--attempts, --wait, --timeout)"
             reason = f"{reason}; {attempts} new connections in {seconds:.1f} s brought no frame"
         return ClipError(self.name, reason, f"check that it sends, and the network; or {more}")
 
