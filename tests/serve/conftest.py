@@ -76,7 +76,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)  # on a busy machine the page waits for its server
         origin = re.match(r"https?://[^/]+", url)[0]  # type: ignore[index]
         page.on("request", lambda request: wrong.append(request.url) if is_foreign(request.url, origin) else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
