@@ -625,6 +625,12 @@ def test_a_folder_with_a_hidden_name_is_not_taken_as_uploaded(memory: Any, cache
     assert clear_mirrors() == [mirror.folder]
 
 
+def test_a_folder_from_elsewhere_does_not_claim_an_address(tmp_path: Path) -> None:
+    (tmp_path / "from elsewhere" / "clips").mkdir(parents=True)
+    (tmp_path / "from elsewhere" / ".mirror.json").write_text('{"address": "s3://another/bucket", "files": {}}')
+    assert address_of(tmp_path / "from elsewhere" / "clips" / "a.mp4") is None
+
+
 def test_an_address_above_the_folder_that_it_names_is_refused() -> None:
     with pytest.raises(StorageError, match=r"memory://public/\.\.: an address with \.\.; give the folder itself"):
         Mirror("memory://public/..")

@@ -114,9 +114,7 @@ def test_probabilities_are_drawn_against_time(
 def test_a_timeline_needs_a_single_clip(run: Path, make_clip: Make, tmp_path: Path) -> None:
     clip = make_clip(frames=2)
     for clips, name in (([clip, clip], "when.png"), ([clip], "when.pdf")):
-        with pytest.raises(
-            ValueError, match=rf"{name}, {len(clips)} clips: expected a .png or .svg file, and one"
-        ):
+        with pytest.raises(ValueError, match=rf"{name}, {len(clips)} clips: expected a .png or .svg file, and one"):
             predict_clips(run, clips, timeline=tmp_path / name)
 
 

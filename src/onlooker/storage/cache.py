@@ -43,10 +43,12 @@ def _downloaded(mirror: Mirror, timeout: float) -> Path:
 
 def address_of(path: Path) -> str | None:
     """The address that a path in a mirror stands for; None: it is in no mirror."""
-    for folder in (path, *path.parents):
-        if (address := recorded_address(folder.parent)) is not None:
-            return "/".join([address, *path.relative_to(folder).parts])
-    return None
+    mirrors, whole = mirrors_folder().resolve(), path.resolve()
+    if not whole.is_relative_to(mirrors):
+        return None
+    folder, *parts = whole.relative_to(mirrors).parts or [""]
+    address = recorded_address(mirrors / folder) if parts else None
+    return address and "/".join([address, *parts[1:]])
 
 
 def path_or_address(path: Path) -> str:
