@@ -199,7 +199,7 @@ def test_a_stored_split_can_be_read_without_its_clips(tmp_path: Path) -> None:
     values = split_clips(six_of_each(tmp_path / "old")).to_dict(tmp_path / "old")
     split = Split.from_dict(values, tmp_path / "elsewhere")
     assert split.to_dict(tmp_path / "elsewhere") == values
-    with pytest.raises(ClipError, match=r"a.\d.mp4: not found, like 5 more .*; the split of the run names it"):
+    with pytest.raises(ClipError, match=r"a.\d.mp4: not found, like 5 more .*; the run was trained with it; give"):
         require_clips(split.training)
     (tmp_path / "old").rename(tmp_path / "elsewhere")
     require_clips(split.clips)

@@ -1,5 +1,6 @@
 """The mirrors in the cache: opened by commands and readers, listed, and removed."""
 
+import os
 import shutil
 import sys
 from collections.abc import Collection, Iterable, Iterator
@@ -43,7 +44,7 @@ def _downloaded(mirror: Mirror, timeout: float) -> Path:
 
 def address_of(path: Path) -> str | None:
     """The address that a path in a mirror stands for; None: it is in no mirror."""
-    mirrors, whole = mirrors_folder().resolve(), path.resolve()
+    mirrors, whole = (Path(os.path.realpath(each)) for each in (mirrors_folder(), path))  # also of a link to itself
     if not whole.is_relative_to(mirrors):
         return None
     folder, *parts = whole.relative_to(mirrors).parts or [""]
