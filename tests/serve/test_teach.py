@@ -53,6 +53,13 @@ def names(project: dict[str, Any]) -> dict[str, list[str]]:
     return {each["name"]: [clip["name"] for clip in each["clips"]] for each in project["classes"]}
 
 
+def teach(page: TestClient, make_clip: Make, settings: ServeSettings) -> None:
+    """Upload a clip of each of two classes, and train with them."""
+    for label in ("clap", "wave"):
+        upload(page, label, make_clip(f"{label}.mp4", frames=5 + len(label)))
+    teach_run(settings.runs / "tiny", settings.clips, settings.runs)
+
+
 def test_classes_and_clips_are_made_moved_deleted_and_brought_back(page: TestClient, make_clip: Make) -> None:
     change(page, "POST", "classes", json={"name": "wave"})
     change(page, "PATCH", "classes", json={"name": "wave", "to": "clap"})
@@ -136,9 +143,7 @@ def test_a_slow_clip_does_not_hold_up_the_previews_of_others(
 def test_new_clips_that_look_like_another_class_are_counted_until_the_model_has_seen_them(
     page: TestClient, make_clip: Make, settings: ServeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for label in ("clap", "wave"):
-        upload(page, label, make_clip(f"{label}.mp4", frames=5 + len(label)))
-    teach_run(settings.runs / "tiny", settings.clips, settings.runs)
+    teach(page, make_clip, settings)
     ready = threading.Event()
 
     def like_clap(recognizer: Recognizer, clip: ProjectClip, renamed: Callable[[str], str]) -> Guess:
@@ -163,9 +168,7 @@ def test_new_clips_that_look_like_another_class_are_counted_until_the_model_has_
 def test_clips_of_a_class_that_was_renamed_after_the_training_are_not_reported_as_wrong(
     page: TestClient, make_clip: Make, settings: ServeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for label in ("clap", "wave"):
-        upload(page, label, make_clip(f"{label}.mp4", frames=5 + len(label)))
-    teach_run(settings.runs / "tiny", settings.clips, settings.runs)
+    teach(page, make_clip, settings)
 
     def like_wave(recognizer: Recognizer, clip: ProjectClip, renamed: Callable[[str], str]) -> Guess:
         return Guess("wave", 0.9, 0.8)
