@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,19 @@ import tables
 
 from onlooker.evaluation.report import Table, percent
 from onlooker_papers.digits import tables as digits
-from onlooker_papers.digits.tables import Results
 from onlooker_papers.encoder import tables as encoder
 from onlooker_papers.figures import tables as figures
 from onlooker_papers.hmdb10 import tables as hmdb10
 from onlooker_papers.real_clips import tables as real_clips
+from onlooker_papers.tables import TABLES, Declared, fill, table
 from onlooker_papers.videolstm import real_tables as videolstm_real
 from onlooker_papers.videolstm import tables as videolstm
 
 _MODULES: tuple[Any, ...] = (digits, encoder, figures, hmdb10, real_clips, tables, videolstm, videolstm_real)
-TABLES: dict[str, Callable[[Results], Table]] = {
-    name: make for module in _MODULES for name, make in module.TABLES.items()
-}
-# The results files that each table needs: by default the one of the same name.
-NEEDED = {name: {name} for name in TABLES} | {k: files for module in _MODULES for k, files in module.NEEDED.items()}
+for _module in _MODULES:  # modules that have not adopted `onlooker_papers.tables.table`
+    for _name, _make in getattr(_module, "TABLES", {}).items():
+        if not isinstance(_make, Declared):
+            table(_name, *getattr(_module, "NEEDED", {}).get(_name, ()))(_make)
 
 _TITLE = """# Results
 
@@ -85,26 +83,14 @@ def section(name: str, results: dict[str, dict[str, Any]]) -> str:
     head += f"Seeds: {seeds}.\n\n{commands(result['command'], result.get('origin', {}))}\n\n"
     if all(isinstance(value, dict) and {"majority", "spread"} <= set(value) for value in figures.values()):
         return head + "\n".join(compared(key, value) for key, value in figures.items())
-    needing = [table for table, files in NEEDED.items() if name in files and files <= set(results)]
+    needing = [declared for declared in TABLES.values() if name in declared.files and declared.files <= set(results)]
     if needing and not name.startswith("bench-"):
-        return head + "\n".join(TABLES[table](_figures(results)).markdown() for table in needing)
+        return head + "\n".join(declared.make(_figures(results)).markdown() for declared in needing)
     return head + Table(["figure", "value"], [[key, cell(value)] for key, value in flat(figures).items()]).markdown()
 
 
 def _figures(results: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {name: result["figures"] for name, result in results.items()}
-
-
-def filled(page: str, figures: dict[str, dict[str, Any]]) -> str:
-    """A page with every table between `<!-- table: NAME -->` and `<!-- end -->` replaced."""
-
-    def made(match: re.Match[str]) -> str:
-        if not NEEDED.get(match[2], {match[2]}) <= set(figures):
-            print(f"table {match[2]} unchanged: no results of {', '.join(NEEDED[match[2]])}")
-            return match[0]
-        return f"{match[1]}\n{TABLES[match[2]](figures).markdown()}{match[3]}"
-
-    return re.sub(r"(<!-- table: ([\w-]+) -->).*?(<!-- end -->)", made, page, flags=re.DOTALL)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -123,7 +109,7 @@ def main() -> None:
     write_text(harness.RESULTS / "README.md", text)
     figures = _figures(results)
     for page in sorted((harness.ROOT / "docs").glob("*.md")):
-        write_text(page, filled(page.read_text("utf-8"), figures))
+        write_text(page, fill(page.read_text("utf-8"), figures))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Tables of the benchmarks for docs/, from the figures in their results files."""
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.digits.tables import Results, share
+from onlooker_papers.tables import Results, share
 
 TRAINING = "bench-training"
 _DIGITS = ("bench-deformable", "bench-channel-offset", "bench-digits", "bench-rounds")

@@ -5,13 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
-from onlooker.evaluation.report import Page, Table, percent
+from onlooker.evaluation.report import Page, percent
 from onlooker.runs.folder import read_curves
-
-
-def add_table(page: Page, table: Table) -> None:
-    """Add a table as in the documentation."""
-    page.table(table.rows, table.columns, table.note)
 
 
 def add_curves(page: Page, runs: Mapping[str, Path], title: str) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.digits.differences import Results
 from onlooker_papers.digits.models import STAGES
 from onlooker_papers.digits.overfitting import UNSEEN
 from onlooker_papers.digits.published import APART, CODE, PUBLISHED, PUBLISHED_READING
+from onlooker_papers.tables import Results
 
 _CANVAS = ("normal", "rotation", "scale", "rotation+scale")  # the whole canvas is transformed
 _SETS = {"without `gesture`": _CANVAS, "with `gesture`": (*_CANVAS, "gesture")}

@@ -1,14 +1,11 @@
 """What the paper says, what the authors' code does, what is done here, and the measured effect."""
 
-from collections.abc import Mapping
 from statistics import mean
-from typing import Any
 
 from onlooker.evaluation.report import Table
 from onlooker_papers.digits.pretraining import PUBLISHED as SINGLE_DIGITS
 from onlooker_papers.digits.published import CODE, PIXELS, PUBLISHED, PUBLISHED_READING, SLIDES, SMOOTH, TEXT
-
-Results = Mapping[str, Mapping[str, Any]]  # figures by the name of the results file
+from onlooker_papers.tables import Results
 
 
 def differences(results: Results) -> Table:

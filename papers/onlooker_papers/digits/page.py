@@ -23,9 +23,8 @@ from onlooker_papers.digits.held_out import best, of_encoder
 from onlooker_papers.digits.images import SHOWN, seen, write_field, write_images
 from onlooker_papers.digits.pretraining import DATA, pretrained
 from onlooker_papers.digits.published import CODE, PUBLISHED, READINGS
-from onlooker_papers.digits.tables import Results
 from onlooker_papers.digits.tracks import Tracks
-from onlooker_papers.pages import add_table
+from onlooker_papers.tables import Results, add_table
 
 
 def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, encoders: Path) -> Path:

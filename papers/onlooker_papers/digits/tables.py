@@ -9,7 +9,7 @@ from torch import nn
 from onlooker.evaluation.report import Table
 from onlooker.models.encoders import build_encoder
 from onlooker_papers.digits.claims import claims
-from onlooker_papers.digits.differences import Results, differences
+from onlooker_papers.digits.differences import differences
 from onlooker_papers.digits.encoders import WINDOWS
 from onlooker_papers.digits.encoders.warped import POINTS
 from onlooker_papers.digits.held_out import CEILINGS, FRAMES, SHORT, of_encoder
@@ -17,11 +17,7 @@ from onlooker_papers.digits.literal import LITERAL
 from onlooker_papers.digits.pretraining import PUBLISHED, RECIPES, SIZE
 from onlooker_papers.digits.published import CODE, PUBLISHED_READING, TABLE, TEXT
 from onlooker_papers.digits.published import PUBLISHED as FIGURES
-
-
-def share(value: float, digits: int = 1) -> str:
-    """A share in percent, without the sign."""
-    return f"{100 * value:.{digits}f}"
+from onlooker_papers.tables import Results, share
 
 
 def with_interval(row: Mapping[str, Any]) -> str:

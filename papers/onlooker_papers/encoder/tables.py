@@ -1,7 +1,7 @@
 """The table of the encoder's model card, from the figures of its results file."""
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.digits.tables import Results, share
+from onlooker_papers.tables import Results, share
 
 NAME = "encoder"
 

@@ -1,7 +1,7 @@
 """The tables of stick figures, from the figures of their results file."""
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.digits.tables import Results, share
+from onlooker_papers.tables import Results, share
 from onlooker_papers.videolstm.places import BASELINES
 
 NAME, BYSTANDER = "stick-figures", "moving-bystander"

@@ -5,10 +5,10 @@ from typing import Any
 
 from onlooker.config import ModelConfig, TrainConfig
 from onlooker.evaluation.report import Table
-from onlooker_papers.digits.tables import Results, share
 from onlooker_papers.hmdb10 import on_jhmdb
 from onlooker_papers.hmdb10.classes import CLASSES, FIRST_TEN, REPORT_CLIPS
 from onlooker_papers.hmdb10.reproduce import PUBLISHED
+from onlooker_papers.tables import Results, share
 from onlooker_papers.videolstm.real_tables import interval
 
 NAME, REAL, SIZES = "hmdb10", "hmdb10-real", "hmdb10-sizes"

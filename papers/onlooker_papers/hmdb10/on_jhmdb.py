@@ -37,9 +37,9 @@ from onlooker_papers.hmdb10.classes import REPORT_CLIPS
 from onlooker_papers.hmdb10.curves import loss_curves
 from onlooker_papers.hmdb10.reproduce import attention_rows, load_last_epoch
 from onlooker_papers.memo import memo_of_training
-from onlooker_papers.pages import add_table
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import WHOLE, About, Row, write_rows
+from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm.control import gain
 from onlooker_papers.videolstm.published import variant
 

@@ -1,10 +1,10 @@
 """The table of the HMDB-51 report, from the figures of its results file."""
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.digits.tables import Results, share
 from onlooker_papers.hmdb10.differences import NAME, REAL, SIZES, differences
 from onlooker_papers.hmdb10.page import ATTENTION, PUBLISHED_ACCURACY
 from onlooker_papers.hmdb10.reproduce import PUBLISHED
+from onlooker_papers.tables import Results, share
 from onlooker_papers.videolstm.real_tables import interval
 
 DISTURBED = "hmdb10-disturbed"

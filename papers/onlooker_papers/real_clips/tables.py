@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.digits.tables import Results, share
 from onlooker_papers.real_clips.recipes import ABLATION
+from onlooker_papers.tables import Results, share
 
 NAME, OWN, CALIBRATION, FEW, CURVES = "real-clips", "own-clips", "calibration", "few-shot", "learning-curves"
 CANDIDATES, LABELS, PEERS, MIXUP = "candidates", "label-errors", "peers", "mixup-ema"

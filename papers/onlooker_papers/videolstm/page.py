@@ -19,7 +19,8 @@ from onlooker.recognizer import load
 from onlooker.runs import model_spec
 from onlooker.runs.compare import table
 from onlooker.video.flow import to_pixels
-from onlooker_papers.pages import add_curves, add_settings, add_table
+from onlooker_papers.pages import add_curves, add_settings
+from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm import tables
 from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, FLOW, MOTION, RGB, WITH_ATTENTION_LOSS, modality_of
 from onlooker_papers.videolstm.budget import Budget, ClipsBudget

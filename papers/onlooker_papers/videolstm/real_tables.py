@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.digits.tables import Results, share
+from onlooker_papers.tables import Results, share
 from onlooker_papers.videolstm.official_budget import (
     BOTH,
     BUDGETS,

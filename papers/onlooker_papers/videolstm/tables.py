@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.digits.tables import Results, share
+from onlooker_papers.tables import Results, share
 from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE
 from onlooker_papers.videolstm.places import BASELINES
 from onlooker_papers.videolstm.real_tables import interval
