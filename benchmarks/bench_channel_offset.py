@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onlooker_papers.digits.channel_offset import channel_offset
+from onlooker_papers.digits.sampling.channel_offset import channel_offset
 
 SIDE, SEED = 64, 0
 CHANNELS = (20, 50)

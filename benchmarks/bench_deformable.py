@@ -12,7 +12,7 @@ import torchvision
 from plain_deform_conv import deformable_conv2d_by_autograd
 from torch import Tensor
 
-from onlooker.ops.deform_conv import deformable_conv2d
+from onlooker_papers.digits.sampling.deform_conv import deformable_conv2d
 
 SIDE, KERNEL, SPREAD, SEED = 64, 5, 1.0, 0  # offsets are normal with that standard deviation, in pixels
 LAYERS = {"1→20": (1, 20), "20→50": (20, 50)}

@@ -22,7 +22,7 @@ from torch import Tensor
 from onlooker.config import DataConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
-from onlooker.ops.repeated_conv import Loop, resumed
+from onlooker.models.repeated_conv import Loop, resumed
 from onlooker.streaming import Streams
 
 T, CLASSES, SEED = 30, 51, 0

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onlooker.ops.bilinear import MARGIN, locate
-from onlooker.ops.taps import Pair, taps_of
+from onlooker_papers.digits.sampling.bilinear import MARGIN, locate
+from onlooker_papers.digits.sampling.taps import Pair, taps_of
 
 
 def deformable_conv2d_by_autograd(

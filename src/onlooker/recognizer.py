@@ -32,8 +32,7 @@ from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class, planned_bytes, rebuild
-from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
-from onlooker.ops.spatial_transformer import window_corners
+from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights, window_corners
 from onlooker.settings import field_of
 from onlooker.storage import local
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch

@@ -25,8 +25,8 @@ from onlooker.localization.online import (
     update_place,
 )
 from onlooker.localization.parameters import LocalizationParameters
+from onlooker.models.repeated_conv import Loop, resumed
 from onlooker.models.video_model import VideoModel
-from onlooker.ops.repeated_conv import Loop, resumed
 from onlooker.storage import is_address
 from onlooker.storage.remote_video import RemoteVideo, video_at
 from onlooker.structures import Box, ClipError, Prediction, Segment, Step, Tube

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from onlooker.models.classifier import AGGREGATIONS, Classifier, clip_scores
 from onlooker.models.registry import MODELS, create_model
-from onlooker.models.video_model import count_parameters
+from onlooker.models.video_model import count_parameters, window_corners
 
 CLASSES, SIZE = 4, 32
 NAMES = [name for name, recipe in MODELS.items() if recipe.model is Classifier]
@@ -343,3 +343,9 @@ def test_the_readme_of_a_saved_model_claims_no_license_and_no_upload(tmp_path):
     assert "from_pretrained" in text
     assert "license" not in text
     assert "pushed" not in text
+
+
+def test_corners_of_windows_with_rotation_and_frames_that_are_not_square():
+    quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0]])  # the output's x axis points down the picture
+    assert window_corners(quarter, 20, 40).tolist() == [[40, 0], [40, 20], [0, 20], [0, 0]]
+    assert window_corners(quarter.expand(3, 2, 2, 3), 20, 40).shape == (3, 2, 4, 2)

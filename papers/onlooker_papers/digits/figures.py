@@ -17,10 +17,11 @@ from torch import Tensor
 from onlooker.data.moving_mnist import Batch
 from onlooker.drawing.overlay import BOX_COLORS
 from onlooker.drawing.plots import COLORS, FAINT, INK, QUIET
-from onlooker.ops.spatial_transformer import spatial_transform, window_corners
+from onlooker.models.video_model import window_corners
 from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.deformation import Deformed, residual
 from onlooker_papers.digits.encoders.warped import warp
+from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from onlooker.config import DataConfig, TrainConfig
@@ -15,7 +16,6 @@ from onlooker.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.metrics import measure, wilson_interval
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.demo import answers
 from onlooker.runs.memo import fingerprint, memo
 from onlooker.structures import Evaluation
 from onlooker_papers.digits.augmented_mnist import AugmentedDigits
@@ -174,7 +174,7 @@ class Ceiling(Trial):
     def measure(self, recognizer: Recognizer) -> dict[str, Any]:
         """`accuracy` of pairs with its interval, and `digit_accuracy` of single digits."""
         seen = [self._drawn(self.splits.test).batch(self.tests, seed=seed) for seed in (2, 3)]
-        scores = [torch.from_numpy(recognizer.aggregate(answers(recognizer, batch.video)[0])) for batch in seen]
+        scores = [torch.from_numpy(recognizer.aggregate(_frame_scores(recognizer, batch.video))) for batch in seen]
         targets = torch.cat([batch.labels for batch in seen], 1)
         right = pair_posterior(*scores).argmax(1) == pair_label(targets)
         hits = [p.argmax(1) == batch.labels[:, 0] for p, batch in zip(scores, seen, strict=True)]
@@ -187,12 +187,17 @@ class Ceiling(Trial):
 
 def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
     """Accuracy on whole videos, on their first frames and on single frames, and log loss."""
-    scores, _ = answers(recognizer, videos.video)
+    scores = _frame_scores(recognizer, videos.video)
     targets = pair_label(videos.labels).numpy()
     names = tuple(f"video {i}" for i in range(len(targets)))
     measured = measure(Evaluation(names, PAIRS, targets, recognizer.aggregate(scores), tuple(scores)))
     found = {name: measured[name] for name in ("accuracy", "accuracy_interval", "frame_accuracy", "log_loss")}
     return {**found, "short_accuracy": float((recognizer.aggregate(scores[:, :SHORT]).argmax(1) == targets).mean())}
+
+
+def _frame_scores(recognizer: Recognizer, video: Tensor) -> NDArray[np.float32]:
+    """Probabilities at every frame, `B T K`, of generated videos `B T 1 H W`."""
+    return recognizer.classify(video.movedim(2, -1)).scores.numpy()
 
 
 def _schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.ops.spatial_transformer import cell_centers, spatial_transform
+from onlooker_papers.digits.sampling.spatial_transformer import cell_centers, spatial_transform
 
 _WINDOW = 32  # height and width of a window's view
 _GRID = 32  # locations along the shorter side of a frame at which objects are searched

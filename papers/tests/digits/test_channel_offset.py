@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import map_coordinates
 
-from onlooker_papers.digits import channel_offset as module
-from onlooker_papers.digits.channel_offset import ChannelOffset, channel_offset
+from onlooker_papers.digits.sampling import channel_offset as module
+from onlooker_papers.digits.sampling.channel_offset import ChannelOffset, channel_offset
 
 
 @pytest.fixture(autouse=True)

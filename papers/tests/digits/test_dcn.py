@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from onlooker_papers.digits.channel_offset import channel_offset
 from onlooker_papers.digits.encoders.dcn import DCN, OFFSETS
+from onlooker_papers.digits.sampling.channel_offset import channel_offset
 
 
 def numbers(module):

@@ -9,10 +9,10 @@ import torch
 from onlooker.data.digits import load_digits
 from onlooker.data.moving_mnist import Batch, random_stream
 from onlooker.drawing.plots import to_png, to_svg
-from onlooker.ops.spatial_transformer import spatial_transform
 from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.encoders.stn import STN
 from onlooker_papers.digits.figures import READINGS, deformation, deformed, table_chart, variants, windows
+from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 from onlooker_papers.digits.tables import layers
 
 IDENTITY = torch.eye(2, 3)

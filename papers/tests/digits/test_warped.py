@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from onlooker.models.encoders import build_encoder
-from onlooker.ops.spatial_transformer import spatial_transform
 from onlooker_papers.digits.encoders import register_encoders
 from onlooker_papers.digits.encoders.lenet import LeNet
 from onlooker_papers.digits.encoders.warped import WarpedLeNet, enlarge, warp
+from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 
 
 def naive(image, field):

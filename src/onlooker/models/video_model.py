@@ -15,7 +15,7 @@ from onlooker.files import check_digest, check_regular, read_json, reading
 from onlooker.models.encoders import Encoder
 from onlooker.settings import check_type
 
-__all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
+__all__ = ["Output", "VideoModel", "count_parameters", "make_head", "window_corners"]
 
 RECORD = "recognizer.json"  # next to the weights of a recognizer
 
@@ -99,7 +99,10 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         return hasattr(self.encoder, "windows")
 
     def windows(self, frames: Tensor) -> Tensor:
-        """The windows of the frames of one clip: `T C H W -> T G 2 3` or `T 2 3`, see `spatial_transform`."""
+        """The windows of the frames of one clip: `T C H W -> T G 2 3` or `T 2 3`.
+
+        The point (x, y) of a window, from -1 to 1 between its edges, shows the point window · (x, y, 1) of the frame.
+        """
         if not self.has_windows:
             raise ValueError("this model receives whole frames and has no windows")
         return cast(Any, self.encoder).windows(frames)
@@ -252,6 +255,21 @@ def make_head(width: int, head_units: int, dropout: float, num_classes: int) -> 
     """Features `N D` to logits `N K`: a tanh layer of `head_units` (0: none), dropout, a linear layer."""
     layers: list[nn.Module] = [nn.Linear(width, head_units), nn.Tanh()] if head_units else []
     return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(head_units or width, num_classes))
+
+
+def window_corners(theta: Tensor, height: int, width: int) -> Tensor:
+    """The corners of windows in images of `height` × `width`.
+
+    Args:
+        theta: `… 2 3`, see `VideoModel.windows`.
+        height, width: H and W.
+
+    Returns:
+        `… 4 2`, float32 on the CPU, x and y in pixels: upper left, upper right, lower right, lower left.
+    """
+    ends = torch.tensor([[-1.0, 1, 1, -1], [-1, -1, 1, 1], [1, 1, 1, 1]])
+    corners = (theta.detach().float().cpu() @ ends).transpose(-1, -2)  # from -1 to 1
+    return (corners + 1) / 2 * torch.tensor([float(width), float(height)])
 
 
 def count_parameters(module: nn.Module) -> int:

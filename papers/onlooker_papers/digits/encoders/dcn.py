@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from onlooker.ops.deform_conv import DeformableConv2d
-from onlooker_papers.digits.channel_offset import ChannelOffset
 from onlooker_papers.digits.encoders.vector import VectorEncoder, WideLinear, init_xavier
+from onlooker_papers.digits.sampling.channel_offset import ChannelOffset
+from onlooker_papers.digits.sampling.deform_conv import DeformableConv2d
 
 __all__ = ["DCN"]
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.ops.spatial_transformer import cell_centers, spatial_transform
 from onlooker_papers.digits.encoders.vector import VectorEncoder
+from onlooker_papers.digits.sampling.spatial_transformer import cell_centers, spatial_transform
 
 _WINDOW = 32  # height and width of a sampled window
 _WIDTH = 64  # features of a window

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.ops.spatial_transformer import spatial_transform
 from onlooker_papers.digits.encoders.vector import VectorEncoder, WideLinear, init_xavier
+from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 
 
 def make_localization(in_channels: int, size: int) -> nn.Sequential:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
-from onlooker.ops.repeated_conv import RepeatedConv2d
+from onlooker.models.repeated_conv import RepeatedConv2d
 
 __all__ = ["LSTM", "ConvLSTM", "lstm_update"]
 

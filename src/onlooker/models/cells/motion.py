@@ -7,7 +7,7 @@ from onlooker.models.attention import SoftAttention
 from onlooker.models.cells.attentive import apply_attention, check_glimpse
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
 from onlooker.models.cells.lstm import ConvLSTM, lstm_update
-from onlooker.ops.repeated_conv import RepeatedConv2d
+from onlooker.models.repeated_conv import RepeatedConv2d
 
 __all__ = ["MotionCell"]
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from onlooker.models.cells.cell import Cell, CellOutput, State
-from onlooker.ops.repeated_conv import repeated
+from onlooker.models.repeated_conv import repeated
 
 __all__ = ["unroll"]
 

@@ -13,8 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from onlooker.ops.bilinear import MARGIN, locate, padded, sample, sample_backward, wide_dtype, without_autocast
-from onlooker.ops.taps import Pair, Taps, taps_of
+from onlooker_papers.digits.sampling.bilinear import (
+    MARGIN,
+    locate,
+    padded,
+    sample,
+    sample_backward,
+    wide_dtype,
+    without_autocast,
+)
+from onlooker_papers.digits.sampling.taps import Pair, Taps, taps_of
 
 __all__ = ["DeformableConv2d", "deformable_conv2d"]
 

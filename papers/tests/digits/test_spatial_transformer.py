@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import affine_transform
 
-from onlooker.ops.spatial_transformer import spatial_transform, window_corners
+from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 
 IDENTITY = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
 
@@ -69,9 +69,3 @@ def test_gradients_reach_image_and_window():
 def test_shapes_that_do_not_fit_are_an_error(image, theta):
     with pytest.raises(ValueError, match=r"image is \(.*\) and theta \(.*\), expected N C H W and N 2 3"):
         spatial_transform(torch.ones(image), torch.ones(theta), (2, 2))
-
-
-def test_corners_of_windows_with_rotation_and_frames_that_are_not_square():
-    quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0]])  # the output's x axis points down the picture
-    assert window_corners(quarter, 20, 40).tolist() == [[40, 0], [40, 20], [0, 20], [0, 0]]
-    assert window_corners(quarter.expand(3, 2, 2, 3), 20, 40).shape == (3, 2, 4, 2)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["cell_centers", "spatial_transform", "window_corners"]
+__all__ = ["cell_centers", "spatial_transform"]
 
 
 def spatial_transform(image: Tensor, theta: Tensor, size: tuple[int, int]) -> Tensor:
@@ -45,18 +45,3 @@ def cell_centers(h: int, w: int) -> Tensor:
     """The centers of a grid's cells, `h*w 2`: x and y from -1 to 1 between the map's edges."""
     y, x = ((torch.arange(n) * 2 + 1) / n - 1 for n in (h, w))
     return torch.stack((x.expand(h, w), y[:, None].expand(h, w)), -1).flatten(0, 1)
-
-
-def window_corners(theta: Tensor, height: int, width: int) -> Tensor:
-    """The corners of windows in images of `height` × `width`.
-
-    Args:
-        theta: `… 2 3`, as `spatial_transform` takes it.
-        height, width: H and W.
-
-    Returns:
-        `… 4 2`, float32 on the CPU, x and y in pixels: upper left, upper right, lower right, lower left.
-    """
-    ends = torch.tensor([[-1.0, 1, 1, -1], [-1, -1, 1, 1], [1, 1, 1, 1]])
-    corners = (theta.detach().float().cpu() @ ends).transpose(-1, -2)  # from -1 to 1
-    return (corners + 1) / 2 * torch.tensor([float(width), float(height)])

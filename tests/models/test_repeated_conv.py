@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from onlooker.ops.repeated_conv import Loop, RepeatedConv2d, repeated, resumed
+from onlooker.models.repeated_conv import Loop, RepeatedConv2d, repeated, resumed
 
 STEPS = 4
 

@@ -8,7 +8,7 @@ import torchvision
 from plain_deform_conv import deformable_conv2d_by_autograd
 from scipy.ndimage import map_coordinates
 
-from onlooker.ops.deform_conv import DeformableConv2d, deformable_conv2d
+from onlooker_papers.digits.sampling.deform_conv import DeformableConv2d, deformable_conv2d
 
 BOTH = pytest.mark.parametrize("conv", [deformable_conv2d, deformable_conv2d_by_autograd])
 FEW_AND_MANY = pytest.mark.parametrize("channels", [1, 20])
@@ -70,7 +70,7 @@ def test_the_size_of_the_chunks_changes_nothing(case, dtype, monkeypatch):
     whole = everything(deformable_conv2d, inputs, geometry, output_gradient)
     for chunk in (150, 3000):
         for name in ("_PLANES_CHUNK", "_ROWS_CHUNK"):
-            monkeypatch.setattr(f"onlooker.ops.deform_conv.{name}", chunk)
+            monkeypatch.setattr(f"onlooker_papers.digits.sampling.deform_conv.{name}", chunk)
         for ours, expected in zip(everything(deformable_conv2d, inputs, geometry, output_gradient), whole, strict=True):
             assert (ours - expected).abs().max() <= (1e-5 if dtype == torch.float32 else 1e-12) * expected.abs().max()
 

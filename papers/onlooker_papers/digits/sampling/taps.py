@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from onlooker.ops.bilinear import normalize, pad_planes, padded
+from onlooker_papers.digits.sampling.bilinear import normalize, pad_planes, padded
 
 Pair = int | tuple[int, int]
 

@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from onlooker.ops.bilinear import normalize, pad_planes, padded, sample, sample_backward, wide_dtype, without_autocast
+from onlooker_papers.digits.sampling.bilinear import (
+    normalize,
+    pad_planes,
+    padded,
+    sample,
+    sample_backward,
+    wide_dtype,
+    without_autocast,
+)
 
 __all__ = ["ChannelOffset", "channel_offset"]
 

@@ -1,0 +1,1 @@
+"""Sampling at learned locations: deformable convolution, channel offsets, spatial transformers."""

@@ -1,1 +1,0 @@
-"""Tensor operations: sampling at learned locations, and convolutions that a loop repeats."""
