@@ -206,6 +206,22 @@ def test_a_training_that_fails_says_why_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
+    ("line", "message"), [({"error": ["no space", "free some"]}, "no space"), ("fail", "ended with status 3")]
+)
+def test_a_report_that_fails_says_why_and_the_model_stays(project: Project, line: object, message: str) -> None:
+    made, jobs = training(project, "model", DRAWING, line), Jobs()
+    job = jobs.wait(jobs.start(made.run).id, 60)
+    jobs.stop()
+    assert job.state == "failed"
+    assert message in str(job.error)
+    assert job.result is not None
+    assert job.result["model"] == "model of clips-page-1"
+    assert newest_run(project, made.runs) == made.runs / "clips-page-1"
+    assert trained_clips(project, made.runs / "clips-page-1")
+    assert made.interrupted is None
+
+
+@pytest.mark.parametrize(
     ("read", "message"),
     [
         (["a/1", "a/2", "b/1", "b/2"], None),

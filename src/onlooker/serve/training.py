@@ -120,7 +120,7 @@ class Training:
 
         Raises:
             Cancelled: the user has cancelled it; its files are removed.
-            Problem: what is wrong with the clips.
+            Problem: what is wrong with the clips, or with the report of the model, which stays.
         """
         self.project.hold()
         run = self._prepare(job.id)
@@ -130,6 +130,11 @@ class Training:
             if self._stopping:  # it is resumed at the next start
                 raise Cancelled from error
             self._end()
+            valid = not (job.cancelled or (isinstance(error, Problem) and error.code == "clips_changed"))
+            if valid and (run / "model" / RECORD).exists():  # only its report has failed
+                (self.project.store / _STATE).unlink(missing_ok=True)
+                job.report(job.note, job.progress, run=run.name, model=self.on_saved(run))
+                raise
             shutil.rmtree(run, ignore_errors=True)
             for file in (self.project.store / _STATE, _trained_file(self.project, run)):
                 file.unlink(missing_ok=True)
