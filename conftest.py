@@ -1,6 +1,7 @@
 """Fixtures for all tests: videos made on the spot, and the real data where they are at hand."""
 
 import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,13 @@ def real_data() -> Path:
 
 
 @pytest.fixture
-def on_full_disk() -> Callable[[Path], None]:
-    """Makes a file, before it is written, one of a disk that is full; skips where the system has no such device."""
+def on_full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes a file, before it is written, one of a disk that is full; skips where the system has no such device.
+
+    A `*` in its name stands for what makes the names of parts of files unique.
+    """
     device = Path("/dev/full")
     if not device.is_char_device():
         pytest.skip("no /dev/full on this system")
-    return lambda path: path.symlink_to(device)
+    monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(int=0))
+    return lambda path: path.with_name(path.name.replace("*", uuid.UUID(int=0).hex)).symlink_to(device)

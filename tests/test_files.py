@@ -3,7 +3,10 @@
 import errno
 import io
 import os
+import shutil
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,9 @@ from onlooker.files import (
     explain_write_errors,
     format_bytes,
     is_disk_full,
+    restore_folder,
     whole_folder,
+    write_bytes,
 )
 
 
@@ -35,6 +40,27 @@ def test_an_interrupted_write_leaves_the_previous_file_and_no_temporary_one(tmp_
     with pytest.raises(ZeroDivisionError), atomic_file(tmp_path / "a") as file:
         file.write(b"%d" % (1 // 0))
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"before")]
+
+
+def test_several_threads_can_write_the_same_file(tmp_path: Path) -> None:
+    contents = [bytes([k]) * 100_000 for k in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda content: write_bytes(tmp_path / "a", content), contents * 20))
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() in contents
+
+
+def test_parts_that_killed_processes_left_are_removed_after_a_day(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "a"), whole_folder(tmp_path / "b") as folder:
+        folder.mkdir()
+        shutil.copytree(tmp_path, old := tmp_path.with_name("old"))
+        shutil.copytree(tmp_path, new := tmp_path.with_name("new"))
+    for part in old.iterdir():
+        os.utime(part, (time.time() - 25 * 3600,) * 2)
+    for where in (old, new):
+        write_bytes(where / "c", b"")
+    assert [path.name for path in old.iterdir()] == ["c"]
+    assert len(list(new.iterdir())) == 3
 
 
 class SmallDisk(io.BytesIO):
@@ -145,3 +171,35 @@ def test_a_folder_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), whole_folder(folder) as part:
         part.mkdir(1 // 0)
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["model", "model/new"]
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["fails", "killed"])
+def test_a_folder_whose_replacement_is_interrupted_between_its_renames_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "old").touch()
+    rename, count = Path.rename, 0
+
+    def interrupted(self: Path, target: Path) -> Path:
+        nonlocal count
+        count += 1
+        if count == 2 or (killed and count > 2):
+            raise SystemExit(9) if killed else OSError(errno.EIO, "I/O error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises((OSError, SystemExit)), whole_folder(folder) as part:
+        part.mkdir()
+    monkeypatch.undo()
+    assert folder.exists() != killed
+    restore_folder(folder)
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["model", "model/old"]
+
+
+def test_a_writer_keeps_the_only_version_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / ".model.old" / "content").mkdir(parents=True)
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "model"):
+        raise ZeroDivisionError
+    assert (tmp_path / "model" / "content").exists()

@@ -8,8 +8,11 @@ import re
 import shutil
 import stat
 import tempfile
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,6 +32,7 @@ _JSON: dict[type, str] = {dict: "an object {…}", list: "a list […]", str: "t
 _PASSWORD = re.compile(r"^(\w{2,}:/{1,2}[^/@:]*):(?:[^/]*|(?!\d+/).*)@")
 # A name or a key among the parameters of an address, as cameras have them: ?usr=admin&pwd=1234
 _SECRET = re.compile(r"(?i)([?&][^=&]*(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&]*=)[^&#]*")
+_DAY = 24 * 3600.0  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG)
 
@@ -116,11 +120,10 @@ def atomic_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
 
     Args:
         target: its folder is made if it does not exist.
-        part: the name of the file until then; None: a hidden name in the same folder that contains the process number,
-            so that two writers do not use the same file.
+        part: the name of the file until then; None: a hidden name in the same folder that no other writer uses.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = part or target.with_name(f".{short_name(target.name)}.{os.getpid()}.part")
+    part = part or _unique_part(target)
     try:
         with part.open("wb") as file:
             yield file
@@ -133,18 +136,54 @@ def atomic_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill that replaces `folder` when it is complete: a reader never finds half of it."""
-    part, old = (folder.absolute().with_name(f".{folder.absolute().name}.{name}") for name in ("part", "old"))
-    for leftover in (part, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    """A folder to make and fill that replaces `folder` when it is complete: a reader never finds half of it.
+
+    Of a kill between the two renames, `restore_folder` finds the previous folder.
+    """
+    restore_folder(folder)
+    part, old = _unique_part(folder.absolute()), _replaced(folder)
     try:
         yield part
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
+        for last in (False, False, True):
+            if folder.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                folder.rename(old)
+            try:
+                part.rename(folder)
+                break
+            except OSError as error:
+                restore_folder(folder)
+                if last or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # a reader has restored it meanwhile
+                    raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
-        for leftover in (part, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def restore_folder(folder: Path) -> None:
+    """Undo a replacement that a kill has interrupted between its renames (`whole_folder`); readers call this first."""
+    if not folder.exists():
+        with suppress(FileNotFoundError):
+            _replaced(folder).rename(folder)
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.absolute().with_name(f".{folder.absolute().name}.old")
+
+
+def _unique_part(target: Path) -> Path:
+    """A name that no thread, process or machine uses, next to the file or folder that it becomes."""
+    _remove_leftovers(target.parent)
+    return target.with_name(f".{short_name(target.name)}.{uuid.uuid4().hex}.part")
+
+
+@cache  # once per process: folders may have many files
+def _remove_leftovers(folder: Path) -> None:
+    """Remove parts that killed processes have left: nobody writes to one for a day."""
+    for part in folder.glob(f".*.{'[0-9a-f]' * 32}.part"):
+        with suppress(OSError):  # removed meanwhile
+            if part.lstat().st_mtime < time.time() - _DAY:
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 def format_bytes(size: int) -> str:

@@ -26,6 +26,7 @@ from onlooker.files import (
     format_bytes,
     read_json,
     reading,
+    restore_folder,
     write_json,
 )
 from onlooker.localization import localize
@@ -344,6 +345,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     run = folder = local(run)
     if (folder / ENSEMBLE_FILE).exists():
         raise ValueError(f"{run}: an ensemble; load it with onlooker.Ensemble.load")
+    for part in _MODEL_FOLDERS:
+        restore_folder(Path(run, part))
     folder = next((each for part in _MODEL_FOLDERS if ((each := Path(run, part)) / _FILE).exists()), folder)
     if not (folder / _FILE).exists():
         state = "the folder holds no trained model" if Path(run).is_dir() else "no such folder"

@@ -1,6 +1,5 @@
 """Arrays are computed once per key by one process, are read only if complete, and are removed beyond the limit."""
 
-import os
 import subprocess
 import sys
 import time
@@ -100,7 +99,7 @@ def test_temporary_files_of_killed_processes_are_removed_but_not_those_of_runnin
         with pytest.raises(Timeout):
             cache.get({"a": 1}, never, wait=False)
         cache.clean()
-        assert names(cache) == sorted([f".{file.name}.lock", f".{file.name}.{os.getpid()}.part"])
+        assert {name.rpartition(".")[2] for name in names(cache)} == {"lock", "part"}
 
     assert np.load(cache.get({"a": 1}, parts)).shape == (2, 3, 3, 5)
     assert names(cache) == [file.name]
