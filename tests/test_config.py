@@ -14,7 +14,8 @@ from onlooker.data.sets import SETS
 from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.files import DiskFullError, read_json, write_json
 from onlooker.models.cells.attentive import GLIMPSES
-from onlooker.settings import choices
+from onlooker.runs.memo import read_memo
+from onlooker.settings import OFF, choices
 from onlooker.training.optimizers import PUBLISHED
 from onlooker.video.flow import FLOWS
 
@@ -112,6 +113,19 @@ def test_settings_that_older_figures_do_not_name_are_left_out_where_they_are_off
             {"training": {key: off[key] for key in set(off) - {"epochs", "lr"}}},
             "training",
         )
+
+
+def test_removed_settings_of_older_files_are_ignored_where_they_are_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OFF, "momentum", 0.9)
+    new = TrainConfig().to_dict()
+    old = new | {"momentum": 0.9}
+    assert TrainConfig.from_field({"training": old}, "training") == TrainConfig()
+    write_json(tmp_path / "a.json", {"settings": {"training": old}, "figures": {"a": 1}})
+    assert read_memo(tmp_path / "a.json", {"training": new}) == {"a": 1}
+    with pytest.raises(ValueError, match=r"momentum is 0\.5, and this setting no longer exists"):
+        TrainConfig.from_dict(old | {"momentum": 0.5})
 
 
 def test_an_unknown_setting_is_an_error_that_lists_the_known_ones() -> None:

@@ -4,16 +4,17 @@ import dataclasses
 import difflib
 import math
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin
 
-__all__ = ["Config", "check_type", "choices", "field_of", "setting", "suggestion"]
+__all__ = ["OFF", "Config", "check_type", "choices", "field_of", "setting", "suggestion", "without_off"]
 
-# Settings that older runs and results do not have. They are left out if they are off, so that older files stay valid.
-_ADDED = {"mixup", "ema"}
+# Settings that were added or removed after results were recorded, and their values at which they have no effect. With
+# these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid.
+OFF: dict[str, Any] = {"mixup": 0.0, "ema": 0.0}
 
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "none", dict: "{…}"}
 _WORDS |= {list[str]: "a list of texts", list[float]: "a list of numbers", list[dict[str, Any]]: "a list of {…}"}
@@ -40,6 +41,11 @@ def choices(kind: Any) -> tuple[Any, ...]:
     if len(inner := get_args(kind)) == 2 and inner[1] is type(None):
         return get_args(inner[0])
     return inner
+
+
+def without_off(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of a file without those that have no effect (`OFF`)."""
+    return {name: value for name, value in values.items() if name not in OFF or value != OFF[name]}
 
 
 def check_type(name: str, value: Any, kind: Any) -> None:
@@ -94,22 +100,24 @@ class Config:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """A config from plain values; a ValueError for an unknown setting, or one out of its range."""
-        known = {f.name for f in dataclasses.fields(cls)}
+        known, values = {f.name for f in dataclasses.fields(cls)}, without_off(values)
         for unknown in sorted(set(values) - known):
+            if unknown in OFF:
+                raise ValueError(f"{unknown} is {reprlib.repr(values[unknown])}, and this setting no longer exists")
             raise ValueError(f"{cls.__name__} has no setting {unknown}; {suggestion(unknown, sorted(known))}")
         return cls(**values)
 
     @classmethod
     def from_field(cls, values: dict[str, Any], name: str) -> Self:
-        """A config from a field of a JSON file; a ValueError if a setting other than `_ADDED` is missing or invalid."""
+        """A config from a field of a JSON file; a ValueError if a setting other than `OFF` is missing or invalid."""
         stored = field_of(values, name, dict)
-        if missing := sorted({f.name for f in dataclasses.fields(cls)} - {*stored, *_ADDED}):
+        if missing := sorted({f.name for f in dataclasses.fields(cls)} - {*stored, *OFF}):
             raise ValueError(f"{name} has no {', '.join(missing)}")
         return cls.from_dict(stored)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value or name not in _ADDED}
+        return without_off(dataclasses.asdict(self))
 
 
 def _within(value: float, minimum: float = -math.inf, maximum: float = math.inf, **strict: float) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import onlooker
 from onlooker.files import check_regular, file_digest, read_json, write_json
+from onlooker.settings import without_off
 
 __all__ = ["check_settings", "fingerprint", "memo", "read_memo"]
 
@@ -65,6 +66,7 @@ def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str,
 
 
 def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    settings, stored = without_off(settings), without_off(stored)
     for name in {*stored, *settings}:
         ours, theirs = settings.get(name), stored.get(name)
         if isinstance(ours, Mapping) and isinstance(theirs, Mapping) and ours and theirs:
