@@ -9,7 +9,7 @@ import torch
 from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from onlooker.models.registry import create_model
-from onlooker.recognizer import Recognizer
+from onlooker.recognizer import Classification, Recognizer
 from onlooker_papers.digits import held_out
 from onlooker_papers.digits.held_out import pair_posterior
 from onlooker_papers.digits.models import DigitModel
@@ -39,7 +39,8 @@ def test_videos_are_scored_by_the_aggregation(
     monkeypatch: pytest.MonkeyPatch, splits: DigitSplit, aggregation: str
 ) -> None:
     frames = np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)  # sure of each frame
-    monkeypatch.setattr(held_out, "answers", lambda recognizer, video: (frames.astype(np.float32), None))
+    answer = lambda recognizer, samples: Classification(torch.from_numpy(frames.astype(np.float32)))  # noqa: E731
+    monkeypatch.setattr(Recognizer, "classify", answer)
     videos = MovingDigits(splits.validation, frames=12).batch(40, seed=3)
     right = pair_label(videos.labels).numpy()
     frames[np.arange(40), :, right] += 0.1
