@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test test-all hashed hashes licenses sbom audit bench bench-env real-clips notebook clean
 
-demo: $(READY)  ## train on moving digits, write the report
+demo: $(READY)  ## train on generated stick figures, write the report
 	$(BIN)/onlooker demo
 
 test: $(READY)  ## what .ci/run runs: lint, types, import layers, tests

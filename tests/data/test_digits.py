@@ -47,3 +47,11 @@ def test_a_split_without_one_of_the_digits_is_an_error() -> None:
     few = Digits(np.zeros((12, 28, 28), np.uint8), np.arange(12) % 9)
     with pytest.raises(ValueError, match="none of the 10 training digits is a 9, expected all of 0 to 9"):
         split_digits((few, few))
+
+
+def test_no_digit_is_in_two_splits() -> None:
+    sides = split_digits()
+    counts = [len(sides.training), len(sides.validation), len(sides.test)]
+    assert counts == [3600, 400, 1000]
+    pixels = [image.tobytes() for side in (sides.training, sides.validation, sides.test) for image in side.images]
+    assert len(set(pixels)) == len(pixels)

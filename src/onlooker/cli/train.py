@@ -32,10 +32,14 @@ _command = functools.partial(command, group=group, panel="Train and evaluate")
 
 @_command
 def demo(run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path("runs/demo")) -> None:
-    """Train on moving digits with and without attention, and write a report."""
+    """Generate clips of stick figures, and train on them as `onlooker train` does."""
+    from onlooker.runs.demo import clips_of
     from onlooker.runs.demo import demo as run_demo
 
-    typer.echo(f"report: {run_demo(run)}")
+    with stoppable():
+        measured = run_demo(run)
+    _print_metrics(measured, run)
+    typer.echo(f"clips: {clips_of(run)}; classify one: onlooker predict {run} {clips_of(run) / 'wave' / '000.mp4'}")
 
 
 @_command
