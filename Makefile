@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all hashed hashes licenses sbom audit bench bench-env real-clips notebook clean
+.PHONY: demo test test-all test-latest hashed hashes licenses sbom audit bench bench-env real-clips notebook clean
 
 demo: $(READY)  ## train on generated stick figures, write the report
 	$(BIN)/onlooker demo
@@ -17,6 +17,21 @@ test: $(READY)  ## what .ci/run runs: lint, types, import layers, tests
 
 test-all: $(READY)  ## all tests, including slow ones
 	$(BIN)/pytest -n 2 --dist loadfile
+
+# An environment as users get it: the newest Python here, and the newest packages that pyproject.toml admits.
+LATEST := .venv-latest
+
+test-latest:  ## the first steps of a newcomer with the newest version of every dependency; needs the package index
+	@if ! $(PYTHON) -m pip download --quiet --disable-pip-version-check --retries 0 --no-deps --dest $(LATEST)-probe filelock 2> /dev/null; \
+		then echo "test-latest: not run, because no package index can be reached"; exit 0; fi; \
+	rm -rf $(LATEST)-probe; set -e; \
+	for name in python3.14 python3.13 python3.12 $(HOME)/.pyenv/versions/3.1[234].*/bin/python $(PYTHON); \
+		do if "$$name" -c '' 2> /dev/null; then break; fi; done; \
+	echo "test-latest: $$("$$name" --version)"; \
+	"$$name" -m venv --clear $(LATEST); \
+	$(LATEST)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[export,serve]" pytest hypothesis httpx2; \
+	$(LATEST)/bin/python -m pip list --disable-pip-version-check | grep -iE '^(av|lightning|numpy|opencv|timm|torch|torchvision) '; \
+	$(LATEST)/bin/python -m pytest tests/test_first_steps.py
 
 $(READY): pyproject.toml papers/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "onlooker needs Python 3.11 or newer, $(PYTHON) is %d.%d; use: make PYTHON=python3.12 ..." % v[:2])'
@@ -66,7 +81,7 @@ notebook: $(READY)  ## run the notebook and store its outputs
 	OMP_NUM_THREADS=1 $(BIN)/python tests/notebooks.py examples/where-and-when.ipynb
 
 clean:  ## remove environments and caches; runs/ and results/ are kept
-	rm -rf $(VENV) .venv-bench .venv-audit .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-audit .venv-latest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # The comparisons behind results/real-clips.json (papers/onlooker_papers/real_clips/recipes.py); hours, resumable.
 real-clips: $(READY)  ## train and compare on the real clips in $$ONLOOKER_DATA; some of them: SETS="weizmann basketball"

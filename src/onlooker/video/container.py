@@ -20,6 +20,9 @@ MAX_PIXELS = 8192 * 8192  # of one frame; a header of a few bytes can claim giga
 # Only demuxers of single video files: FFmpeg also reads playlists, which name other files and web addresses.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,h264,hevc,ivf"
 
+# Text in a file that is not UTF-8 is replaced: PyAV 18 raises an error unless it is asked to, later versions always do.
+LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+
 REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 
 
@@ -49,7 +52,7 @@ def open_video(path: Path | RemoteFile) -> Iterator[tuple[InputContainer, VideoS
             file = opened.enter_context(path.open())
         options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
         try:
-            container = opened.enter_context(av.open(file, options=options, metadata_errors="replace"))
+            container = opened.enter_context(av.open(file, options=options, **LENIENT))
         except ClipError:
             raise
         except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:

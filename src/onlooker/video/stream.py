@@ -20,7 +20,7 @@ from onlooker.config import StreamConfig
 from onlooker.files import without_password
 from onlooker.structures import ClipError
 from onlooker.video.clock import LiveClock
-from onlooker.video.container import MAX_PIXELS, RemoteFile, error_text, video_stream
+from onlooker.video.container import LENIENT, MAX_PIXELS, RemoteFile, error_text, video_stream
 from onlooker.video.decode import Converter, decode_file, decode_packets, frame_rate
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
@@ -335,7 +335,7 @@ def _of_address(address: str, name: str, timeout: float, clock: LiveClock, conve
         options["rtsp_flags"] = "prefer_tcp"  # packets lost over UDP would damage frames
     begin = time.monotonic()
     try:
-        container = av.open(address, options=options, timeout=(timeout, timeout), metadata_errors="replace")
+        container = av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
     except av.error.ProtocolNotFoundError as error:
         scheme = address.split(":")[0]
         raise _LostError(f"cannot be opened (PyAV's FFmpeg was built without {scheme}://)") from error
