@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -246,6 +247,26 @@ def test_clips_that_the_store_lacks_are_encoded_when_training(squares: Path, sto
     (folder / "up" / "00.mp4").write_bytes(b"")
     with pytest.raises(ClipError, match=r"00\.mp4: zero bytes"):
         train_run(folder, tmp_path / "strict", MODEL, DATA, TINY, strict=True, quiet=True, features=[mine])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda maps: maps[:, :1], r"features float16 4 1 \d+ 64, expected float16 T 2 2 64"),
+        (lambda maps: maps.astype(np.float32), r"features float32 4 2 2 64, expected float16 T 2 2 64"),
+        (lambda maps: maps * np.float16(np.nan), "features that are not finite numbers"),
+        (lambda maps: maps / np.float16(0), "features that are not finite numbers"),
+    ],
+)
+def test_maps_that_the_encoder_cannot_have_made_are_named(
+    squares: Path, store: Path, tmp_path: Path, damage: Callable[[Any], Any], message: str
+) -> None:
+    mine = Path(shutil.copytree(store, tmp_path / "store"))
+    file = sorted((mine / "maps").iterdir())[3]
+    with np.errstate(all="ignore"):
+        np.save(file, damage(np.load(file)))
+    with pytest.raises(ValueError, match=f"{file.name}: {message}; remove the file"):
+        train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[mine])
 
 
 def test_any_number_of_frames_from_a_store_of_all(squares: Path, tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 
 from onlooker.config import DataConfig
-from onlooker.data.array_cache import ArrayCache
+from onlooker.data.array_cache import ArrayCache, open_array
 from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import entries
 from onlooker.files import atomic_file, explain_write_errors, read_json, reading, write_json
@@ -154,6 +155,19 @@ class FeatureStore:
     def file(self, clip: Path) -> Path:
         """Where the maps of a clip are, or will be."""
         return self.cache.file(self.key(clip))
+
+
+def check_maps(file: Path, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless a file holds maps `T h w D` of the encoder whose shape `h w D` is given."""
+    maps = open_array(file)
+    expected = f"expected float16 T {' '.join(map(str, shape))}"
+    if maps.dtype != np.float16 or maps.shape[1:] != shape:
+        found = f"features {maps.dtype} {' '.join(map(str, maps.shape))}, {expected}"
+    elif not np.isfinite(maps).all():
+        found = "features that are not finite numbers"
+    else:
+        return
+    raise ValueError(f"{file}: {found}; remove the file, and the clip is encoded again")
 
 
 def differences(

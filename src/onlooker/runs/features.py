@@ -18,7 +18,7 @@ from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
 from onlooker.data import extract as extraction
 from onlooker.data.clips import ClipFrames, Files, readable_samples, require_readable
 from onlooker.data.extract import Encode, Extracted, encode_clip, extract, extract_elsewhere
-from onlooker.data.feature_store import FeatureStore, StoreSettings, differences
+from onlooker.data.feature_store import FeatureStore, StoreSettings, check_maps, differences
 from onlooker.data.sets import every_clip
 from onlooker.data.transforms import to_video
 from onlooker.files import check_regular
@@ -201,14 +201,17 @@ def stored_clips(
         extracted = _extract(store, [clip.path for clip in clips], encoder, quiet)
         if strict and extracted.failed:
             raise extracted.failed[0]
+        shape = (*encoder.grid(data.size, data.size), encoder.num_features)
         for i, (files, file) in enumerate(zip(results, extracted.results, strict=True)):
+            if isinstance(file, Path):
+                check_maps(file, shape)
             if not isinstance(files, ClipError):
                 results[i] = file if isinstance(file, ClipError) else (*files, file)
     return readable_samples(clips, results, classes, data)
 
 
-def _encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> tuple[nn.Module, ...]:
-    encoder = cast(nn.Module, net.encoder)
+def _encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> tuple[Any, ...]:
+    encoder = net.encoder
     if len(stores) == 1:
         return (encoder,)
     if not isinstance(encoder, Paired):
