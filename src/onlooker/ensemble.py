@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import onlooker
-from onlooker.data.samples import read_sample
+from onlooker.data.samples import Sample
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import read_json, reading, write_json
 from onlooker.localization import localize
@@ -51,13 +51,19 @@ class Ensemble:
                 )
         self.members, self.weights, self.classes = tuple(members), tuple(weights), members[0].classes
 
-    def predict(self, path: Path | str) -> Prediction:
+    def read(self, path: Path | str) -> tuple[Sample, ...]:
+        """What each member sees of a clip; a ClipError if it cannot be read."""
+        return tuple(sample for member in self.members for sample in member.read(path))
+
+    def predict(self, path: Path | str, samples: Sequence[Sample] = ()) -> Prediction:
         """Predict a clip. Attention and boxes are those of the attending member with the highest weight.
+
+        `samples` is what `read` returned for the clip, if it was read ahead.
 
         Raises:
             ClipError: the clip cannot be read.
         """
-        samples = [read_sample(Path(path), member.data) for member in self.members]
+        samples = samples or self.read(path)
         predictions = [member.predict_sample(of, path) for member, of in zip(self.members, samples, strict=True)]
         attending = [i for i, one in enumerate(predictions) if one.attention is not None or one.glimpses is not None]
         shown = max(attending, key=lambda i: self.weights[i], default=0)

@@ -1,12 +1,22 @@
-"""Worker processes: the cores that they may use, the port where they connect, and ending together with the parent."""
+"""Worker threads and processes: the cores that they may use, work done ahead, and ending together with the parent."""
 
 import multiprocessing
 import os
 import socket
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection, wait
-from threading import Thread
+from threading import Thread, local
+from typing import TypeVar
 
-__all__ = ["cores", "end_with_parent", "free_cores", "free_port"]
+__all__ = ["cores", "end_with_parent", "free_cores", "free_port", "map_ahead"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_AHEAD = 2  # results per thread that wait for the caller
+_thread = local()
 
 
 def cores() -> int:
@@ -15,8 +25,35 @@ def cores() -> int:
 
 
 def free_cores() -> int:
-    """The number of cores that this process may use alone: one in a worker process, whose siblings use the others."""
-    return 1 if multiprocessing.parent_process() else cores()
+    """The number of cores that the caller may use alone: one in a worker, whose siblings use the others."""
+    return 1 if multiprocessing.parent_process() or getattr(_thread, "is_worker", False) else cores()
+
+
+def map_ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
+) -> Generator[Result]:
+    """The results of a function that mostly decodes, in the order of the items; threads compute them ahead.
+
+    Threads are enough for decoding and optical flow, and start at once: FFmpeg and OpenCV release the interpreter lock.
+
+    Args:
+        threads: None: one for each core that the caller may use.
+    """
+    count = threads or free_cores()
+    if count == 1 and threads is None:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(count, "onlooker", initializer=lambda: setattr(_thread, "is_worker", True)) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > _AHEAD * count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def end_with_parent(*connections: Connection) -> None:

@@ -120,13 +120,19 @@ class Recognizer:
         data = f"{self.data.frames} frames of {self.data.size} pixels"
         return f"Recognizer({type(self.model).__name__}, {data}, classes={reprlib.repr(self.classes)})"
 
-    def predict(self, path: Path | str) -> Prediction:
+    def read(self, path: Path | str) -> tuple[Sample, ...]:
+        """What the model sees of a clip: one sample, for each member of an ensemble one; a ClipError if unreadable."""
+        return (read_sample(Path(path), self.data),)
+
+    def predict(self, path: Path | str, samples: Sequence[Sample] = ()) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and when.
+
+        `samples` is what `read` returned for the clip, if it was read ahead.
 
         Raises:
             ClipError: the clip cannot be read.
         """
-        sample = read_sample(Path(path), self.data)
+        (sample,) = samples or self.read(path)
         return localize(self.predict_sample(sample, path), sample.frames, self.localization)
 
     @torch.inference_mode()

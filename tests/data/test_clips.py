@@ -1,14 +1,11 @@
 """Clips are decoded once and cached; clips that cannot be read are reported and left out."""
 
 import os
-import shutil
-import subprocess
-import sys
-import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -18,13 +15,12 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from onlooker.config import DataConfig
-from onlooker.data import clips as clips_module
 from onlooker.data import samples as samples_module
 from onlooker.data.array_cache import ArrayCache
-from onlooker.data.clips import ClipCrops, ClipFrames, cached_sample, prepare
+from onlooker.data.clips import ClipCrops, ClipFrames, cached_sample, decode_each, prepare
 from onlooker.data.samples import read_sample, sample_rate
 from onlooker.files import DiskFullError, NotWritableError
-from onlooker.runs.train import read_clips
+from onlooker.processes import free_cores
 from onlooker.structures import Clip, ClipError
 from onlooker.video.flow import FlowSettings, read_flow, to_pixels
 from onlooker.video.reader import VideoReader, read
@@ -247,13 +243,12 @@ def test_damaged_clips_are_named_and_the_others_are_used(clips: list[Clip], tmp_
     assert [tuple(batch[0].shape) for batch in DataLoader(samples, 3)] == [(3, 4, 16, 16, 3), (1, 4, 16, 16, 3)]
 
 
-def test_several_processes_equal_one(clips: list[Clip], tmp_path: Path) -> None:
-    config = replace(CONFIG, modality="both")
-    one, errors = prepare(clips, ("a", "b"), config, tmp_path / "one", processes=1)
-    torch.manual_seed(0)
-    two, errors_of_two = prepare(clips, ("a", "b"), config, tmp_path / "two", processes=2)
-    assert torch.initial_seed() == 0
-    assert torch.equal(torch.rand(2), torch.rand(2, generator=torch.Generator().manual_seed(0)))  # as without workers
+def test_several_threads_equal_one(clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, cores = replace(CONFIG, modality="both"), {0}
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: cores, raising=False)
+    one, errors = prepare(clips, ("a", "b"), config, tmp_path / "one")
+    cores.add(1)
+    two, errors_of_two = prepare(clips, ("a", "b"), config, tmp_path / "two")
     assert [str(e) for e in errors] == [str(e) for e in errors_of_two]
     assert (one.clips, one.targets) == (two.clips, two.targets)
     assert [[f.name for f in files] for files in one.files] == [[f.name for f in files] for files in two.files]
@@ -261,88 +256,16 @@ def test_several_processes_equal_one(clips: list[Clip], tmp_path: Path) -> None:
     assert all(a.read_bytes() == b.read_bytes() for a, b in pairs)
 
 
-@pytest.mark.parametrize(("alone", "workers"), [(60.0, []), (0.0, [2])], ids=["few clips", "many clips"])
-def test_training_decodes_with_worker_processes_where_that_is_faster(
-    clips: list[Clip], monkeypatch: pytest.MonkeyPatch, alone: float, workers: list[int]
-) -> None:
-    started: list[int] = []
-
-    def counted(dataset: Any, num_workers: int, **options: Any) -> Any:
-        started.append(num_workers)
-        return [options["collate_fn"](dataset[i]) for i in range(len(dataset))]
-
-    monkeypatch.setattr(clips_module, "DataLoader", counted)
-    monkeypatch.setattr(clips_module, "_SERIAL_SECONDS", alone)
+def test_short_clips_are_decoded_on_all_cores(clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
-    samples, errors = read_clips(clips, ("a", "b"), replace(CONFIG, size=19), quiet=True)
-    assert (len(samples), len(errors), started) == (4, 2, workers)
+    together = Barrier(2, timeout=60)
 
+    def make(path: Path) -> tuple[Path, int]:
+        together.wait()  # raises unless two clips are decoded at the same time
+        return path, free_cores()
 
-# Without `if __name__ == "__main__"`: it must not be needed.
-SCRIPT = """
-import multiprocessing, sys
-from pathlib import Path
-from onlooker.config import DataConfig
-from onlooker.data.clips import prepare
-from onlooker.structures import Clip
-
-def progress(results, total):
-    for result in results:
-        print(*(process.pid for process in multiprocessing.active_children()), flush=True)
-        yield result
-
-clips = [Clip(path, "a") for path in sorted(Path(sys.argv[1]).iterdir())]
-data = DataConfig(frames=8, temporal_crops=1, modality="flow")
-prepare(clips, ["a"], data, Path(sys.argv[2]), processes=2, progress=progress)
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no list of processes")
-def test_workers_end_if_their_parent_is_killed(make_clip: Make, tmp_path: Path) -> None:
-    first = make_clip("clips/0.mp4", frames=60)
-    for number in range(1, 200):
-        shutil.copy(first, tmp_path / "clips" / f"{number}.mp4")
-    (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, tmp_path / "script.py", tmp_path / "clips", tmp_path / "cache"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    workers = [int(pid) for pid in process.stdout.readline().split()]
-    assert len(workers) == 2
-    process.kill()
-    process.communicate()
-    end = time.monotonic() + 120
-    while any(map(alive, workers)) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not any(map(alive, workers))
-    assert len(list((tmp_path / "cache").glob("*.npy"))) < 200, "killed at work"
-
-
-ORPHAN = """
-import multiprocessing, os, time
-from onlooker.data import clips
-
-def work():
-    time.sleep(1)  # until the parent has ended
-    clips._begin_worker(0)
-    time.sleep(600)
-
-if __name__ == "__main__":
-    multiprocessing.get_context("spawn").Process(target=work).start()
-    os._exit(0)
-"""
-
-
-def test_a_worker_ends_if_its_parent_was_killed_before_it_started(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(ORPHAN)
-    subprocess.run([sys.executable, tmp_path / "script.py"], capture_output=True, timeout=120, check=True)
-
-
-def alive(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state.rpartition(")")[2].split()[0] != "Z"
+    paths = [clip.path for clip in clips]
+    assert list(decode_each(paths, make)) == [(path, 1) for path in paths]
 
 
 def test_clips_beyond_the_limit_of_the_cache_are_decoded_again(

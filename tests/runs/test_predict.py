@@ -5,14 +5,16 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from onlooker.config import DataConfig
+from onlooker.data.samples import Sample
 from onlooker.files import DiskFullError
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
@@ -157,8 +159,8 @@ def predict_until_killed(run: Path, clips: list[Path], out: Path, number: int) -
 
     def work() -> None:
         predict, calls = Recognizer.predict, iter(range(number))
-        Recognizer.predict = lambda self, clip: (  # type: ignore[method-assign]
-            predict(self, clip) if next(calls, None) is not None else os.kill(os.getpid(), signal.SIGKILL)
+        Recognizer.predict = lambda self, clip, samples=(): (  # type: ignore[method-assign]
+            predict(self, clip, samples) if next(calls, None) is not None else os.kill(os.getpid(), signal.SIGKILL)
         )
         predict_clips(run, clips, json=out)
 
@@ -168,11 +170,35 @@ def predict_until_killed(run: Path, clips: list[Path], out: Path, number: int) -
     assert process.exitcode == -signal.SIGKILL
 
 
+def test_clips_are_decoded_while_others_are_predicted(
+    run: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
+    clips, second = [make_clip("1.mp4"), make_clip("2.mp4")], Event()
+    read, predict = Recognizer.read, Recognizer.predict
+
+    def noted(self: Recognizer, path: Path | str) -> tuple[Sample, ...]:
+        samples = read(self, path)
+        if path == clips[1]:
+            second.set()
+        return samples
+
+    def waiting(self: Recognizer, path: Path | str, samples: Sequence[Sample] = ()) -> Prediction:
+        assert second.wait(60), "the second clip is read before the first one is predicted"
+        return predict(self, path, samples)
+
+    monkeypatch.setattr(Recognizer, "read", noted)
+    monkeypatch.setattr(Recognizer, "predict", waiting)
+    assert predict_clips(run, clips) == []
+
+
 @pytest.fixture
 def predicted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The clips that are predicted from now on."""
     paths, predict = list[Path](), Recognizer.predict
-    monkeypatch.setattr(Recognizer, "predict", lambda self, path: (paths.append(path), predict(self, path))[1])
+    monkeypatch.setattr(
+        Recognizer, "predict", lambda self, path, sample=None: (paths.append(path), predict(self, path, sample))[1]
+    )
     return paths
 
 
@@ -203,7 +229,7 @@ def test_clips_that_failed_or_are_new_are_predicted_by_the_next_call(
     assert len(predict_clips(run, [first, tmp_path / "2.mp4"], json=out)) == 1
     second, third = (make_clip(f"{number}.mp4", frames=2) for number in (2, 3))
     assert predict_clips(run, [first, second, third], json=out) == []
-    assert predicted == [first, tmp_path / "2.mp4", second, third]
+    assert predicted == [first, second, third]
     assert "1 of 3 clips were predicted before" in capsys.readouterr().out
     assert predict_clips(run, [first], json=out, timeline=tmp_path / "when.svg") == []
     assert (tmp_path / "when.svg").exists(), "a figure that is missing is made"

@@ -1,30 +1,25 @@
 """Clips as a data set: decoded, resized frames and optical flow, cached for all epochs, models and runs."""
 
 import os
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from onlooker.config import DataConfig, Modality
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows, open_array
 from onlooker.data.samples import read_at, stream_frames
 from onlooker.files import check_writable, format_bytes
-from onlooker.processes import end_with_parent, free_cores
+from onlooker.processes import map_ahead
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import Sampling, TemporalCrops, equally_spaced, every_frame
@@ -36,9 +31,6 @@ Decoded = TypeVar("Decoded")
 Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipError]]  # wraps results; their number
 
 _REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
-# Starting worker processes takes about this long; until then, clips are decoded in this process.
-_SERIAL_SECONDS = 3.0
-_DECODED = 0.01  # seconds: a clip that took less was cached
 
 
 def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
@@ -182,7 +174,6 @@ def prepare(
     classes: Sequence[str],
     config: DataConfig,
     cache: Path | None = None,
-    processes: int | None = None,
     progress: Progress = lambda items, total: items,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Decode every clip into the cache, and continue without those that cannot be read.
@@ -190,8 +181,6 @@ def prepare(
     Args:
         clips, classes, config: the clips, the `K` class names, and how to sample and resize.
         cache: its folder; None: `default_cache()`.
-        processes: number of processes that decode in parallel, one thread each; they end with this process. None: one
-            for each core, if decoding takes longer than starting them.
         progress: wraps the results as they come, to show a progress bar.
 
     Returns:
@@ -206,7 +195,7 @@ def prepare(
     arrays.clean()
     arrays.prune()
     paths, make = [clip.path for clip in clips], partial(cached_sample, config=config, cache=arrays)
-    results = list(progress(decode_each(paths, make, processes), len(paths)))
+    results = list(progress(decode_each(paths, make), len(paths)))
     samples, errors = readable_samples(clips, results, classes, config, make)
     require_readable(paths, errors)
     if removed := sum(not all(file.exists() for file in files) for files in samples.files):
@@ -242,63 +231,13 @@ def require_readable(clips: Sequence[Path], errors: Sequence[ClipError]) -> None
         raise ClipError(clips[0].parent, f"none of {len(clips)} clips can be read", str(errors[0]))
 
 
-def _attempt(make: Callable[[Path], Decoded], path: Path) -> Decoded | ClipError | OSError:
-    try:
-        return make(path)
-    except (ClipError, OSError) as error:  # returned, because an error raised in a worker process loses its type
-        return error
+def decode_each(paths: Iterable[Path], make: Callable[[Path], Decoded]) -> Iterator[Decoded | ClipError]:
+    """What `make` returns for each clip, in order, or the ClipError of a clip that cannot be read; on all cores."""
 
+    def attempt(path: Path) -> Decoded | ClipError:
+        try:
+            return make(path)
+        except ClipError as error:
+            return error
 
-def decode_each(
-    paths: list[Path], make: Callable[[Path], Decoded], processes: int | None = None
-) -> Iterator[Decoded | ClipError]:
-    """What `make` returns for each clip, in order: computed in this process at first, in workers if that takes long.
-
-    A clip that cannot be read gives its ClipError. `processes` as for `prepare`.
-    """
-    decode = partial(_attempt, make)
-    workers = processes or free_cores()
-    done, spent = 0, 0.0 if processes is None else _SERIAL_SECONDS
-    while done < len(paths) and (workers == 1 or spent < _SERIAL_SECONDS):
-        started = time.monotonic()
-        result = decode(paths[done])
-        taken = time.monotonic() - started
-        done, spent = done + 1, spent + (taken if taken > _DECODED else 0)
-        yield _checked(result)
-    if done == len(paths):
-        return
-    loader = DataLoader(
-        cast(Dataset[Path], paths[done:]),
-        batch_size=None,
-        num_workers=min(workers, len(paths) - done),
-        collate_fn=decode,
-        worker_init_fn=_begin_worker,
-        multiprocessing_context="spawn",  # a forked child would inherit the locks of PyTorch's and FFmpeg's threads
-        generator=torch.Generator(),  # the global one, which training uses, stays as it is
-    )
-    with _without_main():
-        results = iter(loader)
-    yield from map(_checked, results)
-
-
-def _checked(result: Decoded | ClipError | OSError) -> Decoded | ClipError:
-    if isinstance(result, OSError):
-        raise result
-    return result
-
-
-def _begin_worker(worker: int) -> None:
-    cv2.setNumThreads(1)  # PyTorch's data loader does the same for PyTorch
-    # PyTorch's workers notice the end of their parent only if it was alive when they began to wait for work.
-    end_with_parent()
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Keep new processes from importing the user's script, so that it needs no `if __name__ == "__main__"`."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
+    return map_ahead(attempt, paths)

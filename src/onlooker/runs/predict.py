@@ -27,6 +27,7 @@ from onlooker.drawing.plots import to_png, to_svg
 from onlooker.ensemble import Ensemble, load_any
 from onlooker.files import printable, short_name, write_bytes
 from onlooker.models.video_model import choose_device
+from onlooker.processes import map_ahead
 from onlooker.recognizer import Recognizer
 from onlooker.runs.cluster import map_clips
 from onlooker.runs.features import weights_digest
@@ -134,14 +135,22 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
 
 
 def _predict_here(recognizer: Recognizer | Ensemble, clips: Sequence[Path]) -> Generator[tuple[Path, Any]]:
-    """Each clip and its prediction, or its error, as `map_clips`."""
-    for clip in clips:
-        result: Prediction | Exception
+    """Each clip and its prediction, or its error, as `map_clips`; threads decode the next clips meanwhile."""
+
+    def read(clip: Path) -> Any:
         try:
-            result = recognizer.predict(clip)
+            return recognizer.read(clip)
         except (OSError, ValueError) as error:
-            result = error
-        yield clip, result
+            return error
+
+    with closing(map_ahead(read, clips)) as samples:
+        for clip, read_ahead in zip(clips, samples, strict=True):
+            result: Prediction | Exception
+            try:
+                result = read_ahead if isinstance(read_ahead, Exception) else recognizer.predict(clip, read_ahead)
+            except (OSError, ValueError) as error:
+                result = error
+            yield clip, result
 
 
 def _predict_on_cluster(run: Path, clips: Sequence[Path], address: str) -> Generator[tuple[Path, Any]]:
