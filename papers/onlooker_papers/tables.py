@@ -11,7 +11,8 @@ A table is declared once, in the `tables.py` of its paper, by its name in docs/ 
                 "network": key(1, code),
                 "correct, %": ("accuracy", share),  # path in the row's figures, and format; or a dash
                 "95 %": ("interval", span),
-                "million parameters": lambda row: f"{row['parameters'] / 1e6:.1f}",
+                "twice": lambda row: 2 * row["accuracy"],  # or any function of the row
+                "million parameters": ("parameters", fixed(1, 1e-6)),
             },
             "Test clips, one seed.",
         )
@@ -75,14 +76,20 @@ def share(value: float, digits: int = 1) -> str:
 
 
 def span(ends: Sequence[float], digits: int = 1) -> str:
-    """The interval of a share: `70.1 to 80.2`."""
-    return f"{share(ends[0], digits)} to {share(ends[1], digits)}"
+    """The interval of a share: `70.1–80.2`; with `to` where a minus sign is involved."""
+    low, high = (share(end, digits) for end in ends)
+    return f"{low} to {high}" if min(ends) < 0 else f"{low}–{high}"
 
 
 def difference(of: Sequence[float | None]) -> str:
     """A difference of shares in points, with its interval if it has one: `+3.1 (-1.0 to +7.2)`."""
     center, *ends = (None if each is None else f"{100 * each:+.1f}" for each in of)
     return f"{center} ({ends[0]} to {ends[1]})" if ends and None not in ends else str(center)
+
+
+def fixed(digits: int, scale: float = 1) -> Callable[[float], str]:
+    """A format with this number of decimals, of the value times `scale`."""
+    return lambda value: f"{scale * value:,.{digits}f}"
 
 
 def code(text: object) -> str:
@@ -119,6 +126,7 @@ class Entry:
 
 
 Column = str | tuple[str, Callable[[Any], Cell]] | Callable[[Entry], Cell]
+Columns = Mapping[str, Column]  # by heading
 
 
 def rows(figures: Mapping[str, Any], pattern: str) -> Iterator[Entry]:
@@ -144,7 +152,7 @@ def key(place: int, show: Callable[[str], Cell] = words) -> Callable[[Entry], Ce
 
 def build(
     entries: Iterable[Entry],
-    columns: Mapping[str, Column],
+    columns: Columns,
     note: str = "",
     before: Iterable[Sequence[Cell]] = (),
 ) -> Table:

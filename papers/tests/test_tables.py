@@ -47,7 +47,7 @@ def peers(results: Results) -> Table:
 EXPECTED = """| set | network | correct | 95 % | twice |
 | --- | --- | ---: | ---: | ---: |
 | any | chance | 1.0 | – | – |
-| two sets | `x3d` | 50.0 | 40.0 to 60.0 | 1 |
+| two sets | `x3d` | 50.0 | 40.0–60.0 | 1 |
 | two sets | `tsm` | 25.0 | – | 0.5 |
 
 12 clips.

@@ -13,7 +13,6 @@ app = typer.Typer(add_completion=False)
 
 def real_clips(
     sets: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(RECIPES)}. Default: all.")] = None,
-    models: Annotated[str, typer.Option(help="Train only these models, and replace their rows. Default: all.")] = "",
     jobs: Annotated[int, typer.Option(help="Trainings in parallel; 0: as many as the machine allows.")] = 0,
     run: Annotated[Path, typer.Option(help="Folder of the trainings, resumable.")] = Path("runs/real-clips"),
     results: Annotated[Path | None, typer.Option(help="Folder of the results files.")] = Path("results"),
@@ -23,7 +22,7 @@ def real_clips(
 
     with stoppable():
         for name in sets or RECIPES:
-            reproduce(name, run, results, models, jobs or None)
+            reproduce(name, run, results, jobs or None)
             typer.echo(f"report: {run / name / 'report.html'}")
 
 

@@ -5,7 +5,7 @@ import hashlib
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
@@ -31,7 +31,7 @@ from onlooker.training.forward import encode_samples
 from onlooker.training.linear import METHODS, Choice, Clips, Method, choose, fit_layer
 from onlooker_papers.sets import data_folder
 
-__all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "splits_of", "write_arrays"]
+__all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "splits_of"]
 
 Floats = NDArray[np.float64]
 
@@ -68,8 +68,11 @@ SETS = {
 }
 
 
-def splits_of(name: str) -> dict[str, Split]:
+def splits_of(name: str, folds: int | None = None) -> dict[str, Split]:
     """The splits of a set, by name; each covers all of its clips.
+
+    Args:
+        folds: of a set without official splits; None: as in `SETS`.
 
     Raises:
         ValueError: an unknown set, or ONLOOKER_DATA is not set.
@@ -80,7 +83,7 @@ def splits_of(name: str) -> dict[str, Split]:
     source, root = SETS[name], data_folder()
     folder = root / "clips" / source.folder
     if not source.official:
-        return make_splits(read_set(folder).clips, folds=source.folds)
+        return make_splits(read_set(folder).clips, folds=source.folds if folds is None else folds)
     classes = ",".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
     splits = {}
     for number in (1, 2, 3):
@@ -100,7 +103,6 @@ class Encoded:
 
     Args:
         clips: statistics over time, classes and recordings.
-        frames: `B T D`, the features of each frame, averaged over locations.
         paths: `B`, the paths of the clips.
         classes: the `K` names.
         minutes: of one CPU core, to read and encode them.
@@ -109,7 +111,6 @@ class Encoded:
     """
 
     clips: Clips
-    frames: NDArray[np.float32]
     paths: tuple[str, ...]
     classes: tuple[str, ...]
     minutes: float
@@ -158,20 +159,15 @@ def encode(name: str, run: Path, pretrained: bool = True) -> Encoded:
     weights = weights_digest(cast(nn.Module, net.encoder))
     path = run / f"{name}-{DATA.frames}x{DATA.size}-{weights[:16]}.npz"
     if not path.exists():
-        write_arrays(path, _computed(net, clips, classes, data, name))
+        stream = io.BytesIO()
+        np.savez(stream, **_computed(net, clips, classes, data, name))
+        write_bytes(path, stream.getvalue())
     with np.load(path) as stored:
-        x, frames, minutes = stored["x"], stored["frames"], float(stored["minutes"])
+        x, minutes = stored["x"], float(stored["minutes"])
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
     statistics = Clips(x, y, groups, len(classes), tuple(net.names))
-    return Encoded(statistics, frames, tuple(str(clip.path) for clip in clips), classes, minutes, weights, path)
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays as NPZ, atomically."""
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)
-    write_bytes(path, stream.getvalue())
+    return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, minutes, weights, path)
 
 
 @torch.inference_mode()
@@ -180,14 +176,9 @@ def _computed(
 ) -> dict[str, Any]:
     began = sum(os.times()[:4])  # CPU time of this process and of those that read clips for it
     samples, _ = read_clips(clips, classes, data, strict=True)
-    x: list[Tensor] = []
-    frames: list[Tensor] = []
-    for batch, _, _ in track(DataLoader(samples, _CLIPS), title):
-        maps = encode_samples(net, batch, data, _FRAMES)
-        x.append(net.summarize(maps).double())
-        frames.append(maps.mean((-2, -1)))
-    minutes = (sum(os.times()[:4]) - began) / 60
-    return {"x": torch.cat(x).numpy(), "frames": torch.cat(frames).float().numpy(), "minutes": minutes}
+    batches = (batch for batch, _, _ in track(DataLoader(samples, _CLIPS), title))
+    x = torch.cat([net.summarize(encode_samples(net, batch, data, _FRAMES)).double() for batch in batches])
+    return {"x": x.numpy(), "minutes": (sum(os.times()[:4]) - began) / 60}
 
 
 @functools.cache

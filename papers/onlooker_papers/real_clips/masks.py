@@ -33,11 +33,8 @@ NOT_BLACK = "not-black"
 # Names of the baselines without attention.
 BASELINES = {
     "grad_cam": "Grad-CAM of the same model",
-    "grad_cam_cell": "Grad-CAM: the center of its highest cell",
     "center": "a centered box",
-    "frame": "the whole frame",
     "moving": "the largest moving region",
-    "window": "the motion crop",
 }
 _WHITE = 128  # threshold of masks, which are white on black
 _BLACK = 48  # threshold of a compressed black background, with the artifacts of the codec
@@ -85,10 +82,9 @@ def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Tr
         is in the mask), `peak_in_box` (it is in the smallest box around the mask), `box_iou_50` (the box of the tube
         with the highest score of the predicted class has an IoU of .5 or more with that box; no box is a miss),
         `box_iou`, the mean, and the number of `frames`. Under `cell`, the same for the center of the map's highest
-        cell; under `baselines`, without attention: `grad_cam` and `grad_cam_cell` (maps for the predicted class of the
-        same model, converted in the same way), `center` (a quarter of the frame, in its middle), `frame` (all of it),
-        `moving` (the largest moving object), `window` (the motion crop, if the model has one). Nothing for models that
-        do not attend.
+        cell; under `baselines`, without attention: `grad_cam` (maps for the predicted class of the same model,
+        converted in the same way), `center` (a quarter of the frame, in its middle), `moving` (the largest moving
+        object). Nothing for models that do not attend.
 
     Raises:
         ClipError: a clip, or its masks, cannot be read or do not fit.
@@ -123,15 +119,14 @@ def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDAr
     if seen.attention is None or seen.points is None or not shown.any():
         return {}
     height, width = masks.shape[1:]
+    centered = np.tile(np.array([width, height, 3 * width, 3 * height]) / 4, (len(indices), 1))
     found = {
-        **_of_maps("attention", "cell", seen, first),
-        **_of_maps("grad_cam", "grad_cam_cell", grad_cam_prediction(recognizer, looked, sample), first),
-        "center": _middle(np.tile(np.array([width, height, 3 * width, 3 * height]) / 4, (len(indices), 1))),
-        "frame": _middle(np.tile(np.array([0.0, 0, width, height]), (len(indices), 1))),
+        "attention": _of_maps(seen, first),
+        "cell": (_peaks(seen.attention[first], (height, width)), _surest(seen, indices)),
+        "grad_cam": _of_maps(grad_cam_prediction(recognizer, looked, sample), first),
+        "center": ((centered[:, :2] + centered[:, 2:]) / 2, centered),
         "moving": _moving(VideoReader(clip.path).get(indices).pixels),
     }
-    if recognizer.data.motion_crop and seen.glimpses is not None:
-        found["window"] = _middle(seen.glimpses[first, 0][:, (0, 2)].reshape(-1, 4))
     true = np.stack([_around(mask) for mask in masks[shown]])
     return {
         name: np.stack([*_points_in(points[shown], masks[shown], true), box_iou(boxes[shown], true)], 1)
@@ -139,16 +134,10 @@ def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDAr
     }
 
 
-def _of_maps(name: str, of_cells: str, seen: Prediction, first: NDArray[np.int64]) -> dict[str, tuple[Floats, Floats]]:
-    """The peaks of a prediction's maps, as pixels and as cells, and its boxes, at the frames `first`."""
-    assert seen.attention is not None
+def _of_maps(seen: Prediction, first: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The points and boxes of a prediction at the frames `first`."""
     assert seen.points is not None
-    assert seen.size is not None
-    boxes = _surest(seen, seen.indices[first])
-    return {
-        name: (seen.points[first].astype(np.float64), boxes),
-        of_cells: (_peaks(seen.attention[first], seen.size), boxes),
-    }
+    return seen.points[first].astype(np.float64), _surest(seen, seen.indices[first])
 
 
 def _points_in(points: Floats, masks: Masks, true: Floats) -> tuple[Floats, Floats]:
@@ -176,10 +165,6 @@ def _surest(seen: Prediction, indices: NDArray[np.int64]) -> Floats:
         _, ours, theirs = np.intersect1d(indices, tube.frames, return_indices=True)
         boxes[ours] = tube.boxes[theirs]
     return boxes
-
-
-def _middle(boxes: Floats) -> tuple[Floats, Floats]:
-    return (boxes[:, :2] + boxes[:, 2:]) / 2, boxes
 
 
 def _moving(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:

@@ -1,12 +1,12 @@
 """False alarms per hour and missed events in ten hours of streams in which mostly nothing happens.
 
-    python -m onlooker_papers.real_clips.nothing       # resumable; writes results/nothing.json and docs/nothing.png
+    python -m onlooker_papers.real_clips.nothing       # resumable; writes results/nothing.json
 
 Streams are stitched from clips that are not in training. Their features are computed once, and the linear model
 processes them frame by frame, without a reset of its state between clips. It is fitted to windows of streams that are
 stitched from the training clips. The threshold is the highest one that finds 90 % of the events in these training
-streams, where each stream is predicted by a model that was fitted without it. For comparison, there is the threshold
-that `onlooker train` would choose, from single windows. An event is reported when three consecutive frames agree.
+streams, where each stream is predicted by a model that was fitted without it. An event is reported when three
+consecutive frames agree.
 
 - `ucf101_18`: the first five classes in alphabetical order are events. The next nine are the class nothing. The last
   four also count as nothing, but are in no training. Official splits 1 to 3, nine hours.
@@ -17,10 +17,10 @@ Basketball is left out, because its class `nothing` has only 17 seconds in total
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -30,21 +30,16 @@ from rich.progress import track
 
 from onlooker.answer import NOTHING
 from onlooker.cli.command import command, stoppable
-from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
-from onlooker.data.folder import find_clips
-from onlooker.data.sets import read_set
-from onlooker.data.split import Split, group_of, make_splits
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.split import group_of
 from onlooker.data.transforms import to_video
-from onlooker.drawing.plots import to_png
-from onlooker.evaluation.events import choose_threshold
-from onlooker.files import write_bytes
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model, resolve
 from onlooker.structures import Clip
 from onlooker.training.linear import Choice, Clips, choose, fit_layer
 from onlooker.video.reader import VideoReader
 from onlooker_papers.measurement import write_results
-from onlooker_papers.real_clips.plots import trade_off
+from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
     WINDOW,
@@ -57,7 +52,6 @@ from onlooker_papers.real_clips.streams import (
     training_streams,
 )
 from onlooker_papers.results import keep_whole
-from onlooker_papers.sets import data_folder
 
 Floats = NDArray[np.floating]
 
@@ -72,14 +66,12 @@ class Setting:
     """One set of clips.
 
     Args:
-        folder: its folder in `clips/` of the data folder.
         hours: total length of the test streams.
         rate: frames per second at which the median clip has 16 frames.
         events: classes of events; all others are nothing.
         unseen: classes of nothing that are not in training.
     """
 
-    folder: str
     hours: float
     rate: float
     events: tuple[str, ...]
@@ -89,27 +81,32 @@ class Setting:
 _UCF_EVENTS = ("ApplyEyeMakeup", "ApplyLipstick", "Archery", "BabyCrawling", "BalanceBeam")
 _UCF_UNSEEN = ("PlayingSitar", "PlayingViolin", "Surfing", "WalkingWithDog")
 SETTINGS = {
-    "ucf101_18": Setting("ucf101_18", 9.0, 2.5, _UCF_EVENTS, _UCF_UNSEEN),
-    "surveillance": Setting("surveillance", 1.0, 8.0, ("fight",)),
+    "ucf101_18": Setting(9.0, 2.5, _UCF_EVENTS, _UCF_UNSEEN),
+    "surveillance": Setting(1.0, 8.0, ("fight",)),
 }
 
 
-class Fitted(NamedTuple):
-    """The threshold from streams, the one that `onlooker train` would choose from windows, and the temperature."""
+def encoded_parts(
+    name: str, clips: Iterable[Clip], classes: int, rate: float, label_of: Callable[[str], str], run: Path
+) -> tuple[LinearClassifier, dict[Path, Part]]:
+    """The linear model of the default command, and the clips of a set as parts of streams, by path.
 
-    threshold: float
-    of_windows: float
-    temperature: float
-
-
-def splits_of(setting: Setting, data: Path) -> list[Split]:
-    """The splits of a set."""
-    folder = data / "clips" / setting.folder
-    if setting.folder != "ucf101_18":
-        return [*make_splits(find_clips(folder), folds=3).values()]
-    names = ",".join(sorted(path.name for path in folder.iterdir()))
-    asked = [SetConfig("ucf101", number, str(data / "annotations" / "ucf101"), names) for number in (1, 2, 3)]
-    return [split for each in asked if (split := read_set(folder, each).split)]
+    Args:
+        classes: K, with nothing.
+        rate: frames per second.
+        label_of: the class in streams, by that of the clip.
+        run: folder of the features.
+    """
+    data = resolve(ModelConfig(pretrained=True), DataConfig(frames=WINDOW, size=112), TrainConfig())[1]
+    torch.manual_seed(0)
+    net = create_model("linear", classes, encoder="small", pretrained=True, window=WINDOW, size=112)
+    assert isinstance(net, LinearClassifier)
+    folder = run / name / encoder_digest(net.eval())
+    parts = {}
+    for clip in track(dict.fromkeys(clips), "encoding clips"):
+        features = encode(clip, net, data, rate, folder)
+        parts[clip.path] = Part(features, label_of(clip.label), clip.label, group_of(clip))
+    return net, parts
 
 
 def encode(clip: Clip, net: LinearClassifier, data: DataConfig, rate: float, folder: Path) -> NDArray[np.float16]:
@@ -176,47 +173,44 @@ def play(net: LinearClassifier, streams: Sequence[Stream], temperature: float) -
     return [each[:n] for each, n in zip(scores, lengths, strict=True)]
 
 
-def measure(name: str, run: Path, quick: bool = False) -> dict[str, Any]:
-    """The figures of one set; `quick`: one split and few hours."""
+def measure(name: str, run: Path) -> dict[str, Any]:
+    """The figures of one set."""
     setting = SETTINGS[name]
     classes = tuple(sorted((*setting.events, NOTHING)))
-    data = resolve(ModelConfig(pretrained=True), DataConfig(frames=WINDOW, size=112), TrainConfig())[1]
-    splits = splits_of(setting, data_folder())[: 1 if quick else None]
-    torch.manual_seed(0)
-    net = create_model("linear", len(classes), encoder="small", pretrained=True, window=WINDOW, size=112)
-    assert isinstance(net, LinearClassifier)
-    clips = dict.fromkeys(clip for split in splits for clip in split.clips)
-    folder = run / name / encoder_digest(net.eval())
-    parts = {clip.path: _part(clip, net, setting, data, folder) for clip in track(clips, "encoding clips")}
-    frames = int(setting.hours * 3600 * setting.rate / len(splits) / _STREAMS / (20 if quick else 1))
-    at, chosen = dict.fromkeys(THRESHOLDS, Counts()), list[Fitted]()
-    of_streams, of_windows, seconds, unseen = Counts(), Counts(), 0.0, 0.0
+    splits = [*splits_of(name, folds=3).values()]
+    clips = (clip for split in splits for clip in split.clips)
+    label_of = {event: event for event in setting.events}
+    net, parts = encoded_parts(name, clips, len(classes), setting.rate, lambda label: label_of.get(label, NOTHING), run)
+    frames = int(setting.hours * 3600 * setting.rate / len(splits) / _STREAMS)
+    at, thresholds = dict.fromkeys(THRESHOLDS, Counts()), list[float]()
+    total, seconds, unseen = Counts(), 0.0, 0.0
     for number, split in enumerate(splits):
         training = [parts[clip.path] for clip in (*split.training, *split.validation)]
-        fitted = _fit(net, [part for part in training if part.seen], classes)
-        chosen.append(fitted)
+        threshold, temperature = _fit(net, [part for part in training if part.of not in setting.unseen], classes)
+        thresholds.append(threshold)
         test = [parts[clip.path] for clip in split.test]
         streams = [test_stream(test, frames, np.random.default_rng((number, i))) for i in range(_STREAMS)]
-        for stream, scores in zip(streams, play(net, streams, fitted.temperature), strict=True):
-            counts = {
-                t: count(reported_events(scores, classes, t), stream, classes) for t in (*THRESHOLDS, fitted.of_windows)
-            }
-            of_streams = of_streams.plus(counts[fitted.threshold])
-            of_windows = of_windows.plus(counts[fitted.of_windows])
+        for stream, scores in zip(streams, play(net, streams, temperature), strict=True):
+            reported = {t: reported_events(scores, classes, t) for t in THRESHOLDS}
+            counts = {t: count(of, stream, classes, setting.unseen) for t, of in reported.items()}
+            total = total.plus(counts[threshold])
             at = {t: of.plus(counts[t]) for t, of in at.items()}
             seconds += len(stream.clip) / setting.rate
-            unseen += sum(not stream.parts[i].seen for i in stream.clip) / setting.rate
+            unseen += sum(stream.parts[i].of in setting.unseen for i in stream.clip) / setting.rate
     tested = {clip.path: parts[clip.path] for split in splits for clip in split.test}.values()
     distinct = sum(len(part.features) for part in tested if part.label == NOTHING) / setting.rate
     return {
-        **_shares(of_streams, seconds, unseen),
+        **_shares(total, seconds, unseen),
         "hours": seconds / 3600,
         "hours_unseen": unseen / 3600,
         "minutes_of_nothing": distinct / 60,
-        "thresholds": [of.threshold for of in chosen],
-        "counts": of_streams._asdict(),
-        "of_windows": {"thresholds": [of.of_windows for of in chosen], **_shares(of_windows, seconds, unseen)},
-        "curve": {"threshold": THRESHOLDS, **_lists([_shares(of, seconds, unseen) for of in at.values()])},
+        "thresholds": thresholds,
+        "counts": total._asdict(),
+        "curve": {
+            "threshold": THRESHOLDS,
+            "false_alarms_per_hour": [_shares(of, seconds, unseen)["false_alarms_per_hour"] for of in at.values()],
+            "found": [of.found / of.events for of in at.values()],
+        },
     }
 
 
@@ -229,23 +223,14 @@ def encoder_digest(net: LinearClassifier) -> str:
     return digest.hexdigest()[:16]
 
 
-def _part(clip: Clip, net: LinearClassifier, setting: Setting, data: DataConfig, folder: Path) -> Part:
-    label = clip.label if clip.label in setting.events else NOTHING
-    features = encode(clip, net, data, setting.rate, folder)
-    return Part(features, label, clip.label not in setting.unseen, group_of(clip))
-
-
-def _fit(net: LinearClassifier, parts: Sequence[Part], classes: Sequence[str]) -> Fitted:
-    """Fit the model to training clips, and choose its thresholds."""
+def _fit(net: LinearClassifier, parts: Sequence[Part], classes: Sequence[str]) -> tuple[float, float]:
+    """Fit the model to training clips; its threshold and temperature."""
     streams = training_streams(parts)
     windows = training_windows(streams, net, classes)
     choice = choose(windows)
-    known = np.isfinite(choice.scores).all(1)
-    of_windows = choose_threshold(choice.scores[known], windows.y[known], classes)
-    assert of_windows is not None
     threshold = stream_threshold(net, streams, windows, choice, classes)
     fit_layer(net, windows, choice)
-    return Fitted(threshold, of_windows.probability, choice.temperature)
+    return threshold, choice.temperature
 
 
 def _shares(of: Counts, seconds: float, unseen: float) -> dict[str, float]:
@@ -259,46 +244,25 @@ def _shares(of: Counts, seconds: float, unseen: float) -> dict[str, float]:
     }
 
 
-def _lists(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
-    return {key: [row[key] for row in rows] for key in rows[0]}
-
-
 def at_found(curve: Mapping[str, Sequence[float]], share: float = 0.9) -> float:
     """False alarms per hour at the highest threshold of a curve that finds this share of the events."""
     return min(f for f, found in zip(curve["false_alarms_per_hour"], curve["found"], strict=True) if found >= share)
 
 
-def reproduce(run: Path, results: Path, figure: Path, quick: bool = False) -> dict[str, Any]:
-    """Measure all sets, and write the results file and the figure; returns the figures."""
-    sets = {name: measure(name, run, quick) for name in SETTINGS}
-    hours = sum(of["hours"] for of in sets.values())
-    counts = Counts()
-    for of in sets.values():
-        counts = counts.plus(Counts(**of["counts"]))
-    figures = {
-        "false_alarms_per_hour": (counts.false_alarms + counts.false_alarms_unseen) / hours,
-        "found": counts.found / counts.events,
-        "hours": hours,
-        "agreement": AGREEMENT,
-        "sets": sets,
-    }
-    curves = {name: (of["curve"]["false_alarms_per_hour"], of["curve"]["found"]) for name, of in sets.items()}
-    points = {name: (of["false_alarms_per_hour"], of["found"]) for name, of in sets.items()}
-    write_bytes(figure, to_png(trade_off(curves, points)))
-    keep_whole(write_results(results / "nothing.json", WHAT, COMMAND, figures, [0]))
-    return figures
-
-
 def nothing(
     run: Annotated[Path, typer.Option(help="Folder of the features (4 GB, kept).")] = Path("runs/nothing"),
     results: Annotated[Path, typer.Option(help="Folder of the results file.")] = Path("results"),
-    figure: Annotated[Path, typer.Option(help="PNG of the trade-off.")] = Path("docs/nothing.png"),
-    quick: Annotated[bool, typer.Option("--quick", help="One split of each set, 5 % of the hours.")] = False,
 ) -> None:
     """False alarms per hour and missed events in ten hours of streams; $ONLOOKER_DATA has the clips."""
     with stoppable():
-        figures = reproduce(run, results, figure, quick)
-    typer.echo(f"{figures['false_alarms_per_hour']:.1f} false alarms an hour, {figures['found']:.1%} of events found")
+        sets = {name: measure(name, run) for name in SETTINGS}
+    hours, counts = sum(of["hours"] for of in sets.values()), Counts()
+    for of in sets.values():
+        counts = counts.plus(Counts(**of["counts"]))
+    alarms, found = (counts.false_alarms + counts.false_alarms_unseen) / hours, counts.found / counts.events
+    figures = {"false_alarms_per_hour": alarms, "found": found, "hours": hours, "agreement": AGREEMENT, "sets": sets}
+    keep_whole(write_results(results / "nothing.json", WHAT, COMMAND, figures, [0]))
+    typer.echo(f"{alarms:.1f} false alarms an hour, {found:.1%} of events found")
 
 
 app = typer.Typer(add_completion=False)

@@ -15,18 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from onlooker.data.split import Split
-from onlooker.drawing.plots import to_png
-from onlooker.evaluation.calibration import (
-    calibration_error,
-    confidence_bins,
-    fit_temperature,
-    perfect_calibration_error,
-)
+from onlooker.evaluation.calibration import calibration_error, fit_temperature, perfect_calibration_error
 from onlooker.evaluation.metrics import wilson_interval
-from onlooker.files import read_json, write_bytes
+from onlooker.files import read_json
 from onlooker.training.linear import Choice, Clips
 from onlooker_papers.real_clips.frozen import DATA, MODEL, SETS, Encoded, encode, fitted_logits, splits_of
-from onlooker_papers.real_clips.plots import reliability_diagrams
 from onlooker_papers.results import About, Row, write_rows
 
 FILE, CALIBRATION = "own-clips", "calibration"
@@ -172,7 +165,6 @@ def _calibration(encoded: Encoded, split: Split, choice: Choice) -> dict[str, An
         "clips": len(y),
         "accuracy": float((after.argmax(1) == y).mean()),
         "temperature": choice.temperature,
-        "reliability": {"before": _bins(before, y), "after": _bins(after, y)},
     }
 
 
@@ -184,16 +176,6 @@ def _tempered(clips: Clips, logits: Floats) -> Floats:
         temperature = fit_temperature([*softmax(logits[kept], 1)[:, None]], clips.y[kept], "last")
         scores[test] = softmax(logits[test] / temperature, 1)
     return scores
-
-
-def _bins(scores: Floats, y: NDArray[np.int64]) -> list[list[float]]:
-    """Confidence, accuracy and number of clips of each bin."""
-    confidence, right = scores.max(1), scores.argmax(1) == y
-    numbers = confidence_bins(confidence)
-    return [
-        [float(confidence[of].mean()), float(right[of].mean()), int(of.sum())]
-        for of in (numbers == number for number in np.unique(numbers))
-    ]
 
 
 def _text(right: Bools) -> str:
@@ -210,8 +192,6 @@ def main(
     for name in sets or SETS:
         found = measure(name, run, results, quick)
         print(f"{name}: {found['default']:.1%}; best {found['best_row']} {found['best']:.1%}")
-    calibration = read_json(results / f"{CALIBRATION}.json")["figures"]
-    write_bytes(Path("docs/calibration.png"), to_png(reliability_diagrams(calibration)))
 
 
 if __name__ == "__main__":

@@ -16,16 +16,13 @@ from onlooker_papers.sets import data_folder
 FILE = "real-clips"  # of results
 
 
-def reproduce(
-    name: str, run: Path, results: Path | None = None, models: str = "", jobs: int | None = None
-) -> dict[str, Any]:
+def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | None = None) -> dict[str, Any]:
     """Compute the missing figures of one recipe; existing trainings are not repeated.
 
     Args:
         name: one of `RECIPES`.
         run: the folder of all recipes; the one of this recipe is in it, with `report.html`.
         results: a folder for `real-clips.json`; None: the figures are only in the run.
-        models: some of the models, which replace their rows in `results`; empty: all.
         jobs: trainings in parallel; None: as many as the machine allows.
 
     Returns:
@@ -42,19 +39,17 @@ def reproduce(
         DataConfig(**{**SAMPLES, **recipe.data}),
         TrainConfig(**{"batch": 16, "patience": 0, **recipe.training}),
     )
-    figures = compared(recipe, run / name, data, training, models, jobs)
+    figures = compared(recipe, run / name, data, training, jobs)
     if results is not None:
         command = f"python -m onlooker_papers.real_clips {name}"
-        write_set(results, FILE, name, figures, data, training, command, f"--models {models}" if models else "")
+        write_set(results, FILE, name, figures, data, training, command)
     return figures
 
 
-def compared(
-    recipe: Recipe, run: Path, data: DataConfig, training: TrainConfig, models: str, jobs: int | None
-) -> dict[str, Any]:
+def compared(recipe: Recipe, run: Path, data: DataConfig, training: TrainConfig, jobs: int | None) -> dict[str, Any]:
     """The figures of `compare` for one recipe, with these settings."""
     clips = data_folder() / "clips"
-    specs, members = parse_specs(models or recipe.models, data)
+    specs, members = parse_specs(recipe.models, data)
     figures = compare(
         clips / recipe.folder, run, specs, partial(make_splits, folds=recipe.folds), range(recipe.seeds), data,
         training, jobs, members, model=ModelConfig(**{**MODEL, **recipe.model}),

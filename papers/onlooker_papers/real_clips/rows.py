@@ -23,7 +23,6 @@ def write_set(
     data: DataConfig,
     training: TrainConfig,
     command: str,
-    only: str = "",
 ) -> Path:
     """Write the rows of one set to `results/FILE.json`, next to those of other sets.
 
@@ -34,22 +33,13 @@ def write_set(
         figures: the figures of `compare`.
         data, training: settings of the comparison.
         command: the command that made the rows of this set.
-        only: options that select some models: rows of the other models stay.
-
-    Raises:
-        ValueError: the rows that stay were made with other clips, seeds or settings.
     """
     rows = _rows(name, figures, data, training, command)
-    known = read_rows(results, file)
-    if only:
-        _check_same_set(known, results / f"{file}.json", name, rows)
-        del rows[name,]
-    of_sets = {key[0]: row["figures"] for key, row in known.items() if len(key) == 1}
-    if not only:
-        of_sets[name] = dict(rows[name,].figures)
+    of_sets = {key[0]: row["figures"] for key, row in read_rows(results, file).items() if len(key) == 1}
+    of_sets[name] = dict(rows[name,].figures)
     seeds = sorted({seed for of_set in of_sets.values() for seed in of_set["seeds"]})
     commands = " && ".join(of_set["command"] for of_set in of_sets.values())
-    return write_rows(results, file, About(WHAT, commands, seeds), rows, only, made_by=command)
+    return write_rows(results, file, About(WHAT, commands, seeds), rows, made_by=command)
 
 
 def _rows(
@@ -68,21 +58,3 @@ def _rows(
             of_row["modality"] = row[_MODALITY] = row.pop("modality")
         rows[name, "models", model] = Row(row, of_row)
     return rows
-
-
-def _check_same_set(known: Mapping[Key, Mapping[str, Any]], path: Path, name: str, rows: Mapping[Key, Row]) -> None:
-    """Raise a ValueError unless the other rows of the set are compatible with the new ones."""
-    if (name,) not in known:
-        raise ValueError(f"{path} has no rows of {name} to replace; run all of its models first")
-    stored, new = known[name,], rows[name,].figures
-    # Settings from before memo files were kept have other names; such rows are compared by their budget.
-    left_out = {"command", *(["settings"] if stored["settings"] is None else [])}
-    wanted = {key: value for key, value in new.items() if key not in left_out}
-    if differ := [key for key, value in wanted.items() if stored["figures"].get(key, value) != value]:
-        raise ValueError(f"{path}: {name} differs in {', '.join(differ)}; run all of its models")
-    ensemble = (name, "models", _ENSEMBLE)
-    members = known[ensemble]["figures"]["weights"] if ensemble in known and ensemble not in rows else {}
-    if replaced := [model for model in members if (name, "models", model) in rows]:
-        raise ValueError(
-            f"{path}: the ensemble of {name} has new rows of its member {replaced[0]}; run the ensemble, too"
-        )

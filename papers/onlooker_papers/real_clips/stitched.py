@@ -22,22 +22,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
-from rich.progress import track
 
 from onlooker.answer import NOTHING, event_scores
 from onlooker.cli.command import command, stoppable
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data.split import group_of
-from onlooker.models.linear import LinearClassifier
-from onlooker.models.registry import create_model, resolve
 from onlooker.structures import Segment
 from onlooker.training.linear import choose, fit_layer
 from onlooker_papers.detection import segment_map
 from onlooker_papers.measurement import write_results
 from onlooker_papers.real_clips.frozen import splits_of
-from onlooker_papers.real_clips.nothing import encode, encoder_digest, play, training_windows
+from onlooker_papers.real_clips.nothing import encoded_parts, play, training_windows
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
     WINDOW,
@@ -107,15 +101,9 @@ def measure(name: str, run: Path, count: int) -> dict[str, Any]:
     setting, splits = SETTINGS[name], dict([*splits_of(name).items()][:count])
     labels = {clip.label for split in splits.values() for clip in split.clips}
     classes = tuple(sorted({NOTHING, *labels} - {*setting.nothing}))
-    data = resolve(ModelConfig(pretrained=True), DataConfig(frames=WINDOW, size=112), TrainConfig())[1]
-    torch.manual_seed(0)
-    net = create_model("linear", len(classes), encoder="small", pretrained=True, window=WINDOW, size=112)
-    assert isinstance(net, LinearClassifier)
-    folder = run / name / encoder_digest(net.eval())
-    parts = {}
-    for clip in track(dict.fromkeys(clip for split in splits.values() for clip in split.clips), "encoding clips"):
-        label = NOTHING if clip.label in setting.nothing else clip.label
-        parts[clip.path] = Part(encode(clip, net, data, setting.rate, folder), label, True, group_of(clip))
+    clips = (clip for split in splits.values() for clip in split.clips)
+    as_nothing = dict.fromkeys(setting.nothing, NOTHING)
+    net, parts = encoded_parts(name, clips, len(classes), setting.rate, lambda label: as_nothing.get(label, label), run)
     found: dict[str, dict[str, list[Segment]]] = {way: {} for way in LATE}
     true: dict[str, list[Segment]] = {}
     chosen, seconds = list[dict[str, float]](), 0.0
@@ -169,16 +157,14 @@ def stitched(
     run: Annotated[Path, typer.Option(help="Folder of the features (4 GB, kept).")] = Path("runs/nothing"),
     results: Annotated[Path, typer.Option(help="Folder of the results file.")] = Path("results"),
     splits: Annotated[int, typer.Option(help="Official splits of each set, from the first one.", min=1, max=3)] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="Only J-HMDB; results are not recorded.")] = False,
 ) -> None:
     """Segment-mAP of events in stitched streams, live and dated; $ONLOOKER_DATA has the clips."""
     with stoppable():
-        figures = {name: measure(name, run, splits) for name in (["jhmdb"] if quick else SETTINGS)}
+        figures = {name: measure(name, run, splits) for name in SETTINGS}
         for name, of in figures.items():
             typer.echo(f"{name}: {of['segment_map']}")
-        if not quick:
-            command = COMMAND if splits == 1 else f"{COMMAND} --splits {splits}"
-            keep_whole(write_results(results / "stitched.json", WHAT, command, figures, [0]))
+        made_by = COMMAND if splits == 1 else f"{COMMAND} --splits {splits}"
+        keep_whole(write_results(results / "stitched.json", WHAT, made_by, figures, [0]))
 
 
 app = typer.Typer(add_completion=False)

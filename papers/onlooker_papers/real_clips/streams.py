@@ -18,11 +18,11 @@ _BLOCKS = 5  # streams of training clips; each is one fold of the cross-validati
 
 
 class Part(NamedTuple):
-    """A clip in a stream: features `T D h w`, class, whether its class is in training, and recording."""
+    """A clip in a stream: features `T D h w`, class in the stream, class of the clip, and recording."""
 
     features: NDArray[np.float16]
     label: str
-    seen: bool
+    of: str
     recording: str
 
 
@@ -99,11 +99,12 @@ def reported_events(scores: Floats, classes: Sequence[str], threshold: float) ->
     return np.where(frames - began + 1 >= AGREEMENT, label, -1)
 
 
-def count(reported: Ints, stream: Stream, classes: Sequence[str]) -> Counts:
+def count(reported: Ints, stream: Stream, classes: Sequence[str], unseen: Sequence[str] = ()) -> Counts:
     """An event is found if anything is reported while it lasts, and named if that is its class.
 
     A report during an event, or until its last frame has left the window, is not a false alarm. Any other report is one
-    false alarm from its first to its last frame, and one more after each 16 frames.
+    false alarm from its first to its last frame, and one more after each 16 frames; those in clips of classes that are
+    `unseen` in training are counted apart.
     """
     found = named = 0
     elsewhere = reported >= 0
@@ -114,5 +115,5 @@ def count(reported: Ints, stream: Stream, classes: Sequence[str]) -> Counts:
     edges = np.diff(np.concatenate(([0], elsewhere.astype(int), [0])))
     alarms = {True: 0, False: 0}
     for first, after in zip(np.flatnonzero(edges > 0).tolist(), np.flatnonzero(edges < 0).tolist(), strict=True):
-        alarms[stream.parts[stream.clip[first]].seen] += -(-(after - first) // WINDOW)
-    return Counts(len(stream.events), found, named, alarms[True], alarms[False])
+        alarms[stream.parts[stream.clip[first]].of in unseen] += -(-(after - first) // WINDOW)
+    return Counts(len(stream.events), found, named, alarms[False], alarms[True])

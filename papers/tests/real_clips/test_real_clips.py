@@ -16,7 +16,6 @@ from onlooker_papers.real_clips.rows import write_set
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=16, precision="32")
-FIRST = "python -m onlooker_papers.real_clips hands"
 
 
 def figures(**accuracies: float) -> dict[str, Any]:
@@ -79,45 +78,6 @@ def test_several_sets_are_in_one_file(tmp_path: Path) -> None:
     assert "places_of" not in gestures
     assert weizmann["budget"]["epochs"] == 7
     assert (weizmann["places_of"], weizmann["peak_in_box"]) == ("motion", 0.6)
-
-
-def test_rows_of_other_models_stay(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has no rows of hands to replace; run all of its models first"):
-        write_set(tmp_path, "real-clips", "hands", figures(lstm=0.5), DATA, TINY, FIRST, "--models lstm")
-    write_set(tmp_path, "real-clips", "hands", figures(lstm=0.5, motion=0.6), DATA, TINY, FIRST)
-    write_set(tmp_path, "real-clips", "hands", figures(lstm=0.75), DATA, TINY, FIRST, "--models lstm")
-    stored = read_json(tmp_path / "real-clips.json")
-    assert stored["figures"]["hands"]["accuracy"] == {"lstm": 0.75, "motion": 0.6}
-    (younger,) = (origin for origin in stored["origin"] if origin.endswith(f"{FIRST} --models lstm"))
-    assert stored["origin"][younger] == ["hands/models/lstm"]
-
-
-@pytest.mark.parametrize(
-    ("changed", "training", "message"),
-    [
-        ({"test_videos": 8, "skipped": ["a"]}, TINY, "hands differs in test_videos, skipped; run all of its models"),
-        ({}, replace(TINY, epochs=2), "hands differs in budget, settings; run all of its models"),
-        ({}, TINY, "the ensemble of hands has new rows of its member lstm; run the ensemble, too"),
-    ],
-)
-def test_rows_are_replaced_only_by_their_like(
-    tmp_path: Path, changed: dict[str, Any], training: TrainConfig, message: str
-) -> None:
-    whole = {**figures(lstm=0.5, motion=0.6, ensemble=0.7), "ensemble_weights": {"lstm": 0.5, "motion": 0.5}}
-    path = write_set(tmp_path, "real-clips", "hands", whole, DATA, TINY, FIRST)
-    before = path.read_bytes()
-    assert read_json(path)["figures"]["hands"]["fused_weights"] == whole["ensemble_weights"]
-    with pytest.raises(ValueError, match=message):
-        write_set(
-            tmp_path, "real-clips", "hands", {**figures(lstm=0.5), **changed}, DATA, training, FIRST, "--models lstm"
-        )
-    assert path.read_bytes() == before
-    write_set(
-        tmp_path, "real-clips", "hands", {**whole, **figures(lstm=0.25, ensemble=0.9)}, DATA, TINY, FIRST,
-        "--models lstm,ensemble",
-    )  # fmt: skip
-    hands = read_json(path)["figures"]["hands"]
-    assert hands["accuracy"] == {"lstm": 0.25, "motion": 0.6, "fused": 0.9}
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ CLASSES = ("fall", "fight", "nothing")
 
 def parts() -> list[Part]:
     labels = ("nothing", "fall", "nothing", "fight", "nothing", "fall")
-    return [Part(np.zeros((4 + i, 2, 1, 1), np.float16), label, True, str(i)) for i, label in enumerate(labels)]
+    return [Part(np.zeros((4 + i, 2, 1, 1), np.float16), label, label, str(i)) for i, label in enumerate(labels)]
 
 
 def test_every_event_comes_once_between_clips_of_nothing() -> None:
@@ -50,7 +50,7 @@ def answers(stream: Stream, late: int) -> np.ndarray:
 
 
 def test_reports_of_a_late_model_match_when_they_are_dated_back() -> None:
-    long = [Part(np.zeros((30, 2, 1, 1), np.float16), part.label, True, part.recording) for part in parts()]
+    long = [Part(np.zeros((30, 2, 1, 1), np.float16), part.label, part.label, part.recording) for part in parts()]
     stream = stitch(long, [0, 1, 2, 3, 4])
     scores = answers(stream, WINDOW // 2)
     (fall, fight), true = segments_of(scores, CLASSES, 0.5, 1.0, LATE["dated"]), true_segments(stream, 1.0)
@@ -77,7 +77,7 @@ def test_the_dated_segments_are_the_published_events() -> None:
 
 
 def test_the_threshold_separates_weak_answers_from_false_ones() -> None:
-    long = [Part(np.zeros((30, 2, 1, 1), np.float16), part.label, True, part.recording) for part in parts()]
+    long = [Part(np.zeros((30, 2, 1, 1), np.float16), part.label, part.label, part.recording) for part in parts()]
     stream = stitch(long, [0, 1, 2, 3, 4])
     scores = np.tile([0.32, 0.08, 0.6], (len(stream.clip), 1))  # falls everywhere, weakly
     for first, after, label in stream.events:
