@@ -112,6 +112,21 @@ def test_the_discriminant_equals_that_of_scikit_learn(share: float) -> None:
     assert (logits[:, 2] <= logits[:, [0, 1, 3]].min(1)).all(), "a class without clips"
 
 
+@pytest.mark.parametrize("clips", [12, 90])
+def test_the_discriminant_equals_its_equation_also_with_fewer_clips_than_statistics(clips: int) -> None:
+    rng, M, share = np.random.default_rng(0), 40, 0.3
+    y = np.arange(clips) % 3
+    x = rng.standard_normal((3, M))[y] + rng.standard_normal((clips, M))
+    z = (x - x.mean(0)) / (x.std(0) * M**0.5)
+    means = np.stack([z[y == k].mean(0) for k in range(3)])
+    covariance = (z - means[y]).T @ (z - means[y]) / clips
+    shrunk = (1 - share) * covariance + share * np.trace(covariance) / M * np.eye(M)
+    weight = means @ np.linalg.inv(shrunk)
+    bias = np.log(np.bincount(y) / clips) - (weight * means).sum(1) / 2
+    logits = regress(x, y, 3, [Method("discriminant", share)])[0].logits(x)
+    np.testing.assert_allclose(logits, z @ weight.T + bias, rtol=1e-6)
+
+
 @pytest.mark.parametrize("copies", [1, 4])
 def test_equal_clips_of_each_class_have_a_discriminant(copies: int) -> None:
     x, y = np.random.default_rng(0).standard_normal((3, 20)).repeat(copies, 0), np.arange(3).repeat(copies)
@@ -162,10 +177,10 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
     losses = {}
     for names, columns in {"mean,change": slice(None), "change": slice(4, None)}.items():
         for i, method in enumerate(METHODS):
-            loss = np.zeros(7)
+            loss = np.zeros(10)
             for fit, test in clips.folds(5):
                 logits = regress(x[fit][:, columns], y[fit], 3)[i].logits(x[test][:, columns])
-                for t, temperature in enumerate((0.25, 0.5, 1, 2, 4, 8, 16)):
+                for t, temperature in enumerate(2.0 ** np.arange(-2, 8)):
                     loss[t] -= np.log(_softmax(logits / temperature)[range(len(test)), y[test]]).sum()
             losses[names, method] = loss.min()
     assert (choice.statistics, choice.method) == min(losses, key=lambda key: losses[key])

@@ -63,10 +63,11 @@ class Method(NamedTuple):
         return f"discriminant analysis with shrinkage {self.setting:g}"
 
 
+# The shares are close to 1 because there are many more statistics than clips: in most dimensions, Σ is zero.
 METHODS = tuple(Method("logistic", C) for C in (0.1, 1.0, 10.0, 100.0, 1000.0)) + tuple(
-    Method("discriminant", share) for share in (0.1, 0.3, 0.6)
+    Method("discriminant", share) for share in (0.1, 0.6, 0.9, 0.97)
 )
-_TEMPERATURES = (0.25, 0.5, 1, 2, 4, 8, 16)  # at which methods are compared
+_TEMPERATURES = tuple(2.0**i for i in range(-2, 8))  # at which methods are compared
 _DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
 
@@ -162,7 +163,7 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
     """
     names, parts = clips.names, [*clips.folds(folds)]
     tested = np.concatenate([test for _, test in parts]) if parts else np.array([], np.int64)
-    tried: dict[str, tuple[float, float, Method, Floats]] = {}  # loss, accuracy, method, logits
+    tried: dict[str, tuple[float, float, Method, Floats, float]] = {}  # loss, accuracy, method, logits, temperature
     for subset in dict.fromkeys((",".join(names), ",".join(name for name in names if name != "mean"))):
         if not subset or not parts:
             continue
@@ -171,15 +172,15 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
         for fit, test in parts:
             layers = regress(clips.x[np.ix_(fit, columns)], clips.y[fit], clips.num_classes)
             logits[:, test] = [layer.logits(clips.x[np.ix_(test, columns)]) for layer in layers]
-        losses = [min(_log_loss(each[tested] / T, clips.y[tested]) for T in _TEMPERATURES) for each in logits]
-        best = int(np.argmin(losses))
+        losses = np.array([[_log_loss(each[tested] / T, clips.y[tested]) for T in _TEMPERATURES] for each in logits])
+        best, at = np.unravel_index(losses.argmin(), losses.shape)
         accuracy = float((logits[best].argmax(1) == clips.y)[tested].mean())
-        tried[subset] = losses[best], accuracy, METHODS[best], logits[best]
+        tried[subset] = losses[best, at], accuracy, METHODS[best], logits[best], _TEMPERATURES[at]
     if not tried:
         return Choice(",".join(names), _DEFAULT, np.full((len(clips.y), clips.num_classes), np.nan), {}, 1.0)
     subset = min(tried, key=lambda name: tried[name][0])
-    _, _, method, logits_of_best = tried[subset]
-    temperature = fit_temperature([*_softmax(logits_of_best[tested])[:, None]], clips.y[tested], "last")
+    _, _, method, logits_of_best, near = tried[subset]
+    temperature = near * fit_temperature([*_softmax(logits_of_best[tested] / near)[:, None]], clips.y[tested], "last")
     scores = np.full_like(logits_of_best, np.nan)
     scores[tested] = _softmax(logits_of_best[tested] / temperature)
     return Choice(subset, method, scores, {name: of[1] for name, of in tried.items()}, temperature)
@@ -257,10 +258,10 @@ def regress(x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = ME
     center = x.mean(0)
     scale = _scale(center, x.std(0))
     x = (x - center) / scale
-    # The weights lie in the space that the clips span. With few clips it is much smaller, and the result is as exact.
+    # The weights of both methods lie in the space that the clips span, which is much smaller with few clips.
     basis, z = np.linalg.qr(x.T) if x.shape[1] > len(x) else (np.eye(x.shape[1]), x.T)
     layers = []
-    for rows, biases in _rows(z.T, targets, methods):
+    for rows, biases in _rows(z.T, targets, x.shape[1], methods):
         weight, bias = np.zeros((num_classes, x.shape[1])), np.full(num_classes, biases.min() - _NEVER)
         weight[present], bias[present] = rows @ basis.T, biases
         layers.append(Layer(center, scale, weight, bias))
@@ -273,18 +274,17 @@ def _scale(center: Floats, spread: Floats) -> Floats:
     return scale
 
 
-def _rows(z: Floats, y: Ints, methods: Sequence[Method]) -> Iterator[tuple[Floats, Floats]]:
-    """Weights and biases of the classes 0 to K - 1, which all have clips, for each method."""
-    from sklearn.exceptions import ConvergenceWarning
+def _rows(z: Floats, y: Ints, M: int, methods: Sequence[Method]) -> Iterator[tuple[Floats, Floats]]:
+    """Weights and biases of the classes 0 to K - 1, which all have clips, for each method; M statistics became z."""
     from sklearn.linear_model import LogisticRegression
 
-    solver, discriminant = LogisticRegression(tol=1e-6, max_iter=1000, warm_start=True), _Discriminant(z, y)
+    solver, discriminant = LogisticRegression(tol=1e-6, max_iter=1000, warm_start=True), _Discriminant(z, y, M)
     for name, setting in methods:
         if name == "discriminant":
             yield discriminant.rows(setting)
             continue
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("ignore")  # about steps of the solver, and about fewer than two clips per class
             solver.set_params(C=setting).fit(z, y)
         rows, biases = solver.coef_, solver.intercept_
         if len(rows) == 1:  # of two classes: the logit of the second minus that of the first
@@ -293,20 +293,22 @@ def _rows(z: Floats, y: Ints, methods: Sequence[Method]) -> Iterator[tuple[Float
 
 
 class _Discriminant:
-    """Linear discriminant analysis of clips `B M` with classes `B`, whose covariance is decomposed once.
+    """Linear discriminant analysis of clips with classes `B`, whose covariance is decomposed once.
 
     With class means μ_k, shares π_k and the covariance Σ within classes, shrunk by a share s,
 
         logit_k(z) = μ_k · Σ_s⁻¹ z - μ_k · Σ_s⁻¹ μ_k / 2 + log π_k,   Σ_s = (1 - s) Σ + s tr(Σ)/M I
+
+    The clips z, `B R`, are given in a basis of the R dimensions of `M` in which they differ: in the others, Σ is zero.
     """
 
-    def __init__(self, z: Floats, y: Ints) -> None:
+    def __init__(self, z: Floats, y: Ints, M: int) -> None:
         counts = np.bincount(y)
         self.means = np.stack([z[y == k].mean(0) for k in range(len(counts))])
         within = z - self.means[y]
         values, self.vectors = np.linalg.eigh(within.T @ within / len(z))
-        self.values, average = np.maximum(values, 0), float(values.mean())
-        self.average = average if average > _EQUAL else 1.0
+        self.values, trace = np.maximum(values, 0), float(values.sum())
+        self.average = trace / M if trace > _EQUAL else 1.0
         self.priors = np.log(counts / len(z))
 
     def rows(self, share: float) -> tuple[Floats, Floats]:
