@@ -318,7 +318,8 @@ def _load_best(fitting: Fitting, path: Path) -> None:
 
 def _foreign(path: Path, error: Exception) -> ValueError:
     problem = " ".join(str(error).split())[:300]
-    return ValueError(f"{path}: not a checkpoint of this run ({problem}); {restore(path)}")
+    changed = "if its config.json was changed, restore that"
+    return ValueError(f"{path}: not a checkpoint of this run ({problem}); {restore(path)}; {changed}")
 
 
 def _trainer(train: TrainConfig, folder: Path, title: str | None, rank: int, processes: int, nodes: Nodes) -> L.Trainer:
