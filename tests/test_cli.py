@@ -123,9 +123,7 @@ def test_models_are_listed_with_their_parameters() -> None:
     assert "convalstm" in output
     assert "Li et al. 2016" in output
     rows = {words[0]: words[1:3] for words in (line.replace("│", " ").split() for line in output.splitlines()) if words}
-    # torchvision's own count, 33,371,472, has 400 classes.
-    assert rows["torchvision:r3d_18"] == [f"{33_371_472 - 513 * 390:,}", "512"]
-    assert rows["c3d"][1] == rows["lstm"][1] == "64"
+    assert rows["lstm"][1] == "64"
     assert rows["small"][0] == "1,567,920"
     text = " ".join(output.replace("│", " ").split())
     assert "images of ImageNet" in text
@@ -353,11 +351,6 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
             "--flow and --flow-length have no effect with --modality rgb; leave them out",
         ),
         ("compare {squares} --flow dis --models lstm,alstm", "--flow has no effect with --modality rgb"),
-        ("train {squares} --model c3d --encoder conv4", "--encoder has no effect in c3d; leave it"),
-        (
-            "train {squares} --model torchvision:r3d_18 --hidden 9 --encoder x",
-            "--encoder and --hidden have no effect in torchvision:r3d_18; leave them out",
-        ),
         (
             "train {squares} --run {tmp}/r --model lstm --attention-regularization 1",
             "attention_regularization is 1.0, and this model does not attend; leave it out, or use one",
@@ -396,7 +389,7 @@ def test_errors_are_one_line(
     assert message in fails(*given)
 
 
-@pytest.mark.parametrize("option", ["--normalization", "--flow", "--set", "--optimizer"])
+@pytest.mark.parametrize("option", ["--normalization", "--flow"])
 def test_choices_are_checked_before_a_command_runs(option: str, squares: Path) -> None:
     result = call("train", squares, option, "magic", ok=False)
     assert result.exit_code == 2

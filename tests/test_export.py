@@ -220,7 +220,6 @@ def test_an_encoder_with_a_fixed_batch_size_takes_one_stream(tmp_path: Path) -> 
     ("name", "settings", "words"),
     [
         ("tracks", {}, "reads several frames together and has no step to export; train one of linear, convnet, lstm"),
-        ("single-frame", {}, "needs the whole clip and has no step to export; train one of linear, convnet, lstm"),
         ("convlstm", {"init": "clip-mean"}, "init is 'clip-mean', .* train with --init zeros or first-frame"),
     ],
 )

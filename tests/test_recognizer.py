@@ -14,13 +14,11 @@ import moving_squares
 import numpy as np
 import pytest
 import torch
-import torchvision
 from PIL import Image
 
 from onlooker.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
 from onlooker.data.clips import prepare
 from onlooker.data.samples import read_sample
-from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.drawing.clip import draw_clip
 from onlooker.ensemble import Ensemble
 from onlooker.models.classifier import Classifier
@@ -68,7 +66,7 @@ def test_a_saved_recognizer_gives_the_same_predictions(tmp_path: Path, make_clip
             assert equal(a, b)
 
 
-@pytest.mark.parametrize("name", ["convalstm", "lstm", "c3d"])
+@pytest.mark.parametrize("name", ["convalstm", "lstm"])
 @pytest.mark.parametrize("aggregation", ["mean", "product", "last"])
 def test_scores_are_averaged_over_temporal_crops(make_clip: Make, name: str, aggregation: str) -> None:
     path, data = make_clip(frames=14), replace(DATA, temporal_crops=3)
@@ -368,12 +366,6 @@ def test_auto_normalization_is_that_of_the_encoder() -> None:
 
     assert resolved(DataConfig(), pretrained=True) == "imagenet"
     assert resolved(DataConfig(), pretrained=False) == "half"
-    weights = {"r3d_18": "kinetics", "s3d": "kinetics", "mvit_v2_s": "mvit", "swin3d_t": "imagenet"}
-    for network, expected in weights.items():
-        found = resolved(DataConfig(), True, f"torchvision:{network}")
-        theirs = torchvision.models.get_model_weights(network).DEFAULT.transforms()
-        assert found == expected
-        assert [list(part) for part in NORMALIZATIONS[found]] == [theirs.mean, theirs.std]
     assert resolved(DataConfig(normalization="half"), pretrained=True) == "half"
     with pytest.raises(ValueError, match="normalization is 'vgg', expected auto, half, imagenet, kinetics"):
         DataConfig(normalization="vgg")

@@ -353,7 +353,6 @@ def test_memory_is_constant(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "settings", "message"),
     [
-        ("c3d", DATA, {}, "c3d makes one prediction per clip and needs all of its frames"),
         ("convlstm", DATA, {"init": "clip-mean"}, "init is 'clip-mean', which needs the whole clip"),
     ],
 )

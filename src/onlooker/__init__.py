@@ -12,7 +12,6 @@ os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1")
 if TYPE_CHECKING:
     from onlooker.ensemble import Ensemble
     from onlooker.models.classifier import Classifier
-    from onlooker.models.clip_classifier import ClipClassifier
     from onlooker.models.linear import LinearClassifier
     from onlooker.models.registry import create_model, list_models
     from onlooker.recognizer import Recognizer, load
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "onlooker.ensemble": ["Ensemble"],
     "onlooker.models.classifier": ["Classifier"],
-    "onlooker.models.clip_classifier": ["ClipClassifier"],
     "onlooker.models.linear": ["LinearClassifier"],
     "onlooker.models.registry": ["create_model", "list_models"],
     "onlooker.recognizer": ["Recognizer", "load"],
@@ -36,7 +34,7 @@ _PUBLIC = {
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
-    "Box", "Checked", "Classifier", "Clip", "ClipClassifier", "ClipError", "Ensemble", "Evaluation", "LinearClassifier",
+    "Box", "Checked", "Classifier", "Clip", "ClipError", "Ensemble", "Evaluation", "LinearClassifier",
     "Prediction", "Recognizer", "Segment", "Step", "TrainedRun", "Tube", "__version__", "check", "create_model",
     "list_models", "load", "train",
 ]  # fmt: skip

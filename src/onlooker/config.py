@@ -171,10 +171,8 @@ class TrainConfig(Config):
         0, "Early-stopping patience, in epochs; 0: no early stopping, as a schedule ends with small steps.", minimum=0
     )
     seed: int = setting(0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1)
-    optimizer: Literal["adamw", "rmsprop", "rmsprop-inside", "adadelta"] = setting(
-        "adamw",
-        "Optimizer; papers of 2016 use rmsprop or adadelta. rmsprop-inside: with epsilon inside the root.",
-        TRAINING,
+    optimizer: str = setting(
+        "adamw", "Optimizer; others than adamw belong to packages (onlooker-papers: rmsprop, adadelta).", TRAINING
     )
     schedule: Literal["auto", "one-cycle", "cosine", "constant"] = setting(
         "auto",
@@ -274,7 +272,9 @@ class StreamConfig(Config):
 class SetConfig(Config):
     """Which clips of a folder or list; or a published data set in its own layout."""
 
-    set: Literal["hmdb51", "jhmdb", "ucf101"] | None = setting(None, "A published data set, in its own layout.", CLIPS)
+    set: str | None = setting(
+        None, "A published data set, in its own layout; of onlooker-papers: hmdb51, jhmdb or ucf101.", CLIPS
+    )
     split: int = setting(1, "Its official split: 1, 2 or 3.", CLIPS)
     lists: str = setting("", "Folder of its official split files, if they are elsewhere.", CLIPS)
     classes: str = setting("", "Classes to use, separated by commas; default: all.", CLIPS)

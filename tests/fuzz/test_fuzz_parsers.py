@@ -1,23 +1,18 @@
 """Damaged archives, lists, JSON files, arrays and packet tables are read, or give an error that names the file."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import clips
 import numpy as np
 import pytest
-from rar5 import make_rar
 
 from fuzz.mutations import attack, mutate, mutate_json
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data import rar
 from onlooker.data.array_cache import ArrayCache, is_whole, load_rows
 from onlooker.data.feature_store import FeatureStore, StoreSettings
 from onlooker.data.lists import read_list
-from onlooker.data.official import read_entries
 from onlooker.data.split import Split
-from onlooker.data.ucf101 import _ENTRY
 from onlooker.ensemble import Ensemble
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
@@ -43,18 +38,6 @@ def damaged(path: Path, how: Callable[[bytes, int], bytes] = mutate) -> Callable
     return write
 
 
-def of_rar(folder: Path) -> Parse:
-    archive = make_rar(folder / "a.rar", {"wave/a.avi": b"first" * 20, "wave/b.avi": b"second" * 20, "wave/c.txt": b""})
-    write = damaged(archive)
-
-    def parse(seed: int) -> None:
-        shutil.rmtree(folder / "wave", ignore_errors=True)
-        rar.unpack(write(seed), folder / "wave", "*.avi")
-        assert {path.suffix.lower() for path in (folder / "wave").iterdir()} == {".avi"}
-
-    return parse
-
-
 def of_list(folder: Path) -> Parse:
     names = [f"{number}.mp4" for number in range(6)]
     for name in names:
@@ -73,13 +56,6 @@ def of_kinetics_list(folder: Path) -> Parse:
     )
     write = damaged(folder / "list.csv")
     return lambda seed: read_list(write(seed))
-
-
-def of_official_list(folder: Path) -> Parse:
-    lines = [f"Wave/v_Wave_g{number:02}_c01.avi {number}" for number in range(1, 9)]
-    (folder / "list.txt").write_text("\n".join(lines))
-    write = damaged(folder / "list.txt")
-    return lambda seed: read_entries(write(seed), _ENTRY, "Class/clip.avi")
 
 
 def of_npy(folder: Path) -> Parse:
@@ -177,10 +153,8 @@ def of_store(folder: Path) -> Parse:
 
 
 TARGETS = {
-    "rar": of_rar,
     "list": of_list,
     "Kinetics list": of_kinetics_list,
-    "official list": of_official_list,
     "npy": of_npy,
     "mp4": of_packet_index,
     "mp4 tables": of_packet_tables,

@@ -32,6 +32,7 @@ from onlooker.runs.ensemble import choose_weights
 from onlooker.structures import Evaluation, Prediction
 from onlooker.training.fit import Fitting, fit
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
+from onlooker_papers.clip_classifier import RECIPES as CLIP_MODELS
 from onlooker_papers.digits.registry import RECIPES as PAPER_MODELS
 from onlooker_papers.digits.rounds import train_rounds
 
@@ -53,12 +54,11 @@ def stored(name: str) -> str:
     return {"mil": "moments"}.get(name, name)
 
 
-SLOW_NETWORKS = [name for name in MODELS if name.startswith("torchvision:") and name != "torchvision:r3d_18"]
-RECIPES = {**MODELS, **PAPER_MODELS}
+SLOW_NETWORKS = [name for name in CLIP_MODELS if name.startswith("torchvision:") and name != "torchvision:r3d_18"]
+RECIPES = {**MODELS, **PAPER_MODELS, **CLIP_MODELS}
 # In the order of the stored values, which are from before some models moved to the package of a paper.
-NAMES = [name for name in MODELS if not name.startswith("torchvision:") and name != "linear"]
-NAMES[1:1], NAMES[-3:-3] = ["opinions"], ["tracks"]
-NAMES += [name for name in MODELS if name.startswith("torchvision:")]
+NAMES = [*(name for name in MODELS if name != "linear"), "tracks", *CLIP_MODELS]
+NAMES[1:1] = ["opinions"]
 CASES: dict[str, Case] = {
     **{
         stored(name).replace(":", "-"): (

@@ -326,8 +326,6 @@ def test_attention_over_a_single_location_is_an_error(name, changes):
 def test_the_attention_loss_needs_attention():
     with pytest.raises(ValueError, match="attention_loss classifies what is attended, and this model does not"):
         create_model("convlstm", 3, attention_loss=True)
-    with pytest.raises(ValueError, match="c3d has no setting 'attention_loss'"):
-        create_model("c3d", 3, attention_loss=True)
     with pytest.raises(ValueError, match="no scores of what it attends to; build it with attention_loss=True"):
         create_model("alstm", 3).attended_logits(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))
 

@@ -59,13 +59,7 @@ def test_every_recipe_builds_and_has_a_description():
         assert len(MODELS[name].summary) > 20
 
 
-def test_models_that_need_the_whole_clip_are_not_listed_as_streaming():
-    others = [name for name in list_models() if name not in list_models(streaming=True)]
-    assert others[:3] == ["single-frame", "feature-average", "c3d"]
-    assert all(name.startswith("torchvision:") for name in others[3:])
-
-
-@pytest.mark.parametrize("name", [*MODELS, "torchvision:swin3d_s"])
+@pytest.mark.parametrize("name", MODELS)
 def test_settings_change_the_weights_except_those_that_the_model_ignores(name):
     recipe = find_recipe(name)
     pair = {"flow_channels": 2, "in_channels": 5} if recipe.modality == "both" else {}
@@ -106,8 +100,8 @@ def test_settings_that_do_not_fit_are_errors():
         create_model("lstm", 3, encoder="eye")
     with pytest.raises(ValueError, match="lstm has no setting 'color'; there are attention, attention_loss, cell"):
         create_model("lstm", 3, color="red")
-    with pytest.raises(ValueError, match="c3d has no setting 'in_chanels'; did you mean in_channels"):
-        create_model("c3d", 3, in_chanels=1)
+    with pytest.raises(ValueError, match="lstm has no setting 'in_chanels'; did you mean in_channels"):
+        create_model("lstm", 3, in_chanels=1)
     with pytest.raises(ValueError, match=r"'convlst'; did you mean convlstm or convalstm\? There are linear, convnet"):
         create_model("convlst", 3)
 
@@ -153,13 +147,7 @@ def test_a_run_may_name_another_cell_and_glimpse():
     ("settings", "message"),
     [
         ({"name": "convlstm", "glimpse": "product"}, "glimpse is 'product', and convlstm does not attend; leave it"),
-        ({"name": "c3d", "cell": "lstm"}, "c3d has no cell; leave it out"),
-        (
-            {"name": "single-frame", "cell": "lstm", "glimpse": "sum"},
-            "single-frame has no cell and no glimpse; leave",
-        ),
-        ({"name": "torchvision:r3d_18", "glimpse": "sum"}, "torchvision:r3d_18 has no glimpse; leave it out"),
-        ({"name": "torchvision:swin3d_b", "glimpse": "sum"}, "torchvision:swin3d_b has no glimpse; leave it out"),
+        ({"name": "linear", "cell": "lstm"}, "linear has no cell; leave it out"),
         ({"name": "lstm", "cell": "gru"}, "unknown cell 'gru'; there are memoryless, lstm"),
         ({"name": "convalstm", "glimpse": "peek"}, "glimpse is 'peek', expected auto, product, scaled or sum"),
         ({"name": "motion", "cell": "separable"}, "attention 'motion' is that of two ConvLSTMs; use it with convlstm"),

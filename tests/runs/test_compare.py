@@ -211,7 +211,6 @@ SEEN = DataConfig(frames=3, size=16, channels=1, flow="farneback")
         ("lstm:flow,lstm,lstm:both", "rgb", {"lstm-flow": "flow", "lstm": "rgb", "lstm-both": "both"}),
         ("convlstm:flow,convlstm:rgb,motion", "flow", {"convlstm": "flow", "convlstm-rgb": "rgb", "motion": "both"}),
         ("motion:both,convnet:rgb", "rgb", {"motion": "both", "convnet": "rgb"}),
-        ("torchvision:s3d,torchvision:s3d:flow", "rgb", {"torchvision:s3d": "rgb", "torchvision:s3d-flow": "flow"}),
     ],
 )
 def test_a_model_has_the_modality_of_its_specification(entries: str, streams: str, expected: dict[str, str]) -> None:
@@ -224,22 +223,21 @@ def test_a_model_has_the_modality_of_its_specification(entries: str, streams: st
 
 def test_attention_settings_apply_only_to_models_with_attention() -> None:
     shared = replace(SHARED, glimpse="product")
-    specs, _ = parse_specs("convnet,alstm,convlstm:flow,convalstm,motion,c3d", SEEN)
+    specs, _ = parse_specs("convnet,alstm,convlstm:flow,convalstm,motion,lstm", SEEN)
     models = {each.name: each.model_config(shared) for each in specs}
     assert [name for name, model in models.items() if model.attention_loss] == ["alstm", "convalstm", "motion"]
     assert [name for name, model in models.items() if model.glimpse == "product"] == ["alstm", "convalstm", "motion"]
     for wanted in ({"attention_loss": True}, {"glimpse": "product"}):
         with pytest.raises(
-            ValueError, match=rf"{next(iter(wanted))} needs attention, .* none of convnet, c3d has; lea"
+            ValueError, match=rf"{next(iter(wanted))} needs attention, .* none of convnet, lstm has; lea"
         ):
-            check_specs(*parse_specs("convnet,c3d", SEEN), ModelConfig(**wanted))
+            check_specs(*parse_specs("convnet,lstm", SEEN), ModelConfig(**wanted))
 
 
 @pytest.mark.parametrize(
     ("text", "spec", "name"),
     [
         ("motion", ModelSpec("motion"), "motion"),
-        ("torchvision:r3d_18:both", ModelSpec("torchvision:r3d_18", "both"), "torchvision:r3d_18-both"),
         ("lstm:flow:hidden=8", ModelSpec("lstm", "flow", {"hidden": 8}), "lstm-flow-hidden=8"),
         (
             "alstm:encoder=vgg16:vector:dropout=0.25:attention_loss=True",
@@ -431,13 +429,13 @@ def test_an_ensemble_is_computed_again_where_a_member_is_another(
 
 
 @pytest.mark.slow
-def test_report_and_single_frame_are_compared_on_pixels(squares: Path, tmp_path: Path) -> None:
-    figures = ablation(squares, tmp_path / "out", "report,single-frame", ModelConfig(encoder="conv4", hidden=8))
-    assert list(figures["accuracy"]) == ["report", "single-frame"]
-    assert figures["modality"] == {"report": "rgb", "single-frame": "rgb"}
+def test_models_with_and_without_attention_are_compared_on_pixels(squares: Path, tmp_path: Path) -> None:
+    figures = ablation(squares, tmp_path / "out", "report,convnet", ModelConfig(encoder="conv4", hidden=8))
+    assert list(figures["accuracy"]) == ["report", "convnet"]
+    assert figures["modality"] == {"report": "rgb", "convnet": "rgb"}
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "report, fold0-seed0" in page
-    assert "single-frame, fold0-seed0" not in page, "it attends to nothing"
+    assert "convnet, fold0-seed0" not in page, "it attends to nothing"
 
 
 def test_the_ablation_has_the_same_models_in_docs_and_recipes() -> None:

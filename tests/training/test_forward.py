@@ -52,7 +52,7 @@ def test_only_frames_are_augmented_and_only_if_requested(model):
 
 @torch.inference_mode()
 def test_a_model_of_whole_clips_has_no_features():
-    model = create_model("feature-average", 3, encoder="conv4", size=32).eval()
+    model = create_model("convnet", 3, encoder="conv4", size=32).eval()
     output, features = forward_samples(model, frames(), DATA)
     assert features is None
     assert torch.equal(output.logits, model(to_video(frames(), "half")).logits)

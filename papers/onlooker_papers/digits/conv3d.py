@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onlooker.data.transforms import to_video
-from onlooker.training.optimizers import PUBLISHED
 from onlooker_papers.digits.pretraining import DATA
+from onlooker_papers.optimizers import OPTIMIZERS
 
 _LAYERS = ((1, 32, 7), (32, 64, 3), (64, 128, 2))  # channels in and out, side of the kernel
 _DENSE, _DROPOUT = 256, 0.2
@@ -86,7 +86,7 @@ def train_conv3d(
     with torch.random.fork_rng():
         torch.manual_seed(seed * 1_000_003 + number)
         model = Conv3dNet(videos.shape[1], videos.shape[-1]).to(device)
-        optimizer = PUBLISHED["rmsprop"](list(model.parameters()), 1e-3)
+        optimizer = OPTIMIZERS["rmsprop"](list(model.parameters()), 1e-3)
         for _ in range(epochs):
             for chosen in torch.randperm(len(videos)).split(batch):
                 loss = F.cross_entropy(logits(model, videos[chosen]), targets[chosen].to(device))

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from onlooker.data.hmdb51 import source, unpack
 from onlooker.data.lists import check_classes
 from onlooker.data.split import Split, apportion
 from onlooker.structures import Clip, ClipError
+from onlooker_papers.published_sets.hmdb51 import source, unpack
 
 # The number of clips of each class, as in the official split files: 6,766 in total.
 # fmt: off

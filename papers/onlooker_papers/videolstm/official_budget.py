@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from onlooker.config import DataConfig, FlowMethod, Modality, ModelConfig, TrainConfig
-from onlooker.data.official import PublishedSet
-from onlooker.data.sets import SETS as PUBLISHED
+from onlooker_papers.published_sets.hmdb51 import HMDB51
+from onlooker_papers.published_sets.official import PublishedSet
+from onlooker_papers.published_sets.ucf101 import UCF101
 from onlooker_papers.videolstm.published import PREFIX
 
 STREAMS: tuple[Modality, Modality] = ("rgb", "flow")
@@ -58,9 +59,9 @@ class OfficialSet:
 
 SETS = {
     "ucf101": OfficialSet(
-        PUBLISHED["ucf101"], {"rgb": (77.4, 77.5, 77.0, 77.6, 79.6), "flow": (75.2, 78.3, 79.5, 79.1, 82.1)}, 89.2
+        UCF101, {"rgb": (77.4, 77.5, 77.0, 77.6, 79.6), "flow": (75.2, 78.3, 79.5, 79.1, 82.1)}, 89.2
     ),
-    "hmdb51": OfficialSet(PUBLISHED["hmdb51"], {}, 56.4),
+    "hmdb51": OfficialSet(HMDB51, {}, 56.4),
 }
 
 

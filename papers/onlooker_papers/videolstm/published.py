@@ -20,6 +20,7 @@ from onlooker.models.cells.motion import MotionCell
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import Recipe, find_recipe, register_model
 from onlooker.models.video_model import make_head
+from onlooker_papers import clip_classifier, optimizers
 
 PREFIX = "published-"
 NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion")
@@ -173,7 +174,9 @@ def variant(name: str, num_classes: int, code_init: bool = True, **settings: Any
 
 
 def register() -> None:
-    """Register these models for `create_model`, `load` and the commands."""
+    """Register these models, the baselines and the published optimizers for `create_model`, `load` and the commands."""
+    clip_classifier.register()
+    optimizers.register()
     for name in NAMES:
         of, fixed = find_recipe(name), _settings(name)
         fixed |= {key: of.settings[key] for key in ("cell", "attention", "glimpse") if key in {*of.settings} - {*fixed}}

@@ -128,8 +128,8 @@ def models() -> None:
     from onlooker.models.registry import MODELS, create_model
     from onlooker.models.video_model import count_parameters
 
-    caption = "With encoder conv4 and 10 classes. Features: feature dimension of the head. torchvision:NAME: any other"
-    table = Table("model", "parameters", "features", "purpose", caption=f"{caption} video network of torchvision.")
+    caption = "With encoder conv4 and 10 classes. Features: feature dimension of the head."
+    table = Table("model", "parameters", "features", "purpose", caption=caption)
     for name, recipe in MODELS.items():
         with torch.device("meta"):  # weights that are only counted need no memory
             model = create_model(name, 10)

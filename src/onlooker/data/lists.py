@@ -11,7 +11,7 @@ from onlooker.files import read_bytes
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import SUFFIXES
 
-__all__ = ["check_classes"]
+__all__ = ["ClipFiles", "check_classes", "read_lines"]
 
 # What a list or a folder may call a split.
 SPLIT_NAMES = {

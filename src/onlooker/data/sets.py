@@ -3,21 +3,23 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from onlooker.config import SetConfig
 from onlooker.data.folder import find_parts
-from onlooker.data.hmdb51 import HMDB51, JHMDB
 from onlooker.data.lists import check_classes, read_list
 from onlooker.data.split import Split, Splits, hold_out_validation, make_splits
-from onlooker.data.ucf101 import UCF101
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
-__all__ = ["SETS", "ClipSet", "read_set"]
+__all__ = ["ClipSet", "read_set"]
 
-
-SETS = {"hmdb51": HMDB51, "jhmdb": JHMDB, "ucf101": UCF101}
+# Readers of published data sets in their own layouts belong to other packages. The name of the entry point is that of
+# the set; it is a function of the folder of the set, the folder of its official lists (None: the same), the number of
+# the split, the classes (all, if empty) and whether the set must be complete, and returns a `Split`.
+_ENTRY_POINTS = "onlooker.sets"
+_SPLITS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def every_clip(path: Path, asked: SetConfig) -> tuple[tuple[Path, ...], tuple[Cl
     if not asked.set:
         clip_set = read_set(path, asked, classes=1)
         return tuple(clip.path for clip in clip_set.clips), clip_set.left_out
-    splits = [_official(path, asked, number) for number in (1, 2, 3)]
+    splits = [_official(path, asked, number) for number in _SPLITS]
     return tuple(dict.fromkeys(clip.path for split in splits for clip in split.clips)), ()
 
 
@@ -139,4 +141,12 @@ def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0, leave_out: bo
 
 def _official(root: Path, asked: SetConfig, number: int) -> Split:
     lists = Path(asked.lists) if asked.lists else None
-    return SETS[str(asked.set)].split(root, lists, number, asked.class_names, asked.complete)
+    readers = {reader.name: reader for reader in entry_points(group=_ENTRY_POINTS)}
+    if asked.set not in readers:
+        known = f"there are {', '.join(sorted(readers))}" if readers else "no installed package reads published sets"
+        raise ValueError(
+            f"set is {asked.set!r}, and {known}; hmdb51, jhmdb and ucf101 need onlooker-papers: clone the repository "
+            "and run `pip install ./papers`"
+        )
+    split: Split = readers[asked.set].load()(root, lists, number, asked.class_names, asked.complete)
+    return split

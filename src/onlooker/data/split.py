@@ -14,7 +14,7 @@ from onlooker.data.fingerprint import fingerprint
 from onlooker.settings import field_of
 from onlooker.structures import Clip, ClipError
 
-__all__ = ["Split", "apportion", "group_of", "make_splits", "split_clips"]
+__all__ = ["Split", "apportion", "group_of", "hold_out_validation", "make_splits", "split_clips"]
 
 _NAMED = 5  # clips in an error
 _RESTORE = "the run was trained with it; give the folder that the clips were moved to, restore it, or train another run"

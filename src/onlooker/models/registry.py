@@ -11,7 +11,6 @@ from torch import nn
 
 from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, TrainConfig
 from onlooker.models.classifier import Classifier
-from onlooker.models.clip_classifier import FRAME_NETWORKS, TORCHVISION, ClipClassifier
 from onlooker.models.encoders import TERMS
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.packages import load_packages
@@ -42,6 +41,8 @@ class Recipe:
         paired: for modality `both`, RGB and flow have an encoder each.
         solver: how it is trained: by `gradient` descent, or as a `linear` layer on statistics (`training.linear`).
         fixed: names in `settings` whose values are published; `create_model` refuses others.
+        normalization: that of its pretrained weights.
+        unused: settings of a run that have no effect on it, although its class has them.
     """
 
     summary: str
@@ -52,19 +53,13 @@ class Recipe:
     paired: bool = False
     solver: Literal["gradient", "linear"] = "gradient"
     fixed: frozenset[str] = frozenset()
+    normalization: Literal["imagenet", "kinetics", "mvit"] = "imagenet"
+    unused: frozenset[str] = frozenset()
 
     @property
     def attends(self) -> bool:
         """Whether its outputs have attention."""
         return self.model.attends or bool(self.settings.get("attention"))
-
-    @property
-    def normalization(self) -> Literal["imagenet", "kinetics", "mvit"]:
-        """The normalization of its pretrained weights."""
-        kind, _, network = str(self.settings.get("network", "")).partition(":")
-        if f"{kind}:" != TORCHVISION or network.startswith("swin3d"):  # whose Kinetics weights keep ImageNet's values
-            return "imagenet"
-        return "mvit" if network.startswith("mvit") else "kinetics"
 
     @property
     def arguments(self) -> frozenset[str]:
@@ -74,12 +69,9 @@ class Recipe:
     @property
     def ignores(self) -> frozenset[str]:
         """Settings of a run that have no effect on this model."""
-        unused = frozenset({"encoder", "hidden"}) - self.arguments
+        unused = self.unused | frozenset({"encoder", "hidden"}) - self.arguments
         if self.solver == "linear":
             unused |= {*GRADIENT, "frozen"}
-        if network := self.settings.get("network"):
-            used = "encoder" if network in FRAME_NETWORKS else "hidden" if network == "c3d" else None
-            unused |= {"encoder", "hidden"} - {used}
         if self.settings.get("cell") == "memoryless" and not self.attends:
             unused |= {"hidden"}
         return unused
@@ -140,26 +132,6 @@ MODELS: dict[str, Recipe] = {
         "attention from the mean of the features and the state, a ConvLSTM (Teja & Akunuri 2020)",
         {"cell": "convlstm", "attention": "context", "glimpse": "product"},
     ),
-    "single-frame": Recipe(
-        "the middle frame alone: what can be predicted without time", {"network": "middle-frame"}, ClipClassifier
-    ),
-    "feature-average": Recipe(
-        "features of all frames, averaged: frames in any order", {"network": "frame-average"}, ClipClassifier
-    ),
-    "c3d": Recipe("small 3-D convolutions from scratch (after Tran et al. 2015)", {"network": "c3d"}, ClipClassifier),
-}
-
-_NETWORKS = {
-    "r3d_18": "ResNet of 3-D convolutions (Tran et al. 2018), to fine-tune",
-    "mc3_18": "ResNet, 3-D convolutions first, then 2-D ones (Tran et al. 2018), to fine-tune",
-    "r2plus1d_18": "ResNet, alternating convolutions over space and time (Tran et al. 2018), to fine-tune",
-    "s3d": "separable 3-D Inception (Xie et al. 2018), to fine-tune",
-    "mvit_v2_s": "multiscale transformer over 16 frames (Li et al. 2022), to fine-tune",
-    "swin3d_t": "transformer of shifted windows (Liu et al. 2022), to fine-tune",
-}
-MODELS |= {
-    f"{TORCHVISION}{name}": Recipe(summary, {"network": f"{TORCHVISION}{name}"}, ClipClassifier)
-    for name, summary in _NETWORKS.items()
 }
 
 _registered: dict[str, Recipe] = {}  # by other packages
@@ -186,17 +158,12 @@ def register_model(name: str, recipe: Recipe) -> None:
 
 
 def list_models(streaming: bool = False) -> list[str]:
-    """The names of the library's models, if `streaming` only those that predict frame by frame (`step`).
-
-    `torchvision:NAME` works with any other of torchvision's video networks, too.
-    """
+    """The names of the library's models, if `streaming` only those that predict frame by frame (`step`)."""
     return [name for name, recipe in MODELS.items() if not streaming or recipe.model.streams]
 
 
 def find_recipe(name: str) -> Recipe:
     """The recipe of a model of the library or of an installed package; a ValueError if there is none."""
-    if name not in MODELS and name.startswith(TORCHVISION):
-        return Recipe("one of torchvision's video networks", {"network": name}, ClipClassifier)
     if name not in MODELS:
         load_packages()
     known = {**MODELS, **_registered}

@@ -56,9 +56,6 @@ def test_filters_of_flow_are_the_mean_of_the_colors(weights: dict[str, torch.Ten
         ({"encoder": "conv4"}, False),
         ({"encoder": "resnet18"}, False),
         ({"encoder": "resnet18", "pretrained": True}, True),
-        ({"name": "single-frame", "encoder": "small"}, True),
-        ({"name": "c3d", "encoder": "small"}, False),
-        ({"name": "torchvision:r3d_18", "encoder": "small"}, False),
     ],
 )
 def test_packaged_weights_are_the_default(settings: dict[str, object], expected: bool) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+__all__ = ["Backbone", "first_filters"]
+
 
 class Backbone(nn.Module):
     """A timm network without its classifier.

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from onlooker.data.ucf101 import COUNTS, UCF101, read_index, read_list
 from onlooker.structures import ClipError
+from onlooker_papers.published_sets.ucf101 import COUNTS, UCF101, read_index, read_list
 
 CLASSES = ("Archery", "HandstandPushups", "YoYo")
 

@@ -10,8 +10,8 @@ pytest.importorskip("rarfile", reason="the extra rar is not installed")
 import rarfile
 from rar5 import make_rar
 
-from onlooker.data import rar
 from onlooker.structures import ClipError
+from onlooker_papers.published_sets import rar
 
 
 def test_files_of_one_suffix_are_extracted_without_their_folders(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import pytest
 from published_trees import touch_hmdb51
 from rar5 import make_rar
 
-from onlooker.data import rar
-from onlooker.data.hmdb51 import HMDB51, JHMDB, JHMDB_COUNTS, read_split, source
 from onlooker.data.split import Split
 from onlooker.structures import ClipError
 from onlooker.video.reader import read
+from onlooker_papers.published_sets import rar
+from onlooker_papers.published_sets.hmdb51 import HMDB51, JHMDB, JHMDB_COUNTS, read_split, source
 
 TWO = ("cartwheel", "wave")
 

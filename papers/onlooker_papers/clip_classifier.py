@@ -1,7 +1,7 @@
 """Baselines with one prediction per clip.
 
 A single frame, the average of all, a small network of 3-D convolutions, and torchvision's video networks, with or
-without Kinetics weights.
+without Kinetics weights: `single-frame`, `feature-average`, `c3d` and `torchvision:NAME` for `create_model`.
 """
 
 import contextlib
@@ -13,7 +13,10 @@ from torch import Tensor, nn
 
 from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.backbone import first_filters
+from onlooker.models.registry import Recipe, register_model
 from onlooker.models.video_model import Output, VideoModel, make_head
+
+__all__ = ["ClipClassifier", "register"]
 
 TORCHVISION = "torchvision:"
 FRAME_NETWORKS = ("middle-frame", "frame-average")
@@ -36,6 +39,7 @@ class ClipClassifier(VideoModel):
         ValueError: a setting that is unknown or does not fit the others.
     """
 
+    package = "onlooker-papers"
     streams = False
 
     def __init__(
@@ -144,7 +148,6 @@ class TorchvisionNetwork(nn.Module):
         pretrained: with Kinetics weights, which torchvision downloads and caches.
 
     Raises:
-        ValueError: no network of that name.
         RuntimeError: the weights cannot be loaded.
     """
 
@@ -167,11 +170,8 @@ class TorchvisionNetwork(nn.Module):
 
 
 def _torchvision(name: str, pretrained: bool) -> nn.Module:
-    from torchvision.models import get_model, list_models, video  # here: importing them takes a second
+    from torchvision.models import get_model  # here: importing it takes a second
 
-    names = list_models(module=video)
-    if name not in names:
-        raise ValueError(f"torchvision has no video network {name!r}; there are {', '.join(names)}")
     try:
         return cast(nn.Module, get_model(name, weights="DEFAULT" if pretrained else None))
     except OSError as error:  # what urllib raises without a network
@@ -212,3 +212,34 @@ def _float32(video: Tensor) -> contextlib.AbstractContextManager[Any]:
     # On the CPU, PyTorch 2.15 leaves part of the weight gradient of a bfloat16 3×3×3 convolution unwritten (numbers
     # such as 1e35) when its input has two frames. Pooling and the gradients of inputs are right.
     return torch.autocast("cpu", enabled=False) if video.device.type == "cpu" else contextlib.nullcontext()
+
+
+def _recipe(summary: str, network: str, used: str = "", normalization: Any = "imagenet") -> Recipe:
+    unused = frozenset({"encoder", "hidden"} - {used})
+    return Recipe(summary, {"network": network}, ClipClassifier, normalization=normalization, unused=unused)
+
+
+RECIPES = {
+    "single-frame": _recipe("the middle frame alone: what can be predicted without time", "middle-frame", "encoder"),
+    "feature-average": _recipe("features of all frames, averaged: frames in any order", "frame-average", "encoder"),
+    "c3d": _recipe("small 3-D convolutions from scratch (after Tran et al. 2015)", "c3d", "hidden"),
+}
+# torchvision's video networks, and the normalization of their Kinetics weights.
+_NETWORKS = {
+    "r3d_18": ("ResNet of 3-D convolutions (Tran et al. 2018)", "kinetics"),
+    "mc3_18": ("ResNet, 3-D convolutions first, then 2-D ones (Tran et al. 2018)", "kinetics"),
+    "r2plus1d_18": ("ResNet, alternating convolutions over space and time (Tran et al. 2018)", "kinetics"),
+    "s3d": ("separable 3-D Inception (Xie et al. 2018)", "kinetics"),
+    "mvit_v2_s": ("multiscale transformer over 16 frames (Li et al. 2022)", "mvit"),
+    "swin3d_t": ("transformer of shifted windows (Liu et al. 2022)", "imagenet"),
+}
+RECIPES |= {
+    f"{TORCHVISION}{name}": _recipe(f"{summary}, to fine-tune", f"{TORCHVISION}{name}", normalization=normalization)
+    for name, (summary, normalization) in _NETWORKS.items()
+}
+
+
+def register() -> None:
+    """Register these models for `create_model`, `load` and the commands."""
+    for name, recipe in RECIPES.items():
+        register_model(name, recipe)

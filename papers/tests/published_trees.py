@@ -9,7 +9,7 @@ import numpy as np
 from rar5 import make_rar
 from scipy.io import savemat
 
-from onlooker.data.hmdb51 import read_split
+from onlooker_papers.published_sets.hmdb51 import read_split
 
 ACTIONS = ("cartwheel", "wave")
 # Of each class of `write_hmdb51`: which of its seven films test in a split; the last is in no split.
@@ -83,23 +83,6 @@ def _packed(root: Path, label: str, frames: dict[str, int]) -> bytes:
         path.unlink()
     passing.rmdir()
     return packed
-
-
-def write_list(root: Path) -> Path:
-    """A list with Kinetics' columns: of two classes six training and two test clips each, and two missing ones."""
-    lines = ["label,youtube_id,time_start,time_end,split"]
-    for split, numbers in (("train", range(7)), ("val", range(7, 10))):
-        for label in ("arm wrestling", "zumba"):
-            for number in numbers:
-                name = f"{label[:3]}_{number:07}"
-                lines.append(f"{label},{name},{number},{number + 10},{split}")
-                path = root / "videos" / label.replace(" ", "_") / f"{name}_{number:06}_{number + 10:06}.mp4"
-                if number not in (0, 7):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    clips.make_clip(path, frames=number + 3 * len(label), size=(40, 32))
-    path = root / "kinetics.csv"
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def annotated_tube(first: int, boxes: list[list[int]]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from onlooker.data import rar
 from onlooker.data.lists import check_classes
-from onlooker.data.official import Listing, PublishedSet, inner_folder, read_entries
 from onlooker.structures import Clip, ClipError
+from onlooker_papers.published_sets import rar
+from onlooker_papers.published_sets.official import Listing, PublishedSet, inner_folder, read_entries
 
 __all__ = ["source", "unpack"]
 

@@ -1,4 +1,4 @@
-"""Published data sets and lists on the command line: official splits of small copies in the published layouts."""
+"""Published data sets on the command line: official splits of small copies in the published layouts."""
 
 import json
 import shutil
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from commands import call, fails
-from published_trees import HMDB51_TESTS, hmdb51_name, touch_hmdb51, write_hmdb51, write_list, write_ucf101
+from published_trees import HMDB51_TESTS, hmdb51_name, touch_hmdb51, write_hmdb51, write_ucf101
 from test_cli import TINY
 
 from onlooker.config import SetConfig
-from onlooker.data.sets import SETS, every_clip
+from onlooker.data.sets import every_clip
 
 HMDB = ("--set", "hmdb51", "--classes", "cartwheel, wave", "--no-complete")
 UCF = ("--set", "ucf101", "--no-complete")
@@ -26,11 +26,6 @@ def hmdb51(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ucf101(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_ucf101(tmp_path_factory.mktemp("sets") / "UCF101")
-
-
-@pytest.fixture(scope="module")
-def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_list(tmp_path_factory.mktemp("sets") / "Kinetics")
 
 
 def sides(run: Path) -> dict[str, set[str]]:
@@ -86,45 +81,6 @@ def test_comparing_on_an_official_split_over_seeds(ucf101: Path, tmp_path: Path)
     assert (figures["test_videos"], figures["splits"], figures["seeds"]) == (6, 1, [0, 1])
 
 
-def test_clips_of_a_list_that_are_missing_are_named(listed: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    words = ("train", listed, *BRIEF)
-    result = call(*words, "--run", run)
-    left_out = [line for line in result.stderr.splitlines() if line.startswith("left out")]
-    assert len(left_out) == 4
-    assert "arm_0000000_000000_000010: not found (line 2 of" in left_out[0]
-    assert len(sides(run)["test"]) == 4
-    assert "not found (line" in (run / "report.html").read_text(encoding="utf-8")
-    assert "not found (line" in fails(*words, "--run", tmp_path / "strict", "--strict")
-    encode = ("features", listed, "--store", tmp_path / "store", "--size", 16)
-    stored = call(*encode, "--encoder", "conv4", "--no-pretrained")
-    assert "features: 16 new" in stored.output
-    assert stored.stderr.count("left out: ") == 4
-    # The run goes on, is compared and is evaluated with the list, wherever the commands are run.
-    before = (run / "evaluation.json").read_bytes()
-    (run / "evaluation.json").unlink()
-    call("train", listed, "--run", run, "--resume")
-    assert (run / "evaluation.json").read_bytes() == before
-    assert "of 4 (" in call("evaluate", run).output
-    compared = tmp_path / "compared"
-    call("compare", listed, "--run", compared, *TINY, "--epochs", 1, "--models", "convnet", "--seeds", 1, "--jobs", 1)
-    assert sides(compared / "convnet" / "split-seed0") == sides(run)
-    figures = json.loads((compared / "comparison.json").read_text(encoding="utf-8"))
-    assert sum("not found (line" in error for error in figures["skipped"]) == 4
-
-
-def test_a_list_of_paths_and_labels(ucf101: Path, tmp_path: Path) -> None:
-    run, paths = tmp_path / "run", sorted((ucf101 / "UCF-101").rglob("*.avi"))
-    rows = ["path,label", *(f"{path},{path.parent.name}" for path in paths)]
-    (tmp_path / "my.csv").write_text("\n".join(rows))
-    assert "of 4 (" in call("train", tmp_path / "my.csv", "--run", run, *BRIEF).output
-    learned = sides(run)["training"] | sides(run)["validation"]
-    new = [row for row in rows[1:] if Path(row.split(",")[0]).name not in learned]
-    (tmp_path / "new.csv").write_text("\n".join([rows[0], *new]))
-    assert "of 4 (" in call("evaluate", run, "--clips", tmp_path / "new.csv").output
-    assert (run / "evaluation-new" / "report.html").is_file()
-
-
 def test_a_run_is_evaluated_on_the_test_split_of_a_set(ucf101: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     call("train", ucf101, *UCF, "--run", run, *BRIEF)
@@ -174,8 +130,3 @@ def test_a_missing_clip_is_named(ucf101: Path, tmp_path: Path) -> None:
     (root / "UCF-101" / "YoYo" / "v_YoYo_g05_c01.avi").unlink()
     assert "1 of the 18 clips that" in (line := fails("train", root, *UCF, "--run", tmp_path / "run"))
     assert "names are missing: YoYo/v_YoYo_g05_c01.avi; unpack the data set again" in line
-
-
-def test_the_help_names_every_set() -> None:
-    said = call("train", "--help").output
-    assert all(name in said for name in SETS)

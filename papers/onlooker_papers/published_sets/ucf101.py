@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from onlooker.data.lists import check_classes
-from onlooker.data.official import Listing, PublishedSet, inner_folder, read_entries
 from onlooker.structures import Clip, ClipError
+from onlooker_papers.published_sets.official import Listing, PublishedSet, inner_folder, read_entries
 
 CLIPS, LISTS, INDEX = "UCF-101", "ucfTrainTestlist", "classInd.txt"
 COUNTS = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}  # training and test clips of each official split

@@ -7,18 +7,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import Tensor, nn
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.models.classifier import clip_scores
-from onlooker.models.clip_classifier import C3D, ClipClassifier, TorchvisionNetwork
-from onlooker.models.registry import MODELS, create_model, list_models
+from onlooker.models.registry import create_model, resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.train import train_run
+from onlooker_papers.clip_classifier import C3D, RECIPES, ClipClassifier, TorchvisionNetwork
 
 OWN = ["single-frame", "feature-average", "c3d"]
-NETWORKS = [name for name in MODELS if name.startswith("torchvision:")]
+NETWORKS = [name for name in RECIPES if name.startswith("torchvision:")]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -169,7 +171,8 @@ def test_torchvisions_networks_take_small_clips_and_learn(name: str) -> None:
     model, video = made(name, classes=3, in_channels=2).train(), made_video(T=4, C=2)
     logits = model(video).logits
     assert logits.shape == (2, 4, 3)
-    assert model.head[-1].in_features == model.num_features == (512 if name.endswith("_18") else model.num_features)
+    sizes = {"s3d": 1024, "mvit_v2_s": 768, "swin3d_t": 768}
+    assert model.head[-1].in_features == model.num_features == sizes.get(name.split(":")[1], 512)
     F.cross_entropy(logits[:, 0], torch.tensor([0, 1])).backward()
     without = [key for key, p in model.named_parameters() if p.grad is None]
     assert without == []
@@ -198,8 +201,6 @@ def test_a_saved_network_is_loaded_without_a_download(tmp_path: Path) -> None:
 
 
 def test_learned_first_filters_for_other_channels_are_the_mean_of_the_colors(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torchvision
-
     torch.manual_seed(0)
     learned = torchvision.models.video.mc3_18()
     colors = learned.stem[0].weight.detach().clone()
@@ -212,10 +213,9 @@ def test_learned_first_filters_for_other_channels_are_the_mean_of_the_colors(mon
     assert torch.allclose(wider, colors.mean(1, keepdim=True).expand(-1, 4, -1, -1, -1), atol=1e-7)
 
 
-def test_any_video_network_of_torchvision_can_be_built_by_name() -> None:
-    assert "torchvision:mvit_v1_b" not in list_models()
-    model = made("torchvision:mvit_v1_b", size=48)
-    assert model.num_features == 768
+@torch.no_grad()
+def test_mvit_gets_sixteen_larger_frames() -> None:
+    model = made("torchvision:mvit_v2_s", size=48)
     seen = []
     model.network.network = nn.Module()
     model.network.network.forward = lambda video: seen.append(video) or torch.zeros(len(video), 768)
@@ -230,11 +230,26 @@ def test_any_video_network_of_torchvision_can_be_built_by_name() -> None:
 @pytest.mark.parametrize("name", ["single-frame", "c3d"])
 def test_a_stream_is_an_error_that_says_what_to_do(name: str) -> None:
     model = made(name)
-    network = MODELS[name].settings["network"]
+    network = RECIPES[name].settings["network"]
     with pytest.raises(ValueError, match=f"{network} makes one prediction per clip and needs all of its frames; use"):
         model.step(torch.zeros(1, 3, 32, 32))
     with pytest.raises(ValueError, match="or train a model with a state, such as lstm or convlstm"):
         model.initial_state(1)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_frames_are_normalized_as_the_pretrained_weights_expect(name: str) -> None:
+    config = ModelConfig(name, pretrained=True)
+    theirs = torchvision.models.get_model_weights(name.split(":")[1]).DEFAULT.transforms()
+    normalization = resolve(config, DataConfig(), TrainConfig())[1].normalization
+    assert [list(part) for part in NORMALIZATIONS[normalization]] == [theirs.mean, theirs.std]
+
+
+def test_settings_without_effect_are_known() -> None:
+    unused = {name: recipe.ignores for name, recipe in RECIPES.items()}
+    assert unused["c3d"] == {"encoder"}
+    assert unused["single-frame"] == unused["feature-average"] == {"hidden"}
+    assert unused["torchvision:r3d_18"] == {"encoder", "hidden"}
 
 
 def offline(*_: object, **__: object) -> None:
@@ -250,8 +265,6 @@ def test_settings_that_do_not_fit_are_errors(monkeypatch: pytest.MonkeyPatch) ->
         made("c3d", pretrained=True)
     with pytest.raises(ValueError, match="hidden is 3, expected at least 4 channels"):
         C3D(3, 3)
-    with pytest.raises(ValueError, match="torchvision has no video network 'r4d'; there are mc3_18, mvit_v1_b"):
-        made("torchvision:r4d")
     with pytest.raises(ValueError, match=r"frames are \(3, 16, 16\), this model was built for \(3, 32, 32\)"):
         made("c3d")(made_video(size=16))
     with pytest.raises(ValueError, match="2 clips of 0 frames"):
@@ -267,7 +280,7 @@ def test_an_unknown_model_class_is_named(tmp_path: Path) -> None:
     Recognizer(made("c3d"), ("a", "b", "c", "d"), DataConfig(size=32, normalization="half")).save(tmp_path)
     file = tmp_path / "recognizer.json"
     file.write_text(file.read_text().replace("ClipClassifier", "Oracle"))
-    with pytest.raises(ValueError, match="unknown class of models 'Oracle'; expected one of Linear"):
+    with pytest.raises(ValueError, match="unknown class of models 'Oracle'; install onlooker-papers"):
         load(tmp_path)
     # An older version did not write the class.
     file.write_text(file.read_text().replace('  "model": "Oracle",\n', ""))

@@ -1,0 +1,69 @@
+"""Lists of clips on the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import clips
+from commands import TINY, call, fails
+
+BRIEF = (*TINY, "--epochs", "1", "--model", "alstm")
+
+
+def write_list(root: Path) -> Path:
+    """A list with Kinetics' columns: of two classes six training and two test clips each, and two missing ones."""
+    lines = ["label,youtube_id,time_start,time_end,split"]
+    for split, numbers in (("train", range(7)), ("val", range(7, 10))):
+        for label in ("arm wrestling", "zumba"):
+            for number in numbers:
+                name = f"{label[:3]}_{number:07}"
+                lines.append(f"{label},{name},{number},{number + 10},{split}")
+                path = root / "videos" / label.replace(" ", "_") / f"{name}_{number:06}_{number + 10:06}.mp4"
+                if number not in (0, 7):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    clips.make_clip(path, frames=number + 3 * len(label), size=(40, 32))
+    path = root / "kinetics.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def sides(run: Path) -> dict[str, set[str]]:
+    found: dict[str, Any] = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    return {side: {Path(entry["path"]).name for entry in entries} for side, entries in found.items()}
+
+
+def test_clips_of_a_list_that_are_missing_are_named(tmp_path: Path) -> None:
+    listed, run = write_list(tmp_path / "Kinetics"), tmp_path / "run"
+    words = ("train", listed, *BRIEF)
+    result = call(*words, "--run", run)
+    left_out = [line for line in result.stderr.splitlines() if line.startswith("left out")]
+    assert len(left_out) == 4
+    assert "arm_0000000_000000_000010: not found (line 2 of" in left_out[0]
+    assert len(sides(run)["test"]) == 4
+    assert "not found (line" in (run / "report.html").read_text(encoding="utf-8")
+    assert "not found (line" in fails(*words, "--run", tmp_path / "strict", "--strict")
+    encode = ("features", listed, "--store", tmp_path / "store", "--size", 16)
+    stored = call(*encode, "--encoder", "conv4", "--no-pretrained")
+    assert "features: 16 new" in stored.output
+    assert stored.stderr.count("left out: ") == 4
+    # The run goes on, is compared and is evaluated with the list, wherever the commands are run.
+    before = (run / "evaluation.json").read_bytes()
+    (run / "evaluation.json").unlink()
+    call("train", listed, "--run", run, "--resume")
+    assert (run / "evaluation.json").read_bytes() == before
+    assert "of 4 (" in call("evaluate", run).output
+    compared = tmp_path / "compared"
+    call("compare", listed, "--run", compared, *TINY, "--epochs", 1, "--models", "convnet", "--seeds", 1, "--jobs", 1)
+    assert sides(compared / "convnet" / "split-seed0") == sides(run)
+    figures = json.loads((compared / "comparison.json").read_text(encoding="utf-8"))
+    assert sum("not found (line" in error for error in figures["skipped"]) == 4
+
+
+def test_a_list_of_paths_and_labels(squares: Path, tmp_path: Path) -> None:
+    run, paths = tmp_path / "run", sorted(squares.rglob("*.mp4"))
+    rows = ["path,label", *(f"{path},{path.parent.name}" for path in paths)]
+    (tmp_path / "my.csv").write_text("\n".join(rows))
+    call("train", tmp_path / "my.csv", "--run", run, *BRIEF)
+    listed = [Path(row.split(",")[0]) for row in rows[1:]]
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    assert sorted(entry["label"] for part in split.values() for entry in part) == sorted(p.parent.name for p in listed)
