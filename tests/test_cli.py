@@ -88,7 +88,7 @@ def test_choices_are_completed_in_the_shell() -> None:
     }
     command = [str(Path(sys.executable).with_name("onlooker"))]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.stdout.split() == ["dis", "farneback", "tvl1", "raft", "raft:large"]
+    assert done.stdout.split() == ["dis", "farneback", "tvl1"]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "check", "serve"])

@@ -26,7 +26,7 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
         (DataConfig, {"frames": 0}, "frames is 0, expected at least 1"),
         (DataConfig, {"size": 7}, "size is 7, expected at least 8 and at most 4096. Height and width in pixels"),
         (DataConfig, {"channels": 2}, r"channels is 2, expected 1 \(grayscale\) or 3 \(RGB\)"),
-        (DataConfig, {"flow": "magic"}, "flow is 'magic', expected dis, farneback, tvl1, raft or raft:large"),
+        (DataConfig, {"flow": "magic"}, "flow is 'magic', expected dis, farneback or tvl1"),
         (DataConfig, {"translate": -0.1}, "translate is -0.1, expected at least 0 and below 1"),
         (DataConfig, {"degrees": 200.0}, "degrees is 200.0, expected at least 0 and at most 180. Maximum rotation"),
         (DataConfig, {"scale": 1.0}, "scale is 1.0, expected at least 0 and below 1"),

@@ -192,26 +192,6 @@ def test_a_run_without_its_settings(run: Path, squares: Path) -> None:
             train_run(squares, run, MODEL, DATA, TINY, resume=resume, quiet=True)
 
 
-@pytest.mark.parametrize("made", [True, False])
-def test_foreign_feature_stores_and_runs_do_not_download_anything(
-    run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: bool
-) -> None:
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.delenv("ONLOOKER_DOWNLOAD", raising=False)
-    message = r"{}: flow is 'raft', whose weights .*raft_small.* unasked; set ONLOOKER_DOWNLOAD=1 to allow it"
-    if made:
-        store = made_store(tmp_path / "store").folder
-        values = json.loads((store / "store.json").read_text(encoding="utf-8"))
-        write_json(store / "store.json", values | {"modality": "flow", "flow": "raft", "flow_length": 1})
-        with pytest.raises(ValueError, match=message.format("store.json")):
-            train_run(squares, tmp_path / "new", MODEL, DATA, TINY, features=[store], quiet=True)
-    else:
-        for name, value in (("modality", "flow"), ("flow", "raft")):
-            change(run / "config.json", f"data.{name}", value)
-        with pytest.raises(ValueError, match=message.format("config.json")):
-            train_run(squares, run, MODEL, DATA, TINY, resume=True, quiet=True)
-
-
 @pytest.mark.parametrize(
     ("setting", "value", "found"),
     [

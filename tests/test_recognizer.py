@@ -516,23 +516,6 @@ def test_a_network_that_started_from_imagenet_is_loaded_without_its_weights(run:
     assert load(run).classes == CLASSES  # conv4 has no ImageNet weights: asking for them would raise
 
 
-def test_a_model_folder_does_not_download_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = sees("flow").save(tmp_path / "run")
-    values = json.loads((run / "recognizer.json").read_text())
-    values["data"]["flow"] = "raft"
-    (run / "recognizer.json").write_text(json.dumps(values))
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    with pytest.raises(ValueError, match=r"recognizer.json: flow is 'raft', whose weights .*raft_small.* unasked; set"):
-        load(run)
-    monkeypatch.setenv("ONLOOKER_DOWNLOAD", "1")
-    assert load(run).data.flow == "raft"
-    monkeypatch.delenv("ONLOOKER_DOWNLOAD")
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    for name in ("raft_small_C_T_V2-01064c6d.pth", "raft_large_C_T_SKHT_V2-ff5fadd5.pth"):
-        (tmp_path / "hub" / "checkpoints" / name).touch()
-    assert load(run).data.flow == "raft"
-
-
 def test_predictions_with_a_motion_crop_are_in_frame_coordinates(tmp_path: Path) -> None:
     video = np.full((12, 96, 128, 3), 40, np.uint8)
     for t in range(12):

@@ -12,7 +12,7 @@ __all__ = [
 ]  # fmt: skip
 
 Modality = Literal["rgb", "flow", "both"]
-FlowMethod = Literal["dis", "farneback", "tvl1", "raft", "raft:large"]
+FlowMethod = Literal["dis", "farneback", "tvl1"]
 Normalization = Literal["auto", "half", "imagenet", "kinetics", "mnist", "mvit"]
 Glimpse = Literal["auto", "product", "scaled", "sum"]
 Loss = Literal["auto", "every", "last"]

@@ -39,7 +39,7 @@ from onlooker.storage import local
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
 from onlooker.training.forward import encode_samples, forward_samples
-from onlooker.video.flow import FlowSettings, read_flow, refuse_download
+from onlooker.video.flow import FlowSettings, read_flow
 
 __all__ = ["Classification", "Recognizer", "load", "mean_over_crops"]
 
@@ -345,8 +345,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
 
     Raises:
         FileNotFoundError: no trained model in the folder.
-        ValueError: files that are damaged, do not match each other, or are of another version; or optical flow whose
-            weights would have to be downloaded, unless ONLOOKER_DOWNLOAD is set.
+        ValueError: files that are damaged, do not match each other, or are of another version.
     """
     run = folder = local(run)
     if (folder / ENSEMBLE_FILE).exists():
@@ -380,7 +379,6 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         raise ValueError(f"{weights_file}: these are not the weights of this model ({sizes}); train again")
     with reading(config):
         model = rebuild(kind, settings)
-    refuse_download(data, stored)
     load_weights(model, weights_file)
     with reading(stored):
         model = model.to(choose_device(device))

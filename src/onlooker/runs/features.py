@@ -30,7 +30,6 @@ from onlooker.processes import cores
 from onlooker.runs.cluster import map_clips
 from onlooker.structures import Clip, ClipError
 from onlooker.training.precision import choose_precision
-from onlooker.video.flow import refuse_download
 
 __all__ = [
     "StoreSettings",
@@ -118,8 +117,6 @@ def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
         FileNotFoundError, ValueError: no store in a folder, or stores that were made by different settings.
     """
     stores = tuple(sorted(map(FeatureStore.open, folders), key=lambda store: store.settings.data.modality == "flow"))
-    for store in stores:
-        refuse_download(store.settings.data, store.folder / "store.json")
     if len(stores) < 2:
         return stores
     modalities = [store.settings.data.modality for store in stores]

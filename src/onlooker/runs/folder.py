@@ -35,7 +35,6 @@ from onlooker.files import check_digest, check_writable, file_digest, read_bytes
 from onlooker.settings import check_type, field_of
 from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
-from onlooker.video.flow import refuse_download
 
 __all__ = ["RunRecord", "read_curves", "start_run"]
 
@@ -112,7 +111,6 @@ class RunRecord:
             model = ModelConfig.from_field(stored, "model")
             data = DataConfig.from_field(stored, "data")
             training = TrainConfig.from_field(stored, "training")
-            refuse_download(data, run / "config.json")
             features = tuple(map(local, field_of(stored, "features", list[str])))
             initialized = field_of(stored, "initialized", dict)
             check_type("split", digest := stored.get("split"), str | None)

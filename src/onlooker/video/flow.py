@@ -3,11 +3,10 @@
 Letters besides those of `structures.py`: `P` pairs of consecutive frames (T − 1 in a clip of T), `L` pairs in a stack.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.config import DataConfig
 from onlooker.structures import ClipError, FlowStacks
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, check_frames, shrink, to_square
@@ -32,8 +30,6 @@ LIMIT = 20.0  # pixels, as in the two-stream papers
 SIDE = 256  # pixels of the shorter side, as usual for two-stream networks
 _MIN_DIS = 16  # at some smaller sizes OpenCV's DIS returns NaN or reads outside its memory
 _BLOCK = 32  # pairs whose flow is held as floats at once
-# RAFT works at an eighth of each side, and halves that three times more for its correlation pyramid.
-_RAFT_STEP, _RAFT_MIN_SIDE, _RAFT_BATCH = 8, 128, 4
 
 
 def dis(frames: Pixels) -> Flow:
@@ -73,80 +69,16 @@ def _between(frames: Pixels, estimate: Callable[[Pixels, Pixels], Flow]) -> Flow
     return moved
 
 
-def raft(name: str, frames: Pixels) -> Flow:
-    """RAFT (Teed & Deng 2020), torchvision's `raft_small` or `raft_large`. Slow on a CPU, sharp at edges."""
-    import torch
-    import torch.nn.functional as F
-
-    net = _load_raft(name)
-    device = next(net.parameters()).device
-    H, W = frames.shape[1:3]
-    bottom, right = (max(_RAFT_MIN_SIDE, -(-side // _RAFT_STEP) * _RAFT_STEP) - side for side in (H, W))
-    flows = []
-    for start in range(0, len(frames) - 1, _RAFT_BATCH):
-        part = torch.from_numpy(np.ascontiguousarray(frames[start : start + _RAFT_BATCH + 1])).to(device)
-        scaled = part.permute(0, 3, 1, 2).float() / 127.5 - 1
-        padded = F.pad(scaled, (0, right, 0, bottom), mode="replicate")
-        with torch.inference_mode():
-            # The network refines its estimate iteratively; the last one is the best.
-            moved = net(padded[:-1], padded[1:])[-1]
-        flows.append(moved[:, :, :H, :W].permute(0, 2, 3, 1).cpu().numpy())
-    return np.ascontiguousarray(np.concatenate(flows))
+FLOWS: dict[str, Method] = {"dis": dis, "farneback": farneback, "tvl1": tvl1}
 
 
-@cache
-def _load_raft(name: str) -> Any:
-    # Imported here: it takes seconds, and other methods do not need them.
-    import torch
-    from torchvision.models import optical_flow
-
-    try:
-        net = getattr(optical_flow, name)(weights="DEFAULT", progress=False)
-    except OSError as error:  # what urllib raises without a network
-        raise RuntimeError(
-            f"the weights of {name} cannot be loaded ({error}); connect to the network once, or use dis"
-        ) from error
-    return net.eval().to("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def missing_weights(method: str) -> Path | None:
-    """The file to which the first use of a method would download its weights; None if it needs none, or has them."""
-    if method not in _RAFT:
-        return None
-    import torch
-    from torchvision.models import get_model_weights
-
-    url: str = get_model_weights(_RAFT[method])["DEFAULT"].url
-    file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
-    return None if file.exists() else file
-
-
-def refuse_download(data: DataConfig, file: Path) -> None:
-    """Raise a ValueError if settings from a file, perhaps of unknown origin, would make flow download weights."""
-    weights = None if data.modality == "rgb" else missing_weights(data.flow)
-    if weights and not os.environ.get("ONLOOKER_DOWNLOAD"):
-        raise ValueError(
-            f"{file}: flow is {data.flow!r}, whose weights are not on this machine ({weights}), and nothing is "
-            "downloaded unasked; set ONLOOKER_DOWNLOAD=1 to allow it"
-        )
-
-
-_RAFT = {"raft": "raft_small", "raft:large": "raft_large"}
-FLOWS: dict[str, Method] = {
-    "dis": dis,
-    "farneback": farneback,
-    "tvl1": tvl1,
-    **{method: partial(raft, name) for method, name in _RAFT.items()},
-}
-
-
-def flow(frames: Pixels, method: str | Method = "dis") -> Flow:
+def flow(frames: Pixels, method: str = "dis") -> Flow:
     """The displacement of each pixel from one frame to the next.
 
     Args:
         frames: `T H W 3`, RGB uint8, consecutive frames of a video, at least two. Across a gap the motion is larger
             than the methods expect.
-        method: one of `FLOWS`, or a function of the same kind.
+        method: one of `FLOWS`.
 
     Returns:
         `P H W 2` in pixels, x to the right and y down: what is at (x, y) of frame t is at
@@ -154,12 +86,14 @@ def flow(frames: Pixels, method: str | Method = "dis") -> Flow:
 
     Raises:
         ValueError: for another shape or type of frames, a single frame, or an unknown method.
-        RuntimeError: the method is not installed, or its weights cannot be loaded.
+        RuntimeError: the method is not installed.
     """
     check_frames(frames)
     if len(frames) < 2:
         raise ValueError(f"{len(frames)} frame, expected at least 2: one frame has no motion")
-    return _function(method)(frames)
+    if method not in FLOWS:
+        raise ValueError(f"unknown flow method {method!r}, expected one of {', '.join(FLOWS)}")
+    return FLOWS[method](frames)
 
 
 def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
@@ -167,10 +101,8 @@ def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
 
     -limit is 0, limit is 255. No motion is 127.5, rounded to 128: it is restored as limit/255, not as zero.
 
-    Raises:
-        ValueError: a limit that is not positive (pixels), or flow that is not finite.
+    A ValueError for flow that is not finite.
     """
-    _check_limit(limit)
     if not np.isfinite(flow).all():
         raise ValueError("flow has values that are not finite, expected displacements in pixels")
     return np.rint((np.clip(flow, -limit, limit) + limit) * (255 / (2 * limit))).astype(np.uint8)
@@ -178,7 +110,6 @@ def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
 
 def to_pixels(flow: Pixels, limit: float = LIMIT) -> Flow:
     """The displacements that bytes represent: within limit/255 (0.08 pixels for 20) of the original, if not clipped."""
-    _check_limit(limit)
     if flow.dtype != np.uint8:
         raise ValueError(f"flow is {flow.dtype}, expected uint8 from to_bytes")
     return flow.astype(np.float32) * np.float32(2 * limit / 255) - np.float32(limit)
@@ -188,30 +119,8 @@ def stacks(flow: NDArray[Stacked], length: int = 10) -> NDArray[Stacked]:
     """For each frame the flow of the `L` pairs that start at it: x_1, y_1, x_2, … (Simonyan & Zisserman 2014, eq. 1).
 
     `P H W 2`, floats or bytes, become `T H W 2L`, where T is P + 1: at the end the last pair is repeated.
-
-    Raises:
-        ValueError: for another shape, no pairs, or a length below 1.
     """
-    if flow.ndim != 4 or flow.shape[-1] != 2:
-        raise ValueError(f"flow has shape {flow.shape}, expected P H W 2")
-    if not len(flow):
-        raise ValueError("flow of 0 pairs of frames, expected at least 1: one frame has no motion")
-    if length < 1:
-        raise ValueError(f"length is {length}, expected at least 1 pair of frames")
     return _stacked(flow, _pairs(every_frame, length, len(flow) + 1))
-
-
-def _function(method: str | Method) -> Method:
-    if callable(method):
-        return method
-    if method not in FLOWS:
-        raise ValueError(f"unknown flow method {method!r}, expected one of {', '.join(FLOWS)}")
-    return FLOWS[method]
-
-
-def _check_limit(limit: float) -> None:
-    if not 0 < limit < float("inf"):
-        raise ValueError(f"limit is {limit}, expected a positive number of pixels")
 
 
 @dataclass(frozen=True)
@@ -223,27 +132,25 @@ class FlowSettings:
 
     Args:
         length: L, how many pairs in each stack; the last pair of a video is repeated at its end.
-        method: one of `FLOWS`, or a function of the same kind.
+        method: one of `FLOWS`.
         limit: clips displacements, in pixels of the result; see `to_bytes`.
         size: height and width of the result, as for `resize`; None: as computed.
         side: frames are shrunk if their shorter side is longer than this; None: never.
 
     Raises:
-        ValueError: a length, limit, size or side that is not positive, or an unknown method.
+        ValueError: a length, limit, size or side that is not positive.
     """
 
     length: int = 10
-    method: str | Method = "dis"
+    method: str = "dis"
     limit: float = LIMIT
     size: int | None = None
     side: int | None = SIDE
 
     def __post_init__(self) -> None:
-        for name, value in (("length", self.length), ("size", self.size), ("side", self.side)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}, expected at least 1")
-        _check_limit(self.limit)
-        _function(self.method)
+        for name in ("length", "limit", "size", "side"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise ValueError(f"{name} is {value}, expected a positive number")
 
     def fields(self, frames: Pixels) -> Pixels:
         """The flow of consecutive frames `T H W 3` that are already shrunk: `P H W 2`, bytes."""
@@ -269,7 +176,7 @@ def read_flow(path: Path | str, count: int | Sampling = 30, settings: FlowSettin
     Raises:
         ClipError: naming the clip, if nothing can be decoded, or only one frame.
         ValueError: a count below 1.
-        RuntimeError: the method is not installed, or its weights cannot be loaded.
+        RuntimeError: the method is not installed.
     """
     sampling = partial(equally_spaced, count=count) if isinstance(count, int) else count
     reader, pairs_of = VideoReader(path), partial(_pairs, sampling, settings.length)
