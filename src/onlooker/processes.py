@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection, wait
 from threading import Thread, local
 from typing import TypeVar
 
-__all__ = ["cores", "end_with_parent", "free_cores", "free_port", "map_ahead"]
+__all__ = ["become_worker", "cores", "end_with_parent", "free_cores", "free_port", "map_ahead"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,6 +29,11 @@ def free_cores() -> int:
     return 1 if multiprocessing.parent_process() or getattr(_thread, "is_worker", False) else cores()
 
 
+def become_worker() -> None:
+    """Leave all cores but one to other workers: what this thread decodes from now on uses one."""
+    _thread.is_worker = True
+
+
 def map_ahead(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
 ) -> Generator[Result]:
@@ -43,7 +48,7 @@ def map_ahead(
     if count == 1 and threads is None:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(count, "onlooker", initializer=lambda: setattr(_thread, "is_worker", True)) as pool:
+    with ThreadPoolExecutor(count, "onlooker", initializer=become_worker) as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for item in items:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onlooker.video import index, reader
+from onlooker.video import index, video_file
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.sampling import TemporalCrops, equally_spaced
 
@@ -53,7 +53,7 @@ def test_equal_to_sequential_decoding(clip: Path, monkeypatch: pytest.MonkeyPatc
     assert [number for number, _, _ in streamed] == list(range(120))
     assert all((mine == theirs).all() for (_, _, mine), theirs in zip(streamed, reference, strict=True))
     for cores, packet_bytes in ((1, index.PACKET_BYTES), (2, index.PACKET_BYTES), (1, 0), (2, 0)):
-        monkeypatch.setattr(index, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(index, "free_cores", lambda cores=cores: cores)
         monkeypatch.setattr(index, "PACKET_BYTES", packet_bytes)
         for count in (1, 7, 30, 120, 130):
             frames = read(clip, count)
@@ -71,7 +71,7 @@ def test_indexed_files_are_not_decoded_as_a_whole(
     def refuse(*_: object) -> None:
         raise AssertionError("decoded the whole file")
 
-    monkeypatch.setattr(reader, "decode_file", refuse)
+    monkeypatch.setattr(video_file, "decode_file", refuse)
     for name, settings in CASES.values():
         if settings.get("codec") not in ("libvpx", "libx264") and name != "a.mpg" and "intra" not in str(settings):
             if name == "a.avi" and settings.get("options"):
@@ -99,15 +99,15 @@ def test_frames_cut_off_by_an_edit_list_are_not_counted(make_clip: Callable[...,
 def test_only_what_is_needed_is_decoded(make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip("a.avi", frames=600)
     decoded = []
-    original = index._decode
-    monkeypatch.setattr(index, "_cores", lambda: 1)
+    original = index.decode_runs
+    monkeypatch.setattr(index, "free_cores", lambda: 1)
 
     def counting(*arguments: object) -> object:
         for frame in original(*arguments):
             decoded.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(index, "_decode", counting)
+    monkeypatch.setattr(index, "decode_runs", counting)
     read(clip, 5)
     assert len(decoded) <= 5 * 12  # at most a group of 12 for each frame
 
@@ -141,8 +141,8 @@ def test_frames_of_files_larger_than_memory_are_seeked(
                     out.mux(packet)
     expected, packets = read(clip, 7), []
     monkeypatch.setattr(index, "PACKET_BYTES", 0)
-    monkeypatch.setattr(index, "_cores", lambda: 1)
-    monkeypatch.setattr(reader, "decode_file", None)
+    monkeypatch.setattr(index, "free_cores", lambda: 1)
+    monkeypatch.setattr(video_file, "decode_file", None)
     original = index.read_packets
 
     def counted(*arguments: object) -> object:
@@ -172,7 +172,7 @@ def test_any_order_and_repetition(make_clip: Callable[..., Path]) -> None:
 def test_every_run_is_in_exactly_one_share() -> None:
     runs = [range(10), range(20, 21), range(30, 60), range(70, 72)]
     for count in (1, 2, 3, 4):
-        shares = index._shares(runs, count)
+        shares = index.divide(runs, count)
         assert len(shares) == count
         assert [run for share in shares for run in share] == runs
 
@@ -180,15 +180,15 @@ def test_every_run_is_in_exactly_one_share() -> None:
 def test_a_wrong_packet_count_costs_a_second_decoding_not_a_wrong_frame(
     make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip, decodings, decode_file = make_clip("a.mp4", frames=25), [], reader.decode_file
+    clip, decodings, decode_file = make_clip("a.mp4", frames=25), [], video_file.decode_file
 
     def counting(*arguments: object) -> object:
         decodings.append(arguments)
         return decode_file(*arguments)
 
-    monkeypatch.setattr(reader, "decode_file", counting)
+    monkeypatch.setattr(video_file, "decode_file", counting)
     for packets in (0, 10, 24, 25, 400):
-        monkeypatch.setattr(reader, "index_packets", lambda *_, packets=packets: (None, packets))
+        monkeypatch.setattr(video_file, "index_packets", lambda *_, packets=packets: (None, packets))
         video = VideoReader(clip)
         decodings.clear()
         frames = video.get(partial(equally_spaced, count=5))
@@ -229,9 +229,3 @@ def test_a_reader_is_reusable_and_knows_length_times_and_size(
             VideoReader(path).get(indices)
     with pytest.raises(ValueError, match="no frame indices, expected at least one"):
         video.get([])
-
-
-def test_workers_leave_the_other_cores_to_their_siblings(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert index._cores() >= 1
-    monkeypatch.setattr("multiprocessing.parent_process", lambda: object())
-    assert index._cores() == 1

@@ -29,10 +29,10 @@ Make = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    safe._close_all()  # those of other tests
+    safe.close_workers()  # those of other tests
     monkeypatch.setenv(safe.VARIABLE, "1")
     yield
-    safe._close_all()
+    safe.close_workers()
 
 
 def plain(path: Path) -> VideoReader:
@@ -60,7 +60,7 @@ def test_the_frames_are_those_of_a_reader_without_a_worker(make_clip: Make, tmp_
         with pytest.raises(kind) as same:
             expected.get(wrong)
         assert str(error.value) == str(same.value)
-    assert len(safe._idle) == 1  # one process for all of this
+    assert len(_children()) == 1  # one process for all of this
 
 
 def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> None:
@@ -79,7 +79,8 @@ def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> 
 def test_frames_are_sampled_again_if_the_count_was_wrong(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip("a.mp4")
     reader = VideoReader(path)
-    reader.times = np.arange(30.0)  # as a file says whose packets cannot all be decoded
+    # As a file says whose packets cannot all be decoded.
+    monkeypatch.setattr(safe.GuardedVideo, "times", np.arange(30.0))
     frames = reader.get(lambda total: np.array([total - 1]))
     assert frames.indices.tolist() == [19]
     assert clips.painted_number(frames.pixels[0]) == 19
@@ -115,14 +116,14 @@ def test_a_worker_that_is_killed_is_an_error_of_the_clip(make_clip: Make) -> Non
     path = make_clip("a.mp4", frames=400)
     frames = iter(VideoReader(path))
     next(frames)
-    (worker,) = [each for each in _children() if "safe import serve" in each[1]]
-    os.kill(worker[0], signal.SIGKILL)
+    (worker,) = _children()
+    os.kill(worker, signal.SIGKILL)
     with pytest.raises(ClipError, match=r"a\.mp4: the decoder ended with status -9; at most 2 GiB"):
         list(frames)
     assert len(read(path, 4)) == 4
-    assert len(safe._idle) == 1
-    os.kill(safe._idle[0]._process.pid, signal.SIGKILL)  # one that waits
-    safe._idle[0]._process.wait()
+    (worker,) = _children()
+    os.kill(worker, signal.SIGKILL)  # one that waits
+    os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT)
     assert len(read(path, 4)) == 4
 
 
@@ -178,8 +179,8 @@ def test_commands_decode_safely_when_asked(make_clip: Make, tmp_path: Path, monk
         assert "--safe" in call(command, "--help").stdout
 
 
-def _children() -> list[tuple[int, str]]:
-    """Processes that this one has started: their numbers and commands."""
+def _children() -> list[int]:
+    """The workers that this process has started, by their numbers."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -187,6 +188,6 @@ def _children() -> list[tuple[int, str]]:
             command = (folder / "cmdline").read_text("utf-8")
         except OSError:
             continue
-        if parent == os.getpid() and "safe import serve" in command:
-            found.append((int(folder.name), command))
+        if parent == os.getpid() and "worker import serve" in command:
+            found.append(int(folder.name))
     return found

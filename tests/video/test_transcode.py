@@ -1,7 +1,9 @@
 """Copies of videos by a process with limits; what a browser sends is tested in tests/serve/test_media.py."""
 
+import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import clips
@@ -45,12 +47,17 @@ def test_a_video_that_is_too_long_is_not_read_to_its_end(make_clip: Make) -> Non
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of another process are of Linux")
-def test_a_copy_that_cannot_be_written_is_no_error_of_the_video(make_clip: Make, tmp_path: Path) -> None:
+def test_a_copy_that_cannot_be_written_is_no_error_of_the_video(
+    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import resource
 
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
     path = make_clip()
-    list(safe_transcode(path))
-    resource.prlimit(safe._idle[-1]._process.pid, resource.RLIMIT_FSIZE, (1000, 1000))
+    safe.close_workers()
+    monkeypatch.setattr(safe.subprocess, "Popen", partial(subprocess.Popen, preexec_fn=limit))
     with pytest.raises(NotWritableError, match=r"copy\.mp4: this recording cannot be written"):
         list(safe_transcode(path, [Copy(tmp_path / "copy.mp4")]))
-    safe._idle.pop().close()
+    safe.close_workers()

@@ -9,18 +9,71 @@ frames that a damaged video has lost have no names, so reading a video continues
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from onlooker.structures import ClipError
+from onlooker.structures import ClipError, Frames
 from onlooker.video.container import check_size
+from onlooker.video.decode import RATE, FrameStore
+from onlooker.video.sampling import Sampling
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 # Whatever the suffix: otherwise Pillow would pass a file that turns out to be EPS to Ghostscript, another program.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
+
+
+class ImageSequence:
+    """A folder of numbered images as a video; see `VideoReader`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def images(self) -> list[Path]:
+        """The files, in order; a ClipError if there are none, or the folder cannot be read."""
+        try:
+            paths = find_images(self.folder)
+        except OSError as error:
+            found = f"the folder cannot be read ({error.strerror})"
+            raise ClipError(self.folder, found, "allow reading it") from error
+        if not paths:
+            what = "a folder without numbered images"
+            raise ClipError(self.folder, what, "give a video file, or number the images (0001.jpg, 0002.jpg, ...)")
+        return paths
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """As in `VideoReader`."""
+        return np.arange(len(self.images)) / RATE
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """As in `VideoReader`."""
+        pixels = _load(self.images[0])
+        return pixels.shape[0], pixels.shape[1]
+
+    @property
+    def estimated_length(self) -> int:
+        """As in `VideoReader`."""
+        return len(self.images)
+
+    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> Frames:
+        """As in `VideoReader`."""
+        store = FrameStore(self.folder, sampling(len(self.images)), size, shorter_side)
+        store.check(len(self.images))
+        pixels = _read_images(self.images[index] for index in store.unique)
+        for index, image in zip(store.unique.tolist(), pixels, strict=True):
+            store.put(index, image)
+        self.size = store.frame_size
+        return Frames(store.pixels(), self.times[store.indices], store.indices)
+
+    def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+        for index, pixels in enumerate(_read_images(self.images)):
+            yield index, index / RATE, pixels
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -30,19 +83,7 @@ def find_images(folder: Path) -> list[Path]:
     return [path for _, path in sorted(numbered, key=lambda pair: (int(pair[0][1]), pair[1].name))]
 
 
-def require_images(folder: Path) -> list[Path]:
-    """`find_images`, or a ClipError: the folder has none, or cannot be read."""
-    try:
-        paths = find_images(folder)
-    except OSError as error:
-        raise ClipError(folder, f"the folder cannot be read ({error.strerror})", "allow reading it") from error
-    if not paths:
-        what = "a folder without numbered images"
-        raise ClipError(folder, what, "give a video file, or number the images (0001.jpg, 0002.jpg, ...)")
-    return paths
-
-
-def read_images(paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
+def _read_images(paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
     """The images of one sequence, upright RGB, `H W 3` each; all of one size."""
     first: tuple[str, str] | None = None
     for path in paths:

@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from onlooker.processes import free_cores
 from onlooker.video.container import open_video
 from onlooker.video.decode import Converter, FrameStore, has_display_times, read_packets
-from onlooker.video.safe import is_worker
 
 # Packets of files up to this many bytes stay in memory between indexing and decoding. In larger ones, reading seeks to
 # each run, which is faster.
@@ -129,8 +128,8 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
 
 def decode_indexed(container: InputContainer, stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
     """Decode the frames that the store asks for; IndexContradictedError or FFmpegError where the index is wrong."""
-    runs, cores = index.runs(index.shown[store.unique]), _cores()
-    shares = _shares(runs, cores)
+    runs, cores = index.runs(index.shown[store.unique]), free_cores()
+    shares = divide(runs, cores)
     # The longest share determines the time: if one run is nearly all of the work, threads inside a decoder are faster.
     longest = max(sum(map(len, share)) for share in shares) / sum(map(len, runs))
     if cores > 1 and longest < 0.8:
@@ -151,12 +150,7 @@ def decode_indexed(container: InputContainer, stream: VideoStream, index: Packet
         raise IndexContradictedError
 
 
-def _cores() -> int:
-    """How many cores decode: one in a worker process, whose siblings use the others."""
-    return 1 if is_worker() else free_cores()
-
-
-def _shares(runs: list[range], count: int) -> list[list[range]]:
+def divide(runs: list[range], count: int) -> list[list[range]]:
     """The runs in `count` parts, in order, with about as many packets in each."""
     ends = np.cumsum([len(run) for run in runs])
     part = np.minimum((ends - 1) * count // ends[-1], count - 1)
@@ -170,7 +164,7 @@ def _fill(
     wanted = dict(zip(index.pts[index.shown[store.unique]].tolist(), store.unique.tolist(), strict=True))
     size = stream.codec_context.width, stream.codec_context.height
     convert, last, count = Converter(store.path), index.pts.min() - 1, 0
-    for frame in _decode(container, stream, index, runs, wanted):
+    for frame in decode_runs(container, stream, index, runs, wanted):
         if frame.pts is None or frame.pts <= last:
             raise IndexContradictedError
         last = frame.pts
@@ -182,7 +176,7 @@ def _fill(
     return count
 
 
-def _decode(
+def decode_runs(
     container: InputContainer, stream: VideoStream, index: PacketIndex, runs: list[range], wanted: Container[int]
 ) -> Iterator[VideoFrame]:
     """The frames of each run, without some that are neither wanted nor referred to."""

@@ -1,8 +1,8 @@
-"""Decoding in a worker process with limits of memory and time, for untrusted files.
+"""Untrusted files are decoded by a worker process with limits of memory and time; this is the side of the caller.
 
 If a worker is killed or exceeds a limit, the clip that it was decoding fails with an error, and the next clip gets
-another worker. Workers answer in JSON and raw pixels, never in pickles: a malicious file that takes over a worker can
-make it return wrong values, but cannot run code in this process.
+another worker. Workers (`worker.py`) answer in JSON and raw pixels, never in pickles: a malicious file that takes over
+a worker can make it return wrong values, but cannot run code in this process.
 """
 
 import atexit
@@ -10,30 +10,34 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from threading import Timer
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.files import DiskFullError, NotWritableError
-from onlooker.structures import ClipError
+from onlooker.structures import ClipError, Frames
+from onlooker.video.container import REENCODE
+from onlooker.video.sampling import Sampling
 
-if TYPE_CHECKING:
-    from onlooker.video.reader import VideoReader
+__all__ = ["VARIABLE"]
 
 VARIABLE = "ONLOOKER_SAFE"  # 1: every video of this process, and of those that it starts, is decoded by workers
-MEMORY = 2 << 30  # bytes that a worker may reserve for a clip (Linux)
+MEMORY = 2 << 30  # bytes that a worker may reserve for a clip (Linux), and that an answer may have
 SECONDS, SECONDS_PER_MB = 60.0, 10.0  # time limit of an answer: for any clip, and in addition per MB
 SECONDS_TO_START = 60.0
-_WORKER = "worker"  # the value of the variable in a worker
-_ANSWER = MEMORY  # bytes at most
 _LIMITS = f"at most {MEMORY >> 30} GiB, and {SECONDS:g} s and {SECONDS_PER_MB:g} s per MB, are allowed"
-_REMEDY = f"{_LIMITS}; remove it, or read it without --safe if you trust it"
+REMEDY = f"{_LIMITS}; remove it, or read it without --safe if you trust it"
+
+# Errors that a worker passes on, with their arguments.
+ERRORS: dict[str, type[Exception]] = {
+    kind.__name__: kind for kind in (ClipError, IndexError, ValueError, DiskFullError, NotWritableError)
+}
 
 Answer = tuple[dict[str, Any], NDArray[Any]]
 
@@ -42,25 +46,58 @@ _idle: list["_Worker"] = []
 
 def is_safe() -> bool:
     """Whether videos are decoded by workers unless a reader is given another choice."""
-    return os.environ.get(VARIABLE, "0") not in ("", "0", _WORKER)
+    return os.environ.get(VARIABLE, "0") not in ("", "0")
 
 
-def is_worker() -> bool:
-    """Whether this process is such a worker."""
-    return os.environ.get(VARIABLE) == _WORKER
+class GuardedVideo:
+    """A video that a worker reads; see `VideoReader`."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-def ask(path: Path, call: str, **arguments: Any) -> Answer:
-    """The only answer of a worker; see `answers`."""
-    (answer,) = answers(path, call, **arguments)
-    return answer
+    @cached_property
+    def times(self) -> NDArray[np.float64]:
+        """As in `VideoReader`."""
+        return self._ask("fact", name="times")[1]
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """As in `VideoReader`."""
+        H, W = self._ask("fact", name="size")[1].tolist()
+        return H, W
+
+    @property
+    def estimated_length(self) -> int:
+        """As in `VideoReader`."""
+        return int(self._ask("fact", name="estimated_length")[1].item())
+
+    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> Frames:
+        """As in `VideoReader`."""
+        for _ in range(3):
+            total = len(self.times)
+            asked = {"indices": sampling(total).tolist(), "size": size, "shorter_side": shorter_side}
+            values, array = self._ask("get", total=total, **asked)
+            if "recounted" not in values:
+                indices = np.array(asked["indices"], np.int64)
+                self.size = values["size"][0], values["size"][1]
+                return Frames(array, self.times[indices], indices)
+            self.times = array
+        raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
+
+    def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+        for values, pixels in answers(self.path, "frames"):
+            yield int(values["index"]), float(values["seconds"]), pixels
+
+    def _ask(self, call: str, **arguments: Any) -> Answer:
+        (answer,) = answers(self.path, call, **arguments)
+        return answer
 
 
 def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
-    """What a method of a `VideoReader` in a worker returns: values, and an array.
+    """What a worker answers to one of its calls (`worker.CALLS`) about a video: values, and an array each.
 
     Raises:
-        ClipError, IndexError, ValueError: as the method; a ClipError too if the worker ends or takes too long.
+        ClipError, IndexError, ValueError: as the call; a ClipError too if the worker ends or takes too long.
     """
     if (worker := _idle_worker()) is None:
         worker = _Worker()
@@ -71,11 +108,10 @@ def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
     try:
         while True:
             values, array = worker.receive(path, seconds)
+            whole = "error" in values or "end" in values
             if error := values.get("error"):
-                whole = True
                 raise error
-            if values.get("end"):
-                whole = True
+            if whole:
                 return
             yield values, array
     finally:
@@ -83,11 +119,6 @@ def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
             _idle.append(worker)
         else:  # the caller has stopped early: the remaining answers are not needed
             worker.close()
-
-
-_ERRORS: dict[str, type[Exception]] = {
-    kind.__name__: kind for kind in (ClipError, IndexError, ValueError, DiskFullError, NotWritableError)
-}
 
 
 def _idle_worker() -> "_Worker | None":
@@ -100,8 +131,7 @@ def _idle_worker() -> "_Worker | None":
 
 def _size(path: Path) -> int:
     try:
-        files = path.iterdir() if path.is_dir() else [path]
-        return sum(file.stat().st_size for file in files)
+        return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
     except OSError:
         return 0  # the worker says what is wrong
 
@@ -111,8 +141,8 @@ class _Worker:
 
     def __init__(self) -> None:
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
-        variables = {**os.environ, **one, VARIABLE: _WORKER, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
+        variables = {**os.environ, **one, VARIABLE: "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-c", "from onlooker.video.worker import serve; serve()"]
         # In a separate session: Ctrl-C is for this process, and the worker ends when its input does.
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=variables, start_new_session=True)
@@ -139,15 +169,15 @@ class _Worker:
             shape, kind = values["shape"], np.dtype(values["dtype"])
             size = int(np.prod(shape, dtype=object)) * kind.itemsize
             if "error" in values:
-                values["error"] = _ERRORS[values["error"][0]](*values["error"][1:])
-            if kind.kind not in "uif" or not 0 <= size <= _ANSWER:
+                values["error"] = ERRORS[values["error"][0]](*values["error"][1:])
+            if kind.kind not in "uif" or not 0 <= size <= MEMORY:
                 raise ValueError(f"{size} bytes of {kind}")
             return values, np.frombuffer(bytearray(self._process.stdout.read(size)), kind).reshape(shape)
         except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
             self.close()
             ended = f"the decoder ended with status {self._process.returncode}"
             what = f"decoding took more than {seconds:.0f} s" if self._late else ended
-            raise ClipError(path, what, _REMEDY) from error
+            raise ClipError(path, what, REMEDY) from error
         finally:
             watchdog.cancel()
 
@@ -166,93 +196,7 @@ class _Worker:
 
 
 @atexit.register
-def _close_all() -> None:
+def close_workers() -> None:
+    """End the workers that wait for a clip."""
     while worker := _idle_worker():
         worker.close()
-
-
-def serve() -> None:
-    """Answer requests on standard input until it is closed: what a worker does."""
-    from onlooker.video.reader import VideoReader
-
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing else writes between the answers
-    _limit_memory()
-    _write(out, {})
-    reader: VideoReader | None = None
-    for line in sys.stdin.buffer:
-        request = json.loads(line)
-        os.chdir(request.pop("folder"))
-        path = Path(request.pop("path"))
-        try:
-            if reader is None or reader.path != path:
-                reader = VideoReader(path, safe=False)
-            for values, array in _CALLS[request.pop("call")](reader, **request):
-                _write(out, values, array)
-            _write(out, {"end": True})
-        except tuple(_ERRORS.values()) as error:
-            name = next(name for name, kind in _ERRORS.items() if isinstance(error, kind))
-            arguments = [str(error)]
-            if isinstance(error, ClipError):
-                remedy = _REMEDY if isinstance(error.__cause__, MemoryError) else error.remedy
-                arguments = [str(error.path), error.found, remedy]
-            _write(out, {"error": [name, *arguments]})
-        except Exception as error:
-            text = str(error) or type(error).__name__
-            _write(out, {"error": ["ClipError", str(path), f"cannot be decoded ({text})", _REMEDY]})
-
-
-def _limit_memory() -> None:
-    with suppress(ImportError, OSError, ValueError):  # not on Linux: only the time is limited
-        import resource
-
-        reserved = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (reserved + MEMORY,) * 2)
-
-
-def _write(out: BinaryIO, values: dict[str, Any], array: NDArray[Any] | None = None) -> None:
-    array = np.zeros(0, np.uint8) if array is None else np.ascontiguousarray(array)
-    out.write(json.dumps({**values, "shape": array.shape, "dtype": array.dtype.str}).encode() + b"\n")
-    out.write(array.data.cast("B") if array.size else b"")
-    out.flush()
-
-
-class _RecountedError(Exception):
-    """The video turned out to have another number of frames than the indices were chosen for."""
-
-
-def _get(
-    reader: "VideoReader", total: int, indices: Sequence[int], size: int | None, shorter_side: int | None
-) -> Iterator[Answer]:
-    def chosen(now: int) -> NDArray[np.int64]:
-        if now != total:
-            raise _RecountedError
-        return np.array(indices, np.int64)
-
-    try:
-        frames = reader.get(chosen, size=size, shorter_side=shorter_side)
-        yield {"size": reader.size}, frames.pixels
-    except _RecountedError:
-        yield {"recounted": True}, reader.times
-
-
-def _facts(reader: "VideoReader", name: str) -> Iterator[Answer]:
-    yield {}, np.array(getattr(reader, name))
-
-
-def _frames(reader: "VideoReader") -> Iterator[Answer]:
-    for index, seconds, pixels in reader:
-        yield {"index": index, "seconds": seconds}, pixels
-
-
-def _transcode(
-    reader: "VideoReader", copies: list[dict[str, Any]], still: str | None, max_seconds: float
-) -> Iterator[Answer]:
-    from onlooker.video.transcode import Copy, transcode
-
-    wanted = [Copy(Path(copy.pop("path")), **copy) for copy in copies]
-    for facts in transcode(reader.path, wanted, Path(still) if still else None, max_seconds):
-        yield asdict(facts), np.zeros(0, np.uint8)
-
-
-_CALLS: dict[str, Any] = {"get": _get, "facts": _facts, "frames": _frames, "transcode": _transcode}

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,9 +14,9 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from onlooker.structures import ClipError
-from onlooker.video import image_sequence
 from onlooker.video.container import open_video
 from onlooker.video.decode import RATE, Converter, decode_file, frame_rate
+from onlooker.video.image_sequence import ImageSequence
 from onlooker.video.resize import Pixels
 from onlooker.video.safe import answers
 from onlooker.video.write import Recording
@@ -136,25 +135,16 @@ def safe_transcode(
         yield VideoFacts(**{name: values[name] for name in VideoFacts.__dataclass_fields__})
 
 
-class _Decoded(NamedTuple):
-    """A frame: seconds since the first, width and height of the upright frame, and how to get its pixels."""
-
-    seconds: float
-    width: int
-    height: int
-    to_pixels: Callable[[], Pixels]
-
-
-def _decoded(path: Path, copies: Sequence[Copy]) -> Iterator[_Decoded]:
-    """The frames; those of a video have pixels as large as the largest copy needs them."""
+def _decoded(path: Path, copies: Sequence[Copy]) -> Iterator[tuple[float, int, int, Callable[[], Pixels]]]:
+    """Of each frame: seconds since the first, width and height, and its pixels, as large as the copies need them."""
     if os.path.isdir(path):
-        for index, image in enumerate(image_sequence.read_images(image_sequence.require_images(path))):
-            yield _Decoded(index / RATE, image.shape[1], image.shape[0], partial(np.asarray, image))
+        for _, seconds, image in ImageSequence(path):
+            yield seconds, image.shape[1], image.shape[0], partial(np.asarray, image)
         return
     convert = Converter(path, max((copy.side for copy in copies), default=1))
     for _, seconds, frame in decode_file(path):
         width, height = (frame.width, frame.height)[:: -1 if round(frame.rotation / 90) % 2 else 1]
-        yield _Decoded(seconds, width, height, partial(convert, frame))
+        yield seconds, width, height, partial(convert, frame)
 
 
 def _playable(path: Path) -> tuple[bool, float]:
