@@ -44,9 +44,9 @@ DATA = DataConfig(frames=4, size=16, channels=1)
 MODEL, TINY = ModelConfig("convalstm", "conv4", hidden=8), TrainConfig(epochs=2, batch=8, precision="32")
 
 
-def make(clips: Path, store: Path, shard: str = "1/1", **changes: Any) -> Any:
+def make(clips: Path, store: Path, **changes: Any) -> Any:
     settings = replace(StoreSettings("conv4", DATA, pretrained=False, precision="32"), **changes)
-    return make_features(clips, store, settings, shard, quiet=True)
+    return make_features(clips, store, settings, quiet=True)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -125,16 +125,6 @@ def test_a_second_call_does_nothing(squares: Path, store: Path, monkeypatch: pyt
     monkeypatch.setattr(extraction, "samples", never)
     again = make(squares, store, precision="auto")
     assert (again.new, again.existing) == (0, 12)
-
-
-def test_shards_divide_the_clips(squares: Path, store: Path, tmp_path: Path) -> None:
-    parts = [make(squares, tmp_path / "store", shard=f"{i}/3") for i in (1, 2, 3)]
-    assert [part.new for part in parts] == [4, 4, 4]
-    names = [{file.name for file in part.results} for part in parts]
-    assert set.union(*names) == {file.name for file in (store / "maps").iterdir()}
-    for wrong in ("0/3", "4/3", "2", "a/b", "1/0", "-1/2"):
-        with pytest.raises(ValueError, match=f"shard is '{wrong}', expected i/n, such as 1/4"):
-            make(squares, tmp_path / "store", shard=wrong)
 
 
 def test_other_weights_and_sampling_are_named(squares: Path, store: Path) -> None:

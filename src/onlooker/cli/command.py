@@ -17,7 +17,6 @@ from types import FrameType
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
-from typer.core import TyperCommand
 
 from onlooker.files import printable, without_password
 from onlooker.storage import address_of, is_address, mirrored
@@ -27,8 +26,6 @@ __all__ = ["command", "given_options", "refuse_unused", "stoppable", "writing"]
 AGAIN = "run the same command to continue"
 
 _ADDRESS = re.compile("([a-z]{2,}:)/(.+)")  # of a path: https://host/clip.mp4 has lost a slash
-
-_CLUSTER = re.compile(r"auto|local|ray://.+|[^/\s]+:\d+")  # what may follow --ray; anything else is an argument
 
 # What an error of the operating system means for the file that it names.
 _MEANINGS = {
@@ -89,17 +86,7 @@ def command(
     )
     # Typer keeps the line breaks of a docstring, which are those of the source.
     paragraphs = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
-    return group.command(name or function.__name__, cls=_Command, help=paragraphs, rich_help_panel=panel)(run)
-
-
-class _Command(TyperCommand):
-    """A command whose option `--ray` takes an optional value, which Typer does not support."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        words = [*args]
-        if "--ray" in words and not _CLUSTER.fullmatch("".join(words[(after := words.index("--ray") + 1) :][:1])):
-            words.insert(after, "local")
-        return super().parse_args(ctx, words)
+    return group.command(name or function.__name__, help=paragraphs, rich_help_panel=panel)(run)
 
 
 def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:

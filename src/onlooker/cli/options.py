@@ -85,10 +85,9 @@ Safe = Annotated[
 Ray = Annotated[
     str | None,
     typer.Option(
-        metavar="[ADDRESS]",
-        help="Use all nodes of a Ray cluster (needs the extra cluster). Without a value: the cluster in RAY_ADDRESS, "
-        "else a new one on this machine; auto: the one that runs here; or HOST:PORT. Each node needs the clips at the "
-        "same path (a shared disk).",
+        metavar="ADDRESS",
+        help="Use all nodes of a Ray cluster (needs the extra cluster): HOST:PORT; auto: the one in RAY_ADDRESS or on "
+        "this machine; local: a new one. Each node needs the clips at the same path (a shared disk).",
         rich_help_panel=CLIPS,
     ),
 ]

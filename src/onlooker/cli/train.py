@@ -180,7 +180,6 @@ def features(
     every: Annotated[
         bool, typer.Option("--every", help="Encode all frames of each clip, for temporal crops, instead of --frames.")
     ] = False,
-    shard: Annotated[str, typer.Option(help="I/N: encode only the I-th of N parts of the clips.")] = "1/1",
     precision: Annotated[
         Precision, typer.Option(help="Floating-point precision; auto: bf16 where the hardware has it.")
     ] = "auto",
@@ -190,8 +189,8 @@ def features(
 ) -> None:
     """Encode clips once, for `onlooker train --features`: feature maps in half precision on disk.
 
-    Features that exist already are kept: run the same command again to continue, or run several at once, with or
-    without --shard. With --set, the clips of all official splits are encoded.
+    Features that exist already are kept: run the same command again to continue, or run several at once. With --set,
+    the clips of all official splits are encoded.
     """
     from onlooker.data.sets import every_clip
     from onlooker.runs.features import NO_AUGMENTATION, StoreSettings, make_features
@@ -203,7 +202,7 @@ def features(
     with stoppable():
         paths, left_out = every_clip(clips, published)
         settings = StoreSettings(encoder, data, pretrained, every, precision, seed)
-        extracted = make_features(paths, store, settings, shard, ray=ray)
+        extracted = make_features(paths, store, settings, ray=ray)
     warn([*left_out, *extracted.failed])
     counts = f"{extracted.new} new, {extracted.existing} existed, {len(extracted.failed)} failed"
     typer.echo(f"features: {counts}; store: {store}")

@@ -124,7 +124,7 @@ class FeatureStore:
                 raise FileExistsError(
                     f"{folder}: holds files that are not a store's ({foreign[0]}); choose a new folder"
                 )
-            with FileLock(folder / _LOCK):  # several shards may start at the same time
+            with FileLock(folder / _LOCK):  # several commands may start at the same time
                 if not (folder / _FILE).exists():
                     for leftover in folder.glob("*.part"):
                         leftover.unlink()

@@ -54,7 +54,6 @@ def make_features(
     clips: Path | Sequence[Path],
     folder: Path,
     settings: StoreSettings,
-    shard: str = "1/1",
     quiet: bool = False,
     encoder: nn.Module | None = None,
     ray: str | None = None,
@@ -64,23 +63,18 @@ def make_features(
     Args:
         clips: a folder with one sub-folder per class, a single clip, or several.
         folder, settings: the folder of the store, which is made if there is none, and its settings.
-        shard: `i/n`: only every n-th clip, starting with the i-th; 1/n to n/n are all clips.
         quiet: no progress bar.
         encoder: an encoder with its own weights, such as one trained on the clips; None: the one that `settings` names.
         ray: the address of a Ray cluster that decodes and encodes (`cluster.map_clips`); None: this process does.
 
     Raises:
-        ValueError: the store was made with another encoder or other settings, or an invalid shard.
+        ValueError: the store was made with another encoder or other settings.
         ClipError: no clips, or none of them can be read.
         DiskFullError, NotWritableError: the store cannot be written to; what was done stays.
     """
-    number, _, count = shard.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise ValueError(f"shard is {shard!r}, expected i/n, such as 1/4, 2/4, 3/4 and 4/4 for four processes")
     paths = list(every_clip(clips, SetConfig())[0]) if isinstance(clips, Path) else list(clips)
     store, net = make_store(folder, settings, encoder)
-    part = paths[int(number) - 1 :: int(count)]
-    return _extract(store, part, net, quiet) if ray is None else _extract_on_cluster(store, part, net, quiet, ray)
+    return _extract(store, paths, net, quiet) if ray is None else _extract_on_cluster(store, paths, net, quiet, ray)
 
 
 def make_store(
@@ -263,7 +257,7 @@ def _extract_on_cluster(
 ) -> Extracted:
     start = partial(_clip_encoder, net.cpu(), store.settings)
     with _bar(quiet) as progress:
-        extracted = extract_elsewhere(store, clips, lambda todo: map_clips(start, todo, clips, address), progress)
+        extracted = extract_elsewhere(store, clips, lambda todo: map_clips(start, todo, address), progress)
     require_readable(clips, extracted.failed)
     return extracted
 

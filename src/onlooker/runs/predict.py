@@ -154,7 +154,7 @@ def _predict_here(recognizer: Recognizer | Ensemble, clips: Sequence[Path]) -> G
 
 
 def _predict_on_cluster(run: Path, clips: Sequence[Path], address: str) -> Generator[tuple[Path, Any]]:
-    return map_clips(partial(_predictor, load_any(run, "cpu")), clips, clips, address)
+    return map_clips(partial(_predictor, load_any(run, "cpu")), clips, address)
 
 
 def _predictor(recognizer: Recognizer | Ensemble) -> Callable[[Path], Prediction]:
