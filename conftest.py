@@ -15,8 +15,8 @@ import torch
 from commands import TINY, call
 from hypothesis import settings
 
+from onlooker.experiments.parallel import Task, run_parallel
 from onlooker.runs import compare
-from onlooker.runs.parallel import Task, run_parallel
 
 # The same examples on every machine: a failure can be seen again, and does not come by chance.
 settings.register_profile("reproducible", derandomize=True)

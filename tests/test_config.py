@@ -11,9 +11,9 @@ import pytest
 
 from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig
 from onlooker.data.transforms import NORMALIZATIONS
+from onlooker.experiments.memo import read_memo
 from onlooker.files import DiskFullError, read_json, write_json
 from onlooker.models.cells.attentive import GLIMPSES
-from onlooker.runs.memo import read_memo
 from onlooker.settings import OFF, choices
 from onlooker.video.flow import FLOWS
 

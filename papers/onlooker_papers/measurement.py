@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from onlooker.experiments.parallel import cores, memory_gb
 from onlooker.files import write_json
-from onlooker.runs.parallel import cores, memory_gb
 
 __all__ = ["machine", "write_results"]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from onlooker.runs.memo import memo
+from onlooker.experiments.memo import memo
 
 
 def memo_of_training(

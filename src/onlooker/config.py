@@ -153,8 +153,8 @@ class SharedConfig(ModelConfig):
 
     name: str = setting(
         "convnet,lstm,alstm,convalstm",
-        "Comma-separated model names. NAME:flow (rgb, both): another modality than --modality; NAME:hidden=32: another "
-        "setting; ensemble: motion and convlstm:flow together, or ensemble=NAME+NAME.",
+        "Comma-separated model names. NAME:flow (rgb, both): another modality than --modality; ensemble: motion "
+        "and convlstm:flow together.",
     )
 
 

@@ -16,6 +16,7 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.feature_store import StoreSettings
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
+from onlooker.experiments.model_spec import parse_specs, with_baseline
 from onlooker.models.registry import configured, resolve
 from onlooker.recognizer import load
 from onlooker.runs import train as train_module
@@ -23,7 +24,6 @@ from onlooker.runs.compare import compare, settings_of
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.features import make_features
 from onlooker.runs.folder import RunRecord
-from onlooker.runs.model_spec import parse_specs, with_baseline
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
 

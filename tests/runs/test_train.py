@@ -18,6 +18,7 @@ from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits, split_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
+from onlooker.experiments.model_spec import ModelSpec
 from onlooker.export import export_run
 from onlooker.files import NotWritableError
 from onlooker.recognizer import load
@@ -27,7 +28,6 @@ from onlooker.runs import train as clips_module
 from onlooker.runs.compare import compare
 from onlooker.runs.evaluate import evaluate, read_clips
 from onlooker.runs.folder import RunRecord, lock_run
-from onlooker.runs.model_spec import ModelSpec
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
 from onlooker.training.progress import CurvesFile

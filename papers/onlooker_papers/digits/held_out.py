@@ -15,8 +15,8 @@ from onlooker.data.digits import Digits, DigitSplit
 from onlooker.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.metrics import measure, wilson_interval
+from onlooker.experiments.memo import fingerprint, memo
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.memo import fingerprint, memo
 from onlooker.structures import Evaluation
 from onlooker_papers.digits.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.models import (

@@ -10,8 +10,8 @@ from torch import Tensor
 from onlooker.data.digits import Digits, DigitSplit
 from onlooker.data.moving_mnist import pair_label
 from onlooker.evaluation.metrics import wilson_interval
+from onlooker.experiments.memo import fingerprint
 from onlooker.models.classifier import Classifier
-from onlooker.runs.memo import fingerprint
 from onlooker_papers.digits.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.pretraining import pretrained, pretraining_of
 from onlooker_papers.digits.published import CODE, FRAMES, encode

@@ -10,10 +10,10 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from onlooker.config import Aggregation, DataConfig, Loss, TrainConfig
+from onlooker.experiments.memo import fingerprint
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.memo import fingerprint
 from onlooker.training.fit import fit
 from onlooker_papers.digits.frame_classifier import FrameClassifier
 from onlooker_papers.digits.opinions import OpinionPool

@@ -13,9 +13,9 @@ from torch import Tensor
 from onlooker.data.digits import Digits, DigitSplit
 from onlooker.data.moving_mnist import Batch
 from onlooker.data.transforms import to_video
+from onlooker.experiments.memo import fingerprint, memo
 from onlooker.files import write_bytes
 from onlooker.models.classifier import Classifier
-from onlooker.runs.memo import fingerprint, memo
 from onlooker.training.precision import choose_precision
 from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.conv3d import train_conv3d

@@ -7,8 +7,8 @@ from typing import Any
 
 from onlooker.data.digits import DigitSplit
 from onlooker.data.folder import find_clips
+from onlooker.experiments.memo import memo
 from onlooker.files import read_json, write_json
-from onlooker.runs.memo import memo
 from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
 from onlooker_papers.digits.deformation import ROWS, deformation_cell, folder_of, trainings

@@ -22,12 +22,12 @@ from onlooker.data.stick_figures import StickFigures, write_set
 from onlooker.data.transforms import to_video
 from onlooker.data.write_folder import TRUTH
 from onlooker.evaluation.pointing import uniform_in_box
+from onlooker.experiments.memo import memo
 from onlooker.files import read_json, write_json
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import find_segments
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.evaluate import read_clips
-from onlooker.runs.memo import memo
 from onlooker.runs.train import train_run
 from onlooker.runs.tune_localization import choose_spatial_parameters
 from onlooker.structures import Clip, Segment

@@ -18,10 +18,10 @@ from rich.progress import track
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.split import group_of
+from onlooker.experiments.memo import fingerprint, memo
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import open_stores
-from onlooker.runs.memo import fingerprint, memo
 from onlooker.training.forward import encode_samples
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced

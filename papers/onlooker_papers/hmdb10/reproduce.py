@@ -20,13 +20,13 @@ from onlooker.data.split import Split, apportion, group_of
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.metrics import measure
+from onlooker.experiments.memo import check_settings
 from onlooker.files import read_json, write_json
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
 from onlooker.runs.features import StoreSettings, make_store, open_stores, stored_clips, stored_settings
 from onlooker.runs.fit_weights import build
-from onlooker.runs.memo import check_settings
 from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.fit import fit
 from onlooker.video.reader import read

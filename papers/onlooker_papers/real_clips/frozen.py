@@ -20,12 +20,12 @@ from torch.utils.data import DataLoader
 from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of, make_splits
+from onlooker.experiments.memo import memo
 from onlooker.files import write_bytes
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured, resolve
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import weights_digest
-from onlooker.runs.memo import memo
 from onlooker.structures import Clip
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import METHODS, Choice, Clips, Method, choose, fit_layer

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from onlooker.data.samples import read_sample
+from onlooker.experiments.model_spec import ModelSpec
 from onlooker.localization import localize
 from onlooker.localization.boxes import cut_boxes
 from onlooker.localization.maps import motion
@@ -16,7 +17,6 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import box_iou
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.folder import RunRecord
-from onlooker.runs.model_spec import ModelSpec
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import VideoReader
 from onlooker_papers.grad_cam import grad_cam_prediction

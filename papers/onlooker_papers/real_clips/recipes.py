@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from onlooker.runs.model_spec import ENSEMBLE
+from onlooker.experiments.model_spec import ENSEMBLE
 
 ABLATION = f"single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,{ENSEMBLE}"
 

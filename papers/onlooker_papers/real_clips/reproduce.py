@@ -6,8 +6,8 @@ from typing import Any
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.split import make_splits
+from onlooker.experiments.model_spec import parse_specs
 from onlooker.runs.compare import compare
-from onlooker.runs.model_spec import parse_specs
 from onlooker_papers.real_clips.masks import read_truth, score_comparison
 from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, Recipe
 from onlooker_papers.real_clips.rows import write_set

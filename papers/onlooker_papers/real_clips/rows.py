@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.runs.model_spec import ENSEMBLE
+from onlooker.experiments.model_spec import ENSEMBLE
 from onlooker_papers.results import About, Key, Row, read_rows, write_rows
 
 WHAT = "accuracy by model on folders of clips: means over seeds, test videos of all splits together"

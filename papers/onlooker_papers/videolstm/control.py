@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from onlooker.experiments.model_spec import ModelSpec
 from onlooker.files import read_json
-from onlooker.runs.model_spec import ModelSpec
 from onlooker_papers.results import CELLS, About, Row, write_rows
 from onlooker_papers.videolstm.ablation import MOTION, Trial
 from onlooker_papers.videolstm.budget import BUDGETS

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from onlooker.config import DataConfig, Modality
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
+from onlooker.experiments.memo import fingerprint
 from onlooker.models.attention import SoftAttention
 from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.lstm import ConvLSTM
@@ -19,7 +20,6 @@ from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import open_stores, weights_digest
 from onlooker.runs.folder import RunRecord
-from onlooker.runs.memo import fingerprint
 from onlooker.runs.train import Initialize
 from onlooker_papers.videolstm.published import MotionInit
 

@@ -15,13 +15,13 @@ from torch import nn
 from onlooker.config import DataConfig, FlowMethod, ModelConfig, TrainConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
+from onlooker.experiments.memo import fingerprint, memo
 from onlooker.files import write_bytes, write_json
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import resolve
 from onlooker.runs.ensemble import ensemble
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import StoreSettings, make_features
-from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 from onlooker.video.flow import flow as estimate_flow

@@ -9,8 +9,8 @@ from onlooker.config import ModelConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import ClipSet
 from onlooker.data.split import make_splits
+from onlooker.experiments.model_spec import parse_specs
 from onlooker.runs.compare import compare
-from onlooker.runs.model_spec import parse_specs
 from onlooker_papers.real_clips.rows import write_set
 from onlooker_papers.sets import few_of_each, set_name
 from onlooker_papers.videolstm.budget import ClipsBudget

@@ -15,8 +15,8 @@ from onlooker.drawing.overlay import boxes, enlarge, full_strength, overlay
 from onlooker.drawing.plots import side_by_side, to_svg
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.report import Page, percent
+from onlooker.experiments import model_spec
 from onlooker.recognizer import load
-from onlooker.runs import model_spec
 from onlooker.runs.compare import table
 from onlooker.video.flow import to_pixels
 from onlooker_papers.pages import add_curves, add_settings

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from onlooker.experiments.model_spec import ModelSpec
+from onlooker.experiments.parallel import default_jobs, run_parallel
 from onlooker.files import read_json, write_json
-from onlooker.runs.model_spec import ModelSpec
-from onlooker.runs.parallel import default_jobs, run_parallel
 from onlooker_papers.results import WHOLE, About, Key, Row, check_command, command_line, figures_of, means, write_rows
 from onlooker_papers.sets import set_path
 from onlooker_papers.videolstm.ablation import (

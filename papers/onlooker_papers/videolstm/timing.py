@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.config import TrainConfig
+from onlooker.experiments.model_spec import ModelSpec
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import evidence_scores, find_segments
 from onlooker.recognizer import Recognizer
-from onlooker.runs.model_spec import ModelSpec
 from onlooker.runs.tune_localization import ONSETS, choose_temporal_parameters
 from onlooker.structures import Segment
 from onlooker_papers.detection import at_thresholds, segment_iou, segment_map

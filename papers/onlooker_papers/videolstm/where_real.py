@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from onlooker.data.samples import Sample, read_sample
 from onlooker.evaluation.pointing import peak_in_box
+from onlooker.experiments.memo import fingerprint, memo
 from onlooker.localization.boxes import Candidates, cut_boxes, find_boxes
 from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import label_tubes, link
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.evaluate import read_clips
-from onlooker.runs.memo import fingerprint, memo
 from onlooker.runs.tune_localization import choose_spatial_parameters
 from onlooker.structures import Box, Clip, Tube
 from onlooker.training.forward import encode_samples

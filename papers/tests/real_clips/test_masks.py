@@ -8,11 +8,11 @@ import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.split import make_splits
+from onlooker.experiments.model_spec import ModelSpec
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
 from onlooker.runs.compare import compare
-from onlooker.runs.model_spec import ModelSpec
 from onlooker.structures import Clip, ClipError
 from onlooker.video.write import write
 from onlooker_papers.real_clips.masks import NOT_BLACK, read_truth, score_comparison, score_places

@@ -8,8 +8,8 @@ import pytest
 from moving_squares import make_set
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.experiments.model_spec import check_specs, parse_specs
 from onlooker.files import read_json
-from onlooker.runs.model_spec import check_specs, parse_specs
 from onlooker_papers.real_clips import reproduce as module
 from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, Recipe
 from onlooker_papers.real_clips.rows import write_set

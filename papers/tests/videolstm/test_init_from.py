@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.experiments.memo import fingerprint
 from onlooker.recognizer import load
 from onlooker.runs.features import StoreSettings, make_features
-from onlooker.runs.memo import fingerprint
 from onlooker.runs.train import train_run
 from onlooker_papers.videolstm.init_from import init_from
 

@@ -21,12 +21,12 @@ from onlooker.config import TrainConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
 from onlooker.evaluation.report import percent
+from onlooker.experiments.memo import fingerprint
 from onlooker.models import registry
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import find_recipe
 from onlooker.recognizer import load
 from onlooker.runs.features import open_stores, stored_clips
-from onlooker.runs.memo import fingerprint
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
 from onlooker_papers.videolstm import official, published

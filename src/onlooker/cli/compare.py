@@ -38,8 +38,8 @@ def compare(
     The linear baseline, with the same encoder, has a row in every table.
     """
     from onlooker.data.sets import asked_splits, read_set
+    from onlooker.experiments.model_spec import parse_specs, with_baseline
     from onlooker.runs.compare import compare as compare_models
-    from onlooker.runs.model_spec import parse_specs, with_baseline
 
     run = run or default_run(clips, "compared")
     specs, members = parse_specs(models.name, data)

@@ -79,7 +79,7 @@ def train(
     and recording) names them.
     """
     from onlooker.data.sets import read_set
-    from onlooker.runs.model_spec import ModelSpec
+    from onlooker.experiments.model_spec import ModelSpec
     from onlooker.runs.train import train_run
     from onlooker.training.nodes import join_nodes, launched_by_torchrun
 
@@ -139,8 +139,8 @@ def _cross_validate(
     leave_one_out: bool,
 ) -> None:
     from onlooker.data.sets import asked_splits, read_set
+    from onlooker.experiments.model_spec import ModelSpec, with_baseline
     from onlooker.runs.compare import compare, settings_of
-    from onlooker.runs.model_spec import ModelSpec, with_baseline
     from onlooker.runs.train import train_final
 
     if (run / "config.json").exists():

@@ -16,14 +16,14 @@ from onlooker.data.split import Split, Splits
 from onlooker.drawing.plots import side_by_side, to_svg
 from onlooker.evaluation.metrics import SHOWN
 from onlooker.evaluation.report import Page, percent
+from onlooker.experiments.memo import memo, read_memo
+from onlooker.experiments.model_spec import ENSEMBLE, ModelSpec, check_specs
+from onlooker.experiments.parallel import run_parallel
 from onlooker.files import write_json
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.runs.ensemble import ensemble
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.folder import RunRecord, lock_run
-from onlooker.runs.memo import memo, read_memo
-from onlooker.runs.model_spec import ENSEMBLE, ModelSpec, check_specs
-from onlooker.runs.parallel import run_parallel
 from onlooker.runs.train import continue_run
 from onlooker.structures import Clip, ClipError
 

@@ -19,6 +19,8 @@ from onlooker.data.split import Split, require_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
 from onlooker.evaluation.events import EventThreshold, choose_threshold
+from onlooker.experiments.memo import check_settings
+from onlooker.experiments.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.files import read_json, whole_folder, write_json
 from onlooker.models.registry import find_recipe, resolve
 from onlooker.models.video_model import VideoModel
@@ -29,8 +31,6 @@ from onlooker.runs.evaluate import read_clips, write_report
 from onlooker.runs.features import open_stores, stored_clips, stored_settings
 from onlooker.runs.fit_weights import Initialize, build, fit_weights, join_training
 from onlooker.runs.folder import BACKGROUND, CROSS_VALIDATION, RunRecord, lock_run, start_run
-from onlooker.runs.memo import check_settings
-from onlooker.runs.model_spec import ModelSpec, folder_name, with_baseline
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.settings import suggestion
 from onlooker.storage import address_of, mirrored

@@ -9,13 +9,9 @@ from typing import Any, cast, get_args
 from onlooker.config import DataConfig, Modality, ModelConfig
 from onlooker.models.registry import MODELS, find_recipe, is_model
 
-__all__ = ["ENSEMBLE", "ModelSpec", "check_specs", "parse_specs", "with_baseline"]
+__all__ = ["ENSEMBLE", "ModelSpec", "check_specs", "folder_name", "parse_specs", "with_baseline"]
 
 ENSEMBLE, BASELINE = "ensemble", "linear"
-# The two-stream model of Li et al. (2016): attention on RGB that follows the flow, and the flow itself.
-_DEFAULT_MEMBERS = "motion+convlstm:flow"
-# Names (torchvision:r3d_18) and values (encoder=vgg16:vector) may hold colons as well.
-_TEXT = re.compile(r"(?P<model>[^=]+?)(?::(?P<modality>rgb|flow|both))?(?P<settings>(?::\w+=.*)?)$")
 
 
 @dataclass(frozen=True)
@@ -35,16 +31,9 @@ class ModelSpec:
 
     @classmethod
     def parse(cls, text: str) -> "ModelSpec":
-        """Read `NAME[:rgb|flow|both][:SETTING=VALUE…]`, such as `convlstm:flow:hidden=32`.
-
-        Raises:
-            ValueError: another form, an unknown setting, or a value of the wrong type.
-        """
-        if (match := _TEXT.match(text.strip())) is None:
-            raise ValueError(f"model {text!r}, expected NAME, NAME:flow or NAME:flow:hidden=32")
-        pairs = [part.partition("=") for part in re.split(r":(?=\w+=)", match["settings"])[1:]]
-        settings = {name: _value(name, value) for name, _, value in pairs}
-        return cls(match["model"], cast(Modality | None, match["modality"]), settings)
+        """Read `NAME` or `NAME:MODALITY`, such as `convlstm:flow`; a name may hold colons (torchvision:r3d_18)."""
+        name, _, modality = text.strip().rpartition(":")
+        return cls(name, cast(Modality, modality)) if modality in get_args(Modality) else cls(text.strip())
 
     def __str__(self) -> str:
         return ":".join(self._parts)
@@ -91,6 +80,10 @@ class ModelSpec:
         return replace(shared, modality=self.modality or default)
 
 
+# The two-stream model of Li et al. (2016): attention on RGB that follows the flow, and the flow itself.
+_MEMBERS = (ModelSpec("motion"), ModelSpec("convlstm", "flow"))
+
+
 def folder_name(name: str) -> str:
     """A model's name as part of a path, also on systems whose file names have no colon."""
     return re.sub(r"[^\w.=+-]", "-", name)
@@ -100,29 +93,21 @@ def parse_specs(text: str, data: DataConfig) -> tuple[list[ModelSpec], list[Mode
     """Read a comma-separated list of models, and which of them form an ensemble.
 
     Args:
-        text: such as `motion,convlstm:flow,ensemble`; an item is what `ModelSpec.parse` reads, or
-            `ensemble=MODEL+MODEL`, of which plain `ensemble` is `motion+convlstm:flow`.
+        text: such as `motion,convlstm:flow,ensemble`; `ensemble` is that of `motion` and `convlstm:flow`.
         data: sample settings of all models. A modality equal to the one in `data` is dropped, so that a model that is
             listed twice is noticed.
 
     Returns:
         The models, and the members of the ensemble.
-
-    Raises:
-        ValueError: `ensemble` twice, or as `ModelSpec.parse`.
     """
+
+    def plain(spec: ModelSpec) -> ModelSpec:
+        short = replace(spec, modality=None)
+        return short if short.data_config(data) == spec.data_config(data) else spec
+
     words = [word.strip() for word in text.split(",")]
-    ensembles = [word for word in words if word.partition("=")[0] == ENSEMBLE]
-    if len(ensembles) > 1:
-        raise ValueError(f"models to compare: {' and '.join(ensembles)}; expected one of them")
-    members = (ensembles[0].partition("=")[2] or _DEFAULT_MEMBERS).split("+") if ensembles else []
-
-    def parse(word: str) -> ModelSpec:
-        spec = ModelSpec.parse(word)
-        plain = replace(spec, modality=None)
-        return plain if plain.data_config(data) == spec.data_config(data) else spec
-
-    return [parse(word) for word in words if word not in ensembles], [parse(word) for word in members]
+    members = _MEMBERS if ENSEMBLE in words else ()
+    return [plain(ModelSpec.parse(word)) for word in words if word != ENSEMBLE], [plain(spec) for spec in members]
 
 
 def with_baseline(models: Sequence[ModelSpec]) -> list[ModelSpec]:
@@ -137,8 +122,8 @@ def check_specs(models: Sequence[ModelSpec], members: Sequence[ModelSpec], share
     """Check what is to be compared, and which of it forms an ensemble (if any does), before anything is computed.
 
     Raises:
-        ValueError: a model that is unknown or listed twice, members that are not two or more of the models, or a
-            setting of attention for models without attention.
+        ValueError: a model that is unknown or listed twice, members that are not among the models, or a setting of
+            attention for models without attention.
     """
     names = [spec.name for spec in models]
     if wrong := sorted({str(each) for each in models if not is_model(each.model) or names.count(each.name) > 1}):
@@ -146,30 +131,10 @@ def check_specs(models: Sequence[ModelSpec], members: Sequence[ModelSpec], share
             f"models to compare: {', '.join(wrong)} is unknown or listed twice; there are {', '.join(MODELS)}, "
             f"each also followed by :rgb, :flow or :both, and {ENSEMBLE}"
         )
-    wanted = [str(spec) for spec in members]
     if missing := [str(spec) for spec in members if spec not in models]:
         raise ValueError(
-            f"{ENSEMBLE} takes {' and '.join(wanted)}: add {' and '.join(missing)} to the models, or name its members: "
-            f"{ENSEMBLE}=MODEL+MODEL"
+            f"{ENSEMBLE} takes {' and '.join(map(str, members))}: add {' and '.join(missing)} to the models"
         )
-    if members and len(set(wanted)) < max(2, len(wanted)):
-        raise ValueError(f"{ENSEMBLE} takes {' and '.join(wanted)}; expected two different models or more")
     given = {} if shared is None else {"attention_loss": shared.attention_loss, "glimpse": shared.glimpse != "auto"}
     if idle := [name for name, value in given.items() if value and not any(spec.learns_attention for spec in models)]:
         raise ValueError(f"{idle[0]} needs attention, which none of {', '.join(names)} has; leave it out")
-
-
-def _value(name: str, text: str) -> Any:
-    kinds = {f.name: f.type for f in dataclasses.fields(ModelConfig) if f.name != "name"}
-    if name not in kinds:
-        raise ValueError(f"models have no setting {name!r}; they have {', '.join(sorted(kinds))}")
-    kind: Any = kinds[name]
-    if bool in (kind, *get_args(kind)):
-        values: dict[str, Any] = {"true": True, "false": False}
-        if text.lower() not in values:
-            raise ValueError(f"{name} is {text!r}, expected true or false")
-        return values[text.lower()]
-    try:
-        return kind(text) if kind in (int, float) else text
-    except ValueError as error:
-        raise ValueError(f"{name} is {text!r}, expected a number") from error

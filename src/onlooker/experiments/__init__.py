@@ -1,0 +1,1 @@
+"""What experiments with many trainings share: memoized results, model specifications, parallel trainings."""
