@@ -35,7 +35,7 @@ from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class, planned_bytes, rebuild
 from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights, window_corners
 from onlooker.settings import field_of
-from onlooker.storage import local
+from onlooker.storage import check_complete, local
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
 from onlooker.training.forward import encode_samples, forward_samples
@@ -348,6 +348,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         ValueError: files that are damaged, do not match each other, or are of another version.
     """
     run = folder = local(run)
+    check_complete(folder)
     if (folder / ENSEMBLE_FILE).exists():
         raise ValueError(f"{run}: an ensemble; load it with onlooker.Ensemble.load")
     for part in _MODEL_FOLDERS:

@@ -22,8 +22,8 @@ from filelock import FileLock
 from onlooker.files import explain_write_errors, is_disk_full, printable, write_json
 
 __all__ = [
-    "StorageError", "address_of", "check_complete", "folder_of_this_machine", "is_address", "local",
-    "path_or_address", "uploading",
+    "READ", "WRITTEN", "StorageError", "address_of", "check_complete", "copies_folder", "folder_of_this_machine",
+    "is_address", "local", "path_or_address", "uploading",
 ]  # fmt: skip
 
 UPLOAD_EVERY = 60.0  # seconds
@@ -31,7 +31,7 @@ _ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/{1,2}(.+)")  # a path collapses the s
 _NOT_FILES = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp"}  # streams, or web pages
 _COMPLETE, _LAST = "complete.json", "last.ckpt"
 _REFERRING = (".json", ".ckpt")  # files with checksums of others, and checkpoints, of which the last refers to the best
-_READ, _WRITTEN = "read", "written"  # folders of copies
+READ, WRITTEN = "read", "written"  # folders of copies
 _BATCH = 32  # files that are downloaded together
 _MORE_SPACE = "free some space, or set ONLOOKER_CACHE to a folder on another disk, and run the same command again"
 
@@ -73,7 +73,7 @@ def local(path: Path | str) -> Path:
     from rich.progress import track
 
     address, files, root = _connect(path)
-    folder = _copies_folder() / _READ / _quoted(address)
+    folder = copies_folder() / READ / _quoted(address)
     copy = folder / "files" / PurePosixPath(root).name
     folder.mkdir(parents=True, exist_ok=True)
     full = explain_write_errors(f"a copy of {address}", folder, _MORE_SPACE)
@@ -83,7 +83,7 @@ def local(path: Path | str) -> Path:
             (copy / name).unlink()
         names = {there[name]: (copy / name).relative_to(folder).as_posix() for name in there}
         cached = WholeFileCacheFileSystem(
-            fs=files, cache_storage=str(folder), cache_mapper=names.__getitem__,  # type: ignore[arg-type]
+            fs=files, cache_storage=str(folder), cache_mapper=names.__getitem__,
             check_files=True, expiry_time=0, skip_instance_cache=True,
         )  # fmt: skip
         batches = [[*names][start : start + _BATCH] for start in range(0, len(names), _BATCH)]
@@ -131,8 +131,8 @@ def uploading(paths: Iterable[Path]) -> Iterator[dict[Path, Path]]:
                 each.finish(complete=not failed)
             except OSError as error:
                 errors.append(StorageError(each.address, f"not all is uploaded ({error})", f"copy it from {each.copy}"))
-        for error in errors[0 if failed else 1 :]:
-            print(error, file=sys.stderr)
+        for other in errors[0 if failed else 1 :]:
+            print(other, file=sys.stderr)
         if errors and not failed:
             raise errors[0]
 
@@ -142,7 +142,7 @@ class _Upload:
 
     def __init__(self, path: Path) -> None:
         self.address, self._files, self._root = _connect(path)
-        parent = _copies_folder() / _WRITTEN / _quoted(self.address)
+        parent = copies_folder() / WRITTEN / _quoted(self.address)
         parent.mkdir(parents=True, exist_ok=True)
         self.copy = Path(mkdtemp(dir=parent), PurePosixPath(self._root).name)
         with _explained(self.address):
@@ -153,7 +153,7 @@ class _Upload:
     def finish(self, complete: bool) -> None:
         """Upload all changes, and of a run that is complete the file that says so; then remove the folder."""
         self.send()
-        if complete and (self.copy / "split.json").exists():
+        if complete and (self.copy / "split.json").exists() and not (self.copy / _COMPLETE).exists():
             write_json(self.copy / _COMPLETE, {})
             self.send()
         shutil.rmtree(self.copy.parent)
@@ -189,7 +189,7 @@ class _Upload:
 
 def check_complete(run: Path) -> None:
     """Raise a StorageError for a downloaded run whose upload has not ended."""
-    is_run, is_copy = (run / "split.json").exists(), run.is_relative_to(_copies_folder() / _READ)
+    is_run, is_copy = (run / "split.json").exists(), run.is_relative_to(copies_folder() / READ)
     if is_run and is_copy and not (run / _COMPLETE).exists():
         remedy = f"continue its training with --resume; if you copied it there, add {_COMPLETE}, which may hold {{}}"
         raise StorageError(path_or_address(run), f"incomplete, its upload has not ended (no {_COMPLETE})", remedy)
@@ -197,7 +197,7 @@ def check_complete(run: Path) -> None:
 
 def address_of(path: Path) -> str | None:
     """The address that a path in a copy stands for; None: it is in no copy."""
-    folder, whole = (Path(os.path.realpath(each)) for each in (_copies_folder(), path))
+    folder, whole = (Path(os.path.realpath(each)) for each in (copies_folder(), path))
     if not whole.is_relative_to(folder) or len(parts := whole.relative_to(folder).parts) < 4:
         return None
     return "/".join([unquote(parts[1].replace("=", "%")), *parts[4:]])
@@ -208,7 +208,8 @@ def path_or_address(path: Path) -> str:
     return address_of(path) or str(path)
 
 
-def _copies_folder() -> Path:
+def copies_folder() -> Path:
+    """The folder of the cache with copies of what is read and written at addresses."""
     from onlooker.data.array_cache import default_cache  # imports numpy, which commands should not need to start
 
     return default_cache() / "addresses"

@@ -27,8 +27,7 @@ from onlooker.localization.online import (
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.repeated_conv import Loop, resumed
 from onlooker.models.video_model import VideoModel
-from onlooker.storage import is_address
-from onlooker.storage.remote_video import RemoteVideo, video_at
+from onlooker.storage import is_address, local
 from onlooker.structures import Box, ClipError, Prediction, Segment, Step, Tube
 from onlooker.video.flow import FlowSettings, flow_ahead
 from onlooker.video.motion_crop import Crop, MotionState, next_crop
@@ -291,16 +290,12 @@ def watch(
     if not sources:
         raise ValueError("no source to watch; give a camera's number, an address, or a path")
     condition = Condition()
-    opened = [Source(_readable(source), config, condition, streams.lookahead) for source in sources]
+    files = [local(each) if isinstance(each, str | Path) and is_address(each) else each for each in sources]
+    opened = [Source(each, config, condition, streams.lookahead) for each in files]
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")
     return _steps(streams, opened, condition, on_error, on_status or (lambda _: None))
-
-
-def _readable(source: Address) -> Address | RemoteVideo:
-    """A source, or for a file at an address (`onlooker.storage`) what reads it in parts."""
-    return video_at(source) if isinstance(source, str | Path) and is_address(source) else source
 
 
 def _steps(

@@ -20,12 +20,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from onlooker import storage
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, choose_device
-from onlooker.storage import Mirror
+from onlooker.storage import uploading
 from onlooker.structures import Curves
 from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.epoch_order import EpochOrder
@@ -492,7 +493,8 @@ def test_a_run_resumes_from_what_is_at_an_address_after_any_upload(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: bool
 ) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
-    mirror, files, states = Mirror("memory://run"), fsspec.filesystem("memory"), list[dict[str, bytes]]()
+    monkeypatch.setattr(storage, "UPLOAD_EVERY", 0.01)
+    address, files, states = Path("memory://run"), fsspec.filesystem("memory"), list[dict[str, bytes]]()
     put, save = type(files).put_file, AtomicCheckpointIO.save_checkpoint
 
     def put_file(self: Any, *arguments: Any, **more: Any) -> None:
@@ -502,15 +504,16 @@ def test_a_run_resumes_from_what_is_at_an_address_after_any_upload(
     def save_checkpoint(self: AtomicCheckpointIO, checkpoint: dict[str, Any], path: Any, **more: Any) -> None:
         save(self, checkpoint, path, **more)
         if Path(path).name == "last.ckpt":
-            mirror.upload(quiet=True)
+            while not states or states[-1].get("/run/checkpoints/last.ckpt") != Path(path).read_bytes():
+                time.sleep(0.01)
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, uploading([address]) as copies:
         patch.setattr(type(files), "put_file", put_file)
         patch.setattr(AtomicCheckpointIO, "save_checkpoint", save_checkpoint)
-        model, curves = train(mirror.local, wrong=wrong)
+        model, curves = train(copies[address], wrong=wrong)
     files.rm("/run", recursive=True)
     checkpoints = [state for before, state in pairwise(states) if state != before]
-    assert len(checkpoints) == (8 if not wrong else 5)
+    assert len(checkpoints) >= (8 if not wrong else 5)
     for number, state in enumerate(checkpoints):  # the machine is lost, and another one continues
         for path, content in state.items():
             (copy := tmp_path / str(number) / "checkpoints" / Path(path).name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """`onlooker cache`: show, limit or clear the cache on disk."""
 
+import shutil
 from typing import Annotated
 
 import typer
@@ -20,22 +21,22 @@ def cache(
     """Show, limit or clear the cache of decoded frames and optical flow, and the copies of what is at addresses."""
     from onlooker.data.array_cache import ArrayCache
     from onlooker.files import format_bytes
-    from onlooker.storage import address_of, clear_mirrors, mirrors
+    from onlooker.storage import READ, WRITTEN, copies_folder
 
     stored = ArrayCache.for_user()
     if limit:
         stored.store_limit(limit)
     if clear:
         stored.clear()
-        for folder in clear_mirrors():
-            typer.echo(f"{folder}: kept, because a command uses it, or not all of its files are uploaded")
+        shutil.rmtree(copies_folder() / READ, ignore_errors=True)
     stored.prune()
     sizes = stored.entries().values()
     allowed = "no limit" if stored.limit is None else f"limit {format_bytes(stored.limit)}"
     typer.echo(f"{stored.folder}: {format_bytes(sum(sizes))} in {len(sizes)} arrays, {allowed}")
-    for folder, size in mirrors().items():
-        address = next(filter(None, map(address_of, folder.glob("[!.]*"))), "an address")
-        typer.echo(f"{folder}: {format_bytes(size)}, copy of {address}")
+    for kind, content in {READ: "copies of files at addresses", WRITTEN: "not uploaded to addresses"}.items():
+        if files := [path for path in (copies_folder() / kind).rglob("*") if path.is_file()]:
+            size = format_bytes(sum(path.stat().st_size for path in files))
+            typer.echo(f"{copies_folder() / kind}: {size}, {content}")
 
 
 command(cache, group, "Models and data")

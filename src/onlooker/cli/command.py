@@ -10,7 +10,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -19,7 +19,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 
 from onlooker.files import printable, without_password
-from onlooker.storage import address_of, is_address, mirrored
+from onlooker.storage import address_of, is_address, local, uploading
 
 __all__ = ["command", "given_options", "refuse_unused", "stoppable", "writing"]
 
@@ -41,13 +41,18 @@ _MEANINGS = {
 
 
 def command(
-    function: Callable[..., object], group: typer.Typer, panel: str | None = None, name: str | None = None
+    function: Callable[..., object],
+    group: typer.Typer,
+    panel: str | None = None,
+    name: str | None = None,
+    writes: Collection[str] = ("folder", "json", "out", "overlay", "run", "store", "timeline", "write_recordings"),
 ) -> Callable[..., None]:
     """Register a command: every field of a config parameter becomes an option, errors become one line.
 
     Args:
         function: does the work; its docstring is the help text. If it returns errors, the command has failed.
         name: of the command; None: that of the function.
+        writes: the parameters that name files or folders to write, which may be at addresses; others are read.
     """
     hints = get_type_hints(function, include_extras=True)
     configs: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
@@ -60,22 +65,23 @@ def command(
 
     @functools.wraps(function)
     def run(**given: Any) -> None:
-        mirrors: dict[Path, Path] = {}
+        copies: dict[Path, Path] = {}
         try:
             _refuse_addresses(given.values())
             for name, config in configs.items():
                 fields = [field.name for field in dataclasses.fields(config)]
                 given[name] = config(**{field: given.pop(f"{name}_{field}") for field in fields})
-            with mirrored(_paths(given.values())) as mirrors:
-                failed = function(**{name: _in_mirrors(value, mirrors) for name, value in given.items()})
+            with uploading(_paths(value for name, value in given.items() if name in writes)) as copies:
+                copies |= {path: local(path) for path in _paths(given.values()) if path not in copies}
+                failed = function(**{name: _copies_of(value, copies) for name, value in given.items()})
         except typer.Exit:
             raise
         except (ValueError, OSError, RuntimeError) as error:
             if os.environ.get("ONLOOKER_TRACEBACK"):
                 raise
             text = _explained(error)
-            for path in mirrors.values():
-                text = text.replace(str(path), address_of(path) or str(path))
+            for path in filter(address_of, copies.values()):
+                text = text.replace(str(path), address_of(path) or "")
             typer.secho(f"error: {text}", fg="red", err=True)
             raise typer.Exit(1) from error
         if failed:
@@ -103,10 +109,10 @@ def _paths(values: Iterable[Any]) -> list[Path]:
     return [path for path in every if isinstance(path, Path)]
 
 
-def _in_mirrors(value: Any, mirrors: dict[Path, Path]) -> Any:
+def _copies_of(value: Any, copies: dict[Path, Path]) -> Any:
     if isinstance(value, list):
-        return [_in_mirrors(each, mirrors) for each in value]
-    return mirrors.get(value, value) if isinstance(value, Path) else value
+        return [_copies_of(each, copies) for each in value]
+    return copies.get(value, value) if isinstance(value, Path) else value
 
 
 def _refuse_addresses(values: Iterable[Any]) -> None:

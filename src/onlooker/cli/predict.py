@@ -12,7 +12,7 @@ from onlooker.cli.options import Ray, RunArgument, Safe
 from onlooker.config import StreamConfig
 
 group = typer.Typer()
-_command = functools.partial(command, group=group, panel="Use a run")
+_command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json", "overlay", "timeline"))
 
 _ClipsOrFolders = Annotated[
     list[Path], typer.Argument(help="Video files, folders that hold an image sequence, or folders of such clips.")
@@ -94,7 +94,7 @@ def watch(
         return watch_sources(run, sources, stream, json, out, publish)
 
 
-@_command
+@functools.partial(command, group=group, panel="Use a run")
 def export(
     run: RunArgument,
     out: Annotated[Path | None, typer.Option(help="A folder for the files.", show_default="RUN/export")] = None,

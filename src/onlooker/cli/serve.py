@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from onlooker.cli.command import command, stoppable
-from onlooker.storage.address import folder_of_this_machine, is_address
+from onlooker.storage import folder_of_this_machine, is_address
 
 group = typer.Typer()
 

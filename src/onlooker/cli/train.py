@@ -25,6 +25,7 @@ from onlooker.cli.options import (
     refuse_unused_flow,
 )
 from onlooker.config import CLIPS, DataConfig, ModelConfig, Precision, SetConfig, TrainConfig
+from onlooker.storage import path_or_address
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Train and evaluate")
@@ -261,4 +262,4 @@ def _print_metrics(measured: dict[str, Any], run: Path) -> None:
         typer.echo(f"{SHOWN[name][0]}: {100 * measured[name]:.1f} %")
     for step in advice(measured):
         typer.echo(f"  - {step}")
-    typer.echo(f"report: {run / 'report.html'}")
+    typer.echo(f"report: {path_or_address(run / 'report.html')}")

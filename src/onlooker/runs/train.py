@@ -33,7 +33,7 @@ from onlooker.runs.fit_weights import Initialize, build, fit_weights, join_train
 from onlooker.runs.folder import BACKGROUND, CROSS_VALIDATION, RunRecord, lock_run, start_run
 from onlooker.runs.tune_localization import choose_localization
 from onlooker.settings import suggestion
-from onlooker.storage import address_of, mirrored
+from onlooker.storage import address_of, local, uploading
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.training.nodes import ALONE, Rendezvous, join_nodes
 from onlooker.training.processes import check_devices
@@ -101,18 +101,16 @@ def train(
     model_config, data, training = _configs(model, settings)
     path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
     footage = None if background is None else Path(background)
-    given = [each for each in (Path(clips), path, footage) if each is not None]
-    with reporting(progress, results), mirrored(given, quiet) as mirrors, join_nodes(nodes) as rendezvous:
-        path = mirrors.get(path, path)
+    with reporting(progress, results), uploading([path]) as copies, join_nodes(nodes) as rendezvous:
         figures = train_run(
-            mirrors.get(Path(clips), Path(clips)),
-            path,
+            local(clips),
+            copies.get(path, path),
             model_config,
             data,
             training,
             resume=resume,
             quiet=quiet,
-            background=mirrors.get(footage, footage) if footage else None,
+            background=local(footage) if footage else None,
             devices=devices,
             rendezvous=rendezvous,
         )

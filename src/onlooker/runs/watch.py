@@ -21,7 +21,7 @@ from onlooker.files import check_writable, printable
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
 from onlooker.runs.publish import Event, EventTracker, Publisher
-from onlooker.storage.address import is_address
+from onlooker.storage import is_address
 from onlooker.streaming import OnStatus
 from onlooker.structures import ClipError, Step
 from onlooker.video.stream import Status
