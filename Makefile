@@ -16,7 +16,7 @@ test: $(READY)  ## what .ci/run runs: lint, types, import layers, tests
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-all: $(READY)  ## all tests, including slow ones
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --nbmake tests papers/tests examples/where-and-when.ipynb
 
 # An environment as users get it: the newest Python here, and the newest packages that pyproject.toml admits.
 LATEST := .venv-latest
@@ -39,27 +39,36 @@ $(READY): pyproject.toml papers/pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e ".[dev]" -e papers
 	@touch $(READY)
 
-hashed:  ## the environment from files with known hashes (Linux on x86-64)
+hashed:  ## the environment from files with known hashes
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --only-binary=:all: --require-hashes -r requirements-hashes.txt
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e . -e papers
 	@touch $(READY)
 
-hashes: $(READY)  ## requirements-hashes.txt from constraints.txt; needs the package index
-	$(BIN)/python tools/dependencies.py hashes
+# Tools that no test needs are in an environment of their own.
+TOOLS := .venv-tools
+TOOLS_READY := $(TOOLS)/.ready
 
-licenses: $(READY)  ## docs/licenses.md from the installed packages
-	$(BIN)/python tools/dependencies.py licenses
+$(TOOLS_READY): Makefile
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 pip-audit==2.10.1 pip-licenses==5.5.5 uv==0.13.9 \
+		|| { echo "the tools cannot be installed: the package index is not reachable; run this on a machine where it is" >&2; exit 1; }
+	@touch $(TOOLS_READY)
 
-sbom: $(READY)  ## docs/sbom.cdx.json from the installed packages
-	$(BIN)/python tools/dependencies.py sbom
+hashes: $(TOOLS_READY)  ## requirements-hashes.txt from constraints.txt; needs the package index
+	$(TOOLS)/bin/uv pip compile --quiet --upgrade --universal --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11 constraints.txt -o requirements-hashes.txt
 
-# A separate environment, because pip-audit has other dependencies. A package that cannot be checked is a failure.
-audit:  ## known vulnerabilities of the packages in requirements-hashes.txt; needs the package index
-	@$(PYTHON) -m venv .venv-audit
-	@.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 \
-		|| { echo "audit: pip-audit cannot be installed: the package index is not reachable; run it on a machine where it is" >&2; exit 1; }
-	@.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-hashes.txt \
+licenses: $(READY) $(TOOLS_READY)  ## build/licenses.md: the licenses that the installed packages state
+	@mkdir -p build
+	$(TOOLS)/bin/pip-licenses --python=$(BIN)/python --format=markdown --output-file=build/licenses.md
+
+sbom: $(READY) $(TOOLS_READY)  ## build/sbom.cdx.json: the bill of materials of the installed packages
+	@mkdir -p build
+	$(TOOLS)/bin/cyclonedx-py environment --output-reproducible --output-file build/sbom.cdx.json $(BIN)/python
+
+# A package that cannot be checked is a failure.
+audit: $(TOOLS_READY)  ## known vulnerabilities of the packages in requirements-hashes.txt; needs the package index
+	@$(TOOLS)/bin/pip-audit --strict --disable-pip --require-hashes -r requirements-hashes.txt \
 		|| { echo "audit: vulnerable packages are listed above; \"not found\" says that this machine's index has no advisories: run it where it has" >&2; exit 1; }
 
 # The environment of the benchmarks also has the libraries that onlooker is compared with.
@@ -77,11 +86,11 @@ bench: $(BENCH_READY)  ## run all benchmarks, which takes hours; write the table
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BENCH)/bin/python $$file || exit 1; done
 	$(BENCH)/bin/python benchmarks/table.py
 
-notebook: $(READY)  ## run the notebook and store its outputs
-	OMP_NUM_THREADS=1 $(BIN)/python tests/notebooks.py examples/where-and-when.ipynb
+notebook: $(READY)  ## run the notebook, check what it says, and store its outputs
+	OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore $(BIN)/pytest --nbmake --overwrite examples/where-and-when.ipynb
 
 clean:  ## remove environments and caches; runs/ and results/ are kept
-	rm -rf $(VENV) .venv-bench .venv-audit .venv-latest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-tools .venv-latest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # The comparisons behind results/real-clips.json (papers/onlooker_papers/real_clips/recipes.py); hours, resumable.
 real-clips: $(READY)  ## train and compare on the real clips in $$ONLOOKER_DATA; some of them: SETS="weizmann basketball"

@@ -5,7 +5,6 @@ compares them). Nothing is chosen on test clips: statistics, method and temperat
 training clips.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,13 +17,19 @@ from onlooker.data.split import Split
 from onlooker.evaluation.calibration import calibration_error, fit_temperature, perfect_calibration_error
 from onlooker.evaluation.metrics import wilson_interval
 from onlooker.files import read_json
-from onlooker.training.linear import Choice, Clips
+from onlooker.training.linear import Clips
 from onlooker_papers.real_clips.frozen import DATA, MODEL, SETS, Encoded, encode, fitted_logits, splits_of
 from onlooker_papers.results import About, Row, write_rows
 
 FILE, CALIBRATION = "own-clips", "calibration"
 COMMAND = "python -m onlooker_papers.real_clips.own_clips"
+WHAT = "test clips classified correctly: default command, linear on random weights, best of all models, majority class"
+WHAT_CALIBRATION = (
+    "expected calibration error, 5 bins of equal mass, pooled cross-validated predictions of the default command"
+)
 FIRST_ONLY = {"ucf101_18"}  # sets whose main figure is that of the first official split
+# The recipes of `real-clips.json` on the same test clips.
+SAME_CLIPS = {"hand_gestures": ("hand_gestures", "hand_gestures_ablation", "hand_gestures_followed")}
 _Z = 1.959964
 _MANY = 700  # clips; larger sets are calibrated on one split
 
@@ -32,70 +37,28 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-def measure(name: str, run: Path, results: Path, quick: bool = False) -> dict[str, Any]:
+def measure(name: str, run: Path, results: Path) -> dict[str, Any]:
     """Measure one set, and write its rows of `own-clips.json` and `calibration.json`.
 
     Args:
         name: one of `SETS`.
         run: folder of the features.
         results: folder of the results files, which has `real-clips.json`.
-        quick: only the first split, without random weights.
 
     Returns:
         The figures of `own-clips`.
     """
-    splits = dict([*splits_of(name).items()][: 1 if quick and SETS[name].official else None])
-    trained = encode(name, run)
-    answers, choices = _answers(trained, splits)
-    untrained = {} if quick else _answers(encode(name, run, pretrained=False), _counted(name, splits))[0]
-    figures = _figures(name, trained, splits, answers, untrained, _others(name, results))
-    settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": trained.weights}
-    memos = {split: {"default": _text(right)} for split, right in answers.items()}
-    for split, right in untrained.items():
-        memos[split]["linear"] = _text(right)
-    what = (
-        "test clips classified correctly: default command, linear on random weights, best of all models, majority class"
-    )
-    write_rows(results, FILE, About(what, COMMAND, [0]), {(name,): Row(figures, settings, memos)})
-    first = next(iter(splits))
-    calibration = _calibration(trained, splits[first], choices[first])
-    what = "expected calibration error, 5 bins of equal mass, pooled cross-validated predictions of the default command"
-    about = About(what, COMMAND, [0])
-    write_rows(results, CALIBRATION, about, {(name,): Row(calibration, settings)})
-    return figures
-
-
-def _answers(encoded: Encoded, splits: Mapping[str, Split]) -> tuple[dict[str, Bools], dict[str, Choice]]:
-    """For each split, which of its test clips are classified correctly, and what cross-validation chose."""
-    answers, choices = {}, {}
-    for name, split in splits.items():
-        fit, test = (encoded.positions(clips) for clips in ((*split.training, *split.validation), split.test))
-        choices[name] = encoded.choice(fit)
-        logits = fitted_logits(encoded.clips.only(fit), choices[name], encoded.clips.x[test])
-        answers[name] = logits.argmax(1) == encoded.clips.y[test]
-    return answers, choices
-
-
-def _counted(name: str, splits: Mapping[str, Split]) -> dict[str, Split]:
-    """The splits on which the main figure of a set is computed."""
-    return dict([*splits.items()][:1] if name in FIRST_ONLY else splits)
-
-
-def _figures(
-    name: str,
-    encoded: Encoded,
-    splits: Mapping[str, Split],
-    answers: Mapping[str, Bools],
-    untrained: Mapping[str, Bools],
-    others: Mapping[str, float],
-) -> dict[str, Any]:
-    counted = _counted(name, splits)
-    right = np.concatenate([answers[split] for split in counted])
-    targets = np.concatenate([encoded.clips.y[encoded.positions(split.test)] for split in counted.values()])
+    splits, trained = splits_of(name), encode(name, run)
+    counted = dict([*splits.items()][:1] if name in FIRST_ONLY else splits)
+    answers = {number: right_answers(trained, split) for number, split in splits.items()}
+    other = encode(name, run, pretrained=False)
+    untrained = {number: right_answers(other, split) for number, split in counted.items()}
+    right, random = (np.concatenate([of[number] for number in counted]) for of in (answers, untrained))
+    targets = np.concatenate([trained.clips.y[trained.positions(split.test)] for split in counted.values()])
     default = float(right.mean())
-    rows = {**others, "default": default}
+    rows = {**others(name, results), "default": default}
     best = max(rows, key=lambda row: rows[row])
-    figures: dict[str, Any] = {
+    figures = {
         "default": default,
         "interval": list(wilson_interval(int(right.sum()), len(right))),
         "best": rows[best],
@@ -104,24 +67,37 @@ def _figures(
         "majority": float(np.bincount(targets).max() / len(targets)),
         "test_clips": len(right),
         "training_clips": [len(split.training) + len(split.validation) for split in counted.values()],
-        "classes": len(encoded.classes),
+        "classes": len(trained.classes),
         "splits": {split: float(of.mean()) for split, of in answers.items()},
-        "minutes": encoded.minutes,
+        "minutes": trained.minutes,
+        "linear": float(random.mean()),
+        "above_linear": paired(right, random),
     }
-    if untrained:
-        random = np.concatenate([*untrained.values()])
-        figures |= {"linear": float(random.mean()), "above_linear": paired(right, random)}
+    settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": trained.weights}
+    memos: dict[str, dict[str, str]] = {}
+    for kind, of in (("default", answers), ("linear", untrained)):
+        for number, each in of.items():
+            memos.setdefault(number, {})[kind] = "".join("01"[int(one)] for one in each)
+    write_rows(results, FILE, About(WHAT, COMMAND, [0]), {(name,): Row(figures, settings, memos)})
+    row = Row(_calibration(trained, next(iter(splits.values()))), settings)
+    write_rows(results, CALIBRATION, About(WHAT_CALIBRATION, COMMAND, [0]), {(name,): row})
     return figures
 
 
-def _others(name: str, results: Path) -> dict[str, float]:
+def right_answers(encoded: Encoded, split: Split) -> Bools:
+    """Which test clips of a split the default command classifies correctly."""
+    fit, test = (encoded.positions(clips) for clips in ((*split.training, *split.validation), split.test))
+    logits = fitted_logits(encoded.clips.only(fit), encoded.choice(fit), encoded.clips.x[test])
+    return np.asarray(logits.argmax(1) == encoded.clips.y[test])
+
+
+def others(name: str, results: Path) -> dict[str, float]:
     """The rows of `real-clips.json` on the same test clips, means over seeds."""
-    same = {"hand_gestures": ("hand_gestures", "hand_gestures_ablation", "hand_gestures_followed")}
     path = results / "real-clips.json"
     sets = read_json(path)["figures"] if path.exists() else {}
     return {
         model if of == name else f"{model} ({of})": accuracy
-        for of in same.get(name, (name,))
+        for of in SAME_CLIPS.get(name, (name,))
         for model, accuracy in sets.get(of, {}).get("accuracy", {}).items()
     }
 
@@ -143,18 +119,15 @@ def difference(first: float, second: float, total: int) -> list[float]:
     return [first - second, first - second - lower, first - second + upper]
 
 
-def _calibration(encoded: Encoded, split: Split, choice: Choice) -> dict[str, Any]:
-    """The calibration of the predictions in cross-validation on all clips; for large sets, on the training clips of a
-    split, for which `choice` is known already."""
-    clips = encoded.clips
-    if len(clips.y) > _MANY:
-        clips = clips.only(encoded.positions((*split.training, *split.validation)))
-    else:
-        choice = encoded.choice(np.arange(len(clips.y)))
-    known = np.isfinite(choice.scores).all(1)
+def _calibration(encoded: Encoded, split: Split) -> dict[str, Any]:
+    """The calibration of the predictions in cross-validation on all clips; for large sets, on the training clips."""
+    chosen = np.arange(len(encoded.clips.y))
+    if len(chosen) > _MANY:
+        chosen = encoded.positions((*split.training, *split.validation))
+    clips, choice = encoded.clips.only(chosen), encoded.choice(chosen)
     logits = np.log(np.maximum(choice.scores, 1e-12)) * choice.temperature
     before, after = softmax(logits, 1), _tempered(clips, logits)
-    known &= np.isfinite(after).all(1)
+    known = np.isfinite(choice.scores).all(1) & np.isfinite(after).all(1)
     before, after, y = before[known], after[known], clips.y[known]
     perfect, high = perfect_calibration_error(after)
     return {
@@ -178,19 +151,12 @@ def _tempered(clips: Clips, logits: Floats) -> Floats:
     return scores
 
 
-def _text(right: Bools) -> str:
-    """One character per test clip, in the order of the split: 1 if the predicted class is correct."""
-    return "".join("01"[int(each)] for each in right)
-
-
 def main(
     sets: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(SETS)}. Default: all.")] = None,
-    quick: Annotated[bool, typer.Option(help="Only the first official split, without random weights.")] = False,
 ) -> None:
     """Measure the default command on sets of clips."""
-    run, results = Path("runs/real-clips/features"), Path("results")
     for name in sets or SETS:
-        found = measure(name, run, results, quick)
+        found = measure(name, Path("runs/real-clips/features"), Path("results"))
         print(f"{name}: {found['default']:.1%}; best {found['best_row']} {found['best']:.1%}")
 
 

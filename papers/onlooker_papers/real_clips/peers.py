@@ -4,8 +4,7 @@ R3D-18 (Tran et al. 2018), TSM on MobileNetV2 (Lin et al. 2019) and MoViNet-A0 (
 the same minutes of one CPU core, by one recipe that was decided beforehand: SGD with Nesterov momentum, a cosine
 schedule, random translation, scale and mirroring. The validation loss chooses the epoch, which is tested once.
 
-    python -m onlooker_papers.real_clips.peers              # 45 minutes of one core, resumable
-    python -m onlooker_papers.real_clips.peers basketball   # one set
+    python -m onlooker_papers.real_clips.peers              # 45 minutes of one core
 """
 
 import functools
@@ -25,12 +24,11 @@ import typer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from onlooker.config import DataConfig
 from onlooker.data.split import Split
 from onlooker.data.transforms import augment, to_video
 from onlooker.evaluation.metrics import wilson_interval
 from onlooker.runs.evaluate import read_clips
-from onlooker_papers.memo import memo_of_training
+from onlooker.runs.memo import memo
 from onlooker_papers.movinet import MoViNet
 from onlooker_papers.real_clips import frozen
 from onlooker_papers.real_clips.own_clips import FILE as OWN
@@ -87,86 +85,8 @@ class R3D(nn.Module):
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {"movinet-a0": MoViNet, "tsm-mobilenet-v2": TSM, "r3d-18": R3D}
 
 
-class Training:
-    """A training that continues until its minutes are spent.
-
-    Args:
-        folder: has `state.pt` after each epoch, to resume from.
-        net: trained in place.
-        recipe, data: settings of the training; normalization and augmentation of clips.
-    """
-
-    def __init__(self, folder: Path, net: nn.Module, recipe: Recipe, data: DataConfig) -> None:
-        self.path, self.net, self.recipe, self.data = folder / "state.pt", net, recipe, data
-        self.optimizer = torch.optim.SGD(
-            net.parameters(), recipe.lr, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
-        )
-        self.log: list[dict[str, float]] = []
-        self.best: dict[str, Tensor] = {}  # weights of the epoch with the lowest validation loss
-        self.spent = 0.0  # seconds of one core
-        if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
-            self.log, self.best, self.spent = state["log"], state["best"], state["spent"]
-            net.load_state_dict(state["net"])
-            self.optimizer.load_state_dict(state["optimizer"])
-
-    def fit(self, training: Subset[Any], validation: Subset[Any]) -> None:
-        """Train to the end, and leave the network with the weights of the best epoch."""
-        while self.spent < 60 * self.recipe.minutes:
-            steps = self._epoch(training)
-            loss, right = self.answers(validation)
-            self.log.append({"steps": steps, "loss": loss, "accuracy": float(right.mean())})
-            if loss == min(line["loss"] for line in self.log):
-                self.best = {name: value.clone() for name, value in self.net.state_dict().items()}
-            self._save()
-        self.net.load_state_dict(self.best)
-
-    def _epoch(self, training: Subset[Any]) -> int:
-        """Train for one epoch, or for the remaining minutes; returns the number of steps."""
-        torch.manual_seed(1000 * SEED + len(self.log))
-        self.net.train()
-        steps, began, before = 0, time.process_time(), self.spent
-        for clips, targets, _ in DataLoader(training, self.recipe.batch, shuffle=True, drop_last=True):
-            if self.spent >= 60 * self.recipe.minutes:
-                break
-            self._step(clips, targets)
-            steps, self.spent = steps + 1, before + time.process_time() - began
-        return steps
-
-    def _step(self, clips: Tensor, targets: Tensor) -> None:
-        done = self.spent / 60 / self.recipe.minutes
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.lr * min(1, done / self.recipe.warmup) * (1 + math.cos(math.pi * done)) / 2
-        video = augment(self._video(clips), self.data.translate, self.data.scale, self.recipe.hflip)
-        loss = F.cross_entropy(self.net(video), targets, label_smoothing=self.recipe.smoothing)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-
-    def _video(self, clips: Tensor) -> Tensor:
-        return to_video(clips, self.recipe.normalization)
-
-    @torch.inference_mode()
-    def answers(self, clips: Subset[Any]) -> tuple[float, Bools]:
-        """Mean cross entropy, and which clips are classified correctly."""
-        self.net.eval()
-        logits, targets = [], []
-        for samples, classes, _ in DataLoader(clips, self.recipe.batch):
-            logits.append(self.net(self._video(samples)))
-            targets.append(classes)
-        scores, truth = torch.cat(logits), torch.cat(targets)
-        return float(F.cross_entropy(scores, truth)), (scores.argmax(1) == truth).numpy()
-
-    def _save(self) -> None:
-        state = {"log": self.log, "best": self.best, "spent": self.spent}
-        state |= {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, self.path.with_suffix(".part"))
-        self.path.with_suffix(".part").replace(self.path)
-
-
-def train(name: str, folder: Path, split: Split, recipe: Recipe) -> dict[str, Any]:
-    """Train a network of `NETWORKS` on a split of clips, and test it once.
+def train(name: str, split: Split, recipe: Recipe) -> dict[str, Any]:
+    """Train a network of `NETWORKS` on a split of clips until the minutes are spent, and test its best epoch once.
 
     Returns:
         `right`, one character per test clip; `minutes`, `epochs` (passes through the training clips), `epoch` (the one
@@ -177,17 +97,62 @@ def train(name: str, folder: Path, split: Split, recipe: Recipe) -> dict[str, An
     ends = np.cumsum([0, len(split.training), len(split.validation), len(split.test)])
     fit, choose, test = (Subset(samples, range(*of)) for of in itertools.pairwise(ends))
     torch.manual_seed(SEED)
-    training = Training(folder / "checkpoints", NETWORKS[name](len(samples.classes)), recipe, frozen.DATA)
-    training.fit(fit, choose)
-    kept = min(training.log, key=lambda line: line["loss"])
+    net = NETWORKS[name](len(samples.classes))
+    log, best = fit_for_minutes(net, fit, choose, recipe)
+    net.load_state_dict(best)
+    kept = min(log, key=lambda line: line["loss"])
     return {
-        "right": "".join("01"[int(each)] for each in training.answers(test)[1]),
-        "minutes": training.spent / 60,
-        "epochs": sum(line["steps"] for line in training.log) * recipe.batch / len(fit),
-        "epoch": training.log.index(kept) + 1,
+        "right": "".join("01"[int(each)] for each in answers(net, test, recipe)[1]),
+        "minutes": log[-1]["seconds"] / 60,
+        "epochs": sum(line["steps"] for line in log) * recipe.batch / len(fit),
+        "epoch": log.index(kept) + 1,
         "validation": kept["accuracy"],
         "training": len(fit),
     }
+
+
+def fit_for_minutes(
+    net: nn.Module, training: Subset[Any], validation: Subset[Any], recipe: Recipe
+) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
+    """Train in place: steps, CPU seconds so far, and validation of each epoch; weights of the best one."""
+    optimizer = torch.optim.SGD(
+        net.parameters(), recipe.lr, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
+    )
+    log: list[dict[str, float]] = []
+    best: dict[str, Tensor] = {}
+    spent, total = 0.0, 60 * recipe.minutes
+    while spent < total:
+        torch.manual_seed(1000 * SEED + len(log))
+        net.train()
+        steps, began, before = 0, time.process_time(), spent
+        for clips, targets, _ in DataLoader(training, recipe.batch, shuffle=True, drop_last=True):
+            if spent >= total:
+                break
+            done = spent / total
+            optimizer.param_groups[0]["lr"] = (
+                recipe.lr * min(1, done / recipe.warmup) * (1 + math.cos(math.pi * done)) / 2
+            )
+            video = to_video(clips, recipe.normalization)
+            video = augment(video, frozen.DATA.translate, frozen.DATA.scale, recipe.hflip)
+            loss = F.cross_entropy(net(video), targets, label_smoothing=recipe.smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            steps, spent = steps + 1, before + time.process_time() - began
+        validated, right = answers(net, validation, recipe)
+        log.append({"steps": steps, "seconds": spent, "loss": validated, "accuracy": float(right.mean())})
+        if validated == min(line["loss"] for line in log):
+            best = {name: value.clone() for name, value in net.state_dict().items()}
+    return log, best
+
+
+@torch.inference_mode()
+def answers(net: nn.Module, clips: Subset[Any], recipe: Recipe) -> tuple[float, Bools]:
+    """Mean cross entropy, and which clips are classified correctly."""
+    net.eval()
+    batches = [(net(to_video(samples, recipe.normalization)), y) for samples, y, _ in DataLoader(clips, recipe.batch)]
+    scores, truth = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    return float(F.cross_entropy(scores, truth)), (scores.argmax(1) == truth).numpy()
 
 
 def milliseconds(nets: Mapping[str, Callable[[Tensor], object]]) -> dict[str, float]:
@@ -226,11 +191,10 @@ def measure(name: str, run: Path, results: Path, networks: Sequence[str] = (*NET
         path, count = results / f"{OWN}.json", len(split.test)
         raise ValueError(f"{path} has no answers for the {count} test clips of {name}; run real_clips.own_clips")
     settings = {"recipe": asdict(recipe), "data": frozen.DATA.to_dict(), "seed": SEED, "set": name}
-    memos = {}
+    memos: dict[str, dict[str, Any]] = {}
     for network in networks:
-        folder = run / name / network
-        compute = functools.partial(train, network, folder, split, recipe)
-        memos[network] = memo_of_training(folder, settings | {"network": network}, compute)
+        compute = functools.partial(train, network, split, recipe)
+        memos[network] = memo(run / name / f"{network}.json", settings | {"network": network}, compute)
     classes = len({clip.label for clip in split.clips})
     nets = {DEFAULT: frozen.model(classes), **{network: NETWORKS[network](classes).eval() for network in networks}}
     spent = milliseconds(nets)
@@ -240,10 +204,10 @@ def measure(name: str, run: Path, results: Path, networks: Sequence[str] = (*NET
         if network == DEFAULT and own:
             rows[name, network] = Row(_accuracy(default) | {"minutes": own["figures"]["minutes"]} | size, settings)
             continue
-        memo, right = memos[network], _right(memos[network]["right"])
+        stored, right = memos[network], _right(memos[network]["right"])
         figures = {**_accuracy(right), "default_above": paired(default, right), **size}
-        figures |= {key: memo[key] for key in ("minutes", "epochs", "epoch", "validation")}
-        rows[name, network] = Row(figures, settings, {network: memo})
+        figures |= {key: stored[key] for key in ("minutes", "epochs", "epoch", "validation")}
+        rows[name, network] = Row(figures, settings, {network: stored})
     what = "video networks trained from scratch for the same minutes, on the clips of the default command"
     write_rows(results, FILE, About(what, COMMAND, [SEED]), rows)
     return {network: rows[name, network].figures["accuracy"] for network in nets}

@@ -48,8 +48,8 @@ def test_the_best_is_a_row_on_the_same_clips(tmp_path: Path) -> None:
         '{"figures": {"hand_gestures": {"accuracy": {"tcn": 0.7}}, "basketball": {"accuracy": {"tcn": 0.9}}, '
         '"hand_gestures_ablation": {"accuracy": {"lstm": 0.5}}}}'
     )
-    assert own_clips._others("hand_gestures", tmp_path) == {"tcn": 0.7, "lstm (hand_gestures_ablation)": 0.5}
-    assert own_clips._others("jhmdb", tmp_path) == {}
+    assert own_clips.others("hand_gestures", tmp_path) == {"tcn": 0.7, "lstm (hand_gestures_ablation)": 0.5}
+    assert own_clips.others("jhmdb", tmp_path) == {}
 
 
 def test_differences_have_intervals() -> None:

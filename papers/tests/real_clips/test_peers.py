@@ -65,15 +65,11 @@ def test_clips_that_the_default_was_not_tested_on_are_refused(results: Path, tmp
         peers.measure("basketball", tmp_path / "run", results, ["tiny"])
 
 
-def test_a_training_continues_and_keeps_its_best_epoch(tmp_path: Path) -> None:
+def test_a_training_takes_its_minutes_and_keeps_the_best_epoch() -> None:
     clips = [(torch.full((4, 32, 32, 3), 60 * k, dtype=torch.uint8), k, k) for k in range(4)] * 4
     data = torch.utils.data.Subset(clips, range(16))  # type: ignore[arg-type] # a list is enough
-    whole, first = peers.Recipe(minutes=0.01), peers.Recipe(minutes=0.002)
-    training = peers.Training(tmp_path, Tiny(4), first, frozen.DATA)
-    training.fit(data, data)
-    resumed = peers.Training(tmp_path, Tiny(4), whole, frozen.DATA)
-    assert (resumed.log, resumed.spent) == (training.log, training.spent)
-    resumed.fit(data, data)
-    assert resumed.log[: len(training.log)] == training.log
-    assert len(resumed.log) > len(training.log)
-    assert resumed.answers(data)[0] == pytest.approx(min(line["loss"] for line in resumed.log))
+    net = Tiny(4)
+    log, best = peers.fit_for_minutes(net, data, data, recipe)
+    assert log[-1]["seconds"] == pytest.approx(60 * recipe.minutes, rel=0.5)
+    net.load_state_dict(best)
+    assert peers.answers(net, data, recipe)[0] == pytest.approx(min(line["loss"] for line in log))
