@@ -66,8 +66,7 @@ def test_predicting(tmp_path: Path, whole: list[Path], capsys: pytest.CaptureFix
     Recognizer(model, ("a", "b"), DATA).save(tmp_path / "run")
     failed = predict_clips(tmp_path / "run", [whole[0], *files, whole[1]], None, tmp_path / "out.json")
 
-    values = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    answered = [clip["path"] for clip in values["clips"]]
+    answered = [json.loads(line)["path"] for line in (tmp_path / "out.json").read_text("utf-8").splitlines()]
     assert answered[0] == str(whole[0])
     assert answered[-1] == str(whole[1])
     assert sorted([*answered[1:-1], *(str(error.path) for error in failed)]) == sorted(map(str, files))

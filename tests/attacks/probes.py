@@ -55,7 +55,7 @@ def predict(material: Material, target: Target, scratch: Path) -> None:
     out = scratch / "out.json"
     clips = [material.good[0], target.path, material.good[1]]
     failed = _going_on(lambda: predict_clips(material.run, clips, None, out))
-    answers = json.loads(out.read_text("utf-8"))["clips"]
+    answers = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     if len(answers) + len(failed) != len(clips):
         raise LostError(f"{len(answers)} answers and {len(failed)} errors for {len(clips)} clips")
     if any(not np.isfinite(list(answer["scores"].values())).all() for answer in answers):

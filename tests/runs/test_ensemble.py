@@ -71,7 +71,7 @@ def test_ensemble_scores_are_the_weighted_sum(runs: list[Path], squares: Path, t
     np.testing.assert_allclose(seen.scores, expected.mean(0), atol=1e-6)
     np.testing.assert_allclose(seen.attention, alone[0].attention, atol=1e-6)
     assert predict_clips(tmp_path / "both", [clip], overlay=tmp_path / "seen.mp4", json=tmp_path / "seen.json") == []
-    assert json.loads((tmp_path / "seen.json").read_text())["clips"][0]["label"] == seen.label
+    assert json.loads((tmp_path / "seen.json").read_text())["label"] == seen.label
     assert localize_clips(tmp_path / "both", [clip], tmp_path / "localized") == []
     assert (tmp_path / "localized" / f"{clip.stem}.json").exists()
     with pytest.raises(ValueError, match=r"an ensemble; its test figures are in .*evaluation\.json, and `onlooker"):

@@ -15,11 +15,10 @@ import pytest
 
 from onlooker.config import DataConfig
 from onlooker.data.samples import Sample
-from onlooker.files import DiskFullError
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker.runs.predict import distinct_names, predict_clips
-from onlooker.runs.results_file import ResultsFile
+from onlooker.runs import predict as predict_module
+from onlooker.runs.predict import ResultsFile, distinct_names, predict_clips
 from onlooker.structures import Prediction
 
 Make = Callable[..., Path]
@@ -42,7 +41,7 @@ def test_clips_of_equal_name_in_different_folders_have_separate_drawings(run: Pa
     before = [clip.read_bytes() for clip in clips]
     out = run.parent / "seen"
     assert predict_clips(run, clips, out, None) == []
-    assert drawn(out) == ["p-q-1.mp4", "q-1.mp4-2.mp4", "r-q-1.mp4"]
+    assert drawn(out) == ["p-q-1.mp4", "r-q-1.mp4", f"{make_clip().parent.name}-s-q-1.mp4-2.mp4"]
     assert [clip.read_bytes() for clip in clips] == before
 
 
@@ -78,7 +77,7 @@ def test_names_are_printed_as_they_are(
         assert f"{clip.name} " in capsys.readouterr().out
 
 
-def test_a_clip_is_one_row_with_its_runner_up_and_frames_come_on_request(
+def test_a_clip_is_one_row_with_its_runner_up(
     tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -92,9 +91,6 @@ def test_a_clip_is_one_row_with_its_runner_up_and_frames_come_on_request(
     for words in (first, f"{100 * score:.0f} %", f"{second} {100 * other:.0f} %", prediction.when, prediction.where):
         assert words
         assert words in row
-    assert predict_clips(run, [clip], frames=True) == []
-    lines = capsys.readouterr().out.splitlines()
-    assert sum(line.count(f" {step.time:.2f} ") for step in prediction.steps for line in lines) >= 4
     monkeypatch.setenv("COLUMNS", "60")
     assert predict_clips(run, [clip]) == []
     assert "…" not in capsys.readouterr().out, "paths are folded, not cut off"
@@ -105,24 +101,12 @@ def test_a_clip_is_one_row_with_its_runner_up_and_frames_come_on_request(
     assert "an event needs a probability of 99 %, else it is nothing" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("name", "start"), [("when.png", b"\x89PNG"), ("when.svg", b"<?xml")])
-def test_probabilities_are_drawn_against_time(
-    run: Path, make_clip: Make, tmp_path: Path, name: str, start: bytes
-) -> None:
-    assert predict_clips(run, [make_clip(frames=2)], timeline=tmp_path / name) == []
-    assert (tmp_path / name).read_bytes().startswith(start)
-
-
-def test_a_timeline_needs_a_single_clip(run: Path, make_clip: Make, tmp_path: Path) -> None:
-    clip = make_clip(frames=2)
-    for clips, name in (([clip, clip], "when.png"), ([clip], "when.pdf")):
-        with pytest.raises(ValueError, match=rf"{name}, {len(clips)} clips: expected a .png or .svg file, and one"):
-            predict_clips(run, clips, timeline=tmp_path / name)
-
-
 def test_clips_have_distinct_names(tmp_path: Path) -> None:
-    names = ("up/a.mp4", "up/a.avi", "down/A.mp4", "b.mp4", "x/c.mp4", "y/c.mp4")
-    assert distinct_names([tmp_path / name for name in names]) == ["a.mp4", "a.avi", "A", "b", "x-c", "y-c"]
+    names = ("b.mp4", "x/c.mp4", "y/C.mp4", "y/c.avi")
+    deep = f"{tmp_path.name}-b"
+    expected = [["b"], ["b", "c"], [deep, "x-c", "y-C"], [f"{deep}.mp4", "x-c.mp4", "y-C.mp4", "y-c.avi"]]
+    for count, of_count in enumerate(expected, 1):
+        assert distinct_names([tmp_path / name for name in names[:count]]) == of_count
     with pytest.raises(ValueError, match=r"b.mp4: given twice; give each clip once"):
         distinct_names([tmp_path / "b.mp4", tmp_path / "x" / ".." / "b.mp4"])
 
@@ -136,22 +120,12 @@ def test_on_a_full_disk_predictions_are_printed_without_drawings(
     (error,) = predict_clips(run, clips, out, run.parent / "answers.json")
     assert "a.mp4: no space left for this video" in str(error)
     assert drawn(out) == ["b.mp4"]
-    answers = json.loads((run.parent / "answers.json").read_text(encoding="utf-8"))
-    assert [each["path"] for each in answers["clips"]] == [str(clip) for clip in clips]
-    assert answers["failed"] == [str(error)]
-    on_full_disk(run.parent / ".full.json.*.part")
-    with pytest.raises(DiskFullError, match=r"full.json: no space left for this file"):
-        predict_clips(run, clips, None, run.parent / "full.json")
-    assert capsys.readouterr().out.count("runner-up") == 2, "the table is printed before"
+    assert [each["path"] for each in read_results(run.parent / "answers.json")] == [str(clip) for clip in clips]
+    assert capsys.readouterr().out.count("runner-up") == 1, "the table is printed before"
 
 
-def read_results(path: Path) -> list[object]:
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in text.splitlines()]
-    values = json.loads(text)
-    assert values["failed"] == []
-    return list(values["clips"])
+def read_results(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def predict_until_killed(run: Path, clips: list[Path], out: Path, number: int) -> None:
@@ -202,24 +176,20 @@ def predicted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-@pytest.mark.parametrize("name", ["results.json", "results.jsonl"])
 def test_the_same_command_continues_after_a_kill(
-    run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path], name: str
+    run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path]
 ) -> None:
     clips = [make_clip(f"{number}.mp4", frames=2 + number) for number in range(6)]
-    whole, out = tmp_path / "whole" / name, tmp_path / name
+    whole, out = tmp_path / "whole" / "results.jsonl", tmp_path / "results.jsonl"
     predict_clips(run, clips, json=whole)
     predict_until_killed(run, clips, out, 3)
-    part = out if name.endswith("l") else tmp_path / f".{name}.part"
-    assert [json.loads(line)["path"] for line in part.read_text().splitlines()] == [*map(str, clips[:3])]
-    assert not out.exists() or out == part
-    half = part.read_bytes().splitlines(keepends=True)[0][:200]  # as of a process killed while it writes
-    part.write_bytes(part.read_bytes() + half)
+    assert [each["path"] for each in read_results(out)] == [*map(str, clips[:3])]
+    half = out.read_bytes().splitlines(keepends=True)[0][:200]  # as of a process killed while it writes
+    out.write_bytes(out.read_bytes() + half)
     predicted.clear()
     predict_clips(run, [*clips, clips[0]], json=out)
     assert predicted == clips[3:]
-    assert read_results(out) == read_results(whole)
-    assert [*tmp_path.glob(".*")] == []
+    assert out.read_bytes() == whole.read_bytes()
 
 
 def test_clips_that_failed_or_are_new_are_predicted_by_the_next_call(
@@ -231,10 +201,7 @@ def test_clips_that_failed_or_are_new_are_predicted_by_the_next_call(
     assert predict_clips(run, [first, second, third], json=out) == []
     assert predicted == [first, second, third]
     assert "1 of 3 clips were predicted before" in capsys.readouterr().out
-    assert predict_clips(run, [first], json=out, timeline=tmp_path / "when.svg") == []
-    assert (tmp_path / "when.svg").exists(), "a figure that is missing is made"
-    assert predicted.pop() == first
-    assert [Path(each["path"]) for each in read_results(out)] == [first, second, third]  # type: ignore[index]
+    assert [Path(each["path"]) for each in read_results(out)] == [first, second, third]
     assert predict_clips(run, [first, second], tmp_path / "drawn", json=out) == []  # drawings that are missing
     assert len(read_results(out)) == 3
 
@@ -260,7 +227,7 @@ def test_results_of_another_model_or_command_are_not_continued(run: Path, make_c
 def test_memory_does_not_hold_all_predictions(
     run: Path, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onlooker.runs.predict._ROWS", 2)
+    monkeypatch.setattr(predict_module, "ROWS", 2)
     clips, alive, add = [make_clip(f"{number}.mp4", frames=2) for number in range(12)], list[int](), ResultsFile.add
 
     def count() -> int:
@@ -273,6 +240,6 @@ def test_memory_does_not_hold_all_predictions(
     monkeypatch.setattr(ResultsFile, "add", counted)
     gc.collect()
     of_other_tests = count()
-    assert predict_clips(run, clips, json=tmp_path / "results.json") == []
+    assert predict_clips(run, clips, json=tmp_path / "results.jsonl") == []
     assert len(alive) == 12
     assert max(alive) <= 6, "those of a table and of the one before"

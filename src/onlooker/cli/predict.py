@@ -27,17 +27,13 @@ def predict(
         Path | None,
         typer.Option(help="Write the clip with attention, boxes and class drawn: .mp4 or .gif; a folder for several."),
     ] = None,
-    timeline: Annotated[
-        Path | None, typer.Option(help="Plot class probabilities against time: .png or .svg, for one clip.")
-    ] = None,
     json: Annotated[
         Path | None,
         typer.Option(
-            help="Write the scores and attention of every frame. NAME.jsonl: one JSON object per line, as soon as a "
-            "clip is predicted; other names: one JSON object. After an interruption, the same command continues."
+            help="Write the scores and attention of every frame: one JSON object per line and clip. After an "
+            "interruption, the same command continues."
         ),
     ] = None,
-    frames: Annotated[bool, typer.Option("--frames", help="Also print the class at every frame.")] = False,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -50,7 +46,7 @@ def predict(
     """Predict what happens in clips, where and when: one row per clip, with the runner-up class."""
     from onlooker.runs.predict import find_videos, predict_clips
 
-    return predict_clips(run, find_videos(clips), overlay, json, timeline, frames, threshold, ray)
+    return predict_clips(run, find_videos(clips), overlay, json, threshold, ray)
 
 
 @_command

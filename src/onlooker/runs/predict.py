@@ -1,42 +1,42 @@
-"""Predict clips with a trained run: a table, a JSON file, drawn clips.
+"""Predict clips with a trained run: a table, a file of JSON lines, drawn clips.
 
 Names of files and classes are printed as `Text`: rich would read `[final]` in a plain string as a style.
 """
 
 import hashlib
+import json as json_format
 import math
 import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import lock_descriptor
 from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from onlooker.drawing.plots import timeline as draw_timeline
-from onlooker.drawing.plots import to_png, to_svg
 from onlooker.ensemble import Ensemble, load_any
-from onlooker.files import printable, short_name, write_bytes
+from onlooker.files import check_regular, explain_write_errors, printable, short_name
 from onlooker.models.video_model import choose_device
 from onlooker.processes import map_ahead
 from onlooker.recognizer import Recognizer
 from onlooker.runs.cluster import map_clips
 from onlooker.runs.features import weights_digest
-from onlooker.runs.results_file import ResultsFile
 from onlooker.storage import path_or_address
 from onlooker.structures import ClipError, Prediction
 from onlooker.video.reader import is_video
 
-_ROWS, _WIDTH = 100, 1000  # of a table: rows at once, columns if the output is no terminal
+__all__ = ["collecting", "distinct_names", "find_videos", "predict_clips", "print_errors", "to_values", "with_progress"]
+
+ROWS, _WIDTH = 100, 1000  # of a table: rows at once, columns if the output is no terminal
 T = TypeVar("T")
 
 
@@ -45,8 +45,6 @@ def predict_clips(
     clips: Sequence[Path],
     overlay: Path | None = None,
     json: Path | None = None,
-    timeline: Path | None = None,
-    frames: bool = False,
     threshold: float | None = None,
     ray: str | None = None,
 ) -> list[ClipError]:
@@ -57,8 +55,7 @@ def predict_clips(
     Args:
         clips: each one is predicted once.
         overlay: file for the drawn clip; for several clips a folder, with one file per clip.
-        json: file for all scores and attention (`ResultsFile`): `.jsonl` for one JSON object per line and clip.
-        timeline: file for a plot of the probabilities over time, .png or .svg; for one clip.
+        json: file for all scores and attention, one JSON object per line and clip.
         threshold: minimum probability of an event; below it, the answer is nothing. None: the threshold of the run.
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process does.
 
@@ -66,63 +63,108 @@ def predict_clips(
         An error for each clip that could not be read, or whose drawing could not be written.
 
     Raises:
-        ValueError: `overlay` names a file but there are several clips, a drawn clip would overwrite a clip, or
-            `timeline` is not .png or .svg, or there are several clips, or `threshold` is no probability, or `json` has
-            results of another model.
+        ValueError: `overlay` names a file but there are several clips, a drawn clip would overwrite a clip,
+            `threshold` is no probability, or `json` has results of another model.
         DiskFullError, NotWritableError: `json` cannot be written.
     """
-    if timeline and (len(clips) > 1 or timeline.suffix not in (".png", ".svg")):
-        raise ValueError(f"--timeline {timeline}, {len(clips)} clips: expected a .png or .svg file, and one clip")
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
-    clips = list(dict.fromkeys(clips))
+    clips, errors = list(dict.fromkeys(clips)), list[ClipError]()
+    targets = _targets(clips, overlay) if overlay else {}
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
     recognizer, console = load_any(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
     with closing(ResultsFile(json, _digest(recognizer, threshold))) if json else nullcontext() as results:
-        output = _Output(recognizer, _targets(clips, overlay) if overlay else {}, timeline, results)
-        todo = [clip for clip in clips if not output.has(clip)]
+
+        def is_done(clip: Path) -> bool:
+            return results is not None and clip in results and (clip not in targets or targets[clip].exists())
+
+        def write(prediction: Prediction) -> Prediction:
+            clip = prediction.path
+            with collecting(errors, clip):  # the prediction is printed even if it cannot be drawn
+                if clip in targets:
+                    drawn = recognizer.overlay(clip, targets[clip], prediction)
+                    console.print(Text(printable(f"drawn: {drawn}")), soft_wrap=True)
+            if results and clip not in results:  # last: a clip with a result is not drawn again
+                results.add(clip, to_values(prediction))
+            return prediction
+
+        todo = [clip for clip in clips if not is_done(clip)]
         if len(todo) < len(clips):
             console.print(f"{len(clips) - len(todo)} of {len(clips)} clips were predicted before")
         with closing(_predict_here(recognizer, todo) if ray is None else _predict_on_cluster(run, todo, ray)) as found:
-            for first in range(0, len(todo), _ROWS):
-                part = with_progress(islice(found, _ROWS), "predicting", len(todo), first)
-                predictions = [output.write(each) for each in _readable(part, threshold, output.errors)]
-                _print(console, predictions, output.drawn, frames)
-                output.drawn.clear()
-        print_errors(output.errors)
-        if results:
-            results.finish(clips, output.errors)
-    return output.errors
+            for first in range(0, len(todo), ROWS):
+                part = with_progress(islice(found, ROWS), "predicting", len(todo), first)
+                predictions = [write(each) for each in _readable(part, threshold, errors)]
+                if predictions:
+                    console.print(_clip_table(predictions))
+    print_errors(errors)
+    return errors
 
 
-@dataclass
-class _Output:
-    """The files that predictions are written to; see `predict_clips`."""
+class ResultsFile:
+    """Results of clips, one JSON object per line, written one by one, so that an interrupted command continues.
 
-    recognizer: Recognizer | Ensemble
-    targets: dict[Path, Path]
-    timeline: Path | None
-    results: ResultsFile | None
-    drawn: list[Path] = field(default_factory=list)
-    errors: list[ClipError] = field(default_factory=list)
+    Half a line at the end, which a kill leaves, is removed.
 
-    def has(self, clip: Path) -> bool:
-        """Whether an earlier call has written them."""
-        drawn = clip not in self.targets or self.targets[clip].exists()
-        plotted = self.timeline is None or self.timeline.exists()
-        return self.results is not None and clip in self.results and drawn and plotted
+    Args:
+        model: a hexadecimal digest of the model and all that changes its results; each line starts with it.
 
-    def write(self, prediction: Prediction) -> Prediction:
-        clip, timeline = prediction.path, self.timeline
-        with collecting(self.errors, clip):  # the prediction is printed even if it cannot be drawn
-            if clip in self.targets:
-                self.drawn.append(self.recognizer.overlay(clip, self.targets[clip], prediction))
-            if timeline:
-                figure = draw_timeline(prediction.times, prediction.frame_scores, prediction.classes)
-                write_bytes(timeline, to_png(figure) if timeline.suffix == ".png" else to_svg(figure).encode())
-        if self.results and clip not in self.results:  # last: a clip with a result is not drawn again
-            self.results.add(clip, to_values(prediction))
-        return prediction
+    Raises:
+        ValueError: a line is not a result of this model, or another command writes to the file.
+        DiskFullError, NotWritableError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, model: str) -> None:
+        self._path, self._model, self._clips = path, model[:16], set[str]()
+        with explain_write_errors("this file", path.parent, path=path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                check_regular(path)
+            self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        try:
+            if not lock_descriptor(self._file.fileno(), blocking=False):
+                raise ValueError(f"{path}: another command writes to it; wait until it ends, or choose another file")
+            self._read()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read(self) -> None:
+        begin, end = f'{{"model": "{self._model}", "path": '.encode(), 0
+        for number, line in enumerate(self._file, 1):
+            try:
+                if not line.startswith(begin[: len(line)]):
+                    raise ValueError
+                if line.endswith(b"\n"):
+                    self._clips.add(json_format.JSONDecoder().raw_decode(line.decode(), len(begin))[0])
+                    end += len(line)
+            except ValueError:
+                problem = f"line {number} is not a result of this model with this threshold"
+                raise ValueError(f"{self._path}: {problem}; choose another file, or remove this one") from None
+        self._file.truncate(end)
+        self._file.seek(end)
+
+    def __contains__(self, clip: Path) -> bool:
+        return path_or_address(clip) in self._clips
+
+    def add(self, clip: Path, values: Mapping[str, Any]) -> None:
+        """Write the result of a clip.
+
+        Raises:
+            DiskFullError, NotWritableError: it cannot be written; those before it are.
+        """
+        name = path_or_address(clip)
+        text = json_format.dumps({"model": self._model, "path": name, **values}, ensure_ascii=False)
+        line = f"{text}\n".encode(errors="backslashreplace")
+        with explain_write_errors("this file", self._path.parent, size=lambda: len(line), path=self._path):
+            self._file.write(line)
+            self._file.flush()
+        self._clips.add(name)
+
+    def close(self) -> None:
+        """Let another command use the file."""
+        with suppress(OSError):  # a disk that is full has been reported
+            self._file.close()
 
 
 def find_videos(paths: Sequence[Path]) -> list[Path]:
@@ -216,28 +258,18 @@ def print_errors(errors: Sequence[ClipError]) -> None:
 
 def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
     """The file that each clip is drawn to: all different, and none of them a clip."""
-    if overlay.suffix and len(clips) > 1:
-        raise ValueError(f"--overlay {overlay} is one file for {len(clips)} clips; give a folder")
-    if overlay.suffix and overlay.suffix.lower() not in (".mp4", ".gif"):
-        raise ValueError(f"--overlay {overlay}: expected a folder, or a file .mp4 or .gif")
+    if overlay.suffix and (len(clips) > 1 or overlay.suffix.lower() not in (".mp4", ".gif")):
+        raise ValueError(f"--overlay {overlay}, {len(clips)} clips: expected a folder, or .mp4 or .gif for one clip")
     targets = [overlay] if overlay.suffix else [overlay / f"{name}.mp4" for name in distinct_names(clips)]
-    # The file itself is compared: a name may be a link, or differ only in case on a file system without cases.
-    files = {(stat.st_dev, stat.st_ino) for clip in clips if (stat := _stat(clip))}
+    given = {os.path.realpath(clip) for clip in clips}
     for target in targets:
-        if (stat := _stat(target)) and (stat.st_dev, stat.st_ino) in files:
+        if os.path.realpath(target) in given:
             raise ValueError(f"{target}: the drawn clip would replace a clip; write it elsewhere")
     return dict(zip(clips, targets, strict=True))
 
 
-def _stat(path: Path) -> os.stat_result | None:
-    """None: there is no such file."""
-    with suppress(OSError):
-        return os.stat(path)
-    return None
-
-
 def distinct_names(clips: Sequence[Path]) -> list[str]:
-    """Names of clips without suffix, each with as many of its folders as make all names differ, ignoring case.
+    """Names of clips without suffix; if these are not all different, ignoring case, with suffix and folders.
 
     A name that is too long for a file system ends in a digest.
 
@@ -245,22 +277,14 @@ def distinct_names(clips: Sequence[Path]) -> list[str]:
         ValueError: a clip is given twice.
     """
     paths = [Path(os.path.realpath(clip)) for clip in clips]
-    stems = Counter(str(path.with_suffix("")).casefold() for path in paths)
-    # Two clips in a folder may differ in the suffix alone.
-    parts = [
-        p.parts[1:] if stems[str(p.with_suffix("")).casefold()] > 1 else p.with_suffix("").parts[1:] for p in paths
-    ]
-    depth = [1] * len(clips)
-    while True:
-        names = ["-".join(of_clip[-n:]) for of_clip, n in zip(parts, depth, strict=True)]
-        counts = Counter(name.casefold() for name in names)
-        duplicates = [i for i, name in enumerate(names) if counts[name.casefold()] > 1]
-        if not duplicates:
-            return [short_name(name) for name in names]
-        if all(depth[i] >= len(parts[i]) for i in duplicates):
-            raise ValueError(f"{clips[duplicates[0]]}: given twice; give each clip once")
-        for i in duplicates:
-            depth[i] += 1
+    longest = max((len(path.parts) for path in paths), default=0)
+    for depth in range(longest):
+        names = ["-".join((*path.parent.parts[1:][-depth:] * bool(depth), path.name)) for path in paths]
+        for of_depth in ([os.path.splitext(name)[0] for name in names], names):
+            if len({name.casefold() for name in of_depth}) == len(of_depth):
+                return [short_name(name) for name in of_depth]
+    twice = next(clip for clip, path in zip(clips, paths, strict=True) if paths.count(path) > 1)
+    raise ValueError(f"{twice}: given twice; give each clip once")
 
 
 def to_values(prediction: Prediction) -> dict[str, Any]:
@@ -284,15 +308,6 @@ def to_values(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def _print(console: Console, predictions: Sequence[Prediction], drawn: Sequence[Path], frames: bool) -> None:
-    for path in drawn:
-        console.print(Text(printable(f"drawn: {path}")), soft_wrap=True)
-    if predictions:
-        console.print(_clip_table(predictions))
-    for prediction in predictions if frames else ():
-        console.print(_frame_table(prediction))
-
-
 def _clip_table(predictions: Sequence[Prediction]) -> Table:
     """One row per clip: class, runner-up, when and where."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -309,17 +324,4 @@ def _clip_table(predictions: Sequence[Prediction]) -> Table:
         answers += [""] * (2 - len(answers))
         row = [path_or_address(prediction.path), *answers, prediction.when, prediction.where]
         table.add_row(*map(Text, map(printable, row[: len(table.columns)])))
-    return table
-
-
-def _frame_table(prediction: Prediction) -> Table:
-    """One row per frame of the sample."""
-    title = Text(printable(prediction.path.name), style="table.title")
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("second", "frame"):
-        table.add_column(column, justify="right")
-    table.add_column("class")
-    table.add_column("probability", justify="right")
-    for step in prediction.steps:
-        table.add_row(f"{step.time:.2f}", str(step.index), Text(printable(step.label)), f"{100 * step.score:.0f} %")
     return table
