@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import load_rows
-from onlooker.data.extract import extract
+from onlooker.data.extract import encode_here, extract
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
@@ -137,7 +137,10 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
 
     def from_clips() -> None:
         shutil.rmtree(store.folder / "maps")
-        assert extract(store, paths, encoding(fast, data, precision), BATCH).new == count
+        encode_clips = partial(
+            encode_here, settings=store.settings, encode=encoding(fast, data, precision), batch=BATCH
+        )
+        assert extract(store, paths, encode_clips).new == count
 
     def second_epoch() -> None:
         for file in files:

@@ -1,6 +1,7 @@
 """A feature store whose encoder is average pooling, so that its features can be computed by hand."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from onlooker.config import DataConfig
+from onlooker.data.extract import Encode, Extracted, encode_here, extract
 from onlooker.data.feature_store import FeatureStore, StoreSettings
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
@@ -29,6 +31,14 @@ def pooled(frames: np.ndarray) -> np.ndarray:
 
 def made_store(folder: Path, **changes: Any) -> FeatureStore:
     return FeatureStore.make(folder, replace(SETTINGS, **changes), lambda: b"weights")
+
+
+def fill(
+    store: FeatureStore, clips: list[Path], encode: Encode = pool, batch: int = 16, decoders: int = 1, **options: Any
+) -> Extracted:
+    """Encode clips into a store by pooling, in this process."""
+    here = partial(encode_here, settings=store.settings, encode=encode, batch=batch, decoders=decoders)
+    return extract(store, clips, here, **options)
 
 
 def files_of(store: FeatureStore) -> dict[str, bytes]:

@@ -109,11 +109,9 @@ def test_a_partial_file_left_by_a_kill_is_ignored(make_clip: Make, tmp_path: Pat
     assert whole.read_bytes() == content
 
 
-@pytest.mark.parametrize(
-    ("crops", "frames", "needed"), [(0, 4, "3.1 kB"), (2, 20, "15.4 kB")], ids=["equally spaced", "every frame"]
-)
+@pytest.mark.parametrize(("crops", "frames"), [(0, 4), (2, 20)], ids=["equally spaced", "every frame"])
 def test_a_full_disk_names_the_clip_and_leaves_no_file(
-    make_clip: Make, tmp_path: Path, on_full_disk: Callable[[Path], None], crops: int, frames: int, needed: str
+    make_clip: Make, tmp_path: Path, on_full_disk: Callable[[Path], None], crops: int, frames: int
 ) -> None:
     path, cache, config = make_clip(), tmp_path / "cache", replace(CONFIG, temporal_crops=crops)
     whole = cached_frames(path, config, cache)
@@ -121,7 +119,7 @@ def test_a_full_disk_names_the_clip_and_leaves_no_file(
     whole.unlink()
     on_full_disk(whole.with_name(f".{whole.name}.*.part"))
     said = (
-        rf"clip.mp4: no space left for its frames in .*cache: {needed} needed, .* free; name a folder on another "
+        r"clip.mp4: no space left for its frames in .*cache: .* free; name a folder on another "
         "disk in ONLOOKER_CACHE, or free some space, and run the same command again"
     )
     with pytest.raises(DiskFullError, match=said):

@@ -134,8 +134,6 @@ def test_other_weights_and_sampling_are_named(squares: Path, store: Path) -> Non
         make(squares, store, data=replace(DATA, frames=5))
     with pytest.raises(ValueError, match=r"precision 32 \(asked for: bf16\)"):
         make(squares, store, precision="bf16")
-    with pytest.raises(ValueError, match="precision is '16', expected auto, 32 or bf16"):
-        make(squares, store, precision="16")
 
 
 def test_half_precision_is_close_to_single_precision(squares: Path, store: Path, tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """One cache for arrays on disk: decoded frames, optical flow and features are computed once and found by their key.
 
-An entry is a `.npy` file named by a hash of its key, and gets that name when it is complete. Its last bytes are a
-checksum of all others, which NumPy does not read. A lock, which ends with its process, keeps two processes from
-computing the same entry.
+An entry is a `.npy` file named by a hash of its key, and gets that name when it is complete: whoever finds it finds all
+of it, and of two that compute it at the same time, each writes the same.
 """
 
 import hashlib
@@ -10,14 +9,12 @@ import io
 import json
 import os
 import re
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from onlooker.files import NotWritableError, atomic_file, check_regular, explain_write_errors, read_json, write_json
@@ -60,32 +57,28 @@ def open_array(file: Path) -> np.memmap[Any, np.dtype[Any]]:
     """The array `N …` of a `.npy` file, mapped into memory; never a pickle or an archive, which `np.load` reads too.
 
     Raises:
-        ValueError: no regular file, or one that is not of the length that its header states.
+        ValueError: no regular file, or not an array of the length that its header states.
         OSError: it cannot be read.
     """
     check_regular(file)
     try:
         array = np.lib.format.open_memmap(file, mode="r")
+        len(array)
     except OSError:
         raise
     except Exception as error:  # a damaged header is evaluated as Python, with any of its errors
         raise ValueError(
             f"{file}: not a complete array ({type(error).__name__}); remove it, and it is made again"
         ) from error
-    if not array.ndim:
-        raise ValueError(f"{file}: a number, expected an array with rows; remove it, and it is made again")
     return array
 
 
 def is_whole(file: Path) -> bool:
-    """Whether `file` is a `.npy` file of the length that its header states, with its checksum if it has one."""
+    """Whether `file` is a `.npy` file of the length that its header states."""
     try:
-        rows = open_array(file)
-        content = np.memmap(file, np.uint8, "r")
+        return len(open_array(file)) > 0
     except (OSError, ValueError):
         return False
-    stated = content[rows.offset + rows.nbytes :].tobytes()
-    return not stated or stated == _checksum(content[: rows.offset].tobytes(), zlib.crc32(rows.data))
 
 
 def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
@@ -96,10 +89,13 @@ def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
 
 
 class ArrayCache:
-    """A folder of arrays, each computed once; beyond `limit` bytes the least recently used ones are removed."""
+    """A folder of arrays, each computed once; beyond `limit` bytes the least recently used ones are removed.
 
-    def __init__(self, folder: Path, limit: int | None = None) -> None:
-        self.folder, self.limit = folder, limit
+    `remedy` says what to do if the disk is full.
+    """
+
+    def __init__(self, folder: Path, limit: int | None = None, remedy: str = _DISK_FULL_REMEDY) -> None:
+        self.folder, self.limit, self._remedy = folder, limit, remedy
         self._added = 0  # bytes since the size was last checked
 
     @classmethod
@@ -120,52 +116,26 @@ class ArrayCache:
         canonical = json.dumps({"version": VERSION, **key}, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return self.folder / f"{hashlib.sha256(canonical.encode()).hexdigest()[:32]}.npy"
 
-    def get(
-        self,
-        key: Key,
-        make: Callable[[], Parts],
-        content: str = "an array",
-        path: Path | None = None,
-        size: Callable[[], int] = lambda: 0,
-        remedy: str | Callable[[], str] = _DISK_FULL_REMEDY,
-        wait: bool = True,
-    ) -> Path:
-        """The `.npy` file of a key; the array is computed now if there is none, or if it is damaged.
+    def get(self, key: Key, make: Callable[[], Parts], content: str = "an array", path: Path | None = None) -> Path:
+        """The `.npy` file of a key; the array is computed now if there is none, or if it is not complete.
 
         Args:
             make: computes the array, as parts of at least one row; memory holds one part at a time.
-            content, path, size, remedy: for error messages, see `explain_write_errors`.
-            wait: until a process that computes this array has finished.
+            content, path: for error messages, see `explain_write_errors`.
 
         Raises:
             DiskFullError, NotWritableError: the entry cannot be written; none is left in part.
-            Timeout: another process computes it, and `wait` is False.
         """
         file = self.file(key)
         if is_whole(file):
             with suppress(OSError):
                 os.utime(file)  # most recently used
             return file
-        with explain_write_errors(content, self.folder, remedy, size, path):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(_lock_file(file)).acquire(blocking=wait):
-                try:
-                    if not is_whole(file):
-                        self._added += _write(file, make())
-                finally:
-                    with suppress(OSError):  # a process that waits for the lock notices that its file is gone
-                        _lock_file(file).unlink()
+        with explain_write_errors(content, self.folder, self._remedy, path=path):
+            self._added += _write(file, make())
         if self.limit is not None and self._added > self.limit * _CHECK_INTERVAL:
             self.prune()
         return file
-
-    def clean(self) -> None:
-        """Remove what killed processes have left; files that a living process writes stay."""
-        for leftover in self.folder.glob(".*.npy.*"):
-            entry = leftover.with_name(leftover.name[1:].partition(".npy")[0] + ".npy")
-            with suppress(Timeout), FileLock(_lock_file(entry)).acquire(blocking=False):
-                leftover.unlink(missing_ok=True)
-                _lock_file(entry).unlink(missing_ok=True)
 
     def entries(self) -> dict[Path, int]:
         """Every entry and its size in bytes, least recently used first."""
@@ -186,8 +156,7 @@ class ArrayCache:
             excess -= entries[file]
 
     def clear(self) -> None:
-        """Remove all entries and what killed processes have left."""
-        self.clean()
+        """Remove all entries."""
         for file in self.entries():
             self._remove(file)
 
@@ -197,19 +166,17 @@ class ArrayCache:
 
 
 def _write(file: Path, parts: Parts) -> int:
-    """Write an entry, and return the size of its rows: a reader finds all of it or nothing."""
-    row, count, crc = np.empty(0), 0, 0
+    """Write an entry, and return its size in bytes: a reader finds all of it or nothing."""
+    row, count = np.empty(0), 0
     with atomic_file(file) as output:
         for rows in parts:
             if not count:
                 row = np.empty_like(rows[0])
                 output.write(_header(row, 0))
-            content = np.ascontiguousarray(rows, row.dtype)
-            output.write(content.data)
-            crc, count = zlib.crc32(content.data, crc), count + len(rows)
+            output.write(np.ascontiguousarray(rows, row.dtype).data)
+            count += len(rows)
         if not count:
             raise ValueError(f"{file}: an array without rows, expected at least one")
-        output.write(_checksum(_header(row, count), crc))
         output.seek(0)
         output.write(_header(row, count))
         output.flush()
@@ -222,12 +189,3 @@ def _header(row: NDArray[Any], count: int) -> bytes:
     descr, shape, header = np.lib.format.dtype_to_descr(row.dtype), (count, *row.shape), io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
     return header.getvalue()
-
-
-def _checksum(header: bytes, crc: int) -> bytes:
-    """What an entry ends with; `crc`: of its rows."""
-    return b"crc32 %08x" % zlib.crc32(header, crc)
-
-
-def _lock_file(entry: Path) -> Path:
-    return entry.with_name(f".{entry.name}.lock")

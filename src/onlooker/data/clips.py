@@ -55,10 +55,7 @@ def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
         else:
             yield read_at(reader, c, every_frame if every else partial(equally_spaced, count=c.frames)).pixels
 
-    def needed() -> int:
-        return (reader.estimated_length if every else c.frames) * c.size**2 * c.in_channels
-
-    return cache.get({"clip": _identity(path), **settings}, make, "its frames", path, needed)
+    return cache.get({"clip": _identity(path), **settings}, make, "its frames", path)
 
 
 def _identity(path: Path) -> list[Any]:
@@ -192,7 +189,6 @@ def prepare(
     """
     arrays = ArrayCache.for_user(cache)
     check_writable(arrays.folder, NOT_WRITABLE_REMEDY)
-    arrays.clean()
     arrays.prune()
     paths, make = [clip.path for clip in clips], partial(cached_sample, config=config, cache=arrays)
     results = list(progress(decode_each(paths, make), len(paths)))

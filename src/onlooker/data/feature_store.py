@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import ArrayCache, open_array
 from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import entries
-from onlooker.files import atomic_file, explain_write_errors, read_json, reading, write_json
+from onlooker.files import explain_write_errors, read_json, reading, write_bytes, write_json
 from onlooker.settings import field_of
 from onlooker.video.container import check_file
 
@@ -28,7 +27,8 @@ __all__ = ["FeatureStore", "StoreSettings"]
 VERSION = 2  # of the files of a store
 EVERY = "every"  # the value of `frames` in a store of all frames
 _STORE_SETTINGS = ("encoder", "pretrained", "weights", "precision")  # settings that are not in `DataConfig`
-_FILE, _ENCODER, _LOCK, _MAPS = "store.json", "encoder.safetensors", ".lock", "maps"
+_FILE, _ENCODER, _MAPS = "store.json", "encoder.safetensors", "maps"
+_REMEDY = "free some space, or move the store to a larger disk, and run the same command again: what is stored stays"
 
 
 @dataclass(frozen=True)
@@ -57,21 +57,14 @@ class StoreSettings:
         if self.data.motion_crop:
             crop = self.data.motion_crop
             raise ValueError(f"motion_crop is {crop}, and features are stored of whole frames; leave it at 0")
-        if self.precision not in ("auto", "32", "bf16"):
-            raise ValueError(f"precision is {self.precision!r}, expected auto, 32 or bf16")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, without those that are still to be chosen: the content of `store.json` and part of the keys."""
-        if self.data.normalization == "auto":
-            raise ValueError("normalization is auto, expected the one that the encoder was trained with")
-        if self.pretrained is None:
-            raise ValueError("pretrained is None, expected whether the encoder's weights are pretrained")
         names = ["size", "channels", "modality", "normalization"]
         names += [] if self.data.modality == "rgb" else ["flow", "flow_length"]
-        frames = EVERY if self.every else self.data.frames
         own = {name: getattr(self, name) for name in _STORE_SETTINGS}
         sampling = {name: getattr(self.data, name) for name in names}
-        return {**own, "frames": frames, **sampling}
+        return {**own, "frames": EVERY if self.every else self.data.frames, **sampling}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "StoreSettings":
@@ -91,7 +84,7 @@ class FeatureStore:
 
     def __init__(self, folder: Path, settings: StoreSettings) -> None:
         self.folder, self.settings = folder, settings
-        self.cache = ArrayCache(folder / _MAPS)
+        self.cache, self.encoder_file = ArrayCache(folder / _MAPS, remedy=_REMEDY), folder / _ENCODER
 
     @classmethod
     def open(cls, folder: Path) -> "FeatureStore":
@@ -103,10 +96,7 @@ class FeatureStore:
             values = read_json(folder / _FILE)
             version = values.pop("version", None)
             if version != VERSION:
-                raise ValueError(
-                    f"a store of version {version}, this onlooker reads and writes version {VERSION}; "
-                    "make a new one in another folder"
-                )
+                raise ValueError(f"a store of version {version}, expected {VERSION}; make a new one in another folder")
             return cls(folder, StoreSettings.from_dict(values))
 
     @classmethod
@@ -124,14 +114,9 @@ class FeatureStore:
                 raise FileExistsError(
                     f"{folder}: holds files that are not a store's ({foreign[0]}); choose a new folder"
                 )
-            with FileLock(folder / _LOCK):  # several commands may start at the same time
-                if not (folder / _FILE).exists():
-                    for leftover in folder.glob("*.part"):
-                        leftover.unlink()
-                    with atomic_file(folder / _ENCODER) as file:
-                        file.write(save())
-                        os.fsync(file.fileno())
-                    write_json(folder / _FILE, {"version": VERSION, **settings.to_dict()})
+            if not (folder / _FILE).exists():
+                write_bytes(folder / _ENCODER, save())
+                write_json(folder / _FILE, {"version": VERSION, **settings.to_dict()})
         store = cls.open(folder)
         stored, asked = store.settings.to_dict(), settings.to_dict()
         if changed := differences(stored, asked, {**stored, **asked}):
@@ -140,11 +125,6 @@ class FeatureStore:
                 f"{folder}: a store made with {changed}; give the same{options}, or another folder by --store"
             )
         return store
-
-    @property
-    def encoder_file(self) -> Path:
-        """The encoder's weights, as safetensors."""
-        return self.folder / _ENCODER
 
     def key(self, clip: Path) -> dict[str, Any]:
         """The key of a clip's maps in `cache`: its content and the settings; a ClipError if it cannot be read."""

@@ -1,23 +1,21 @@
 """Features of clips, encoded once and used by many trainings: the encoder and the store of its feature maps."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
-from onlooker.data import extract as extraction
 from onlooker.data.clips import ClipFrames, Files, readable_samples, require_readable
-from onlooker.data.extract import Encode, Extracted, encode_clip, extract, extract_elsewhere
+from onlooker.data.extract import Encode, EncodeClips, Extracted, encode_clip, encode_here, extract
 from onlooker.data.feature_store import FeatureStore, StoreSettings, check_maps, differences
 from onlooker.data.sets import every_clip
 from onlooker.data.transforms import to_video
@@ -74,7 +72,7 @@ def make_features(
     """
     paths = list(every_clip(clips, SetConfig())[0]) if isinstance(clips, Path) else list(clips)
     store, net = make_store(folder, settings, encoder)
-    return _extract(store, paths, net, quiet) if ray is None else _extract_on_cluster(store, paths, net, quiet, ray)
+    return _extract(store, paths, net, quiet, ray)
 
 
 def make_store(
@@ -234,11 +232,24 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()[:32]
 
 
-def _extract(store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: bool) -> Extracted:
+def _extract(
+    store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: bool, ray: str | None = None
+) -> Extracted:
+    """Encode the clips that a store lacks, in this process or on a Ray cluster, with a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     before = next(net.parameters()).device
-    encode, batch, decoders = _on_device(net, store.settings)
-    with _bar(quiet) as progress:
-        extracted = extract(store, clips, encode, batch, decoders, progress)
+    if ray is None:
+        encode, batch, decoders = _on_device(net, store.settings)
+        encode_clips: EncodeClips = partial(
+            encode_here, settings=store.settings, encode=encode, batch=batch, decoders=decoders
+        )
+    else:
+        encode_clips = partial(map_clips, partial(_clip_encoder, net.cpu(), store.settings), address=ray)
+    with Progress(*columns, speed_estimate_period=300, disable=quiet) as bar:  # a long clip takes minutes
+        task = bar.add_task("encoding clips", total=None)
+        extracted = extract(
+            store, clips, encode_clips, lambda done, total: bar.update(task, completed=done, total=total)
+        )
     net.to(before)
     require_readable(clips, extracted.failed)
     return extracted
@@ -252,27 +263,7 @@ def _on_device(net: nn.Module, settings: StoreSettings) -> tuple[Encode, int, in
     return encoding(net, settings.data, settings.precision), batch, decoders
 
 
-def _extract_on_cluster(
-    store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: bool, address: str
-) -> Extracted:
-    start = partial(_clip_encoder, net.cpu(), store.settings)
-    with _bar(quiet) as progress:
-        extracted = extract_elsewhere(store, clips, lambda todo: map_clips(start, todo, address), progress)
-    require_readable(clips, extracted.failed)
-    return extracted
-
-
 def _clip_encoder(net: nn.Module, settings: StoreSettings) -> Callable[[Path], Any]:
     """In a worker: a function from a clip to its maps."""
     encode, batch, _ = _on_device(net, settings)
-    return lambda clip: encode_clip(clip, settings.data, settings.every, encode, batch)
-
-
-@contextmanager
-def _bar(quiet: bool) -> Iterator[extraction.Progress]:
-    """A progress bar over the clips that are still to be encoded, with the time left."""
-    # A batch of a long clip takes seconds, so the speed is measured over minutes.
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeRemainingColumn())
-    with Progress(*columns, speed_estimate_period=300, disable=quiet) as progress:
-        task = progress.add_task("encoding clips", total=None, count="")
-        yield lambda done, total: progress.update(task, completed=done, total=total, count=f"{int(done)}/{total}")
+    return lambda clip: encode_clip(clip, settings, encode, batch)
