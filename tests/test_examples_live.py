@@ -20,8 +20,8 @@ import torch
 from onlooker.config import DataConfig
 from onlooker.models.registry import create_model
 from onlooker.processes import free_port
+from onlooker.publish import Event, Publisher
 from onlooker.recognizer import Recognizer
-from onlooker.runs.publish import Event, Publisher
 from onlooker.structures import ClipError, Step
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -7,7 +7,7 @@ import pytest
 
 from onlooker.answer import best_event
 from onlooker.localization.online import EventState, update_agreement
-from onlooker.runs.publish import EventTracker
+from onlooker.publish import EventTracker
 from onlooker.structures import Segment, Step
 from onlooker_papers.real_clips.stitched import LATE, best_threshold, segments_of, true_segments, with_pauses
 from onlooker_papers.real_clips.streams import AGREEMENT, WINDOW, Part, Stream, stitch

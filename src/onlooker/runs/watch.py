@@ -18,9 +18,9 @@ from onlooker.config import StreamConfig
 from onlooker.drawing.clip import StreamAnnotator
 from onlooker.ensemble import is_ensemble
 from onlooker.files import check_writable, printable
+from onlooker.publish import Event, EventTracker, Publisher
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
-from onlooker.runs.publish import Event, EventTracker, Publisher
 from onlooker.storage import is_address
 from onlooker.streaming import OnStatus
 from onlooker.structures import ClipError, Step

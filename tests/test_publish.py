@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from onlooker.cli import app
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.models.registry import create_model
+from onlooker.publish import Event, EventTracker, Publisher
 from onlooker.recognizer import Recognizer
-from onlooker.runs.publish import Event, EventTracker, Publisher
 from onlooker.runs.watch import watch_sources
 from onlooker.structures import ClipError, Step
 
@@ -143,21 +143,24 @@ def test_what_is_not_sent_at_the_end_is_reported() -> None:
         assert json.loads(text.partition("not sent: ")[2].rpartition(";")[0])["began"] == number
 
 
-def test_a_password_is_sent_as_a_header_and_never_shown() -> None:
-    with Receiver(answers=(503,)) as receiver:
-        address = receiver.address.replace("//", "//anna:s%40cret@") + "?key=t0ken"
-        with publishing(address) as (publisher, _, told):
-            publisher.add(event(0))
-            publisher.close(5)
-    assert receiver.headers[-1]["Authorization"] == "Basic YW5uYTpzQGNyZXQ="
-    assert "anna:***@127.0.0.1" in told[0]
-    assert "cret" not in told[0] + publisher.name
-    assert "t0ken" not in publisher.name
+def test_what_may_be_a_key_is_never_shown() -> None:
+    with Receiver(answers=(503,)) as receiver, publishing(receiver.address + "?key=t0ken") as (publisher, _, told):
+        publisher.add(event(0))
+        publisher.close(5)
+    assert len(told) == 2
+    assert "t0ken" not in told[0] + publisher.name
 
 
 @pytest.mark.parametrize(
     "address",
-    ["ftp://host/x", "anna:secret@host/x", "file:///etc/passwd", "http://", "http://host:abc/", "http://host/a b"],
+    [
+        "ftp://host/x",
+        "http://anna:secret@host/x",
+        "file:///etc/passwd",
+        "http://",
+        "http://host:abc/",
+        "http://h/a b",
+    ],
 )
 def test_other_addresses_are_refused(address: str) -> None:
     with pytest.raises(ValueError, match=r"publish is '.*', expected an address like https://host/path") as raised:
@@ -177,18 +180,15 @@ def test_names_of_any_letters_arrive_and_a_long_failure_does_not_end_the_attempt
     assert (receiver.got[-1]["source"], receiver.got[-1]["label"]) == ("x\udcff.mp4", "winken – hallo")
 
 
-def test_an_address_that_is_back_at_the_end_gets_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onlooker.runs.publish._AT_END", 0.05)
+def test_an_address_that_is_back_at_the_end_gets_the_events() -> None:
     with Receiver(answers=(503,)) as receiver:
         lost, told = list[ClipError](), list[str]()
         publisher = Publisher(receiver.address, lost.append, told.append, wait=60.0)
         publisher.add(event(0))
         while not told:
             time.sleep(0.01)
-        began = time.monotonic()
         publisher.close(5)
     assert (lost, len(receiver.got)) == ([], 2)
-    assert time.monotonic() - began < 3
 
 
 CLASSES = ("clap", "nothing", "wave")

@@ -1,36 +1,31 @@
 """Events of streams, sent to an address as they begin and end: one HTTP POST with a JSON object for each."""
 
-import base64
 import json
 import re
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPException
-from threading import Condition, Thread
-from time import monotonic
+from queue import SimpleQueue
+from threading import Event as Signal
+from threading import Thread
+from time import monotonic, sleep
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from onlooker.answer import nothing_class
-from onlooker.files import without_password
 from onlooker.structures import ClipError, Step
 
 __all__ = ["Event", "EventTracker", "Publisher"]
 
 _ANSWER = 10.0  # seconds to wait for the answer to a request
 _MOST = 10_000  # events that wait to be sent
-_LONGEST = 30.0  # seconds between two attempts, at most
-_AT_END = 1.0  # the same, after the streams have ended
+_LONGEST, _AT_END = 30.0, 1.0  # seconds between two attempts, at most; the same after the streams have ended
 _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
-
-OnLost = Callable[[ClipError], None]
-OnStatus = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -131,7 +126,7 @@ class Publisher:
     next one is sent. An event may arrive twice, with the same `id`.
 
     Args:
-        address: http or https; a user and password in it are sent as basic authentication.
+        address: http or https, without a password: a receiver can check a key after a question mark.
         on_lost: called for each event that is refused, or not sent in the end.
         on_status: called when the address stops answering, and when it answers again.
         wait: seconds before the second attempt; doubled before each further one, up to 30.
@@ -140,96 +135,67 @@ class Publisher:
         ValueError: an address of another kind.
     """
 
-    def __init__(self, address: str, on_lost: OnLost, on_status: OnStatus, wait: float = 0.5) -> None:
-        parts = _parse(address)
-        self.name, self._wait = _shown(address), wait
-        self._on_lost, self._on_status = on_lost, on_status
-        self._headers = {"Content-Type": "application/json"}
-        if parts.username is not None:
-            user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            self._headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
-        path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
-        self._address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], path=path, fragment=""))
+    def __init__(
+        self, address: str, on_lost: Callable[[ClipError], None], on_status: Callable[[str], None], wait: float = 0.5
+    ) -> None:
+        self.name = address.rpartition("@")[2].split("?")[0].split("#")[0]  # without what may be secret
+        if not re.fullmatch(r"https?://[^@/?#\s]+([/?#]\S*)?", address, re.IGNORECASE) or not _has_port(address):
+            raise ValueError(f"publish is {self.name!r}, expected an address like https://host/path, no password")
+        self._address = quote(address, safe="/%:@!$&'()*+,;=~?[]#")
+        self._on_lost, self._on_status, self._wait = on_lost, on_status, wait
         self._opener = build_opener(_NoRedirects)
-        self._waiting: deque[dict[str, Any]] = deque()
-        self._condition, self._closing = Condition(), False
-        self._until = float("inf")
+        self._waiting, self._closing, self._until = SimpleQueue[dict[str, Any] | None](), Signal(), float("inf")
         self._thread = Thread(target=self._run, name="publish", daemon=True)
         self._thread.start()
 
     def add(self, event: Event) -> None:
-        """Send an event as soon as those before it are sent; at most 10,000 wait, then the oldest is lost."""
-        with self._condition:
-            self._waiting.append(event.to_values())
-            lost = self._waiting.popleft() if len(self._waiting) > _MOST else None
-            self._condition.notify()
-        if lost:
-            self._lose(lost, f"{_MOST} events wait already")
+        """Send an event as soon as those before it are sent; at most 10,000 wait, further ones are lost."""
+        if self._waiting.qsize() >= _MOST:
+            self._lose(event.to_values(), f"{_MOST} events wait already")
+        else:
+            self._waiting.put(event.to_values())
 
     def close(self, seconds: float = 10.0) -> None:
         """Wait until all events are sent, but not longer than `seconds`; events that are not sent by then are lost."""
-        with self._condition:
-            self._closing, self._until = True, monotonic() + seconds
-            self._condition.notify()
-        self._thread.join(seconds + 0.1)
-        with self._condition:  # the thread sends nothing more
-            lost, self._waiting = [*self._waiting], deque()
-        for event in lost:
-            self._lose(event, f"no time to send it within {seconds:g} s")
+        self._until = monotonic() + seconds
+        self._closing.set()
+        self._waiting.put(None)
+        self._thread.join(seconds + 1)
 
     def _lose(self, event: dict[str, Any], problem: str) -> None:
         self._on_lost(ClipError(self.name, f"{problem}; not sent: {json.dumps(event)}", "check the address"))
 
     def _run(self) -> None:
-        failures, pause = 0, self._wait
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._waiting or self._closing)
-                if not self._waiting:
-                    return
-                event = self._waiting[0]
-            problem, again = self._send(event)
-            if problem and again:
-                failures += 1
-                if failures == 1:
-                    self._on_status(f"{self.name}: {problem}; events wait until it does")
-                if not self._pause(pause):
-                    return
-                pause = min(2 * pause, _LONGEST)
-                continue
-            if failures:
-                self._on_status(f"{self.name}: answers again")
-            failures, pause = 0, self._wait
-            with self._condition:
-                if self._waiting and self._waiting[0] is event:
-                    self._waiting.popleft()
+        while (event := self._waiting.get()) is not None:
+            problem, again, pause = *self._send(event), self._wait
+            if again:
+                self._on_status(f"{self.name}: {problem}; events wait until it does")
+                while again and monotonic() < self._until:
+                    if self._closing.is_set():
+                        sleep(min(pause, _AT_END, max(self._until - monotonic(), 0)))
+                    else:
+                        self._closing.wait(pause)
+                    pause = min(2 * pause, _LONGEST)
+                    problem, again = self._send(event)
+                if not problem:
+                    self._on_status(f"{self.name}: answers again")
             if problem:
                 self._lose(event, problem)
 
-    def _pause(self, seconds: float) -> bool:
-        """Wait before another attempt; whether there is time for one. After `close`, attempts are one second apart."""
-        with self._condition:
-            if not self._closing:
-                self._condition.wait_for(lambda: self._closing, seconds)
-            else:
-                self._condition.wait_for(lambda: False, min(seconds, _AT_END, max(self._until - monotonic(), 0)))
-            return monotonic() < self._until
-
     def _send(self, event: dict[str, Any]) -> tuple[str, bool]:
         """What went wrong, if anything, and whether sending it again may help."""
-        patience = min(_ANSWER, max(self._until - monotonic(), 0.1))  # not longer than `close` waits
+        patience = min(_ANSWER, self._until - monotonic())  # not longer than `close` waits
+        if patience <= 0:
+            return "no time to send it", False
         try:
-            request = Request(self._address, json.dumps(event).encode(), self._headers)
-            with self._opener.open(request, timeout=patience) as answer:
-                answer.read(1)
-            return "", False
+            request = Request(self._address, json.dumps(event).encode(), {"Content-Type": "application/json"})
+            with self._opener.open(request, timeout=patience):
+                return "", False
         except HTTPError as error:
             error.close()
             return f"answers {error.code} {error.reason}", error.code >= 500 or error.code in _TRANSIENT
         except (OSError, HTTPException) as error:
             return f"does not answer ({getattr(error, 'reason', None) or error or type(error).__name__})", True
-        except Exception as error:  # this event cannot be sent; the others can
-            return f"cannot be sent to ({type(error).__name__}: {error})", False
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -239,16 +205,9 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
-def _parse(address: str) -> SplitResult:
-    """The parts of an http or https address; a ValueError for any other, without its password."""
-    with suppress(ValueError):  # a port that is no number
-        parts = urlsplit(address)
-        valid = parts.scheme.lower() in ("http", "https") and parts.hostname and not re.search(r"\s", address)
-        if valid and parts.port != 0:
-            return parts
-    raise ValueError(f"publish is {_shown(address).rpartition('@')[2]!r}, expected an address like https://host/path")
-
-
-def _shown(address: str) -> str:
-    """An address without password and without what follows a question mark, which is often a key."""
-    return without_password(address).split("?")[0].split("#")[0]
+def _has_port(address: str) -> bool:
+    """Whether the port of an address is a number, or missing."""
+    try:
+        return urlsplit(address).port != 0
+    except ValueError:
+        return False
