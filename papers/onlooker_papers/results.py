@@ -290,7 +290,6 @@ _LAYOUTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "glimpses": _glimpses,
     "moving-target": _moving_target,
     "real-clips": _real_clips,
-    "videolstm-clips": _real_clips,
 }
 
 

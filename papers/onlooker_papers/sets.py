@@ -1,11 +1,10 @@
-"""Real clips in `$ONLOOKER_DATA`, for commands without `--clips`; and a few clips of a set."""
+"""Sets of real clips: their folder `$ONLOOKER_DATA`, their names, and a few clips of each class."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from onlooker.data.folder import find_clips
-from onlooker.structures import Clip, ClipError
+from onlooker.structures import Clip
 
 VARIABLE = "ONLOOKER_DATA"
 _FRAMES = "frames"  # of a set whose images lie next to other things, such as masks
@@ -24,34 +23,6 @@ def data_folder() -> Path:
     if not (Path(named) / "clips").is_dir():
         raise ValueError(f"{VARIABLE} is {named}, which has no folder clips; {WAY}")
     return Path(named)
-
-
-def available_sets() -> list[Path]:
-    """The sets of clips in `clips/` of `$ONLOOKER_DATA`; none where it is not set.
-
-    A set has one sub-folder per class, or a folder `frames` with one sub-folder per class; other folders are skipped.
-    """
-    named = os.environ.get(VARIABLE)
-    folder = Path(named or ".") / "clips"
-    if not named or not folder.is_dir():
-        return []
-    found = (_set_in(path) for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith("."))
-    return [path for path in found if path is not None]
-
-
-def _set_in(folder: Path) -> Path | None:
-    for path in (folder, folder / _FRAMES):
-        try:
-            find_clips(path)
-        except ClipError:
-            continue
-        return path
-    return None
-
-
-def nearest_to(classes: int, sets: Sequence[Path]) -> Path:
-    """The set whose number of classes is nearest; the first of several."""
-    return min(sets, key=lambda path: abs(len({clip.label for clip in find_clips(path)}) - classes))
 
 
 def set_name(folder: Path) -> str:

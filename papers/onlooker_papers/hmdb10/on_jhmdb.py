@@ -33,29 +33,28 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import StoreSettings, make_features, open_stores, stored_clips
 from onlooker.structures import Clip, Evaluation
 from onlooker.training.fit import fit
-from onlooker_papers.hmdb10.classes import REPORT_CLIPS
+from onlooker_papers.hmdb10 import tables
+from onlooker_papers.hmdb10.classes import ATTENTION, REPORT_CLIPS
 from onlooker_papers.hmdb10.curves import loss_curves
 from onlooker_papers.hmdb10.reproduce import attention_rows, load_last_epoch
+from onlooker_papers.intervals import over_seeds
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.tables import add_table
-from onlooker_papers.videolstm.control import gain
 from onlooker_papers.videolstm.published import variant
 
-FILE, SET = "hmdb10-real", "jhmdb"
+FILE, SET = tables.REAL, "jhmdb"
 COMMAND = "python -m onlooker_papers.hmdb10.on_jhmdb"
 WHAT = "the HMDB-51 report's system on ten classes of J-HMDB: frames classified correctly, five draws of the split"
 DRAWS, CLASSES = 5, 10
 DATA = DataConfig(frames=30, size=112, translate=0.0, scale=0.0)
-BATCH = 15
-TRAINING = TrainConfig(epochs=10, batch=BATCH, lr=5e-3, label_smoothing=0.0)
+TRAINING = TrainConfig(epochs=10, batch=15, lr=5e-3, label_smoothing=0.0)
 # The size of the report: five hidden channels, about a hundred thousand parameters; the LSTM has about as many. Where
 # the report is silent, the choices are ours: the classifier reads the whole map, because the mean over a map of five
 # channels has only five numbers, and there is no dropout on so few.
 MODELS = {"report": 5, "convlstm": 5, "lstm": 41, "convnet": 1}
 RATES = (0.005, 0.02)  # learning rates; each model uses one of them (`chosen_rate`)
-ATTENTION = "report"
 _COLUMNS = 8
 
 
@@ -74,14 +73,12 @@ class Draw:
         clips: clips of the ten classes.
         number: number of the draw.
         training: training settings.
-        width: channels or units of the models; 0: those of `MODELS`.
     """
 
     run: Path
     clips: Sequence[Clip]
     number: int
     training: TrainConfig = TRAINING
-    width: int = 0
 
     @property
     def split(self) -> Split:
@@ -95,19 +92,13 @@ class Draw:
 
     def folder(self, name: str, rate: float) -> Path:
         """The folder of the training of a model; its figures are next to it."""
-        changed = f"-batch{self.training.batch}" if self.training.batch != BATCH else ""
-        changed += f"-{self.width}" if self.width else ""
-        return self.run / f"draw{self.number}" / f"{name}{changed}-{1000 * rate:g}e-3"
-
-    def hidden(self, name: str) -> int:
-        """Channels or units of a model."""
-        return self.width or MODELS[name]
+        return self.run / f"draw{self.number}" / f"{name}-{1000 * rate:g}e-3"
 
     def build(self, name: str) -> VideoModel:
         """A model with the frozen encoder of the features."""
         torch.manual_seed(self.number)
         settings: dict[str, Any] = {
-            "encoder": "small", "size": DATA.size, "pretrained": True, "hidden": self.hidden(name), "dropout": 0.0,
+            "encoder": "small", "size": DATA.size, "pretrained": True, "hidden": MODELS[name], "dropout": 0.0,
         }  # fmt: skip
         net: VideoModel
         if name in ("report", "convlstm"):
@@ -129,7 +120,7 @@ class Draw:
         made = [store.settings.to_dict() for store in open_stores([self.run / "features"])]
         sides = {side: len(getattr(self.split, side)) for side in REPORT_CLIPS}
         training = replace(self.training, seed=self.number, lr=rate)
-        settings = {"model": name, "hidden": self.hidden(name), "features": made, "clips": sides, **training.to_dict()}
+        settings = {"model": name, "hidden": MODELS[name], "features": made, "clips": sides, **training.to_dict()}
         settings["tested"] = "last epoch"
 
         def compute() -> dict[str, Any]:
@@ -194,14 +185,14 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
     each = {name: [of["frame_accuracy"] for of in cells] for name, cells in found.items()}
     figures = {
         "frame_accuracy": mean(each[ATTENTION]),
-        "interval": gain(each[ATTENTION], [0.0] * draws)[1:],
+        "interval": over_seeds(each[ATTENTION], [0.0] * draws)[1:],
         "models": {
             name: {
                 "frame_accuracy": mean(each[name]), "each": each[name], "parameters": cells[0]["parameters"],
                 **{key: mean(cell[key] for cell in cells) for key in ("accuracy", "training", "validation")},
                 "entropy": mean(cell["entropy"] for cell in cells) if "entropy" in cells[0] else None,
                 "hidden": MODELS[name], "lr": rates[name], "epoch": cells[0]["epoch"],
-                "report_is_better_by": gain(each[ATTENTION], each[name]),
+                "report_is_better_by": over_seeds(each[ATTENTION], each[name]),
                 "losses": {
                     side: [cell["curves"][side]["loss"] for cell in cells] for side in ("training", "validation")
                 },
@@ -240,11 +231,9 @@ def chosen_rate(every: Sequence[Draw], name: str) -> float:
 
 def write_page(run: Path, draw: Draw, figures: dict[str, Any]) -> Path:
     """The table and the loss curves of all draws, and heat maps of the first."""
-    from onlooker_papers.hmdb10.tables import on_jhmdb
-
     draws = len(figures["clips"])
     page = Page("Attention for HMDB-51 on J-HMDB", f"{draws} draws of the split · {WHAT}")
-    add_table(page, on_jhmdb({FILE: figures}))
+    add_table(page, tables.on_jhmdb({FILE: figures}))
     page.heading("Training curves")
     page.figure(to_svg(loss_curves(figures["models"])), f"Thin: a draw; thick: the mean over {draws} draws.", wide=True)
     page.heading("Heat maps")

@@ -31,11 +31,18 @@ from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.fit import fit
 from onlooker.video.reader import read
 from onlooker.video.sampling import equally_spaced
-from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS, hmdb10
-from onlooker_papers.hmdb10.page import ATTENTION, BASELINE, PUBLISHED_ACCURACY, write_page
+from onlooker_papers.hmdb10.classes import (
+    ATTENTION,
+    BASELINE,
+    FIRST_TEN,
+    PUBLISHED_ACCURACY,
+    REPORT_CLIPS,
+    hmdb10,
+)
+from onlooker_papers.hmdb10.page import write_page
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import About, Row, command_line, read_rows, write_rows
-from onlooker_papers.sets import WAY, available_sets, few_of_each, nearest_to, set_name, set_path
+from onlooker_papers.sets import few_of_each, set_name, set_path
 
 HMDB51 = "HMDB-51"
 FILE = "hmdb10"  # of results
@@ -122,8 +129,7 @@ def reproduce(
             again, and an interrupted run is resumed.
         hmdb51: the folder of HMDB-51, as `data.hmdb51` reads it.
         clips: other clips instead, one sub-folder per class, also divided in the report's proportions; with a
-            `recordings.csv` next to the classes, each recording is in one split. If neither is given: the set of
-            `available_sets` whose number of classes is nearest to the report's ten.
+            `recordings.csv` next to the classes, each recording is in one split.
         classes: class names; empty: HMDB-51's first ten in alphabetical order, or all of `clips`.
         budget: the size of the experiment.
         results: a folder for `hmdb10.json`; None: the figures are in `run/figures.json` alone.
@@ -132,19 +138,18 @@ def reproduce(
         The report's path.
 
     Raises:
-        ValueError: both `hmdb51` and `clips`, or no clips at all; an unknown class; or a run with other settings.
+        ValueError: both `hmdb51` and `clips`, or neither; an unknown class; or a run with other settings.
         ClipError: clips are missing, or none can be read.
         FileExistsError: the folder of the run has other files.
         RuntimeError: the ImageNet weights cannot be downloaded.
     """
-    if hmdb51 is not None and clips is not None:
-        raise ValueError("--hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): both are given, give one of them")
-    if hmdb51 is not None:
+    if hmdb51 is not None and clips is None:
         split = hmdb10(hmdb51, sorted(classes) or FIRST_TEN, budget.training.seed, budget.complete)
         chosen = ClipSet(HMDB51, hmdb51, _limited(split, budget.clips))
-    else:
-        clips = clips or stand_in()
+    elif clips is not None and hmdb51 is None:
         chosen = _other(clips, sorted(classes), budget)
+    else:
+        raise ValueError("give either --hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips)")
     settings = {"set": chosen.name, "classes": chosen.classes, "clips": chosen.digest, **budget.to_dict()}
     cells = {name: run / "models" / f"{name}.json" for name in (ATTENTION, BASELINE)}
     _begin(run, settings, budget, finished=all(path.exists() for path in cells.values()))
@@ -162,20 +167,6 @@ def reproduce(
         command = _command(names, classes, budget, None, Path("results"))
         _write_results(results, figures, settings, budget, command)
     return write_page(run, figures, settings, chosen.name == HMDB51, _command(where, classes, budget, run, results))
-
-
-def stand_in() -> Path:
-    """The clips used instead of HMDB-51: the set in $ONLOOKER_DATA whose number of classes is nearest to ten.
-
-    Raises:
-        ValueError: there is no such set.
-    """
-    if not (sets := available_sets()):
-        raise ValueError(
-            "--hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips): none is given, and there are no clips at "
-            f"hand; give one of them, or {WAY}"
-        )
-    return nearest_to(len(FIRST_TEN), sets)
 
 
 def _limited(split: Split, count: int) -> Split:
@@ -206,14 +197,7 @@ def _begin(run: Path, settings: Mapping[str, Any], budget: Budget, finished: boo
         raise FileExistsError(f"{run}: holds files that are not this run's ({other[0]}); choose a new folder by --run")
     if finished:
         return
-    try:
-        make_store(features, StoreSettings(budget.encoder, budget.data, budget.pretrained, seed=budget.training.seed))
-    except RuntimeError as error:
-        if not budget.pretrained:
-            raise
-        raise RuntimeError(
-            f"{error}; here that is --no-pretrained, which shows that all runs, not how good it is"
-        ) from error
+    make_store(features, StoreSettings(budget.encoder, budget.data, budget.pretrained, seed=budget.training.seed))
     # Written last: without the weights, the run has not begun, and may begin again with other settings.
     write_json(path, dict(settings))
 
@@ -285,7 +269,6 @@ def _command(
     options = {
         **where,
         "--classes": ",".join(classes) or None,
-        "--epochs": budget.training.epochs if budget.training.epochs != usual.training.epochs else None,
         "--run": run,
         "--results": results,
         "--quick": bool(budget.clips),

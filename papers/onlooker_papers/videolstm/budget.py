@@ -1,28 +1,11 @@
-"""Budgets of VideoLSTM's ablation: on the moving target, and on folders of real clips."""
+"""Budgets of VideoLSTM's ablation on the moving target."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.config import TrainConfig
 from onlooker_papers.videolstm.ablation import TRAINING
 from onlooker_papers.videolstm.timing import Timing
-
-
-@dataclass(frozen=True)
-class ClipsBudget:
-    """The size of the experiment on a folder of real clips, with all models on one split.
-
-    Args:
-        clips: maximum number of clips per class; 0: all.
-        seeds: seeds of each model.
-        data: how clips are sampled; the modality is that of each model.
-        training: training settings.
-    """
-
-    clips: int
-    seeds: tuple[int, ...]
-    data: DataConfig
-    training: TrainConfig
 
 
 @dataclass(frozen=True)
@@ -37,7 +20,6 @@ class Budget:
         counts: number of `validation` and `test` clips.
         training: training settings.
         timing: size of the experiment with clips in which the digit moves only for a part of the time.
-        on_clips: size of the experiment on real clips.
     """
 
     name: str
@@ -47,31 +29,26 @@ class Budget:
     counts: Mapping[str, int]
     training: TrainConfig
     timing: Timing
-    on_clips: ClipsBudget
 
     def training_on(self, clips: int) -> TrainConfig:
         """Training settings for a number of clips: the number of steps stays the same."""
         return replace(self.training, epochs=round(self.training.epochs * self.clips / clips))
 
 
-_ON_CLIPS = TrainConfig(batch=16, lr=2e-3, patience=0)
 BUDGETS = {
     "quick": Budget(
         "quick: minutes, to see that everything runs", 160, (), (0,), {"validation": 50, "test": 100},
         replace(TRAINING, epochs=3),
         Timing(160, {"validation": 50, "test": 100}, replace(TRAINING, epochs=3)),
-        ClipsBudget(4, (0,), DataConfig(frames=8, size=64), replace(_ON_CLIPS, epochs=3, batch=8)),
     ),
     "standard": Budget(
         "standard: some two hours on two cores", 2000, (500, 1000), (0, 1, 2), {"validation": 300, "test": 1000},
         replace(TRAINING, epochs=12),
         Timing(1000, {"validation": 200, "test": 500}, replace(TRAINING, epochs=10)),
-        ClipsBudget(0, (0,), DataConfig(frames=16, size=64), _ON_CLIPS),
     ),
     "full": Budget(
         "full: a night on two cores", 4000, (250, 500, 1000, 2000), (0, 1, 2, 3, 4),
         {"validation": 1000, "test": 2000}, TRAINING,
         Timing(4000, {"validation": 1000, "test": 2000}, TRAINING),
-        ClipsBudget(0, (0, 1, 2), DataConfig(frames=16, size=64), replace(_ON_CLIPS, epochs=80)),
     ),
 }  # fmt: skip

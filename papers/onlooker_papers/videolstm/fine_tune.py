@@ -73,12 +73,9 @@ def fine_tune(
 
 
 def first_layers(encoder: nn.Module, whole: nn.Module) -> nn.Module:
-    """Copy weights to an encoder from a network that has the same layers in the same order, followed by more layers.
+    """Copy weights from a network with the same layers in the same order, and more after them.
 
     timm names the layers of VGG-16 differently for its last feature map and for its vector.
-
-    Raises:
-        RuntimeError: their weights have other shapes.
     """
     encoder.load_state_dict(dict(zip(encoder.state_dict(), whole.state_dict().values(), strict=False)))
     return encoder

@@ -5,20 +5,17 @@ its cell), so a model must use motion. The boxes and the time of the motion are 
 The task tests a claim of VideoLSTM (Li et al. 2016), that motion tells where to look, and is small enough for a laptop.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from onlooker.data.canvas import ink_boxes, paste
-from onlooker.data.digits import SIDE, Digits
+from onlooker.data.digits import Digits
 from onlooker.data.moving_mnist import bounce, random_stream
-from onlooker.data.write_folder import GeneratedClip, write_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +46,7 @@ class MovingTarget:
     The canvas is divided into cells of a digit's size. Each digit starts in a different cell, at a random position in
     it. The target moves in a random direction at a constant speed, is reflected at the borders of the canvas, and
     stops; it may pass over other digits or stop on one (combined by the pixel maximum). The other digits have any of
-    the other classes and do not move, unless there are several movers. Then the target moves horizontally and the other
-    movers vertically, at speeds from the same range and at the same time, so that only the direction distinguishes the
-    target.
+    the other classes and do not move.
 
     Args:
         digits: the data set of digits.
@@ -61,10 +56,6 @@ class MovingTarget:
         frames: frames in a video (T).
         speed: slowest and fastest speed, in pixels per frame.
         event: shortest and longest duration of the motion, as a share of the T - 1 steps; `(1, 1)`: the whole video.
-        movers: number of digits that move, including the target.
-
-    Raises:
-        ValueError: an invalid setting.
     """
 
     digits: Digits
@@ -74,26 +65,6 @@ class MovingTarget:
     frames: int = 20
     speed: tuple[float, float] = (2.0, 4.0)
     event: tuple[float, float] = (0.3, 0.6)
-    movers: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.side <= SIDE:
-            raise ValueError(f"side is {self.side}, expected 1 to the {SIDE} pixels of a digit")
-        if not 1 <= self.num_digits <= self._cells**2:
-            raise ValueError(
-                f"num_digits is {self.num_digits}, expected 1 to {self._cells**2}: that many squares of {self.side} "
-                f"pixels fit next to each other on a canvas of {self.canvas}"
-            )
-        if self.frames < 2:
-            raise ValueError(f"frames is {self.frames}, expected at least 2: nothing moves in one frame")
-        if not 0 < self.speed[0] <= self.speed[1]:
-            raise ValueError(f"speed is {self.speed}, expected (slowest, fastest) in pixels a frame, both positive")
-        if not 0 < self.event[0] <= self.event[1] <= 1:
-            raise ValueError(f"event is {self.event}, expected (shortest, longest) as shares of the video, 0 to 1")
-        if not 1 <= self.movers <= self.num_digits:
-            raise ValueError(f"movers is {self.movers}, expected 1 to the {self.num_digits} digits of a video")
-        if len(self.digits.classes) < 2:
-            raise ValueError(f"digits show the classes {self.digits.classes.tolist()}, expected at least two")
 
     def batch(
         self, size: int | None = None, *, seed: int = 0, targets: Tensor | Sequence[int] | None = None
@@ -106,7 +77,7 @@ class MovingTarget:
             targets: `B` classes of the digits that move; None: every class is equally probable.
 
         Raises:
-            ValueError: `size` is missing or below 1, does not fit the targets, or a class has no image.
+            ValueError: neither `size` nor `targets`, or a class has no image.
         """
         by_digits, by_paths = random_stream(seed, "digits"), random_stream(seed, "paths")
         labels = self._labels(size, targets, by_digits)
@@ -134,15 +105,11 @@ class MovingTarget:
         """`B k` classes; the first one is the target, and all others differ from it."""
         present = self.digits.classes
         if targets is None:
-            if size is None or size < 1:
+            if not size:
                 raise ValueError(f"size is {size}, expected at least 1 video")
             wanted = present[torch.randint(len(present), (size,), generator=generator)]
         else:
             wanted = torch.as_tensor(targets, dtype=torch.int64)
-            if wanted.ndim != 1 or not len(wanted) or size not in (None, len(wanted)):
-                raise ValueError(
-                    f"targets have shape {tuple(wanted.shape)} for {size} videos, expected a class a video"
-                )
         # Another class is one of the following ones, cyclically.
         place = torch.searchsorted(present, wanted)
         further = torch.randint(1, len(present), (len(wanted), self.num_digits - 1), generator=generator)
@@ -165,67 +132,10 @@ class MovingTarget:
         length = (share * steps).round().clamp_(min=1)  # of the event, in steps
         first = (torch.rand(size, generator=generator, dtype=torch.float64) * (steps - length + 1)).floor()
 
-        m = self.movers
-        velocities = velocity[:, None] if m == 1 else self._crossing(size, generator)  # B m 2
-        straight = bounce(start[:, :m], velocities, self.frames, self.canvas - self.side)  # B m T 2, without a stop
+        straight = bounce(start[:, :1], velocity[:, None], self.frames, self.canvas - self.side)  # B 1 T 2, no stop
         moved = (torch.arange(self.frames) - first[:, None]).clamp_(min=0).minimum(length[:, None]).long()  # B T
-        movers = straight.gather(2, moved[:, None, :, None].expand(-1, m, -1, 2))
-        corners = torch.cat((movers, start[:, m:, None].expand(-1, -1, self.frames, -1)), 1)
+        target = straight.gather(2, moved[:, None, :, None].expand(-1, -1, -1, 2))
+        corners = torch.cat((target, start[:, 1:, None].expand(-1, -1, self.frames, -1)), 1)
         changes = moved.diff(dim=1) > 0  # B T-1
         moving = F.pad(changes, (1, 0)) | F.pad(changes, (0, 1))
         return corners.round().long(), moving
-
-    def _crossing(self, size: int, generator: torch.Generator) -> Tensor:
-        """Velocities `B m 2` of several movers: the first one horizontal, the others vertical."""
-        slow, fast = self.speed
-        random = torch.rand(2, size, self.movers, generator=generator, dtype=torch.float64)
-        signed = (slow + (fast - slow) * random[0]) * torch.where(random[1] < 0.5, -1.0, 1.0)
-        across = torch.zeros(self.movers, 2, dtype=torch.float64)
-        across[0, 0] = across[1:, 1] = 1.0
-        return signed[..., None] * across
-
-
-def write_set(
-    folder: Path,
-    clips: int = 20,
-    *,
-    moving: MovingTarget,
-    seed: int = 0,
-    fps: float = 10.0,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
-) -> Path:
-    """Write videos as a folder of clips: `folder/<digit>/NNN.mp4`, `recordings.csv` and `truth.json`.
-
-    The recording of a clip is the image of the digit that moves, so that each image is in one split. `truth.json` has
-    for each clip `event` (the first and the last frame of the motion), `labels` of the digits (the first one moves) and
-    their `boxes` (`T k 4`), in pixels.
-
-    Args:
-        folder: new or empty.
-        clips: videos of each class.
-        moving: makes the videos.
-        seed: the random seed.
-        fps: frames per second.
-        progress: called with the items to process and their number; yields the items one by one.
-
-    Returns:
-        The folder.
-
-    Raises:
-        ValueError: fewer than one clip.
-        FileExistsError: the folder is not empty.
-    """
-    if clips < 1:
-        raise ValueError(f"clips is {clips}, expected at least 1 of each digit")
-
-    def made() -> Iterator[GeneratedClip]:
-        targets = moving.digits.classes.repeat_interleave(clips)
-        batch = moving.batch(targets=targets, seed=seed)
-        for b in progress(range(len(targets)), len(targets)):
-            event = batch.moving[b].nonzero().flatten().tolist()
-            truth = {"event": [event[0], event[-1]], "labels": batch.labels[b].tolist()}
-            truth["boxes"] = batch.boxes[b].tolist()
-            pixels = batch.video[b, :, 0, :, :, None].expand(-1, -1, -1, 3).contiguous().numpy()
-            yield GeneratedClip(str(int(targets[b])), f"digit-{int(batch.indices[b, 0])}", pixels, truth)
-
-    return write_folder(folder, made(), fps, {"generated": "moving target", "seed": seed})

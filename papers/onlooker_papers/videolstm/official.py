@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.torch import load_file, save
 from torch import nn
 
-from onlooker.config import DataConfig, FlowMethod, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
 from onlooker.experiments.memo import fingerprint, memo
@@ -31,7 +31,6 @@ from onlooker_papers.videolstm.fine_tune import fine_tune, first_layers
 from onlooker_papers.videolstm.init_from import init_from
 from onlooker_papers.videolstm.official_budget import (
     BUDGETS,
-    FINE_TUNING,
     FINE_TUNING_FRAMES,
     FUSED,
     MOTION,
@@ -40,7 +39,6 @@ from onlooker_papers.videolstm.official_budget import (
     SINGLE,
     STREAMS,
     Budget,
-    OfficialSet,
 )
 from onlooker_papers.videolstm.official_page import write_page
 from onlooker_papers.videolstm.official_places import score_places, with_boxes
@@ -60,14 +58,12 @@ def reproduce(
     quiet: bool = False,
     pretrained: bool = True,
     boxes: Path | None = None,
-    flow: FlowMethod | None = None,
-    fine_tuned: bool = False,
 ) -> Path:
     """Encode the clips, train what is missing, combine streams, and write `report.html`.
 
     Args:
-        run: the folder for everything, resumable: the features of all splits in `features`, runs in `split1`, …; with
-            `fine_tuned`, in `split1-fine-tuned`, ….
+        run: the folder for everything, resumable: features in `features`, runs in `split1`, …; features of encoders
+            that are trained on a split are in its folder.
         name: one of `SETS`.
         root: the folder of the set, as distributed.
         lists: the folder of its split files; None: `root`.
@@ -77,11 +73,6 @@ def reproduce(
         quiet: no progress bars.
         pretrained: use ImageNet weights; random ones are only a test that everything runs.
         boxes: `finalAnnots.mat` of UCF101-24, or its folder, to score localization.
-        flow: the method of optical flow; None: that of the budget.
-        fine_tuned: train the encoders on the split first, as published; the features then serve only this split.
-
-    Returns:
-        The report's path.
 
     Raises:
         ClipError: the set is not as published, no clip can be read, or no test clip has boxes.
@@ -89,11 +80,18 @@ def reproduce(
         DiskFullError: no space for the features.
         RuntimeError: the ImageNet weights cannot be loaded, or the method of flow is not installed.
     """
-    official, chosen = SETS[name], _chosen(budget, pretrained, flow, fine_tuned)
+    if budget not in BUDGETS:
+        raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
+    official, chosen = SETS[name], BUDGETS[budget]
+    chosen = replace(chosen, pretrained=chosen.pretrained and pretrained)
+    estimate_flow(np.zeros((2, 32, 32, 3), np.uint8), chosen.flow)  # a method that is not installed is an error now
     annotated = ucf101_24(boxes) if boxes else {}
-    clips = _read(official, root, lists, split, chosen, annotated, boxes)
-    folder = run / f"split{split}{'-fine-tuned' if fine_tuned else ''}"
-    features = (folder if fine_tuned else run) / "features"
+    clips = _limited(official.published.split(root, lists, split, complete=chosen.complete), chosen, annotated)
+    if boxes and not with_boxes(clips.test, annotated):
+        found = f"no boxes of any of the {len(clips.test)} test clips"
+        raise ClipError(boxes, found, "UCF101-24 has those of UCF101 (--ucf101); leave out --boxes")
+    folder = run / f"split{split}"
+    features = (folder if chosen.fine_tuning else run) / "features"
     left_out = _encode(features, clips, chosen, quiet)
     clips = clips.without({error.path for error in left_out})
     runs = _Runs(folder, root, clips, features, chosen, name, split, quiet)
@@ -107,53 +105,20 @@ def reproduce(
     write_json(folder / "figures.json", figures)
     options = {
         f"--{name}": official.published.title, "--split": split, "--splits": lists and "SPLITS",
-        "--boxes": boxes and "BOXES", "--flow": flow, "--no-pretrained": not pretrained, "--fine-tuned": fine_tuned,
-        f"--{budget}": budget in ("quick", "full"),
+        "--boxes": boxes and "BOXES", "--no-pretrained": not pretrained, f"--{budget}": budget in ("quick", "full"),
     }  # fmt: skip
     command = command_line("videolstm", options)
     if results is not None:
-        _write_results(results, name, split, chosen, figures, f"{command} --results results")
+        what = f"{official.published.title}, split {split}: accuracy of the models of VideoLSTM on test clips"
+        about = About(what, f"{command} --results results", [chosen.training.seed])
+        row = Row({"split": split, "budget": asdict(chosen), **figures}, asdict(chosen))
+        write_rows(results, f"videolstm-{name}", about, {WHOLE: row})
     return write_page(folder, official, split, chosen, figures, command)
 
 
-def _chosen(budget: str, pretrained: bool, flow: FlowMethod | None, fine_tuned: bool) -> Budget:
-    if budget not in BUDGETS:
-        raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
-    chosen = BUDGETS[budget]
-    chosen = replace(chosen, pretrained=chosen.pretrained and pretrained, flow=flow or chosen.flow)
-    chosen = replace(chosen, fine_tuning=chosen.fine_tuning or FINE_TUNING) if fine_tuned else chosen
-    estimate_flow(np.zeros((2, 32, 32, 3), np.uint8), chosen.flow)  # a method that is not installed is an error now
-    return chosen
-
-
-def _write_results(
-    results: Path, name: str, split: int, budget: Budget, figures: Mapping[str, Any], command: str
-) -> None:
-    what = f"{SETS[name].published.title}, split {split}: accuracy of the models of VideoLSTM on test clips"
-    row = Row({"split": split, "budget": asdict(budget), **figures}, asdict(budget))
-    write_rows(results, f"videolstm-{name}", About(what, command, [budget.training.seed]), {WHOLE: row})
-
-
-def _read(
-    official: OfficialSet,
-    root: Path,
-    lists: Path | None,
-    split: int,
-    budget: Budget,
-    annotated: Mapping[str, AnnotatedClip],
-    boxes: Path | None,
-) -> Split:
-    """The clips of a budget; if boxes are given, some of the test clips have boxes."""
-    whole = official.published.split(root, lists, split, complete=budget.complete)
-    clips = _limited(whole, budget, {name.split("/")[0] for name in annotated})
-    if boxes and not with_boxes(clips.test, annotated):
-        found = f"no boxes of any of the {len(clips.test)} test clips"
-        raise ClipError(boxes, found, "UCF101-24 has those of UCF101 (--ucf101); leave out --boxes")
-    return clips
-
-
-def _limited(split: Split, budget: Budget, first: Collection[str] = ()) -> Split:
-    """The classes and clips of a budget; if classes are limited, including some of `first`."""
+def _limited(split: Split, budget: Budget, annotated: Mapping[str, AnnotatedClip]) -> Split:
+    """The classes and clips of a budget; if classes are limited, those with boxes first."""
+    first = {name.split("/")[0] for name in annotated}
     every = sorted({clip.label for clip in split.training}, key=lambda label: (label not in first, label))
     labels = sorted(every[: budget.classes or None])
     parts = (
@@ -250,7 +215,7 @@ class _Runs:
         data = DataConfig(frames=budget.frames, size=64, temporal_crops=budget.windows)
         rgb, flow = (self.folder / name for name in MOTION_BEGINS)
         begins = {"init_from": {each.name: fingerprint(each) for each in (rgb, flow)}} if model == MOTION else {}
-        start = init_from(rgb, flow, self.root, stores) if model == MOTION else None
+        start = init_from(rgb, flow) if model == MOTION else None
         training = budget.training_of(run.name)
 
         def compute() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The data sets of the VideoLSTM paper, its models on them, and the budgets of a run."""
+"""The data sets of VideoLSTM, its models on them, their published figures, and the budgets of a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,8 @@ from onlooker_papers.videolstm.published import PREFIX
 
 STREAMS: tuple[Modality, Modality] = ("rgb", "flow")
 # The columns of the paper's table; then the model that sees both streams.
-SINGLE = ("convnet", "lstm", "alstm", "convlstm", "convalstm")
+NAMES = {"convnet": "ConvNet", "lstm": "LSTM", "alstm": "ALSTM", "convlstm": "ConvLSTM", "convalstm": "ConvALSTM"}
+SINGLE = tuple(NAMES)
 MOTION = "motion"
 VECTORS = ("convnet", "lstm")  # models of one vector per frame: fc7 in the authors' code
 FROM_ZEROS = (*VECTORS, "convlstm")  # models whose state starts from zeros in the authors' code, too
@@ -65,9 +66,6 @@ SETS = {
 }
 
 
-# Eight epochs of a few random frames of each clip. Steps this small preserve the ImageNet filters of a VGG-16 without
-# normalization layers.
-FINE_TUNING = TrainConfig(epochs=8, batch=16, lr=1e-4)
 FINE_TUNING_FRAMES = 10  # of each clip, from which random frames are drawn
 
 
@@ -90,8 +88,7 @@ class Budget:
         classes: number of classes, in alphabetical order; 0: all.
         clips: maximum per class and split; 0: all.
         complete: require the published number of clips; a reduced copy of a set needs False.
-        fine_tuning: settings for the training of encoders on frames of the split's training clips, before encoding;
-            None: encoders are not trained.
+        fine_tuning: how encoders are trained on frames of the split's training clips first; None: they are not.
         choose_on: validation clips for the choice of localization parameters; each is encoded twice for 28
             candidates.
     """
@@ -172,5 +169,7 @@ BUDGETS = {
         flow_length=1,
         published=True,
         vector="vgg16:vector",
+        # Steps this small preserve the ImageNet filters of a VGG-16 without normalization layers.
+        fine_tuning=TrainConfig(epochs=8, batch=16, lr=1e-4),
     ),
 }

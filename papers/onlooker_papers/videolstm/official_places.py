@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from onlooker.data.clips import ClipCrops
 from onlooker.data.samples import read_sample
@@ -17,10 +16,9 @@ from onlooker.localization.tubes import label_tubes, link
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import open_stores, stored_clips
 from onlooker.runs.tune_localization import choose_spatial_parameters
-from onlooker.structures import Box, Clip, Prediction, Tube
-from onlooker_papers.detection import at_thresholds, frame_map, video_map
-from onlooker_papers.videolstm.places import always
-from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
+from onlooker.structures import Clip, Prediction, Tube
+from onlooker_papers.videolstm.places import always, tube_figures
+from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip, clip_name
 
 Tubes = dict[str, list[Tube]]  # by clip
 
@@ -31,7 +29,7 @@ _MIN_CLIPS = 8  # for the choice of localization parameters
 
 def with_boxes(clips: Sequence[Clip], annotated: Mapping[str, AnnotatedClip]) -> list[Clip]:
     """The clips of UCF101 whose tubes are known; for the test clips of split 1, these are the 910 of UCF101-24."""
-    return [clip for clip in clips if _name(clip) in annotated]
+    return [clip for clip in clips if clip_name(clip) in annotated]
 
 
 def score_places(
@@ -65,21 +63,21 @@ def score_places(
     opened = open_stores(stores)
     samples, _ = stored_clips(test, recognizer.classes, opened, recognizer.model, recognizer.data, quiet=True)
     assert isinstance(samples, ClipCrops)
-    labels = {tube.label for clip in test for tube in annotated[_name(clip)].tubes}
-    true: Tubes = {_name(clip): list(annotated[_name(clip)].tubes) for clip in samples.clips}
+    labels = {tube.label for clip in test for tube in annotated[clip_name(clip)].tubes}
+    true: Tubes = {clip_name(clip): list(annotated[clip_name(clip)].tubes) for clip in samples.clips}
     found: Tubes = {}
     guessed: dict[str, Tubes] = {name: {} for name in GUESSES}
     for index, clip in enumerate(samples.clips):
         seen = look(recognizer, samples, index)
-        found[_name(clip)] = [tube for tube in seen.tubes if tube.label in labels]
+        found[clip_name(clip)] = [tube for tube in seen.tubes if tube.label in labels]
         for guess, share in GUESSES.items():
-            guessed[guess][_name(clip)] = [tube for tube in _guess(recognizer, seen, share) if tube.label in labels]
+            guessed[guess][clip_name(clip)] = [tube for tube in _guess(recognizer, seen, share) if tube.label in labels]
     parameters = recognizer.localization
     return {
         "clips": len(true),
         "classes": len(labels),
-        **_figures(found, true),
-        "baselines": {guess: _figures(tubes, true) for guess, tubes in guessed.items()},
+        **tube_figures(found, true),
+        "baselines": {guess: tube_figures(tubes, true) for guess, tubes in guessed.items()},
         "chosen_on": min(choose_on, len(validation)),
         "localization": {name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")},
     }
@@ -122,29 +120,8 @@ def look(recognizer: Recognizer, samples: ClipCrops, index: int) -> Prediction:
     return localize(seen, sample.frames, recognizer.localization)
 
 
-def _name(clip: Clip) -> str:
-    """The name in the annotations."""
-    return f"{clip.label}/{clip.path.stem}"
-
-
 def _guess(recognizer: Recognizer, seen: Prediction, share: Sequence[float]) -> tuple[Tube, ...]:
     assert seen.size is not None
     corners = np.array(share, np.float32) * np.array([seen.size[1], seen.size[0]] * 2, np.float32)
     tracks = link(always(corners, len(seen.times)), recognizer.localization)
     return label_tubes(tracks, seen.frame_scores, seen.indices, seen.classes, recognizer.localization)
-
-
-def _figures(found: Tubes, true: Tubes) -> dict[str, float]:
-    boxes, true_boxes = ({name: _boxes(tubes) for name, tubes in side.items()} for side in (found, true))
-    return {
-        **at_thresholds("frame_map", frame_map(boxes, true_boxes)),
-        **at_thresholds("video_map", video_map(found, true)),
-    }
-
-
-def _boxes(tubes: Sequence[Tube]) -> list[Box]:
-    """The boxes of tubes at each frame; a box has the score of its tube."""
-    corners: list[tuple[Tube, int, NDArray[np.float32]]] = [
-        (tube, int(frame), box) for tube in tubes for frame, box in zip(tube.frames, tube.boxes, strict=True)
-    ]
-    return [Box(tube.label, frame, tuple(box.tolist()), tube.score) for tube, frame, box in corners]

@@ -4,8 +4,7 @@
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -32,7 +31,6 @@ from onlooker_papers.memo import memo_of_training
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
 from onlooker_papers.videolstm.official_budget import FUSED, MOTION, MOTION_BEGINS, SINGLE, STREAMS
-from onlooker_papers.videolstm.published import variant
 from onlooker_papers.videolstm.reduced import (
     FINE_TUNING,
     NAME,
@@ -61,8 +59,7 @@ class RealSet:
         name: name of the set, as in `real_clips`.
         split: which clips are used for what.
         training: training settings of every model.
-        fine_tuning: training settings of the encoders that are trained on the split.
-        fine_tuned: the streams of these encoders.
+        fine_tuning: training settings of the encoder of flow.
     """
 
     run: Path
@@ -70,7 +67,6 @@ class RealSet:
     split: Split
     training: TrainConfig = TRAINING
     fine_tuning: TrainConfig = FINE_TUNING
-    fine_tuned: tuple[Modality, ...] = ("flow",)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -93,7 +89,7 @@ class RealSet:
         samples, _ = read_clips(self.split.clips, self.classes, data, strict=True)
         training = samples.only(self.split.training)
         if not (self.store(modality) / "store.json").exists():
-            if modality in self.fine_tuned:
+            if modality == "flow":
                 validation, folder = samples.only(self.split.validation), self.run / f"{modality}-encoder"
                 inner = fine_tune("small", training, validation, data, folder, self.fine_tuning)
             else:
@@ -109,32 +105,6 @@ class RealSet:
 
 
 @dataclass(frozen=True)
-class Variant:
-    """Settings that differ from those of this ablation, for a model of `published`.
-
-    Args:
-        name: suffix of its folder; empty: none.
-        model, training: the settings that differ.
-    """
-
-    name: str = ""
-    model: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
-
-
-# The settings of this ablation, as arguments of `Published`.
-OURS = {
-    "glimpse": "scaled",
-    "init": "zeros",
-    "head_units": 0,
-    "dropout": 0.5,
-    "flatten": False,
-    "forget_bias": 1.0,
-    "code_init": False,
-}
-
-
-@dataclass(frozen=True)
 class Cell:
     """One training of one model.
 
@@ -142,23 +112,21 @@ class Cell:
         of: the set.
         name: one of `MODELS`.
         seed: seed of weights and order.
-        variant: the settings that differ.
     """
 
     of: RealSet
     name: str
     seed: int
-    variant: Variant = Variant()
 
     @property
     def folder(self) -> Path:
         """The folder of the training; the memo is next to it."""
-        return self.of.run / f"seed{self.seed}" / (f"{self.name} {self.variant.name}".strip())
+        return self.of.run / f"seed{self.seed}" / self.name
 
     @property
     def training(self) -> TrainConfig:
-        """The training settings of the set, with the seed and the settings that differ."""
-        return replace(self.of.training, seed=self.seed, **self.variant.training)
+        """The training settings of the set, with the seed."""
+        return replace(self.of.training, seed=self.seed)
 
     @property
     def modality(self) -> Modality:
@@ -176,8 +144,6 @@ class Cell:
         if self.name == MOTION:
             begins = {"begins": {name: fingerprint(Cell(of, name, self.seed).folder) for name in MOTION_BEGINS}}
         settings = {**of.settings(), "model": self.name, "seed": self.seed, "hidden": self._hidden, **begins}
-        if self.variant.name:
-            settings["variant"] = {"model": dict(self.variant.model), "training": dict(self.variant.training)}
         return memo_of_training(self.folder, settings, self._compute)
 
     @property
@@ -193,10 +159,7 @@ class Cell:
             "encoder": NAME, "in_channels": channels, "size": sampling("rgb").size, "hidden": self._hidden,
             "flow_channels": flow_channels,
         }  # fmt: skip
-        if self.variant.name:
-            net: VideoModel = variant(self.model, len(self.of.classes), **settings, **{**OURS, **self.variant.model})
-        else:
-            net = create_model(self.model, len(self.of.classes), **settings)
+        net = create_model(self.model, len(self.of.classes), **settings)
         encoder: Any = net.encoder
         parts: dict[Modality, nn.Module] = {self.modality: encoder}
         if flow_channels:

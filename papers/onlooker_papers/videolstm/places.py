@@ -1,6 +1,6 @@
 """How well one object per clip is localized from scores and attention, compared with baselines without attention."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,35 +35,12 @@ class TrueBoxes:
         boxes: `B T 4`, float32, x1 y1 x2 y2 in pixels of `images`; NaN in frames without the object.
         targets: `B`, the class of each clip, as an index into `classes`.
         classes: the `K` class names.
-
-    Raises:
-        ValueError: shapes that do not fit, a clip without a single box, or a box that ends before it begins or lies
-            outside its frame.
     """
 
     images: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     targets: Sequence[int]
     classes: Sequence[str]
-
-    def __post_init__(self) -> None:
-        B, T = self.images.shape[:2]
-        if self.images.ndim != 5 or self.boxes.shape != (B, T, 4) or len(self.targets) != B:
-            raise ValueError(
-                f"images have shape {self.images.shape}, boxes {self.boxes.shape}, and there are "
-                f"{len(self.targets)} targets; expected B T H W C, B T 4 and B"
-            )
-        if not self.there.any(1).all():
-            raise ValueError(f"clip {int(self.there.any(1).argmin())} has no box; expected one at least in each clip")
-        (x1, y1, x2, y2), (height, width) = np.moveaxis(self.boxes, -1, 0), self.size
-        inside = (x1 < x2) & (y1 < y2) & (x1 < width) & (y1 < height) & (x2 > 0) & (y2 > 0)
-        if (wrong := np.argwhere(self.there & ~inside)).size:
-            b, t = wrong[0].tolist()
-            corners = ", ".join(f"{value:g}" for value in self.boxes[b, t].tolist())
-            raise ValueError(
-                f"clip {b}, frame {t}: no box in a frame of {width}×{height} pixels: {corners}; expected x1 y1 x2 y2 "
-                "with x1 < x2 and y1 < y2, in pixels of the images"
-            )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -123,6 +100,25 @@ def localization_figures(
         **_figures(found, scores, truth, parameters),
         "localization": {name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")},
         "baselines": {name: _figures(guess, scores, truth, parameters) for name, guess in guesses.items()},
+    }
+
+
+def tube_figures(found: Mapping[str, Sequence[Tube]], true: Mapping[str, Sequence[Tube]]) -> dict[str, float]:
+    """frame- and video-mAP of tubes by the name of the clip; a box has the score of its tube."""
+    boxes, true_boxes = (
+        {
+            name: [
+                Box(tube.label, int(frame), tuple(box.tolist()), tube.score)
+                for tube in tubes
+                for frame, box in zip(tube.frames, tube.boxes, strict=True)
+            ]
+            for name, tubes in side.items()
+        }
+        for side in (found, true)
+    )
+    return {
+        **at_thresholds("frame_map", frame_map(boxes, true_boxes)),
+        **at_thresholds("video_map", video_map(found, true)),
     }
 
 

@@ -41,7 +41,6 @@ class TargetClips(Dataset[Sample]):
         streams: `rgb` (here gray), `flow` or `both`.
         frames: frames in a clip (T).
         event: shortest and longest duration of the motion, as a share of the clip; default: the whole clip.
-        movers: number of digits that move, including the target.
     """
 
     def __init__(
@@ -52,10 +51,9 @@ class TargetClips(Dataset[Sample]):
         streams: Modality = "both",
         frames: int = FRAMES,
         event: tuple[float, float] = ALWAYS,
-        movers: int = 1,
     ) -> None:
-        self.modality, self.movers = streams, movers
-        moving = MovingTarget(digits, frames=frames, event=event, movers=movers)
+        self.modality = streams
+        moving = MovingTarget(digits, frames=frames, event=event)
         self.batch: TargetBatch = moving.batch(count, seed=seed)
         self.images: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
         limit = data(streams).flow_limit
@@ -93,13 +91,12 @@ class ClipsOf:
 
     Args:
         mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
-        frames, event, movers: as for `TargetClips`.
+        frames, event: as for `TargetClips`.
     """
 
     mnist: Path | None = None
     frames: int = FRAMES
     event: tuple[float, float] = ALWAYS
-    movers: int = 1
 
     @property
     def digits(self) -> DigitSplit:
@@ -118,4 +115,4 @@ _digits = functools.cache(split_mnist)
 def _clips(of: ClipsOf, split: str, count: int, seed: int) -> TargetClips:
     digits = {"training": of.digits.training, "validation": of.digits.validation, "test": of.digits.test}
     by = 3 * seed + list(digits).index(split)
-    return TargetClips(digits[split], count, by, frames=of.frames, event=of.event, movers=of.movers)
+    return TargetClips(digits[split], count, by, frames=of.frames, event=of.event)

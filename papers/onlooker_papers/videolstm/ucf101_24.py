@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from onlooker.structures import ClipError, Tube
+from onlooker.structures import Clip, ClipError, Tube
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
             raise ClipError(path, f"{clip.name} is there twice", "take the published file")
         clips[clip.name] = clip
     return clips
+
+
+def clip_name(clip: Clip) -> str:
+    """The name of a clip in the annotations."""
+    return f"{clip.label}/{clip.path.stem}"
 
 
 def find_boxes(path: Path) -> Path:

@@ -3,7 +3,7 @@
 `python -m onlooker_papers.videolstm.where_real` with `ONLOOKER_DATA`, after `onlooker_papers.videolstm.real_video
 ucf101_18`. The attention models of that command are scored on the test clips of split 1 that have boxes in UCF101-24;
 the main figure is that of `motion`. The parameters for boxes are chosen on validation clips by blanking, without their
-boxes and without smoothing over time, which is then added; a tube lasts as long as its class is probable. The baselines
+boxes; a tube lasts as long as its class is probable. The baselines
 have the same classes and scores: a centered box, the largest moving region, and Grad-CAM of the same model.
 """
 
@@ -27,19 +27,18 @@ from onlooker.localization.tubes import label_tubes, link
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.tune_localization import choose_spatial_parameters
-from onlooker.structures import Box, Clip, Tube
+from onlooker.structures import Clip, Tube
 from onlooker.training.forward import encode_samples
 from onlooker.video.sampling import equally_spaced
-from onlooker_papers.detection import at_thresholds, frame_map, video_map
 from onlooker_papers.explanation import grad_cam
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.sets import data_folder
 from onlooker_papers.videolstm.official_budget import MOTION
 from onlooker_papers.videolstm.on_features import Cell, RealSet
-from onlooker_papers.videolstm.places import always
+from onlooker_papers.videolstm.places import always, tube_figures
 from onlooker_papers.videolstm.reduced import sampling
-from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip, ucf101_24
+from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip, clip_name, ucf101_24
 
 FILE, SET = "where-real", "ucf101_18"
 COMMAND = "python -m onlooker_papers.videolstm.where_real"
@@ -50,8 +49,7 @@ _CENTER = np.array([0.25, 0.25, 0.75, 0.75], np.float32)
 _CLIPS, _FRAMES = 12, 6
 OURS = "attention"
 MODELS = (MOTION, "convalstm-rgb", "convalstm-flow")
-SMOOTHED = {"smoothed 1": 1.0, "smoothed 2": 2.0}  # attention smoothed over time: σ in frames of the sample
-METHODS = (OURS, *SMOOTHED, "center", "motion", "grad_cam")
+METHODS = (OURS, "center", "motion", "grad_cam")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +73,7 @@ class Seen:
 
 def truth_of(clip: Clip, annotated: Mapping[str, AnnotatedClip]) -> list[Tube]:
     """The tubes of a clip in pixels of a video of half the height and width; none without annotations."""
-    known = annotated.get(_name(clip))
+    known = annotated.get(clip_name(clip))
     return [replace(tube, boxes=tube.boxes * _HALF) for tube in known.tubes] if known else []
 
 
@@ -87,7 +85,7 @@ def see(recognizer: Recognizer, clip: Clip, features: Any, truth: Sequence[Tube]
     maps = encode_samples(recognizer.model, features[None], recognizer.data)
     cam = grad_cam(recognizer.model, maps, torch.from_numpy(label)).numpy()
     sample = read_sample(clip.path, sampling("rgb"))
-    return Seen(_name(clip), sample, scores[0], {OURS: attention[0], "grad_cam": cam[0]}, truth)
+    return Seen(clip_name(clip), sample, scores[0], {OURS: attention[0], "grad_cam": cam[0]}, truth)
 
 
 def candidates(seen: Seen, method: str, parameters: LocalizationParameters) -> Sequence[Candidates]:
@@ -97,8 +95,6 @@ def candidates(seen: Seen, method: str, parameters: LocalizationParameters) -> S
         return always(_CENTER * np.array([*frames.shape[2:0:-1]] * 2, np.float32), len(frames))
     if method == "motion":
         return cut_boxes(motion(frames), parameters)
-    if method in SMOOTHED:
-        return find_boxes(seen.maps[OURS], frames, replace(parameters, smoothing=SMOOTHED[method]))
     return find_boxes(seen.maps[method], frames, parameters)
 
 
@@ -123,13 +119,11 @@ def figures_of(
         if method in seen.maps:
             peaks.append(peak_in_box(seen.maps[method][None], true[None], seen.sample.size)[0])
     true_tubes = {seen.name: list(seen.truth) for seen in clips}
-    boxes_of, true_boxes_of = ({name: _boxes(tubes) for name, tubes in of.items()} for of in (found, true_tubes))
     peak = {"peak_in_box": float(np.nanmean(np.concatenate(peaks)))} if peaks else {}
     return {
         "point_in_box": float(np.nanmean(np.concatenate(inside))),
         **peak,
-        **at_thresholds("frame_map", frame_map(boxes_of, true_boxes_of)),
-        **at_thresholds("video_map", video_map(found, true_tubes)),
+        **tube_figures(found, true_tubes),
     }
 
 
@@ -162,7 +156,7 @@ def score(cell: Cell, boxes: Path) -> dict[str, Any]:
     """The figures of one trained model on the test clips with boxes."""
     of = cell.of
     annotated = ucf101_24(boxes)
-    test = [clip for clip in of.split.test if _name(clip) in annotated]
+    test = [clip for clip in of.split.test if clip_name(clip) in annotated]
     labels = {clip.label for clip in test}
     validation = [clip for clip in of.split.validation if clip.label in labels]
 
@@ -214,19 +208,6 @@ def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     accuracy = float(np.mean([each["accuracy"] for each in found]))
     kept = {key: first[key] for key in ("clips", "classes")}
     return {"methods": methods, "accuracy": accuracy, "localization": [each["localization"] for each in found], **kept}
-
-
-def _boxes(tubes: Sequence[Tube]) -> list[Box]:
-    """The boxes of tubes at each frame."""
-    return [
-        Box(tube.label, int(frame), tuple(box.tolist()), tube.score)
-        for tube in tubes
-        for frame, box in zip(tube.frames, tube.boxes, strict=True)
-    ]
-
-
-def _name(clip: Clip) -> str:
-    return f"{clip.label}/{clip.path.stem}"
 
 
 def main(

@@ -13,7 +13,6 @@ import torch
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.experiments.memo import fingerprint
 from onlooker.recognizer import load
-from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.train import train_run
 from onlooker_papers.videolstm.init_from import init_from
 
@@ -67,7 +66,7 @@ def check_weights(run: Path, rgb: Path, flow: Path) -> None:
 def begun(tmp_path_factory: pytest.TempPathFactory, squares: Path, runs: dict[str, Path]) -> Path:
     """A motion run from pixels."""
     run = tmp_path_factory.mktemp("begun") / "motion"
-    start = init_from(**runs, folder=squares)
+    start = init_from(**runs)
     train_run(squares, run, MOTION, BOTH, STILL, quiet=True, initialize=start)
     return run
 
@@ -88,7 +87,7 @@ def test_an_interrupted_run_continues_with_the_same_first_weights_or_not_at_all(
     for name in ("model", "checkpoints"):
         shutil.rmtree(run / name)
     resumed: dict[str, Any] = {"quiet": True, "resume": True}
-    start = init_from(rgb, runs["flow"], squares)
+    start = init_from(rgb, runs["flow"])
     train_run(squares, run, MOTION, BOTH, STILL, **resumed, initialize=start)
     check_weights(run, **runs)
     assert (run / "evaluation.json").read_bytes() == (begun / "evaluation.json").read_bytes()
@@ -100,58 +99,3 @@ def test_an_interrupted_run_continues_with_the_same_first_weights_or_not_at_all(
     other.save(rgb / "model")
     with pytest.raises(ValueError, match=r"motion: its training started from .*; give the same initial weights, or"):
         train_run(squares, run, MOTION, BOTH, STILL, **resumed, initialize=start)
-
-
-def test_motion_starts_from_runs_on_stored_features(squares: Path, runs: dict[str, Path], tmp_path: Path) -> None:
-    stores, made = {name: tmp_path / f"store-{name}" for name in runs}, {name: tmp_path / name for name in runs}
-    for modality, model in MODELS.items():
-        data = replace(DATA, modality=modality)  # type: ignore[arg-type] # one of the three
-        make_features(squares, stores[modality], StoreSettings("conv4", data, pretrained=False), quiet=True)
-        train_run(squares, made[modality], model, data, BRIEF, quiet=True, features=[stores[modality]])
-    given: dict[str, Any] = {"quiet": True, "features": [*stores.values()]}
-    start = init_from(**made, folder=squares, features=given["features"])
-    train_run(squares, tmp_path / "motion", MOTION, BOTH, STILL, **given, initialize=start)
-    check_weights(tmp_path / "motion", **made)
-    # Runs from pixels have trained their encoders: their weights do not fit these features.
-    start = init_from(runs["rgb"], made["flow"], squares, given["features"])
-    with pytest.raises(ValueError, match=rf"rgb: its encoder is not the one that made {stores['rgb']}; start from a"):
-        train_run(squares, tmp_path / "other", MOTION, BOTH, STILL, **given, initialize=start)
-
-
-def test_runs_of_another_split_or_other_classes_are_refused(
-    squares: Path, runs: dict[str, Path], tmp_path: Path
-) -> None:
-    start, run = init_from(**runs, folder=squares), tmp_path / "motion"
-    with pytest.raises(ValueError, match=rf"{runs['rgb']}: trained on another split, so its training clips may be val"):
-        train_run(squares, run, MOTION, BOTH, replace(BRIEF, seed=1), quiet=True, initialize=start)
-    assert [file.name for file in run.iterdir()] == [".lock"], "nothing is in the way of the next attempt"
-    other = Path(shutil.copytree(squares, tmp_path / "squares"))
-    (other / "up").rename(other / "above")
-    message = "its classes are down, left, right, up, here they are above, down, left, right; start from runs"
-    with pytest.raises(ValueError, match=message):
-        train_run(other, run, MOTION, BOTH, BRIEF, quiet=True, initialize=init_from(**runs, folder=other))
-
-
-def test_runs_that_do_not_fit(squares: Path, runs: dict[str, Path], tmp_path: Path) -> None:
-    rgb, flow, run = runs["rgb"], runs["flow"], tmp_path / "motion"
-
-    def refused(rgb: Path = rgb, flow: Path = flow, model: ModelConfig = MOTION, data: DataConfig = BOTH) -> str:
-        with pytest.raises((ValueError, FileNotFoundError)) as error:
-            train_run(squares, run, model, data, BRIEF, quiet=True, initialize=init_from(rgb, flow, squares))
-        return str(error.value)
-
-    assert "rgb: trained with modality rgb (here: flow); start from runs" in refused(flow=rgb)
-    assert "none: no such folder; expected one that `onlooker train` has finished" in refused(flow=tmp_path / "none")
-    assert "m: no config.json, expected what `onlooker train` writes" in refused(
-        Path(shutil.copytree(rgb / "model", tmp_path / "m" / "model")).parent
-    )
-    message = refused(model=replace(MOTION, hidden=7))
-    assert "the attention does not fit this model; build all three alike: " in message
-    assert "size mismatch for " in message
-    assert "rgb: trained with size 16 (here: 24); start from runs with the same settings" in refused(
-        data=replace(BOTH, size=24)
-    )
-    assert "flow: trained with flow dis (here: farneback), flow_length 1 (here: 2); start" in refused(
-        data=replace(BOTH, flow="farneback", flow_length=2)
-    )
-    assert "only motion begins from two streams" in refused(model=MODELS["rgb"])

@@ -1,9 +1,6 @@
-"""Figures of places refuse what does not fit together, and leave out frames in which nothing is to be found."""
-
-from typing import Any
+"""Figures of places leave out frames in which nothing is to be found."""
 
 import numpy as np
-import pytest
 
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker_papers.videolstm import tables
@@ -43,29 +40,6 @@ def test_tubes_end_where_the_class_does_when_they_are_trimmed() -> None:
     assert trimmed["pointing"] == trimmed["cor_loc"] == trimmed["frame_map_50"] == trimmed["video_map_50"] == 1.0
     assert whole["video_map_50"] == 1.0
     assert whole["video_map_50_95"] < trimmed["video_map_50_95"], "a tube of six frames for four"
-
-
-def box_at_frame_2(*corners: float) -> np.ndarray:
-    boxes = moving_square()[1].copy()
-    boxes[0, 2] = corners
-    return boxes
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"boxes": np.zeros((1, 5, 4), np.float32)}, r"boxes \(1, 5, 4\), and there are 1 targets; expected B T H W C"),
-        ({"targets": [0, 1]}, "there are 2 targets"),
-        ({"boxes": np.full((1, 6, 4), np.nan, np.float32)}, "clip 0 has no box; expected one at least in each clip"),
-        ({"boxes": box_at_frame_2(-9, 2, -1, 6)}, r"clip 0, frame 2: no box in a frame of 32×32 pixels: -9, 2, -1, 6;"),
-        ({"boxes": box_at_frame_2(2, 48, 9, 60)}, "clip 0, frame 2: no box in a frame"),
-        ({"boxes": box_at_frame_2(9, 2, 5, 6)}, "expected x1 y1 x2 y2 with x1 < x2 and y1 < y2"),
-    ],
-)
-def test_what_does_not_fit_is_an_error(change: dict[str, Any], message: str) -> None:
-    images, boxes = moving_square()
-    with pytest.raises(ValueError, match=message):
-        TrueBoxes(**{"images": images, "boxes": boxes, "targets": [0], "classes": ("rest", "walk"), **change})
 
 
 def test_the_table_has_grad_cam_of_every_model() -> None:

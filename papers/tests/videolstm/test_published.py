@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,12 +10,15 @@ from onlooker.config import DataConfig, ModelConfig
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.registry import configured, create_model
 from onlooker.recognizer import Recognizer, load
-from onlooker_papers.videolstm import real_tables, recipe
-from onlooker_papers.videolstm.on_features import OURS
 from onlooker_papers.videolstm.published import NAMES, MotionInit, Published, PublishedInit, variant
 from onlooker_papers.videolstm.target_clips import data
 
 SMALL = {"encoder": "conv4", "hidden": 4, "size": 48}
+# The settings of the library, as arguments of `Published`.
+OURS = {
+    "glimpse": "scaled", "init": "zeros", "head_units": 0, "dropout": 0.5, "flatten": False, "forget_bias": 1.0,
+    "code_init": False,
+}  # fmt: skip
 
 
 def published(name: str, **settings: Any) -> Published:
@@ -135,32 +137,3 @@ def test_a_saved_model_is_the_same(tmp_path: Path) -> None:
     again = load(tmp_path / "model", device="cpu").model
     video = torch.randn(1, 3, 1, 64, 64)
     assert torch.equal(again(video).logits, net(video).logits)
-
-
-def test_every_variant_differs_and_the_last_has_all() -> None:
-    models = [changed.model for changed in recipe.VARIANTS]
-    assert models[-1] == {key: value for each in models[:-1] for key, value in each.items()}
-    training = [changed.training for changed in recipe.VARIANTS]
-    assert training[-1] == {key: value for each in training[:-1] for key, value in each.items()}
-    for changed in recipe.VARIANTS:
-        published("convalstm", **{**OURS, **changed.model})
-        assert all(OURS[key] != value for key, value in changed.model.items()), changed.name
-
-
-def test_the_table_of_settings_names_what_each_variant_measures(
-    monkeypatch: pytest.MonkeyPatch, make_clip: Any
-) -> None:
-    named = {row[-1] for row in recipe.SETTINGS}
-    assert named == {"", "tv-l1", "motion", *(each.name for each in recipe.VARIANTS)}
-    monkeypatch.setattr(recipe, "flow", lambda frames, method: np.full((len(frames) - 1, 2, 2, 2), len(method), float))
-    flows = recipe.compare_flow(make_clip(frames=5))
-    assert (flows["pairs"], flows["difference"]) == (4, pytest.approx(2**0.5))
-    found = {each.name: {"difference": [0.01, -0.02, 0.04], "ours": 0.3} for each in recipe.VARIANTS}
-    results = {
-        recipe.FILE: {**found, "tv-l1": flows},
-        "videolstm-real": {"jhmdb": {"motion": 0.5, "motion-random": 0.4}},
-    }
-    page = real_tables.recipe(results).markdown()
-    assert "+1.0 (-2.0 to +4.0)" in page
-    assert "+10.0 over random weights" in page
-    assert "mean distance of the vectors 1.41 pixels" in page

@@ -1,8 +1,7 @@
-"""The ablation on real video: reduced features, intervals, a tiny set through all cells, and the controls."""
+"""The ablation on real video: reduced features, a tiny set through all cells, and the controls."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +14,8 @@ from onlooker.data.split import make_splits
 from onlooker.files import read_json
 from onlooker.models.encoders import build_encoder
 from onlooker_papers.results import assembled
-from onlooker_papers.videolstm import control, cost, on_features, real_tables, real_video, reduced
-from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION, SINGLE
+from onlooker_papers.videolstm import control, on_features, real_video, reduced
+from onlooker_papers.videolstm.official_budget import BOTH, FUSED
 from onlooker_papers.videolstm.on_features import MODELS, Cell
 
 
@@ -30,23 +29,6 @@ def test_principal_components_are_uncorrelated_and_of_variance_one() -> None:
     assert np.isfinite(reduced.principal_components(rows, 6)[0]).all()  # three of them are constant
     with pytest.raises(ValueError, match="2 rows of 6 features have no 3 principal components"):
         reduced.principal_components(rows[:2], 3)
-
-
-def test_a_difference_has_an_interval_over_recordings() -> None:
-    later, earlier = ["1110100111"], ["0100100111"]
-    center, low, high = real_video.difference(later, earlier, [str(i) for i in range(10)])
-    apart = np.array([1, 0, 1, *[0] * 7])
-    assert (center, high - low) == pytest.approx((0.2, 2 * 1.959964 * apart.std() / 10**0.5))
-    twice = real_video.difference(["1110100111" * 2], ["0100100111" * 2], [str(i % 10) for i in range(20)])
-    assert twice == pytest.approx([center, low, high])  # the same clips again say nothing new
-    assert real_video.difference(later * 2, [*earlier, *later], list("abcdefghij"))[0] == pytest.approx(0.1)
-
-
-def test_gains_have_an_interval_over_seeds() -> None:
-    assert control.gain([0.9], [0.5]) == [pytest.approx(0.4), None, None]
-    mean, low, high = control.gain([0.9, 0.8, 0.7], [0.5, 0.4, 0.3])
-    assert (mean, low, high) == pytest.approx((0.4, 0.4, 0.4))
-    assert control.gain([0.9, 0.8, 0.7], [0.5, 0.5, 0.5])[1] < 0.3 < 0.548 < control.gain([0.9, 0.8, 0.7], [0.5] * 3)[2]
 
 
 @pytest.fixture
@@ -80,9 +62,6 @@ def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
     rgb, flow, both = (of.features[name][0][0] for name in ("rgb", "flow", "both"))
     assert torch.equal(torch.cat((rgb, flow), -1), both)
     assert both.shape == (4, 3, 3, 2 * reduced.WIDTH)
-    alone = real_video.reproduce("squares", 1, 1, tiny / "run", tiny / "alone", controls=False)
-    assert {*figures["rows"]} - {*alone["rows"]} == {"motion-random", *on_features.CONTROLS}
-    assert not (tiny / "alone" / f"{control.FILE}.json").exists()
     before = {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")}
     assert real_video.reproduce(*asked) == figures
     assert {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")} == before
@@ -97,36 +76,3 @@ def test_motion_begins_with_the_trained_streams(tiny: Path) -> None:
     assert not torch.equal(begun["head.1.weight"], drawn["head.1.weight"])
     with pytest.raises(ValueError, match="squares has no split 2; it has split1"):
         real_video.reproduce("squares", 2, 1, tiny / "run", tiny / "results")
-
-
-def test_both_encoders_can_be_trained_on_the_split(tiny: Path) -> None:
-    figures = real_video.reproduce("squares", 1, 1, tiny / "run", tiny / "results", False, fine_tuned=True)
-    folder = tiny / "run" / "squares-fine-tuned" / "split1"
-    trained = reduced.encoder_of(folder / "features-rgb").inner.state_dict()
-    shipped = build_encoder("small", 3, 48, pretrained=True).state_dict()
-    assert any(not torch.equal(weight, shipped[name]) for name, weight in trained.items())
-    assert assembled(tiny / "results", "videolstm-real")["figures"]["squares-fine-tuned"] == figures
-
-
-def test_the_cost_of_the_literal_recipe_is_extrapolated_by_clips_and_frames() -> None:
-    seconds = {"batch": 32, "bf16": True, "seconds": 0.5}
-    found = {
-        "encoding": {store: {"seconds": 0.15} for store in real_tables.ENCODED},
-        "training": dict.fromkeys((*SINGLE, MOTION), seconds),
-        "frames": 30,
-    }
-    recipe = {"tv-l1": {"size": [180, 240], "seconds": {"tvl1": 0.45, "dis": 0.01}}}
-    table = real_tables.cost({"videolstm-cost": found, "videolstm-recipe": recipe}).texts
-    by_name = {row[0]: row[1:] for row in table}
-    # 9,537 clips of half a second, 400 times; ConvLSTM 200 times on RGB and 300 times on flow.
-    assert by_name["`motion`"] == ["0.500 per clip", "400", "530", "198"]
-    assert by_name["`convlstm`"][1:3] == ["200 + 300", "662"]
-    # 2.4 million frames, twice, at 0.45 s for frames with 9/16 of the pixels.
-    assert by_name["TV-L1 flow, for pool5 and for fc7"] == ["0.80 per frame", "–", "1,067", "–"]
-
-
-def test_the_models_of_the_cost_are_those_of_the_authors_code() -> None:
-    net: Any = cost.model_of("lstm")
-    assert (net.cell.from_features.in_features, net.cell.num_hidden, net.init) == (4096, 512, "zeros")
-    figures = cost.training_cost("lstm", batch=2, steps=1)
-    assert figures["seconds"] > 0

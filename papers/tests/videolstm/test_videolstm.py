@@ -6,20 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import moving_squares
 import numpy as np
 import pytest
 import torch
 from pages import self_contained
-from typer.testing import CliRunner
 
-from onlooker.cli import app
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.config import TrainConfig
 from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.files import read_json, write_json
 from onlooker_papers.videolstm import ablation, localization, reproduce
 from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, Trial, ensemble, summary
-from onlooker_papers.videolstm.budget import Budget, ClipsBudget
+from onlooker_papers.videolstm.budget import Budget
 from onlooker_papers.videolstm.reproduce import train_ahead, trials
 from onlooker_papers.videolstm.target_clips import ClipsOf, TargetClips, data
 from onlooker_papers.videolstm.timing import GUESSES, Timing, timed_trial
@@ -32,7 +29,6 @@ TINY = Budget(
     {"validation": 6, "test": 8},
     TrainConfig(epochs=1, batch=6, patience=0),
     Timing(6, {"validation": 4, "test": 8}, TrainConfig(epochs=1, batch=6, patience=0)),
-    ClipsBudget(3, (0,), DataConfig(frames=3, size=16), TrainConfig(epochs=1, batch=6, patience=0)),
 )
 
 
@@ -48,8 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(reproduce.BUDGETS, "tiny", TINY)
         patch.setattr(localization, "CANDIDATES", localization.CANDIDATES[:3])
-        squares = moving_squares.make_set(folder / "squares", clips=4, frames=4)
-        reproduce.reproduce(folder / "run", budget="tiny", results=folder / "results", clips=[squares])
+        reproduce.reproduce(folder / "run", budget="tiny", results=folder / "results")
     return folder
 
 
@@ -96,116 +91,7 @@ def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
     for words in (*names, "Grad-CAM", "How many clips it takes", "Where it looked", "When, from labels only"):
         assert words in page
-    assert self_contained(run / "run" / "report.html")["img"] == 2 + 4 + 4, (
-        "dots, looks, how models learned on either set"
-    )
-
-
-def words_of(page: Path) -> str:
-    """The page's source, with plain spaces."""
-    return page.read_text(encoding="utf-8").replace("\u00a0", " ")
-
-
-def test_published_figures_are_next_to_those_of_each_set(run: Path) -> None:
-    page = words_of(run / "run" / "report.html")
-    cells = "".join(f'<td class="n">{figure} %</td>' for figure in (77.4, 77.5, "77.0", 77.6, 79.6))
-    assert f"<td>UCF101, RGB, cited</td>{cells}" in page
-    assert "<td>HMDB-51, both, cited</td>" + '<td class="n">–</td>' * 6 + '<td class="n">56.4 %</td>' in page
-    accuracy = json.loads((run / "results" / "moving-target.json").read_text())["figures"]["accuracy"]
-    shown = "".join(f'<td class="n">{100 * accuracy[name]:.1f} %</td>' for name in ("motion", "fused"))
-    own = '<td class="n">–</td>' * 5 + shown
-    assert f"<td>moving target, both</td>{own}" in page
-    assert "compare with each other, not with those of another" in page
-
-
-def test_real_clips_have_a_table_that_names_them(run: Path) -> None:
-    stored = json.loads((run / "results" / "videolstm-clips.json").read_text())
-    assert stored["command"] == "onlooker reproduce videolstm --clips squares --results results"
-    of = stored["figures"]["squares"]
-    assert list(of["accuracy"]) == [
-        "single-frame", "convnet", "lstm", "alstm", "convlstm", "convalstm", "report", "convnet-flow", "convlstm-flow",
-        "motion", "fused",
-    ]  # fmt: skip
-    assert of["weights"] == "from scratch"
-    splits = json.loads((run / "run" / "clips" / "squares" / "motion" / "split-seed0" / "split.json").read_text())
-    assert sum(map(len, splits.values())) == 3 * 4, "three of the four clips of each class"
-    page = words_of(run / "run" / "report.html")
-    assert "<strong>and real clips</strong>: squares (4 test clips)" in page
-    assert "<td>majority class</td>" in page
-    assert "clips/squares/report.html" in page
-    assert (run / "run" / "clips" / "squares" / "report.html").exists()
-    # Those of the moving target do not depend on them.
-    assert json.loads((run / "results" / "moving-target.json").read_text())["command"] == (
-        "onlooker reproduce videolstm --results results"
-    )
-
-
-def test_without_real_clips_the_page_says_so_and_how_to_give_them(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
-    copied = Path(shutil.copytree(run / "run", tmp_path / "run"))
-    page = words_of(reproduce.reproduce(copied, budget="tiny"))
-    assert "<strong>Used: the moving target alone</strong>" in page
-    assert "<code>--clips DIR</code> adds real clips" in page
-    assert "nothing here was pre-trained, and <code>motion</code>, which in the paper begins with two trained" in page
-    assert f"<code>onlooker reproduce videolstm --run {copied}</code>" in page
-    assert "On real clips" not in page
-
-
-def test_cells_from_before_frames_were_counted_show_a_dash(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
-    copied = Path(shutil.copytree(run / "run", tmp_path / "run"))
-    frames = json.loads((copied / "moving-target.json").read_text())["models"]
-    assert all(0 <= of["frame_accuracy"] <= 1 for of in frames.values())
-    for path in copied.glob("lstm-12-seed?.json"):
-        cell = json.loads(path.read_text())
-        del cell["figures"]["frame_accuracy"]
-        path.write_text(json.dumps(cell))
-    page = words_of(reproduce.reproduce(copied, budget="tiny"))
-    rows = {name: page.split(f"<td><code>{name}</code></td>")[1].split("</tr>")[0] for name in ("lstm", "convlstm")}
-    assert [row.count(">–<") for row in rows.values()] == [2, 1], "frames and peak, or the peak alone"
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (("--clips", "{here}/none"), "none: no such folder; give a folder with one sub-folder per class"),
-        (("--clips", "{here}/a/set", "--clips", "{here}/b/set"), "--clips: 2 sets are called set; rename a folder"),
-        (("--clips", "{here}/a/set", "--only", "segments"), "--clips has no effect here; leave it out"),
-        (("--clips", "{here}/a/set", "--ucf101", "{here}"), "--clips has no effect here; leave it out"),
-    ],
-)
-def test_clips_that_do_not_fit(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
-    for place in ("a", "b"):
-        moving_squares.make_set(tmp_path / place / "set", clips=1, frames=2)
-    given = [word.format(here=tmp_path) for word in words]
-    result = CliRunner().invoke(app, ["reproduce", "videolstm", "--quick", *given, "--run", str(tmp_path / "run")])
-    assert result.exit_code == 1
-    assert message in result.stderr.replace("\n", "")
-    assert not (tmp_path / "run").exists()
-
-
-def test_without_sets_it_takes_the_clips_of_the_data_folder_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: list[Any] = []
-    monkeypatch.setattr(reproduce, "reproduce", lambda *words: given.append(words[5]))
-    squares = moving_squares.make_set(tmp_path / "clips" / "squares", clips=1, frames=2)
-    for data_folder, only in ((tmp_path, ()), ("", ()), (tmp_path, ("--only", "segments"))):
-        monkeypatch.setenv("ONLOOKER_DATA", str(data_folder))
-        result = CliRunner().invoke(app, ["reproduce", "videolstm", *only])
-        assert result.exit_code == 0, result.output
-        if not only:
-            used = (
-                "and the clips in $ONLOOKER_DATA: squares"
-                if data_folder
-                else "alone; set ONLOOKER_DATA to a folder that has"
-            )
-            assert f"neither UCF101 nor HMDB-51 is given: on the moving target {used}" in result.output
-    assert list(map(list, given)) == [[squares], [], []]
+    assert self_contained(run / "run" / "report.html")["img"] == 2 + 4, "dots, looks, curves"
 
 
 def test_the_times_have_a_separate_file(run: Path) -> None:
@@ -218,56 +104,6 @@ def test_the_times_have_a_separate_file(run: Path) -> None:
     assert set(stored["figures"]["baselines"]) == set(GUESSES)
     assert len(stored["figures"]["each"]) == len(stored["figures"]["onsets"]) == 2
     assert stored["figures"]["segment_map_50"] == pytest.approx(np.mean(stored["figures"]["each"]))
-
-
-def test_the_times_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
-    made = reproduce.reproduce(run / "run", budget="tiny", results=run / "again", only="segments")
-    assert made == run / "run" / "segments.json"
-    assert [path.name for path in (run / "again").glob("*.json")] == ["segments.json"]
-    stored = json.loads((run / "again" / "segments.json").read_text())
-    assert next(iter(stored["origin"])).endswith(": onlooker reproduce videolstm --results results --only segments")
-    assert stored["figures"] == json.loads(made.read_text())
-    with pytest.raises(ValueError, match="only is 'boxes', expected one of segments, single-frame, "):
-        reproduce.reproduce(run / "run", budget="tiny", only="boxes")
-
-
-def results_with_old_rows(run: Path, folder: Path, *names: str) -> Path:
-    """A copy of the results in which the figures of some rows are `old`."""
-    results = Path(shutil.copytree(run / "results", folder / "results"))
-    for name in names:
-        path = results / "cells" / "moving-target" / f"{name}.json"
-        stored = read_json(path)
-        write_json(path, {**stored, "figures": {**stored["figures"], "accuracy": "old"}})
-    return results
-
-
-def test_only_one_model_replaces_its_rows(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
-    name = "motion-grounded"
-    results = results_with_old_rows(run, tmp_path, *(f"{part}/{name}" for part in ("models", "localized", "explained")))
-    made = reproduce.reproduce(run / "run", budget="tiny", results=results, only=name)
-    assert name in read_json(made)["models"]
-    after = read_json(results / "moving-target.json")
-    before = read_json(run / "results" / "moving-target.json")
-    assert after["figures"] == before["figures"]
-    assert after["command"] == before["command"] == "onlooker reproduce videolstm --results results"
-    (younger,) = (origin for origin in after["origin"] if origin.endswith("--results results --only motion-grounded"))
-    assert set(after["origin"][younger]) == {f"models/{name}", f"localized/{name}", f"explained/{name}"}
-    path = results / "cells" / "moving-target" / "about.json"
-    write_json(path, {**read_json(path), "command": "another"})
-    with pytest.raises(ValueError, match="was made by 'another'"):
-        reproduce.reproduce(run / "run", budget="tiny", results=results, only=name)
-
-
-def test_only_one_member_replaces_the_rows_of_the_ensemble(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
-    results = results_with_old_rows(run, tmp_path, "models/convlstm-flow", "models/fused")
-    reproduce.reproduce(run / "run", budget="tiny", results=results, only="convlstm-flow")
-    original = read_json(run / "results" / "moving-target.json")["figures"]
-    assert read_json(results / "moving-target.json")["figures"] == original
 
 
 def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,11 +177,6 @@ def test_a_summary_is_means_and_spread() -> None:
     assert found["spread"] == pytest.approx(0.02**0.5)
     assert found["pointing"] == pytest.approx(0.3)
     assert summary([{"accuracy": 0.5}])["spread"] is None
-
-
-def test_an_unknown_budget(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="budget is 'huge', expected one of quick, standard, full"):
-        reproduce.reproduce(tmp_path / "run", budget="huge")
 
 
 def test_a_trial_measures_where_it_looked(tmp_path: Path) -> None:

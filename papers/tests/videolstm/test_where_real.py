@@ -8,9 +8,9 @@ import pytest
 from onlooker.data.samples import Sample
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.structures import Clip, Tube
-from onlooker_papers.videolstm import real_tables, where_real
+from onlooker_papers.videolstm import where_real
 from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
-from onlooker_papers.videolstm.where_real import Seen, candidates, figures_of, point_in_box, true_boxes, truth_of
+from onlooker_papers.videolstm.where_real import Seen, figures_of, point_in_box, true_boxes, truth_of
 
 CLASSES = ("Basketball", "Surfing")
 
@@ -63,37 +63,3 @@ def test_a_model_that_is_not_trained_is_an_error(
     monkeypatch.setenv("ONLOOKER_DATA", str(real_data))
     with pytest.raises(FileNotFoundError, match=r"motion/model/model.safetensors"):
         where_real.reproduce(tmp_path, tmp_path / "results", 1)
-
-
-def test_the_table_has_attention_grad_cam_and_guesses() -> None:
-    parameters = LocalizationParameters()
-    one = seen((0, 0, 40, 20))
-    one = Seen(one.name, one.sample, one.scores, {**one.maps, "grad_cam": one.maps["attention"]}, one.truth)
-    methods = {method: figures_of([one], method, CLASSES, parameters) for method in where_real.METHODS}
-    row = {
-        "methods": methods,
-        "accuracy": 0.5,
-        "clips": 1,
-        "classes": ["Basketball"],
-        "localization": [{"threshold": 0.35}],
-    }
-    table = real_tables.where({where_real.FILE: {"models": {"motion": row, "convalstm-rgb": row}, "seeds": 1}})
-    assert [cells[0] for cells in table.rows[:-5]] == [
-        "attention of `motion`", "attention of `convalstm-rgb`",
-        "attention of `motion`, smoothed, σ 1", "attention of `convalstm-rgb`, smoothed, σ 1",
-        "attention of `motion`, smoothed, σ 2", "attention of `convalstm-rgb`, smoothed, σ 2",
-        "Grad-CAM of `motion`", "Grad-CAM of `convalstm-rgb`",
-        "a centered box; classes of `motion`", "the largest moving region; classes of `motion`",
-    ]  # fmt: skip
-    assert table.rows[0][1:] == ["100.0"] * 6
-    assert table.rows[-4] == ["published: VideoLSTM", None, None, None, None, "36.9", None]
-
-
-def test_smoothing_moves_the_boxes_of_single_frames_towards_their_neighbors() -> None:
-    one = seen((0, 0, 20, 20))
-    maps = one.maps["attention"].copy()
-    maps[1] = maps[1][:, ::-1]  # one frame on the other side
-    one = Seen(one.name, one.sample, one.scores, {"attention": maps}, one.truth)
-    parameters = LocalizationParameters()
-    points = {method: candidates(one, method, parameters)[1].point for method in ("attention", "smoothed 2")}
-    assert points["attention"][0] > points["smoothed 2"][0]
