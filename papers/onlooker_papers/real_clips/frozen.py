@@ -1,12 +1,10 @@
 """Features of a frozen encoder for all clips of a set, computed once; and the splits for testing the set."""
 
 import functools
-import hashlib
 import io
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +18,6 @@ from torch.utils.data import DataLoader
 from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of, make_splits
-from onlooker.experiments.memo import memo
 from onlooker.files import write_bytes
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured, resolve
@@ -28,7 +25,7 @@ from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import weights_digest
 from onlooker.structures import Clip
 from onlooker.training.forward import encode_samples
-from onlooker.training.linear import METHODS, Choice, Clips, Method, choose, fit_layer
+from onlooker.training.linear import Choice, Clips, fit_layer
 from onlooker_papers.sets import data_folder
 
 __all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "splits_of"]
@@ -107,7 +104,6 @@ class Encoded:
         classes: the `K` names.
         minutes: of one CPU core, to read and encode them.
         weights: digest of the encoder's weights.
-        file: the file in which all this is stored.
     """
 
     clips: Clips
@@ -115,23 +111,6 @@ class Encoded:
     classes: tuple[str, ...]
     minutes: float
     weights: str
-    file: Path
-
-    def choice(self, chosen: NDArray[np.int64]) -> Choice:
-        """The choice of cross-validation on some of the clips; stored, because it takes minutes for many clips."""
-        clips = self.clips.only(chosen)
-
-        def compute() -> dict[str, Any]:
-            values = asdict(choose(clips))
-            rows = values["scores"].tolist()
-            return values | {"scores": [[None if math.isnan(value) else value for value in row] for row in rows]}
-
-        digest = hashlib.sha256(chosen.tobytes()).hexdigest()[:8]
-        tried = {"names": list(clips.names), "methods": [*map(str, METHODS)]}
-        settings = {"weights": self.weights, "clips": len(chosen), **tried}
-        found = memo(self.file.with_name(f"{self.file.stem}-{digest}.json"), settings, compute)
-        values = {"scores": np.array(found["scores"], np.float64), "method": Method(*found["method"])}
-        return Choice(**{**found, **values})
 
     def positions(self, clips: Sequence[Clip]) -> NDArray[np.int64]:
         """The positions of clips in this set."""
@@ -167,7 +146,7 @@ def encode(name: str, run: Path, pretrained: bool = True) -> Encoded:
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
     statistics = Clips(x, y, groups, len(classes), tuple(net.names))
-    return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, minutes, weights, path)
+    return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, minutes, weights)
 
 
 @torch.inference_mode()

@@ -16,35 +16,24 @@ consecutive frames agree.
 Basketball is left out, because its class `nothing` has only 17 seconds in total.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
-from numpy.typing import NDArray
-from rich.progress import track
 
 from onlooker.answer import NOTHING
 from onlooker.cli.command import command, stoppable
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data.split import group_of
-from onlooker.data.transforms import to_video
-from onlooker.models.linear import LinearClassifier
-from onlooker.models.registry import create_model, resolve
-from onlooker.structures import Clip
-from onlooker.training.linear import Choice, Clips, choose, fit_layer
-from onlooker.video.reader import VideoReader
+from onlooker.training.linear import choose
 from onlooker_papers.measurement import write_results
 from onlooker_papers.real_clips.frozen import splits_of
+from onlooker_papers.real_clips.stream_model import encoded_parts, held_out_scores, play, training_windows
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
-    WINDOW,
     Counts,
-    Part,
+    Floats,
     Stream,
     count,
     reported_events,
@@ -52,8 +41,6 @@ from onlooker_papers.real_clips.streams import (
     training_streams,
 )
 from onlooker_papers.results import keep_whole
-
-Floats = NDArray[np.floating]
 
 WHAT = "false alarms an hour and events found in streams stitched from clips that were not trained on"
 COMMAND = "python -m onlooker_papers.real_clips.nothing"
@@ -86,91 +73,14 @@ SETTINGS = {
 }
 
 
-def encoded_parts(
-    name: str, clips: Iterable[Clip], classes: int, rate: float, label_of: Callable[[str], str], run: Path
-) -> tuple[LinearClassifier, dict[Path, Part]]:
-    """The linear model of the default command, and the clips of a set as parts of streams, by path.
-
-    Args:
-        classes: K, with nothing.
-        rate: frames per second.
-        label_of: the class in streams, by that of the clip.
-        run: folder of the features.
-    """
-    data = resolve(ModelConfig(pretrained=True), DataConfig(frames=WINDOW, size=112), TrainConfig())[1]
-    torch.manual_seed(0)
-    net = create_model("linear", classes, encoder="small", pretrained=True, window=WINDOW, size=112)
-    assert isinstance(net, LinearClassifier)
-    folder = run / name / encoder_digest(net.eval())
-    parts = {}
-    for clip in track(dict.fromkeys(clips), "encoding clips"):
-        features = encode(clip, net, data, rate, folder)
-        parts[clip.path] = Part(features, label_of(clip.label), clip.label, group_of(clip))
-    return net, parts
-
-
-def encode(clip: Clip, net: LinearClassifier, data: DataConfig, rate: float, folder: Path) -> NDArray[np.float16]:
-    """The features of a clip at a constant frame rate, stored in a folder."""
-    file = folder / f"{clip.label}-{clip.path.stem}.npy"
-    if not file.exists():
-        reader = VideoReader(clip.path)
-        wanted = np.arange(0, reader.times[-1] + 0.5 / rate, 1 / rate)
-        nearest = np.abs(reader.times[None] - wanted[:, None]).argmin(1)
-        frames = torch.from_numpy(reader.get(nearest, size=data.size).pixels)
-        with torch.inference_mode():
-            features = net.encode(to_video(frames, data.normalization)).half().numpy()
-        folder.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part.npy")
-        np.save(part, features)
-        part.replace(file)
-    return np.load(file)
-
-
-@torch.inference_mode()
-def training_windows(streams: Sequence[Stream], net: LinearClassifier, classes: Sequence[str]) -> Clips:
-    """The windows at the end of each clip; the group is the stream.
-
-    Windows of nothing contain no frame of an event.
-    """
-    x, y, groups = [], [], []
-    for number, stream in enumerate(streams):
-        parts, starts = stream.parts, np.flatnonzero(stream.place == 0).tolist()
-        for first, after in zip(starts, [*starts[1:], len(stream.clip)], strict=True):
-            label = parts[stream.clip[first]].label
-            window = range(max(0, after - WINDOW), after)
-            if label == NOTHING and any(parts[stream.clip[t]].label != NOTHING for t in window):
-                continue
-            frames = np.stack([parts[stream.clip[t]].features[stream.place[t]] for t in window])
-            x.append(net.summarize(torch.from_numpy(frames)[None].float())[0].double().numpy())
-            y.append(classes.index(label))
-            groups.append(str(number))
-    return Clips(np.stack(x), np.array(y), np.array(groups), len(classes), tuple(net.names))
-
-
-def stream_threshold(
-    net: LinearClassifier, streams: Sequence[Stream], windows: Clips, choice: Choice, classes: Sequence[str]
-) -> float:
-    """The highest threshold that finds 90 % of the events in training streams, each predicted without its windows."""
-    found, events = dict.fromkeys(THRESHOLDS, 0), sum(len(stream.events) for stream in streams)
-    for number, stream in enumerate(streams):
-        fit_layer(net, windows.only(np.flatnonzero(windows.groups != str(number))), choice)
-        (scores,) = play(net, [stream], choice.temperature)
+def stream_threshold(scored: Iterable[tuple[Stream, Floats]], classes: Sequence[str]) -> float:
+    """The highest threshold that finds 90 % of the events in streams with their probabilities."""
+    found, events = dict.fromkeys(THRESHOLDS, 0), 0
+    for stream, scores in scored:
+        events += len(stream.events)
         for t in THRESHOLDS:
             found[t] += count(reported_events(scores, classes, t), stream, classes).found
     return max(t for t in THRESHOLDS if found[t] >= 0.9 * events or t == THRESHOLDS[0])
-
-
-@torch.inference_mode()
-def play(net: LinearClassifier, streams: Sequence[Stream], temperature: float) -> list[Floats]:
-    """Probabilities `T K` of each stream; all streams are processed side by side."""
-    lengths = [len(stream.clip) for stream in streams]
-    logits, state = [], net.initial_state(len(streams))
-    for t in track(range(max(lengths)), "playing streams"):
-        frame = [s.parts[s.clip[t % n]].features[s.place[t % n]] for s, n in zip(streams, lengths, strict=True)]
-        output, state = net.step_features(torch.from_numpy(np.stack(frame)).float(), state)
-        logits.append(output.logits / temperature)
-    scores = torch.stack(logits, 1).softmax(-1).numpy()
-    return [each[:n] for each, n in zip(scores, lengths, strict=True)]
 
 
 def measure(name: str, run: Path) -> dict[str, Any]:
@@ -186,11 +96,14 @@ def measure(name: str, run: Path) -> dict[str, Any]:
     total, seconds, unseen = Counts(), 0.0, 0.0
     for number, split in enumerate(splits):
         training = [parts[clip.path] for clip in (*split.training, *split.validation)]
-        threshold, temperature = _fit(net, [part for part in training if part.of not in setting.unseen], classes)
+        learned = training_streams([part for part in training if part.of not in setting.unseen])
+        windows = training_windows(learned, net, classes)
+        choice = choose(windows)
+        threshold = stream_threshold(held_out_scores(net, learned, windows, choice), classes)
         thresholds.append(threshold)
         test = [parts[clip.path] for clip in split.test]
         streams = [test_stream(test, frames, np.random.default_rng((number, i))) for i in range(_STREAMS)]
-        for stream, scores in zip(streams, play(net, streams, temperature), strict=True):
+        for stream, scores in zip(streams, play(net, streams, choice.temperature), strict=True):
             reported = {t: reported_events(scores, classes, t) for t in THRESHOLDS}
             counts = {t: count(of, stream, classes, setting.unseen) for t, of in reported.items()}
             total = total.plus(counts[threshold])
@@ -212,25 +125,6 @@ def measure(name: str, run: Path) -> dict[str, Any]:
             "found": [of.found / of.events for of in at.values()],
         },
     }
-
-
-def encoder_digest(net: LinearClassifier) -> str:
-    """A digest of the encoder, so that its features are not mistaken for those of another."""
-    digest = hashlib.sha256()
-    for name, tensor in net.state_dict().items():
-        if name.startswith("encoder."):
-            digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _fit(net: LinearClassifier, parts: Sequence[Part], classes: Sequence[str]) -> tuple[float, float]:
-    """Fit the model to training clips; its threshold and temperature."""
-    streams = training_streams(parts)
-    windows = training_windows(streams, net, classes)
-    choice = choose(windows)
-    threshold = stream_threshold(net, streams, windows, choice, classes)
-    fit_layer(net, windows, choice)
-    return threshold, choice.temperature
 
 
 def _shares(of: Counts, seconds: float, unseen: float) -> dict[str, float]:

@@ -17,7 +17,7 @@ from onlooker.data.split import Split
 from onlooker.evaluation.calibration import calibration_error, fit_temperature, perfect_calibration_error
 from onlooker.evaluation.metrics import wilson_interval
 from onlooker.files import read_json
-from onlooker.training.linear import Clips
+from onlooker.training.linear import Clips, choose
 from onlooker_papers.real_clips.frozen import DATA, MODEL, SETS, Encoded, encode, fitted_logits, splits_of
 from onlooker_papers.results import About, Row, write_rows
 
@@ -87,7 +87,8 @@ def measure(name: str, run: Path, results: Path) -> dict[str, Any]:
 def right_answers(encoded: Encoded, split: Split) -> Bools:
     """Which test clips of a split the default command classifies correctly."""
     fit, test = (encoded.positions(clips) for clips in ((*split.training, *split.validation), split.test))
-    logits = fitted_logits(encoded.clips.only(fit), encoded.choice(fit), encoded.clips.x[test])
+    training = encoded.clips.only(fit)
+    logits = fitted_logits(training, choose(training), encoded.clips.x[test])
     return np.asarray(logits.argmax(1) == encoded.clips.y[test])
 
 
@@ -124,7 +125,8 @@ def _calibration(encoded: Encoded, split: Split) -> dict[str, Any]:
     chosen = np.arange(len(encoded.clips.y))
     if len(chosen) > _MANY:
         chosen = encoded.positions((*split.training, *split.validation))
-    clips, choice = encoded.clips.only(chosen), encoded.choice(chosen)
+    clips = encoded.clips.only(chosen)
+    choice = choose(clips)
     logits = np.log(np.maximum(choice.scores, 1e-12)) * choice.temperature
     before, after = softmax(logits, 1), _tempered(clips, logits)
     known = np.isfinite(choice.scores).all(1) & np.isfinite(after).all(1)

@@ -27,11 +27,11 @@ import typer
 from onlooker.answer import NOTHING, event_scores
 from onlooker.cli.command import command, stoppable
 from onlooker.structures import Segment
-from onlooker.training.linear import choose, fit_layer
+from onlooker.training.linear import choose
 from onlooker_papers.detection import segment_map
 from onlooker_papers.measurement import write_results
 from onlooker_papers.real_clips.frozen import splits_of
-from onlooker_papers.real_clips.nothing import encoded_parts, play, training_windows
+from onlooker_papers.real_clips.stream_model import encoded_parts, held_out_scores, play, training_windows
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
     WINDOW,
@@ -111,13 +111,9 @@ def measure(name: str, run: Path, count: int) -> dict[str, Any]:
         learn = training_streams([parts[clip.path] for clip in (*split.training, *split.validation)])
         windows = training_windows(learn, net, classes)
         choice = choose(windows)
-        scores = []
-        for held_out, stream in enumerate(learn):
-            fit_layer(net, windows.only(np.flatnonzero(windows.groups != str(held_out))), choice)
-            scores += play(net, [stream], choice.temperature)
+        scores = [of for _, of in held_out_scores(net, learn, windows, choice)]
         thresholds = {way: best_threshold(learn, scores, classes, setting.rate, late) for way, late in LATE.items()}
         chosen.append(thresholds)
-        fit_layer(net, windows, choice)
         test = [parts[clip.path] for clip in split.test]
         streams = [with_pauses(test, np.random.default_rng((number, i))) for i in range(_STREAMS)]
         for i, each in enumerate(play(net, streams, choice.temperature)):

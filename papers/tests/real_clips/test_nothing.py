@@ -8,7 +8,8 @@ from onlooker.answer import best_event
 from onlooker.localization.online import EventState, update_agreement
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import Choice, Method
-from onlooker_papers.real_clips.nothing import at_found, play, stream_threshold, training_windows
+from onlooker_papers.real_clips.nothing import at_found, stream_threshold
+from onlooker_papers.real_clips.stream_model import held_out_scores, play, training_windows
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
     WINDOW,
@@ -95,7 +96,7 @@ def test_a_training_window_of_nothing_has_no_frame_of_an_event() -> None:
     assert 0 < nothing.sum() <= 24
     assert set(windows.groups) == {"0", "1", "2", "3", "4"}
     choice = Choice("mean,spread,change,largest", Method("logistic", 10.0), np.zeros((0, 3)), {}, 1.0)
-    threshold = stream_threshold(net, streams, windows, choice, CLASSES)
+    threshold = stream_threshold(held_out_scores(net, streams, windows, choice), CLASSES)
     assert 0.2 < threshold < 1, "events differ from nothing, but not from one another"
 
 
