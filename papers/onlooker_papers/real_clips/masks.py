@@ -22,8 +22,6 @@ from onlooker.video.reader import VideoReader
 from onlooker_papers.grad_cam import grad_cam_prediction
 from onlooker_papers.results import means
 
-__all__ = ["BASELINES", "NOT_BLACK", "read_truth", "score_places"]
-
 Masks = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 # From a clip and T of its frames to the masks there, `T H W`.
@@ -48,33 +46,18 @@ def read_truth(given: str, clips: Path) -> Truth:
         given: a folder with a clip of masks, white on black, for every clip, with the same names and sub-folders as the
             clips; or `not-black`: in the clips themselves, the object is drawn on black.
         clips: the folder of the clips.
-
-    Raises:
-        FileNotFoundError: no such folder.
     """
     if given == NOT_BLACK:
         return lambda clip, indices: VideoReader(clip.path).get(indices).pixels.max(-1) >= _BLACK
     folder = Path(given)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; expected masks laid out as the clips, or {NOT_BLACK}")
-
-    def read(clip: Clip, indices: NDArray[np.int64]) -> Masks:
-        path = folder / clip.path.relative_to(clips)
-        reader = VideoReader(path)
-        try:
-            return reader.get(indices).pixels.max(-1) >= _WHITE
-        except IndexError as error:
-            found = f"masks of {len(reader)} frames for a clip with frame {indices.max()}"
-            raise ClipError(path, found, "give one for every frame") from error
-
-    return read
+    return lambda clip, at: VideoReader(folder / clip.path.relative_to(clips)).get(at).pixels.max(-1) >= _WHITE
 
 
 def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Truth) -> dict[str, Any]:
     """How often the peak of attention, and the box, are on the mask.
 
     Args:
-        answers: recognizers, each with its test clips.
+        answers: recognizers with attention, each with its test clips.
         truth: see `read_truth`.
 
     Returns:
@@ -84,29 +67,21 @@ def score_places(answers: Iterable[tuple[Recognizer, Sequence[Clip]]], truth: Tr
         `box_iou`, the mean, and the number of `frames`. Under `cell`, the same for the center of the map's highest
         cell; under `baselines`, without attention: `grad_cam` (maps for the predicted class of the same model,
         converted in the same way), `center` (a quarter of the frame, in its middle), `moving` (the largest moving
-        object). Nothing for models that do not attend.
+        object).
 
     Raises:
         ClipError: a clip, or its masks, cannot be read or do not fit.
-        ValueError: not one frame with a mask.
     """
-    rows: dict[str, list[NDArray[np.float64]]] = {}
-    attends = False
+    rows: dict[str, list[Floats]] = {}
     for recognizer, clips in answers:
-        attends |= recognizer.model.attends
         for clip in clips:
             for name, row in _of_clip(recognizer, clip, truth).items():
                 rows.setdefault(name, []).append(row)
-    together = {name: np.concatenate(parts) for name, parts in rows.items()}
-    figures = {name: _shares(of_frames) for name, of_frames in together.items()}
-    if attends and not figures:
-        raise ValueError("nothing to score: not one frame shows a mask; check that they are white on black")
-    if not figures:
-        return {}
+    figures = {name: _shares(np.concatenate(parts)) for name, parts in rows.items()}
     return {**figures.pop("attention"), "cell": figures.pop("cell"), "baselines": figures}
 
 
-def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDArray[np.float64]]:
+def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, Floats]:
     """By method, for n frames: whether the point is in the mask and in its box, and the IoU of the boxes; `n 3`."""
     sample = read_sample(clip.path, recognizer.data)
     looked = recognizer.predict_sample(sample, clip.path)
@@ -116,16 +91,19 @@ def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, NDAr
     if seen.size != masks.shape[1:]:
         raise ClipError(clip.path, f"frames of {seen.size} and masks of {masks.shape[1:]}", "give fitting ones")
     shown = masks.any(axis=(1, 2))
-    if seen.attention is None or seen.points is None or not shown.any():
+    assert seen.attention is not None
+    if not shown.any():
         return {}
     height, width = masks.shape[1:]
     centered = np.tile(np.array([width, height, 3 * width, 3 * height]) / 4, (len(indices), 1))
+    moving = cut_boxes(motion(VideoReader(clip.path).get(indices).pixels), LocalizationParameters())
+    boxes_of = np.stack([of.corners[0] if len(of) else np.full(4, np.nan) for of in moving]).astype(np.float64)
     found = {
         "attention": _of_maps(seen, first),
         "cell": (_peaks(seen.attention[first], (height, width)), _surest(seen, indices)),
         "grad_cam": _of_maps(grad_cam_prediction(recognizer, looked, sample), first),
         "center": ((centered[:, :2] + centered[:, 2:]) / 2, centered),
-        "moving": _moving(VideoReader(clip.path).get(indices).pixels),
+        "moving": (np.stack([of.point for of in moving]).astype(np.float64), boxes_of),
     }
     true = np.stack([_around(mask) for mask in masks[shown]])
     return {
@@ -160,18 +138,10 @@ def _peaks(maps: NDArray[np.float32], size: tuple[int, int]) -> Floats:
 def _surest(seen: Prediction, indices: NDArray[np.int64]) -> Floats:
     """The boxes `T 4` of the predicted class's tube with the highest score; NaN at a frame without one."""
     boxes = np.full((len(indices), 4), np.nan)
-    tube = next((tube for tube in seen.tubes or () if tube.label == seen.label), None)
-    if tube is not None:
+    if tube := next((tube for tube in seen.tubes or () if tube.label == seen.label), None):
         _, ours, theirs = np.intersect1d(indices, tube.frames, return_indices=True)
         boxes[ours] = tube.boxes[theirs]
     return boxes
-
-
-def _moving(images: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-    """The largest moving object: its point of largest change, `T 2`, and its box, `T 4`; NaN where nothing moves."""
-    found = cut_boxes(motion(images), LocalizationParameters())
-    boxes = np.stack([here.corners[0] if len(here) else np.full(4, np.nan) for here in found]).astype(np.float64)
-    return np.stack([here.point for here in found]).astype(np.float64), boxes
 
 
 def _around(mask: Masks) -> Floats:
@@ -194,10 +164,10 @@ def _shares(rows: Floats) -> dict[str, float]:
 def score_comparison(
     run: Path, specs: Sequence[ModelSpec], splits: Sequence[str], seeds: Sequence[int], truth: Truth
 ) -> dict[str, Any]:
-    """Score where the models with attention in a finished comparison looked in their test clips.
+    """Score where the models with attention in a finished comparison (`onlooker.runs.compare`) looked.
 
     Args:
-        run: the folder of the comparison (`onlooker.runs.compare`).
+        run: the folder of the comparison.
         specs: its models.
         splits: the names of its splits.
         seeds: its seeds.
@@ -206,20 +176,13 @@ def score_comparison(
     Returns:
         By model, the figures of `score_places`, means over seeds.
     """
+
+    def trained(spec: ModelSpec, seed: int) -> Iterable[tuple[Recognizer, Sequence[Clip]]]:
+        folders = (run / spec.folder / f"{split}-seed{seed}" for split in splits)
+        return ((load(folder, "cpu"), RunRecord.read(folder).split.test) for folder in folders)
+
     attentive = [spec for spec in specs if spec.attends]
     return {
-        spec.name: means(
-            [
-                score_places(
-                    (_trained(run / spec.folder / f"{split}-seed{seed}") for split in splits),
-                    truth,
-                )
-                for seed in seeds
-            ]
-        )
+        spec.name: means([score_places(trained(spec, seed), truth) for seed in seeds])
         for spec in track(attentive, "scoring attention", disable=not attentive)
     }
-
-
-def _trained(run: Path) -> tuple[Recognizer, Sequence[Clip]]:
-    return load(run, "cpu"), RunRecord.read(run).split.test
