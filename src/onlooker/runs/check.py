@@ -5,7 +5,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,15 @@ from rich.text import Text
 from onlooker.config import ModelConfig
 from onlooker.data.clip_facts import ClipFacts, read_facts
 from onlooker.data.clips import decode_each
+from onlooker.data.findings import Finding, fact_findings, label_findings, unreadable_findings
 from onlooker.data.folder import ignored_files
 from onlooker.data.sets import ClipSet, read_set
 from onlooker.data.split import SPLITS, Split, split_clips, split_without_test
 from onlooker.files import printable, write_bytes
 from onlooker.models.registry import find_recipe
-from onlooker.runs.findings import Finding, fact_findings, label_findings, unreadable_findings
 from onlooker.structures import Clip, ClipError
 
-__all__ = ["Checked", "check"]
+__all__ = ["Checked", "check", "plan_split", "show_overview"]
 
 _FEW = 300  # clips; a test split of a fifth of fewer clips would be too small
 _ROWS, _SHOWN = 20, 5  # classes in the table; clips or groups of clips listed per finding (JSON has all of them)
@@ -36,15 +36,17 @@ _ROWS, _SHOWN = 20, 5  # classes in the table; clips or groups of clips listed p
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One class: its clips and recordings, its clips by split, and median, lowest and highest of what was measured."""
+    """One class: its clips, recordings and clips by split; the median length and the most frequent size of those read.
+
+    Without facts, `seconds` is None and `size` is empty.
+    """
 
     label: str
     clips: int
     recordings: int | None
     split: dict[str, int]
-    seconds: tuple[float, ...] = ()
-    frames: tuple[float, ...] = ()
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    seconds: float | None = None
+    size: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,37 +75,28 @@ class Checked:
             "no_split": self.split if isinstance(self.split, str) else None,
             "ignored": {reason: list(map(str, paths)) for reason, paths in self.ignored.items()},
             "left_out": [error.to_dict() for error in self.left_out],
-            "findings": [
-                {**asdict(each), "clips": [[str(path) for path in paths] for paths in each.clips]}
-                for each in self.findings
-            ],
+            "findings": [{**asdict(f), "clips": [[str(path) for path in of] for of in f.clips]} for f in self.findings],
         }
 
     def write_recordings(self, file: Path) -> None:
-        """Write the recording of each clip; clips that show the same scene are put into one recording.
-
-        For a folder of clips, the file is a `recordings.csv`; for a list, it is a new list with a column recording, and
-        the same splits.
+        """Write a `recordings.csv` for a folder of clips; clips that show the same scene are put into one recording.
 
         Raises:
             FileExistsError: the file exists; it may have what this folder of clips does not show.
+            ValueError: the clips are those of a list.
         """
         if file.exists():
             raise FileExistsError(f"{file}: exists; write to another file, compare them, and replace it yourself")
-        listed = self.clips.path.is_file()
-        root = file.parent if listed else self.clips.root
-        paths = {clip.path: Path(os.path.relpath(clip.path, root)).as_posix() for clip in self.clips.clips}
-        splits = {clip: split for split, part in self.clips.parts.items() if split for clip in part}
+        if self.clips.path.is_file():
+            raise ValueError(f"{self.clips.path}: a list, whose recordings are in its column recording; edit it")
+        paths = {clip.path: Path(os.path.relpath(clip.path, self.clips.root)).as_posix() for clip in self.clips.clips}
         names = {clip.path: clip.recording or paths[clip.path] for clip in self.clips.clips}
-        for group in (group for each in self.findings if each.name == "same scene" for group in each.clips):
-            merged = {names[path] for path in group}
+        for scene in (scene for each in self.findings if each.name == "same scene" for scene in each.clips):
+            merged = {names[path] for path in scene}
             names.update({path: min(merged) for path, name in names.items() if name in merged})
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["path", "label", *["split"] * bool(splits), "recording"] if listed else ["clip", "recording"])
-        for clip in self.clips.clips:
-            of = [clip.label, *([splits[clip]] if splits else [])] if listed else []
-            rows.writerow([paths[clip.path], *of, names[clip.path]])
+        rows.writerows([["clip", "recording"], *([paths[path], name] for path, name in names.items())])
         write_bytes(file, text.getvalue().encode())
 
 
@@ -172,40 +165,37 @@ def class_rows(
         recordings = {clip.recording for clip in of} - {None}
         parts = Counter(part_of[clip] for clip in of if clip in part_of)
         known = [facts[clip.path] for clip in of if clip.path in facts] if facts else []
-        sizes = Counter(f"{clip.size[1]}x{clip.size[0]}" for clip in known)
-        spans = _span([clip.seconds for clip in known]), _span([clip.frames for clip in known])
-        rows.append(ClassRow(label, len(of), len(recordings) or None, dict(parts), *spans, dict(sizes.most_common())))
+        seconds = float(np.median([clip.seconds for clip in known])) if known else None
+        sizes = Counter(f"{clip.size[1]}x{clip.size[0]}" for clip in known).most_common()
+        size = sizes[0][0] + (f" +{len(sizes) - 1}" if len(sizes) > 1 else "") if sizes else ""
+        rows.append(ClassRow(label, len(of), len(recordings) or None, dict(parts), seconds, size))
     return tuple(rows)
-
-
-def _span(values: Sequence[float]) -> tuple[float, ...]:
-    return (float(np.median(values)), float(min(values)), float(max(values))) if values else ()
 
 
 def show_classes(
     console: Console, folder: Path, rows: Sequence[ClassRow], ignored: Mapping[str, Sequence[Path]]
 ) -> None:
     """Print the table of classes, and the ignored files with their paths in `folder`; it fits into 80 columns."""
-    columns = ["clips", "train/val/test"]
-    if any(row.sizes for row in rows):  # else clips were not read
-        columns += ["seconds", "size"]
-    if any(row.recordings for row in rows):
-        columns.append("recordings")
-    numbers = (Column(name, justify="right", no_wrap=True) for name in columns)
-    table = Table(Column("class", overflow="fold"), *numbers, box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = ["clips", "train/val/test", "seconds", "size", "recordings"]
+    table = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False)
     total = ClassRow("all", sum(row.clips for row in rows), None, sum((Counter(row.split) for row in rows), Counter()))
     more = [ClassRow(f"and {len(rows) - _ROWS} more", 0, None, {})] if len(rows) > _ROWS else []
-    for row in [*rows[:_ROWS], *more, total]:
-        split = "/".join(str(row.split.get(name, 0)) for name in SPLITS) if row.split else ""
-        size = next(iter(row.sizes), "") + (f" +{len(row.sizes) - 1}" if len(row.sizes) > 1 else "")
-        cells = {
-            "clips": row.clips or "",
-            "train/val/test": split,
-            "seconds": _in_words(row.seconds),
-            "size": size,
-            "recordings": row.recordings or "",
-        }
-        table.add_row(*(Text(printable(cell)) for cell in (row.label, *(cells[name] for name in columns))))
+    cells = [
+        (
+            row.label,
+            str(row.clips or ""),
+            "/".join(str(row.split.get(name, 0)) for name in SPLITS) if row.split else "",
+            "" if row.seconds is None else f"{row.seconds:.1f}",
+            row.size,
+            str(row.recordings or ""),
+        )
+        for row in (*rows[:_ROWS], *more, total)
+    ]
+    shown = [0, *(k for k in range(1, 6) if any(row[k] for row in cells))]  # the clips may not have been read
+    for k in shown[1:]:
+        table.add_column(columns[k - 1], justify="right", no_wrap=True)
+    for row in cells:
+        table.add_row(*(Text(printable(row[k])) for k in shown))
     console.print(table)
     if total.split and not total.split["test"]:
         console.print("no test split: every clip is tested by cross-validation")
@@ -216,12 +206,6 @@ def show_classes(
 
 def _within(folder: Path, paths: Sequence[Path]) -> list[str]:
     return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
-
-
-def _in_words(span: tuple[float, ...]) -> str:
-    """A median with the lowest and the highest value."""
-    text = [f"{round(value, 1):g}" for value in span]
-    return f"{text[0]} ({text[1]}-{text[2]})" if len(set(text)) > 1 else "".join(text[:1])
 
 
 def show_overview(path: Path, clips: Sequence[Clip], split: Split) -> None:
@@ -243,9 +227,9 @@ def show(checked: Checked) -> None:
         for text in (f"Why: {finding.why}.", f"What to do: {finding.remedy}."):
             console.print(Padding(Text(printable(text)), (0, 0, 0, 3)))
         for paths in finding.clips[:_SHOWN]:
-            names = _within(checked.clips.root, paths)
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            console.print(Text(printable(f"   {' = '.join(names[:_SHOWN])}{more}")), soft_wrap=True)
+            more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+            names = " = ".join(_within(checked.clips.root, paths[:_SHOWN]))
+            console.print(Text(printable(f"   {names}{more}")), soft_wrap=True)
         if len(finding.clips) > _SHOWN:
             console.print(f"   and {len(finding.clips) - _SHOWN} more (--json lists all)")
     if not checked.findings:

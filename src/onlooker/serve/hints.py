@@ -7,7 +7,7 @@ import numpy as np
 
 from onlooker.answer import nothing_class
 from onlooker.data.clip_facts import ClipFacts, read_facts, resemblances
-from onlooker.runs.findings import fact_findings
+from onlooker.data.findings import fact_findings
 from onlooker.serve.previews import Previews
 from onlooker.serve.problem import as_problem
 from onlooker.serve.project import ProjectClip

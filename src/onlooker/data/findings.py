@@ -4,7 +4,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress, groupby
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +15,16 @@ from onlooker.data.clip_facts import ClipFacts, resemblances
 from onlooker.data.split import SPLITS, Split, count_groups, group_of
 from onlooker.structures import Clip, ClipError
 
-__all__ = ["Finding"]
+__all__ = ["Finding", "fact_findings", "label_findings", "unreadable_findings"]
 
 _FEW = 5  # clips of a class; with fewer, the test split (a fifth) has one clip of it or none
 _IMBALANCE = 5  # ratio of the largest class to the smallest; above it, the largest may be most of the set
-_MANY = 100  # classes: a larger confusion matrix cannot be read
 # Correlation of thumbnails. Copies that were encoded again, brightened, or cut by 5 % have .92 to 1. Of 660,000 pairs
 # of clips of different sources (J-HMDB, surveillance, basketball, hands), 7 are above; each of them shows one scene.
 _SAME_SCENE = 0.92
 _SAME_FRAMES, _SAME_MOTION = 0.98, 0.95  # copies; two moments of a scene rarely have the same motion
 _ONE_SCENE = 0.5  # share of clips in one group; above it, the scene is that of the whole set, and not a leak
 _TELLS = 0.1  # a property of files must beat the majority-class baseline by this much, and by three standard errors
-_BINS = 8  # ranges of values of a property, with equal numbers of clips
 _STILL = 5.0  # gray levels: the noise of a compressed still image is below, a distant person above
 _DARK = 50.0  # gray levels: of the brightest places; drawings on black are brighter
 _BLURRED = 0.1  # sharpness over the set's median
@@ -63,8 +61,7 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
     if few := {label: count for label, count in groups.items() if count < _FEW}:
         found = f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}s: {_counts(few)}"
         why = "with so few, one clip decides the accuracy of a class; fewer than 2 cannot be both trained and tested"
-        remedy = "add clips, or leave the class out (--classes)"
-        yield Finding("few clips", found, why, remedy)
+        yield Finding("few clips", found, why, "add clips, or leave the class out (--classes)")
     (large, most), (small, fewest) = total.most_common()[0], total.most_common()[-1]
     if most > _IMBALANCE * fewest:
         found = f"class {large} has {most} clips, {small} {fewest}"
@@ -80,9 +77,6 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
         why = "clips of one recording in training and test make the test easier than real use"
         remedy = "if so, list them in recordings.csv (columns clip, recording), or in a column recording"
         yield Finding("recordings", found, why, remedy, tuple(takes))
-    if len(total) > _MANY:
-        why = "the confusion matrix cannot be read, and mistakes have many causes"
-        yield Finding("many classes", f"{len(total)} classes", why, "try a few first (--classes)")
 
 
 def _takes(clips: Sequence[Clip]) -> list[tuple[Path, ...]]:
@@ -115,78 +109,56 @@ def fact_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Spli
 
 
 def _scene_findings(clips: Sequence[Clip], pairs: NDArray[np.int64], split: Split | None) -> Iterator[Finding]:
-    """Groups of clips that show one scene but are of several recordings; groups that the split divides come first."""
-    group = np.unique([group_of(clip) for clip in clips], return_inverse=True)[1]
-    groups = _connected(len(clips), pairs[group[pairs[:, 0]] != group[pairs[:, 1]]])
-    scenes = [each for each in groups if len(each) <= _ONE_SCENE * len(clips) or len(each) == 2]
-    for each in groups:
-        if each not in scenes:
-            found = f"{len(each)} of {len(clips)} clips show one scene"
-            why = "accuracy will hold for this scene and camera; in another place it may be lower"
-            yield Finding("one scene", found, why, "add clips of other places, if the model is to be used there")
-    if not scenes:
-        return
-    part_of = {clip: name for name in SPLITS for clip in getattr(split, name)} if split and split.test else {}
-    divided = [len({part_of.get(clips[i]) for i in each}) > 1 for each in scenes]
-    leaked = sum(part_of.get(clips[i]) == "test" for each in compress(scenes, divided) for i in each)
-    recorded = " of another recording" if any(clip.recording is not None for clip in clips) else ""
-    found = f"{sum(map(len, scenes))} clips show nearly the same image as another clip{recorded}"
-    if split is not None and not split.test:
-        found += "; cross-validation can fit a model to one and test it on the other"
-    elif split is not None and leaked:
-        found += f"; {leaked} of {len(split.test)} test clips have such a twin in training or validation"
-    why = "a model can recognize the scene instead of the action, and a test with such twins does not show it"
-    remedy = "give clips that belong together one recording (--write-recordings FILE makes a proposal), or one split"
-    order = np.argsort(np.logical_not(divided), kind="stable")
-    shown = tuple(tuple(clips[i].path for i in scenes[k]) for k in order)
-    yield Finding("same scene", found, why, remedy, shown)
-
-
-def _connected(count: int, pairs: NDArray[np.int64]) -> list[list[int]]:
-    """Groups of at least two clips that are connected by pairs, in the order of their first pair."""
+    """Groups of clips that show one scene but are of several recordings; those in several splits come first."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    _, group_of_clip = connected_components(coo_array((np.ones(len(pairs)), pairs.T), (count, count)), directed=False)
-    return [np.flatnonzero(group_of_clip == each).tolist() for each in dict.fromkeys(group_of_clip[pairs[:, 0]])]
+    recording = np.unique([group_of(clip) for clip in clips], return_inverse=True)[1]
+    pairs = pairs[recording[pairs[:, 0]] != recording[pairs[:, 1]]]
+    graph = coo_array((np.ones(len(pairs)), pairs.T), (len(clips), len(clips)))
+    group = connected_components(graph, directed=False)[1]
+    scenes = [np.flatnonzero(group == each).tolist() for each in dict.fromkeys(group[pairs[:, 0]])]
+    for whole in [each for each in scenes if len(each) > 2 and len(each) > _ONE_SCENE * len(clips)]:
+        scenes.remove(whole)
+        found = f"{len(whole)} of {len(clips)} clips show one scene"
+        why = "accuracy will hold for this scene and camera; in another place it may be lower"
+        yield Finding("one scene", found, why, "add clips of other places, if the model is to be used there")
+    if not scenes:
+        return
+    part_of = {clip: name for name in SPLITS for clip in getattr(split, name)} if split else {}
+    scenes.sort(key=lambda scene: len({part_of.get(clips[i]) for i in scene}) == 1)
+    tested = [part_of.get(clips[i]) for scene in scenes for i in scene].count("test")
+    found = f"{sum(map(len, scenes))} clips show nearly the same image as another clip"
+    found += f"; {tested} of them are test clips" if split and split.test else ""
+    why = "a model can recognize the scene instead of the action, and a test with such twins does not show it"
+    remedy = "give clips that belong together one recording (--write-recordings FILE makes a proposal), or one split"
+    yield Finding("same scene", found, why, remedy, tuple(tuple(clips[i].path for i in scene) for scene in scenes))
 
 
 def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iterator[Finding]:
-    """Properties of the files that predict the class of many clips."""
+    """Properties of the files that predict the class of clips of other recordings."""
+    from sklearn.model_selection import GroupKFold, cross_val_score
+    from sklearn.tree import DecisionTreeClassifier
+
+    total, groups = Counter(clip.label for clip in clips), [group_of(clip) for clip in clips]
+    if len(total) < 2 or (parts := min(5, len(set(groups)))) < 2:
+        return
     names = "height in pixels", "aspect ratio", "frame rate", "number of frames", "duration in seconds"
     rows = [(clip.size[0], clip.size[1] / clip.size[0], clip.rate, clip.frames, clip.seconds) for clip in facts]
-    properties = dict(zip(names, np.array(rows).T.round(1), strict=True))
-    classes = sorted({clip.label for clip in clips})
-    majority = Counter(clip.label for clip in clips).most_common(1)[0][1] / len(clips)
+    labels, majority = np.array([clip.label for clip in clips]), total.most_common(1)[0][1] / len(clips)
     minimum = majority + max(_TELLS, 3 * (majority * (1 - majority) / len(clips)) ** 0.5)
-    told = {name: _told(values, clips) for name, values in properties.items()} if len(classes) > 1 else {}
-    telling = sorted((name for name in told if told[name] > minimum), key=lambda name: -told[name])
-    if not telling:
-        return
-    values = properties[telling[0]]
-    medians = {label: float(np.median(values[[clip.label == label for clip in clips]])) for label in classes}
-    low, high = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
-    found = (
-        f"the {telling[0]} alone tells the class of {100 * told[telling[0]]:.0f} % of the clips (always predicting the "
-        f"largest class: {100 * majority:.0f} %): median {medians[low]:.4g} for {low}, {medians[high]:.4g} for {high}"
-    )
-    found += "".join(f"; the {name} {100 * told[name]:.0f} %" for name in telling[1:])
-    why = "a model can learn how clips were made instead of what they show, and fails on clips made otherwise"
-    yield Finding("telling files", found, why, "record, cut and convert the clips of all classes alike")
-
-
-def _told(values: NDArray[np.floating], clips: Sequence[Clip]) -> float:
-    """The share of clips whose class is the most frequent one among clips of other recordings with a similar value."""
-    groups = np.unique([group_of(clip) for clip in clips], return_inverse=True)[1]
-    labels, targets = np.unique([clip.label for clip in clips], return_inverse=True)
-    bins = np.searchsorted(np.unique(np.quantile(values, np.arange(1, _BINS) / _BINS)), values, side="right")
-    cells = bins * len(labels) + targets
-    total, right = np.bincount(cells, minlength=_BINS * len(labels)), 0
-    for group in range(groups.max() + 1):
-        of = groups == group
-        others = (total - np.bincount(cells[of], minlength=len(total))).reshape(_BINS, -1)[bins[of]]
-        right += int(((others.argmax(1) == targets[of]) & others.any(1)).sum())
-    return right / len(clips)
+    for name, values in zip(names, np.array(rows).T.round(1), strict=True):
+        if len(set(values.tolist())) == 1:
+            continue
+        tree, folds = DecisionTreeClassifier(max_leaf_nodes=8, random_state=0), GroupKFold(parts)
+        share = cross_val_score(tree, values[:, None], labels, groups=groups, cv=folds).mean()
+        if share > minimum:
+            medians = ", ".join(f"{label} {np.median(values[labels == label]):.4g}" for label in sorted(total)[:_SHOWN])
+            found = f"the {name} alone tells the class of {100 * share:.0f} % of the clips (medians: {medians}); "
+            found += f"always predicting the largest class: {100 * majority:.0f} %"
+            why = "a model can learn how clips were made instead of what they show, and fails on clips made otherwise"
+            yield Finding("telling files", found, why, "record, cut and convert the clips of all classes alike")
+            return
 
 
 def _quality_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iterator[Finding]:
