@@ -5,9 +5,6 @@ Such a program only resizes frames; `step.json` holds everything that it needs, 
 
 import copy
 import logging
-import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,17 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 
 import onlooker
-from onlooker.config import DataConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.split import Split, copies_of
 from onlooker.data.transforms import NORMALIZATIONS, to_video
-from onlooker.ensemble import Ensemble, is_ensemble
-from onlooker.files import explain_write_errors, file_digest, read_json, reading, write_json
-from onlooker.models.video_model import VideoModel
+from onlooker.ensemble import is_ensemble
+from onlooker.files import explain_write_errors, file_digest, read_json, reading, whole_folder, write_json
 from onlooker.onnx_step import (
     DESCRIPTION,
     INT8,
@@ -41,10 +35,11 @@ from onlooker.recognizer import Recognizer, load, trained_run
 from onlooker.settings import field_of
 from onlooker.structures import Clip, ClipError
 
+__all__ = ["TOLERANCE", "export", "export_run", "verify"]
+
 TOLERANCE = 1e-4  # of probabilities, attention and evidence, against the model itself
 _COMPARED = 100  # consecutive frames: small differences may accumulate in the state
 _CALIBRATION = 16  # clips that determine the ranges of activations
-_QUANTIZED = ["Conv", "Gemm", "MatMul"]
 
 
 def export(
@@ -59,7 +54,7 @@ def export(
     The exported step is compared with the model over 100 frames before the folder is changed.
 
     Args:
-        folder: created if necessary. Files of an earlier export are replaced, all or none.
+        folder: an earlier export in it is replaced when this one is complete.
         quantize: also write the step with 8-bit weights and activations of convolutions and matrix products.
         calibration: clips that determine the ranges of activations, of which 16 are used; best the training clips.
             Required to quantize.
@@ -70,32 +65,34 @@ def export(
             calibration clips; or clips of unknown classes.
         ClipError: none of the clips can be read.
         RuntimeError: the packages for exporting are not installed.
-        DiskFullError, NotWritableError: the folder cannot be written to; an earlier export stays.
+        FileExistsError, DiskFullError, NotWritableError: the folder holds other files, or cannot be written to.
     """
     check_installed()
-    if isinstance(recognizer, Ensemble):
-        raise ValueError("an ensemble has no single step; export each of its members")
+    folder = Path(folder)
     if quantize and not calibration:
         raise ValueError("8 bits need clips to take the ranges of activations from; give calibration clips")
     if unknown := sorted({clip.label for clip in clips} - set(recognizer.classes)):
         raise ValueError(f"clips of classes {', '.join(unknown)}; the model knows {', '.join(recognizer.classes)}")
-    step, folder = PixelStep(recognizer), Path(folder)
-    with explain_write_errors("the exported step", folder), _draft(folder) as draft:
+    if folder.exists() and (others := {path.name for path in folder.iterdir()} - {STEP, INT8, DESCRIPTION}):
+        raise FileExistsError(f"{folder}: holds {min(others)}, which is not of an export; choose another folder")
+    step = PixelStep(recognizer)
+    with explain_write_errors("the exported step", folder), whole_folder(folder) as draft:
+        draft.mkdir(parents=True)
+        files: dict[str, dict[str, Any]] = {STEP: {}}
         with _quiet():
-            batch = write_graph(step, draft / STEP)
+            write_graph(step, draft / STEP)
             difference = verify(recognizer, draft)
-            files: dict[str, dict[str, Any]] = {STEP: {}}
             if quantize:
-                files[INT8] = _quantize(recognizer, draft, calibration)
                 # Calibration uses no labels, but whoever reads the accuracy should know.
-                files[INT8]["calibrated_on_tested"] = bool(set(calibration) & {clip.path for clip in clips})
-        tested = {"tested": _test(recognizer, draft, files, clips)} if clips else {}
+                shared = bool(set(calibration) & {clip.path for clip in clips})
+                files[INT8] = {**_quantize(recognizer, draft, calibration), "calibrated_on_tested": shared}
+        description = _describe(recognizer, step)
+        description["compared"] = {"frames": _COMPARED, "largest_difference": difference}
+        if clips:
+            description["tested"] = _test(recognizer, draft, files, clips)
         for name, figures in files.items():
             figures |= {"bytes": (draft / name).stat().st_size, "sha256": file_digest(draft / name)}
-        compared = {"frames": _COMPARED, "largest_difference": difference}
-        description = _describe(recognizer, step, batch) | {"compared": compared, **tested, "files": files}
-        write_json(draft / DESCRIPTION, description)
-        _move(draft, folder)
+        write_json(draft / DESCRIPTION, description | {"files": files})
     return folder
 
 
@@ -146,29 +143,6 @@ def _training_clips(run: Path, clips: Sequence[Clip]) -> tuple[list[Path], list[
 
 
 @contextmanager
-def _draft(folder: Path) -> Iterator[Path]:
-    """A temporary folder next to `folder`, removed at the end, for one export at a time.
-
-    Raises:
-        ValueError: another process exports to the same folder.
-    """
-    draft = folder.with_name(f".{folder.name}.part")
-    draft.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(draft / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ValueError(f"{folder}: another export is being written to it; wait for it, or choose another") from error
-    try:
-        # Files that a killed export has left are next to this folder, and are removed with it.
-        with tempfile.TemporaryDirectory(dir=draft) as files:
-            yield Path(files)
-    finally:
-        lock.release()
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-@contextmanager
 def _quiet() -> Iterator[None]:
     """Suppress log messages and warnings of the exporter and the quantizer."""
     before = logging.root.manager.disable
@@ -191,13 +165,22 @@ def verify(recognizer: Recognizer, folder: Path) -> float:
     Raises:
         ValueError: it is above 1e-4, or onnxruntime cannot run the graph.
     """
+    data, rng = recognizer.data, np.random.default_rng(0)
     # On the CPU: a GPU may compute convolutions with reduced precision, which differs by more than the tolerance.
-    model = copy.deepcopy(recognizer.model).cpu()
+    model, state, exported_state, differences = copy.deepcopy(recognizer.model).cpu(), None, None, [0.0]
     try:
-        largest = _largest_difference(model, recognizer, ExportedStep(folder))
+        exported = ExportedStep(folder)
+        for _ in range(_COMPARED):
+            frame = rng.integers(256, size=(1, data.size, data.size, data.in_channels), dtype=np.uint8)
+            output, state = model.step(to_video(torch.from_numpy(frame), data.normalization, data.flow_channels), state)
+            answer = exported.step(frame, exported_state)
+            exported_state = answer.state
+            expected = ((output.logits / recognizer.temperature).softmax(-1), output.attention, output.evidence)
+            pairs = zip(expected, answer[:3], strict=True)
+            differences += [np.abs(a.numpy() - b).max() for a, b in pairs if a is not None and b is not None]
     except Exception as error:  # onnxruntime's exceptions have no common base class
         raise inexpressible(model, error) from error
-    if not largest <= TOLERANCE:
+    if not (largest := float(np.max(differences))) <= TOLERANCE:  # NumPy propagates NaN
         raise ValueError(
             f"the exported step differs from the model by {largest:.2g} over {_COMPARED} frames, expected at most "
             f"{TOLERANCE:g}; nothing is written"
@@ -205,23 +188,7 @@ def verify(recognizer: Recognizer, folder: Path) -> float:
     return largest
 
 
-def _largest_difference(model: VideoModel, recognizer: Recognizer, exported: ExportedStep) -> float:
-    data, temperature = recognizer.data, recognizer.temperature
-    rng = np.random.default_rng(0)
-    state, exported_state, largest = None, None, 0.0
-    for _ in range(_COMPARED):
-        frame = rng.integers(256, size=(1, data.size, data.size, data.in_channels), dtype=np.uint8)
-        output, state = model.step(to_video(torch.from_numpy(frame), data.normalization, data.flow_channels), state)
-        answer = exported.step(frame, exported_state)
-        exported_state = answer.state
-        expected = ((output.logits / temperature).softmax(-1), output.attention, output.evidence)
-        pairs = [(a.numpy(), b) for a, b in zip(expected, answer[:3], strict=True) if a is not None and b is not None]
-        # NumPy propagates NaN, which is not below any tolerance.
-        largest = float(np.max([largest, *(np.abs(a - b).max() for a, b in pairs)]))
-    return largest
-
-
-def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict[str, Any]:
+def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
     """Everything that a program needs to run the graph, as plain values."""
     data, model = recognizer.data, step.model
     channels = data.in_channels - data.flow_channels
@@ -236,7 +203,7 @@ def _describe(recognizer: Recognizer, step: PixelStep, batch: int | str) -> dict
         "frames": data.frames,
         "frame_rate": recognizer.frame_rate,  # of the frames that the model was trained on; None: every frame
         "threshold": recognizer.threshold,  # an event that is less probable is not reported; None: no threshold
-        "batch": batch,
+        "batch": "any",
         "frame": {
             "shape": ["B", data.size, data.size, data.in_channels],
             "size": data.size,
@@ -266,12 +233,10 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    exported, skipped = ExportedStep(folder), list[ClipError]()
     chosen = [calibration[i] for i in np.unique(np.linspace(0, len(calibration) - 1, _CALIBRATION).astype(int))]
-    samples = [sample for path in chosen if (sample := _read(path, recognizer.data, skipped))]
-    if not samples:
-        raise skipped[0]
-    clips = [sample.pixels[sample.temporal_crops[0]] for sample in samples]
+    samples, _ = _read(chosen, recognizer)
+    clips = [sample.pixels[sample.temporal_crops[0]] for sample in samples.values()]
+    exported = ExportedStep(folder)
     steps = [step for frames in clips for step in exported.run(frames)]
 
     class Frames(CalibrationDataReader):
@@ -284,15 +249,15 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
     graph = onnx.load(folder / STEP)
     # The quantizer transposes weights, which would contradict the stored shapes.
     del graph.graph.value_info[:]
-    plain, target = folder / "plain.onnx", folder / INT8
+    plain = folder / "plain.onnx"
     onnx.save(graph, plain)
     quant_pre_process(str(plain), str(plain), skip_symbolic_shape=True)
     quantize_static(
         str(plain),
-        str(target),
+        str(folder / INT8),
         Frames(),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=_QUANTIZED,
+        op_types_to_quantize=["Conv", "Gemm", "MatMul"],
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
@@ -301,50 +266,37 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
     quantized = [output for frames in clips for _, output in small.run(frames)]
     differences = [np.abs(a.scores - b.scores).max() for (_, a), b in zip(steps, quantized, strict=True)]
     return {
-        "calibration_clips": len(samples),
+        "calibration_clips": len(clips),
         "calibration_frames": len(differences),
         "largest_difference": float(max(differences)),
     }
 
 
-def _read(path: Path, data: DataConfig, skipped: list[ClipError]) -> Sample | None:
-    """The sample of a clip; None, with the error added to `skipped`, if it cannot be read."""
-    try:
-        return read_sample(path, data)
-    except ClipError as error:
-        skipped.append(error)
-        return None
+def _read(paths: Sequence[Path], recognizer: Recognizer) -> tuple[dict[Path, Sample], list[ClipError]]:
+    """The samples of those clips that can be read, and the errors of the others; the first one if none can be read."""
+    samples, skipped = dict[Path, Sample](), list[ClipError]()
+    for path in paths:
+        try:
+            samples[path] = read_sample(path, recognizer.data)
+        except ClipError as error:
+            skipped.append(error)
+    if not samples:
+        raise skipped[0]
+    return samples, skipped
 
 
 def _test(
     recognizer: Recognizer, folder: Path, files: dict[str, dict[str, Any]], clips: Sequence[Clip]
 ) -> dict[str, Any]:
     """Add the accuracy of each file to its entry; returns the number of clips, and those that could not be read."""
-    steps = {name: ExportedStep(folder, name) for name in files}
-    correct: dict[str, list[bool]] = {name: [] for name in files}
-    skipped: list[ClipError] = []
-    for clip in clips:
-        if (sample := _read(clip.path, recognizer.data, skipped)) is None:
-            continue
-        for name, exported in steps.items():
-            of_crops = [
-                [output.scores for _, output in exported.run(sample.pixels[crop])] for crop in sample.temporal_crops
-            ]
-            scores = np.mean([recognizer.aggregate(np.concatenate(of_crop)) for of_crop in of_crops], 0)
-            correct[name].append(recognizer.classes[int(scores.argmax())] == clip.label)
-    if not correct[STEP]:
-        raise skipped[0]
-    for name, of_file in correct.items():
-        files[name]["accuracy"] = sum(of_file) / len(of_file)
-    return {"clips": len(correct[STEP]), "skipped": [str(error) for error in skipped]}
-
-
-def _move(draft: Path, folder: Path) -> None:
-    """Move finished files into place, the description last, so that it never describes missing files."""
-    folder.mkdir(exist_ok=True)
-    (folder / DESCRIPTION).unlink(missing_ok=True)
-    for name in (STEP, INT8, DESCRIPTION):
-        if (draft / name).exists():
-            os.replace(draft / name, folder / name)
-        else:
-            (folder / name).unlink(missing_ok=True)
+    labels = {clip.path: clip.label for clip in clips}
+    samples, skipped = _read([*labels], recognizer)
+    for name, figures in files.items():
+        exported, correct = ExportedStep(folder, name), 0
+        for path, sample in samples.items():
+            of_crops = [np.concatenate([output.scores for _, output in exported.run(sample.pixels[crop])])
+                        for crop in sample.temporal_crops]  # fmt: skip
+            scores = np.mean([recognizer.aggregate(of_crop) for of_crop in of_crops], 0)
+            correct += recognizer.classes[int(scores.argmax())] == labels[path]
+        figures["accuracy"] = correct / len(samples)
+    return {"clips": len(samples), "skipped": [str(error) for error in skipped]}

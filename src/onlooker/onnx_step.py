@@ -22,6 +22,8 @@ from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
 from onlooker.settings import field_of
 
+__all__ = ["DESCRIPTION", "INT8", "STEP", "ExportedStep", "PixelStep", "StepOutput", "check_installed", "write_graph"]
+
 STEP, INT8, DESCRIPTION = "step.onnx", "step.int8.onnx", "step.json"
 Array = NDArray[Any]
 
@@ -162,41 +164,26 @@ def check_installed() -> None:
             raise RuntimeError(f"{name} is not installed; pip install onnx onnxscript onnxruntime") from error
 
 
-def write_graph(step: PixelStep, path: Path) -> int | str:
-    """Write the graph as one file; returns the number of streams that it accepts, `any` or 1.
+def write_graph(step: PixelStep, path: Path) -> None:
+    """Write the graph as one file, for any number of streams.
 
     Raises:
-        ValueError: an operation that ONNX does not support.
+        ValueError: an operation that ONNX does not support, or an encoder that only takes the batch it was built for.
     """
     import onnx
 
+    inputs, batch = step.example(2), {0: torch.export.Dim("B")}
     try:
-        _trace(step, path, 2, {0: torch.export.Dim("B")})
-        shape = onnx.load(path).graph.input[0].type.tensor_type.shape
-        if shape.dim[0].dim_param:
-            return "any"
-        # Some encoders build their sampling grids for the batch at hand.
-        _trace(step, path, 1, None)
-        return 1
+        # `forward` takes one tensor and a variable number of others: their shapes are given the same way.
+        shapes = (batch, *(((batch,) * (len(inputs) - 1),) if len(inputs) > 1 else ()))
+        torch.onnx.export(
+            step, inputs, str(path), dynamo=True, external_data=False, verbose=False,
+            input_names=step.inputs, output_names=step.outputs, dynamic_shapes=shapes,
+        )  # fmt: skip
+        if not onnx.load(path).graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+            raise ValueError("it depends on the number of streams")
     except (torch.onnx.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
         raise inexpressible(step.model, error) from error
-
-
-def _trace(step: PixelStep, path: Path, batch_size: int, first_dimension: dict[int, Any] | None) -> None:
-    inputs = step.example(batch_size)
-    # `forward` takes one tensor and a variable number of others: their shapes are given the same way.
-    rest = ((first_dimension,) * (len(inputs) - 1),) if len(inputs) > 1 else ()
-    torch.onnx.export(
-        step,
-        inputs,
-        str(path),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-        input_names=step.inputs,
-        output_names=step.outputs,
-        dynamic_shapes=(first_dimension, *rest) if first_dimension else None,
-    )
 
 
 def inexpressible(model: VideoModel, error: Exception) -> ValueError:
