@@ -11,7 +11,7 @@ from torch import nn
 
 from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, TrainConfig
 from onlooker.models.classifier import Classifier
-from onlooker.models.encoders import TERMS
+from onlooker.models.encoders import ENCODERS, TERMS
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.packages import load_packages
 from onlooker.models.video_model import VideoModel
@@ -135,6 +135,7 @@ MODELS: dict[str, Recipe] = {
 }
 
 _registered: dict[str, Recipe] = {}  # by other packages
+_LARGE = 511  # a size from which on weights may fill the memory
 
 
 def register_model(name: str, recipe: Recipe) -> None:
@@ -295,17 +296,25 @@ def find_class(kind: str, package: str = "onlooker") -> type[VideoModel]:
 
 
 def planned_bytes(kind: type[VideoModel], settings: dict[str, Any]) -> int:
-    """The size in bytes of a saved model's weights, from its settings and without allocating them; 0 if not possible.
+    """The size in bytes of a saved model's weights, from its settings and without allocating them.
+
+    Returns:
+        0 if it cannot be known, and for settings with which no model is large: PyTorch imports its shape functions for
+        this, which takes longer than loading a small model.
 
     Raises:
         KeyError, ValueError: a setting is missing, or of another type.
     """
+    large = settings.get("encoder", "small") not in [*ENCODERS]
     for name, parameter in [*inspect.signature(kind.__init__).parameters.items()][1:]:  # without self
         check_type(name, value := settings[name], parameter.annotation)
         if isinstance(value, int) and not 0 <= value < 1 << 20:  # more would overflow where sizes are multiplied
             raise ValueError(f"{name} is {reprlib.repr(value)}, expected a size below a million")
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name} is {value}, expected a finite number")
+        large |= isinstance(value, int) and value > _LARGE
+    if not large:
+        return 0
     try:
         with torch.device("meta"):
             weights = rebuild(kind, settings).state_dict().values()
