@@ -28,7 +28,7 @@ from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.models.encoders import build_encoder
 from onlooker.runs.features import StoreSettings, encoding, make_features
 from onlooker.video.sampling import equally_spaced
-from onlooker_papers.digits.memory import largest_so_far
+from onlooker_papers.measurement import largest_so_far
 
 SEED, BATCH, SECONDS = 0, 8, 10
 LONGER = 4  # times SECONDS; peak memory must not grow with the length of a clip

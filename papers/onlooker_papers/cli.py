@@ -35,9 +35,6 @@ def digits(
     full: Annotated[bool, typer.Option("--full", help="The published budgets: for a GPU, or days on a CPU.")] = False,
     protocol: Annotated[str, typer.Option(help="paper, held-out, or all.")] = "all",
     mnist: Mnist = None,
-    clips: Annotated[
-        Path | None, typer.Option(help="Also train on hand gestures in this folder, one sub-folder per class.")
-    ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Compute only these rows, such as 'held-out/gesture/*', without the page. May be repeated."),
@@ -54,7 +51,7 @@ def digits(
 
     run = run or Path("runs") / f"digits-{budget}"
     with stoppable():
-        made = reproduce_digits(run, mnist, clips, budget, protocol, results, only or ())
+        made = reproduce_digits(run, mnist, budget, protocol, results, only or ())
         typer.echo(f"{'figures' if only else 'report'}: {made}")
 
 

@@ -1,6 +1,8 @@
 """A measurement as a small JSON file: what was measured, by which command, when, on which machine, with which seeds."""
 
 import platform
+import resource
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +12,7 @@ from typing import Any
 from onlooker.experiments.parallel import cores, memory_gb
 from onlooker.files import write_json
 
-__all__ = ["machine", "write_results"]
+__all__ = ["largest_so_far", "machine", "write_results"]
 
 _PACKAGES = ("onlooker", "torch", "torchvision", "av", "numpy", "opencv-python-headless")
 
@@ -70,3 +72,13 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def largest_so_far() -> float:
+    """The peak memory of this process in GiB. On Linux, a new program inherits `ru_maxrss`, but not `VmHWM`."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**30 if sys.platform == "darwin" else peak / 2**20

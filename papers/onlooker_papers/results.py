@@ -233,9 +233,7 @@ def _digits_honest(figures: dict[str, Any]) -> dict[str, Any]:
     models = figures.get("models", {})
     chosen = {variant: best(rows) for variant, rows in models.items() if not set(rows) <= set(CEILINGS)}
     accuracy = {variant: models[variant][model]["accuracy"] for variant, model in chosen.items()}
-    rows = {part: figures.get(part, {}) for part in ("models", "memory_gb", "hands")}
-    few = {"overfitting": figures["overfitting"]} if "overfitting" in figures else {}
-    return {**accuracy, "chosen": chosen, **rows, **few}
+    return {**accuracy, "chosen": chosen, "models": models}
 
 
 def _glimpses(figures: dict[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_videos_depend_on_the_seed_and_not_on_the_chunk_size(digits: Digits, mon
     moving = MovingDigits(digits, frames=10)
     first = moving.batch(7, seed=3)
     assert not torch.equal(first.video, moving.batch(7, seed=4).video)
-    monkeypatch.setattr(moving_mnist, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(moving_mnist, "CHUNK_BYTES", 1)
     assert_equal(first, moving.batch(7, seed=3))
 
 

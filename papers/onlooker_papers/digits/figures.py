@@ -18,19 +18,12 @@ from onlooker.data.moving_mnist import Batch
 from onlooker.drawing.overlay import BOX_COLORS
 from onlooker.drawing.plots import COLORS, FAINT, INK, QUIET
 from onlooker.models.video_model import window_corners
-from onlooker_papers.digits.augmented_mnist import VARIANTS
-from onlooker_papers.digits.deformation import Deformed, residual
-from onlooker_papers.digits.encoders.warped import warp
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Sources of the accuracies of Table I: the publication, our reproduction on four kinds of test videos, and a model that
-# is tested on other digits and paths than it was trained on.
-READINGS = ("published", "same-videos", "same-paths", "same-digits", "new", "held-out")
-_READING_COLORS = (INK, COLORS[0], COLORS[4], COLORS[5], COLORS[1], COLORS[2])
 _NOTES = {
     "normal": "as they move",
     "rotation": "canvas turned",
@@ -38,36 +31,7 @@ _NOTES = {
     "rotation+scale": "both",
     "gesture": "both, then elastic",
 }
-_ARROWS = 7  # ink pixels per arrow
 _BOX_COLORS = tuple("#{:02x}{:02x}{:02x}".format(*rim) for rim in BOX_COLORS)
-
-
-def table_chart(cells: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> "Figure":
-    """Table I as a chart: one panel per model, one group of marks per variant, one mark per reading.
-
-    Args:
-        cells: shares from 0 to 1 by model, variant (of `VARIANTS`) and reading (of `READINGS`); None: no mark.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10.4, 0.7 + 2.05 * len(cells)), layout="constrained", facecolor="white")
-    panels = figure.subplots(len(cells), 1, sharex=True, squeeze=False)[:, 0]
-    places = np.linspace(-0.36, 0.36, len(READINGS))  # around the middle of a group
-    for axes, (model, row) in zip(panels, cells.items(), strict=True):
-        for reading, color, offset in zip(READINGS, _READING_COLORS, places, strict=True):
-            shares = np.array([row.get(variant, {}).get(reading) for variant in VARIANTS], np.float64)
-            x, marker = np.arange(len(VARIANTS)) + offset, "D" if reading == "published" else "o"
-            axes.vlines(x, 0, shares, color=color, linewidth=2.5, alpha=0.35)
-            axes.plot(x, shares, marker, color=color, markersize=6, label=reading, clip_on=False)
-        axes.set_title(model, loc="left", color=INK, fontsize=11.5, fontweight="bold")
-        axes.set_ylim(0, 1.05)
-        axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
-        axes.grid(axis="y", color=FAINT)
-        axes.tick_params(colors=QUIET, length=0)
-    panels[-1].set_xticks(range(len(VARIANTS)), VARIANTS)
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False)
-    return figure
 
 
 def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10) -> "Figure":
@@ -160,34 +124,6 @@ def deformation(image: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
         _show(row[2], image, 0, 255)
         _bent_grid(row[2], displacements)
         _show(row[3], deformed(image, displacements), 0, 255)
-    return figure
-
-
-def undone(batch: Deformed, fields: Mapping[str, Tensor]) -> "Figure":
-    """Digits, one column each: as they were, and as each model shows them to its LeNet.
-
-    An arrow points from ink to its location in the undeformed digit; the mean of all arrows is subtracted. So if only a
-    shift is left of the deformation, there are no arrows.
-
-    Args:
-        batch: the digits.
-        fields: by model, `N 2 H W`, pixels: the last rows. The row of a model without a field shows the deformation.
-    """
-    figure, grid = _grid(1 + len(fields), len(batch.images), 1.2)
-    _label(grid[0, 0], "digit")
-    for axes, digit in zip(grid[0], batch.digits[:, 0], strict=True):
-        _show(axes, digit, 0, 1)
-    for row, (name, field) in zip(grid[1:], fields.items(), strict=True):
-        shown = warp(batch.images, field)[:, 0]
-        _label(row[0], name)
-        for axes, image, left in zip(row, shown, residual(field, batch.fields), strict=True):
-            _show(axes, image, 0, 1)
-            y, x = (image > 0.5).nonzero().T
-            y, x = y[::_ARROWS], x[::_ARROWS]
-            across, down = (left[:, y, x] - left[:, y, x].mean(1, keepdim=True)).numpy()
-            axes.quiver(
-                x + 0.5, y + 0.5, across, down, color=COLORS[4], angles="xy", scale_units="xy", scale=1, width=0.012
-            )
     return figure
 
 

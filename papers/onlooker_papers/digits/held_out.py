@@ -1,6 +1,6 @@
 """The held-out protocol: pairs of moving digits and paths that are not in any training video."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,7 +39,7 @@ FRAMES = 50  # of a test video, as in the published protocol
 SHORT = 10  # first frames of a test video, which are also evaluated alone
 DATA = DataConfig(frames=FRAMES, size=SIZE, channels=1, normalization="mnist", translate=0.0, scale=0.0)
 TRAINING = TrainConfig(batch=16, label_smoothing=0.0, patience=0)
-_EPOCH = 100  # batches; the weights are saved after each epoch
+EPOCH = 100  # batches; the weights are saved after each epoch
 # A classifier of single digits, equal to the best model's classifier of each digit of a pair.
 ALONE = DigitModel(
     "stn:1", model="convnet", head_units=128, head="each-glimpse", lr=2e-3, aggregation="product", batch=32, frames=5,
@@ -53,8 +53,7 @@ CEILINGS = {
     f"{CEILING}-{OPINIONS}": replace(ALONE, after=SINGLE, **JUDGED_TOGETHER),
     f"{CEILING}-{TRACKS}": FOLLOWED,
 }
-_VALIDATION = 320  # videos of validation digits
-_LATER = 2  # frames by which groups of five frames begin later
+VALIDATION = 320  # videos of validation digits
 
 
 @dataclass(frozen=True)
@@ -90,19 +89,18 @@ class Trial:
 
     def train(self) -> dict[str, Any]:
         """The figures of `measure`, the number of training `videos`, and what `models.train` returns."""
-        how, size = _schedule(self.spec, self.videos)
+        how, size = schedule(self.spec, self.videos)
         of_model = settings_of(self.spec, self.folder, self.encoders)
 
         def compute() -> dict[str, Any]:
-            for part in ("validation", "later"):  # of an earlier training
-                self._memo_path(part).unlink(missing_ok=True)
+            self._validation.unlink(missing_ok=True)  # of an earlier training
             spec, training, validation = self.spec, self.splits.training, self.splits.validation
             videos = AugmentedDigits(
                 training, self.num_digits, variant=self.variant, frames=spec.frames,
                 frames_per_setting=spec.frames_per_setting,
             )  # fmt: skip
             learn = DigitPairs(videos, size, seed=0)
-            choose = DigitPairs(self._drawn(validation, SHORT), _VALIDATION, seed=1)
+            choose = DigitPairs(self._drawn(validation, SHORT), VALIDATION, seed=1)
             title = f"{self.variant}, {self.folder.name}"
             recognizer, figures = train(spec, self.classes, learn, choose, DATA, how, self.folder, self.encoders, title)
             return {**self.measure(recognizer), "videos": how.epochs * len(learn), **figures}
@@ -123,36 +121,19 @@ class Trial:
         """
 
         def compute() -> dict[str, Any]:
-            whole = self._drawn(self.splits.validation).batch(min(self.tests, _VALIDATION), seed=3)
+            whole = self._drawn(self.splits.validation).batch(min(self.tests, VALIDATION), seed=3)
             return {"accuracy": score(load(self.folder / "model"), whole)["accuracy"]}
 
-        return self._accuracy("validation", compute, validation_frames=FRAMES)
+        settings = self._settings(validation_frames=FRAMES, weights=fingerprint(self.folder))
+        return float(memo(self._validation, settings, compute)["accuracy"])
 
-    def out_of_phase(self) -> float:
-        """The accuracy on the test videos if the model's groups of frames do not begin where settings begin.
-
-        Digits change their appearance every five frames. For a model that reads groups of five frames from the start of
-        the video, each group has one appearance. Here the groups begin two frames later: nine groups, 45 frames.
-        """
-
-        def compute() -> dict[str, Any]:
-            test = self._drawn(self.splits.test).batch(self.tests, seed=2)
-            first, last = _LATER, FRAMES - self.spec.frames_per_setting + _LATER
-            test = replace(test, video=test.video[:, first:last], boxes=test.boxes[:, first:last])
-            return {"accuracy": score(load(self.folder / "model"), test)["accuracy"]}
-
-        return self._accuracy("later", compute, begins_later=_LATER)
+    @property
+    def _validation(self) -> Path:
+        """The file with the accuracy on validation videos."""
+        return self.folder.with_suffix(".validation.json")
 
     def _drawn(self, digits: Digits, frames: int = FRAMES) -> AugmentedDigits:
         return AugmentedDigits(digits, self.num_digits, variant=self.variant, frames=frames)
-
-    def _accuracy(self, part: str, compute: Callable[[], dict[str, Any]], **others: Any) -> float:
-        """The memoized accuracy of the trained model on other videos."""
-        settings = self._settings(**others, weights=fingerprint(self.folder))
-        return float(memo(self._memo_path(part), settings, compute)["accuracy"])
-
-    def _memo_path(self, part: str) -> Path:
-        return self.folder.with_suffix(f".{part}.json")
 
     def _settings(self, **others: Any) -> dict[str, Any]:
         of_test = {"digits": digest(self.splits), "tests": self.tests, "test_frames": FRAMES}
@@ -200,9 +181,9 @@ def _frame_scores(recognizer: Recognizer, video: Tensor) -> NDArray[np.float32]:
     return recognizer.classify(video.movedim(2, -1)).scores.numpy()
 
 
-def _schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:
+def schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:
     """Training settings, and the number of videos in an epoch, in whole batches."""
-    size = spec.batch * min(_EPOCH, max(1, videos // spec.batch))
+    size = spec.batch * min(EPOCH, max(1, videos // spec.batch))
     return replace(TRAINING, epochs=max(1, videos // size), loss=spec.loss), size
 
 

@@ -1,4 +1,4 @@
-"""Figures 2 to 5 of Shan & Atanasov 2017 as images, and digits warped by a deformation field.
+"""Figures 2 to 5 of Shan & Atanasov 2017 as images.
 
 `python -m onlooker_papers.digits.images RUN --mnist MNIST` draws them with the models of a run.
 """
@@ -18,7 +18,6 @@ from onlooker.files import write_bytes
 from onlooker.models.video_model import VideoModel
 from onlooker_papers.digits import figures
 from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
-from onlooker_papers.digits.deformation import undone
 from onlooker_papers.digits.pretraining import DATA, pretrained
 from onlooker_papers.digits.published import FRAMES
 from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
@@ -71,13 +70,6 @@ def write_images(folder: Path, splits: DigitSplit, stn: VideoModel) -> list[tupl
     return [(images[name], caption) for name, (_, caption) in made.items()]
 
 
-def write_field(run: Path, splits: DigitSplit) -> bytes:
-    """Write `field.png`: test digits under the smooth deformation, and as the models of `run/field` warp them."""
-    image = to_png(figures.undone(*undone(run / "field", splits.test, SHOWN)), dpi=160)
-    write_bytes(run / "field.png", image)
-    return image
-
-
 def seen(encoder: Any, frames: Tensor) -> tuple[Tensor, Tensor]:
     """Frames `N 1 H W` and their windows, as `figures.windows` takes them."""
     with torch.inference_mode():
@@ -105,12 +97,8 @@ def main(
     mnist: Annotated[Path | None, typer.Option(help="Folder of MNIST's idx files.")] = None,
     recipe: Annotated[str, typer.Option(help="How the spatial transformer was trained.")] = "published",
 ) -> None:
-    """Write figures 2 to 5, and `field.png`, into the folder of a run, as far as the run has their models."""
-    splits = split_mnist(mnist)
-    if (run / "field").is_dir():
-        write_field(run, splits)
-    if (run / "pretraining").is_dir():
-        write_images(run, splits, pretrained(run / "pretraining", "stn", recipe))
+    """Write figures 2 to 5 into the folder of a run."""
+    write_images(run, split_mnist(mnist), pretrained(run / "pretraining", "stn", recipe))
     typer.echo(f"images: {run}")
 
 

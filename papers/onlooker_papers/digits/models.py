@@ -67,14 +67,6 @@ class DigitModel:
     frames: int = 10
     frames_per_setting: int = 5
 
-    def __post_init__(self) -> None:
-        if self.stages not in STAGES:
-            raise ValueError(f"stages is {self.stages}, expected 1 (end to end) or 2 (the encoder is frozen)")
-        if self.stages == 2 and self.recipe is None:
-            raise ValueError("an encoder that stays as it is must come from a pre-training; give recipe")
-        if self.model == TRACKS and not re.fullmatch(rf"{TRACKS}:[1-9]\d*", self.encoder):
-            raise ValueError(f"encoder is {self.encoder!r}, expected {TRACKS}:G for a model that follows G things")
-
     @property
     def name(self) -> str:
         """The name of its folder and cell."""

@@ -1,29 +1,25 @@
 """The report of the digit experiments: the published results, what they measure, and results on unseen digits."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-from onlooker.data.digits import DigitSplit
 from onlooker.data.moving_mnist import MovingDigits
 from onlooker.data.transforms import to_video
-from onlooker.drawing.plots import to_png, to_svg
+from onlooker.drawing.plots import to_png
 from onlooker.evaluation.report import Page, percent
 from onlooker.files import write_bytes
 from onlooker.recognizer import load
 from onlooker_papers.digits import figures as digit_figures
 from onlooker_papers.digits import tables
-from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
-from onlooker_papers.digits.budget import ENCODERS, GLIMPSES, Budget
-from onlooker_papers.digits.claims import claims
-from onlooker_papers.digits.differences import differences
-from onlooker_papers.digits.held_out import best, of_encoder
-from onlooker_papers.digits.images import SHOWN, seen, write_field, write_images
+from onlooker_papers.digits.augmented_mnist import AugmentedDigits
+from onlooker_papers.digits.budget import GLIMPSES, Budget
+from onlooker_papers.digits.held_out import best
+from onlooker_papers.digits.images import SHOWN, seen, write_images
 from onlooker_papers.digits.pretraining import DATA, pretrained
-from onlooker_papers.digits.published import CODE, PUBLISHED, READINGS
+from onlooker_papers.digits.published import CODE, PUBLISHED
 from onlooker_papers.digits.tracks import Tracks
+from onlooker_papers.mnist import DigitSplit
 from onlooker_papers.tables import Results, add_table
 
 
@@ -45,25 +41,8 @@ def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, 
     if figures.get("digits-honest", {}).get("models"):
         _held_out(page, figures)
         _objects(page, run, figures, splits)
-        page.heading("End to end within ordinary memory")
-        add_table(page, tables.memory(figures))
-        _hands(page, figures)
-    if "digits-field" in figures:
-        page.heading("Deformed digits: an explicit field of displacements")
-        add_table(page, tables.deformations(figures))
-        caption = "Deformed test digits, warped by an affine transform and by a field."
-        page.figure(write_field(run, splits), caption, wide=True)
-    if {"digits-paper", "digits-honest", "pretraining"} <= set(figures):
-        page.heading("What the paper says, and what is done here")
-        add_table(page, differences(figures))
-        page.heading("Claims of the paper")
-        add_table(page, claims(figures))
     page.heading("The encoders (figure 1), pre-trained on single digits")
     add_table(page, tables.pretraining(figures))
-    if budget.windows:
-        page.text("Output sizes of the spatial transformer.")
-        add_table(page, tables.window_sizes(figures))
-    add_table(page, tables.layers(figures))
     page.heading("Figures 2 to 5")
     for image, caption in write_images(run, splits, pretrained(encoders, "stn", budget.frozen["stn"])):
         page.figure(image, caption, wide=True)
@@ -103,48 +82,11 @@ def _published(page: Page, results: Results) -> None:
         "class alone, so the features of a test video replace those of the training video, and training and test load "
         "the same file."
     )
-    add_table(page, tables.readings(results))
-    page.text(_reached(results["digits-paper"]["cells"]))
+    add_table(page, tables.all_readings(results))
     page.text(
         "A classifier that recognizes every digit would still be correct in only 55 of 100 videos on average: “03” and "
         "“30” show the same two digits, and if nothing shows their order, a classifier of ordered pairs has to guess."
     )
-    page.figure(to_svg(digit_figures.table_chart(_chart(results))), "Table I as a chart.", wide=True)
-    page.text("The other models of the authors' code: on LeNet's features, and 3-D convolutions on the pixels.")
-    add_table(page, tables.baselines(results))
-
-
-def _reached(paper: Mapping[str, Mapping[str, Any]]) -> str:
-    """By reading, the number of cells that reach the published accuracy and loss."""
-    parts = []
-    for reading, words in READINGS.items():
-        of = {(v, e): row.get(e, {}).get(CODE, {}) for v, row in paper.items() if v in PUBLISHED for e in ENCODERS}
-        pairs = [(cell[reading], PUBLISHED[v][e]) for (v, e), cell in of.items() if reading in cell]
-        if not pairs:
-            continue
-        right = sum(here["accuracy"] >= accuracy for here, (_, accuracy) in pairs)
-        low = sum(here["loss"] <= loss for here, (loss, _) in pairs)
-        mean = sum(here["accuracy"] for here, _ in pairs) / len(pairs)
-        parts.append(
-            f"- {words}: {right} of {len(pairs)} cells reach the published accuracy, {low} the published loss; "
-            f"{percent(mean)} on average"
-        )
-    return "\n".join(parts)
-
-
-def _chart(results: Results) -> dict[str, dict[str, dict[str, float | None]]]:
-    chart: dict[str, dict[str, dict[str, float | None]]] = {}
-    cells, models = results["digits-paper"]["cells"], results.get("digits-honest", {}).get("models", {})
-    for encoder in ENCODERS:
-        for variant in VARIANTS:
-            found = cells.get(variant, {}).get(encoder, {}).get(CODE, {})
-            held_out = of_encoder(models.get(variant, {}), encoder)
-            chart.setdefault(f"{encoder}-LSTM", {})[variant] = {
-                "published": PUBLISHED[variant][encoder][1],
-                **{reading: found.get(reading, {}).get("accuracy") for reading in READINGS},
-                "held-out": held_out["accuracy"] if held_out else None,
-            }
-    return chart
 
 
 def _held_out(page: Page, results: Results) -> None:
@@ -172,10 +114,8 @@ def _objects(page: Page, run: Path, results: Results, splits: DigitSplit) -> Non
     add_table(page, tables.glimpses(results))
     model = load(run / "glimpses" / "normal" / GLIMPSES.name, device="cpu").model
     batch = MovingDigits(splits.test, frames=SHOWN).batch(3, seed=5)
-    rows = {
-        f"video {i + 1}": seen(model.encoder, to_video(batch.video[i].movedim(1, -1), DATA.normalization))
-        for i in range(3)
-    }
+    shown = [to_video(video.movedim(1, -1), DATA.normalization) for video in batch.video]
+    rows = {f"video {i}": seen(model.encoder, frames) for i, frames in enumerate(shown, 1)}
     _windows(page, run / "glimpses.png", rows, "Unseen digits: each window in its color, and its view.")
     page.text(
         "`tracks` needs no training to place its windows. The foreground is divided between them, and each window "
@@ -195,15 +135,3 @@ def _windows(
     image = to_png(digit_figures.windows(rows, together=together), dpi=160)
     write_bytes(path, image)
     page.figure(image, caption, wide=True)
-
-
-def _hands(page: Page, results: Results) -> None:
-    if not (hands := results["digits-honest"]["hands"]):
-        return
-    page.heading("From digits to hands")
-    first = next(iter(hands.values()))
-    page.text(
-        "The paper concludes that its model carries over to articulated objects such as a hand. Here its encoders and "
-        f"LSTM are trained on {first['training']} clips of hand gestures and tested on {first['videos']} others."
-    )
-    add_table(page, tables.hands(results))

@@ -6,24 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import Progress
-from safetensors.torch import load_file, save
+from rich.progress import Progress, TaskID
 from torch import Tensor
 
 from onlooker.data.digits import Digits, DigitSplit
 from onlooker.data.moving_mnist import Batch
 from onlooker.data.transforms import to_video
 from onlooker.experiments.memo import fingerprint, memo
-from onlooker.files import write_bytes
 from onlooker.models.classifier import Classifier
 from onlooker.training.precision import choose_precision
 from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
-from onlooker_papers.digits.conv3d import train_conv3d
-from onlooker_papers.digits.independent import IndependentDigits
 from onlooker_papers.digits.pretraining import DATA, pretrained, pretraining_of
-from onlooker_papers.digits.rounds import Rounds, TestSets, train_rounds
-from onlooker_papers.digits.stacked import STACKS
-from onlooker_papers.memo import memo_of_training
+from onlooker_papers.digits.rounds import Rounds, train_rounds
 from onlooker_papers.mnist import digest
 
 READINGS = {
@@ -50,11 +44,9 @@ SLIDES = {
 # The paper's parameters for the elastic deformation tear digits; its figure looks as if made with this window (pixels).
 SMOOTH, _SMOOTH_WINDOW = "gesture-61", 61
 TABLE = (*VARIANTS, SMOOTH)
-APART = "apart"  # digits that are rotated and scaled independently, which the paper leaves to future work
 CODE, TEXT = "lstm-keras", "lstm"  # the LSTM that the authors' code runs, and that of the paper's text
 PUBLISHED_READING = "same-videos"  # what the authors' code tests on
 FRAMES = 50
-PIXELS = "pixels"  # in place of an encoder, for a model that has none
 _AT_ONCE = 50  # frames that are encoded at once
 
 
@@ -67,12 +59,9 @@ def videos(training: Digits, test: Digits, variant: str, frames: int = FRAMES) -
     settings: dict[str, Any] = {"variant": variant}
     if variant == SMOOTH:
         settings = {"variant": "gesture", "window": _SMOOTH_WINDOW}
-    elif variant == APART:
-        settings = {"variant": "rotation+scale"}
-    kind = IndependentDigits if variant == APART else AugmentedDigits
 
     def make(digits: Digits, digits_seed: int, paths_seed: int) -> Batch:
-        moving = kind(digits, frames=frames, **settings)
+        moving = AugmentedDigits(digits, frames=frames, **settings)
         return moving.batch(labels=labels, digits_seed=digits_seed, paths_seed=paths_seed)
 
     learn = make(training, 0, 0)
@@ -117,8 +106,6 @@ def table_cell(
 ) -> dict[str, Any]:
     """One cell of Table I: an LSTM(8) over a frozen encoder, trained many times, under all four readings.
 
-    The features of the videos and the rounds of each model are stored in `run` until the cell is complete.
-
     Args:
         run, encoders: folders of the cells, and of the models of `pretrain`.
         variant: of the moving digits.
@@ -130,13 +117,7 @@ def table_cell(
 
     Returns:
         By model and by reading (`READINGS`): `loss`, `accuracy`, and their spreads between rounds.
-
-    Raises:
-        ValueError: a setting that the published protocol does not have.
     """
-    _check_protocol(variant, rounds, frames, readings)
-    folder = run / f"{variant}-{encoder}"
-    parts = folder / "checkpoints"
     settings = {
         "variant": variant,
         "encoder": encoder,
@@ -151,93 +132,23 @@ def table_cell(
     def compute() -> dict[str, Any]:
         model = pretrained(encoders, encoder, recipe).to("cuda" if torch.cuda.is_available() else "cpu")
         sets = videos(splits.training, splits.test, variant, frames)
-        features = {
-            name: _encoded(parts / f"{name}.safetensors", model, batch.video)
-            for name, batch in sets.items()
-            if name == "training" or (name in readings and name != "same-videos")
-        }
-        features["same-videos"] = features["training"]
+        features = {name: encode(model, sets[name].video) for name in {*readings, "training"} - {PUBLISHED_READING}}
+        features[PUBLISHED_READING] = features["training"]
         tests = {name: (features[name], ordered_label(sets[name].labels)) for name in readings}
-        learn = features["training"], ordered_label(sets["training"].labels)
-        return {
-            kind: memo(
-                parts / f"{kind}.json",
-                {**settings, "rounds": count},
-                partial(_rounds, *learn, tests, kind, count, f"{variant}, {encoder}"),
-            )
-            for kind, count in rounds.items()
-        }
+        targets, figures = ordered_label(sets["training"].labels), {}
+        for kind, count in rounds.items():
+            with Progress(transient=True) as progress:
+                bar = progress.add_task(f"{variant}, {encoder}, {count} rounds of {kind}", total=count)
+                show = partial(_advance, progress, bar)
+                found = train_rounds(features["training"], targets, tests, model=kind, rounds=count, progress=show)
+            figures[kind] = {name: _summary(of) for name, of in found.items()}
+        return figures
 
-    return memo_of_training(folder, settings, compute)
-
-
-def _check_protocol(variant: str, rounds: Mapping[str, int], frames: int, readings: Sequence[str]) -> None:
-    if variant not in (*TABLE, APART):
-        raise ValueError(f"variant is {variant!r}; the paper has {', '.join(VARIANTS)}, and here are {SMOOTH}, {APART}")
-    for model, count in rounds.items():
-        if model not in STACKS:
-            raise ValueError(
-                f"no model {model!r}; the paper has {TEXT}, its code {CODE}; there are {', '.join(STACKS)}"
-            )
-        if count < 1:
-            raise ValueError(f"rounds of {model} are {count}, expected at least 1; the paper has 300")
-    if frames < 1:
-        raise ValueError(f"frames is {frames}, expected at least 1; the paper has {FRAMES}")
-    for reading in readings:
-        if reading not in READINGS:
-            raise ValueError(
-                f"no test videos {reading!r}, expected {', '.join(READINGS)}; published are {PUBLISHED_READING}"
-            )
+    return memo(run / f"{variant}-{encoder}.json", settings, compute)
 
 
-def _rounds(
-    features: Tensor, targets: Tensor, tests: TestSets, kind: str, count: int, title: str
-) -> dict[str, dict[str, float]]:
-    """All rounds of one model, with a progress bar."""
-    with Progress(transient=True) as progress:
-        bar = progress.add_task(f"{title}, {count} rounds of {kind}", total=count)
-
-        def show(done: int, _: int) -> None:
-            progress.update(bar, completed=done)
-
-        found = train_rounds(features, targets, tests, model=kind, rounds=count, progress=show)
-    return {name: _summary(of) for name, of in found.items()}
-
-
-def _encoded(path: Path, model: Classifier, video: Tensor) -> Tensor:
-    """`encode`, kept in `path`."""
-    device = next(model.parameters()).device
-    if path.exists():
-        return load_file(path, device=str(device))["features"]
-    features = encode(model, video)
-    write_bytes(path, save({"features": features.contiguous()}))
-    return features
-
-
-def conv3d_cell(run: Path, variant: str, rounds: int, splits: DigitSplit, frames: int = FRAMES) -> dict[str, Any]:
-    """The authors' network on pixels, trained `rounds` times; arguments and figures as those of `table_cell`."""
-    folder = run / f"{variant}-conv3d"
-    settings = {"variant": variant, "rounds": rounds, "digits": digest(splits), "frames": frames}
-
-    def compute() -> dict[str, Any]:
-        sets = {
-            name: (b.video, ordered_label(b.labels))
-            for name, b in videos(splits.training, splits.test, variant, frames).items()
-        }
-        learn = sets.pop("training")
-        found = []
-        with Progress(transient=True) as progress:
-            for number in progress.track(range(rounds), description=f"{variant}, {rounds} rounds of conv3d"):
-                one = partial(train_conv3d, *learn, sets, number)
-                found.append(memo(folder / "checkpoints" / f"{number}.json", settings, one))
-        return {"conv3d": {name: _summary(_together([of[name] for of in found])) for name in sets}}
-
-    return memo_of_training(folder, settings, compute)
-
-
-def _together(rounds: Sequence[Mapping[str, float]]) -> Rounds:
-    loss, accuracy = (torch.tensor([of[name] for of in rounds]) for name in ("loss", "accuracy"))
-    return Rounds(loss, accuracy)
+def _advance(progress: Progress, bar: TaskID, done: int, _: int) -> None:
+    progress.update(bar, completed=done)
 
 
 def _summary(rounds: Rounds) -> dict[str, float]:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onlooker_papers.digits.stacked import STACKS, Stack, behind
+from onlooker_papers.digits.stacked import STACKS, LSTMStack, behind
 
 _ON_CPU, _ON_GPU = 20, 100  # rounds side by side: as many as fit a core's cache; as fill a GPU
 _STREAMS = {"weights": 0, "order": 1}
@@ -80,8 +80,7 @@ def train_rounds(
         targets: `V`, classes from 0 to K - 1.
         tests: for each name, features `V T D` (T and D as above, any V) and targets `V`.
         model: `lstm`: 8 units, one softmax on the outputs of all T steps; `lstm-keras`: the same with the cell of Keras
-            2.0; `lstm-frames`: a softmax for every frame, with loss and accuracy of frames; `gru`: 32 units; `mlp`: all
-            T·D features, 256 linear units, softmax. See `stacked`.
+            2.0. See `stacked`.
         num_classes: K.
         rounds: R.
         epochs: passes through the training videos.
@@ -95,11 +94,15 @@ def train_rounds(
         For each test set, loss and accuracy of every round.
 
     Raises:
-        ValueError: the arguments do not fit together.
+        ValueError: a test set with other frames or features than the training set.
     """
-    _check_settings(model, rounds=rounds, epochs=epochs, batch=batch, num_classes=num_classes, stacked=stacked)
-    _check_sets(features, targets, tests, num_classes)
-    ready = _Material.of(STACKS[model], features, targets, tests)
+    for name, (given, _) in tests.items():
+        if given.shape[1:] != features.shape[1:]:
+            raise ValueError(
+                f"test set {name!r}: {tuple(given.shape)}, expected V {features.shape[1]} {features.shape[2]} as in "
+                "training: take the same frames and encoder for both"
+            )
+    ready = _Material.of(features, targets, tests)
     work = partial(_train_stack, STACKS[model], ready, num_classes, seed, epochs, batch, lr)
     with _one_thread_each(features.device) as threads:
         # With few rounds, every thread still gets a part.
@@ -121,17 +124,16 @@ class _Material:
     tests: dict[str, tuple[Tensor, Tensor]]
     moving: Tensor  # features that are not zero in some training frame: their weights change
     waiting: Tensor  # other features that are not zero in some test frame: their initial weights are read
-    frames: int  # T as the model sees it
-    width: int  # D as the model sees it
+    frames: int  # T
+    width: int  # D
 
     @classmethod
-    def of(cls, kind: type[Stack], features: Tensor, targets: Tensor, tests: TestSets) -> "_Material":
+    def of(cls, features: Tensor, targets: Tensor, tests: TestSets) -> "_Material":
         dtype = torch.promote_types(features.dtype, torch.float32)
         device = features.device
 
         def laid(given: Tensor) -> Tensor:
-            given = given.detach().to(device, dtype)
-            return kind.arrange(given).transpose(0, 1)
+            return given.detach().to(device, dtype).transpose(0, 1)
 
         training, others = laid(features), {name: laid(given) for name, (given, _) in tests.items()}
         seen = (training != 0).flatten(0, 1).any(0)
@@ -157,12 +159,19 @@ class _Material:
 
 @torch.no_grad()
 def _train_stack(
-    kind: type[Stack], ready: _Material, num_classes: int, seed: int, epochs: int, batch: int, lr: float, numbers: range
+    kind: type[LSTMStack],
+    ready: _Material,
+    num_classes: int,
+    seed: int,
+    epochs: int,
+    batch: int,
+    lr: float,
+    numbers: range,
 ) -> dict[str, Rounds]:
     """Train the rounds `numbers` together, and measure them on every test set."""
-    generators = [_stream("weights", seed, r) for r in numbers]
+    generators = [round_stream("weights", seed, r) for r in numbers]
     stack = kind(generators, ready.frames, ready.width, num_classes, ready.moving, ready.waiting, ready.like)
-    orders = [_stream("order", seed, r) for r in numbers]
+    orders = [round_stream("order", seed, r) for r in numbers]
     for _ in range(epochs):
         shuffled = torch.stack([torch.randperm(len(ready.targets), generator=chance) for chance in orders])
         for videos in shuffled.to(ready.targets.device).split(batch, 1):
@@ -171,18 +180,18 @@ def _train_stack(
     return {name: _measure(stack, given, truth, batch) for name, (given, truth) in ready.tests.items()}
 
 
-def _measure(stack: Stack, features: Tensor, targets: Tensor, batch: int) -> Rounds:
+def _measure(stack: LSTMStack, features: Tensor, targets: Tensor, batch: int) -> Rounds:
     """Loss and accuracy of all stacked rounds on `T V D'`."""
     loss, right = [], []
     for given, truth in zip(features.split(batch, 1), targets.split(batch), strict=True):
-        logits = stack.logits(given)  # R K B, or R K TB
-        goal = truth.repeat(logits.shape[2] // len(truth)).expand(len(logits), -1)
+        logits = stack.logits(given)  # R K B
+        goal = truth.expand(len(logits), -1)
         loss.append(F.cross_entropy(logits, goal, reduction="none"))
         right.append(logits.argmax(1) == goal)
     return Rounds(torch.cat(loss, 1).mean(1), torch.cat(right, 1).to(features.dtype).mean(1))
 
 
-def _stream(of: str, seed: int, number: int) -> torch.Generator:
+def round_stream(of: str, seed: int, number: int) -> torch.Generator:
     """The random generator of a round's weights or order; always on the CPU, so that all devices agree."""
     state = int(np.random.SeedSequence([seed, _STREAMS[of], number]).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(state >> 1)
@@ -221,39 +230,3 @@ def _over(
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     return [future.result() for future in futures]
-
-
-def _check_settings(model: str, stacked: int | None, **counts: int) -> None:
-    if model not in STACKS:
-        raise ValueError(f"model is {model!r}, expected one of {', '.join(STACKS)}")
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} is {count}, expected at least 1")
-    if stacked is not None and stacked < 1:
-        raise ValueError(f"stacked is {stacked}, expected at least 1, or None")
-
-
-def _check_sets(features: Tensor, targets: Tensor, tests: TestSets, num_classes: int) -> None:
-    _check_set("features", features, targets, num_classes)
-    for name, (given, truth) in tests.items():
-        _check_set(f"test set {name!r}", given, truth, num_classes, like=features)
-
-
-def _check_set(what: str, features: Tensor, targets: Tensor, num_classes: int, like: Tensor | None = None) -> None:
-    """Check one set of videos; with `like`, also that it fits the training features."""
-    if features.ndim != 3 or not features.is_floating_point() or not len(features):
-        raise ValueError(
-            f"{what}: {tuple(features.shape)} of {features.dtype}, expected V T D of at least one video, floating point"
-        )
-    if like is not None and features.shape[1:] != like.shape[1:]:
-        raise ValueError(
-            f"{what}: {tuple(features.shape)}, expected V {like.shape[1]} {like.shape[2]} as in training: "
-            "take the same frames and encoder for both"
-        )
-    if targets.shape != features.shape[:1] or targets.dtype != torch.int64:
-        raise ValueError(
-            f"{what}: targets are {tuple(targets.shape)} of {targets.dtype}, expected ({len(features)},) of torch.int64"
-        )
-    low, high = int(targets.min()), int(targets.max())
-    if low < 0 or high >= num_classes:
-        raise ValueError(f"{what}: targets from {low} to {high}, expected 0 to {num_classes - 1}; see num_classes")

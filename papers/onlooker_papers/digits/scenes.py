@@ -16,7 +16,7 @@ from torch import Tensor
 from onlooker.data.canvas import Strip, profile, profile_boxes, runs
 
 _BORDER = 1  # dark pixels around a digit, so that everything sampled beyond its edge is dark
-_PIXELS = 1 << 18  # resampled at once; they fit the cache of a CPU
+PIXELS = 1 << 18  # resampled at once; they fit the cache of a CPU
 _SLACK = 0.01  # pixels by which a patch is larger than necessary, for rounding errors
 
 
@@ -60,7 +60,7 @@ def draw_scenes(scenes: Scenes, video: Tensor, boxes: Tensor) -> None:
     n, k, frames = low.shape[:3]
     # Scenes of similar size are grouped, because the largest one sets the patch size of its group.
     order = sides.argsort(descending=True)
-    groups = _groups(sides[order].tolist(), _PIXELS // (k * frames))
+    groups = _groups(sides[order].tolist(), PIXELS // (k * frames))
     largest = torch.tensor([canvas - side for part, side in groups for _ in range(part.start, part.stop)])
     corners = (low[order].floor().long() + 1).clamp_(min=0).minimum(largest[:, None, None, None])
     squares = Squares.of(scenes, order, corners, groups[0][1], canvas)

@@ -1,17 +1,17 @@
-"""Small classifiers stacked side by side, R at a time, with forward, backward and RMSprop written out by hand.
+"""LSTM classifiers stacked side by side, R at a time, with forward, backward and RMSprop written out by hand.
 
 The product of features and input kernel is nearly all of the work. It is one matrix product over all frames and rounds,
 and another one for the gradient; only the small states need a loop over time. Values for all time steps are stored as
 `T R H B`, so that the R recurrent products of a step are one batched product, and a gate is contiguous in memory. `H`
-is the number of units, `G` that of gates.
+is the number of units, 8, and `G` that of gates, 4.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+HIDDEN = 8  # units
 DECAY, EPSILON = 0.9, 1e-8  # of RMSprop
 
 _ALIGNED = 16  # floats of a cache line; a multiple of it makes the product of the gradient an eighth faster
@@ -26,11 +26,22 @@ def behind(count: int) -> Tensor:
     return torch.eye(1, 1 + -(count + 1) % _ALIGNED)[0]
 
 
-class Stack(ABC):
-    """R rounds of one model: hidden states `T R H B`, flattened, a dense layer, softmax; or a softmax for each frame.
+def first_weights(chance: torch.Generator, frames: int, num_features: int, num_classes: int) -> dict[str, Tensor]:
+    """Initial weights of one round; the kernel `GH D` without its bias."""
+    head = torch.empty(num_classes, frames * HIDDEN)
+    kernel = nn.init.xavier_uniform_(torch.empty(4 * HIDDEN, num_features), generator=chance)
+    # In double precision: in single precision, an orthogonal matrix would depend on the number of threads.
+    recurrent = torch.empty(4 * HIDDEN, HIDDEN, dtype=torch.float64)
+    nn.init.orthogonal_(recurrent, generator=chance)
+    nn.init.xavier_uniform_(head, generator=chance)
+    return {"kernel": kernel, "recurrent": recurrent.float(), "head": head, "head_bias": torch.zeros(num_classes)}
 
-    Kernels are initialized Xavier-uniform, recurrent ones orthogonal, biases with zeros. Each round has its own random
-    generator, so that it does not depend on the other rounds.
+
+class LSTMStack:
+    """R rounds of LSTM(8) without forget bias (the text of Shan & Atanasov 2017), a dense layer on all states, softmax.
+
+    Gates are in the order i, f, g, o. Kernels are initialized Xavier-uniform, recurrent ones orthogonal, biases with
+    zeros. Each round has its own random generator, so that it does not depend on the other rounds.
 
     Args:
         generators: one for each round.
@@ -41,10 +52,6 @@ class Stack(ABC):
         waiting: other features that test videos may have; their weights keep their initial values.
         like: a tensor with the dtype and device to use.
     """
-
-    hidden: int
-    gates: int
-    each_frame = False  # whether each frame has a softmax; False: one softmax for all frames
 
     def __init__(
         self,
@@ -61,7 +68,7 @@ class Stack(ABC):
         columns = torch.cat((waiting, moving)).cpu()
         drawn: dict[str, list[Tensor]] = {}
         for chance in generators:
-            for name, weight in self.draw(chance, frames, num_features, num_classes).items():
+            for name, weight in first_weights(chance, frames, num_features, num_classes).items():
                 if name == "kernel":
                     end = self.draw_bias()[:, None] * behind(len(moving))
                     weight = torch.cat((weight[:, columns], end), 1)
@@ -73,39 +80,9 @@ class Stack(ABC):
         self._minus_one = like.new_full((), -1)
         self._squares = {name: torch.zeros_like(weight) for name, weight in weights.items()}
 
-    @classmethod
-    def arrange(cls, features: Tensor) -> Tensor:
-        """`V T D` in the form with the T and D that the model uses."""
-        return features
-
-    @classmethod
-    def draw(cls, chance: torch.Generator, frames: int, num_features: int, num_classes: int) -> dict[str, Tensor]:
-        """Initial weights of one round; the kernel `GH D` without its bias."""
-        head = torch.empty(num_classes, cls.hidden if cls.each_frame else frames * cls.hidden)
-        kernel = torch.empty(cls.gates * cls.hidden, num_features)
-        nn.init.xavier_uniform_(kernel, generator=chance)
-        weights = {"kernel": kernel} | cls.draw_recurrent(chance)
-        nn.init.xavier_uniform_(head, generator=chance)
-        return weights | {"head": head, "head_bias": torch.zeros(num_classes)}
-
-    @classmethod
-    def draw_recurrent(cls, chance: torch.Generator) -> dict[str, Tensor]:
-        """Initial recurrent weights."""
-        return {}
-
-    @classmethod
-    def draw_bias(cls) -> Tensor:
+    def draw_bias(self) -> Tensor:
         """Initial biases of the gates, `GH`."""
-        return torch.zeros(cls.gates * cls.hidden)
-
-    @abstractmethod
-    def run(self, gates: Tensor) -> Tensor:
-        """Hidden states `T R H B` from the input terms of the gates, `T R GH B`, which are overwritten."""
-
-    @abstractmethod
-    def back(self, pull: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Gradients of the gates, `R GH T B`, and of the recurrent weights, from those of the hidden states, `T R H B`,
-        which are overwritten. Called after `run`."""
+        return torch.zeros(4 * HIDDEN)
 
     def collect(self, number: int, features: Tensor, videos: Tensor) -> Tensor:
         """The batch `T B D` of a round from `T V D`; valid until the next batch of this round."""
@@ -113,7 +90,7 @@ class Stack(ABC):
         return torch.index_select(features, 1, videos, out=out)
 
     def logits(self, features: Tensor) -> Tensor:
-        """`T B D'`, waiting features first, to `R K B`, or `R K TB` if each frame has its own."""
+        """`T B D'`, waiting features first, to `R K B`."""
         kernel = torch.cat((self.waiting, self.weights["kernel"]), 2) if self.waiting.shape[2] else None
         return self._forward([features] * self.rounds, kernel)[0]
 
@@ -125,17 +102,17 @@ class Stack(ABC):
             targets: `R B`.
         """
         logits, flat = self._forward(batches)
-        B, each = targets.shape[1], logits.shape[2]
+        B = targets.shape[1]
         errors = torch.softmax(logits, 1)
-        truth = targets.repeat(1, each // B)[:, None]
+        truth = targets[:, None]
         errors.scatter_add_(1, truth, errors.new_full((), -1.0).expand(truth.shape))
-        errors.div_(each)
+        errors.div_(B)
         found = {"head": torch.bmm(errors, flat.mT), "head_bias": errors.sum(2)}
         pull = torch.bmm(self.weights["head"].mT, errors, out=self._space("pull", *flat.shape))
         # Steps first, because only a product into contiguous memory is batched over all rounds.
-        steps = self._space("pull by steps", self.frames, len(pull), self.hidden, B)
-        errors, recurrent = self.back(steps.copy_(self._by_steps(pull)))
-        return errors, found | recurrent
+        steps = self._space("pull by steps", self.frames, len(pull), HIDDEN, B)
+        errors, recurrent = self.back(steps.copy_(pull.unflatten(1, (self.frames, HIDDEN)).transpose(0, 1)))
+        return errors, found | {"recurrent": recurrent}
 
     def kernel_gradient(self, errors: Tensor, number: int, features: Tensor) -> Tensor:
         """The kernel gradient `GH D'` of a round, from the result of `gradients` and its batch `T B D'`."""
@@ -151,26 +128,17 @@ class Stack(ABC):
             self._descend("kernel", number, self.kernel_gradient(errors, number, features), lr)
 
     def _forward(self, batches: Sequence[Tensor], kernel: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits `R K B`, and the flattened hidden states `R TH B`; `R K TB` and `R H TB` for each frame."""
+        """Logits `R K B`, and the flattened hidden states `R TH B`."""
         kernel = self.weights["kernel"] if kernel is None else kernel
-        rows, T, B = self.gates * self.hidden, self.frames, batches[0].shape[1]
+        rows, T, B = 4 * HIDDEN, self.frames, batches[0].shape[1]
         gates, brought = self._space("gates", T, self.rounds, rows, B), self._space("brought", T * B, rows)
         for number, features in enumerate(batches):
             # One product and a transposed copy are faster than a product for each step.
             torch.mm(features.flatten(0, 1), kernel[number].T, out=brought)
             gates[:, number].copy_(brought.view(T, B, rows).transpose(1, 2))
         states = self.run(gates)
-        if self.each_frame:
-            flat = self._space("flat", self.rounds, self.hidden, T, B).copy_(states.permute(1, 2, 0, 3)).flatten(2)
-        else:
-            flat = self._space("flat", self.rounds, T, self.hidden, B).copy_(states.transpose(0, 1)).flatten(1, 2)
+        flat = self._space("flat", self.rounds, T, HIDDEN, B).copy_(states.transpose(0, 1)).flatten(1, 2)
         return torch.baddbmm(self.weights["head_bias"][:, :, None], self.weights["head"], flat), flat
-
-    def _by_steps(self, flat: Tensor) -> Tensor:
-        """Flattened hidden states as `T R H B`."""
-        if self.each_frame:
-            return flat.unflatten(2, (self.frames, -1)).permute(2, 0, 1, 3)
-        return flat.unflatten(1, (self.frames, self.hidden)).transpose(0, 1)
 
     def _descend(self, name: str, rounds: slice | int, gradient: Tensor, lr: float) -> None:
         """RMSprop as in Keras 2.0: v = ρ v + (1 - ρ) g², w -= lr g / (√v + ε)."""
@@ -188,29 +156,13 @@ class Stack(ABC):
             self._spaces[key] = self.weights["head"].new_empty(shape)
         return self._spaces[key]
 
-    def _by_recurrent(self, errors: Tensor, states: Tensor, delay: int = 1) -> Tensor:
-        """Gradient of recurrent weights, `R GH H`, from those of the gates `R GH T B` and earlier states `T R H B`."""
-        T, R, H, B = states.shape
-        before = self._space("before", R, H, T, B)
-        before[:, :, :delay] = 0
-        before[:, :, delay:] = states[: T - delay].permute(1, 2, 0, 3)
-        return torch.bmm(before.flatten(2), errors.flatten(2).mT).mT.contiguous()
-
-
-class LSTMStack(Stack):
-    """LSTM(8) without forget bias (the text of Shan & Atanasov 2017); gates in the order i, f, g, o."""
-
-    hidden, gates = 8, 4
-
-    @classmethod
-    def draw_recurrent(cls, chance: torch.Generator) -> dict[str, Tensor]:
-        """`recurrent`: `GH H`."""
-        return {"recurrent": _orthogonal(cls.gates * cls.hidden, cls.hidden, chance)}
-
     def run(self, gates: Tensor) -> Tensor:
-        """C_t = f C_{t-1} + i g, H_t = o tanh(C_t)."""
+        """Hidden states `T R H B` from the input terms of the gates, `T R GH B`, which are overwritten.
+
+        C_t = f C_{t-1} + i g, H_t = o tanh(C_t).
+        """
         T, R, _, B = gates.shape
-        states, memory, bent = (self._space(name, T, R, self.hidden, B) for name in ("states", "memory", "bent"))
+        states, memory, bent = (self._space(name, T, R, HIDDEN, B) for name in ("states", "memory", "bent"))
         self._kept = gates, states, memory, bent
         i, f, g, o = (gate.unbind() for gate in gates.unflatten(2, (4, -1)).unbind(2))
         for t, (gate, c, b, h) in enumerate(zip(gates, memory, bent, states, strict=True)):
@@ -224,8 +176,15 @@ class LSTMStack(Stack):
             torch.mul(o[t], b, out=h)
         return states
 
-    def back(self, pull: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Backpropagation through time; factors of the states' gradients are computed first, for all steps at once."""
+    def back(self, pull: Tensor) -> tuple[Tensor, Tensor]:
+        """Backpropagation through time; factors of the states' gradients are computed first, for all steps at once.
+
+        Args:
+            pull: the gradients of the hidden states, `T R H B`, which are overwritten. Called after `run`.
+
+        Returns:
+            Gradients of the gates, `R GH T B`, and of the recurrent weights, `R GH H`.
+        """
         gates, states, memory, bent = self._kept
         T, R, H, B = states.shape
         slopes, out = self._space("slopes", *gates.shape), self._space("out", R, 4 * H, T, B)
@@ -254,11 +213,14 @@ class LSTMStack(Stack):
             torch.mul(here, slope_o, out=errors_o)
             memory_pull.mul_(forget)
             later = errors
-        return out, {"recurrent": self._by_recurrent(out, states)}
+        before = self._space("before", R, H, T, B)
+        before[:, :, 0] = 0
+        before[:, :, 1:] = states[:-1].permute(1, 2, 0, 3)
+        return out, torch.bmm(before.flatten(2), out.flatten(2).mT).mT.contiguous()
 
     def squash(self, gate: Tensor) -> None:
         """σ for i, f and o, tanh for g: `R 4H B`, in place."""
-        g = gate[:, 2 * self.hidden : 3 * self.hidden].mul_(2)
+        g = gate[:, 2 * HIDDEN : 3 * HIDDEN].mul_(2)
         gate.sigmoid_()
         _tanh(g, self._minus_one)
 
@@ -270,100 +232,19 @@ class LSTMStack(Stack):
 class KerasLSTMStack(LSTMStack):
     """LSTM(8) as in Keras 2.0, which the authors' code uses: forget bias 1, σ(x) = min(max(.2 x + .5, 0), 1)."""
 
-    @classmethod
-    def draw_bias(cls) -> Tensor:
+    def draw_bias(self) -> Tensor:
         """1 for the forget gate."""
-        return torch.tensor([0.0, 1, 0, 0]).repeat_interleave(cls.hidden)
+        return torch.tensor([0.0, 1, 0, 0]).repeat_interleave(HIDDEN)
 
     def squash(self, gate: Tensor) -> None:
         """`R 4H B`, in place."""
-        gate[:, 2 * self.hidden : 3 * self.hidden].tanh_()
-        _hard_sigmoid(gate[:, : 2 * self.hidden])
-        _hard_sigmoid(gate[:, 3 * self.hidden :])
+        gate[:, 2 * HIDDEN : 3 * HIDDEN].tanh_()
+        _hard_sigmoid(gate[:, : 2 * HIDDEN])
+        _hard_sigmoid(gate[:, 3 * HIDDEN :])
 
     def squash_backward(self, pull: Tensor, gate: Tensor, out: Tensor) -> None:
         """.2 where the gate is neither closed nor open."""
         torch.mul(pull, _hard_slope(gate), out=out)
-
-
-class FrameLSTMStack(LSTMStack):
-    """LSTM(8) without forget bias, and one softmax for every frame, as in the text of the paper."""
-
-    each_frame = True
-
-
-class GRUStack(Stack):
-    """GRU(32) as in Keras 2.0: n = tanh(W x + U (r h)), h = (1 - z) n + z h; gates in the order z, r, n.
-
-    σ is that of `KerasLSTMStack`.
-    """
-
-    hidden, gates = 32, 3
-
-    @classmethod
-    def draw_recurrent(cls, chance: torch.Generator) -> dict[str, Tensor]:
-        """`recurrent`: `GH H`."""
-        return {"recurrent": _orthogonal(cls.gates * cls.hidden, cls.hidden, chance)}
-
-    def run(self, gates: Tensor) -> Tensor:
-        """All steps."""
-        T, R, _, B = gates.shape
-        H = self.hidden
-        states, reset = self._space("states", T, R, H, B), self._space("reset", T, R, H, B)
-        self._kept = gates, states, reset
-        by_state, by_reset = self.weights["recurrent"].split((2 * H, H), 1)
-        before = self._space("start", R, H, B).zero_()
-        for gate, held, h in zip(gates, reset, states, strict=True):
-            zr, n = gate.split((2 * H, H), 1)
-            _hard_sigmoid(zr.baddbmm_(by_state, before))
-            torch.mul(zr[:, H:], before, out=held)
-            n.baddbmm_(by_reset, held).tanh_()
-            before = torch.lerp(n, before, zr[:, :H], out=h)
-        return states
-
-    def back(self, pull: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Backpropagation through time."""
-        gates, states, reset = self._kept
-        T, R, H, B = states.shape
-        out = self._space("out", R, 3 * H, T, B)
-        by_state, by_reset = (w.mT for w in self.weights["recurrent"].split((2 * H, H), 1))
-        later = torch.zeros_like(pull[0])
-        for t in reversed(range(T)):
-            z, r, n = gates[t].split(H, 1)
-            before = states[t - 1] if t else torch.zeros_like(z)
-            here = later.add_(pull[t])
-            by_z, by_r, by_n = out[:, :, t].split(H, 1)
-            torch.mul(here * (before - n), _hard_slope(z), out=by_z)
-            torch.mul(here * (1 - z), 1 - n * n, out=by_n)
-            held = torch.bmm(by_reset, by_n)
-            torch.mul(held * before, _hard_slope(r), out=by_r)
-            later = torch.baddbmm(here * z + held * r, by_state, out[:, : 2 * H, t])
-        gradients = self._by_recurrent(out[:, : 2 * H], states), self._by_recurrent(out[:, 2 * H :], reset, 0)
-        return out, {"recurrent": torch.cat(gradients, 1)}
-
-
-class MLPStack(Stack):
-    """All T·D features to 256 linear units, as in the authors' code."""
-
-    hidden, gates = 256, 1
-
-    @classmethod
-    def arrange(cls, features: Tensor) -> Tensor:
-        """A single frame with the features of all frames."""
-        return features.flatten(1)[:, None]
-
-    def run(self, gates: Tensor) -> Tensor:
-        """The identity."""
-        return gates
-
-    def back(self, pull: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The identity, transposed."""
-        return pull.permute(1, 2, 0, 3), {}
-
-
-def _orthogonal(rows: int, columns: int, chance: torch.Generator) -> Tensor:
-    """An orthogonal matrix, made in double precision: in single precision, it would depend on the number of threads."""
-    return nn.init.orthogonal_(torch.empty(rows, columns, dtype=torch.float64), generator=chance).float()
 
 
 def _tanh(sigmoids: Tensor, minus_one: Tensor) -> Tensor:
@@ -380,10 +261,4 @@ def _hard_slope(sigmoids: Tensor) -> Tensor:
     return ((sigmoids > 0) & (sigmoids < 1)).to(sigmoids).mul_(0.2)
 
 
-STACKS: dict[str, type[Stack]] = {
-    "lstm": LSTMStack,
-    "lstm-keras": KerasLSTMStack,
-    "lstm-frames": FrameLSTMStack,
-    "gru": GRUStack,
-    "mlp": MLPStack,
-}
+STACKS = {"lstm": LSTMStack, "lstm-keras": KerasLSTMStack}

@@ -114,12 +114,12 @@ class Tracks(nn.Module):
         ):  # in bfloat16, coordinates would be a quarter of a pixel off
             centers, radii = find_things(frames, self.things)
         centers, radii = (part.unflatten(0, (stretches, -1)) for part in (centers, radii))
-        order = self._smoothest(centers)
+        order = self.smoothest(centers)
         centers = centers.gather(2, order[..., None].expand_as(centers))
         half = (_MARGIN * radii.gather(2, order).mean(1, keepdim=True)).clamp(_SMALLEST, _LARGEST)
         return centers.flatten(0, 1), half.expand_as(radii).flatten(0, 1)
 
-    def _smoothest(self, centers: Tensor) -> Tensor:
+    def smoothest(self, centers: Tensor) -> Tensor:
         """The order of the objects in each frame, `N L G`: least acceleration; for two frames, least distance."""
         shape = len(centers), *self.orders.shape, 2
         paths = centers[:, None].expand(shape).gather(3, self.orders[None, ..., None].expand(shape))

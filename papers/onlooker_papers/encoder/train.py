@@ -112,7 +112,7 @@ class Training:
             longest = max(longest, time.monotonic() - before)
             line = {"epoch": self.epoch + 1, "size": self._size(), "loss": loss, "accuracy": accuracy}
             self.log.append({**line, "minutes": (time.monotonic() - before) / 60})
-            self._save()
+            self.save()
             yield self.log[-1]
 
     def _size(self) -> int:
@@ -145,7 +145,8 @@ class Training:
         self.optimizer.step()
         return loss.detach()
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write the state, from which a training resumes, and its log."""
         state = {
             "recipe": asdict(self.recipe),
             "log": self.log,

@@ -143,9 +143,9 @@ def test_equal_seeds_equal_videos_whatever_the_chunk(
     moving = AugmentedDigits(digits, frames=10, variant=variant)
     first = moving.batch(7, seed=3)
     assert not torch.equal(first.video, moving.batch(7, seed=4).video)
-    monkeypatch.setattr(moving_mnist, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(moving_mnist, "CHUNK_BYTES", 1)
     assert_equal(first, moving.batch(7, seed=3))
-    monkeypatch.setattr(scenes, "_PIXELS", 1)
+    monkeypatch.setattr(scenes, "PIXELS", 1)
     assert_equal(first, moving.batch(7, seed=3))
 
 

@@ -14,9 +14,7 @@ def test_budgets_compute_every_cell_that_the_paper_has() -> None:
             *VARIANTS
         }
     assert FULL.readings == tuple(READINGS)
-    assert all(recipes["published"] == 5 for recipes in FULL.passes.values())
-    assert STANDARD.pretraining["stn-16"] == {"one-cycle": STANDARD.windows[16]}
-    assert len(set(STANDARD.windows.values())) == 1, "sizes are compared with equal budgets"
+    assert all(recipes["published"] == 5 for recipes in FULL.pretraining.values())
     for encoder in ("lenet", "stn", "dcn"):
         for stages in (1, 2):
             trained = [e.variants for e in FULL.entries if (e.spec.encoder, e.spec.stages) == (encoder, stages)]

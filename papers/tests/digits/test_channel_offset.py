@@ -91,7 +91,7 @@ def test_a_batch_of_two_equals_two_of_one_and_chunks_change_nothing(spread, monk
     together = channel_offset(features, offsets)
     apart = torch.cat([channel_offset(features[n : n + 1], offsets[n : n + 1]) for n in range(2)])
     assert torch.equal(together, apart)
-    monkeypatch.setattr(module, "_CHUNK", 100)
+    monkeypatch.setattr(module, "CHUNK", 100)
     assert torch.allclose(channel_offset(features, offsets), together, atol=1e-12)
 
 

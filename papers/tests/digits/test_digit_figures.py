@@ -11,9 +11,8 @@ from onlooker.data.moving_mnist import Batch, random_stream
 from onlooker.drawing.plots import to_png, to_svg
 from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.encoders.stn import STN
-from onlooker_papers.digits.figures import READINGS, deformation, deformed, table_chart, variants, windows
+from onlooker_papers.digits.figures import deformation, deformed, variants, windows
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
-from onlooker_papers.digits.tables import layers
 
 IDENTITY = torch.eye(2, 3)
 
@@ -31,38 +30,6 @@ def shown(axes):
 
 def corners(patch):
     return patch.get_xy()[:4].tolist()
-
-
-# --- Table I
-
-
-def marks(axes):
-    return {(round(x), line.get_label()): y for line in axes.lines for x, y in line.get_xydata() if not math.isnan(y)}
-
-
-def test_every_mark_of_the_chart_is_in_its_panel_and_group_at_its_height():
-    cells = {
-        "LeNet-LSTM": {
-            "scale": {"published": 0.9628, "same-videos": 0.97, "new": 0.02},
-            "normal": {"published": 0.9796, "same-videos": 1.0, "new": None},
-        },
-        "STN-LSTM": {"normal": {"same-videos": 0.5}},
-    }
-    figure = table_chart(cells)
-    first, second = figure.axes
-    assert (first.get_title(loc="left"), second.get_title(loc="left")) == ("LeNet-LSTM", "STN-LSTM")
-    assert [label.get_text() for label in second.get_xticklabels()] == list(VARIANTS)
-    scale = VARIANTS.index("scale")
-    assert marks(first) == {
-        (0, "published"): 0.9796,
-        (0, "same-videos"): 1.0,
-        (scale, "published"): 0.9628,
-        (scale, "same-videos"): 0.97,
-        (scale, "new"): 0.02,
-    }
-    assert marks(second) == {(0, "same-videos"): 0.5}
-    assert len({line.get_color() for line in first.lines}) == len(READINGS)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(READINGS)
 
 
 # --- figure 3
@@ -222,17 +189,3 @@ def test_figures_are_the_same_every_time():
     batch = noise_batch(6)
     assert to_svg(variants({"normal": batch})) == to_svg(variants({"normal": batch}))
     assert to_png(variants({"normal": batch})) == to_png(variants({"normal": batch}))
-
-
-def test_the_layers_of_each_encoder_add_up_to_the_published_parameters():
-    rows = layers({}).rows
-    of = {name: [row for row in rows if row[0] == f"`{name}`"] for name in ("lenet", "stn", "dcn")}
-    assert {name: row[-1][-1] for name, row in of.items()} == {
-        "lenet": 6_431_080,
-        "stn": 25_741_976,
-        "dcn": 102_483_280,
-    }
-    assert ["`lenet`", "`conv2`", "50 × 20 × 5 × 5", 50 * 20 * 25 + 50] in of["lenet"]
-    assert ["`dcn`", "`layers.2.offsets`", "40 × 20 × 3 × 3", 7200] in of["dcn"]
-    for lines in of.values():
-        assert sum(row[-1] for row in lines[:-1]) == lines[-1][-1]

@@ -11,22 +11,6 @@ from onlooker_papers.digits import models
 from onlooker_papers.digits.models import DigitModel
 
 
-def test_a_model_that_does_not_learn_its_encoder_must_have_one() -> None:
-    with pytest.raises(ValueError, match=r"stays as it is must come from a pre-training; give recipe"):
-        DigitModel("lenet", 2)
-    with pytest.raises(ValueError, match=r"stages is 3, expected 1 \(end to end\) or 2"):
-        DigitModel("lenet", 3)
-    assert DigitModel("stn:2").name == "stn-2-lstm-end-to-end"
-
-
-@pytest.mark.parametrize("encoder", ["tracks", "tracks:", "tracks:0", "tracks:two", "stn:2"])
-def test_a_model_that_follows_things_gets_many(encoder: str) -> None:
-    with pytest.raises(
-        ValueError, match=rf"encoder is '{encoder}', expected tracks:G for a model that follows G things"
-    ):
-        DigitModel(encoder, model="tracks")
-
-
 def test_where_the_last_frame_is_the_aggregation_it_alone_is_learned() -> None:
     assert DigitModel("stn:2", model="opinions", aggregation="last").loss == "last"
     assert {DigitModel("stn:2", aggregation=aggregation).loss for aggregation in ("mean", "product")} == {"every"}

@@ -11,21 +11,12 @@ def _cell(kind: str, loss: float, accuracy: float, rounds: int) -> dict[str, Any
     return {kind: {"same-videos": found}, "rounds": {kind: rounds}}
 
 
-def test_the_caption_of_table_one_counts_rounds_and_near_cells() -> None:
+def test_the_caption_of_table_one_counts_near_cells() -> None:
     loss, accuracy = PUBLISHED["normal"]["lenet"]
     near = _cell("lstm-keras", loss + 0.05, accuracy, 300)
-    near |= {"lstm": near["lstm-keras"], "rounds": {"lstm-keras": 300, "lstm": 100}}
     far = _cell("lstm-keras", *PUBLISHED["normal"]["dcn"], 200)
     far["lstm-keras"]["same-videos"]["accuracy"] -= 0.02
     cells = with_distances({"normal": {"lenet": near, "dcn": far}, "gesture-61": {"dcn": far}})
     note = tables.paper({"digits-paper": {"cells": cells, "published": PUBLISHED}}).note
-    assert "(*code*: 200 or 300, *text*: 100 rounds)" in note
     assert "Of the 2 published cells, 2 are within .1 of the paper's loss, 1 within 1 point" in note
     assert "1 within both" in note
-
-
-def test_the_caption_of_the_held_out_table_names_the_rows_of_the_published_system() -> None:
-    row = {"accuracy": 0.4, "accuracy_interval": [0.3, 0.5], "videos": 2000, "minutes": 7.0}
-    models = {"normal": {"lenet-literal": row, "lenet-lstm-two-stage": row}, "scale": {"lenet-lstm-two-stage": row}}
-    note = tables.held_out({"digits-honest": {"models": models, "chosen": {}}}).note
-    assert "it exists for `lenet` on `normal` alone (2,000 videos)" in note

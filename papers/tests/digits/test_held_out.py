@@ -100,5 +100,5 @@ def test_validation_chooses_the_model_that_is_recorded() -> None:
     ("videos", "epochs", "size"), [(1, 1, 32), (100, 1, 96), (1_600, 1, 1_600), (96_000, 30, 3_200)]
 )
 def test_a_small_budget_is_what_it_says_and_a_large_one_has_many_epochs(videos: int, epochs: int, size: int) -> None:
-    how, of_epoch = held_out._schedule(DigitModel("lenet", batch=32), videos)
+    how, of_epoch = held_out.schedule(DigitModel("lenet", batch=32), videos)
     assert (how.epochs, of_epoch) == (epochs, size)

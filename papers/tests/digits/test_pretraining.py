@@ -32,23 +32,6 @@ def test_adadelta_is_that_of_the_equations() -> None:
         assert torch.allclose(weight.double(), w, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("encoder", "recipe", "passes", "message"),
-    [
-        ("lenet", "sgd", 1.0, "recipe is 'sgd', expected one of published, one-cycle, long; that of the paper is publ"),
-        ("stn-16", "published", 5.0, "encoder is 'stn-16' .*; the published recipe has lenet, stn, dcn and 5 passes"),
-        ("lenet", "published", 6.0, "passes is 6; the published recipe has lenet, stn, dcn and 5 passes"),
-        ("lenet", "published", 0.0, "passes is 0; the published recipe has"),
-    ],
-)
-def test_settings_that_the_paper_does_not_have_are_refused(
-    tmp_path: Path, encoder: str, recipe: str, passes: float, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        pretraining.pretrain(tmp_path, encoder, recipe, passes, split_digits())
-    assert not [*tmp_path.iterdir()]
-
-
 def test_the_published_recipe_sees_every_training_digit_and_keeps_its_last_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,8 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from onlooker.models.encoders import build_encoder
-from onlooker_papers.digits.encoders import WINDOWS, register_encoders
 from onlooker_papers.digits.encoders.stn import STN
 
 
@@ -64,25 +62,6 @@ def test_weights_are_xavier_uniform_and_biases_zero():
         assert layer.weight.abs().max() <= bound
         assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
     assert not net.theta.weight.any()
-
-
-@pytest.mark.parametrize("window", [1, 8, 64])
-@torch.no_grad()
-def test_its_output_has_the_size_that_is_asked_for(window):
-    net = STN(1, 64, window=window)
-    frames = torch.rand(2, 1, 64, 64)
-    assert net.transform(frames).shape == (2, 1, window, window)
-    assert net(frames).shape == (2, 500, 1, 1)
-    assert net.fc.in_features == 50 * window**2
-    if window == 64:  # it starts with the frame itself
-        assert torch.allclose(net.transform(frames), frames, atol=1e-5)
-
-
-def test_output_size_is_part_of_the_name():
-    register_encoders()
-    assert {w: build_encoder(f"stn-{w}", 1, 64).window for w in WINDOWS} == {w: w for w in WINDOWS}
-    with pytest.raises(ValueError, match="window is 0, expected at least 1"):
-        STN(1, 64, window=0)
 
 
 def test_frames_too_small_to_look_at_are_an_error():

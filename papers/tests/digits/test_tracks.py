@@ -156,7 +156,7 @@ def test_the_order_is_the_best_of_all():
     net = made(1, 3, 4)
     torch.manual_seed(1)
     centers = torch.randn(6, 4, 3, 2)
-    found = centers.gather(2, net._smoothest(centers)[..., None].expand_as(centers))
+    found = centers.gather(2, net.smoothest(centers)[..., None].expand_as(centers))
     cost = (found[:, 2:] - 2 * found[:, 1:-1] + found[:, :-2]).norm(dim=-1).sum((1, 2))
     for n in range(6):
         costs = [

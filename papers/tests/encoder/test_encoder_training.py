@@ -136,7 +136,7 @@ def test_exported_weights_are_measured_as_they_are(folder: Path, tmp_path: Path)
 def test_a_weight_that_half_precision_cannot_hold_is_named(tmp_path: Path) -> None:
     trained = Training(tmp_path, RECIPE, 2, CPU)
     trained.average.module.encoder.layers[0][1].running_var.fill_(1e5)
-    trained._save()
+    trained.save()
     with pytest.raises(ValueError, match=r"layers\.0\.1\.running_var has values up to 100000, which half precision"):
         export(tmp_path, tmp_path / "small.safetensors", made(2), 2, CPU)
     assert not (tmp_path / "small.safetensors").exists()

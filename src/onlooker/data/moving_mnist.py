@@ -36,7 +36,7 @@ __all__ = [
 PAIRS = tuple(f"{a}+{b}" for a, b in itertools.combinations_with_replacement(range(10), 2))
 
 _STREAMS = {"digits": 0, "paths": 1}
-_CHUNK_BYTES = 1 << 22  # of video that are generated at a time, about the size of a CPU's cache
+CHUNK_BYTES = 1 << 22  # of video that are generated at a time, about the size of a CPU's cache
 
 Sample = tuple[Tensor, int, int]
 
@@ -231,7 +231,7 @@ def _undivided_operations() -> Iterator[int]:
 
 def chunks(count: int, bytes_each: int, threads: int) -> list[slice]:
     """Divide `count` videos into chunks that fit a CPU's cache, equally many for all threads."""
-    turns = math.ceil(count * bytes_each / _CHUNK_BYTES / threads)
+    turns = math.ceil(count * bytes_each / CHUNK_BYTES / threads)
     size = math.ceil(count / (turns * threads))
     return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 

@@ -7,10 +7,8 @@ from onlooker_papers.digits.encoders.dcn import DCN
 from onlooker_papers.digits.encoders.glimpses import Glimpses
 from onlooker_papers.digits.encoders.lenet import LeNet
 from onlooker_papers.digits.encoders.stn import STN
-from onlooker_papers.digits.encoders.warped import WarpedLeNet
 
 _MAX_GLIMPSES = 9
-WINDOWS = (8, 16, 32, 64)  # compared heights and widths of the output of the spatial transformer
 
 
 def _build_glimpses(in_channels: int, size: int, glimpses: int) -> Encoder:
@@ -18,17 +16,14 @@ def _build_glimpses(in_channels: int, size: int, glimpses: int) -> Encoder:
 
 
 def register_encoders() -> None:
-    """Register the encoders in the library: `stn:N` has N glimpses, `stn-N` one window of N × N pixels."""
+    """Register the encoders in the library: `stn:N` has N glimpses."""
     ENCODERS.update(
         {
             "lenet": LeNet,
-            "lenet:affine": partial(WarpedLeNet, points=0),
-            "lenet:field": WarpedLeNet,
             "stn": STN,
             "dcn": DCN,
             "dcn:tap": lambda in_channels, size: DCN(in_channels, size, "tap"),
             "dcn:modulated": lambda in_channels, size: DCN(in_channels, size, "modulated"),
-            **{f"stn-{window}": partial(STN, window=window) for window in WINDOWS},
             **{f"stn:{count}": partial(_build_glimpses, glimpses=count) for count in range(1, _MAX_GLIMPSES + 1)},
         }
     )

@@ -7,25 +7,7 @@ from torch import Tensor, nn
 from onlooker_papers.digits.encoders.vector import VectorEncoder, WideLinear, init_xavier
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 
-
-def make_localization(in_channels: int, size: int) -> nn.Sequential:
-    """The localization network without its last layer, `N C H W -> N 50`.
-
-    Raises:
-        ValueError: frames of fewer than 28 pixels.
-    """
-    side = (size // 2 - 4) // 2 - 4
-    if side < 1:
-        raise ValueError(f"stn pools and convolves the frame before it looks: size is {size}, expected at least 28")
-    return nn.Sequential(
-        nn.MaxPool2d(2),
-        nn.Conv2d(in_channels, 20, 5),
-        nn.MaxPool2d(2),
-        nn.Conv2d(20, 20, 5),
-        nn.Flatten(),
-        nn.Linear(20 * side**2, 50),
-        nn.ReLU(),
-    )
+_WINDOW = 32  # height and width at which the window is sampled
 
 
 class STN(VectorEncoder):
@@ -41,24 +23,31 @@ class STN(VectorEncoder):
     Args:
         in_channels: C of the frames.
         size: their height and width, at least 28.
-        window: height and width at which the window is sampled; the paper's is 32.
 
     Raises:
-        ValueError: frames that are too small for the localization network, or an empty window.
+        ValueError: frames that are too small for the localization network.
     """
 
     num_features = 500
 
-    def __init__(self, in_channels: int = 1, size: int = 64, window: int = 32) -> None:
+    def __init__(self, in_channels: int = 1, size: int = 64) -> None:
         super().__init__()
-        if window < 1:
-            raise ValueError(f"window is {window}, expected at least 1 pixel")
-        self.window = window
-        self.localization = make_localization(in_channels, size)
+        side = (size // 2 - 4) // 2 - 4
+        if side < 1:
+            raise ValueError(f"stn pools and convolves the frame before it looks: size is {size}, expected at least 28")
+        self.localization = nn.Sequential(
+            nn.MaxPool2d(2),
+            nn.Conv2d(in_channels, 20, 5),
+            nn.MaxPool2d(2),
+            nn.Conv2d(20, 20, 5),
+            nn.Flatten(),
+            nn.Linear(20 * side**2, 50),
+            nn.ReLU(),
+        )
         self.theta = nn.Linear(50, 6)
         self.conv1 = nn.Conv2d(in_channels, 20, 5, padding="same")
         self.conv2 = nn.Conv2d(20, 50, 5, padding="same")
-        self.fc = WideLinear(50 * window**2, self.num_features)
+        self.fc = WideLinear(50 * _WINDOW**2, self.num_features)
         init_xavier(*self.modules())
         nn.init.zeros_(self.theta.weight)
         with torch.no_grad():
@@ -70,8 +59,8 @@ class STN(VectorEncoder):
         return theta.view(-1, 2, 3)
 
     def transform(self, frames: Tensor) -> Tensor:
-        """The sampled windows: `N C H W -> N C h w`, squares of `window`."""
-        return spatial_transform(frames, self.windows(frames), (self.window, self.window))
+        """The sampled windows: `N C H W -> N C 32 32`."""
+        return spatial_transform(frames, self.windows(frames), (_WINDOW, _WINDOW))
 
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N 500 1 1`."""

@@ -19,7 +19,7 @@ from onlooker_papers.digits.sampling.bilinear import (
 
 __all__ = ["ChannelOffset", "channel_offset"]
 
-_CHUNK = 1 << 17  # elements worked on at a time
+CHUNK = 1 << 17  # elements worked on at a time
 
 _hardtanh_backward = torch.ops.aten.hardtanh_backward.grad_input
 
@@ -115,7 +115,7 @@ def _planes(features: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _chunks(planes: Tensor) -> list[slice]:
-    step = max(1, _CHUNK // planes[0].numel()) if len(planes) else 1
+    step = max(1, CHUNK // planes[0].numel()) if len(planes) else 1
     return [slice(first, first + step) for first in range(0, len(planes), step)]
 
 

@@ -27,8 +27,8 @@ from onlooker_papers.digits.sampling.taps import Pair, Taps, taps_of
 __all__ = ["DeformableConv2d", "deformable_conv2d"]
 
 _MANY = 16  # number of channels from which `ByRows` is faster on a CPU
-_PLANES_CHUNK = 1 << 18  # columns per thread of `ByPlanes` at a time
-_ROWS_CHUNK = 1 << 15  # samples of `ByRows` at a time, at least: PyTorch sorts fewer by a slower method
+PLANES_CHUNK = 1 << 18  # columns per thread of `ByPlanes` at a time
+ROWS_CHUNK = 1 << 15  # samples of `ByRows` at a time, at least: PyTorch sorts fewer by a slower method
 
 
 class DeformableConv2d(nn.Module):
@@ -109,7 +109,7 @@ class ByPlanes(torch.autograd.Function):
         ctx.taps = taps
         out = input.new_empty(len(input), len(weight), *taps.out_size)
         kernels, lattice = taps.weight(weight), taps.normalized_lattice(offset)
-        for n, location in taps.chunks(len(input), _PLANES_CHUNK * torch.get_num_threads()):
+        for n, location in taps.chunks(len(input), PLANES_CHUNK * torch.get_num_threads()):
             samples = sample(taps.planes(input[n]), taps.grid(offset[n], lattice, location))
             if mask is not None:
                 samples *= taps.mask(mask[n], location)
@@ -127,7 +127,7 @@ class ByPlanes(torch.autograd.Function):
         kernels, lattice = taps.weight(weight), taps.normalized_lattice(offset)
         by_input, by_offset, by_weight = torch.zeros_like(input), torch.empty_like(offset), torch.zeros_like(kernels)
         by_mask = None if mask is None else torch.empty_like(mask)
-        for n, location in taps.chunks(len(input), _PLANES_CHUNK * torch.get_num_threads()):
+        for n, location in taps.chunks(len(input), PLANES_CHUNK * torch.get_num_threads()):
             planes, grid = taps.planes(input[n]), taps.grid(offset[n], lattice, location)
             samples = sample(planes, grid)
             part = taps.outputs(gradient[n])[..., location]
@@ -159,7 +159,7 @@ class ByRows(torch.autograd.Function):
         out = input.new_empty(len(input), len(weight), taps.locations)
         kernels = _kernels(weight)
         lattice = taps.lattice(offset)
-        for n, location in taps.chunks(len(input), _ROWS_CHUNK * taps.channels):
+        for n, location in taps.chunks(len(input), ROWS_CHUNK * taps.channels):
             reads = _Reads(input[n], taps.coordinates(offset[n], lattice, location), taps)
             bags = reads.weights(reads.y, reads.x)
             if mask is not None:
@@ -180,7 +180,7 @@ class ByRows(torch.autograd.Function):
         by_input, by_offset, by_kernels = torch.zeros_like(input), torch.empty_like(offset), torch.zeros_like(kernels)
         by_mask = None if mask is None else torch.empty_like(mask)
         lattice = taps.lattice(offset)
-        for n, location in taps.chunks(len(input), _ROWS_CHUNK * taps.channels):
+        for n, location in taps.chunks(len(input), ROWS_CHUNK * taps.channels):
             reads = _Reads(input[n], taps.coordinates(offset[n], lattice, location), taps)
             bags = reads.weights(reads.y, reads.x)
             part = gradient[n, :, location]
