@@ -17,7 +17,6 @@ def test_every_command_explains_itself(command: str) -> None:
         ("reproduce digits --quick --full", "--quick and --full exclude each other"),
         ("reproduce digits --run {tmp}/r --mnist {tmp}", "train-images-idx3-ubyte"),
         ("reproduce digits --run {tmp}/r --protocol fair", "protocol is 'fair', expected one of all"),
-        ("reproduce digits --run {tmp}/r --clips {tmp}/none", "none: no such folder"),
         ("reproduce videolstm --ucf101 {tmp} --hmdb51 {tmp}", "--hmdb51 exclude each other; give one"),
         ("reproduce videolstm --no-pretrained", "--pretrained has no effect here; leave it out"),
         ("reproduce videolstm --split 2", "--split has no effect here; leave it out"),

@@ -1,14 +1,13 @@
 """The table of the encoder's model card, from the figures of its results file."""
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.tables import Results, share
-
-NAME = "encoder"
+from onlooker_papers.tables import Results, share, table
 
 
+@table("encoder-card", "encoder")
 def card(results: Results) -> Table:
     """Training data, training time, accuracy and size of the encoder."""
-    of = results[NAME]
+    of = results["encoder"]
     low, high = map(share, of["accuracy_interval"])
     rows = [
         ["validation images classified correctly", f"{share(of['accuracy'])} % (95 %: {low} to {high})"],
@@ -22,7 +21,3 @@ def card(results: Results) -> Table:
         ],
     ]
     return Table(["", "`small`"], rows)
-
-
-TABLES = {"encoder-card": card}
-NEEDED = {"encoder-card": {NAME}}
