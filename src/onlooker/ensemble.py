@@ -1,5 +1,6 @@
 """Several trained models combined by late fusion."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +17,16 @@ from onlooker.recognizer import ENSEMBLE_FILE, Recognizer, load
 from onlooker.settings import field_of
 from onlooker.structures import Prediction
 
-__all__ = ["Ensemble", "average_scores", "is_ensemble", "load_any"]
+__all__ = ["Ensemble", "average_scores", "choose_weights", "is_ensemble", "load_any"]
+
+_STEPS = 20  # of a weight between 0 and 1
 
 
 class Ensemble:
     """The weighted average of the probabilities of several recognizers (late fusion).
 
     Two-stream models are ensembles of an RGB model and a flow model (Simonyan & Zisserman 2014, Li et al. 2016);
-    `runs.ensemble` chooses the weights on validation clips.
+    `choose_weights` chooses the weights on validation clips.
 
     Args:
         members: recognizers with the same classes and number of frames.
@@ -119,3 +122,21 @@ def load_any(run: Path, device: str = "auto") -> Recognizer | Ensemble:
 def average_scores(scores: Sequence[NDArray[np.float32]], weights: Sequence[float]) -> NDArray[np.float32]:
     """The weighted sum of arrays of probabilities."""
     return sum(np.float32(weight) * each for weight, each in zip(weights, scores, strict=True))  # type: ignore[return-value]
+
+
+def choose_weights(scores: Sequence[NDArray[np.float32]], targets: NDArray[np.int64]) -> tuple[float, ...]:
+    """The weights with the lowest log loss; of equally good ones the most even.
+
+    Args:
+        scores: of each member, `B K` probabilities.
+        targets: `B`.
+    """
+    rows = np.arange(len(targets))
+
+    def cost(weights: tuple[float, ...]) -> tuple[float, float]:
+        of_targets = average_scores(scores, weights)[rows, targets]
+        return round(float(-np.log(np.maximum(of_targets, 1e-12)).mean()), 9), sum(weight**2 for weight in weights)
+
+    steps = itertools.product(range(_STEPS + 1), repeat=len(scores) - 1)
+    candidates = [(*first, _STEPS - sum(first)) for first in steps if sum(first) <= _STEPS]
+    return min((tuple(part / _STEPS for part in parts) for parts in candidates), key=cost)

@@ -21,14 +21,13 @@ from torch.utils.data import Dataset
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_features, to_video
-from onlooker.ensemble import Ensemble, average_scores
+from onlooker.ensemble import Ensemble, average_scores, choose_weights
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import MODELS, create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
-from onlooker.runs.ensemble import choose_weights
 from onlooker.structures import Evaluation, Prediction
 from onlooker.training.fit import Fitting, fit
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy

@@ -11,10 +11,10 @@ import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
-from onlooker.ensemble import Ensemble
+from onlooker.ensemble import Ensemble, choose_weights
 from onlooker.recognizer import load
 from onlooker.runs import ensemble as fuse_module
-from onlooker.runs.ensemble import choose_weights, ensemble
+from onlooker.runs.ensemble import ensemble
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.localize import localize_clips

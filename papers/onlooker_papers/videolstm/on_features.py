@@ -17,14 +17,13 @@ from torch import nn
 from onlooker.config import Modality, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
-from onlooker.ensemble import average_scores
+from onlooker.ensemble import average_scores, choose_weights
 from onlooker.evaluation.metrics import measure
 from onlooker.experiments.memo import fingerprint, memo
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.ensemble import choose_weights
 from onlooker.runs.evaluate import read_clips
 from onlooker.training.fit import fit
 from onlooker_papers.memo import memo_of_training

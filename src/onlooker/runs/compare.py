@@ -109,7 +109,9 @@ def compare(
             has, existing figures that were computed with other settings, or another process that computes in `out`.
     """
     model = model or ModelConfig()
-    _check(models, members, seeds, training, model)
+    check_specs(models, members, model)
+    if not models or not seeds:
+        raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
     clips = read_set(clips) if isinstance(clips, Path) else clips
     configs = [settings_of(spec, model, data, training) for spec in models]
     splits, skipped = _read(clips.clips, splits, configs)
@@ -117,18 +119,20 @@ def compare(
     with lock_run(out):
         _compute_all(trials, jobs)
         results = _gather(trials)
+        combined = [trial.figures()["weights"] for of_seed in trials.get(ENSEMBLE, []) for trial in of_seed]
         results.update(
             splits=len(splits),
             seeds=list(seeds),
             weights="pretrained" if any(of[0].pretrained for of in configs) else "from scratch",
             modality={spec.name: of[1].modality for spec, of in zip(models, configs, strict=True)},
-            ensemble_weights=_ensemble_weights(members, trials),
+            ensemble_weights=dict(
+                zip((spec.name for spec in members), map(mean, zip(*combined, strict=True)), strict=True)
+            ),
             skipped=[str(error) for error in (*clips.left_out, *skipped)],
         )
         write_json(out / "comparison.json", results)
-        _page(set_name(clips.path), models, results, trials, {**data.to_dict(), **training.to_dict()}).write(
-            out / "report.html"
-        )
+        page = _page(set_name(clips.path), results, {**data.to_dict(), **training.to_dict()})
+        page.write(out / "report.html")
     return results
 
 
@@ -143,23 +147,6 @@ def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         shares = ("" if value is None else percent(value) for value in values)
         rows.append([name, percent(accuracy), "" if spread is None else f"± {100 * spread:.1f}", *shares])
     return columns, rows
-
-
-def _check(
-    models: Sequence[ModelSpec],
-    members: Sequence[ModelSpec],
-    seeds: Sequence[int],
-    training: TrainConfig,
-    model: ModelConfig,
-) -> None:
-    check_specs(models, members, model)
-    if not models or not seeds:
-        raise ValueError(f"{len(models)} models and {len(seeds)} seeds, expected at least one of each")
-    if training.attention_regularization and not any(spec.learns_attention for spec in models):
-        raise ValueError(
-            f"attention_regularization is {training.attention_regularization}, and none of the models attends; "
-            "leave it out"
-        )
 
 
 def settings_of(spec: ModelSpec, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Configs:
@@ -255,15 +242,7 @@ def _pooled(parts: Sequence[Mapping[str, Any]], name: str, count: str) -> float:
     return float(sum(part[name] * part[count] for part in parts) / sum(part[count] for part in parts))
 
 
-def _ensemble_weights(members: Sequence[ModelSpec], trials: Trials) -> dict[str, float]:
-    """The weight of each member, mean over seeds and splits."""
-    weights = [trial.figures()["weights"] for of_seed in trials.get(ENSEMBLE, []) for trial in of_seed]
-    return {spec.name: mean(of_member) for spec, of_member in zip(members, zip(*weights, strict=True), strict=True)}
-
-
-def _page(
-    name: str, models: Sequence[ModelSpec], results: Mapping[str, Any], trials: Trials, settings: Mapping[str, Any]
-) -> Page:
+def _page(name: str, results: Mapping[str, Any], settings: Mapping[str, Any]) -> Page:
     columns, rows = table(results)
     splits = "one split" if results["splits"] == 1 else f"{results['splits']} splits"
     seeds = ", ".join(map(str, results["seeds"]))
@@ -275,13 +254,7 @@ def _page(
             f"ensemble: the scores of trained models, averaged with weights chosen on validation clips ({shares})."
         )
     page.figure(to_svg(side_by_side(results["per_seed"], results["majority"], "majority class")), "One dot per seed.")
-    if attentive := [spec for spec in models if spec.attends]:
-        page.heading("Attention")
-        page.text("Random test clips; up to half are mistakes.")
-        for spec in attentive:
-            run = trials[spec.name][0][0].run
-            if (run / "attention.png").exists():  # unless all clips were removed while the models were trained
-                page.figure((run / "attention.png").read_bytes(), f"{spec.name}, {run.name}", wide=True)
+    page.text("Each training is a folder with its own report: MODEL/SPLIT-seedSEED/report.html.")
     if results["skipped"]:
         page.heading("Clips left out").table([[text] for text in results["skipped"]], ["problem"])
     with page.details("Settings"):

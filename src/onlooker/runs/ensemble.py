@@ -1,18 +1,14 @@
 """Late fusion of trained runs, with weights chosen on validation clips."""
 
-import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
-from onlooker.ensemble import Ensemble, average_scores
+from onlooker.ensemble import Ensemble, average_scores, choose_weights
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.files import read_json, whole_folder, write_json
 from onlooker.recognizer import Recognizer, load
@@ -21,9 +17,7 @@ from onlooker.runs.features import open_stores, stored_clips
 from onlooker.storage import local, path_or_address
 from onlooker.structures import Clip, ClipError, Evaluation
 
-__all__ = ["choose_weights", "ensemble"]
-
-_STEPS = 20  # of a weight between 0 and 1
+__all__ = ["ensemble"]
 
 
 def ensemble(runs: Sequence[Path], out: Path, quiet: bool = False, clips: Path | None = None) -> dict[str, Any]:
@@ -87,24 +81,6 @@ def _common_split(runs: Sequence[Path], clips: Path | None) -> Split:
     if missing := [clip.path for clip in (*split.validation, *split.test) if not os.path.exists(clip.path)]:
         raise ClipError(missing[0], "not found", "if the clips were moved, give their folder by --clips")
     return split
-
-
-def choose_weights(scores: Sequence[NDArray[np.float32]], targets: NDArray[np.int64]) -> tuple[float, ...]:
-    """The weights with the lowest log loss; of equally good ones the most even.
-
-    Args:
-        scores: of each member, `B K` probabilities.
-        targets: `B`.
-    """
-    rows = np.arange(len(targets))
-
-    def cost(weights: tuple[float, ...]) -> tuple[float, float]:
-        of_targets = average_scores(scores, weights)[rows, targets]
-        return round(float(-np.log(np.maximum(of_targets, 1e-12)).mean()), 9), sum(weight**2 for weight in weights)
-
-    steps = itertools.product(range(_STEPS + 1), repeat=len(scores) - 1)
-    candidates = [(*first, _STEPS - sum(first)) for first in steps if sum(first) <= _STEPS]
-    return min((tuple(part / _STEPS for part in parts) for parts in candidates), key=cost)
 
 
 def _evaluations(
