@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import clips as painted
-import moving_squares
 import numpy as np
 import pytest
 import torch
@@ -20,7 +19,6 @@ from onlooker.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
 from onlooker.data.clips import prepare
 from onlooker.data.samples import read_sample
 from onlooker.drawing.clip import draw_clip
-from onlooker.ensemble import Ensemble
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model, resolve
 from onlooker.models.video_model import choose_device
@@ -270,44 +268,6 @@ def test_windows_are_drawn_at_their_position_and_interpolated(tmp_path: Path) ->
         color = np.ptp(frame[140:180].astype(int), axis=-1).max(0)  # of the columns that the upright sides cross
         assert set(np.flatnonzero(color > 60) // 2) <= {x + d for x in (16 + 40 * t, 48 + 40 * t) for d in range(-3, 4)}
         assert color.max() > 60
-
-
-def sees(streams: str) -> Recognizer:
-    data = replace(DATA, modality=streams)
-    model = create_model("convnet", 3, in_channels=data.in_channels, size=data.size)
-    return Recognizer(model, CLASSES, data)
-
-
-@pytest.mark.parametrize("streams", ["flow", "both"])
-def test_the_flow_of_a_flow_model_is_drawn_in_a_corner(tmp_path: Path, streams: str) -> None:
-    right = moving_squares.make_set(tmp_path / "squares", clips=1, frames=8) / "right" / "00.mp4"
-    of, plain = sees(streams), sees("rgb")
-    prediction = of.predict(right)
-    frames, without = (
-        np.stack(painted.all_frames(each.overlay(right, tmp_path / name, prediction))[0]).astype(int)
-        for each, name in ((of, "seen.mp4"), (plain, "plain.mp4"))
-    )
-    side = frames.shape[1]
-    changed = np.abs(frames - without).max((0, 3)) > 40
-    in_corner = changed[: side // 2, side // 2 :].sum()
-    assert in_corner > 0.99 * changed.sum()  # the encoder may change single pixels elsewhere
-    assert changed.mean() == pytest.approx(1 / 9, rel=0.3)
-    # The square moves to the right, which is red; the scene stands still, which is white.
-    corner = frames[2, : side // 3, -side // 3 :]
-    red = (corner[..., 0] > corner[..., 1] + 60) & (corner[..., 0] > corner[..., 2] + 60)
-    assert red.mean() > 0.05
-    assert (corner.min(-1) > 200).mean() > 0.08
-
-
-def test_an_ensemble_shows_the_flow_of_its_flow_model(tmp_path: Path) -> None:
-    right = moving_squares.make_set(tmp_path / "squares", clips=1, frames=8) / "right" / "00.mp4"
-    picture, both = Ensemble([sees("rgb"), sees("rgb")], (0.5, 0.5)), Ensemble([sees("rgb"), sees("flow")], (0.5, 0.5))
-    prediction = picture.predict(right)
-    plain, drawn = (
-        np.stack(painted.all_frames(each.overlay(right, tmp_path / name, prediction))[0]).astype(int)
-        for each, name in ((picture, "plain.mp4"), (both, "both.mp4"))
-    )
-    assert 0.05 < (np.abs(plain - drawn).max((0, 3)) > 40).mean() < 0.2
 
 
 def test_repeated_frames_are_drawn_repeatedly(make_clip: Make) -> None:

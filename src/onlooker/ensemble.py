@@ -77,9 +77,7 @@ class Ensemble:
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out`, as `Recognizer.overlay`."""
-        seen = prediction or self.predict(path)
-        flows = (member.display_flow(path, seen.indices) for member in self.members)
-        return write_drawn(path, out, seen, next((moved for moved in flows if moved is not None), None))
+        return write_drawn(path, out, prediction or self.predict(path))
 
     def save(self, folder: Path | str) -> Path:
         """Write `ensemble.json` and one sub-folder per member."""

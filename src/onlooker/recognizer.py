@@ -37,9 +37,8 @@ from onlooker.models.video_model import RECORD, Output, VideoModel, choose_devic
 from onlooker.settings import field_of
 from onlooker.storage import check_complete, local
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
-from onlooker.structures import ClipError, Evaluation, FlowStacks, Prediction, Step
+from onlooker.structures import ClipError, Evaluation, Prediction, Step
 from onlooker.training.forward import encode_samples, forward_samples
-from onlooker.video.flow import FlowSettings, read_flow
 
 __all__ = ["Classification", "Recognizer", "load", "mean_over_crops"]
 
@@ -265,26 +264,14 @@ class Recognizer:
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out` (.mp4 or .gif), with class, probability and attention drawn on every frame.
 
-        Attention is drawn as color, its point as a ring, glimpses as outlines; for a model that receives optical flow
-        the flow is drawn in the upper right corner. Between the frames of the sample, attention is blended, points and
-        glimpses move linearly, and the class is that of the latest sampled frame.
+        Attention is drawn as color, its point as a ring, glimpses as outlines. Between the frames of the sample,
+        attention is blended, points and glimpses move linearly, and the class is that of the latest sampled frame.
 
         Raises:
             ClipError: the clip cannot be read.
             ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
         """
-        prediction = prediction or self.predict(path)
-        return write_drawn(path, out, prediction, self.display_flow(path, prediction.indices))
-
-    def display_flow(self, path: Path | str, indices: NDArray[np.int64]) -> FlowStacks | None:
-        """The optical flow at frames of a clip, to be drawn: one field each; None for a model that receives no flow.
-
-        Raises:
-            ClipError: the clip cannot be read, or has a single frame.
-        """
-        if not self.data.flow_channels:
-            return None
-        return read_flow(path, lambda _: indices, FlowSettings(1, self.data.flow))
+        return write_drawn(path, out, prediction or self.predict(path))
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Predictions for a set of clips, with their true classes."""

@@ -10,7 +10,6 @@ from onlooker.drawing.overlay import (
     caption,
     enlarge,
     full_strength,
-    inset,
     outlines,
     overlay,
     probability_bar,
@@ -197,7 +196,6 @@ def test_enlarging_keeps_large_frames_and_repeats_the_pixels_of_tiny_ones():
         (lambda frame: probability_bar(frame, 1.3), r"score is 1.3, expected a probability in \[0, 1\]"),
         (lambda frame: boxes(frame, np.ones((3, 5))), r"boxes have shape \(3, 5\)"),
         (lambda frame: outlines(frame, np.ones((3, 4, 2, 1))), r"outlines have shape \(3, 4, 2, 1\), expected n m 2"),
-        (lambda frame: inset(frame, np.zeros((4, 4, 2))), r"the image is float64 \(4, 4, 2\), expected uint8 H W 3"),
     ],
 )
 def test_invalid_input_is_an_error(draw, message):
@@ -233,19 +231,6 @@ def test_the_time_bar_shows_the_clip_the_event_and_the_current_time():
     assert marks == sorted(marks)
     assert marks[0] < 20
     assert marks[2] > 200
-
-
-@pytest.mark.parametrize(("size", "expected"), [((40, 40), (30, 30)), ((20, 40), (15, 30)), ((60, 20), (30, 10))])
-def test_an_inset_keeps_its_proportions_in_the_upper_right_corner(
-    size: tuple[int, int], expected: tuple[int, int]
-) -> None:
-    frame = np.full((90, 90, 3), 100, np.uint8)
-    drawn = inset(frame, np.full((*size, 3), 200, np.uint8))
-    height, width = expected
-    assert (drawn[:height, 90 - width :] == 200).all()
-    assert (drawn == 200).all(-1).sum() == height * width
-    assert (drawn[height, 90 - width :] == 0).all(), "its rim"
-    assert (frame == 100).all()
 
 
 @pytest.mark.parametrize(("H", "W"), [(7, 8191), (8191, 7), (2, 16384), (99, 2000), (200, 16384)])

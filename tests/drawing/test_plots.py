@@ -12,7 +12,6 @@ from onlooker.drawing.plots import (
     loss_and_accuracy,
     reliability,
     side_by_side,
-    timeline,
     to_png,
     to_svg,
 )
@@ -69,21 +68,13 @@ def test_points_of_the_reliability_diagram_are_the_means_of_bins():
     assert upper.get_ylim()[1] > 1
 
 
-def test_the_timeline_shows_the_classes_with_the_highest_scores():
-    scores = np.array([[0.02, 0.4, 0.18, 0.16, 0.14, 0.1], [0.02, 0.05, 0.23, 0.3, 0.25, 0.15]])
-    (axes,) = timeline([0.0, 0.5], scores, ["a", "b", "c", "d", "e", "f"]).axes
-    # Named in the order in which the lines end.
-    assert [line.get_label() for line in axes.lines] == ["d", "e", "c", "f", "b"]
-    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [0.16, 0.3])
-
-
 def test_files_are_png_and_svg():
     def drawn():
-        return timeline([0.0, 0.5], [[0.4, 0.6], [0.1, 0.9]], ["a & b", "<c>"])
+        return side_by_side({"a & b": [0.4], "<c>": [0.6]}, 0.5, "majority")
 
     png = to_png(drawn(), dpi=50)
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-    assert image.shape[:2] == (145, 380)
+    assert image.shape[:2] == (165, 180)
     assert ET.fromstring(to_svg(drawn())).tag == "{http://www.w3.org/2000/svg}svg"
     assert to_svg(drawn()) == to_svg(drawn())
 
@@ -91,7 +82,7 @@ def test_files_are_png_and_svg():
 def test_drawing_needs_no_pyplot_and_importing_no_matplotlib():
     program = (
         "import sys; from onlooker.drawing import plots as curves; assert 'matplotlib' not in sys.modules;"
-        "curves.to_png(curves.timeline([0], [[1]], ['a'])); assert 'matplotlib.pyplot' not in sys.modules"
+        "curves.to_png(curves.side_by_side({'a': [1]}, 0.5, 'b')); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -101,8 +92,6 @@ def test_wrong_shapes_are_errors():
         loss_and_accuracy({"training": {}})
     with pytest.raises(ValueError, match=r"scores have shape \(3,\)"):
         reliability(np.ones(3), [0, 0, 0], [0, 0, 0])
-    with pytest.raises(ValueError, match="2 times by 3 classes"):
-        timeline([0, 1], np.ones((2, 2)), ["a", "b", "c"])
 
 
 def test_models_side_by_side_show_every_seed_and_the_baseline() -> None:

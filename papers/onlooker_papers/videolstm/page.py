@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torchvision.utils import flow_to_image
 
 from onlooker.data.digits import DigitSplit
-from onlooker.drawing.flow import flow_colors
 from onlooker.drawing.overlay import boxes, enlarge, full_strength, overlay
 from onlooker.drawing.plots import side_by_side, to_svg
 from onlooker.drawing.sheet import sheet, write_png
@@ -111,7 +111,8 @@ def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str,
             predicted = f"{of_clip.argmax()}, {100 * of_clip.max():.0f} %"
             yield f"{name}\n{target}: predicted {predicted}", _with_boxes(shown, true)
         moved = to_pixels(clips.flow[i], data("flow").flow_limit)
-        yield "the flow\nof these frames", _with_boxes(flow_colors(moved), true)
+        colors = flow_to_image(torch.from_numpy(moved).movedim(-1, 1)).movedim(1, -1).numpy()
+        yield "the flow\nof these frames", _with_boxes(colors, true)
 
 
 def _with_boxes(frames: Iterable[NDArray[np.uint8]], true: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.drawing.flow import flow_colors, strongest_motion, with_wheel
 from onlooker.drawing.overlay import (
     BOX_COLORS,
     CONTRAST_FLOOR,
@@ -15,15 +14,13 @@ from onlooker.drawing.overlay import (
     caption,
     enlarge,
     full_strength,
-    inset,
     outlines,
     overlay,
     probability_bar,
     ring,
     time_bar,
 )
-from onlooker.structures import FlowStacks, Prediction, Step, Tube
-from onlooker.video.flow import to_pixels
+from onlooker.structures import Prediction, Step, Tube
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.write import write
@@ -35,25 +32,20 @@ TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
 _DECAY = 0.99  # per frame, for the highest weight, which determines the scale of colors
 
 
-def draw_clip(frames: Pixels, prediction: Prediction, flow: FlowStacks | None = None) -> Pixels:
-    """The frames `T H W 3` that a prediction was made from, with class, probability and attention.
-
-    `flow` at the same frames is drawn as a small image.
-    """
+def draw_clip(frames: Pixels, prediction: Prediction) -> Pixels:
+    """The frames `T H W 3` that a prediction was made from, with class, probability and attention."""
     timed = zip(prediction.indices.tolist(), prediction.times.tolist(), frames, strict=False)
-    return np.stack(list(_with_attention(timed, prediction, flow)))
+    return np.stack(list(_with_attention(timed, prediction)))
 
 
-def write_drawn(path: Path | str, out: Path | str, prediction: Prediction, flow: FlowStacks | None = None) -> Path:
+def write_drawn(path: Path | str, out: Path | str, prediction: Prediction) -> Path:
     """Write the whole clip to `out` (.mp4 or .gif), with class, probability, attention, its peak and windows.
-
-    `flow`, at the frames of the prediction, is drawn as a small image.
 
     Raises:
         ClipError: the clip cannot be read.
         ValueError: `out` is neither .mp4 nor .gif, or is the clip itself.
     """
-    return _write(path, out, prediction, _with_attention(VideoReader(path), prediction, flow))
+    return _write(path, out, prediction, _with_attention(VideoReader(path), prediction))
 
 
 def write_located(
@@ -115,10 +107,10 @@ def _write(path: Path | str, out: Path | str, prediction: Prediction, frames: It
     return write(out, frames, float(np.clip(count / seconds, 1, highest)) if count > 0 and seconds > 0 else 10.0)
 
 
-def _with_attention(frames: TimedFrames, prediction: Prediction, flow: FlowStacks | None) -> Iterator[Pixels]:
+def _with_attention(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
     places, first = np.unique(prediction.indices, return_index=True)
     strength = full_strength(prediction.attention) if prediction.attention is not None else None
-    motion, steps = None if flow is None else _flow_images(flow), prediction.steps
+    steps = prediction.steps
     for index, _, pixels in frames:
         # Between two frames of the prediction, attention, windows and point are interpolated.
         position = float(np.interp(index, places, np.arange(len(places))))
@@ -133,18 +125,8 @@ def _with_attention(frames: TimedFrames, prediction: Prediction, flow: FlowStack
             frame = outlines(frame, glimpses, size)
         if point is not None:
             frame = ring(frame, point, size)
-        if motion is not None:
-            frame = inset(frame, motion[before])
         step = steps[before]
         yield probability_bar(caption(frame, (step.label, f"{100 * step.score:.0f} %")), step.score)
-
-
-def _flow_images(flow: FlowStacks) -> list[Pixels]:
-    """The first field of each stack in colors with a legend, one scale for the clip."""
-    # Every fourth pixel is enough for a percentile.
-    strongest = strongest_motion(to_pixels(flow.stacks[:, ::4, ::4, :2], flow.limit))
-    fields = (to_pixels(stack[..., :2], flow.limit) for stack in flow.stacks)
-    return [with_wheel(flow_colors(field, strongest)) for field in fields]
 
 
 def _with_tubes(

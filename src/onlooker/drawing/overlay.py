@@ -186,19 +186,6 @@ def _thickness(frame: Pixels) -> int:
     return max(1, round(min(frame.shape[:2]) / 150))
 
 
-def inset(frame: Pixels, image: Pixels) -> Pixels:
-    """A small image `h w 3` in the upper right corner, at most a third as wide and as high."""
-    drawn, (H, W), (height, width) = _copy(frame), frame.shape[:2], _copy(image).shape[:2]
-    scale = min(W / width, H / height) / 3
-    across, down = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(image, (across, down), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    thick = _thickness(frame)
-    # A black border separates a white image from a white frame.
-    framed = cv2.copyMakeBorder(small, 0, thick, thick, 0, cv2.BORDER_CONSTANT, value=BLACK)
-    drawn[: down + thick, W - across - thick :] = framed[:H, -W:]
-    return drawn
-
-
 def ring(frame: Pixels, point: ArrayLike, size: Size | None = None) -> Pixels:
     """A small ring around a point (x, y), such as the pixel with the highest attention."""
     given = np.asarray(point, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Plots in one style: learning curves, calibration, class probabilities over time, comparisons."""
+"""Plots in one style: learning curves, calibration, comparisons."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,6 @@ __all__ = [
     "loss_and_accuracy",
     "plain",
     "side_by_side",
-    "timeline",
     "to_png",
     "to_svg",
 ]
@@ -131,32 +130,6 @@ def reliability(scores: ArrayLike, targets: ArrayLike, bins: ArrayLike) -> "Figu
     plain(lower, "confidence", "videos")
     for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
         axis.set_major_formatter(_PERCENT)
-    return figure
-
-
-def timeline(times: ArrayLike, frame_scores: ArrayLike, classes: Sequence[str]) -> "Figure":
-    """Class probabilities over time, of the five classes with the highest maxima.
-
-    Args:
-        times: `T` seconds.
-        frame_scores: `T K` probabilities.
-        classes: the `K` names.
-    """
-    seconds, scores = np.asarray(times, dtype=np.float64), np.asarray(frame_scores, dtype=np.float64)
-    if scores.shape != (len(seconds), len(classes)) or not len(seconds):
-        raise ValueError(
-            f"frame_scores have shape {scores.shape}, expected T K: {len(seconds)} times by {len(classes)} classes"
-        )
-    figure = _figure(7.6, 2.9)
-    axes = figure.subplots()
-    # Colors follow the order of the maxima, names the order of the ends of the lines.
-    highest = np.argsort(-scores.max(axis=0), kind="stable")[:5]
-    for rank in np.argsort(-scores[-1, highest], kind="stable"):
-        _line(axes, seconds, scores[:, highest[rank]], rank, classes[highest[rank]])
-    plain(axes, "seconds", "probability")
-    _share_axis(axes)
-    axes.margins(x=0.01)
-    _legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

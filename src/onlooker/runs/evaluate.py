@@ -203,5 +203,5 @@ def _drawn(recognizer: Recognizer, clip: Clip, answer: str, tone: Tone) -> tuple
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
     caption = f"{printable(f'{clip.label} · {clip.path.stem}')}\n{answer}"
-    drawn = draw_clip(frames.pixels, prediction, recognizer.display_flow(clip.path, prediction.indices))
+    drawn = draw_clip(frames.pixels, prediction)
     return drawn, caption, tone, fps

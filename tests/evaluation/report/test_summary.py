@@ -105,9 +105,3 @@ def test_a_thousand_classes_have_no_matrix(tmp_path: Path) -> None:
 def test_percent() -> None:
     assert percent(0.81666) == "81.7 %"
     assert percent(1, 0) == "100 %"
-
-
-def test_flow_is_explained_where_it_is_drawn(evaluation: Evaluation, tmp_path: Path) -> None:
-    for modality in ("rgb", "flow", "both"):
-        text = page(evaluation, tmp_path / f"{modality}.html", True, modality, [0])
-        assert ("hue is direction" in text) == (modality != "rgb")

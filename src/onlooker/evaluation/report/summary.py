@@ -49,7 +49,8 @@ def summary_page(
     if clips:
         page.heading("Test clips")
         tested_by = _CROSS_VALIDATED if measured.get("cross_validated") else _TEST
-        page.text(_about_clips(tested_by, attends, settings.get("data", {}).get("modality", "rgb")))
+        colors = " Color shows attention: the warmer, the higher its weight." if attends else ""
+        page.text(tested_by + colors)
         _clips(page, evaluation, measured, clips)
     _mistakes(page, evaluation, measured, paths or evaluation.names)
     _training(page, measured, curves)
@@ -97,15 +98,6 @@ _CROSS_VALIDATED = (
     "Random clips; up to half of them are mistakes. Predictions are by models that were fitted without the clip and "
     "its recording; attention is by the final model, which was fitted to all clips."
 )
-
-
-def _about_clips(tested_by: str, attends: bool, modality: str) -> str:
-    parts = [tested_by]
-    if attends:
-        parts.append("Color shows attention: the warmer, the higher its weight.")
-    if modality != "rgb":
-        parts.append("The inset is the optical flow: hue is direction, saturation is speed, white is no motion.")
-    return " ".join(parts)
 
 
 def _clips(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], clips: Mapping[int, DrawnClip]) -> None:
