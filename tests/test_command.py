@@ -96,19 +96,10 @@ def test_errors_are_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) 
     assert result.exception is error
 
 
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        (errno.EACCES, "access denied; check the permissions, or choose another place"),
-        (errno.EROFS, "the file system is read-only; choose another place"),
-        (errno.ENOTDIR, "a file where a folder is expected; check the path, or choose another name"),
-        (errno.EISDIR, "a folder where a file is expected; check the path"),
-        (errno.EIO, "Input/output error"),
-    ],
-)
-def test_an_error_of_the_operating_system_is_more_than_a_number(code: int, message: str) -> None:
-    result, _ = called("rye", fail=OSError(code, os.strerror(code), "a/loaf"))
-    assert (result.exit_code, result.output.strip()) == (1, f"error: a/loaf: {message}")
+def test_an_error_of_the_operating_system_is_more_than_a_number() -> None:
+    result, _ = called("rye", fail=OSError(errno.EACCES, os.strerror(errno.EACCES), "a/loaf"))
+    message = "error: a/loaf: permission denied; check the path, or choose another"
+    assert (result.exit_code, result.output.strip()) == (1, message)
 
 
 def test_an_error_without_a_message_is_named() -> None:

@@ -1,7 +1,6 @@
 """Turn a function into a command: options from settings, errors in one line, a hint how to continue after Ctrl-C."""
 
 import dataclasses
-import errno
 import functools
 import inspect
 import os
@@ -21,23 +20,11 @@ import typer
 from onlooker.files import printable, without_password
 from onlooker.storage import address_of, is_address, local, uploading
 
-__all__ = ["command", "given_options", "refuse_unused", "stoppable", "writing"]
+__all__ = ["command", "given_options", "refuse_unused", "resume_hint", "stoppable", "warn"]
 
 AGAIN = "run the same command to continue"
 
 _ADDRESS = re.compile("([a-z]{2,}:)/(.+)")  # of a path: https://host/clip.mp4 has lost a slash
-
-# What an error of the operating system means for the file that it names.
-_MEANINGS = {
-    errno.ENOENT: "no such file or folder; check the path",
-    errno.EACCES: "access denied; check the permissions, or choose another place",
-    errno.EPERM: "access denied; check the permissions, or choose another place",
-    errno.EROFS: "the file system is read-only; choose another place",
-    errno.ENOTDIR: "a file where a folder is expected; check the path, or choose another name",
-    errno.EEXIST: "exists already; choose another name",
-    errno.EISDIR: "a folder where a file is expected; check the path",
-    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-}
 
 
 def command(
@@ -45,7 +32,7 @@ def command(
     group: typer.Typer,
     panel: str | None = None,
     name: str | None = None,
-    writes: Collection[str] = ("folder", "json", "out", "overlay", "run", "store", "timeline", "write_recordings"),
+    writes: Collection[str] = ("folder", "json", "out", "overlay", "run", "store", "write_recordings"),
 ) -> Callable[..., None]:
     """Register a command: every field of a config parameter becomes an option, errors become one line.
 
@@ -123,10 +110,10 @@ def _refuse_addresses(values: Iterable[Any]) -> None:
 
 
 def _explained(error: Exception) -> str:
-    """The message of an error; what the operating system reports by a number, in words."""
+    """The message of an error, in one line; of the operating system's, without its number."""
     text = re.sub(r"\s*\n\s*", " ", str(error)) or type(error).__name__
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-        text = f"{os.fsdecode(error.filename)}: {_MEANINGS.get(error.errno, error.strerror)}"
+        text = f"{os.fsdecode(error.filename)}: {str(error.strerror).lower()}; check the path, or choose another"
     return printable(text)
 
 
@@ -186,10 +173,3 @@ def warn(items: Iterable[object]) -> None:
     """Print one line per clip that was left out."""
     for item in items:
         typer.secho(printable(f"left out: {item}"), fg="yellow", err=True)
-
-
-def writing(items: Iterable[Any], total: int) -> Iterable[Any]:
-    """A progress bar over clips that are being written."""
-    from rich.progress import track
-
-    return track(items, "writing clips", total)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onlooker.cli.command import command, writing
+from onlooker.cli.command import command
 from onlooker.cli.options import NewClips
 
 group = typer.Typer(help="Generate folders of clips to try the other commands on.", no_args_is_help=True)
@@ -21,7 +21,10 @@ def figures(
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes, joints and events."""
+    from rich.progress import track
+
     from onlooker.data.stick_figures import StickFigures, write_set
 
-    write_set(folder, clips, seed=seed, figures=StickFigures(people=people), progress=writing)
+    figures = StickFigures(people=people)
+    write_set(folder, clips, seed=seed, figures=figures, progress=lambda jobs, n: track(jobs, "writing clips", n))
     typer.echo(f"clips: {folder}; to train on them: {shlex.join(['onlooker', 'train', str(folder)])}")

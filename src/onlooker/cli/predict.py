@@ -12,7 +12,7 @@ from onlooker.cli.options import Ray, RunArgument, Safe
 from onlooker.config import StreamConfig
 
 group = typer.Typer()
-_command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json", "overlay", "timeline"))
+_command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json", "overlay"))
 
 _ClipsOrFolders = Annotated[
     list[Path], typer.Argument(help="Video files, folders that hold an image sequence, or folders of such clips.")

@@ -1,14 +1,14 @@
 """The demo: the default training, on generated clips of stick figures."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from rich.progress import track
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.stick_figures import write_set
 from onlooker.files import read_json
 from onlooker.runs.train import train_run
-from onlooker.training.stages import tracked
 
 __all__ = ["clips_of", "demo"]
 
@@ -30,7 +30,7 @@ def demo(run: Path, actions: tuple[str, ...] = ACTIONS, clips: int = CLIPS) -> d
         return measured
     folder = clips_of(run)
     if not folder.exists():  # a folder that exists is complete
-        write_set(folder, clips, actions=actions, progress=_progress)
+        write_set(folder, clips, actions=actions, progress=lambda jobs, n: track(jobs, "writing clips", n))
     resume = (run / "config.json").exists()
     return train_run(folder, run, ModelConfig(), DataConfig(), TrainConfig(), resume=resume)
 
@@ -38,7 +38,3 @@ def demo(run: Path, actions: tuple[str, ...] = ACTIONS, clips: int = CLIPS) -> d
 def clips_of(run: Path) -> Path:
     """The folder of the clips that a demo in this folder is trained on."""
     return run.with_name(f"{run.name}-clips")
-
-
-def _progress(items: Iterable[Any], total: int) -> Iterable[Any]:
-    return tracked(items, "generating clips", total, "generating clips")

@@ -1,10 +1,11 @@
 """Watch streams with a trained run: a line per change and per second, or JSON for every frame; and drawn recordings."""
 
+import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +23,6 @@ from onlooker.publish import Event, EventTracker, Publisher
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
 from onlooker.storage import is_address
-from onlooker.streaming import OnStatus
 from onlooker.structures import ClipError, Step
 from onlooker.video.stream import Status
 from onlooker.video.write import Recording
@@ -33,7 +33,7 @@ _MARKS = {(False, False): "", (False, True): "begins", (True, True): "continues"
 
 
 @dataclass
-class _Progress:
+class _Stream:
     """A stream: its last step, the last one that was printed (None if every frame is), and the number of steps."""
 
     step: Step
@@ -66,93 +66,64 @@ def watch_sources(
     """
     if is_ensemble(run):
         raise ValueError(f"{run}: an ensemble, which predicts whole clips; watch with one member: {run / 'member-0'}")
-    console, errors = Console(), list[ClipError]()
+    console, errors, streams, states = Console(), list[ClipError](), dict[str | None, _Stream](), dict[str, str]()
+    files = {source for source in sources if os.path.exists(source) or is_address(source)}
 
     def report(error: ClipError) -> None:
         errors.append(error)
         print_errors([error])
 
+    def send(events: Sequence[Event]) -> None:
+        for event in events:
+            if publisher:
+                publisher.add(event)
+
+    def print_status(status: Status) -> None:
+        """Print changes of connections, which files have not, and end the events of a source that has ended."""
+        if status.state == "gone":
+            send(tracker.end(status.source))
+        if status.source in files:
+            return
+        before, states[status.source] = states.get(status.source), status.state
+        if every_frame:
+            console.print(Text(json.dumps(status._asdict(), ensure_ascii=False)), soft_wrap=True)
+        elif status.state in ("stalled", "reconnecting") or (status.state == "online" and before):
+            _print_dim(f"{status.source}: {status.state}{f' ({status.reason})' if status.reason else ''}")
+
     publisher = Publisher(publish, report, _print_dim) if publish else None
     recognizer = load(run)
-    events = _Events(publisher, EventTracker(recognizer.model.lag, config.agreement)) if publisher else None
+    tracker = EventTracker(recognizer.model.lag if publisher else 0, config.agreement)
     recordings = _Recordings(out, report) if out else None
-    streams: dict[str | None, _Progress] = {}
-    files = [source for source in sources if os.path.exists(source) or is_address(source)]
-    steps = recognizer.watch(sources, config, report, _status_printer(every_frame, files, events))
+    steps = recognizer.watch(sources, config, report, print_status)
     if config.rate is None and recognizer.frame_rate:
         _print_dim(f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame")
-    with ExitStack() as last:
-        last.callback(_print_counts, streams, recordings)
-        if recordings:
-            last.callback(recordings.close)
-        if events:
-            last.callback(events.close)
+    try:
         for step in steps:
-            if events:
-                events.add(step)
+            send(tracker.add(step))
             if recordings:
                 recordings.add(step)
-            stream = streams.setdefault(step.source, _Progress(step))
+            stream = streams.setdefault(step.source, _Stream(step))
             stream.step, stream.frames = step, stream.frames + 1
             if every_frame:
                 console.print(Text(json.dumps(to_values(step))), soft_wrap=True)
             elif _is_change(step, stream.printed):
                 console.print(Text(printable(_line(step, stream.printed, len(sources) > 1))), soft_wrap=True)
                 stream.printed = step
+    finally:
+        send(tracker.end_all())
+        if publisher:
+            publisher.close()
+        if recordings:
+            recordings.close()
+        for source, stream in streams.items():
+            counts = f"{stream.frames} frames, {stream.step.dropped} dropped, {stream.step.reconnections} reconnections"
+            file = recordings and recordings.files.get(source)
+            _print_dim(printable(f"{source}: {counts}{f', drawn in {file.path}' if file else ''}"))
     return errors
 
 
 def _print_dim(text: str) -> None:
     Console(stderr=True).print(Text(text, style="dim"), soft_wrap=True)
-
-
-def _status_printer(every_frame: bool, files: Collection[str], events: "_Events | None") -> OnStatus:
-    """A function that prints changes of connections, which files have not, and ends the events of ended sources."""
-    told: dict[str, str] = {}
-
-    def print_status(status: Status) -> None:
-        if events and status.state == "gone":
-            events.end(status.source)
-        if status.source in files:
-            return
-        before, told[status.source] = told.get(status.source), status.state
-        if every_frame:
-            Console().print(Text(json.dumps(status._asdict(), ensure_ascii=False)), soft_wrap=True)
-        elif status.state in ("stalled", "reconnecting") or (status.state == "online" and before):
-            reason = f" ({status.reason})" if status.reason else ""
-            _print_dim(f"{status.source}: {status.state}{reason}")
-
-    return print_status
-
-
-class _Events:
-    """Publishes the events of all streams."""
-
-    def __init__(self, publisher: Publisher, tracker: EventTracker) -> None:
-        self._publisher, self._tracker = publisher, tracker
-
-    def add(self, step: Step) -> None:
-        self._publish(self._tracker.add(step))
-
-    def end(self, source: str) -> None:
-        self._publish(self._tracker.end(source))
-
-    def close(self) -> None:
-        """End all events, and wait until they are sent."""
-        self._publish(self._tracker.end_all())
-        self._publisher.close()
-
-    def _publish(self, events: Sequence[Event]) -> None:
-        for event in events:
-            self._publisher.add(event)
-
-
-def _print_counts(streams: Mapping[str | None, _Progress], recordings: "_Recordings | None") -> None:
-    for source, stream in streams.items():
-        counts = f"{stream.frames} frames, {stream.step.dropped} dropped, {stream.step.reconnections} reconnections"
-        file = recordings and recordings.files.get(source)
-        drawn = f", drawn in {file.path}" if file else ""
-        _print_dim(printable(f"{source}: {counts}{drawn}"))
 
 
 class _Recordings:
@@ -167,44 +138,40 @@ class _Recordings:
         check_writable(folder)
         self.folder, self.report, self.annotate = folder, report, StreamAnnotator()
         self.files: dict[str | None, Recording] = {}
-        self.ended: set[str | None] = set()  # sources that are no longer recorded
+        self.failed: set[str | None] = set()  # sources that are no longer recorded
 
     def add(self, step: Step) -> None:
-        if step.source in self.ended:
+        if step.source in self.failed:
             return
         drawn = self.annotate(step)
-        try:
+        with self._reporting(step.source):
             if step.source not in self.files:
-                self.files[step.source] = self._begin(str(step.source))
+                self.files[step.source] = Recording(self._path(str(step.source)))
             self.files[step.source].add(drawn, step.time)
+
+    @contextmanager
+    def _reporting(self, source: str | None) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            self._fail(step.source, error)
+            self.failed.add(source)
+            self.report(ClipError(str(source), str(error), "its stream and the other recordings continue"))
             with suppress(OSError, KeyError):  # KeyError: it could not be opened
-                self.files[step.source].close()
+                self.files[source].close()
 
-    def _fail(self, source: str | None, error: OSError) -> None:
-        self.ended.add(source)
-        self.report(ClipError(str(source), str(error), "its stream and the other recordings continue"))
-
-    def _begin(self, source: str) -> Recording:
+    def _path(self, source: str) -> Path:
         # What follows a question mark in an address is often a key, which a name must not show.
         address = f"camera {source}" if source.isdigit() else source.split("?")[0]
         name = re.sub(r"[^\w.-]+", "-", Path(source).stem if os.path.exists(source) else address).strip("-.")
         short = name.encode(errors="replace")[:_NAME_BYTES].decode(errors="ignore")
         stem = f"{short} {datetime.now():%Y-%m-%d %H-%M-%S}"
-        for number in range(1, 1000):
-            try:
-                return Recording(self.folder / f"{stem}{f' ({number})' if number > 1 else ''}.mp4")
-            except FileExistsError:
-                continue
-        raise FileExistsError(f"{self.folder}: 999 recordings of {source} from this second exist already")
+        paths = (self.folder / f"{stem}{f' ({number})' if number > 1 else ''}.mp4" for number in itertools.count(1))
+        return next(path for path in paths if not path.exists())
 
     def close(self) -> None:
-        for source in [each for each in self.files if each not in self.ended]:
-            try:
+        for source in [each for each in self.files if each not in self.failed]:
+            with self._reporting(source):
                 self.files[source].close()
-            except OSError as error:
-                self._fail(source, error)
 
 
 def _is_change(step: Step, last: Step | None) -> bool:
