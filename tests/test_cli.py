@@ -158,7 +158,7 @@ def test_evaluating_again_gives_the_same(trained: tuple[Path, str], squares: Pat
 
 def test_predicting_one_clip(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
     path = squares / "left" / "00.mp4"
-    out, drawn = tmp_path / "a" / "scores.json", tmp_path / "b" / "seen.gif"
+    out, drawn = tmp_path / "a" / "scores.json", tmp_path / "b" / "seen.mp4"
     output = call("predict", trained[0], path, "--json", out, "--overlay", drawn).output
     clip = json.loads(out.read_text(encoding="utf-8"))
     assert clip["path"] == str(path)

@@ -11,18 +11,17 @@ BRIEF = (*TINY, "--epochs", "1", "--model", "alstm")
 
 
 def write_list(root: Path) -> Path:
-    """A list with Kinetics' columns: of two classes six training and two test clips each, and two missing ones."""
-    lines = ["label,youtube_id,time_start,time_end,split"]
+    """A list of two classes with six training and two test clips each, and two missing ones."""
+    lines = ["path,label,split"]
     for split, numbers in (("train", range(7)), ("val", range(7, 10))):
         for label in ("arm wrestling", "zumba"):
             for number in numbers:
-                name = f"{label[:3]}_{number:07}"
-                lines.append(f"{label},{name},{number},{number + 10},{split}")
-                path = root / "videos" / label.replace(" ", "_") / f"{name}_{number:06}_{number + 10:06}.mp4"
+                path = root / label / f"{label[:3]}_{number}.mp4"
+                lines.append(f"{path.relative_to(root)},{label},{split}")
                 if number not in (0, 7):
                     path.parent.mkdir(parents=True, exist_ok=True)
                     clips.make_clip(path, frames=number + 3 * len(label), size=(40, 32))
-    path = root / "kinetics.csv"
+    path = root / "list.csv"
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -33,12 +32,12 @@ def sides(run: Path) -> dict[str, set[str]]:
 
 
 def test_clips_of_a_list_that_are_missing_are_named(tmp_path: Path) -> None:
-    listed, run = write_list(tmp_path / "Kinetics"), tmp_path / "run"
+    listed, run = write_list(tmp_path / "clips"), tmp_path / "run"
     words = ("train", listed, *BRIEF)
     result = call(*words, "--run", run)
     left_out = [line for line in result.stderr.splitlines() if line.startswith("left out")]
     assert len(left_out) == 4
-    assert "arm_0000000_000000_000010: not found (line 2 of" in left_out[0]
+    assert "arm_0.mp4: not found (line 2 of" in left_out[0]
     assert len(sides(run)["test"]) == 4
     assert "not found (line" in (run / "report.html").read_text(encoding="utf-8")
     assert "not found (line" in fails(*words, "--run", tmp_path / "strict", "--strict")

@@ -262,14 +262,14 @@ class Recognizer:
         return Streams(self.model, self.classes, self.data, *settings)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
-        """Write the whole clip to `out` (.mp4 or .gif), with class, probability and attention drawn on every frame.
+        """Write the whole clip to `out` (.mp4), with class, probability and attention drawn on every frame.
 
         Attention is drawn as color, its point as a ring, glimpses as outlines. Between the frames of the sample,
         attention is blended, points and glimpses move linearly, and the class is that of the latest sampled frame.
 
         Raises:
             ClipError: the clip cannot be read.
-            ValueError: `out` is neither .mp4 nor .gif, or it is the clip itself.
+            ValueError: `out` is no .mp4, or it is the clip itself.
         """
         return write_drawn(path, out, prediction or self.predict(path))
 

@@ -40,7 +40,7 @@ def test_a_folder_of_classes_has_no_split(tmp_path: Path) -> None:
 def test_folders_train_val_and_test_are_the_splits(tmp_path: Path, train: str, val: str, test: str) -> None:
     fill(tmp_path / train)
     fill(tmp_path / test, count=3)
-    assert sizes(read_set(tmp_path).split) == (36, 4, 6)
+    assert sizes(read_set(tmp_path).split) == (33, 7, 6)
     fill(tmp_path / val, count=2)
     found = read_set(tmp_path)
     assert sizes(found.split) == (40, 4, 6)
@@ -52,7 +52,7 @@ def test_without_test_clips_the_validation_clips_are_the_test_split(tmp_path: Pa
     fill(tmp_path / "train")
     fill(tmp_path / "val", count=3)
     found = read_set(tmp_path)
-    assert sizes(found.split) == (36, 4, 6)
+    assert sizes(found.split) == (33, 7, 6)
     assert {clip.path.parts[-3] for clip in found.test} == {"val"}
 
 
@@ -69,7 +69,7 @@ def test_recordings_next_to_folders_of_splits(tmp_path: Path) -> None:
     write(tmp_path / "recordings.csv", "clip,recording", *(f"{name},{name[-6]}-{name[1]}" for name in names))
     assert {clip.recording for clip in read_set(tmp_path).test} == {"0-e"}
     write(tmp_path / "recordings.csv", "clip,recording", *(f"{name},tom" for name in names))
-    with pytest.raises(ValueError, match=r"recording tom|no clip of class"):
+    with pytest.raises(ValueError, match="class clap has [01] recording"):
         _ = read_set(tmp_path).split
 
 
@@ -114,7 +114,7 @@ def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
     fill(tmp_path / "test", ("clap", "wave", "jump"))
     with pytest.raises(ClipError, match="no training clips of class jump; add some, or leave the class out"):
         _ = read_set(tmp_path).split
-    assert sizes(read_set(tmp_path, SetConfig(classes="clap, wave")).split) == (36, 4, 40)
+    assert sizes(read_set(tmp_path, SetConfig(classes="clap, wave")).split) == (33, 7, 40)
 
 
 def test_a_selection_of_classes(tmp_path: Path) -> None:

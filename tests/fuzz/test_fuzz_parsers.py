@@ -48,16 +48,6 @@ def of_list(folder: Path) -> Parse:
     return lambda seed: read_list(write(seed))
 
 
-def of_kinetics_list(folder: Path) -> Parse:
-    (folder / "abc_000001_000011.mp4").touch()
-    (folder / "def_000002_000012.mp4").touch()
-    (folder / "list.csv").write_text(
-        "label,youtube_id,time_start,time_end,split\nwave,abc,1,11,train\nbow,def,2,12,train\n"
-    )
-    write = damaged(folder / "list.csv")
-    return lambda seed: read_list(write(seed))
-
-
 def of_npy(folder: Path) -> Parse:
     cache, rows = ArrayCache(folder / "cache"), np.arange(48, dtype=np.float16).reshape(4, 3, 4)
     file = cache.get({"clip": 1}, lambda: [rows])
@@ -154,7 +144,6 @@ def of_store(folder: Path) -> Parse:
 
 TARGETS = {
     "list": of_list,
-    "Kinetics list": of_kinetics_list,
     "npy": of_npy,
     "mp4": of_packet_index,
     "mp4 tables": of_packet_tables,

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from onlooker.data.lists import check_classes
-from onlooker.data.split import Split, apportion
+from onlooker.data.split import Split
 from onlooker.structures import Clip, ClipError
+from onlooker_papers.apportion import apportion
 from onlooker_papers.published_sets.hmdb51 import source, unpack
 
 # The number of clips of each class, as in the official split files: 6,766 in total.

@@ -21,7 +21,7 @@ from torch import nn
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
-from onlooker.data.split import Split, apportion, group_of
+from onlooker.data.split import Split, group_of
 from onlooker.drawing.plots import to_png, to_svg
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.metrics import measure
@@ -33,6 +33,7 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import StoreSettings, make_features, open_stores, stored_clips
 from onlooker.structures import Clip, Evaluation
 from onlooker.training.fit import fit
+from onlooker_papers.apportion import apportion
 from onlooker_papers.hmdb10 import tables
 from onlooker_papers.hmdb10.classes import ATTENTION, REPORT_CLIPS
 from onlooker_papers.hmdb10.curves import loss_curves

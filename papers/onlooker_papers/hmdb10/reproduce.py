@@ -16,7 +16,7 @@ from onlooker.data.clips import ClipFrames
 from onlooker.data.folder import find_clips
 from onlooker.data.lists import check_classes
 from onlooker.data.samples import sample_rate
-from onlooker.data.split import Split, apportion, group_of
+from onlooker.data.split import Split, group_of
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
 from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.metrics import measure
@@ -31,6 +31,7 @@ from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.fit import fit
 from onlooker.video.reader import read
 from onlooker.video.sampling import equally_spaced
+from onlooker_papers.apportion import apportion
 from onlooker_papers.hmdb10.classes import (
     ATTENTION,
     BASELINE,

@@ -1,14 +1,17 @@
 """Official splits of published data sets: the code that all their readers share."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from onlooker.data.lists import ClipFiles, read_lines
-from onlooker.data.split import Split, hold_out_validation
+from onlooker.data.lists import read_lines
+from onlooker.data.split import Split
 from onlooker.structures import Clip, ClipError
+from onlooker.video.reader import SUFFIXES
+from onlooker_papers.apportion import apportion
 
 __all__ = ["PublishedSet"]
 
@@ -63,7 +66,9 @@ class PublishedSet:
         files = ClipFiles(folder)
         training, test = ([replace(clip, path=files.at(clip.path)) for clip in clips] for clips in listed)
         _check_present(training + test, folder, lists)
-        return hold_out_validation(training, test, groups=[str(clip.recording).split("/")[-1] for clip in training])
+        groups = [str(clip.recording).split("/")[-1] for clip in training]
+        parts = apportion(training, groups, {"training": 0.9, "validation": 0.1})
+        return Split(**parts, test=tuple(test))
 
 
 def read_entries(path: Path, pattern: re.Pattern[str], form: str) -> dict[str, tuple[int, re.Match[str]]]:
@@ -105,3 +110,28 @@ def _check_present(clips: Sequence[Clip], folder: Path, lists: Path) -> None:
     error = ClipError(folder, f"{what} that {lists} names are missing: {names}{more}", remedy)
     error.add_note("missing:\n" + "\n".join(str(clip.path) for clip in missing))
     raise error
+
+
+class ClipFiles:
+    """The videos below a folder, found by name regardless of suffix and case; an exact match comes first.
+
+    Copies of a data set are often encoded again, in other file formats than its lists name.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._files: dict[str, list[Path]] = {}
+        for folder, folders, names in os.walk(root, followlinks=True):
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+            for name in sorted(names):
+                stem, suffix = os.path.splitext(name)
+                if suffix.lower() in SUFFIXES and not name.startswith("."):
+                    self._files.setdefault(stem.lower(), []).append(Path(folder, name))
+
+    def at(self, path: Path) -> Path:
+        """The video at this path, or one that differs in suffix or case; the path itself if there is none."""
+        paths = [each for each in self._files.get(path.stem.lower(), []) if _folder_of(each) == _folder_of(path)]
+        return path if path in paths or not paths else paths[0]
+
+
+def _folder_of(path: Path) -> str:
+    return path.parent.name.lower()

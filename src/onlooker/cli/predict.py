@@ -25,7 +25,7 @@ def predict(
     clips: _ClipsOrFolders,
     overlay: Annotated[
         Path | None,
-        typer.Option(help="Write the clip with attention, boxes and class drawn: .mp4 or .gif; a folder for several."),
+        typer.Option(help="Write the clip with attention, boxes and class drawn: .mp4; a folder for several."),
     ] = None,
     json: Annotated[
         Path | None,

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from onlooker.files import read_bytes
 from onlooker.structures import Clip, ClipError
-from onlooker.video.reader import SUFFIXES
 
-__all__ = ["ClipFiles", "check_classes", "read_lines"]
+__all__ = ["check_classes", "read_lines"]
 
 # What a list or a folder may call a split.
 SPLIT_NAMES = {
@@ -19,7 +18,7 @@ SPLIT_NAMES = {
     **dict.fromkeys(("val", "valid", "validate", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_PATHS, _KINETICS = ("path", "label"), ("label", "youtube_id", "time_start", "time_end")
+_EXPECTED = ("path", "label")
 
 Parts = dict[str, list[Clip]]
 
@@ -30,9 +29,6 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError]]:
     Paths are relative to the file. `split` is training, validation or test (or train, val). Fields are separated by
     commas, semicolons or tabs; the text is UTF-8. Other columns are ignored.
 
-    Kinetics' own columns (`label,youtube_id,time_start,time_end`, optionally `split`) are accepted too: clips are then
-    searched for below the folder of the file as `<id>_<start>_<end>` (padded to six digits or not) or `<id>`.
-
     Returns:
         The clips by split, all under "" if there is no split; and an error for each clip that does not exist.
 
@@ -41,20 +37,18 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError]]:
             class without clips.
     """
     rows = _read_rows(path)
-    files = ClipFiles(path.parent) if "youtube_id" in rows[0][1] else None
     clips: dict[Path, tuple[int, str, Clip]] = {}
     missing: list[ClipError] = []
     for number, row in rows:
         where = f"line {number} of {path}, class {row['label']}"
-        names = [row["path"]] if files is None else _kinetics_names(path, number, row)
-        file = path.parent / names[0] if files is None else files.anywhere(names, row["label"])
-        if file is None or not os.path.exists(file):
-            missing.append(ClipError(path.parent / names[0], f"not found ({where})", "left out"))
+        file = path.parent / row["path"]
+        if not os.path.exists(file):
+            missing.append(ClipError(file, f"not found ({where})", "left out"))
         elif file in clips:
             duplicate = f"line {number} is a duplicate of line {clips[file][0]}: {file}"
             raise ClipError(path, duplicate, "keep one of them")
         else:
-            recording = row.get("recording") or row.get("youtube_id") or None
+            recording = row.get("recording") or None
             clips[file] = number, _split_name(path, number, row), Clip(file, row["label"], recording)
     listed = Counter(row["label"] for _, row in rows)
     _check_no_class_is_lost(path, listed, {clip.label for *_, clip in clips.values()}, missing)
@@ -70,14 +64,13 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     delimiter = max(",;\t", key=lines[0][1].count)
     header, *values = [[field.strip() for field in next(parse_rows(path, [line], delimiter))] for _, line in lines]
     header = [name.lower() for name in header]
-    expected = _KINETICS if "youtube_id" in header else _PATHS
-    if absent := [name for name in expected if name not in header]:
+    if absent := [name for name in _EXPECTED if name not in header]:
         problem = f"no column {absent[0]} in the header {lines[0][1]!r}"
-        raise ClipError(path, problem, f"expected {','.join(expected)}, optionally split and recording")
+        raise ClipError(path, problem, f"expected {','.join(_EXPECTED)}, optionally split and recording")
     rows = [(number, dict(zip(header, row, strict=False))) for (number, _), row in zip(lines[1:], values, strict=True)]
     optional = [name for name in ("split", "recording") if any(row.get(name) for _, row in rows)]
     for (number, row), (_, line) in zip(rows, lines[1:], strict=True):
-        if empty := [name for name in (*expected, *optional) if not row.get(name)]:
+        if empty := [name for name in (*_EXPECTED, *optional) if not row.get(name)]:
             raise ClipError(path, f"line {number} is {line!r}", f"expected a value for {empty[0]}, as in other rows")
     if not rows:
         raise ClipError(path, "no clips", "add a row for each clip below the header")
@@ -91,16 +84,6 @@ def _split_name(path: Path, number: int, row: Mapping[str, str]) -> str:
     return SPLIT_NAMES.get(name, "")
 
 
-def _kinetics_names(path: Path, number: int, row: Mapping[str, str]) -> list[str]:
-    try:
-        start, end = (int(float(row[name])) for name in ("time_start", "time_end"))
-    except (ValueError, OverflowError) as error:
-        problem = f"line {number}: time {row['time_start']} to {row['time_end']}"
-        raise ClipError(path, problem, "expected times in seconds") from error
-    video = row["youtube_id"]
-    return [f"{video}_{start:06d}_{end:06d}", f"{video}_{start}_{end}", video]
-
-
 def _check_no_class_is_lost(
     path: Path, listed: Mapping[str, int], present: Collection[str], missing: Sequence[ClipError]
 ) -> None:
@@ -109,49 +92,13 @@ def _check_no_class_is_lost(
     if not lost:
         return
     if present:
-        others = f", nor of {len(lost) - 1} more" if len(lost) > 1 else ""
-        problem = f"none of the {listed[lost[0]]} clips of class {lost[0]} exists{others}"
+        problem = f"none of the {listed[lost[0]]} clips of class {lost[0]} exists"
         error = ClipError(path, problem, "add some, or remove the class from the list")
     else:
         problem = f"none of its {len(missing)} clips exists, such as {missing[0].path}"
         error = ClipError(path, problem, "paths are relative to the list; correct them, or move it")
     error.add_note("\n".join(map(str, missing)))
     raise error
-
-
-class ClipFiles:
-    """The videos below a folder, found by name regardless of suffix and case; an exact match comes first.
-
-    Copies of a data set are often encoded again, in other file formats than its lists name.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._files: dict[str, list[Path]] = {}
-        for folder, folders, names in os.walk(root, followlinks=True):
-            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
-            for name in sorted(names):
-                stem, suffix = os.path.splitext(name)
-                if suffix.lower() in SUFFIXES and not name.startswith("."):
-                    self._files.setdefault(stem.lower(), []).append(Path(folder, name))
-
-    def anywhere(self, names: Iterable[str], label: str = "") -> Path | None:
-        """The file with the first of these names that exists; of several, the one in a folder named like the label."""
-        paths = next((paths for name in names if (paths := self._files.get(name.lower()))), [])
-        return next((path for path in paths if _plain(path.parent.name) == _plain(label)), next(iter(paths), None))
-
-    def at(self, path: Path) -> Path:
-        """The video at this path, or one that differs in suffix or case; the path itself if there is none."""
-        paths = [each for each in self._files.get(path.stem.lower(), []) if _folder_of(each) == _folder_of(path)]
-        return path if path in paths or not paths else paths[0]
-
-
-def _folder_of(path: Path) -> str:
-    return path.parent.name.lower()
-
-
-def _plain(name: str) -> str:
-    """Folders have underscores in place of the spaces and brackets of a label."""
-    return "".join(character for character in name.lower() if character.isalnum())
 
 
 def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:

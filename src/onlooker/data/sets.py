@@ -54,7 +54,7 @@ class ClipSet:
     def split(self) -> Split | None:
         """The given split; None if none is given.
 
-        Without a validation split, a tenth of the training clips is used for it, the same in every run, so that runs
+        Without a validation split, a sixth of the training clips is used for it, the same in every run, so that runs
         can be combined. Without a test split, the validation split is the test split, as in Kinetics and ImageNet.
 
         Raises:

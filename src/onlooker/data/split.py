@@ -1,12 +1,10 @@
 """Splits: which clips train, which validate (choose the best epoch), which test; recordings are never divided."""
 
 import os
-import random
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from onlooker.data.fingerprint import fingerprint
 from onlooker.settings import field_of
 from onlooker.structures import Clip, ClipError
 
-__all__ = ["Split", "apportion", "group_of", "hold_out_validation", "make_splits", "split_clips"]
+__all__ = ["Split", "group_of", "hold_out_validation", "make_splits", "split_clips"]
 
 _NAMED = 5  # clips in an error
 _RESTORE = "the run was trained with it; give the folder that the clips were moved to, restore it, or train another run"
@@ -22,7 +20,6 @@ _RESTORE = "the run was trained with it; give the folder that the clips were mov
 SPLITS = ("training", "validation", "test")
 
 SplitDict = dict[str, list[dict[str, str | None]]]
-Counts = Mapping[str, Counter[str]]  # of clips: by split or group, and by class
 
 
 @dataclass(frozen=True)
@@ -154,77 +151,9 @@ def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
     return [_with_validation(clips, test, seed) for test in _folds(clips, folds, seed)]
 
 
-def hold_out_validation(
-    training: Sequence[Clip], test: Sequence[Clip], share: float = 0.1, groups: Sequence[str] = ()
-) -> Split:
-    """An official split into training and test, with a share of the training clips for validation.
-
-    `groups` says what each training clip was cut from, by default its recording. Groups are kept whole.
-    """
-    if not 0 < share < 1:
-        raise ValueError(f"validation is {share}, expected a share of the training clips between 0 and 1")
-    shares = {"training": 1 - share, "validation": share}
-    parts = apportion(training, groups or list(map(group_of, training)), shares)
-    return Split(parts["training"], parts["validation"], tuple(test))
-
-
-def apportion(
-    clips: Sequence[Clip], groups: Sequence[str], shares: Mapping[str, float], seed: int = 0
-) -> dict[str, tuple[Clip, ...]]:
-    """Divide clips into splits so that each class comes near its shares and groups are kept whole.
-
-    Groups are assigned one by one, the largest first, to the split where Pearson's chi-square statistic between the
-    class counts and the expected ones grows the least.
-
-    Args:
-        clips, groups: the clips to divide, and what each was cut from.
-        shares: the share of each split; they need not sum to one.
-        seed: of the order of groups of one size.
-
-    Raises:
-        ValueError: a class has too few groups for all splits.
-    """
-    labels: dict[str, Counter[str]] = defaultdict(Counter)  # of the clips of each group
-    for clip, group in zip(clips, groups, strict=True):
-        labels[group][clip.label] += 1
-    total, whole = Counter(clip.label for clip in clips), sum(shares.values())
-    expected = {name: {label: share / whole * n for label, n in total.items()} for name, share in shares.items()}
-    counts: dict[str, Counter[str]] = {name: Counter() for name in shares}
-    split_of: dict[str, str] = {}
-
-    def increase(of_group: Counter[str], name: str) -> float:
-        # (c + n - e)² / e - (c - e)² / e, with c counted, n in the group, e expected
-        c, e = counts[name], expected[name]
-        return sum(n * (2 * (c[label] - e[label]) + n) / e[label] for label, n in of_group.items())
-
-    order = sorted(labels)
-    random.Random(seed).shuffle(order)
-    for group in sorted(order, key=lambda name: -labels[name].total()):
-        split_of[group] = min(shares, key=partial(increase, labels[group]))
-        counts[split_of[group]].update(labels[group])
-    for name in shares:
-        for label in sorted(total):
-            if not counts[name][label]:
-                _fill_empty(name, label, labels, counts, split_of)
-    return {
-        name: tuple(clip for clip, group in zip(clips, groups, strict=True) if split_of[group] == name)
-        for name in shares
-    }
-
-
-def _fill_empty(name: str, label: str, labels: Counts, counts: Counts, split_of: dict[str, str]) -> None:
-    """Move to a split without clips of a class the smallest group that does not leave another split without a class."""
-    within = sorted(group for group, of in labels.items() if of[label])
-    spare = [g for g in within if all(counts[split_of[g]][one] > count for one, count in labels[g].items())]
-    if not spare:
-        raise ValueError(
-            f"no clip of class {label} for {name}: its {sum(labels[g][label] for g in within)} clips were cut from "
-            f"{len(within)} recordings, which are kept whole; leave the class out, or use other shares"
-        )
-    group = min(spare, key=lambda each: labels[each].total())
-    counts[split_of[group]].subtract(labels[group])
-    counts[name].update(labels[group])
-    split_of[group] = name
+def hold_out_validation(training: Sequence[Clip], test: Sequence[Clip]) -> Split:
+    """A given split into training and test, with a sixth of the training clips for validation; recordings are whole."""
+    return _with_validation([*training, *test], test, 0)
 
 
 def leave_one_out(clips: Sequence[Clip]) -> dict[str, Split]:

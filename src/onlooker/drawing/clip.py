@@ -39,11 +39,11 @@ def draw_clip(frames: Pixels, prediction: Prediction) -> Pixels:
 
 
 def write_drawn(path: Path | str, out: Path | str, prediction: Prediction) -> Path:
-    """Write the whole clip to `out` (.mp4 or .gif), with class, probability, attention, its peak and windows.
+    """Write the whole clip to `out` (.mp4), with class, probability, attention, its peak and windows.
 
     Raises:
         ClipError: the clip cannot be read.
-        ValueError: `out` is neither .mp4 nor .gif, or is the clip itself.
+        ValueError: `out` is no .mp4, or is the clip itself.
     """
     return _write(path, out, prediction, _with_attention(VideoReader(path), prediction))
 
@@ -103,8 +103,7 @@ def _write(path: Path | str, out: Path | str, prediction: Prediction, frames: It
         raise ValueError(f"{out}: the drawn clip would replace the clip itself; give another file")
     count = prediction.indices[-1] - prediction.indices[0]
     seconds = prediction.times[-1] - prediction.times[0]
-    highest = 50 if Path(out).suffix.lower() == ".gif" else 120
-    return write(out, frames, float(np.clip(count / seconds, 1, highest)) if count > 0 and seconds > 0 else 10.0)
+    return write(out, frames, float(np.clip(count / seconds, 1, 120)) if count > 0 and seconds > 0 else 10.0)
 
 
 def _with_attention(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:

@@ -258,8 +258,8 @@ def print_errors(errors: Sequence[ClipError]) -> None:
 
 def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
     """The file that each clip is drawn to: all different, and none of them a clip."""
-    if overlay.suffix and (len(clips) > 1 or overlay.suffix.lower() not in (".mp4", ".gif")):
-        raise ValueError(f"--overlay {overlay}, {len(clips)} clips: expected a folder, or .mp4 or .gif for one clip")
+    if overlay.suffix and (len(clips) > 1 or overlay.suffix.lower() != ".mp4"):
+        raise ValueError(f"--overlay {overlay}, {len(clips)} clips: expected a folder, or an .mp4 for one clip")
     targets = [overlay] if overlay.suffix else [overlay / f"{name}.mp4" for name in distinct_names(clips)]
     given = {os.path.realpath(clip) for clip in clips}
     for target in targets:

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -26,16 +26,8 @@ LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.p
 REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 
 
-@runtime_checkable
-class RemoteFile(Protocol):
-    """A file at an address, which `str` gives."""
-
-    def open(self) -> AbstractContextManager[Any]:
-        """An object with `read`, `seek` and `tell`. Errors are ClipErrors: others would mean a damaged file."""
-
-
 @contextmanager
-def open_video(path: Path | RemoteFile) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video file and its first video stream, ready to decode; a ClipError says why it cannot be.
 
     Errors of FFmpeg, the disk or the memory inside the `with` are ClipErrors of this file too.
@@ -43,26 +35,19 @@ def open_video(path: Path | RemoteFile) -> Iterator[tuple[InputContainer, VideoS
     Memory is limited to what frames of MAX_PIXELS need, except that FFmpeg briefly reserves up to 2 GB where an avi
     header claims a text of that length.
     """
-    name = str(path)
-    with ExitStack() as opened:
-        if isinstance(path, Path):
-            check_file(path)
-            file: Any = f"file:{path}"  # the prefix keeps FFmpeg from reading a name with a colon as a protocol
-        else:
-            file = opened.enter_context(path.open())
-        options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    check_file(path)
+    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    try:
+        # The prefix keeps FFmpeg from reading a name with a colon as a protocol.
+        container = av.open(f"file:{path}", options=options, **LENIENT)
+    except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
+        what = "the file starts like a video but cannot be opened" if _starts_like_video(path) else "not a video file"
+        raise ClipError(path, f"{what} ({error_text(error)})", REENCODE) from error
+    with container:
         try:
-            container = opened.enter_context(av.open(file, options=options, **LENIENT))
-        except ClipError:
-            raise
-        except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
-            video = _starts_like_video(path)
-            what = "the file starts like a video but cannot be opened" if video else "not a video file"
-            raise ClipError(name, f"{what} ({error_text(error)})", REENCODE) from error
-        try:
-            yield container, video_stream(name, container)
+            yield container, video_stream(path, container)
         except (av.error.FFmpegError, OSError, MemoryError, OverflowError) as error:
-            raise ClipError(name, f"cannot be decoded ({error_text(error)})", REENCODE) from error
+            raise ClipError(path, f"cannot be decoded ({error_text(error)})", REENCODE) from error
 
 
 def check_file(path: Path) -> None:
@@ -123,8 +108,7 @@ def error_text(error: BaseException) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
 
 
-def _starts_like_video(path: Path | RemoteFile) -> bool:
-    opened: AbstractContextManager[Any] = path.open("rb") if isinstance(path, Path) else path.open()
-    with opened as file:
-        start: bytes = file.read(12)
+def _starts_like_video(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(12)
     return start[4:8] in (b"ftyp", b"moov", b"mdat") or start.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"GIF8"))

@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from onlooker.structures import ClipError
-from onlooker.video.container import MAX_SIDE, REENCODE, RemoteFile, check_size, error_text, open_video
+from onlooker.video.container import MAX_SIDE, REENCODE, check_size, error_text, open_video
 from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices
 
@@ -135,7 +135,7 @@ def decode_packets(
             yield frame
 
 
-def decode_file(path: Path | RemoteFile) -> Iterator[tuple[int, float, VideoFrame]]:
+def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
     """All frames of a file that can be decoded, in display order: index, seconds since the first, frame.
 
     Times always ascend: a frame whose timestamp is missing or runs backwards follows one frame duration after the last.
@@ -143,12 +143,11 @@ def decode_file(path: Path | RemoteFile) -> Iterator[tuple[int, float, VideoFram
     Raises:
         ClipError: the file cannot be opened, or has no such frames.
     """
-    name = str(path)
     with open_video(path) as (container, stream):
         reliable = has_display_times(container, stream)
         unit, duration = float(stream.time_base or 0), 1 / frame_rate(stream)
         index, seconds, origin = -1, 0.0, None
-        for index, frame in enumerate(decode_packets(name, stream, chain(read_packets(container, stream), [None]))):
+        for index, frame in enumerate(decode_packets(path, stream, chain(read_packets(container, stream), [None]))):
             if index == 0:
                 origin = frame.pts if reliable else None
             else:
@@ -156,4 +155,4 @@ def decode_file(path: Path | RemoteFile) -> Iterator[tuple[int, float, VideoFram
                 seconds = since if since > seconds else seconds + duration
             yield index, seconds, frame
     if index < 0:
-        raise ClipError(name, "no frame could be decoded", REENCODE)
+        raise ClipError(path, "no frame could be decoded", REENCODE)

@@ -20,11 +20,10 @@ from onlooker.config import StreamConfig
 from onlooker.files import without_password
 from onlooker.structures import ClipError
 from onlooker.video.clock import LiveClock
-from onlooker.video.container import LENIENT, MAX_PIXELS, RemoteFile, error_text, video_stream
-from onlooker.video.decode import Converter, decode_file, decode_packets, frame_rate
+from onlooker.video.container import LENIENT, MAX_PIXELS, error_text, video_stream
+from onlooker.video.decode import Converter, decode_packets, frame_rate
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
-from onlooker.video.safe import is_safe
 
 State = Literal["online", "stalled", "reconnecting", "gone"]
 Frame = tuple[int, float, Pixels]  # index, seconds since the first frame, `H W 3`
@@ -85,9 +84,8 @@ class Source:
     at the start is an error; with `config.wait_for_source` it is treated like a lost one.
 
     Args:
-        source: a number, as `int` or `str`: that camera of the machine; an address that starts with one of `SCHEMES`; a
-            file at an address; else the path of a video file or of a folder of numbered images (`./0` for one that is
-            called 0).
+        source: a number, as `int` or `str`: that camera of the machine; an address that starts with one of `SCHEMES`;
+            else the path of a video file or of a folder of numbered images (`./0` for one that is called 0).
         condition: is notified of every frame and of the end; several sources may share one.
         ahead: how many following frames are handed out with each frame, for optical flow: `1+ahead H W 3` instead of
             `H W 3`. They are always the directly following ones, whatever `rate` and `drop` skip; frames without them,
@@ -97,9 +95,7 @@ class Source:
         ValueError: an invalid source.
     """
 
-    def __init__(
-        self, source: int | str | Path | RemoteFile, config: StreamConfig, condition: Condition, ahead: int = 0
-    ) -> None:
+    def __init__(self, source: int | str | Path, config: StreamConfig, condition: Condition, ahead: int = 0) -> None:
         self._source, self.name = _parse(source), without_password(str(source))
         self.dropped = self.reconnections = 0
         self._config, self._condition, self._ahead, self._stopped = config, condition, ahead, Event()
@@ -253,13 +249,8 @@ class Source:
                 yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
         elif isinstance(self._source, int):
             yield from _of_camera(self._source, self._clock)
-        elif isinstance(self._source, str):
-            yield from _of_address(self._source, self.name, self._config.timeout, self._clock, self._convert)
-        elif is_safe():
-            raise ClipError(self.name, "--safe reads files of this machine", "download it, or leave out --safe")
         else:
-            for _, seconds, frame in decode_file(self._source):
-                yield _Arrival(seconds, partial(self._convert, frame), recorded=True)
+            yield from _of_address(self._source, self.name, self._config.timeout, self._clock, self._convert)
 
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
@@ -284,9 +275,9 @@ class Source:
         return True
 
 
-def _parse(source: int | str | Path | RemoteFile) -> int | str | Path | RemoteFile:
-    """A camera as `int`, an address as `str`, a file or folder as `Path`, a file at an address as it is."""
-    if isinstance(source, Path | RemoteFile):
+def _parse(source: int | str | Path) -> int | str | Path:
+    """A camera as `int`, an address as `str`, a file or folder as `Path`."""
+    if isinstance(source, Path):
         return source
     if isinstance(source, bool) or not isinstance(source, int | str) or (isinstance(source, int) and source < 0):
         raise ValueError(f"source is {source!r}, expected a camera's number, an address, or the path of a video")

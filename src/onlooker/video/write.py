@@ -1,4 +1,4 @@
-"""Writing frames as a video that every browser plays (H.264 mp4), or as a GIF, for overlays and reports."""
+"""Writing frames as a video that every browser plays (H.264 mp4), for overlays and reports."""
 
 import math
 import tempfile
@@ -7,14 +7,13 @@ from contextlib import AbstractContextManager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import av
 import numpy as np
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from PIL import Image
 
 from onlooker.files import explain_write_errors, short_name
 from onlooker.video.resize import Pixels
@@ -24,7 +23,6 @@ from onlooker.video.resize import Pixels
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")
 _OPTIONS = {"libx264": {"preset": "veryfast"}}
 _CRF = 20  # of libx264: hardly visible compression
-_GIF_RATE = 50  # browsers slow down anything faster
 # For a recording: each frame is written when the next one arrives. Without a trailer, which would index all frames and
 # grow in memory with the recording.
 _PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer", "flush_packets": "1"}
@@ -35,42 +33,36 @@ _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
 
 def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float, crf: int = _CRF) -> Path:
-    """Write frames as an H.264 mp4 or a GIF, by the suffix. An existing file is replaced once everything is written.
+    """Write frames as an H.264 mp4. An existing file is replaced once everything is written.
 
     H.264 with 4:2:0 color needs even sides: an odd width or height is padded by repeating its last column or row.
 
     Args:
-        path: the file, .mp4 or .gif. Missing folders are created.
+        path: the file, .mp4. Missing folders are created.
         frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8, all of one size.
         crf: constant rate factor of H.264, from 0 (no loss) to 51.
 
     Raises:
-        ValueError: for another suffix, frames of another shape, type or size than the first, no frames, or an fps
-            that is not positive (for GIF: above 50).
+        ValueError: another suffix, frames of another shape, type or size than the first, no frames, or an fps that is
+            not positive.
         DiskFullError, NotWritableError: there is no space for it, or the folder cannot be written to.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in (".mp4", ".gif"):
-        raise ValueError(f"{path}: cannot write {suffix or 'a name without suffix'}, expected .mp4 or .gif")
+    if path.suffix.lower() != ".mp4":
+        raise ValueError(f"{path}: cannot write {path.suffix or 'a name without suffix'}, expected .mp4")
     if not (math.isfinite(fps) and fps > 0):
         raise ValueError(f"fps is {fps}, expected a positive number")
-    if suffix == ".gif" and fps > _GIF_RATE:
-        raise ValueError(
-            f"fps is {fps}, a GIF shows at most {_GIF_RATE} frames per second; write .mp4, or fewer frames"
-        )
-    rate, images = Fraction(fps).limit_denominator(1001 * 60), _images(frames, gif=suffix == ".gif")
+    images = _images(frames)
     first = next(images, None)
     if first is None:
         raise ValueError(f"{path}: there are no frames to write, expected at least one")
     temporary = path.with_name(f".{short_name(path.name)}.part")
-    options = _SEEKABLE if suffix == ".mp4" else {}
     with explain_write_errors("this video", path.parent, path=path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with av.open(f"file:{temporary}", "w", format=suffix[1:], options=options) as container:
-                stream, images = _add_stream(container, first, rate, crf), chain([first], images)
-                for image in images:
+            with av.open(f"file:{temporary}", "w", format="mp4", options=_SEEKABLE) as container:
+                stream = _add_stream(container, first, Fraction(fps).limit_denominator(1001 * 60), crf)
+                for image in chain([first], images):
                     container.mux(stream.encode(image))
                 container.mux(stream.encode(None))
             temporary.replace(path)
@@ -153,8 +145,8 @@ def encode_mp4(frames: Pixels | Iterable[Pixels], fps: float) -> bytes:
         return write(Path(folder) / "frames.mp4", frames, fps).read_bytes()
 
 
-def _images(frames: Pixels | Iterable[Pixels], gif: bool = False) -> Iterator[VideoFrame]:
-    """Check frames and convert them; for H.264, the last column or row is repeated if a side is odd."""
+def _images(frames: Pixels | Iterable[Pixels]) -> Iterator[VideoFrame]:
+    """Check frames and convert them; the last column or row is repeated if a side is odd."""
     shape: tuple[int, ...] | None = None
     for index, frame in enumerate(frames):
         if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
@@ -163,32 +155,18 @@ def _images(frames: Pixels | Iterable[Pixels], gif: bool = False) -> Iterator[Vi
         if frame.shape != shape:
             raise ValueError(f"frame {index} has shape {frame.shape}, the first one {shape}; all must be of one size")
         H, W, _ = shape
-        if gif:
-            yield _with_palette(frame)
-        else:
-            padded = np.pad(frame, ((0, H % 2), (0, W % 2), (0, 0)), "edge")
-            yield VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+        padded = np.pad(frame, ((0, H % 2), (0, W % 2), (0, 0)), "edge")
+        yield VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
 
 
 def _add_stream(
     container: OutputContainer, first: VideoFrame, rate: Fraction, crf: int, live: bool = False
 ) -> VideoStream:
     """A stream for frames like the first; `live`: without encoder delay."""
-    gif = container.format.name == "gif"
-    name = "gif" if gif else next(name for name in _ENCODERS if name in av.codecs_available)
+    name = next(name for name in _ENCODERS if name in av.codecs_available)
     options = dict(_OPTIONS.get(name, {}))
     if name == "libx264":
         options |= {"crf": str(crf), **({"tune": "zerolatency"} if live else {})}
     stream = cast(VideoStream, container.add_stream(name, rate=rate, options=options))
-    stream.width, stream.height, stream.pix_fmt = first.width, first.height, "pal8" if gif else "yuv420p"
+    stream.width, stream.height, stream.pix_fmt = first.width, first.height, "yuv420p"
     return stream
-
-
-def _with_palette(frame: Pixels) -> VideoFrame:
-    """A frame with its own palette of 256 colors: a common palette would need all frames in memory."""
-    image = Image.fromarray(frame).quantize(256)
-    colors = np.reshape(image.getpalette() or [], (-1, 3)).astype(np.uint8)
-    palette = np.full((256, 4), 255, np.uint8)  # A R G B
-    palette[: len(colors), 1:] = colors
-    both: Any = np.asarray(image), palette
-    return VideoFrame.from_ndarray(both, format="pal8")
