@@ -69,7 +69,7 @@ def test_recordings_next_to_folders_of_splits(tmp_path: Path) -> None:
     write(tmp_path / "recordings.csv", "clip,recording", *(f"{name},{name[-6]}-{name[1]}" for name in names))
     assert {clip.recording for clip in read_set(tmp_path).test} == {"0-e"}
     write(tmp_path / "recordings.csv", "clip,recording", *(f"{name},tom" for name in names))
-    with pytest.raises(ValueError, match="class clap has [01] recording"):
+    with pytest.raises(ValueError, match=r"class clap has [01] recording"):
         _ = read_set(tmp_path).split
 
 
