@@ -318,9 +318,9 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
     shutil.rmtree(run / "model")
     (run / "evaluation.json").unlink()
     resumed = ["train", squares, "--run", run, "--resume"]
-    message = fails(*resumed, "--epochs", 9, "--model", "convnet", "--size", 16, "--mixup", 0, "--ema", 0.5)
+    message = fails(*resumed, "--epochs", 9, "--model", "convnet", "--size", 16, "--patience", 0, "--lr", 0.5)
     assert (
-        "--model is convnet, the run has convalstm; --epochs is 9, the run has 2; --ema is 0.5, the run has 0.0: a"
+        "--model is convnet, the run has convalstm; --epochs is 9, the run has 2; --lr is 0.5, the run has 0.001: a"
         in message
     )
     assert "--size" not in message

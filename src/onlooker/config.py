@@ -183,16 +183,6 @@ class TrainConfig(Config):
     weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, minimum=0)
     grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, minimum=0)
     label_smoothing: float = setting(0.1, "Label smoothing.", TRAINING, minimum=0, below=1)
-    mixup: float = setting(
-        0.0, "Alpha of mixup, which mixes pairs of clips and their losses; 0: none.", TRAINING, minimum=0, maximum=1000
-    )
-    ema: float = setting(
-        0.0,
-        "Decay of an exponential moving average of the weights, which becomes the model; 0: none.",
-        TRAINING,
-        minimum=0,
-        below=1,
-    )
     loss: Loss = setting(
         "auto", "Cross entropy at every frame, or at the last frame only; auto: the model's default.", TRAINING
     )
@@ -206,6 +196,9 @@ class TrainConfig(Config):
         0.0, "Weight of the doubly stochastic attention penalty: attention sums to 1 over time.", TRAINING, minimum=0
     )
     precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
+    sync_batchnorm: bool = setting(
+        False, "With several GPUs: batch norm over the clips of all of them, not of each (--devices).", TRAINING
+    )
     workers: int = setting(
         0, "Worker processes that load clips; 0: load in the main process.", TRAINING, minimum=0, maximum=1024
     )
@@ -217,8 +210,6 @@ class TrainConfig(Config):
                 f"aggregation is {self.aggregation!r} and loss is 'last': only the last frame is trained to predict "
                 "the class; use loss every, or aggregation auto"
             )
-        if self.mixup and self.batch == 1:
-            raise ValueError(f"mixup is {self.mixup}, and batch is 1: it mixes the clips of a batch; use at least 2")
 
     @property
     def resolved_aggregation(self) -> Literal["mean", "product", "last"]:

@@ -14,7 +14,7 @@ __all__ = ["OFF", "Config", "check_type", "choices", "field_of", "setting", "sug
 
 # Settings that were added or removed after results were recorded, and their values at which they have no effect. With
 # these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid.
-OFF: dict[str, Any] = {"mixup": 0.0, "ema": 0.0}
+OFF: dict[str, Any] = {"mixup": 0.0, "ema": 0.0, "sync_batchnorm": False}
 
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "none", dict: "{…}"}
 _WORDS |= {list[str]: "a list of texts", list[float]: "a list of numbers", list[dict[str, Any]]: "a list of {…}"}

@@ -30,7 +30,7 @@ from onlooker.runs.evaluate import evaluate, read_clips
 from onlooker.runs.folder import RunRecord, lock_run
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
-from onlooker.training.progress import CurvesFile
+from onlooker.training.epochs import CurvesFile
 from onlooker.video.write import write
 
 DATA = DataConfig(frames=3, size=16, channels=1)

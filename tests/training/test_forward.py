@@ -48,13 +48,3 @@ def test_only_frames_are_augmented_and_only_if_requested(model):
     assert not torch.allclose(forward_samples(model, frames(), DATA, augmented=True)[1], plain)
     stored = plain.half().movedim(-3, -1)
     assert torch.equal(forward_samples(model, stored, DATA, augmented=True)[1], stored.movedim(-1, -3).float())
-
-
-@torch.inference_mode()
-def test_a_model_of_whole_clips_has_no_features():
-    model = create_model("convnet", 3, encoder="conv4", size=32).eval()
-    output, features = forward_samples(model, frames(), DATA)
-    assert features is None
-    assert torch.equal(output.logits, model(to_video(frames(), "half")).logits)
-    with pytest.raises(ValueError, match="takes frames, not stored features"):
-        forward_samples(model, torch.zeros(1, 2, 4, 4, 8, dtype=torch.float16), DATA)

@@ -50,15 +50,6 @@ Devices = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
-NumberOfNodes = Annotated[
-    int,
-    typer.Option(
-        "--nodes",
-        help="Machines that run this command at the same time, each with --devices; set MASTER_ADDR and NODE_RANK on "
-        "each of them.",
-        rich_help_panel=TRAINING,
-    ),
-]
 NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.")]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")]
 

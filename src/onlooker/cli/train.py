@@ -17,7 +17,6 @@ from onlooker.cli.options import (
     Features,
     Folds,
     LeaveOneOut,
-    NumberOfNodes,
     Ray,
     RunArgument,
     Safe,
@@ -64,7 +63,6 @@ def train(
     safe: Safe = False,
     features: Features = None,
     devices: Devices = 1,
-    nodes: NumberOfNodes = 1,
 ) -> None:
     """Train on clips with one label each, and evaluate on test clips.
 
@@ -82,10 +80,8 @@ def train(
     from onlooker.data.sets import read_set
     from onlooker.experiments.model_spec import ModelSpec
     from onlooker.runs.train import train_run
-    from onlooker.training.nodes import join_nodes, launched_by_torchrun
+    from onlooker.training.processes import launched
 
-    if launched := launched_by_torchrun():
-        devices, nodes = launched
     given = given_options(context)
     if "modality" not in given:
         data = ModelSpec(model.name).data_config(data)
@@ -96,17 +92,17 @@ def train(
         _check_options(context, model, data, features or [])
     if folds or leave_one_out:
         given_here = {"--features": features, "--strict": strict, "--background": background}
-        _refuse_with_folds(given_here | {"--devices": devices > 1, "--nodes": nodes > 1})
+        _refuse_with_folds(given_here | {"--devices": devices > 1 or launched().count > 1})
         run = run or default_run(clips, f"{model.name}-folds")
         _cross_validate(clips, run, model, data, training, published, folds, leave_one_out)
         return
     run = run or default_run(clips, model.name)
-    with stoppable(functools.partial(resume_hint, run)), join_nodes(nodes) as rendezvous:
-        first = not rendezvous.nodes.rank
+    with stoppable(functools.partial(resume_hint, run)):
+        first = not launched().rank
         source = read_set(clips, published, classes=1 if background else 2) if first and not resume else clips
         measured = train_run(
             source, run, model, data, training, None, resume, strict,
-            features=features or (), background=background, devices=devices, rendezvous=rendezvous,
+            features=features or (), background=background, devices=devices,
         )  # fmt: skip
     if first:
         _print_metrics(measured, run)

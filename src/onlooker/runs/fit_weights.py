@@ -1,4 +1,4 @@
-"""The model of a run, and its training by gradient descent: alone, or on one of several nodes."""
+"""The model of a run, and its training by gradient descent, in one process or in each of several."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,19 +11,14 @@ import torch
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.feature_store import FeatureStore
-from onlooker.data.fingerprint import fingerprint
-from onlooker.data.split import Split, require_clips
-from onlooker.files import file_digest, read_json
+from onlooker.data.split import Split
 from onlooker.models.registry import configured
 from onlooker.models.video_model import VideoModel
 from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import open_stores, stored_clips, use_encoders
 from onlooker.runs.folder import RunRecord
-from onlooker.structures import ClipError
 from onlooker.training.losses import check_regularization
-from onlooker.training.nodes import Rendezvous
-from onlooker.training.precision import choose_precision
-from onlooker.training.processes import check_devices
+from onlooker.training.processes import Processes
 
 __all__ = ["Initialize", "build", "fit_weights", "join_training"]
 
@@ -58,58 +53,26 @@ def build(
 
 
 def fit_weights(
-    net: VideoModel,
-    samples: ClipFrames,
-    record: RunRecord,
-    run: Path,
-    title: str | None,
-    devices: int,
-    rendezvous: Rendezvous,
+    net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, title: str | None, processes: Processes
 ) -> None:
-    """Train by gradient descent, as soon as all nodes have read the same clips; `title` is that of the progress bar."""
+    """Train by gradient descent, with a part of each batch in each process; `title` is that of the progress bar."""
     from onlooker.training.fit import fit  # imported here: Lightning takes seconds, and linear models do not need it
 
     training, validation = samples.only(record.split.training), samples.only(record.split.validation)
     if isinstance(training, ClipCrops):
         training = training.random(record.training.seed)
-    rendezvous.put("run")
-    last = run / "checkpoints" / "last.ckpt"
-    rendezvous.agree(
-        devices=devices,
-        training_clips=len(training),
-        validation_clips=len(validation),
-        split=record.identity["split"],
-        precision=choose_precision(record.training.precision),
-        checkpoint=file_digest(last) if rendezvous.nodes.count > 1 and last.exists() else "none",
-    )
-    fit(net, training, validation, record.data, record.training, run, title, devices=devices, rendezvous=rendezvous)
+    fit(net, training, validation, record.data, record.training, run, title, processes=processes)
 
 
-def join_training(
-    clips: Path, run: Path, initialize: Initialize | None, quiet: bool, devices: int, rendezvous: Rendezvous
-) -> None:
-    """On a node other than the first: train on a part of each batch, with the settings and clips of the run."""
-    rendezvous.get("run", 0)
+def join_training(clips: Path, run: Path, initialize: Initialize | None, processes: Processes) -> None:
+    """Train in a process other than the first, with the settings and clips of the run, as soon as it is there."""
+    torch.distributed.barrier()
     record = RunRecord.read(run, clips)
     split, data = record.split, record.data
-    check_devices(devices)
-    require_clips((*split.training, *split.validation))
-    _check_content(run, split)
     stores = open_stores(record.features)
     net = build(record.model, data, record.training, record.classes, stores, initialize)
     read = partial(stored_clips, stores=stores, net=net) if stores else read_clips
-    samples, _ = read((*split.training, *split.validation), record.classes, data=data, strict=False, quiet=quiet)
+    samples, _ = read((*split.training, *split.validation), record.classes, data=data, strict=True, quiet=True)
     if initialize:
         initialize(net, record.classes, data, split)
-    fit_weights(net, samples, record, run, None, devices, rendezvous)
-
-
-def _check_content(run: Path, split: Split) -> None:
-    """Raise a ClipError for a training or validation clip whose content is another than on the first node."""
-    stored = read_json(run / "split.json")
-    for entry, clip in zip(
-        (*stored["training"], *stored["validation"]), (*split.training, *split.validation), strict=True
-    ):
-        # There is no fingerprint if clips with stored features had been removed.
-        if (known := entry.get("fingerprint")) is not None and known != fingerprint(clip.path):
-            raise ClipError(clip.path, "not the clip that node 0 has there", "give all nodes the same clips")
+    fit_weights(net, samples, record, run, None, processes)

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from onlooker.answer import nothing_class
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.background import cut_background
@@ -35,8 +37,7 @@ from onlooker.runs.tune_localization import choose_localization
 from onlooker.settings import suggestion
 from onlooker.storage import address_of, local, uploading
 from onlooker.structures import Clip, ClipError, Evaluation
-from onlooker.training.nodes import ALONE, Rendezvous, join_nodes
-from onlooker.training.processes import check_devices
+from onlooker.training.processes import ALONE, Processes, check_devices, connect, launch, launched
 from onlooker.training.stages import OnProgress, OnResults, reporting
 
 __all__ = ["Initialize", "TrainedRun", "train", "train_run"]
@@ -66,7 +67,6 @@ def train(
     background: Path | str | None = None,
     progress: OnProgress | None = None,
     devices: int = 1,
-    nodes: int = 1,
     results: OnResults | None = None,
     **settings: Any,
 ) -> TrainedRun:
@@ -86,7 +86,6 @@ def train(
             reported.
         devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch. With several of them,
             a script must call this under `if __name__ == "__main__":`.
-        nodes: machines that make this call at the same time (`training.nodes`); only the first one returns figures.
         results: called during cross-validation, which model linear has, after each fold: with an `Evaluation` of the
             clips that were held out so far, and the learning curve so far (`evaluation.learning_curve`).
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
@@ -101,7 +100,7 @@ def train(
     model_config, data, training = _configs(model, settings)
     path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
     footage = None if background is None else Path(background)
-    with reporting(progress, results), uploading([path]) as copies, join_nodes(nodes) as rendezvous:
+    with reporting(progress, results), uploading([path]) as copies:
         figures = train_run(
             local(clips),
             copies.get(path, path),
@@ -112,7 +111,6 @@ def train(
             quiet=quiet,
             background=local(footage) if footage else None,
             devices=devices,
-            rendezvous=rendezvous,
         )
     return TrainedRun(path, figures)
 
@@ -150,7 +148,6 @@ def train_run(
     background: Path | None = None,
     cross_validate: bool = True,
     devices: int = 1,
-    rendezvous: Rendezvous = ALONE,
 ) -> dict[str, Any]:
     """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if there are any.
 
@@ -164,22 +161,50 @@ def train_run(
         initialize: gives the model its first weights; a resumed run must get the same ones.
         background: footage in which nothing happens, cut into clips of one more class (`data.background`).
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
-        devices: that share each batch (`training.processes`); a resumed run may use another number of them.
-        rendezvous: of the machines that train together; all but the first one write nothing, and return {}.
+        devices: that share each batch, in processes started here unless torchrun has started this one; a resumed run
+            may use another number of them. All processes but the first write nothing, and return {}.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is false, or it holds other files.
         NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can be read.
         ValueError: settings, stores or weights that do not fit; a run of another version; another process trains in it.
     """
-    folder = clips.root if isinstance(clips, ClipSet) else root_of(clips)
-    if rendezvous.nodes.count > 1 and (address := address_of(run)):
-        raise ValueError(
-            f"{address}: an address, and several nodes need a folder that they share; choose another --run"
-        )
-    if rendezvous.nodes.rank:
-        join_training(folder, run, initialize, quiet, devices, rendezvous)
-        return {}
+    folder, processes = clips.root if isinstance(clips, ClipSet) else root_of(clips), launched()
+    _check_devices(max(devices, processes.count), model)
+    if devices > 1 and processes == ALONE:
+        check_devices(devices)
+        more = (split, resume, strict, quiet, features, initialize, background, cross_validate)
+        return dict(launch(devices, partial(train_run, clips, run, model, data, training, *more)))
+    if processes.count > processes.devices and (address := address_of(run)):
+        remedy = "several machines need a folder that they share; choose another --run"
+        raise ValueError(f"{address}: an address, and {remedy}")
+    with connect(processes):
+        if processes.rank:
+            join_training(folder, run, initialize, processes)
+            return {}
+        return _train_first(
+            clips, run, folder, model, data, training, split, resume, strict, quiet, features, initialize, background,
+            cross_validate, processes,
+        )  # fmt: skip
+
+
+def _train_first(
+    clips: Path | ClipSet,
+    run: Path,
+    folder: Path,
+    model: ModelConfig,
+    data: DataConfig,
+    training: TrainConfig,
+    split: Split | None,
+    resume: bool,
+    strict: bool,
+    quiet: bool,
+    features: Sequence[Path],
+    initialize: Initialize | None,
+    background: Path | None,
+    cross_validate: bool,
+    processes: Processes,
+) -> dict[str, Any]:
     with start_run(run, resume) as continues:
         stored_record = RunRecord.read(run, folder) if continues else None
         if stored_record is not None:
@@ -193,7 +218,6 @@ def train_run(
         model, data, training = resolve(model, data, training)
         if stored_record and stores and (model, data) != (stored_record.model, stored_record.data):
             raise ValueError(f"{stores[0].folder}: other settings than those of {run}; give the store of its training")
-        _check_devices(devices, rendezvous.nodes.count, model)
         net = build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:
             show_overview(clips.path if isinstance(clips, ClipSet) else clips, every_clip, planned)
@@ -206,7 +230,9 @@ def train_run(
         initialized = initialize(net, classes, data, split) if initialize else {}
         record = RunRecord(folder, classes, model, data, training, split, skipped, tuple(features), initialized)
         _write_record(run, record, stored_record)
-        recognizer, tuning, held_out = _fit(net, samples, record, run, quiet, cross_validate, devices, rendezvous)
+        if processes.count > 1:  # the others wait for the record
+            torch.distributed.barrier()
+        recognizer, tuning, held_out = _fit(net, samples, record, run, quiet, cross_validate, processes)
         _add_baseline(samples, record, stores, run)
         return _report(run, recognizer, samples, record, unreadable if stored_record else (), tuning, held_out, quiet)
 
@@ -264,12 +290,10 @@ def _asked_clips(
     return asked, split, left_out
 
 
-def _check_devices(devices: int, nodes: int, model: ModelConfig) -> None:
-    """Raise a ValueError for several devices that do not exist, or that the model cannot use."""
-    check_devices(devices)
-    for name, count in {"devices": devices, "nodes": nodes}.items():
-        if count > 1 and find_recipe(model.name).solver != "gradient":
-            raise ValueError(f"{name} is {count}, and {model.name} is fitted by one process; leave it out")
+def _check_devices(devices: int, model: ModelConfig) -> None:
+    """Raise a ValueError for several devices that the model cannot use."""
+    if devices > 1 and find_recipe(model.name).solver != "gradient":
+        raise ValueError(f"devices is {devices}, and {model.name} is fitted by one process; leave it out")
 
 
 def _require_classes(
@@ -323,8 +347,7 @@ def _fit(
     run: Path,
     quiet: bool,
     cross_validate: bool,
-    devices: int,
-    rendezvous: Rendezvous,
+    processes: Processes,
 ) -> tuple[Recognizer, str, Evaluation | None]:
     """Train, tune localization, calibrate and save.
 
@@ -337,7 +360,7 @@ def _fit(
     held_out, threshold, temperature = None, None, 1.0
     by_gradient = find_recipe(record.model.name).solver == "gradient"
     if by_gradient:
-        fit_weights(net, samples, record, run, None if quiet else record.model.name, devices, rendezvous)
+        fit_weights(net, samples, record, run, None if quiet else record.model.name, processes)
     else:
         fitted, tested = samples.only((*split.training, *split.validation)), bool(split.test) or not cross_validate
         temperature, threshold, held_out = fit_and_cross_validate(net, fitted, record, run, quiet, tested)

@@ -1,8 +1,8 @@
 """Train a model on clips with Lightning, so that a run that is killed and resumed gives the same numbers."""
 
-import copy
 import functools
 import math
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -11,31 +11,26 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.files import explain_write_errors
 from onlooker.models.classifier import clip_scores
-from onlooker.models.video_model import Output, VideoModel, choose_device
+from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.structures import Curves
+from onlooker.training.batches import EpochOrder, SharedBatches
 from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping, restore
-from onlooker.training.epoch_order import EpochOrder
+from onlooker.training.epochs import CurvesFile, EpochProgress, quiet
 from onlooker.training.forward import forward_samples
 from onlooker.training.losses import check_regularization, doubly_stochastic, frame_cross_entropy
-from onlooker.training.mixup import Mixup
-from onlooker.training.nodes import ALONE, SINGLE, Nodes, Rendezvous
 from onlooker.training.optimizers import optimizer_of, schedule_of
 from onlooker.training.precision import choose_precision
-from onlooker.training.processes import SharedBatches, check_devices, run_in_processes
-from onlooker.training.progress import CurvesFile, EpochProgress, EpochReport, quiet
-from onlooker.training.weight_average import WeightAverage
+from onlooker.training.processes import ALONE, Processes
 
-__all__ = ["fit"]
+__all__ = ["Fitting", "batch_size", "fit"]
 
 _BATCH, _BATCHES = 16, 8  # clips in a batch; batches in an epoch of few clips
 
@@ -46,13 +41,17 @@ class Fitting(L.LightningModule):
     def __init__(self, model: VideoModel, data: DataConfig, train: TrainConfig) -> None:
         super().__init__()
         self.model, self.data, self.train_config = model, data, train
-        self.average = WeightAverage(model, train.ema) if train.ema else None
         self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
         self.started = False
         self.shared: SharedBatches | None = None  # the batches of this process, if it is one of several
         self.scheduled: list[int] = []  # batches of the schedule of a checkpoint
         self.seconds: list[float] = []  # training time at the end of each epoch
         self._sums: dict[str, list[Tensor]] = {"training": [], "validation": []}
+
+    def on_train_start(self) -> None:
+        """Let torchrun end a process that waits for another one: Lightning's handler would wait, too."""
+        if self.shared is not None:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def on_train_epoch_start(self) -> None:
         """Start the clock of this epoch."""
@@ -67,65 +66,34 @@ class Fitting(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """One batch: frames `B T H W C` uint8, or stored features `B T h w D` float16; targets `B`, indices `B`."""
         if self.shared is None:
-            return self._training_loss(batch, batch_index)
+            return self._training_loss(batch)
         own, weight = self.shared.share(batch_index)
-        return self._training_loss(batch, batch_index, counted=own > 0) * weight
+        return self._training_loss(batch, counted=own > 0) * weight
 
-    def _training_loss(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int, counted: bool = True) -> Tensor:
+    def _training_loss(self, batch: tuple[Tensor, Tensor, Tensor], counted: bool = True) -> Tensor:
         samples, targets, _ = batch
         smoothing, weight = self.train_config.label_smoothing, self.train_config.attention_regularization
-        mixup = self._draw_mixup(len(targets), batch_index)
-        output, attended = self._forward(samples, mixup)
-        loss = self._loss(output.logits, targets, smoothing, mixup)
+        output, features = forward_samples(self.model, samples, self.data, augmented=True)
+        loss = self._loss(output.logits, targets, smoothing)
         if counted:
             self._measure("training", output.logits, targets, loss)
         if weight and output.attention is not None:
             loss = loss + weight * doubly_stochastic(output.attention)
-        return loss if attended is None else loss + self._loss(attended, targets, smoothing, mixup)
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Average the weights after each step."""
-        if self.average is not None:
-            self.average.update(self.model, self.trainer.global_step)
+        if self.model.has_attention_loss and features is not None and output.attention is not None:
+            loss = loss + self._loss(self.model.attended_logits(features, output.attention), targets, smoothing)
+        return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
-        """One batch, by the averaged weights if there are any, without augmentation, mixup and label smoothing."""
+        """One batch, without augmentation and label smoothing."""
         samples, targets, _ = batch
-        logits = forward_samples(self.kept, samples, self.data)[0].logits
+        logits = forward_samples(self.model, samples, self.data)[0].logits
         self._measure("validation", logits, targets, self._loss(logits, targets))
 
-    @property
-    def kept(self) -> VideoModel:
-        """The model that is validated and kept: with averaged weights, or the one that is trained."""
-        return self.model if self.average is None else self.average.model
-
-    def _draw_mixup(self, clips: int, batch_index: int) -> Mixup | None:
-        if not self.train_config.mixup:
-            return None
-        random = np.random.default_rng([self.train_config.seed, self.current_epoch, batch_index])
-        return Mixup.draw(self.train_config.mixup, clips, random)
-
-    def _forward(self, samples: Tensor, mixup: Mixup | None) -> tuple[Output, Tensor | None]:
-        """The model's output, and for the attention loss the logits `B T K` of the attended features."""
-        mix = None if mixup is None else mixup.mix
-        output, features = forward_samples(self.model, samples, self.data, augmented=True, mix=mix)
-        if not self.model.has_attention_loss or features is None or output.attention is None:
-            return output, None
-        return output, self.model.attended_logits(features, output.attention)
-
-    def _loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0, mixup: Mixup | None = None) -> Tensor:
-        """The cross entropy of logits `B T K`; of mixed clips with both classes, by their shares."""
-        logits = self._trained(logits)
-        loss = frame_cross_entropy(logits, targets, smoothing)
-        if mixup is None:
-            return loss
-        return loss.lerp(frame_cross_entropy(logits, targets[mixup.partners], smoothing), 1 - mixup.share)
+    def _loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        return frame_cross_entropy(self._trained(logits), targets, smoothing)
 
     def _measure(self, split: str, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
-        """Add the loss and accuracy of a batch to the sums of this epoch.
-
-        A mixed clip counts for the class with the larger share.
-        """
+        """Add the loss and accuracy of a batch to the sums of this epoch."""
         scores = clip_scores(self._trained(logits).detach().float().softmax(-1), self.train_config.resolved_aggregation)
         hits = (scores.argmax(1) == targets).sum()
         self._sums[split].append(torch.stack([loss.detach() * len(targets), hits, hits.new_tensor(len(targets))]))
@@ -184,7 +152,7 @@ class Fitting(L.LightningModule):
 
     @property
     def frozen(self) -> dict[str, Tensor]:
-        """The weights that checkpoints leave out, by name; those shared with the averaged model appear twice."""
+        """The weights that checkpoints leave out, by name."""
         return {name: each for name, each in self.named_parameters(remove_duplicate=False) if not each.requires_grad}
 
 
@@ -202,14 +170,12 @@ def fit(
     folder: Path,
     title: str | None = "training",
     parts: int = 1,
-    devices: int = 1,
-    rendezvous: Rendezvous = ALONE,
+    processes: Processes = ALONE,
 ) -> Curves:
-    """Train `model` and leave it with the weights of its best epoch (lowest validation loss), averaged with `ema`.
+    """Train `model` and leave it with the weights of its best epoch (lowest validation loss).
 
-    Writes `curves.csv`, TensorBoard files and `checkpoints/` to `folder`. With a `checkpoints/last.ckpt` there,
-    training continues from it and ends with the same numbers as without the interruption; `seconds` in `curves.csv`
-    leave out the time between.
+    Writes `curves.csv` and `checkpoints/` to `folder`. With a `checkpoints/last.ckpt` there, training continues from it
+    and ends with the same numbers as without the interruption; `seconds` in `curves.csv` leave out the time between.
 
     Args:
         model: trained in place.
@@ -218,93 +184,58 @@ def fit(
         data: normalization and augmentation.
         title: of the progress bar; None: no bar.
         parts: epochs per pass through the training samples; more of them save long runs more often.
-        devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch
-            (`training.processes`); a run may continue with another number of them.
-        rendezvous: of the machines that train together, after `agree`, each with this number of devices. All of them
-            read `folder`, the first one writes to it; on the others, the model keeps its weights and no curves are
-            returned.
+        processes: those that share each batch (`training.processes`); a run may continue with another number of them.
+            All of them read `folder`, the first one writes to it and gets the best weights.
 
     Returns:
         Loss and accuracy of each epoch, by split.
 
     Raises:
-        ValueError: the loss is not finite any more, or attention is regularized in a model without it.
-        ConnectionError: another machine has ended, or cannot be reached.
+        ValueError: the loss is not finite any more, or the settings do not fit the model, the clips or the machine.
         DiskFullError: no space for a checkpoint or the curves; training continues from the checkpoint before.
     """
     check_regularization(model, train)
-    nodes = rendezvous.nodes
+    if train.sync_batchnorm and not torch.cuda.is_available():
+        raise ValueError("sync_batchnorm is for several GPUs, and this machine has none; leave it out")
+    fitting, order = Fitting(model, data, train), EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # it has a length
+    batches = _batches(fitting, order, training, validation, train, processes)
     folder.mkdir(parents=True, exist_ok=True)
-    fitting = Fitting(model, data, train)
-    order = EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # a Dataset here has a length
-    if devices == nodes.count == 1:
-        _train(fitting, training, validation, folder, order, title)
-    else:
-        check_devices(devices)
-        limits = {"clips of a batch": batch_size(train, len(order)), "validation clips": len(validation)}  # type: ignore[arg-type]
-        for name, limit in limits.items():
-            if devices * nodes.count > limit:
-                on_nodes = f" on each of {nodes.count} nodes" if nodes.count > 1 else ""
-                raise ValueError(f"devices is {devices}{on_nodes}, expected at most the {limit} {name}")
-        run_in_processes(devices, rendezvous, _train_share, fitting, training, validation, folder, order, title, nodes)
-        if nodes.rank:
-            return {}
-        fitting.curves = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "last.ckpt", "cpu")["curves"]
-    _load_best(fitting, folder / "checkpoints" / "best.ckpt")
-    # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
-    model.eval().to(choose_device())
-    return fitting.curves
-
-
-def _train_share(
-    rank: int,
-    processes: int,
-    fitting: Fitting,
-    training: Dataset[Any],
-    validation: Dataset[Any],
-    folder: Path,
-    order: EpochOrder,
-    title: str | None,
-    nodes: Nodes,
-) -> None:
-    """`_train` on a copy, in one of several processes, which share the memory of the objects that they were sent."""
-    _train(copy.deepcopy(fitting), training, validation, folder, order, title, rank, processes, nodes)
-
-
-def _train(
-    fitting: Fitting,
-    training: Dataset[Any],
-    validation: Dataset[Any],
-    folder: Path,
-    order: EpochOrder,
-    title: str | None,
-    rank: int = 0,
-    processes: int = 1,
-    nodes: Nodes = SINGLE,
-) -> None:
-    train = fitting.train_config
-    batch, workers = batch_size(train, len(order)), train.workers
-    if processes == 1:
-        batches = DataLoader(training, batch, sampler=order, num_workers=workers)
-        validation_batches = DataLoader(validation, batch, num_workers=workers)
-    else:
-        # Each clip is validated once; each process has one (`check_devices`), because all of them must validate.
-        own = Subset(validation, range(rank, len(validation), processes))  # type: ignore[arg-type]
-        fitting.shared = SharedBatches(order, batch, rank, processes)
-        batches = DataLoader(training, batch_sampler=fitting.shared, num_workers=workers)
-        validation_batches = DataLoader(own, -(-batch // processes), num_workers=workers)
     last = folder / "checkpoints" / "last.ckpt"
-    with quiet(), explain_write_errors("TensorBoard's curves", folder):
-        trainer = _trainer(train, folder, title, rank, processes, nodes)
-        if trainer.world_size != processes:
-            raise RuntimeError(f"Lightning sees {trainer.world_size} processes of {processes}; train on one device")
-        resume = last if last.exists() else None
+    resume = last if last.exists() else None
+    with quiet():
+        trainer = _trainer(train, folder, title, processes)
         try:
-            trainer.fit(fitting, batches, validation_batches, ckpt_path=resume, weights_only=True)
+            trainer.fit(fitting, *batches, ckpt_path=resume, weights_only=True)
         except (LookupError, RuntimeError, TypeError, ValueError) as error:
             if not resume or fitting.started or str(error).startswith(str(resume)):
                 raise
             raise _foreign(resume, error) from error
+    if processes.rank == 0:
+        _load_best(fitting, folder / "checkpoints" / "best.ckpt")
+        # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
+        model.eval().to(choose_device())
+    return fitting.curves
+
+
+def _batches(
+    fitting: Fitting,
+    order: EpochOrder,
+    training: Dataset[Any],
+    validation: Dataset[Any],
+    train: TrainConfig,
+    processes: Processes,
+) -> tuple[DataLoader[Any], DataLoader[Any]]:
+    """The batches of this process for training and validation, in which each clip is validated once."""
+    batch, clips = batch_size(train, len(order)), len(validation)  # type: ignore[arg-type]
+    load = functools.partial(DataLoader, num_workers=train.workers)
+    if processes.count == 1:
+        return load(training, batch, sampler=order), load(validation, batch)
+    for name, limit in {"clips of a batch": batch, "validation clips": clips}.items():
+        if processes.count > limit:
+            raise ValueError(f"{processes.count} processes, expected at most the {limit} {name}; use fewer devices")
+    fitting.shared = SharedBatches(order, batch, processes.rank, processes.count)
+    own = Subset(validation, range(processes.rank, clips, processes.count))
+    return load(training, batch_sampler=fitting.shared), load(own, -(-batch // processes.count))
 
 
 def _load_best(fitting: Fitting, path: Path) -> None:
@@ -313,7 +244,6 @@ def _load_best(fitting: Fitting, path: Path) -> None:
         fitting.load_state_dict({**fitting.frozen, **best["state_dict"]})
     except RuntimeError as error:
         raise _foreign(path, error) from error
-    fitting.model.load_state_dict(fitting.kept.state_dict())
 
 
 def _foreign(path: Path, error: Exception) -> ValueError:
@@ -322,31 +252,31 @@ def _foreign(path: Path, error: Exception) -> ValueError:
     return ValueError(f"{path}: not a checkpoint of this run ({problem}); {restore(path)}; {changed}")
 
 
-def _trainer(train: TrainConfig, folder: Path, title: str | None, rank: int, processes: int, nodes: Nodes) -> L.Trainer:
+def _trainer(train: TrainConfig, folder: Path, title: str | None, processes: Processes) -> L.Trainer:
     # Two of them, because `save_last` saves the last epoch only where it is also the best.
     checkpoint = functools.partial(
         MovableCheckpoint, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    best, last = checkpoint("best", monitor="validation_loss"), checkpoint("last")
-    callbacks: list[Callback] = [best, last]
-    if rank == 0:
-        callbacks += [CurvesFile(folder / "curves.csv"), EpochReport()]
-        callbacks += [] if title is None else [EpochProgress(title)]
+    callbacks: list[Callback] = [checkpoint("best", monitor="validation_loss"), checkpoint("last")]
+    if processes.rank == 0:
+        callbacks += [CurvesFile(folder / "curves.csv"), EpochProgress(title)]
     if train.patience:
         callbacks.append(ResumableEarlyStopping("validation_loss", patience=train.patience))
-    rank_zero_only.rank = rank  # type: ignore[attr-defined]  # imported from a scheduler's environment, it may be another one
+    rank_zero_only.rank = processes.rank  # type: ignore[attr-defined]  # a scheduler's environment may have set another
+    several = processes.count > 1
     return L.Trainer(
         max_epochs=train.epochs,
-        accelerator="cpu" if processes > 1 and not torch.cuda.is_available() else choose_device().type,
-        devices=processes // nodes.count,  # Lightning starts none: they are started in `run_in_processes`
-        num_nodes=nodes.count,
-        strategy="auto" if processes == 1 else DDPStrategy(find_unused_parameters=True),
+        accelerator="cpu" if several and not torch.cuda.is_available() else choose_device().type,
+        devices=processes.devices,
+        num_nodes=processes.count // processes.devices,
+        strategy=DDPStrategy(find_unused_parameters=True) if several else "auto",
         use_distributed_sampler=False,
+        sync_batchnorm=train.sync_batchnorm,
         precision=choose_precision(train.precision),
         callbacks=callbacks,
-        logger=TensorBoardLogger(folder, "tensorboard", version=""),
-        # The environment of a cluster's scheduler is that of the main process.
-        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+        logger=False,
+        # Not that of a cluster's scheduler: a job with several tasks trains in each of them alone.
+        plugins=[AtomicCheckpointIO(), TorchElasticEnvironment() if several else LightningEnvironment()],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -1,7 +1,5 @@
 """Run a model on samples, in training and prediction: frames are normalized and encoded, stored features are not."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -17,7 +15,6 @@ def forward_samples(
     samples: Tensor,
     data: DataConfig,
     augmented: bool = False,
-    mix: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Output, Tensor | None]:
     """The output of a model for clips; and their features `B T D h w`, None if it does not encode single frames.
 
@@ -26,17 +23,14 @@ def forward_samples(
         samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         data: normalization and augmentation.
         augmented: augment the frames at random; stored features stay as they are.
-        mix: mixes the clips of the batch: videos `B T C H W` after augmentation, or stored features `B T D h w`.
     """
-    mix = mix or (lambda clips: clips)
     if samples.dtype == torch.float16:
-        features = mix(encode_samples(model, samples, data))
+        features = encode_samples(model, samples, data)
     else:
         video = to_video(samples.to(_device(model)), data.normalization, data.flow_channels)
         if augmented:
             ranges = data.translate, data.scale, data.hflip, data.flow_channels, data.degrees, data.speed
             video = augment(video, *ranges)
-        video = mix(video)
         if not model.encodes_frames:
             return model(video), None
         features = model.encode_video(video)

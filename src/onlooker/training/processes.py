@@ -1,62 +1,57 @@
-"""Training on several devices of one or more machines, one process each; batches and gradients are as on one device.
+"""Training on several devices of one or more machines, one process each, which torchrun starts and watches.
 
-The order of clips depends on the seed and the epoch alone, and `batch` is the number of clips in a step of all
-processes together. So the number of processes changes a step only by rounding, and by what is random within a batch:
-augmentation, dropout and mixup. Batch norm uses the statistics of each process.
+`onlooker train --devices N` starts them on this machine; on several machines, torchrun starts the command on each of
+them. The order of clips depends on the seed and the epoch alone, and `batch` is the number of clips in a step of all
+processes together (`SharedBatches`). So the number of processes changes a step only by rounding, and by what is random
+within a batch: augmentation and dropout. Batch norm uses the statistics of each process, or of all on GPUs
+(`--sync-batchnorm`).
 """
 
+import logging
 import os
-import pickle
 import re
 import signal
-from collections.abc import Callable, Iterator
-from multiprocessing.connection import wait
-from typing import Any, cast
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from threading import Thread
+from typing import Any
 
 import torch
-import torch.multiprocessing as mp
-from torch.utils.data import Sampler
 
-from onlooker.processes import cores, end_with_parent, free_port
-from onlooker.training.nodes import Rendezvous
+from onlooker.processes import cores
 
-__all__ = ["SharedBatches", "check_devices", "run_in_processes"]
+__all__ = ["ALONE", "Processes", "check_devices", "connect", "launch", "launched"]
 
-_CHECK_EVERY = 1.0  # seconds
-_LOST = "another process or node has ended; see its own message, and continue with --resume"
+_LOST = "another process has ended; see its own message, and continue with --resume"
+_GRACE = 10.0  # seconds in which torchrun ends a process that has lost another one, and names that one
 
 
-class SharedBatches(Sampler[list[int]]):
-    """The part of each batch that belongs to one of several processes: every n-th clip of it.
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a training run.
 
     Args:
-        sampler: the order of an epoch, the same in all processes.
-        batch: clips of a batch in all processes together.
-        rank, processes: the number of this process, and how many there are.
-
-    A process may have no clip of the last batch of an epoch: it gets the first clip of that batch, with a weight of 0.
+        rank: the number of this one, from 0; the first one writes the run.
+        count: how many there are.
+        devices: how many of them are on this machine.
     """
 
-    def __init__(self, sampler: Sampler[int], batch: int, rank: int, processes: int) -> None:
-        self.sampler, self.batch, self.rank, self.processes = sampler, batch, rank, processes
+    rank: int = 0
+    count: int = 1
+    devices: int = 1
 
-    def __len__(self) -> int:
-        return -(-len(cast(Any, self.sampler)) // self.batch)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        order = list(self.sampler)
-        for first in range(0, len(order), self.batch):
-            batch = order[first : first + self.batch]
-            yield batch[self.rank :: self.processes] or batch[:1]
+ALONE = Processes()
 
-    def share(self, number: int) -> tuple[int, float]:
-        """How many clips of a batch belong to this process, and the weight of their mean loss.
 
-        DDP averages gradients over the processes; with these weights, the average is the gradient of the batch's loss.
-        """
-        whole = min(self.batch, len(cast(Any, self.sampler)) - number * self.batch)
-        own = len(range(self.rank, whole, self.processes))
-        return own, own * self.processes / whole
+def launched(environment: Mapping[str, str] = os.environ) -> Processes:
+    """The place of this process among those that torchrun started; `ALONE` if it was not started by torchrun."""
+    if "TORCHELASTIC_RUN_ID" not in environment:
+        return ALONE
+    return Processes(*(int(environment[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")))
 
 
 def check_devices(devices: int) -> None:
@@ -68,104 +63,73 @@ def check_devices(devices: int) -> None:
         raise ValueError(f"devices is {devices}, expected at most the {gpus or cores()} {'GPUs' if gpus else 'cores'}")
 
 
-def run_in_processes(devices: int, rendezvous: Rendezvous, work: Callable[..., None], *arguments: Any) -> None:
-    """Call `work(rank, processes, *arguments)` in new processes that reach each other; the first error ends all.
+def launch(devices: int, work: Callable[[], Any]) -> Any:
+    """Call `work` in new processes on this machine, as torchrun does; the first one that fails ends all.
 
-    Args:
-        devices: number of processes on this machine; `processes` is the number on all nodes.
-        rendezvous: of the nodes; an error of another node, or its loss, ends the processes, too.
+    Returns:
+        What `work` returns in the first process.
 
     Raises:
-        ChildProcessError: one of them was killed.
-        ConnectionError: another node has ended, or cannot be reached.
-        Exception: what one of them raised.
+        ChildProcessError: a process was killed.
+        RuntimeError: a process failed; with its message.
     """
-    context = mp.get_context("spawn")
-    mp.set_sharing_strategy("file_system")  # the other one opens a file for each tensor of the model
-    nodes = rendezvous.nodes
-    processes = devices * nodes.count
-    address = {"MASTER_ADDR": nodes.address, "MASTER_PORT": str(nodes.port or free_port())}
-    receivers, started = [], []
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=devices, run_id=str(os.getpid()), rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0", max_restarts=0,
+    )  # fmt: skip
+    logging.disable()  # its tables and stack traces of an error, which is raised below
     try:
-        for local in range(devices):
-            receiver, sender = context.Pipe(duplex=False)
-            rank = nodes.rank * devices + local
-            ranks = {"RANK": rank, "LOCAL_RANK": local, "NODE_RANK": nodes.rank, "WORLD_SIZE": processes}
-            place = {**address, **{name: str(value) for name, value in ranks.items()}}
-            process = context.Process(target=_work, args=(sender, place, work, rank, processes, devices, arguments))
-            process.start()
-            sender.close()
-            receivers.append(receiver)
-            started.append(process)
-        for process in _as_they_end(started, receivers, rendezvous.check):
-            error = _error_of(receivers[started.index(process)])
-            if error is not None:
-                raise error
-            process.join()
-            if process.exitcode:
-                code = process.exitcode
-                how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with status {code}"
-                rank = nodes.rank * devices + started.index(process)
-                raise ChildProcessError(f"process {rank} of {processes} ended {how}; continue with --resume")
+        return elastic_launch(config, _call)(work)[0]
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            how = f"by signal {failure.signal_name()}"
+            raise ChildProcessError(f"process {rank} of {devices} ended {how}; continue with --resume") from None
+        message: Any = failure.message  # of a Python error, with its stack
+        text = message["message"] if isinstance(message, dict) else message
+        raise RuntimeError(re.sub(r"^\w+: ", "", text)) from None
+    except SignalException as interrupt:
+        raise KeyboardInterrupt from interrupt
     finally:
-        for process in started:
-            if process.is_alive():
-                process.kill()
-            process.join()
+        logging.disable(logging.NOTSET)
 
 
-def _as_they_end(started: list[Any], receivers: list[Any], check: Callable[[], None]) -> Iterator[Any]:
-    """The processes in the order in which they end or report an error: sending a long error waits for its reader.
+def _call(work: Callable[[], Any]) -> Any:
+    return work()
 
-    Meanwhile `check` is called, and may raise: processes that wait for those of a node without a network do not end.
+
+@contextmanager
+def connect(processes: Processes) -> Iterator[None]:
+    """Connect this process to the others in the block, and end it if torchrun, or one of the others, ends.
+
+    Raises:
+        ConnectionError: another process, or its machine, cannot be reached, and torchrun has not ended this one.
     """
-    left = dict(zip(started, receivers, strict=True))
-    while left:
-        handles = [each for process, receiver in left.items() for each in (process.sentinel, receiver)]
-        if not (ready := wait(handles, _CHECK_EVERY)):
-            check()
-        for process in [each for each, receiver in left.items() if each.sentinel in ready or receiver in ready]:
-            del left[process]
-            yield process
-
-
-def _error_of(receiver: Any) -> Exception | None:
-    """The exception that a process reported; None if it ended without one."""
-    if not receiver.poll():
-        return None
-    try:
-        error = pickle.loads(receiver.recv_bytes())
-    except EOFError:  # it ended without one
-        return None
-    return cast(Exception, error)
-
-
-def _work(
-    sender: Any,
-    place: dict[str, str],
-    work: Callable[..., None],
-    rank: int,
-    processes: int,
-    devices: int,
-    arguments: Any,
-) -> None:
-    os.environ.update(place)
-    os.environ.pop("TORCHELASTIC_USE_AGENT_STORE", None)  # these processes have their own store
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the main process, which ends this one
+    if processes.count == 1:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the main process, too
+    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if not torch.cuda.is_available():
-        torch.set_num_threads(max(1, torch.get_num_threads() // devices))
+        torch.set_num_threads(max(1, torch.get_num_threads() // processes.devices))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    # The first process may read clips for a long time; a process that has ended is noticed at once.
+    torch.distributed.init_process_group(backend, timeout=timedelta(days=1))
     try:
-        work(rank, processes, *arguments)
-    except Exception as raised:
-        # Gloo and NCCL name a line of their own code.
-        lost = isinstance(raised, RuntimeError) and re.search("gloo|nccl|connection", str(raised), re.IGNORECASE)
-        error = ConnectionError(f"{_LOST} ({str(raised).splitlines()[-1]})") if processes > 1 and lost else raised
-        try:
-            message = pickle.dumps(error)
-            pickle.loads(message)
-        except Exception:
-            message = pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
-        sender.send_bytes(message)
-        sender.close()
-        os._exit(1)  # not through clean-up that waits for the other processes
+        yield
+    except RuntimeError as error:
+        if not re.search("gloo|nccl|connection", str(error), re.IGNORECASE):  # they name a line of their own code
+            raise
+        time.sleep(_GRACE)
+        raise ConnectionError(f"{_LOST} ({str(error).splitlines()[-1]})") from error
+    torch.distributed.destroy_process_group()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,9 +1,8 @@
-"""Progress of a training run: `curves.csv` and a progress bar instead of Lightning's messages."""
+"""What is written and shown after each epoch: `curves.csv` and a progress bar, instead of Lightning's messages."""
 
 import csv
 import io
 import logging
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -16,8 +15,10 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from onlooker.files import is_disk_full, write_bytes
-from onlooker.training.stages import report as report_stage
+from onlooker.files import write_bytes
+from onlooker.training.stages import report
+
+__all__ = ["CurvesFile", "EpochProgress", "quiet"]
 
 
 class CurvesFile(Callback):
@@ -37,60 +38,47 @@ class CurvesFile(Callback):
         write_bytes(self.path, text.getvalue().encode())
 
 
-class EpochReport(Callback):
-    """Reports epochs to `onlooker.train(progress=…)`."""
-
-    def on_train_epoch_end(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
-        """Report how many are done."""
-        report_stage("training", trainer.current_epoch + 1, trainer.max_epochs or 1)
-
-
 class EpochProgress(Callback):
-    """A progress bar over all epochs in a terminal; where the output is redirected, a line per epoch."""
+    """Reports epochs to programs (`stages.report`) and to people: a progress bar in a terminal, else a line per epoch.
 
-    def __init__(self, title: str) -> None:
+    Args:
+        title: of the bar; None: nothing for people.
+    """
+
+    def __init__(self, title: str | None) -> None:
         self.title, self.started = title, time.monotonic()
-        self.progress: Progress | None = None
+        left = TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left")
+        words = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[note]"))
+        self.bar = Progress(next(words), BarColumn(), next(words), TimeElapsedColumn(), *left, console=Console())
+        self.shown = title is not None and self.bar.console.is_terminal
 
     def on_train_start(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
         """Show the bar, at the progress of a resumed run."""
-        self.started = time.monotonic()
-        console = Console()
-        if not console.is_terminal:
-            return
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
-            TimeElapsedColumn(),
-            TextColumn("elapsed,"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-        )
-        self.progress = Progress(*columns, console=console)
         total = trainer.num_training_batches * (trainer.max_epochs or 1)
-        self.task = self.progress.add_task(self.title, total=total, completed=trainer.global_step, note="")
-        self.progress.start()
+        if self.shown:
+            self.task = self.bar.add_task(self.title or "", total=total, completed=trainer.global_step, note="")
+            self.bar.start()
 
     def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
         """Advance the bar."""
-        if self.progress:
-            self.progress.update(self.task, completed=trainer.global_step)
+        if self.shown:
+            self.bar.update(self.task, completed=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: L.Trainer, fitting: Any) -> None:
         """Show the accuracies of this epoch."""
         accuracies = {split: curves["accuracy"] for split, curves in fitting.curves.items() if curves["accuracy"]}
         note = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
         note += "".join(f" · {split} {100 * values[-1]:.1f} %" for split, values in accuracies.items())
-        if self.progress:
-            self.progress.update(self.task, note=note)
-        else:
+        if self.shown:
+            self.bar.update(self.task, note=note)
+        elif self.title is not None:
             print(f"{self.title}: {note} · {time.monotonic() - self.started:.0f} s elapsed", flush=True)
+        report("training", trainer.current_epoch + 1, trainer.max_epochs or 1)
 
     def on_train_end(self, *_: Any) -> None:
         """Remove the bar."""
-        if self.progress:
-            self.progress.stop()
+        if self.shown:
+            self.bar.stop()
 
     def on_exception(self, *_: Any) -> None:
         """Remove the bar."""
@@ -99,21 +87,13 @@ class EpochProgress(Callback):
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide Lightning's banners and advice, and report a full disk once."""
+    """Hide Lightning's banners and advice."""
     logger = logging.getLogger("lightning.pytorch")
-    level, report = logger.level, threading.excepthook
-
-    def report_others(args: threading.ExceptHookArgs) -> None:
-        # TensorBoard's thread passes its error on to the next writer, which raises it in the main thread.
-        if args.exc_value is None or not is_disk_full(args.exc_value):
-            report(args)
-
+    level = logger.level
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
         logger.setLevel(logging.ERROR)
-        threading.excepthook = report_others
         try:
             yield
         finally:
             logger.setLevel(level)
-            threading.excepthook = report
