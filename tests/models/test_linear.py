@@ -89,6 +89,31 @@ def test_a_stream_forgets_frames_older_than_the_window():
 
 
 @torch.no_grad()
+def test_every_frame_of_a_long_stream_has_the_statistics_of_its_own_window():
+    model, features = made(statistics=EVERY, window=6, size=8), made_features(T=400, B=1, side=1)
+    features[:, 100:130] = 1000.0  # a scene without change, far from all others
+    naive = [
+        np.concatenate([NAIVE[name](window.double().numpy().reshape(len(window), -1)) for name in STATISTICS])
+        for window in (features[0, max(0, t - 5) : t + 1] for t in range(400))
+    ]
+    np.testing.assert_allclose(model.statistics(features)[0], naive, atol=1e-4)
+    still = made(statistics="spread", window=40).statistics(torch.full((1, 30, 64, 4, 4), 0.7))
+    np.testing.assert_allclose(still, 0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_stream_of_10_000_frames_does_not_drift():
+    model, state = made(statistics=EVERY, window=8, size=8), None
+    features = 3 + torch.randn(1, 10_000, 64, 1, 1, generator=torch.Generator().manual_seed(1))
+    state = model.initial_state(1)
+    for each in features.unbind(1):
+        output, state = model.step_features(each, state)
+    standard = (model.summarize(features[:, -8:].double().float()) - model.center[-1]) / model.scale[-1]
+    np.testing.assert_allclose(output.logits, model.head(standard), atol=1e-5)
+    assert sum(part.numel() for part in state) == 1 + 8 * 64, "constant memory"
+
+
+@torch.no_grad()
 def test_attention_is_the_positive_part_of_what_each_location_adds_to_the_class():
     model, features = made(statistics="spread,change,mean"), made_features()
     logits, attention, _ = model.forward_features(features)

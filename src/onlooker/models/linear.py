@@ -1,6 +1,6 @@
 """The linear baseline: a linear layer on statistics of the frozen features of some frames, fitted in seconds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, cast
 
 import torch
@@ -64,14 +64,52 @@ def _trend(of: Window) -> Tensor:
     return 12 * products / (of.seen * (of.seen + 1))
 
 
-# name -> statistic of the last frames at each location, `B D N`
-STATISTICS: dict[str, Callable[[Window], Tensor]] = {
-    "mean": _mean,
-    "spread": _spread,
-    "change": _change,
-    "largest": lambda of: of.changes.amax(1),
-    "end": _end,
-    "trend": _trend,
+class Beginning(NamedTuple):
+    """The frames from the first one of a stream on, up to W of them.
+
+    Args:
+        frames: features `B T D N`.
+        changes: `B T D N`, absolute difference of each frame from the one before; zero for the first one.
+        seen: `T 1 1`, number of frames up to each.
+    """
+
+    frames: Tensor
+    changes: Tensor
+    seen: Tensor
+
+    @property
+    def means(self) -> Tensor:
+        """The mean of the frames up to each, `B T D N`."""
+        return self.frames.cumsum(1) / self.seen
+
+
+def _running_spread(of: Beginning) -> Tensor:
+    """By the sums of squares of Welford (1962), which only grow: no difference of large numbers."""
+    before = torch.cat((of.frames[:, :1], of.means[:, :-1]), 1)
+    return (((of.frames - before).square() * (1 - 1 / of.seen)).cumsum(1) / of.seen).sqrt()
+
+
+def _running_trend(of: Beginning) -> Tensor:
+    return 6 * (of.seen * (of.frames - of.means)).cumsum(1) / (of.seen * (of.seen + 1))
+
+
+class Statistic(NamedTuple):
+    """A statistic at each location of the last frame of a window, `B D N`, and of each frame so far, `B T D N`.
+
+    The second is that of all windows that begin with the first frame, in one pass over the frames.
+    """
+
+    of_window: Callable[[Window], Tensor]
+    running: Callable[[Beginning], Tensor]
+
+
+STATISTICS: dict[str, Statistic] = {
+    "mean": Statistic(_mean, lambda of: of.means),
+    "spread": Statistic(_spread, _running_spread),
+    "change": Statistic(_change, lambda of: of.changes.cumsum(1) / (of.seen - 1).clamp_min(1)),
+    "largest": Statistic(lambda of: of.changes.amax(1), lambda of: of.changes.cummax(1).values),
+    "end": Statistic(_end, lambda of: of.frames - of.frames[:, :1]),
+    "trend": Statistic(_trend, _running_trend),
 }
 
 
@@ -151,10 +189,12 @@ class LinearClassifier(VideoModel):
 
     def forward_features(self, features: Tensor) -> Output:
         """The model after its encoder, on feature maps `B T D h w`; a ValueError for features of another encoder."""
-        self.check_features(features)
-        outputs = [self._output(self._window(features, t + 1)) for t in range(features.shape[1])]
-        logits, attention = (torch.stack(part, 1) for part in list(zip(*outputs, strict=True))[:2])
-        return Output(logits, attention)
+        B, T = features.shape[:2]
+        values = self.statistics(features).flatten(0, 1)
+        frames = self._flat(features)
+        count = torch.arange(T, device=frames.device).clamp_max(self.window - 1).repeat(B)
+        output = self._output(values, count, frames.flatten(0, 1), _changes(frames).flatten(0, 1))
+        return Output(*(part.unflatten(0, (B, T)) for part in output[:2]))
 
     def step(self, frame: Tensor, state: LinearState | None = None) -> tuple[Output, LinearState]:
         """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory."""
@@ -164,40 +204,59 @@ class LinearClassifier(VideoModel):
         """`step` after the encoder: features `B D h w`."""
         newest = features.flatten(2)[:, None].to(state.frames.dtype)
         state = LinearState((state.seen + 1).clamp_max(self.window), torch.cat((state.frames[:, 1:], newest), 1))
-        return self._output(_as_window(*state)), state
+        window = _as_window(*state)
+        values, count = self._pooled(STATISTICS[name].of_window(window) for name in self.names), state.seen[:, 0].long()
+        return self._output(values, count - 1, window.frames[:, -1], window.changes[:, -1]), state
 
     def initial_state(self, batch_size: int) -> LinearState:
         """Zeros."""
         D, N = self.encoder.num_features, len(self.pooling)
         return LinearState(*(self.pooling.new_zeros(batch_size, *shape) for shape in ((1,), (self.window, D, N))))
 
+    def statistics(self, features: Tensor) -> Tensor:
+        """The statistics at each frame of clips, not standardized: features `B T D h w` to `B T M`.
+
+        Of the first W frames in one pass; each later one costs as much as a step.
+        """
+        self.check_features(features)
+        frames, W = self._flat(features), self.window
+        first = frames[:, :W]
+        seen = torch.arange(1, first.shape[1] + 1, device=frames.device, dtype=frames.dtype)[:, None, None]
+        beginning = Beginning(first, _changes(first), seen)
+        values = [self._pooled(STATISTICS[name].running(beginning) for name in self.names)]
+        whole = frames.new_full((len(frames), 1), W)
+        for end in range(W + 1, frames.shape[1] + 1):
+            window = _as_window(whole, frames[:, end - W : end])
+            values.append(self._pooled(STATISTICS[name].of_window(window) for name in self.names)[:, None])
+        return torch.cat(values, 1)
+
     def summarize(self, features: Tensor) -> Tensor:
         """The statistics at the last frame of clips, not standardized: features `B T D h w` to `B M`."""
-        self.check_features(features)
-        return self._values(self._window(features, features.shape[1]))
+        return self.statistics(features[:, -self.window :])[:, -1]
 
-    def _window(self, features: Tensor, end: int) -> Window:
-        """The last W of the first `end` frames of `B T D h w`."""
-        # Half precision does not suffice for differences of frames.
-        frames = features[:, max(0, end - self.window) : end].flatten(3).to(self.pooling.dtype)
-        return _as_window(frames.new_full((len(frames), 1), frames.shape[1]), frames)
+    def _flat(self, features: Tensor) -> Tensor:
+        """Features `B T D h w` to `B T D N`; half precision does not suffice for differences of frames."""
+        return features.flatten(3).to(self.pooling.dtype)
 
-    def _values(self, window: Window) -> Tensor:
-        """All statistics, averaged over the locations of each region: `B M`, M = S*D*R."""
-        return torch.stack([STATISTICS[name](window) @ self.pooling for name in self.names], 1).flatten(1)
+    def _pooled(self, statistics: Iterable[Tensor]) -> Tensor:
+        """Statistics at each location, `… D N`, averaged over the locations of each region: `… M`, M = S*D*R."""
+        return torch.stack([each @ self.pooling for each in statistics], -3).flatten(-3)
 
-    def _output(self, window: Window) -> Output:
-        count = window.seen.flatten().long() - 1
+    def _output(self, values: Tensor, count: Tensor, newest: Tensor, change: Tensor) -> Output:
+        """Logits and attention from statistics `B M`, and from the newest frame and its change, `B D N`.
+
+        Args:
+            count: number of frames before it in the window, `B`.
+        """
         center, scale = self.center[count], self.scale[count]
-        logits = self.head((self._values(window) - center) / scale)
+        logits = self.head((values - center) / scale)
         weights = (self.head.weight - self.head.weight.mean(0))[logits.argmax(1)] / scale
-        return Output(logits, self._attention(window, weights, center))
+        return Output(logits, self._attention({"mean": newest, "change": change}, weights, center))
 
-    def _attention(self, window: Window, weights: Tensor, center: Tensor) -> Tensor:
+    def _attention(self, newest: dict[str, Tensor], weights: Tensor, center: Tensor) -> Tensor:
         """Class activation mapping `B h w` by weights and means `B M` of the statistics."""
         shape = len(self.names), self.encoder.num_features, self.pooling.shape[1]
-        newest = {"mean": window.frames[:, -1], "change": window.changes[:, -1]}
-        added = torch.zeros_like(window.frames[:, 0, 0])
+        added = torch.zeros_like(newest["mean"][:, 0])
         of_names = (of.unflatten(1, shape).unbind(1) for of in (weights, center))
         for name, w, m in zip(self.names, *of_names, strict=True):
             if name in newest:
@@ -206,6 +265,11 @@ class LinearClassifier(VideoModel):
         total = positive.sum(1, keepdim=True)
         uniform = torch.full_like(positive, 1 / len(self.pooling))
         return torch.where(total > 0, positive / total.clamp_min(1e-30), uniform).unflatten(1, self.grid)
+
+
+def _changes(frames: Tensor) -> Tensor:
+    """Absolute differences of frames `B T D N` from the one before; zero for the first one."""
+    return F.pad(frames.diff(dim=1).abs(), (0, 0, 0, 0, 1, 0))
 
 
 def _as_window(seen: Tensor, frames: Tensor) -> Window:

@@ -37,7 +37,6 @@ Ints = NDArray[np.int64]
 
 FOLDS, INNER_FOLDS = 5, 3  # of the clips; of those that are not held out by `cross_validated`
 _CLIPS, _FRAMES = 8, 32  # read together, encoded together
-_EARLY = 16  # batches from which the statistics of first frames come
 # The matrices are small: threads that wait for each other cost more than they save, most of all on a busy machine.
 _one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 _EQUAL = 1e-12  # variance up to which the clips of a class count as equal
@@ -337,25 +336,22 @@ def statistics_of(
     rows: list[Tensor] = []
     targets: list[Tensor] = []
     starts = squares = torch.zeros(net.window - 1, net.num_features, dtype=torch.float64)
-    count = 0
     batches = DataLoader(samples, _CLIPS)
-    every = -(-len(batches) // _EARLY)
-    for number, (batch, of_batch, _) in enumerate(tracked(batches, "encoding clips", len(batches), title)):
+    for batch, of_batch, _ in tracked(batches, "encoding clips", len(batches), title):
         features = encode_samples(net, batch, data, _FRAMES)
-        rows.append(net.summarize(features).double().cpu())
+        values = net.statistics(features).double().cpu()
+        rows.append(values[:, -1])
         targets.append(of_batch)
-        if number % every == 0:
-            # Only sums are kept: statistics after each frame of all clips would take as much memory as the frames.
-            every_start = torch.stack([net.summarize(features[:, :t]) for t in range(1, net.window)], 1).double().cpu()
-            starts, squares = starts + every_start.sum(0), squares + every_start.square().sum(0)
-            count += len(of_batch)
+        # Only sums are kept: statistics after each frame of all clips would take as much memory as the frames.
+        first = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)]
+        starts, squares = starts + first.sum(0), squares + first.square().sum(0)
     x, y = torch.cat(rows).numpy(), torch.cat(targets).numpy()
     if len(np.unique(y)) < 2:
         raise ValueError(f"all {len(y)} training clips are of one class, expected two classes or more")
     if not np.isfinite(x).all():
         raise ValueError("features of the training clips are not finite; use another encoder or --normalization")
-    mean = starts / count
-    early = Early(mean.numpy(), (squares / count - mean.square()).clamp_min(0).sqrt().numpy())
+    mean = starts / len(x)
+    early = Early(mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy())
     return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names)), early
 
 
