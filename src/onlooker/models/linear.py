@@ -193,8 +193,8 @@ class LinearClassifier(VideoModel):
         values = self.statistics(features).flatten(0, 1)
         frames = self._flat(features)
         count = torch.arange(T, device=frames.device).clamp_max(self.window - 1).repeat(B)
-        output = self._output(values, count, frames.flatten(0, 1), _changes(frames).flatten(0, 1))
-        return Output(*(part.unflatten(0, (B, T)) for part in output[:2]))
+        logits, attention = self._output(values, count, frames.flatten(0, 1), _changes(frames).flatten(0, 1))
+        return Output(logits.unflatten(0, (B, T)), attention.unflatten(0, (B, T)))
 
     def step(self, frame: Tensor, state: LinearState | None = None) -> tuple[Output, LinearState]:
         """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory."""
@@ -206,7 +206,7 @@ class LinearClassifier(VideoModel):
         state = LinearState((state.seen + 1).clamp_max(self.window), torch.cat((state.frames[:, 1:], newest), 1))
         window = _as_window(*state)
         values, count = self._pooled(STATISTICS[name].of_window(window) for name in self.names), state.seen[:, 0].long()
-        return self._output(values, count - 1, window.frames[:, -1], window.changes[:, -1]), state
+        return Output(*self._output(values, count - 1, window.frames[:, -1], window.changes[:, -1])), state
 
     def initial_state(self, batch_size: int) -> LinearState:
         """Zeros."""
@@ -242,7 +242,7 @@ class LinearClassifier(VideoModel):
         """Statistics at each location, `… D N`, averaged over the locations of each region: `… M`, M = S*D*R."""
         return torch.stack([each @ self.pooling for each in statistics], -3).flatten(-3)
 
-    def _output(self, values: Tensor, count: Tensor, newest: Tensor, change: Tensor) -> Output:
+    def _output(self, values: Tensor, count: Tensor, newest: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and attention from statistics `B M`, and from the newest frame and its change, `B D N`.
 
         Args:
@@ -251,7 +251,7 @@ class LinearClassifier(VideoModel):
         center, scale = self.center[count], self.scale[count]
         logits = self.head((values - center) / scale)
         weights = (self.head.weight - self.head.weight.mean(0))[logits.argmax(1)] / scale
-        return Output(logits, self._attention({"mean": newest, "change": change}, weights, center))
+        return logits, self._attention({"mean": newest, "change": change}, weights, center)
 
     def _attention(self, newest: dict[str, Tensor], weights: Tensor, center: Tensor) -> Tensor:
         """Class activation mapping `B h w` by weights and means `B M` of the statistics."""

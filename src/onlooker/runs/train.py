@@ -170,9 +170,10 @@ def train_run(
         ValueError: settings, stores or weights that do not fit; a run of another version; another process trains in it.
     """
     folder, processes = clips.root if isinstance(clips, ClipSet) else root_of(clips), launched()
-    _check_devices(max(devices, processes.count), model)
+    check_devices(devices)
+    if not resume:  # with the model of the run
+        _check_solver(max(devices, processes.count), model)
     if devices > 1 and processes == ALONE:
-        check_devices(devices)
         more = (split, resume, strict, quiet, features, initialize, background, cross_validate)
         return dict(launch(devices, partial(train_run, clips, run, model, data, training, *more)))
     if processes.count > processes.devices and (address := address_of(run)):
@@ -218,6 +219,7 @@ def _train_first(
         model, data, training = resolve(model, data, training)
         if stored_record and stores and (model, data) != (stored_record.model, stored_record.data):
             raise ValueError(f"{stores[0].folder}: other settings than those of {run}; give the store of its training")
+        _check_solver(processes.count, model)
         net = build(model, data, training, classes, stores, initialize)
         if stored_record is None and not quiet:
             show_overview(clips.path if isinstance(clips, ClipSet) else clips, every_clip, planned)
@@ -290,7 +292,7 @@ def _asked_clips(
     return asked, split, left_out
 
 
-def _check_devices(devices: int, model: ModelConfig) -> None:
+def _check_solver(devices: int, model: ModelConfig) -> None:
     """Raise a ValueError for several devices that the model cannot use."""
     if devices > 1 and find_recipe(model.name).solver != "gradient":
         raise ValueError(f"devices is {devices}, and {model.name} is fitted by one process; leave it out")
