@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates
 
-from onlooker.data.digits import SIDE, Digits
-from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
-from onlooker_papers.mnist import load_mnist
+from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.mnist import SIDE, Digits, load_mnist
 
 Transform = Callable[[np.ndarray], np.ndarray]
 

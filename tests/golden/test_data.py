@@ -12,11 +12,16 @@ import torch
 from golden import check
 from torch import Tensor
 
-from onlooker.data.canvas import ink_boxes, paste
 from onlooker.data.clips import ClipCrops
-from onlooker.data.digits import Digits, DigitSplit, load_digits, split_digits
 from onlooker.data.figure_motion import ACTIONS, Body, perform
-from onlooker.data.moving_mnist import (
+from onlooker.data.split import Split, fold_clips, leave_one_out, make_splits, split_clips
+from onlooker.data.stick_figures import StickFigures, make_person
+from onlooker.data.transforms import augment, to_features, to_video
+from onlooker.structures import Clip
+from onlooker.video.sampling import TemporalCrops
+from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.data.canvas import ink_boxes, paste
+from onlooker_papers.digits.data.moving_mnist import (
     PAIRS,
     DigitPairs,
     MovingDigits,
@@ -24,16 +29,10 @@ from onlooker.data.moving_mnist import (
     pair_label,
     random_stream,
 )
-from onlooker.data.split import Split, fold_clips, leave_one_out, make_splits, split_clips
-from onlooker.data.stick_figures import StickFigures, make_person
-from onlooker.data.transforms import augment, to_features, to_video
-from onlooker.structures import Clip
-from onlooker.video.sampling import TemporalCrops
-from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.data.scaled_mnist import ScaledDigits, SingleDigits
+from onlooker_papers.digits.data.scenes import Scenes, draw_scenes, elastic_fields
 from onlooker_papers.digits.published import ordered_label
-from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
-from onlooker_papers.digits.scenes import Scenes, draw_scenes, elastic_fields
-from onlooker_papers.mnist import digest
+from onlooker_papers.mnist import Digits, DigitSplit, digest, load_digits, split_digits
 from onlooker_papers.sets import few_of_each
 from onlooker_papers.videolstm.moving_target import MovingTarget
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from onlooker.files import write_bytes
 from onlooker.training.precision import choose_precision
-from onlooker_papers.digits.scaled_mnist import ScaledDigits
+from onlooker_papers.digits.data.scaled_mnist import ScaledDigits
 
 BATCH, DECAY, EPSILON = 32, 0.95, 1e-8
 PARTS = 10  # per pass through the digits; the training is saved after each part

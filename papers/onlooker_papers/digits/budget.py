@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from onlooker_papers.digits.augmented_mnist import VARIANTS
+from onlooker_papers.digits.data.augmented_mnist import VARIANTS
 from onlooker_papers.digits.held_out import FOLLOWED
 from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, DigitModel
 from onlooker_papers.digits.published import CODE, PUBLISHED_READING, READINGS, TABLE, TEXT

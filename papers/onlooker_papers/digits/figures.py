@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.data.moving_mnist import Batch
 from onlooker.drawing.overlay import BOX_COLORS
 from onlooker.drawing.plots import COLORS, FAINT, INK, QUIET
 from onlooker.models.video_model import window_corners
+from onlooker_papers.digits.data.moving_mnist import Batch
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 
 if TYPE_CHECKING:  # matplotlib is slow to import

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.data.digits import Digits, DigitSplit
-from onlooker.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.metrics import measure, wilson_interval
 from onlooker.experiments.memo import fingerprint, memo
 from onlooker.recognizer import Recognizer, load
 from onlooker.structures import Evaluation
-from onlooker_papers.digits.augmented_mnist import AugmentedDigits
+from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
+from onlooker_papers.digits.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label
 from onlooker_papers.digits.models import (
     CEILING,
     JUDGED_TOGETHER,
@@ -33,7 +32,7 @@ from onlooker_papers.digits.pretraining import SIZE
 from onlooker_papers.digits.registry import OPINIONS
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 from onlooker_papers.memo import memo_of_training
-from onlooker_papers.mnist import digest
+from onlooker_papers.mnist import Digits, DigitSplit, digest
 
 FRAMES = 50  # of a test video, as in the published protocol
 SHORT = 10  # first frames of a test video, which are also evaluated alone

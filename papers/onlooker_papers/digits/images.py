@@ -10,19 +10,18 @@ import torch
 import typer
 from torch import Tensor
 
-from onlooker.data.digits import DigitSplit
-from onlooker.data.moving_mnist import Batch
 from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import to_png
 from onlooker.files import write_bytes
 from onlooker.models.video_model import VideoModel
 from onlooker_papers.digits import figures
-from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.data.moving_mnist import Batch
+from onlooker_papers.digits.data.scaled_mnist import ScaledDigits, SingleDigits
+from onlooker_papers.digits.data.scenes import elastic_fields
 from onlooker_papers.digits.pretraining import DATA, pretrained
 from onlooker_papers.digits.published import FRAMES
-from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
-from onlooker_papers.digits.scenes import elastic_fields
-from onlooker_papers.mnist import split_mnist
+from onlooker_papers.mnist import DigitSplit, split_mnist
 
 SHOWN = 8  # frames in a row
 

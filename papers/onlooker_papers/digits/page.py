@@ -4,7 +4,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from onlooker.data.moving_mnist import MovingDigits
 from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import to_png
 from onlooker.evaluation.report import Page, percent
@@ -12,8 +11,9 @@ from onlooker.files import write_bytes
 from onlooker.recognizer import load
 from onlooker_papers.digits import figures as digit_figures
 from onlooker_papers.digits import tables
-from onlooker_papers.digits.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.budget import GLIMPSES, Budget
+from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
+from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.held_out import best
 from onlooker_papers.digits.images import SHOWN, seen, write_images
 from onlooker_papers.digits.pretraining import DATA, pretrained

@@ -9,16 +9,15 @@ import torch
 import torch.nn.functional as F
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.data.digits import Digits, DigitSplit
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
 from onlooker_papers.digits.as_published import train_as_published
-from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
+from onlooker_papers.digits.data.scaled_mnist import ScaledDigits, SingleDigits
 from onlooker_papers.memo import memo_of_training
-from onlooker_papers.mnist import digest
+from onlooker_papers.mnist import Digits, DigitSplit, digest
 
 SIZE = 64
 PARTS = 10  # epochs per pass through the digits, so that the weights are saved ten times per pass

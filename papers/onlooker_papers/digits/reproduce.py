@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.files import read_json, write_json
-from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
+from onlooker_papers.digits.data.augmented_mnist import VARIANTS
 from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
 from onlooker_papers.digits.models import SINGLE, DigitModel
 from onlooker_papers.digits.page import write_page

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onlooker.data.canvas import ink_boxes, paste
-from onlooker.data.digits import Digits
-from onlooker.data.moving_mnist import bounce, random_stream
+from onlooker_papers.digits.data.canvas import ink_boxes, paste
+from onlooker_papers.digits.data.moving_mnist import bounce, random_stream
+from onlooker_papers.mnist import Digits
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from onlooker.config import DataConfig, Modality
-from onlooker.data.digits import Digits, DigitSplit
-from onlooker.data.moving_mnist import Sample
 from onlooker.video.flow import flow, stacks, to_bytes
-from onlooker_papers.mnist import split_mnist
+from onlooker_papers.digits.data.moving_mnist import Sample
+from onlooker_papers.mnist import Digits, DigitSplit, split_mnist
 from onlooker_papers.videolstm.moving_target import MovingTarget, TargetBatch
 from onlooker_papers.videolstm.places import TrueBoxes
 

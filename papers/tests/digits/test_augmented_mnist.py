@@ -11,14 +11,13 @@ from blobs import assert_boxes_hold_the_ink, assert_equal, blobs
 from scipy.ndimage import map_coordinates
 from scipy.signal import convolve2d
 
-from onlooker.data import moving_mnist
-from onlooker.data.canvas import ink_boxes
-from onlooker.data.digits import Digits
-from onlooker.data.moving_mnist import Batch, MovingDigits, random_stream
-from onlooker_papers.digits import scenes
-from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.data import moving_mnist, scenes
+from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.data.canvas import ink_boxes
+from onlooker_papers.digits.data.moving_mnist import Batch, MovingDigits, random_stream
+from onlooker_papers.digits.data.scenes import elastic_fields, elastic_noise, smooth
 from onlooker_papers.digits.published import ordered_label
-from onlooker_papers.digits.scenes import elastic_fields, elastic_noise, smooth
+from onlooker_papers.mnist import Digits
 
 
 @pytest.fixture(scope="module")

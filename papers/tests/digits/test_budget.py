@@ -1,7 +1,7 @@
 """The budgets hold what the paper has."""
 
-from onlooker_papers.digits.augmented_mnist import VARIANTS
 from onlooker_papers.digits.budget import FULL, STANDARD
+from onlooker_papers.digits.data.augmented_mnist import VARIANTS
 from onlooker_papers.digits.published import READINGS, TABLE
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.data.digits import load_digits
-from onlooker.data.moving_mnist import Batch, random_stream
 from onlooker.drawing.plots import to_png, to_svg
-from onlooker_papers.digits.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits
+from onlooker_papers.digits.data.moving_mnist import Batch, random_stream
 from onlooker_papers.digits.encoders.stn import STN
 from onlooker_papers.digits.figures import deformation, deformed, variants, windows
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
+from onlooker_papers.mnist import load_digits
 
 IDENTITY = torch.eye(2, 3)
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from onlooker.data.digits import load_digits
-from onlooker.data.moving_mnist import MovingDigits
 from onlooker.models.encoders import build_encoder
+from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.encoders.glimpses import Glimpses, contrast
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
+from onlooker_papers.mnist import load_digits
 
 
 def made(*arguments, stir=0.0, **settings):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.data.digits import DigitSplit, split_digits
-from onlooker.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
 from onlooker_papers.digits import held_out
+from onlooker_papers.digits.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from onlooker_papers.digits.held_out import pair_posterior
 from onlooker_papers.digits.models import DigitModel
+from onlooker_papers.mnist import DigitSplit, split_digits
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.files import read_json
 from onlooker_papers.digits import as_published, pretraining
+from onlooker_papers.mnist import DigitSplit, split_digits
 
 
 def test_adadelta_is_that_of_the_equations() -> None:
@@ -71,7 +71,7 @@ def test_the_published_recipe_sees_every_training_digit_and_keeps_its_last_weigh
 _KILLED = """
 import sys
 from pathlib import Path
-from onlooker.data.digits import split_digits
+from onlooker_papers.mnist import split_digits
 from onlooker_papers.digits.pretraining import pretrain
 pretrain(Path(sys.argv[1]), "lenet", "one-cycle", 0.3, split_digits())
 """

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.ndimage import affine_transform, map_coordinates
 
-from onlooker.data.digits import Digits, load_digits
-from onlooker_papers.digits.scaled_mnist import ScaledDigits
+from onlooker_papers.digits.data.scaled_mnist import ScaledDigits
+from onlooker_papers.mnist import Digits, load_digits
 
 
 @pytest.fixture(scope="module")

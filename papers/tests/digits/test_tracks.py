@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 
-from onlooker.data.digits import load_digits
-from onlooker.data.moving_mnist import MovingDigits
-from onlooker_papers.digits.augmented_mnist import AugmentedDigits
+from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
+from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.tracks import Tracks, find_things
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
+from onlooker_papers.mnist import load_digits
 
 
 def made(*arguments, **settings):

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from onlooker.data.digits import Digits, load_digits
+from onlooker_papers.mnist import Digits, load_digits
 from onlooker_papers.videolstm.moving_target import MovingTarget, TargetBatch
 
 

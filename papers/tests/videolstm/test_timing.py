@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.data.digits import split_digits
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
+from onlooker_papers.mnist import split_digits
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
 from onlooker_papers.videolstm.timing import EVENT, FRAMES, GUESSES, timed, timing_figures
 

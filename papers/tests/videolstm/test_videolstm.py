@@ -12,8 +12,8 @@ import torch
 from pages import self_contained
 
 from onlooker.config import TrainConfig
-from onlooker.data.digits import DigitSplit, split_digits
 from onlooker.files import read_json, write_json
+from onlooker_papers.mnist import DigitSplit, split_digits
 from onlooker_papers.videolstm import ablation, localization, reproduce
 from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, Trial, ensemble, summary
 from onlooker_papers.videolstm.budget import Budget

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.data.digits import split_digits
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
+from onlooker_papers.mnist import split_digits
 from onlooker_papers.videolstm.localization import CANDIDATES, choose_for, localized
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, TargetClips, data

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from onlooker.data.digits import Digits
-from onlooker.data.moving_mnist import PAIRS, DigitPairs, MovingDigits
-from onlooker_papers.digits.scaled_mnist import ScaledDigits, SingleDigits
+from onlooker_papers.digits.data.moving_mnist import PAIRS, DigitPairs, MovingDigits
+from onlooker_papers.digits.data.scaled_mnist import ScaledDigits, SingleDigits
+from onlooker_papers.mnist import Digits
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from onlooker.data.canvas import Strip, profile, profile_boxes, runs
+from onlooker_papers.digits.data.canvas import Strip, profile, profile_boxes, runs
 
 _BORDER = 1  # dark pixels around a digit, so that everything sampled beyond its edge is dark
 PIXELS = 1 << 18  # resampled at once; they fit the cache of a CPU

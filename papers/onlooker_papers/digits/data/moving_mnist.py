@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.data.canvas import ink_boxes, paste
-from onlooker.data.digits import SIDE, Digits
+from onlooker_papers.digits.data.canvas import ink_boxes, paste
+from onlooker_papers.mnist import SIDE, Digits
 
 __all__ = [
     "PAIRS",

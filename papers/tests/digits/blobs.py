@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from onlooker.data.digits import Digits
-from onlooker.data.moving_mnist import Batch
+from onlooker_papers.digits.data.moving_mnist import Batch
+from onlooker_papers.mnist import Digits
 
 
 def blobs() -> Digits:

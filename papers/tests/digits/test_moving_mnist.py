@@ -9,10 +9,10 @@ import pytest
 import torch
 from blobs import assert_boxes_hold_the_ink, assert_equal, blobs
 
-from onlooker.data import moving_mnist
-from onlooker.data.canvas import ink_boxes
-from onlooker.data.digits import Digits
-from onlooker.data.moving_mnist import PAIRS, MovingDigits, bounce, pair_label, random_stream
+from onlooker_papers.digits.data import moving_mnist
+from onlooker_papers.digits.data.canvas import ink_boxes
+from onlooker_papers.digits.data.moving_mnist import PAIRS, MovingDigits, bounce, pair_label, random_stream
+from onlooker_papers.mnist import Digits
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.data.digits import Digits
+from onlooker_papers.mnist import Digits
 
 
 @dataclass(frozen=True, eq=False)

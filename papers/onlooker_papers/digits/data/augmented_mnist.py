@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from onlooker.data.canvas import ink_boxes
-from onlooker.data.moving_mnist import MovingDigits, chunks, share
-from onlooker_papers.digits.scenes import Scenes, draw_scenes, elastic_noise, smooth
+from onlooker_papers.digits.data.canvas import ink_boxes
+from onlooker_papers.digits.data.moving_mnist import MovingDigits, chunks, share
+from onlooker_papers.digits.data.scenes import Scenes, draw_scenes, elastic_noise, smooth
 
 VARIANTS = ("normal", "rotation", "scale", "rotation+scale", "gesture")
 

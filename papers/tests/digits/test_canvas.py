@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.data.canvas import ink_boxes, paste
+from onlooker_papers.digits.data.canvas import ink_boxes, paste
 
 
 @pytest.mark.parametrize(("canvas", "side"), [(12, 5), (9, 9), (9, 1)])

@@ -1,0 +1,1 @@
+"""Images and videos of handwritten digits: moving, scaled, rotated and deformed."""
