@@ -12,8 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from onlooker_papers.measurement import write_results
-from onlooker_papers.results import keep_whole
+from onlooker_papers.results import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -75,7 +74,7 @@ def record(
     script = Path(sys.argv[0]).resolve()
     command = script.relative_to(ROOT).as_posix() if script.is_relative_to(ROOT) else script.name
     full = " ".join(["python", command, *sys.argv[1:]])
-    return keep_whole(write_results(RESULTS / f"{name}.json", what, full, figures, seeds, packages))
+    return write_whole(RESULTS, name, what, full, figures, seeds, packages)
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

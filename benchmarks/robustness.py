@@ -40,8 +40,7 @@ from attacks.corpus import WHOLE, cases, find_cases, quick_cases
 from attacks.material import make_material
 from attacks.probes import PRINTED
 
-from onlooker_papers.measurement import write_results
-from onlooker_papers.results import keep_whole
+from onlooker_papers.results import write_whole
 
 NAME = "robustness"
 WHAT = (
@@ -307,7 +306,7 @@ def write(folder: Path, part: str, figures: dict[str, Any], seed: int) -> Path:
     known = json.loads(path.read_text("utf-8"))["figures"] if path.exists() else {}
     figures = {name: value for name, value in {**known, part: figures}.items() if name in ("before", "after")}
     command = " ".join(["python", "benchmarks/robustness.py", *sys.argv[1:]])
-    return keep_whole(write_results(path, WHAT, command, dict(sorted(figures.items(), reverse=True)), [seed]))
+    return write_whole(folder, NAME, WHAT, command, dict(sorted(figures.items(), reverse=True)), [seed])
 
 
 def main() -> None:

@@ -136,8 +136,7 @@ def _run_all(folder: Path) -> None:
 
 def write_log(results: Path) -> Path:
     """Run every command, and write how often each tried to reach the network as a results file."""
-    from onlooker_papers.measurement import write_results
-    from onlooker_papers.results import keep_whole
+    from onlooker_papers.results import write_whole
 
     figures: dict[str, dict[str, int]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -146,7 +145,7 @@ def write_log(results: Path) -> Path:
             counts["runs"] += 1
             counts["attempts"] += len(entry["reached"]) + entry["refused_by_the_kernel"]
     command = "python tests/network_guard.py --results results"
-    return keep_whole(write_results(results / "network-guard.json", WHAT, command, figures))
+    return write_whole(results, "network-guard", WHAT, command, figures)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,14 @@
-"""A measurement as a small JSON file: what was measured, by which command, when, on which machine, with which seeds."""
+"""The machine of a measurement (nothing that identifies it), and the memory that a process took."""
 
 import platform
 import resource
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from onlooker.experiments.parallel import cores, memory_gb
-from onlooker.files import write_json
-
-__all__ = ["largest_so_far", "machine", "write_results"]
 
 _PACKAGES = ("onlooker", "torch", "torchvision", "av", "numpy", "opencv-python-headless")
 
@@ -33,36 +29,6 @@ def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
     }
-
-
-def write_results(
-    path: Path,
-    what: str,
-    command: str,
-    figures: dict[str, Any],
-    seeds: Sequence[int] = (),
-    packages: Sequence[str] = (),
-) -> Path:
-    """Write figures in the format of all results files.
-
-    Args:
-        path: the JSON file.
-        what: one sentence.
-        command: the command that made it, to run it again.
-        figures: plain builtins.
-        seeds: seeds of the trainings or data.
-        packages: whose versions matter in addition to the library's.
-    """
-    values = {
-        "what": what,
-        "command": command,
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": machine(packages),
-        "seeds": list(seeds),
-        "figures": figures,
-    }
-    write_json(path, values)
-    return path
 
 
 def _cpu() -> str:

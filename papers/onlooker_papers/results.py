@@ -194,15 +194,25 @@ def assemble(results: Path, name: str) -> Path:
     return path
 
 
-def keep_whole(path: Path) -> Path:
-    """Keep a results file that one command measured as a whole, such as a benchmark, as its only row."""
-    stored = read_json(path)
-    head = {key: stored[key] for key in ("what", "command", "date", "machine", "seeds")}
-    origin = f"{version('onlooker')}, {stored['date']}: {stored['command']}"
-    folder = path.parent / CELLS / path.stem
-    write_json(folder / f"{_id(WHOLE)}.json", {"settings": {}, "origin": origin, "figures": stored["figures"]})
-    write_json(folder / ABOUT, {**head, "shared": {}, "rows": [_id(WHOLE)]})
-    return assemble(path.parent, path.stem)
+def write_whole(
+    results: Path,
+    name: str,
+    what: str,
+    command: str,
+    figures: Mapping[str, Any],
+    seeds: Sequence[int] = (),
+    packages: Sequence[str] = (),
+) -> Path:
+    """Write a results file that one command measures as a whole, such as a benchmark, as its only row.
+
+    Args:
+        results: the folder of the results files.
+        name: of the file, without `.json`.
+        what, command, seeds, packages: see `About`.
+        figures: plain builtins.
+    """
+    about = About(what, command, seeds, packages=packages)
+    return write_rows(results, name, about, {WHOLE: Row(figures, {})}, made_by=command)
 
 
 def names(results: Path) -> list[str]:

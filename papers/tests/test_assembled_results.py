@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from onlooker_papers.measurement import write_results
-from onlooker_papers.results import WHOLE, About, Row, assembled, keep_whole, main, names, read_rows, write_rows
+from onlooker_papers.results import WHOLE, About, Row, assembled, main, names, read_rows, write_rows, write_whole
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 COMMAND = "onlooker reproduce something --results results"
@@ -79,11 +78,14 @@ def test_a_row_keeps_the_memos_that_it_is_the_mean_of(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_measured_as_a_whole_is_one_row(tmp_path: Path) -> None:
-    path = write_results(tmp_path / "bench.json", "a benchmark", "python bench.py", {"ratio": 2.0})
+    path = write_whole(tmp_path, "bench", "a benchmark", "python bench.py", {"ratio": 2.0}, [3])
     written = read(path)
-    stored = read(keep_whole(path))
-    assert {key: stored[key] for key in written} == written
+    assert list(written) == ["what", "command", "date", "machine", "seeds", "origin", "figures"]
+    assert [written[key] for key in ("what", "command", "seeds")] == ["a benchmark", "python bench.py", [3]]
+    assert written["figures"] == {"ratio": 2.0}
     assert list(read_rows(tmp_path, "bench")) == [WHOLE]
     path.unlink()
     main(tmp_path)
-    assert read(path) == stored
+    assert read(path) == written
+    write_whole(tmp_path, "bench", "a benchmark", "python bench.py --other", {"ratio": 3.0})
+    assert (read(path)["figures"], read(path)["seeds"]) == ({"ratio": 3.0}, [])

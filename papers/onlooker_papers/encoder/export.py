@@ -16,8 +16,7 @@ from onlooker.models.encoders.small import Small
 from onlooker.models.video_model import count_parameters
 from onlooker_papers.encoder.images import Images
 from onlooker_papers.encoder.train import ImageClassifier, averaged_weights, evaluate, read_state
-from onlooker_papers.measurement import write_results
-from onlooker_papers.results import keep_whole
+from onlooker_papers.results import write_whole
 
 WHAT = "the encoder `small`: its weights in half precision, computed in float32, on Tiny ImageNet's validation images"
 COMMAND = (
@@ -80,7 +79,7 @@ def record(figures: dict[str, Any], results: Path, figure: Path) -> Path:
     curve = figures["curve"]
     lines = {"training": {"loss": curve["loss"]}, "validation": {"accuracy": curve["accuracy"]}}
     write_bytes(figure, to_png(loss_and_accuracy(lines)))
-    return keep_whole(write_results(results / "encoder.json", WHAT, COMMAND, figures, [figures["recipe"]["seed"]]))
+    return write_whole(results, "encoder", WHAT, COMMAND, figures, [figures["recipe"]["seed"]])
 
 
 def multiply_adds(size: int) -> int:

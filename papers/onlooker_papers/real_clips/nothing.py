@@ -27,7 +27,6 @@ import typer
 from onlooker.answer import NOTHING
 from onlooker.cli.command import command, stoppable
 from onlooker.training.linear import choose
-from onlooker_papers.measurement import write_results
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.real_clips.stream_model import encoded_parts, held_out_scores, play, training_windows
 from onlooker_papers.real_clips.streams import (
@@ -40,7 +39,7 @@ from onlooker_papers.real_clips.streams import (
     test_stream,
     training_streams,
 )
-from onlooker_papers.results import keep_whole
+from onlooker_papers.results import write_whole
 
 WHAT = "false alarms an hour and events found in streams stitched from clips that were not trained on"
 COMMAND = "python -m onlooker_papers.real_clips.nothing"
@@ -155,7 +154,7 @@ def nothing(
         counts = counts.plus(Counts(**of["counts"]))
     alarms, found = (counts.false_alarms + counts.false_alarms_unseen) / hours, counts.found / counts.events
     figures = {"false_alarms_per_hour": alarms, "found": found, "hours": hours, "agreement": AGREEMENT, "sets": sets}
-    keep_whole(write_results(results / "nothing.json", WHAT, COMMAND, figures, [0]))
+    write_whole(results, "nothing", WHAT, COMMAND, figures, [0])
     typer.echo(f"{alarms:.1f} false alarms an hour, {found:.1%} of events found")
 
 

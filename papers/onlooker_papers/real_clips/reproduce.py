@@ -1,19 +1,25 @@
 """Train and compare the models of one recipe, and write its rows to `results/real-clips.json`."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.split import make_splits
-from onlooker.experiments.model_spec import parse_specs
+from onlooker.experiments.model_spec import ENSEMBLE, parse_specs
 from onlooker.runs.compare import compare
 from onlooker_papers.real_clips.masks import read_truth, score_comparison
-from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, Recipe
-from onlooker_papers.real_clips.rows import write_set
+from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES
+from onlooker_papers.results import About, Key, Row, read_rows, write_rows
 from onlooker_papers.sets import data_folder
 
 FILE = "real-clips"  # of results
+WHAT = "accuracy by model on folders of clips: means over seeds, test videos of all splits together"
+# Figures of a comparison that have a value for each model; results files keep their original names.
+_BY_MODEL = ("accuracy", "spread", "frame_accuracy", "per_seed", "modality", "places")
+_ENSEMBLE, _MODALITY = "fused", "streams"
+_OF_SET = ("majority", "test_videos", "splits", "seeds", "weights", "skipped")
 
 
 def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | None = None) -> dict[str, Any]:
@@ -35,27 +41,47 @@ def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | Non
     if name not in RECIPES:
         raise ValueError(f"there is no recipe {name!r}; there are {', '.join(RECIPES)}")
     recipe = RECIPES[name]
-    data, training = (
-        DataConfig(**{**SAMPLES, **recipe.data}),
-        TrainConfig(**{"batch": 16, "patience": 0, **recipe.training}),
-    )
-    figures = compared(recipe, run / name, data, training, jobs)
-    if results is not None:
-        command = f"python -m onlooker_papers.real_clips {name}"
-        write_set(results, FILE, name, figures, data, training, command)
-    return figures
-
-
-def compared(recipe: Recipe, run: Path, data: DataConfig, training: TrainConfig, jobs: int | None) -> dict[str, Any]:
-    """The figures of `compare` for one recipe, with these settings."""
+    data = DataConfig(**{**SAMPLES, **recipe.data})
+    training = TrainConfig(**{"batch": 16, "patience": 0, **recipe.training})
     clips = data_folder() / "clips"
     specs, members = parse_specs(recipe.models, data)
     figures = compare(
-        clips / recipe.folder, run, specs, partial(make_splits, folds=recipe.folds), range(recipe.seeds), data,
+        clips / recipe.folder, run / name, specs, partial(make_splits, folds=recipe.folds), range(recipe.seeds), data,
         training, jobs, members, model=ModelConfig(**{**MODEL, **recipe.model}),
     )  # fmt: skip
     if recipe.masks:
         truth = read_truth(str(clips / recipe.masks) if "/" in recipe.masks else recipe.masks, clips / recipe.folder)
         splits = [f"fold{i}" for i in range(recipe.folds)] or ["split"]
-        figures["places"] = score_comparison(run, specs, splits, range(recipe.seeds), truth)
+        figures["places"] = score_comparison(run / name, specs, splits, range(recipe.seeds), truth)
+    if results is not None:
+        write_set(results, name, figures, data, training)
     return figures
+
+
+def write_set(results: Path, name: str, figures: Mapping[str, Any], data: DataConfig, training: TrainConfig) -> Path:
+    """Write the rows of one set, by the figures of `compare`, next to those of the other sets."""
+    command = f"python -m onlooker_papers.real_clips {name}"
+    rows = _rows(name, figures, data, training, command)
+    of_sets = {key[0]: row["figures"] for key, row in read_rows(results, FILE).items() if len(key) == 1}
+    of_sets[name] = dict(rows[name,].figures)
+    seeds = sorted({seed for of_set in of_sets.values() for seed in of_set["seeds"]})
+    commands = " && ".join(of_set["command"] for of_set in of_sets.values())
+    return write_rows(results, FILE, About(WHAT, commands, seeds), rows, made_by=command)
+
+
+def _rows(
+    name: str, figures: Mapping[str, Any], data: DataConfig, training: TrainConfig, command: str
+) -> dict[Key, Row]:
+    settings = {**data.to_dict(), **training.to_dict()}
+    budget = {"epochs": training.epochs, "frames": data.frames, "size": data.size, "channels": data.channels}
+    of_set = {"command": command, "budget": budget, "settings": settings, **{key: figures[key] for key in _OF_SET}}
+    rows: dict[Key, Row] = {(name,): Row(of_set, settings)}
+    for model in figures["accuracy"]:
+        row = {key: figures[key][model] for key in _BY_MODEL if model in figures.get(key, {})}
+        of_row = {**settings, "seeds": figures["seeds"], "splits": figures["splits"]}
+        if model == ENSEMBLE:
+            model, row["weights"] = _ENSEMBLE, figures["ensemble_weights"]
+        else:
+            of_row["modality"] = row[_MODALITY] = row.pop("modality")
+        rows[name, "models", model] = Row(row, of_row)
+    return rows

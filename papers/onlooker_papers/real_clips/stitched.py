@@ -29,7 +29,6 @@ from onlooker.cli.command import command, stoppable
 from onlooker.structures import Segment
 from onlooker.training.linear import choose
 from onlooker_papers.detection import segment_map
-from onlooker_papers.measurement import write_results
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.real_clips.stream_model import encoded_parts, held_out_scores, play, training_windows
 from onlooker_papers.real_clips.streams import (
@@ -42,7 +41,7 @@ from onlooker_papers.real_clips.streams import (
     stitch,
     training_streams,
 )
-from onlooker_papers.results import keep_whole
+from onlooker_papers.results import write_whole
 
 WHAT = "segment-mAP of events in stitched streams: while they are reported live, and with the times that are published"
 COMMAND = "python -m onlooker_papers.real_clips.stitched"
@@ -160,7 +159,7 @@ def stitched(
         for name, of in figures.items():
             typer.echo(f"{name}: {of['segment_map']}")
         made_by = COMMAND if splits == 1 else f"{COMMAND} --splits {splits}"
-        keep_whole(write_results(results / "stitched.json", WHAT, made_by, figures, [0]))
+        write_whole(results, "stitched", WHAT, made_by, figures, [0])
 
 
 app = typer.Typer(add_completion=False)

@@ -12,7 +12,7 @@ from onlooker.experiments.model_spec import check_specs, parse_specs
 from onlooker.files import read_json
 from onlooker_papers.real_clips import reproduce as module
 from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, Recipe
-from onlooker_papers.real_clips.rows import write_set
+from onlooker_papers.real_clips.reproduce import write_set
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=16, precision="32")
@@ -64,15 +64,16 @@ def test_an_unknown_recipe_and_missing_data(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_several_sets_are_in_one_file(tmp_path: Path) -> None:
-    write_set(tmp_path, "real-clips", "gestures", figures(lstm=0.5), DATA, TINY, "python gestures")
-    other = replace(TINY, epochs=7)
-    write_set(tmp_path, "real-clips", "weizmann", figures(lstm=0.6, motion=0.7), DATA, other, "python weizmann")
-    write_set(tmp_path, "real-clips", "gestures", figures(lstm=0.7), DATA, TINY, "python gestures --seeds 2")
+    write_set(tmp_path, "gestures", figures(lstm=0.5), DATA, TINY)
+    write_set(tmp_path, "weizmann", figures(lstm=0.6, motion=0.7), DATA, replace(TINY, epochs=7))
+    write_set(tmp_path, "gestures", figures(lstm=0.7), DATA, TINY)
     stored = read_json(tmp_path / "real-clips.json")
-    assert stored["command"] == "python gestures --seeds 2 && python weizmann"
+    assert stored["command"] == " && ".join(
+        f"python -m onlooker_papers.real_clips {n}" for n in ("gestures", "weizmann")
+    )
     assert stored["seeds"] == [0, 1]
     gestures, weizmann = stored["figures"].values()
-    assert (gestures["accuracy"], gestures["command"]) == ({"lstm": 0.7}, "python gestures --seeds 2")
+    assert gestures["accuracy"] == {"lstm": 0.7}
     assert gestures["streams"] == {"lstm": "rgb"}
     assert gestures["budget"] == {"epochs": 1, "frames": 3, "size": 16, "channels": 1}
     assert "places_of" not in gestures
