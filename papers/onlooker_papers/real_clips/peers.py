@@ -11,10 +11,9 @@ import functools
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Any
 
 import numpy as np
@@ -38,10 +37,10 @@ from onlooker_papers.tsm import TSM
 
 FILE = "peers"
 COMMAND = "python -m onlooker_papers.real_clips.peers"
+WHAT = "video networks trained from scratch for the same minutes, on the clips of the default command"
 OF = ("surveillance", "basketball")  # the smallest sets
 SEED = 0
 DEFAULT = "default"
-_TIMED = 9  # repetitions
 
 
 @dataclass(frozen=True)
@@ -155,26 +154,12 @@ def answers(net: nn.Module, clips: Subset[Any], recipe: Recipe) -> tuple[float, 
     return float(F.cross_entropy(scores, truth)), (scores.argmax(1) == truth).numpy()
 
 
-def milliseconds(nets: Mapping[str, Callable[[Tensor], object]]) -> dict[str, float]:
-    """Milliseconds of one core per frame of a clip, medians; the networks take turns."""
-    torch.set_num_threads(1)
-    video = torch.randn(1, frozen.DATA.frames, 3, frozen.DATA.size, frozen.DATA.size)
-    times: dict[str, list[float]] = {name: [] for name in nets}
-    with torch.inference_mode():
-        for _ in range(_TIMED + 1):
-            for name, net in nets.items():
-                began = time.process_time()
-                net(video)
-                times[name].append(time.process_time() - began)
-    return {name: 1e3 * median(of[1:]) / frozen.DATA.frames for name, of in times.items()}
-
-
-def measure(name: str, run: Path, results: Path, networks: Sequence[str] = (*NETWORKS,)) -> dict[str, Any]:
+def measure(name: str, run: Path, results: Path, networks: Sequence[str] = (*NETWORKS,)) -> dict[str, float]:
     """Compute the missing trainings on one set, and write its rows of `peers.json` next to that of the default command.
 
     Args:
         name: one of `frozen.SETS`, with a single split.
-        run: folder of the trainings, resumable.
+        run: folder of the trainings.
         results: folder of the results files, which has `own-clips.json`.
         networks: some of `NETWORKS`.
 
@@ -186,31 +171,22 @@ def measure(name: str, run: Path, results: Path, networks: Sequence[str] = (*NET
     """
     split, recipe = frozen.splits_of(name)["split"], Recipe()
     own = read_rows(results, OWN).get((name,))
-    default = _right(own["memos"]["split"][DEFAULT]) if own else np.empty(0, bool)
-    if len(default) != len(split.test):
+    if own is None or len(own["memos"]["split"][DEFAULT]) != len(split.test):
         path, count = results / f"{OWN}.json", len(split.test)
         raise ValueError(f"{path} has no answers for the {count} test clips of {name}; run real_clips.own_clips")
+    default = _right(own["memos"]["split"][DEFAULT])
     settings = {"recipe": asdict(recipe), "data": frozen.DATA.to_dict(), "seed": SEED, "set": name}
-    memos: dict[str, dict[str, Any]] = {}
+    minutes = {"minutes": own["figures"]["minutes"]}
+    rows: dict[Key, Row] = {(name, DEFAULT): Row(_accuracy(default) | minutes, settings)}
     for network in networks:
         compute = functools.partial(train, network, split, recipe)
-        memos[network] = memo(run / name / f"{network}.json", settings | {"network": network}, compute)
-    classes = len({clip.label for clip in split.clips})
-    nets = {DEFAULT: frozen.model(classes), **{network: NETWORKS[network](classes).eval() for network in networks}}
-    spent = milliseconds(nets)
-    rows: dict[Key, Row] = {}
-    for network, net in nets.items():
-        size = {"parameters": sum(weight.numel() for weight in net.parameters()), "milliseconds": spent[network]}
-        if network == DEFAULT and own:
-            rows[name, network] = Row(_accuracy(default) | {"minutes": own["figures"]["minutes"]} | size, settings)
-            continue
-        stored, right = memos[network], _right(memos[network]["right"])
-        figures = {**_accuracy(right), "default_above": paired(default, right), **size}
-        figures |= {key: stored[key] for key in ("minutes", "epochs", "epoch", "validation")}
+        stored = memo(run / name / f"{network}.json", settings | {"network": network}, compute)
+        right = _right(stored["right"])
+        kept = {key: stored[key] for key in ("minutes", "epochs", "epoch", "validation")}
+        figures = {**_accuracy(right), "default_above": paired(default, right), **kept}
         rows[name, network] = Row(figures, settings, {network: stored})
-    what = "video networks trained from scratch for the same minutes, on the clips of the default command"
-    write_rows(results, FILE, About(what, COMMAND, [SEED]), rows)
-    return {network: rows[name, network].figures["accuracy"] for network in nets}
+    write_rows(results, FILE, About(WHAT, COMMAND, [SEED]), rows)
+    return {network: row.figures["accuracy"] for (_, network), row in rows.items()}
 
 
 def _right(text: str) -> Bools:

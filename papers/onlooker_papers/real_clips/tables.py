@@ -123,8 +123,7 @@ def peers(results: Results) -> Table:
         "95 %": ("interval", span),
         "default − it": ("default_above", lambda of: span(of[1:])),
         "minutes": ("minutes", fixed(1)),
-        "ms per frame": ("milliseconds", fixed(1)),
-        "million parameters": ("parameters", fixed(1, 1e-6)),
+        "epochs": ("epochs", fixed(1)),
     }
     note = (
         "One seed; *default − it*: paired, 95 %, in points. *Minutes* of one core, for training; for the default "

@@ -48,10 +48,8 @@ def test_a_tiny_run_fills_the_table(results: Path, tmp_path: Path) -> None:
     assert accuracies["tiny"] > 0.4
     rows = read_json(results / "peers.json")["figures"]["basketball"]
     assert rows["tiny"]["minutes"] == pytest.approx(recipe.minutes, rel=0.5)
-    assert rows["tiny"]["parameters"] == (384 + 1) * 4
     assert rows["tiny"]["default_above"][0] == pytest.approx(0.2 - accuracies["tiny"])
     assert rows["tiny"]["epochs"] > 1
-    assert rows["default"]["parameters"] > 1000  # with the frozen encoder
     assert "| basketball | `tiny` | " in tables.peers({"peers": {"basketball": rows}}).markdown()
     written = (results / "cells" / "peers" / "basketball" / "tiny.json").read_text(encoding="utf-8")
     assert peers.measure("basketball", tmp_path / "run", results, ["tiny"]) == accuracies  # from its memo
