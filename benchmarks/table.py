@@ -4,29 +4,23 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
+from importlib import import_module
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import harness
-import tables
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.digits import tables as digits
-from onlooker_papers.encoder import tables as encoder
-from onlooker_papers.figures import tables as figures
-from onlooker_papers.hmdb10 import tables as hmdb10
-from onlooker_papers.real_clips import tables as real_clips
-from onlooker_papers.tables import Declared, code, fill, table
-from onlooker_papers.videolstm import real_tables as videolstm_real
-from onlooker_papers.videolstm import tables as videolstm
+from onlooker_papers.tables import code, fill
 
-# Importing a module declares its tables.
-_MODULES: tuple[Any, ...] = (digits, encoder, figures, hmdb10, real_clips, tables, videolstm, videolstm_real)
-for _module in _MODULES:  # modules that have not adopted `onlooker_papers.tables.table`
-    for _name, _make in getattr(_module, "TABLES", {}).items():
-        if not isinstance(_make, Declared):
-            table(_name, *getattr(_module, "NEEDED", {}).get(_name, ()))(_make)
+# The modules that declare tables.
+_PAPERS = ("digits", "encoder", "figures", "hmdb10", "real_clips", "videolstm")
+_DECLARING = (
+    *(f"onlooker_papers.{paper}.tables" for paper in _PAPERS),
+    "onlooker_papers.videolstm.real_tables",
+    "tables",  # of benchmarks
+)
 
 _TITLE = """# Results
 
@@ -107,6 +101,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def main() -> None:
+    for module in _DECLARING:
+        import_module(module)
     results = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(harness.RESULTS.glob("*.json"))}
     write_text(harness.RESULTS / "README.md", f"{_TITLE}\n{listed(results).markdown()}")
     figures_of = {name: result["figures"] for name, result in results.items()}

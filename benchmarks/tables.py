@@ -3,23 +3,6 @@
 from onlooker.evaluation.report import Table
 from onlooker_papers.tables import Columns, Entry, Results, build, code, fixed, key, rows, share, table
 
-_DIGITS = ("bench-deformable", "bench-channel-offset", "bench-digits", "bench-rounds")
-
-
-@table("digit-limits", *_DIGITS)
-def digit_limits(results: Results) -> Table:
-    """Speed of the parts of the digit experiments next to what a user would choose otherwise."""
-    conv, offset, digits, rounds = (results[name] for name in _DIGITS)
-    made = [
-        *([f"deformable convolution, {layer}", conv["ratios"][f"{layer} torchvision"], "torchvision"]
-          for layer in conv["profile"]),
-        *([f"channel offsets, {case}", offset["ratios"][f"{case} channel by channel"], "`grid_sample` by channel"]
-          for case in offset["profile"]),
-        ["300 rounds of LSTM(8)", rounds["ratio"], "Keras"],
-        *([f"videos, {variant}", ratio, "a loop over frames"] for variant, ratio in digits["ratios"].items()),
-    ]  # fmt: skip
-    return Table(["what", "times as fast", "as"], [[what, fixed(1)(ratio), peer] for what, ratio, peer in made])
-
 
 @table("live-page", "bench-live-page")
 def live_page(results: Results) -> Table:
@@ -88,17 +71,3 @@ def int8(results: Results) -> Table:
         f"bits: {tested}. `python benchmarks/bench_int8.py`"
     )
     return build(rows(figures, "milliseconds/*"), columns, note)
-
-
-@table("robustness")
-def robustness(results: Results) -> Table:
-    """Verdicts of the attack corpus by class of attack, before and after the fixes."""
-    parts = results["robustness"]
-    groups = list(dict.fromkeys(name for figures in parts.values() for name in figures["classes"]))
-    of_part = {part: {**figures["classes"], "all": figures["all"]} for part, figures in parts.items()}
-    columns = list(next(iter(parts.values()))["all"])
-    made = []
-    for group in [*groups, "all"]:
-        counts = [of_part[part].get(group, {}) for part in parts]
-        made.append([group, *(" → ".join(f"{each.get(column, '–')}" for each in counts) for column in columns)])
-    return Table(["class", *columns], made, f"{' → '.join(parts)}.")
