@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from onlooker.localization import boxes
 from onlooker.localization.boxes import Candidates, blank_outside, box_mask, cut_boxes, find_boxes
 from onlooker.localization.maps import contrast, upsample
 from onlooker.localization.parameters import LocalizationParameters
@@ -143,13 +142,13 @@ def test_attention_next_to_an_object_counts_for_the_nearest_object_that_is_not_t
 def test_pieces_share_attention_by_distance() -> None:
     """Equal to a loop over all pixels and all pixels of pieces."""
     chance = np.random.default_rng(0)
-    foreground = np.zeros((30, 40), np.float32)
+    frames = np.zeros((1, 30, 40, 1), np.uint8)
     blocks = [(3, 4, 8, 9), (20, 5, 27, 12), (10, 25, 18, 33)]
     for top, left, below, right in blocks:
-        foreground[top:below, left:right] = 1
+        frames[0, top:below, left:right] = 255
     weights = chance.random((30, 40)).astype(np.float32) ** 4
-    parameters = LocalizationParameters(foreground="motion", extent="object", max_boxes=3, closing=0.0)
-    found = boxes._select_objects(foreground, weights, weights, parameters)
+    parameters = LocalizationParameters(foreground="contrast", extent="object", max_boxes=3, closing=0.0)
+    (found,) = find_boxes(weights[None], frames, parameters)
     mass = np.zeros(3)
     for y in range(30):
         for x in range(40):
