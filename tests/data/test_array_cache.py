@@ -56,7 +56,10 @@ def test_every_name_and_value_of_a_key_counts(cache: ArrayCache) -> None:
 def test_a_damaged_file_is_computed_again(cache: ArrayCache) -> None:
     file = cache.get({"a": 1}, lambda: [ROWS])
     content = file.read_bytes()
-    for damage in (content[:-1], content[:20], b"", content.replace(b"}", b"{"), bytes(len(content))):
+    zeros = content[:128] + bytes(len(content) - 128)
+    flipped = content[:-20] + bytes([content[-20] ^ 1]) + content[-19:]
+    no_header, as_integers = content.replace(b"}", b"{"), content.replace(b"<f4", b"<i4")
+    for damage in (content[:-1], content[:20], b"", no_header, bytes(len(content)), zeros, flipped, as_integers):
         file.write_bytes(damage)
         assert not is_whole(file)
         assert cache.get({"a": 1}, lambda: [ROWS]).read_bytes() == content
@@ -77,7 +80,7 @@ def test_an_interrupted_computation_leaves_no_files(cache: ArrayCache) -> None:
 
 def fill(cache: ArrayCache, *numbers: int) -> None:
     for number in numbers:
-        cache.get({"number": number}, lambda: [np.zeros((1, 872), np.uint8)])  # 1,000 bytes with the header
+        cache.get({"number": number}, lambda: [np.zeros((1, 858), np.uint8)])  # 1,000 bytes with header and checksum
         time.sleep(0.01)  # file systems keep times of a few milliseconds
 
 

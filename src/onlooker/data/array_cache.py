@@ -1,7 +1,8 @@
 """One cache for arrays on disk: decoded frames, optical flow and features are computed once and found by their key.
 
 An entry is a `.npy` file named by a hash of its key, and gets that name when it is complete: whoever finds it finds all
-of it, and of two that compute it at the same time, each writes the same.
+of it, and of two that compute it at the same time, each writes the same. Its last bytes are a checksum of all others,
+which NumPy does not read.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import io
 import json
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -74,11 +76,14 @@ def open_array(file: Path) -> np.memmap[Any, np.dtype[Any]]:
 
 
 def is_whole(file: Path) -> bool:
-    """Whether `file` is a `.npy` file of the length that its header states."""
+    """Whether `file` is a `.npy` file of the length that its header states, with its checksum if it has one."""
     try:
-        return len(open_array(file)) > 0
+        rows = open_array(file)
+        content = np.memmap(file, np.uint8, "r")
     except (OSError, ValueError):
         return False
+    stated = content[rows.offset + rows.nbytes :].tobytes()
+    return not stated or stated == _checksum(content[: rows.offset].tobytes(), zlib.crc32(rows.data))
 
 
 def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
@@ -167,16 +172,18 @@ class ArrayCache:
 
 def _write(file: Path, parts: Parts) -> int:
     """Write an entry, and return its size in bytes: a reader finds all of it or nothing."""
-    row, count = np.empty(0), 0
+    row, count, crc = np.empty(0), 0, 0
     with atomic_file(file) as output:
         for rows in parts:
             if not count:
                 row = np.empty_like(rows[0])
                 output.write(_header(row, 0))
-            output.write(np.ascontiguousarray(rows, row.dtype).data)
-            count += len(rows)
+            content = np.ascontiguousarray(rows, row.dtype)
+            output.write(content.data)
+            crc, count = zlib.crc32(content.data, crc), count + len(rows)
         if not count:
             raise ValueError(f"{file}: an array without rows, expected at least one")
+        output.write(_checksum(_header(row, count), crc))
         output.seek(0)
         output.write(_header(row, count))
         output.flush()
@@ -189,3 +196,8 @@ def _header(row: NDArray[Any], count: int) -> bytes:
     descr, shape, header = np.lib.format.dtype_to_descr(row.dtype), (count, *row.shape), io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
     return header.getvalue()
+
+
+def _checksum(header: bytes, crc: int) -> bytes:
+    """What an entry ends with; `crc`: of its rows."""
+    return b"crc32 %08x" % zlib.crc32(header, crc)
