@@ -8,8 +8,7 @@ from attacks.folders import folders
 from attacks.hostile import hostile
 from attacks.images import images
 from attacks.models import models, runs, stores
-from attacks.streams import disks, streams
-from attacks.together import together
+from attacks.streams import streams
 from attacks.videos import damaged, unusual
 
 WHOLE = 23_000  # cases of the long run
@@ -17,7 +16,7 @@ WHOLE = 23_000  # cases of the long run
 
 def kinds() -> list[Kind]:
     """All kinds of attacks."""
-    parts = (damaged, hostile, unusual, images, folders, models, runs, stores, together, streams, disks)
+    parts = (damaged, hostile, unusual, images, folders, models, runs, stores, streams)
     return [kind for part in parts for kind in part()]
 
 

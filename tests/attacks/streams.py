@@ -1,9 +1,6 @@
-"""Faulty senders and full disks."""
+"""Faulty senders."""
 
-import ctypes
-import os
 import random
-import shutil
 import socket
 import threading
 import time
@@ -15,14 +12,10 @@ import clips
 import senders
 
 from attacks import probes
-from attacks.case import Kind, Make, Material, Probe, SilentError, Target, require_named
+from attacks.case import Kind, Make, Material, Target
 from attacks.videos import tagged
-from onlooker.runs.localize import localize_clips
-from onlooker.runs.predict import predict_clips
-from onlooker.runs.train import train_run
 
-STREAMS, DISKS = "streams", "full disks"
-_CLONE_NEWNS, _CLONE_NEWUSER, _MS_REC_PRIVATE = 0x20000, 0x10000000, 0x44000
+STREAMS = "streams"
 
 
 class Reopening(senders.Sender):
@@ -154,119 +147,3 @@ def streams() -> list[Kind]:
         kinds.append(Kind(STREAMS, name, _of(sender, frames), probes.watch, slow=True, quick=quick, patience=15))
     kinds.append(Kind(STREAMS, "recording that cannot be decoded", _undecodable, probes.watch, slow=True, patience=15))
     return kinds
-
-
-def small_disk(folder: Path, size: int) -> Path:
-    """An empty file system of `size` bytes, which only this process sees.
-
-    Raises:
-        OSError: the system does not allow that.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    uid, gid = os.getuid(), os.getgid()
-    if uid and not libc.unshare(_CLONE_NEWUSER):
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
-    folder.mkdir()
-    if (
-        libc.unshare(_CLONE_NEWNS)
-        or libc.mount(None, b"/", None, _MS_REC_PRIVATE, None)
-        or libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, f"size={size}".encode())
-    ):
-        raise OSError(ctypes.get_errno(), "no private file system")
-    return folder
-
-
-def can_mount() -> bool:
-    """Whether `small_disk` works here."""
-    if (child := os.fork()) == 0:
-        status = 1
-        try:
-            small_disk(Path(f"/tmp/.attack-disk-{os.getpid()}"), 4096)
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    shutil.rmtree(f"/tmp/.attack-disk-{child}", ignore_errors=True)
-    return status == 0
-
-
-def _disk(material: Material, scratch: Path, rng: random.Random) -> Target:
-    """A disk with 20 kB of space."""
-    return Target(small_disk(scratch / "attack", 20_480), fatal=True)
-
-
-def _full(command: Callable[[Material, Path], object]) -> Probe:
-    """A command whose output does not fit."""
-
-    def probe(material: Material, target: Target, scratch: Path) -> None:
-        command(material, target.path)
-        raise SilentError(f"{sum(path.stat().st_size for path in target.path.rglob('*'))} bytes written, and no error")
-
-    return probe
-
-
-def _watch_full(material: Material, target: Target, scratch: Path) -> None:
-    """One recording does not fit; the other stream must go on to its end."""
-    probes.watch(material, Target(material.good[1], ("attack",), more={"out": target.path}), scratch)
-
-
-def _predict(material: Material, disk: Path) -> object:
-    (disk / "filler").write_bytes(bytes(16_000))
-    return predict_clips(material.run, sorted(material.squares.glob("*/*.mp4")), None, disk / "out.json")
-
-
-def _overlays(material: Material, disk: Path) -> None:
-    errors = predict_clips(material.run, sorted(material.squares.glob("*/*.mp4")), disk / "drawn")
-    for error in errors:
-        require_named(str(error), Target(disk))
-    if errors:
-        raise OSError(f"{disk}: {errors[0]}")
-
-
-def _localize(material: Material, disk: Path) -> None:
-    errors = localize_clips(material.run, sorted(material.squares.glob("*/*.mp4")), disk / "out", 0.0)
-    if errors:
-        raise OSError(f"{disk}: {errors[0]}")
-
-
-def _train(material: Material, disk: Path) -> object:
-    return train_run(material.squares, disk / "run", probes.MODEL, probes.DATA, probes.TRAINING, quiet=True)
-
-
-def _features(material: Material, disk: Path) -> object:
-    from onlooker.runs.features import StoreSettings, make_features
-
-    settings = StoreSettings("conv4", probes.DATA, pretrained=False)
-    return make_features(material.squares, disk / "store", settings, quiet=True)
-
-
-def _export(material: Material, disk: Path) -> object:
-    from onlooker.export import export_run
-
-    return export_run(material.run, disk / "export")
-
-
-def _evaluate(material: Material, disk: Path) -> object:
-    from onlooker.runs.evaluate import evaluate
-
-    (disk / "filler").write_bytes(bytes(12_000))
-    other = disk / "run"
-    other.mkdir()
-    for path in material.run.iterdir():
-        if path.name not in ("report.html", "scores.csv", "evaluation.json", "attention.png", "checkpoints"):
-            (other / path.name).symlink_to(path)
-    return evaluate(other)
-
-
-def disks() -> list[Kind]:
-    if not can_mount():
-        return []
-    commands = {
-        "predict --json": (_predict, False), "predict --overlay": (_overlays, False), "localize": (_localize, False),
-        "train": (_train, True), "features": (_features, False), "export": (_export, True),
-        "evaluate": (_evaluate, True),
-    }  # fmt: skip
-    kinds = [Kind(DISKS, name, _disk, _full(command), slow=slow) for name, (command, slow) in commands.items()]
-    return [*kinds, Kind(DISKS, "watch --out", _disk, _watch_full, slow=True, quick=True)]

@@ -82,21 +82,3 @@ def test_a_model_of_one_class_and_footage_predicts_nothing(tmp_path: Path) -> No
     assert {clip.path.parent for clip in RunRecord.read(run).split.clips if clip.label == "nothing"} == {
         (run / "background").absolute()
     }
-
-
-def test_footage_is_in_every_part_of_a_predefined_split(tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    squares = moving_squares.make_set(tmp_path / "squares", clips=10)
-    parts = {"train": range(6), "val": (6, 7), "test": (8, 9)}
-    for part, numbers in parts.items():
-        for label in ("left", "up"):
-            (tmp_path / "clips" / part / label).mkdir(parents=True)
-            for i in numbers:
-                (tmp_path / "clips" / part / label / f"{i}.mp4").symlink_to(squares / label / f"{i:02}.mp4")
-    film(tmp_path / "dark.mp4", 126)
-    settings = ModelConfig("linear", encoder="conv4"), DataConfig(frames=6, size=32), TrainConfig()
-    train_run(tmp_path / "clips", tmp_path / "run", *settings, quiet=True, background=tmp_path / "dark.mp4")
-    split = RunRecord.read(tmp_path / "run").split
-    counts = [Counter(clip.label for clip in part) for part in (split.training, split.validation, split.test)]
-    assert all(count["nothing"] >= 1 for count in counts)
-    assert sum(count["nothing"] for count in counts) == 10

@@ -15,11 +15,10 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from onlooker.config import DataConfig
-from onlooker.data import samples as samples_module
 from onlooker.data.array_cache import ArrayCache
-from onlooker.data.clips import ClipCrops, ClipFrames, cached_sample, decode_each, prepare
+from onlooker.data.clips import ClipCrops, cached_sample, decode_each, prepare
 from onlooker.data.samples import read_sample, sample_rate
-from onlooker.files import DiskFullError, NotWritableError
+from onlooker.files import DiskFullError
 from onlooker.processes import free_cores
 from onlooker.structures import Clip, ClipError
 from onlooker.video.flow import FlowSettings, read_flow, to_pixels
@@ -59,13 +58,6 @@ def test_cached_frames_equal_reading_and_resizing(make_clip: Make, tmp_path: Pat
     np.testing.assert_array_equal(gray, resize(read(path, 4).pixels, 16, 1))
 
 
-def test_a_clip_is_decoded_once(make_clip: Make, tmp_path: Path, reads: list[Path]) -> None:
-    path = make_clip()
-    first = cached_frames(path, CONFIG, tmp_path)
-    assert cached_frames(path, replace(CONFIG, translate=0.5, hflip=True), tmp_path) == first  # not part of reading
-    assert reads == [path]
-
-
 @pytest.mark.parametrize("changed", [{"frames": 5}, {"size": 17}, {"channels": 1}])
 def test_other_settings_are_decoded_again(
     make_clip: Make, tmp_path: Path, reads: list[Path], changed: dict[str, int]
@@ -97,16 +89,6 @@ def test_a_changed_image_of_a_sequence_is_decoded_again(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), (200, 0, 0)).save(folder / "1.png")
     second = cached_frames(folder, CONFIG, tmp_path / "cache")
     assert np.load(second)[:, 0, 0, 0].tolist() == [0, 200, 2, 2]
-
-
-def test_a_partial_file_left_by_a_kill_is_ignored(make_clip: Make, tmp_path: Path) -> None:
-    path, cache = make_clip(), tmp_path / "cache"
-    whole = cached_frames(path, CONFIG, cache)
-    content = whole.read_bytes()
-    whole.unlink()
-    whole.with_suffix(".1234.part").write_bytes(content[: len(content) // 2])
-    assert cached_frames(path, CONFIG, cache) == whole
-    assert whole.read_bytes() == content
 
 
 @pytest.mark.parametrize(("crops", "frames"), [(0, 4), (2, 20)], ids=["equally spaced", "every frame"])
@@ -161,64 +143,6 @@ def test_a_damaged_or_removed_cache_file_is_recomputed(make_clip: Make, tmp_path
     path.unlink()
     with pytest.raises(ClipError, match="no such file; check the path"):
         samples[0]
-
-
-def test_a_cache_file_that_cannot_be_recomputed_names_its_clip(make_clip: Make, tmp_path: Path) -> None:
-    path = make_clip()
-    file = cached_frames(path, CONFIG, tmp_path)
-    file.write_bytes(file.read_bytes()[:-40])
-    message = r"clip.mp4: what is stored of it is damaged or gone .*; run the same command again .*, which computes it"
-    with pytest.raises(ClipError, match=message):
-        ClipFrames([Clip(path, "a")], [(file,)], ["a"])[0]
-
-
-def test_flow_is_computed_once(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, cache, made = make_clip(), tmp_path / "cache", []
-
-    def counted(*settings: Any, **named: Any) -> Any:
-        made.append(settings)
-        return read_flow(*settings, **named)
-
-    monkeypatch.setattr(samples_module, "read_flow", counted)
-    config = replace(CONFIG, modality="flow", flow_length=3)
-    first = cached_frames(path, config, cache)
-    np.testing.assert_array_equal(
-        np.load(first), read_flow(path, 4, FlowSettings(3, limit=config.flow_limit, size=16)).stacks
-    )
-    assert cached_frames(path, replace(config, channels=1), cache) == first  # flow has no color
-    assert len(made) == 1
-    others = [{"flow_length": 2}, {"flow": "farneback"}, {"size": 17}]
-    assert len({first, *(cached_frames(path, replace(config, **other), cache) for other in others)}) == 4
-    make_clip(frames=9)
-    assert cached_frames(path, config, cache) != first
-    assert len(made) == 5
-    assert not list(cache.rglob("*.part"))
-
-
-def test_flow_of_whole_frames_is_not_reused_for_a_motion_crop(make_clip: Make, tmp_path: Path) -> None:
-    # Keys without names were equal where the limit of the flow, in pixels, was the size of the crop, a fraction.
-    path, whole = make_clip(frames=9), replace(CONFIG, size=8, modality="flow")
-    cropped = replace(whole, motion_crop=whole.flow_limit)
-    files = [cached_frames(path, config, tmp_path / "cache") for config in (whole, cropped)]
-    assert not np.array_equal(*map(np.load, files))
-
-
-@pytest.mark.parametrize("what", ["gone.mp4", "gone_folder/clip.mp4"])
-def test_a_missing_clip(tmp_path: Path, what: str) -> None:
-    with pytest.raises(ClipError, match=r"mp4: no such file; check the path"):
-        cached_frames(tmp_path / what, CONFIG, tmp_path)
-
-
-def test_a_clip_that_cannot_be_accessed(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_clip()
-
-    def refused(self: Path, **_: Any) -> Any:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "stat", refused)
-    monkeypatch.setattr(Path, "is_dir", lambda self: False)
-    with pytest.raises(ClipError, match=r"cannot be accessed \(Permission denied\); allow reading it"):
-        cached_frames(path, CONFIG, tmp_path)
 
 
 @pytest.fixture
@@ -278,33 +202,11 @@ def test_clips_beyond_the_limit_of_the_cache_are_decoded_again(
         assert len(list((tmp_path / "small").glob("*.npy"))) == 2
 
 
-def test_a_cache_that_cannot_be_written_is_noticed_before_clips_are_read(
-    clips: list[Clip], tmp_path: Path, reads: list[Path]
-) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(NotWritableError, match=r"file is a file, expected a folder; name .* in ONLOOKER_CACHE"):
-        prepare(clips, ("a", "b"), CONFIG, tmp_path / "file")
-    assert reads == []
-
-
 def test_an_error_if_no_clip_can_be_read(clips: list[Clip], tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"none of 2 clips can be read; .*1.mp4: zero bytes"):
         prepare([clips[1], clips[4]], ("a", "b"), CONFIG, tmp_path)
     with pytest.raises(ClipError, match=r"4.mp4: not a video file"):
         prepare([clips[4]], ("a", "b"), CONFIG, tmp_path)
-
-
-def test_progress_counts_every_clip(clips: list[Clip], tmp_path: Path) -> None:
-    seen: list[Any] = []
-
-    def watch(items: Any, total: int) -> Any:
-        for item in items:
-            seen.append((type(item).__name__, total))
-            yield item
-
-    prepare(clips, ("a", "b"), CONFIG, tmp_path, progress=watch)
-    assert len(seen) == 6
-    assert {total for _, total in seen} == {6}
 
 
 @pytest.mark.parametrize("streams", ["rgb", "flow", "both"])
@@ -340,15 +242,6 @@ def test_temporal_crops_are_consecutive_frames(make_clip: Make, tmp_path: Path, 
     assert starts(0) == first
     assert torch.equal(samples[0][0], whole[3:8])
     assert drawn.only(drawn.clips[:2]).random(1)[1][0].shape == whole[:5].shape
-
-
-def test_a_clip_shorter_than_a_temporal_crop_repeats_its_last_frame(make_clip: Make, tmp_path: Path) -> None:
-    path = make_clip(frames=3)
-    samples, _ = prepare([Clip(path, "a")], ["a"], replace(CONFIG, frames=5, temporal_crops=2), tmp_path)
-    assert isinstance(samples, ClipCrops)
-    seen, crops = samples.every_crop(0)
-    assert (len(seen), crops.tolist()) == (3, [[0, 1, 2, 2, 2]] * 2)
-    assert torch.equal(samples.random(0)[0][0], seen[[0, 1, 2, 2, 2]])
 
 
 @pytest.mark.parametrize(("streams", "channels"), [("rgb", 3), ("flow", 4), ("both", 7)])

@@ -81,12 +81,6 @@ def test_a_folder_that_is_not_a_store_is_an_error(tmp_path: Path) -> None:
         FeatureStore.open(tmp_path)
 
 
-def test_system_files_in_a_folder_are_ignored(tmp_path: Path) -> None:
-    (tmp_path / ".DS_Store").touch()
-    (tmp_path / "__MACOSX").mkdir()
-    assert made_store(tmp_path).settings.to_dict() == SETTINGS.to_dict()
-
-
 def test_a_damaged_file_of_a_store_is_computed_again(make_clip: Make, tmp_path: Path) -> None:
     store, path = made_store(tmp_path / "store"), make_clip()
     (file,) = fill(store, [path]).results

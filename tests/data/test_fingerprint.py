@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 from onlooker.data.fingerprint import fingerprint
-from onlooker.structures import ClipError
 
 
 def test_copies_of_a_file_are_equal_and_other_contents_differ(tmp_path: Path) -> None:
@@ -41,11 +39,6 @@ def test_the_fingerprint_of_an_image_sequence_uses_all_images_in_order_but_not_t
     first, copy, *others = (fingerprint(tmp_path / folder) for folder in ("a", "copy", "swapped", "shorter"))
     assert first == copy
     assert first not in others
-
-
-def test_a_missing_clip_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match=r"gone.mp4: cannot be read \(No such file or directory\); restore it"):
-        fingerprint(tmp_path / "gone.mp4")
 
 
 def test_the_full_fingerprint_uses_every_byte(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from onlooker.config import SetConfig
-from onlooker.data.sets import asked_splits, every_clip, read_set, set_name
+from onlooker.data.sets import asked_splits, read_set, set_name
 from onlooker.data.split import Split
 from onlooker.structures import ClipError
 
@@ -56,12 +56,6 @@ def test_without_test_clips_the_validation_clips_are_the_test_split(tmp_path: Pa
     assert {clip.path.parts[-3] for clip in found.test} == {"val"}
 
 
-def test_classes_may_be_called_train_and_test(tmp_path: Path) -> None:
-    found = read_set(fill(tmp_path, ("train", "test")))
-    assert found.split is None
-    assert {clip.label for clip in found.clips} == {"train", "test"}
-
-
 def test_recordings_next_to_folders_of_splits(tmp_path: Path) -> None:
     fill(tmp_path / "train", count=3)
     fill(tmp_path / "test", count=1)
@@ -101,14 +95,6 @@ def test_stored_splits_of_a_list_are_found_again(tmp_path: Path) -> None:
     assert Split.from_dict(split.to_dict(found.root), found.root) == split
 
 
-def test_a_list_of_test_rows_can_be_evaluated_but_not_trained_on(tmp_path: Path) -> None:
-    fill(tmp_path, count=1)
-    found = read_set(write(tmp_path / "my.csv", "path,label,split", "clap/00.mp4,clap,test", "wave/00.mp4,wave,test"))
-    assert len(found.test) == 2
-    with pytest.raises(ClipError, match=r"my.csv: splits are test 2; expected training and test, or training and val"):
-        _ = found.split
-
-
 def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
     fill(tmp_path / "train")
     fill(tmp_path / "test", ("clap", "wave", "jump"))
@@ -122,10 +108,3 @@ def test_a_selection_of_classes(tmp_path: Path) -> None:
     assert {clip.label for clip in read_set(tmp_path, SetConfig(classes="a,c")).clips} == {"a", "c"}
     with pytest.raises(ValueError, match=r"has no class 'd' among its 3; the first are a, b, c"):
         read_set(tmp_path, SetConfig(classes="a,d"))
-
-
-def test_a_single_video(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").touch()
-    assert every_clip(tmp_path / "a.mp4", SetConfig()) == ((tmp_path / "a.mp4",), ())
-    with pytest.raises(ClipError, match=r"a.mp4: one video; give a folder with one sub-folder per class, or a list"):
-        read_set(tmp_path / "a.mp4")

@@ -41,17 +41,6 @@ class Refusing:
         raise OSError(95, "Operation not supported")
 
 
-def test_a_frame_that_cannot_be_converted_is_an_error_of_its_clip(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = make_clip("a.mp4")
-    monkeypatch.setattr(decode, "VideoReformatter", Refusing)
-    text = r"a\.mp4: a frame \(yuv420p, 64x48\) cannot be converted to RGB \(operation not supported\); encode it again"
-    for use in (lambda: read(path, 3), lambda: list(iter(VideoReader(path))), lambda: VideoReader(path).size):
-        with pytest.raises(ClipError, match=text):
-            use()
-
-
 @pytest.mark.parametrize("error", [ValueError("no such plane"), RuntimeError("bad state"), MemoryError()])
 def test_any_error_of_a_source_names_the_source(
     make_clip: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -153,15 +142,6 @@ def test_small_files_that_claim_millions_of_samples_take_little_memory(
         found = rf"[\d,]+ samples claimed in {path.stat().st_size:,} bytes"
         limit = "at most one per byte and 10,000,000 in all are read; cut it into parts, or remove it if"
         assert re.fullmatch(f"{re.escape(str(path))}: {found}; {limit} its tables are damaged", error)
-
-
-def test_a_compressed_index_is_refused(make_clip: Make) -> None:
-    path = make_clip("a.mov")
-    boxes = [each for each in parse(path.read_bytes()) if each[0] != b"moov"]
-    boxes.append((b"moov", [(b"cmov", [(b"dcom", b"zlib"), (b"cmvd", bytes(100))])]))
-    path.write_bytes(build(boxes))
-    with pytest.raises(ClipError, match=r"a\.mov: its index is compressed, .* of samples; copy it into a new file"):
-        read(path, 4)
 
 
 def in_a_process(path: Path) -> tuple[str, float]:

@@ -53,12 +53,6 @@ def test_during_a_pause_the_crop_stays_on_the_object() -> None:
     assert abs(found[-1, 0] - 69) < 6
 
 
-def test_of_two_objects_the_one_with_more_motion_is_followed() -> None:
-    frames = square_at([(4 + 2 * (t % 2), 4) for t in range(10)], side=4)
-    frames = np.maximum(frames, square_at([(50 + 2 * t, 40) for t in range(10)], side=14))
-    assert (centers(motion_crop(frames, 0.4).boxes)[:, 0] > 45).all()
-
-
 def test_centers_are_smoothed_over_time_weighted_by_motion() -> None:
     # One pixel block a frame is lit on black; its neighbors in time tell what moves.
     frames = np.zeros((5, 40, 40, 3), np.uint8)
@@ -130,14 +124,6 @@ def test_a_crop_at_its_own_resolution_is_exact(channels: int) -> None:
     np.testing.assert_array_equal(seen[1], frames[1, 10:20, 30:40])
 
 
-def test_a_crop_is_resized_to_any_size() -> None:
-    ramp = np.broadcast_to(np.arange(0, 200, 5, dtype=np.uint8)[None, None, :, None], (1, 20, 40, 1))
-    crop = Crop(np.array([[0.25, 0.25, 0.75, 0.75]], np.float32), (20, 40))
-    seen = crop.cut(ramp, 40)[0, 20, :, 0].astype(float)
-    expected = 5 * (10 + (np.arange(40) + 0.5) / 2 - 0.5)
-    np.testing.assert_allclose(seen, expected, atol=1)
-
-
 def test_a_map_over_a_crop_becomes_a_map_over_the_frame() -> None:
     maps = np.full((2, 4, 4), 1e-3, np.float32)
     maps[0, 1, 2], maps[1, 3, 0] = 1, 1
@@ -169,31 +155,3 @@ def test_boxes_and_points_are_converted_between_frame_and_crop() -> None:
     inside = corners[:2].reshape(1, 2, 2, 2)
     points = crop.points_to_frame(np.array(expected[:2], np.float32).reshape(1, 2, 2, 2))
     np.testing.assert_allclose(points, inside, atol=1e-6)  # the inverse
-
-
-@pytest.mark.parametrize(
-    ("boxes", "size", "message"),
-    [
-        (np.zeros(4, np.float32), (8, 8), "expected T 4: x1 y1 x2 y2"),
-        (np.array([[0.5, 0, 0.5, 1]], np.float32), (8, 8), "a crop box has no area, expected x1 < x2 and y1 < y2"),
-        (np.array([[0, 0, 1, 1]], np.float32), (0, 8), "frames are 0x8, expected at least 1x1 pixels"),
-    ],
-)
-def test_an_invalid_crop(boxes: np.ndarray, size: tuple[int, int], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Crop(boxes, size)
-
-
-@pytest.mark.parametrize(
-    ("frames", "fraction", "message"),
-    [
-        (np.zeros((0, 8, 8, 3), np.uint8), 0.5, "at least one"),
-        (np.zeros((2, 8, 8, 1), np.uint8), 0.5, "expected uint8 T H W 3"),
-        (np.zeros((2, 8, 8, 3), np.float32), 0.5, "float32"),
-        (np.zeros((2, 8, 8, 3), np.uint8), 0.0, "fraction is 0.0, expected above 0"),
-        (np.zeros((2, 8, 8, 3), np.uint8), 1.5, "fraction is 1.5"),
-    ],
-)
-def test_invalid_arguments(frames: np.ndarray, fraction: float, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        motion_crop(frames, fraction)

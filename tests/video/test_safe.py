@@ -127,13 +127,6 @@ def test_a_worker_that_is_killed_is_an_error_of_the_clip(make_clip: Make) -> Non
     assert len(read(path, 4)) == 4
 
 
-def test_no_process_remains_if_a_clip_is_not_read_to_its_end(make_clip: Make) -> None:
-    frames = iter(VideoReader(make_clip("a.mp4", frames=400)))
-    assert [next(frames)[0] for _ in range(3)] == [0, 1, 2]
-    frames.close()
-    assert not _children()
-
-
 @pytest.mark.parametrize(
     "said",
     [
