@@ -94,15 +94,12 @@ def texts_of(locator: Any) -> list[str]:
 
 def teach_run(run: Path, clips: Path, runs: Path) -> None:
     """Make a run that was trained on a folder of clips the newest one of the page that teaches this folder."""
-    from onlooker.files import write_json
     from onlooker.serve.project import Project
 
     own = runs / f"{clips.name}-page-1"
     shutil.copytree(run, own)
     project = Project(clips)
-    ids = {clip.path.relative_to(project.folder).as_posix(): clip.id for clip in project.clips()}
-    values = {"run": str(own.resolve()), "clips": ids, "classes": project.class_version}
-    write_json(project.store / "trained" / f"{own.name}.json", values)
-    places = {name: [float(i % 5), float(i // 5), i == 3] for i, name in enumerate(ids)}
-    write_json(project.store / "trained" / f"{own.name}-map.json", places)
+    project.database.run("INSERT INTO run (path) VALUES (?)", str(own.resolve()))
+    listed = "SELECT 1, folder || '/' || clip.name, id FROM clip JOIN class ON class.name = folder"
+    project.database.run(f"INSERT INTO trained {listed}")
     project.close()

@@ -77,6 +77,7 @@ def commands(folder: Path) -> list[list[str]]:
 def visit(run: Path, clips: Path) -> None:
     """What `onlooker serve` does while the page looks at a clip, shows the project, and trains."""
     from fastapi.testclient import TestClient
+    from serving import wait_for_job
 
     from onlooker.serve.app import ServeSettings, create_app
 
@@ -86,14 +87,12 @@ def visit(run: Path, clips: Path) -> None:
         model = page.get("/api/state").json()["models"][0]["id"]
         jobs = [
             page.post("/api/look", params={"model": model}, content=clip),
-            page.post("/api/look/example/wave", params={"model": model}),
             page.post("/api/project/train"),
         ]
-        for path in ("/", "/api/project", f"/api/models/{model}/facts", f"/api/models/{model}/step.onnx"):
+        for path in ("/", "/api/project", f"/api/models/{model}/step.onnx"):
             page.get(path).raise_for_status()
         for job in jobs:
-            app.state.service.jobs.wait(job.raise_for_status().json()["job"], 300)
-            assert page.get(f"/api/jobs/{job.json()['job']}").json()["state"] == "done"
+            assert wait_for_job(page, job.raise_for_status().json()["job"], 300)["state"] == "done"
 
 
 def _refused() -> int:

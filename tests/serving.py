@@ -1,6 +1,8 @@
 """A page with one small model, for tests: its address, what the page itself sends, and the model."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,3 +22,12 @@ def save_model(runs: Path, name: str = "tiny", **settings: object) -> Recognizer
     recognizer = Recognizer(model, ("clap", "nothing", "wave"), data, frame_rate=10.0, threshold=0.3)
     recognizer.save(runs / name / "model")
     return recognizer
+
+
+def wait_for_job(page: Any, job: str, seconds: float = 60) -> dict[str, Any]:
+    """What the page says of a job when it has ended; `page` is an HTTP client."""
+    until = time.monotonic() + seconds
+    while (described := page.get(f"/api/jobs/{job}").json())["state"] in ("queued", "running"):
+        assert time.monotonic() < until, f"{described} after {seconds} s"
+        time.sleep(0.02)
+    return dict(described)

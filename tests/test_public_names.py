@@ -1,4 +1,4 @@
-"""Public names exist, papers and docs use only these, and importing the package is fast."""
+"""Public names exist, papers, docs and the web page use only these, and importing the package is fast."""
 
 import ast
 import importlib
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "torchvision", "lightning", "timm", "cv2", "av", "matplotlib", "sklearn", "mlxtend", "numpy")
 MODULES = [module.name for module in pkgutil.walk_packages(onlooker.__path__, "onlooker.")]
 PAPERS = sorted((ROOT / "papers" / "onlooker_papers").rglob("*.py"))
+SERVE = sorted((ROOT / "src" / "onlooker" / "serve").rglob("*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*.ipynb"))]
 
 
@@ -40,8 +41,8 @@ def test_every_module_defines_the_names_in_its_all(name: str) -> None:
     assert len(set(exported)) == len(exported)
 
 
-@pytest.mark.parametrize("path", [*PAPERS, *PAGES], ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_papers_and_pages_import_public_names_only(path: Path) -> None:
+@pytest.mark.parametrize("path", [*PAPERS, *PAGES, *SERVE], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_papers_pages_and_the_web_page_import_public_names_only(path: Path) -> None:
     private = [
         f"{module}.{name}"
         for module, name in sorted(set(imported(code(path))))

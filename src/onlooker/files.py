@@ -16,7 +16,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["check_regular", "printable", "read_bytes", "read_json", "without_password", "write_bytes", "write_json"]
+__all__ = [
+    "DiskFullError",
+    "NotWritableError",
+    "check_regular",
+    "check_writable",
+    "explain_write_errors",
+    "format_bytes",
+    "printable",
+    "read_bytes",
+    "read_json",
+    "without_password",
+    "write_bytes",
+    "write_json",
+]
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
 LIMIT = 1 << 28  # bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB

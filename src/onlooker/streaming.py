@@ -34,6 +34,8 @@ from onlooker.video.motion_crop import Crop, MotionState, next_crop
 from onlooker.video.resize import resize, shrink
 from onlooker.video.stream import Frame, Source, Status
 
+__all__ = ["Streams", "join_steps"]
+
 Address = int | str | Path
 OnError = Callable[[ClipError], None]
 OnStatus = Callable[[Status], None]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browsing import chromium, is_foreign, moving_square, serving, write_camera
 from fastapi.testclient import TestClient
-from serving import ADDRESS, OWN, save_model
+from serving import ADDRESS, OWN, save_model, wait_for_job
 
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
@@ -35,14 +35,10 @@ def model(page: TestClient) -> str:
 
 
 @pytest.fixture
-def finish(page: TestClient) -> Callable[[str], dict[str, object]]:
+def finish(page: TestClient) -> Callable[[str], dict[str, Any]]:
     """Wait for a job."""
 
-    def wait(job: str) -> dict[str, object]:
-        page.app.state.service.jobs.wait(job, 60)  # type: ignore[attr-defined]
-        return dict(page.get(f"/api/jobs/{job}").json())
-
-    return wait
+    return lambda job: wait_for_job(page, job)
 
 
 @pytest.fixture(scope="module")

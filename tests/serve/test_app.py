@@ -1,7 +1,6 @@
 """The page's server as a whole: what it says of itself, its errors, its start and its end."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -25,12 +24,10 @@ def test_the_state_names_models_project_and_limits(page: TestClient, settings: S
     (model,) = state["models"]
     del model["id"]
     assert model == {
-        "name": "tiny", "classes": ["clap", "nothing", "wave"], "nothing": "nothing", "streams": True,
-        "frame_rate": 10.0, "threshold": 0.3, "preferred": True, "path": str(settings.runs / "tiny"),
+        "name": "tiny", "classes": ["clap", "nothing", "wave"], "nothing": "nothing",
+        "frame_rate": 10.0, "threshold": 0.3, "path": str(settings.runs / "tiny"),
     }  # fmt: skip
     assert state["limits"] == {"bytes": 2_000_000, "seconds": 20}
-    assert state["project"]["clips"] == 0
-    assert [set(example) for example in state["examples"]] == [{"id", "label"}] * len(state["examples"])
 
 
 def test_the_page_without_any_model(tmp_path: Path) -> None:
@@ -47,10 +44,7 @@ def test_models_are_listed_newest_first_and_damaged_ones_are_not(page: TestClien
     (settings.runs / "damaged" / "model" / "recognizer.json").write_text("{")
     (settings.runs / "file").touch()
     models = page.get("/api/state").json()["models"]
-    assert [(each["name"], each["preferred"], each["streams"]) for each in models] == [
-        ("whole", True, False),
-        ("tiny", False, True),
-    ]
+    assert [each["name"] for each in models] == ["whole", "tiny"]
 
 
 def test_the_run_that_was_named_comes_first(settings: ServeSettings, tmp_path: Path) -> None:
@@ -59,28 +53,21 @@ def test_the_run_that_was_named_comes_first(settings: ServeSettings, tmp_path: P
     named = ServeSettings(tmp_path / "mine", settings.clips, settings.runs)
     with TestClient(create_app(named), base_url=ADDRESS) as client:
         models = client.get("/api/state").json()["models"]
-        assert [(model["name"], model["preferred"]) for model in models] == [
-            ("mine", True),
-            ("newer", False),
-            ("tiny", False),
-        ]
+        assert [model["name"] for model in models] == ["mine", "newer", "tiny"]
         assert models[0]["path"] == str(tmp_path / "mine")
-        save_model(settings.runs, "taught")  # by the page, say
-        models = client.get("/api/state").json()["models"]
-        assert [model["name"] for model in models if model["preferred"]] == ["taught"]
 
 
 ERRORS = [
     ("GET", "/nowhere", 404, "not_found"),
-    ("POST", "/api/state", 405, "method"),
+    ("POST", "/api/state", 405, "http"),
     ("GET", "/api/jobs/nobody", 404, "no_job"),
     ("DELETE", "/api/jobs/nobody", 404, "no_job"),
     ("POST", "/api/look", 422, "request"),
     ("POST", "/api/look?model=nobody", 404, "model_gone"),
-    ("POST", "/api/look/example/nobody?model=MODEL", 404, "no_example"),
     ("GET", "/media/nobody.mp4", 404, "look_gone"),
-    ("DELETE", "/api/look/nobody", 404, "look_gone"),
-    ("GET", "/api/models/nobody/facts", 404, "model_gone"),
+    ("GET", "/api/models/nobody/step.onnx", 404, "model_gone"),
+    ("GET", "/api/project/results", 404, "no_results"),
+    ("GET", "/media/clip/nobody.jpg", 404, "no_clip"),
 ]
 
 
@@ -99,39 +86,15 @@ def test_errors_of_the_disk_are_told() -> None:
 
 def test_the_temporary_folder_is_deleted_at_the_end(settings: ServeSettings) -> None:
     app = create_app(settings)
-    folder = app.state.service.folder
+    folder = app.state.folder
     with TestClient(app, base_url=ADDRESS):
         assert folder.is_dir()
     assert not folder.exists()
 
 
-def test_the_folder_of_a_server_that_was_killed_is_deleted_by_the_next(
-    settings: ServeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    code = f"""
-import os, tempfile
-tempfile.tempdir = {str(tmp_path)!r}
-from onlooker.serve.folder import temporary_folder
-folder = temporary_folder()
-(folder / "clip").touch()
-print(folder)
-os._exit(9)
-"""
-    left = Path(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip())
-    assert (left / "clip").exists()
-    app = create_app(settings)
-    other = create_app(settings)
-    assert not left.exists()
-    assert app.state.service.folder.exists()  # that of a server that runs stays
-    for each in (app, other):
-        shutil.rmtree(each.state.service.folder)
-
-
 def test_the_command_refuses_what_cannot_work(tmp_path: Path) -> None:
     assert "no trained model" in fails("serve", tmp_path, "--no-browser", "--port", 0)
     assert "give a token" not in fails("serve", "--token", "short", "--no-browser", "--port", 0)
-    assert "no stored token is used" in fails("serve", "--new-token", "--no-browser", "--port", 0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert f"port {port}: Address already in use; give another --port" in fails("serve", "--port", port)

@@ -1,7 +1,10 @@
-"""The queue: one after the other, each knows its place, and one that fails or is cancelled affects no other."""
+"""Jobs: one after the other, each knows its place, and one that fails or is cancelled affects no other."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -11,109 +14,121 @@ from onlooker.serve.problem import Problem
 from onlooker.structures import ClipError
 
 
-@pytest.fixture
-def jobs() -> Iterator[Jobs]:
-    made = Jobs()
-    yield made
-    made.stop()
+def with_jobs(work: Callable[[Jobs], Awaitable[None]]) -> None:
+    """Call `work` in an event loop, which it must not block."""
+
+    async def run() -> None:
+        jobs = Jobs()
+        try:
+            await asyncio.wait_for(work(jobs), 60)
+        finally:
+            await jobs.stop()
+
+    asyncio.run(run())
 
 
-def test_jobs_run_in_turn_and_know_their_place(jobs: Jobs) -> None:
-    go, order = Event(), list[str]()
+async def ended(*jobs: Job) -> list[str]:
+    for job in jobs:
+        while not job.finished:
+            await asyncio.sleep(0.01)
+    return [job.state for job in jobs]
 
-    def work(name: str) -> dict[str, str]:
-        go.wait(10)
-        order.append(name)
-        return {"name": name}
 
-    submitted = [jobs.submit(lambda _, name=name: work(name)) for name in "abc"]  # type: ignore[misc]
-    while submitted[0].state == "queued":
-        pass
-    described = [jobs.describe(job) for job in submitted]
-    assert [each["place"] for each in described] == [0, 1, 2]
-    assert [each["text"] for each in described] == [
-        "Waiting …", "Waiting: place 1 in the queue", "Waiting: place 2 in the queue",
-    ]  # fmt: skip
+@contextmanager
+def blocked(jobs: Jobs) -> Iterator[Job]:
+    """A job that waits until the end of the block."""
+    go = Event()
+    yield jobs.submit(lambda _: {"waited": go.wait(30)})
     go.set()
-    assert jobs.wait(submitted[-1].id, 10).result == {"name": "c"}
-    assert order == ["a", "b", "c"]
-    assert jobs.describe(submitted[0]) == {
-        "id": submitted[0].id, "state": "done", "place": 0, "note": "queued", "progress": None, "error": None,
-        "text": "Waiting …",
-        "result": {"name": "a"},
-    }  # fmt: skip
 
 
-def test_an_error_is_of_its_job_alone(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
-    def damaged(_: Job) -> dict[str, object]:
-        raise ClipError("a.mp4", "no frame", "record it again")
+def test_jobs_run_in_turn_and_know_their_place() -> None:
+    async def work(jobs: Jobs) -> None:
+        order = list[str]()
+        with blocked(jobs) as first:
+            others = [jobs.submit(lambda _, name=name: {"done": order.append(name)}) for name in "ab"]  # type: ignore[misc]
+            await asyncio.sleep(0.05)
+            described = [jobs.describe(job) for job in (first, *others)]
+        assert [(each["place"], each["text"]) for each in described] == [
+            (0, "Waiting …"), (1, "Waiting: place 1 in the queue"), (2, "Waiting: place 2 in the queue"),
+        ]  # fmt: skip
+        assert await ended(*others) == ["done", "done"]
+        assert order == ["a", "b"]
+        assert jobs.describe(first)["result"] == {"waited": True}
 
-    def unforeseen(_: Job) -> dict[str, object]:
-        raise KeyError("x")
+    with_jobs(work)
 
-    failed, other = jobs.submit(damaged), jobs.submit(unforeseen)
-    assert jobs.wait(jobs.submit(lambda _: {"a": 1}).id, 10).result == {"a": 1}
-    assert (failed.state, jobs.describe(failed)["error"]["found"]) == ("failed", "no frame")
-    assert (other.state, jobs.describe(other)["error"]["code"]) == ("failed", "internal")
+
+def test_an_error_is_of_its_job_alone(caplog: pytest.LogCaptureFixture) -> None:
+    def failing(error: Exception) -> Callable[[Job], dict[str, Any]]:
+        def fail(_: Job) -> dict[str, Any]:
+            raise error
+
+        return fail
+
+    async def work(jobs: Jobs) -> None:
+        clip, other = jobs.submit(failing(ClipError("a.mp4", "no frame", "again"))), jobs.submit(failing(KeyError("x")))
+        good = jobs.submit(lambda _: {"a": 1})
+        assert await ended(clip, other, good) == ["failed", "failed", "done"]
+        assert [jobs.describe(job)["error"]["code"] for job in (clip, other)] == ["clip", "internal"]
+
+    with_jobs(work)
     assert "KeyError" in caplog.text  # the terminal says more
 
 
-def test_a_job_is_cancelled_while_it_waits_and_while_it_runs(jobs: Jobs) -> None:
-    begun, ended = Event(), Event()
+def test_a_job_is_cancelled_while_it_waits_and_while_it_runs() -> None:
+    begun = Event()
 
-    def endless(job: Job) -> dict[str, object]:
-        job.on_cancel = ended.set
+    def endless(job: Job) -> dict[str, Any]:
         begun.set()
         while True:
             job.report("looking", 0.5)
 
-    running, waiting = jobs.submit(endless), jobs.submit(lambda _: {"ran": True})
-    assert begun.wait(10)
-    waiting.cancel()
-    running.cancel()
-    assert ended.wait(10)
-    assert [jobs.wait(job.id, 10).state for job in (running, waiting)] == ["cancelled", "cancelled"]
-    assert jobs.wait(jobs.submit(lambda _: {}).id, 10).state == "done"  # the queue goes on
-    assert waiting.result is None
+    async def work(jobs: Jobs) -> None:
+        running, waiting = jobs.submit(endless), jobs.submit(lambda _: {"ran": True})
+        await asyncio.to_thread(begun.wait)
+        waiting.cancel()
+        running.cancel()
+        assert await ended(running, waiting, jobs.submit(lambda _: {})) == ["cancelled", "cancelled", "done"]
+        assert waiting.result is None
+
+    with_jobs(work)
 
 
-def test_a_job_of_its_own_does_not_wait_and_shows_a_result_so_far(jobs: Jobs) -> None:
-    go, told = Event(), Event()
-    jobs.submit(lambda _: {"waited": go.wait(10)})
+def test_a_job_of_its_own_does_not_wait_and_shows_a_result_so_far() -> None:
+    async def train(job: Job) -> dict[str, Any]:
+        job.report("fitting", 0.25, model="a")
+        await asyncio.sleep(0.1)
+        return {"run": "b"}
 
-    def train(job: Job) -> dict[str, object]:
-        job.report("fitting", 0.25, seconds_left=9)
-        told.set()
-        go.wait(10)
-        return {"run": "a"}
+    async def work(jobs: Jobs) -> None:
+        with blocked(jobs):
+            job = jobs.start(train, "0123456789abcdef")
+            await asyncio.sleep(0.05)
+            described = jobs.describe(jobs.get("0123456789abcdef"))
+            assert (described["note"], described["progress"], described["result"]) == ("fitting", 0.25, {"model": "a"})
+            assert await ended(job) == ["done"]
 
-    job = jobs.start(train, "0123456789abcdef")
-    assert told.wait(10)
-    described = jobs.describe(jobs.get("0123456789abcdef"))
-    assert (described["note"], described["progress"], described["result"]) == ("fitting", 0.25, {"seconds_left": 9})
-    go.set()
-    assert jobs.wait(job.id, 10).result == {"run": "a"}
+    with_jobs(work)
 
 
-def test_a_full_queue_and_unknown_jobs_are_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_and_unknown_or_old_jobs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_WAITING", 2)
-    go, begun = Event(), Event()
-    jobs.submit(lambda _: {"a": begun.set(), "b": go.wait(10)})
-    assert begun.wait(10)
-    waiting = [jobs.submit(lambda _: {}) for _ in range(2)]
-    with pytest.raises(Problem, match="busy: 2 clips wait already: at most 2"):
+    monkeypatch.setattr(module, "KEPT", 1)
+
+    async def work(jobs: Jobs) -> None:
+        with blocked(jobs) as first:
+            await asyncio.sleep(0.05)
+            waiting = [jobs.submit(lambda _: {}) for _ in range(2)]
+            with pytest.raises(Problem, match="busy: 2 clips wait already: at most 2"):
+                jobs.submit(lambda _: {})
+            waiting[0].cancel()  # makes room
+            await ended(waiting[0])
+            last = jobs.submit(lambda _: {})
+        assert await ended(last) == ["done"]
         jobs.submit(lambda _: {})
-    waiting[0].cancel()  # makes room
-    last = jobs.submit(lambda _: {})
-    go.set()
-    assert jobs.wait(last.id, 10).state == "done"
-    with pytest.raises(Problem, match="no_job"):
-        jobs.get("nobody")
+        for gone in ("nobody", first.id):
+            with pytest.raises(Problem, match="no_job"):
+                jobs.get(gone)
 
-
-def test_old_finished_jobs_are_forgotten(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_KEPT", 3)
-    done = [jobs.wait(jobs.submit(lambda _: {}).id, 10) for _ in range(6)]
-    assert jobs.get(done[-1].id)
-    with pytest.raises(Problem, match="no_job"):
-        jobs.get(done[0].id)
+    with_jobs(work)

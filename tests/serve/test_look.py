@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 from typing import Any
 from urllib.parse import quote
 
@@ -14,14 +13,10 @@ import pytest
 from fastapi.testclient import TestClient
 from serving import save_model
 
-from onlooker.data.figure_motion import ACTIONS
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import load
-from onlooker.runs.train import train
 from onlooker.serve import look as module
-from onlooker.serve.examples import EXAMPLES, draw_example, draw_examples
-from onlooker.serve.look import Looks, answer
-from onlooker.serve.measurement import measure
+from onlooker.serve.answer import describe_prediction
 from onlooker.serve.settings import ServeSettings
 from onlooker.streaming import join_steps
 from onlooker.structures import Prediction, Segment, Tube
@@ -37,6 +32,10 @@ def send(page: TestClient, path: Path, name: str = "clip.mp4", **query: str) -> 
     return str(answered.json()["job"])
 
 
+def kept(page: TestClient) -> list[Path]:
+    return list((page.app.state.folder / "looks").iterdir())  # type: ignore[attr-defined]
+
+
 def test_a_clip_is_answered_as_by_the_library(
     page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
 ) -> None:
@@ -44,7 +43,7 @@ def test_a_clip_is_answered_as_by_the_library(
     result = finish(send(page, path, "<b>a</b>.mp4", model=model))["result"]
     expected = load(settings.runs / "tiny").predict(path)
     assert (result["name"], result["width"], result["height"], result["frames"]) == ("b>.mp4", 80, 40, 5)
-    (got,) = result["answers"]
+    got = result
     assert (got["label"], got["score"], got["classes"]) == (expected.label, expected.score, list(expected.classes))
     assert got["labels"] == [step.label for step in expected.steps]
     np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
@@ -69,7 +68,7 @@ def test_places_are_shares_of_the_frame() -> None:
         ),
         segments=(Segment("wave", 0.5, 1.0, 0.8), Segment("nothing", 0.0, 0.5, 0.9)),
     )  # fmt: skip
-    values = answer(prediction, ["nothing", "wave", "wave"])
+    values = describe_prediction(prediction, ["nothing", "wave", "wave"])
     assert values["nothing"] == "nothing"
     assert values["points"] == [[0.25, 0.5], None, [1.0, 1.0]]
     # Frame 7 is none of the prediction's, and nothing has no box and is no event.
@@ -83,7 +82,7 @@ def test_a_long_clip_is_answered_as_a_stream(
     page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
 ) -> None:
     path = make_clip(frames=40)  # 4 s; training clips have 4 frames at 10 per second
-    (got,) = finish(send(page, path, model=model))["result"]["answers"]
+    got = finish(send(page, path, model=model))["result"]
     expected = join_steps(path, load(settings.runs / "tiny").watch(path))
     assert len(got["times"]) == 40
     np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
@@ -91,60 +90,14 @@ def test_a_long_clip_is_answered_as_a_stream(
     assert set(got["labels"]) <= events | {"nothing"}
 
 
-def test_two_models_look_at_the_same_clip(
-    page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
+def test_a_clip_that_browsers_do_not_play_is_copied_and_drawn_on(
+    page: TestClient, model: str, finish: Finish, make_clip: Make, tmp_path: Path
 ) -> None:
-    save_model(settings.runs, "other", init="clip-mean")
-    ids = [each["id"] for each in page.get("/api/state").json()["models"]]
-    result = finish(send(page, make_clip(), model=model, second=next(each for each in ids if each != model)))["result"]
-    assert [each["model"] for each in result["answers"]] == [model, next(each for each in ids if each != model)]
-    same = finish(send(page, make_clip(), model=model, second=model))["result"]
-    assert len(same["answers"]) == 1
-
-
-@pytest.mark.slow
-def test_a_model_that_was_taught_the_drawn_examples_knows_those_to_look_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clips, made = tmp_path / "clips", draw_examples(tmp_path, "nothing")
-    for label, file, name in made:
-        (clips / label).mkdir(parents=True, exist_ok=True)
-        file.rename(clips / label / name)
-    train(clips, tmp_path / "run", quiet=True)
-    known, path, labels = load(tmp_path / "run"), tmp_path / "look", []
-    for person in (3, 103, 203, 303):
-        monkeypatch.setattr("onlooker.serve.examples.secrets.randbelow", lambda _, person=person: person)
-        for action in EXAMPLES:
-            draw_example(action, path)
-            labels.append((action, join_steps(path, known.watch(path)).label))
-    assert sum(action == label for action, label in labels) >= 10, labels  # of 12
-
-
-def test_examples_are_drawn_by_the_package(page: TestClient, model: str, finish: Finish) -> None:
-    assert set(EXAMPLES) <= set(ACTIONS)
-    job = finish(page.post("/api/look/example/wave", params={"model": model}).json()["job"])
-    assert (job["state"], job["error"]) == ("done", None)
-    assert (job["result"]["frames"], job["result"]["name"]) == (72, "Waving")
-    stills = {page.get(f"/media/example/{name}.jpg").content for name in EXAMPLES}
-    assert len(stills) == len(EXAMPLES)
-    assert all(still.startswith(b"\xff\xd8\xff") for still in stills)
-    assert page.get("/media/example/nobody.jpg").json()["error"]["code"] == "no_example"
-
-
-def test_results_can_be_saved(page: TestClient, model: str, finish: Finish, make_clip: Make, tmp_path: Path) -> None:
     result = finish(send(page, make_clip("a.webm", frames=6), "Größe/ä.webm", model=model))["result"]
-    saved = page.get(f"/api/look/{result['id']}/result.json")
-    assert saved.headers["content-disposition"] == "attachment; filename*=utf-8''%C3%A4.json"
-    assert saved.json()["predictions"][0]["label"] == result["answers"][0]["label"]
-    assert str(tmp_path) not in saved.text  # no paths of the machine
-    drawn = page.get(f"/api/look/{result['id']}/overlay.mp4", params={"model": model})
-    (tmp_path / "drawn.mp4").write_bytes(drawn.content)
-    assert len(clips.all_frames(tmp_path / "drawn.mp4")[0]) == 6
-    other = page.get(f"/api/look/{result['id']}/overlay.mp4", params={"model": "../x"})
-    assert other.json()["error"]["code"] == "not_looked"
-    played = tmp_path / "played.mp4"
-    played.write_bytes(page.get(result["video"]).content)  # browsers do not all play webm: a copy
-    assert len(clips.all_frames(played)[0]) == 6
+    assert str(tmp_path) not in json.dumps(result)  # no paths of the machine
+    for address in (result["video"], f"/api/look/{result['id']}/overlay.mp4"):
+        (tmp_path / "played.mp4").write_bytes(page.get(address).content)
+        assert len(clips.all_frames(tmp_path / "played.mp4")[0]) == 6
 
 
 @pytest.mark.parametrize("kind", ["text", "audio only", "one frame", "missing moov", "huge claim"])
@@ -162,52 +115,30 @@ def test_a_hostile_clip_is_refused_and_deleted(
     assert job["error"]["found"]
     assert job["error"]["remedy"]
     assert finish(good)["state"] == "done"
-    folder = page.app.state.service.folder / "looks"  # type: ignore[attr-defined]
-    assert len(list(folder.iterdir())) == 1
+    assert len(kept(page)) == 1
 
 
-def test_a_clip_can_be_deleted_and_is_after_half_an_hour(
+def test_only_so_many_clips_are_kept_for_half_an_hour(
     page: TestClient, model: str, finish: Finish, make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (finish(send(page, make_clip(), model=model))["result"]["id"] for _ in range(2))
-    assert page.delete(f"/api/look/{first}").json() == {"deleted": True}
-    assert page.get(f"/media/{first}.mp4").json()["error"]["code"] == "look_gone"
-    assert page.get(f"/media/{second}.mp4").status_code == 200
-    looks: Looks = page.app.state.service.looks  # type: ignore[attr-defined]
-    since = looks.get(second).since
-    monkeypatch.setattr(module, "monotonic", lambda: since + 1801)
-    assert page.get(f"/media/{second}.mp4").json()["error"]["code"] == "look_gone"
-    assert list(looks.folder.iterdir()) == []
-
-
-def test_only_so_many_clips_are_kept(
-    page: TestClient, model: str, finish: Finish, make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_MAX_KEPT", 2)
+    monkeypatch.setattr(module, "MAX_KEPT", 2)
     ids = [finish(send(page, make_clip(), model=model))["result"]["id"] for _ in range(4)]
     assert [page.get(f"/media/{each}.mp4").status_code for each in ids] == [404, 404, 200, 200]
-
-
-def test_clips_together_have_a_largest_size(
-    page: TestClient, model: str, finish: Finish, make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clip = make_clip()
-    monkeypatch.setattr(module, "_MAX_BYTES", 2.5 * clip.stat().st_size)
-    ids = [finish(send(page, clip, model=model))["result"]["id"] for _ in range(4)]
-    assert [page.get(f"/media/{each}.mp4").status_code for each in ids] == [404, 404, 200, 200]
+    now = module.monotonic()
+    monkeypatch.setattr(module, "monotonic", lambda: now + 1801)
+    assert page.get(f"/media/{ids[-1]}.mp4").json()["error"]["code"] == "look_gone"
+    assert kept(page) == []
 
 
 def test_a_run_that_disappears_is_told(
     page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
 ) -> None:
-    go, begun = Event(), Event()
-    page.app.state.service.jobs.submit(lambda _: {"a": begun.set(), "b": go.wait(10)})  # type: ignore[attr-defined]
-    assert begun.wait(10)
+    long = send(page, make_clip("long.mp4", frames=150), model=model)
     job = send(page, make_clip(), model=model)
     assert page.get(f"/api/jobs/{job}").json()["place"] == 1
     shutil.rmtree(settings.runs / "tiny")
-    go.set()
     assert finish(job)["error"]["code"] == "model_gone"
+    finish(long)
     assert page.post("/api/look", params={"model": model}).json()["error"]["code"] == "model_gone"
     assert page.get("/api/state").json()["models"] == []
 
@@ -218,22 +149,12 @@ def test_a_damaged_run_is_told(page: TestClient, settings: ServeSettings, finish
     weights.write_bytes(weights.read_bytes()[:100])
     model = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "cut")
     assert finish(send(page, make_clip(), model=model))["error"]["code"] == "model_damaged"
-    facts = page.get(f"/api/models/{model}/facts")
-    assert (facts.status_code, facts.json()["error"]["code"]) == (422, "not_measured")
-    assert "model.safetensors" in facts.json()["error"]["found"]
 
 
 def test_a_cancelled_look_is_deleted(page: TestClient, model: str, finish: Finish, make_clip: Make) -> None:
-    go, begun = Event(), Event()
-    page.app.state.service.jobs.submit(lambda _: {"a": begun.set(), "b": go.wait(10)})  # type: ignore[attr-defined]
-    assert begun.wait(10)
-    job = send(page, make_clip(), model=model)
-    looks: Looks = page.app.state.service.looks  # type: ignore[attr-defined]
-    assert len(list(looks.folder.iterdir())) == 1
-    assert page.delete(f"/api/jobs/{job}").json()["state"] == "cancelled"
-    assert list(looks.folder.iterdir()) == []
-    go.set()
-    assert finish(job)["result"] is None
+    job = send(page, make_clip(frames=190), model=model)
+    page.delete(f"/api/jobs/{job}")
+    assert (finish(job)["state"], finish(job)["result"], kept(page)) == ("cancelled", None, [])
 
 
 def test_a_full_queue_keeps_no_clip(
@@ -242,22 +163,7 @@ def test_a_full_queue_keeps_no_clip(
     monkeypatch.setattr("onlooker.serve.jobs.MAX_WAITING", 0)
     answered = page.post("/api/look", params={"model": model}, content=make_clip().read_bytes())
     assert (answered.status_code, answered.json()["error"]["code"]) == (503, "busy")
-    assert list((page.app.state.service.folder / "looks").iterdir()) == []  # type: ignore[attr-defined]
-
-
-def test_facts_of_a_model(page: TestClient, settings: ServeSettings, model: str) -> None:
-    facts = page.get(f"/api/models/{model}/facts").json()
-    recognizer = load(settings.runs / "tiny")
-    assert facts["parameters"] == sum(part.numel() for part in recognizer.model.parameters())
-    assert facts["bytes"] == (settings.runs / "tiny" / "model" / "model.safetensors").stat().st_size
-    assert 0 < facts["milliseconds"] < 1000
-    assert "cores" in facts["machine"]
-    assert facts["libraries"] > 50e6, "PyTorch is a part of it"
-    assert facts["libraries"] < facts["memory"] < facts["libraries"] + 500e6, "the model is tiny"
-    save_model(settings.runs, "whole", init="clip-mean")  # no stream: its share of a clip
-    whole = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "whole")
-    assert measure(settings.runs / "whole")["milliseconds"] > 0
-    assert page.get(f"/api/models/{whole}/step.onnx").json()["error"]["code"] == "no_step"
+    assert kept(page) == []
 
 
 @pytest.mark.slow
@@ -269,8 +175,11 @@ def test_the_step_is_exported_once(page: TestClient, model: str) -> None:
 
 
 def test_export_without_its_packages_says_what_to_install(
-    page: TestClient, model: str, monkeypatch: pytest.MonkeyPatch
+    page: TestClient, model: str, settings: ServeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    save_model(settings.runs, "whole", init="clip-mean")
+    whole = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "whole")
+    assert page.get(f"/api/models/{whole}/step.onnx").json()["error"]["code"] == "no_step"
     monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
     answered = page.get(f"/api/models/{model}/step.onnx")
     assert (answered.status_code, answered.json()["error"]["code"]) == (501, "no_export")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from onlooker.files import DiskFullError
 from onlooker.serve import media
-from onlooker.serve.media import Upload, clean_name, convert, make_playable, receive
+from onlooker.serve.media import Upload, clean_name, convert, receive
 from onlooker.serve.problem import Problem
 from onlooker.video.transcode import Copy, VideoFacts
 from onlooker.video.write import write
@@ -148,7 +148,7 @@ def test_facts_and_copies_of_every_kind_of_file(
     width, height = (height, width) if "rotation" in settings else (width, height)
     assert (facts.frames, facts.width, facts.height, facts.playable) == (20, width, height, playable)
     assert (facts.seconds, facts.rate) == (pytest.approx(2, abs=0.02), pytest.approx(10, abs=0.1))
-    assert make_playable(path, copy) == facts
+    assert convert(path, [Copy(copy)]) == facts
     again = convert(copy)
     assert again.playable
     assert again.frames == 20
@@ -157,36 +157,26 @@ def test_facts_and_copies_of_every_kind_of_file(
 def test_copies_keep_the_time_of_every_frame(make_clip: Make, tmp_path: Path) -> None:
     times = [0, 40, 200, 210, 700, 1500, 1501, 3000]
     path, copy = make_clip("a.mp4", frames=8, pts=times, options={"bf": "2"}), tmp_path / "copy.mp4"
-    make_playable(path, copy)
+    convert(path, [Copy(copy)])
     originals, copies = clips.all_frames(path), clips.all_frames(copy)
     np.testing.assert_allclose(copies[1], np.array(times) / 1000, atol=1e-4)
     assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(originals[0], copies[0], strict=True)) < 6
 
 
 def test_a_part_of_a_clip_begins_at_zero(make_clip: Make, tmp_path: Path) -> None:
-    make_playable(path := make_clip(), cut := tmp_path / "cut.mp4", start=0.5, end=1.2)
+    convert(path := make_clip(), [Copy(cut := tmp_path / "cut.mp4", start=0.5, end=1.2)])
     frames, times = clips.all_frames(cut)
     np.testing.assert_allclose(times, np.arange(7) / 10, atol=1e-3)
     assert [clips.painted_number(frame) for frame in frames] == list(range(5, 12))
     with pytest.raises(Problem, match="no frame"):
-        make_playable(path, tmp_path / "none.mp4", start=1.21, end=1.22)
+        convert(path, [Copy(tmp_path / "none.mp4", start=1.21, end=1.22)])
     assert not (tmp_path / "none.mp4").exists()
-
-
-def test_a_preview_is_small_and_not_faster_than_12_frames_per_second(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.mp4", [np.full((240, 320, 3), 99, np.uint8)] * 60, 30)
-    video, still = tmp_path / "p.mp4", tmp_path / "p.jpg"
-    convert(path, [Copy(video, 160, rate=12)], still)
-    facts = convert(video)
-    assert (facts.width, facts.height, facts.frames) == (160, 120, pytest.approx(24, abs=1))
-    assert facts.seconds == pytest.approx(2, abs=0.1)
-    assert still.read_bytes()[:3] == b"\xff\xd8\xff"
 
 
 @pytest.mark.slow
 def test_an_8k_video_is_scaled_down(tmp_path: Path) -> None:
     path = write(tmp_path / "8k.mp4", [np.full((4320, 7680, 3), 99, np.uint8)] * 2, 25)
-    facts = make_playable(path, copy := tmp_path / "copy.mp4")
+    facts = convert(path, [Copy(copy := tmp_path / "copy.mp4")])
     assert (facts.width, facts.height, facts.playable) == (7680, 4320, False)
     small = convert(copy)
     assert (small.width, small.height) == (1280, 720)

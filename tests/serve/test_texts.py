@@ -12,17 +12,15 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 
-from onlooker.serve import hints, look
-from onlooker.serve.examples import EXAMPLES
 from onlooker.serve.problem import Problem, as_problem
-from onlooker.serve.training import _STAGES
 from onlooker.serve.translation import t, texts
 from onlooker.structures import ClipError
 
 SERVE = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
-OF_PYTHON = ("problem.", "hint.", "change.", "example.")  # parts of the file that only Python uses
-FINDINGS = {f"hint.{name.replace(' ', '_')}" for name in hints.FINDINGS}
-NOTES = {f"job.{note.replace(' ', '_')}" for note in ("queued", *_STAGES)}
+OF_PYTHON = ("problem.", "hint.", "change.")  # parts of the file that only Python uses
+# What jobs report: of looks, and the stages of `onlooker.train`.
+NOTES = ("queued", "checking", "preparing", "looking", "starting", "reading clips", "encoding clips", "fitting",
+         "drawing clips", "done")  # fmt: skip
 
 
 def keys_of(texts: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -50,7 +48,7 @@ def constants(node: ast.expr) -> list[str]:
 
 
 def used_in_python() -> Iterator[tuple[str, set[str]]]:
-    """The keys of all texts, and the values that they get, from the calls of `t`, `Problem` and `_hint`."""
+    """The keys of all texts, and the values that they get, from the calls of `t` and `Problem`."""
     for path in SERVE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
@@ -58,9 +56,8 @@ def used_in_python() -> Iterator[tuple[str, set[str]]]:
             values = {str(keyword.arg) for keyword in node.keywords}
             if node.func.id == "Problem":
                 yield from ((f"problem.{code}", values) for code in codes(node.args[1], path))
-            elif node.func.id in ("t", "_hint"):
-                prefix = "hint." if node.func.id == "_hint" else ""
-                yield from ((prefix + key, values) for key in constants(node.args[0]))
+            elif node.func.id == "t":
+                yield from ((key, values) for key in constants(node.args[0]))
 
 
 def codes(node: ast.expr, path: Path) -> list[str]:
@@ -80,7 +77,7 @@ def test_every_text_of_python_exists_and_gets_its_values():
 
 
 def test_every_text_of_python_is_used():
-    used = {key for key, _ in used_in_python()} | FINDINGS | {f"example.{name}" for name in EXAMPLES}
+    used = {key for key, _ in used_in_python()}
     known = {key for key in keys_of(texts()) if key.startswith(OF_PYTHON)}
     known = {key.rpartition(".")[0] if key.startswith("problem.") else key for key in known}
     assert {key for key in used if key.startswith(OF_PYTHON)} == known
@@ -90,38 +87,30 @@ def test_every_text_of_javascript_exists_and_is_used():
     code = "\n".join(path.read_text("utf-8") for path in (SERVE / "static").glob("*.js"))
     literal = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)*)"', code))
     built = {
-        *(f"shortcuts.{name}" for name in re.findall(r'"([a-z]+)"', re.search(r"const rows = \[(.*?)\]", code)[1])),  # type: ignore[index]
         *(f"drawn.{name}" for name in ("box", "point")),
         *(f"camera.{name}" for name in ("denied", "missing", "busy", "insecure")),
     }
-    built |= {f"{name}_key" for name in built if name.startswith("shortcuts")}
     built |= {f"{name}_remedy" for name in built if name.startswith("camera")}
     templates = "\n".join(path.read_text("utf-8") for path in (SERVE / "templates").glob("*.html"))
     rendered = {key.removesuffix(".split") for key in re.findall(r"texts\.([a-z_.]+)", templates)}
     rendered |= {f"tabs.{name}" for name in ("look", "teach", "correct")}
-    of_python = {key for key, _ in used_in_python()} | NOTES | notes_of_look()
+    of_python = {key for key, _ in used_in_python()} | {f"job.{note.replace(' ', '_')}" for note in NOTES}
     keys = {key for key in keys_of(texts()) if not key.startswith(OF_PYTHON)}
     assert keys - literal - built - rendered - of_python == set()
     asked = set(re.findall(r'\bt\((?:[^()"]*\? )?"([a-z_.]+)"', code)) | built | rendered - {"tabs"}
     assert asked - keys == set()
 
 
-def notes_of_look() -> set[str]:
-    code = Path(look.__file__).read_text("utf-8")
-    return {f"job.{note}" for note in re.findall(r'(?:job\.report\(|_progress\(job, )"(\w+)"', code)}
-
-
 def test_every_note_of_a_job_has_a_text():
-    assert notes_of_look() == {"job.drawing", "job.checking", "job.preparing", "job.looking"}
-    for key in NOTES | notes_of_look():
-        assert t(key).endswith("…")
+    for note in NOTES:
+        assert t(f"job.{note.replace(' ', '_')}")
 
 
 def test_plural_forms_and_values():
-    assert t("hint.looks_like", count=1, label="wave", other="bend").startswith("1 clip of wave looks like bend")
-    assert t("hint.looks_like", count=2, label="wave", other="bend").startswith("2 clips of wave look like bend")
-    with pytest.raises(KeyError, match="other"):
-        t("hint.looks_like", count=2, label="wave")
+    assert t("class.clips", count=1) == "1 clip"
+    assert t("class.clips", count=2) == "2 clips"
+    with pytest.raises(KeyError, match="clips"):
+        t("hint.missing", count=2, label="wave")
     with pytest.raises(KeyError, match="nowhere"):
         t("hint.nowhere")
 

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import secrets
 import socket
 import threading
 import webbrowser
@@ -40,13 +41,9 @@ def serve(
     token: Annotated[
         str | None,
         typer.Option(
-            help="Secret text in the address of the page; default: a random one if the host is not this machine, the "
-            "same after a restart."
+            help="Secret text in the address of the page; default: a new random one if the host is not this machine."
         ),
     ] = None,
-    new_token: Annotated[
-        bool, typer.Option("--new-token", help="Replace the random token: other devices have to open its address.")
-    ] = False,
     certificate: Annotated[
         Path | None,
         typer.Option(
@@ -66,14 +63,14 @@ def serve(
         import uvicorn
 
         from onlooker.serve.app import create_app
-        from onlooker.serve.phone import page_address, phone_address
-        from onlooker.serve.settings import ServeSettings
+        from onlooker.serve.settings import ServeSettings, is_loopback, page_address
         from onlooker.video.safe import VARIABLE
     except ModuleNotFoundError as error:
         raise RuntimeError(f"the page needs {error.name}; install onlooker[serve]") from error
     if key and not certificate:
         raise ValueError("--key without --certificate; give both, or neither")
-    token = _token(host, token, new_token)
+    if token is None and not is_loopback(host):
+        token = secrets.token_hex(8)
     with _listen(host, port) as listening:
         port = listening.getsockname()[1]
         settings = ServeSettings(run, clips, host=host, port=port, token=token, certificate=certificate)
@@ -81,29 +78,15 @@ def serve(
             create_app(settings), log_level="warning", server_header=False, proxy_headers=False,
             ssl_certfile=certificate, ssl_keyfile=key, ws_max_size=2_000_000, timeout_graceful_shutdown=3,
         )  # fmt: skip
-        # The camera needs an address that browsers trust: this machine's own name.
-        address = page_address(settings, "localhost" if host in ("0.0.0.0", "::") else None)
+        address = page_address(settings)
         typer.echo(f"{address}  (Ctrl-C ends it)")
-        if phone := phone_address(settings):
-            typer.echo(f"{phone}  on other devices in this network")
+        if not is_loopback(host):
+            typer.echo(f"{page_address(settings, local=False)}  on other devices in this network")
         if not no_browser:
             threading.Timer(1, webbrowser.open, (address,)).start()
         os.environ[VARIABLE] = "1"  # everything that a browser sends is decoded by processes with limits
         with stoppable(lambda: "run the same command to open the page again"):
             uvicorn.Server(config).run([listening])
-
-
-def _token(host: str, given: str | None, new: bool) -> str | None:
-    """The token of the page; None if it is open to this machine alone, and none is given."""
-    from onlooker.data.array_cache import default_cache
-    from onlooker.serve.settings import is_loopback
-    from onlooker.serve.token import stored_token
-
-    if new and (given or is_loopback(host)):
-        raise ValueError("--new-token, but no stored token is used; give it with another --host, and without --token")
-    if given is not None or is_loopback(host):
-        return given
-    return stored_token(default_cache() / ".page-token", new)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,13 +1,9 @@
-"""Work that takes longer than a request: one worker thread with a queue that tells each job its place.
+"""Work that takes longer than a request, as tasks of the event loop: looks at clips, one after the other; trainings."""
 
-Work that must not wait in the queue, such as a training in a separate process, has its own thread (`Jobs.start`).
-"""
-
+import asyncio
 import logging
 import secrets
-from collections.abc import Callable
-from queue import SimpleQueue
-from threading import Event, Lock, Thread
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from onlooker.serve.problem import Problem, as_problem
@@ -15,10 +11,10 @@ from onlooker.serve.translation import t
 
 __all__ = ["Cancelled", "Job", "Jobs"]
 
-Work = Callable[["Job"], dict[str, Any]]
+Work = Callable[["Job"], Awaitable[dict[str, Any]]]
 
-MAX_WAITING = 50
-_KEPT = 200  # finished jobs whose results can still be requested
+MAX_WAITING = 10
+KEPT = 200  # finished jobs whose results can still be requested
 _FINISHED = ("done", "failed", "cancelled")
 
 
@@ -27,23 +23,16 @@ class Cancelled(Exception):  # noqa: N818 - no error
 
 
 class Job:
-    """A piece of work: its state, its progress, and its result.
+    """A piece of work: its state, its progress, and its result."""
 
-    Args:
-        on_cancel: called when the user cancels the job, to end what it waits for and to delete its files.
-    """
-
-    def __init__(self, job_id: str | None = None, on_cancel: Callable[[], object] | None = None) -> None:
+    def __init__(self, job_id: str | None = None) -> None:
         self.id = job_id or secrets.token_hex(8)
-        self.on_cancel = on_cancel
-        self.state, self.note, self.progress = "queued", "queued", None
+        self.state, self.note = "queued", "queued"
+        self.progress: float | None = None
         self.error: Problem | None = None
         self.result: dict[str, Any] | None = None
-        self.cancelled, self.ended = False, Event()
-
-    state: str
-    note: str
-    progress: float | None
+        self.cancelled = False
+        self.task: asyncio.Task[None] | None = None
 
     @property
     def finished(self) -> bool:
@@ -56,116 +45,89 @@ class Job:
         Raises:
             Cancelled: the user has cancelled the job.
         """
-        self.check()
+        if self.cancelled:
+            raise Cancelled
         self.note, self.progress = note, progress
         if partial:
             self.result = {**(self.result or {}), **partial}
 
-    def check(self) -> None:
-        """Raise Cancelled if the user has cancelled the job."""
-        if self.cancelled:
-            raise Cancelled
-
     def cancel(self) -> None:
-        """End the work at its next report; no effect on a finished job."""
-        if self.finished:
-            return
+        """End the work: where it waits, or, in a thread, at its next report; no effect on a finished job."""
         self.cancelled = True
-        if self.state == "queued":
-            self.state = "cancelled"
-            self.ended.set()
-        if self.on_cancel:
-            self.on_cancel()
-
-    def run(self, work: Work) -> None:
-        """Do the work, unless the job was already cancelled; every exception is stored as the error of the job."""
-        if self.cancelled:
-            return
-        self.state = "running"
-        try:
-            self.result = work(self)
-            self.state = "done"
-        except Cancelled:
-            self.state = "cancelled"
-        except Exception as error:
-            self.error = as_problem(error)
-            self.state = "cancelled" if self.cancelled else "failed"
-            if self.error.status == 500:
-                logging.getLogger(__name__).exception("job %s", self.id)
-        finally:
-            self.ended.set()
+        if self.task is not None and not self.finished:
+            self.task.cancel()
+            self.state = "cancelled" if self.state == "queued" else self.state  # it may not have begun at all
 
 
 class Jobs:
-    """All jobs of a server; finished ones are kept until many newer ones have finished."""
+    """All jobs of a server; finished ones are kept until many newer ones have finished. For the event loop's thread."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._waiting: list[Job] = []
-        self._queue: SimpleQueue[tuple[Job, Work] | None] = SimpleQueue()
-        self._lock = Lock()
-        Thread(target=self._work, name="jobs", daemon=True).start()
+        self._queue = asyncio.Lock()  # in the order of requests
 
-    def submit(self, work: Work, on_cancel: Callable[[], object] | None = None) -> Job:
-        """Put work at the end of the queue; `on_cancel` as for `Job`.
+    def submit(self, work: Callable[[Job], dict[str, Any]]) -> Job:
+        """Put work for a thread at the end of the queue; it ends before the next begins.
 
         Raises:
             Problem: 503, when `MAX_WAITING` jobs wait already.
         """
-        with self._lock:
-            self._waiting = [job for job in self._waiting if job.state == "queued"]
-            if len(self._waiting) >= MAX_WAITING:
-                raise Problem(503, "busy", count=len(self._waiting), most=MAX_WAITING)
-            job = self._keep(Job(on_cancel=on_cancel))
-            self._waiting.append(job)
-            self._queue.put((job, work))
-        return job
+        if (waiting := sum(job.state == "queued" for job in self._jobs.values())) >= MAX_WAITING:
+            raise Problem(503, "busy", count=waiting, most=MAX_WAITING)
 
-    def start(self, work: Work, job_id: str | None = None) -> Job:
-        """Begin work at once in a separate thread."""
-        with self._lock:
-            job = self._keep(Job(job_id))
-        Thread(target=job.run, args=(work,), name=f"job {job.id}", daemon=True).start()
+        async def in_turn(job: Job) -> dict[str, Any]:
+            async with self._queue:
+                job.state = "running"
+                working = asyncio.ensure_future(asyncio.to_thread(work, job))
+                while True:  # a thread cannot be cancelled: it ends at its next report
+                    try:
+                        return await asyncio.shield(working)
+                    except asyncio.CancelledError:
+                        if working.done():
+                            raise
+
+        return self.start(in_turn, state="queued")
+
+    def start(self, work: Work, job_id: str | None = None, state: str = "running") -> Job:
+        """Begin work at once."""
+        finished = [each.id for each in self._jobs.values() if each.finished]
+        for old in finished[: max(0, len(finished) - KEPT)]:
+            del self._jobs[old]
+        job = Job(job_id)
+        job.state, self._jobs[job.id] = state, job
+        job.task = asyncio.create_task(_run(job, work))
         return job
 
     def get(self, job_id: str) -> Job:
         """The job with this id; a Problem 404 if there is none."""
-        with self._lock:
-            if job := self._jobs.get(job_id):
-                return job
+        if job := self._jobs.get(job_id):
+            return job
         raise Problem(404, "no_job")
-
-    def wait(self, job_id: str, seconds: float) -> Job:
-        """Wait until a job has finished; a TimeoutError if it takes longer."""
-        job = self.get(job_id)
-        if not job.ended.wait(seconds):
-            raise TimeoutError(f"job {job_id} has not finished in {seconds:g} s")
-        return job
 
     def describe(self, job: Job) -> dict[str, Any]:
         """Plain values, for JSON; `place` is 0 for the running job, 1 for the next one; `text` says how far it is."""
-        with self._lock:
-            waiting = [each.id for each in self._waiting if each.state == "queued"]
+        waiting = [each.id for each in self._jobs.values() if each.state == "queued"]
         error = None if job.error is None else job.error.to_dict()["error"]
         place = waiting.index(job.id) + 1 if job.id in waiting else 0
         text = t("job.place", place=place) if place else t(f"job.{job.note.replace(' ', '_')}")
         values = {name: getattr(job, name) for name in ("state", "note", "progress", "result")}
         return {"id": job.id, "place": place, "text": text, "error": error, **values}
 
-    def stop(self) -> None:
-        """Cancel all jobs, when the server ends."""
-        self._queue.put(None)
-        for job in list(self._jobs.values()):
+    async def stop(self) -> None:
+        """Cancel all jobs, when the server ends, and wait for their ends."""
+        for job in self._jobs.values():
             job.cancel()
+        await asyncio.gather(*(job.task for job in self._jobs.values() if job.task), return_exceptions=True)
 
-    def _keep(self, job: Job) -> Job:
-        finished = [each.id for each in self._jobs.values() if each.finished]
-        for old in finished[: max(0, len(finished) - _KEPT)]:
-            del self._jobs[old]
-        self._jobs[job.id] = job
-        return job
 
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            job, work = item
-            job.run(work)
+async def _run(job: Job, work: Work) -> None:
+    """Do the work; every exception is stored as the error of the job."""
+    try:
+        job.result = await work(job)
+        job.state = "done"
+    except (Cancelled, asyncio.CancelledError):
+        job.state = "cancelled"
+    except Exception as error:
+        job.error, job.state = as_problem(error), "failed"
+        if job.error.status == 500:
+            logging.getLogger(__name__).exception("job %s", job.id)

@@ -4,7 +4,9 @@ They are decoded in a separate process with limits of memory and time (`video.sa
 the decoder is an error of this clip alone.
 """
 
+import asyncio
 import math
+import os
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -20,9 +22,10 @@ from onlooker.files import explain_write_errors
 from onlooker.serve.problem import Problem
 from onlooker.serve.security import too_large
 from onlooker.structures import ClipError
+from onlooker.video.reader import SUFFIXES
 from onlooker.video.transcode import Copy, VideoFacts, safe_transcode
 
-__all__ = ["Upload", "convert", "make_playable", "receive"]
+__all__ = ["Upload", "clip_name", "convert", "file_response", "receive"]
 
 SECONDS = 900.0  # for decoding a clip, in total; the queue waits meanwhile
 _NAME_LENGTH = 100
@@ -40,7 +43,7 @@ class Upload(NamedTuple):
 
 
 async def receive(request: Request, folder: Path, limit: int) -> Upload:
-    """Write the body of a request to a new file in the folder.
+    """Write the body of a request to a new file in the folder, and to the disk.
 
     Raises:
         Problem: 413 for more than `limit` bytes, 422 for an empty body.
@@ -57,6 +60,8 @@ async def receive(request: Request, folder: Path, limit: int) -> Upload:
                 if (size := size + len(part)) > limit:
                     raise too_large(None, limit)
                 f.write(part)
+            f.flush()
+            await asyncio.to_thread(os.fsync, f.fileno())
         if not size:
             raise Problem(422, "empty")
     except BaseException:  # including a browser that disconnects
@@ -78,9 +83,9 @@ def clean_name(name: str) -> str:
     return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 10]}…{name[-9:]}"
 
 
-def make_playable(path: Path, target: Path, start: float = 0.0, end: float = math.inf) -> VideoFacts:
-    """Write a clip, or a part of it, as a new mp4 that every browser plays; errors as for `convert`."""
-    return convert(path, [Copy(target, start=start, end=end)])
+def clip_name(name: str) -> str:
+    """The name of a file, with the suffix of a video."""
+    return name if Path(name).suffix.lower() in SUFFIXES else f"{name or 'clip'}.mp4"
 
 
 def convert(

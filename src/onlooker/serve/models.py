@@ -1,24 +1,26 @@
 """The trained models that the page offers: which runs there are, newest first, and the few that are in memory."""
 
 import hashlib
-import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+
 import onlooker
 from onlooker.answer import nothing_name
+from onlooker.export import export
 from onlooker.files import read_json
-from onlooker.models.registry import find_class
-from onlooker.models.video_model import RECORD
-from onlooker.recognizer import Recognizer, trained_run
+from onlooker.recognizer import Recognizer
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 
-__all__ = ["Model", "Models"]
+__all__ = ["Model", "Models", "find_model", "routes"]
 
+_RECORD = "recognizer.json"  # written last when a model is saved
 _IN_MEMORY = 3
 _MAX_RUNS = 200
 
@@ -28,19 +30,13 @@ class Model:
     """A run with a trained model, as its files describe it.
 
     Args:
-        record: the file that is written last when a model is saved.
-        saved: the time of this, in nanoseconds: a run that was trained again is another model in memory.
+        saved: the time at which it was saved, in nanoseconds: a run that was trained again is another model in memory.
     """
 
     id: str
     run: Path
     record: Path
     saved: int
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.run.name
 
 
 class Models:
@@ -54,18 +50,17 @@ class Models:
 
     def __init__(self, settings: ServeSettings) -> None:
         self._run, self._runs = settings.run, settings.runs
-        if self._run and _model(self._run) is None:
+        if self._run and find_model(self._run) is None:
             raise FileNotFoundError(f"{self._run}: no trained model; expected what `onlooker train` writes")
-        self._started = time.time_ns()
         self._loaded: OrderedDict[tuple[str, int], Recognizer] = OrderedDict()
-        self._lock = Lock()
+        self._lock, self._exporting = Lock(), Lock()
 
     def find(self) -> list[Model]:
         """All present models: that of the given run first, then the newest first."""
         named = [self._run] if self._run else []
         folders = [*self._runs.iterdir()] if self._runs.is_dir() else []
         runs = {run.resolve(): run for run in [*folders, *named] if run.is_dir()}
-        models = [model for run in runs.values() if (model := _model(run))]
+        models = [model for run in runs.values() if (model := find_model(run))]
         chosen = self._run and self._run.resolve()
         return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))[:_MAX_RUNS]
 
@@ -75,10 +70,6 @@ class Models:
             if model.id == model_id:
                 return model
         raise Problem(404, "model_gone")
-
-    def id_of(self, run: Path | None) -> str | None:
-        """The id of a run's model; None if there is no run, or none of the models is its."""
-        return next((model.id for model in self.find() if run and model.run.resolve() == run.resolve()), None)
 
     def load(self, model_id: str) -> Recognizer:
         """The recognizer of a model, kept in memory while it is among the last few that were used.
@@ -96,26 +87,38 @@ class Models:
             self._loaded.move_to_end(key)
             return self._loaded[key]
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Plain values of all models that can be read, for JSON; no weights are loaded.
+    def export(self, model_id: str, folder: Path) -> Path:
+        """The step of a model as an ONNX file, made on first use in a folder.
 
-        One is `preferred`: the newest, but the run that was given at the start until a model is saved after that.
+        Raises:
+            Problem: 501 if the packages for exporting are not installed, 422 for a model without a step.
         """
-        described = [(model, values) for model in self.find() if (values := _describe(model))]
-        newest = max((model.saved for model, _ in described), default=0)
-        preferred = next((model.saved for model, _ in described), 0) if newest <= self._started else newest
-        return [{**values, "preferred": model.saved == preferred} for model, values in described]
+        model = self.get(model_id)
+        file = folder / f"{model.id}-{model.saved}" / "step.onnx"
+        with self._exporting:
+            if not file.exists():
+                try:
+                    export(self.load(model_id), file.parent)
+                except RuntimeError as error:
+                    raise Problem(501, "no_export", reason=error) from error
+                except ValueError as error:
+                    raise Problem(422, "no_step", reason=error) from error
+        return file
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Plain values of all models that can be read, for JSON; no weights are loaded."""
+        return [values for model in self.find() if (values := _describe(model))]
 
 
-def _model(run: Path) -> Model | None:
-    """The run's model; None if it has none (yet)."""
-    record = trained_run(run) / "model" / RECORD
-    record = record if record.exists() else run / RECORD
-    try:
-        saved = record.stat().st_mtime_ns
-    except OSError:
-        return None
-    return Model(hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16], run, record, saved)
+def find_model(run: Path) -> Model | None:
+    """The run's model; None if it has none (yet). After cross-validation it is that of the final run."""
+    for record in (run / "model" / _RECORD, run / "final" / "model" / _RECORD, run / _RECORD):
+        try:
+            saved = record.stat().st_mtime_ns
+        except OSError:
+            continue
+        return Model(hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16], run, record, saved)
+    return None
 
 
 def _load(model: Model) -> Recognizer:
@@ -131,13 +134,21 @@ def _describe(model: Model) -> dict[str, Any] | None:
     """The content of the model's record; None if it cannot be read."""
     try:
         values = read_json(model.record)
-        settings = read_json(model.record.with_name("config.json"))
-        kind = find_class(values["model"], values["package"])
         known = {name: values.get(name) for name in ("frame_rate", "threshold")}
         classes = [str(name) for name in values["classes"]]
         known["nothing"] = nothing_name(classes)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    # An initial state that is computed from the whole clip cannot be used for a stream.
-    streams = kind.streams and settings.get("init") != "clip-mean"
-    return {"id": model.id, "name": model.name, "path": str(model.run), "classes": classes, "streams": streams, **known}
+    return {"id": model.id, "name": model.run.name, "path": str(model.run), "classes": classes, **known}
+
+
+def routes(models: Models, folder: Path) -> APIRouter:
+    """The route of a model's export."""
+    router = APIRouter()
+
+    @router.get("/api/models/{model_id}/step.onnx")
+    def step(model_id: str) -> FileResponse:
+        file = models.export(model_id, folder)
+        return FileResponse(file, media_type="application/octet-stream", filename="step.onnx")
+
+    return router

@@ -1,37 +1,37 @@
 """The folder of clips that the page edits: its classes and clips, and changes that can be undone, even after a restart.
 
-Every change is a list of renames within the folder: deleted files go to `.onlooker/trash`, new ones come from there.
-The journal lists the changes in the order in which they can be undone. It is written before and after the renames, so
-that a change that was interrupted by the end of the server is completed at the next start.
+Clips are files; what the page knows of them is in a database in the hidden folder of the project. Every change is a
+list of renames within the folder: deleted files go to `.onlooker/trash`, new ones come from there. It is written to the
+database before its renames and marked as done after them, so that a change that was interrupted is completed at the
+next start. A request reads the times of the class folders, and lists those that another program has changed.
 """
 
 import hashlib
+import json
 import os
-import re
-import shutil
-from collections.abc import Collection, Iterable, Iterator
+import secrets
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
-from typing import Any
 
-from onlooker.answer import nothing_class
-from onlooker.data.folder import entries
-from onlooker.data.lists import SPLIT_NAMES
-from onlooker.files import explain_write_errors, printable, short_name
-from onlooker.serve.journal import Change, Journal, Move
+from filelock import FileLock, Timeout
+
+from onlooker.files import check_writable, printable
+from onlooker.serve.database import Database
+from onlooker.serve.journal import convert_journal
+from onlooker.serve.names import class_name, file_name, is_hidden, new_class_name
 from onlooker.serve.problem import Problem
-from onlooker.serve.recordings import follow_moves, listed_clips
+from onlooker.serve.recordings import follow_moves
+from onlooker.serve.renames import STORE, TRASH, Move, backwards, check_moves, check_store, empty_trash, make_moves
 from onlooker.serve.translation import t
 from onlooker.video.reader import is_video
 
 __all__ = ["Project", "ProjectClip"]
 
-_MAX_NAME = 60  # characters of a class
-_MAX_FILE = 100  # bytes of the name of a clip
-# Characters that some systems do not allow in names, or that a terminal or page does not show unchanged.
-_UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u202a-\u202e\u2066-\u2069\ud800-\udfff]'
+KEPT = 5000  # changes that can be undone; files that older changes have deleted are removed
+_CLIPS = "SELECT id, folder, clip.name, seconds, playable FROM clip JOIN class ON class.name = folder"
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,15 @@ class ProjectClip:
     Args:
         id: stays the same when the clip is moved.
         label: its class.
+        seconds: its length; None if it has not been decoded yet.
+        playable: whether every browser plays the file itself.
     """
 
     id: str
     label: str
     path: Path
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return self.path.name
+    seconds: float | None
+    playable: bool
 
 
 class Project:
@@ -61,93 +60,55 @@ class Project:
         folder: other programs may change it, too; the version then increases.
 
     Raises:
-        ValueError: the folder is a file, or holds splits; its journal is damaged, or would change files elsewhere.
+        ValueError: the folder is a file, or another server uses it; its database is damaged, or it would change files
+            elsewhere.
+        NotWritableError: the folder exists, and cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder}: a file, expected the folder of clips; give another one with --clips")
-        if any(path.name.lower() in SPLIT_NAMES and _holds_folders(path) for path in self._entries()):
-            raise ValueError(f"{folder}: holds splits, expected one sub-folder per class; teach one of them (--clips)")
-        self._lock = RLock()
-        self._journal = Journal(self.folder, self._follow)
-        self.store = self._journal.store  # the hidden folder in which the page keeps what belongs to the project
-        self._seen = self._listing()
-        self._classes: dict[str, list[ProjectClip]] = {}
-        self._clips: dict[str, ProjectClip] = {}  # by their ids
-        self._listed: object = None  # the state of the folder for which `_clips` was made
+        self.store = self.folder / STORE  # the hidden folder in which the page keeps what belongs to the project
+        self._nothing = Database(None)  # of a folder that does not exist yet
+        self.database, self._lock = self._nothing, RLock()
+        self._used: FileLock | None = None
+        self._times: dict[str, int] = {}  # of the class folders when they were listed; "": of the folder itself
+        self.refresh()
 
     @property
     def version(self) -> int:
         """How often the project has changed, by the page or by other programs."""
-        with self._lock:
-            if (listing := self._listing()) != self._seen:
-                self._seen = listing
-                self._journal.version += 1
-            return self._journal.version
+        self.refresh()
+        return int(self.database.value("SELECT value FROM state WHERE key = 'version'") or 0)
 
-    @property
-    def class_version(self) -> int:
-        """The version since which no class was renamed, for `present_name`."""
-        return self._journal.class_version
+    def counts(self) -> dict[str, int]:
+        """The number of clips of each class, sorted by name."""
+        return dict(map(tuple, self.database.run("SELECT name, clips FROM class ORDER BY name")))
 
-    @property
-    def undo_text(self) -> str | None:
-        """A description of the change that can be undone; None: there is none."""
-        with self._lock:
-            return self._journal.done[-1].text if self._journal.done else None
+    def clips(self, label: str, count: int = -1, before: str | None = None) -> list[ProjectClip]:
+        """The clips of a class, the last ones first; with `before`, those that follow the clip with this id."""
+        number = self.database.value("SELECT number FROM clip WHERE id = ?", before) if before else 1 << 62
+        chosen = "WHERE folder = ? AND number < ? ORDER BY number DESC LIMIT ?"
+        return self.select(chosen, label, number, count)
 
-    @property
-    def redo_text(self) -> str | None:
-        """A description of the change that can be redone; None: there is none."""
-        with self._lock:
-            return self._journal.undone[-1].text if self._journal.undone else None
-
-    @property
-    def settled(self) -> frozenset[str]:
-        """Ids of the clips whose labels the user has confirmed or corrected."""
-        with self._lock:
-            return self._journal.settled
-
-    def summary(self) -> dict[str, Any]:
-        """Name, path, number of clips and version, for JSON."""
-        return {
-            "name": printable(self.folder.name),
-            "path": printable(self.folder),
-            "clips": len(self.clips()),
-            "version": self.version,
-        }
-
-    def classes(self) -> dict[str, list[ProjectClip]]:
-        """The clips of each class, sorted by name."""
-        with self._lock:
-            self._list()
-            return dict(self._classes)
-
-    def clips(self) -> list[ProjectClip]:
-        """The clips of all classes."""
-        return [clip for clips in self.classes().values() for clip in clips]
-
-    def _list(self) -> None:
-        """List the clips again only if the folder has changed, because thousands of clips are requested one by one."""
-        if self._listed != (state := (self.version, self._seen)):
-            folders = [path for path in self._entries() if path.is_dir()]
-            self._classes = {path.name: [self._clip(each) for each in _videos(path)] for path in folders}
-            self._clips = {clip.id: clip for clips in self._classes.values() for clip in clips}
-            self._listed = state
-
-    def present_name(self, name: str, version: int) -> str:
-        """The name that a class of that version has now; its old one if it was deleted."""
-        return name if "/" in (now := self._journal.follow_class(name, version)) else now
+    def select(self, chosen: str, *values: object) -> list[ProjectClip]:
+        """The clips that an SQL clause selects."""
+        rows = self.database.run(f"{_CLIPS} {chosen}", *values)
+        return [ProjectClip(row[0], row[1], self.folder / row[1] / row[2], row[3], bool(row[4])) for row in rows]
 
     def clip(self, clip_id: str) -> ProjectClip:
         """The clip with this id; a Problem 404 if there is none (any more)."""
-        with self._lock:
-            self._list()
-            if clip := self._clips.get(clip_id):
-                return clip
+        if found := self.select("WHERE id = ?", clip_id):
+            return found[0]
         raise Problem(404, "no_clip")
+
+    def change_text(self, back: bool = True) -> str | None:
+        """A description of the change that can be undone (`back`) or redone; None if there is none."""
+        if not (numbers := self._last(back)):
+            return None
+        text, count = self.database.value("SELECT text FROM change WHERE number = ?", numbers[0]), len(numbers)
+        return str(text) if count == 1 else t("change.several", text=text, count=count - 1)
 
     @contextmanager
     def at(self, version: int) -> Iterator[None]:
@@ -157,244 +118,282 @@ class Project:
             Problem: 409 if the project has changed since the page saw this version.
         """
         with self._lock:
-            if version != self.version:
-                raise Problem(409, "changed", version=self.version, seen=version)
+            if version != (now := self.version):
+                raise Problem(409, "changed", version=now, seen=version)
             yield
 
-    def add_class(self, name: str) -> None:
-        """Make an empty class.
+    def incoming(self) -> Path:
+        """The folder for files that are to be added; what remains in it is deleted at the next start."""
+        with self._lock:
+            self._open(make=True)
+            (self.folder / TRASH).mkdir(parents=True, exist_ok=True)
+            return self.folder / TRASH
 
-        Raises:
-            Problem: 422 for an invalid name, 409 if there is such a class.
-        """
+    def add_class(self, name: str) -> None:
+        """Make an empty class; a Problem 422 for an invalid name, 409 if there is such a class."""
         with self._lock:
             name = self._new_class(name)
-            self._do(Change(t("change.add_class", name=name), (self._empty(name),)))
+            self._do(t("change.add_class", name=name), [self._empty(name)])
 
     def rename_class(self, name: str, to: str) -> None:
         """Give a class another name; errors as for `add_class`, and a Problem 404 if there is no such class."""
         with self._lock:
             self._require_class(name)
-            to = self._new_class(to, besides=name)
-            if to != name:
-                self._do(Change(t("change.rename_class", name=name, to=to), ((name, to),)))
+            if (to := self._new_class(to, besides=name)) != name:
+                self._do(t("change.rename_class", name=name, to=to), [(name, to)])
 
     def delete_class(self, name: str) -> None:
         """Remove a class with all its clips; a Problem 404 if there is none."""
         with self._lock:
             self._require_class(name)
-            self._do(Change(t("change.delete_class", name=name), ((name, self._journal.new_path()),)))
+            self._do(t("change.delete_class", name=name), [(name, self._trash())])
 
-    def add_clip(self, label: str, file: Path, name: str, version: int | None = None, batch: str = "") -> ProjectClip:
-        """Move a video file into a class, which is made if it does not exist; a name that is taken gets a number.
-
-        Args:
-            file: at any path, from which it is moved.
-            name: the intended name of the clip, with the suffix of its format.
-            version: the version of the project in which the class had this name; None: the present one.
-            batch: clips of the same batch that are added one after the other are one change.
-
-        Raises:
-            Problem: 409 if the class was deleted since that version, or the clips of the batch were removed by undo.
-        """
-        with self._lock:
-            if batch and any(change.batch == batch for change in self._journal.undone):
-                raise Problem(409, "undone")
-            label = self._follow_class(label, version)
-            targets = [target for _, target in self._journal.batch(batch) if "/" in target]
-            labels = {label, *(target.partition("/")[0] for target in targets)}
-            into = label if len(labels) == 1 else t("change.classes", count=len(labels))
-            several = t("change.add_clips", count=len(targets) + 1, label=into)
-            text = several if targets else t("change.add_clip", name=name, label=label)
-            return self.add_clips([(label, file, name)], text, batch=batch)[0]
-
-    def add_clips(
-        self, files: Iterable[tuple[str, Path, str]], text: str, settled: bool = False, batch: str = ""
-    ) -> list[ProjectClip]:
-        """Add several clips as one change, given class, file and name of each; see `add_clip`.
+    def add_clip(self, label: str, file: Path, name: str, clip_id: str, batch: str = "") -> ProjectClip:
+        """Add a clip; a class that does not exist is made, and a name that is taken gets a number.
 
         Args:
-            settled: the user has confirmed their labels.
+            file: in `incoming()`, from where it is moved.
+            name: the intended name of the file.
+            clip_id: a new id.
+            batch: changes of the same batch that follow each other are undone together.
         """
         with self._lock:
-            moves: list[Move] = []
-            classes = set(self._names())
-            for label, file, name in files:
-                label = _meant(label, classes)
-                if label not in classes:
-                    label = self._new_class(label)
-                    moves.append(self._empty(label))
-                    classes.add(label)
-                target = self._free(label, name, {target for _, target in moves})
-                source = self._journal.new_clip(Path(target).suffix)
-                with explain_write_errors("this clip", self.folder, "free some space, and try again"):
-                    shutil.move(file, self.folder / source)
-                moves.append((source, target))
-            ids = (self._journal.id_of(source) for source, target in moves if "/" in target)
-            self._do(Change(text, tuple(moves), tuple(ids) if settled else (), batch))
-            return [self._clip(self.folder / target) for _, target in moves if "/" in target]
+            self.refresh()
+            moves, label = list[Move](), class_name(label, self.counts())
+            if label not in self.counts():
+                label = self._new_class(label)
+                moves.append(self._empty(label))
+            target = self._free(label, name)
+            text = t("change.add_clip", name=Path(target).name, label=label)
+            self._do(text, [*moves, (f"{TRASH}/{file.name}", target)], batch=batch, new=(clip_id, file.name))
+            return self.clip(clip_id)
 
-    def move_clip(self, clip_id: str, label: str) -> None:
-        """Give a clip another class; a Problem 404 if there is no such clip or class."""
-        with self._lock:
-            if (clip := self.clip(clip_id)).label != label:
-                self._do(self._moving(clip, label))
-
-    def settle(self, clip_id: str, label: str) -> None:
-        """Confirm the label that the user has given to a clip; one change, which also moves the clip to this class."""
+    def set_label(self, clip_id: str, label: str) -> None:
+        """Give a clip the class that the user has chosen or confirmed; a Problem 404 if one of them is not there."""
         with self._lock:
             clip = self.clip(clip_id)
             self._require_class(label)
-            change = Change(t("change.confirm", name=clip.name, label=label), ())
+            name, moves = clip.path.name, list[Move]()
+            text = t("change.confirm", name=name, label=label)
             if clip.label != label:
-                change = self._moving(clip, label)
-            self._do(replace(change, settled=(clip_id,)))
+                moves = [(f"{clip.label}/{name}", self._free(label, name))]
+                text = t("change.move_clip", name=name, label=clip.label, to=label)
+            self._do(text, moves, settled=clip_id)
+
+    def set_facts(self, clip_id: str, seconds: float, playable: bool) -> None:
+        """Keep what decoding a clip has found."""
+        self.database.run("UPDATE clip SET seconds = ?, playable = ? WHERE id = ?", seconds, playable, clip_id)
 
     def delete_clip(self, clip_id: str) -> None:
         """Remove a clip; a Problem 404 if there is none."""
         with self._lock:
             clip = self.clip(clip_id)
-            move = self._relative(clip.path), self._journal.new_path(clip.path.suffix)
-            self._do(Change(t("change.delete_clip", name=clip.name, label=clip.label), (move,)))
+            move = f"{clip.label}/{clip.path.name}", self._trash(clip.path.suffix)
+            self._do(t("change.delete_clip", name=clip.path.name, label=clip.label), [move])
 
-    def undo(self) -> None:
-        """Undo the last change; a Problem 409 if there is none, or if another program has changed its files."""
-        with self._lock:
-            self._replay(back=True)
+    def replay(self, back: bool) -> None:
+        """Undo the last change (`back`), or redo the change that was undone last.
 
-    def redo(self) -> None:
-        """Redo the change that was undone last; a Problem 409 as for `undo`."""
+        Raises:
+            Problem: 409 if there is none, if another program has removed its files (it is then forgotten), or if files
+                of another program are in the way (it can be made once these are gone).
+        """
         with self._lock:
-            self._replay(back=False)
+            self.refresh()
+            if not (numbers := self._last(back)):
+                raise Problem(409, "nothing_to_undo" if back else "nothing_to_redo")
+            for number in numbers:
+                moves = json.loads(self.database.value("SELECT moves FROM change WHERE number = ?", number))
+                try:
+                    check_moves(self.folder, backwards(moves) if back else moves, back)
+                except FileNotFoundError as error:
+                    self.database.run("DELETE FROM change WHERE number = ?", number)
+                    raise Problem(409, "cannot_undo" if back else "cannot_redo", reason=error) from error
+                with self.database.transaction():
+                    self.database.set_state(number, "undoing" if back else "doing")
+                self._finish(number, "done" if back else "undone")
 
-    def hold(self) -> None:
-        """Lock this folder for this server; a Problem 409 if another server uses it."""
+    def refresh(self, everything: bool = False) -> None:
+        """Notice what other programs have changed, by the times of the class folders, or by listing `everything`."""
         with self._lock:
-            self._journal.hold()
+            self._open()
+            if not self.folder.is_dir():
+                return
+            times = {"": self.folder.stat().st_mtime_ns}
+            classes = [name for name in self._times if name]
+            if everything or self._times.get("") != times[""]:
+                with os.scandir(self.folder) as entries:
+                    classes = [each.name for each in entries if each.is_dir() and not is_hidden(each.name)]
+            for name in classes:
+                with suppress(OSError):  # removed meanwhile
+                    times[name] = (self.folder / name).stat().st_mtime_ns
+            changed = [name for name, time in times.items() if name and (everything or self._times.get(name) != time)]
+            gone = self._times.keys() - times.keys()
+            if changed or gone:
+                with self.database.transaction():
+                    if any([*map(self.database.forget_class, gone), *map(self._list_class, changed)]):
+                        self.database.count_version()
+            self._times = times
 
     def close(self) -> None:
         """Release the folder for other servers."""
-        self._journal.close()
+        with self._lock:
+            self.database.close()
+            if self._used is not None:
+                self._used.release()
+                self._used = None
 
-    def _replay(self, back: bool) -> None:
+    def _open(self, make: bool = False) -> None:
+        """Open the database of the folder, and complete what was interrupted; nothing is written without the folder."""
+        file = self.store / "page.db"
+        if self.database is not self._nothing:
+            if file.exists():
+                return
+            self.close()  # the folder was deleted while the page is open
+            self.database, self._times = self._nothing, {}
+        if not (make or self.folder.is_dir()):
+            return
+        check_store(self.store)
+        check_writable(self.store, "allow writing to it, or teach another folder (--clips)")
+        self._used = FileLock(self.store / "lock", timeout=0)
         try:
-            moves = self._journal.replay(back)
-        except FileNotFoundError as error:
-            raise Problem(409, "cannot_undo" if back else "cannot_redo", reason=error) from error
-        if moves is None:
-            raise Problem(409, "nothing_to_undo" if back else "nothing_to_redo")
-        self._seen = self._listing()
+            self._used.acquire()
+            self.database = Database(file)
+            convert_journal(self.folder, self.store, self.database)
+            for number, state in self.database.run(
+                "SELECT number, state FROM change WHERE state LIKE '%ing'"
+            ).fetchall():
+                self._finish(number, state)
+            self._empty_trash()
+            self._times = dict.fromkeys(self.counts(), 0)
+            self.refresh(everything=True)
+            confirmed = "SELECT settled FROM change WHERE state = 'done'"  # also of clips that had no id in the journal
+            self.database.run(f"UPDATE clip SET settled = 1 WHERE id IN ({confirmed})")
+        except BaseException as error:
+            self.close()
+            self.database = self._nothing
+            if isinstance(error, Timeout):
+                found = f"{printable(self.folder)}: another `onlooker serve` uses this folder; use that one, or end it"
+                raise ValueError(found) from error
+            raise
 
-    def _do(self, change: Change) -> None:
-        self._journal.do(change)
-        self._seen = self._listing()
+    def _do(
+        self,
+        text: str,
+        moves: Sequence[Move],
+        settled: str | None = None,
+        batch: str = "",
+        new: tuple[str, str] | None = None,
+    ) -> None:
+        """Make a change; changes that were undone cannot be redone afterwards.
 
-    def _follow(self, moves: tuple[Move, ...]) -> None:
-        folders = [path for path in self._entries() if path.is_dir()]
-        follow_moves(self.folder, moves, lambda: [self._relative(clip) for each in folders for clip in _videos(each)])
+        Args:
+            settled: the clip whose label it confirms.
+            new: id and file of the clip that it adds.
+        """
+        self._open(make=True)
+        check_moves(self.folder, moves)
+        with self.database.transaction():
+            self.database.run("DELETE FROM change WHERE state = 'undone'")
+            values = text, batch, json.dumps(moves), settled
+            insert = "INSERT INTO change (text, batch, moves, settled, state) VALUES (?, ?, ?, ?, 'doing')"
+            number = self.database.run(insert, *values).lastrowid
+            if new:
+                self.database.run("INSERT INTO clip (id, name, folder) VALUES (?, ?, ?)", *new, TRASH)
+        self._finish(int(number or 0), None)
+
+    def _finish(self, number: int, before: str | None) -> None:
+        """Make the renames of a change that has begun; if that fails, it gets its state before, or never was."""
+        query = "SELECT state, moves, settled FROM change WHERE number = ?"
+        state, stored, settled = self.database.run(query, number).fetchone()
+        back = state == "undoing"
+        moves: list[Move] = [(str(source), str(target)) for source, target in json.loads(stored)]
+        moves = backwards(moves) if back else moves
+        try:
+            make_moves(self.folder, moves)
+            follow_moves(self.folder, moves)
+            with self.database.transaction():
+                for source, target in moves:
+                    self.database.move(source, target)
+                if settled:
+                    self.database.run("UPDATE clip SET settled = ? WHERE id = ?", not back, settled)
+                self.database.set_state(number, "undone" if back else "done")
+                self.database.count_version()
+        except Exception:  # such as a file that another program has open, or a full disk
+            with suppress(OSError, ValueError):
+                make_moves(self.folder, backwards(moves))
+            self.database.set_state(number, before)
+            raise
+        for name in {"", *(path.partition("/")[0] for move in moves for path in move)} - {STORE}:
+            self._times.pop(name, None)
+            with suppress(OSError):
+                self._times[name] = (self.folder / name).stat().st_mtime_ns
+
+    def _last(self, back: bool) -> list[int]:
+        """The numbers of the changes that are undone or redone next: one, or those of a batch."""
+        state, order = ("done", "DESC") if back else ("undone", "ASC")
+        numbers, batches = list[int](), set[str]()
+        query = f"SELECT number, batch FROM change WHERE state = ? ORDER BY number {order}"
+        for number, batch in self.database.run(query, state):
+            if numbers and (not batch or batch not in batches):
+                break
+            numbers.append(number)
+            batches.add(batch)
+        return numbers
+
+    def _list_class(self, name: str) -> bool:
+        """Update the clips of a class from its folder; returns whether anything has changed."""
+        is_new = self.database.add_class(name)
+        with os.scandir(self.folder / name) as entries:
+            found = {entry.name for entry in entries if not is_hidden(entry.name)}
+        known = {row[0] for row in self.database.run("SELECT name FROM clip WHERE folder = ?", name)}
+        gone, added = known - found, [each for each in sorted(found - known) if is_video(self.folder / name / each)]
+        for each in gone:
+            self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", name, each)
+        for each in added:
+            clip_id = hashlib.sha256(os.fsencode(f"{name}/{each}")).hexdigest()[:16]  # as before there was a database
+            if self.database.value("SELECT 1 FROM clip WHERE id = ?", clip_id):
+                clip_id = secrets.token_hex(8)
+            self.database.run("INSERT INTO clip (id, folder, name) VALUES (?, ?, ?)", clip_id, name, each)
+        return bool(is_new or gone or added)
+
+    def _empty_trash(self) -> None:
+        """Delete the files that no undo needs, of the last server, and those of changes that are too old."""
+        self.database.run("DELETE FROM change WHERE number <= (SELECT max(number) FROM change) - ?", KEPT)
+        moves = [move for row in self.database.run("SELECT moves FROM change") for move in json.loads(row[0])]
+        empty_trash(self.folder, {str(path) for move in moves for path in move})
+        for clip_id, folder, name in self.database.run(
+            "SELECT id, folder, name FROM clip WHERE folder LIKE ?", f"{STORE}%"
+        ).fetchall():
+            if not (self.folder / folder / name).exists():
+                self.database.run("DELETE FROM clip WHERE id = ?", clip_id)
 
     def _empty(self, label: str) -> Move:
         """The change that makes a class folder."""
-        source = self._journal.new_path()
+        source = self._trash()
         (self.folder / source).mkdir(parents=True)
         return source, label
 
-    def _moving(self, clip: ProjectClip, label: str) -> Change:
-        self._require_class(label)
-        move = self._relative(clip.path), self._free(label, clip.name)
-        return Change(t("change.move_clip", name=clip.name, label=clip.label, to=label), (move,))
-
-    def _clip(self, path: Path) -> ProjectClip:
-        return ProjectClip(self._journal.id_of(self._relative(path)), path.parent.name, path)
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.folder).as_posix()
-
-    def _entries(self) -> list[Path]:
-        return entries(self.folder) if self.folder.is_dir() else []
-
-    def _names(self) -> list[str]:
-        return [path.name for path in self._entries() if path.is_dir()]
-
-    def _listing(self) -> str:
-        """A digest of all clips, their times and sizes, to notice changes by other programs."""
-        digest = hashlib.sha256()
-        for folder in (path for path in self._entries() if path.is_dir()):
-            digest.update(os.fsencode(folder.name) + b"/")
-            with suppress(OSError):  # removed meanwhile: the next listing will notice it
-                for entry in entries(folder):
-                    stat = entry.stat() if entry.exists() else entry.lstat()  # a link to nothing
-                    digest.update(os.fsencode(entry.name) + f"/{stat.st_size} {stat.st_mtime_ns}/".encode())
-        return digest.hexdigest()
-
-    def _follow_class(self, name: str, version: int | None) -> str:
-        """The present name of the class that had this name at a version."""
-        name = _meant(name, self._names())
-        now = name if version is None else self._journal.follow_class(name, version)
-        if "/" in now and now != name:
-            raise Problem(409, "class_gone", name=name[:_MAX_NAME])
-        return now
+    def _trash(self, suffix: str = "") -> str:
+        """A free path in the trash."""
+        self._open(make=True)
+        return f"{TRASH}/{secrets.token_hex(8)}{suffix}"
 
     def _require_class(self, name: str) -> None:
-        if name not in self._names():
-            raise Problem(404, "no_class", name=name[:_MAX_NAME], classes=", ".join(self._names()) or "–")
+        if name not in (names := self.counts()):
+            raise Problem(404, "no_class", name=name[:60], classes=", ".join(names) or "–")
 
     def _new_class(self, name: str, besides: str | None = None) -> str:
-        """A name that a new class can have."""
-        name = _class_name(name)
-        others = [other for other in self._names() if other != besides]
-        if same := [other for other in others if other.casefold() == name.casefold()]:
-            raise Problem(409, "class_exists", name=same[0])
-        try:
-            nothing_class([*others, name])
-        except ValueError as error:
-            raise Problem(409, "nothing_exists", reason=error) from error
-        if (self.folder / name).exists():
+        """A name that a new class can have; a Problem if it is invalid, or taken."""
+        name = new_class_name(name, [other for other in self.counts() if other != besides])
+        if name not in self.counts() and (self.folder / name).exists():
             raise Problem(409, "file_exists", name=name)
         return name
 
-    def _free(self, label: str, name: str, taken: Iterable[str] = ()) -> str:
+    def _free(self, label: str, name: str) -> str:
         """A free path for a clip in a class, with its name or a similar one."""
-        name = _file_name(name)
-        stem, suffix, number, chosen = Path(name).stem, Path(name).suffix, 1, f"{label}/{name}"
-        taken = {*taken, *listed_clips(self.folder)}  # a new clip must not get the recording of a deleted one
-        while chosen in taken or (self.folder / chosen).exists():
+        chosen, number = f"{label}/{file_name(name)}", 1
+        while (self.folder / chosen).exists():
             number += 1
-            chosen = f"{label}/{stem}-{number}{suffix}"
+            chosen = f"{label}/{file_name(name, number)}"
         return chosen
-
-
-def _holds_folders(path: Path) -> bool:
-    return path.is_dir() and any(each.is_dir() for each in entries(path)) and not _videos(path)
-
-
-def _videos(folder: Path) -> list[Path]:
-    return [path for path in entries(folder) if is_video(path)]
-
-
-def _meant(name: str, classes: Collection[str] = ()) -> str:
-    """The class that a name means: of exactly this name, or with single spaces, as new classes have them."""
-    return name if name in classes else " ".join(name.split())
-
-
-def _class_name(name: str) -> str:
-    """A folder name that is valid on every system.
-
-    Raises:
-        Problem: 422 if the name is invalid.
-    """
-    name = _meant(name)
-    if not 0 < len(name) <= _MAX_NAME or len(os.fsencode(name)) > 200:
-        raise Problem(422, "name_length", count=len(name), most=_MAX_NAME)
-    if bad := re.search(_UNSAFE, name):
-        raise Problem(422, "name_character", character=ascii(bad[0]))
-    if name.startswith((".", "__MACOSX")) or name.endswith("."):
-        raise Problem(422, "name_dot")
-    return name
-
-
-def _file_name(name: str) -> str:
-    """A file name for a clip; characters that a file system may not allow are replaced."""
-    clean = re.sub(_UNSAFE, "_", name)
-    stem = short_name(Path(clean).stem.strip(". "), _MAX_FILE)
-    return (stem or "clip") + Path(clean).suffix

@@ -5,8 +5,6 @@ that resolves to this machine is refused); a request that changes something need
 page; and the content-security policy keeps the page from loading or sending anything elsewhere.
 """
 
-import base64
-import hashlib
 import re
 import secrets
 import socket
@@ -15,7 +13,7 @@ from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onlooker.files import format_bytes
@@ -23,7 +21,7 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings, is_loopback
 from onlooker.serve.translation import t
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "too_large"]
 
 UPLOADS = ("/api/look", "/api/project/clips")  # addresses whose request bodies are clips
 _MAX_JSON = 64_000  # bytes of any other request body
@@ -31,10 +29,6 @@ _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(:\d{1,5})?", re.IG
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' ws://{host} "
     "wss://{host}; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-# Of the page that asks for the token: it has a form, and its own style, because no file is sent without the token.
-_TOKEN_POLICY = (
-    "default-src 'none'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 _REMEMBERED = 30 * 24 * 3600  # seconds for which a browser keeps the token
 _HEADERS = {
@@ -48,17 +42,10 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware: checks host, token, origin and size of every request before the page sees it.
+    """ASGI middleware: checks host, token, origin and size of every request before the page sees it."""
 
-    Args:
-        token_page: HTML with a `<style>`, for a person who opens an address without the token.
-    """
-
-    def __init__(self, app: ASGIApp, settings: ServeSettings, token_page: str) -> None:
-        self.app, self.settings, self._token_page = app, settings, token_page
-        style = token_page.partition("<style>")[2].partition("</style>")[0]
-        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        self._token_policy = _TOKEN_POLICY.format(style=digest)
+    def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
+        self.app, self.settings = app, settings
         self.cookie = f"onlooker-{settings.port}"  # all ports of a machine share their cookies
         self._names = _names(settings.host)
 
@@ -76,13 +63,10 @@ class Guard:
                 await self.app(scope, self._limited(scope, headers, receive), send)
                 return
         except Problem as problem:
-            response = self._explain(problem, scope, headers)
+            response = JSONResponse(problem.to_dict(), problem.status)
+            if problem.code == "token" and "text/html" in headers.get("accept", ""):  # a person has opened the address
+                response = PlainTextResponse(t("token"), problem.status)
         await _refuse(scope, receive, send, response)
-
-    def _explain(self, problem: Problem, scope: Scope, headers: Headers) -> Response:
-        if problem.code == "token" and scope.get("method") == "GET" and "text/html" in headers.get("accept", ""):
-            return HTMLResponse(self._token_page, problem.status, {"Content-Security-Policy": self._token_policy})
-        return JSONResponse(problem.to_dict(), problem.status)
 
     def _check_host(self, headers: Headers) -> None:
         match = _HOST.fullmatch(headers.get("host", ""))

@@ -1,10 +1,11 @@
 """The settings of a server."""
 
+import socket
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-__all__ = ["ServeSettings", "is_loopback"]
+__all__ = ["ServeSettings", "is_loopback", "page_address"]
 
 
 @dataclass(frozen=True)
@@ -53,3 +54,27 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def page_address(settings: ServeSettings, local: bool = True) -> str:
+    """The address to open, with the token if there is one.
+
+    Args:
+        local: on this machine, under the name that browsers trust with the camera; else on others in its network.
+    """
+    host = settings.host
+    if host in ("0.0.0.0", "::"):
+        host = "localhost" if local else _own_address()
+    shown = f"[{host}]" if ":" in host else host
+    scheme = "https" if settings.certificate else "http"
+    return f"{scheme}://{shown}:{settings.port}/{f'?token={settings.token}' if settings.token else ''}"
+
+
+def _own_address() -> str:
+    """The address of this machine in its network: the source address of outgoing packets, without sending any."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # reserved for documentation (RFC 5737)
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])

@@ -1,296 +1,183 @@
-"""Train the project in a separate process: with progress, cancelling, and resuming after a restart of the server.
+"""Train the project in a separate process: with progress, cancelling, and once more after a restart of the server.
 
-    python -m onlooker.serve.training CLIPS RUN MAP
+    python -m onlooker.serve.training CLIPS RUN
 
 The process writes one line of JSON per step to its standard output. It ends when its standard input is closed, so that
 it never outlives the server.
 """
 
+import asyncio
 import json
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from threading import Lock, Thread
-from time import monotonic
+from threading import Thread
 from typing import IO, Any
 
-from onlooker.data.sets import set_name
-from onlooker.evaluation.learning_curve import LearningPoint
-from onlooker.files import printable, read_json, write_json
-from onlooker.models.video_model import RECORD
 from onlooker.serve.jobs import Cancelled, Job
+from onlooker.serve.models import Models, find_model
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.structures import Evaluation
 
-__all__ = ["Training", "map_file", "newest_run", "present_names", "trained_clips"]
+__all__ = ["Training"]
 
 _MIN_CLIPS, _MIN_CLASSES = 2, 2
-_STATE = "training.json"  # of a training that has not finished
-_TRAINED = "trained"  # which clips a run was trained with, by their ids
-_GROUP = "page"  # runs of the page are CLIPS-page-1, -2, …
-# Seconds that the stages take on one slow core, in their order: a constant, and per clip. Once the training has begun,
-# only their proportions matter.
-_STAGES = {
-    "starting": (8.0, 0.0),
-    "reading clips": (0.0, 0.1),
-    "encoding clips": (1.0, 0.3),
-    "fitting": (2.0, 0.05),
-    "drawing clips": (4.0, 0.0),
-}
-_PRIOR = 10.0  # seconds after which the measured speed counts as much as the expected one
-
-
-def newest_run(project: Project, runs: Path) -> Path | None:
-    """The last finished run of this project; None if there is none."""
-    own = (run for run in reversed(_runs(runs, project.folder)) if trained_clips(project, run))
-    return next((run for run in own if (run / "model" / RECORD).exists()), None)
-
-
-def trained_clips(project: Project, run: Path) -> dict[str, str]:
-    """The ids of the clips that a run was trained with, by their names in its files; empty for other runs."""
-    with suppress(OSError, ValueError, KeyError):
-        values = read_json(_trained_file(project, run))
-        if values["run"] == str(run.resolve()):
-            return dict(values["clips"])
-    return {}
-
-
-def present_names(project: Project, run: Path) -> Callable[[str], str]:
-    """A function that returns the present name of a class of a run's model, which may have been renamed since."""
-    with suppress(OSError, ValueError, KeyError, TypeError):  # files of earlier versions have no version
-        version = int(read_json(_trained_file(project, run))["classes"])
-        return cache(lambda name: project.present_name(name, version))
-    return str
-
-
-def _trained_file(project: Project, run: Path) -> Path:
-    return project.store / _TRAINED / f"{run.name}.json"
-
-
-def map_file(project: Project, run: Path) -> Path:
-    """The file with the map of the clips of a run."""
-    return project.store / _TRAINED / f"{run.name}-map.json"
-
-
-def _runs(runs: Path, clips: Path) -> list[Path]:
-    """All runs of the page with these clips, the oldest first."""
-    start = f"{set_name(clips)}-{_GROUP}-"
-    found = runs.iterdir() if runs.is_dir() else []
-    numbered = {path: path.name.removeprefix(start) for path in found if path.name.startswith(start)}
-    return sorted((path for path, number in numbered.items() if number.isdecimal()), key=lambda p: int(numbered[p]))
+_READING = ("starting", "reading clips", "encoding clips")  # stages in which clips must stay where they are
 
 
 class Training:
     """The training of a project: at most one at a time.
 
     Args:
-        runs: the folder of runs.
-        on_saved: called with a new run as soon as its model is saved, before its results; returns the model's id.
+        runs: the folder of runs; those of the page are CLIPS-page-1, -2, …
     """
 
-    def __init__(self, project: Project, runs: Path, on_saved: Callable[[Path], str | None]) -> None:
-        self.project, self.runs, self.on_saved = project, runs, on_saved
-        self._lock, self._stopping = Lock(), False
+    def __init__(self, project: Project, runs: Path, models: Models) -> None:
+        self.project, self.runs, self.models = project, runs, models
         self.child = (sys.executable, "-m", __name__)  # the process that trains
-        self._child: subprocess.Popen[str] | None = None
+        self.job: Job | None = None
+        self.stopping = False  # the server ends: the next one trains again
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a training has not ended."""
+        return self.job is not None and not self.job.finished
 
     @property
     def interrupted(self) -> str | None:
         """The job id of a training that had not finished when the server ended."""
-        with suppress(OSError, ValueError, KeyError):
-            return str(read_json(self.project.store / _STATE)["job"])
-        return None
+        stored = self.project.database.value("SELECT value FROM state WHERE key = 'training'")
+        return None if stored is None else str(stored)
+
+    def newest_run(self) -> Path | None:
+        """The last run of this project that has a model; None if there is none."""
+        runs = (Path(row[0]) for row in self.project.database.run("SELECT path FROM run ORDER BY number DESC"))
+        return next((run for run in runs if run.parent == self.runs.resolve() and find_model(run)), None)
 
     def check(self) -> None:
-        """Raise a Problem if the clips cannot be trained on."""
-        counts = {name: len(clips) for name, clips in self.project.classes().items()}
+        """Raise a Problem if a training runs already, or there are too few clips."""
+        if self.is_running:
+            raise Problem(409, "training")
+        counts = self.project.counts()
         if len(counts) < _MIN_CLASSES:
             raise Problem(422, "too_few_classes", count=len(counts), classes=_MIN_CLASSES, clips=_MIN_CLIPS)
         if few := [f"{name} {count}" for name, count in counts.items() if count < _MIN_CLIPS]:
             raise Problem(422, "too_few_clips", found=", ".join(few), classes=_MIN_CLASSES, clips=_MIN_CLIPS)
 
-    def run(self, job: Job) -> dict[str, Any]:
-        """The work of a job: train on the present clips; returns the name and the figures of the new run.
+    def check_moving(self) -> None:
+        """Raise a Problem while a training reads the clips: they must stay where they are."""
+        if self.job is not None and self.is_running and self.job.note in _READING:
+            raise Problem(409, "reading")
+
+    async def run(self, job: Job) -> dict[str, Any]:
+        """The work of a job: train on the present clips; returns the name of the new run and the id of its model.
+
+        If only the report of a model fails, the model stays, and is in the result of the failed job.
 
         Raises:
             Cancelled: the user has cancelled it; its files are removed.
-            Problem: what is wrong with the clips, or with the report of the model, which stays.
+            Problem: what is wrong with the clips, or with the report.
         """
-        self.project.hold()
-        run = self._prepare(job.id)
+        job.report("starting", 0.0)
+        run = await asyncio.to_thread(self._prepare, job.id)
+        database = self.project.database
         try:
-            figures = self._follow(job, run)
+            await self._follow(job, run)
         except BaseException as error:
-            if self._stopping:  # it is resumed at the next start
+            if self.stopping or job.cancelled or not find_model(run):
+                shutil.rmtree(run, ignore_errors=True)
+                database.run("DELETE FROM trained WHERE run IN (SELECT number FROM run WHERE path = ?)", str(run))
+                database.run("DELETE FROM run WHERE path = ?", str(run))
+            if self.stopping:
                 raise Cancelled from error
-            self._end()
-            valid = not (job.cancelled or (isinstance(error, Problem) and error.code == "clips_changed"))
-            if valid and (run / "model" / RECORD).exists():  # only its report has failed
-                (self.project.store / _STATE).unlink(missing_ok=True)
-                job.report(job.note, job.progress, run=run.name, model=self.on_saved(run))
-                raise
-            shutil.rmtree(run, ignore_errors=True)
-            for file in (self.project.store / _STATE, _trained_file(self.project, run)):
-                file.unlink(missing_ok=True)
+            database.run("DELETE FROM state WHERE key = 'training'")
             raise
-        (self.project.store / _STATE).unlink(missing_ok=True)
-        return {"run": run.name, "seconds_left": 0, **figures}
-
-    def stop(self) -> None:
-        """End the process when the server ends; the next server resumes it."""
-        self._stopping = True
-        self._end()
+        with database.transaction():  # which clips other runs were trained with is no longer needed
+            database.run("DELETE FROM trained WHERE run != (SELECT max(number) FROM run)")
+            database.run("DELETE FROM state WHERE key = 'training'")
+        return {**(job.result or {}), "run": run.name}
 
     def _prepare(self, job_id: str) -> Path:
-        """Make a new run, and record that it has begun."""
-        runs = _runs(self.runs, self.project.folder)
-        start = f"{set_name(self.project.folder)}-{_GROUP}-"
-        last = int(runs[-1].name.removeprefix(start)) if runs else 0
-        if run := self._begun(job_id):
-            shutil.rmtree(run, ignore_errors=True)
-        run = run or self.runs / f"{start}{last + 1}"
-        version = self.project.class_version  # before the clips are listed: their classes may be renamed meanwhile
-        clips = {clip.path.relative_to(self.project.folder).as_posix(): clip.id for clip in self.project.clips()}
-        write_json(self.project.store / _STATE, {"job": job_id, "run": run.name})
-        values = {"run": str(run.resolve()), "clips": clips, "classes": version}
-        write_json(_trained_file(self.project, run), values)
+        """The folder of a new run; the database notes that it has begun, and its clips."""
+        start = f"{self.project.folder.name}-page-"
+        found = self.runs.glob("*-page-*")
+        numbers = [int(end) for run in found if (end := run.name.removeprefix(start)).isdecimal()]
+        run = self.runs.resolve() / f"{start}{max(numbers, default=0) + 1}"
+        database = self.project.database
+        with database.transaction():
+            number = database.run("INSERT INTO run (path) VALUES (?)", str(run)).lastrowid
+            listed = "SELECT ?, folder || '/' || clip.name, id FROM clip JOIN class ON class.name = folder"
+            database.run(f"INSERT INTO trained {listed}", number)
+            database.run("INSERT OR REPLACE INTO state VALUES ('training', ?)", job_id)
         return run
 
-    def _begun(self, job_id: str) -> Path | None:
-        """The run of an interrupted training; None if the file names a run that is not of this project."""
-        with suppress(OSError, ValueError, KeyError):
-            values = read_json(self.project.store / _STATE)
-            own = [run for run in _runs(self.runs, self.project.folder) if trained_clips(self.project, run)]
-            return next((run for run in own if (values["job"], values["run"]) == (job_id, run.name)), None)
-        return None
-
-    def _follow(self, job: Job, run: Path) -> dict[str, Any]:
-        """Start the process, and report its progress until the model is saved."""
-        job.report("starting", 0.0)
-        self._end()  # the last process may still draw its map
-        files = self.project.folder, run.absolute(), map_file(self.project, run)
-        command = [*self.child, *map(str, files)]
-        path = os.pathsep.join(filter(None, sys.path))
-        environment, pipe = {**os.environ, "PYTHONPATH": path}, subprocess.PIPE
-        child = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, encoding="utf-8", env=environment, start_new_session=True
+    async def _follow(self, job: Job, run: Path) -> None:
+        """Start the process, and report its progress until it ends."""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command, pipe = (*self.child, str(self.project.folder), str(run)), asyncio.subprocess.PIPE
+        child = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, env=environment, start_new_session=True
         )
-        with self._lock:
-            self._child = child
-        job.on_cancel = child.kill
-        forecast, model, reading = Forecast(len(self.project.clips())), None, True
         assert child.stdout
-        for line in child.stdout:
-            step = json.loads(line)
-            if "error" in step:
-                reason, remedy = step["error"]
-                raise Problem(422, "training_failed", reason=reason, remedy=remedy)
-            if reading and step.get("stage") not in ("starting", "reading clips"):
-                self._check_read(run)
-                reading = False
-            if "figures" in step:
-                Thread(target=child.wait, daemon=True).start()  # it still writes the map of clips
-                return {**step["figures"], "model": model or self.on_saved(run)}
-            if "results" in step:
-                job.report(job.note, job.progress, results=step["results"])
-                continue
-            progress, left = forecast.after(step["stage"], step["done"], step["total"])
-            job.report(step["stage"], progress, seconds_left=left)
-            if step["stage"] == "drawing clips" and model is None:  # the report comes after the model
-                model = self.on_saved(run)
-                job.report(step["stage"], progress, seconds_left=left, model=model)
-        job.check()
-        raise Problem(500, "training_ended", exit=child.wait())
+        try:
+            async for line in child.stdout:
+                step = json.loads(line)
+                if "error" in step:
+                    reason, remedy = step["error"]
+                    raise Problem(422, "training_failed", reason=reason, remedy=remedy)
+                job.report(step["stage"], step["done"] / max(1, step["total"]))
+                if step["stage"] in ("drawing clips", "done") and not (job.result or {}).get("model"):
+                    job.report(job.note, job.progress, model=await asyncio.to_thread(self._load, run))
+            if status := await child.wait():
+                raise Problem(500, "training_ended", exit=status)
+        finally:
+            with suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
 
-    def _check_read(self, run: Path) -> None:
-        """Raise a Problem if clips were renamed or deleted before they were read: the model would not know them."""
-        with suppress(FileNotFoundError):  # a training that ends before it has a split reports its own error
-            read = {clip["path"] for part in read_json(run / "split.json").values() for clip in part}
-            missing = [name for name in trained_clips(self.project, run) if name not in read]
-            if gone := [name for name in missing if not (self.project.folder / name).exists()]:  # not only unreadable
-                raise Problem(409, "clips_changed", count=len(gone), name=printable(gone[0]))
-
-    def _end(self) -> None:
-        with self._lock:
-            if self._child is not None:
-                self._child.kill()
-                self._child.wait()
-
-
-class Forecast:
-    """The progress and the remaining time of a training, from the stages that are done.
-
-    Args:
-        clips: number of clips.
-    """
-
-    def __init__(self, clips: int) -> None:
-        self._expected = {stage: fixed + each * clips for stage, (fixed, each) in _STAGES.items()}
-        self._total, self._begun = sum(self._expected.values()), monotonic()
-        self._done = 0.0
-
-    def after(self, stage: str, done: int, total: int) -> tuple[float, int]:
-        """The share of the training that is done, from 0 to 1, and the seconds that are left."""
-        stages = list(self._expected)
-        place = stages.index(stage) if stage in stages else 0
-        before = sum(self._expected[each] for each in stages[:place])
-        self._done = max(self._done, before + self._expected[stages[place]] * done / max(total, 1))
-        elapsed = monotonic() - self._begun
-        slowness = (elapsed + _PRIOR) / (self._done + _PRIOR)
-        return min(self._done / self._total, 1.0), max(1, round(slowness * (self._total - self._done)))
+    def _load(self, run: Path) -> str | None:
+        """Load the model of a run into memory, so that it can be used at once; its id."""
+        if (model := find_model(run)) is None:
+            return None
+        self.models.load(model.id)
+        return model.id
 
 
 def main() -> None:
     """Train in this process, and write its progress to the standard output."""
-    clips, run, places = map(Path, sys.argv[1:])
+    clips, run = map(Path, sys.argv[1:])
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # nothing else is written between the lines
     Thread(target=_end_with_input, daemon=True).start()
     with suppress(OSError):
         os.nice(5)  # the live view goes first
-    for step in _steps(clips, run, out):
-        print(json.dumps(step), file=out, flush=True)
-        if "figures" in step:
-            from onlooker.runs.clip_map import clip_map
-
-            write_json(places, clip_map(run))
+    train_and_tell(clips, run, out)
+    out.flush()
     os._exit(0)  # without waiting for the thread
 
 
-def _steps(clips: Path, run: Path, out: IO[str]) -> Iterator[dict[str, Any]]:
-    yield {"stage": "starting", "done": 0, "total": 1}
-    from onlooker.evaluation.conclusion import first_line
-    from onlooker.evaluation.metrics import measure
-    from onlooker.runs.train import train
-    from onlooker.serve.correct import shown
-    from onlooker.structures import ClipError
+def train_and_tell(clips: Path, run: Path, out: IO[str]) -> None:
+    """Train, and write a line for each step."""
 
     def tell(**step: Any) -> None:
         print(json.dumps(step), file=out, flush=True)
 
-    def progress(stage: str, done: int, total: int) -> None:
-        tell(stage=stage, done=done, total=total)
-
-    def results(evaluation: Evaluation, curve: Sequence[LearningPoint]) -> None:
-        tell(results=shown({**measure(evaluation), "learning_curve": curve}))
+    tell(stage="starting", done=0, total=1)
+    import onlooker
 
     try:
-        figures = train(clips, run, quiet=True, progress=progress, results=results).figures
-    except ClipError as error:
-        yield {"error": [f"{error.path.name}: {error.found}", error.remedy]}
+        onlooker.train(
+            clips, run, quiet=True, progress=lambda stage, done, total: tell(stage=stage, done=done, total=total)
+        )
+    except onlooker.ClipError as error:
+        tell(error=[f"{error.path.name}: {error.found}", error.remedy])
     except (ValueError, OSError) as error:
         found, _, remedy = str(error).partition("; ")
-        yield {"error": [found, remedy]}
+        tell(error=[found, remedy])
     else:
-        names = "accuracy", "accuracy_interval", "learning_curve"
-        chosen = {name: figures[name] for name in names if name in figures}
-        yield {"figures": {**chosen, "conclusion": first_line(figures) if figures else ""}}
+        tell(stage="done", done=1, total=1)
 
 
 def _end_with_input() -> None:

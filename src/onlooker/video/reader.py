@@ -14,7 +14,7 @@ from onlooker.video.safe import GuardedVideo, is_safe
 from onlooker.video.sampling import Sampling, equally_spaced
 from onlooker.video.video_file import VideoFile
 
-__all__ = ["VideoReader", "is_video", "read"]
+__all__ = ["SUFFIXES", "VideoReader", "is_video", "read"]
 
 SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".gif", ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts"}

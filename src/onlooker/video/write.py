@@ -18,6 +18,8 @@ from av.video.stream import VideoStream
 from onlooker.files import explain_write_errors, short_name
 from onlooker.video.resize import Pixels
 
+__all__ = ["write"]
+
 # In order of preference. PyAV's wheels contain libx264; other builds may lack it. MPEG-4 part 2 is last: players
 # support it, browsers do not.
 _ENCODERS = ("libx264", "libopenh264", "mpeg4")

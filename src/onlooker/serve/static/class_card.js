@@ -3,7 +3,7 @@
 import { colorOf, spoken } from "./colors.js";
 import { button, h, t } from "./dom.js";
 import { chosenFiles } from "./uploads.js";
-import { clipDialog, deleteClip, Wall } from "./wall.js";
+import { clipDialog, Wall } from "./wall.js";
 
 /** The name of a class as the server stores it. */
 export const className = (text) => text.trim().split(/\s+/).join(" ");
@@ -12,8 +12,7 @@ export class ClassCard {
   constructor(name, teach) {
     const { page } = teach;
     Object.assign(this, { name, teach, page });
-    this.wall = new Wall((clip, label) => clipDialog(clip, label, page.project, page.change),
-      (clip) => deleteClip(clip, page));
+    this.wall = new Wall((clip) => clipDialog(clip, page));
     this.count = h("span.many");
     this.hint = h("p.hint.drop-here", {}, t("class.empty"));
     this.element = h("section.card.class", {
@@ -35,10 +34,9 @@ export class ClassCard {
         input.value = "";
       },
     });
-    const remove = () => this.page.change("DELETE", `/api/project/classes?${new URLSearchParams({ name: this.name })}`);
     return h("div.class-head", {}, h("span.dot"), this.title(), this.count, h("span.grow"), input,
       button("upload", t("class.upload", { label }), () => input.click(), { iconOnly: true }),
-      button("trash", t("class.delete", { label }), remove, { iconOnly: true }));
+      button("trash", t("class.delete", { label }), () => this.remove(), { iconOnly: true }));
   }
 
   title() {
@@ -57,13 +55,22 @@ export class ClassCard {
     const { name, teach } = this;
     const to = className(title.value);
     const chosen = teach.chosen === name;
-    if (!to || to === name || !await this.page.change("PATCH", "/api/project/classes", { name, to })) title.value = name;
-    else if (chosen) teach.choose(to);
+    if (!to || to === name || !await this.page.change("PATCH", "/api/project/classes", { name, to })) {
+      title.value = name;
+      return;
+    }
+    teach.uploads.rename(name, to);
+    if (chosen) teach.choose(to);
   }
 
-  set(clips) {
-    this.wall.set(clips, this.name);
-    this.count.textContent = t("class.clips", { count: clips.length });
-    this.hint.hidden = clips.length > 0;
+  async remove() {
+    const query = new URLSearchParams({ name: this.name });
+    if (await this.page.change("DELETE", `/api/project/classes?${query}`)) this.teach.uploads.rename(this.name, null);
+  }
+
+  set({ clips, count }) {
+    this.wall.set(clips, count);
+    this.count.textContent = t("class.clips", { count });
+    this.hint.hidden = count > 0;
   }
 }

@@ -1,6 +1,6 @@
 // One color for each class, the same in every part of the page.
 
-const SIZE = 20; // colors --class-0 … --class-19 in base.css; the first ten keep apart with color vision deficiencies
+const SIZE = 10; // colors --class-0 … --class-9 in base.css
 const order = [];
 const quiet = new Set(); // names, as the server says, of the class in which nothing happens
 

@@ -43,7 +43,6 @@ const ICONS = {
   pause: "M7 5h4v14H7zM13 5h4v14h-4z",
   back: "M15 5 8 12l7 7",
   forward: "m9 5 7 7-7 7",
-  loop: "M4 12a6 6 0 0 1 6-6h8m-3-3 3 3-3 3M20 12a6 6 0 0 1-6 6H6m3 3-3-3 3-3",
   camera: "M4.5 6h9L15 7.5v9L13.5 18h-9L3 16.5v-9zM15 10l6-3v10l-6-3z",
   upload: "M12 16V4m-5 5 5-5 5 5M4 20h16",
   trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",

@@ -1,13 +1,11 @@
-// The camera with live answers over it: heat map, box, label, bars, the last seconds, the delay.
+// The camera with live answers over it: heat map, box, label, bars, the delay.
 
 import { Bars, sureness } from "./bars.js";
 import { closeCamera, isMirrored, openCamera } from "./camera.js";
-import { canvasColor, colorOf, isQuiet, spoken } from "./colors.js";
+import { colorOf, isQuiet, spoken } from "./colors.js";
 import { LiveConnection } from "./connection.js";
 import { announce, button, errorCard, h, percent, show, t } from "./dom.js";
 import { drawMoment } from "./overlay.js";
-
-const MEMORY = 20; // seconds that the strip below the camera shows
 
 export class LiveView {
   /** `options`: what is drawn, `{heat, box, point}`, as the page's controls set it; `opened()`: the camera is there. */
@@ -19,13 +17,11 @@ export class LiveView {
     this.badge = h("div.badge", {}, h("span.dot"), t("live.badge"));
     this.count = h("div.count", { hidden: true });
     this.stage = h("div.stage.live", {}, this.video, this.canvas, this.badge, this.count, this.cover);
-    this.strip = h("canvas.history", { "aria-hidden": "true" });
     this.label = h("p.label", {}, t("live.waiting"));
     this.detail = h("p.detail");
     this.speed = h("p.speed");
     this.bars = new Bars();
     this.answerCard = h("div.answer", {}, this.label, this.detail);
-    this.history = [];
   }
 
   /** Opens the camera; shows what is in the way if it can not. Returns whether it is open. */
@@ -67,7 +63,6 @@ export class LiveView {
   look(model) {
     this.model = model;
     this.connection?.close();
-    this.history = [];
     if (!this.stream) return;
     this.bars.set(model.classes, model.threshold, model.nothing);
     this.connection = new LiveConnection(this.video, model.id,
@@ -94,9 +89,7 @@ export class LiveView {
   state(name, error) {
     this.stage.classList.toggle("looking", name === "live");
     if (name === "live") this.say(null);
-    if (name === "lost") this.say(errorCard(error,
-      button(null, t("live.now"), () => this.connection.connect(), { kind: "primary" })));
-    if (name === "refused") this.say(errorCard(error,
+    if (error) this.say(errorCard(error,
       button(null, t("live.again"), () => this.look(this.model), { kind: "primary" })));
   }
 
@@ -114,7 +107,6 @@ export class LiveView {
     this.answerCard.classList.toggle("silent", quiet);
     this.detail.textContent = sureness(label, score, Object.values(message.scores));
     this.measure(message);
-    this.remember(label, score);
   }
 
   measure({ delay, milliseconds }) {
@@ -126,21 +118,5 @@ export class LiveView {
     const values = { delay: Math.round(this.delay), rate: (this.rate ?? 0).toFixed(0), step: milliseconds.toFixed(0) };
     this.speed.textContent = t("live.speed", values);
     Object.assign(this.stage.dataset, { delay: values.delay, rate: values.rate });
-  }
-
-  remember(label, score) {
-    const now = performance.now() / 1000;
-    this.history.push({ now, label, score });
-    while (this.history[0].now < now - MEMORY) this.history.shift();
-    const ratio = devicePixelRatio || 1;
-    Object.assign(this.strip, { width: this.strip.clientWidth * ratio, height: this.strip.clientHeight * ratio });
-    const context = this.strip.getContext("2d");
-    const x = (time) => this.strip.width * (1 - (now - time) / MEMORY);
-    this.history.forEach((entry, i) => {
-      const until = this.history[i + 1]?.now ?? now;
-      context.fillStyle = canvasColor(entry.label);
-      const height = this.strip.height * (isQuiet(entry.label) ? 0.12 : Math.max(0.12, entry.score));
-      context.fillRect(x(entry.now), this.strip.height - height, x(until) - x(entry.now) + 1, height);
-    });
   }
 }

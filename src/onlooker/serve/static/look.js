@@ -1,6 +1,6 @@
-// Look: a clip, an example or the camera, and what a model sees in it.
+// Look: a clip or the camera, and what a model sees in it.
 
-import { cancel, follow, get, post, tooLarge, upload } from "./api.js";
+import { cancel, follow, tooLarge, upload } from "./api.js";
 import { cameraAllowed } from "./camera.js";
 import { rememberClasses, spoken } from "./colors.js";
 import { announce, button, errorCard, h, icon, percent, show, t } from "./dom.js";
@@ -23,11 +23,8 @@ export class Look {
   get state() { return this.page.state; }
   get model() {
     return this.state.models.find((model) => model.id === this.chosen)
-      ?? this.state.models.find((model) => model.preferred) ?? this.state.models[0];
+      ?? this.state.models[0];
   }
-
-  /** The id of the model to compare with, or null. */
-  get second() { return this.state.models.find((model) => model.id === this.compared)?.id ?? null; }
 
   enter() { if (!this.run && !this.result && !this.live) this.start(); }
 
@@ -40,7 +37,7 @@ export class Look {
     this.state.models.forEach((model) => rememberClasses(model.classes));
     show(this.panel, h("div.welcome", {},
       h("div.intro", {}, h("h1", {}, t("look.title")), h("p.lead", {}, t("look.lead"))),
-      this.dropZone(), this.exampleRow(), this.modelRow()));
+      this.dropZone(), this.modelRow()));
   }
 
   noModel() {
@@ -54,47 +51,25 @@ export class Look {
     const input = h("input.unseen",
       { type: "file", accept: "video/*,.mkv,.avi,.gif", id: "clip-file", tabindex: -1, "aria-label": t("look.choose"),
       onchange: () => this.lookAt(input.files[0]) });
-    const film = h("input.unseen",
-      { type: "file", accept: "video/*", capture: "environment", id: "clip-film", tabindex: -1,
-      "aria-label": t("look.film"), onchange: () => this.lookAt(film.files[0]) });
     const buttons = [button("upload", t("look.choose"), () => input.click(), { kind: "primary" })];
     if (cameraAllowed()) buttons.push(button("camera", t("look.camera"), () => this.openCamera()));
-    else buttons.push(button("camera", t("look.film"), () => film.click()));
     return h("div.drop", { "aria-label": t("look.drop") },
       h("div.drop-picture", { "aria-hidden": "true" }, icon("upload")),
-      h("p.drop-title", {}, t("look.drop")), h("p.hint", {}, t("look.private")), h("div.row", {}, buttons), input,
-        film);
+      h("p.drop-title", {}, t("look.drop")), h("p.hint", {}, t("look.private")), h("div.row", {}, buttons), input);
   }
 
-  exampleRow() {
-    const examples = this.state.examples ?? [];
-    if (!examples.length) return null;
-    return h("section.examples", {}, h("h2", {}, t("look.examples")),
-      h("div.example-row", {}, examples.map(({ id, label }) => {
-        const still = h("img", { src: `/media/example/${id}.jpg`, alt: "", loading: "lazy" });
-        still.addEventListener("error", () => still.remove());
-        return h("button.example", { type: "button", onclick: () => this.lookAtExample(id, label) }, still,
-          h("span", {}, spoken(label)));
-      })));
-  }
-
-  modelSelect(value, onchange, { none = false, label = t("look.model") } = {}) {
-    const select = h("select", { "aria-label": label, onchange: () => onchange(select.value || null) },
-      none && h("option", { value: "" }, t("look.none")),
+  modelSelect(onchange) {
+    const select = h("select", { "aria-label": t("look.model"), onchange: () => { this.chosen = select.value; onchange(); } },
       this.state.models.map((model) => h("option", { value: model.id }, model.name)));
-    select.value = value ?? "";
-    return select;
+    select.value = this.model.id;
+    return h("label.field", {}, h("span", {}, t("look.model")), select);
   }
 
   modelRow() {
     const classes = h("ul.chips", { "aria-label": t("look.classes") });
     const fill = () => show(classes, this.model.classes.map((name) => h("li", {}, spoken(name))));
     fill();
-    return h("section.model", {},
-      h("label.field", {}, h("span", {}, t("look.model")), this.modelSelect(this.model.id, (id) => {
-      this.chosen = id;
-      fill();
-    })), classes);
+    return h("section.model", {}, this.modelSelect(fill), classes);
   }
 
   drop(event) {
@@ -104,21 +79,14 @@ export class Look {
     if (file && this.state.models.length) this.lookAt(file);
   }
 
-  query() { return new URLSearchParams({ model: this.model.id, ...(this.second && { second: this.second }) }); }
-
   lookAt(file) {
-    if (!file) return null;
+    if (!file) return;
     this.again = () => this.lookAt(file);
     this.name = file.name;
     const error = tooLarge(file, this.state.limits?.bytes);
-    if (error) { this.fail(error); return null; }
-    return this.wait(file.name, (progress, signal) =>
-      upload(`/api/look?${this.query()}`, file, file.name, progress, signal));
-  }
-
-  lookAtExample(id, label) {
-    this.again = () => this.lookAtExample(id, label);
-    return this.wait(spoken(label), () => post(`/api/look/example/${id}?${this.query()}`));
+    if (error) { this.fail(error); return; }
+    this.wait(file.name, (progress, signal) =>
+      upload(`/api/look?model=${this.model.id}`, file, file.name, progress, signal));
   }
 
   /** Shows a job from its upload to its answer. */
@@ -151,10 +119,7 @@ export class Look {
 
   fail(error) {
     this.stop();
-    if (error.code?.startsWith("model_")) { // the next look asks neither a model that was removed nor a damaged second
-      this.compared = null;
-      this.page.loadState().catch(() => {});
-    }
+    if (error.code === "model_gone") this.page.loadState().catch(() => {});
     this.run = new AbortController(); // the message stays until one begins something else
     const actions = [button(null, t("look.other"), () => this.start(), { kind: "primary" })];
     if (this.again) actions.push(button(null, t("again"), this.again));
@@ -166,9 +131,7 @@ export class Look {
     show(this.panel, this.result.element);
     this.result.begin();
     if (this.panel.hidden) this.result.pause();
-    this.page.countInbox().catch(() => {});
-    const [best] = result.answers;
-    announce(t("look.says", { label: spoken(best.label), score: percent(best.score) }));
+    announce(t("look.says", { label: spoken(result.label), score: percent(result.score) }));
   }
 
   async openCamera() {
@@ -176,22 +139,12 @@ export class Look {
     const live = new LiveView(drawn, () => live.look(this.model));
     this.live = live;
     show(this.panel, h("div.result", {},
-      h("div.watch", {}, live.stage, live.strip, live.speed),
+      h("div.watch", {}, live.stage, live.speed),
       h("aside.side", {}, live.answerCard, live.bars.element, drawnControls(drawn),
-        h("label.field", {}, h("span", {}, t("look.model")), this.modelSelect(this.model.id, (id) => {
-          this.chosen = id;
-          live.look(this.model);
-        })),
+        this.modelSelect(() => live.look(this.model)),
         button("close", t("look.stop_camera"), () => this.start()))));
     await live.open();
     if (this.live !== live) live.close();
-  }
-
-  /** Looks again, with another model or a second one. */
-  change({ model, second }) {
-    if (model !== undefined) this.chosen = model;
-    if (second !== undefined) this.compared = second;
-    this.again();
   }
 
   /** Ends what is shown, and what is on its way. */
@@ -203,6 +156,4 @@ export class Look {
     this.result?.close();
     this.live = this.result = null;
   }
-
-  facts(id) { return get(`/api/models/${id}/facts`); }
 }

@@ -3,10 +3,9 @@
 import { get, onConnection, send } from "./api.js";
 import { rememberQuiet } from "./colors.js";
 import { Correct } from "./correct.js";
-import { complain, dialog, errorCard, h, rich, show, t, toast } from "./dom.js";
+import { complain, errorCard, h, rich, show, t, toast } from "./dom.js";
 import { Look } from "./look.js";
 import { Teach } from "./teach.js";
-import { AT_ONCE } from "./uploads.js";
 
 const TABS = ["look", "teach", "correct"];
 const $ = (id) => document.getElementById(id);
@@ -34,12 +33,7 @@ class Page {
       event.preventDefault(); // the hash says which tab is shown
       $("main").focus();
     });
-    $("open-keys").addEventListener("click", showKeys);
-    $("open-phone").addEventListener("click", () => showPhone(this.state?.phone));
     $("retry").addEventListener("click", () => this.reconnect());
-    addEventListener("keydown", (event) => {
-      if (event.key === "?" && !event.target.closest?.("input, textarea, dialog")) showKeys();
-    });
   }
 
   async begin() {
@@ -47,7 +41,7 @@ class Page {
     this.listen();
     this.showTab();
     try {
-      await Promise.all([this.loadState(), this.loadProject()]);
+      await Promise.all([this.loadState(), this.loadProject({ everything: true })]);
     } catch (error) {
       const again = h("button.primary", { type: "button", onclick: () => location.reload() }, t("again"));
       show(this.working, errorCard(error, again));
@@ -60,7 +54,7 @@ class Page {
   }
 
   async countInbox() {
-    if (this.project.model) this.setInboxCount((await get("/api/project/inbox")).items.length);
+    if (this.project.model) this.setInboxCount((await get("/api/project/inbox")).count);
   }
 
   get tab() { return TABS.find((name) => location.hash === `#${name}`) ?? "look"; }
@@ -87,23 +81,18 @@ class Page {
     this.state = await get("/api/state");
     for (const { nothing } of this.state.models) rememberQuiet(nothing);
   }
-  async loadProject(force = false) {
+
+  /** Loads the project; `everything`: the server lists all files again, for what other programs have changed. */
+  async loadProject({ everything = false } = {}) {
     const before = this.project;
-    const project = await get("/api/project");
-    // If none came meanwhile, the answer is newer, even if its version is lower: a restarted server counts again.
-    this.setProject(project, force || this.project === before);
+    const project = await get(`/api/project?everything=${everything}`);
+    if (this.project === before || project.version >= this.project.version) this.setProject(project); // else it is old
   }
 
-  /** Takes a project from an answer of the server; older ones than the current are ignored unless forced. */
-  setProject(project, force = false) {
-    if (!force && this.project && project.version < this.project.version && project.path === this.project.path) return;
+  setProject(project) {
     this.project = project;
     rememberQuiet(project.nothing);
     this.parts?.teach.update(project);
-    clearTimeout(this.measuring);
-    const pause = Math.max(1000, project.clips); // ms: thousands of clips take longer to describe, and to measure
-    if (project.measuring + project.guessing === 0) return;
-    this.measuring = setTimeout(() => this.loadProject().catch(() => {}), pause);
   }
 
   /** Changes the project, after the changes before; what went wrong is shown. Returns whether it has been changed. */
@@ -114,31 +103,21 @@ class Page {
 
   async changeNow(method, path, body) {
     const { uploads } = this.parts.teach;
-    // Each upload of this page that is under way may change the version once.
-    const tries = uploads.running && !/\/(undo|redo)$/.test(path) ? 2 + AT_ONCE : 1;
-    const release = uploads.hold();
+    const release = await uploads.hold();
     try {
-      for (let i = 0; i < tries; i += 1) if (await this.tryChange(method, path, body)) return true;
-      toast(t("changed"), { error: true });
-    } catch (error) {
-      complain(error);
-    } finally {
-      release();
-    }
-    return false;
-  }
-
-  /** Changes the project, unless it is another one by now: then it is loaded, and false returned. */
-  async tryChange(method, path, body) {
-    try {
+      if (uploads.running) await this.loadProject(); // each upload has changed the version
       const versioned = `${path}${path.includes("?") ? "&" : "?"}version=${this.project.version}`;
       this.setProject(await send(method, versioned, body));
       return true;
     } catch (error) {
-      if (error.code !== "changed") throw error;
+      if (error.code === "changed") {
+        await this.loadProject().catch(() => {});
+        toast(t("changed"), { error: true });
+      } else complain(error);
+      return false;
+    } finally {
+      release();
     }
-    await this.loadProject(true).catch(() => {});
-    return false;
   }
 
   showTraining(running) { $("tab-teach").classList.toggle("busy", running); }
@@ -161,7 +140,7 @@ class Page {
     $("offline").hidden = online;
     if (online) {
       clearInterval(this.asking);
-      if (back) { toast(t("offline.back")); this.loadProject(true).catch(() => {}); }
+      if (back) { toast(t("offline.back")); this.loadProject().catch(() => {}); }
       return;
     }
     show($("offline").querySelector(".text"), rich(t("offline.text")));
@@ -169,23 +148,6 @@ class Page {
   }
 
   reconnect() { this.loadState().catch(() => {}); }
-}
-
-function showKeys() {
-  const rows = ["space", "step", "ends", "part", "event", "escape", "speed", "record", "delete", "tabs"];
-  dialog(t("shortcuts.open"),
-    h("dl.keys", {}, rows.map((name) => [h("dt", {}, h("kbd", {}, t(`shortcuts.${name}_key`))),
-    h("dd", {}, t(`shortcuts.${name}`))])));
-}
-
-function showPhone(address) {
-  if (!address) {
-    dialog(t("phone.open"), h("p", {}, t("phone.local")), h("pre.code", { tabindex: 0 }, t("phone.command")),
-      h("p.hint", {}, t("phone.private")));
-    return;
-  }
-  dialog(t("phone.open"), h("p", {}, t("phone.scan")), h("img.qr", { src: "/api/phone.svg", alt: t("phone.code") }),
-    h("p", {}, h("a", { href: address }, address)), h("p.hint", {}, t("phone.film")));
 }
 
 new Page().begin();

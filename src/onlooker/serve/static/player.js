@@ -1,4 +1,4 @@
-// A video with a canvas over it, and its controls: play, step, speed, loop, time.
+// A video with a canvas over it, and its controls: play, step, speed, time.
 
 import { button, errorCard, h, icon, show, t, typing } from "./dom.js";
 
@@ -8,9 +8,8 @@ const clock = (value) => `${Math.floor(value / 60)}:${(value % 60).toFixed(2).pa
 export class Player {
   constructor(onframe) {
     this.onframe = onframe;
-    this.loop = null;
     this.step = 1 / 25;
-    this.video = h("video", { playsinline: true, muted: true, preload: "auto", "aria-label": t("player.video") });
+    this.video = h("video", { playsinline: true, muted: true, loop: true, preload: "auto", "aria-label": t("player.video") });
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.cover = h("div.cover", { hidden: true });
     this.stage = h("div.stage", {}, this.video, this.canvas, this.cover);
@@ -19,7 +18,6 @@ export class Player {
       this.video.addEventListener(name, () => this.refresh());
     }
     this.video.addEventListener("error", () => this.fail());
-    this.video.addEventListener("ended", () => this.restart());
     this.controls = this.buildControls();
     this.keys = (event) => this.key(event);
   }
@@ -67,11 +65,7 @@ export class Player {
 
   tick() {
     if (!this.running) return;
-    if (!this.video.paused) {
-      const outside = this.loop && (this.time >= this.loop.end || this.time < this.loop.start - 0.05);
-      if (outside) this.video.currentTime = this.loop.start;
-      this.refresh();
-    }
+    if (!this.video.paused) this.refresh();
     requestAnimationFrame(() => this.tick());
   }
 
@@ -88,7 +82,6 @@ export class Player {
 
   play() { this.video.play().catch(() => this.refresh()); }
   toggle() { if (this.video.paused) this.play(); else this.video.pause(); }
-  restart() { if (this.running) { this.video.currentTime = this.loop?.start ?? 0; this.play(); } }
   seek(time) { this.video.currentTime = Math.min(Math.max(0, time), Math.max(0, this.seconds - 0.001)); }
   stepBy(frames) {
     this.video.pause();

@@ -1,22 +1,20 @@
-// Recording clips of a class: hold, or tap for a countdown; pauses become clips in which nothing happens.
+// Recording clips of a class: hold, or tap for a countdown.
 
 import { record } from "./camera.js";
-import { isQuiet, spoken } from "./colors.js";
+import { spoken } from "./colors.js";
 import { announce, button, h, t } from "./dom.js";
 
 const TAP = 400; // ms; a shorter press starts the countdown
 const COUNTDOWN = 3; // seconds
 const LENGTH = 2.5; // seconds of a clip after the countdown
 const LONGEST = 10; // seconds
-const PAUSE = 1.2; // seconds after a clip before a pause is recorded
-const REST = 2.5; // seconds of a pause that is recorded
 
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
 export class Recorder {
-  /** `live`: a LiveView; `save(name, blob)` keeps a clip; `missing()`: the class of pauses, if another one is needed. */
-  constructor(live, save, missing) {
-    Object.assign(this, { live, save, missing, turn: 0 });
+  /** `live`: a LiveView; `save(name, blob)` keeps a clip. */
+  constructor(live, save) {
+    Object.assign(this, { live, save, turn: 0 });
   }
 
   /** A button that records clips of the class that `name()` gives; a click without a pointer counts down. */
@@ -92,25 +90,10 @@ export class Recorder {
 
   async keep() {
     const { finish, name } = this;
-    const turn = this.turn;
     this.finish = null;
     this.say(null);
     this.save(name, await finish());
     announce(t("record.saved", { label: spoken(name) }));
-    if (!isQuiet(name)) this.rest(turn);
-  }
-
-  /** Records the pause after a clip, in which nothing happens, unless something else begins. */
-  async rest(turn) {
-    await sleep(PAUSE);
-    if (turn !== this.turn || !this.live.stream || !this.missing()) return;
-    const finish = record(this.live.stream);
-    this.say(t("record.pause", { label: spoken(this.missing()) }), "small");
-    await sleep(REST);
-    const clip = await finish();
-    if (turn !== this.turn) return;
-    this.say(null);
-    if (this.missing()) this.save(this.missing(), clip);
   }
 
   stop() {

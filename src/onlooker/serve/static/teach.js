@@ -3,7 +3,7 @@
 import { endingOf, cameraAllowed } from "./camera.js";
 import { ClassCard, className } from "./class_card.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
-import { announce, button, complain, h, patch, show, t, toast, typing } from "./dom.js";
+import { button, complain, h, patch, rich, show, t, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
 import { Recorder } from "./recorder.js";
 import { drawnControls } from "./settings.js";
@@ -16,7 +16,7 @@ export class Teach {
   constructor(panel, page) {
     Object.assign(this, { panel, page, cards: new Map() });
     this.live = new LiveView(drawn, () => this.cameraOpened());
-    this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob), () => this.missingPauses());
+    this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob));
     this.training = new Training(page, (trained) => this.trainingChanged(trained));
     this.uploads = new Uploads(page);
     this.build();
@@ -31,8 +31,7 @@ export class Teach {
     this.undo = button("undo", t("undo"), () => this.page.change("POST", "/api/project/undo"), { iconOnly: true });
     this.redo = button("redo", t("redo"), () => this.page.change("POST", "/api/project/redo"), { iconOnly: true });
     this.classes = h("div.classes");
-    this.empty = h("div.empty", {}, h("h2", {}, t("teach.empty")), h("p", {}, t("teach.empty_remedy")),
-      h("div.row", {}, this.examples = button("plus", t("teach.examples"), () => this.addExamples())));
+    this.empty = h("div.empty", {}, h("h2", {}, t("teach.empty")), h("p", {}, rich(t("teach.empty_remedy"))));
     this.target = this.buildTarget();
     this.camera = h("section.card.camera", { "aria-label": t("teach.camera") }, this.live.stage, this.target);
     show(this.panel, h("div.teach", {},
@@ -47,9 +46,7 @@ export class Teach {
 
   /** Below the camera: into which class it records, and what the newest model says. Built once: it may be held. */
   buildTarget() {
-    this.pauses = h("input", { type: "checkbox", checked: true });
-    this.pausesTeach = h("span");
-    this.hold = this.recorder.holdButton(() => this.recorded(), t("record.hold"));
+    this.hold = this.recorder.holdButton(() => this.chosen, t("record.hold"));
     this.hold.classList.add("primary");
     this.into = h("select", { onchange: () => this.choose(this.into.value) });
     this.intoDot = h("span.dot");
@@ -58,8 +55,7 @@ export class Teach {
     return h("div.target", {}, this.answer,
       h("div.row.spread", {}, h("label.field", {}, h("span", {}, t("teach.into")),
         h("span.into", {}, this.intoDot, this.into)), this.hold),
-      h("p.hint", {}, t("record.how")), h("label.switch", {}, this.pauses, this.pausesTeach),
-      this.drawn);
+      h("p.hint", {}, t("record.how")), this.drawn);
   }
 
   addForm() {
@@ -108,9 +104,9 @@ export class Teach {
 
   showCamera() {
     this.target.hidden = !this.live.stream;
-    const { connection, answerCard, bars, strip, speed } = this.live;
+    const { connection, answerCard, bars, speed } = this.live;
     this.answer.hidden = this.drawn.hidden = !connection;
-    show(this.answer, connection ? [answerCard, bars.element, strip, speed] : []);
+    show(this.answer, connection ? [answerCard, bars.element, speed] : []);
     if (this.live.stream) this.choose(this.chosen); else this.live.say(this.cameraCover());
   }
 
@@ -135,6 +131,7 @@ export class Teach {
   trainingChanged(trained) {
     if (trained) {
       this.untried = true;
+      this.page.parts.look.chosen = this.page.project.model;
       const action = { label: t("results.live"), run: () => this.page.tryLive() };
       toast(t("train.done"), this.live.stream ? {} : { action });
     }
@@ -163,25 +160,11 @@ export class Teach {
   key(event) {
     if (this.panel.hidden || event.key !== " " || typing(event) || !this.live.stream) return;
     event.preventDefault();
-    if (!event.repeat && !this.spaced) { this.spaced = true; this.recorder.press(this.recorded()); }
-  }
-
-  /** The class that is recorded from now on, and the version of the project in which it has this name. */
-  recorded() {
-    this.recordedAt = this.page.project.version;
-    return this.chosen;
-  }
-
-  /** The class of pauses, where another clip of it is needed: it has fewer clips than another class. */
-  missingPauses() {
-    const { classes, nothing } = this.page.project;
-    const counts = new Map(classes.map(({ name, clips }) => [name, clips.length]));
-    return this.pauses.checked && (counts.get(nothing) ?? 0) < Math.max(0, ...counts.values()) ? nothing : null;
+    if (!event.repeat && !this.spaced) { this.spaced = true; this.recorder.press(this.chosen); }
   }
 
   keepRecording(label, blob) {
-    const name = t("record.file", { label, ending: endingOf(blob) });
-    this.uploads.add([{ file: blob, name, label }], this.recordedAt);
+    this.uploads.add([{ file: blob, name: t("record.file", { label, ending: endingOf(blob) }), label }]);
   }
 
   async drop(event, label) {
@@ -199,20 +182,13 @@ export class Teach {
     this.uploads.add(items);
   }
 
-  async addExamples() {
-    this.examples.disabled = true; // drawing takes some seconds
-    if (await this.page.change("POST", "/api/project/examples")) announce(t("teach.examples_added"));
-    this.examples.disabled = false;
-  }
-
   update(project) {
     if (!project || this.panel.hidden) return;
     rememberClasses(project.classes.map(({ name }) => name));
-    const clips = project.classes.reduce((sum, each) => sum + each.clips.length, 0);
+    const clips = project.classes.reduce((sum, each) => sum + each.count, 0);
     show(this.title, h("span", {}, t("teach.where", { name: project.name, count: clips })),
       h("code", {}, project.path));
     this.empty.hidden = project.classes.length > 0;
-    show(this.pausesTeach, t("record.pauses", { label: spoken(project.nothing) }));
     for (const [control, what] of [[this.undo, project.undo], [this.redo, project.redo]]) {
       control.disabled = !what;
       control.title = control.ariaLabel = [t(control === this.undo ? "undo" : "redo"), what].filter(Boolean).join(": ");
@@ -220,7 +196,7 @@ export class Teach {
     const names = new Set(project.classes.map(({ name }) => name));
     for (const name of [...this.cards.keys()]) if (!names.has(name)) this.cards.delete(name);
     for (const { name } of project.classes) if (!this.cards.has(name)) this.cards.set(name, new ClassCard(name, this));
-    for (const { name, clips: all } of project.classes) this.cards.get(name).set(all);
+    for (const each of project.classes) this.cards.get(each.name).set(each);
     patch(this.classes, project.classes.map(({ name }) => this.cards.get(name).element));
     this.training.update(project);
     this.choose(this.chosen);

@@ -30,14 +30,10 @@ export const chosenFiles = (input) =>
   [...input.files].map((file) => ({ file, path: (file.webkitRelativePath ?? "").split("/") }))
     .filter(({ path }) => !path.some(isHidden)).map(({ file, path }) => ({ file, folder: path.at(-2) ?? null }));
 
-/** A failed file, to be added again. A step that was undone takes no more files, and may have made their class. */
-const retried = ({ item: { batch, version, ...item }, error }) =>
-  (error.code === "undone" ? item : { batch, version, ...item });
-
 /** A queue of uploads into the project of the page. */
 export class Uploads {
   constructor(page) {
-    Object.assign(this, { page, queue: [], active: 0, finished: 0, failures: [] });
+    Object.assign(this, { page, queue: [], sending: new Set(), finished: 0, failures: [] });
     this.listed = []; // failures of earlier uploads: a recording that was not added exists only here
     this.note = h("p");
     this.bar = h("progress", { "aria-label": t("uploads.progress") });
@@ -47,14 +43,17 @@ export class Uploads {
     this.element = h("div.uploads", { hidden: true }, this.progress, this.outcome);
   }
 
-  /**
-   * Adds files as `[{file, name, label}]`, together one step of undo. The class may be renamed before they are sent:
-   * `version` is that of the project in which it is called `label`. Files that are added again keep both, see `retried`.
-   */
-  add(items, version = this.page.project.version) {
+  /** Adds files as `[{file, name, label}]`, together one step of undo. */
+  add(items) {
     const batch = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
-    this.queue.push(...items.map((item) => ({ batch, version, ...item })));
+    this.queue.push(...items.map((item) => ({ batch, ...item })));
     if (!this.running) this.run();
+  }
+
+  /** Files that wait for a class follow it when it is renamed; if it is deleted (`to` is null), they are not sent. */
+  rename(from, to) {
+    for (const item of this.queue) if (item.label === from) item.label = to;
+    this.queue = this.queue.filter(({ label }) => label !== null);
   }
 
   async run() {
@@ -69,10 +68,11 @@ export class Uploads {
     else this.summary();
   }
 
-  /** Lets no file be sent until the function that this returns is called. */
-  hold() {
+  /** Lets no file be sent until the function that this resolves to is called; waits for those on their way. */
+  async hold() {
     let release;
     this.held = new Promise((resolve) => { release = resolve; });
+    await Promise.allSettled([...this.sending]);
     return release;
   }
 
@@ -80,10 +80,11 @@ export class Uploads {
   async sendBatch(batch) {
     for (await this.held; this.queue[0]?.batch === batch; await this.held) {
       const item = this.queue.shift();
-      this.active += 1;
       this.report(item.name);
-      const error = await this.send(item).then(() => null, (reason) => reason);
-      this.active -= 1;
+      const sent = this.send(item);
+      this.sending.add(sent);
+      const error = await sent.then(() => null, (reason) => reason);
+      this.sending.delete(sent);
       if (error) {
         this.failures.push({ item, error });
         if (error.status === 0 || error.status === 507) this.failRest(error);
@@ -94,11 +95,10 @@ export class Uploads {
     }
   }
 
-  async send({ file, name, label, version, batch }) {
+  async send({ file, name, label, batch }) {
     const error = tooLarge({ name, size: file.size }, this.page.state?.limits?.bytes);
     if (error) throw error;
-    const query = new URLSearchParams({ class: label, version, batch });
-    await upload(`/api/project/clips?${query}`, file, name);
+    await upload(`/api/project/clips?${new URLSearchParams({ class: label, batch })}`, file, name);
   }
 
   /** Without a server, or without room on its disk, the files that wait would fail in the same way. */
@@ -109,7 +109,7 @@ export class Uploads {
 
   report(name) {
     const done = this.finished + this.failures.length;
-    const total = done + this.active + this.queue.length;
+    const total = done + 1 + this.sending.size + this.queue.length;
     this.element.hidden = total === 1 && !this.listed.length;
     this.progress.hidden = false;
     this.note.textContent = t("uploads.running", { at: total - this.queue.length, total, name });
@@ -130,7 +130,7 @@ export class Uploads {
     this.listed = failures;
     this.element.hidden = this.progress.hidden && !failures.length;
     if (!failures.length) { show(this.outcome); return; }
-    const again = () => { this.list([]); this.add(failures.map(retried)); };
+    const again = () => { this.list([]); this.add(failures.map(({ item: { batch, ...item } }) => item)); };
     show(this.outcome, h("p.found", {}, t("uploads.failed", { count: failures.length })),
       h("ul.failures", { tabindex: 0 },
         failures.map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", rich(errorText(error))))),

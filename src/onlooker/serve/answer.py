@@ -1,0 +1,75 @@
+"""A prediction as the page draws it: plain values, with places as shares of the frame."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.answer import nothing_name
+from onlooker.drawing.overlay import full_strength
+from onlooker.structures import Prediction
+
+__all__ = ["attention_levels", "describe_prediction", "labels_of_segments"]
+
+_SHOWN_SCORE = 0.3  # minimum for boxes and segments
+
+
+def describe_prediction(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
+    """A prediction and its labels at every frame, for JSON."""
+    attention = prediction.attention
+    shown = {prediction.label} - {nothing_name(prediction.classes)}
+
+    def is_shown(label: str, score: float) -> bool:
+        return label in shown or (score >= _SHOWN_SCORE and label != nothing_name(prediction.classes))
+
+    position = {int(index): t for t, index in reversed(list(enumerate(prediction.indices)))}
+    return {
+        "classes": list(prediction.classes),
+        "label": prediction.label,
+        "nothing": nothing_name(prediction.classes),
+        "score": prediction.score,
+        "threshold": prediction.threshold,
+        "ranking": [[name, round(score, 4)] for name, score in prediction.ranking],
+        "times": np.round(prediction.times, 4).tolist(),
+        "scores": np.round(prediction.frame_scores.astype(float), 4).tolist(),
+        "labels": list(labels),
+        "attention": None if attention is None else attention_levels(attention, full_strength(attention)),
+        "points": _points(prediction),
+        "boxes": [
+            {"t": position[int(index)], "corners": corners, "label": tube.label, "score": round(tube.score, 4)}
+            for tube in prediction.tubes
+            if is_shown(tube.label, tube.score)
+            for index, corners in zip(tube.frames, _shares(tube.boxes, prediction), strict=True)
+            if int(index) in position
+        ],
+        "segments": [vars(each) for each in prediction.segments if is_shown(each.label, each.score)],
+    }
+
+
+def attention_levels(attention: NDArray[np.float32], scale: float) -> list[Any]:
+    """Attention as shares, from 0 to 1, of the weight that is drawn at full strength."""
+    levels: list[Any] = np.round(np.clip(attention.astype(float) / scale, 0, 1), 3).tolist()
+    return levels
+
+
+def labels_of_segments(prediction: Prediction) -> list[str]:
+    """The event at each frame of a recording; nothing between the segments."""
+    labels = [nothing_name(prediction.classes)] * len(prediction.times)
+    for segment in prediction.segments:
+        for t in np.flatnonzero((prediction.times >= segment.start) & (prediction.times < segment.end)):
+            labels[t] = segment.label
+    return labels
+
+
+def _points(prediction: Prediction) -> list[list[float] | None]:
+    if prediction.points is None:
+        return [None] * len(prediction.times)
+    return [None if np.isnan(x) else [x, y] for x, y in _shares(prediction.points, prediction)]
+
+
+def _shares(places: NDArray[np.floating], prediction: Prediction) -> list[list[float]]:
+    """Points `T 2` or boxes `T 4` in pixels, as shares of the frame's width and height."""
+    height, width = prediction.size or (1, 1)
+    shares: list[list[float]] = np.round(places / np.tile([width, height], places.shape[1] // 2), 4).tolist()
+    return shares

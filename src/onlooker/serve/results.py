@@ -1,0 +1,87 @@
+"""What the newest training of the page has reached: its figures, and the tested clips, in the project's database."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from onlooker.evaluation.conclusion import advice, first_line
+from onlooker.evaluation.metrics import FORMULA
+from onlooker.files import printable, read_bytes, read_json
+from onlooker.serve.problem import Problem
+from onlooker.serve.project import Project, ProjectClip
+
+__all__ = ["clips_of_cell", "clips_to_check", "results"]
+
+_UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
+# A label that the user has confirmed, or changed since, is not asked about again.
+_DOUBTS = "tested JOIN clip ON clip.id = clip WHERE NOT settled AND folder = truth AND (doubted OR margin < ?)"
+
+
+def results(project: Project, run: Path | None) -> dict[str, Any]:
+    """Accuracy, confusion matrix, conclusion and advice of a run; a Problem 404 if it has no results."""
+    measured = _measured(project, run)
+    return {
+        **{name: measured[name] for name in ("accuracy", "confusion")},
+        "clips": measured["videos"],
+        "classes": [*map(printable, measured["classes"])],
+        "conclusion": first_line(measured),
+        "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
+    }
+
+
+def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> list[ProjectClip]:
+    """The first clips in a cell of the confusion matrix; rows: true classes, columns: predicted classes."""
+    classes = _measured(project, run)["classes"]
+    if not 0 <= min(row, column) <= max(row, column) < len(classes):
+        raise Problem(404, "no_results")
+    chosen = "JOIN tested ON tested.clip = id WHERE truth = ? AND predicted = ? ORDER BY margin DESC LIMIT 100"
+    return project.select(chosen, classes[row], classes[column])
+
+
+def clips_to_check(project: Project, run: Path | None, count: int) -> tuple[int, list[dict[str, Any]]]:
+    """How many labels are doubtful, and the first: probable errors, then those that the model is least sure about."""
+    _measured(project, run)
+    found = f"SELECT id, truth, predicted, score, doubted FROM {_DOUBTS} ORDER BY doubted DESC, margin LIMIT ?"
+    items = [
+        {"clip": clip, "label": label, "suggested": suggested, "score": score, "why": "label" if doubted else "unsure"}
+        for clip, label, suggested, score, doubted in project.database.run(found, _UNSURE, count)
+    ]
+    return int(project.database.value(f"SELECT count(*) FROM {_DOUBTS}", _UNSURE)), items
+
+
+def _measured(project: Project, run: Path | None) -> dict[str, Any]:
+    """The figures of a run; its tested clips are read into the database when they are first needed."""
+    if run is None or not (run / "evaluation.json").exists() or not (run / "scores.csv").exists():
+        raise Problem(404, "no_results")
+    measured: dict[str, Any] = read_json(run / "evaluation.json")
+    database, name = project.database, str(run.resolve())
+    stored = f"{name} {(run / 'scores.csv').stat().st_mtime_ns}"
+    if database.value("SELECT value FROM state WHERE key = 'tested'") != stored:
+        ids = dict(
+            map(tuple, database.run("SELECT name, clip FROM trained JOIN run ON number = run WHERE path = ?", name))
+        )
+        doubted = {each["name"] for each in measured.get("labels_to_check", [])}
+        with database.transaction():
+            database.run("DELETE FROM tested")
+            for clip, *values in _scores(run):
+                if clip in ids:
+                    row = ids[clip], *values, clip in doubted
+                    database.run("INSERT OR REPLACE INTO tested VALUES (?, ?, ?, ?, ?, ?)", *row)
+            database.run("INSERT OR REPLACE INTO state VALUES ('tested', ?)", stored)
+    return measured
+
+
+def _scores(run: Path) -> Iterator[tuple[str, str, str, float, float]]:
+    """Name, true class, predicted class, score and margin of the tested clips: `scores.csv`."""
+    rows = csv.reader(io.StringIO(read_bytes(run / "scores.csv").decode()))
+    next(rows)
+    for name, truth, predicted, *scores in rows:
+        second, first = sorted(map(float, scores))[-2:]
+        yield _plain(name), _plain(truth), _plain(predicted), first, first - second
+
+
+def _plain(text: str) -> str:
+    """In this file, text that a spreadsheet would interpret as a formula is preceded by an apostrophe."""
+    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text

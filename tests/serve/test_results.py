@@ -1,0 +1,89 @@
+"""What a training has reached: clips of each cell of the confusion matrix; doubtful labels, until they are settled."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browsing import teach_run
+
+from onlooker.files import write_json
+from onlooker.serve.problem import Problem
+from onlooker.serve.project import Project
+from onlooker.serve.results import clips_of_cell, clips_to_check, results
+
+# Name, true class, predicted class, scores of up and wave. The last one is not in the folder any more.
+SCORES = [
+    ("up/0.mp4", "up", "up", 0.9, 0.1), ("up/1.mp4", "up", "wave", 0.05, 0.95), ("up/2.mp4", "up", "wave", 0.45, 0.55),
+    ("wave/=3.mp4", "wave", "up", 0.52, 0.48), ("wave/4.mp4", "wave", "wave", 0.1, 0.9),
+    ("wave/gone.mp4", "wave", "up", 0.5, 0.5),
+]  # fmt: skip
+MEASURED = {
+    "videos": 6, "classes": ["up", "wave"], "accuracy": 2 / 6, "accuracy_interval": [0.1, 0.7], "majority_share": 0.5,
+    "confusion": [[1, 2], [2, 1]], "labels_to_check": [{"name": "up/1.mp4"}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def taught(tmp_path: Path) -> Iterator[tuple[Project, Path]]:
+    for name, *_ in SCORES[:-1]:
+        (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clips" / name).write_text(name)
+    run = tmp_path / "made"
+    write_json(run / "evaluation.json", MEASURED)
+    with (run / "scores.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["clip", "truth", "predicted", "up", "wave"])
+        writer.writerows(SCORES)
+    (tmp_path / "runs").mkdir()
+    teach_run(run, tmp_path / "clips", tmp_path / "runs")
+    project = Project(tmp_path / "clips")
+    yield project, tmp_path / "runs" / "clips-page-1"
+    project.close()
+
+
+def asked(project: Project, run: Path) -> list[tuple[str, str, str]]:
+    count, items = clips_to_check(project, run, 10)
+    assert count == len(items)
+    return [(project.clip(item["clip"]).path.name, item["suggested"], item["why"]) for item in items]
+
+
+def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> None:
+    project, run = taught
+    shown = results(project, run)
+    assert {name: shown[name] for name in ("classes", "confusion", "clips")} == {
+        "classes": ["up", "wave"], "confusion": [[1, 2], [2, 1]], "clips": 6,
+    }  # fmt: skip
+    assert "accuracy 2 of 6" in shown["conclusion"]
+    cells = [
+        [[clip.path.name for clip in clips_of_cell(project, run, row, column)] for column in range(2)]
+        for row in range(2)
+    ]
+    assert cells == [[["0.mp4"], ["1.mp4", "2.mp4"]], [["=3.mp4"], ["4.mp4"]]]
+    for cell in ((2, 0), (0, -1)):
+        with pytest.raises(Problem, match="no results"):
+            clips_of_cell(project, run, *cell)
+
+
+def test_probable_errors_come_first_then_those_that_the_model_is_least_sure_about(taught: tuple[Project, Path]) -> None:
+    project, run = taught
+    assert asked(project, run) == [("1.mp4", "wave", "label"), ("=3.mp4", "up", "unsure"), ("2.mp4", "wave", "unsure")]
+    assert [clips_to_check(project, run, 1)[0], len(clips_to_check(project, run, 1)[1])] == [3, 1]
+
+
+@pytest.mark.parametrize("change", ["set_label(clip, 'wave')", "set_label(clip, 'up')", "delete_clip(clip)"])
+def test_a_label_is_asked_about_until_it_is_corrected_or_confirmed(taught: tuple[Project, Path], change: str) -> None:
+    project, run = taught
+    clip = clips_to_check(project, run, 1)[1][0]["clip"]
+    eval(f"project.{change}", {"project": project, "clip": clip})
+    assert [name for name, _, _ in asked(project, run)] == ["=3.mp4", "2.mp4"]
+    project.replay(back=True)
+    assert asked(project, run)[0][0] == "1.mp4"
+
+
+def test_a_run_without_results_says_so(taught: tuple[Project, Path]) -> None:
+    project, run = taught
+    (run / "scores.csv").unlink()
+    for missing in (None, run):
+        with pytest.raises(Problem, match="no results yet"):
+            results(project, missing)
