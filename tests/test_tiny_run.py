@@ -36,7 +36,6 @@ def test_training_writes_a_self_contained_report(trained: tuple[Path, str], squa
     assert elements["img"] == 3  # calibration, two curves
     assert "<h1>squares</h1>" in (run / "report.html").read_text(encoding="utf-8")
     assert len((run / "scores.csv").read_text(encoding="utf-8").splitlines()) == 1 + measured["videos"]
-    assert (run / "attention.png").read_bytes().startswith(b"\x89PNG")
     assert not list(run.rglob("*.part*"))
     curves = read_curves(run)
     assert curves is not None

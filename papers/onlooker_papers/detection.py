@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.evaluation.pointing import peak_in_box
 from onlooker.localization.boxes import Candidates
 from onlooker.localization.segments import check_scores
 from onlooker.localization.tubes import box_iou
 from onlooker.structures import Box, Segment, Tube
+from onlooker_papers.pointing import peak_in_box
 
 __all__ = [
     "at_thresholds",

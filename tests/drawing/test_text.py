@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from onlooker.drawing.text import shortened, text_width, wrapped, write
+from onlooker.drawing.text import shortened, text_width, write
 
 
 def test_text_is_cut_to_the_width_and_no_more():
@@ -12,15 +12,6 @@ def test_text_is_cut_to_the_width_and_no_more():
     assert text_width(cut, 14) <= 90
     assert text_width(text[: len(cut)] + "…", 14) > 90
     assert shortened(text, 14, 1000) == text
-
-
-def test_wrapped_lines_keep_every_word_and_the_width():
-    text = "throwing a ball at a wall\nby a person"
-    lines = wrapped(text, 12, 80)
-    assert " ".join(lines).split() == text.split()
-    assert all(text_width(line, 12) <= 80 for line in lines)
-    assert lines[-1].endswith("person")
-    assert len(wrapped("a\nb", 12, 80)) == 2
 
 
 def test_text_is_visible_on_white_and_on_black():

@@ -11,7 +11,6 @@ from onlooker.evaluation.conclusion import (
     advice,
     confused_pairs,
     first_line,
-    label_errors,
     labels_to_check,
     share_of,
 )
@@ -108,15 +107,11 @@ def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None
     labels[swapped] = (labels[swapped] + chance.integers(1, 4, 10)) % 4
     scores = cross_val_predict(LogisticRegression(), features, labels, cv=4, method="predict_proba")
     assert (scores.argmax(1) == truth).mean() > 0.9
-    order = label_errors(scores, labels)
-    assert sorted(order) == list(range(200))
-    assert np.isin(swapped, order[:20]).mean() >= 0.8
-
     names = tuple(map(str, range(200)))
     evaluation = Evaluation(names, tuple("abcd"), labels, scores, tuple(score[None] for score in scores))
     rows = labels_to_check(evaluation)
-    assert [int(row["name"]) for row in rows] == [i for i in order if str(i) in {row["name"] for row in rows}]
     assert len(rows) <= 30
+    assert np.isin([int(row["name"]) for row in rows[:5]], swapped).all()
     assert np.isin(swapped, [int(row["name"]) for row in rows]).mean() >= 0.7
     assert all(row["label"] == "abcd"[labels[int(row["name"])]] != row["predicted"] for row in rows)
 
@@ -125,4 +120,3 @@ def test_a_class_without_clips_is_never_suggested() -> None:
     scores = np.array([[0.9, 0.1, 0.0], [0.0, 0.1, 0.9], [0.2, 0.8, 0.0]])
     evaluation = Evaluation(("a", "b", "c"), ("x", "y", "z"), np.array([0, 0, 1]), scores, (scores,) * 3)
     assert labels_to_check(evaluation) == []
-    assert label_errors(scores, evaluation.targets).tolist() == [1, 2, 0]

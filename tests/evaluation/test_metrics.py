@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from onlooker.evaluation.metrics import measure, wilson_interval, write_scores
-from onlooker.evaluation.pointing import peak_in_box, uniform_in_box
 from onlooker.structures import ClipError, Evaluation
-from onlooker_papers.digits.window_metrics import boxes_with_a_window
 
 
 def softmax(z):
@@ -139,107 +137,3 @@ def test_written_scores_can_be_read_back(tmp_path):
         assert row["predicted"] == f"class {scores.argmax()}"
         assert float(row["p(class 1)"]) == pytest.approx(scores[1], rel=1e-5)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.csv"]
-
-
-def naive_peak(attention, boxes, size):
-    T, h, w = attention.shape
-    answers = []
-    for t in range(T):
-        row, column = divmod(int(attention[t].argmax()), w)
-        x, y = (column + 0.5) * size[1] / w, (row + 0.5) * size[0] / h
-        present = [b for b in boxes[t] if not np.isnan(b).any()]
-        inside = any(b[0] <= x <= b[2] and b[1] <= y <= b[3] for b in present)
-        answers.append(float(inside) if present else np.nan)
-    return answers
-
-
-def test_peak_in_box_equals_a_loop():
-    rng = np.random.default_rng(3)
-    attention = rng.random((2, 40, 5, 9))
-    corners = np.sort(rng.uniform(0, 1, (2, 40, 3, 2, 2)), axis=3) * [180, 144]
-    boxes = corners.reshape(2, 40, 3, 4)
-    boxes[rng.random((2, 40, 3)) < 0.4] = np.nan
-    found = peak_in_box(attention, boxes, (144, 180))
-    assert found.shape == (2, 40)
-    for b in range(2):
-        np.testing.assert_array_equal(found[b], naive_peak(attention[b], boxes[b], (144, 180)))
-    assert np.isnan(found).any()
-    assert 0 < np.nanmean(found) < 1
-
-
-def test_a_uniform_map_scores_as_a_random_cell():
-    boxes = np.array([[[[0, 0, 50, 100.0]], [[0, 0, 20, 20]], [[np.nan] * 4], [[0, 0, 100, 100]]]])
-    flat = np.full((1, 4, 4, 4), 1 / 16, np.float32)
-    expected = [[0.5, 1 / 16, np.nan, 1]]
-    np.testing.assert_allclose(uniform_in_box(boxes, (4, 4), (100, 100)), expected)
-    np.testing.assert_allclose(peak_in_box(flat, boxes, (100, 100)), expected)
-
-
-def test_overlapping_boxes_do_not_count_twice():
-    boxes = np.array([[[[0, 0, 60, 100], [40, 0, 100, 100.0]]]])
-    assert uniform_in_box(boxes, (10, 10), (100, 100)).item() == 1
-
-
-def test_a_wrong_number_of_boxes_is_an_error():
-    with pytest.raises(ValueError, match="of the same B T"):
-        peak_in_box(np.ones((1, 3, 2, 2)), np.ones((1, 4, 1, 4)), (8, 8))
-    with pytest.raises(ValueError, match=r"boxes have shape \(3, 1, 4\), expected B T n 4"):
-        uniform_in_box(np.ones((3, 1, 4)), (2, 2), (8, 8))
-
-
-def seen_through(x, y, width, height, angle=0.0, size=(100, 200)):
-    """The affine window of the given center, width, height and rotation, in pixels."""
-    cos, sin = np.cos(angle), np.sin(angle)
-    to_share = np.diag([2 / size[1], 2 / size[0]])
-    turned = to_share @ np.array([[cos, -sin], [sin, cos]]) @ np.diag([width / 2, height / 2])
-    return np.column_stack((turned, to_share @ [x, y] - 1))
-
-
-def test_a_window_hits_a_box_if_each_contains_the_center_of_the_other():
-    box = [40, 20, 80, 60]  # middle (60, 40)
-    cases = [
-        (seen_through(60, 40, 2, 2), 1),  # inside it
-        (seen_through(60, 40, 150, 90), 1),  # around it
-        (seen_through(45, 25, 40, 40), 1),
-        (seen_through(45, 25, 20, 40), 0),  # too narrow to hold the box's middle
-        (seen_through(85, 40, 60, 40), 0),  # its own middle is outside
-        (seen_through(60, 40, 0, 0), 0),
-        # The box's middle is 14 away along the diagonal: in a long window that lies along it, not in one across.
-        (seen_through(50, 30, 40, 4, np.pi / 4), 1),
-        (seen_through(50, 30, 40, 4, -np.pi / 4), 0),
-        (seen_through(60, 40, 20, 20) * [-1, 1, 1], 1),  # mirrored
-    ]
-    windows = np.stack([window for window, _ in cases])[None, :, None]
-    boxes = np.tile(np.array(box, float), (1, len(cases), 1, 1))
-    found = boxes_with_a_window(windows, boxes, (100, 200))
-    np.testing.assert_array_equal(found[0], [on for _, on in cases])
-
-
-def test_each_box_needs_a_separate_window():
-    left, right, absent = [0, 0, 40, 40], [20, 0, 60, 40], [np.nan] * 4
-    on_both = seen_through(30, 20, 40, 40)
-    on_left, nowhere = seen_through(10, 20, 30, 30), seen_through(150, 80, 30, 30)
-    cases = [
-        ([on_both, on_left], [left, right], 1),  # the first could take either, the second only the left one
-        ([on_left, on_both], [left, right], 1),
-        ([on_both, nowhere], [left, right], 0.5),
-        ([on_left, on_left], [left, right], 0.5),
-        ([on_both, on_both], [left, right], 1),
-        ([on_both, nowhere], [left, absent], 1),
-        ([on_both, on_left], [absent, absent], np.nan),
-    ]
-    windows, boxes = (np.array([case[i] for case in cases], float)[None] for i in (0, 1))
-    expected = [[share for *_, share in cases]]
-    np.testing.assert_array_equal(boxes_with_a_window(windows, boxes, (100, 200)), expected)
-    # More windows than boxes, and fewer.
-    more = np.concatenate((np.tile(nowhere, (1, len(cases), 1, 1, 1)), windows), axis=2)
-    np.testing.assert_array_equal(boxes_with_a_window(more, boxes, (100, 200)), expected)
-    one = boxes_with_a_window(windows[:, :, :1], boxes, (100, 200))
-    np.testing.assert_array_equal(one, [[0.5, 0.5, 0.5, 0.5, 0.5, 1, np.nan]])
-
-
-def test_a_wrong_number_of_windows_is_an_error():
-    with pytest.raises(ValueError, match=r"windows have shape \(1, 3, 2, 2, 3\) and boxes \(1, 4, 2, 4\), expected"):
-        boxes_with_a_window(np.ones((1, 3, 2, 2, 3)), np.ones((1, 4, 2, 4)), (8, 8))
-    with pytest.raises(ValueError, match="expected B T G 2 3 and B T n 4"):
-        boxes_with_a_window(np.ones((1, 3, 2, 3)), np.ones((1, 3, 2, 4)), (8, 8))

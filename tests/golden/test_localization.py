@@ -9,7 +9,6 @@ from golden import check, measured_as_stored
 from numpy.typing import NDArray
 
 from onlooker.evaluation.metrics import wilson_interval, write_scores
-from onlooker.evaluation.pointing import peak_in_box, uniform_in_box
 from onlooker.localization import localize
 from onlooker.localization.boxes import blank_outside, box_mask, cut_boxes, find_boxes
 from onlooker.localization.maps import background, causal_motion, contrast, motion, smooth, smooth_step, upsample
@@ -32,6 +31,7 @@ from onlooker_papers.detection import (
 )
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 from onlooker_papers.explanation import heaviest
+from onlooker_papers.pointing import peak_in_box, uniform_in_box
 
 T, SIDE, GRID = 16, 48, 6
 CLASSES = ("clap", "run", "wave")

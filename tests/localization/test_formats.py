@@ -1,11 +1,11 @@
-"""Export to COCO, MOT Challenge and ActivityNet."""
+"""Export to COCO and ActivityNet."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from onlooker.localization.formats import best_tubes, to_activitynet, to_coco, to_mot
+from onlooker.localization.formats import best_tubes, to_activitynet, to_coco
 from onlooker.structures import Prediction, Segment, Tube
 
 CLASSES = ("jump", "wave")
@@ -38,7 +38,6 @@ def test_without_a_probable_class_there_is_no_box() -> None:
     assert best_tubes(seen, 0.3) == ()
     assert to_activitynet(seen, 0.3)["results"] == {"clip": []}
     assert to_coco(seen, ())["annotations"] == []
-    assert to_mot(seen, ()) == ""
 
 
 def test_coco_has_one_row_per_box_of_each_tube() -> None:
@@ -70,13 +69,6 @@ def test_coco_needs_the_size_of_the_video() -> None:
     )
     with pytest.raises(ValueError, match="the size of the video is not known"):
         to_coco(unsized, ())
-
-
-def test_mot_counts_frames_and_pixels_from_one() -> None:
-    seen = prediction()
-    lines = to_mot(seen, seen.tubes[:2]).splitlines()
-    assert lines[0] == "4,1,11.00,21.00,20.00,40.00,0.7000,2,-1"
-    assert [line.split(",")[:2] for line in lines] == [["4", "1"], ["5", "1"], ["5", "2"], ["6", "2"]]
 
 
 def test_activitynet_has_the_times_of_probable_classes() -> None:

@@ -21,7 +21,6 @@ from onlooker.data.split import Split
 from onlooker.data.stick_figures import StickFigures, write_set
 from onlooker.data.transforms import to_video
 from onlooker.data.write_folder import TRUTH
-from onlooker.evaluation.pointing import uniform_in_box
 from onlooker.experiments.memo import memo
 from onlooker.files import read_json, write_json
 from onlooker.localization.parameters import LocalizationParameters
@@ -36,6 +35,7 @@ from onlooker.video.sampling import equally_spaced
 from onlooker_papers.detection import at_thresholds, segment_map
 from onlooker_papers.grad_cam import frame_grad_cam
 from onlooker_papers.memo import memo_of_training
+from onlooker_papers.pointing import uniform_in_box
 from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.videolstm.places import TrueBoxes, localization_figures
 

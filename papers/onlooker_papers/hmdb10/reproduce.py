@@ -18,7 +18,6 @@ from onlooker.data.lists import check_classes
 from onlooker.data.samples import sample_rate
 from onlooker.data.split import Split, group_of
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
-from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.metrics import measure
 from onlooker.experiments.memo import check_settings
 from onlooker.files import read_json, write_json
@@ -44,6 +43,7 @@ from onlooker_papers.hmdb10.page import write_page
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import About, Row, command_line, read_rows, write_rows
 from onlooker_papers.sets import few_of_each, set_name, set_path
+from onlooker_papers.sheet import sheet, write_png
 
 HMDB51 = "HMDB-51"
 FILE = "hmdb10"  # of results

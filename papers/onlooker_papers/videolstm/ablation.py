@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from onlooker.config import Modality, TrainConfig
 from onlooker.ensemble import average_scores, choose_weights
-from onlooker.evaluation.pointing import peak_in_box, uniform_in_box
 from onlooker.experiments.memo import fingerprint, memo, read_memo
 from onlooker.experiments.model_spec import ModelSpec
 from onlooker.models.registry import create_model
@@ -22,6 +21,7 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
+from onlooker_papers.pointing import peak_in_box, uniform_in_box
 from onlooker_papers.videolstm.explanation import explained
 from onlooker_papers.videolstm.localization import CANDIDATES, localized
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data

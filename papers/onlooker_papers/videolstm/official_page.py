@@ -85,10 +85,7 @@ def write_page(
         _places(page, figures["places"], split)
     page.heading("What differs from the paper")
     page.text(_differences(budget))
-    page.heading("Where they looked")
-    for name in ("alstm-rgb", "convalstm-rgb", "convalstm-flow", MOTION):
-        image = folder / name / "attention.png"
-        page.figure(image.read_bytes(), f"{name}: test clips drawn at random; more in its own report.", wide=True)
+    page.text("Attention on test clips is in `NAME/report.html` of each model.")
     page.heading("Training curves")
     for stream, words in _STREAMS.items():
         names = [f"{model}-{stream}" for model in SINGLE] + ([MOTION] if stream == "rgb" else [])

@@ -12,12 +12,12 @@ from torchvision.utils import flow_to_image
 
 from onlooker.drawing.overlay import boxes, enlarge, full_strength, overlay
 from onlooker.drawing.plots import side_by_side, to_svg
-from onlooker.drawing.sheet import sheet, write_png
 from onlooker.evaluation.report import Page, percent
 from onlooker.recognizer import load
 from onlooker.video.flow import to_pixels
 from onlooker_papers.mnist import DigitSplit
 from onlooker_papers.pages import add_curves, add_settings
+from onlooker_papers.sheet import sheet, write_png
 from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm import tables
 from onlooker_papers.videolstm.ablation import BEST, FLOW, MOTION, RGB, WITH_ATTENTION_LOSS, modality_of

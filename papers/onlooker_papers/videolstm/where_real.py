@@ -18,7 +18,6 @@ import typer
 from numpy.typing import NDArray
 
 from onlooker.data.samples import Sample, read_sample
-from onlooker.evaluation.pointing import peak_in_box
 from onlooker.experiments.memo import fingerprint, memo
 from onlooker.localization.boxes import Candidates, cut_boxes, find_boxes
 from onlooker.localization.maps import motion
@@ -31,6 +30,7 @@ from onlooker.structures import Clip, Tube
 from onlooker.training.forward import encode_samples
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.explanation import grad_cam
+from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.sets import data_folder

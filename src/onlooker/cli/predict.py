@@ -57,7 +57,7 @@ def localize(
     min_score: Annotated[float, typer.Option(help="Minimum probability of a class in the whole clip.")] = 0.3,
     safe: Safe = False,
 ) -> Sequence[Exception]:
-    """Write boxes and segments of each clip as JSON (COCO, ActivityNet) and in MOT's format, and an annotated clip."""
+    """Write boxes and segments of each clip as JSON (COCO, ActivityNet), and an annotated clip."""
     from onlooker.runs.localize import localize_clips
     from onlooker.runs.predict import find_videos
 

@@ -9,6 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from onlooker.files import printable
 from onlooker.video.resize import Pixels
 
+__all__ = ["INK", "line_height", "shortened", "text_width", "write"]
+
 Color = tuple[int, int, int]
 WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
@@ -36,21 +38,6 @@ def shortened(text: str, height: int, width: int, bold: bool = False) -> str:
     while text and text_width(text + "…", height, bold) > width:
         text = text[:-1]
     return text.rstrip() + "…"
-
-
-def wrapped(text: str, height: int, width: int, bold: bool = False) -> list[str]:
-    """`text` broken at spaces into lines of at most `width` pixels; longer words are truncated with …."""
-    lines: list[str] = []
-    for paragraph in text.split("\n"):
-        line = ""
-        for word in paragraph.split():
-            longer = f"{line} {word}".strip()
-            if line and text_width(longer, height, bold) > width:
-                lines.append(line)
-                longer = word
-            line = longer
-        lines.append(line)
-    return [shortened(line, height, width, bold) for line in lines]
 
 
 def write(

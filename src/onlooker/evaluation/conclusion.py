@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onlooker.evaluation.learning_curve import predict_accuracy
 from onlooker.evaluation.report.table import percent
 from onlooker.files import printable
 from onlooker.structures import Evaluation
 
-__all__ = ["advice", "confused_pairs", "first_line", "label_errors", "labels_to_check", "share_of"]
+__all__ = ["advice", "confused_pairs", "first_line", "labels_to_check", "share_of"]
 
 Measured = Mapping[str, Any]
 
@@ -95,29 +94,19 @@ def confused_pairs(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, i
     return [(int(i), int(j), int(both[i, j])) for i, j in zip(*np.unravel_index(order, both.shape), strict=True)]
 
 
-def label_errors(scores: NDArray[np.floating], targets: NDArray[np.integer]) -> NDArray[np.int64]:
-    """All clips, sorted by p(label) - max p(another class): labels that are most likely wrong come first.
-
-    This is the normalized margin of Northcutt et al. 2021.
-
-    Args:
-        scores: `B K`, probabilities by models that were not trained on the clip, as in a cross-validation.
-        targets: `B`, the labels.
-    """
-    rows, others = np.arange(len(targets)), np.array(scores, np.float64)
-    others[rows, targets] = 0
-    return np.argsort(scores[rows, targets] - others.max(axis=1), kind="stable")
-
-
 def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Clips whose labels may be wrong, most likely first: `name`, `label`, `predicted` and its `score`, for JSON.
 
     Confident learning (Northcutt et al. 2021): the predicted class is not the label, and its probability is at least
-    the mean over the clips that are labeled with it. The scores are those of `label_errors`.
+    the mean over the clips that are labeled with it; sorted by p(label) - p(predicted), their normalized margin.
+
+    Args:
+        evaluation: by models that were not trained on the clip, as in a cross-validation.
     """
     scores, targets, classes = evaluation.scores, evaluation.targets, evaluation.classes
     usual = [scores[targets == k, k].mean() if (targets == k).any() else np.inf for k in range(len(classes))]
     predicted = scores.argmax(axis=1)
+    margin = scores[np.arange(len(targets)), targets] - scores.max(axis=1)
     doubtful = (predicted != targets) & (scores.max(axis=1) >= np.array(usual)[predicted])
     return [
         {
@@ -126,6 +115,6 @@ def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
             "predicted": classes[predicted[i]],
             "score": float(scores[i].max()),
         }
-        for i in label_errors(scores, targets)
+        for i in np.argsort(margin, kind="stable").tolist()
         if doubtful[i]
     ][:_SHOWN]

@@ -1,9 +1,11 @@
-"""Tubes and segments in file formats of other programs: COCO, MOT Challenge, ActivityNet."""
+"""Tubes and segments in file formats of other programs: COCO, ActivityNet."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from onlooker.structures import Prediction, Tube
+
+__all__ = ["best_tubes", "to_activitynet", "to_coco"]
 
 
 def best_tubes(prediction: Prediction, min_score: float) -> tuple[Tube, ...]:
@@ -62,20 +64,6 @@ def to_coco(prediction: Prediction, tubes: Sequence[Tube]) -> dict[str, Any]:
             for number, (track, tube, frame, (x1, y1, x2, y2)) in enumerate(boxes, 1)
         ],
     }
-
-
-def to_mot(prediction: Prediction, tubes: Sequence[Tube]) -> str:
-    """MOT Challenge's format, one line per box: frame, id, left, top, width, height, score, class, visibility.
-
-    Frames, ids, classes and pixels start at 1, as defined there; visibility is unknown and written as -1.
-    """
-    rows = []
-    for track, tube in enumerate(tubes, 1):
-        category = prediction.classes.index(tube.label) + 1
-        for frame, (x1, y1, x2, y2) in zip(tube.frames.tolist(), tube.boxes.tolist(), strict=True):
-            box = ",".join(f"{value:.2f}" for value in (x1 + 1, y1 + 1, x2 - x1, y2 - y1))
-            rows.append((frame + 1, track, f"{box},{tube.score:.4f},{category},-1"))
-    return "".join(f"{frame},{track},{rest}\n" for frame, track, rest in sorted(rows))
 
 
 def to_activitynet(prediction: Prediction, min_score: float) -> dict[str, Any]:

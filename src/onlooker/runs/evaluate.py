@@ -16,7 +16,6 @@ from onlooker.data.clips import ClipFrames, Files, prepare
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import copies_of, require_clips
 from onlooker.drawing.clip import draw_clip
-from onlooker.drawing.sheet import sheet, write_png
 from onlooker.ensemble import is_ensemble
 from onlooker.evaluation.conclusion import confused_pairs
 from onlooker.evaluation.metrics import measure, write_scores
@@ -41,7 +40,7 @@ _SHOWN_SIDE = 320  # pixels
 def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
     """Evaluate a run on its test clips, or on other clips of the same classes.
 
-    Writes evaluation.json, scores.csv, attention.png and report.html into the run (for other clips: into its
+    Writes evaluation.json, scores.csv and report.html into the run (for other clips: into its
     `evaluation-NAME`). Other clips that the model was trained on, or copies of them, are left out; the training clips
     themselves are not needed.
 
@@ -109,7 +108,7 @@ def write_report(
     evaluation: Evaluation | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate on samples and write evaluation.json, scores.csv, attention.png and report.html.
+    """Evaluate on samples and write evaluation.json, scores.csv and report.html.
 
     Args:
         samples: the test clips.
@@ -130,9 +129,6 @@ def write_report(
         measured |= read_json(run / CROSS_VALIDATION)
     write_scores(out / "scores.csv", evaluation)
     drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured, quiet))
-    if drawn:
-        tiles = [(f"{caption}\n{tone}", frames) for frames, caption, tone, _ in drawn.values()]
-        write_png(out / "attention.png", sheet(tiles))
     tested = "clips, cross-validated" if measured.get("cross_validated") else "test clips"
     counts = (
         f"{record.model.name} · {record.model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"

@@ -10,7 +10,7 @@
     final/           after cross-validation: a run on all clips
     cross_validation.json
                      figures of the cross-validation that chose the model, if any (`runs.evaluate.write_report`)
-    evaluation.json, scores.csv, attention.png, report.html
+    evaluation.json, scores.csv, report.html
                      figures of the test clips; of other clips in evaluation-NAME/
 
 A run can be moved to another machine: only training and the evaluation of its own test clips need the clips.

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from onlooker.drawing.clip import write_located
 from onlooker.ensemble import Ensemble, load_any
-from onlooker.files import printable, write_bytes, write_json
-from onlooker.localization.formats import best_tubes, to_activitynet, to_coco, to_mot
+from onlooker.files import printable, write_json
+from onlooker.localization.formats import best_tubes, to_activitynet, to_coco
 from onlooker.runs.predict import collecting, distinct_names, print_errors, with_progress
 from onlooker.structures import ClipError, Prediction, Tube
 
@@ -19,8 +19,8 @@ from onlooker.structures import ClipError, Prediction, Tube
 def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float = 0.3) -> list[ClipError]:
     """Write where and when the predicted class happens in each clip; continue after a clip that cannot be read.
 
-    For each clip, `out` receives NAME.mp4 with boxes, class and a timeline; NAME.json in COCO's format (boxes),
-    NAME.txt in that of MOT Challenge, and NAME-segments.json in that of ActivityNet. NAME is the name of the clip,
+    For each clip, `out` receives NAME.mp4 with boxes, class and a timeline; NAME.json in COCO's format (boxes)
+    and NAME-segments.json in that of ActivityNet. NAME is the name of the clip,
     preceded by as many of its folders as are needed to distinguish the clips.
 
     Args:
@@ -68,10 +68,9 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float
 
 
 def _write(to: Path, clip: Path, prediction: Prediction, tubes: Sequence[Tube], min_score: float) -> None:
-    """The four files of a clip; `to` is their path without suffix."""
+    """The three files of a clip; `to` is their path without suffix."""
     write_json(to.with_name(f"{to.name}.json"), to_coco(prediction, tubes))
     write_json(to.with_name(f"{to.name}-segments.json"), to_activitynet(prediction, min_score))
-    write_bytes(to.with_name(f"{to.name}.txt"), to_mot(prediction, tubes).encode())
     write_located(clip, to.with_name(f"{to.name}.mp4"), prediction, tubes, min_score)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from onlooker.drawing.sheet import sheet
+from onlooker.drawing.text import text_width
+from onlooker_papers.sheet import sheet, wrapped
 
 
 def counted(T, H, W):
@@ -57,3 +58,12 @@ def test_thin_clips_are_at_least_one_pixel_wide(H, W):
     assert image.shape[0] < 200
     assert image.shape[1] < 400
     assert {10, 20} <= set(image[:70].reshape(-1).tolist())
+
+
+def test_wrapped_lines_keep_every_word_and_the_width():
+    text = "throwing a ball at a wall\nby a person"
+    lines = wrapped(text, 12, 80)
+    assert " ".join(lines).split() == text.split()
+    assert all(text_width(line, 12) <= 80 for line in lines)
+    assert lines[-1].endswith("person")
+    assert len(wrapped("a\nb", 12, 80)) == 2

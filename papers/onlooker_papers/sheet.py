@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Resampling
 
-from onlooker.drawing.text import INK, line_height, text_width, wrapped, write
+from onlooker.drawing.text import INK, line_height, shortened, text_width, write
 from onlooker.files import write_bytes
 from onlooker.video.resize import Pixels
 from onlooker.video.sampling import equally_spaced
@@ -80,3 +80,18 @@ def _label(image: Pixels, name: str, top: int, width: int, letters: int, height:
     for line, bold in lines:
         write(image, line, (2 * gap, y), letters, INK if bold else GRAY, bold=bold, outline=None)
         y += line_height(letters)
+
+
+def wrapped(text: str, height: int, width: int, bold: bool = False) -> list[str]:
+    """`text` broken at spaces into lines of at most `width` pixels; longer words are truncated with …."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}".strip()
+            if line and text_width(longer, height, bold) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return [shortened(line, height, width, bold) for line in lines]
