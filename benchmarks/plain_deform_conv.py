@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onlooker_papers.digits.sampling.bilinear import MARGIN, locate
-from onlooker_papers.digits.sampling.taps import Pair, taps_of
+from onlooker_papers.digits.sampling.taps import taps_of
 
 
 def deformable_conv2d_by_autograd(
@@ -13,25 +13,23 @@ def deformable_conv2d_by_autograd(
     offset: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    dilation: Pair = 1,
+    padding: int = 0,
     mask: Tensor | None = None,
 ) -> Tensor:
     """The same as `deformable_conv2d` by autograd: slow, keeps all intermediate values, can be differentiated twice."""
-    taps = taps_of(input, offset, weight, stride, padding, dilation, mask)
+    taps = taps_of(input, offset, weight, padding, mask)
     everywhere = slice(0, taps.locations)
     y, x = taps.coordinates(offset, taps.lattice(offset), everywhere)
     y, x = (where.clamp(-MARGIN, side - 1 + MARGIN) for where, side in zip((y, x), taps.size, strict=True))
     spots = locate(y.detach().clone(), x.detach().clone(), *taps.size)
     dy, dx = spots.dy + (y - y.detach()), spots.dx + (x - x.detach())
-    planes = F.pad(input, (MARGIN,) * 4).reshape(len(y), taps.channels // taps.offset_groups, -1)
+    planes = F.pad(input, (MARGIN,) * 4).flatten(2)
     row = taps.size[1] + 2 * MARGIN
     pixel, dy, dx = (part.reshape(len(y), 1, -1) for part in (spots.pixel, dy, dx))
     columns = interpolate(planes, pixel, dy, dx, row).view(*planes.shape[:2], taps.taps, -1)
     if mask is not None:
         columns = columns * taps.mask(mask, everywhere)
-    out = taps.weight(weight) @ taps.columns(columns)
+    out = weight.flatten(1) @ columns.flatten(1, 2)
     out = out.view(len(input), len(weight), *taps.out_size)
     return out if bias is None else out + bias[:, None, None]
 

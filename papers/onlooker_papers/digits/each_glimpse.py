@@ -39,8 +39,6 @@ class EachGlimpse(nn.Module):
 
     def __init__(self, width: int, glimpses: int, head_units: int, dropout: float, num_classes: int) -> None:
         super().__init__()
-        if glimpses < 1 or width % glimpses:
-            raise ValueError(f"{width} features cannot be divided among {glimpses} glimpses")
         symbols = next(s for s in itertools.count(1) if math.comb(s + glimpses - 1, glimpses) >= num_classes)
         if math.comb(symbols + glimpses - 1, glimpses) != num_classes:
             raise ValueError(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onlooker.drawing.overlay import BOX_COLORS
-from onlooker.drawing.plots import COLORS, FAINT, INK, QUIET
+from onlooker.drawing.plots import FAINT, INK, QUIET
 from onlooker.models.video_model import window_corners
 from onlooker_papers.digits.data.moving_mnist import Batch
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
@@ -61,7 +61,7 @@ def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10) ->
     return figure
 
 
-def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32, together: bool = False) -> "Figure":
+def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figure":
     """Figure 4: frames with the outline of each window, and below them the views through it.
 
     A dot marks the window's upper left corner, so that a rotated or mirrored view can be recognized. If a window
@@ -72,10 +72,9 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32, together:
         rows: by title, frames `N 1 H W` as the encoder takes them, and their windows, `N 2 3`, or `N G 2 3` for G
             windows per frame: see `spatial_transform`. An `STN` gives them by `windows(frames)`.
         size: height and width of a view.
-        together: whether a last column shows the average view of each window.
     """
     several = {title: thetas.reshape(len(thetas), -1, 2, 3) for title, (_, thetas) in rows.items()}
-    columns = max(len(frames) for frames, _ in rows.values()) + together
+    columns = max(len(frames) for frames, _ in rows.values())
     figure, grid = _grid(sum(1 + thetas.shape[1] for thetas in several.values()), columns, 1.2)
     outlines = {
         title: window_corners(several[title].detach().float().cpu(), *frames.shape[-2:]).numpy()
@@ -93,10 +92,6 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32, together:
             for k, window in enumerate(outlines[title][column]):
                 _outline(grid[first, column], window, _rim(k))
                 _view(grid[first + 1 + k, column], views[column, k], low, high, _rim(k))
-        for k, average in enumerate(views.mean(0) if together else ()):
-            axes = grid[first + 1 + k, len(images)]
-            _view(axes, average, low, views.mean(0).max().item(), _rim(k))
-            axes.set_title("on average" if k == 0 else "", color=QUIET, fontsize=9)
         _label(grid[first + 1, 0], f"what it sees\n{size} × {size} pixels")
         first += 1 + thetas.shape[1]
     return figure
@@ -105,15 +100,14 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32, together:
 def deformation(image: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
     """Figure 5: an image, a field of displacements, and the deformed image; one row per field.
 
-    A pixel p of the result shows the image at p + field(p). The third column shows a straight grid of the result at the
-    locations in the image from which its pixels are sampled.
+    A pixel p of the result shows the image at p + field(p).
 
     Args:
         image: `H W`, uint8, square.
         fields: by name, `2 H W`: x and y displacements in pixels, as `elastic_fields` makes them.
     """
-    figure, grid = _grid(len(fields), 4, 2.4)
-    for axes, name in zip(grid[0], ("image", "displacements", "where the result looks", "result"), strict=True):
+    figure, grid = _grid(len(fields), 3, 2.4)
+    for axes, name in zip(grid[0], ("image", "displacements", "result"), strict=True):
         axes.set_title(name, color=INK, fontsize=12, fontweight="bold")
     for row, (name, field) in zip(grid, fields.items(), strict=True):
         displacements = field.detach().float().cpu()
@@ -121,9 +115,7 @@ def deformation(image: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
         _label(row[0], f"{name}\n{length.mean():.1f} pixels on average,\n{length.max():.1f} at most")
         _show(row[0], image, 0, 255)
         _arrows(row[1], displacements)
-        _show(row[2], image, 0, 255)
-        _bent_grid(row[2], displacements)
-        _show(row[3], deformed(image, displacements), 0, 255)
+        _show(row[2], deformed(image, displacements), 0, 255)
     return figure
 
 
@@ -209,13 +201,3 @@ def _arrows(axes: "Axes", field: Tensor, every: int = 4) -> None:
     axes.set_xlim(0, side)
     axes.set_ylim(side, 0)
     axes.spines[:].set(visible=True, edgecolor=FAINT)
-
-
-def _bent_grid(axes: "Axes", field: Tensor, every: int = 4) -> None:
-    """A straight grid through every fourth pixel of the result, at the displaced locations in the image."""
-    side = field.shape[-1]
-    centers = np.arange(side) + 0.5
-    x, y = field[0].numpy() + centers, field[1].numpy() + centers[:, None]
-    for k in (*range(0, side - 1, every), side - 1):
-        axes.plot(x[k], y[k], color=COLORS[4], linewidth=0.9)
-        axes.plot(x[:, k], y[:, k], color=COLORS[4], linewidth=0.9)

@@ -1,13 +1,9 @@
-"""Figures 2 to 5 of Shan & Atanasov 2017 as images.
-
-`python -m onlooker_papers.digits.images RUN --mnist MNIST` draws them with the models of a run.
-"""
+"""Figures 2 to 5 of Shan & Atanasov 2017 as images."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-import typer
 from torch import Tensor
 
 from onlooker.data.transforms import to_video
@@ -19,9 +15,9 @@ from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigit
 from onlooker_papers.digits.data.moving_mnist import Batch
 from onlooker_papers.digits.data.scaled_mnist import ScaledDigits, SingleDigits
 from onlooker_papers.digits.data.scenes import elastic_fields
-from onlooker_papers.digits.pretraining import DATA, pretrained
+from onlooker_papers.digits.pretraining import DATA
 from onlooker_papers.digits.published import FRAMES
-from onlooker_papers.mnist import DigitSplit, split_mnist
+from onlooker_papers.mnist import DigitSplit
 
 SHOWN = 8  # frames in a row
 
@@ -89,17 +85,3 @@ def _deformation(batch: Batch) -> Any:
         for window, words in ((7, "as published"), (61, "smooth"))
     }
     return figures.deformation(image, fields)
-
-
-def main(
-    run: Annotated[Path, typer.Argument(help="Folder of a run of `onlooker reproduce digits`.")],
-    mnist: Annotated[Path | None, typer.Option(help="Folder of MNIST's idx files.")] = None,
-    recipe: Annotated[str, typer.Option(help="How the spatial transformer was trained.")] = "published",
-) -> None:
-    """Write figures 2 to 5 into the folder of a run."""
-    write_images(run, split_mnist(mnist), pretrained(run / "pretraining", "stn", recipe))
-    typer.echo(f"images: {run}")
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from onlooker.data.transforms import to_video
 from onlooker.drawing.plots import to_png
 from onlooker.evaluation.report import Page, percent
@@ -12,13 +10,11 @@ from onlooker.recognizer import load
 from onlooker_papers.digits import figures as digit_figures
 from onlooker_papers.digits import tables
 from onlooker_papers.digits.budget import GLIMPSES, Budget
-from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.held_out import best
 from onlooker_papers.digits.images import SHOWN, seen, write_images
 from onlooker_papers.digits.pretraining import DATA, pretrained
 from onlooker_papers.digits.published import CODE, PUBLISHED
-from onlooker_papers.digits.tracks import Tracks
 from onlooker_papers.mnist import DigitSplit
 from onlooker_papers.tables import Results, add_table
 
@@ -116,22 +112,6 @@ def _objects(page: Page, run: Path, results: Results, splits: DigitSplit) -> Non
     batch = MovingDigits(splits.test, frames=SHOWN).batch(3, seed=5)
     shown = [to_video(video.movedim(1, -1), DATA.normalization) for video in batch.video]
     rows = {f"video {i}": seen(model.encoder, frames) for i, frames in enumerate(shown, 1)}
-    _windows(page, run / "glimpses.png", rows, "Unseen digits: each window in its color, and its view.")
-    page.text(
-        "`tracks` needs no training to place its windows. The foreground is divided between them, and each window "
-        "follows its object for five frames, which are then read at once."
-    )
-    torn = AugmentedDigits(splits.test, variant="gesture", frames=5).batch(3, seed=6)
-    follower = Tracks().eval()
-    shown = [to_video(video.movedim(1, -1), DATA.normalization) for video in torn.video]
-    rows = {f"torn digits,\nvideo {i}": (f, follower.windows(f[None])[0]) for i, f in enumerate(shown, 1)}
-    caption = "`gesture`: two windows during one setting, and the average view of each."
-    _windows(page, run / "tracks.png", rows, caption, together=True)
-
-
-def _windows(
-    page: Page, path: Path, rows: dict[str, tuple[Tensor, Tensor]], caption: str, together: bool = False
-) -> None:
-    image = to_png(digit_figures.windows(rows, together=together), dpi=160)
-    write_bytes(path, image)
-    page.figure(image, caption, wide=True)
+    image = to_png(digit_figures.windows(rows), dpi=160)
+    write_bytes(run / "glimpses.png", image)
+    page.figure(image, "Unseen digits: each window in its color, and its view.", wide=True)

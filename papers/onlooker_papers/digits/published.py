@@ -1,12 +1,10 @@
 """The published protocol: 100 training and 100 test videos, 300 rounds, and four readings of what "test" may mean."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import Progress, TaskID
 from torch import Tensor
 
 from onlooker.data.transforms import to_video
@@ -136,18 +134,11 @@ def table_cell(
         tests = {name: (features[name], ordered_label(sets[name].labels)) for name in readings}
         targets, figures = ordered_label(sets["training"].labels), {}
         for kind, count in rounds.items():
-            with Progress(transient=True) as progress:
-                bar = progress.add_task(f"{variant}, {encoder}, {count} rounds of {kind}", total=count)
-                show = partial(_advance, progress, bar)
-                found = train_rounds(features["training"], targets, tests, model=kind, rounds=count, progress=show)
+            found = train_rounds(features["training"], targets, tests, model=kind, rounds=count)
             figures[kind] = {name: _summary(of) for name, of in found.items()}
         return figures
 
     return memo(run / f"{variant}-{encoder}.json", settings, compute)
-
-
-def _advance(progress: Progress, bar: TaskID, done: int, _: int) -> None:
-    progress.update(bar, completed=done)
 
 
 def _summary(rounds: Rounds) -> dict[str, float]:

@@ -5,8 +5,8 @@ change a result are skipped: a feature that is zero in all training frames never
 their initial values, and are needed again only if a test video has this feature.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -65,7 +65,6 @@ def train_rounds(
     lr: float = 1e-3,
     seed: int = 0,
     stacked: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Rounds]:
     """Train `rounds` classifiers, each from different weights, and measure each on every test set.
 
@@ -88,7 +87,6 @@ def train_rounds(
         lr: learning rate.
         seed: seed of weights and orders.
         stacked: maximum number of rounds side by side; None: by the device. Results depend on it only by rounding.
-        progress: called with the number of finished rounds and of all rounds, whenever a stack is finished.
 
     Returns:
         For each test set, loss and accuracy of every round.
@@ -108,7 +106,11 @@ def train_rounds(
         # With few rounds, every thread still gets a part.
         width = min(stacked or (_ON_GPU if features.is_cuda else _ON_CPU), -(-rounds // threads))
         parts = [range(first, min(first + width, rounds)) for first in range(0, rounds, width)]
-        stacks = _over(parts, work, threads, progress)
+        pool = ThreadPoolExecutor(threads)
+        try:
+            stacks = list(pool.map(work, parts))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
     return {
         name: Rounds(torch.cat([of[name].loss for of in stacks]), torch.cat([of[name].accuracy for of in stacks]))
         for name in tests
@@ -209,24 +211,3 @@ def _one_thread_each(device: torch.device) -> Iterator[int]:
         yield before
     finally:
         torch.set_num_threads(before)
-
-
-def _over(
-    parts: Sequence[range],
-    work: Callable[[range], dict[str, Rounds]],
-    threads: int,
-    progress: Callable[[int, int], None] | None,
-) -> list[dict[str, Rounds]]:
-    """The results of `work` for all parts, in their order; if one fails, parts that have not begun are dropped."""
-    total, done = parts[-1].stop, 0
-    with ThreadPoolExecutor(threads) as pool:
-        futures = {pool.submit(work, part): part for part in parts}
-        try:
-            for future in as_completed(futures):
-                future.result()
-                done += len(futures[future])
-                if progress is not None:
-                    progress(done, total)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    return [future.result() for future in futures]

@@ -53,15 +53,13 @@ class Tracks(nn.Module):
         width: number of features of an object.
 
     Raises:
-        ValueError: no object, no frame, or more orders than can be tried.
+        ValueError: more orders than can be tried.
     """
 
     orders: Tensor
 
     def __init__(self, in_channels: int = 1, things: int = 2, stretch: int = 5, width: int = 128) -> None:
         super().__init__()
-        if things < 1 or stretch < 1:
-            raise ValueError(f"{things} things through {stretch} frames, expected at least one of each")
         if (count := math.factorial(things) ** (stretch - 1)) > _MOST_ORDERS:
             raise ValueError(
                 f"{things} things through {stretch} frames can be ordered in {count} ways, and {_MOST_ORDERS} are "

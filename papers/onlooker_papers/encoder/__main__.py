@@ -14,7 +14,6 @@ app = typer.Typer(add_completion=False)
 def encoder(
     folder: Annotated[Path, typer.Argument(help="Tiny ImageNet, unpacked: has train/ and val/.")],
     run: Annotated[Path, typer.Option(help="Folder of the training, resumable.")] = Path("runs/encoder"),
-    minutes: Annotated[float, typer.Option(help="Stop before an epoch that would exceed this time.")] = float("inf"),
     export: Annotated[
         Path | None, typer.Option(help="Write the weights in the form that the package contains, and the results.")
     ] = None,
@@ -39,7 +38,7 @@ def encoder(
     with stoppable():
         train, validation, classes = read_tiny_imagenet(folder)
         training = Training(run, Recipe(), len(classes), device)
-        for line in training.fit(train, validation, minutes):
+        for line in training.fit(train, validation):
             typer.echo(
                 f"epoch {line['epoch']}/{training.recipe.epochs}: loss {line['loss']:.3f}, "
                 f"validation accuracy {line['accuracy']:.1%}, {line['minutes']:.1f} min"

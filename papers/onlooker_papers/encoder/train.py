@@ -94,22 +94,18 @@ class Training:
         """Epochs that are complete."""
         return len(self.log)
 
-    def fit(self, train: Images, validation: Images, minutes: float = math.inf) -> Iterator[dict[str, float]]:
-        """Train to the end of the recipe, or until the next epoch would exceed `minutes`.
+    def fit(self, train: Images, validation: Images) -> Iterator[dict[str, float]]:
+        """Train to the end of the recipe.
 
         Yields:
             After each epoch, its line in the log: `epoch`, `size`, `loss`, `accuracy` on the validation images,
             `minutes`.
         """
-        started, longest = time.monotonic(), 0.0
         while self.epoch < self.recipe.epochs:
             before = time.monotonic()
-            if (before - started + longest) / 60 > minutes:
-                return
             loss = self._train_epoch(train)
             self.average.eval()
             accuracy = evaluate(self.average, validation, self.device)
-            longest = max(longest, time.monotonic() - before)
             line = {"epoch": self.epoch + 1, "size": self._size(), "loss": loss, "accuracy": accuracy}
             self.log.append({**line, "minutes": (time.monotonic() - before) / 60})
             self.save()

@@ -16,7 +16,6 @@ from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigit
 from onlooker_papers.digits.data.canvas import ink_boxes
 from onlooker_papers.digits.data.moving_mnist import Batch, MovingDigits, random_stream
 from onlooker_papers.digits.data.scenes import elastic_fields, elastic_noise, smooth
-from onlooker_papers.digits.published import ordered_label
 from onlooker_papers.mnist import Digits
 
 
@@ -148,46 +147,8 @@ def test_equal_seeds_equal_videos_whatever_the_chunk(
     assert_equal(first, moving.batch(7, seed=3))
 
 
-def test_threads_make_the_same_videos(digits: Digits) -> None:
-    moving = AugmentedDigits(digits, frames=10, variant="gesture")
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        alone = moving.batch(7, seed=3)
-        torch.set_num_threads(3)
-        with torch.inference_mode():  # which holds for one thread alone
-            assert_equal(alone, moving.batch(7, seed=3))
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
-
-
 def test_normal_videos_are_moving_digits_and_need_no_whole_settings(digits: Digits) -> None:
     assert_equal(AugmentedDigits(digits, frames=7).batch(2, seed=1), MovingDigits(digits, frames=7).batch(2, seed=1))
-
-
-def test_orders_have_numbers() -> None:
-    every = torch.cartesian_prod(torch.arange(10), torch.arange(10))
-    assert ordered_label(every).tolist() == [int(f"{m}{n}") for m, n in every.tolist()]
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"variant": "shear"}, "variant is 'shear', expected one of normal, rotation"),
-        ({"frames_per_setting": 0}, "frames_per_setting is 0, expected at least 1"),
-        ({"variant": "scale", "frames": 52}, "52 frames cannot be divided into settings of 5; make frames a multiple"),
-        ({"scale": (0.0, 1.0)}, r"scale is \(0.0, 1.0\)"),
-        ({"window": 6}, "window is 6 pixels, expected an odd number"),
-        ({"window": -1}, "window is -1 pixels, expected an odd number, at least 1"),
-        ({"alpha": math.nan}, "alpha is nan and sigma 10.0, expected finite numbers"),
-        ({"sigma": 0.0}, "alpha is 300.0 and sigma 0.0, expected finite numbers, sigma above 0"),
-        ({"canvas": 27}, "canvas is 27, expected one side in pixels"),
-    ],
-)
-def test_impossible_videos_are_refused(digits: Digits, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        AugmentedDigits(**{"digits": digits, **settings})
 
 
 @pytest.mark.parametrize("window", [5, 61])
@@ -199,11 +160,6 @@ def test_fields_equal_a_plain_convolution(window: int) -> None:
     density = np.exp(-(x**2 + y**2) / (2 * 4**2)) / (2 * math.pi * 4**2)
     expected = [[50 * convolve2d(plane, density, mode="same") for plane in pair] for pair in noise]
     np.testing.assert_allclose(fields.numpy(), expected, atol=1e-5)
-
-
-def test_displacements_are_as_large_as_given() -> None:
-    fields = elastic_fields(50, 64, torch.Generator().manual_seed(0))
-    assert 1.7 < fields[..., 8:-8, 8:-8].std() < 1.9
 
 
 def test_a_window_of_one_pixel_leaves_noise_as_it_is() -> None:

@@ -53,16 +53,12 @@ def test_it_works_with_a_data_loader(digits: MovingDigits) -> None:
     assert batches[0][0].dtype == torch.uint8
     assert torch.cat([index for _, _, index in batches]).tolist() == list(range(10))
     assert len(list(pairs)) == 10
-    with pytest.raises(IndexError, match="video 10 of 10"):
-        pairs[10]
 
 
-def test_one_digit_has_its_own_label_and_three_have_none(digits: MovingDigits) -> None:
+def test_one_digit_has_its_own_label(digits: MovingDigits) -> None:
     alone = MovingDigits(digits.digits, num_digits=1, frames=2)
     for frames, target, _ in DigitPairs(alone, 50, seed=0).__getitems__(list(range(50))):
         assert set(frames.unique().tolist()) == {0, 20 * target + 50}
-    with pytest.raises(ValueError, match="videos of 3 digits, expected 1 or 2"):
-        DigitPairs(MovingDigits(digits.digits, num_digits=3, frames=2), 10, seed=0)
 
 
 def test_single_digits_are_the_frames_of_scaled_mnist_in_8_bits() -> None:
@@ -81,5 +77,3 @@ def test_single_digits_are_the_frames_of_scaled_mnist_in_8_bits() -> None:
     again = singles.__getitems__([7, 2])
     assert all(torch.equal(a[0], b[0]) for a, b in zip(samples, again, strict=True))
     assert not torch.equal(samples[0][0], SingleDigits(scaled, seed=4).__getitems__([7, 2])[0][0])
-    with pytest.raises(IndexError, match="digit 10 of 10"):
-        singles[10]

@@ -4,9 +4,7 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 
-from onlooker.models.encoders import build_encoder
 from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.encoders.glimpses import Glimpses, contrast
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
@@ -177,15 +175,6 @@ def test_nothing_is_salient_in_a_flat_map():
 
 
 @torch.no_grad()
-def test_large_frames_are_averaged_first():
-    net, frames = made(3, stir=0.1), torch.randn(2, 3, 200, 230)
-    small = F.avg_pool2d(frames, 3)
-    assert torch.equal(net.windows(frames), net.windows(small))
-    assert torch.equal(net(frames), net(small))
-    assert torch.equal(net.windows(frames[..., :127, :]), net.windows(frames[..., :127, :].clone()))
-
-
-@torch.no_grad()
 def test_half_precision_moves_no_window_by_a_pixel():
     net, frames = made(stir=0.05), torch.randn(4, 1, 64, 64)
     exact = net.windows(frames)
@@ -195,19 +184,3 @@ def test_half_precision_moves_no_window_by_a_pixel():
     assert rough.dtype == torch.float32
     assert (centers(rough) - centers(exact)).abs().max() < 1
     assert (rough * 256 != (rough * 256).round()).any(), "places were rounded to bfloat16"
-
-
-def test_the_classes_teach_where_to_look():
-    net = made(stir=0.05).train()
-    net(torch.randn(4, 1, 64, 64)).square().sum().backward()
-    without = [name for name, p in net.named_parameters() if not p.grad.any()]
-    assert without == []
-
-
-def test_any_number_of_glimpses_has_a_name():
-    assert isinstance(build_encoder("stn:4", 3, 64), Glimpses)
-    assert build_encoder("stn:4", 3, 64).num_features == 256
-    with pytest.raises(ValueError, match="glimpses is 0, expected at least 1"):
-        Glimpses(3, 0)
-    with pytest.raises(ValueError, match="'stn:two' ends in 'two', expected NAME or NAME:vector"):
-        build_encoder("stn:two", 3, 64)

@@ -2,7 +2,6 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import pytest
@@ -45,13 +44,6 @@ def test_videos_equal_a_loop_over_frames(digits: Digits, side: int) -> None:
     np.testing.assert_array_equal(batch.video[:, :, 0], layers.max(2))
     assert torch.equal(batch.boxes, ink_boxes(torch.from_numpy(layers)))
     np.testing.assert_array_equal(batch.labels, digits.labels[batch.indices])
-
-
-def test_digits_without_ink_are_not_seen() -> None:
-    dark = Digits(np.zeros((10, 28, 28), np.uint8), np.arange(10))
-    batch = MovingDigits(dark, frames=5).batch(2)
-    assert not batch.video.any()
-    assert batch.boxes.isnan().all()
 
 
 def test_paths_bounce_as_step_by_step() -> None:
@@ -110,17 +102,6 @@ def test_videos_do_not_depend_on_the_number_of_threads_which_is_restored(digits:
         torch.set_num_threads(before)
 
 
-def test_an_error_in_a_thread_is_raised(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*given: object) -> None:
-        raise MemoryError("no room for a canvas")
-
-    monkeypatch.setattr(moving_mnist, "paste", fail)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.setattr(torch, "set_num_threads", lambda number: None)
-    with pytest.raises(MemoryError, match="no room"):
-        MovingDigits(digits, frames=2).batch(5)
-
-
 def test_digits_and_paths_have_separate_seeds(digits: Digits) -> None:
     moving = MovingDigits(digits, frames=4)
     a = moving.batch(8, digits_seed=1, paths_seed=1)
@@ -144,47 +125,9 @@ def test_requested_labels_are_shown(digits: Digits) -> None:
     assert len(batch.indices.unique()) == 20
 
 
-def test_all_classes_are_sampled_equally_often(digits: Digits) -> None:
-    labels = MovingDigits(digits, frames=1, num_digits=1, canvas=28).batch(4000).labels
-    assert torch.bincount(labels.flatten(), minlength=10).div(4000).sub(0.1).abs().max() < 0.025
-
-
 def test_pairs_have_names() -> None:
     assert len(PAIRS) == 55
     every = torch.cartesian_prod(torch.arange(10), torch.arange(10))
     for (m, n), pair in zip(every.tolist(), pair_label(every), strict=True):
         assert PAIRS[pair] == f"{min(m, n)}+{max(m, n)}"
     assert pair_label(every).unique().tolist() == list(range(55))
-    with pytest.raises(ValueError, match=r"shape \(4, 3\), expected \(videos, 2\)"):
-        pair_label(torch.zeros(4, 3, dtype=torch.int64))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"canvas": 27}, "canvas is 27, expected one side in pixels, at least the 28 of a digit"),
-        ({"canvas": (48, 64)}, r"canvas is \(48, 64\), expected one side in pixels"),
-        ({"frames": 0}, "frames is 0, expected at least 1"),
-        ({"num_digits": 0}, "num_digits is 0, expected at least 1"),
-        ({"speed": (5.0, 4.0)}, r"speed is \(5.0, 4.0\)"),
-        ({"digits": Digits(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64))}, "digits is an empty data set"),
-    ],
-)
-def test_invalid_settings_are_errors(digits: Digits, settings: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        MovingDigits(**{"digits": digits, **settings})
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({}, "size is None, expected at least 1 video"),
-        ({"size": 0}, "size is 0, expected at least 1 video"),
-        ({"labels": [[1, 2, 3]]}, r"labels have shape \(1, 3\), expected \(videos, 2\)"),
-        ({"size": 2, "labels": [[1, 2]]}, "size is 2 for 1 labels; leave size out"),
-        ({"labels": [[1, 11]]}, r"no image of \[11\]; there are"),
-    ],
-)
-def test_invalid_batches_are_errors(digits: Digits, arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        MovingDigits(digits).batch(**arguments)

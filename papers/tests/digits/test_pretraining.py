@@ -14,24 +14,6 @@ from onlooker_papers.digits import as_published, pretraining
 from onlooker_papers.mnist import DigitSplit, split_digits
 
 
-def test_adadelta_is_that_of_the_equations() -> None:
-    torch.manual_seed(0)
-    weights = [torch.nn.Parameter(torch.randn(300, 400)), torch.nn.Parameter(torch.randn(7))]
-    optimizer, plain = as_published.Adadelta(weights), [w.detach().clone().double() for w in weights]
-    squares, updates = ([torch.zeros_like(w) for w in plain] for _ in range(2))
-    for _ in range(3):
-        for weight, w, v, d in zip(weights, plain, squares, updates, strict=True):
-            weight.grad = torch.randn_like(weight)
-            slope = weight.grad.double()
-            v.copy_(0.95 * v + 0.05 * slope**2)
-            update = slope * (d + 1e-8).sqrt() / (v + 1e-8).sqrt()
-            w -= update
-            d.copy_(0.95 * d + 0.05 * update**2)
-        optimizer.step()
-    for weight, w in zip(weights, plain, strict=True):
-        assert torch.allclose(weight.double(), w, atol=1e-6)
-
-
 def test_the_published_recipe_sees_every_training_digit_and_keeps_its_last_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

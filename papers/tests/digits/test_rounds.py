@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker_papers.digits.rounds import Rounds, round_stream, train_rounds
+from onlooker_papers.digits.rounds import round_stream, train_rounds
 from onlooker_papers.digits.stacked import STACKS, LSTMStack, behind, first_weights
 
 MODELS = list(STACKS)
@@ -200,39 +200,6 @@ def test_without_any_feature_only_the_biases_learn():
     found = train_rounds(*nothing, {"same": nothing}, num_classes=K, rounds=2, epochs=30, lr=0.1)["same"]
     shares = torch.bincount(nothing[1]) / V
     assert found.loss == pytest.approx(-(shares * shares.log()).sum().item(), abs=0.05), "entropy of the classes"
-
-
-def test_mean_and_spread():
-    loss, accuracy = torch.tensor([1.0, 3.0]), torch.tensor([0.25, 0.75])
-    found = Rounds(loss, accuracy)
-    assert found.mean == (2.0, 0.5)
-    assert found.spread == pytest.approx((2**0.5, 0.5 / 2**0.5))
-    assert Rounds(loss[:1], accuracy[:1]).spread == (0.0, 0.0)
-    assert len(found) == 2
-
-
-def test_progress_tells_every_stack_and_the_threads_are_given_back():
-    told, threads = [], torch.get_num_threads()
-    train_rounds(
-        *videos(V, 0), {}, num_classes=K, rounds=5, epochs=1, stacked=2, progress=lambda *both: told.append(both)
-    )
-    assert [total for _, total in told] == [5] * len(told)
-    assert told[-1] == (5, 5)
-    assert [done for done, _ in told] == sorted({done for done, _ in told})
-    assert len(told) >= 3
-    assert torch.get_num_threads() == threads
-
-
-def test_an_error_in_progress_ends_the_work():
-    begun = []
-
-    def stop(done: int, total: int) -> None:
-        begun.append(done)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_rounds(*videos(V, 0), {}, num_classes=K, rounds=500, epochs=1, stacked=1, progress=stop)
-    assert len(begun) == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

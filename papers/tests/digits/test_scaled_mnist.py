@@ -63,13 +63,6 @@ def test_without_zoom_and_shift_it_is_the_digit_in_full_size(digits):
         assert np.allclose(image[0].numpy() * 255, enlarged(digits.images[index], 64), atol=1e-3)
 
 
-def test_equal_seeds_give_equal_images_and_others_do_not(digits):
-    scaled, which = ScaledDigits(digits), torch.arange(6)
-    first, again, other = (scaled.batch(which, seed=seed)[0] for seed in (1, 1, 2))
-    assert torch.equal(first, again)
-    assert not torch.allclose(first, other)
-
-
 def test_digits_for_testing_take_the_mean_of_those_for_training():
     train, test = (ScaledDigits(part) for part in load_digits())
     against = ScaledDigits(test.digits, mean=train.level)
@@ -78,22 +71,3 @@ def test_digits_for_testing_take_the_mean_of_those_for_training():
     images, _ = train.batch(torch.arange(1000), seed=0)
     assert -0.12 < images.mean() < -0.05
     assert images.amin().item() == pytest.approx(-train.level / 255, abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"size": 0}, "size is 0, expected at least 1 pixel"),
-        ({"zoom": (2, 1)}, r"zoom is \(2, 1\), expected \(smallest, largest\)"),
-        ({"zoom": (0, 1)}, "both positive"),
-        ({"shift": -0.1}, "shift is -0.1, expected a share of the side"),
-    ],
-)
-def test_settings_that_make_no_image_are_an_error(digits, setting, message):
-    with pytest.raises(ValueError, match=message):
-        ScaledDigits(digits, **setting)
-
-
-def test_no_digits_are_an_error():
-    with pytest.raises(ValueError, match="digits is an empty data set"):
-        ScaledDigits(Digits(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.int64)))

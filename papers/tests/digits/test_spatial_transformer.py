@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 import torch
 from scipy.ndimage import affine_transform
 
@@ -60,12 +59,3 @@ def test_gradients_reach_image_and_window():
     image = torch.rand(1, 2, 5, 5, dtype=torch.float64, requires_grad=True)
     theta = torch.tensor([[[0.71, 0.13, 0.05], [-0.22, 0.83, 0.11]]], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda image, theta: spatial_transform(image, theta, (3, 4)), (image, theta))
-
-
-@pytest.mark.parametrize(
-    ("image", "theta"),
-    [((3, 4, 4), (3, 2, 3)), ((2, 1, 4, 4), (1, 2, 3)), ((1, 1, 4, 4), (1, 6)), ((2, 1, 4, 4), (1, 2, 2, 3))],
-)
-def test_shapes_that_do_not_fit_are_an_error(image, theta):
-    with pytest.raises(ValueError, match=r"image is \(.*\) and theta \(.*\), expected N C H W and N 2 3"):
-        spatial_transform(torch.ones(image), torch.ones(theta), (2, 2))

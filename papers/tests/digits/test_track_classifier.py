@@ -9,7 +9,7 @@ import torch
 
 from onlooker.config import DataConfig
 from onlooker.data.samples import read_sample
-from onlooker.models.registry import create_model, find_recipe
+from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker_papers.digits.track_classifier import TrackClassifier
 
@@ -114,52 +114,11 @@ def test_windows_are_those_of_the_stretches():
     assert torch.equal(windows[10:], model.tracks.windows(rest[None])[0, :2])
 
 
-@torch.no_grad()
-def test_things_may_be_read_one_by_one_in_any_order():
-    model, video = made(55, head="each-glimpse"), clips(2, 5)
-    features = model.tracks(video)
-    other = features.unflatten(1, (2, -1)).flip(1).flatten(1)
-    assert torch.allclose(model.pool.judge(features), model.pool.judge(other), atol=1e-5)
-    assert model(video).logits.shape == (2, 5, 55)
-
-
-def test_the_last_answer_teaches_all_weights():
-    model = made().train()
-    model(clips(3, 10)).logits[:, -1].logsumexp(1).sum().backward()
-    model.zero_grad()
-    torch.nn.functional.cross_entropy(model(clips(3, 10)).logits[:, -1], torch.tensor([0, 1, 2])).backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
-
-
-def test_the_head_is_as_wide_as_asked_for():
-    plain, wide = (sum(p.numel() for p in made(head_units=units).pool.judge.parameters()) for units in (0, 5))
-    assert (plain, wide) == (32 * 4 + 4, 32 * 5 + 5 + 5 * 4 + 4)
-
-
 def test_files_give_the_same_model(tmp_path):
     model = made(3, things=1, stretch=2)
     model.save_pretrained(tmp_path)
     again = TrackClassifier.from_pretrained(tmp_path).eval()
     assert torch.equal(again(clips(1, 4)).logits, model(clips(1, 4)).logits)
-
-
-def test_it_can_stream():
-    assert find_recipe("tracks").model.streams
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"init": "first-frame"}, "tracks has no setting 'init'"),
-        ({"attention_loss": True}, "tracks has no setting 'attention_loss'"),
-        ({"pretrained": True}, "tracks has no setting 'pretrained'"),
-        ({"head": "two"}, "expected one of joint, each-glimpse"),
-        ({"head": "each-glimpse", "num_classes": 4}, "unordered groups"),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        made(**settings)
 
 
 def test_windows_are_those_of_the_first_crop_that_has_a_frame(make_clip):

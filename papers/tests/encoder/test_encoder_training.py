@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from onlooker_papers.encoder.__main__ import app
-from onlooker_papers.encoder.export import export
 from onlooker_papers.encoder.images import Images, random_crops, read_tiny_imagenet
 from onlooker_papers.encoder.tables import card
 from onlooker_papers.encoder.train import Recipe, Training, learning_rate
@@ -105,10 +104,6 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
         Training(tmp_path, replace(RECIPE, lr=0.1), 2, CPU)
 
 
-def test_a_training_stops_before_an_epoch_that_would_take_too_long(tmp_path: Path) -> None:
-    assert len(list(Training(tmp_path, RECIPE, 2, CPU).fit(made(8), made(8), minutes=1e-6))) <= 1
-
-
 def test_exported_weights_are_measured_as_they_are(folder: Path, tmp_path: Path) -> None:
     run, file = tmp_path / "run", tmp_path / "weights" / "small.safetensors"
     trained = Training(run, RECIPE, 2, CPU)
@@ -131,12 +126,3 @@ def test_exported_weights_are_measured_as_they_are(folder: Path, tmp_path: Path)
         assert value.dtype == (torch.float16 if average[name].is_floating_point() else torch.int64)
         torch.testing.assert_close(value.float(), average[name].float(), rtol=1e-3, atol=1e-6, msg=name)
     assert "| classes | 2 |" in card({"encoder": figures}).markdown()
-
-
-def test_a_weight_that_half_precision_cannot_hold_is_named(tmp_path: Path) -> None:
-    trained = Training(tmp_path, RECIPE, 2, CPU)
-    trained.average.module.encoder.layers[0][1].running_var.fill_(1e5)
-    trained.save()
-    with pytest.raises(ValueError, match=r"layers\.0\.1\.running_var has values up to 100000, which half precision"):
-        export(tmp_path, tmp_path / "small.safetensors", made(2), 2, CPU)
-    assert not (tmp_path / "small.safetensors").exists()

@@ -7,15 +7,13 @@ import torch
 
 from onlooker.models.encoders import build_encoder
 
-DIGITS = ["lenet", "lenet:affine", "lenet:field", "stn", "stn:2", "stn:3", "dcn", "dcn:tap", "dcn:modulated"]
+DIGITS = ["lenet", "stn", "stn:2", "stn:3", "dcn", "dcn:tap", "dcn:modulated"]
 # Timm networks with channels first and with channels last, and vectors.
 TIMM = ["vgg16", "vgg16:vector", "test_resnet", "test_mambaout", "test_resnet:vector", "test_convnext:vector"]
 NAMES = ["conv4", "small", *DIGITS, *TIMM]
 # The encoders of digits are built for one square size; all others take what they are given.
 SIZES = {
     "lenet": [(8, 8), (20, 20)],
-    "lenet:affine": [(28, 28), (44, 44)],
-    "lenet:field": [(28, 28), (44, 44)],
     "stn": [(28, 28), (45, 45)],
     "dcn": [(8, 8), (15, 15)],
     "dcn:tap": [(8, 8), (15, 15)],

@@ -29,9 +29,6 @@ class AugmentedDigits(MovingDigits):
         frames_per_setting: frames that share one transform; ignored by `normal`.
         scale: smallest and largest factor.
         alpha, sigma, window: strength and smoothness of the deformation, see `elastic_fields`.
-
-    Raises:
-        ValueError: an invalid setting.
     """
 
     variant: str = "normal"
@@ -41,31 +38,13 @@ class AugmentedDigits(MovingDigits):
     sigma: float = 10.0
     window: int = 7
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.variant not in VARIANTS:
-            raise ValueError(f"variant is {self.variant!r}, expected one of {', '.join(VARIANTS)}")
-        if self.frames_per_setting < 1:
-            raise ValueError(f"frames_per_setting is {self.frames_per_setting}, expected at least 1")
-        if self.variant != "normal" and self.frames % self.frames_per_setting:
-            raise ValueError(
-                f"{self.frames} frames cannot be divided into settings of {self.frames_per_setting}; "
-                "make frames a multiple of frames_per_setting"
-            )
-        if not 0 < self.scale[0] <= self.scale[1] < math.inf:
-            raise ValueError(f"scale is {self.scale}, expected (smallest, largest), both positive")
-        if not 0 < self.sigma < math.inf or not 0 <= self.alpha < math.inf:
-            raise ValueError(f"alpha is {self.alpha} and sigma {self.sigma}, expected finite numbers, sigma above 0")
-        if self.window < 1 or self.window % 2 == 0:
-            raise ValueError(f"window is {self.window} pixels, expected an odd number, at least 1")
-
     def draw(self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor, threads: int) -> None:
         """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28, on the CPU) on random paths."""
         if self.variant == "normal":
             super().draw(images, by_paths, video, boxes, threads)
             return
         S, side, deformed = self.frames // self.frames_per_setting, self.canvas, self.variant == "gesture"
-        ink, images = ink_boxes(images), images.to(video.device)
+        ink = ink_boxes(images)
         positions = self.positions(len(images), by_paths).unflatten(2, (S, -1)).transpose(1, 2)  # B S k F 2
         angles, scales = self.transforms(len(images), by_paths)
 

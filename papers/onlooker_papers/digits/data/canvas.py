@@ -16,9 +16,9 @@ def paste(patches: Tensor, corners: Tensor, video: Tensor) -> None:
         corners: `n k F 2`, int64, x and y of their upper left corners; patches are inside the canvas.
     """
     count = math.prod(patches.shape[:3])
-    strip = Strip(count, video.shape[-1], video.device)
+    strip = Strip(count, video.shape[-1])
     strip.patches(patches.shape[-1]).copy_(patches.flatten(0, 2))
-    strip.join(torch.arange(count, device=video.device).view(patches.shape[:3]), corners, video)
+    strip.join(torch.arange(count).view(patches.shape[:3]), corners, video)
 
 
 class Strip:
@@ -28,9 +28,9 @@ class Strip:
     with one empty image, because these reads may begin before the first patch.
     """
 
-    def __init__(self, count: int, canvas: int, device: torch.device) -> None:
+    def __init__(self, count: int, canvas: int) -> None:
         self.count, self.canvas = count, canvas
-        self.levels = torch.zeros((1 + count) * canvas**2, dtype=torch.uint8, device=device)
+        self.levels = torch.zeros((1 + count) * canvas**2, dtype=torch.uint8)
 
     def patches(self, side: int) -> Tensor:
         """A view of all patches with this side: `count side side`."""
@@ -58,7 +58,7 @@ def ink_boxes(layers: Tensor) -> Tensor:
 
     `… 4`, float32, `x1 y1 x2 y2`; NaN where every pixel is 0.
     """
-    profiles = torch.empty(*layers.shape[:-2], 2, layers.shape[-1], device=layers.device)
+    profiles = torch.empty(*layers.shape[:-2], 2, layers.shape[-1])
     profile(layers, profiles)
     return profile_boxes(profiles)
 
@@ -74,7 +74,7 @@ def profile_boxes(profiles: Tensor) -> Tensor:
     """The `ink_boxes` of layers with these profiles."""
     # Cumulative sums from both ends are above 0 from the first ink on.
     side = profiles.shape[-1]
-    before = torch.ones(side, side, device=profiles.device).triu()
+    before = torch.ones(side, side).triu()
     sums = (profiles @ torch.cat((before, before.T), 1)).unflatten(-1, (2, side))  # … 2 2 side
     counts = sums.clamp_(max=1).sum(-1)  # … 2 2: columns and rows from the first ink on, and up to the last
     boxes = torch.cat((side - counts[..., 0], counts[..., 1]), -1)

@@ -1,6 +1,5 @@
 """Scaled MNIST: single digits, smaller and off center, to pre-train the digit encoders (Shan & Atanasov 2017)."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,9 +28,6 @@ class ScaledDigits:
         zoom: smallest and largest factor; 1 keeps the size.
         shift: largest shift, as a share of the side.
         mean: gray level (0 to 255) to subtract, `training.level` of the training digits. None: that of these digits.
-
-    Raises:
-        ValueError: an invalid setting.
     """
 
     digits: Digits
@@ -39,16 +35,6 @@ class ScaledDigits:
     zoom: tuple[float, float] = (1.0, 2.5)
     shift: float = 0.2
     mean: float | None = None
-
-    def __post_init__(self) -> None:
-        if not len(self.digits):
-            raise ValueError("digits is an empty data set, expected at least one image; see load_digits")
-        if self.size < 1:
-            raise ValueError(f"size is {self.size}, expected at least 1 pixel")
-        if not 0 < self.zoom[0] <= self.zoom[1] < math.inf:
-            raise ValueError(f"zoom is {self.zoom}, expected (smallest, largest), both positive")
-        if not 0 <= self.shift < math.inf:
-            raise ValueError(f"shift is {self.shift}, expected a share of the side that is not negative")
 
     def __len__(self) -> int:
         return len(self.digits)
@@ -62,28 +48,20 @@ class ScaledDigits:
         average = torch.from_numpy(self.digits.images.mean(0, dtype="float64"))
         return self._enlarge(average[None, None]).mean().item()
 
-    def batch(self, indices: Tensor, *, seed: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    def batch(self, indices: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
         """Make the digits `indices` (`N`): equal arguments give equal images.
-
-        All randomness comes from the CPU, so that images on other devices differ only by rounding.
 
         Args:
             indices: `N`, int64, which digits.
             seed: seed of the transforms.
-            device: the device on which the images are made.
 
         Returns:
             Images `N 1 H W`, float32, and their classes `N`, int64.
-
-        Raises:
-            IndexError: there is no digit of that index.
         """
         chosen = indices.cpu().numpy()
-        images = torch.from_numpy(self.digits.images[chosen]).to(device)
+        images = torch.from_numpy(self.digits.images[chosen])
         zooms, shifts = self.transforms(len(images), seed)
-        return self.place(images, zooms.to(device), shifts.to(device)), torch.from_numpy(self.digits.labels[chosen]).to(
-            device
-        )
+        return self.place(images, zooms, shifts), torch.from_numpy(self.digits.labels[chosen])
 
     def transforms(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
         """Random factors `N 2` (x, y) and shifts `N 2` (x, y; pixels), on the CPU."""

@@ -24,8 +24,6 @@ _SLACK = 0.01  # pixels by which a patch is larger than necessary, for rounding 
 class Scenes:
     """`n` scenes: `F` frames of a video, with `k` moving digits and one transform of the canvas.
 
-    All tensors but the images are on the CPU.
-
     Args:
         images: `B k h h`, the digits of each video.
         ink: `B k 4`, their `ink_boxes`.
@@ -55,7 +53,7 @@ def draw_scenes(scenes: Scenes, video: Tensor, boxes: Tensor) -> None:
 
     The layer of each digit is resampled and rounded, then the layers are joined by the pixel maximum.
     """
-    canvas, device = video.shape[-1], video.device
+    canvas = video.shape[-1]
     low, sides = reach(scenes, canvas)
     n, k, frames = low.shape[:3]
     # Scenes of similar size are grouped, because the largest one sets the patch size of its group.
@@ -64,17 +62,17 @@ def draw_scenes(scenes: Scenes, video: Tensor, boxes: Tensor) -> None:
     largest = torch.tensor([canvas - side for part, side in groups for _ in range(part.start, part.stop)])
     corners = (low[order].floor().long() + 1).clamp_(min=0).minimum(largest[:, None, None, None])
     squares = Squares.of(scenes, order, corners, groups[0][1], canvas)
-    strip = Strip(n * k * frames, canvas, device)
-    profiles = torch.zeros(n, k, frames, 2, groups[0][1], device=device)
+    strip = Strip(n * k * frames, canvas)
+    profiles = torch.zeros(n, k, frames, 2, groups[0][1])
     for part, side in groups:
         levels = squares.levels(part, side)
         strip.patches(side).view(n, k, frames, side, side)[part].copy_(levels)
         profile(levels, profiles[part, ..., :side])
     place = order.argsort()
     numbers = torch.arange(n * k * frames).view(n, k, frames)
-    strip.join(numbers[place].to(device), corners[place].to(device), video)
-    found = profile_boxes(profiles) + corners.repeat(1, 1, 1, 2).to(device)
-    boxes.copy_(found[place.to(device)].transpose(1, 2))
+    strip.join(numbers[place], corners[place], video)
+    found = profile_boxes(profiles) + corners.repeat(1, 1, 1, 2)
+    boxes.copy_(found[place].transpose(1, 2))
 
 
 def _groups(sides: list[int], pixels: int) -> list[tuple[slice, int]]:
@@ -135,22 +133,22 @@ class Squares:
         Small tensors are computed once for all patches, because with few pixels the cost is the number of operations.
         `side` is that of the largest patch.
         """
-        device, center = scenes.images.device, (canvas - 1) / 2
+        center = (canvas - 1) / 2
         images = F.pad(scenes.images.float(), (_BORDER,) * 4).add_(0.5)
-        images, unit = images[scenes.of[order].to(device)], 2 / images.shape[-1]
+        images, unit = images[scenes.of[order]], 2 / images.shape[-1]
         matrices = scenes.matrices(unit / scenes.scales, -1)
         shift = (center + _BORDER + 0.5 - scenes.positions[order].mT) * unit - 1
         if scenes.fields is None:
             matrices = matrices[order]
             shift += (matrices[:, None, ..., None] * (corners.mT - center)[:, :, None]).sum(3)
             steps = matrices[..., None] * torch.arange(side)
-            return cls(images, shift.to(device), steps.to(device))
-        by_x, by_y = (matrices.to(device)[:, :, axis, None, None] for axis in (0, 1))  # n 2 1 1
-        fields, axis = scenes.fields.to(device), torch.arange(canvas, device=device) - center
+            return cls(images, shift, steps)
+        by_x, by_y = (matrices[:, :, axis, None, None] for axis in (0, 1))  # n 2 1 1
+        fields, axis = scenes.fields, torch.arange(canvas) - center
         sources = (by_x * (fields[:, :1] + axis)).addcmul_(by_y, fields[:, 1:] + axis[:, None])
         planes = 2 * order[:, None] + torch.arange(2)  # n 2
         first = planes[:, None, :, None] * canvas**2 + (corners[..., 1] * canvas + corners[..., 0])[:, :, None]
-        return cls(images, shift.to(device), sources=sources, first=first.to(device))
+        return cls(images, shift, sources=sources, first=first)
 
     def levels(self, part: slice, side: int) -> Tensor:
         """The patches of some scenes, with this side: `n k F side side`, int32, levels from 0 to 255."""
@@ -163,7 +161,7 @@ class Squares:
             torch.add(square[:, None, :, None], shift, out=grid)
         elif self.sources is not None and self.first is not None:
             canvas = self.sources.shape[-1]
-            rows = self.first[part, ..., None] + torch.arange(0, side * canvas, canvas, device=shift.device)
+            rows = self.first[part, ..., None] + torch.arange(0, side * canvas, canvas)
             torch.index_select(runs(self.sources.flatten(), side), 0, rows.flatten(), out=grid.view(-1, side))
             grid += shift
         levels = F.grid_sample(

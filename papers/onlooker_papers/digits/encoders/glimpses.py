@@ -38,22 +38,17 @@ class Glimpses(VectorEncoder):
 
     Localization: conv 5×5→16 with stride 2, max-pool 2, conv 3×3→32. On the windows: conv 5×5→16, 3×3→32, 3×3→64,
     each with max-pool 2, then fully connected 64, ReLU; the same weights for all glimpses. Batch norm and ReLU after
-    every convolution. Frames whose shorter side has 128 pixels or more are first averaged down to 64 to 127 pixels.
+    every convolution.
     For gray frames and any number of glimpses it has 102,019 parameters: localization 400 + 4,608 + 96, recurrent
     1,056 + 6,528 + 66 + 1, on the windows 400 + 4,608 + 18,432 + 224 + 65,600.
 
     Args:
         in_channels: C of the frames.
         glimpses: windows per frame (G).
-
-    Raises:
-        ValueError: fewer than one glimpse.
     """
 
     def __init__(self, in_channels: int = 1, glimpses: int = 2) -> None:
         super().__init__()
-        if glimpses < 1:
-            raise ValueError(f"glimpses is {glimpses}, expected at least 1")
         self.glimpses, self.num_features = glimpses, glimpses * _WIDTH
         self.localization = nn.Sequential(
             nn.Conv2d(in_channels, 16, 5, 2, 2, bias=False),
@@ -77,11 +72,10 @@ class Glimpses(VectorEncoder):
 
     def windows(self, frames: Tensor) -> Tensor:
         """The windows of each frame, in order, as `spatial_transform` takes them: `N C H W -> N G 2 3`."""
-        return self._windows(_reduced(frames))
+        return self._windows(frames)
 
     def transform(self, frames: Tensor) -> Tensor:
         """The sampled windows: `N C H W -> N G C 32 32`."""
-        frames = _reduced(frames)
         return spatial_transform(frames, self._windows(frames), (_WINDOW, _WINDOW))
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -124,11 +118,6 @@ def contrast(features: Tensor) -> Tensor:
     distance = (features - features.mean((2, 3), keepdim=True)).square().mean(1, keepdim=True)
     distance = F.avg_pool2d(distance, 3, 1, 1)[:, 0]
     return distance / (distance.mean((1, 2), keepdim=True) + 1e-6)
-
-
-def _reduced(frames: Tensor) -> Tensor:
-    factor = min(frames.shape[-2:]) // 64
-    return F.avg_pool2d(frames, factor) if factor > 1 else frames
 
 
 def _block(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:

@@ -60,8 +60,6 @@ def channel_offset(features: Tensor, offsets: Tensor) -> Tensor:
     Raises:
         ValueError: the shapes do not fit.
     """
-    if features.ndim != 4:
-        raise ValueError(f"features are {tuple(features.shape)}, expected N C H W")
     N, C, H, W = features.shape
     if tuple(offsets.shape) != (N, 2 * C, H, W):
         raise ValueError(f"offsets are {tuple(offsets.shape)}, expected {(N, 2 * C, H, W)} for {C} channels")

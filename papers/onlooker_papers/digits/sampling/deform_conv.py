@@ -1,6 +1,6 @@
 """Deformable convolution (Dai et al. 2017): kernel taps sample the input at learned offsets.
 
-`ByPlanes` samples each channel with PyTorch's grid sampler: for few channels, groups, and any device. `ByRows` is for
+`ByPlanes` samples each channel with PyTorch's grid sampler: for few channels, and on any device. `ByRows` is for
 many channels on a CPU: the channels of a pixel are a row of a table, so bilinear interpolation is a weighted sum of
 four rows, an embedding bag, which is vectorized. The derivatives with respect to y and x are embedding bags with other
 weights, and so is the gradient of the table, once the samples are sorted by pixel.
@@ -16,13 +16,14 @@ from torch.autograd.function import once_differentiable
 from onlooker_papers.digits.sampling.bilinear import (
     MARGIN,
     locate,
+    pad_planes,
     padded,
     sample,
     sample_backward,
     wide_dtype,
     without_autocast,
 )
-from onlooker_papers.digits.sampling.taps import Pair, Taps, taps_of
+from onlooker_papers.digits.sampling.taps import Taps, taps_of
 
 __all__ = ["DeformableConv2d", "deformable_conv2d"]
 
@@ -67,20 +68,18 @@ def deformable_conv2d(
     offset: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    dilation: Pair = 1,
+    padding: int = 0,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """`torchvision.ops.deform_conv2d`, faster and with less memory; half precision is computed in float32.
+    """`torchvision.ops.deform_conv2d` with stride 1, faster, with less memory; half precision is computed in float32.
 
     Args:
         input: `N C H W`.
-        offset: `N 2·G·K H' W'`, pixels: Δy, Δx for each of G groups of channels and K taps.
-        weight: `O C/g kh kw`, for g groups of an ordinary grouped convolution; K = kh·kw.
+        offset: `N 2·K H' W'`, pixels: Δy, Δx for each of the K = kh·kw taps.
+        weight: `O C kh kw`.
         bias: `O`.
-        stride, padding, dilation: of the convolution, one number or (vertical, horizontal).
-        mask: `N G·K H' W'`, factors of the taps (version 2, Zhu et al. 2019).
+        padding: zeros on each side.
+        mask: `N K H' W'`, factors of the taps (version 2, Zhu et al. 2019).
 
     Returns:
         `N O H' W'`.
@@ -88,11 +87,10 @@ def deformable_conv2d(
     Raises:
         ValueError: the shapes do not fit.
     """
-    taps = taps_of(input, offset, weight, stride, padding, dilation, mask)
-    grouped = taps.offset_groups > 1 or taps.weight_groups > 1
+    taps = taps_of(input, offset, weight, padding, mask)
     dtype = wide_dtype(input, offset)
     many = input.device.type == "cpu" and dtype == torch.float32 and taps.channels >= _MANY
-    method = ByRows if many and not grouped else ByPlanes
+    method = ByRows if many else ByPlanes
     with torch.autocast(input.device.type, enabled=False):
         tensors = (None if t is None else t.to(dtype) for t in (input, offset, weight, mask))
         out = method.apply(*tensors, taps).to(input.dtype)
@@ -107,14 +105,14 @@ class ByPlanes(torch.autograd.Function):
         """`N O H' W'`."""
         ctx.save_for_backward(input, offset, weight, mask)
         ctx.taps = taps
-        out = input.new_empty(len(input), len(weight), *taps.out_size)
-        kernels, lattice = taps.weight(weight), taps.normalized_lattice(offset)
+        out = input.new_empty(len(input), len(weight), taps.locations)
+        kernels, lattice = weight.flatten(1), taps.normalized_lattice(offset)
         for n, location in taps.chunks(len(input), PLANES_CHUNK * torch.get_num_threads()):
-            samples = sample(taps.planes(input[n]), taps.grid(offset[n], lattice, location))
+            samples = sample(pad_planes(input[n]), taps.grid(offset[n], lattice, location))
             if mask is not None:
                 samples *= taps.mask(mask[n], location)
-            taps.outputs(out[n])[..., location] = kernels @ taps.columns(samples)
-        return out
+            out[n, :, location] = kernels @ samples.flatten(1, 2)
+        return out.view(len(input), len(weight), *taps.out_size)
 
     @staticmethod
     @once_differentiable
@@ -123,28 +121,28 @@ class ByPlanes(torch.autograd.Function):
         """Gradients of all five arguments."""
         input, offset, weight, mask = ctx.saved_tensors
         taps: Taps = ctx.taps
-        gradient = gradients[0].contiguous()
-        kernels, lattice = taps.weight(weight), taps.normalized_lattice(offset)
+        gradient = gradients[0].reshape(len(input), len(weight), taps.locations)
+        kernels, lattice = weight.flatten(1), taps.normalized_lattice(offset)
         by_input, by_offset, by_weight = torch.zeros_like(input), torch.empty_like(offset), torch.zeros_like(kernels)
         by_mask = None if mask is None else torch.empty_like(mask)
         for n, location in taps.chunks(len(input), PLANES_CHUNK * torch.get_num_threads()):
-            planes, grid = taps.planes(input[n]), taps.grid(offset[n], lattice, location)
+            planes, grid = pad_planes(input[n]), taps.grid(offset[n], lattice, location)
             samples = sample(planes, grid)
-            part = taps.outputs(gradient[n])[..., location]
+            part = gradient[n, :, location]
             by_samples = (kernels.mT @ part).view(samples.shape)
             if mask is not None and by_mask is not None:
                 factor = taps.mask(mask[n], location)
-                taps.masks(by_mask[n])[..., location] = (by_samples * samples).sum(1)
+                by_mask[n].view(-1, taps.taps, taps.locations)[..., location] = (by_samples * samples).sum(1)
                 samples *= factor
                 by_samples *= factor
-            by_weight += (part @ taps.columns(samples).mT).sum(0)
+            by_weight += (part @ samples.flatten(1, 2).mT).sum(0)
             by_planes, by_grid = sample_backward(by_samples, planes, grid, ctx.needs_input_grad[0])
             # The grid has x before y, in units of half a side.
             for axis, side in enumerate(taps.size):
                 target = taps.offsets(by_offset[n])[..., axis, location]
                 torch.mul(by_grid[..., 1 - axis], 2 / padded(side), out=target)
             if ctx.needs_input_grad[0]:
-                by_input[n] += by_planes[..., : taps.size[0], : taps.size[1]].reshape(-1, *input.shape[1:])
+                by_input[n] += by_planes[..., : taps.size[0], : taps.size[1]]
         return by_input, by_offset, by_weight.view(weight.shape), by_mask, None
 
 
