@@ -269,7 +269,7 @@ def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
 
 
 def distinct_names(clips: Sequence[Path]) -> list[str]:
-    """Names of clips without suffix; if these are not all different, ignoring case, with suffix and folders.
+    """Names of clips without suffix; if these are not all different, ignoring case, with their folders.
 
     A name that is too long for a file system ends in a digest.
 
@@ -277,14 +277,14 @@ def distinct_names(clips: Sequence[Path]) -> list[str]:
         ValueError: a clip is given twice.
     """
     paths = [Path(os.path.realpath(clip)) for clip in clips]
-    longest = max((len(path.parts) for path in paths), default=0)
-    for depth in range(longest):
-        names = ["-".join((*path.parent.parts[1:][-depth:] * bool(depth), path.name)) for path in paths]
-        for of_depth in ([os.path.splitext(name)[0] for name in names], names):
-            if len({name.casefold() for name in of_depth}) == len(of_depth):
-                return [short_name(name) for name in of_depth]
-    twice = next(clip for clip, path in zip(clips, paths, strict=True) if paths.count(path) > 1)
-    raise ValueError(f"{twice}: given twice; give each clip once")
+    if twice := [clip for clip, path in zip(clips, paths, strict=True) if paths.count(path) > 1]:
+        raise ValueError(f"{twice[0]}: given twice; give each clip once")
+    root = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    inside = ["-".join(path.relative_to(root).parts) for path in paths]
+    choices = [path.stem for path in paths], [os.path.splitext(name)[0] for name in inside], inside
+    numbered = [f"{number}-{name}" for number, name in enumerate(inside)]
+    distinct = (names for names in choices if len({name.casefold() for name in names}) == len(names))
+    return [short_name(name) for name in next(distinct, numbered)]
 
 
 def to_values(prediction: Prediction) -> dict[str, Any]:
