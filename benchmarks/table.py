@@ -15,7 +15,7 @@ from onlooker.evaluation.report import Table
 from onlooker_papers.tables import code, fill
 
 # The modules that declare tables.
-_PAPERS = ("digits", "encoder", "figures", "hmdb10", "real_clips", "videolstm")
+_PAPERS = ("digits", "encoder", "hmdb10", "real_clips", "videolstm")
 _DECLARING = (
     *(f"onlooker_papers.{paper}.tables" for paper in _PAPERS),
     "onlooker_papers.videolstm.real_tables",

@@ -62,7 +62,7 @@ def videolstm(
     full: Annotated[bool, typer.Option("--full", help="More clips, seeds or epochs.")] = False,
     mnist: Mnist = None,
     ucf101: Annotated[Path | None, typer.Option(help="Folder of UCF101: train the published models on it.")] = None,
-    hmdb51: Annotated[Path | None, typer.Option(help="Folder of HMDB-51, unpacked or not: train on it.")] = None,
+    hmdb51: Annotated[Path | None, typer.Option(help="Folder of HMDB-51, unpacked: train on it.")] = None,
     splits: Annotated[
         Path | None, typer.Option(help="Folder of the official split files. Default: the folder of the data set.")
     ] = None,
@@ -105,26 +105,8 @@ def videolstm(
 
 
 @_command
-def figures(
-    quick: Quick = False,
-    full: Annotated[bool, typer.Option("--full", help="Five times the clips, twice the epochs.")] = False,
-    run: Reproduced = None,
-    results: Results = None,
-) -> None:
-    """Stick figures: what, where and when from labels alone, scored by the ground truth."""
-    from onlooker_papers.figures.reproduce import reproduce as reproduce_figures
-
-    budget = _budget(quick, full)
-    run = run or Path("runs") / f"figures-{budget}"
-    with stoppable():
-        typer.echo(f"report: {reproduce_figures(run, budget, results)}")
-
-
-@_command
 def hmdb10(
-    hmdb51: Annotated[
-        Path | None, typer.Option(help="Folder of HMDB-51: hmdb51_org.rar, or one folder per class.")
-    ] = None,
+    hmdb51: Annotated[Path | None, typer.Option(help="Folder of HMDB-51, unpacked: one folder per class.")] = None,
     clips: Annotated[Path | None, typer.Option(help="Other clips instead, one sub-folder per class.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A small run, in minutes: ten clips per class, 8 frames, random weights.")

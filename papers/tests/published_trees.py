@@ -6,7 +6,6 @@ from typing import Any
 
 import clips
 import numpy as np
-from rar5 import make_rar
 from scipy.io import savemat
 
 from onlooker_papers.published_sets.hmdb51 import read_split
@@ -39,20 +38,18 @@ def write_ucf101(
 
 
 def write_hmdb51(root: Path) -> Path:
-    """Two classes of seven films of one clip, as a rar of rars and a rar of split files, as published."""
-    root.mkdir(parents=True)
-    archives, lists = {}, {}
+    """Two classes of seven films of one clip, and the folder of split files."""
+    lists = root / "testTrainMulti_7030_splits"
+    lists.mkdir(parents=True)
     for label in ACTIONS:
         names = [hmdb51_name(label, film) for film in range(7)]
-        archives[f"{label}.rar"] = _packed(
-            root, label, {name: film + 2 * len(label) for film, name in enumerate(names)}
-        )
+        (root / label).mkdir()
+        for film, name in enumerate(names):
+            clips.make_clip(root / label / name, film + 2 * len(label), (40, 32))
         for split, tests in HMDB51_TESTS.items():
             sides = [0 if film == 6 else 2 if film in tests else 1 for film in range(7)]
             text = "".join(f"{name} {side} \n" for name, side in zip(names, sides, strict=True))
-            lists[f"testTrainMulti_7030_splits/{label}_test_split{split}.txt"] = text.encode()
-    make_rar(root / "hmdb51_org.rar", archives)
-    make_rar(root / "test_train_splits.rar", lists)
+            (lists / f"{label}_test_split{split}.txt").write_text(text)
     return root
 
 
@@ -68,21 +65,6 @@ def touch_hmdb51(lists: Path, root: Path) -> Path:
 
 def hmdb51_name(label: str, film: int) -> str:
     return f"Film_{film}_{label}_f_cm_np1_fr_med_0.avi"
-
-
-def _packed(root: Path, label: str, frames: dict[str, int]) -> bytes:
-    """The content of a class's archive."""
-    passing = root / "passing"
-    passing.mkdir()
-    contents = {
-        f"{label}/{name}": clips.make_clip(passing / name, count, (40, 32)).read_bytes()
-        for name, count in frames.items()
-    }
-    packed = make_rar(passing / "class.rar", contents).read_bytes()
-    for path in passing.iterdir():
-        path.unlink()
-    passing.rmdir()
-    return packed
 
 
 def annotated_tube(first: int, boxes: list[list[int]]) -> dict[str, Any]:

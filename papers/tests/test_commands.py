@@ -6,7 +6,7 @@ import pytest
 from commands import call, fails
 
 
-@pytest.mark.parametrize("command", ["digits", "videolstm", "hmdb10", "figures"])
+@pytest.mark.parametrize("command", ["digits", "videolstm", "hmdb10"])
 def test_every_command_explains_itself(command: str) -> None:
     assert "Usage" in call("reproduce", command, "--help").output
 

@@ -7,7 +7,8 @@ from onlooker.data.lists import check_classes
 from onlooker.data.split import Split
 from onlooker.structures import Clip, ClipError
 from onlooker_papers.apportion import apportion
-from onlooker_papers.published_sets.hmdb51 import source, unpack
+from onlooker_papers.published_sets.hmdb51 import check_folders, source
+from onlooker_papers.sets import few_of_each
 
 # The number of clips of each class, as in the official split files: 6,766 in total.
 # fmt: off
@@ -30,7 +31,9 @@ PUBLISHED_ACCURACY = 0.82  # on single frames
 REPORT_CLIPS = {"training": 730, "validation": 220, "test": 78}
 
 
-def hmdb10(root: Path, classes: Sequence[str] = FIRST_TEN, seed: int = 0, complete: bool = True) -> Split:
+def hmdb10(
+    root: Path, classes: Sequence[str] = FIRST_TEN, seed: int = 0, complete: bool = True, limit: int = 0
+) -> Split:
     """The ten classes of Teja & Akunuri 2020, divided as 730 : 220 : 78, with each source video in one split.
 
     Unknown are the ten classes apart from cartwheel and brush_hair, which of their clips were used, and how these were
@@ -44,13 +47,14 @@ def hmdb10(root: Path, classes: Sequence[str] = FIRST_TEN, seed: int = 0, comple
         classes: the class names.
         seed: seed of the split.
         complete: require the published number of clips per class.
+        limit: clips of each class that are used; 0: all.
 
     Raises:
         ClipError: a class without clips, or with another number of them than published.
         ValueError: an unknown class, or source videos that cannot be divided.
     """
     chosen = check_classes(classes, CLASSES, "HMDB-51")
-    unpack(root, chosen)
+    check_folders(root, chosen)
     clips = []
     for label in chosen:
         names = sorted(path.name for path in (root / label).glob("*.avi") if not path.name.startswith("."))
@@ -58,4 +62,5 @@ def hmdb10(root: Path, classes: Sequence[str] = FIRST_TEN, seed: int = 0, comple
             found = f"{len(names)} .avi files, the published class has {CLASSES[label]}"
             raise ClipError(root / label, found, "unpack its archive again, or leave the class out")
         clips += [Clip(root / label / name, label, source(name, label)) for name in names]
+    clips = few_of_each(clips, limit)
     return Split(**apportion(clips, [str(clip.recording) for clip in clips], REPORT_CLIPS, seed))

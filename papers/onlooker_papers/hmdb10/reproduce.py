@@ -19,8 +19,7 @@ from onlooker.data.samples import sample_rate
 from onlooker.data.split import Split, group_of
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
 from onlooker.evaluation.metrics import measure
-from onlooker.experiments.memo import check_settings
-from onlooker.files import read_json, write_json
+from onlooker.files import write_json
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
@@ -41,7 +40,7 @@ from onlooker_papers.hmdb10.classes import (
 )
 from onlooker_papers.hmdb10.page import write_page
 from onlooker_papers.memo import memo_of_training
-from onlooker_papers.results import About, Row, command_line, read_rows, write_rows
+from onlooker_papers.results import About, Row, command_line, write_rows
 from onlooker_papers.sets import few_of_each, set_name, set_path
 from onlooker_papers.sheet import sheet, write_png
 
@@ -90,31 +89,6 @@ PUBLISHED = Budget()
 QUICK = replace(PUBLISHED, pretrained=False, data=replace(SAMPLING, frames=8), clips=10)
 
 
-@dataclass(frozen=True)
-class ClipSet:
-    """The clips of a run.
-
-    Args:
-        name: `HMDB-51`; or the name of another folder, with a slash at the end to distinguish it.
-        folder: the folder of the clips.
-        split: their training, validation and test splits.
-    """
-
-    name: str
-    folder: Path
-    split: Split
-
-    @property
-    def classes(self) -> list[str]:
-        """All class names, sorted."""
-        return sorted({clip.label for clip in self.split.training})
-
-    @property
-    def digest(self) -> str:
-        """A hash of the split."""
-        return hashlib.sha256(json.dumps(self.split.to_dict(self.folder)).encode()).hexdigest()[:16]
-
-
 def reproduce(
     run: Path,
     hmdb51: Path | None = None,
@@ -128,7 +102,7 @@ def reproduce(
     Args:
         run: the folder for everything: the feature store, both models, the page. Existing figures are not computed
             again, and an interrupted run is resumed.
-        hmdb51: the folder of HMDB-51, as `data.hmdb51` reads it.
+        hmdb51: the folder of HMDB-51, as `published_sets.hmdb51` reads it.
         clips: other clips instead, one sub-folder per class, also divided in the report's proportions; with a
             `recordings.csv` next to the classes, each recording is in one split.
         classes: class names; empty: HMDB-51's first ten in alphabetical order, or all of `clips`.
@@ -141,80 +115,60 @@ def reproduce(
     Raises:
         ValueError: both `hmdb51` and `clips`, or neither; an unknown class; or a run with other settings.
         ClipError: clips are missing, or none can be read.
-        FileExistsError: the folder of the run has other files.
         RuntimeError: the ImageNet weights cannot be downloaded.
     """
     if hmdb51 is not None and clips is None:
-        split = hmdb10(hmdb51, sorted(classes) or FIRST_TEN, budget.training.seed, budget.complete)
-        chosen = ClipSet(HMDB51, hmdb51, _limited(split, budget.clips))
+        name, folder, seed = HMDB51, hmdb51, budget.training.seed
+        split = hmdb10(hmdb51, sorted(classes) or FIRST_TEN, seed, budget.complete, budget.clips)
     elif clips is not None and hmdb51 is None:
-        chosen = _other(clips, sorted(classes), budget)
+        name, folder, split = f"{set_name(clips)}/", clips, _other(clips, sorted(classes), budget)
     else:
         raise ValueError("give either --hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips)")
-    settings = {"set": chosen.name, "classes": chosen.classes, "clips": chosen.digest, **budget.to_dict()}
-    cells = {name: run / "models" / f"{name}.json" for name in (ATTENTION, BASELINE)}
-    _begin(run, settings, budget, finished=all(path.exists() for path in cells.values()))
+    labels = sorted({clip.label for clip in split.training})
+    digest = hashlib.sha256(json.dumps(split.to_dict(folder)).encode()).hexdigest()[:16]
+    settings = {"set": name, "classes": labels, "clips": digest, **budget.to_dict()}
     models = {
-        name: memo_of_training(
-            run / "models" / name, {"model": name, **settings}, partial(_compute, run, chosen, name, budget)
+        model: memo_of_training(
+            run / "models" / model, {"model": model, **settings}, partial(_compute, run, split, model, budget)
         )
-        for name in cells
+        for model in (ATTENTION, BASELINE)
     }
-    figures = {"set": chosen.name, "classes": chosen.classes, "models": models}
+    figures = {"set": name, "classes": labels, "models": models}
     write_json(run / "figures.json", figures)
-    where = {"--hmdb51": hmdb51, "--clips": clips}
+    usual = QUICK if budget.clips else PUBLISHED
+    options = {
+        "--classes": ",".join(classes) or None,
+        "--quick": bool(budget.clips),
+        "--pretrained" if budget.pretrained else "--no-pretrained": budget.pretrained != usual.pretrained,
+    }
     if results is not None:
-        names = {flag: set_path(folder) if folder else None for flag, folder in where.items()}
-        command = _command(names, classes, budget, None, Path("results"))
-        _write_results(results, figures, settings, budget, command)
-    return write_page(run, figures, settings, chosen.name == HMDB51, _command(where, classes, budget, run, results))
+        recorded = {"--hmdb51" if hmdb51 else "--clips": set_path(folder), "--results": Path("results"), **options}
+        _write_results(results, figures, settings, budget, command_line("hmdb10", recorded))
+    given = {"--hmdb51": hmdb51, "--clips": clips, "--run": run, "--results": results, **options}
+    return write_page(run, figures, settings, name == HMDB51, command_line("hmdb10", given))
 
 
-def _limited(split: Split, count: int) -> Split:
-    """At most `count` clips of each class in all splits together, in the report's proportions; 0: all."""
-    together = sum(REPORT_CLIPS.values())
-    parts = (
-        few_of_each(getattr(split, side), count and max(1, round(count * share / together)))
-        for side, share in REPORT_CLIPS.items()
-    )
-    return Split(*map(tuple, parts))
-
-
-def _other(folder: Path, classes: Sequence[str], budget: Budget) -> ClipSet:
+def _other(folder: Path, classes: Sequence[str], budget: Budget) -> Split:
     found = find_clips(folder)
-    name = set_name(folder)
-    chosen = check_classes(classes, sorted({clip.label for clip in found}), name)
+    chosen = check_classes(classes, sorted({clip.label for clip in found}), set_name(folder))
     kept = few_of_each([clip for clip in found if clip.label in chosen], budget.clips)
-    parts = apportion(kept, [group_of(clip) for clip in kept], REPORT_CLIPS, budget.training.seed)
-    return ClipSet(f"{name}/", folder, Split(**parts))
+    return Split(**apportion(kept, [group_of(clip) for clip in kept], REPORT_CLIPS, budget.training.seed))
 
 
-def _begin(run: Path, settings: Mapping[str, Any], budget: Budget, finished: bool) -> None:
-    """Make the feature store of a new run, and store the settings; an existing run must have the same settings."""
-    path, features = run / "settings.json", run / "features"
-    if path.exists():
-        check_settings(path, read_json(path), settings)
-    elif run.exists() and (other := sorted(each.name for each in run.iterdir() if each != features)):
-        raise FileExistsError(f"{run}: holds files that are not this run's ({other[0]}); choose a new folder by --run")
-    if finished:
-        return
-    make_store(features, StoreSettings(budget.encoder, budget.data, budget.pretrained, seed=budget.training.seed))
-    # Written last: without the weights, the run has not begun, and may begin again with other settings.
-    write_json(path, dict(settings))
-
-
-def _compute(run: Path, chosen: ClipSet, name: str, budget: Budget) -> dict[str, Any]:
+def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, Any]:
+    origin = StoreSettings(budget.encoder, budget.data, budget.pretrained, seed=budget.training.seed)
+    make_store(run / "features", origin)
     folder, stores = run / "models" / name, open_stores([run / "features"])
+    classes = sorted({clip.label for clip in split.training})
     model = ModelConfig(name, budget.encoder, hidden=budget.hidden, pretrained=budget.pretrained)
     model, data, training = resolve(*stored_settings(stores, model, budget.data), budget.training)
-    net = build(model, data, training, chosen.classes, stores, None)
-    samples, skipped = stored_clips(chosen.split.clips, chosen.classes, stores, net, data)
-    split = chosen.split.without({error.path for error in skipped})
-    write_json(folder / "split.json", split.to_dict(chosen.folder))
+    net = build(model, data, training, classes, stores, None)
+    samples, skipped = stored_clips(split.clips, classes, stores, net, data)
+    split = split.without({error.path for error in skipped})
     curves = fit(net, samples.only(split.training), samples.only(split.validation), data, training, folder, name)
     load_last_epoch(net, folder)
     rate = sample_rate([clip.path for clip in split.training], data)
-    recognizer = Recognizer(net, chosen.classes, data, training.resolved_aggregation, frame_rate=rate)
+    recognizer = Recognizer(net, classes, data, training.resolved_aggregation, frame_rate=rate)
     recognizer.save(folder / "model")
     samples = samples.only(split.test)
     if net.attends:
@@ -262,26 +216,10 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
     return [rows[label] for label in sorted(rows)]
 
 
-def _command(
-    where: Mapping[str, Path | None], classes: Sequence[str], budget: Budget, run: Path | None, results: Path | None
-) -> str:
-    """The command that makes this run."""
-    usual = QUICK if budget.clips else PUBLISHED
-    options = {
-        **where,
-        "--classes": ",".join(classes) or None,
-        "--run": run,
-        "--results": results,
-        "--quick": bool(budget.clips),
-        "--pretrained" if budget.pretrained else "--no-pretrained": budget.pretrained != usual.pretrained,
-    }
-    return command_line("hmdb10", options)
-
-
 def _write_results(
     results: Path, figures: Mapping[str, Any], settings: Mapping[str, Any], budget: Budget, command: str
 ) -> None:
-    """Write one set's row to `hmdb10.json`, next to those of other sets; each has its own command."""
+    """Write one set's row to `hmdb10.json`, next to those of other sets."""
     models, name = figures["models"], figures["set"]
     columns = ("accuracy", "accuracy_interval", "frame_accuracy", "log_loss", "frame_accuracy_by_index", "parameters")
     published = {"published_frame_accuracy": PUBLISHED_ACCURACY} if name == HMDB51 else {}
@@ -297,9 +235,6 @@ def _write_results(
         "frames": budget.data.frames,
         "encoder": f"{budget.encoder}, {'ImageNet' if budget.pretrained else 'random'} weights, frozen",
     }
-    known = {key[0]: cell["figures"]["command"] for key, cell in read_rows(results, FILE).items()}
-    commands = {**known, name: command}
-    sets = " and on ".join(commands)
-    what = f"the HMDB-51 report's attention compared with single frames, each on {sets}, one split each"
-    about = About(what, " && ".join(commands.values()), [budget.training.seed])
+    what = "the HMDB-51 report's attention compared with single frames, one split of each set"
+    about = About(what, command, [budget.training.seed])
     write_rows(results, FILE, about, {(name,): Row(row, settings)}, made_by=command)

@@ -1,23 +1,20 @@
-"""HMDB-51 and J-HMDB as published: one folder per class (or HMDB-51's rar of rars), and three official splits.
+"""HMDB-51 and J-HMDB as published: one folder per class, and three official splits.
 
 H. Kuehne, H. Jhuang, E. Garrote, T. Poggio, T. Serre, *HMDB: a large video database for human motion recognition*,
 ICCV 2011. H. Jhuang, J. Gall, S. Zuffi, C. Schmid, M. J. Black, *Towards understanding action recognition*, ICCV 2013.
 """
 
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from onlooker.data.lists import check_classes
 from onlooker.structures import Clip, ClipError
-from onlooker_papers.published_sets import rar
 from onlooker_papers.published_sets.official import Listing, PublishedSet, inner_folder, read_entries
 
-__all__ = ["source", "unpack"]
+__all__ = ["check_folders", "source"]
 
-ARCHIVE, SPLITS_ARCHIVE = "hmdb51_org.rar", "test_train_splits.rar"
 SPLITS = ("testTrainMulti_7030_splits", "splits")  # as the archives of HMDB-51 and J-HMDB call the folder
 JHMDB_CLIPS = "ReCompress_Videos"
 JHMDB_COUNTS = {1: (660, 268), 2: (658, 270), 3: (663, 265)}  # training and test clips of each official split
@@ -38,10 +35,8 @@ def _read_hmdb51(root: Path, lists: Path, split: int, classes: Sequence[str], co
     therefore named by class and source.
 
     Args:
-        root: holds one folder of videos per class; missing folders are unpacked from `hmdb51_org.rar` in it, one by
-            one, so that an interruption costs one class.
-        lists: holds `<class>_test_split<n>.txt`, or `testTrainMulti_7030_splits/`, or `test_train_splits.rar` (or is
-            that archive), which is then unpacked next to itself.
+        root: holds one folder of videos per class: `hmdb51_org.rar` and the archives in it, unpacked.
+        lists: holds `<class>_test_split<n>.txt`, or `testTrainMulti_7030_splits/` with these.
     """
     roles = _read_roles(lists, HMDB51.title, split, classes, 51 if complete else 0)
     for label, of_class in roles.items():
@@ -49,7 +44,7 @@ def _read_hmdb51(root: Path, lists: Path, split: int, classes: Sequence[str], co
         if complete and (counts[_TRAINING], counts[_TEST]) != (70, 30):
             problem = f"{label}, split {split}: {counts[_TRAINING]} training and {counts[_TEST]} test clips"
             raise ClipError(root, problem, "an official split has 70 and 30; take the official file")
-    unpack(root, roles)
+    check_folders(root, roles)
     return _listing(root, roles)
 
 
@@ -103,16 +98,12 @@ def _read_roles(lists: Path, data_set: str, split: int, classes: Sequence[str], 
 
 
 def _split_folder(given: Path) -> Path:
-    """The folder of the split files: `given`, a folder in it, or the one unpacked from their archive."""
-    archive = given if given.suffix.lower() == ".rar" else given / SPLITS_ARCHIVE
-    for folder in (given, *(archive.parent / name for name in SPLITS)):
+    """The folder of the split files: `given`, or a folder in it."""
+    for folder in (given, *(given / name for name in SPLITS)):
         if folder.is_dir() and next(folder.glob("*_test_split?.txt"), None):
             return folder
-    if not archive.is_file():
-        looked = f"<class>_test_split1.txt, {', '.join(f'{name}/' for name in SPLITS)} and {SPLITS_ARCHIVE}"
-        raise ClipError(given, f"no split files; looked there for {looked}", "give the folder of the split files")
-    rar.unpack(archive, archive.parent / SPLITS[0], "*.txt")
-    return archive.parent / SPLITS[0]
+    looked = f"<class>_test_split1.txt and {', '.join(f'{name}/' for name in SPLITS)}"
+    raise ClipError(given, f"no split files; looked there for {looked}", "give the folder of the split files, unpacked")
 
 
 def _listing(folder: Path, roles: Roles) -> Listing:
@@ -128,30 +119,9 @@ def _listing(folder: Path, roles: Roles) -> Listing:
     return folder, training, test
 
 
-def unpack(root: Path, classes: Iterable[str]) -> None:
-    """Unpack missing class folders from `<class>.rar`, or from `hmdb51_org.rar`, which holds those.
-
-    Raises:
-        ClipError: no such folder, or an archive is missing, cannot be unpacked, or lacks a class.
-    """
-    if not root.is_dir():
-        raise ClipError(root, "no such folder", f"expected a folder with {ARCHIVE}, or with one folder per class")
-    missing = [label for label in classes if not (root / label).is_dir()]
-    inner = [label for label in missing if not (root / f"{label}.rar").is_file()]
-    archive = root / ARCHIVE
-    if inner and not archive.is_file():
-        more = f" (the same for {len(inner) - 1} more)" if len(inner) > 1 else ""
-        problem = f"neither {inner[0]}/ nor {inner[0]}.rar{more}, and no {ARCHIVE}"
-        raise ClipError(root, problem, "put the archive there, or unpack the classes there")
-    for label in missing:
-        name = f"{label}.rar"
-        if label not in inner:
-            rar.unpack(root / name, root / label, "*.avi")
-            continue
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=root) as temporary:
-            rar.unpack(archive, Path(temporary) / label, name)
-            try:
-                rar.unpack(Path(temporary) / label / name, root / label, "*.avi")
-            except ClipError as error:
-                # The temporary file is gone when the message is read.
-                raise ClipError(archive / name, error.found, error.remedy) from error
+def check_folders(root: Path, classes: Iterable[str]) -> None:
+    """Raise a ClipError unless each class has a folder."""
+    if missing := [label for label in classes if not (root / label).is_dir()]:
+        more = f" (the same for {len(missing) - 1} more)" if len(missing) > 1 else ""
+        remedy = "unpack hmdb51_org.rar there, and the archives in it: unar *.rar"
+        raise ClipError(root, f"no folder {missing[0]}/{more}", remedy)

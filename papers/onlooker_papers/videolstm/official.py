@@ -41,7 +41,7 @@ from onlooker_papers.videolstm.official_budget import (
     Budget,
 )
 from onlooker_papers.videolstm.official_page import write_page
-from onlooker_papers.videolstm.official_places import score_places, with_boxes
+from onlooker_papers.videolstm.real_places import score_places, with_boxes
 from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip, find_boxes, ucf101_24
 
 _KEPT = ("accuracy", "accuracy_interval", "frame_accuracy", "videos")

@@ -84,17 +84,16 @@ class RealSet:
         return {"rgb": rgb, "flow": flow, "both": ClipFrames(rgb.clips, pairs, rgb.classes)}
 
     def _features(self, modality: Modality) -> ClipFrames:
-        data = sampling(modality)
-        samples, _ = read_clips(self.split.clips, self.classes, data, strict=True)
-        training = samples.only(self.split.training)
-        if not (self.store(modality) / "store.json").exists():
+        data, folder, clips = sampling(modality), self.store(modality), self.split.clips
+        if not (folder / "store.json").exists():
+            samples, _ = read_clips(clips, self.classes, data, strict=True)
+            training, validation = samples.only(self.split.training), samples.only(self.split.validation)
             if modality == "flow":
-                validation, folder = samples.only(self.split.validation), self.run / f"{modality}-encoder"
-                inner = fine_tune("small", training, validation, data, folder, self.fine_tuning)
+                inner = fine_tune("small", training, validation, data, self.run / "flow-encoder", self.fine_tuning)
             else:
                 inner = cast(nn.Module, build_encoder("small", data.in_channels, data.size, pretrained=True))
-            make_store(self.store(modality), reduced(inner, training, data), modality)
-        return stored(samples, self.store(modality))
+            make_store(folder, reduced(inner, training, data), modality, clips)
+        return stored(clips, self.classes, folder)
 
     def settings(self) -> dict[str, Any]:
         """The settings on which all cells of the split depend."""

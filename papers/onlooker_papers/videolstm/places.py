@@ -1,6 +1,6 @@
 """How well one object per clip is localized from scores and attention, compared with baselines without attention."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class TrueBoxes:
 
     Args:
         images: `B T H W C`, uint8, for the search of the largest moving region.
-        boxes: `B T 4`, float32, x1 y1 x2 y2 in pixels of `images`; NaN in frames without the object.
+        boxes: `B T 4`, float32, x1 y1 x2 y2 in pixels of `images`.
         targets: `B`, the class of each clip, as an index into `classes`.
         classes: the `K` class names.
     """
@@ -47,18 +47,12 @@ class TrueBoxes:
         """H and W."""
         return self.images.shape[2], self.images.shape[3]
 
-    @property
-    def there(self) -> NDArray[np.bool_]:
-        """`B T`, the frames with the object."""
-        return np.asarray(np.isfinite(self.boxes).all(-1), np.bool_)
-
 
 def localization_figures(
     scores: Scores,
     attention: NDArray[np.float32],
     truth: TrueBoxes,
     parameters: LocalizationParameters,
-    images: NDArray[np.uint8] | None = None,
     grad_cam: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
     """How well the object is localized, compared with baselines without attention but with the same classes.
@@ -67,9 +61,8 @@ def localization_figures(
         scores: `B T K`, probabilities at every frame.
         attention: `B T h w`.
         truth: the `B` clips, with their boxes.
-        parameters: how boxes are cut and linked; chosen without these clips. With an `onset` above 0, tubes are trimmed
-            to the time when the class is probable; else a tube is as long as the clip.
-        images: `B T H W C`, uint8, for the search of the foreground; None: those of `truth`.
+        parameters: how boxes are cut and linked, chosen without these clips; with an `onset` of 0, because tubes are as
+            long as the clip.
         grad_cam: `B T h w`, Grad-CAM maps of the same model.
 
     Returns:
@@ -81,44 +74,23 @@ def localization_figures(
         `grad_cam` (converted to boxes like attention), if it is given.
     """
     H, W = truth.size
-    whole = np.array([0, 0, W, H], np.float32)
-    center = np.array([W / 4, H / 4, W * 3 / 4, H * 3 / 4], np.float32)
-    plain = LocalizationParameters(onset=parameters.onset)
-    frames = scores.shape[1]
-    own = truth.images if images is None else images
-    guesses = {
-        "center": [always(center, frames)] * len(scores),
-        "frame": [always(whole, frames)] * len(scores),
+    frames, clips = scores.shape[1], len(scores)
+
+    def cut(maps: NDArray[np.float32], how: LocalizationParameters) -> list[Sequence[Candidates]]:
+        return [find_boxes(of_clip, pixels, how) for of_clip, pixels in zip(maps, truth.images, strict=True)]
+
+    guesses: dict[str, list[Sequence[Candidates]]] = {
+        "center": [always(np.array([W / 4, H / 4, W * 3 / 4, H * 3 / 4], np.float32), frames)] * clips,
+        "frame": [always(np.array([0, 0, W, H], np.float32), frames)] * clips,
         "motion": [cut_boxes(motion(pixels), parameters) for pixels in truth.images],
-        "map": [find_boxes(maps, pixels, plain) for maps, pixels in zip(attention, own, strict=True)],
+        "map": cut(attention, LocalizationParameters(onset=parameters.onset)),
+        **({} if grad_cam is None else {"grad_cam": cut(grad_cam, parameters)}),
     }
-    if grad_cam is not None:
-        guesses["grad_cam"] = [find_boxes(maps, pixels, parameters) for maps, pixels in zip(grad_cam, own, strict=True)]
-    found = [find_boxes(maps, pixels, parameters) for maps, pixels in zip(attention, own, strict=True)]
     return {
         "pointing": pointing_game(attention, truth.boxes[:, :, None], truth.size),
-        **_figures(found, scores, truth, parameters),
+        **_figures(cut(attention, parameters), scores, truth, parameters),
         "localization": {name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")},
         "baselines": {name: _figures(guess, scores, truth, parameters) for name, guess in guesses.items()},
-    }
-
-
-def tube_figures(found: Mapping[str, Sequence[Tube]], true: Mapping[str, Sequence[Tube]]) -> dict[str, float]:
-    """frame- and video-mAP of tubes by the name of the clip; a box has the score of its tube."""
-    boxes, true_boxes = (
-        {
-            name: [
-                Box(tube.label, int(frame), tuple(box.tolist()), tube.score)
-                for tube in tubes
-                for frame, box in zip(tube.frames, tube.boxes, strict=True)
-            ]
-            for name, tubes in side.items()
-        }
-        for side in (found, true)
-    )
-    return {
-        **at_thresholds("frame_map", frame_map(boxes, true_boxes)),
-        **at_thresholds("video_map", video_map(found, true)),
     }
 
 
@@ -132,21 +104,19 @@ def _figures(
     candidates: Sequence[Sequence[Candidates]], scores: Scores, truth: TrueBoxes, parameters: LocalizationParameters
 ) -> dict[str, float]:
     indices, classes = np.arange(scores.shape[1]), truth.classes
-    points = np.array([[here.point for here in found] for found in candidates])
     boxes, tubes, true_boxes, true_tubes = {}, {}, {}, {}
     for b, (found, of_frames) in enumerate(zip(candidates, scores, strict=True)):
         name, label = str(b), classes[int(truth.targets[b])]
         boxes[name] = label_boxes(found, of_frames, indices, classes)
-        # One score per clip if tubes are not trimmed: otherwise the uncertain first frames would lower the score
-        # of a tube.
-        aggregation = of_frames if parameters.onset else np.broadcast_to(of_frames.mean(axis=0), of_frames.shape)
-        tubes[name] = label_tubes(link(found, parameters), aggregation, indices, classes, parameters)
-        there = np.flatnonzero(truth.there[b])
-        true_boxes[name] = [Box(label, int(t), tuple(truth.boxes[b, t].tolist())) for t in there]
-        true_tubes[name] = [Tube(label, there, truth.boxes[b, there])]
+        # One score per clip: the uncertain first frames would lower the score of a tube.
+        of_clip = np.broadcast_to(of_frames.mean(axis=0), of_frames.shape)
+        tubes[name] = label_tubes(link(found, parameters), of_clip, indices, classes, parameters)
+        true_boxes[name] = [Box(label, int(t), tuple(truth.boxes[b, t].tolist())) for t in indices]
+        true_tubes[name] = [Tube(label, indices, truth.boxes[b])]
+    points = np.array([[here.point for here in found] for found in candidates])
     inside = np.all((truth.boxes[..., :2] <= points) & (points <= truth.boxes[..., 2:]), axis=-1)
     return {
-        "point": float(inside[truth.there].mean()),
+        "point": float(inside.mean()),
         "cor_loc": cor_loc(boxes, true_boxes),
         **at_thresholds("frame_map", frame_map(boxes, true_boxes)),
         **at_thresholds("video_map", video_map(tubes, true_tubes)),

@@ -6,9 +6,8 @@ features are reduced to their principal components on training clips, because tr
 too long on two cores.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,16 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from onlooker.config import DataConfig, Modality, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
-from onlooker.data.feature_store import FeatureStore, StoreSettings
+from onlooker.data.feature_store import FeatureStore
 from onlooker.models.encoders import ENCODERS, build_encoder
 from onlooker.models.registry import create_model, resolve
-from onlooker.models.video_model import VideoModel
-from onlooker.runs.features import weights_digest
+from onlooker.runs.features import StoreSettings, make_features, open_stores, stored_clips
+from onlooker.structures import Clip
 from onlooker.training.forward import encode_samples
 from onlooker.training.precision import choose_precision
 from onlooker_papers.videolstm.fine_tune import RandomFrames
@@ -96,7 +95,9 @@ def reduced(inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced
     encoder.reduce = cast(Any, nn.Identity())
     few = RandomFrames(training, _PER_CLIP)
     every = track(range(len(few)), "principal components")
-    rows = [_maps(net, few[index][0], data)[:, ::2, ::2].flatten(0, 2) for index in every]
+    with torch.autocast("cpu", torch.bfloat16, enabled=str(choose_precision("auto")) == "bf16-mixed"):
+        maps = [encode_samples(net, few[index][0], data).movedim(1, -1) for index in every]
+    rows = [of_clip[:, ::2, ::2].half().flatten(0, 2) for of_clip in maps]
     weight, bias = principal_components(torch.cat(rows).double().numpy(), WIDTH)
     whole.weight.copy_(torch.from_numpy(weight)[:, :, None, None])
     whole.bias.copy_(torch.from_numpy(bias))  # type: ignore[union-attr]
@@ -104,12 +105,10 @@ def reduced(inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced
     return encoder
 
 
-def make_store(folder: Path, encoder: Reduced, modality: Modality) -> FeatureStore:
-    """A feature store of this encoder; the existing one in the folder if it has the same weights."""
-    precision = "bf16" if _fast() else "32"
-    settings = StoreSettings(NAME, sampling(modality), False, precision=precision, weights=weights_digest(encoder))
-    weights = {name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}
-    return FeatureStore.make(folder, settings, partial(save, weights))
+def make_store(folder: Path, encoder: Reduced, modality: Modality, clips: Sequence[Clip]) -> None:
+    """Encode clips into a feature store of this encoder."""
+    settings = StoreSettings(NAME, sampling(modality), pretrained=False)
+    make_features([clip.path for clip in clips], folder, settings, encoder=encoder)
 
 
 def encoder_of(folder: Path) -> Reduced:
@@ -120,30 +119,10 @@ def encoder_of(folder: Path) -> Reduced:
     return encoder.eval().requires_grad_(False)
 
 
-def stored(samples: ClipFrames, folder: Path) -> ClipFrames:
-    """The features of clips in a store; missing ones are encoded from `samples`."""
-    store, encoder = FeatureStore.open(folder), encoder_of(folder)
-    data = store.settings.data
-    net = create_model("convnet", 2, encoder=NAME, in_channels=data.in_channels, size=data.size).eval()
-    net.encoder = cast(Any, encoder)
-
-    @torch.inference_mode()
-    def maps(index: int) -> Iterator[NDArray[Any]]:
-        yield _maps(net, samples[index][0], data).numpy()
-
-    files = [
-        (store.cache.get(store.key(clip.path), partial(maps, index), "its features", clip.path),)
-        for index, clip in enumerate(track(samples.clips, f"encoding {data.modality}"))
-    ]
-    return ClipFrames(samples.clips, files, samples.classes)
-
-
-def _maps(net: VideoModel, frames: Tensor, data: DataConfig) -> Tensor:
-    """Frames `T H W C` to stored maps `T h w D`, in half precision."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=_fast()):
-        return encode_samples(net, frames, data).movedim(1, -1).half()
-
-
-def _fast() -> bool:
-    """Whether the processor supports bf16 multiplication."""
-    return str(choose_precision("auto")) == "bf16-mixed"
+def stored(clips: Sequence[Clip], classes: Sequence[str], folder: Path) -> ClipFrames:
+    """The features of clips in a store."""
+    stores = open_stores([folder])
+    data = stores[0].settings.data
+    net = create_model("convnet", 2, encoder=NAME, in_channels=data.in_channels, size=data.size)
+    net.encoder = cast(Any, encoder_of(folder))
+    return stored_clips(clips, classes, stores, net, data, strict=True)[0]

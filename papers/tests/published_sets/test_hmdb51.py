@@ -1,17 +1,13 @@
-"""HMDB-51 and J-HMDB: the published layout, the official splits, nested rar archives."""
+"""HMDB-51 and J-HMDB: the published layout and the official splits."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from published_trees import touch_hmdb51
-from rar5 import make_rar
 
 from onlooker.data.split import Split
 from onlooker.structures import ClipError
-from onlooker.video.reader import read
-from onlooker_papers.published_sets import rar
 from onlooker_papers.published_sets.hmdb51 import HMDB51, JHMDB, JHMDB_COUNTS, read_split, source
 
 TWO = ("cartwheel", "wave")
@@ -183,7 +179,7 @@ def test_split_files_that_are_not_there(small: tuple[Path, Path], tmp_path: Path
     root, lists = small
     with pytest.raises(ClipError, match=r"clips: no split files; looked there for .*testTrainMulti_7030_splits/, "):
         HMDB51.split(root, classes=TWO)
-    with pytest.raises(ClipError, match=r"nowhere: no split files; .*test_train_splits.rar; give the folder"):
+    with pytest.raises(ClipError, match=r"nowhere: no split files; .*; give the folder"):
         HMDB51.split(root, tmp_path / "nowhere", classes=TWO)
     with pytest.raises(ClipError, match=r"lists: split files of 2 classes; HMDB-51 has 51; copy all of them"):
         HMDB51.split(root, lists)
@@ -209,104 +205,10 @@ def test_wrong_settings(small: tuple[Path, Path], settings: dict[str, object], m
         HMDB51.split(root, lists, **settings)
 
 
-def test_nothing_to_unpack(tmp_path: Path) -> None:
+def test_classes_that_are_not_unpacked(tmp_path: Path) -> None:
     lists = write_splits(tmp_path / "lists")
-    with pytest.raises(ClipError, match=r"nowhere: no such folder; expected a folder with hmdb51_org.rar, or with one"):
-        HMDB51.split(tmp_path / "nowhere", lists, classes=TWO)
-    expected = r"neither cartwheel/ nor cartwheel.rar \(the same for 1 more\), and no hmdb51_org.rar; put the archive"
-    with pytest.raises(ClipError, match=expected):
+    with pytest.raises(ClipError, match=r"no folder cartwheel/ \(the same for 1 more\); unpack hmdb51_org.rar there"):
         HMDB51.split(tmp_path, lists, classes=TWO)
-
-
-def ship(root: Path, labels: tuple[str, ...] = TWO) -> Path:
-    """`hmdb51_org.rar` and `test_train_splits.rar` as they are shipped."""
-    pytest.importorskip("rarfile", reason="the extra rar is not installed")
-    inner = {}
-    for label in labels:
-        clips = {f"{label}/{name}": name.encode() for name in clip_names(label, 60)}
-        inner[f"{label}.rar"] = make_rar(root / "inner.rar", clips).read_bytes()
-    (root / "inner.rar").unlink()
-    make_rar(root / "hmdb51_org.rar", inner)
-    lists = write_splits(root / "lists", labels)
-    texts = {f"testTrainMulti_7030_splits/{path.name}": path.read_bytes() for path in lists.iterdir()}
-    for path in lists.iterdir():
-        path.unlink()
-    lists.rmdir()
-    make_rar(root / "test_train_splits.rar", texts)
-    return root
-
-
-def test_the_archives_as_shipped(tmp_path: Path) -> None:
-    split = HMDB51.split(ship(tmp_path), classes=TWO)
-    assert counts(split) == (128, 12, 60)
-    assert all(clip.path.read_bytes() == clip.path.name.encode() for clip in split.test)
-    shipped = {"hmdb51_org.rar", "test_train_splits.rar"}
-    assert {p.name for p in tmp_path.iterdir()} == {*shipped, "testTrainMulti_7030_splits", *TWO}
-    for name in shipped:
-        (tmp_path / name).write_bytes(b"never opened again")
-    assert HMDB51.split(tmp_path, classes=TWO) == split
-
-
-def test_generated_clips_out_of_the_archives_can_be_read(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
-    pytest.importorskip("rarfile", reason="the extra rar is not installed")
-    pixels = make_clip("clip.avi", frames=6).read_bytes()
-    inner = {
-        f"{label}.rar": make_rar(
-            tmp_path / "inner.rar", {f"{label}/{name}": pixels for name in clip_names(label, 3)}
-        ).read_bytes()
-        for label in TWO
-    }
-    make_rar(tmp_path / "hmdb51_org.rar", inner)
-    split = HMDB51.split(tmp_path, short_lists(tmp_path / "lists"), 2, complete=False)
-    assert sum(counts(split)) == 12
-    assert len(read(split.training[0].path, 6)) == 6
-
-
-def test_the_archive_of_the_splits_by_its_name(tmp_path: Path) -> None:
-    ship(tmp_path)
-    (tmp_path / "lists").mkdir()
-    archive = (tmp_path / "test_train_splits.rar").rename(tmp_path / "lists" / "splits.rar")
-    assert counts(HMDB51.split(tmp_path, archive, classes=TWO)) == (128, 12, 60)
-
-
-def test_unpacking_continues_where_it_was_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ship(tmp_path)
-    extract = rar.extract
-
-    def interrupted(content: object, member: object, target: Path) -> None:
-        if "Film_7_wave" in target.name:
-            raise KeyboardInterrupt
-        extract(content, member, target)
-
-    monkeypatch.setattr(rar, "extract", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        HMDB51.split(tmp_path, classes=TWO)
-    monkeypatch.setattr(rar, "extract", extract)
-    assert not (tmp_path / "wave").exists()
-    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
-    done = (tmp_path / "cartwheel").stat().st_mtime_ns
-    assert counts(HMDB51.split(tmp_path, classes=TWO)) == (128, 12, 60)
-    assert (tmp_path / "cartwheel").stat().st_mtime_ns == done
-
-
-def test_archives_of_single_classes(tmp_path: Path) -> None:
-    ship(tmp_path)
-    rar.unpack(tmp_path / "hmdb51_org.rar", tmp_path / "all", "*.rar")
-    for path in (tmp_path / "all").iterdir():
-        path.rename(tmp_path / path.name)
-    (tmp_path / "hmdb51_org.rar").unlink()
-    assert counts(HMDB51.split(tmp_path, classes=TWO)) == (128, 12, 60)
-
-
-def test_archives_that_lack_a_class_or_are_damaged_inside(tmp_path: Path) -> None:
-    ship(tmp_path)
-    write_splits(tmp_path / "lists", ("kiss",))
-    write_splits(tmp_path / "lists")
-    with pytest.raises(ClipError, match=r"hmdb51_org.rar: no kiss.rar inside; download it again"):
-        HMDB51.split(tmp_path, tmp_path / "lists", classes=("wave", "kiss"))
-    make_rar(tmp_path / "hmdb51_org.rar", {"cartwheel.rar": b"<html>"})
-    with pytest.raises(ClipError, match=r"hmdb51_org.rar/cartwheel.rar: cannot be unpacked \(NotRarFile"):
-        HMDB51.split(tmp_path, classes=TWO)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

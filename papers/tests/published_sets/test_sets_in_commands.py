@@ -33,7 +33,7 @@ def sides(run: Path) -> dict[str, set[str]]:
     return {side: {Path(entry["path"]).name for entry in entries} for side, entries in found.items()}
 
 
-def test_training_on_an_official_split_of_the_rar_of_rars(hmdb51: Path, tmp_path: Path) -> None:
+def test_training_on_an_official_split_of_hmdb51(hmdb51: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     said = call("train", hmdb51, *HMDB, "--split", 2, "--run", run, *BRIEF).output
     assert "of 4 (" in said
@@ -61,13 +61,6 @@ def test_features_of_a_set_serve_every_split(ucf101: Path, tmp_path: Path) -> No
     }
     assert "18 existed" in call(*encode, "--every").output
     assert "--split has no effect in a feature store" in fails(*encode, "--split", 2)
-
-
-def test_features_of_the_rar_of_rars(tmp_path: Path) -> None:
-    root = write_hmdb51(tmp_path / "HMDB51")
-    encode = ("features", root, "--store", tmp_path / "store", "--encoder", "conv4", "--no-pretrained", "--size", 16)
-    assert "expected at least 1, each with the clips of one class" in fails(*encode)
-    assert "features: 12 new" in call(*encode, *HMDB).output
 
 
 def test_comparing_on_an_official_split_over_seeds(ucf101: Path, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The ablation on real video: reduced features, a tiny set through all cells, and the controls."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,21 +33,26 @@ def test_principal_components_are_uncorrelated_and_of_variance_one() -> None:
         reduced.principal_components(rows[:2], 3)
 
 
-@pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    clips = read_set(make_set(tmp_path / "squares")).clips
-    monkeypatch.setattr(real_video, "splits_of", lambda name: {"split1": make_splits(clips)["split"]})
-    monkeypatch.setattr(reduced, "FRAMES", DataConfig(frames=4, size=48))
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("real")
+    clips = read_set(make_set(folder / "squares")).clips
     once = replace(on_features.TRAINING, epochs=1, precision="32")
-    monkeypatch.setattr(real_video, "TRAINING", once)
-    monkeypatch.setattr(real_video, "RealSet", lambda *of: on_features.RealSet(*of[:3], once, replace(once, lr=1e-3)))
     torch.set_num_threads(1)
-    return tmp_path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(real_video, "splits_of", lambda name: {"split1": make_splits(clips)["split"]})
+        patch.setattr(reduced, "FRAMES", DataConfig(frames=4, size=48))
+        patch.setattr(real_video, "TRAINING", once)
+        patch.setattr(real_video, "RealSet", lambda *of: on_features.RealSet(*of[:3], once, replace(once, lr=1e-3)))
+        yield folder
+
+
+def reproduce(folder: Path) -> dict[str, Any]:
+    return real_video.reproduce("squares", 1, 1, folder / "run", folder / "results")
 
 
 def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
-    asked = "squares", 1, 1, tiny / "run", tiny / "results"
-    figures = real_video.reproduce(*asked)
+    figures = reproduce(tiny)
     assert {*MODELS, *FUSED} <= {*figures}
     assert len(figures["steps"]) == len(real_video.STEPS) == 10
     assert figures[BOTH] == figures["rows"][BOTH]["each"][0]
@@ -54,7 +61,15 @@ def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
     controls = assembled(tiny / "results", control.FILE)["figures"]["squares"]
     assert controls["motion"] == figures["motion-random"]
     assert set(controls["gain"]) == set(on_features.CONTROLS)
-    # The features of both streams are those of either, side by side, and encoders are those of the stores.
+    before = {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")}
+    assert reproduce(tiny) == figures
+    assert {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")} == before
+    with pytest.raises(ValueError, match="squares has no split 2; it has split1"):
+        real_video.reproduce("squares", 2, 1, tiny / "run", tiny / "results")
+
+
+def test_features_are_those_of_the_stores_and_motion_begins_with_the_trained_streams(tiny: Path) -> None:
+    reproduce(tiny)
     of = real_video.RealSet(tiny / "run" / "squares" / "split1", "squares", real_video.splits_of("")["split1"])
     kept = reduced.encoder_of(of.store("rgb")).inner.state_dict()
     shipped = build_encoder("small", 3, 48, pretrained=True).state_dict()
@@ -62,17 +77,7 @@ def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
     rgb, flow, both = (of.features[name][0][0] for name in ("rgb", "flow", "both"))
     assert torch.equal(torch.cat((rgb, flow), -1), both)
     assert both.shape == (4, 3, 3, 2 * reduced.WIDTH)
-    before = {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")}
-    assert real_video.reproduce(*asked) == figures
-    assert {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")} == before
-
-
-def test_motion_begins_with_the_trained_streams(tiny: Path) -> None:
-    real_video.reproduce("squares", 1, 1, tiny / "run", tiny / "results")
-    of = real_video.RealSet(tiny / "run" / "squares" / "split1", "squares", real_video.splits_of("")["split1"])
     begun, drawn = (Cell(of, name, 0).build().state_dict() for name in ("motion", "motion-random"))
     trained = on_features.load(Cell(of, "convalstm-rgb", 0).folder, device="cpu").model.state_dict()
     assert torch.equal(begun["head.1.weight"], trained["head.1.weight"])
     assert not torch.equal(begun["head.1.weight"], drawn["head.1.weight"])
-    with pytest.raises(ValueError, match="squares has no split 2; it has split1"):
-        real_video.reproduce("squares", 2, 1, tiny / "run", tiny / "results")

@@ -11,6 +11,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
 from onlooker_papers.mnist import split_digits
+from onlooker_papers.videolstm import tables
 from onlooker_papers.videolstm.localization import CANDIDATES, choose_for, localized
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
@@ -101,3 +102,15 @@ def test_a_model_from_its_answers_to_its_figures(clips: TargetClips) -> None:
     assert localized(Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb"), clips.seen_as("rgb")) == {}
     with pytest.raises(ValueError, match="the model does not attend"):
         choose_for(Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb"))
+
+
+def test_the_table_has_grad_cam_of_every_model() -> None:
+    figures = dict.fromkeys(("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95"), 0.25)
+    baselines = {"center": figures, "grad_cam": {**figures, "point": 0.5}}
+    row = {**figures, "baselines": baselines}
+    table = tables.places({"moving-target": {"localized": {"motion": row, "motion-grounded": row}}})
+    assert [cells[0] for cells in table.rows] == [
+        "attention of `motion`", "attention of `motion-grounded`", "Grad-CAM of `motion`",
+        "Grad-CAM of `motion-grounded`", "a centered box; classes of `motion-grounded`",
+    ]  # fmt: skip
+    assert [cells[1] for cells in table.rows] == ["25.0", "25.0", "50.0", "50.0", "25.0"]

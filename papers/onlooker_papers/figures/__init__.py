@@ -1,1 +1,0 @@
-"""What, where and when on stick figures, scored by the ground truth."""
