@@ -24,6 +24,7 @@ from onlooker.files import (
     is_disk_full,
     restore_folder,
     whole_folder,
+    without_password,
     write_bytes,
 )
 
@@ -203,3 +204,13 @@ def test_a_writer_keeps_the_only_version_of_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "model"):
         raise ZeroDivisionError
     assert (tmp_path / "model" / "content").exists()
+
+
+def test_passwords_are_not_shown() -> None:
+    assert without_password("rtsp://anna:secret@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
+    assert without_password("rtsp://anna:sec/r@t@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
+    assert without_password("https:/anna:secret@10.0.0.2/a.mp4") == "https:/anna:***@10.0.0.2/a.mp4", "as a path"
+    assert without_password("rtsp://10.0.0.2:554/a:b@c") == "rtsp://10.0.0.2:554/a:b@c"
+    shown = "rtsp://10.0.0.2/1?channel=2&usr=***&Password=***#main"
+    assert without_password("rtsp://10.0.0.2/1?channel=2&usr=anna&Password=secret#main") == shown
+    assert without_password("clip?key=1.mp4") == "clip?key=1.mp4", "the name of a file"

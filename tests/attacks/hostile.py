@@ -63,7 +63,7 @@ def _claims(samples: int, size: int = 1) -> dict[bytes, Callable[[bytes], bytes]
     }
 
 
-_TABLES: dict[str, dict[bytes, Callable[[bytes], bytes]]] = {
+TABLES: dict[str, dict[bytes, Callable[[bytes], bytes]]] = {
     "40 million samples": _claims(40 * MILLION),
     "40 million empty samples": _claims(40 * MILLION, 0) | {b"stsz": _table(0, 0, 40 * MILLION)},
     "2 billion samples": _claims(2**31 - 1),
@@ -79,7 +79,7 @@ _TABLES: dict[str, dict[bytes, Callable[[bytes], bytes]]] = {
 }
 
 
-def _with_table(changes: dict[bytes, Callable[[bytes], bytes]]) -> Make:
+def with_table(changes: dict[bytes, Callable[[bytes], bytes]]) -> Make:
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         path = scratch / "attack.mp4"
         path.write_bytes(build(replaced(parse(material.whole(".mp4").read_bytes()), changes)))
@@ -88,7 +88,7 @@ def _with_table(changes: dict[bytes, Callable[[bytes], bytes]]) -> Make:
     return make
 
 
-def _one_byte_packets(count: int) -> Make:
+def one_byte_packets(count: int) -> Make:
     """All samples are there, of one byte each."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
@@ -102,7 +102,7 @@ def _one_byte_packets(count: int) -> Make:
     return make
 
 
-def _fragments(count: int, flags: int | None) -> Make:
+def fragments(count: int, flags: int | None) -> Make:
     """A fragment (`trun`) that claims `count` samples; with flags of 0 without a size or time of each."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
@@ -226,11 +226,11 @@ def place(path: Path, name: str) -> None:
 
 def hostile() -> list[Kind]:
     made: Sequence[tuple[str, Make, float]] = [
-        *((name, _with_table(changes), 0) for name, changes in _TABLES.items()),
-        ("1.5 million packets of one byte", _one_byte_packets(1_500_000), 0),
-        ("a fragment of 40 million samples", _fragments(40 * MILLION, 0), 0),
-        ("a fragment of 2 billion samples", _fragments(2**31 - 1, 0), 0),
-        ("a fragment of 4 billion sized samples", _fragments(2**32 - 1, None), 0),
+        *((name, with_table(changes), 0) for name, changes in TABLES.items()),
+        ("1.5 million packets of one byte", one_byte_packets(1_500_000), 0),
+        ("a fragment of 40 million samples", fragments(40 * MILLION, 0), 0),
+        ("a fragment of 2 billion samples", fragments(2**31 - 1, 0), 0),
+        ("a fragment of 4 billion sized samples", fragments(2**32 - 1, None), 0),
         ("fragments flipped", _flipped_fragments, 40),
         ("boxes nested 10000 deep", _nested(10_000), 0),
         ("gif of 8191x8191", _bytes(".gif", _gif_claims), 0),

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onlooker.data import array_cache
 from onlooker.data.array_cache import (
     ArrayCache,
     default_cache,
@@ -164,7 +163,7 @@ def test_a_folder_that_cannot_be_written_names_the_clip_and_the_variable(
     def refused(*_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(array_cache, "_header", refused)
+    monkeypatch.setattr("os.fsync", refused)
     message = r"clip.mp4: its frames cannot be written in .*cache \(Permission denied\); name .* in ONLOOKER_CACHE"
     with pytest.raises(NotWritableError, match=message):
         cache.get({"a": 1}, lambda: [ROWS], "its frames", Path("clip.mp4"))

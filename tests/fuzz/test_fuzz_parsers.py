@@ -13,9 +13,6 @@ from onlooker.data.array_cache import ArrayCache, is_whole, load_rows
 from onlooker.data.feature_store import FeatureStore, StoreSettings
 from onlooker.data.lists import read_list
 from onlooker.data.split import Split
-from onlooker.ensemble import Ensemble
-from onlooker.models.registry import create_model
-from onlooker.recognizer import Recognizer, load
 from onlooker.runs.folder import RunRecord, read_curves
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader, read
@@ -79,20 +76,6 @@ def of_packet_tables(folder: Path) -> Parse:
     return lambda seed: read(write(seed), 4)
 
 
-def of_model(name: str) -> Callable[[Path], Parse]:
-    def make(folder: Path) -> Parse:
-        Recognizer(create_model("convnet", 2, in_channels=1, size=16), ("a", "b"), DATA).save(folder)
-        write = damaged(folder / name, mutate_json)
-
-        def parse(seed: int) -> None:
-            write(seed)
-            load(folder, "cpu")
-
-        return parse
-
-    return make
-
-
 def of_run(name: str) -> Callable[[Path], Parse]:
     how = mutate if name.endswith(".csv") else mutate_json
 
@@ -119,18 +102,6 @@ def of_run(name: str) -> Callable[[Path], Parse]:
     return make
 
 
-def of_ensemble(folder: Path) -> Parse:
-    one = Recognizer(create_model("convnet", 2, in_channels=1, size=16), ("a", "b"), DATA)
-    Ensemble([one, one], [0.5, 0.5]).save(folder)
-    write = damaged(folder / "ensemble.json", mutate_json)
-
-    def parse(seed: int) -> None:
-        write(seed)
-        Ensemble.load(folder, "cpu")
-
-    return parse
-
-
 def of_store(folder: Path) -> Parse:
     FeatureStore.make(folder, StoreSettings("conv4", DATA, pretrained=False), lambda: b"")
     write = damaged(folder / "store.json", mutate_json)
@@ -147,13 +118,10 @@ TARGETS = {
     "npy": of_npy,
     "mp4": of_packet_index,
     "mp4 tables": of_packet_tables,
-    "model config.json": of_model("config.json"),
-    "model recognizer.json": of_model("recognizer.json"),
     "run config.json": of_run("config.json"),
     "run split.json": of_run("split.json"),
     "run skipped.json": of_run("skipped.json"),
     "run curves.csv": of_run("curves.csv"),
-    "ensemble.json": of_ensemble,
     "store.json": of_store,
 }
 

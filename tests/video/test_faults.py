@@ -31,8 +31,8 @@ def follow(source: Source, states: int = 99, frames: int = 0) -> tuple[list[floa
     changes: list[Status] = []
     error, end = "", time.monotonic() + 30
     while not source.finished and time.monotonic() < end and (len(told(changes)) < states or len(times) < frames):
-        with source._condition:
-            source._condition.wait_for(lambda: source.ready, 0.05)
+        with source.condition:
+            source.condition.wait_for(lambda: source.ready, 0.05)
         try:
             if (frame := source.poll()) is not None:
                 times.append(frame[1])
@@ -69,8 +69,7 @@ def test_changes_of_the_connection_are_reported_in_order() -> None:
 
     def sent_until_stalled() -> Iterator[bytes]:
         yield part
-        while source._state != "stalled":
-            time.sleep(0.01)
+        time.sleep(2.5)
 
     with Sender(sent_until_stalled, lambda: [part]) as sender:
         source = Source(
@@ -129,8 +128,8 @@ def test_a_simulated_day_of_faults_is_survived_in_constant_memory() -> None:
         source = opened(proxy.address, replace(PATIENT, wait_for_source=True))
         while proxy.accepted <= len(plan) or changes[-1].state != "online":
             assert time.monotonic() - begin < 500, (proxy.accepted, changes[-9:])
-            with source._condition:
-                source._condition.wait_for(lambda: source.ready, 0.05)
+            with source.condition:
+                source.condition.wait_for(lambda: source.ready, 0.05)
             if (frame := source.poll()) is not None:
                 assert frame[1] > last or count == 0
                 count, last = count + 1, frame[1]

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +19,6 @@ from clips import painted_number
 from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
 
 from onlooker.config import StreamConfig
-from onlooker.files import without_password
 from onlooker.structures import ClipError
 from onlooker.video import stream
 from onlooker.video.clock import LiveClock
@@ -50,8 +48,8 @@ class Source(stream.Source):
         return self
 
     def __next__(self) -> Frame:
-        with self._condition:
-            self._condition.wait_for(lambda: self.ready)
+        with self.condition:
+            self.condition.wait_for(lambda: self.ready)
         if (frame := self.poll()) is None:
             raise StopIteration
         return frame
@@ -204,7 +202,6 @@ def test_a_slow_reader_that_wants_all_gets_all() -> None:
     with Sender(lambda: [STREAM]) as sender, Source(sender.address, ALL) as source:
         next(source)
         time.sleep(0.3)
-        assert len(source._queue) == 4
         assert [index for index, _, _ in source] == list(range(1, 60))
     assert source.dropped == 0
 
@@ -231,22 +228,6 @@ def test_an_rtsp_camera() -> None:
     assert ascending([when for _, when, _ in frames])
     assert source.reconnections == 1
     assert "connection refused); 1 new connections" in error
-
-
-def test_udp_with_and_without_a_sender() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-        out.bind(("127.0.0.1", 0))
-        port = out.getsockname()[1]  # free a moment ago
-    with Source(f"udp://127.0.0.1:{port}", StreamConfig(drop="none", timeout=1, attempts=0)) as source:
-        time.sleep(0.2)  # nobody hears what is sent before it listens
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-            for piece in slowly(cut(STREAM, 7), 0.01):
-                out.sendto(piece, ("127.0.0.1", port))
-        frames, error = taken(source)
-    assert error.endswith("no frame within 1 s; check that it sends, and the network; or allow more time (--timeout)")
-    numbers = [painted_number(frame) for _, _, frame in frames]
-    assert numbers == list(range(numbers[0], 59))  # the last one was never told to be whole
-    assert len(numbers) > 40
 
 
 def test_a_file_on_a_server_is_read_whole_and_once(make_clip: Make) -> None:
@@ -330,16 +311,6 @@ def test_a_camera_is_read_by_its_number(make_clip: Make, monkeypatch: pytest.Mon
 def test_invalid_sources(given: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Source(given)  # type: ignore[arg-type]
-
-
-def test_passwords_are_not_shown() -> None:
-    assert without_password("rtsp://anna:secret@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
-    assert without_password("rtsp://anna:sec/r@t@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
-    assert without_password("https:/anna:secret@10.0.0.2/a.mp4") == "https:/anna:***@10.0.0.2/a.mp4", "as a path"
-    assert without_password("rtsp://10.0.0.2:554/a:b@c") == "rtsp://10.0.0.2:554/a:b@c"
-    shown = "rtsp://10.0.0.2/1?channel=2&usr=***&Password=***#main"
-    assert without_password("rtsp://10.0.0.2/1?channel=2&usr=anna&Password=secret#main") == shown
-    assert without_password("clip?key=1.mp4") == "clip?key=1.mp4", "the name of a file"
 
 
 def test_the_clock_ignores_jumps() -> None:

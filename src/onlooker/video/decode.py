@@ -19,7 +19,7 @@ from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices
 
 MAX_BYTES = 4 << 30  # of all frames that one call returns
-_MAX_BROKEN = 100_000  # packets in a row that cannot be decoded, after which the rest is given up: an hour of video
+MAX_BROKEN = 100_000  # packets in a row that cannot be decoded, after which the rest is given up: an hour of video
 # Color matrices that FFmpeg converts, by their numbers in ITU-T H.273. It refuses frames with other matrices, so these
 # are treated as unspecified.
 _UNSPECIFIED = 2
@@ -127,7 +127,7 @@ def decode_packets(
         try:
             frames, broken = stream.codec_context.decode(packet), 0
         except av.error.FFmpegError:
-            if (broken := broken + 1) == _MAX_BROKEN:
+            if (broken := broken + 1) == MAX_BROKEN:
                 return
             continue  # a broken packet: the next may decode
         for frame in frames:

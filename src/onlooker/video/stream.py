@@ -98,7 +98,7 @@ class Source:
     def __init__(self, source: int | str | Path, config: StreamConfig, condition: Condition, ahead: int = 0) -> None:
         self._source, self.name = _parse(source), without_password(str(source))
         self.dropped = self.reconnections = 0
-        self._config, self._condition, self._ahead, self._stopped = config, condition, ahead, Event()
+        self._config, self.condition, self._ahead, self._stopped = config, condition, ahead, Event()
         self._recent: deque[tuple[bool, _Arrival]] = deque(maxlen=ahead + 1)  # whether to hand it out
         self._queue: deque[tuple[int, float, list[_Arrival]]] = deque()
         self._index, self._slot = -1, -1
@@ -133,7 +133,7 @@ class Source:
         Raises:
             ClipError: the source cannot be read, or was lost for good; raised once, after its last frame.
         """
-        with self._condition:
+        with self.condition:
             if time.monotonic() - self._waiting > self._config.timeout / 2 and self._state == "online":
                 self._change("stalled", f"no frame for {self._config.timeout / 2:g} s")
             before = self._queue[0][0] + self._ahead if self._queue else math.inf
@@ -146,7 +146,7 @@ class Source:
                     raise error
                 return None
             index, when, arrivals = self._queue.popleft()
-            self._condition.notify_all()
+            self.condition.notify_all()
         try:
             return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
         except ClipError as error:
@@ -161,10 +161,10 @@ class Source:
     def stop(self) -> None:
         """Ask the thread to end, without waiting."""
         self._stopped.set()
-        with self._condition:
+        with self.condition:
             self._queue.clear()
             self._over = True
-            self._condition.notify_all()
+            self.condition.notify_all()
 
     def close(self, timeout: float = 1.0) -> None:
         """Stop reading, and wait at most `timeout` seconds for the thread: it may wait for a silent address."""
@@ -174,7 +174,7 @@ class Source:
 
     def _change(self, state: State, reason: str = "") -> None:
         """Note the state of the source, if it is a new one; a file has no connection that changes, but an end."""
-        with self._condition:
+        with self.condition:
             if state != self._state and (state == "gone" or isinstance(self._source, int | str)):
                 self._state = state
                 recorded = self._recent[-1][1].time if self._recent else None
@@ -192,10 +192,10 @@ class Source:
         except Exception as raised:  # whatever happens to one source must not end the others
             error = ClipError(self.name, error_text(raised) or type(raised).__name__, "check what it sends")
             error.__cause__ = raised
-        with self._condition:
+        with self.condition:
             self._change("gone", error.found if error else "it has ended")
             self._error, self._over = None if self._stopped.is_set() else error, True
-            self._condition.notify_all()
+            self.condition.notify_all()
 
     def _reconnect_loop(self) -> None:
         failures, since = 0, time.monotonic()
@@ -262,16 +262,16 @@ class Source:
         wanted, oldest = self._recent[0]
         if not wanted or len(self._recent) <= self._ahead:
             return not self._stopped.is_set()
-        with self._condition:
+        with self.condition:
             if self._config.drop == "latest" and not arrival.recorded:
                 self.dropped += len(self._queue)
                 self._queue.clear()
             else:
-                self._condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._stopped.is_set())
+                self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._stopped.is_set())
             if self._stopped.is_set():
                 return False
             self._queue.append((self._index - self._ahead, oldest.time, [each for _, each in self._recent]))
-            self._condition.notify_all()
+            self.condition.notify_all()
         return True
 
 
