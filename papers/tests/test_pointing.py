@@ -102,10 +102,3 @@ def test_each_box_needs_a_separate_window():
     np.testing.assert_array_equal(boxes_with_a_window(more, boxes, (100, 200)), expected)
     one = boxes_with_a_window(windows[:, :, :1], boxes, (100, 200))
     np.testing.assert_array_equal(one, [[0.5, 0.5, 0.5, 0.5, 0.5, 1, np.nan]])
-
-
-def test_a_wrong_number_of_windows_is_an_error():
-    with pytest.raises(ValueError, match=r"windows have shape \(1, 3, 2, 2, 3\) and boxes \(1, 4, 2, 4\), expected"):
-        boxes_with_a_window(np.ones((1, 3, 2, 2, 3)), np.ones((1, 4, 2, 4)), (8, 8))
-    with pytest.raises(ValueError, match="expected B T G 2 3 and B T n 4"):
-        boxes_with_a_window(np.ones((1, 3, 2, 3)), np.ones((1, 3, 2, 4)), (8, 8))

@@ -19,7 +19,6 @@ _TURNS = 3  # iterations of k-means
 _MARGIN = 1.8  # half a window, in root mean square radii of its object
 _SMALLEST, _LARGEST = 0.2, 0.6  # limits of half a window
 _CHANNELS = (32, 64, 128)
-_MOST_ORDERS = 4096
 _TINY = 1e-6
 
 
@@ -51,20 +50,12 @@ class Tracks(nn.Module):
         things: number of objects (G).
         stretch: number of frames in a group (L).
         width: number of features of an object.
-
-    Raises:
-        ValueError: more orders than can be tried.
     """
 
     orders: Tensor
 
     def __init__(self, in_channels: int = 1, things: int = 2, stretch: int = 5, width: int = 128) -> None:
         super().__init__()
-        if (count := math.factorial(things) ** (stretch - 1)) > _MOST_ORDERS:
-            raise ValueError(
-                f"{things} things through {stretch} frames can be ordered in {count} ways, and {_MOST_ORDERS} are "
-                "tried at most; follow fewer, or through fewer frames"
-            )
         self.things, self.stretch, self.num_features = things, stretch, things * width
         same = tuple(range(things))
         orders = [(same, *later) for later in itertools.product(itertools.permutations(same), repeat=stretch - 1)]

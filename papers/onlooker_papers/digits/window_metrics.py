@@ -23,11 +23,6 @@ def boxes_with_a_window(windows: ArrayLike, boxes: ArrayLike, size: tuple[int, i
         the share of windows on separate boxes, and `shares == 1` marks the frames in which all are.
     """
     affine, given = np.asarray(windows, dtype=np.float64), np.asarray(boxes, dtype=np.float64)
-    fits = affine.ndim == 5 and affine.shape[3:] == (2, 3) and given.ndim == 4 and given.shape[3] == 4
-    if not fits or affine.shape[:2] != given.shape[:2]:
-        raise ValueError(
-            f"windows have shape {affine.shape} and boxes {given.shape}, expected B T G 2 3 and B T n 4 of the same B T"
-        )
     on = _on_each_other(affine, given, size)
     G, n = on.shape[2:]
     # All one-to-one assignments of the smaller set to the larger one.

@@ -22,16 +22,8 @@ def spatial_transform(image: Tensor, theta: Tensor, size: tuple[int, int]) -> Te
 
     Returns:
         `N C *size`, or `N G C *size`.
-
-    Raises:
-        ValueError: the shapes do not fit.
     """
     N, several = len(image), theta.ndim == 4
-    if image.ndim != 4 or theta.ndim not in (3, 4) or len(theta) != N or tuple(theta.shape[-2:]) != (2, 3):
-        raise ValueError(
-            f"image is {tuple(image.shape)} and theta {tuple(theta.shape)}, expected N C H W and N 2 3: one matrix "
-            "each, or N G 2 3"
-        )
     wide = torch.promote_types(image.dtype, torch.float32)
     with torch.autocast(image.device.type, enabled=False):
         windows = theta.to(wide).reshape(-1, 2, 3)
