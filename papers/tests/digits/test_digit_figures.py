@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from onlooker_papers.digits.data.moving_mnist import Batch
-from onlooker_papers.digits.encoders.stn import STN
 from onlooker_papers.digits.figures import deformation, deformed, variants, windows
 
 IDENTITY = torch.eye(2, 3)
@@ -78,19 +77,6 @@ def test_what_it_sees_is_the_pixels_in_its_window():
         assert np.abs(shown(view) - frame[0, 16:48, 16:48].numpy()).max() <= 1e-3
 
 
-def test_an_encoders_windows_and_views_are_drawn_as_it_sees_them():
-    torch.manual_seed(0)
-    net = STN(1, 64)
-    torch.nn.init.normal_(net.theta.weight, std=0.1)
-    frames = torch.randn(2, 1, 64, 64)
-    with torch.no_grad():
-        figure = windows({"": (frames, net.windows(frames))})
-        seen = net.transform(frames)
-    for n in range(2):
-        np.testing.assert_allclose(shown(figure.axes[2 + n]), seen[n, 0], atol=1e-5)
-        assert figure.axes[n].images[0].get_clim() == figure.axes[2 + n].images[0].get_clim()
-
-
 def test_several_windows_have_their_colors_and_a_view_each():
     frames = torch.rand(2, 1, 64, 64)
     thetas = IDENTITY * torch.tensor([0.3, 0.6, 0.9])[:, None, None]
@@ -110,12 +96,6 @@ def test_a_window_that_leaves_its_frame_is_shown_beyond_it(zoom, border):
     axes = windows({"": (torch.zeros(1, 1, 64, 64), (zoom * IDENTITY)[None])}).axes[0]
     assert axes.get_xlim() == (-border, 64 + border)
     assert axes.get_ylim() == (64 + border, -border)
-
-
-def test_all_rows_have_the_scale_of_the_widest_window():
-    rows = {name: (torch.zeros(1, 1, 64, 64), (zoom * IDENTITY)[None]) for name, zoom in (("wide", 1.8), ("near", 0.5))}
-    cells = windows(rows).axes
-    assert cells[0].get_xlim() == cells[2].get_xlim() == (-32, 96)
 
 
 # --- figure 5

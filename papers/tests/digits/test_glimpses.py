@@ -110,14 +110,6 @@ def test_before_it_has_learned_each_window_is_on_a_different_digit():
 
 
 @torch.no_grad()
-def test_a_thing_that_moves_takes_its_window_along():
-    frames = torch.cat([squares((16, 20))[0], squares((28, 32))[0]])  # whole places of the grid
-    net = trained_statistics(made(1, 1), frames)
-    first, second = centers(net.windows(frames))[:, 0]
-    assert torch.allclose(second - first, torch.tensor([12.0, 12]), atol=1)
-
-
-@torch.no_grad()
 def test_a_window_shows_its_part_of_the_frame():
     net = made(2, 3, stir=0.02)
     # A frame whose pixels say where they are, so that a view can be read.

@@ -1,6 +1,5 @@
 """The pool of opinions against its equation, and what it is for: frames that know less have less to say."""
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -8,7 +7,6 @@ from torch import nn
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.unroll import unroll
 from onlooker.models.classifier import clip_scores
-from onlooker.models.registry import create_model
 from onlooker_papers.digits.opinions import OpinionPool
 
 D, K = 5, 3
@@ -71,17 +69,6 @@ def test_it_learns_which_frames_to_trust_where_an_average_cannot():
         averaged = judge(features[..., 0, 0]).softmax(2).mean(1)
     assert (pooled.argmax(1) == labels).float().mean() > 0.98
     assert (averaged.argmax(1) == labels).float().mean() < 0.8
-
-
-def test_it_reads_the_windows_of_glimpses():
-    settings = {"encoder": "stn:2", "head": "each-glimpse", "in_channels": 1, "size": 64}
-    model = create_model("opinions", 55, **settings).eval()
-    with torch.no_grad():
-        logits = model(torch.rand(1, 3, 1, 64, 64)).logits
-    assert logits.shape == (1, 3, 55)
-    assert model.num_features == 128
-    with pytest.raises(ValueError, match="reads the windows of an encoder such as stn:2; use encoder stn:N"):
-        create_model("opinions", 55, **{**settings, "encoder": "conv4"})
 
 
 @torch.no_grad()

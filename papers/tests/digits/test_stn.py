@@ -52,18 +52,6 @@ def test_it_is_its_layers_one_after_the_other():
     assert torch.allclose(net(frames)[:, :, 0, 0], expected, atol=1e-10)
 
 
-def test_weights_are_xavier_uniform_and_biases_zero():
-    torch.manual_seed(0)
-    net = STN(1, 64)
-    fans = ((net.localization[1], 25 * 21), (net.localization[3], 25 * 40), (net.localization[5], 2050))
-    for layer, fan in (*fans, (net.conv1, 25 * 21), (net.conv2, 25 * 70), (net.fc, 51_700)):
-        bound = (6 / fan) ** 0.5
-        assert not layer.bias.any()
-        assert layer.weight.abs().max() <= bound
-        assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
-    assert not net.theta.weight.any()
-
-
 def test_frames_too_small_to_look_at_are_an_error():
     with pytest.raises(ValueError, match="size is 27, expected at least 28"):
         STN(1, 27)

@@ -14,7 +14,7 @@ def layers() -> tuple[WideLinear, nn.Linear]:
     return wide, plain
 
 
-@pytest.mark.parametrize("rows", [1, 127, 128, 200])
+@pytest.mark.parametrize("rows", [127, 128])
 def test_it_is_a_linear_layer(layers: tuple[WideLinear, nn.Linear], rows: int) -> None:
     wide, plain = layers
     x = torch.randn(rows, 300)
