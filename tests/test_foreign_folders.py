@@ -18,10 +18,11 @@ from onlooker.ensemble import Ensemble
 from onlooker.files import write_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
+from onlooker.run_record import RunRecord, read_curves
 from onlooker.runs import evaluate as evaluate_module
 from onlooker.runs import train as train_module
 from onlooker.runs.evaluate import evaluate
-from onlooker.runs.folder import RunRecord, read_curves
+from onlooker.runs.preparation import Prepared
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 from onlooker.training import fit as fit_module
@@ -252,8 +253,8 @@ def removing(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, clips: Cal
     """Remove clips when a step of a training begins."""
     original = getattr(module, name)
 
-    def step(*arguments: Any) -> Any:
-        record = next((each for each in arguments if isinstance(each, RunRecord)), None)
+    def step(*arguments: Any, **named: Any) -> Any:
+        record = next((each.record for each in arguments if isinstance(each, Prepared)), None)
         for path in clips(record) if record else []:
             path.unlink()
         return original(*arguments)
@@ -266,7 +267,7 @@ def test_test_clips_that_are_removed_during_training_leave_a_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     folder, run = moving_squares.make_set(tmp_path / "squares"), tmp_path / "run"
-    removing(monkeypatch, train_module, "_fit", lambda record: [clip.path for clip in record.split.test[:count]])
+    removing(monkeypatch, train_module, "fit_run", lambda record: [clip.path for clip in record.split.test[:count]])
     figures = train_run(folder, run, MODEL, DATA, TINY, quiet=True)
     assert figures["videos"] == 5  # from the cache
     assert (run / "report.html").exists()

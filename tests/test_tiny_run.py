@@ -11,8 +11,8 @@ from pages import self_contained
 
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.run_record import read_curves
 from onlooker.runs.evaluate import evaluate
-from onlooker.runs.folder import read_curves
 from onlooker.runs.train import train_run
 
 TINY = TrainConfig(epochs=2, batch=8, precision="32")

@@ -6,7 +6,7 @@ from typing import Any
 
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.evaluation.report import Page, percent
-from onlooker.runs.folder import read_curves
+from onlooker.run_record import read_curves
 
 
 def add_curves(page: Page, runs: Mapping[str, Path], title: str) -> None:

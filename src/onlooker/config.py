@@ -1,14 +1,14 @@
 """The settings of a run: one dataclass per group of options."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from onlooker.files import format_bytes
 from onlooker.settings import Config, setting
 
 __all__ = [
     "Aggregation", "DataConfig", "FlowMethod", "Glimpse", "Loss", "Modality", "ModelConfig", "Normalization",
-    "Precision", "SetConfig", "SharedConfig", "StreamConfig", "TrainConfig",
+    "Precision", "SetConfig", "Settings", "SharedConfig", "StreamConfig", "TrainConfig",
 ]  # fmt: skip
 
 Modality = Literal["rgb", "flow", "both"]
@@ -217,6 +217,18 @@ class TrainConfig(Config):
         if self.aggregation != "auto":
             return self.aggregation
         return "last" if self.loss == "last" else "mean"
+
+
+class Settings(NamedTuple):
+    """All settings of a training."""
+
+    model: ModelConfig
+    data: DataConfig
+    training: TrainConfig
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Plain values by group, for JSON."""
+        return {"model": self.model.to_dict(), "data": self.data.to_dict(), "training": self.training.to_dict()}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.background import cut_background
 from onlooker.recognizer import load
-from onlooker.runs.folder import RunRecord
+from onlooker.run_record import RunRecord
 from onlooker.runs.train import train_run
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader

@@ -13,7 +13,7 @@ from onlooker.data.array_cache import ArrayCache, is_whole, load_rows
 from onlooker.data.feature_store import FeatureStore, StoreSettings
 from onlooker.data.lists import read_list
 from onlooker.data.split import Split
-from onlooker.runs.folder import RunRecord, read_curves
+from onlooker.run_record import RunRecord, read_curves
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.sampling import every_frame

@@ -150,7 +150,7 @@ def test_a_run_may_name_another_cell_and_glimpse():
         ({"name": "linear", "cell": "lstm"}, "linear has no cell; leave it out"),
         ({"name": "lstm", "cell": "gru"}, "unknown cell 'gru'; there are memoryless, lstm"),
         ({"name": "convalstm", "glimpse": "peek"}, "glimpse is 'peek', expected auto, product, scaled or sum"),
-        ({"name": "motion", "cell": "separable"}, "attention 'motion' is that of two ConvLSTMs; use it with convlstm"),
+        ({"name": "motion", "cell": "separable"}, "attention 'motion' needs cell convlstm and glimpse"),
     ],
 )
 def test_a_cell_or_glimpse_that_a_model_cannot_have(settings, message):

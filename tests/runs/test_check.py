@@ -17,8 +17,8 @@ from onlooker.data.clip_facts import ClipFacts
 from onlooker.data.findings import Finding, fact_findings, label_findings
 from onlooker.data.folder import find_clips
 from onlooker.data.split import Split, split_clips, split_without_test
+from onlooker.run_record import RunRecord
 from onlooker.runs.check import check, plan_split
-from onlooker.runs.folder import RunRecord
 from onlooker.structures import Clip, ClipError
 from onlooker.video.write import write
 

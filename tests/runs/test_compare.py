@@ -20,9 +20,9 @@ from onlooker.ensemble import average_scores, choose_weights
 from onlooker.evaluation.metrics import SHOWN
 from onlooker.experiments.model_spec import ModelSpec, check_specs, parse_specs
 from onlooker.recognizer import load
+from onlooker.run_record import lock_run
 from onlooker.runs import compare as compare_module
 from onlooker.runs.compare import compare, table
-from onlooker.runs.folder import lock_run
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=16, precision="32")

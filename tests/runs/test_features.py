@@ -26,6 +26,7 @@ from onlooker.models.encoders import TERMS, build_encoder
 from onlooker.models.registry import configured
 from onlooker.recognizer import load
 from onlooker.runs import evaluate as evaluate_module
+from onlooker.runs import preparation
 from onlooker.runs import train as clips_module
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.features import (
@@ -198,7 +199,7 @@ def test_no_clip_is_decoded_for_training(
         raise AssertionError("decoded")
 
     monkeypatch.setattr(extraction, "samples", never)
-    monkeypatch.setattr(clips_module, "read_clips", never)
+    monkeypatch.setattr(preparation, "read_clips", never)
     monkeypatch.setattr(
         evaluate_module, "_drawn_clips", lambda *_: [(0, (np.zeros((2, 8, 8, 3), np.uint8), "", "right", 5.0))]
     )

@@ -19,11 +19,11 @@ from onlooker.data.split import make_splits
 from onlooker.experiments.model_spec import parse_specs, with_baseline
 from onlooker.models.registry import configured, resolve
 from onlooker.recognizer import load
-from onlooker.runs import train as train_module
+from onlooker.run_record import RunRecord
+from onlooker.runs import fitting
 from onlooker.runs.compare import compare, settings_of
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.features import make_features
-from onlooker.runs.folder import RunRecord
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
 
@@ -95,7 +95,7 @@ def test_a_killed_run_starts_again_and_ends_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "fit_and_cross_validate", killed)
+        patch.setattr(fitting, "cross_validated", killed)
         with pytest.raises(KeyboardInterrupt):
             train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True)
     train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True, resume=True)

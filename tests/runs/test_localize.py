@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from onlooker import tuning
 from onlooker.config import DataConfig
 from onlooker.data.clips import prepare
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer, load
-from onlooker.runs import tune_localization
 from onlooker.runs.localize import localize_clips
-from onlooker.runs.tune_localization import ONSETS, choose_localization, choose_temporal_parameters
 from onlooker.structures import Clip, ClipError
+from onlooker.tuning import ONSETS, choose_localization, choose_temporal_parameters
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.write import write
 
@@ -223,13 +223,13 @@ def test_large_clips_are_tuned_on_fewer_clips_and_frames(
     clips = [Clip(make_clip(f"{n}.mp4", frames=6), ("jump", "wave")[n % 2]) for n in range(9)]
     samples, _ = prepare(clips, ("jump", "wave"), data, tmp_path / "cache")
     of = Recognizer(recognizer().model, ("jump", "wave"), data)
-    monkeypatch.setattr(tune_localization, "_PIXELS", 100_000)
+    monkeypatch.setattr(tuning, "_PIXELS", 100_000)
     chosen, how = choose_localization(of, samples)
-    assert chosen in tune_localization.CANDIDATES
+    assert chosen in tuning.CANDIDATES
     assert how == "where: tuned on 8 validation clips, 4 of 6 frames"
     cropped = Recognizer(of.model, of.classes, replace(data, motion_crop=0.5))
     chosen, how = choose_localization(cropped, samples)
-    assert chosen in tune_localization.MOTION_CANDIDATES
+    assert chosen in tuning.MOTION_CANDIDATES
     assert how == "where: tuned on 8 validation clips, 4 of 6 frames"
 
 
@@ -247,4 +247,4 @@ def test_a_model_that_sees_the_flow_alone_chooses_too(tmp_path: Path, make_clip:
     torch.manual_seed(0)
     model = create_model("alstm", 2, in_channels=2, size=32, hidden=4, dropout=0.0)
     seeing = Recognizer(model, ("jump", "wave"), data)
-    assert choose_localization(seeing, samples)[0] in tune_localization.CANDIDATES
+    assert choose_localization(seeing, samples)[0] in tuning.CANDIDATES

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import onlooker
+from onlooker import run_record as folder_module
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
@@ -22,15 +23,16 @@ from onlooker.experiments.model_spec import ModelSpec
 from onlooker.export import export_run
 from onlooker.files import NotWritableError
 from onlooker.recognizer import load
+from onlooker.run_record import RunRecord, lock_run
 from onlooker.runs import evaluate as evaluate_module
-from onlooker.runs import folder as folder_module
+from onlooker.runs import preparation
 from onlooker.runs import train as clips_module
 from onlooker.runs.compare import compare
-from onlooker.runs.evaluate import evaluate, read_clips
-from onlooker.runs.folder import RunRecord, lock_run
+from onlooker.runs.evaluate import evaluate
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
 from onlooker.training.epochs import CurvesFile
+from onlooker.training.reading import read_clips
 from onlooker.video.write import write
 
 DATA = DataConfig(frames=3, size=16, channels=1)
@@ -61,16 +63,12 @@ def test_a_folder_with_other_files_is_left_alone(squares: Path, tmp_path: Path) 
     assert mine.read_text(encoding="utf-8") == "precious"
 
 
-def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
-    squares: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(run: Path, tmp_path: Path) -> None:
     assert load(run).temperature == 1  # of 4 validation clips nothing can be said
-    monkeypatch.setattr(clips_module, "_MIN_CALIBRATION", 4)
+    squares = moving_squares.make_set(tmp_path / "squares", clips=20)
     measured = train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
     recognizer, record = load(tmp_path / "run"), RunRecord.read(tmp_path / "run")
     chosen = recognizer.temperature
-    weights = [Path(each, "model", "model.safetensors").read_bytes() for each in (run, tmp_path / "run")]
-    assert weights[0] == weights[1]
     recognizer.temperature = 1.0
     samples, _ = read_clips(record.split.validation, recognizer.classes, recognizer.data, quiet=True)
     evaluation = recognizer.evaluate(samples)
@@ -264,7 +262,7 @@ def test_a_run_that_cannot_be_written_to_is_noticed_before_clips_are_read(
     def refuses(folder: Path, remedy: str) -> None:
         raise NotWritableError(f"{folder}: cannot be written to (Read-only file system); {remedy}")
 
-    for module in (clips_module, evaluate_module):
+    for module in (preparation, evaluate_module):
         monkeypatch.setattr(module, "read_clips", reads)
     for module in (folder_module, evaluate_module):
         monkeypatch.setattr(module, "check_writable", refuses)
@@ -309,7 +307,7 @@ def test_the_final_model_is_continued_only_under_its_settings(squares: Path, tmp
 def test_a_second_training_in_the_same_folder_is_refused(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, run = clips_module.read_clips, tmp_path / "run"
+    read, run = preparation.read_clips, tmp_path / "run"
 
     def and_train_again(*given: Any, **settings: Any) -> Any:
         for resume in (False, True):
@@ -317,7 +315,7 @@ def test_a_second_training_in_the_same_folder_is_refused(
                 train_run(squares, run, MODEL, DATA, replace(TINY, seed=1), resume=resume, quiet=True)
         return read(*given, **settings)
 
-    monkeypatch.setattr(clips_module, "read_clips", and_train_again)
+    monkeypatch.setattr(preparation, "read_clips", and_train_again)
     train_run(squares, run, MODEL, DATA, TINY, quiet=True)
     assert RunRecord.read(run).training.seed == 0
 

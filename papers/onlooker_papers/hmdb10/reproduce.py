@@ -24,7 +24,7 @@ from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
 from onlooker.runs.features import StoreSettings, make_store, open_stores, stored_clips, stored_settings
-from onlooker.runs.fit_weights import build
+from onlooker.runs.preparation import build
 from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.fit import fit
 from onlooker.video.reader import read
@@ -162,7 +162,7 @@ def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, An
     classes = sorted({clip.label for clip in split.training})
     model = ModelConfig(name, budget.encoder, hidden=budget.hidden, pretrained=budget.pretrained)
     model, data, training = resolve(*stored_settings(stores, model, budget.data), budget.training)
-    net = build(model, data, training, classes, stores, None)
+    net = build(model, data, training, classes, stores)
     samples, skipped = stored_clips(split.clips, classes, stores, net, data)
     split = split.without({error.path for error in skipped})
     curves = fit(net, samples.only(split.training), samples.only(split.validation), data, training, folder, name)

@@ -21,11 +21,11 @@ from onlooker.data.split import Split, group_of, make_splits
 from onlooker.files import write_bytes
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured, resolve
-from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import weights_digest
 from onlooker.structures import Clip
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import Choice, Clips, fit_layer
+from onlooker.training.reading import read_clips
 from onlooker_papers.sets import data_folder
 
 __all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "splits_of"]

@@ -16,7 +16,7 @@ from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import box_iou
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.folder import RunRecord
+from onlooker.run_record import RunRecord
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import VideoReader
 from onlooker_papers.grad_cam import grad_cam_prediction

@@ -20,10 +20,10 @@ from onlooker.files import write_bytes, write_json
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import resolve
 from onlooker.runs.ensemble import ensemble
-from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
+from onlooker.training.reading import read_clips
 from onlooker.video.flow import flow as estimate_flow
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows

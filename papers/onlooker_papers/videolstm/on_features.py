@@ -24,8 +24,8 @@ from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.evaluate import read_clips
 from onlooker.training.fit import fit
+from onlooker.training.reading import read_clips
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion

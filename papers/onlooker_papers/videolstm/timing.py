@@ -13,8 +13,8 @@ from onlooker.experiments.model_spec import ModelSpec
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import evidence_scores, find_segments
 from onlooker.recognizer import Recognizer
-from onlooker.runs.tune_localization import ONSETS, choose_temporal_parameters
 from onlooker.structures import Segment
+from onlooker.tuning import ONSETS, choose_temporal_parameters
 from onlooker_papers.detection import at_thresholds, segment_iou, segment_map
 from onlooker_papers.videolstm.ablation import Trial
 from onlooker_papers.videolstm.target_clips import CLASSES, ClipsOf, TargetClips

@@ -20,10 +20,10 @@ from onlooker.data.samples import read_sample
 from onlooker.experiments.memo import fingerprint, memo
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.evaluate import read_clips
-from onlooker.runs.tune_localization import choose_spatial_parameters
 from onlooker.structures import Clip, Tube
 from onlooker.training.forward import encode_samples
+from onlooker.training.reading import read_clips
+from onlooker.tuning import choose_spatial_parameters
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.explanation import grad_cam
 from onlooker_papers.real_clips.frozen import splits_of

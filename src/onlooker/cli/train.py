@@ -230,7 +230,7 @@ def evaluate(
 def _check_resumed(run: Path, clips: Path, configs: dict[str, Any], given: set[str]) -> None:
     """Raise an error unless there is a run to resume whose settings are those given on the command line."""
     from onlooker.data.sets import root_of
-    from onlooker.runs.folder import RunRecord
+    from onlooker.run_record import RunRecord
 
     if not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")

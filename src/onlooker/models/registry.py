@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, TrainConfig
+from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import ENCODERS, TERMS
 from onlooker.models.linear import LinearClassifier
@@ -252,7 +252,7 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     return net
 
 
-def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> tuple[ModelConfig, DataConfig, TrainConfig]:
+def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Settings:
     """The settings of a run, with `auto` and None replaced by the model's own values.
 
     `pretrained`: whether its encoder has weights in this package; `normalization`: that of its pretrained weights, else
@@ -268,7 +268,7 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> tupl
         data = replace(data, normalization=recipe.normalization if model.pretrained else "half")
     if training.loss == "auto":
         training = replace(training, loss=recipe.loss)
-    return model, data, training
+    return Settings(model, data, training)
 
 
 def rebuild(kind: type[VideoModel], settings: dict[str, Any]) -> VideoModel:

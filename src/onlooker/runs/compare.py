@@ -21,11 +21,11 @@ from onlooker.experiments.model_spec import ENSEMBLE, ModelSpec, check_specs
 from onlooker.experiments.parallel import run_parallel
 from onlooker.files import write_json
 from onlooker.models.registry import configured, find_recipe, resolve
+from onlooker.run_record import RunRecord, lock_run
 from onlooker.runs.ensemble import ensemble
-from onlooker.runs.evaluate import read_clips
-from onlooker.runs.folder import RunRecord, lock_run
 from onlooker.runs.train import continue_run
 from onlooker.structures import Clip, ClipError
+from onlooker.training.reading import read_clips
 
 __all__ = ["compare", "table"]
 

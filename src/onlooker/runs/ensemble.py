@@ -12,10 +12,10 @@ from onlooker.ensemble import Ensemble, average_scores, choose_weights
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.files import read_json, whole_folder, write_json
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.evaluate import read_clips
 from onlooker.runs.features import open_stores, stored_clips
 from onlooker.storage import local, path_or_address
 from onlooker.structures import Clip, ClipError, Evaluation
+from onlooker.training.reading import read_clips
 
 __all__ = ["ensemble"]
 

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.config import DataConfig
-from onlooker.data.clips import ClipFrames, Files, prepare
+from onlooker.data.clips import ClipFrames
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import copies_of, require_clips
 from onlooker.drawing.clip import draw_clip
@@ -23,14 +22,15 @@ from onlooker.evaluation.report import Tone
 from onlooker.evaluation.report.summary import PAIRS, summary_page
 from onlooker.files import check_writable, printable, read_json, write_json
 from onlooker.recognizer import Recognizer, load, trained_run
-from onlooker.runs.folder import CROSS_VALIDATION, RunRecord, read_curves
+from onlooker.run_record import FIGURES, REPORT, SCORES, RunRecord, noted_figures, read_curves, read_figures
 from onlooker.structures import Clip, ClipError, Evaluation
+from onlooker.training.reading import read_clips
 from onlooker.training.stages import tracked
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import encode_mp4
 
-__all__ = ["evaluate", "read_clips", "write_report"]
+__all__ = ["evaluate", "write_report"]
 
 # Clips drawn for the report: enough to see what the model does, few enough for a page of some megabytes.
 _SHOWN = 12
@@ -69,8 +69,8 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         raise ValueError(f"{run / 'model' / 'recognizer.json'}: {found}; restore the file that was changed")
     if other is None:
         out, test, skipped = run, record.split.test, [*record.skipped]
-        if not test and (run / CROSS_VALIDATION).exists() and (run / "evaluation.json").exists():
-            return read_json(run / "evaluation.json")
+        if not test and noted_figures(run) and (of_run := read_figures(run)):
+            return of_run
         if not test:
             raise ClipError(run, "trained without a test split", "give new clips with --clips")
         if not any(os.path.exists(clip.path) for clip in test):  # the remaining clips are tested
@@ -82,20 +82,6 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
     check_writable(out, "copy the run to a folder that can be written to")
     samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
     return write_report(out, recognizer, samples, replace(record, skipped=(*skipped, *unreadable)), run)
-
-
-def read_clips(
-    clips: Sequence[Clip], classes: Sequence[str], data: DataConfig, strict: bool = False, quiet: bool = False
-) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    """`data.clips.prepare` with a progress bar, unless `quiet`; with `strict` the first unreadable clip is an error."""
-
-    def progress(items: Iterable[Files | ClipError], total: int) -> Iterable[Files | ClipError]:
-        for item in tracked(items, "reading clips", total, None if quiet else "reading clips"):
-            if strict and isinstance(item, ClipError):
-                raise item
-            yield item
-
-    return prepare(clips, classes, data, progress=progress)
 
 
 def write_report(
@@ -125,9 +111,9 @@ def write_report(
     """
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
     measured = measure(evaluation)
-    if out == run and (run / CROSS_VALIDATION).exists():
-        measured |= read_json(run / CROSS_VALIDATION)
-    write_scores(out / "scores.csv", evaluation)
+    if out == run:
+        measured |= noted_figures(run)
+    write_scores(out / SCORES, evaluation)
     drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured, quiet))
     tested = "clips, cross-validated" if measured.get("cross_validated") else "test clips"
     counts = (
@@ -136,7 +122,7 @@ def write_report(
     encoded = {k: (encode_mp4(frames, fps), caption, tone) for k, (frames, caption, tone, fps) in drawn.items()}
     localization = {**({"chosen": tuning} if tuning else {}), **asdict(recognizer.localization)}
     settings = {
-        **record.settings,
+        **record.settings.to_dict(),
         "localization": localization,
         "probabilities": {name: getattr(recognizer, name) for name in ("aggregation", "temperature", "threshold")},
     }
@@ -145,9 +131,9 @@ def write_report(
     paths = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in files]
     curves, attends = read_curves(run), recognizer.model.attends
     summary_page(set_name(record.clips), counts, evaluation, measured, curves, encoded, settings, attends, paths).write(
-        out / "report.html"
+        out / REPORT
     )
-    write_json(out / "evaluation.json", measured)
+    write_json(out / FIGURES, measured)
     return measured
 
 

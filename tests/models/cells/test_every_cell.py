@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlooker.models.attention import ATTENTIONS
-from onlooker.models.cells import CELLS, MIL, MOTION, build_cell
+from onlooker.models.cells import CELLS, OWN_ATTENTION, build_cell
 from onlooker.models.cells.attentive import GLIMPSES
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
@@ -17,9 +17,9 @@ from onlooker.models.cells.unroll import unroll
 
 # What can ask with which state: `soft` with a vector, `conv` and `context` with a map.
 ASKS = {
-    "memoryless": (MIL,),
+    "memoryless": ("mil",),
     "lstm": ("soft",),
-    "convlstm": ("conv", "context", MOTION),
+    "convlstm": ("conv", "context", "motion"),
     "separable": ("conv",),
     "tcn": ("soft",),
 }
@@ -27,7 +27,7 @@ LOOKS = [
     (cell, look)
     for cell in ASKS
     for look in itertools.product(ASKS[cell], GLIMPSES)
-    if look not in ((MOTION, "sum"), (MIL, "scaled"), (MIL, "product"))
+    if look not in (("motion", "sum"), ("mil", "scaled"), ("mil", "product"))
 ]
 SETTINGS = [(cell, None) for cell in CELLS] + LOOKS
 NAMES = ["-".join([cell, *(look or [])]) for cell, look in SETTINGS]
@@ -40,7 +40,7 @@ D, HIDDEN = 5, 4
 
 def test_every_cell_and_attention_is_tested():
     assert list(ASKS) == list(CELLS)
-    assert {name for names in ASKS.values() for name in names} == {*ATTENTIONS, MOTION, MIL}
+    assert {name for names in ASKS.values() for name in names} == {*ATTENTIONS, *OWN_ATTENTION}
 
 
 def made(setting, B, T, h, w, seed):

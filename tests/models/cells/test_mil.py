@@ -116,7 +116,7 @@ def test_invalid_settings() -> None:
     with pytest.raises(ValueError, match=r"hidden_share is 1\.0, expected a share of the frames"):
         MILCell(D, UNITS, 1.0)
     for cell, glimpse in (("convlstm", "sum"), ("memoryless", "scaled")):
-        with pytest.raises(ValueError, match=f"use it with memoryless and sum, not with {cell} and {glimpse}"):
+        with pytest.raises(ValueError, match=f"needs cell memoryless and glimpse sum, not {cell} and {glimpse}"):
             build_cell(cell, D, UNITS, GRID, "mil", glimpse)
     model = create_model("convalstm", 3, size=32)
     assert isinstance(model, Classifier)

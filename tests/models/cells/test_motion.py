@@ -65,7 +65,7 @@ def test_the_map_depends_on_the_flow_of_the_same_frame() -> None:
 
 
 def test_invalid_cells_and_glimpses_are_errors() -> None:
-    with pytest.raises(ValueError, match="glimpse is 'sum', one vector, and a ConvLSTM needs a map"):
-        MotionCell(D, HIDDEN, "sum")
-    with pytest.raises(ValueError, match="'motion' is that of two ConvLSTMs; use it with convlstm, not with lstm"):
-        build_cell("lstm", D, HIDDEN, GRID, "motion", "scaled")
+    for name, glimpse in (("lstm", "scaled"), ("convlstm", "sum")):
+        message = f"attention 'motion' needs cell convlstm and glimpse product or scaled, not {name} and {glimpse}"
+        with pytest.raises(ValueError, match=message):
+            build_cell(name, D, HIDDEN, GRID, "motion", glimpse)

@@ -1,6 +1,7 @@
 """The table of recurrent cells; one step in time is `(features, state) -> (output, state)`."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -13,10 +14,30 @@ from onlooker.models.cells.mil import MILCell
 from onlooker.models.cells.motion import MotionCell
 from onlooker.models.cells.temporal_conv import TemporalConv
 
-__all__ = ["CELLS", "MIL", "MOTION", "build_cell"]
+__all__ = ["CELLS", "OWN_ATTENTION", "OwnAttention", "build_cell"]
 
-MOTION = "motion"  # the attention of `MotionCell`, which has a second ConvLSTM
-MIL = "mil"  # the attention of `MILCell`, over all frames at once
+
+class OwnAttention(NamedTuple):
+    """A cell that contains its attention.
+
+    Args:
+        cell: the name of the cell that it replaces.
+        glimpses: those that it takes.
+        build: from num_features, hidden and glimpse.
+        needs_flow: optical flow, as the last channels of a frame.
+    """
+
+    cell: str
+    glimpses: tuple[str, ...]
+    build: Callable[[int, int, str], Cell]
+    needs_flow: bool = False
+
+
+# By the name of the attention.
+OWN_ATTENTION: dict[str, OwnAttention] = {
+    "motion": OwnAttention("convlstm", ("product", "scaled"), MotionCell, needs_flow=True),
+    "mil": OwnAttention("memoryless", ("sum",), lambda num_features, hidden, glimpse: MILCell(num_features, hidden)),
+}
 # name -> build(num_features, hidden, grid). A cell with a hidden state can have any attention that takes such a state.
 CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
     "memoryless": lambda num_features, hidden, grid: Memoryless(num_features),
@@ -36,7 +57,7 @@ def build_cell(
         name: one of `CELLS`.
         hidden: units or channels of its state.
         grid: `(h, w)` of the features.
-        attention: one of `ATTENTIONS`, `motion`, `mil`; None: the cell gets the features of all locations.
+        attention: one of `ATTENTIONS` or `OWN_ATTENTION`; None: the cell gets the features of all locations.
         glimpse: the input of the cell, see `AttentiveCell`.
 
     Raises:
@@ -46,22 +67,18 @@ def build_cell(
         raise ValueError(f"unknown cell {name!r}; there are {', '.join(CELLS)}")
     if hidden < 1:
         raise ValueError(f"hidden is {hidden}, expected at least 1")
-    # A sum over locations leaves one location. The cell is built even if `motion` or `mil` replaces it below, because
-    # published results depend on the order in which random numbers are drawn.
+    # A sum over locations leaves one location. The cell is built even if one with its own attention replaces it below,
+    # because published results depend on the order in which random numbers are drawn.
     cell = CELLS[name](num_features, hidden, (1, 1) if attention and glimpse == "sum" else grid)
     if attention is None:
         return cell
-    if attention == MOTION:
-        if name != "convlstm":
-            raise ValueError(f"attention {MOTION!r} is that of two ConvLSTMs; use it with convlstm, not with {name}")
-        return MotionCell(num_features, hidden, glimpse)
-    if attention == MIL:
-        if (name, glimpse) != ("memoryless", "sum"):
+    if own := OWN_ATTENTION.get(attention):
+        if name != own.cell or glimpse not in own.glimpses:
             raise ValueError(
-                f"attention {MIL!r} sums over frames without another memory; use it with memoryless and sum, not "
-                f"with {name} and {glimpse}"
+                f"attention {attention!r} needs cell {own.cell} and glimpse {' or '.join(own.glimpses)}, not {name} "
+                f"and {glimpse}"
             )
-        return MILCell(num_features, hidden)
+        return own.build(num_features, hidden, glimpse)
     state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
     if not state.numel():
         raise ValueError(f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm")
@@ -71,7 +88,7 @@ def build_cell(
     built = ATTENTIONS[attention](*sizes)
     if built.hidden_ndim != state.ndim:
         fitting = [other for other, build in ATTENTIONS.items() if build(*sizes).hidden_ndim == state.ndim]
-        fitting += [MOTION] if name == "convlstm" else []
+        fitting += [other for other, own in OWN_ATTENTION.items() if own.cell == name]
         raise ValueError(
             f"attention {attention!r} does not take the state of a {name} cell; use {' or '.join(fitting) or 'none'}"
         )

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from onlooker.models.attention import SoftAttention
-from onlooker.models.cells.attentive import apply_attention, check_glimpse
+from onlooker.models.cells.attentive import apply_attention
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
 from onlooker.models.cells.lstm import ConvLSTM, lstm_update
 from onlooker.models.repeated_conv import RepeatedConv2d
@@ -25,14 +25,11 @@ class MotionCell(Cell):
     Args:
         num_features: D of the features of RGB and flow, X_t before F_t; half of them (rounded down) belong to the flow.
         hidden: channels of H_t and of M_t, and of the attention's inner map.
-        glimpse: the input of the upper cell, as in `AttentiveCell`; not `sum`.
+        glimpse: the input of the upper cell, as in `AttentiveCell`: `product` or `scaled`.
     """
 
     def __init__(self, num_features: int, hidden: int, glimpse: str) -> None:
         super().__init__()
-        check_glimpse(glimpse)
-        if glimpse == "sum":
-            raise ValueError("glimpse is 'sum', one vector, and a ConvLSTM needs a map; use product or scaled")
         of_flow = num_features // 2
         of_rgb = self.num_attended = num_features - of_flow
         self.sizes, self.glimpse, self.num_hidden = (of_rgb, of_flow), glimpse, hidden

@@ -28,7 +28,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import onlooker
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.folder import entries
 from onlooker.data.split import Split
 from onlooker.files import check_digest, check_writable, file_digest, read_bytes, read_json, reading, write_json
@@ -36,11 +36,11 @@ from onlooker.settings import check_type, field_of
 from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
 
-__all__ = ["RunRecord", "read_curves", "start_run"]
+__all__ = ["RunRecord", "lock_run", "note_figures", "noted_figures", "read_curves", "read_figures", "start_run"]
 
-CROSS_VALIDATION = "cross_validation.json"
+FIGURES, SCORES, REPORT = "evaluation.json", "scores.csv", "report.html"
 BACKGROUND = "background"
-_LOCK = ".lock"
+_LOCK, _NOTED = ".lock", "cross_validation.json"
 # Files that are written before config.json: a folder with nothing else holds no run yet.
 _BEFORE_CONFIG = ("split.json", "skipped.json")
 
@@ -66,15 +66,15 @@ class RunRecord:
     initialized: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def settings(self) -> dict[str, dict[str, Any]]:
-        """The settings by group, as plain values."""
-        return {"model": self.model.to_dict(), "data": self.data.to_dict(), "training": self.training.to_dict()}
+    def settings(self) -> Settings:
+        """The settings of its training."""
+        return Settings(self.model, self.data, self.training)
 
     @property
     def identity(self) -> dict[str, Any]:
         """The settings and a digest of the split, which its figures depend on."""
         split = json.dumps(self.split.to_dict(self.clips), sort_keys=True)
-        return {**self.settings, "split": hashlib.sha256(split.encode()).hexdigest()[:32]}
+        return {**self.settings.to_dict(), "split": hashlib.sha256(split.encode()).hexdigest()[:32]}
 
     def write(self, run: Path) -> None:
         """Write config.json, split.json and skipped.json into the folder of a run."""
@@ -89,7 +89,7 @@ class RunRecord:
             "initialized": self.initialized,
             "classes": list(self.classes),
             "split": file_digest(run / "split.json"),
-            **self.settings,
+            **self.settings.to_dict(),
         }
         write_json(run / "config.json", config)
 
@@ -176,6 +176,21 @@ def lock_run(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def read_figures(run: Path) -> dict[str, Any] | None:
+    """The figures of its test clips or its cross-validation (`evaluation.json`); None before it was evaluated."""
+    return read_json(run / FIGURES) if (run / FIGURES).exists() else None
+
+
+def noted_figures(run: Path) -> dict[str, Any]:
+    """What `note_figures` wrote."""
+    return read_json(run / _NOTED) if (run / _NOTED).exists() else {}
+
+
+def note_figures(run: Path, **figures: Any) -> None:
+    """Add figures of the training to those of the report, which is written later."""
+    write_json(run / _NOTED, {**noted_figures(run), **figures})
 
 
 def read_curves(run: Path) -> Curves | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from onlooker.recognizer import Recognizer
 from onlooker.video.motion_crop import Crop
 from onlooker.video.sampling import equally_spaced
 
-__all__ = ["CANDIDATES", "ONSETS", "choose_spatial_parameters", "choose_temporal_parameters"]
+__all__ = ["CANDIDATES", "ONSETS", "choose_localization", "choose_spatial_parameters", "choose_temporal_parameters"]
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -38,6 +39,7 @@ _CLIPS_ENCODED = 4  # at once; few enough for large encoders
 _MAX_CLIPS = 40  # each is classified twice for every candidate
 _MIN_CLIPS = 8
 _MIN_FRAMES = 4
+_FIRST_THRESHOLD = 0.1
 _PIXELS = 1 << 25  # budget of all these classifications: seconds with the encoder `small`
 
 
@@ -181,22 +183,26 @@ def _affordable(clips: int, T: int, H: int, W: int) -> tuple[int, int]:
 def _choose_spatial_parameters(
     recognizer: Recognizer, validation: ClipFrames, count: int, T: int, title: str | None
 ) -> LocalizationParameters:
+    """The kind of boxes at one threshold, then the threshold: a third of the time that all candidates take."""
     at = equally_spaced(len(validation[0][0]), T)
     candidates = MOTION_CANDIDATES if recognizer.data.motion_crop else CANDIDATES
-    tried = track(candidates, title or "", disable=title is None)
     samples, targets = _stacked(validation, count)
-    if not recognizer.data.motion_crop:
-        samples = samples[:, at]
+    if recognizer.data.motion_crop:  # boxes are found in whole frames, which are not cached
+        clips = [validation.clips[i] for i in _spread(len(validation), count)]
+        whole = [read_sample(clip.path, recognizer.data) for clip in clips]
+        read = [sample.at(sample.temporal_crops[len(sample.temporal_crops) // 2][at]) for sample in whole]
+        samples = torch.from_numpy(np.stack([sample.pixels for sample in read]))
+        frames, crops = [sample.frames for sample in read], [sample.crop for sample in read if sample.crop is not None]
+    else:
+        samples, crops = samples[:, at], None
         frames = [clip[..., : recognizer.data.image_channels] for clip in samples.numpy()]
-        return choose_spatial_parameters(recognizer, samples, frames, targets, tried)
-    # Boxes are found in whole frames, which are not cached.
-    clips = [validation.clips[i] for i in _spread(len(validation), count)]
-    whole = [read_sample(clip.path, recognizer.data) for clip in clips]
-    read = [sample.at(sample.temporal_crops[len(sample.temporal_crops) // 2][at]) for sample in whole]
-    samples = torch.from_numpy(np.stack([sample.pixels for sample in read]))
-    crops = [sample.crop for sample in read if sample.crop is not None]
-    frames = [sample.frames for sample in read]
-    return choose_spatial_parameters(recognizer, samples, frames, targets, tried, crops)
+    choose = partial(choose_spatial_parameters, recognizer, samples, frames, targets, crops=crops)
+
+    def shown(some: Sequence[LocalizationParameters]) -> Iterable[LocalizationParameters]:
+        return track(some, title or "", disable=title is None)
+
+    kind = choose(shown([each for each in candidates if each.threshold == _FIRST_THRESHOLD]))
+    return choose(shown([each for each in candidates if replace(each, threshold=kind.threshold) == kind]))
 
 
 def _spread(total: int, count: int) -> list[int]:

@@ -1,0 +1,207 @@
+"""What a training starts from: the record of its run, the untrained model, and the samples."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from onlooker.answer import nothing_class
+from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.data.background import cut_background
+from onlooker.data.clips import ClipFrames
+from onlooker.data.feature_store import FeatureStore
+from onlooker.data.sets import ClipSet, read_set, root_of
+from onlooker.data.split import Split, require_clips
+from onlooker.models.registry import configured, find_recipe, resolve
+from onlooker.models.video_model import VideoModel
+from onlooker.run_record import BACKGROUND, RunRecord
+from onlooker.runs.check import plan_split, show_overview
+from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
+from onlooker.structures import Clip, ClipError
+from onlooker.training.losses import check_regularization
+from onlooker.training.reading import read_clips
+
+__all__ = ["Initialize", "Prepared", "Request", "build", "check_solver", "new_run", "part_of_run", "resumed_run"]
+
+# A function that gives a new model its first weights. It is called with the model, the class names, the sample settings
+# and the split, and returns plain values for config.json that say where the weights come from.
+Initialize = Callable[[VideoModel, Sequence[str], DataConfig, Split], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A training as it was asked for: the arguments of `train_run`."""
+
+    clips: Path | ClipSet
+    run: Path
+    settings: Settings
+    split: Split | None = None
+    resume: bool = False
+    strict: bool = False
+    quiet: bool = False
+    features: Sequence[Path] = ()
+    initialize: Initialize | None = None
+    background: Path | None = None
+    cross_validate: bool = True
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the clips."""
+        return self.clips.root if isinstance(self.clips, ClipSet) else root_of(self.clips)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that can be trained.
+
+    Args:
+        samples: those of all clips that can be read.
+        gone: clips of a resumed run that cannot be read any more.
+    """
+
+    record: RunRecord
+    net: VideoModel
+    samples: ClipFrames
+    stores: Sequence[FeatureStore] = ()
+    gone: tuple[ClipError, ...] = ()
+
+
+def new_run(request: Request) -> Prepared:
+    """Read the clips of a new run, divide them, and write its record.
+
+    Raises:
+        ClipError: no clips of a class can be read, or with `strict` not all of them.
+        ValueError: settings or clips that do not fit.
+    """
+    clips, split, left_out = _asked_clips(request)
+    name, seed = request.settings.model.name, request.settings.training.seed
+    planned = plan_split(clips, split, name, seed)  # an error before clips are read
+    classes, stores = tuple(sorted({clip.label for clip in clips})), open_stores(request.features)
+    settings = _resolved(request.settings, stores)
+    net = build(*settings, classes, stores, request.initialize)
+    if not request.quiet:
+        show_overview(request.clips.path if isinstance(request.clips, ClipSet) else request.clips, clips, planned)
+    samples, unreadable = _read(request, net, stores, clips, classes, settings.data)
+    _require_classes(classes, samples.clips, clips, unreadable)
+    skipped = (*left_out, *unreadable)
+    split = plan_split(clips, split, name, seed, {error.path for error in skipped})
+    begin = request.initialize(net, classes, settings.data, split) if request.initialize else {}
+    record = RunRecord(request.folder, classes, *settings, split, skipped, tuple(request.features), begin)
+    record.write(request.run)
+    return Prepared(record, net, samples, stores)
+
+
+def resumed_run(request: Request) -> Prepared:
+    """Read the clips of a run that continues, with its own settings and split.
+
+    Raises:
+        ClipError: training clips are missing.
+        ValueError: feature stores or initial weights other than those that it started with.
+    """
+    run, record = request.run, RunRecord.read(request.run, request.folder)
+    require_clips((*record.split.training, *record.split.validation))
+    stores = open_stores(tuple(request.features) or record.features)
+    if stores and _resolved(record.settings, stores) != record.settings:
+        raise ValueError(f"{stores[0].folder}: other settings than those of {run}; give the store of its training")
+    net = build(*record.settings, record.classes, stores, request.initialize)
+    samples, gone = _read(request, net, stores, record.split.clips, record.classes, record.data)
+    begin = request.initialize(net, record.classes, record.data, record.split) if request.initialize else {}
+    if begin != record.initialized:
+        raise ValueError(
+            f"{run}: its training started from {record.initialized or 'random weights'}, this one from "
+            f"{begin or 'random weights'}; give the same initial weights, or train again in another folder"
+        )
+    return Prepared(record, net, samples, stores, gone)
+
+
+def part_of_run(request: Request) -> Prepared:
+    """In a process that trains together with the one that prepared the run: its training and validation clips."""
+    record = RunRecord.read(request.run, request.folder)
+    split = replace(record.split, test=())
+    stores = open_stores(record.features)
+    net = build(*record.settings, record.classes, stores, request.initialize)
+    all_of_them = replace(request, strict=True, quiet=True)
+    samples, _ = _read(all_of_them, net, stores, split.clips, record.classes, record.data)
+    if request.initialize:
+        request.initialize(net, record.classes, record.data, record.split)
+    return Prepared(record, net, samples, stores)
+
+
+def build(
+    model: ModelConfig,
+    data: DataConfig,
+    training: TrainConfig,
+    classes: Sequence[str],
+    stores: Sequence[FeatureStore] = (),
+    initialize: Initialize | None = None,
+) -> VideoModel:
+    """The untrained model, with the encoder of the stores, if there are any."""
+    torch.manual_seed(training.seed)
+    # Pretrained weights would be loaded, or downloaded, only to be replaced.
+    elsewhere = bool(stores) or initialize is not None
+    net = configured(replace(model, pretrained=model.pretrained and not elsewhere), data, len(classes))
+    if model.pretrained and elsewhere:
+        net.note_pretrained()
+    check_regularization(net, training)
+    if stores:
+        if not net.encodes_frames:
+            raise ValueError(f"{model.name} needs frames, not stored features; leave out --features")
+        if model.frozen is False:
+            raise ValueError("frozen is false, and the encoder of stored features is; leave out --no-frozen")
+        use_encoders(net, stores)
+    return net
+
+
+def check_solver(devices: int, model: ModelConfig) -> None:
+    """Raise a ValueError for several devices that the model cannot use."""
+    if devices > 1 and find_recipe(model.name).solver != "gradient":
+        raise ValueError(f"devices is {devices}, and {model.name} is fitted by one process; leave it out")
+
+
+def _resolved(settings: Settings, stores: Sequence[FeatureStore]) -> Settings:
+    model, data, training = settings
+    return resolve(*(stored_settings(stores, model, data) if stores else (model, data)), training)
+
+
+def _read(
+    request: Request,
+    net: VideoModel,
+    stores: Sequence[FeatureStore],
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    data: DataConfig,
+) -> tuple[ClipFrames, tuple[ClipError, ...]]:
+    if stores:
+        return stored_clips(clips, classes, stores, net, data, request.strict, request.quiet)
+    return read_clips(clips, classes, data, request.strict, request.quiet)
+
+
+def _asked_clips(request: Request) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
+    """All clips, their split if it is known before they are read, and those that are left out already."""
+    background, strict = request.background, request.strict
+    if request.split is None:
+        clips = request.clips
+        clips = clips if isinstance(clips, ClipSet) else read_set(clips, classes=1 if background else 2)
+        asked, split, left_out = clips.clips, clips.split, clips.left_out
+    else:
+        asked, split, left_out = request.split.clips, request.split, ()
+    if strict and left_out:
+        raise left_out[0]
+    if background:
+        added = cut_background(background, asked, request.run / BACKGROUND, strict)
+        asked, split, left_out = (*asked, *added.clips), added.into(split), (*left_out, *added.errors)
+    nothing_class(sorted({clip.label for clip in asked}))
+    return asked, split, left_out
+
+
+def _require_classes(
+    classes: Sequence[str], read: Sequence[Clip], every: Sequence[Clip], errors: Sequence[ClipError]
+) -> None:
+    """Raise a ClipError for a class of which no clip can be read: the model would never see it."""
+    if lost := sorted(set(classes) - {clip.label for clip in read}):
+        paths = {clip.path for clip in every if clip.label == lost[0]}
+        first = next(error for error in errors if error.path in paths)
+        found = f"none of the {len(paths)} clips of class {lost[0]} can be read ({first.found})"
+        raise ClipError(first.path.parent, found, "replace them, or leave the class out")
