@@ -20,8 +20,8 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import label_tubes, link
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import open_stores, stored_clips
-from onlooker.runs.tune_localization import choose_spatial_parameters
 from onlooker.structures import Box, Clip, Tube
+from onlooker.tuning import choose_spatial_parameters
 from onlooker_papers.detection import at_thresholds, frame_map, video_map
 from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.places import always

@@ -16,8 +16,8 @@ from onlooker.localization.maps import FOREGROUNDS
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker.runs.tune_localization import choose_localization
 from onlooker.structures import Clip, Tube
+from onlooker.tuning import choose_localization
 from onlooker_papers.videolstm.real_places import Seen, choose_from_files, figures_of, point_in_box, true_boxes
 
 Make = Callable[..., Path]
