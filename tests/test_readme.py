@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from onlooker.cli import app
 from onlooker_papers.digits import reproduce as digits
 from onlooker_papers.hmdb10 import reproduce as hmdb10
+from onlooker_papers.videolstm import official
+from onlooker_papers.videolstm import reproduce as videolstm
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -86,8 +88,8 @@ def test_commands_and_python_run(page: Path, place: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(place)
     # Reproducing takes minutes to days, and has its own tests: here its commands are understood, not carried out.
-    for experiment in (digits, hmdb10):
-        monkeypatch.setattr(experiment, "reproduce", lambda *_: Path("report.html"))
+    for experiment in (digits, hmdb10, official, videolstm):
+        monkeypatch.setattr(experiment, "reproduce", lambda *_, **__: Path("report.html"))
     for command in commands(page):
         if command.startswith("onlooker reproduce "):
             assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code == 0, command

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Resampling
 
 from onlooker.drawing.text import INK, line_height, shortened, text_width, write
 from onlooker.files import write_bytes
-from onlooker.video.resize import Pixels
 from onlooker.video.sampling import equally_spaced
 
 __all__ = ["sheet", "write_png"]
 
+Pixels = NDArray[np.uint8]
 GRAY = (110, 116, 124)
 
 
