@@ -13,7 +13,7 @@ from onlooker.files import DiskFullError
 from onlooker.serve import media
 from onlooker.serve.media import Upload, clean_name, convert, receive
 from onlooker.serve.problem import Problem
-from onlooker.video.transcode import Copy, VideoFacts
+from onlooker.video.transcode import VideoFacts
 from onlooker.video.write import write
 
 Make = Callable[..., Path]
@@ -105,7 +105,7 @@ def test_what_is_no_clip_is_refused_with_its_reason(tmp_path: Path, make_clip: M
         clips.damage(path, kind, 0)
     copy, still = tmp_path / "copy.mp4", tmp_path / "still.jpg"
     with pytest.raises(Problem) as problem:
-        convert(path, [Copy(copy)], still, max_seconds=1)
+        convert(path, copy, still, max_seconds=1)
     assert (problem.value.status, found in problem.value.found) == (422, True), problem.value.found
     assert problem.value.remedy
     assert "--safe" not in problem.value.remedy
@@ -148,7 +148,7 @@ def test_facts_and_copies_of_every_kind_of_file(
     width, height = (height, width) if "rotation" in settings else (width, height)
     assert (facts.frames, facts.width, facts.height, facts.playable) == (20, width, height, playable)
     assert (facts.seconds, facts.rate) == (pytest.approx(2, abs=0.02), pytest.approx(10, abs=0.1))
-    assert convert(path, [Copy(copy)]) == facts
+    assert convert(path, copy) == facts
     again = convert(copy)
     assert again.playable
     assert again.frames == 20
@@ -157,26 +157,16 @@ def test_facts_and_copies_of_every_kind_of_file(
 def test_copies_keep_the_time_of_every_frame(make_clip: Make, tmp_path: Path) -> None:
     times = [0, 40, 200, 210, 700, 1500, 1501, 3000]
     path, copy = make_clip("a.mp4", frames=8, pts=times, options={"bf": "2"}), tmp_path / "copy.mp4"
-    convert(path, [Copy(copy)])
+    convert(path, copy)
     originals, copies = clips.all_frames(path), clips.all_frames(copy)
     np.testing.assert_allclose(copies[1], np.array(times) / 1000, atol=1e-4)
     assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(originals[0], copies[0], strict=True)) < 6
 
 
-def test_a_part_of_a_clip_begins_at_zero(make_clip: Make, tmp_path: Path) -> None:
-    convert(path := make_clip(), [Copy(cut := tmp_path / "cut.mp4", start=0.5, end=1.2)])
-    frames, times = clips.all_frames(cut)
-    np.testing.assert_allclose(times, np.arange(7) / 10, atol=1e-3)
-    assert [clips.painted_number(frame) for frame in frames] == list(range(5, 12))
-    with pytest.raises(Problem, match="no frame"):
-        convert(path, [Copy(tmp_path / "none.mp4", start=1.21, end=1.22)])
-    assert not (tmp_path / "none.mp4").exists()
-
-
 @pytest.mark.slow
 def test_an_8k_video_is_scaled_down(tmp_path: Path) -> None:
     path = write(tmp_path / "8k.mp4", [np.full((4320, 7680, 3), 99, np.uint8)] * 2, 25)
-    facts = convert(path, [Copy(copy := tmp_path / "copy.mp4")])
+    facts = convert(path, copy := tmp_path / "copy.mp4")
     assert (facts.width, facts.height, facts.playable) == (7680, 4320, False)
     small = convert(copy)
     assert (small.width, small.height) == (1280, 720)
@@ -187,7 +177,7 @@ def test_work_on_a_clip_can_be_ended(make_clip: Make, tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        convert(make_clip(frames=300), [Copy(tmp_path / "copy.mp4")], on_facts=end)
+        convert(make_clip(frames=300), tmp_path / "copy.mp4", on_facts=end)
     assert not (tmp_path / "copy.mp4").exists()
 
 

@@ -13,7 +13,7 @@ import pytest
 from onlooker.files import NotWritableError
 from onlooker.structures import ClipError
 from onlooker.video import safe
-from onlooker.video.transcode import Copy, safe_transcode, transcode
+from onlooker.video.transcode import safe_transcode, transcode
 
 Make = Callable[..., Path]
 
@@ -21,24 +21,13 @@ Make = Callable[..., Path]
 def test_the_process_with_limits_gives_the_same(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip(frames=120, options={"g": "12"})
     plain, limited = (tmp_path / name for name in ("plain.mp4", "limited.mp4"))
-    facts = list(transcode(path, [Copy(plain)], tmp_path / "plain.jpg"))
-    assert facts == list(safe_transcode(path, [Copy(limited)], tmp_path / "limited.jpg"))
+    facts = list(transcode(path, plain, tmp_path / "plain.jpg"))
+    assert facts == list(safe_transcode(path, limited, tmp_path / "limited.jpg"))
     assert [each.frames for each in facts] == [50, 100, 120]
     assert plain.with_suffix(".jpg").read_bytes() == limited.with_suffix(".jpg").read_bytes()
     (a, times), (b, same) = clips.all_frames(plain), clips.all_frames(limited)
     assert times == same
     assert np.abs(np.array(a, int) - b).mean() < 2  # the encoder's bytes depend on its threads
-
-
-def test_several_copies_are_made_in_one_pass(make_clip: Make, tmp_path: Path) -> None:
-    path = make_clip(size=(320, 160), fps=20)
-    wanted = [Copy(tmp_path / "a.mp4", 160, start=0.2), Copy(tmp_path / "b.mp4", 64, rate=5), Copy(tmp_path / "c.mp4")]
-    (facts,) = transcode(path, wanted)
-    assert (facts.seconds, facts.rate) == (pytest.approx(1), pytest.approx(20))
-    read = [clips.all_frames(copy.path) for copy in wanted]
-    assert [frames[0].shape for frames, _ in read] == [(80, 160, 3), (32, 64, 3), (160, 320, 3)]
-    for (_, times), expected in zip(read, [np.arange(16) / 20, np.arange(5) / 5, np.arange(20) / 20], strict=True):
-        np.testing.assert_allclose(times, expected, atol=1e-3)
 
 
 def test_a_video_that_is_too_long_is_not_read_to_its_end(make_clip: Make) -> None:
@@ -59,5 +48,5 @@ def test_a_copy_that_cannot_be_written_is_no_error_of_the_video(
     safe.close_workers()
     monkeypatch.setattr(safe.subprocess, "Popen", partial(subprocess.Popen, preexec_fn=limit))
     with pytest.raises(NotWritableError, match=r"copy\.mp4: this recording cannot be written"):
-        list(safe_transcode(path, [Copy(tmp_path / "copy.mp4")]))
+        list(safe_transcode(path, tmp_path / "copy.mp4"))
     safe.close_workers()

@@ -22,7 +22,7 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 from onlooker.streaming import join_steps
 from onlooker.structures import Prediction, Step
-from onlooker.video.transcode import Copy, VideoFacts
+from onlooker.video.transcode import VideoFacts
 
 __all__ = ["Look", "Looks", "routes"]
 
@@ -131,9 +131,7 @@ class Looks:
         if facts.playable:
             return facts
         copy, seconds = look.path.with_name("copy.mp4"), facts.seconds
-        convert(
-            look.path, [Copy(copy)], None, limit, lambda now: job.report("preparing", min(1, now.seconds / seconds))
-        )
+        convert(look.path, copy, None, limit, lambda now: job.report("preparing", min(1, now.seconds / seconds)))
         look.video = copy
         return facts
 

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.security import too_large
 from onlooker.structures import ClipError
 from onlooker.video.reader import SUFFIXES
-from onlooker.video.transcode import Copy, VideoFacts, safe_transcode
+from onlooker.video.transcode import VideoFacts, safe_transcode
 
 __all__ = ["Upload", "clip_name", "convert", "file_response", "receive"]
 
@@ -90,29 +90,29 @@ def clip_name(name: str) -> str:
 
 def convert(
     path: Path,
-    copies: Sequence[Copy] = (),
+    copy: Path | None = None,
     still: Path | None = None,
     max_seconds: float = math.inf,
     on_facts: OnFacts = lambda _: None,
 ) -> VideoFacts:
-    """Decode a clip once for facts, copies and a still; `on_facts` gets the facts so far, and may raise to end it.
+    """Decode a clip once for facts, a copy and a still; `on_facts` gets the facts so far, and may raise to end it.
 
     Raises:
-        Problem: 422, not a video, one that cannot be decoded, a single frame, or longer than `max_seconds`; incomplete
-            copies are removed.
+        Problem: 422, not a video, one that cannot be decoded, a single frame, or longer than `max_seconds`; an
+            incomplete copy is removed.
         DiskFullError: no space for a copy.
     """
     deadline, facts = monotonic() + SECONDS, None
     try:
-        for facts in safe_transcode(path, copies, still, max_seconds):
+        for facts in safe_transcode(path, copy, still, max_seconds):
             on_facts(facts)
             if monotonic() > deadline:
                 raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")
         if facts is None or facts.frames < 2:
             raise Problem(422, "one_frame")
     except BaseException as error:
-        for copy in copies:
-            copy.path.unlink(missing_ok=True)
+        if copy:
+            copy.unlink(missing_ok=True)
         if isinstance(error, ClipError):
             raise _explained(error, max_seconds) from error
         raise

@@ -7,7 +7,6 @@ from threading import Lock
 
 from onlooker.serve.media import convert
 from onlooker.serve.project import Project
-from onlooker.video.transcode import Copy
 
 __all__ = ["Previews"]
 
@@ -41,7 +40,7 @@ class Previews:
             if _is_old(copy, clip.path):
                 part = copy.with_suffix(".part.mp4")
                 part.unlink(missing_ok=True)
-                convert(clip.path, [Copy(part)])
+                convert(clip.path, part)
                 part.replace(copy)
         return copy
 

@@ -16,7 +16,7 @@ from onlooker.processes import become_worker
 from onlooker.structures import ClipError
 from onlooker.video.reader import VideoReader
 from onlooker.video.safe import ERRORS, MEMORY, REMEDY, Answer
-from onlooker.video.transcode import Copy, transcode
+from onlooker.video.transcode import transcode
 
 _NOTHING = np.zeros(0, np.uint8)
 
@@ -49,11 +49,8 @@ def _frames(reader: VideoReader) -> Iterator[Answer]:
         yield {"index": index, "seconds": seconds}, pixels
 
 
-def _transcode(
-    reader: VideoReader, copies: list[dict[str, Any]], still: str | None, max_seconds: float
-) -> Iterator[Answer]:
-    wanted = [Copy(Path(copy.pop("path")), **copy) for copy in copies]
-    for facts in transcode(reader.path, wanted, Path(still) if still else None, max_seconds):
+def _transcode(reader: VideoReader, copy: str | None, still: str | None, max_seconds: float) -> Iterator[Answer]:
+    for facts in transcode(reader.path, copy and Path(copy), still and Path(still), max_seconds):
         yield asdict(facts), _NOTHING
 
 

@@ -81,7 +81,6 @@ class Recording:
     Args:
         path: the file, .mp4. Missing folders are created; an existing file is not replaced.
         seekable: index the frames, so that a browser can seek in the file; it can be played once it is closed.
-        crf: as for `write`.
 
     Raises:
         ValueError: another suffix.
@@ -90,8 +89,8 @@ class Recording:
             until then can be played.
     """
 
-    def __init__(self, path: Path | str, seekable: bool = False, crf: int = _CRF) -> None:
-        self.path, self._seekable, self._crf = Path(path), seekable, crf
+    def __init__(self, path: Path | str, seekable: bool = False) -> None:
+        self.path, self._seekable = Path(path), seekable
         if self.path.suffix.lower() != ".mp4":
             raise ValueError(f"{self.path}: a recording is an mp4, expected a name that ends in .mp4")
         with self._explained():
@@ -111,7 +110,7 @@ class Recording:
         if not math.isfinite(seconds):
             raise ValueError(f"seconds are {seconds}, expected a finite number")
         if self._stream is None:
-            self._stream = _add_stream(self._container, image, Fraction(25), self._crf, live=not self._seekable)
+            self._stream = _add_stream(self._container, image, Fraction(25), _CRF, live=not self._seekable)
             if self._seekable:
                 self._stream.codec_context.gop_size = _KEY_FRAMES
             self._stream.codec_context.time_base = Fraction(1, _CLOCK)
