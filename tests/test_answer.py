@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from onlooker.answer import nothing_class, nothing_name
 from onlooker.cli import app
 from onlooker.config import DataConfig, StreamConfig
-from onlooker.localization.online import EventState, update_agreement
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.predict import predict_clips
@@ -63,31 +62,10 @@ def test_an_event_that_reaches_the_threshold_is_predicted(
     assert (answer.label, answer.score) == answer.ranking[0] == (answer.steps[0].label, answer.steps[0].score)
 
 
-def test_without_a_class_for_nothing_its_probability_is_the_remainder() -> None:
-    answer = prediction([0.7, 0.3], ("fall", "fight"), 0.8)
-    assert answer.ranking == [
-        ("nothing", pytest.approx(0.3)),
-        ("fall", pytest.approx(0.7)),
-        ("fight", pytest.approx(0.3)),
-    ]
-    assert str(answer) == "a.mp4: nothing 30.0 %, then fall 70.0 %"
-    assert prediction([0.7, 0.3], ("fall", "fight"), 0.7).label == "fall"
-
-
 def test_a_step_predicts_nothing_until_frames_agree() -> None:
     for happening, label in ((False, "nothing"), (True, "fall"), (None, "fall")):
         step = Step(0, 0.0, np.array([0.9, 0.1]), ("fall", "fight"), happening=happening, threshold=0.5)
         assert step.label == label
-    with pytest.raises(ValueError, match="happening is set without evidence or threshold; give one of them"):
-        Step(0, 0.0, np.array([0.9, 0.1]), ("fall", "fight"), happening=True)
-
-
-def test_frames_agree_if_the_same_event_is_in_all_of_them() -> None:
-    state, counts = EventState(), []
-    for label in (1, 1, None, 1, 1, 1, 2, 2, None):
-        state = update_agreement(state, label)
-        counts.append(state.frames)
-    assert counts == [1, 2, 0, 1, 2, 3, 1, 2, 0]
 
 
 @pytest.mark.parametrize("agreement", [1, 3])

@@ -80,7 +80,7 @@ def test_files_that_are_not_regular_are_refused_by_name(
         monkeypatch.setattr(Recognizer, "save", lambda _, folder: folder)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     make(tmp_path / name)
-    with pytest.raises(ValueError, match=f"{name}: .*a {kind}, expected a regular file; replace it, or remove it"):
+    with pytest.raises(ValueError, match=f"{name}: not a regular file; replace it, or remove it"):
         opens(tmp_path)
 
 
@@ -94,10 +94,10 @@ def test_files_that_are_read_whole_have_a_maximum_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("[" * 100_000, "JSON nested too deeply to be read"),
+        ("[" * 100_000, "not a complete JSON file"),
         ("9" * 5_000, "not a complete JSON file"),
-        ("[]", "JSON of type list, expected an object"),
-        ("null", "JSON of type NoneType, expected an object"),
+        ("[]", "JSON of a list, expected a dict"),
+        ("null", "JSON of a NoneType, expected a dict"),
         ('{"a": ', "not a complete JSON file"),
     ],
 )
@@ -162,7 +162,7 @@ def test_the_encoder_of_a_store_that_is_a_pipe_is_refused(tmp_path: Path) -> Non
     store = made_store(tmp_path / "store")
     store.encoder_file.unlink(missing_ok=True)
     os.mkfifo(store.encoder_file)
-    with pytest.raises(ValueError, match=r"encoder.safetensors: a pipe, expected a regular file"):
+    with pytest.raises(ValueError, match=r"encoder.safetensors: not a regular file"):
         use_encoders(create_model("convnet", 2, size=16, hidden=8), [store])
 
 

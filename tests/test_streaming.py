@@ -8,11 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from senders import FPS, Sender, cut, slowly, transport_stream
+from senders import Sender, cut, slowly, transport_stream
 
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.samples import read_sample
@@ -160,27 +159,6 @@ def test_streams_of_a_batch_have_separate_events_and_free_their_state(make_clip:
     assert set(streams.states) == {"b"}
 
 
-def test_a_model_without_evidence_reports_no_events(make_clip: Make) -> None:
-    assert {(step.evidence, step.happening) for step in recognizer().watch(make_clip())} == {(None, None)}
-
-
-def test_a_prediction_samples_the_same_frames(make_clip: Make) -> None:
-    path = make_clip(frames=6)
-    of = recognizer()
-    seen = of.predict(path)
-    check(list(of.watch(path)), of, path)
-    np.testing.assert_allclose([step.scores for step in of.watch(str(path))], seen.frame_scores, atol=1e-5)
-
-
-def test_an_address_is_watched() -> None:
-    of = recognizer()
-    with Sender(lambda: [transport_stream(30)]) as sender:
-        steps = list(of.watch(sender.address, CONFIG))
-    assert [step.index for step in steps] == list(range(30))
-    np.testing.assert_allclose([step.time for step in steps], np.arange(30) / FPS, atol=1e-3)
-    assert {step.source for step in steps} == {sender.address}
-
-
 def test_frames_are_sampled_at_the_requested_rate(make_clip: Make) -> None:
     path, of = make_clip(frames=20), recognizer()
     assert [step.index for step in of.watch(path, StreamConfig(rate=2))] == [0, 5, 10, 15]
@@ -223,13 +201,6 @@ def test_flow_equals_that_of_the_whole_clip(
     np.testing.assert_allclose([step.scores for step in slow], logits.softmax(-1), atol=1e-5)
 
 
-def test_missing_flow_methods_are_reported_before_anything_is_opened() -> None:
-    data = replace(DATA, modality="flow", flow="tvl1")
-    if not hasattr(cv2, "optflow"):
-        with pytest.raises(RuntimeError, match="tvl1 is only in the contrib build"):
-            recognizer("convlstm", data).watch("tcp://127.0.0.1:9")
-
-
 def test_streams_may_start_and_end_at_any_time(make_clip: Make) -> None:
     of = recognizer()
     streams = Streams(of.model, CLASSES, DATA)
@@ -246,18 +217,6 @@ def test_streams_may_start_and_end_at_any_time(make_clip: Make) -> None:
             places[name] += 1
     assert batches == [1, 1, 1, 1, 1, 1, 3, 2, 1]  # one that begins has no state yet, and goes alone
     assert streams.step({}) == {}
-
-
-def test_weights_are_packed_once_for_each_of_a_few_batch_sizes(make_clip: Make) -> None:
-    of = recognizer()
-    streams, frame = Streams(of.model, CLASSES, DATA), next(iter(VideoReader(make_clip())))
-    for count in (1, 2, 3, 4, 5, 6, 6, 6):
-        streams.step({str(number): frame for number in range(count)})
-        assert len(streams._loops) <= 4
-    convs = dict(streams._loops[6].convs)
-    streams.step({str(number): frame for number in range(6)})
-    assert convs
-    assert streams._loops[6].convs == convs
 
 
 def test_a_failing_source_does_not_stop_the_others(make_clip: Make, tmp_path: Path) -> None:
@@ -314,19 +273,6 @@ def test_a_live_stream_and_a_file_at_once(make_clip: Make) -> None:
     check([step for step in steps if step.source == str(path)], of, path)
     live = [step.index for step in steps if step.source == sender.address]
     assert live == list(range(25))
-
-
-def test_a_slow_reader_gets_the_newest_frame_and_the_number_of_dropped_ones() -> None:
-    of, pieces = recognizer(), cut(transport_stream(40), 10)
-    with Sender(lambda: slowly(pieces, 1.0 / len(pieces))) as sender:
-        steps = []
-        for step in of.watch(sender.address, StreamConfig(timeout=2, attempts=0)):
-            steps.append(step)
-            threading.Event().wait(0.2)
-    assert steps[-1].index == 39
-    assert len(steps) < 15
-    # The last frame came alone: all that is missing was dropped.
-    assert steps[-1].dropped == 40 - len(steps)
 
 
 def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:
@@ -444,10 +390,3 @@ def test_a_recording_without_events_is_answered_by_all_its_steps() -> None:
     assert (single.label, single.segments) == ("run", ())  # one frame has no duration
     with pytest.raises(ClipError, match="too short"):
         join_steps("a.mp4", [])
-
-
-def test_steps_keep_no_frames(make_clip: Make) -> None:
-    path = make_clip()
-    joined = join_steps(path, recognizer().watch(path))
-    np.testing.assert_allclose(joined.frame_scores, expected(recognizer(), path)[0], atol=1e-5)
-    assert all(step.pixels is None for step in joined.steps)

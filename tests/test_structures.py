@@ -49,36 +49,51 @@ def test_a_clip_error_can_be_pickled() -> None:
     assert (str(error), error.path) == ("a.mp4: zero bytes; copy it again", Path("a.mp4"))
 
 
+PIXELS = np.zeros((2, 4, 4, 3), np.uint8)
+STEP = {"index": 3, "time": 0.1, "scores": np.array([0.1, 0.2, 0.7], np.float32), "classes": CLASSES}
+FRAMES = {"pixels": PIXELS, "times": np.zeros(2), "indices": np.arange(2)}
+BOX = {"label": "wave", "frame": 3, "corners": (0.0, 0.0, 1.0, 1.0)}
+TUBE = {"label": "wave", "frames": np.array([3, 5]), "boxes": np.zeros((2, 4), np.float32)}
+SEGMENT = {"label": "wave", "start": 0, "end": 1}
+
+
 @pytest.mark.parametrize(
-    ("pixels", "times", "indices", "message"),
+    ("make", "given", "changed", "message"),
     [
-        (np.zeros((2, 4, 4), np.uint8), np.zeros(2), np.arange(2), r"pixels has shape \(2, 4, 4\), expected 4"),
-        (np.zeros((2, 4, 4, 3)), np.zeros(2), np.arange(2), r"pixels are float64 \(2, 4, 4, 3\), expected uint8"),
-        (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2), np.arange(2), r"uint8 \(2, 4, 4, 1\), expected uint8 T H W 3"),
-        (np.zeros((2, 4, 4, 3), np.uint8), np.zeros(3), np.arange(2), "times has 3 entries for 2 frames"),
-        (np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2), np.arange(5), "indices has 5 entries for 2 frames"),
+        (Frames, FRAMES, {"pixels": PIXELS[..., 0]}, r"pixels has shape \(2, 4, 4\), expected 4"),
+        (Frames, FRAMES, {"pixels": PIXELS / 1}, r"pixels are float64 \(2, 4, 4, 3\), expected uint8"),
+        (Frames, FRAMES, {"pixels": PIXELS[..., :1]}, r"uint8 \(2, 4, 4, 1\), expected uint8 T H W 3"),
+        (Frames, FRAMES, {"times": np.zeros(3)}, "times has 3 entries for 2 frames"),
+        (Frames, FRAMES, {"indices": np.arange(5)}, "indices has 5 entries for 2 frames"),
+        (Step, STEP, {"scores": np.zeros(2)}, "scores has 2 entries"),
+        (prediction, {}, {"times": np.zeros(3)}, "frame_scores has 2 entries for 3 frames"),
+        (prediction, {}, {"scores": np.zeros(2)}, "scores has 2 entries"),
+        (prediction, {}, {"frame_scores": np.zeros((2, 4))}, "frame_scores have 4 columns for 3 classes"),
+        (prediction, {}, {"indices": np.zeros(1)}, "indices has 1 entries for 2 frames"),
+        (prediction, {}, {"attention": np.zeros((2, 4))}, r"attention has shape \(2, 4\), expected 3 dimensions"),
+        (prediction, {}, {"attention": np.zeros((3, 2, 2))}, "attention has 3 entries for 2 frames"),
+        (evaluation, {}, {"targets": np.array([1])}, "targets has 1 entries"),
+        (evaluation, {}, {"targets": np.array([1, 3])}, "targets from 1 to 3, expected 0 to 2"),
+        (evaluation, {}, {"targets": np.array([-1, 0])}, "targets from -1 to 0, expected 0 to 2"),
+        (evaluation, {}, {"scores": np.zeros((2, 4))}, "scores have 4 columns for 3 classes"),
+        (evaluation, {}, {"frame_scores": (np.zeros((1, 3)),)}, "frame_scores of 1 videos for 2 names"),
+        (Box, BOX, {"corners": (2, 0, 1, 1)}, "a box ends before it begins"),
+        (Box, BOX, {"corners": (0, 0, float("nan"), 1)}, "a box is not finite"),
+        (Box, BOX, {"score": float("inf")}, "score is inf"),
+        (Tube, TUBE, {"frames": np.array([3, 3])}, "frames of a tube are not ascending"),
+        (Tube, TUBE, {"frames": np.array([-1, 0])}, "frames of a tube are not ascending"),
+        (Tube, TUBE, {"frames": np.zeros(0, int), "boxes": np.zeros((0, 4))}, "or there are none"),
+        (Tube, TUBE, {"frames": np.array([3])}, "boxes has 2 entries for 1 frames"),
+        (Tube, TUBE, {"boxes": np.zeros((2, 5))}, r"boxes have shape \(2, 5\), expected T 4"),
+        (Tube, TUBE, {"boxes": np.full((2, 4), np.nan)}, "a box is not finite"),
+        *((Segment, SEGMENT, {"start": a, "end": b}, "expected 0 <= start < end")
+          for a, b in [(1, 1), (2, 1), (-1, 1), (0, float("inf")), (float("nan"), 1)]),
     ],
-)
-def test_inconsistent_frames(pixels: Any, times: Any, indices: Any, message: str) -> None:
+)  # fmt: skip
+def test_invalid_records(make: Any, given: dict[str, Any], changed: dict[str, Any], message: str) -> None:
+    make(**given)
     with pytest.raises(ValueError, match=message):
-        Frames(pixels, times, indices)
-
-
-def test_the_label_of_a_step_is_its_most_probable_class() -> None:
-    step = Step(3, 0.1, np.array([0.1, 0.2, 0.7], np.float32), CLASSES)
-    assert (step.label, step.score) == ("run", pytest.approx(0.7))
-    with pytest.raises(ValueError, match="scores has 2 entries"):
-        Step(3, 0.1, np.array([0.1, 0.9], np.float32), CLASSES)
-
-
-@pytest.mark.parametrize(
-    ("when", "message"),
-    [({"evidence": float("nan")}, "evidence is nan"), ({"happening": True}, "happening is set without evidence")],
-)
-def test_invalid_steps(when: dict[str, Any], message: str) -> None:
-    assert Step(3, 0.1, np.ones(3, np.float32), CLASSES, evidence=-2.0, happening=False).happening is False
-    with pytest.raises(ValueError, match=message):
-        Step(3, 0.1, np.ones(3, np.float32), CLASSES, **when)
+        make(**{**given, **changed})
 
 
 def test_a_prediction_is_its_steps() -> None:
@@ -90,87 +105,6 @@ def test_a_prediction_is_its_steps() -> None:
     assert seen.attention is not None
     assert all(np.array_equal(s.attention, a) for s, a in zip(seen.steps, seen.attention, strict=True))
     assert [s.attention for s in prediction(attention=None).steps] == [None, None]
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"times": np.zeros(3)}, "frame_scores has 2 entries for 3 frames"),
-        ({"scores": np.zeros(2)}, "scores has 2 entries"),
-        ({"frame_scores": np.zeros((2, 4))}, "frame_scores have 4 columns for 3 classes"),
-        ({"indices": np.zeros(1)}, "indices has 1 entries for 2 frames"),
-        ({"attention": np.zeros((2, 4))}, r"attention has shape \(2, 4\), expected 3 dimensions"),
-        ({"attention": np.zeros((3, 2, 2))}, "attention has 3 entries for 2 frames"),
-    ],
-)
-def test_inconsistent_predictions(changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        prediction(**changed)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"targets": np.array([1])}, "targets has 1 entries"),
-        ({"targets": np.array([1, 3])}, "targets from 1 to 3, expected 0 to 2"),
-        ({"targets": np.array([-1, 0])}, "targets from -1 to 0, expected 0 to 2"),
-        ({"scores": np.zeros((2, 4))}, "scores have 4 columns for 3 classes"),
-        ({"frame_scores": (np.zeros((1, 3), np.float32),)}, "frame_scores of 1 videos for 2 names"),
-    ],
-)
-def test_inconsistent_evaluations(changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        evaluation(**changed)
-
-
-def test_the_best_class_of_a_step_and_of_a_video() -> None:
-    step = Step(0, 0.0, np.array([0.2, 0.7, 0.1], np.float32), CLASSES)
-    assert (step.label, step.score) == ("clap", pytest.approx(0.7))
-    assert (prediction().label, prediction().score) == ("clap", pytest.approx(0.5))
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"corners": (0, 0, 1)}, "a box of 3 numbers"),
-        ({"corners": (2, 0, 1, 1)}, "a box ends before it begins"),
-        ({"corners": (0, 0, float("nan"), 1)}, "a box is not finite"),
-        ({"frame": -1}, "frame is -1"),
-        ({"score": float("inf")}, "score is inf"),
-    ],
-)
-def test_invalid_boxes(changed: dict[str, Any], message: str) -> None:
-    given: dict[str, Any] = {"label": "wave", "frame": 3, "corners": (0.0, 0.0, 1.0, 1.0)}
-    assert Box(**given).score == 1
-    with pytest.raises(ValueError, match=message):
-        Box(**given | changed)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"frames": np.array([3, 3])}, "frames of a tube are not ascending"),
-        ({"frames": np.array([-1, 0])}, "frames of a tube are not ascending"),
-        ({"frames": np.array([3])}, "boxes has 2 entries for 1 frames"),
-        ({"boxes": np.zeros((2, 5), np.float32)}, r"boxes have shape \(2, 5\), expected T 4"),
-        ({"boxes": np.full((2, 4), np.nan, np.float32)}, "a box is not finite"),
-        ({"boxes": np.array([[0, 0, 1, 1], [0, 2, 1, 1]], np.float32)}, "a box ends before it begins"),
-        ({"frames": np.zeros(0, np.int64), "boxes": np.zeros((0, 4), np.float32)}, "a tube without frames"),
-        ({"score": float("nan")}, "score is nan"),
-    ],
-)
-def test_invalid_tubes(changed: dict[str, Any], message: str) -> None:
-    given: dict[str, Any] = {"label": "wave", "frames": np.array([3, 5]), "boxes": np.zeros((2, 4), np.float32)}
-    assert Tube(**given).score == 1
-    with pytest.raises(ValueError, match=message):
-        Tube(**given | changed)
-
-
-@pytest.mark.parametrize(("start", "end"), [(1, 1), (2, 1), (-1, 1), (0, float("inf")), (float("nan"), 1)])
-def test_invalid_segments(start: float, end: float) -> None:
-    assert Segment("wave", 0, 1).score == 1
-    with pytest.raises(ValueError, match="expected 0 <= start < end"):
-        Segment("wave", start, end)
 
 
 def test_a_printed_prediction_is_a_few_lines_without_arrays() -> None:

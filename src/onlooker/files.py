@@ -33,14 +33,6 @@ __all__ = [
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
 LIMIT = 1 << 28  # bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB
-_KINDS = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFDIR: "a folder",
-}
-_JSON: dict[type, str] = {dict: "an object {…}", list: "a list […]", str: "text"}
 # Up to the first slash, or to the last @ if the password has a slash; a path collapses the slashes after the scheme.
 _PASSWORD = re.compile(r"^(\w{2,}:/{1,2}[^/@:]*):(?:[^/]*|(?!\d+/).*)@")
 # A name or a key among the parameters of an address, as cameras have them: ?usr=admin&pwd=1234
@@ -157,18 +149,14 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     part, old = _unique_part(folder.absolute()), _replaced(folder)
     try:
         yield part
-        for last in (False, False, True):
-            if folder.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                folder.rename(old)
-            try:
-                part.rename(folder)
-                break
-            except OSError as error:
-                restore_folder(folder)
-                if last or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # a reader has restored it meanwhile
-                    raise
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        part.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
+    except OSError:
+        restore_folder(folder)
+        raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -249,10 +237,8 @@ def check_regular(path: Path) -> None:
         ValueError: the path, or what it links to, is no regular file.
         OSError: there is none.
     """
-    kind = stat.S_IFMT(path.stat().st_mode)
-    if kind != stat.S_IFREG:
-        actual = _KINDS.get(kind, "a special file")
-        raise ValueError(f"{printable(path)}: {actual}, expected a regular file; replace it, or remove it")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"{printable(path)}: not a regular file; replace it, or remove it")
 
 
 def read_bytes(path: Path) -> bytes:
@@ -272,7 +258,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_json(path: Path, kind: type = dict) -> Any:
-    """The content of a JSON file, whose outermost value is a `kind`: a dict, list or str.
+    """The content of a JSON file, whose outermost value is a `kind`, such as a dict or a list.
 
     Raises:
         ValueError: no regular file or a very large one (`read_bytes`), truncated, not JSON, or of another kind.
@@ -280,12 +266,10 @@ def read_json(path: Path, kind: type = dict) -> Any:
     content, remedy = read_bytes(path), "restore it, or make it again"
     try:
         values = json.loads(content.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{printable(path)}: not a complete JSON file ({error}); {remedy}") from error
-    except RecursionError as error:
-        raise ValueError(f"{printable(path)}: JSON nested too deeply to be read; {remedy}") from error
     if not isinstance(values, kind):
-        raise ValueError(f"{printable(path)}: JSON of type {type(values).__name__}, expected {_JSON[kind]}; {remedy}")
+        raise ValueError(f"{printable(path)}: JSON of a {type(values).__name__}, expected a {kind.__name__}; {remedy}")
     return values
 
 

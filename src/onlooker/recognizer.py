@@ -115,10 +115,6 @@ class Recognizer:
         self.aggregation, self.localization, self.frame_rate = aggregation, localization, frame_rate
         self.temperature, self.threshold = temperature, threshold
 
-    def __repr__(self) -> str:
-        data = f"{self.data.frames} frames of {self.data.size} pixels"
-        return f"Recognizer({type(self.model).__name__}, {data}, classes={reprlib.repr(self.classes)})"
-
     def read(self, path: Path | str) -> tuple[Sample, ...]:
         """What the model sees of a clip: one sample, for each member of an ensemble one; a ClipError if unreadable."""
         return (read_sample(Path(path), self.data),)

@@ -86,9 +86,10 @@ def local(path: Path | str) -> Path:
             fs=files, cache_storage=str(folder), cache_mapper=names.__getitem__,
             check_files=True, expiry_time=0, skip_instance_cache=True,
         )  # fmt: skip
-        batches = [[*names][start : start + _BATCH] for start in range(0, len(names), _BATCH)]
-        for batch in track(batches, f"downloading {printable(address)}", transient=True, disable=len(batches) < 2):
-            for file in cached.open_many(OpenFiles([OpenFile(files, path) for path in batch])):
+        title = f"downloading {printable(address)}"
+        parts = [[*names][i : i + _BATCH] for i in range(0, len(names), _BATCH)]
+        for part in track(parts, title, transient=True, disable=len(parts) < 2):
+            for file in cached.open_many(OpenFiles([OpenFile(files, path) for path in part])):
                 file.close()
     return copy
 

@@ -112,8 +112,6 @@ class FlowStacks:
             raise ValueError(f"stacks are {self.stacks.dtype} {self.stacks.shape}, expected uint8 T H W 2L")
         _check("times", self.times, 1, len(self.stacks))
         _check("indices", self.indices, 1, len(self.stacks))
-        if not self.limit > 0:
-            raise ValueError(f"limit is {self.limit}, expected a positive number of pixels")
 
     def __len__(self) -> int:
         return len(self.stacks)
@@ -161,12 +159,6 @@ class Step(Scored):
     def __post_init__(self) -> None:
         _check("scores", self.scores, 1, len(self.classes))
         _check_scores(self.scores, self.source or f"frame {self.index}")
-        if self.pixels is not None and (self.pixels.dtype != np.uint8 or self.pixels.shape[2:] != (3,)):
-            raise ValueError(f"pixels are {self.pixels.dtype} {self.pixels.shape}, expected uint8 H W 3")
-        if self.evidence is not None and not math.isfinite(self.evidence):
-            raise ValueError(f"evidence is {self.evidence}, expected a finite number")
-        if self.happening is not None and self.evidence is None and self.threshold is None:
-            raise ValueError("happening is set without evidence or threshold; give one of them")
 
     @property
     def label(self) -> str:
@@ -202,10 +194,6 @@ class Box:
     score: float = 1.0
 
     def __post_init__(self) -> None:
-        if len(self.corners) != 4:
-            raise ValueError(f"a box of {len(self.corners)} numbers, expected x1 y1 x2 y2")
-        if self.frame < 0:
-            raise ValueError(f"frame is {self.frame}, expected 0 or more")
         _check_box(np.asarray(self.corners))
         _check_score(self.score)
 
@@ -230,10 +218,8 @@ class Tube:
         _check("boxes", self.boxes, 2, len(self.frames))
         if self.boxes.shape[1] != 4:
             raise ValueError(f"boxes have shape {self.boxes.shape}, expected T 4: x1 y1 x2 y2")
-        if not len(self.frames):
-            raise ValueError("a tube without frames, expected at least one")
-        if self.frames[0] < 0 or not (np.diff(self.frames) > 0).all():
-            raise ValueError("frames of a tube are not ascending from 0 or more")
+        if not len(self.frames) or self.frames[0] < 0 or not (np.diff(self.frames) > 0).all():
+            raise ValueError("frames of a tube are not ascending from 0 or more, or there are none")
         _check_box(self.boxes)
         _check_score(self.score)
 
@@ -304,8 +290,6 @@ class Prediction(Scored):
         for name, ndim in (("attention", 3), ("evidence", 1), ("points", 2), ("glimpses", 4)):
             if (array := getattr(self, name)) is not None:
                 _check(name, array, ndim, len(self.times))
-        if self.glimpses is not None and self.size is None:
-            raise ValueError("glimpses without the size of the video that they are in; give size, (height, width)")
 
     def at(self, positions: NDArray[np.int64]) -> "Prediction":
         """The prediction restricted to some of its frames, given by their positions among the `T`."""

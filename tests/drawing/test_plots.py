@@ -35,28 +35,6 @@ def test_learning_curves_are_drawn_over_epochs_from_one():
     assert accuracy.get_ylim()[1] >= 1
 
 
-def test_the_epoch_that_is_kept_is_marked():
-    for panel in loss_and_accuracy(curves(), kept=2).axes:
-        *_, mark = panel.lines
-        assert list(mark.get_xdata()) == [2, 2]
-        assert [text.get_text() for text in panel.get_legend().get_texts()] == [
-            "training",
-            "validation",
-            "kept: epoch 2",
-        ]
-
-
-def test_one_epoch_is_a_point():
-    (axes,) = loss_and_accuracy({"training": {"loss": [1.5]}}).axes
-    assert axes.lines[0].get_marker() == "o"
-
-
-def test_curves_of_frame_accuracy_are_drawn():
-    (axes,) = loss_and_accuracy({"a": {"accuracy": [0.1, 0.4]}, "chance": {"accuracy": [0.25, 0.25]}}, "frame").axes
-    assert axes.get_xlabel() == "frame"
-    assert [line.get_label() for line in axes.lines] == ["a", "chance"]
-
-
 def test_points_of_the_reliability_diagram_are_the_means_of_bins():
     scores = np.array([[0.61, 0.39], [0.63, 0.37], [0.94, 0.06], [0.05, 0.95]])
     upper, lower = reliability(scores, [0, 1, 0, 0], [7, 7, 9, 9]).axes

@@ -30,12 +30,3 @@ def test_non_ascii_letters_are_drawn():
         images.append(image)
     assert all(image.any() for image in images)
     assert not np.array_equal(images[0], images[1])
-
-
-def test_text_over_the_edge_is_cut_off_there():
-    whole, part = np.zeros((80, 200, 3), np.uint8), np.zeros((40, 60, 3), np.uint8)
-    write(whole, "running", (40, 30), 24)
-    write(part, "running", (30, 20), 24)
-    np.testing.assert_array_equal(part, whole[10:50, 10:70])
-    write(part, "running", (500, 500), 24)  # entirely outside: nothing happens
-    np.testing.assert_array_equal(part, whole[10:50, 10:70])

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from onlooker.localization.boxes import Candidates, blank_outside, box_mask, cut_boxes, find_boxes
+from onlooker.localization.boxes import blank_outside, box_mask, cut_boxes, find_boxes
 from onlooker.localization.maps import contrast, upsample
 from onlooker.localization.parameters import LocalizationParameters
 
@@ -18,12 +18,6 @@ def rectangle(*places: tuple[int, int, int, int, float], size: tuple[int, int] =
     for x1, y1, x2, y2, weight in places:
         weights[0, y1:y2, x1:x2] = weight
     return weights
-
-
-def test_a_rectangle_is_its_own_box() -> None:
-    (found,) = cut_boxes(rectangle((10, 5, 22, 11, 1.0)), PLAIN)
-    assert found.corners.tolist() == [[10, 5, 22, 11]]
-    assert found.concentration.tolist() == [pytest.approx(1 - 12 * 6 / 2400)]
 
 
 def test_several_boxes_are_sorted_by_their_share_of_attention() -> None:
@@ -40,12 +34,6 @@ def test_gaps_are_closed_as_a_share_of_the_frame() -> None:
     (apart,), (joined,) = cut_boxes(weights, PLAIN), cut_boxes(weights, replace(PLAIN, closing=0.05))
     assert len(apart) == 1
     assert joined.corners.tolist() == [[10, 10, 20, 20]]
-
-
-def test_a_uniform_map_and_no_map_have_no_box() -> None:
-    frames = np.zeros((2, 33, 47, 1), np.uint8)
-    maps = np.stack((np.full((7, 7), 1 / 49), np.zeros((7, 7))))
-    assert [len(here) for here in find_boxes(maps, frames, PLAIN)] == [0, 0]
 
 
 def test_concentration_is_high_for_a_sharp_map_and_low_for_a_flat_one() -> None:
@@ -78,17 +66,6 @@ def test_boxes_have_the_size_of_the_object_with_a_foreground_and_of_the_map_with
     np.testing.assert_array_equal(found[1].corners, alone[1].corners)
 
 
-def test_a_batch_of_frames_equals_each_alone() -> None:
-    rng = np.random.default_rng(0)
-    maps = rng.dirichlet(np.full(64, 0.2), 6).reshape(6, 8, 8)
-    frames = rng.integers(0, 256, (6, 48, 64, 3), dtype=np.uint8)
-    seen = LocalizationParameters(foreground="contrast", max_boxes=3)
-    together = find_boxes(maps, frames, seen)
-    for t in range(6):
-        (alone,) = find_boxes(maps[t : t + 1], frames[t : t + 1], seen)
-        np.testing.assert_array_equal(alone.corners, together[t].corners)
-
-
 def test_blanking_keeps_only_the_boxes() -> None:
     samples = np.random.default_rng(0).integers(1, 100, (2, 5, 6, 3), dtype=np.uint8)
     mask = box_mask([np.array([[1.2, 0.0, 3.0, 2.0], [-4, 3, 2, 9]]), np.zeros((0, 4))], (5, 6))
@@ -102,8 +79,6 @@ def test_blanking_keeps_only_the_boxes() -> None:
 def test_inconsistent_shapes_are_errors() -> None:
     with pytest.raises(ValueError, match=r"frames are uint8 \(2, 8, 8, 1\) for 3 maps"):
         find_boxes(np.ones((3, 2, 2)), np.zeros((2, 8, 8, 1), np.uint8), PLAIN)
-    with pytest.raises(ValueError, match=r"corners have shape \(1, 4\) and points \(2, 2\) for 2 boxes"):
-        Candidates(np.zeros((1, 4), np.float32), np.zeros(2, np.float32), np.zeros((2, 2), np.float32))
 
 
 def walking(*ways: tuple[int, int, int, int]) -> np.ndarray:
@@ -139,32 +114,6 @@ def test_attention_next_to_an_object_counts_for_the_nearest_object_that_is_not_t
         np.testing.assert_allclose(found.corners, [[4 + 5 * t, 30, 14 + 5 * t, 40]], atol=1)
 
 
-def test_pieces_share_attention_by_distance() -> None:
-    """Equal to a loop over all pixels and all pixels of pieces."""
-    chance = np.random.default_rng(0)
-    frames = np.zeros((1, 30, 40, 1), np.uint8)
-    blocks = [(3, 4, 8, 9), (20, 5, 27, 12), (10, 25, 18, 33)]
-    for top, left, below, right in blocks:
-        frames[0, top:below, left:right] = 255
-    weights = chance.random((30, 40)).astype(np.float32) ** 4
-    parameters = LocalizationParameters(foreground="contrast", extent="object", max_boxes=3, closing=0.0)
-    (found,) = find_boxes(weights[None], frames, parameters)
-    mass = np.zeros(3)
-    for y in range(30):
-        for x in range(40):
-            apart = [
-                min((y - row) ** 2 + (x - column) ** 2 for row in range(top, below) for column in range(left, right))
-                for top, left, below, right in blocks
-            ]
-            mass[int(np.argmin(apart))] += weights[y, x]
-    area = np.array([(below - top) * (right - left) for top, left, below, right in blocks]) / 1200
-    expected = dict(zip([(b[1], b[0], b[3], b[2]) for b in blocks], mass / weights.sum() - area, strict=True))
-    assert {tuple(each) for each in found.corners.astype(int).tolist()} == set(expected)
-    for corners, share in zip(found.corners.astype(int).tolist(), found.concentration, strict=True):
-        assert share == pytest.approx(expected[tuple(corners)], abs=0.02)  # OpenCV's distance is not quite Euclid's
-    assert (np.diff(found.concentration) <= 0).all()
-
-
 def test_without_motion_the_map_is_thresholded_without_a_foreground() -> None:
     frames = np.full((3, 48, 64, 3), 60, np.uint8)
     maps = np.full((3, 12, 16), 1e-3, np.float32)
@@ -176,15 +125,6 @@ def test_without_motion_the_map_is_thresholded_without_a_foreground() -> None:
         np.testing.assert_array_equal(one.corners, other.corners)
     even = np.full((3, 12, 16), 1 / 192, np.float32)
     assert [len(found) for found in find_boxes(even, walking((4, 4, 8, 5))[:3], things)] == [0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [({"extent": "all"}, "extent is 'all'"), ({"extent": "object"}, "objects are parts of a foreground")],
-)
-def test_invalid_extents(settings: dict[str, str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        LocalizationParameters(**settings)
 
 
 def test_the_point_is_on_the_object_though_the_highest_cell_is_next_to_it() -> None:
@@ -214,17 +154,6 @@ def test_the_point_of_an_oscillating_object_is_at_its_current_position() -> None
         x, y = found[t].point
         assert (24, 8, 24)[t // 2 - 1] < x < (24, 8, 24)[t // 2 - 1] + 8
         assert 10 < y < 34
-
-
-def test_without_a_foreground_the_point_lies_between_equally_attended_cells() -> None:
-    maps = np.zeros((3, 6, 6), np.float32)
-    maps[0, 2, 2], maps[0, 2, 3] = 0.5, 0.5
-    maps[1, 2, 2], maps[1, 2, 3], maps[1, 3, 2], maps[1, 3, 3] = 0.25, 0.25, 0.25, 0.25
-    maps[2] = 1 / 36
-    one, four, none = find_boxes(maps, np.zeros((3, 48, 48, 1), np.uint8), LocalizationParameters())
-    np.testing.assert_allclose(one.point, [24, 20], atol=1)
-    np.testing.assert_allclose(four.point, [24, 24], atol=1)
-    assert np.isnan(none.point).all()
 
 
 @pytest.mark.parametrize("extent", ["attention", "object"])

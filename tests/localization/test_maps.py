@@ -67,8 +67,6 @@ def test_the_same_size_changes_nothing_and_a_uniform_map_stays_uniform() -> None
 
 
 def test_invalid_arguments() -> None:
-    with pytest.raises(ValueError, match="smoothing over -1 frames"):
-        smooth(VALUES, -1)
     with pytest.raises(ValueError, match="at least one frame"):
         smooth(np.zeros((0, 2)), 1)
     with pytest.raises(ValueError, match=r"size is \(2, 9\), expected at least"):
@@ -77,5 +75,3 @@ def test_invalid_arguments() -> None:
         upsample(-VALUES, (9, 9))
     with pytest.raises(ValueError, match="expected T h w"):
         upsample(VALUES[0], (9, 9))
-    with pytest.raises(ValueError, match="expected one of bilinear, bicubic"):
-        upsample(VALUES, (9, 9), "nearest")

@@ -91,15 +91,6 @@ def test_without_attention_there_are_segments_and_no_tubes() -> None:
     assert found.segments
 
 
-def test_uniform_attention_gives_no_tubes() -> None:
-    found = localize(seen(np.full((6, 4, 4), 1 / 16, np.float32)), scene()[0], PARAMETERS)
-    assert found.tubes == ()
-    assert found.points is not None
-    assert np.isnan(found.points).all()
-    with pytest.raises(ValueError, match="points"):
-        replace(found, points=found.points[:3])
-
-
 def test_boxes_need_the_size_of_the_video() -> None:
     frames, maps = scene()
     with pytest.raises(ValueError, match=r"give size, \(height, width\)"):

@@ -34,14 +34,6 @@ class Candidates:
     concentration: Floats
     points: Floats
 
-    def __post_init__(self) -> None:
-        n = len(self.concentration)
-        if self.corners.shape != (n, 4) or self.points.shape != (n, 2):
-            raise ValueError(
-                f"corners have shape {self.corners.shape} and points {self.points.shape} for {n} boxes, expected n 4 "
-                "and n 2"
-            )
-
     @property
     def point(self) -> Floats:
         """The point of the first box, `2`; NaN without boxes."""

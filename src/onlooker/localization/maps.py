@@ -29,12 +29,11 @@ def smooth(values: ArrayLike, frames: float, causal: bool = False) -> Floats:
         causal: each value depends only on its frame and earlier ones, as in a stream.
 
     Raises:
-        ValueError: no frames, or `frames` is negative or not finite.
+        ValueError: no frames.
     """
     array: Floats = np.asarray(values, dtype=np.float32)
     if not array.ndim or not len(array):
         raise ValueError(f"values have shape {array.shape}, expected T …, at least one frame")
-    _check(frames)
     if frames == 0:
         return array
     if causal:
@@ -54,20 +53,11 @@ def smooth_step(last: Floats | None, value: ArrayLike, frames: float) -> Floats:
     Args:
         last: the smoothed value of the previous frame; None at the first.
         frames: the time constant: after this many frames 1/e of an old value is left. 0: no smoothing.
-
-    Raises:
-        ValueError: `frames` is negative or not finite.
     """
-    _check(frames)
     value = np.asarray(value, dtype=np.float32)
     if last is None or frames == 0:
         return value
     return last + np.float32(-math.expm1(-1 / frames)) * (value - last)
-
-
-def _check(frames: float) -> None:
-    if not 0 <= frames < math.inf:
-        raise ValueError(f"smoothing over {frames} frames, expected 0 (none) or more")
 
 
 def upsample(attention: ArrayLike, size: tuple[int, int], method: str = "bilinear") -> Floats:
@@ -82,7 +72,7 @@ def upsample(attention: ArrayLike, size: tuple[int, int], method: str = "bilinea
         `T H W`, each map with the same sum as its grid.
 
     Raises:
-        ValueError: another shape, a size below the grid's, values that are negative or not finite, an unknown method.
+        ValueError: another shape, a size below the grid's, or values that are negative or not finite.
     """
     maps = np.asarray(attention, dtype=np.float32)
     if maps.ndim != 3 or not maps.size:
@@ -91,8 +81,6 @@ def upsample(attention: ArrayLike, size: tuple[int, int], method: str = "bilinea
         raise ValueError("attention has values that are negative or not finite, expected weights that sum to one")
     if size[0] < maps.shape[1] or size[1] < maps.shape[2]:
         raise ValueError(f"size is {size}, expected at least the grid's {maps.shape[1:]}")
-    if method not in UPSAMPLINGS:
-        raise ValueError(f"method is {method!r}, expected one of {', '.join(UPSAMPLINGS)}")
     large = np.stack([cv2.resize(grid, size[::-1], interpolation=UPSAMPLINGS[method]) for grid in maps])
     large = np.maximum(large.astype(np.float32, copy=False), 0)
     sums = large.sum(axis=(1, 2), keepdims=True)

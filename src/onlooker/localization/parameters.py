@@ -104,13 +104,6 @@ def explanation_cost(area: ArrayLike, kept: ArrayLike, deleted: ArrayLike) -> ND
         area: share of the frame that the region covers.
         kept: probability of the true class with only the region visible.
         deleted: probability of the true class with the region removed.
-
-    Raises:
-        ValueError: a value outside 0 to 1.
     """
-    terms = {"area": area, "kept": kept, "deleted": deleted}
-    values = {name: np.asarray(term, dtype=np.float64) for name, term in terms.items()}
-    for name, each in values.items():
-        if not ((each >= 0) & (each <= 1)).all():
-            raise ValueError(f"{name} is not within 0 and 1: from {each.min()} to {each.max()}")
-    return values["area"] + (1 - values["kept"]) + values["deleted"]
+    area, kept, deleted = (np.asarray(term, dtype=np.float64) for term in (area, kept, deleted))
+    return area + (1 - kept) + deleted

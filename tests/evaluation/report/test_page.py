@@ -106,15 +106,6 @@ def test_text_of_users_is_escaped(tmp_path):
     assert outline.every("img")[0]["alt"] == EVIL
 
 
-def test_markdown_marks_become_html(tmp_path):
-    outline = Outline(written(full_page(), tmp_path))
-    assert "bold" in outline.words["strong"]
-    assert outline.words["code"] == ["code"]
-    assert outline.words["em"] == ["soft"]
-    assert outline.every("a")[-1]["href"] == "https://example.org/?a=1&b=2"
-    assert outline.words["li"] == ["first", "second"]
-
-
 def test_a_cell_of_the_confusion_matrix_links_to_its_clips(tmp_path):
     clips = {(0, 0): ["a/1.mp4"], (0, 1): [EVIL] * 102}
     page = Page("t").confusion([[1, 102], [0, 3]], [EVIL, "walk"], clips)
@@ -134,33 +125,12 @@ def test_a_cell_of_the_confusion_matrix_links_to_its_clips(tmp_path):
         Page("t").confusion([[1, 2], [3, 4]], ["a", "b", "c"], {})
 
 
-def test_asterisks_of_products_and_globs_are_kept(tmp_path):
-    page = Page("t").text("2 * 3 * 4 and `a*b*c`").table([["clips/*.mp4, masks/*.png **x** `a*b`"]], ["file"])
-    page.clips([(MP4, "clips/*.mp4\n*x* masks/*.png", None)])
-    outline = Outline(written(page, tmp_path))
-    assert "em" not in outline.words
-    assert outline.words["code"] == ["a*b*c", "a*b"]
-    assert outline.words["strong"] == ["clips/*.mp4"]
-
-
 def test_numbers_are_right_aligned_and_missing_values_are_dashes(tmp_path):
     rows = [["walk", 12345, 0.123456, "93.5 % ± 2"], ["2 people", 4, None, "< 1.5 ms"]]
     outline = Outline(written(Page("t").table(rows, ["class", "clips", "share", "interval"]), tmp_path))
     assert [a.get("class") for a in outline.every("th")] == [None, "n", "n", "n"]
     assert outline.words["td"][:3] == ["walk", "12\u202f345", "0.1235"]
     assert outline.words["td"][6] == "–"
-
-
-def test_a_list_of_contents_is_shown_where_there_are_three_parts(tmp_path):
-    outline = Outline(written(full_page(), tmp_path))
-    links = [a["href"] for a in outline.every("a")][:3]
-    assert links == [f"#{a['id']}" for a in outline.every("h2")]
-    assert not Outline(written(Page("t").heading("one"), tmp_path)).every("nav")
-
-
-def test_details_enclose_the_blocks_added_inside(tmp_path):
-    page = written(full_page(), tmp_path)
-    assert re.search(r"<details><summary>More</summary>\s*<p>folded away</p>\s*</details>", page)
 
 
 def test_invalid_content_is_an_error():

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from onlooker.evaluation.metrics import measure
-from onlooker.evaluation.report import percent
 from onlooker.evaluation.report.summary import summary_page
 from onlooker.structures import ClipError, Evaluation
 
@@ -92,16 +91,3 @@ def test_clips_of_confused_classes_are_side_by_side(evaluation: Evaluation, tmp_
     assert text.count("<video") == 3
     assert "run and <walk>|, confused in 1 of 4 (25 %)" in words(text)
     assert "Others" not in text
-
-
-def test_a_thousand_classes_have_no_matrix(tmp_path: Path) -> None:
-    scores, names = np.eye(1000)[:3], ("a", "b", "c")
-    many = Evaluation(names, tuple(map(str, range(1000))), np.array([0, 1, 5]), scores, tuple(scores[:, None]))
-    text = page(many, tmp_path / "page.html", False)
-    assert "confusion" not in re.sub(r"<style>.*</style>", "", text, flags=re.DOTALL)
-    assert "|c||5||2||100 %||" in words(text)
-
-
-def test_percent() -> None:
-    assert percent(0.81666) == "81.7 %"
-    assert percent(1, 0) == "100 %"
