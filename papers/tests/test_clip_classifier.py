@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import clips as painted
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,7 +14,6 @@ from onlooker.models.classifier import clip_scores
 from onlooker.models.registry import create_model, resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.train import train_run
 from onlooker_papers.clip_classifier import C3D, RECIPES, ClipClassifier, TorchvisionNetwork
 
 OWN = ["single-frame", "feature-average", "c3d"]
@@ -141,29 +138,6 @@ def test_a_saved_model_is_loaded_bit_for_bit(name: str, tmp_path: Path) -> None:
         assert torch.equal(model(video).logits, ClipClassifier.from_pretrained(tmp_path)(video).logits)
 
 
-def test_training_prediction_and_report_work_as_with_any_model(tmp_path: Path) -> None:
-    for label, first in (("dark", 0), ("bright", 3)):
-        for number in range(4):
-            path = tmp_path / "clips" / label / f"{number}.mp4"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            painted.make_clip(path, frames=6 + first + number)
-    data = DataConfig(frames=4, size=16, channels=1)
-    run = tmp_path / "run"
-    training = TrainConfig(epochs=1, batch=4)
-    measured = train_run(
-        tmp_path / "clips", run, ModelConfig(name="c3d", encoder="conv4", hidden=8), data, training, quiet=True
-    )
-    assert measured["videos"] == 2
-    assert measured["frame_accuracy"] == measured["accuracy"]
-    recognizer = load(run, "cpu")
-    seen = recognizer.predict(tmp_path / "clips" / "dark" / "0.mp4")
-    assert seen.attention is None
-    assert seen.glimpses is None
-    np.testing.assert_array_equal(seen.frame_scores, np.repeat(seen.frame_scores[:1], 4, 0))
-    np.testing.assert_allclose(seen.scores, seen.frame_scores[0], atol=1e-6)
-    assert (run / "report.html").exists()
-
-
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if "mvit" in name else ()) for name in NETWORKS]
 )
@@ -274,16 +248,3 @@ def test_settings_that_do_not_fit_are_errors(monkeypatch: pytest.MonkeyPatch) ->
         RuntimeError, match=r"Kinetics weights of r3d_18 cannot be loaded \(no route to host\); connect"
     ):
         made("torchvision:r3d_18", pretrained=True)
-
-
-def test_an_unknown_model_class_is_named(tmp_path: Path) -> None:
-    Recognizer(made("c3d"), ("a", "b", "c", "d"), DataConfig(size=32, normalization="half")).save(tmp_path)
-    file = tmp_path / "recognizer.json"
-    file.write_text(file.read_text().replace("ClipClassifier", "Oracle"))
-    with pytest.raises(ValueError, match="unknown class of models 'Oracle'; install onlooker-papers"):
-        load(tmp_path)
-    # An older version did not write the class.
-    file.write_text(file.read_text().replace('  "model": "Oracle",\n', ""))
-    assert '"model"' not in file.read_text()
-    with pytest.raises(ValueError, match=r"recognizer\.json: no model; restore it; or if another"):
-        load(tmp_path)

@@ -197,18 +197,6 @@ def test_a_run_of_other_settings_is_refused(made: Path, hmdb51: Path, squares: P
         reproduce(made / "run", clips=squares, budget=TINY)
 
 
-def test_quick_takes_weights_only_when_they_are_asked_for(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Budget] = []
-    monkeypatch.setattr(module, "reproduce", lambda *given: asked.append(given[4]))
-    for words in (("--quick",), ("--quick", "--pretrained"), (), ("--no-pretrained",)):
-        assert call("--clips", squares, *words).exit_code == 0
-    assert [(budget.pretrained, budget.data.frames, budget.clips) for budget in asked] == [
-        (False, 8, 10), (True, 8, 10), (True, 30, 0), (False, 30, 0)
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

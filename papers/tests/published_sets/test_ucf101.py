@@ -160,12 +160,3 @@ def test_an_incomplete_copy_is_an_error(small: Path, official: Path) -> None:
     (small / "ucfTrainTestlist" / "testlist01.txt").write_bytes((official / "testlist01.txt").read_bytes())
     with pytest.raises(ClipError, match=r"trainlist01.txt: 9536 clips; the published list has 9537"):
         UCF101.split(small)
-
-
-def test_wrong_settings(small: Path) -> None:
-    with pytest.raises(ValueError, match="split is 0, UCF101 has 1, 2 and 3"):
-        UCF101.split(small, number=0)
-    with pytest.raises(ValueError, match="UCF101 has no class 'Archer' among its 3; did you mean Archery"):
-        UCF101.split(small, classes=("Archer", "YoYo"), complete=False)
-    with pytest.raises(ClipError, match=r"empty/classInd.txt: no such file; copy the official lists there"):
-        UCF101.split(small, small / "empty")

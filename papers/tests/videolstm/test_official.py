@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from commands import call, fails
 from golden import check
 from published_trees import annotated_tube, write_annotations, write_hmdb51, write_ucf101
 from safetensors.torch import load_file
@@ -236,31 +235,6 @@ def test_a_run_made_with_other_settings_is_refused(
         again(hidden=5)
     with pytest.raises(ValueError, match=r"features/flow: a store made with .*flow_length 2 \(asked for: 3\)"):
         again(flow_length=3)
-
-
-@pytest.mark.slow
-def test_the_quick_way_without_weights_from_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Eleven trainings of 512 channels behind VGG-16 at 224 pixels take minutes; all else is as `--quick` has it.
-    one = replace(BUDGETS["quick"].training, epochs=1)
-    small = replace(BUDGETS["quick"], training=one, size=64, frames=2, windows=2, hidden=4, head_units=4)
-    monkeypatch.setitem(BUDGETS, "quick", small)
-    root = write_ucf101(tmp_path / "UCF101", ("Archery", "YoYo"), groups=4, frames=2)
-    words = ("reproduce", "videolstm", "--ucf101", root, "--quick", "--no-pretrained", "--run", tmp_path / "run")
-    assert f"report: {tmp_path / 'run' / 'split1' / 'report.html'}" in call(*words, "--results", tmp_path).output
-    stored = json.loads((tmp_path / "videolstm-ucf101.json").read_text(encoding="utf-8"))
-    assert stored["figures"]["budget"]["pretrained"] is False
-    given = "--split 1 --no-pretrained --quick --results results"
-    assert stored["command"] == f"onlooker reproduce videolstm --ucf101 UCF101 {given}"
-    page = (tmp_path / "run" / "split1" / "report.html").read_text(encoding="utf-8")
-    assert "<strong>The encoder has random weights</strong>, not ImageNet" in page
-    # Features of other weights are not what this run is made of.
-    monkeypatch.setattr("timm.create_model", offline)
-    with_weights = (word for word in words if word != "--no-pretrained")
-    assert "or train from scratch (--no-pretrained; in Python pretrained=False)" in fails(*with_weights)
-
-
-def offline(*_: object, **__: object) -> None:
-    raise OSError("no route to host")
 
 
 def test_the_published_sizes_are_those_of_the_paper() -> None:
