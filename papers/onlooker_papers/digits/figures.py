@@ -24,13 +24,6 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NOTES = {
-    "normal": "as they move",
-    "rotation": "canvas turned",
-    "scale": "canvas shrunk",
-    "rotation+scale": "both",
-    "gesture": "both, then elastic",
-}
 _BOX_COLORS = tuple("#{:02x}{:02x}{:02x}".format(*rim) for rim in BOX_COLORS)
 
 
@@ -49,7 +42,7 @@ def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10) ->
     longest = max(batch.video.shape[1] for batch in batches.values())
     figure, grid = _grid(len(batches), min(columns, -(-longest // every)), 0.85)
     for row, (name, batch) in zip(grid, batches.items(), strict=True):
-        _label(row[0], f"{name}\n{_NOTES.get(name, '')}")
+        _label(row[0], name)
         for axes, t in zip(row, range(0, batch.video.shape[1], every), strict=False):
             _show(axes, batch.video[0, t, 0], 0, 255)
             for k, (x1, y1, x2, y2) in enumerate(batch.boxes[0, t].tolist()):

@@ -36,9 +36,6 @@ class Rounds:
     loss: Tensor
     accuracy: Tensor
 
-    def __len__(self) -> int:
-        return len(self.loss)
-
     @property
     def mean(self) -> tuple[float, float]:
         """Loss and accuracy, averaged over the rounds."""
@@ -47,7 +44,7 @@ class Rounds:
     @property
     def spread(self) -> tuple[float, float]:
         """Standard deviations of loss and accuracy between rounds; 0 for a single one."""
-        if len(self) == 1:
+        if len(self.loss) == 1:
             return 0.0, 0.0
         return self.loss.double().std().item(), self.accuracy.double().std().item()
 

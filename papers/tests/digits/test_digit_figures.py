@@ -37,7 +37,7 @@ def test_a_row_shows_the_frames_of_one_video():
     for axes, t in zip(cells[0], (0, 5, 10), strict=True):
         assert np.array_equal(shown(axes), batch.video[0, t, 0])
         assert axes.get_title() == f"frame {t}"
-    assert [axes.get_ylabel() for axes in cells[:, 0]] == ["normal\nas they move", "other\n"]
+    assert [axes.get_ylabel() for axes in cells[:, 0]] == ["normal", "other"]
     assert [len(axes.images) for axes in cells[1]] == [1, 1, 0], "a shorter video"
     assert len(variants({"normal": batch}, every=1, columns=4).axes) == 4
 

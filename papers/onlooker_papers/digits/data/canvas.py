@@ -5,8 +5,6 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["Strip", "ink_boxes", "paste", "profile", "profile_boxes", "runs"]
-
 
 def paste(patches: Tensor, corners: Tensor, video: Tensor) -> None:
     """Fill `video` (n F H W, uint8) with patches on black, joined by the pixel maximum.

@@ -20,19 +20,6 @@ from torch.utils.data import Dataset
 from onlooker_papers.digits.data.canvas import ink_boxes, paste
 from onlooker_papers.mnist import SIDE, Digits
 
-__all__ = [
-    "PAIRS",
-    "Batch",
-    "DigitPairs",
-    "MovingDigits",
-    "Sample",
-    "bounce",
-    "chunks",
-    "pair_label",
-    "random_stream",
-    "share",
-]
-
 PAIRS = tuple(f"{a}+{b}" for a, b in itertools.combinations_with_replacement(range(10), 2))
 
 _STREAMS = {"digits": 0, "paths": 1}

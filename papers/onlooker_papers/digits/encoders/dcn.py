@@ -9,8 +9,6 @@ from onlooker_papers.digits.encoders.vector import VectorEncoder, WideLinear, in
 from onlooker_papers.digits.sampling.channel_offset import ChannelOffset
 from onlooker_papers.digits.sampling.deform_conv import DeformableConv2d
 
-__all__ = ["DCN"]
-
 OFFSETS = ("channel", "tap", "modulated")
 _FRAMES = 16  # recomputed at once
 

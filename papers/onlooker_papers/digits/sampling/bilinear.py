@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["normalize", "pad_planes", "padded", "sample", "sample_backward", "wide_dtype", "without_autocast"]
-
 MARGIN = 2  # of zeros around planes: from one pixel outside, all samples are zero
 _BILINEAR, _ZEROS = 0, 0  # interpolation and padding mode of torch.ops.aten
 

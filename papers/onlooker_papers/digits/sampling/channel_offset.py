@@ -17,8 +17,6 @@ from onlooker_papers.digits.sampling.bilinear import (
     without_autocast,
 )
 
-__all__ = ["ChannelOffset", "channel_offset"]
-
 CHUNK = 1 << 17  # elements worked on at a time
 
 _hardtanh_backward = torch.ops.aten.hardtanh_backward.grad_input

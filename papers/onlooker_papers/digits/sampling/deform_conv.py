@@ -25,8 +25,6 @@ from onlooker_papers.digits.sampling.bilinear import (
 )
 from onlooker_papers.digits.sampling.taps import Taps, taps_of
 
-__all__ = ["DeformableConv2d", "deformable_conv2d"]
-
 _MANY = 16  # number of channels from which `ByRows` is faster on a CPU
 PLANES_CHUNK = 1 << 18  # columns per thread of `ByPlanes` at a time
 ROWS_CHUNK = 1 << 15  # samples of `ByRows` at a time, at least: PyTorch sorts fewer by a slower method

@@ -4,8 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["cell_centers", "spatial_transform"]
-
 
 def spatial_transform(image: Tensor, theta: Tensor, size: tuple[int, int]) -> Tensor:
     """Sample affine windows of images bilinearly (equation 1 of Jaderberg et al. 2015), zero outside.
