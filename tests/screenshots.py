@@ -64,6 +64,7 @@ def take_teaching(screenshots: Screenshots, page: Any, folder: Path) -> None:
     """From clips to a trained model."""
     page.click("#tab-teach")
     page.wait_for_selector(".tile >> nth=23")
+    page.wait_for_function("() => [...document.images].every((image) => image.complete && image.naturalWidth)")
     screenshots.take(page, "teach-clips")
     (folder / "notes.mp4").write_text("no video")
     page.set_input_files("[data-class=bend] input[type=file]", [folder / "notes.mp4"])
@@ -136,6 +137,20 @@ def take_corrections(screenshots: Screenshots, page: Any) -> None:
     screenshots.take(page, "correct")
 
 
+def draw_clips(folder: Path) -> None:
+    """Six clips of each of three actions, and of the moments before a short movement, in which nothing happens."""
+    acting = StickFigures(frames=36, size=(120, 160), people=6, event=(0.6, 0.9), bystanders=0.0)
+    write_set(folder, 6, seed=7, figures=acting, actions=("wave", "jumping_jack", "bend"))
+    waiting = StickFigures(frames=80, size=(120, 160), people=6, event=(0.05, 0.05), bystanders=0.0)
+    (folder / "recordings.csv").unlink()  # which would have to list the clips that follow
+    (folder / "nothing").mkdir()
+    for number in range(6):
+        video = waiting.video("wave", number, seed=7)
+        first, last = np.flatnonzero(video.moving)[[0, -1]]
+        pixels = video.pixels[: first - 1] if first > 40 else video.pixels[last + 1 :]
+        write(folder / "nothing" / f"{number}.mp4", pixels[:36], waiting.fps)
+
+
 def main() -> None:
     """Take all screenshots."""
     parser = argparse.ArgumentParser(description=re.sub(r"\n+", " ", __doc__ or ""))
@@ -146,8 +161,7 @@ def main() -> None:
     looked = StickFigures(frames=72, size=(288, 384), bystanders=0)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        taught = StickFigures(frames=36, size=(120, 160), people=6, event=(0.6, 0.9), bystanders=0.0)
-        write_set(folder / "clips", 8, figures=taught, actions=("wave", "jumping_jack", "bend"))
+        draw_clips(folder / "clips")
         clip = write(folder / "waving.mp4", looked.video("wave", 5).pixels, looked.fps)
         frames = np.ascontiguousarray(figures.video("wave", 3).pixels)
         with chromium(write_camera(folder / "camera.mjpeg", frames)) as browser:

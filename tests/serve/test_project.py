@@ -1,11 +1,13 @@
 """The folder that the page teaches: changes and undo, also after a restart or a kill; other programs; recordings."""
 
+import gc
 import json
 import os
 import random
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -310,6 +312,33 @@ def test_what_another_program_changes_gives_a_new_version(project: Project) -> N
     put(project, "a/notes.txt")
     assert project.version == version, "no clip"
     assert project.counts() == {"a": 1}
+
+
+def test_names_that_are_no_text_are_skipped(project: Project) -> None:
+    add(project, "a", "1")
+    for name in (b"a/\xff.mp4", b"\xff/b.mp4"):
+        path = os.path.join(os.fsencode(project.folder), name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb"):
+            pass
+    project.refresh(everything=True)
+    assert project.counts() == {"a": 1}
+
+
+def test_threads_that_have_ended_leave_no_open_files(project: Project) -> None:
+    add(project, "a", "1")
+
+    def opened() -> int:
+        for _ in range(20):
+            thread = threading.Thread(target=lambda: project.clips("a"))
+            thread.start()
+            thread.join()
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    before = opened()
+    assert opened() <= before + 2
+    assert Project(project.folder.parent / "another").counts() == {}
 
 
 def test_a_folder_that_is_deleted_while_the_page_is_open_is_made_again(project: Project) -> None:

@@ -1,11 +1,13 @@
 """The database of a project: one SQLite file, with a connection for each thread."""
 
+import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from onlooker.files import DiskFullError, check_regular, printable
 
@@ -40,6 +42,10 @@ CREATE INDEX tested_by_cell ON tested (truth, predicted);
 """
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that is closed when its thread has ended: there can be references to it that do not keep it."""
+
+
 class Database:
     """A database, made if there is none.
 
@@ -51,11 +57,12 @@ class Database:
     """
 
     def __init__(self, file: Path | None) -> None:
-        self._name = f"file:{id(self)}?mode=memory&cache=shared" if file is None else str(file)
-        self.file, self._local, self._all = file, threading.local(), list[sqlite3.Connection]()
+        self._name = f"file:{secrets.token_hex(8)}?mode=memory&cache=shared" if file is None else str(file)
+        self.file, self._local, self._all = file, threading.local(), WeakSet[_Connection]()
         if file is not None and file.exists():
             check_regular(file)
         try:
+            self._first = self._connection()  # what is only in memory ends with its last connection
             found = self.value("PRAGMA user_version")
             if found == 0 and not self.value("SELECT count(*) FROM sqlite_master"):
                 with self.transaction():
@@ -134,16 +141,16 @@ class Database:
 
     def close(self) -> None:
         """Close the connections of all threads."""
-        for connection in self._all:
+        for connection in [*self._all]:
             connection.close()
-        self._all.clear()
 
-    def _connection(self) -> sqlite3.Connection:
+    def _connection(self) -> _Connection:
         if (connection := getattr(self._local, "connection", None)) is None:
+            shared = self.file is None
             connection = sqlite3.connect(
-                self._name, 30, isolation_level=None, check_same_thread=False, uri=self.file is None
+                self._name, 30, isolation_level=None, check_same_thread=False, factory=_Connection, uri=shared
             )
-            self._all.append(connection)
+            self._all.add(connection)
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA trusted_schema = OFF")  # the folder may come from elsewhere
             if self.file is not None:

@@ -58,7 +58,7 @@ class Looks:
     def __init__(self, folder: Path, settings: ServeSettings, models: Models) -> None:
         self.folder, self.settings, self.models = folder / "looks", settings, models
         self._looks: dict[str, Look] = {}
-        self._lock, self._drawing = Lock(), Lock()
+        self._drawing = Lock()
 
     def add(self, upload: Upload, model: str) -> Look:
         """Keep a clip that was received."""
@@ -67,30 +67,25 @@ class Looks:
         path.parent.mkdir(parents=True)
         upload.path.replace(path)
         look = Look(look_id, upload.name or "clip", model, path, path)
-        with self._lock:
-            self._looks[look_id] = look
+        self._looks[look_id] = look
         self.sweep()
         return look
 
     def get(self, look_id: str) -> Look:
         """The clip with this id; a Problem 404 if it was deleted."""
         self.sweep()
-        with self._lock:
-            if look := self._looks.get(look_id):
-                return look
+        if look := self._looks.get(look_id):
+            return look
         raise Problem(404, "look_gone")
 
     def delete(self, look_id: str) -> None:
         """Delete a clip and everything made of it."""
-        with self._lock:
-            look = self._looks.pop(look_id, None)
-        if look:
+        if look := self._looks.pop(look_id, None):
             shutil.rmtree(look.path.parent, ignore_errors=True)
 
     def sweep(self) -> None:
         """Delete clips that are too old, or too many."""
-        with self._lock:
-            looks = [*self._looks.values()]
+        looks = [*self._looks.values()]
         late = [look for look in looks if monotonic() - look.since > SECONDS_KEPT]
         for look in {*late, *looks[: max(0, len(looks) - MAX_KEPT)]}:
             self.delete(look.id)

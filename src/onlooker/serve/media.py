@@ -35,11 +35,10 @@ OnFacts = Callable[[VideoFacts], object]
 
 
 class Upload(NamedTuple):
-    """A file that was received: where it is, the name to show, and its bytes."""
+    """A file that was received: where it is, and the name to show."""
 
     path: Path
     name: str
-    size: int
 
 
 async def receive(request: Request, folder: Path, limit: int) -> Upload:
@@ -67,7 +66,7 @@ async def receive(request: Request, folder: Path, limit: int) -> Upload:
     except BaseException:  # including a browser that disconnects
         path.unlink(missing_ok=True)
         raise
-    return Upload(path, clean_name(request.headers.get("x-filename", "")), size)
+    return Upload(path, clean_name(request.headers.get("x-filename", "")))
 
 
 def file_response(path: Path, **options: Any) -> FileResponse:

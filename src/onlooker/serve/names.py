@@ -16,8 +16,8 @@ _UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u202a-\u202e\u2066-\u2069\ud800-\udfff
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is no clip and no class, as where training reads folders."""
-    return name.startswith(".") or name == "__MACOSX"
+    """Whether a name is no clip and no class, as where training reads folders; also one that is no UTF-8."""
+    return name.startswith(".") or name == "__MACOSX" or re.search("[\ud800-\udfff]", name) is not None
 
 
 def class_name(name: str, classes: Collection[str] = ()) -> str:

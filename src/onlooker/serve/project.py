@@ -238,7 +238,8 @@ class Project:
     def close(self) -> None:
         """Release the folder for other servers."""
         with self._lock:
-            self.database.close()
+            if self.database is not self._nothing:
+                self.database.close()
             if self._used is not None:
                 self._used.release()
                 self._used = None
