@@ -167,9 +167,7 @@ def test_localize_writes_boxes_and_times(trained: tuple[Path, str], squares: Pat
     assert result.exit_code == 1
     assert f"error: {broken}: " in result.stderr
     assert f"boxes, segments and annotated clips: {tmp_path / 'found'}" in result.output
-    assert {path.name for path in (tmp_path / "found").iterdir()} == {
-        "00.mp4", "00.json", "00.txt", "00-segments.json",
-    }  # fmt: skip
+    assert {path.name for path in (tmp_path / "found").iterdir()} == {"00.mp4", "00.json", "00-segments.json"}
     stored = json.loads((trained[0] / "model" / "recognizer.json").read_text(encoding="utf-8"))
     assert 0 < stored["localization"]["threshold"] < 1
 

@@ -334,7 +334,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     check_complete(folder)
     if (folder / ENSEMBLE_FILE).exists():
         raise ValueError(f"{run}: an ensemble; load it with onlooker.Ensemble.load")
-    for part in _MODEL_FOLDERS:
+    for part in _MODEL_FOLDERS if Path(run).is_dir() else ():
         restore_folder(Path(run, part))
     folder = next((each for part in _MODEL_FOLDERS if ((each := Path(run, part)) / _FILE).exists()), folder)
     if not (folder / _FILE).exists():

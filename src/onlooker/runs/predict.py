@@ -8,6 +8,7 @@ import json as json_format
 import math
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -269,22 +270,27 @@ def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
 
 
 def distinct_names(clips: Sequence[Path]) -> list[str]:
-    """Names of clips without suffix; if these are not all different, ignoring case, with their folders.
+    """Names of clips without suffix; those that are equal, ignoring case, are preceded by their folders.
 
     A name that is too long for a file system ends in a digest.
 
     Raises:
         ValueError: a clip is given twice.
     """
-    paths = [Path(os.path.realpath(clip)) for clip in clips]
-    if twice := [clip for clip, path in zip(clips, paths, strict=True) if paths.count(path) > 1]:
-        raise ValueError(f"{twice[0]}: given twice; give each clip once")
-    root = os.path.commonpath([path.parent for path in paths]) if paths else ""
-    inside = ["-".join(path.relative_to(root).parts) for path in paths]
-    choices = [path.stem for path in paths], [os.path.splitext(name)[0] for name in inside], inside
-    numbered = [f"{number}-{name}" for number, name in enumerate(inside)]
-    distinct = (names for names in choices if len({name.casefold() for name in names}) == len(names))
-    return [short_name(name) for name in next(distinct, numbered)]
+    paths, of_name = [Path(os.path.realpath(clip)) for clip in clips], defaultdict[str, list[Path]](list)
+    for clip, path in zip(clips, paths, strict=True):
+        if path in of_name[path.stem.casefold()]:
+            raise ValueError(f"{clip}: given twice; give each clip once")
+        of_name[path.stem.casefold()].append(path)
+    names = []
+    for path in paths:
+        same = of_name[path.stem.casefold()]
+        root = os.path.commonpath([other.parent for other in same])
+        whole = "-".join(path.relative_to(root).parts)
+        differ = len({str(other.with_suffix("")).casefold() for other in same}) == len(same)
+        names.append(path.stem if len(same) == 1 else os.path.splitext(whole)[0] if differ else whole)
+    distinct = len({name.casefold() for name in names}) == len(names)
+    return [short_name(name if distinct else f"{number}-{name}") for number, name in enumerate(names)]
 
 
 def to_values(prediction: Prediction) -> dict[str, Any]:
