@@ -27,7 +27,7 @@ from onlooker.tuning import choose_spatial_parameters
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.explanation import grad_cam
 from onlooker_papers.real_clips.frozen import splits_of
-from onlooker_papers.results import WHOLE, About, Row, write_rows
+from onlooker_papers.results import WHOLE, About, Row, means, write_rows
 from onlooker_papers.sets import data_folder
 from onlooker_papers.videolstm.official_budget import MOTION
 from onlooker_papers.videolstm.on_features import Cell, RealSet
@@ -120,14 +120,8 @@ def reproduce(run: Path, results: Path, seeds: int) -> dict[str, Any]:
 
 def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Means over seeds; chosen parameters are listed."""
-    first = found[0]
-    methods = {
-        method: {key: float(np.mean([each["methods"][method][key] for each in found])) for key in values}
-        for method, values in first["methods"].items()
-    }
-    accuracy = float(np.mean([each["accuracy"] for each in found]))
-    kept = {key: first[key] for key in ("clips", "classes")}
-    return {"methods": methods, "accuracy": accuracy, "localization": [each["localization"] for each in found], **kept}
+    measured = [{key: each[key] for key in ("methods", "accuracy", "localization")} for each in found]
+    return {**means(measured), **{key: found[0][key] for key in ("clips", "classes")}}
 
 
 def main(

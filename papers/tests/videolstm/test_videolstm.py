@@ -12,7 +12,6 @@ import torch
 from pages import self_contained
 
 from onlooker.config import TrainConfig
-from onlooker.files import read_json, write_json
 from onlooker_papers.mnist import DigitSplit, split_digits
 from onlooker_papers.videolstm import ablation, localization, reproduce
 from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, Trial, ensemble, summary
@@ -138,16 +137,6 @@ def test_parallel_trainings_have_the_same_figures(run: Path, tmp_path: Path) -> 
     for path in made:
         if "localized" not in path.stem:  # `run` chose among three candidates, other processes choose among all
             assert path.read_bytes() == (run / "run" / path.name).read_bytes()
-    made[2].with_suffix(".json").rename(tmp_path / "other")
-    with pytest.raises(ValueError, match=r"convlstm-flow-12-seed0\.json: made with other settings \(lr\)"):
-        train_ahead([replace(trial, how=replace(trial.how, lr=1.0)) for trial in (motion, flow)], 2)
-    assert not list(tmp_path.glob("*.in_progress.json")), "all settings are compared before anything is trained"
-    (tmp_path / "other").rename(made[2])
-    first = read_json(made[0])
-    made[0].rename(tmp_path / "convlstm-flow-12-seed0.in_progress.json")
-    write_json(tmp_path / "convlstm-flow-12-seed0.in_progress.json", {**first["settings"], "lr": 1.0})
-    with pytest.raises(ValueError, match=r"seed0\.in_progress\.json: made with other settings \(lr\)"):
-        train_ahead(among, 2)
 
 
 def test_figures_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
