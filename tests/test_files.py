@@ -125,13 +125,6 @@ def test_an_error_of_a_folder_that_cannot_be_written_explains_it(tmp_path: Path,
         raise OSError(number, os.strerror(number))
 
 
-def test_explained_errors_and_other_errors_are_not_changed(tmp_path: Path) -> None:
-    with pytest.raises(DiskFullError, match=r"^inner$"), explain_write_errors("the outer", tmp_path):
-        raise DiskFullError("inner")
-    with pytest.raises(OSError, match=r"^.Errno 4. broken$"), explain_write_errors("the outer", tmp_path):
-        raise OSError(errno.EINTR, "broken")
-
-
 def test_checking_a_writable_folder_does_not_change_it(tmp_path: Path) -> None:
     check_writable(tmp_path / "new" / "run")
     assert not list((tmp_path / "new" / "run").iterdir())

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pooling_store import made_store
 
 from onlooker import files
 from onlooker.config import DataConfig
@@ -154,16 +153,6 @@ def test_a_damaged_checkpoint_says_how_to_continue(tmp_path: Path, content: obje
         AtomicCheckpointIO().load_checkpoint(path)
     assert "--resume to train from the start" in str(caught.value)
     assert "weights_only" not in str(caught.value)
-
-
-def test_the_encoder_of_a_store_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
-    from onlooker.runs.features import use_encoders
-
-    store = made_store(tmp_path / "store")
-    store.encoder_file.unlink(missing_ok=True)
-    os.mkfifo(store.encoder_file)
-    with pytest.raises(ValueError, match=r"encoder.safetensors: not a regular file"):
-        use_encoders(create_model("convnet", 2, size=16, hidden=8), [store])
 
 
 def test_json_keeps_names_that_are_not_utf_8(tmp_path: Path) -> None:

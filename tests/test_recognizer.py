@@ -13,7 +13,6 @@ import clips as painted
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.clips import prepare
@@ -133,25 +132,6 @@ def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> N
     np.testing.assert_allclose(seen.attention.sum((1, 2)), 1, atol=1e-5)
 
 
-def test_clips_of_every_kind(make_clip: Make, tmp_path: Path) -> None:
-    of = recognizer()
-    assert of.predict(make_clip("one.mp4", frames=1)).indices.tolist() == [0] * 6
-    assert of.predict(make_clip("short.mp4", frames=4)).indices.tolist() == [0, 1, 2, 3, 3, 3]
-    assert of.predict(make_clip("turned.mp4", rotation=90)).frame_scores.shape == (6, 3)
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    for number in range(8):
-        Image.fromarray(painted.paint(number)).save(folder / f"{number}.png")
-    frames = np.stack([painted.paint(number) for number in (0, 2, 3, 4, 6, 7)])
-    expected, *_ = of.classify(torch.from_numpy(resize(frames, 16, 3))[None])
-    np.testing.assert_allclose(of.predict(folder).frame_scores, expected[0], atol=1e-6)
-
-
-def test_a_clip_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match=r"gone.mp4: no such file"):
-        recognizer().predict(tmp_path / "gone.mp4")
-
-
 def test_evaluate_equals_predicting_each_clip(make_clip: Make, tmp_path: Path) -> None:
     of = recognizer()
     labels = ("run", "clap", "run", "wave", "run")
@@ -236,12 +216,6 @@ def test_the_aggregation_is_saved_with_the_model(tmp_path: Path, make_clip: Make
     expected = {"mean": frame_scores.mean(0), "product": product / product.sum(), "last": frame_scores[-1]}
     for of in (by_verdict, load(tmp_path)):
         np.testing.assert_allclose(of.predict(path).scores, expected[aggregation], rtol=1e-4)
-
-
-def test_an_unknown_aggregation() -> None:
-    by_mean = recognizer()
-    with pytest.raises(ValueError, match="aggregation is 'loudest', expected one of mean, product, last"):
-        Recognizer(by_mean.model, CLASSES, DATA, aggregation="loudest")
 
 
 def test_inconsistent_parts_are_errors() -> None:

@@ -214,12 +214,6 @@ def test_a_download_that_stops_goes_on(memory: Any, monkeypatch: pytest.MonkeyPa
     assert len(downloads) == 8
 
 
-def test_an_address_that_refuses_is_named(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(memory, a="one")
-    monkeypatch.setattr(type(memory), "find", refuse)
-    assert "error: memory://set: access denied; check the credentials" in fails("check", "memory://set")
-
-
 def test_addresses_with_a_password_are_refused_without_showing_it() -> None:
     for password in ("secret", "sec@secret", "sec/secret"):
         with pytest.raises(StorageError, match="give it in the environment instead") as error:

@@ -159,15 +159,6 @@ def test_streams_of_a_batch_have_separate_events_and_free_their_state(make_clip:
     assert set(streams.states) == {"b"}
 
 
-def test_frames_are_sampled_at_the_requested_rate(make_clip: Make) -> None:
-    path, of = make_clip(frames=20), recognizer()
-    assert [step.index for step in of.watch(path, StreamConfig(rate=2))] == [0, 5, 10, 15]
-    of.frame_rate = 5.0
-    assert [step.index for step in of.watch(path)] == list(range(0, 20, 2)), "as many as in training"
-    assert [step.index for step in of.watch(path, StreamConfig(rate=2))] == [0, 5, 10, 15]
-    assert [step.index for step in of.watch(path, StreamConfig(rate=0))] == list(range(20))
-
-
 @pytest.mark.parametrize("init", ["zeros", "first-frame"])
 def test_streams_in_a_batch_equal_single_streams(make_clip: Make, init: str) -> None:
     of = recognizer(init=init)
@@ -264,15 +255,6 @@ def _without_evidence(answer: Any, video: torch.Tensor) -> Any:
     output, state = answer
     white = video.flatten(1).amin(1) > 0.9
     return output._replace(evidence=output.evidence.masked_fill(white, torch.inf)), state
-
-
-def test_a_live_stream_and_a_file_at_once(make_clip: Make) -> None:
-    of, path, pieces = recognizer(), make_clip(frames=12), cut(transport_stream(25), 20)
-    with Sender(lambda: slowly(pieces, 0.5 / len(pieces))) as sender:
-        steps = list(of.watch([sender.address, path], CONFIG))
-    check([step for step in steps if step.source == str(path)], of, path)
-    live = [step.index for step in steps if step.source == sender.address]
-    assert live == list(range(25))
 
 
 def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:

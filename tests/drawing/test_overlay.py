@@ -43,15 +43,6 @@ def test_color_is_strongest_at_the_attended_cell(h, w, row, column):
     assert color[far].max(initial=0) < 0.15 * color.max()
 
 
-def test_a_uniform_map_looks_uniform_and_pale():
-    rng = np.random.default_rng(0)
-    noisy = 1 / 49 * (1 + 0.01 * rng.standard_normal((7, 7)))
-    drawn = overlay(gray(), noisy)
-    assert np.ptp(drawn.reshape(-1, 3).astype(int), axis=0).max() <= 3
-    strongest = colorfulness(overlay(gray(), peaked(7, 7, 3, 3))).max()
-    assert colorfulness(drawn).max() < 0.4 * strongest
-
-
 def test_full_strength_follows_the_clip_with_a_minimum():
     assert full_strength(np.full((4, 5, 5), 1 / 25)) == pytest.approx(4 / 25)
     assert full_strength([peaked(5, 5, 0, 0)] * 4) == pytest.approx(1 / 1.24)
@@ -104,29 +95,6 @@ def test_boxes_are_drawn_where_they_are_also_in_an_enlarged_frame():
     larger = boxes(gray(200, 160, 0), corners, size=(100, 80))
     ys, xs = np.nonzero((larger == 255).all(-1))
     assert (xs.min(), ys.min(), xs.max(), ys.max()) == pytest.approx((20, 40, 80, 120), abs=1)
-
-
-def square(x1, y1, x2, y2):
-    return [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]
-
-
-def near(frame, color):
-    """The pixels of about that color, `x y`: their smallest and largest."""
-    ys, xs = np.nonzero(abs(frame.astype(int) - color).max(-1) < 60)
-    return xs.min(), ys.min(), xs.max(), ys.max()
-
-
-def test_each_outline_has_its_color_and_place_also_in_an_enlarged_frame():
-    corners = np.array([square(10, 20, 40, 60), square(30, 50, 70, 90)])
-    drawn = outlines(gray(100, 80, 0), corners)
-    assert near(drawn, BOX_COLORS[0]) == pytest.approx((10, 20, 40, 60), abs=1)
-    assert near(drawn, BOX_COLORS[1]) == pytest.approx((30, 50, 70, 90), abs=1)
-    assert not drawn[30:45, 15:25].any()
-    one = outlines(gray(100, 80, 0), np.array([square(5, 5, 9, 9), np.full((4, 2), np.nan)]))
-    assert near(one, BOX_COLORS[0]) == pytest.approx((5, 5, 9, 9), abs=1)
-    assert not one[20:].any()
-    larger = outlines(gray(300, 240, 0), corners, size=(100, 80))
-    assert near(larger, BOX_COLORS[1]) == pytest.approx((90, 150, 210, 270), abs=2)
 
 
 def test_a_ring_is_around_its_point_in_frames_of_any_size():

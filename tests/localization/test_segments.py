@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import event_frames, evidence_scores, find_segments, runs_above
@@ -29,11 +28,6 @@ def test_segments_end_half_way_to_the_next_frame() -> None:
     assert len(find_segments(RISE, TIMES, ("wave",), replace(HALF, score_smoothing=2.0))) == 1
 
 
-def test_a_constant_score_is_one_segment() -> None:
-    (whole,) = find_segments(np.full((8, 1), 0.3, np.float32), TIMES, ("wave",), HALF)
-    assert (whole.start, whole.end) == (0.0, 1.875)
-
-
 def test_every_probable_class_has_its_own_segments() -> None:
     scores = np.concatenate((RISE, 1 - RISE, np.full_like(RISE, 0.001)), axis=1)
     found = find_segments(scores, TIMES, ("a", "b", "c"), HALF)
@@ -45,23 +39,6 @@ def test_causal_smoothing_delays_and_does_not_depend_on_later_frames() -> None:
     causal = replace(HALF, score_smoothing=1.0, causal=True)
     (late,) = find_segments(np.eye(8, dtype=np.float32)[:, 3:4], TIMES, ("a",), causal)
     assert late.start == 0.625
-
-
-def test_causal_runs_do_not_depend_on_later_scores() -> None:
-    scores = np.array([0.1, 0.3, 0.2, 0.6, 0.4, 0.1, 0.9, 0.4], np.float32)
-    assert runs_above(scores, 0.5) == [(3, 3), (6, 6)]
-    assert runs_above(scores, 0.5, causal=True) == [(1, 1), (3, 4), (6, 6)]
-    assert runs_above(np.full(4, 0.1), 0.5, causal=True) == [], "below one half there is nothing to compare with"
-    causal = replace(HALF, causal=True, score_smoothing=1.5)
-    for seed in range(20):
-        steps = np.random.default_rng(seed).random((8, 1)).astype(np.float32)
-        both = np.concatenate((steps, 1 - steps), 1)
-
-        def ended(frames: int, both: NDArray[np.float32] = both) -> set[tuple[str, float, float]]:
-            found = find_segments(both[:frames], TIMES[:frames], ("a", "b"), causal)
-            return {(one.label, one.start, one.end) for one in found if one.end < TIMES[4]}
-
-        assert ended(8) == ended(5), seed
 
 
 def test_a_single_image_has_no_duration_and_padding_counts_once() -> None:
@@ -112,10 +89,3 @@ def test_events_in_a_stream_do_not_depend_on_later_frames() -> None:
 def test_invalid_evidence_is_an_error(evidence: list[float]) -> None:
     with pytest.raises(ValueError, match="expected T finite numbers, at least one"):
         evidence_scores(np.ones(1), np.array(evidence), HALF)
-
-
-def test_inconsistent_shapes_are_errors() -> None:
-    with pytest.raises(ValueError, match=r"shape \(8, 1\) for 7 frames and 1 classes"):
-        find_segments(RISE, TIMES[:7], ("a",), HALF)
-    with pytest.raises(ValueError, match="times descend"):
-        find_segments(RISE, TIMES[::-1], ("a",), HALF)

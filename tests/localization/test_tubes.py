@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from onlooker.localization.boxes import Candidates, find_boxes
+from onlooker.localization.boxes import Candidates
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import OnlineTracks, box_iou, interpolate, label_tubes, link, update_tracks
 
@@ -86,12 +86,6 @@ def test_online_tracks_do_not_depend_on_later_frames_and_do_not_grow() -> None:
     assert [(track.number, track.corners.tolist()) for track in again.active] == seen[6]
 
 
-def test_no_boxes_give_no_track() -> None:
-    assert link([], LINK) == ()
-    assert link([candidates()] * 3, LINK) == ()
-    assert link([candidates()] * 3, CAUSAL) == ()
-
-
 def test_tubes_are_trimmed_by_their_class_and_have_every_frame_of_the_video() -> None:
     tracks = link([candidates((2 * t, 0, 0.5)) for t in range(6)], LINK)
     scores = np.array([[0.1, 0.5, 0.8, 0.8, 0.3, 0.1], [0.001] * 6], np.float32).T
@@ -122,38 +116,6 @@ def test_a_causal_tube_is_not_trimmed_by_later_scores() -> None:
     assert whole.frames.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_a_padded_clip_repeats_its_last_frame() -> None:
-    tracks = link([candidates((t, 0, 0.5)) for t in range(4)], LINK)
-    (tube,) = label_tubes(tracks, np.ones((4, 1), np.float32), np.array([0, 1, 2, 2]), ("wave",), LINK)
-    assert tube.frames.tolist() == [0, 1, 2]
-
-
-def test_tubes_are_sorted_by_class_score_and_track_score() -> None:
-    tracks = link([candidates((0, 0, 0.5), (40, 40, 0.9))] * 3, LINK)
-    found = label_tubes(tracks, np.full((3, 2), 0.5, np.float32) * [1, 0.5], np.arange(3), ("a", "b"), LINK)
-    assert [(tube.label, float(tube.boxes[0, 0])) for tube in found] == [("a", 40), ("a", 0), ("b", 40), ("b", 0)]
-
-
-def test_from_attention_to_a_tube() -> None:
-    frames = np.zeros((6, 32, 64, 1), np.uint8)
-    maps = np.zeros((6, 4, 8))
-    for t in range(6):
-        frames[t, 9:15, 8 * t : 8 * t + 8] = 255
-        maps[t, 1, t] = 1
-    seen = LocalizationParameters(foreground="motion", threshold=0.1)
-    tracks = link(find_boxes(maps, frames, seen), seen)
-    (tube,) = label_tubes(tracks, np.ones((6, 1), np.float32), np.arange(6), ("go",), seen)
-    np.testing.assert_array_equal(tube.boxes[1:-1], [[8 * t, 9, 8 * t + 8, 15] for t in range(1, 5)])
-
-
 def test_boxes_between_and_beyond_known_ones() -> None:
     found = interpolate([0, 2, 3, 9], [2, 4], np.array([[0, 0, 2, 2], [4, 0, 6, 2.0]]))
     assert found[:, 0].tolist() == [0, 0, 2, 4]
-
-
-def test_a_wrong_number_of_scores_is_an_error() -> None:
-    tracks = link([candidates((0, 0, 0.5))] * 3, LINK)
-    with pytest.raises(ValueError, match=r"frame_scores have shape \(3, 2\) for 3 frames and 1 classes"):
-        label_tubes(tracks, np.ones((3, 2)), np.arange(3), ("a",), LINK)
-    with pytest.raises(ValueError, match="a track ends at frame 2 of 2"):
-        label_tubes(tracks, np.ones((2, 1)), np.arange(2), ("a",), LINK)
