@@ -81,22 +81,16 @@ def own_clips(results: Results) -> Table:
         "test clips": "test_clips",
         "minutes": ("minutes", fixed(1)),
     }
-    note = (
-        "Test clips classified correctly, %. *Random weights*: the same encoder, untrained. *Minutes* of one core, to "
-        "read and encode all clips."
-    )
+    note = "Test clips correct, %. *Random weights*: the same encoder, untrained. *Minutes* of one core for all clips."
     return build(rows(results["own-clips"], "*"), columns, note)
 
 
 @table("calibration")
 def calibration(results: Results) -> Table:
     """The calibration of confidence, one row per set."""
-    heads = {"temperature 1": "before", "calibrated": "error", "perfect": "perfect", "its 95 %": "perfect_95"}
+    heads = {"temperature 1": "before", "calibrated": "error", "perfect": "perfect"}
     columns = {head: (path, fixed(3)) for head, path in heads.items()}
-    note = (
-        "Expected calibration error, five bins of equally many clips, cross-validated; *perfect*: what a perfectly "
-        "calibrated model shows at this number of clips, mean and 95th percentile."
-    )
+    note = "Expected calibration error, five bins, cross-validated; *perfect*: of a perfectly calibrated model."
     return build(rows(results["calibration"], "*"), {"set": key(0), **columns, "clips": "clips"}, note)
 
 
@@ -123,12 +117,8 @@ def peers(results: Results) -> Table:
         "95 %": ("interval", span),
         "default − it": ("default_above", lambda of: span(of[1:])),
         "minutes": ("minutes", fixed(1)),
-        "epochs": ("epochs", fixed(1)),
     }
-    note = (
-        "One seed; *default − it*: paired, 95 %, in points. *Minutes* of one core, for training; for the default "
-        "command, to read and encode all clips."
-    )
+    note = "One seed; *default − it*: paired, 95 %, in points. *Minutes* of one core."
     return build(rows(results["peers"], "*/*"), columns, note)
 
 
