@@ -1,8 +1,6 @@
 """Steps equal the forward pass, a saved model equals the model, and invalid input is an error."""
 
-import copy
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,18 +126,6 @@ def test_precomputed_features_give_the_same_output(name):
             assert (found.attention - expected.attention).abs().max() < 1e-5
 
 
-def test_features_of_another_encoder_are_an_error():
-    with pytest.raises(
-        ValueError, match=r"features are \(1, 2, 9, 4, 4\), expected B T and then \(\d+, 4, 4\) \(D h w\)"
-    ):
-        made("convalstm").forward_features(torch.zeros(1, 2, 9, 4, 4))
-
-
-def test_a_video_without_its_batch_is_an_error():
-    with pytest.raises(ValueError, match=r"this model was built for \(3, 32, 32\)"):
-        made("convalstm")(made_video()[0])
-
-
 @pytest.mark.parametrize("count", [0, -1])
 def test_no_classes_is_an_error(count):
     with pytest.raises(ValueError, match=f"num_classes is {count}, expected at least 1"):
@@ -246,15 +232,6 @@ def test_a_missing_weight_is_an_error(tmp_path):
     assert isinstance(Classifier.from_pretrained(tmp_path, strict=False), Classifier), "unless it is asked for"
 
 
-def test_an_unknown_weight_is_an_error(tmp_path):
-    made("convalstm").save_pretrained(tmp_path)
-    change_weights(tmp_path, lambda weights: weights.update(stranger=torch.zeros(1)))
-    with pytest.raises(
-        ValueError, match=r"(?s)not the weights of this model.*Unexpected key\(s\) in state_dict: \"stranger\""
-    ):
-        Classifier.from_pretrained(tmp_path)
-
-
 def test_pickled_weights_are_not_read(tmp_path):
     model = made("lstm")
     model.save_pretrained(tmp_path)
@@ -284,18 +261,6 @@ def test_a_model_that_started_from_imagenet_is_loaded_without_its_weights(tmp_pa
 
 
 @every_model
-def test_a_copy_of_a_model_and_its_state_is_independent(name):
-    model, video = made(name), made_video()
-    with torch.no_grad():
-        _, state = model.step(video[:, 0], model.initial_state(2))
-        twin, twin_state = copy.deepcopy(model), copy.deepcopy(state)
-        expected = model.step(video[:, 1], state)[0].logits
-        for parameter in model.parameters():
-            parameter.zero_()
-        assert torch.equal(twin.step(video[:, 1], twin_state)[0].logits, expected)
-
-
-@every_model
 def test_gradients_reach_every_parameter(name):
     model = made(name, head_units=5).train()
     clip_scores(model(made_video()).logits.softmax(-1))[:, 0].log().sum().backward()
@@ -306,11 +271,6 @@ def test_a_video_without_frames_is_an_error() -> None:
     model = create_model("alstm", 3, size=16)
     with pytest.raises(ValueError, match=r"2 clips of 0 frames, expected at least one of each"):
         model(torch.rand(2, 0, 3, 16, 16))
-
-
-def test_weights_in_a_pickle_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"is a pickle, which can run code"):
-        Classifier._load_as_pickle(create_model("lstm", 3, size=16), str(tmp_path / "pytorch_model.bin"))
 
 
 @pytest.mark.parametrize(("name", "changes"), [("alstm", {"encoder": "lenet"}), ("report", {"size": 8})], ids=str)
@@ -328,19 +288,6 @@ def test_the_attention_loss_needs_attention():
         create_model("convlstm", 3, attention_loss=True)
     with pytest.raises(ValueError, match="no scores of what it attends to; build it with attention_loss=True"):
         create_model("alstm", 3).attended_logits(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))
-
-
-def test_an_unknown_aggregation_is_an_error():
-    with pytest.raises(ValueError, match="aggregation is 'median', expected one of mean, product, last"):
-        clip_scores(torch.full((3, 2), 0.5), "median")
-
-
-def test_the_readme_of_a_saved_model_claims_no_license_and_no_upload(tmp_path):
-    made("lstm").save_pretrained(tmp_path)
-    text = (tmp_path / "README.md").read_text()
-    assert "from_pretrained" in text
-    assert "license" not in text
-    assert "pushed" not in text
 
 
 def test_corners_of_windows_with_rotation_and_frames_that_are_not_square():

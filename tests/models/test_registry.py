@@ -116,11 +116,6 @@ def test_motion_needs_flow_and_never_uses_rgb_channels_as_flow():
     assert create_model("motion", 10, in_channels=3, flow_channels=2).in_channels == 3, "gray and one field"
 
 
-def test_a_recipe_has_the_loss_that_its_model_needs():
-    last = {name for name, recipe in MODELS.items() if recipe.loss == "last"}
-    assert last == {"linear", "tcn", "atcn", "mil"}
-
-
 def resolved(name: str, training: TrainConfig) -> TrainConfig:
     return resolve(ModelConfig(name), DataConfig(), training)[2]
 

@@ -72,16 +72,6 @@ def test_a_loss_on_some_steps_has_the_gradients_of_these_only(of):
         torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("frozen", ["weight", "bias", "both", "maps"])
-def test_frozen_parameters_have_no_gradient(frozen):
-    conv, maps = made()
-    maps.requires_grad_(frozen != "maps")
-    conv.weight.requires_grad_(frozen not in ("weight", "both"))
-    conv.bias.requires_grad_(frozen not in ("bias", "both"))
-    for ours, plain in both(conv, maps):
-        torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
-
-
 def test_two_backward_passes_through_one_graph_are_independent():
     conv, maps = made()
     outputs = looped(conv, maps)
@@ -164,11 +154,6 @@ def test_a_loop_that_is_entered_step_by_step(mode):
             expected = torch.tanh(conv(expected))
             assert len(loop.convs) == 1
     torch.testing.assert_close(seen, expected)
-
-
-def test_an_even_kernel_is_an_error():
-    with pytest.raises(ValueError, match="kernel is 2, expected an odd number: the map must keep its size"):
-        RepeatedConv2d(3, 3, 2)
 
 
 def recurrent_loss(conv, video, step=None):

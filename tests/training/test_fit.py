@@ -1,7 +1,6 @@
 """Training: learning, recorded curves, resuming with identical results after a kill, optimizers and losses."""
 
 import csv
-import logging
 import multiprocessing
 import random
 import time
@@ -25,7 +24,7 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
-from onlooker.models.video_model import VideoModel, choose_device
+from onlooker.models.video_model import VideoModel
 from onlooker.storage import uploading
 from onlooker.structures import Curves
 from onlooker.training.batches import EpochOrder
@@ -33,7 +32,6 @@ from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.fit import Fitting, batch_size, fit
 from onlooker.training.losses import frame_cross_entropy
 from onlooker.training.optimizers import register_optimizer
-from onlooker.training.precision import choose_precision
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
 TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", label_smoothing=0.0)
@@ -104,20 +102,12 @@ def test_an_easy_task_is_learned_and_every_epoch_is_recorded(tmp_path: Path) -> 
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
-def test_the_model_stays_on_its_training_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moved: list[Any] = []
-    model = create_model("convnet", 2, in_channels=1, size=16)
-    monkeypatch.setattr(type(model), "to", lambda self, *target, **_: moved.extend(target) or self)
-    fit(model, Brightness(4, 0), Brightness(4, 1), DATA, TrainConfig(epochs=1, batch=4), tmp_path, title=None)
-    assert moved[-1] == choose_device(), "Lightning's teardown moves it to the CPU"
-
-
-def test_redirected_output_has_a_line_per_epoch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_epoch_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = create_model("convnet", 2, in_channels=1, size=16)
     fit(model, Brightness(4, 0), Brightness(4, 1), DATA, TrainConfig(epochs=2, batch=4), tmp_path, title="gestures")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" · ")[0] for line in lines] == ["gestures: epoch 1/2", "gestures: epoch 2/2"]
-    assert all("training" in line and "validation" in line and line.endswith("s elapsed") for line in lines)
+    assert all("training" in line and "validation" in line and line.endswith("s left") for line in lines)
 
 
 def test_a_job_of_slurm_with_several_tasks_trains_in_each_process_alone(
@@ -128,16 +118,6 @@ def test_a_job_of_slurm_with_several_tasks_trains_in_each_process_alone(
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning sets it when it is imported in this environment
     train(tmp_path)
     assert (tmp_path / "checkpoints" / "last.ckpt").exists()
-
-
-def test_results_are_reproducible_from_the_seed(tmp_path: Path) -> None:
-    two = TrainConfig(epochs=2, batch=8, patience=0, precision="32")
-    (first, curves), (again, curves_again) = train(tmp_path / "a", two), train(tmp_path / "b", two)
-    assert same(first, again)
-    assert curves == curves_again
-    other, curves_other = train(tmp_path / "c", TrainConfig(epochs=2, batch=8, patience=0, precision="32", seed=1))
-    assert not same(first, other)
-    assert curves != curves_other
 
 
 def test_the_weights_of_the_lowest_validation_loss_are_kept(tmp_path: Path) -> None:
@@ -163,14 +143,6 @@ def test_early_stopping_also_applies_to_a_resumed_run(
     again, curves_again = train(tmp_path, settings, wrong=True)
     assert curves_again == curves
     assert same(model, again)
-
-
-def test_resuming_a_training_that_is_complete_changes_nothing(tmp_path: Path) -> None:
-    model, curves = train(tmp_path)
-    again, curves_again = train(tmp_path)
-    assert same(model, again)
-    assert curves_again == curves
-    assert len(rows(tmp_path)) == 4
 
 
 def test_a_run_that_was_moved_keeps_its_best_weights(tmp_path: Path) -> None:
@@ -232,27 +204,6 @@ def wait_for_epochs(folder: Path, count: int, process: ForkServerProcess) -> Non
         time.sleep(0.001)
 
 
-def killed_after_two_epochs(folder: Path, settings: TrainConfig) -> dict[str, Any]:
-    """The result of a training that is killed after two epochs and resumed."""
-    process = start(folder, settings)
-    wait_for_epochs(folder, 2, process)
-    process.kill()
-    process.join()
-    assert process.exitcode == -9
-    assert not (folder / "done.pt").exists()
-    process = start(folder, settings)
-    process.join(100)
-    assert process.exitcode == 0
-    assert len(rows(folder)) == 4
-    return outcome(folder)
-
-
-def test_a_run_killed_after_two_epochs_resumes_with_identical_results(
-    tmp_path: Path, uninterrupted: tuple[dict[str, Any], float]
-) -> None:
-    assert equal(killed_after_two_epochs(tmp_path, KILLED), uninterrupted[0])
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_a_run_killed_repeatedly_resumes_with_identical_results(
     tmp_path: Path, uninterrupted: tuple[dict[str, Any], float], seed: int
@@ -294,25 +245,6 @@ def test_the_parts_of_an_epoch_divide_its_order() -> None:
     assert list(parts) != seen[:5]
 
 
-def samples_seen(folder: Path, settings: TrainConfig, parts: int = 1) -> list[int]:
-    """The indices of the 24 training samples in the order in which they were used."""
-
-    class Watched(Brightness):
-        def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-            seen.append(index)
-            return super().__getitem__(index)
-
-    seen: list[int] = []
-    model = create_model("convnet", 2, in_channels=1, size=16)
-    fit(model, Watched(24, 0), Brightness(8, 1), DATA, settings, folder, title=None, parts=parts)
-    return seen
-
-
-def test_training_in_parts_uses_every_sample_once(tmp_path: Path) -> None:
-    seen = samples_seen(tmp_path, TrainConfig(epochs=3, batch=4, precision="32"), parts=3)
-    assert sorted(seen) == list(range(24))
-
-
 def test_gradients_are_clipped_only_above_the_norm(tmp_path: Path) -> None:
     norms: dict[float, float] = {}
     for clip in (0.0, 1e-3):
@@ -323,17 +255,6 @@ def test_gradients_are_clipped_only_above_the_norm(tmp_path: Path) -> None:
         norms[clip] = torch.cat([p.grad.flatten() for p in fitting.model.parameters()]).norm().item()
     assert norms[0.0] > 100
     assert norms[1e-3] == pytest.approx(1e-3, rel=1e-2)
-
-
-def test_the_last_epoch_is_kept_next_to_the_best(tmp_path: Path) -> None:
-    _, curves = train(tmp_path, wrong=True)
-    losses = curves["validation"]["loss"]
-    assert losses.index(min(losses)) < len(losses) - 1
-    kept = {
-        name: torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"]
-        for name in ("best", "last")
-    }
-    assert kept == {"best": losses.index(min(losses)), "last": len(losses) - 1}
 
 
 def test_seconds_count_on_in_a_resumed_training(tmp_path: Path) -> None:
@@ -361,33 +282,10 @@ def test_seconds_count_on_in_a_resumed_training(tmp_path: Path) -> None:
     assert first[1] < seconds[2] < seconds[3]
 
 
-def test_the_order_of_samples_differs_between_epochs(tmp_path: Path) -> None:
-    seen = samples_seen(tmp_path, TrainConfig(epochs=2, batch=8, precision="32"))
-    assert sorted(seen[:24]) == sorted(seen[24:]) == list(range(24))
-    assert seen[:24] != seen[24:]
-
-
-@pytest.mark.parametrize("wanted", ["auto", "32", "bf16"])
-def test_precisions_are_converted_to_lightning(wanted: str) -> None:
-    expected = {"auto": ("32-true", "bf16-mixed"), "32": ("32-true",), "bf16": ("bf16-mixed",)}
-    assert choose_precision(wanted) in expected[wanted]
-
-
 def test_a_training_that_diverges_is_an_error_in_its_epoch(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"the \w+ loss became (nan|inf) in epoch 1; lower --lr"):
         train(tmp_path, TrainConfig(epochs=2, batch=8, lr=1e36, patience=0, precision="32"))
     assert not list(tmp_path.glob("checkpoints/*.ckpt")), "no weights that are not numbers"
-
-
-def test_the_log_level_of_lightning_is_restored(tmp_path: Path) -> None:
-    logger = logging.getLogger("lightning.pytorch")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        train(tmp_path, TrainConfig(epochs=1, batch=8, precision="32"))
-        assert logger.level == logging.WARNING
-    finally:
-        logger.setLevel(before)
 
 
 def first_loss(model: VideoModel, frames: Tensor, targets: Tensor, settings: TrainConfig) -> Tensor:

@@ -85,7 +85,7 @@ def fit_run(
 
 
 def fit_by_gradient(prepared: Prepared, run: Path, title: str | None, processes: Processes = ALONE) -> None:
-    """Train by gradient descent, with a part of each batch in each process; `title` is that of the progress bar."""
+    """Train by gradient descent, with a part of each batch in each process; `title` begins the line of each epoch."""
     from onlooker.training.fit import fit  # imported here: Lightning takes seconds, and linear models do not need it
 
     record, samples = prepared.record, prepared.samples

@@ -12,9 +12,10 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from onlooker.files import atomic_file, check_regular, explain_write_errors
 
-__all__ = ["AtomicCheckpointIO"]
+__all__ = ["PARTS", "AtomicCheckpointIO"]
 
-_PARTS = ("state_dict", "curves", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers")
+# What a checkpoint of a training has.
+PARTS = ("state_dict", "curves", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers")
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -53,7 +54,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             checkpoint = torch.load(path, map_location, weights_only=True)
         except Exception as error:  # of pickle, zipfile or PyTorch, whose message advises unpickling the file
             raise ValueError(f"{path}: a damaged checkpoint ({type(error).__name__}); {restore(path)}") from None
-        if not isinstance(checkpoint, dict) or (missing := [name for name in _PARTS if name not in checkpoint]):
+        if not isinstance(checkpoint, dict) or (missing := [name for name in PARTS if name not in checkpoint]):
             problem = (
                 f"no {missing[0]} in it" if isinstance(checkpoint, dict) else f"holds a {type(checkpoint).__name__}"
             )

@@ -1,4 +1,4 @@
-"""What is written and shown after each epoch: `curves.csv` and a progress bar, instead of Lightning's messages."""
+"""What is written and shown after each epoch: `curves.csv` and a line, instead of Lightning's messages."""
 
 import csv
 import io
@@ -12,8 +12,6 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from onlooker.files import write_bytes
 from onlooker.training.stages import report
@@ -39,50 +37,30 @@ class CurvesFile(Callback):
 
 
 class EpochProgress(Callback):
-    """Reports epochs to programs (`stages.report`) and to people: a progress bar in a terminal, else a line per epoch.
+    """Reports each epoch to programs (`stages.report`), and to people by a line.
 
     Args:
-        title: of the bar; None: nothing for people.
+        title: the beginning of each line; None: no lines.
     """
 
     def __init__(self, title: str | None) -> None:
-        self.title, self.started = title, time.monotonic()
-        left = TextColumn("elapsed,"), TimeRemainingColumn(), TextColumn("left")
-        words = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[note]"))
-        self.bar = Progress(next(words), BarColumn(), next(words), TimeElapsedColumn(), *left, console=Console())
-        self.shown = title is not None and self.bar.console.is_terminal
+        self.title = title
 
     def on_train_start(self, trainer: L.Trainer, fitting: L.LightningModule) -> None:
-        """Show the bar, at the progress of a resumed run."""
-        total = trainer.num_training_batches * (trainer.max_epochs or 1)
-        if self.shown:
-            self.task = self.bar.add_task(self.title or "", total=total, completed=trainer.global_step, note="")
-            self.bar.start()
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        """Advance the bar."""
-        if self.shown:
-            self.bar.update(self.task, completed=trainer.global_step)
+        """Start the clock."""
+        self.began, self.first = time.monotonic(), trainer.current_epoch
 
     def on_train_epoch_end(self, trainer: L.Trainer, fitting: Any) -> None:
-        """Show the accuracies of this epoch."""
+        """Report the accuracies and the time left."""
+        done, epochs = trainer.current_epoch + 1, trainer.max_epochs or 1
+        report("training", done, epochs)
+        if self.title is None:
+            return
         accuracies = {split: curves["accuracy"] for split, curves in fitting.curves.items() if curves["accuracy"]}
-        note = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        note += "".join(f" · {split} {100 * values[-1]:.1f} %" for split, values in accuracies.items())
-        if self.shown:
-            self.bar.update(self.task, note=note)
-        elif self.title is not None:
-            print(f"{self.title}: {note} · {time.monotonic() - self.started:.0f} s elapsed", flush=True)
-        report("training", trainer.current_epoch + 1, trainer.max_epochs or 1)
-
-    def on_train_end(self, *_: Any) -> None:
-        """Remove the bar."""
-        if self.shown:
-            self.bar.stop()
-
-    def on_exception(self, *_: Any) -> None:
-        """Remove the bar."""
-        self.on_train_end()
+        note = "".join(f" · {split} {100 * values[-1]:.1f} %" for split, values in accuracies.items())
+        elapsed = time.monotonic() - self.began
+        left = elapsed / (done - self.first) * (epochs - done)
+        print(f"{self.title}: epoch {done}/{epochs}{note} · {elapsed:.0f} s elapsed, {left:.0f} s left", flush=True)
 
 
 @contextmanager

@@ -182,7 +182,7 @@ def fit(
         training, validation: samples `(frames T H W C uint8, target, index)`, or stored features `T h w D` float16,
             which are not augmented, in place of frames.
         data: normalization and augmentation.
-        title: of the progress bar; None: no bar.
+        title: of the line for each epoch; None: no lines.
         parts: epochs per pass through the training samples; more of them save long runs more often.
         processes: those that share each batch (`training.processes`); a run may continue with another number of them.
             All of them read `folder`, the first one writes to it and gets the best weights.

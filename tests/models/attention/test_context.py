@@ -44,13 +44,6 @@ def test_equal_scores_give_a_uniform_map():
     np.testing.assert_allclose(got, np.full((2, 3, 2), 1 / 6), rtol=1e-14)
 
 
-@torch.no_grad()
-def test_the_map_depends_on_the_hidden_state():
-    attention, features = made(), torch.randn(1, 6, 3, 2).double()
-    looks = [attention(attention.project(features), torch.full((1, 4, 3, 2), v).double()) for v in (-1, 1)]
-    assert (looks[0] - looks[1]).abs().max() > 1e-3
-
-
 def test_another_grid_is_an_error():
     with pytest.raises(ValueError, match=r"features on a grid \(2, 3\), this attention was built for \(3, 2\)"):
         made().project(torch.zeros(1, 6, 2, 3).double())

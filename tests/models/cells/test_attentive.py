@@ -146,12 +146,6 @@ def test_scaled_with_a_uniform_map_is_bitwise_the_plain_cell(grid, dtype):
         assert torch.equal(state.memory, plain.memory)
 
 
-def test_scaled_with_a_uniform_map_is_the_plain_cell_on_any_grid():
-    conv_lstm, video = ConvLSTM(D, HIDDEN).double(), made_video(7, 7)  # 1/49 is not a binary fraction
-    looking, _ = run(AttentiveCell(even(conv_attention()), conv_lstm, "scaled").double(), video)
-    assert torch.allclose(looking, run(conv_lstm, video)[0], atol=1e-14)
-
-
 def test_product_with_a_uniform_map_divides_by_the_number_of_locations():
     conv_lstm, video = ConvLSTM(D, HIDDEN).double(), made_video(4, 4)
     looking, _ = run(AttentiveCell(even(conv_attention()), conv_lstm, "product").double(), video)
@@ -182,13 +176,6 @@ def test_attention_uses_the_state_before_the_frame():
         output, _ = cell(video[:, 0], state)
         expected = cell.attention(cell.attention.project(video[:, 0]), state.hidden)
     assert torch.equal(output.attention, expected)
-
-
-@pytest.mark.parametrize(("glimpse", "grid"), [("sum", (1, 1)), ("product", (6, 3)), ("scaled", (6, 3))])
-def test_the_state_has_the_grid_of_the_glimpse(glimpse, grid):
-    cell = AttentiveCell(conv_attention(), ConvLSTM(D, HIDDEN), glimpse)
-    state = cell.initial_state(2, (6, 3), torch.device("cpu"), torch.float32)
-    assert [part.shape for part in state] == [(2, HIDDEN, *grid)] * 2
 
 
 def test_an_unknown_glimpse_is_an_error():

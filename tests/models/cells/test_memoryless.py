@@ -13,11 +13,3 @@ def test_the_output_is_the_input():
     assert torch.equal(hidden, features)
     assert attention is None
     assert all(torch.equal(a, b) for a, b in zip(after, state, strict=True))
-
-
-def test_it_has_no_state_and_no_parameters():
-    cell = Memoryless(5)
-    state = cell.initial_state(3, (4, 6), torch.device("cpu"), torch.float64)
-    assert [part.shape for part in state] == [(3, 0), (3, 0)]
-    assert cell.num_hidden == 5
-    assert list(cell.parameters()) == []

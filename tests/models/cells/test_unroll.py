@@ -46,11 +46,3 @@ def test_all_frames_are_projected_at_once():
     assert cell.projected == [(12, 1, 2, 3)]
     assert cell.steps == 4
     assert attention is None
-
-
-def test_one_frame_is_one_step():
-    (hidden, *_), state = unroll(
-        RunningSum(looks=False), numbered(2, 1), State(torch.zeros(2, 1, 2, 3), torch.zeros(2))
-    )
-    assert hidden.shape == (2, 1, 1, 2, 3)
-    assert state.memory.tolist() == [1, 1]

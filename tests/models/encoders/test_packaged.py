@@ -36,11 +36,6 @@ def test_weights_and_statistics_are_those_of_the_file_in_single_precision(weight
         assert torch.equal(value, weights[name].to(value.dtype)), name
 
 
-def test_filters_of_one_channel_are_the_sum_of_the_colors(weights: dict[str, torch.Tensor]) -> None:
-    gray = torch.rand(2, 1, 32, 32)
-    torch.testing.assert_close(built(1).eval()(gray), built(3).eval()(gray.expand(-1, 3, -1, -1)))
-
-
 @pytest.mark.parametrize("channels", [2, 5, 20])
 def test_filters_of_flow_are_the_mean_of_the_colors(weights: dict[str, torch.Tensor], channels: int) -> None:
     filters = built(channels).state_dict()[FIRST]
