@@ -50,7 +50,7 @@ def _frames(reader: VideoReader) -> Iterator[Answer]:
 
 
 def _transcode(reader: VideoReader, copy: str | None, still: str | None, max_seconds: float) -> Iterator[Answer]:
-    for facts in transcode(reader.path, copy and Path(copy), still and Path(still), max_seconds):
+    for facts in transcode(reader.path, Path(copy) if copy else None, Path(still) if still else None, max_seconds):
         yield asdict(facts), _NOTHING
 
 
