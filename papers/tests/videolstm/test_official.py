@@ -120,9 +120,8 @@ def test_the_scores_of_a_tiny_hmdb51_are_the_stored_ones(tmp_path: Path, monkeyp
 def test_the_page_has_the_table_of_the_paper(done: Path) -> None:
     page = (done / "run" / "split1" / "report.html").read_text(encoding="utf-8")
     words = ["RGB, cited", "77.4", "82.1", "89.2", "as commonly cited", "v_Archery_g05_c01.avi", "TV-L1"]
-    for word in (*words, BOTH, "Where they looked", "Training curves", "--ucf101 UCF101", "random weights"):
+    for word in (*words, BOTH, "Training curves", "--ucf101 UCF101", "random weights"):
         assert word in page, word
-    assert page.count("data:image/png") == 4
     rows = re.findall(r"<tr>(.*?)</tr>", page.replace("\xa0", " "), re.DOTALL)
     figures = json.loads((done / "run" / "split1" / "figures.json").read_text(encoding="utf-8"))
     for name, found in (("flow, frames", figures["models"]["lstm-flow"]), (BOTH, figures["fused"][BOTH])):
