@@ -95,7 +95,7 @@ def visit(run: Path, clips: Path) -> None:
             assert wait_for_job(page, job.raise_for_status().json()["job"], 300)["state"] == "done"
 
 
-def _refused() -> int:
+def refused() -> int:
     """How many packets the kernel could not send for lack of a route."""
     count = 0
     for path, name in (("/proc/net/snmp", "OutNoRoutes"), ("/proc/net/snmp6", "Ip6OutNoRoutes")):
@@ -122,13 +122,13 @@ def _run_all(folder: Path) -> None:
 
     log = []
     for words in commands(folder):
-        before = _refused()
+        before = refused()
         if words[0] == "serve":
             visit(Path(words[1]), Path(words[3]))
         else:
             call(*words)
         shown = [word.replace(str(folder), "FOLDER") for word in words]
-        log.append({"command": shown, "reached": list(reached), "refused_by_the_kernel": _refused() - before})
+        log.append({"command": shown, "reached": list(reached), "refused_by_the_kernel": refused() - before})
         reached.clear()
     (folder / "network.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
 

@@ -18,7 +18,7 @@ import av, network_guard
 try:
     av.open("tcp://192.0.2.1:80", timeout=2)
 except OSError:
-    print(network_guard._refused())
+    print(network_guard.refused())
 """
 
 

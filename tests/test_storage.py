@@ -83,6 +83,7 @@ def test_what_is_no_address(text: str) -> None:
 
 def test_a_copy_follows_what_is_there(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     put(memory, a="one", deep_b="two", c="three")
+    memory.pipe_file("/set/.hidden", b"")
     downloads = recorded(monkeypatch, memory, "get_file")
     folder = local(SET)
     assert {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()} == {

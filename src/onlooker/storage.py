@@ -258,11 +258,11 @@ def _list(address: str, files: Any, root: str) -> dict[str, str]:
     files.invalidate_cache()
     base, listed = PurePosixPath("/" + root.lstrip("/")), dict[str, str]()
     for path in files.find(root) if files.exists(root) else []:
-        name = PurePosixPath("/" + path.lstrip("/")).relative_to(base)
-        if ".." in name.parts or "\\" in str(name):
+        name = "/".join(PurePosixPath("/" + path.lstrip("/")).relative_to(base).parts)  # "" for the address itself
+        if ".." in name.split("/") or "\\" in name:
             raise StorageError(address, f"no file can have the name {path} here", "rename it")
-        if not _is_hidden(name.as_posix().removeprefix(".")):
-            listed[name.as_posix().removeprefix(".")] = path
+        if not _is_hidden(name):
+            listed[name] = path
     return listed
 
 
