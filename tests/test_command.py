@@ -102,10 +102,6 @@ def test_an_error_of_the_operating_system_is_more_than_a_number() -> None:
     assert (result.exit_code, result.output.strip()) == (1, message)
 
 
-def test_an_error_without_a_message_is_named() -> None:
-    assert called("rye", fail=RuntimeError())[0].output.strip() == "error: RuntimeError"
-
-
 def test_the_command_to_resume_can_be_pasted_into_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["train", "my clips", "--run", "it's", "--epochs", "3"]
     monkeypatch.setattr("sys.argv", ["/usr/bin/onlooker", *words])

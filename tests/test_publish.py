@@ -241,13 +241,6 @@ def test_an_event_is_dated_back_by_the_lag_and_its_beginning_also_by_the_frames_
     assert [(each.began, each.ended) for each in tracker.end_all()] == [(18, 29)]  # its stream ended it
 
 
-def test_an_event_begins_at_the_earliest_with_its_stream_and_never_ends_before_it_begins() -> None:
-    tracker = EventTracker(lag=8, agreement=3)
-    (begun,) = tracker.add(step(5, "wave"))
-    (over,) = tracker.add(step(6, "nothing"))
-    assert (begun.began, over.began, over.ended) == (5, 5, 5)
-
-
 def test_watch_publishes_the_events_of_a_clip(tmp_path: Path, make_clip: Any) -> None:
     torch.manual_seed(0)
     model = create_model("convalstm", 2, size=16, hidden=4)

@@ -1,7 +1,6 @@
 """`onlooker check`: findings in clips made to have them, none in good clips, and invalid input."""
 
 import csv
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -218,26 +217,6 @@ def test_spoiled_clips_are_findings(name: str, spoil: Callable[[ClipFacts], Clip
     findings = named(clips, known)
     assert list(findings) == [name]
     assert findings[name].clips == ((clips[4].path,),)
-
-
-def test_json_contains_all_paths(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "clips", {"jump": 7, "wave": 7}, T=3)
-    (folder / "notes.txt").write_text("x")
-    printed = json.loads(call("check", folder, "--json").stdout)
-    assert printed["ignored"] == {"not a video": [str(folder / "notes.txt")]}
-    assert [row["clips"] for row in printed["classes"]] == [7, 7]
-    assert printed["no_split"] is None
-    (finding,) = printed["findings"]
-    assert finding["name"] == "short"
-    assert finding["found"] == "14 of 14 clips: fewer than 16 frames"
-
-
-def test_the_output_for_many_clips_and_classes_is_short(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "clips", {f"class{k:02}": 3 for k in range(25)}, T=1)
-    text = call("check", folder).stdout
-    assert "and 5 more" in text
-    assert "class19" in text
-    assert "class20" not in text
 
 
 def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

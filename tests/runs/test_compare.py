@@ -17,7 +17,6 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.split import Split, make_splits
 from onlooker.ensemble import average_scores, choose_weights
-from onlooker.evaluation.metrics import SHOWN
 from onlooker.experiments.model_spec import ModelSpec, check_specs, parse_specs
 from onlooker.recognizer import load
 from onlooker.run_record import lock_run
@@ -157,14 +156,6 @@ def test_cells_of_other_settings_are_not_mixed_in(
         compare(squares, compared[0], **{**given, **changed})
 
 
-def test_cells_of_another_split_are_not_mixed_in(
-    compared: tuple[Path, dict[str, Any]], squares: Path, splits: dict[str, Split]
-) -> None:
-    turned = {"fold0": splits["fold1"], "fold1": splits["fold0"]}
-    with pytest.raises(ValueError, match=r"fold0-seed5.json: made with other settings \(split\)"):
-        compare(squares, compared[0], MODELS, lambda clips: turned, (5, 6), DATA, TINY, jobs=1)
-
-
 def test_the_majority_class_baseline(splits: dict[str, Split], compared: Any) -> None:
     labels = [clip.label for split in splits.values() for clip in split.test]
     assert compared[1]["test_videos"] == len(labels) == 16
@@ -186,14 +177,6 @@ def test_a_table_has_one_row_per_model_below_the_majority_baseline() -> None:
     assert columns == ["model", "videos correct", "± over seeds", "frames correct"]
     assert rows == [["majority class", "12.5 %", "", ""], ["lstm", "50.0 %", "± 1.2", "25.0 %"]]
     assert table(figures(0.5))[1][1] == ["lstm", "50.0 %", "", "25.0 %"]
-
-
-def test_a_table_has_a_column_for_a_metric_that_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SHOWN, "brier", ("Brier score", "videos"))
-    columns, rows = table({**figures(0.5), "brier": {"lstm": 0.75}})
-    assert columns[-2:] == ["frames correct", "Brier score"]
-    assert [row[-1] for row in rows] == ["", "75.0 %"]
-    assert table(figures(0.5))[0][-1] == "frames correct", "results of before"
 
 
 SHARED = ModelConfig(encoder="conv4", hidden=8, attention_loss=True)
@@ -243,27 +226,6 @@ def test_specifications_survive_conversion_to_text(spec: ModelSpec, text: str, f
     assert ModelSpec.parse(text) == spec
     assert str(spec) == text
     assert spec.folder == folder, "Windows has no colons in file names"
-
-
-@pytest.mark.slow
-def test_attention_regularization_applies_only_to_models_with_attention(squares: Path, tmp_path: Path) -> None:
-    specs, regularized = parse_specs("lstm,alstm", DATA)[0], replace(TINY, attention_regularization=0.5)
-    compare(
-        squares,
-        tmp_path,
-        specs,
-        make_splits,
-        (0,),
-        DATA,
-        regularized,
-        jobs=1,
-        model=ModelConfig(encoder="conv4", hidden=8),
-    )
-    runs = {run.parts[-3]: json.loads(run.read_text(encoding="utf-8")) for run in tmp_path.glob("*/*/config.json")}
-    assert {name: run["training"]["attention_regularization"] for name, run in runs.items()} == {
-        "lstm": 0.0,
-        "alstm": 0.5,
-    }
 
 
 @pytest.mark.parametrize(
@@ -357,20 +319,6 @@ def test_an_ensemble_of_other_settings_is_not_mixed_in(
         shutil.rmtree(out / name)
     with pytest.raises(ValueError, match=r"\(members.convlstm-flow.model.hidden, members.motion.model.hidden\)"):
         ablation(squares, out, shared=replace(SHARED, hidden=4))
-
-
-def test_clips_are_read_once_for_all_models(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
-
-    def reading(clips: Any, classes: Any, data: DataConfig, **how: Any) -> Any:
-        read.append(data.modality)
-        raise SystemExit
-
-    monkeypatch.setattr(compare_module, "read_clips", reading)
-    for entries in ("convnet,lstm", "convnet:flow,convlstm:flow", "convnet,lstm:flow", "convnet,motion"):
-        with pytest.raises(SystemExit):
-            ablation(squares, tmp_path, entries, ModelConfig(encoder="conv4"))
-    assert read == ["rgb", "flow", "both", "both"]
 
 
 @pytest.mark.slow
