@@ -1,15 +1,11 @@
 """Progress of `onlooker.train` for programs: stages with their parts; what the function raises ends the training."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import moving_squares
 import pytest
 
 import onlooker
-from onlooker.evaluation.learning_curve import LearningPoint
-from onlooker.evaluation.metrics import measure
-from onlooker.structures import Evaluation
 from onlooker.training.stages import reporting, tracked
 
 Stages = list[tuple[str, int, int]]
@@ -40,18 +36,3 @@ def test_progress_of_train_counts_epochs_and_what_it_raises_ends_the_training(tm
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         onlooker.train(squares, tmp_path / "run", quiet=True, progress=note, **settings)
     assert [each for each in stages if each[0] == "training"] == [("training", 1, 3), ("training", 2, 3)]
-
-
-def test_results_of_train_grow_until_they_are_those_of_the_run(tmp_path: Path) -> None:
-    squares, grown = moving_squares.make_set(tmp_path / "squares", clips=5), list[tuple[Evaluation, int]]()
-
-    def note(evaluation: Evaluation, curve: Sequence[LearningPoint]) -> None:
-        grown.append((evaluation, len(curve)))
-
-    settings = {"encoder": "conv4", "frames": 4, "size": 16}
-    trained = onlooker.train(squares, tmp_path / "run", quiet=True, results=note, **settings)
-    sizes = [len(evaluation.names) for evaluation, _ in grown]
-    assert sizes == sorted(sizes)
-    assert (sizes[0], sizes[-1]) == (4, 20)
-    assert measure(grown[-1][0])["confusion"] == trained.figures["confusion"]
-    assert [points for _, points in grown][-1] == len(trained.figures["learning_curve"]) == 3

@@ -1,7 +1,6 @@
 """Fit the model of a run: by gradient descent, or as a linear layer that cross-validation chooses and tests."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,6 @@ from onlooker.data.split import group_of
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventThreshold, choose_threshold
-from onlooker.evaluation.learning_curve import LearningPoint
 from onlooker.experiments.model_spec import with_baseline
 from onlooker.files import whole_folder
 from onlooker.models.registry import find_recipe
@@ -27,7 +25,6 @@ from onlooker.runs.preparation import Prepared, build
 from onlooker.structures import ClipError, Evaluation
 from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer, statistics_of
 from onlooker.training.processes import ALONE, Processes
-from onlooker.training.stages import report_results
 from onlooker.tuning import choose_localization
 
 __all__ = ["Fitted", "add_baseline", "fit_by_gradient", "fit_run"]
@@ -144,11 +141,7 @@ def _fit_and_cross_validate(
     if not quiet:
         print(f"chosen: {choice}", file=sys.stderr)
 
-    def report(scores: NDArray[np.float64], curve: Sequence[LearningPoint]) -> None:
-        if (known := _evaluation(samples, scores, record)) is not None:
-            report_results(known, [*curve])
-
-    scores, curve = cross_validated(clips, choice if tested else None, report, None if quiet else "cross-validation")
+    scores, curve = cross_validated(clips, choice if tested else None, None if quiet else "cross-validation")
     chosen: dict[str, Any] = {"chosen": str(choice), "learning_curve": curve}
     known, held_out, threshold = _evaluation(samples, scores, record), None, None
     if known is not None and not tested and len(known.names) == len(samples.clips):

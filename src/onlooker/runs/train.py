@@ -23,7 +23,7 @@ from onlooker.runs.preparation import Initialize, Prepared, Request, check_solve
 from onlooker.settings import suggestion
 from onlooker.storage import address_of, local, uploading
 from onlooker.training.processes import ALONE, check_devices, connect, launch, launched
-from onlooker.training.stages import OnProgress, OnResults, reporting
+from onlooker.training.stages import OnProgress, reporting
 
 __all__ = ["Initialize", "TrainedRun", "continue_run", "train", "train_final", "train_run"]
 
@@ -50,7 +50,6 @@ def train(
     background: Path | str | None = None,
     progress: OnProgress | None = None,
     devices: int = 1,
-    results: OnResults | None = None,
     **settings: Any,
 ) -> TrainedRun:
     """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and evaluate it.
@@ -69,8 +68,6 @@ def train(
             reported.
         devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch. With several of them,
             a script must call this under `if __name__ == "__main__":`.
-        results: called during cross-validation, which model linear has, after each fold: with an `Evaluation` of the
-            clips that were held out so far, and the learning curve so far (`evaluation.learning_curve`).
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Returns:
@@ -83,7 +80,7 @@ def train(
     configs = _configs(model, settings)
     path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
     footage = None if background is None else Path(background)
-    with reporting(progress, results), uploading([path]) as copies:
+    with reporting(progress), uploading([path]) as copies:
         figures = train_run(
             local(clips),
             copies.get(path, path),

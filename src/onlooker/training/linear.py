@@ -1,7 +1,7 @@
 """Fit the linear model: statistics of every clip once, then logistic regression or linear discriminant analysis."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -189,7 +189,6 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
 def cross_validated(
     clips: Clips,
     choice: Choice | None = None,
-    on_fold: Callable[[Floats, list[LearningPoint]], object] = lambda *_: None,
     title: str | None = None,
 ) -> tuple[Floats, list[LearningPoint]]:
     """Test on all clips, each by a layer that was fitted without it and its recording.
@@ -197,7 +196,6 @@ def cross_validated(
     Args:
         clips: divided into `FOLDS` parts.
         choice: of statistics, method and temperature; None: chosen again for each fold, from its training clips alone.
-        on_fold: called after each fold with the scores and points so far.
         title: of a progress bar; None: no bar.
 
     Returns:
@@ -217,12 +215,10 @@ def cross_validated(
             chosen = choice or choose(others, INNER_FOLDS)
             scores[test] = _softmax(_fitted(others, chosen).logits(clips.x[test]) / chosen.temperature)
             fitted += len(others.y)
-            on_fold(held_out, points)
         tested = np.isfinite(scores).all(1)
         if parts:
             correct = int((scores.argmax(1) == clips.y)[tested].sum())
             points.insert(0, LearningPoint(clips=fitted // len(parts), correct=correct, tested=int(tested.sum())))
-            on_fold(held_out, points)
     return held_out, points if len({point["clips"] for point in points}) > 1 else []
 
 
