@@ -350,3 +350,30 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(squares: Path, tm
     assert "trained without a test split; give new clips with --clips" in fails("evaluate", run)
     assert "was trained on all of these clips" in fails("evaluate", run, "--clips", squares)
     assert "holds a run of one split; choose another folder" in fails(*words[:2], "--run", run / "final", *words[4:])
+
+
+@pytest.mark.usefixtures("in_processes")
+def test_comparing_models(squares: Path, tmp_path: Path) -> None:
+    words = ["compare", squares, "--models", "convnet, lstm", "--seeds", 1, "--run", tmp_path / "compared", "--jobs", 1]
+    result = call(*words, *TINY)
+    assert "majority class" in result.output
+    assert "test clips, of which each is" in result.output
+    figures = json.loads((tmp_path / "compared" / "comparison.json").read_text(encoding="utf-8"))
+    assert list(figures["accuracy"]) == ["convnet", "lstm", "linear"]
+    assert (tmp_path / "compared" / "report.html").exists()
+    message = fails(*words, *TINY, "--epochs", 3)
+    assert "made with other settings (training.epochs); choose another --run, or remove it" in message
+
+
+def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(squares, tmp_path / "squares")
+    (folder / "up" / "00.mp4").write_text("text", encoding="utf-8")
+    result = call("train", folder, "--run", tmp_path / "run", "--model", "convnet", *TINY)
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("left out")]
+    assert line.startswith(f"left out: {folder / 'up' / '00.mp4'}: not a video file")
+    assert "; encode it again" in line
+    message = fails("train", folder, "--run", tmp_path / "strict", "--strict", "--model", "convnet", *TINY)
+    assert "00.mp4: not a video file" in message
+    # Nothing was learned yet: after mending the folder the same command works.
+    (folder / "up" / "00.mp4").unlink()
+    call("train", folder, "--run", tmp_path / "strict", "--strict", "--model", "convnet", *TINY)

@@ -1,6 +1,7 @@
 """`onlooker check`: findings in clips made to have them, none in good clips, and invalid input."""
 
 import csv
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -283,3 +284,15 @@ def test_training_prints_the_table_first(tmp_path: Path) -> None:
     assert "2/1/0" in said  # few clips: each is tested by a model that was fitted without it
     assert "ignored, not a video: 1 (notes.txt)" in said
     assert f"1 finding about these clips: run `onlooker check {folder}`" in said
+
+
+def test_json_contains_all_paths(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 7, "wave": 7}, T=3)
+    (folder / "notes.txt").write_text("x")
+    printed = json.loads(call("check", folder, "--json").stdout)
+    assert printed["ignored"] == {"not a video": [str(folder / "notes.txt")]}
+    assert [row["clips"] for row in printed["classes"]] == [7, 7]
+    assert printed["no_split"] is None
+    (finding,) = printed["findings"]
+    assert finding["name"] == "short"
+    assert finding["found"] == "14 of 14 clips: fewer than 16 frames"

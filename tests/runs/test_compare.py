@@ -341,3 +341,11 @@ def test_models_with_and_without_attention_are_compared_on_pixels(squares: Path,
     figures = ablation(squares, tmp_path / "out", "report,convnet", ModelConfig(encoder="conv4", hidden=8))
     assert list(figures["accuracy"]) == ["report", "convnet"]
     assert figures["modality"] == {"report": "rgb", "convnet": "rgb"}
+
+
+def test_cells_of_another_split_are_not_mixed_in(
+    compared: tuple[Path, dict[str, Any]], squares: Path, splits: dict[str, Split]
+) -> None:
+    turned = {"fold0": splits["fold1"], "fold1": splits["fold0"]}
+    with pytest.raises(ValueError, match=r"fold0-seed5.json: made with other settings \(split\)"):
+        compare(squares, compared[0], MODELS, lambda clips: turned, (5, 6), DATA, TINY, jobs=1)

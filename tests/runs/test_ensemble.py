@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.folder import find_clips
 from onlooker.ensemble import Ensemble, choose_weights
 from onlooker.recognizer import load
+from onlooker.runs import ensemble as fuse_module
 from onlooker.runs.ensemble import ensemble
 from onlooker.runs.evaluate import evaluate
+from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.localize import localize_clips
 from onlooker.runs.predict import predict_clips
 from onlooker.runs.train import train_run
@@ -112,3 +115,22 @@ def test_runs_that_cannot_form_an_ensemble(runs: list[Path], squares: Path, tmp_
         FileNotFoundError, match=r"no ensemble\.json; expected a folder that `onlooker ensemble` has written"
     ):
         Ensemble.load(runs[0])
+
+
+def test_runs_on_stored_features_are_fused_without_decoding(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    runs = []
+    for streams in ("rgb", "flow"):
+        store, data = tmp_path / f"store-{streams}", DataConfig(frames=3, size=16, modality=streams)
+        settings = StoreSettings("conv4", data, pretrained=False)
+        make_features([clip.path for clip in find_clips(squares)], store, settings, quiet=True)
+        runs.append(tmp_path / streams)
+        train_run(squares, runs[-1], ModelConfig("convnet", "conv4"), data, TINY, quiet=True, features=[store])
+    monkeypatch.setattr(fuse_module, "read_clips", never)
+    measured = ensemble(runs, tmp_path / "both")
+    alone = [json.loads((run / "evaluation.json").read_text())["accuracy"] for run in runs]
+    assert measured["alone"] == alone

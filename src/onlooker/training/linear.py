@@ -63,7 +63,7 @@ class Method(NamedTuple):
 
 
 # The shares are close to 1 because there are many more statistics than clips: in most dimensions, Σ is zero. With 20 to
-# 100 clips and 1,500 statistics, they weigh tr(Σ)/M as much as .1 to .6 would weigh the mean over the clips' dimensions.
+# 100 clips they weigh tr(Σ)/M as .1 to .6 would weigh the mean over the dimensions in which clips differ.
 METHODS = tuple(Method("logistic", C) for C in (0.1, 1.0, 10.0, 100.0, 1000.0)) + tuple(
     Method("discriminant", share) for share in (0.1, 0.6, 0.9, 0.97, 0.99)
 )
