@@ -62,6 +62,11 @@ def address(trained: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory)
         yield url
 
 
+def described(message: Any) -> str:
+    """A line of the browser's console, with the address that it is about."""
+    return f"{message.text} {message.location['url']}"
+
+
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens pages that may neither log an error nor ask anybody but their server."""
@@ -77,7 +82,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page.on("request", lambda request: wrong.append(request.url) if is_foreign(request.url, origin) else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         if not errors_expected:
-            page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+            page.on("console", lambda message: wrong.append(described(message)) if message.type == "error" else None)
         page.goto(url)
         return page
 

@@ -26,7 +26,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
         (lambda file: file.write_text("no database" * 100), "page.db: file is not a database; delete it"),
         (lambda file: sqlite3.connect(file).execute("PRAGMA user_version = 9"), "page.db: version 9, expected"),
         (lambda file: sqlite3.connect(file).execute("CREATE TABLE clip (id)"), "page.db: version 0, expected"),
-        (lambda file: os.mkfifo(file), "page.db: a pipe"),
+        (lambda file: os.mkfifo(file), "page.db: not a regular file"),
         (lambda file: (file.parent / "journal.json").write_text('{"version": 1}'), "journal.json: KeyError: 'pending'"),
     ],
 )

@@ -17,7 +17,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.structures import Clip, Tube
-from onlooker.tuning import choose_localization
+from onlooker.tuning import choose_spatial_parameters
 from onlooker_papers.videolstm.real_places import Seen, choose_from_files, figures_of, point_in_box, true_boxes
 
 Make = Callable[..., Path]
@@ -32,7 +32,8 @@ def test_what_is_chosen_from_files_is_what_is_chosen_from_samples(
     torch.manual_seed(0)
     of = Recognizer(create_model("convalstm", 2, size=32, hidden=4, dropout=0.0), ("jump", "wave"), DATA)
     samples, _ = prepare(clips, of.classes, DATA, tmp_path / "cache")
-    chosen, _ = choose_localization(of, samples)
+    pixels = torch.stack([frames for frames, _, _ in samples])
+    chosen = choose_spatial_parameters(of, pixels, list(pixels.numpy()), samples.targets)
     assert chosen != of.localization
     assert choose_from_files(of, clips, 40) == chosen
     # However few large clips are classified together.
