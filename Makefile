@@ -25,7 +25,7 @@ test-latest:  ## the first steps of a newcomer with the newest version of every 
 	@if ! $(PYTHON) -m pip download --quiet --disable-pip-version-check --retries 0 --no-deps --dest $(LATEST)-probe filelock 2> /dev/null; \
 		then echo "test-latest: not run, because no package index can be reached"; exit 0; fi; \
 	rm -rf $(LATEST)-probe; set -e; \
-	for name in python3.14 python3.13 python3.12 $(HOME)/.pyenv/versions/3.1[234].*/bin/python $(PYTHON); \
+	for name in python3.14 python3.13 python3.12 $(HOME)/.pyenv/versions/3.14.*/bin/python $(HOME)/.pyenv/versions/3.13.*/bin/python $(PYTHON); \
 		do if "$$name" -c '' 2> /dev/null; then break; fi; done; \
 	echo "test-latest: $$("$$name" --version)"; \
 	"$$name" -m venv --clear $(LATEST); \
