@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ports import free_port
 
 from onlooker.config import DataConfig
 from onlooker.models.registry import create_model
-from onlooker.processes import free_port
 from onlooker.publish import Event, Publisher
 from onlooker.recognizer import Recognizer
 from onlooker.structures import ClipError, Step

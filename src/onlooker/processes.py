@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 from threading import Thread, local
 from typing import TypeVar
 
-__all__ = ["become_worker", "cores", "end_with_parent", "free_cores", "free_port", "map_ahead"]
+__all__ = ["become_worker", "cores", "end_with_parent", "free_cores", "map_ahead"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -70,10 +69,3 @@ def end_with_parent(*connections: Connection) -> None:
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()
-
-
-def free_port() -> int:
-    """A port that nobody listens at now."""
-    with socket.socket() as listening:
-        listening.bind(("", 0))
-        return int(listening.getsockname()[1])

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from commands import TINY
 from moving_squares import make_set
+from ports import free_port
 
-from onlooker.processes import cores, free_port
+from onlooker.processes import cores
 
 pytestmark = [
     pytest.mark.slow,  # each process imports Lightning

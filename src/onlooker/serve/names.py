@@ -26,7 +26,7 @@ def class_name(name: str, classes: Collection[str] = ()) -> str:
 
 
 def new_class_name(name: str, others: Collection[str]) -> str:
-    """A name that a new class can have beside others.
+    """A name that a new class can have next to others.
 
     Raises:
         Problem: 422 for an invalid name, 409 if there is such a class.
