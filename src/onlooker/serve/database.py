@@ -148,7 +148,7 @@ class Database:
         if (connection := getattr(self._local, "connection", None)) is None:
             shared = self.file is None
             connection = sqlite3.connect(
-                self._name, 30, isolation_level=None, check_same_thread=False, factory=_Connection, uri=shared
+                self._name, timeout=30, isolation_level=None, check_same_thread=False, factory=_Connection, uri=shared
             )
             self._all.add(connection)
             connection.row_factory = sqlite3.Row
