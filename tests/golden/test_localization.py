@@ -30,7 +30,6 @@ from onlooker_papers.detection import (
     video_map,
 )
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
-from onlooker_papers.explanation import heaviest
 from onlooker_papers.pointing import peak_in_box, uniform_in_box
 
 T, SIDE, GRID = 16, 48, 6
@@ -166,7 +165,6 @@ def test_maps() -> None:
             "cut": of_candidates(cut_boxes(upsample(maps, (SIDE, SIDE)), parameters("smoothed"))),
             "mask": regions,
             "blank": blank_outside(pictures, regions, [128, 0, 255]),
-            "heaviest": heaviest(maps, (SIDE, SIDE), 0.1),
             "runs": runs_above(scores()[:, 0], 0.5) + runs_above(scores()[:, 2], 0.4, True, 0.3),
             "cost": explanation_cost([0.1, 0.5], [0.9, 0.2], [0.3, 0.0]),
         },

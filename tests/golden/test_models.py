@@ -31,9 +31,9 @@ from onlooker.recognizer import Recognizer
 from onlooker.structures import Evaluation, Prediction
 from onlooker.training.fit import Fitting, fit
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
-from onlooker_papers.clip_classifier import RECIPES as CLIP_MODELS
 from onlooker_papers.digits.registry import RECIPES as PAPER_MODELS
 from onlooker_papers.digits.rounds import train_rounds
+from onlooker_papers.single_frame import RECIPE as SINGLE_FRAME
 
 B, T, K, SIZE, HIDDEN = 2, 6, 3, 32, 8
 CLASSES = ("left", "right", "up")
@@ -53,10 +53,9 @@ def stored(name: str) -> str:
     return {"mil": "moments"}.get(name, name)
 
 
-SLOW_NETWORKS = [name for name in CLIP_MODELS if name.startswith("torchvision:") and name != "torchvision:r3d_18"]
-RECIPES = {**MODELS, **PAPER_MODELS, **CLIP_MODELS}
+RECIPES = {**MODELS, **PAPER_MODELS, "single-frame": SINGLE_FRAME}
 # In the order of the stored values, which are from before some models moved to the package of a paper.
-NAMES = [*(name for name in MODELS if name != "linear"), "tracks", *CLIP_MODELS]
+NAMES = [*(name for name in MODELS if name != "linear"), "tracks", "single-frame"]
 NAMES[1:1] = ["opinions"]
 CASES: dict[str, Case] = {
     **{
@@ -66,7 +65,6 @@ CASES: dict[str, Case] = {
             FLOW if recipe.modality == "both" else {},
         )
         for name, recipe in ((name, RECIPES[name]) for name in NAMES)
-        if name not in SLOW_NETWORKS
     },
     # Picture and flow: an encoder each, or one that sees all channels.
     "tcn-paired": ("tcn", BOTH, FLOW),
@@ -111,7 +109,6 @@ CASES: dict[str, Case] = {
     "tcn-dcn-modulated": ("tcn", GRAY, {"encoder": "dcn:modulated"}),
     "convalstm-timm": ("convalstm", LARGER, {"encoder": "test_resnet"}),
     "lstm-timm-vector": ("lstm", PICTURE, {"encoder": "test_resnet:vector"}),
-    "feature-average-timm": ("feature-average", PICTURE, {"encoder": "test_resnet"}),
 }
 # Models that were added after the values of `models` were stored.
 LATER: dict[str, Case] = {
@@ -300,8 +297,7 @@ def test_a_model(name: str) -> None:
     base = TrainConfig(batch=B, precision="32")
     values["every"] = losses(model, data, base, samples, targets)
     values["trained"] = answers()
-    if not name.startswith("torchvision-"):  # which is slow, and learns as the others do
-        values["last"] = losses(made(case), data, replace(base, loss="last", label_smoothing=0.0), samples, targets)
+    values["last"] = losses(made(case), data, replace(base, loss="last", label_smoothing=0.0), samples, targets)
     if model.attends:
         values["penalty"] = losses(made(case), data, replace(base, attention_regularization=1.0), samples, targets)
     check(f"model-{name}", values, trained=("every", "trained", "last", "penalty"))
@@ -349,7 +345,6 @@ TRAININGS: dict[str, tuple[str, TrainConfig, dict[str, Any]]] = {
     ),
     "turned": ("moments", replace(TRAIN, schedule="constant", seed=4), {**AUGMENTED, "degrees": 20.0, "speed": 0.3}),
     "tracks": ("tracks", replace(TRAIN, loss="last"), {}),
-    "c3d": ("c3d", TRAIN, AUGMENTED),
 }
 
 
@@ -393,7 +388,6 @@ PREDICTED: dict[str, tuple[str, dict[str, Any], LocalizationParameters | None]] 
     "motion": ("motion", {"flow": "farneback"}, None),
     "convlstm": ("convlstm", {}, None),
     "windows": ("convalstm", {"temporal_crops": 3, "frames": 5}, SHARP),
-    "c3d": ("c3d", {"temporal_crops": 2}, None),
     "stn": ("lstm-stn", {}, None),
     "stn-2": ("lstm-stn-2", {"temporal_crops": 2, "frames": 5}, None),
     "tracks": ("tracks-grey", {}, None),

@@ -1,6 +1,6 @@
 """Which digit moves? The ablation of VideoLSTM on a generated data set, whose true boxes are known."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import parent_process
 from pathlib import Path
@@ -22,7 +22,6 @@ from onlooker.training.fit import fit
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 from onlooker_papers.pointing import peak_in_box, uniform_in_box
-from onlooker_papers.videolstm.explanation import explained
 from onlooker_papers.videolstm.localization import CANDIDATES, localized
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
 
@@ -36,7 +35,7 @@ WITH_ATTENTION_LOSS = tuple(
     replace(spec, settings={"attention_loss": True}, label=f"{spec.name}-grounded") for spec in (RGB, MOTION)
 )
 BEST = WITH_ATTENTION_LOSS[1]
-LOCATED = (MOTION, *WITH_ATTENTION_LOSS)  # models whose localization and explanations are scored
+LOCATED = (MOTION, *WITH_ATTENTION_LOSS)  # models whose localization is scored
 # A single frame, then the order of Li et al. 2016; the report's model, models of flow, motion-based attention, and
 # models with the auxiliary attention loss.
 SPECS = (
@@ -69,7 +68,7 @@ class Trial:
         clips_of: the source of clips.
         counts: number of `validation` and `test` clips.
         how: training settings.
-        located: whether `compute` includes `localized` and `explained`.
+        located: whether `compute` includes `localized`.
     """
 
     run: Path
@@ -87,7 +86,7 @@ class Trial:
         return self.run / f"{self.spec.name}-{self.clips}-seed{self.seed}"
 
     def memo_path(self, part: str = "") -> Path:
-        """The file of the figures of a part: `""`, `-localized` or `-explained`."""
+        """The file of the figures of a part: `""` or `-localized`."""
         return self.run / f"{self.folder.name}{part}.json"
 
     @property
@@ -97,16 +96,14 @@ class Trial:
         Raises:
             ValueError: the trial was computed, or begun, with other settings.
         """
-        parts = ("-localized", "-explained") if self.located else ()
         trained = read_memo(self.memo_path(), self.settings()) is not None
-        return trained and all(self.memo_path(part).exists() for part in parts)
+        return trained and (not self.located or self.memo_path("-localized").exists())
 
     def compute(self) -> dict[str, Any]:
         """The figures of `train`; all other figures are computed as well."""
         figures = self.train()
         if self.located:
             self.localized()
-            self.explained()
         return figures
 
     def train(self) -> dict[str, Any]:
@@ -148,15 +145,13 @@ class Trial:
 
     def localized(self) -> dict[str, Any]:
         """How well the trained model localizes the target: the figures of `localized`."""
-        return self._of_trained(
-            "-localized",
-            lambda recognizer: localized(recognizer, self.samples("validation"), self.samples("test")),
-            {"candidates": [asdict(each) for each in CANDIDATES]},
+        of_trained = {"seed": self.seed, "weights": fingerprint(self.folder)}
+        candidates = {"candidates": [asdict(each) for each in CANDIDATES]}
+        return memo(
+            self.memo_path("-localized"),
+            {**self._data(), **self._model(), **of_trained, **candidates},
+            lambda: localized(load(self.folder, device="cpu"), self.samples("validation"), self.samples("test")),
         )
-
-    def explained(self) -> dict[str, Any]:
-        """How well the attention of the trained model explains it: the figures of `explained`."""
-        return self._of_trained("-explained", lambda recognizer: explained(recognizer, self.samples("test")))
 
     def samples(self, split: str) -> TargetClips:
         """The clips of a split, with the model's modality."""
@@ -166,12 +161,6 @@ class Trial:
     def settings(self) -> dict[str, Any]:
         """The settings on which the figures of `train` depend."""
         return {**self._data(), **replace(self.how, seed=self.seed).to_dict(), **self._model()}
-
-    def _of_trained(
-        self, part: str, compute: Callable[[Recognizer], dict[str, Any]], more: Mapping[str, Any] = {}
-    ) -> dict[str, Any]:
-        settings = {**self._data(), "seed": self.seed, **self._model(), "weights": fingerprint(self.folder), **more}
-        return memo(self.memo_path(part), settings, lambda: compute(load(self.folder, device="cpu")))
 
     def _data(self) -> dict[str, Any]:
         return {"digits": digest(self.clips_of.digits), "clips": self.clips, **self.counts}

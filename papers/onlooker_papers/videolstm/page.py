@@ -69,7 +69,6 @@ def write_page(
         "How many clips it takes": tables.curve,
         "Where, from labels only": tables.places,
         "When, from labels only": tables.segments,
-        "What a map shows, and what it does not": tables.explained,
     }.items():
         page.heading(heading)
         add_table(page, made(results))

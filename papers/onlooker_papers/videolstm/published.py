@@ -20,7 +20,7 @@ from onlooker.models.cells.motion import MotionCell
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import Recipe, find_recipe, register_model
 from onlooker.models.video_model import make_head
-from onlooker_papers import clip_classifier, optimizers
+from onlooker_papers import optimizers, single_frame
 
 PREFIX = "published-"
 NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion")
@@ -174,8 +174,8 @@ def variant(name: str, num_classes: int, code_init: bool = True, **settings: Any
 
 
 def register() -> None:
-    """Register these models, the baselines and the published optimizers for `create_model`, `load` and the commands."""
-    clip_classifier.register()
+    """Register these models, the baseline and the published optimizers for `create_model`, `load` and the commands."""
+    single_frame.register()
     optimizers.register()
     for name in NAMES:
         of, fixed = find_recipe(name), _settings(name)

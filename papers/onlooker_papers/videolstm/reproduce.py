@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from onlooker.experiments.model_spec import ModelSpec
 from onlooker.experiments.parallel import default_jobs, run_parallel
@@ -129,10 +128,8 @@ def _rows(run: Path, budget: Budget, mnist: Path | None) -> Mapping[Key, Row]:
         summary([ensemble(pair) for pair in pairs]), *(ensemble_path(pair[0]) for pair in pairs)
     )
     rows |= {("curve", of.name, str(n)): row(seeds) for (of, n), seeds in by_row.items() if n != budget.clips}
-    parts: dict[str, Any] = {"localized": Trial.localized, "explained": Trial.explained}
-    for part, compute in parts.items():
-        for spec in LOCATED:
-            seeds = by_row[spec, budget.clips]
-            figures = means([compute(trial) for trial in seeds])
-            rows[part, spec.name] = Row.of(figures, *(trial.memo_path(f"-{part}") for trial in seeds))
+    for spec in LOCATED:
+        seeds = by_row[spec, budget.clips]
+        figures = means([trial.localized() for trial in seeds])
+        rows["localized", spec.name] = Row.of(figures, *(trial.memo_path("-localized") for trial in seeds))
     return rows

@@ -94,28 +94,3 @@ def segments(results: Results) -> Table:
         f"test clips, {share(figures['accuracy'])} % classified correctly. The threshold is chosen on validation clips "
         "without their times; for the baselines, it is the best one in hindsight.",
     )
-
-
-@table("target-explained", TARGET)
-def explained(results: Results) -> Table:
-    """The quality of maps: where their peak is, and the effect of blanking."""
-    found = results[TARGET]["explained"]
-    entries = {f"`{model}`, {words}": of[name] for model, of in found.items()
-               for name, words in (("attention", "attention"), ("grad_cam", "Grad-CAM"))}  # fmt: skip
-    blanked = {
-        f"{size:.0%} blanked: there / at random": lambda row, n=n: (
-            f"{share(row['attended'][n])} / {share(row['random'][n])}"
-        )
-        for n, size in enumerate(next(iter(found.values()))["shares"])
-    }
-    return build(
-        rows(entries, "*"),
-        {
-            "map": key(0, str),
-            "peak on the target, %": ("pointing", share),
-            "clips correct, %": lambda row: share(row["whole"][0]),
-            **blanked,
-        },
-        "The part of each frame with the highest weights in a map is blanked, or the same shape at a random position. "
-        "If the model uses the region that the map shows, the first costs more accuracy.",
-    )

@@ -25,7 +25,7 @@ from onlooker.training.forward import encode_samples
 from onlooker.training.reading import read_clips
 from onlooker.tuning import choose_spatial_parameters
 from onlooker.video.sampling import equally_spaced
-from onlooker_papers.explanation import grad_cam
+from onlooker_papers.grad_cam import grad_cam
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import WHOLE, About, Row, means, write_rows
 from onlooker_papers.sets import data_folder

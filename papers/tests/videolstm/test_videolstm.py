@@ -82,11 +82,6 @@ def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     assert list(weights) == ["motion", "convlstm-flow"]
     assert sum(weights.values()) == pytest.approx(1)
     assert set(stored["curve"]["motion-grounded"]) == {"6", "12"}
-    for of in stored["explained"].values():
-        assert of["shares"] == [0.05, 0.1, 0.2]
-        for maps in (of["attention"], of["grad_cam"]):
-            assert 0 <= maps["pointing"] <= 1
-            assert [len(maps[name]) for name in ("whole", "attended", "random")] == [1, 3, 3]
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
     for words in (*names, "Grad-CAM", "How many clips it takes", "Where it looked", "When, from labels only"):
         assert words in page
@@ -131,8 +126,7 @@ def test_parallel_trainings_have_the_same_figures(run: Path, tmp_path: Path) -> 
     train_ahead(among, 2)
     made = sorted(tmp_path.glob("*.json"), key=lambda path: path.stem)
     assert [path.stem for path in made] == [
-        "convlstm-flow-12-seed0", "mil-6-seed0", "motion-12-seed0", "motion-12-seed0-explained",
-        "motion-12-seed0-localized",
+        "convlstm-flow-12-seed0", "mil-6-seed0", "motion-12-seed0", "motion-12-seed0-localized"
     ]  # fmt: skip
     for path in made:
         if "localized" not in path.stem:  # `run` chose among three candidates, other processes choose among all
@@ -141,15 +135,13 @@ def test_parallel_trainings_have_the_same_figures(run: Path, tmp_path: Path) -> 
 
 def test_figures_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
     name = "motion-12-seed0"
-    for kind in ("localized", "explained"):
-        shutil.copy(run / "run" / f"{name}-{kind}.json", tmp_path)
+    shutil.copy(run / "run" / f"{name}-localized.json", tmp_path)
     shutil.copy(run / "run" / "fused-12-seed0.json", tmp_path)
     for member, seed in (("motion", 1), ("convlstm-flow", 0)):
         shutil.copytree(run / "run" / f"{member}-12-seed{seed}", tmp_path / f"{member}-12-seed0")
     members = [Trial(tmp_path, spec, 12, 0, ClipsOf(), TINY.counts) for spec in MEMBERS]
-    for compute in (members[0].localized, members[0].explained):
-        with pytest.raises(ValueError, match=r"made with other settings \(weights\)"):
-            compute()
+    with pytest.raises(ValueError, match=r"made with other settings \(weights\)"):
+        members[0].localized()
     with pytest.raises(ValueError, match=r"fused-12-seed0.json: made with other settings \(members\."):
         ensemble(members)
 

@@ -186,10 +186,10 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
     """A model by its name, with random weights unless `pretrained=True`.
 
     Args:
-        name: one of `list_models()`, or `torchvision:NAME`.
+        name: one of `list_models()`, or of an installed package.
         num_classes: K.
-        settings: arguments of its class (`Classifier`; `ClipClassifier` for models with one prediction per clip) that
-            differ from its recipe, such as `encoder="vgg16"`, `size=224`, `pretrained=True`, `hidden=512`.
+        settings: arguments of its class (such as `Classifier`) that differ from its recipe, such as
+            `encoder="vgg16"`, `size=224`, `pretrained=True`, `hidden=512`.
 
     Raises:
         ValueError: no model of that name, or a setting that is unknown, invalid or not as published.
