@@ -107,7 +107,7 @@ def test_a_store_with_a_wrong_value_is_refused_by_file_and_field(tmp_path: Path,
     ("file", "field"),
     [
         *(("config.json", name) for name in ("classes", "clips", "model", "data", "training", "features")),
-        *(("config.json", name) for name in ("model.hidden", "data.frames", "training.epochs", "initialized")),
+        *(("config.json", name) for name in ("model.hidden", "data.frames", "training.epochs")),
         *(("split.json", name) for name in ("training", "test.0.path", "test.0.label")),
     ],
 )

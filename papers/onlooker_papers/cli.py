@@ -67,9 +67,6 @@ def videolstm(
         Path | None, typer.Option(help="Folder of the official split files. Default: the folder of the data set.")
     ] = None,
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.")] = 1,
-    boxes: Annotated[
-        Path | None, typer.Option(help="With --ucf101: finalAnnots.mat of UCF101-24, or its folder, to score boxes.")
-    ] = None,
     pretrained: Annotated[bool, typer.Option(help="Use ImageNet weights, as published; otherwise random ones.")] = True,
     jobs: Annotated[
         int, typer.Option(help="Trainings in parallel; 0: as many as GPUs, or cores and memory (4 GB each), allow.")
@@ -88,15 +85,14 @@ def videolstm(
         raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
     if root := ucf101 or hmdb51:
         name = "ucf101" if ucf101 else "hmdb51"
-        refuse_unused(context, {"mnist", "jobs", *([] if ucf101 else ["boxes"])}, "here")
+        refuse_unused(context, {"mnist", "jobs"}, "here")
         from onlooker_papers.videolstm.official import reproduce as on_set
 
         run = run or Path("runs") / f"videolstm-{name}-{budget}"
         with stoppable():
-            made = on_set(run, name, root, splits, split, budget, results, pretrained=pretrained, boxes=boxes)
-            typer.echo(f"report: {made}")
+            typer.echo(f"report: {on_set(run, name, root, splits, split, budget, results, pretrained)}")
         return
-    refuse_unused(context, {"splits", "split", "pretrained", "boxes"}, "here")
+    refuse_unused(context, {"splits", "split", "pretrained"}, "here")
     from onlooker_papers.videolstm.reproduce import reproduce as on_target
 
     run = run or Path("runs") / f"videolstm-{budget}"

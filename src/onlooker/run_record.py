@@ -21,7 +21,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,6 @@ class RunRecord:
     Args:
         clips: the folder (or list) of the clips.
         features: the feature stores that were trained on, if any.
-        initialized: what the `initialize` function of `train` returned: where the first weights come from.
     """
 
     clips: Path
@@ -63,7 +62,6 @@ class RunRecord:
     split: Split
     skipped: tuple[ClipError, ...] = ()
     features: tuple[Path, ...] = ()
-    initialized: dict[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
@@ -86,7 +84,6 @@ class RunRecord:
             "onlooker": onlooker.__version__,
             "clips": address_of(self.clips) or str(self.clips.resolve()),
             "features": [address_of(store) or str(store.resolve()) for store in self.features],
-            "initialized": self.initialized,
             "classes": list(self.classes),
             "split": file_digest(run / "split.json"),
             **self.settings.to_dict(),
@@ -112,7 +109,6 @@ class RunRecord:
             data = DataConfig.from_field(stored, "data")
             training = TrainConfig.from_field(stored, "training")
             features = tuple(map(local, field_of(stored, "features", list[str])))
-            initialized = field_of(stored, "initialized", dict)
             check_type("split", digest := stored.get("split"), str | None)
         with reading(run / "split.json"):
             split = Split.from_dict(read_json(run / "split.json"), folder)
@@ -124,7 +120,7 @@ class RunRecord:
                 ClipError(*(field_of(error, name, str) for name in ("path", "found", "remedy")))
                 for error in read_json(run / "skipped.json", list)
             ]
-        return cls(folder, classes, model, data, training, split, tuple(errors), features, initialized)
+        return cls(folder, classes, model, data, training, split, tuple(errors), features)
 
 
 @contextmanager

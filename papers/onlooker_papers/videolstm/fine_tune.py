@@ -48,7 +48,6 @@ def fine_tune(
     folder: Path,
     how: TrainConfig,
     pretrained: bool = True,
-    quiet: bool = False,
 ) -> nn.Module:
     """Train an encoder frame by frame with a linear classifier; returns the epoch with the lowest validation loss.
 
@@ -59,7 +58,6 @@ def fine_tune(
         folder: folder of the training, which is resumed after an interruption.
         how: the settings of the training.
         pretrained: start from the encoder's pretrained weights.
-        quiet: no progress bar.
     """
     augmented = replace(data, translate=0.1, scale=0.1, hflip=True)
     torch.manual_seed(how.seed)
@@ -68,14 +66,5 @@ def fine_tune(
         pretrained=pretrained,
     )  # fmt: skip
     some, others = (RandomFrames(clips, RANDOM_FRAMES) for clips in (training, validation))
-    fit(net, some, others, augmented, how, folder, None if quiet else "encoder")
+    fit(net, some, others, augmented, how, folder, "encoder")
     return cast(nn.Module, net.encoder).cpu().eval()
-
-
-def first_layers(encoder: nn.Module, whole: nn.Module) -> nn.Module:
-    """Copy weights from a network with the same layers in the same order, and more after them.
-
-    timm names the layers of VGG-16 differently for its last feature map and for its vector.
-    """
-    encoder.load_state_dict(dict(zip(encoder.state_dict(), whole.state_dict().values(), strict=False)))
-    return encoder

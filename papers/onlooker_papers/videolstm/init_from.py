@@ -1,32 +1,11 @@
 """`motion` starts from the weights of its two trained streams (Li et al. 2016)."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig
-from onlooker.data.split import Split
-from onlooker.experiments.memo import fingerprint
 from onlooker.models.video_model import VideoModel
-from onlooker.recognizer import load
-from onlooker.runs.train import Initialize
 from onlooker_papers.videolstm.published import MotionInit
-
-
-def init_from(rgb: Path, flow: Path) -> Initialize:
-    """Give `motion` the weights of a `convalstm` run on RGB and a `convlstm` run on flow, on the same split.
-
-    Returns:
-        A function for `train_run`; config.json of the new run gets the fingerprint of each run's weights.
-    """
-
-    def initialize(net: VideoModel, classes: Sequence[str], data: DataConfig, split: Split) -> dict[str, Any]:
-        initialize_motion(net, *(load(run, device="cpu").model for run in (rgb, flow)))
-        return {run.resolve().name: fingerprint(run) for run in sorted((rgb, flow))}
-
-    return initialize
 
 
 def initialize_motion(model: VideoModel, rgb: VideoModel, flow: VideoModel) -> None:

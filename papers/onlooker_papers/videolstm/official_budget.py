@@ -15,8 +15,7 @@ STREAMS: tuple[Modality, Modality] = ("rgb", "flow")
 NAMES = {"convnet": "ConvNet", "lstm": "LSTM", "alstm": "ALSTM", "convlstm": "ConvLSTM", "convalstm": "ConvALSTM"}
 SINGLE = tuple(NAMES)
 MOTION = "motion"
-VECTORS = ("convnet", "lstm")  # models of one vector per frame: fc7 in the authors' code
-FROM_ZEROS = (*VECTORS, "convlstm")  # models whose state starts from zeros in the authors' code, too
+FROM_ZEROS = ("convnet", "lstm", "convlstm")  # models whose state starts from zeros in the authors' code, too
 # Epochs in the authors' scripts; they have none for a ConvNet.
 EPOCHS = {
     **{f"{model}-{of}": 200 for of in STREAMS for model in ("lstm", "alstm")},
@@ -80,8 +79,7 @@ class Budget:
         flow, flow_length: the method of optical flow, and the number of fields in a stack.
         published: use the models of `published`, with the settings of the authors' code.
         epochs: of some runs, by their names; the others have those of `training`.
-        vector: the encoder of `convnet` and `lstm`; empty: the mean over the map of the others.
-        frames, windows: consecutive frames in a temporal crop, and crops that are averaged at test (a key of results).
+        frames, crops: consecutive frames in a temporal crop, and crops that are averaged at test.
         hidden, head_units: channels of the recurrent part, and units of the layer before the classes.
         dropout: before the classes.
         lstm_dropout: dropout of `lstm` and `alstm`.
@@ -89,8 +87,6 @@ class Budget:
         clips: maximum per class and split; 0: all.
         complete: require the published number of clips; a reduced copy of a set needs False.
         fine_tuning: how encoders are trained on frames of the split's training clips first; None: they are not.
-        choose_on: validation clips for the choice of localization parameters; each is encoded twice for 28
-            candidates.
     """
 
     name: str
@@ -102,9 +98,8 @@ class Budget:
     flow_length: int = 10
     published: bool = False
     epochs: Mapping[str, int] = field(default_factory=dict)
-    vector: str = ""
     frames: int = 30
-    windows: int = 25
+    crops: int = 25
     hidden: int = 512
     head_units: int = 1024
     dropout: float = 0.7
@@ -113,7 +108,6 @@ class Budget:
     clips: int = 0
     complete: bool = True
     fine_tuning: TrainConfig | None = None
-    choose_on: int = 40
 
     def features(self, streams: Modality) -> DataConfig:
         """How clips are sampled for the encoder of a stream."""
@@ -121,19 +115,9 @@ class Budget:
         data = DataConfig(frames=30, size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
         return data if streams == "rgb" else replace(data, flow=self.flow)
 
-    @property
-    def stores(self) -> dict[str, tuple[str, Modality]]:
-        """The encoder and the stream of each feature store, by the name of its folder."""
-        maps = {str(of): (self.encoder, of) for of in STREAMS}
-        return maps | ({f"{of}-vector": (self.vector, of) for of in STREAMS} if self.vector else {})
-
     def training_of(self, run: str) -> TrainConfig:
         """The training settings of a run, such as `convlstm-rgb` or `motion`."""
         return replace(self.training, epochs=self.epochs.get(run, self.training.epochs))
-
-    def store(self, model: str, stream: str) -> str:
-        """The folder of the store that a model of one stream is trained on."""
-        return f"{stream}-vector" if self.vector and model in VECTORS else stream
 
     def model_config(self, model: str) -> ModelConfig:
         """The settings of a model; its encoder and size are those of the features."""
@@ -141,7 +125,7 @@ class Budget:
         learned = self.published and model not in FROM_ZEROS
         init: Literal["zeros", "clip-mean"] = "clip-mean" if learned else "zeros"
         dropout = self.lstm_dropout if model in ("lstm", "alstm") else self.dropout
-        units = 0 if self.published and model == "convnet" else self.head_units  # a softmax on fc7
+        units = 0 if self.published and model == "convnet" else self.head_units  # a softmax on the features
         return ModelConfig(
             name, "conv4", pretrained=False, hidden=self.hidden, head_units=units, dropout=dropout, init=init
         )
@@ -151,11 +135,10 @@ BUDGETS = {
     "quick": Budget(
         "quick: a few clips of five classes, to see that everything runs",
         TrainConfig(epochs=2, batch=8, label_smoothing=0.0, patience=0),
-        windows=5,
+        crops=5,
         classes=5,
         clips=4,
         complete=False,
-        choose_on=0,
     ),
     "standard": Budget("standard: 20 epochs", TrainConfig(epochs=20, batch=32, label_smoothing=0.0, patience=0)),
     # The authors' code: no schedule and no gradient clipping; its ConvNets see one flow field at a time.
@@ -168,7 +151,6 @@ BUDGETS = {
         flow="tvl1",
         flow_length=1,
         published=True,
-        vector="vgg16:vector",
         # Steps this small preserve the ImageNet filters of a VGG-16 without normalization layers.
         fine_tuning=TrainConfig(epochs=8, batch=16, lr=1e-4),
     ),

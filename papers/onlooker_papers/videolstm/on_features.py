@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from onlooker.config import Modality, TrainConfig
-from onlooker.data.clips import ClipFrames
+from onlooker.config import DataConfig, Modality, TrainConfig
+from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.split import Split
 from onlooker.ensemble import average_scores, choose_weights
 from onlooker.evaluation.metrics import measure
@@ -29,7 +30,7 @@ from onlooker.training.reading import read_clips
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
-from onlooker_papers.videolstm.official_budget import FUSED, MOTION, MOTION_BEGINS, SINGLE, STREAMS
+from onlooker_papers.videolstm.official_budget import MOTION, MOTION_BEGINS, SINGLE, STREAMS
 from onlooker_papers.videolstm.reduced import (
     FINE_TUNING,
     NAME,
@@ -171,40 +172,54 @@ class Cell:
         return net
 
     def _compute(self) -> dict[str, Any]:
-        of, data = self.of, sampling(self.modality)
+        of = self.of
         samples, net = of.features[self.modality], self.build()
-        sides = of.split.training, of.split.validation, of.split.test
-        training, validation, test = map(samples.only, sides)
-        curves = fit(net, training, validation, data, self.training, self.folder)
-        recognizer = Recognizer(net, of.classes, data)
-        recognizer.save(self.folder / "model")
-        chosen, tested = recognizer.evaluate(validation), recognizer.evaluate(test)
-        np.savez(self.folder / "scores.npz", validation=chosen.scores, test=tested.scores)
-        found = measure(tested)
-        trained = count_parameters(net) - count_parameters(cast(nn.Module, net.encoder))
-        losses = curves["validation"]["loss"]
-        return {
-            **{name: found[name] for name in _KEPT},
-            "right": as_text(tested.scores.argmax(1) == tested.targets),
-            "epoch": losses.index(min(losses)) + 1,
-            "parameters": trained,
-        }  # fmt: skip
+        return learn(self.folder, net, samples, of.split, sampling(self.modality), self.training)
 
 
-def fuse(of: RealSet, words: str, seed: int) -> dict[str, Any]:
-    """Late fusion of two cells with weights chosen on validation clips: the figures of a pair in `FUSED`."""
-    members = [Cell(of, name, seed) for name in FUSED[words]]
-    made_of = {member.name: fingerprint(member.folder) for member in members}
+def learn(
+    folder: Path,
+    net: VideoModel,
+    samples: ClipFrames,
+    split: Split,
+    data: DataConfig,
+    training: TrainConfig,
+    title: str | None = None,
+) -> dict[str, Any]:
+    """Train a model on the stored features of a split, save it, and keep the scores of its clips in `scores.npz`.
+
+    Returns:
+        Figures of the test clips, and for each of them whether it is classified correctly; the epoch; parameters.
+    """
+    fitted, validation, test = map(samples.only, (split.training, split.validation, split.test))
+    if isinstance(fitted, ClipCrops):
+        fitted = fitted.random(training.seed)
+    curves = fit(net, fitted, validation, data, training, folder, title)
+    recognizer = Recognizer(net, samples.classes, data, training.resolved_aggregation)
+    recognizer.save(folder / "model")
+    chosen, tested = recognizer.evaluate(validation), recognizer.evaluate(test)
+    np.savez(folder / "scores.npz", validation=chosen.scores, test=tested.scores)
+    found, losses = measure(tested), curves["validation"]["loss"]
+    return {
+        **{name: found[name] for name in _KEPT},
+        "right": as_text(tested.scores.argmax(1) == tested.targets),
+        "epoch": losses.index(min(losses)) + 1,
+        "parameters": count_parameters(net) - count_parameters(cast(nn.Module, net.encoder)),
+    }
+
+
+def fuse(members: Sequence[Path], split: Split, file: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Late fusion of models that `learn` has trained, with weights chosen on validation clips; memoized in a file."""
+    classes = sorted({clip.label for clip in split.training})
 
     def compute() -> dict[str, Any]:
-        scores = [np.load(member.folder / "scores.npz") for member in members]
-        targets = {side: np.array([of.classes.index(clip.label) for clip in getattr(of.split, side)])
-                   for side in ("validation", "test")}  # fmt: skip
-        weights = choose_weights([each["validation"] for each in scores], targets["validation"])
-        right = average_scores([each["test"] for each in scores], weights).argmax(1) == targets["test"]
+        scores = [np.load(member / "scores.npz") for member in members]
+        chosen, tested = (np.array([classes.index(clip.label) for clip in of]) for of in (split.validation, split.test))
+        weights = choose_weights([each["validation"] for each in scores], chosen)
+        right = average_scores([each["test"] for each in scores], weights).argmax(1) == tested
         return {"accuracy": float(right.mean()), "weights": list(weights), "right": as_text(right)}
 
-    return memo(of.run / f"seed{seed}" / f"{words}.json", {**of.settings(), "members": made_of, "seed": seed}, compute)
+    return memo(file, {**settings, "members": {each.name: fingerprint(each) for each in members}}, compute)
 
 
 def as_text(right: NDArray[np.bool_]) -> str:

@@ -53,8 +53,9 @@ def measure(of: RealSet, seeds: Sequence[int]) -> tuple[dict[str, Any], dict[str
             found[name].append(cell.figures())
             memos.append(cell.folder.with_suffix(".json"))
         for words in FUSED:
-            found[words].append(fuse(of, words, seed))
             memos.append(of.run / f"seed{seed}" / f"{words}.json")
+            members = [Cell(of, name, seed).folder for name in FUSED[words]]
+            found[words].append(fuse(members, of.split, memos[-1], {**of.settings(), "seed": seed}))
     right = {name: [each["right"] for each in cells] for name, cells in found.items()}
     recordings = [group_of(clip) for clip in of.split.test]
     targets = [clip.label for clip in of.split.test]

@@ -42,7 +42,9 @@ def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
     Raises:
         ClipError: no such file, not these annotations, a duplicate clip, or a tube that does not fit its clip.
     """
-    path = find_boxes(path)
+    path = path / "finalAnnots.mat" if path.is_dir() else path
+    if not path.is_file():
+        raise ClipError(path, "no such file", "expected finalAnnots.mat, the corrected annotations of UCF101-24")
     # Importing this takes half a second, and only these boxes need it.
     from scipy.io import loadmat
 
@@ -63,18 +65,6 @@ def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
 def clip_name(clip: Clip) -> str:
     """The name of a clip in the annotations."""
     return f"{clip.label}/{clip.path.stem}"
-
-
-def find_boxes(path: Path) -> Path:
-    """`finalAnnots.mat` itself, or in a folder.
-
-    Raises:
-        ClipError: no such file.
-    """
-    file = path / "finalAnnots.mat" if path.is_dir() else path
-    if not file.is_file():
-        raise ClipError(file, "no such file", "expected finalAnnots.mat, the corrected annotations of UCF101-24")
-    return file
 
 
 def _clip(row: Any) -> AnnotatedClip:

@@ -1,9 +1,8 @@
 """What a training starts from: the record of its run, the untrained model, and the samples."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -23,11 +22,7 @@ from onlooker.structures import Clip, ClipError
 from onlooker.training.losses import check_regularization
 from onlooker.training.reading import read_clips
 
-__all__ = ["Initialize", "Prepared", "Request", "build", "check_solver", "new_run", "part_of_run", "resumed_run"]
-
-# A function that gives a new model its first weights. It is called with the model, the class names, the sample settings
-# and the split, and returns plain values for config.json that say where the weights come from.
-Initialize = Callable[[VideoModel, Sequence[str], DataConfig, Split], dict[str, Any]]
+__all__ = ["Prepared", "Request", "build", "check_solver", "new_run", "part_of_run", "resumed_run"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,6 @@ class Request:
     strict: bool = False
     quiet: bool = False
     features: Sequence[Path] = ()
-    initialize: Initialize | None = None
     background: Path | None = None
     cross_validate: bool = True
 
@@ -80,15 +74,14 @@ def new_run(request: Request) -> Prepared:
     planned = plan_split(clips, split, name, seed)  # an error before clips are read
     classes, stores = tuple(sorted({clip.label for clip in clips})), open_stores(request.features)
     settings = _resolved(request.settings, stores)
-    net = build(*settings, classes, stores, request.initialize)
+    net = build(*settings, classes, stores)
     if not request.quiet:
         show_overview(request.clips.path if isinstance(request.clips, ClipSet) else request.clips, clips, planned)
     samples, unreadable = _read(request, net, stores, clips, classes, settings.data)
     _require_classes(classes, samples.clips, clips, unreadable)
     skipped = (*left_out, *unreadable)
     split = plan_split(clips, split, name, seed, {error.path for error in skipped})
-    begin = request.initialize(net, classes, settings.data, split) if request.initialize else {}
-    record = RunRecord(request.folder, classes, *settings, split, skipped, tuple(request.features), begin)
+    record = RunRecord(request.folder, classes, *settings, split, skipped, tuple(request.features))
     record.write(request.run)
     return Prepared(record, net, samples, stores)
 
@@ -98,21 +91,15 @@ def resumed_run(request: Request) -> Prepared:
 
     Raises:
         ClipError: training clips are missing.
-        ValueError: feature stores or initial weights other than those that it started with.
+        ValueError: feature stores other than those that it started with.
     """
     run, record = request.run, RunRecord.read(request.run, request.folder)
     require_clips((*record.split.training, *record.split.validation))
     stores = open_stores(tuple(request.features) or record.features)
     if stores and _resolved(record.settings, stores) != record.settings:
         raise ValueError(f"{stores[0].folder}: other settings than those of {run}; give the store of its training")
-    net = build(*record.settings, record.classes, stores, request.initialize)
+    net = build(*record.settings, record.classes, stores)
     samples, gone = _read(request, net, stores, record.split.clips, record.classes, record.data)
-    begin = request.initialize(net, record.classes, record.data, record.split) if request.initialize else {}
-    if begin != record.initialized:
-        raise ValueError(
-            f"{run}: its training started from {record.initialized or 'random weights'}, this one from "
-            f"{begin or 'random weights'}; give the same initial weights, or train again in another folder"
-        )
     return Prepared(record, net, samples, stores, gone)
 
 
@@ -121,11 +108,9 @@ def part_of_run(request: Request) -> Prepared:
     record = RunRecord.read(request.run, request.folder)
     split = replace(record.split, test=())
     stores = open_stores(record.features)
-    net = build(*record.settings, record.classes, stores, request.initialize)
+    net = build(*record.settings, record.classes, stores)
     all_of_them = replace(request, strict=True, quiet=True)
     samples, _ = _read(all_of_them, net, stores, split.clips, record.classes, record.data)
-    if request.initialize:
-        request.initialize(net, record.classes, record.data, record.split)
     return Prepared(record, net, samples, stores)
 
 
@@ -135,14 +120,12 @@ def build(
     training: TrainConfig,
     classes: Sequence[str],
     stores: Sequence[FeatureStore] = (),
-    initialize: Initialize | None = None,
 ) -> VideoModel:
     """The untrained model, with the encoder of the stores, if there are any."""
     torch.manual_seed(training.seed)
     # Pretrained weights would be loaded, or downloaded, only to be replaced.
-    elsewhere = bool(stores) or initialize is not None
-    net = configured(replace(model, pretrained=model.pretrained and not elsewhere), data, len(classes))
-    if model.pretrained and elsewhere:
+    net = configured(replace(model, pretrained=model.pretrained and not stores), data, len(classes))
+    if model.pretrained and stores:
         net.note_pretrained()
     check_regularization(net, training)
     if stores:

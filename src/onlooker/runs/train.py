@@ -19,13 +19,13 @@ from onlooker.models.registry import find_recipe, resolve
 from onlooker.run_record import RunRecord, lock_run, start_run
 from onlooker.runs.evaluate import write_report
 from onlooker.runs.fitting import Fitted, add_baseline, fit_by_gradient, fit_run
-from onlooker.runs.preparation import Initialize, Prepared, Request, check_solver, new_run, part_of_run, resumed_run
+from onlooker.runs.preparation import Prepared, Request, check_solver, new_run, part_of_run, resumed_run
 from onlooker.settings import suggestion
 from onlooker.storage import address_of, local, uploading
 from onlooker.training.processes import ALONE, check_devices, connect, launch, launched
 from onlooker.training.stages import OnProgress, reporting
 
-__all__ = ["Initialize", "TrainedRun", "continue_run", "train", "train_final", "train_run"]
+__all__ = ["TrainedRun", "continue_run", "train", "train_final", "train_run"]
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,6 @@ def train_run(
     strict: bool = False,
     quiet: bool = False,
     features: Sequence[Path] = (),
-    initialize: Initialize | None = None,
     background: Path | None = None,
     cross_validate: bool = True,
     devices: int = 1,
@@ -136,7 +135,6 @@ def train_run(
         resume: continue an interrupted run with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no progress bars.
         features: stores (`open_stores`), whose frozen encoder and sampling are used; missing clips are encoded.
-        initialize: gives the model its first weights; a resumed run must get the same ones.
         background: footage in which nothing happens, cut into clips of one more class (`data.background`).
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
         devices: that share each batch, in processes started here unless torchrun has started this one; a resumed run
@@ -148,9 +146,7 @@ def train_run(
         ValueError: settings, stores or weights that do not fit; a run of another version; another process trains in it.
     """
     settings = Settings(model, data, training)
-    request = Request(
-        clips, run, settings, split, resume, strict, quiet, features, initialize, background, cross_validate
-    )
+    request = Request(clips, run, settings, split, resume, strict, quiet, features, background, cross_validate)
     processes = launched()
     check_devices(devices)
     if not resume:  # with the model of the run
