@@ -21,8 +21,7 @@ from torch import Tensor, nn
 
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import load_rows
-from onlooker.data.extract import encode_here, extract
-from onlooker.data.feature_store import FeatureStore
+from onlooker.data.feature_store import FeatureStore, encode_here, maps_of
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.models.encoders import build_encoder
@@ -137,10 +136,8 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
 
     def from_clips() -> None:
         shutil.rmtree(store.folder / "maps")
-        encode_clips = partial(
-            encode_here, settings=store.settings, encode=encoding(fast, data, precision), batch=BATCH
-        )
-        assert extract(store, paths, encode_clips).new == count
+        encode = partial(maps_of, settings=store.settings, encode=encoding(fast, data, precision), batch=BATCH)
+        assert store.add(paths, partial(encode_here, encode=encode, threads=2)).new == count
 
     def second_epoch() -> None:
         for file in files:

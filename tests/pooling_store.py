@@ -11,8 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from onlooker.config import DataConfig
-from onlooker.data.extract import Encode, Extracted, encode_here, extract
-from onlooker.data.feature_store import FeatureStore, StoreSettings
+from onlooker.data.feature_store import Encode, Extracted, FeatureStore, StoreSettings, encode_here, maps_of
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
 SETTINGS = StoreSettings("pool", DATA, pretrained=False, precision="32", weights="0" * 32)
@@ -34,11 +33,11 @@ def made_store(folder: Path, **changes: Any) -> FeatureStore:
 
 
 def fill(
-    store: FeatureStore, clips: list[Path], encode: Encode = pool, batch: int = 16, decoders: int = 1, **options: Any
+    store: FeatureStore, clips: list[Path], encode: Encode = pool, batch: int = 16, threads: int = 1, **options: Any
 ) -> Extracted:
     """Encode clips into a store by pooling, in this process."""
-    here = partial(encode_here, settings=store.settings, encode=encode, batch=batch, decoders=decoders)
-    return extract(store, clips, here, **options)
+    maps = partial(maps_of, settings=store.settings, encode=encode, batch=batch)
+    return store.add(clips, partial(encode_here, encode=maps, threads=threads), **options)
 
 
 def files_of(store: FeatureStore) -> dict[str, bytes]:

@@ -6,7 +6,6 @@
     curves.csv       loss and accuracy per epoch
     checkpoints/     the best and the last epoch, to continue from
     model/           the trained model: onlooker.load reads it
-    background/      clips that were cut from the footage of `--background`
     final/           after cross-validation: a run on all clips
     cross_validation.json
                      figures of the cross-validation that chose the model, if any (`runs.evaluate.write_report`)
@@ -39,7 +38,6 @@ from onlooker.structures import ClipError, Curves
 __all__ = ["RunRecord", "lock_run", "note_figures", "noted_figures", "read_curves", "read_figures", "start_run"]
 
 FIGURES, SCORES, REPORT = "evaluation.json", "scores.csv", "report.html"
-BACKGROUND = "background"
 _LOCK, _NOTED = ".lock", "cross_validation.json"
 # Files that are written before config.json: a folder with nothing else holds no run yet.
 _BEFORE_CONFIG = ("split.json", "skipped.json")
@@ -137,11 +135,7 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
         ValueError: another process trains in it.
     """
     config = run / "config.json"
-    if (
-        run.is_dir()
-        and not config.exists()
-        and any(path.name not in (*_BEFORE_CONFIG, BACKGROUND) for path in entries(run))
-    ):
+    if run.is_dir() and not config.exists() and any(path.name not in _BEFORE_CONFIG for path in entries(run)):
         if any((run / name).exists() for name in _BEFORE_CONFIG):
             raise FileNotFoundError(f"{run}: a run without config.json; restore it, or choose a new folder with --run")
         raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder with --run")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,7 @@ from torch import Tensor
 
 from onlooker.data import array_cache
 from onlooker.data.array_cache import load_rows
-from onlooker.data.extract import encode_clip, extract, samples
-from onlooker.data.feature_store import FeatureStore
+from onlooker.data.feature_store import FeatureStore, Write, maps_of, samples
 from onlooker.data.samples import read_sample
 from onlooker.files import DiskFullError, NotWritableError
 from onlooker.structures import ClipError
@@ -81,7 +80,7 @@ def test_a_clip_is_sampled_as_for_training(make_clip: Make, changes: dict[str, A
 def test_two_copies_in_one_call_are_encoded_once(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip()
     copies = [path, *(Path(shutil.copy(path, tmp_path / f"{n}.mp4")) for n in range(3))]
-    made = fill(made_store(tmp_path / "store"), copies, decoders=3)
+    made = fill(made_store(tmp_path / "store"), copies, threads=3)
     assert (made.new, made.existing, len(set(made.results))) == (1, 3, 1)
 
 
@@ -91,7 +90,7 @@ def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_cli
     text.write_text("no video", encoding="utf-8")
     still = make_clip("still.mp4", frames=1)
     store = made_store(tmp_path / "store", data=replace(DATA, modality="both"), every=True)
-    made = fill(store, [empty, good, text, tmp_path / "d.mp4", still], decoders=2)
+    made = fill(store, [empty, good, text, tmp_path / "d.mp4", still], threads=2)
     assert [error.path.name for error in made.failed] == ["b.mp4", "c.mp4", "d.mp4", "still.mp4"]
     assert [error.found[:10] for error in made.failed] == ["zero bytes", "not a vide", "no such fi", "1 frame de"]
     assert (made.new, made.existing) == (1, 0)
@@ -125,7 +124,7 @@ def test_disk_errors_name_the_clip_and_lose_nothing(
 
     monkeypatch.setattr(array_cache.np.lib.format, "write_array_header_1_0", broken)
     with pytest.raises(kind, match=rf"1\.mp4: {message}"):
-        fill(store, paths, decoders=2)
+        fill(store, paths, threads=2)
     assert files_of(store) == before
     monkeypatch.undo()
     assert fill(store, paths).new == 2
@@ -141,9 +140,9 @@ def test_features_that_overflow_half_precision_are_an_error(make_clip: Make, tmp
 def test_progress_counts_the_clips_to_encode(make_clip: Make, tmp_path: Path) -> None:
     store, paths = made_store(tmp_path / "store"), [make_clip(f"{n}.mp4", frames=3 + n) for n in range(4)]
     fill(store, paths[:2])
-    seen: list[tuple[int, int]] = []
-    fill(store, paths, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 2), (2, 2)]
+    seen: list[int] = []
+    fill(store, paths, progress=lambda items, total: [seen.append(total) for _ in items])
+    assert seen == [2, 2]
 
 
 @pytest.mark.parametrize("streams", ["rgb", "both"])
@@ -227,15 +226,13 @@ def test_clips_encoded_elsewhere_are_stored_as_those_encoded_here(make_clip: Mak
     fill(elsewhere, clips[:1])
     given = list[Path]()
 
-    def encode_clips(missing: Iterable[Path]) -> Any:
+    def encode_clips(missing: Iterable[Path], write: Write) -> Generator[None]:
         given.extend(missing)
         for clip in reversed(given):
-            try:
-                yield clip, encode_clip(clip, SETTINGS, pool, 3)
-            except ClipError as error:
-                yield clip, error
+            write(clip, partial(maps_of, clip, SETTINGS, pool, 3))
+            yield
 
-    made, expected = extract(elsewhere, clips, encode_clips), fill(here, clips, batch=3)
+    made, expected = elsewhere.add(clips, encode_clips), fill(here, clips, batch=3)
     assert len(given) == 4, "once each, and none that is stored or cannot be opened"
     assert (made.new, made.existing, len(made.failed)) == (3, 3, 2)
     assert [str(error) for error in made.failed] == [str(error) for error in expected.failed]
@@ -245,15 +242,17 @@ def test_clips_encoded_elsewhere_are_stored_as_those_encoded_here(make_clip: Mak
 def test_an_error_elsewhere_stops_the_extraction_and_ends_the_workers(make_clip: Make, tmp_path: Path) -> None:
     store, clips, ended = made_store(tmp_path / "store"), [make_clip(f"{i}.mp4", frames=3 + i) for i in range(3)], []
 
-    def encode_clips(missing: Iterable[Path]) -> Any:
+    def encode_clips(missing: Iterable[Path], write: Write) -> Generator[None]:
         left = iter(missing)
         try:
-            yield next(left), [np.ones((2, 4, 4, 3), np.float16)]
-            yield next(left), ValueError("features up to 1e+06 are beyond half precision")
+            write(next(left), lambda: [np.ones((2, 4, 4, 3), np.float16)])
+            yield
+            write(next(left), list)
+            yield
         finally:
             ended.append(list(left))
 
-    with pytest.raises(ValueError, match=r"features up to 1e\+06 are beyond half precision"):
-        extract(store, clips, encode_clips)
+    with pytest.raises(ValueError, match="an array without rows, expected at least one"):
+        store.add(clips, encode_clips)
     assert ended == [clips[2:]]
     assert len(store.cache.entries()) == 1

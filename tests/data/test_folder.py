@@ -91,11 +91,15 @@ def test_recordings_come_from_the_csv(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows", [[("clap/a.avi", "anna")], [("clap/a.avi", "anna"), ("clap/b.mp4", ""), ("wave/c.MOV",)]]
+    ("rows", "message"),
+    [
+        ([("clap/a.avi", "anna")], "2 of 3 clips are not listed, such as clap/b.mp4; add a row for each"),
+        ([("clap/a.avi", "anna"), ("clap/b.mp4", "")], "line 3 is 'clap/b.mp4,'; expected a value for recording"),
+    ],
 )
-def test_a_clip_without_recording(tmp_path: Path, rows: list[tuple[str, ...]]) -> None:
+def test_a_clip_without_recording(tmp_path: Path, rows: list[tuple[str, ...]], message: str) -> None:
     record(two_classes(tmp_path), rows)
-    with pytest.raises(ClipError, match=r"2 of 3 clips are not listed, such as clap/b.mp4; add a row for each"):
+    with pytest.raises(ClipError, match=message):
         find_clips(tmp_path)
 
 

@@ -90,9 +90,8 @@ def test_a_class_without_clips(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     path = write(tmp_path / "clips.csv", ["path,label", "a.mp4,x", "b.mp4,y", "c.mp4,y", "d.mp4,z"])
     expected = r"clips.csv: none of the 2 clips of class y exists; add some, or remove the class"
-    with pytest.raises(ClipError, match=expected) as caught:
+    with pytest.raises(ClipError, match=expected):
         read_list(path)
-    assert all(f"{name}.mp4: not found (line" in caught.value.__notes__[0] for name in "bcd")
     (tmp_path / "a.mp4").unlink()
     expected = r"clips.csv: none of its 4 clips exists, such as .*a.mp4; paths are relative to the list; correct them"
     with pytest.raises(ClipError, match=expected):

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from onlooker.data import stick_figures
+from onlooker.data.figure_drawing import Layer
 from onlooker.data.figure_motion import ACTIONS, JOINTS, Body, perform
 from onlooker.data.stick_figures import FigureVideo, StickFigures, make_person, write_set
-from onlooker.data.write_folder import GeneratedClip, write_folder
 from onlooker.video.reader import read
 
 # The start and end joints of each limb, and the name of its length in `Body`.
@@ -22,7 +23,7 @@ LIMBS = (
     *((f"{side} knee", f"{side} ankle", "shin") for side in ("near", "far")),
     *((f"{side} ankle", f"{side} toe", "foot") for side in ("near", "far")),
 )
-PLAIN = StickFigures(frames=12, fps=6, size=(96, 128), background="plain", bystanders=0)
+ALONE = StickFigures(frames=12, fps=6, size=(96, 128), bystanders=0, noise=0)
 SMALL = StickFigures(frames=8, fps=4, size=(48, 64), people=3)
 every_action = pytest.mark.parametrize("action", list(ACTIONS))
 
@@ -79,9 +80,12 @@ def test_paired_actions_are_each_other_reversed() -> None:
 
 
 @every_action
-def test_boxes_contain_every_joint_and_fit_the_drawing(action: str) -> None:
+def test_boxes_contain_every_joint_and_fit_the_drawing(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stick_figures, "draw_room", lambda size, *_: np.full((*size, 3), 128, np.float32))
+    monkeypatch.setattr(stick_figures, "draw_shadow", lambda image, *_: image)
+    monkeypatch.setattr(stick_figures, "draw_stool", lambda *_: Layer(0, 0, np.zeros((1, 1, 4), np.float32)))
     for number in (0, 1):
-        made = PLAIN.video(action, number, seed=5)
+        made = ALONE.video(action, number, seed=5)
         drawn = (made.pixels != 128).any(-1)
         assert made.boxes.shape == (12, 4)
         for t, (x1, y1, x2, y2) in enumerate(made.boxes.tolist()):
@@ -98,7 +102,7 @@ def test_boxes_contain_every_joint_and_fit_the_drawing(action: str) -> None:
 
 @every_action
 def test_pixels_change_only_during_the_event(action: str) -> None:
-    made = PLAIN.video(action, 2, seed=1)
+    made = ALONE.video(action, 2, seed=1)
     first, last = np.flatnonzero(made.moving)[[0, -1]]
     assert made.moving[first : last + 1].all()
     changes = (np.diff(made.pixels.astype(int), axis=0) != 0).any((1, 2, 3))
@@ -169,12 +173,12 @@ def test_a_folder_that_is_not_empty_is_not_changed(written: Path, tmp_path: Path
     with pytest.raises(FileExistsError, match="figures: not an empty folder; choose a new folder"):
         write_set(written, 1, figures=SMALL)
 
-    def broken() -> Any:
-        yield GeneratedClip("wave", "a", SMALL.video("wave").pixels, {})
+    def killed(jobs: Any, total: int) -> Any:
+        yield next(iter(jobs))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_folder(tmp_path / "new", broken(), 4, {})
+        write_set(tmp_path / "new", 1, figures=SMALL, progress=killed)
     assert not (tmp_path / "new").exists(), "what is not whole is not there"
     (tmp_path / "new").mkdir()
     write_set(tmp_path / "new", 1, figures=SMALL, actions=("wave",))

@@ -228,7 +228,6 @@ def test_stick_figures_in_other_settings() -> None:
     check(
         "data_stick_figures_settings",
         {
-            "plain": figure_video("jump", 12, 1, background="plain", bystanders=0.0),
             "crowded": figure_video("run", 3, 2, bystanders=1.0, noise=0.0, event=(1.0, 1.0)),
             "usual": figure_video("sit_down", 0, 0, size=(144, 192), frames=6),
             "people": [asdict(make_person(i, 4)) for i in range(3)],

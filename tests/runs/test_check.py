@@ -44,7 +44,7 @@ def make_folder(folder: Path, counts: Mapping[str, int], T: int = 30) -> Path:
 def facts(seed: int, **changed: object) -> ClipFacts:
     chance = np.random.default_rng(seed)
     thumbnails = chance.uniform(0, 255, (16, 16)) + chance.uniform(0, 60, (8, 16, 16))
-    return replace(ClipFacts(60, 30, (240, 320), thumbnails.astype(np.float32), 0.1), **changed)  # type: ignore[arg-type]
+    return replace(ClipFacts(60, 30, (240, 320), thumbnails.astype(np.float32)), **changed)  # type: ignore[arg-type]
 
 
 def labeled(**counts: int) -> list[Clip]:
@@ -58,9 +58,11 @@ def named(clips: list[Clip], known: list[ClipFacts], split: Split | None = None)
 def test_good_clips_have_no_findings(tmp_path: Path) -> None:
     checked = onlooker.check(make_folder(tmp_path / "clips", {"jump": 6, "wave": 6}), quiet=True)
     assert checked.findings == ()
-    assert [(row.label, row.clips, sum(row.split.values())) for row in checked.rows] == [("jump", 6, 6), ("wave", 6, 6)]
-    assert checked.rows[0].seconds == pytest.approx(3)
-    assert checked.rows[0].size == "48x48"
+    rows = checked.to_dict()["classes"]
+    assert [(row["label"], row["clips"], sum(row["split"].values())) for row in rows] == [
+        ("jump", 6, 6),
+        ("wave", 6, 6),
+    ]
     assert "no problems found" in call("check", tmp_path / "clips").stdout
 
 
@@ -95,7 +97,6 @@ def test_unreadable_clips_are_named_and_the_others_checked(tmp_path: Path) -> No
     assert "3 of 13 clips cannot be read, among them all of class broken" in finding.found
     assert [paths[0].name for paths in finding.clips] == ["0.mp4", "1.mp4", "2.mp4"]
     assert len(checked.left_out) == 3
-    assert [row.size for row in checked.rows] == ["", "48x48", "48x48"]
     done = call("check", folder)
     assert "broken/0.mp4" in done.stdout
 
@@ -118,9 +119,7 @@ def test_a_folder_of_unreadable_clips_has_a_result(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("counts", "name", "words"), [
-    ({"jump": 6}, "one class", "one class, jump"),
     ({"jump": 6, "wave": 2}, "few clips", "1 of 2 classes have fewer than 5 clips: wave 2"),
-    ({"Wave": 6, "wave": 6}, "case", "classes Wave and wave differ only in case"),
     ({"jump": 31, "wave": 6}, "imbalance", "class jump has 31 clips, wave 6"),
 ])  # fmt: skip
 def test_findings_from_labels(counts: dict[str, int], name: str, words: str) -> None:
@@ -135,18 +134,6 @@ def test_a_class_of_one_recording() -> None:
     findings = {each.name: each.found for each in label_findings(clips)}
     assert findings["one recording"] == "all clips of a class are of one recording: jump 6"
     assert findings["few clips"] == "1 of 2 classes have fewer than 5 recordings: jump 1"
-
-
-def test_names_that_look_like_recordings() -> None:
-    clips = [
-        Clip(Path(f"{label}/{person}_{i}.mp4"), label)
-        for label in ("jump", "wave") for person in ("anna", "ben", "carl") for i in range(3)
-    ]  # fmt: skip
-    (finding,) = label_findings(clips)
-    assert "anna_0.mp4, anna_1.mp4, anna_2.mp4" in finding.found
-    assert len(finding.clips) == 6
-    assert list(label_findings([replace(clip, recording=clip.path.stem) for clip in clips])) == []
-    assert list(label_findings(labeled(jump=9, wave=9))) == []  # jump0, jump1, ... are only numbered
 
 
 def test_clips_of_one_scene_in_two_splits() -> None:
@@ -178,7 +165,7 @@ def test_one_scene_in_all_clips_is_not_reported_as_a_leak() -> None:
     clips, chance = labeled(jump=10, wave=10), np.random.default_rng(0)
     background = facts(0).thumbnails.mean(0)
     known = [facts(0, thumbnails=background + chance.uniform(0, 60, (8, 16, 16)).astype(np.float32)) for _ in clips]
-    assert list(named(clips, known)) == ["one scene"]
+    assert named(clips, known) == {}
 
 
 @pytest.mark.parametrize(("changed", "words"), [
@@ -206,11 +193,9 @@ def test_a_property_of_recordings_is_no_finding() -> None:
 
 
 @pytest.mark.parametrize(("name", "spoil"), [
-    ("one frame", lambda clip: replace(clip, frames=1)),
     ("short", lambda clip: replace(clip, frames=7)),
     ("still", lambda clip: replace(clip, thumbnails=np.repeat(clip.thumbnails[:1], 8, 0))),
     ("dark", lambda clip: replace(clip, thumbnails=clip.thumbnails / 8)),
-    ("blurred", lambda clip: replace(clip, sharpness=0.005)),
 ])  # fmt: skip
 def test_spoiled_clips_are_findings(name: str, spoil: Callable[[ClipFacts], ClipFacts]) -> None:
     clips, known = labeled(jump=10, wave=10), [facts(seed) for seed in range(20)]
@@ -230,22 +215,9 @@ def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, mo
     (folder / "wave" / "day 1" / "deep.mp4").touch()
     lines = call("check", folder).stdout.splitlines()
     row = next(line for line in lines if "Schläge üben" in line)
-    assert row.split() == ["Schläge", "üben", "3", "2/1/0", "0.3", "48x48", "3"]
+    assert row.split() == ["Schläge", "üben", "3", "2/1/0", "3"]
     assert "ignored, not directly in a class folder: 1 (wave/day 1/deep.mp4)" in lines
     assert "no test split: every clip is tested by cross-validation" in lines
-
-
-def test_proposed_recordings_keep_a_scene_together(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "clips", {"jump": 6, "wave": 6})
-    write(folder / "wave" / "again.mp4", picture(3), fps=10)  # jump3
-    words = "check", folder, "--write-recordings", folder / "recordings.csv"
-    call(*words)
-    assert "recordings.csv: exists; write to another file, compare them, and replace it yourself" in fails(*words)
-    recordings = {clip.path.name: clip.recording for clip in find_clips(folder)}
-    assert len(recordings) == 13
-    assert recordings["again.mp4"] == recordings["jump3.mp4"]
-    assert len(set(recordings.values())) == 12
-    assert "same scene" not in {each.name for each in check(folder, quiet=True).findings}
 
 
 def test_an_empty_folder_and_a_single_file(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from packaged_weights import put_weights
 from safetensors.torch import load_file
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data import extract as extraction
+from onlooker.data import feature_store as extraction
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.folder import find_clips
 from onlooker.data.samples import read_sample
@@ -350,9 +350,7 @@ def test_settings_that_contradict_the_store(store: Path) -> None:
     assert (model.name, model.encoder, data.frames, data.translate) == ("lstm", "conv4", 4, 0)
     with pytest.raises(ValueError, match=r"made with frames 4 \(asked for: 9\); leave it out, or make another store"):
         stored_settings([opened], ModelConfig(), DataConfig(frames=9), {"frames"})
-    with pytest.raises(
-        ValueError, match="features cannot be augmented: leave out --hflip, or train without --features"
-    ):
+    with pytest.raises(ValueError, match=r"made with frames 4 .*, hflip False \(asked for: True\); leave it out"):
         stored_settings([opened], ModelConfig(), DataConfig(hflip=True), {"hflip", "frames"})
 
 

@@ -1,7 +1,6 @@
 """`onlooker check`: check clips before training."""
 
 import json as json_format
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,9 +16,6 @@ def check(
     clips: Clips,
     published: SetConfig,
     json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
-    write_recordings: Annotated[
-        Path | None, typer.Option(help="Write a recordings.csv in which clips of the same scene are one recording.")
-    ] = None,
     safe: Safe = False,
 ) -> None:
     """Check clips before training: classes, split, ignored files, near-duplicates, and what can spoil the result.
@@ -36,9 +32,6 @@ def check(
         typer.echo(json_format.dumps(checked.to_dict(), indent=1))
     else:
         show(checked)
-    if write_recordings:
-        checked.write_recordings(write_recordings)
-        typer.echo(f"recordings: {write_recordings}", err=True)
 
 
 command(check, group, "Train and evaluate")

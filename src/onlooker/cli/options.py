@@ -27,14 +27,6 @@ LeaveOneOut = Annotated[
         rich_help_panel=CLIPS,
     ),
 ]
-Background = Annotated[
-    Path | None,
-    typer.Option(
-        help="A video, or a folder of videos, in which nothing of interest happens; it is cut into clips of an "
-        "additional class, nothing.",
-        rich_help_panel=CLIPS,
-    ),
-]
 Features = Annotated[
     list[Path] | None,
     typer.Option(

@@ -11,7 +11,6 @@ import typer
 from onlooker.cli.command import command, given_options, refuse_unused, resume_hint, stoppable, warn
 from onlooker.cli.compare import print_comparison
 from onlooker.cli.options import (
-    Background,
     Clips,
     Devices,
     Features,
@@ -59,7 +58,6 @@ def train(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
     ] = False,
-    background: Background = None,
     safe: Safe = False,
     features: Features = None,
     devices: Devices = 1,
@@ -91,18 +89,18 @@ def train(
     else:
         _check_options(context, model, data, features or [])
     if folds or leave_one_out:
-        given_here = {"--features": features, "--strict": strict, "--background": background}
-        _refuse_with_folds(given_here | {"--devices": devices > 1 or launched().count > 1})
+        shared = devices > 1 or launched().count > 1
+        _refuse_with_folds({"--features": features, "--strict": strict, "--devices": shared})
         run = run or default_run(clips, f"{model.name}-folds")
         _cross_validate(clips, run, model, data, training, published, folds, leave_one_out)
         return
     run = run or default_run(clips, model.name)
     with stoppable(functools.partial(resume_hint, run)):
         first = not launched().rank
-        source = read_set(clips, published, classes=1 if background else 2) if first and not resume else clips
+        source = read_set(clips, published) if first and not resume else clips
         measured = train_run(
             source, run, model, data, training, None, resume, strict,
-            features=features or (), background=background, devices=devices,
+            features=features or (), devices=devices,
         )  # fmt: skip
     if first:
         _print_metrics(measured, run)

@@ -1,11 +1,9 @@
-"""What a few frames of a clip tell before training: length, size, brightness, sharpness, change, and similar clips."""
+"""What a few frames of a clip tell before training: length, size, brightness, change, and similar clips."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,7 +12,7 @@ from numpy.typing import NDArray
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 
-__all__ = ["ClipFacts", "Resemblances", "read_facts", "resemblances"]
+__all__ = ["ClipFacts", "read_facts", "resemblances"]
 
 _FRAMES, _SIDE, _CELLS = 8, 128, 16  # frames per clip, pixels of their shorter side, cells of a thumbnail's side
 _BLOCK = 64  # clips compared with all others at once: 32 MB for 2,000 clips
@@ -28,15 +26,12 @@ class ClipFacts:
     Args:
         frames, rate: number of frames in the whole clip, and frames per second (0: a single frame).
         thumbnails: `8 16 16`, gray levels from 0 to 255.
-        sharpness: the variance of the Laplacian over the variance of the frame at a shorter side of at most 128 pixels,
-            median over frames: contrast and the size of the video have little influence. Infinite without any contrast.
     """
 
     frames: int
     rate: float
     size: tuple[int, int]
     thumbnails: NDArray[np.float32]
-    sharpness: float
 
     @property
     def seconds(self) -> float:
@@ -54,34 +49,29 @@ class ClipFacts:
         return float(np.ptp(self.thumbnails, axis=0).max())
 
 
-class Resemblances(NamedTuple):
-    """Similar clips: positions `P 2`, and the correlations `P` of their thumbnails, and of the changes over time."""
-
-    pairs: NDArray[np.int64]
-    scene: NDArray[np.float32]
-    motion: NDArray[np.float32]
-
-
 def read_facts(path: Path) -> ClipFacts:
     """Decode a few small frames of a clip; a ClipError if it cannot be read."""
     reader = VideoReader(path)
     pixels = reader.get(partial(equally_spaced, count=_FRAMES), shorter_side=_SIDE).pixels
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in pixels]
     thumbnails = np.stack([cv2.resize(frame, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA) for frame in gray])
-    detailed = [frame for frame in gray if frame.std() >= _FLAT]
-    sharpness = [float(cv2.Laplacian(frame, cv2.CV_32F).var() / frame.var()) for frame in detailed] or [math.inf]
     times = reader.times
     span = float(times[-1] - times[0])
     rate = (len(times) - 1) / span if span > 0 else 0.0
-    return ClipFacts(len(times), rate, reader.size, thumbnails.astype(np.float32), float(np.median(sharpness)))
+    return ClipFacts(len(times), rate, reader.size, thumbnails.astype(np.float32))
 
 
-def resemblances(clips: Sequence[ClipFacts], minimum: float) -> Resemblances:
+def resemblances(
+    clips: Sequence[ClipFacts], minimum: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
     """All pairs of clips whose scenes correlate by at least `minimum`, the most similar first.
 
     Each frame is compared with the most similar frame of the other clip, so that clips may begin and end at different
     times. The result is averaged over the frames of each clip, and the lower of the two means counts. Contrast and
     brightness have no influence.
+
+    Returns:
+        Positions of the clips `P 2`, and the correlations `P` of their thumbnails, and of the changes over time.
     """
     flat = np.concatenate([_normalized(clip.thumbnails) for clip in clips])
     moving = np.stack([(clip.thumbnails - clip.thumbnails.mean(0)).ravel() for clip in clips])
@@ -96,7 +86,7 @@ def resemblances(clips: Sequence[ClipFacts], minimum: float) -> Resemblances:
         blocks.append((pairs + start, alike[*pairs.T], motion[*pairs.T]))
     pairs, scene, motion = map(np.concatenate, zip(*blocks, strict=True))
     order = np.argsort(-scene, kind="stable")
-    return Resemblances(pairs[order], scene[order], motion[order])
+    return pairs[order], scene[order], motion[order]
 
 
 def _normalized(thumbnails: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -33,27 +33,22 @@ class Look:
     thickness: float = 1.0
 
 
-class Part(NamedTuple):
-    """Two discs and their convex hull; radii as shares of the height of the body."""
-
-    start: str
-    end: str
-    radii: tuple[float, float]
-    color: str
-
-
+# Of each part of the body two discs, whose convex hull it is: their joints, their radii as shares of the height of the
+# body, and the color in `Look`.
 _ARM = (
-    Part("shoulder", "elbow", (0.031, 0.026), "shirt"),
-    Part("elbow", "hand", (0.024, 0.018), "skin"),
-    Part("hand", "hand", (0.025, 0.025), "skin"),
+    ("shoulder", "elbow", 0.031, 0.026, "shirt"),
+    ("elbow", "hand", 0.024, 0.018, "skin"),
+    ("hand", "hand", 0.025, 0.025, "skin"),
 )
 _LEG = (
-    Part("hip", "knee", (0.047, 0.035), "trousers"),
-    Part("knee", "ankle", (0.035, 0.026), "trousers"),
-    Part("ankle", "toe", (0.03, 0.022), "shoes"),
+    ("hip", "knee", 0.047, 0.035, "trousers"),
+    ("knee", "ankle", 0.035, 0.026, "trousers"),
+    ("ankle", "toe", 0.03, 0.022, "shoes"),
 )
-_TRUNK = (Part("pelvis", "neck", (0.056, 0.064), "shirt"), Part("neck", "head", (0.028, 0.028), "skin"))
+_TRUNK = (("pelvis", "neck", 0.056, 0.064, "shirt"), ("neck", "head", 0.028, 0.028, "skin"))
 _HEAD = 0.068
+# From far to near; the head is in front of the trunk.
+_BEHIND = (("far ", _ARM, _FAR), ("far ", _LEG, _FAR), ("near ", _LEG, 1.0), ("", _TRUNK, 1.0))
 
 
 class Layer(NamedTuple):
@@ -96,11 +91,10 @@ class _Canvas:
         cv2.circle(self.fine, self._fixed(*center), thick, (*color, 255), cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
     def capsule(self, start: Place, end: Place, radii: tuple[float, float], color: Color) -> None:
-        (x, y), (u, v) = start, end
+        (x, y), (u, v), (r, q) = start, end, radii
         length = math.hypot(u - x, v - y)
         if length > 1e-6:
             ax, ay = (y - v) / length, (u - x) / length
-            r, q = radii
             outline = (
                 (x + ax * r, y + ay * r),
                 (u + ax * q, v + ay * q),
@@ -135,22 +129,20 @@ def draw_figure(joints: Floats, height: float, look: Look, facing: int, size: tu
     """
     canvas = _Canvas(joints, REACH * height, size)
     at: dict[str, Place] = {name: (x, y) for name, (x, y) in zip(JOINTS, joints.tolist(), strict=True)}
-    # From far to near.
-    for side, limb, shade in (("far ", _ARM, _FAR), ("far ", _LEG, _FAR), ("near ", _LEG, 1.0), ("", _TRUNK, 1.0)):
-        _draw_parts(canvas, at, side, limb, height, look, shade)
+
+    def draw(side: str, parts: tuple[tuple[str, str, float, float, str], ...], shade: float) -> None:
+        for grown, dark in ((_OUTLINE, _RIM), (0.0, 1.0)):  # outlines are behind the whole limb
+            for start, end, *radii, color in parts:
+                first, last = ((radius * look.thickness + grown) * height for radius in radii)
+                canvas.capsule(
+                    at[side + start], at[side + end], (first, last), _shaded(getattr(look, color), shade * dark)
+                )
+
+    for behind in _BEHIND:
+        draw(*behind)
     _draw_head(canvas, at["neck"], at["head"], height, look, facing)
-    _draw_parts(canvas, at, "near ", _ARM, height, look, 1.0)
+    draw("near ", _ARM, 1.0)
     return canvas.layer()
-
-
-def _draw_parts(
-    canvas: _Canvas, at: dict[str, Place], side: str, parts: tuple[Part, ...], height: float, look: Look, shade: float
-) -> None:
-    for grown, dark in ((_OUTLINE, _RIM), (0.0, 1.0)):  # outlines are behind the whole limb
-        for part in parts:
-            color = _shaded(getattr(look, part.color), shade * dark)
-            first, last = ((radius * look.thickness + grown) * height for radius in part.radii)
-            canvas.capsule(at[side + part.start], at[side + part.end], (first, last), color)
 
 
 def _draw_head(canvas: _Canvas, neck: Place, head: Place, height: float, look: Look, facing: int) -> None:

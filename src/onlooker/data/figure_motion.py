@@ -6,7 +6,7 @@ l (sin a, cos a) from its start; angles increase forward and are relative to the
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -67,13 +67,13 @@ class Gesture:
     """A sequence of poses, with zero velocity at each of them.
 
     Args:
-        keys: times as shares of the event, from 0 to 1, and the poses at these times.
+        keys: poses by time, as a share of the event, from 0 to 1.
         flight: the shares of the event between which both feet are off the ground.
         height: of the flight, as a share of that of the body; a parabola 4 h s (1 - s).
         handed: whether the side that acts depends on handedness; otherwise it is the near one.
     """
 
-    keys: tuple[tuple[float, Floats], ...]
+    keys: Mapping[float, Floats]
     flight: tuple[float, float] = (0.0, 1.0)
     height: float = 0.0
     handed: bool = True
@@ -81,19 +81,13 @@ class Gesture:
     def poses(self, times: Floats, seconds: float, tempo: float, phase: float) -> Floats:
         """Poses `n A` at `n` times, in seconds from the start of the event. Only `seconds` determines the speed."""
         u = np.clip(times / seconds, 0.0, 1.0)
-        places = np.array([place for place, _ in self.keys])
-        poses = np.stack([key for _, key in self.keys])
+        places, poses = np.array([*self.keys]), np.stack([*self.keys.values()])
         i = np.clip(np.searchsorted(places, u, "right") - 1, 0, len(places) - 2)
         share = minimum_jerk((u - places[i]) / (places[i + 1] - places[i]))[:, None]
         between: Floats = (1 - share) * poses[i] + share * poses[i + 1]
         s = np.clip((u - self.flight[0]) / (self.flight[1] - self.flight[0]), 0.0, 1.0)
         between[:, -1] += 4 * self.height * s * (1 - s)
         return between
-
-    @property
-    def backward(self) -> tuple[tuple[float, Floats], ...]:
-        """The keys of the reversed motion, which shows the same frames in reverse order."""
-        return tuple((1 - place, key) for place, key in reversed(self.keys))
 
 
 @dataclass(frozen=True)
@@ -150,61 +144,54 @@ def _gait(phase: Floats, swing: float, bend: float, arms: float, elbows: float, 
     return {**angles, "arm": -swung, "other_arm": swung}
 
 
-_CROUCH = pose(trunk=0.55, arm=-0.6, other_arm=-0.6, thigh=0.95, knee=1.55, other_thigh=0.95, other_knee=1.55)
+def _legs(thigh: float, knee: float) -> dict[str, float]:
+    """The same angles of both legs."""
+    return {"thigh": thigh, "knee": knee, "other_thigh": thigh, "other_knee": knee}
+
+
+_CROUCH = pose(trunk=0.55, arm=-0.6, other_arm=-0.6, **_legs(0.95, 1.55))
 _STRETCHED = pose(trunk=0.03, arm=2.5, elbow=0.2, other_arm=2.35, other_elbow=0.2)
-_LANDED = pose(trunk=0.4, arm=0.7, other_arm=0.6, thigh=0.65, knee=1.1, other_thigh=0.65, other_knee=1.1)
-_HALF_SEATED = pose(trunk=0.62, arm=0.75, elbow=0.3, other_arm=0.7, other_elbow=0.3, thigh=0.9, knee=1.15,
-                    other_thigh=0.9, other_knee=1.15)  # fmt: skip
-SEATED = pose(trunk=0.05, arm=0.55, elbow=0.75, other_arm=0.5, other_elbow=0.75, thigh=1.42, knee=1.42,
-              other_thigh=1.42, other_knee=1.42)  # fmt: skip
+_LANDED = pose(trunk=0.4, arm=0.7, other_arm=0.6, **_legs(0.65, 1.1))
+_HALF_SEATED = pose(trunk=0.62, arm=0.75, elbow=0.3, other_arm=0.7, other_elbow=0.3, **_legs(0.9, 1.15))
+SEATED = pose(trunk=0.05, arm=0.55, elbow=0.75, other_arm=0.5, other_elbow=0.75, **_legs(1.42, 1.42))
+_RAISED = pose(arm=2.9, elbow=0.12)
 _WALK = partial(_gait, swing=0.4, bend=0.95, arms=0.45, elbows=0.12, lean=0.05, bounce=0.0)
 _RUN = partial(_gait, swing=0.5, bend=1.6, arms=0.75, elbows=1.35, lean=0.2, bounce=0.05)
 
-_raise = Gesture(((0.0, STAND), (1.0, pose(arm=2.9, elbow=0.12))))
-_sit = Gesture(((0.0, STAND), (0.5, _HALF_SEATED), (1.0, SEATED)))
-
 ACTIONS: dict[str, Action] = {
-    "bend": Gesture(
-        (
-            (0.0, STAND),
-            (0.45, pose(trunk=1.55, arm=1.6, other_arm=1.5, thigh=0.3, knee=0.45, other_thigh=0.3, other_knee=0.45)),
-            (0.55, pose(trunk=1.6, arm=1.65, other_arm=1.55, thigh=0.3, knee=0.45, other_thigh=0.3, other_knee=0.45)),
-            (1.0, STAND),
-        ),
-    ),
+    "bend": Gesture({
+        0.0: STAND,
+        0.45: pose(trunk=1.55, arm=1.6, other_arm=1.5, **_legs(0.3, 0.45)),
+        0.55: pose(trunk=1.6, arm=1.65, other_arm=1.55, **_legs(0.3, 0.45)),
+        1.0: STAND,
+    }),
     "clap": Cycle(2.0, _clap, handed=False),
     "jump": Gesture(
-        ((0.0, STAND), (0.27, _CROUCH), (0.5, _STRETCHED), (0.62, _STRETCHED), (0.83, _LANDED), (1.0, STAND)),
-        (0.46, 0.74),
-        0.17,
+        {0.0: STAND, 0.27: _CROUCH, 0.5: _STRETCHED, 0.62: _STRETCHED, 0.83: _LANDED, 1.0: STAND}, (0.46, 0.74), 0.17
     ),
     "jumping_jack": Cycle(1.25, _jack, handed=False),
-    "kick": Gesture(
-        (
-            (0.0, STAND),
-            (0.35, pose(trunk=0.12, thigh=-0.55, knee=1.3, other_knee=0.1, other_thigh=0.1, arm=0.6, other_arm=-0.5)),
-            (0.58, pose(trunk=-0.2, thigh=1.35, knee=0.1, other_thigh=-0.05, arm=-0.7, other_arm=0.9)),
-            (0.75, pose(trunk=-0.05, thigh=0.8, knee=0.9, arm=-0.2, other_arm=0.3)),
-            (1.0, STAND),
-        ),
-    ),
-    "lower_arm": Gesture(_raise.backward),
-    "raise_arm": _raise,
+    "kick": Gesture({
+        0.0: STAND,
+        0.35: pose(trunk=0.12, thigh=-0.55, knee=1.3, other_knee=0.1, other_thigh=0.1, arm=0.6, other_arm=-0.5),
+        0.58: pose(trunk=-0.2, thigh=1.35, knee=0.1, other_thigh=-0.05, arm=-0.7, other_arm=0.9),
+        0.75: pose(trunk=-0.05, thigh=0.8, knee=0.9, arm=-0.2, other_arm=0.3),
+        1.0: STAND,
+    }),
+    "lower_arm": Gesture({0.0: _RAISED, 1.0: STAND}),
+    "raise_arm": Gesture({0.0: STAND, 1.0: _RAISED}),
     "run": Cycle(1.3, _RUN),
-    "sit_down": _sit,
-    "stand_up": Gesture(_sit.backward),
-    "throw": Gesture(
-        (
-            (0.0, STAND),
-            (0.42, pose(trunk=-0.22, arm=3.0, elbow=1.7, other_arm=1.3, other_elbow=0.3, thigh=-0.12, knee=0.25,
-                        other_thigh=0.22)),
-            (0.6, pose(trunk=0.28, arm=1.7, elbow=0.1, other_arm=-0.3, thigh=-0.35, knee=0.25, other_thigh=0.4,
-                       other_knee=0.3)),
-            (0.72, pose(trunk=0.4, arm=0.6, elbow=0.1, other_arm=-0.5, thigh=-0.35, knee=0.3, other_thigh=0.4,
-                        other_knee=0.35)),
-            (1.0, STAND),
-        ),
-    ),
+    "sit_down": Gesture({0.0: STAND, 0.5: _HALF_SEATED, 1.0: SEATED}),
+    "stand_up": Gesture({0.0: SEATED, 0.5: _HALF_SEATED, 1.0: STAND}),
+    "throw": Gesture({
+        0.0: STAND,
+        0.42: pose(trunk=-0.22, arm=3.0, elbow=1.7, other_arm=1.3, other_elbow=0.3, thigh=-0.12, knee=0.25,
+                   other_thigh=0.22),
+        0.6: pose(trunk=0.28, arm=1.7, elbow=0.1, other_arm=-0.3, thigh=-0.35, knee=0.25, other_thigh=0.4,
+                  other_knee=0.3),
+        0.72: pose(trunk=0.4, arm=0.6, elbow=0.1, other_arm=-0.5, thigh=-0.35, knee=0.3, other_thigh=0.4,
+                   other_knee=0.35),
+        1.0: STAND,
+    }),
     "walk": Cycle(0.95, _WALK),
     "walk_backward": Cycle(0.95, _WALK, sense=-1),
     "wave": Cycle(1.8, _wave),

@@ -1,10 +1,8 @@
 """What can be wrong with clips before training, and what to do about it: from labels alone, and from a few frames."""
 
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +21,10 @@ _IMBALANCE = 5  # ratio of the largest class to the smallest; above it, the larg
 # of clips of different sources (J-HMDB, surveillance, basketball, hands), 7 are above; each of them shows one scene.
 _SAME_SCENE = 0.92
 _SAME_FRAMES, _SAME_MOTION = 0.98, 0.95  # copies; two moments of a scene rarely have the same motion
-_ONE_SCENE = 0.5  # share of clips in one group; above it, the scene is that of the whole set, and not a leak
+_ONE_SCENE = 0.5  # share of clips in one group; above it, the scene is that of the whole set, as of a fixed camera
 _TELLS = 0.1  # a property of files must beat the majority-class baseline by this much, and by three standard errors
 _STILL = 5.0  # gray levels: the noise of a compressed still image is below, a distant person above
 _DARK = 50.0  # gray levels: of the brightest places; drawings on black are brighter
-_BLURRED = 0.1  # sharpness over the set's median
 _SHOWN = 5  # classes in a sentence
 
 
@@ -47,17 +44,9 @@ class Finding:
 
 
 def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
-    """Findings from labels, recordings and names, without decoding; the most important first."""
+    """Findings from labels and recordings, without decoding; the most important first."""
     total = Counter(clip.label for clip in clips)
     groups, unit = count_groups(clips)
-    recorded = unit == "recording"
-    if len(total) == 1:
-        why = "a model learns what differs between classes"
-        yield Finding("one class", f"one class, {next(iter(total))}", why, "add the clips of at least one other class")
-    for _, same in groupby(sorted(sorted(total), key=str.casefold), str.casefold):
-        if len(labels := [*same]) > 1:
-            found, why = f"classes {' and '.join(labels)} differ only in case", "they are trained as different classes"
-            yield Finding("case", found, why, "if they are one class, give all its clips the same label")
     if few := {label: count for label, count in groups.items() if count < _FEW}:
         found = f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}s: {_counts(few)}"
         why = "with so few, one clip decides the accuracy of a class; fewer than 2 cannot be both trained and tested"
@@ -67,43 +56,24 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
         found = f"class {large} has {most} clips, {small} {fewest}"
         why = "a model that always predicts the largest class has a high accuracy"
         yield Finding("imbalance", found, why, "add clips of the small classes, and look at the accuracy of each class")
-    if single := {label: total[label] for label in total if recorded and groups[label] == 1 and total[label] > 1}:
+    single = {label: count for label, count in total.items() if groups[label] == 1 and count > 1}
+    if single and unit == "recording":
         found = f"all clips of a class are of one recording: {_counts(single)}"
         why = "the class cannot be both trained and tested, and its recording is all a model needs to know"
         yield Finding("one recording", found, why, "add other recordings of these classes")
-    if not recorded and (takes := _takes(clips)):
-        names = ", ".join(path.name for path in min(takes, key=lambda take: (-len(take), take))[:3])
-        found = f"no recordings are given, but names such as {names} look like one"
-        why = "clips of one recording in training and test make the test easier than real use"
-        remedy = "if so, list them in recordings.csv (columns clip, recording), or in a column recording"
-        yield Finding("recordings", found, why, remedy, tuple(takes))
-
-
-def _takes(clips: Sequence[Clip]) -> list[tuple[Path, ...]]:
-    """Groups of clips of a class whose names differ only in the last number.
-
-    None unless most clips are in such groups, and there are at least three times as many names without their last
-    number as classes.
-    """
-    takes = defaultdict(list)
-    for clip in clips:
-        takes[clip.label, re.sub(r"\d+$", "", clip.path.stem)].append(clip.path)
-    several = [tuple(paths) for paths in takes.values() if len(paths) > 1]
-    numbered = sum(map(len, several))
-    return several if 2 * numbered > len(clips) and len(takes) >= 3 * len({label for label, _ in takes}) else []
 
 
 def fact_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Split | None) -> Iterator[Finding]:
     """Findings from a few frames of each clip; the most important first."""
     if not facts:
         return
-    similar = resemblances(facts, _SAME_SCENE)
-    copies = similar.pairs[(similar.scene >= _SAME_FRAMES) & (similar.motion >= _SAME_MOTION)].tolist()
+    pairs, scene, motion = resemblances(facts, _SAME_SCENE)
+    copies = pairs[(scene >= _SAME_FRAMES) & (motion >= _SAME_MOTION)].tolist()
     if both := [(clips[i].path, clips[j].path) for i, j in copies if clips[i].label != clips[j].label]:
         found = f"{len(both)} pairs of clips show the same frames in different classes"
         why = "one of the two labels is wrong, and the model is taught both"
         yield Finding("two labels", found, why, "remove one clip of each pair", tuple(both))
-    yield from _scene_findings(clips, similar.pairs, split)
+    yield from _scene_findings(clips, pairs, split)
     yield from _property_findings(clips, facts)
     yield from _quality_findings(clips, facts)
 
@@ -118,11 +88,7 @@ def _scene_findings(clips: Sequence[Clip], pairs: NDArray[np.int64], split: Spli
     graph = coo_array((np.ones(len(pairs)), pairs.T), (len(clips), len(clips)))
     group = connected_components(graph, directed=False)[1]
     scenes = [np.flatnonzero(group == each).tolist() for each in dict.fromkeys(group[pairs[:, 0]])]
-    for whole in [each for each in scenes if len(each) > 2 and len(each) > _ONE_SCENE * len(clips)]:
-        scenes.remove(whole)
-        found = f"{len(whole)} of {len(clips)} clips show one scene"
-        why = "accuracy will hold for this scene and camera; in another place it may be lower"
-        yield Finding("one scene", found, why, "add clips of other places, if the model is to be used there")
+    scenes = [scene for scene in scenes if len(scene) <= max(2, _ONE_SCENE * len(clips))]
     if not scenes:
         return
     part_of = {clip: name for name in SPLITS for clip in getattr(split, name)} if split else {}
@@ -131,7 +97,7 @@ def _scene_findings(clips: Sequence[Clip], pairs: NDArray[np.int64], split: Spli
     found = f"{sum(map(len, scenes))} clips show nearly the same image as another clip"
     found += f"; {tested} of them are test clips" if split and split.test else ""
     why = "a model can recognize the scene instead of the action, and a test with such twins does not show it"
-    remedy = "give clips that belong together one recording (--write-recordings FILE makes a proposal), or one split"
+    remedy = "give clips that belong together one recording (in recordings.csv), or put them into one split"
     yield Finding("same scene", found, why, remedy, tuple(tuple(clips[i].path for i in scene) for scene in scenes))
 
 
@@ -162,21 +128,18 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
 
 
 def _quality_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iterator[Finding]:
-    """Clips that are too short, still, dark or blurred, the worst first."""
-    frames, light, change, sharp = (
-        np.array([getattr(clip, name) for clip in facts]) for name in ("frames", "brightness", "change", "sharpness")
+    """Clips that are too short, still or dark, the worst first."""
+    frames, light, change = (
+        np.array([getattr(clip, name) for clip in facts]) for name in ("frames", "brightness", "change")
     )
-    wanted, several, dark = DataConfig.frames, frames > 1, light < _DARK
-    blurred = ~dark & (sharp < _BLURRED * np.median(sharp))
+    wanted = DataConfig.frames
     look = "look at them; remove those in which you cannot tell the class yourself"
     repeated = "a model sees that many by default, and the last frame is repeated"
     fewer = f"use --frames {int(np.quantile(frames, 0.1))}, or remove the shortest"
     for name, mask, measure, found, why, remedy in (
-        ("one frame", ~several, frames, "a single frame", "there is no motion in them", "replace them"),
-        ("short", several & (frames < wanted), frames, f"fewer than {wanted} frames", repeated, fewer),
-        ("still", several & (change < _STILL), change, "nothing moves", "an action is a change over time", look),
-        ("dark", dark, light, "dark even in the brightest places", "little can be seen", look),
-        ("blurred", blurred, sharp, "much less sharp than the others", "details are lost", look),
+        ("short", frames < wanted, frames, f"fewer than {wanted} frames", repeated, fewer),
+        ("still", (frames > 1) & (change < _STILL), change, "nothing moves", "an action is a change over time", look),
+        ("dark", light < _DARK, light, "dark even in the brightest places", "little can be seen", look),
     ):
         if of := [int(i) for i in np.argsort(measure, kind="stable") if mask[i]]:
             shown = tuple((clips[i].path,) for i in of if 2 * len(of) <= len(clips))  # else no exception

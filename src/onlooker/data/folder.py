@@ -1,11 +1,11 @@
 """A folder of clips, one sub-folder per class, and recordings.csv, which says which clips belong together."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from onlooker.data.lists import SPLIT_NAMES, Parts, parse_rows, read_lines
+from onlooker.data.lists import SPLIT_NAMES, Parts, read_table
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import SUFFIXES, is_video
 
@@ -38,8 +38,17 @@ def find_parts(folder: Path, classes: int = 2) -> Parts:
         state = "a file, not a folder" if folder.exists() else "no such folder"
         raise ClipError(folder, state, "give a folder with one sub-folder per class")
     parts = {name: _clips_by_class(each, classes) for name, each in (_split_folders(folder) or {"": folder}).items()}
-    recordings = _read_recordings(folder / RECORDINGS) if (folder / RECORDINGS).exists() else None
-    return parts if recordings is None else _with_recordings(folder, parts, recordings)
+    if not (folder / RECORDINGS).exists():
+        return parts
+    recordings = {row["clip"]: row["recording"] for _, row in read_table(folder / RECORDINGS, ("clip", "recording"))}
+    names = {clip.path: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips}
+    if missing := [name for name in names.values() if name not in recordings]:
+        problem = f"{len(missing)} of {len(names)} clips are not listed, such as {missing[0]}"
+        raise ClipError(folder / RECORDINGS, problem, "add a row for each, or remove the file")
+    return {
+        split: [replace(clip, recording=recordings[names[clip.path]]) for clip in clips]
+        for split, clips in parts.items()
+    }
 
 
 def ignored_files(folder: Path, clips: Collection[Path]) -> dict[str, list[Path]]:
@@ -75,44 +84,22 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
-    inside = entries(folder)
-    labels = [path for path in inside if path.is_dir()]
-    loose = [path for path in inside if is_video(path)]
-    if loose and not any(is_video(path) for label in labels for path in entries(label)):
+    labels = [path for path in entries(folder) if path.is_dir()]
+    clips = {label: [Clip(path, label.name) for path in entries(label) if is_video(path)] for label in labels}
+    loose = [path for path in entries(folder) if is_video(path)]
+    if loose and not any(clips.values()):
         problem = f"holds {_count(len(loose), 'clip')} itself, like the folder of one class"
         remedy = f"give the folder that holds the class folders ({folder.resolve().parent}?)"
         raise ClipError(folder, problem, remedy)
     if len(labels) < classes:
         expected = f"expected at least {classes}, each with the clips of one class"
         raise ClipError(folder, _count(len(labels), "sub-folder"), expected)
-    clips = {label: [Clip(path, label.name) for path in entries(label) if is_video(path)] for label in labels}
     if empty := [label for label in labels if not clips[label]]:
-        problem = "an image sequence but no clips" if is_video(empty[0]) else "no clips"
         more = f", and none in {', '.join(label.name for label in empty[1:])}" if len(empty) > 1 else ""
         remedy = "a class folder holds video files, or one folder per image sequence; move it out if it is not a class"
-        raise ClipError(empty[0], problem + more, remedy)
+        raise ClipError(empty[0], f"no clips{more}", remedy)
     return [clip for of_class in clips.values() for clip in of_class]
 
 
 def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
-
-
-def _with_recordings(folder: Path, parts: Parts, recordings: Mapping[str, str]) -> Parts:
-    names = {clip.path: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips}
-    if missing := [name for name in names.values() if name not in recordings]:
-        problem = f"{len(missing)} of {len(names)} clips are not listed, such as {missing[0]}"
-        raise ClipError(folder / RECORDINGS, problem, "add a row for each, or remove the file")
-    return {
-        split: [replace(clip, recording=recordings[names[clip.path]]) for clip in clips]
-        for split, clips in parts.items()
-    }
-
-
-def _read_recordings(path: Path) -> dict[str, str]:
-    lines = read_lines(path, "save it as CSV in UTF-8 with the columns clip and recording")
-    header, *rows = parse_rows(path, (line for _, line in lines))
-    if not {"clip", "recording"} <= set(header):
-        raise ClipError(path, f"columns {', '.join(header)}", "expected clip and recording")
-    named = (dict(zip(header, row, strict=False)) for row in rows)
-    return {row["clip"]: row["recording"] for row in named if row.get("clip") and row.get("recording")}

@@ -2,26 +2,29 @@
 
 They exercise everything that real clips do: files, lossy compression, color, clutter, sizes. Single frames are often
 ambiguous: sitting down and standing up, walking forward and backward, raising and lowering an arm show the same poses
-in another order, and a second person may stand still in a pose of any action, or perform another action. Boxes, joints
-and the time of the event are known.
+in another order, and a second person may stand still in a pose of any action. Boxes, joints and the time of the event
+are known.
 """
 
 import colorsys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.data.figure_drawing import REACH, Layer, Look, draw_figure, draw_room, draw_shadow, draw_stool
 from onlooker.data.figure_motion import ACTIONS, JOINTS, SEATED, Body, Floats, limb_positions, perform
-from onlooker.data.write_folder import GeneratedClip, write_folder
+from onlooker.data.folder import RECORDINGS
+from onlooker.files import whole_folder, write_bytes, write_json
+from onlooker.video.write import write
 
 __all__ = ["StickFigures", "write_set"]
 
-_PLAIN = 128.0
 _MARGIN = 2.0  # pixels between a figure and the border of the frame
 _STREAMS = {"person": 0, "video": 1}
 
@@ -52,7 +55,7 @@ class FigureVideo:
         boxes: `T 4`, float32, `x1 y1 x2 y2` in pixels: the smallest rectangle around the figure.
         joints: `T J 2`, float32, x and y in pixels, in the order of `JOINTS`.
         moving: `T`, bool, the frames of the event.
-        bystander: `T 4`, float32, the boxes of a second person, behind the figure; None: there is none.
+        bystander: `T 4`, float32, the box of a second person, who stands behind the figure; None: there is none.
     """
 
     pixels: NDArray[np.uint8]
@@ -77,10 +80,7 @@ class StickFigures:
         height: smallest and largest height of a standing person, as a share of H. A person who would leave the frame
             is drawn smaller.
         bystanders: the share of videos with a second person.
-        bystander_actions: some of `ACTIONS`; the second person performs one of them, during the whole video. Without
-            any, this person stands still in a pose of any action.
-        background: `room` (walls, floor, objects, shadows, noise) or `plain` (one gray).
-        noise: standard deviation of the noise of each frame, in levels of 255; only in a room.
+        noise: standard deviation of the noise of each frame, in levels of 255.
 
     Raises:
         ValueError: fewer than 4 frames, or no people.
@@ -93,8 +93,6 @@ class StickFigures:
     event: tuple[float, float] = (0.5, 0.8)
     height: tuple[float, float] = (0.45, 0.62)
     bystanders: float = 0.5
-    bystander_actions: tuple[str, ...] = ()
-    background: Literal["room", "plain"] = "room"
     noise: float = 2.0
 
     def __post_init__(self) -> None:
@@ -123,32 +121,25 @@ class StickFigures:
         event = self._event(rng)
         ground = self.size[0] * rng.uniform(0.86, 0.95)
         path = self._perform(action, person, facing, event, rng)
-        path, height = self._placed(path, ground, self.size[0] * rng.uniform(*self.height), rng)
-
-        image = np.full((*self.size, 3), _PLAIN, np.float32)
-        if self.background == "room":
-            image = draw_room(self.size, ground - self.size[0] * rng.uniform(0.06, 0.16), rng)
-        scenes, others = [image], None  # one scene for all frames, or one for each
+        path, height = self._placed(path, ground, rng)
+        scene = draw_room(self.size, ground - self.size[0] * rng.uniform(0.06, 0.16), rng)
+        bystander = None
         if rng.random() < self.bystanders:
-            scenes, others = self._with_bystander(image, index, ground, seed, rng)
-        if self.background == "room":
-            stool = self._stool(path[-1 if action == "sit_down" else 0], height, person, facing, ground)
-            scenes = [stool.over(scene) for scene in scenes]
+            scene, box = self._with_bystander(scene, index, ground, seed, rng)
+            bystander = np.broadcast_to(np.array(box, np.float32), (self.frames, 4))
+        scene = self._stool(path[-1 if action == "sit_down" else 0], height, person, facing, ground).over(scene)
 
         video = np.empty((self.frames, *self.size, 3), np.uint8)
-        boxes = []
+        boxes = np.empty((self.frames, 4), np.float32)
         for t, joints in enumerate(path):
             figure = draw_figure(joints, height, person.look, facing, self.size)
-            boxes.append(figure.box)
-            behind = scenes[t % len(scenes)]
-            if self.background == "room":
-                behind = draw_shadow(behind, joints[JOINTS.index("pelvis"), 0], ground, 0.22 * height)
-            frame = figure.over(behind)
-            if self.background == "room" and self.noise:
+            boxes[t] = figure.box
+            frame = figure.over(self._shadow(scene, joints, height, ground))
+            if self.noise:
                 frame += self.noise * rng.standard_normal(frame.shape, np.float32)
             video[t] = np.clip(frame, 0, 255).round()
         moving = (np.arange(self.frames) >= event[0]) & (np.arange(self.frames) <= event[1])
-        return FigureVideo(video, action, index, np.array(boxes, np.float32), path.astype(np.float32), moving, others)
+        return FigureVideo(video, action, index, boxes, path.astype(np.float32), moving, bystander)
 
     def _event(self, rng: np.random.Generator) -> tuple[int, int]:
         """The first and the last frame of the motion."""
@@ -175,9 +166,10 @@ class StickFigures:
         )
         return path * np.array([facing, 1.0])
 
-    def _placed(self, path: Floats, ground: float, height: float, rng: np.random.Generator) -> tuple[Floats, float]:
+    def _placed(self, path: Floats, ground: float, rng: np.random.Generator) -> tuple[Floats, float]:
         """Joints in pixels, at a random position that keeps the motion in the frame; and the height of the body."""
         low, high = path.min((0, 1)) - REACH, path.max((0, 1)) + REACH
+        height = self.size[0] * rng.uniform(*self.height)
         width = self.size[1] - 2 * _MARGIN
         height = float(min(height, width / (high[0] - low[0]), (ground - _MARGIN) / -low[1]))
         first, last = _MARGIN - height * low[0], self.size[1] - _MARGIN - height * high[0]
@@ -185,30 +177,24 @@ class StickFigures:
 
     def _with_bystander(
         self, image: NDArray[np.float32], index: int, ground: float, seed: int, rng: np.random.Generator
-    ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
-        """Scenes with another person: one scene, or one for each frame; and the boxes of this person, `T 4`."""
+    ) -> tuple[NDArray[np.float32], tuple[float, float, float, float]]:
+        """The scene with another person, who stands still in a pose of any action; and the box of this person."""
         other = make_person((index + 1 + int(rng.integers(max(1, self.people - 1)))) % max(2, self.people), seed)
         # Who stands still keeps a foot on the ground.
-        still = [name for name in ACTIONS if name not in ("jump", "jumping_jack", "run")]
-        action = str(rng.choice(self.bystander_actions or still))
+        action = str(rng.choice([name for name in ACTIONS if name not in ("jump", "jumping_jack", "run")]))
         facing = int(rng.choice([-1, 1]))
         path = self._perform(action, other, facing, (0, self.frames - 1), rng)
-        if not self.bystander_actions:
-            path = path[[int(rng.integers(self.frames))]]
+        path = path[[int(rng.integers(self.frames))]]
         standing = ground - self.size[0] * rng.uniform(0.0, 0.03)
-        path, height = self._placed(path, standing, self.size[0] * rng.uniform(*self.height), rng)
-        scenes, boxes = [], []
-        for joints in path:
-            scene = image
-            if self.background == "room":
-                scene = draw_shadow(image, joints[JOINTS.index("pelvis"), 0], standing, 0.22 * height)
-                if action in ("sit_down", "stand_up"):
-                    seated = path[-1 if action == "sit_down" else 0] if self.bystander_actions else joints
-                    scene = self._stool(seated, height, other, facing, standing).over(scene)
-            figure = draw_figure(joints, height, other.look, facing, self.size)
-            scenes.append(figure.over(scene))
-            boxes.append(figure.box)
-        return scenes, np.broadcast_to(np.array(boxes, np.float32), (self.frames, 4))
+        (joints,), height = self._placed(path, standing, rng)
+        scene = self._shadow(image, joints, height, standing)
+        if action in ("sit_down", "stand_up"):
+            scene = self._stool(joints, height, other, facing, standing).over(scene)
+        figure = draw_figure(joints, height, other.look, facing, self.size)
+        return figure.over(scene), figure.box
+
+    def _shadow(self, image: NDArray[np.float32], joints: Floats, height: float, ground: float) -> NDArray[np.float32]:
+        return draw_shadow(image, joints[JOINTS.index("pelvis"), 0], ground, 0.22 * height)
 
     def _stool(self, joints: Floats, height: float, person: Person, facing: int, ground: float) -> Layer:
         """A stool where the person would sit down. Every video has it, so that it does not reveal the action."""
@@ -258,7 +244,7 @@ def write_set(
     The recording of a clip is its person, so that a split can leave people out. `truth.json` contains the settings,
     the names of the joints, and for each clip `person`, `event` (first and last frame), `boxes` (`T 4`), `joints`
     (`T J 2`) and `bystander` (`T 4`, or null), in pixels. Equal arguments give equal files, if the video encoder is
-    the same.
+    the same. Everything is written next to `folder` and renamed at the end, so that an existing folder is complete.
 
     Args:
         folder: new or empty.
@@ -274,16 +260,23 @@ def write_set(
         raise ValueError(f"clips is {clips}, expected at least 1 of each action")
     if not actions or set(actions) - set(ACTIONS):
         raise ValueError(f"actions are {', '.join(actions) or 'none'}; there are {', '.join(ACTIONS)}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder}: not an empty folder; choose a new folder, or remove it")
     figures = figures or StickFigures()
-
-    def generated() -> Iterator[GeneratedClip]:
-        jobs = [(action, number) for action in actions for number in range(clips)]
+    jobs = [(action, number) for action in actions for number in range(clips)]
+    recordings, truth = io.StringIO(), {}
+    rows = csv.writer(recordings)
+    rows.writerow(["clip", "recording"])
+    with whole_folder(folder) as part:
         for action, number in progress(jobs, len(jobs)):
-            video = figures.video(action, number, seed=seed)
-            yield GeneratedClip(action, f"person-{video.person:02}", video.pixels, _truth(video))
-
-    about = {"generated": "stick figures", "seed": seed, "settings": asdict(figures), "joints": list(JOINTS)}
-    return write_folder(folder, generated(), figures.fps, about)
+            name, video = f"{action}/{number:03}.mp4", figures.video(action, number, seed=seed)
+            write(part / name, video.pixels, figures.fps)
+            rows.writerow([name, f"person-{video.person:02}"])
+            truth[name] = _truth(video)
+        write_bytes(part / RECORDINGS, recordings.getvalue().encode())
+        about = {"generated": "stick figures", "seed": seed, "settings": asdict(figures), "joints": list(JOINTS)}
+        write_json(part / "truth.json", {**about, "fps": figures.fps, "clips": truth})
+    return folder
 
 
 def _truth(video: FigureVideo) -> dict[str, Any]:

@@ -60,8 +60,8 @@ def advice(measured: Measured) -> list[str]:
     at_chance = any(low <= share for share in _baselines(measured).values())
     if at_chance:
         steps.append(
-            "Check the clips: `onlooker check CLIPS` finds near-duplicates, unbalanced classes, dark, blurred and too "
-            "short clips. The label must be visible in the frames that the model receives."
+            "Check the clips: `onlooker check CLIPS` finds near-duplicates, unbalanced classes, dark and too short "
+            "clips. The label must be visible in the frames that the model receives."
         )
     if pairs := confused_pairs(measured["confusion"]):
         i, j, count = pairs[0]

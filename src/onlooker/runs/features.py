@@ -1,22 +1,33 @@
 """Features of clips, encoded once and used by many trainings: the encoder and the store of its feature maps."""
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, cast
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
-from onlooker.data.clips import ClipFrames, Files, readable_samples, require_readable
-from onlooker.data.extract import Encode, EncodeClips, Extracted, encode_clip, encode_here, extract
-from onlooker.data.feature_store import FeatureStore, StoreSettings, check_maps, differences
+from onlooker.data.array_cache import Parts
+from onlooker.data.clips import ClipFrames, readable_samples, require_readable
+from onlooker.data.feature_store import (
+    Encode,
+    Extracted,
+    FeatureStore,
+    StoreSettings,
+    Write,
+    check_maps,
+    differences,
+    encode_here,
+    maps_of,
+)
 from onlooker.data.sets import every_clip
 from onlooker.data.transforms import to_video
 from onlooker.files import check_regular
@@ -28,6 +39,7 @@ from onlooker.processes import cores
 from onlooker.runs.cluster import map_clips
 from onlooker.structures import Clip, ClipError
 from onlooker.training.precision import choose_precision
+from onlooker.training.stages import tracked
 
 __all__ = [
     "StoreSettings",
@@ -41,8 +53,8 @@ __all__ = [
 
 # Frames encoded at once. More are no faster on a CPU, and take memory: a frame in VGG-16 takes 13 MB.
 _BATCH, _BATCH_ON_GPU = 8, 64
-# Threads that decode ahead. A CPU that encodes needs its cores for that; a GPU waits for frames.
-_DECODERS, _DECODERS_ON_GPU = 1, 8
+# Threads that decode, while one of them encodes. A CPU that encodes needs its cores for that; a GPU waits for frames.
+_DECODERS, _DECODERS_ON_GPU = 2, 8
 
 # Augmentation of frames, which is off in training on stored features.
 NO_AUGMENTATION: dict[str, Any] = {"translate": 0.0, "scale": 0.0, "degrees": 0.0, "speed": 0.0, "hflip": False}
@@ -56,17 +68,14 @@ def make_features(
     encoder: nn.Module | None = None,
     ray: str | None = None,
 ) -> Extracted:
-    """Encode the clips of a folder into a feature store; clips that it holds already are skipped.
+    """Encode the clips of a folder into a feature store (`make_store`); clips that it holds already are skipped.
 
     Args:
         clips: a folder with one sub-folder per class, a single clip, or several.
-        folder, settings: the folder of the store, which is made if there is none, and its settings.
         quiet: no progress bar.
-        encoder: an encoder with its own weights, such as one trained on the clips; None: the one that `settings` names.
         ray: the address of a Ray cluster that decodes and encodes (`cluster.map_clips`); None: this process does.
 
     Raises:
-        ValueError: the store was made with another encoder or other settings.
         ClipError: no clips, or none of them can be read.
         DiskFullError, NotWritableError: the store cannot be written to; what was done stays.
     """
@@ -88,18 +97,17 @@ def make_store(
     """
     pretrained = has_weights(settings.encoder) if settings.pretrained is None else settings.pretrained
     _, data, _ = resolve(ModelConfig(encoder=settings.encoder, pretrained=pretrained), settings.data, TrainConfig())
-    s = replace(settings, pretrained=pretrained, data=data)
-    torch.manual_seed(s.seed)
-    net = encoder or cast(nn.Module, build_encoder(s.encoder, s.data.in_channels, s.data.size, pretrained))
-    precision = s.precision
+    torch.manual_seed(settings.seed)
+    net = encoder or cast(nn.Module, build_encoder(settings.encoder, data.in_channels, data.size, pretrained))
+    precision = settings.precision
     if precision == "auto" and (folder / "store.json").exists():
         precision = FeatureStore.open(folder).settings.precision
     elif precision == "auto":
         precision = "bf16" if choose_precision("auto") == "bf16-mixed" else "32"
-    s = replace(s, precision=precision, weights=weights_digest(net))
+    made = replace(settings, data=data, pretrained=pretrained, precision=precision, weights=weights_digest(net))
     weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
     # Bytes, because a file that safetensors writes can be read by its owner only, and stores are shared.
-    return FeatureStore.make(folder, s, partial(save, weights)), net
+    return FeatureStore.make(folder, made, partial(save, weights)), net
 
 
 def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
@@ -139,12 +147,7 @@ def stored_settings(
     stored_model = replace(model, encoder=source.encoder, pretrained=source.pretrained)
     stored_data = replace(source.data, **sampling, **NO_AUGMENTATION)
     asked, stored = ({**m.to_dict(), **d.to_dict()} for m, d in ((model, data), (stored_model, stored_data)))
-    given = [name for name in stored if name in typed]
-    if options := [f"--{name}" for name in given if name in NO_AUGMENTATION and asked[name] != stored[name]]:
-        raise ValueError(
-            f"stored features cannot be augmented: leave out {', '.join(options)}, or train without --features"
-        )
-    if changed := differences(stored, asked, given):
+    if changed := differences(stored, asked, [name for name in stored if name in typed]):
         raise ValueError(f"{folder}: a store made with {changed}; leave it out, or make another store")
     return stored_model, stored_data
 
@@ -156,10 +159,8 @@ def use_encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> None:
         try:
             encoder.load_state_dict(load_file(store.encoder_file))
         except (SafetensorError, RuntimeError) as error:
-            raise ValueError(
-                f"{store.encoder_file}: not the weights of this model's encoder ({error}); motion has two encoders, "
-                "and needs a store of rgb and one of flow"
-            ) from error
+            found = f"not the weights of this model's encoder ({error})"
+            raise ValueError(f"{store.encoder_file}: {found}; motion needs a store of rgb and one of flow") from error
         if weights_digest(encoder) != store.settings.weights:
             raise ValueError(f"{store.encoder_file}: other weights than those that made the features; make a new store")
         encoder.requires_grad_(False)
@@ -176,26 +177,24 @@ def stored_clips(
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Clips as samples `(features T h w D float16, target, index)`; clips that a store lacks are encoded now.
 
-    Args:
-        clips, classes: the clips, and the `K` class names.
-        stores, net: their features (`open_stores`), and a model with the encoders of the stores.
-        data: the number of frames of each clip, equally spaced or in temporal crops.
-        strict: stop at the first clip that cannot be read.
+    `net` has the encoders of the `stores` (`use_encoders`); with `strict`, a clip that cannot be read is an error.
 
     Raises:
-        ClipError: none of the clips can be read; with `strict`, the first that cannot.
+        ClipError: none of the clips can be read; with `strict`, one cannot.
+        ValueError: stored maps that the encoder cannot have made.
     """
-    results: list[Files | ClipError] = [()] * len(clips)  # files in all stores, or why one of them has none
+    of_stores = []
     for encoder, store in zip(_encoders(net, stores), stores, strict=True):
         extracted = _extract(store, [clip.path for clip in clips], encoder, quiet)
         if strict and extracted.failed:
             raise extracted.failed[0]
-        shape = (*encoder.grid(data.size, data.size), encoder.num_features)
-        for i, (files, file) in enumerate(zip(results, extracted.results, strict=True)):
+        for file in extracted.results:
             if isinstance(file, Path):
-                check_maps(file, shape)
-            if not isinstance(files, ClipError):
-                results[i] = file if isinstance(file, ClipError) else (*files, file)
+                check_maps(file, (*encoder.grid(data.size, data.size), encoder.num_features))
+        of_stores.append(extracted.results)
+    # Of each clip the files in all stores, or why one of them has none.
+    of_clips = zip(*of_stores, strict=True)
+    results = [next((each for each in files if isinstance(each, ClipError)), files) for files in of_clips]
     return readable_samples(clips, results, classes, data)
 
 
@@ -209,14 +208,14 @@ def _encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> tuple[Any, ...
 
 
 def encoding(encoder: nn.Module, data: DataConfig, precision: str) -> Encode:
-    """A function from frames `N H W C` uint8 to maps `N D h w`, by a frozen encoder on its device."""
+    """A function from frames `N H W C` uint8 to maps `N D h w`, by a frozen encoder on its device, for many threads."""
     encoder.eval()
-    device = next(encoder.parameters()).device
+    device, one_at_a_time = next(encoder.parameters()).device, Lock()
 
     @torch.inference_mode()
     def encode(frames: Tensor) -> Tensor:
-        video = to_video(frames.to(device), data.normalization, data.flow_channels)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with one_at_a_time, torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            video = to_video(frames.to(device), data.normalization, data.flow_channels)
             features: Tensor = encoder(video.contiguous(memory_format=torch.channels_last))
         return features
 
@@ -236,34 +235,40 @@ def _extract(
     store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: bool, ray: str | None = None
 ) -> Extracted:
     """Encode the clips that a store lacks, in this process or on a Ray cluster, with a progress bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    before = next(net.parameters()).device
+    title, gpu, before = "encoding clips", torch.cuda.is_available(), next(net.parameters()).device
+    encode_clips: Callable[..., Generator[None]]
     if ray is None:
-        encode, batch, decoders = _on_device(net, store.settings)
-        encode_clips: EncodeClips = partial(
-            encode_here, settings=store.settings, encode=encode, batch=batch, decoders=decoders
-        )
+        threads = min(_DECODERS_ON_GPU, cores()) if gpu else _DECODERS
+        encode_clips = partial(encode_here, encode=_clip_encoder(net, store.settings), threads=threads)
     else:
-        encode_clips = partial(map_clips, partial(_clip_encoder, net.cpu(), store.settings), address=ray)
-    with Progress(*columns, speed_estimate_period=300, disable=quiet) as bar:  # a long clip takes minutes
-        task = bar.add_task("encoding clips", total=None)
-        extracted = extract(
-            store, clips, encode_clips, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+        encode_clips = partial(_encode_on_cluster, net=net.cpu(), settings=store.settings, address=ray)
+    extracted = store.add(clips, encode_clips, lambda each, n: tracked(each, title, n, None if quiet else title))
     net.to(before)
     require_readable(clips, extracted.failed)
     return extracted
 
 
-def _on_device(net: nn.Module, settings: StoreSettings) -> tuple[Encode, int, int]:
-    """An encoder on the GPU if there is one, frames that it encodes at once, and clips that are decoded meanwhile."""
+def _clip_encoder(net: nn.Module, settings: StoreSettings) -> Callable[[Path], Parts]:
+    """A function from a clip to its maps, by an encoder that is moved to the GPU if there is one."""
     gpu = torch.cuda.is_available()
     net.to("cuda" if gpu else "cpu").to(memory_format=torch.channels_last)  # faster for convolutions
-    batch, decoders = (_BATCH_ON_GPU, min(_DECODERS_ON_GPU, cores())) if gpu else (_BATCH, _DECODERS)
-    return encoding(net, settings.data, settings.precision), batch, decoders
+    encode = encoding(net, settings.data, settings.precision)
+    return partial(maps_of, settings=settings, encode=encode, batch=_BATCH_ON_GPU if gpu else _BATCH)
 
 
-def _clip_encoder(net: nn.Module, settings: StoreSettings) -> Callable[[Path], Any]:
-    """In a worker: a function from a clip to its maps."""
-    encode, batch, _ = _on_device(net, settings)
-    return lambda clip: encode_clip(clip, settings, encode, batch)
+def _encode_on_cluster(
+    clips: Iterable[Path], write: Write, net: nn.Module, settings: StoreSettings, address: str
+) -> Generator[None]:
+    def start() -> Callable[[Path], list[Any]]:
+        encode = _clip_encoder(net, settings)
+        return lambda clip: list(encode(clip))
+
+    def received(maps: Any) -> Parts:
+        if isinstance(maps, Exception):
+            raise maps
+        return iter(maps)
+
+    with closing(map_clips(start, clips, address)) as encoded:
+        for clip, maps in encoded:
+            write(clip, partial(received, maps))
+            yield

@@ -8,14 +8,13 @@ import torch
 
 from onlooker.answer import nothing_class
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.data.background import cut_background
 from onlooker.data.clips import ClipFrames
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.sets import ClipSet, read_set, root_of
 from onlooker.data.split import Split, require_clips
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.models.video_model import VideoModel
-from onlooker.run_record import BACKGROUND, RunRecord
+from onlooker.run_record import RunRecord
 from onlooker.runs.check import plan_split, show_overview
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
 from onlooker.structures import Clip, ClipError
@@ -37,7 +36,6 @@ class Request:
     strict: bool = False
     quiet: bool = False
     features: Sequence[Path] = ()
-    background: Path | None = None
     cross_validate: bool = True
 
     @property
@@ -163,20 +161,16 @@ def _read(
 
 def _asked_clips(request: Request) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
     """All clips, their split if it is known before they are read, and those that are left out already."""
-    background, strict = request.background, request.strict
+    asked: ClipSet | Split
     if request.split is None:
-        clips = request.clips
-        clips = clips if isinstance(clips, ClipSet) else read_set(clips, classes=1 if background else 2)
-        asked, split, left_out = clips.clips, clips.split, clips.left_out
+        asked = request.clips if isinstance(request.clips, ClipSet) else read_set(request.clips)
+        split, left_out = asked.split, asked.left_out
     else:
-        asked, split, left_out = request.split.clips, request.split, ()
-    if strict and left_out:
+        asked, split, left_out = request.split, request.split, ()
+    if request.strict and left_out:
         raise left_out[0]
-    if background:
-        added = cut_background(background, asked, request.run / BACKGROUND, strict)
-        asked, split, left_out = (*asked, *added.clips), added.into(split), (*left_out, *added.errors)
-    nothing_class(sorted({clip.label for clip in asked}))
-    return asked, split, left_out
+    nothing_class(sorted({clip.label for clip in asked.clips}))
+    return asked.clips, split, left_out
 
 
 def _require_classes(

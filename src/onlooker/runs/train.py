@@ -47,7 +47,6 @@ def train(
     model: str = ModelConfig.name,
     resume: bool = False,
     quiet: bool = False,
-    background: Path | str | None = None,
     progress: OnProgress | None = None,
     devices: int = 1,
     **settings: Any,
@@ -57,12 +56,11 @@ def train(
     `onlooker.train("clips", run="runs/gestures", model="alstm", frames=20, epochs=10)`
 
     Args:
-        clips: the folder or list (`read_set`). `clips`, `run` and `background` may be addresses (`onlooker.storage`).
+        clips: the folder or list (`read_set`). `clips` and `run` may be addresses (`onlooker.storage`).
         run: a new folder for the run; None: `runs/CLIPS-MODEL`.
         model: one of `onlooker.list_models()`.
         resume: continue a run that was interrupted, with its own settings.
         quiet: no table of classes and no progress bars.
-        background: footage in which nothing of interest happens, as one more class (`cut_background`).
         progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are.
             An exception in it ends the training, and `resume` continues it. With several `devices`, epochs are not
             reported.
@@ -79,7 +77,6 @@ def train(
     """
     configs = _configs(model, settings)
     path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
-    footage = None if background is None else Path(background)
     with reporting(progress), uploading([path]) as copies:
         figures = train_run(
             local(clips),
@@ -87,7 +84,6 @@ def train(
             *configs,
             resume=resume,
             quiet=quiet,
-            background=local(footage) if footage else None,
             devices=devices,
         )
     return TrainedRun(path, figures)
@@ -122,7 +118,6 @@ def train_run(
     strict: bool = False,
     quiet: bool = False,
     features: Sequence[Path] = (),
-    background: Path | None = None,
     cross_validate: bool = True,
     devices: int = 1,
 ) -> dict[str, Any]:
@@ -135,7 +130,6 @@ def train_run(
         resume: continue an interrupted run with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no progress bars.
         features: stores (`open_stores`), whose frozen encoder and sampling are used; missing clips are encoded.
-        background: footage in which nothing happens, cut into clips of one more class (`data.background`).
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
         devices: that share each batch, in processes started here unless torchrun has started this one; a resumed run
             may use another number of them. All processes but the first write nothing, and return {}.
@@ -146,7 +140,7 @@ def train_run(
         ValueError: settings, stores or weights that do not fit; a run of another version; another process trains in it.
     """
     settings = Settings(model, data, training)
-    request = Request(clips, run, settings, split, resume, strict, quiet, features, background, cross_validate)
+    request = Request(clips, run, settings, split, resume, strict, quiet, features, cross_validate)
     processes = launched()
     check_devices(devices)
     if not resume:  # with the model of the run
