@@ -312,10 +312,11 @@ def test_the_cache_is_shown_limited_and_cleared(tmp_path: Path, monkeypatch: pyt
     for number in range(3):
         stored.get({"number": number}, lambda: [np.zeros((10, 1000), np.uint8)])
     assert "30.4 kB in 3 arrays, limit 20,000.0 MB" in call("cache").output
-    assert "20.3 kB in 2 arrays, limit 25.0 kB" in call("cache", "--limit", "25KB").output
+    monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "25KB")
+    assert "20.3 kB in 2 arrays, limit 25.0 kB" in call("cache").output
     assert "0.0 kB in 0 arrays, limit 25.0 kB" in call("cache", "--clear").output
-    assert "no limit" in call("cache", "--limit", "none").output
-    assert "cache limit is 'much', expected a size such as 500MB" in fails("cache", "--limit", "much")
+    monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "much")
+    assert "cache limit is 'much', expected a size such as 500MB" in fails("cache")
 
 
 def test_generated_folders_can_be_read_as_clips(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from onlooker import files
 from onlooker.config import DataConfig
-from onlooker.data.array_cache import ArrayCache, is_whole, open_array
+from onlooker.data.array_cache import is_whole, open_array
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import find_clips
@@ -57,7 +57,6 @@ OPENERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "recordings": ("clips/recordings.csv", lambda folder: find_clips(class_folders(folder / "clips"))),
     "fingerprint": ("a.mp4", lambda folder: fingerprint(folder / "a.mp4")),
     "array": ("a.npy", lambda folder: open_array(folder / "a.npy")),
-    "cache limit": ("limit.json", ArrayCache.for_user),
     "store": ("store.json", FeatureStore.open),
     "checkpoint": ("last.ckpt", lambda folder: AtomicCheckpointIO().load_checkpoint(folder / "last.ckpt")),
     "recognizer": ("model/recognizer.json", lambda folder: load(model_folder(folder / "model"))),
@@ -72,7 +71,6 @@ def test_files_that_are_not_regular_are_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opener: str, kind: str, make: Callable[[Path], None]
 ) -> None:
     name, opens = OPENERS[opener]
-    monkeypatch.delenv("ONLOOKER_CACHE_LIMIT", raising=False)
     if name.startswith("model/"):
         model_folder(tmp_path / "model")
         (tmp_path / name).unlink()

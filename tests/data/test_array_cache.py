@@ -9,12 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onlooker.data.array_cache import (
-    ArrayCache,
-    default_cache,
-    is_whole,
-    parse_size,
-)
+from onlooker.data.array_cache import ArrayCache, default_cache, is_whole, parse_size
 from onlooker.files import NotWritableError
 
 ROWS = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
@@ -126,8 +121,6 @@ def test_an_invalid_size_is_an_error(text: str) -> None:
 def test_the_limit_of_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ONLOOKER_CACHE_LIMIT", raising=False)
     assert ArrayCache.for_user(tmp_path).limit == 20 * 10**9
-    ArrayCache(tmp_path).store_limit("2GB")
-    assert ArrayCache.for_user(tmp_path).limit == 2 * 10**9
     monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "3MB")
     assert ArrayCache.for_user(tmp_path).limit == 3 * 10**6
     monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "none")

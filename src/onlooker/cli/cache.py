@@ -1,4 +1,4 @@
-"""`onlooker cache`: show, limit or clear the cache on disk."""
+"""`onlooker cache`: show or clear the cache on disk."""
 
 import shutil
 from typing import Annotated
@@ -11,21 +11,19 @@ group = typer.Typer()
 
 
 def cache(
-    limit: Annotated[
-        str, typer.Option(help="Store a size limit, such as 50GB or none; the least recently used arrays go first.")
-    ] = "",
     clear: Annotated[
         bool, typer.Option("--clear", help="Remove everything; it is computed or downloaded again when needed.")
     ] = False,
 ) -> None:
-    """Show, limit or clear the cache of decoded frames and optical flow, and the copies of what is at addresses."""
+    """Show or clear the cache of decoded frames and optical flow, and the copies of what is at addresses.
+
+    ONLOOKER_CACHE_LIMIT limits its size (20GB; none: no limit): the least recently used arrays go first.
+    """
     from onlooker.data.array_cache import ArrayCache
     from onlooker.files import format_bytes
     from onlooker.storage import READ, WRITTEN, copies_folder
 
     stored = ArrayCache.for_user()
-    if limit:
-        stored.store_limit(limit)
     if clear:
         stored.clear()
         shutil.rmtree(copies_folder() / READ, ignore_errors=True)

@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.files import NotWritableError, atomic_file, check_regular, explain_write_errors, read_json, write_json
+from onlooker.files import NotWritableError, atomic_file, check_regular, explain_write_errors
 from onlooker.video.sampling import Sampling
 
 Key = Mapping[str, Any]  # plain values, as in JSON: every setting that an array depends on, by name
@@ -27,7 +27,6 @@ Parts = Iterable[NDArray[np.generic]]  # the rows of an array, `N …`, part by 
 
 VERSION = 3  # part of every key: increase it when reading, resizing or the layout of entries changes
 DEFAULT_LIMIT = "20GB"
-_LIMIT_FILE = "limit.json"
 NOT_WRITABLE_REMEDY = "name a folder that can be written in ONLOOKER_CACHE"
 _DISK_FULL_REMEDY = (
     "name a folder on another disk in ONLOOKER_CACHE, or free some space, and run the same command again (`onlooker "
@@ -105,16 +104,8 @@ class ArrayCache:
 
     @classmethod
     def for_user(cls, folder: Path | None = None) -> Self:
-        """The cache in `folder`, with the limit in `$ONLOOKER_CACHE_LIMIT`, else the stored one, else 20 GB."""
-        folder = folder or default_cache()
-        stored = folder / _LIMIT_FILE
-        limit = os.environ.get("ONLOOKER_CACHE_LIMIT") or (read_json(stored, str) if stored.exists() else DEFAULT_LIMIT)
-        return cls(folder, parse_size(str(limit)))
-
-    def store_limit(self, size: str) -> None:
-        """Set the limit for all later uses of this folder, as text (`parse_size`)."""
-        self.limit = parse_size(size)
-        write_json(self.folder / _LIMIT_FILE, size)
+        """The cache in `folder`, with the limit in `$ONLOOKER_CACHE_LIMIT`, else 20 GB."""
+        return cls(folder or default_cache(), parse_size(os.environ.get("ONLOOKER_CACHE_LIMIT") or DEFAULT_LIMIT))
 
     def file(self, key: Key) -> Path:
         """Where the entry of a key is, or will be; a TypeError if JSON does not have one of its values."""
@@ -155,10 +146,9 @@ class ArrayCache:
         self._added, entries = 0, self.entries()
         excess = 0 if self.limit is None else sum(entries.values()) - self.limit
         for file in [*entries][:-1]:
-            if excess <= 0:
-                return
-            self._remove(file)
-            excess -= entries[file]
+            if excess > 0:
+                self._remove(file)
+                excess -= entries[file]
 
     def clear(self) -> None:
         """Remove all entries."""

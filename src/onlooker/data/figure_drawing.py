@@ -146,24 +146,17 @@ def draw_figure(joints: Floats, height: float, look: Look, facing: int, size: tu
 
 
 def _draw_head(canvas: _Canvas, neck: Place, head: Place, height: float, look: Look, facing: int) -> None:
-    x, y = head[0] - neck[0], head[1] - neck[1]
-    unit = _HEAD * height / math.hypot(x, y)
-    up_x, up_y = x * unit, y * unit  # a head's radius
-
-    def place(forward: float, upward: float) -> Place:
-        return (
-            head[0] + upward * up_x - forward * facing * up_y,
-            head[1] + upward * up_y + forward * facing * up_x,
-        )
-
-    radius = _HEAD * height
-    for grown, dark in ((_OUTLINE * height, _RIM), (0.0, 1.0)):
-        skin, hair = _shaded(look.skin, dark), _shaded(look.hair, dark)
-        canvas.disc(place(0.98, -0.12), 0.22 * radius + grown, skin)
-        canvas.disc(head, radius + grown, skin)
-        canvas.disc(place(-0.22, 0.3), 0.86 * radius + grown, hair)
-    canvas.disc(place(0.4, -0.2), 0.68 * radius, look.skin)
-    canvas.disc(place(0.55, 0.05), 0.13 * radius, (30.0, 25.0, 25.0))
+    x, y, radius = head[0] - neck[0], head[1] - neck[1], _HEAD * height
+    unit = radius / math.hypot(x, y)
+    up_x, up_y = x * unit, y * unit
+    # Discs: how far forward and upward from the center of the head, and their size, in radii of the head.
+    skull = (0.98, -0.12, 0.22, look.skin), (0.0, 0.0, 1.0, look.skin), (-0.22, 0.3, 0.86, look.hair)
+    face = (0.4, -0.2, 0.68, look.skin), (0.55, 0.05, 0.13, (30.0, 25.0, 25.0))
+    for discs, grown, shade in ((skull, _OUTLINE * height, _RIM), (skull, 0.0, 1.0), (face, 0.0, 1.0)):
+        for forward, upward, size, color in discs:
+            aside = forward * facing
+            center = head[0] + upward * up_x - aside * up_y, head[1] + upward * up_y + aside * up_x
+            canvas.disc(center, size * radius + grown, _shaded(color, shade))
 
 
 def _shaded(color: Color, factor: float) -> Color:
@@ -228,16 +221,16 @@ def _draw_object(image: Pixels, horizon: float, rng: np.random.Generator) -> Non
     w, h = rng.uniform(0.05, 0.18, 2) * width
     kind = str(rng.choice(["frame", "box", "ball", "pole", "cable"]))
     floor = horizon + rng.uniform(0.0, 0.3) * (height - horizon)
-    corners = {
+    boxes = {
         "frame": (x, rng.uniform(0.08, 0.7) * horizon, w, h),
         "box": (x, floor - h, w, h),
         "pole": (x, floor - 0.75 * horizon, 0.012 * width, 0.75 * horizon),
     }
-    if kind in corners:
-        left, top, w, h = corners[kind]
-        a, b = (round(left), round(top)), (round(left + w), round(top + h))
-        cv2.rectangle(image, a, b, color, cv2.FILLED)
-        cv2.rectangle(image, a, b, edge, 1, cv2.LINE_AA)
+    if kind in boxes:
+        left, top, w, h = boxes[kind]
+        corners = (round(left), round(top)), (round(left + w), round(top + h))
+        cv2.rectangle(image, *corners, color, cv2.FILLED)
+        cv2.rectangle(image, *corners, edge, 1, cv2.LINE_AA)
     elif kind == "ball":
         center = (round(x), round(floor - w / 2))
         cv2.circle(image, center, round(w / 2), color, cv2.FILLED, cv2.LINE_AA)

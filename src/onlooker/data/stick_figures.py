@@ -214,8 +214,8 @@ def make_person(index: int, seed: int = 0) -> Person:
 
     def color(saturation: tuple[float, float], value: tuple[float, float]) -> tuple[float, float, float]:
         hue = float(rng.random())
-        rgb = colorsys.hsv_to_rgb(hue, float(rng.uniform(*saturation)), float(rng.uniform(*value)))
-        return rgb[0] * 255, rgb[1] * 255, rgb[2] * 255
+        red, green, blue = colorsys.hsv_to_rgb(hue, float(rng.uniform(*saturation)), float(rng.uniform(*value)))
+        return red * 255, green * 255, blue * 255
 
     depth = float(rng.uniform(0.35, 1.0))
     hair = float(rng.uniform(0.1, 0.75))
