@@ -1,11 +1,9 @@
 """Clips are decoded once and cached; clips that cannot be read are reported and left out."""
 
 import os
-import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -16,10 +14,9 @@ from torch.utils.data import DataLoader
 
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import ArrayCache
-from onlooker.data.clips import ClipCrops, cached_sample, decode_each, prepare
+from onlooker.data.clips import ClipCrops, cached_sample, prepare
 from onlooker.data.samples import read_sample, sample_rate
 from onlooker.files import DiskFullError
-from onlooker.processes import free_cores
 from onlooker.structures import Clip, ClipError
 from onlooker.video.flow import FlowSettings, read_flow, to_pixels
 from onlooker.video.reader import VideoReader, read
@@ -109,22 +106,6 @@ def test_a_full_disk_names_the_clip_and_leaves_no_file(
     assert not [path for path in cache.rglob("*") if not path.is_dir()]
 
 
-@pytest.mark.parametrize("streams", ["rgb", "both"])
-def test_for_temporal_crops_memory_does_not_grow_with_the_length_of_a_clip(
-    make_clip: Make, tmp_path: Path, streams: str
-) -> None:
-    peaks, config = [], replace(CONFIG, temporal_crops=2, modality=streams)
-    for frames in (20, 60, 600):  # the first warms up
-        path = make_clip(f"{frames}.mp4", frames=frames)
-        tracemalloc.start()
-        files = cached_sample(path, config, ArrayCache(tmp_path))
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        assert {len(np.load(file)) for file in files} == {frames}
-    # The long clip's frames would be 5.5 MB, as the reader gives them.
-    assert peaks[2] < peaks[1] + 200_000, peaks
-
-
 def test_a_damaged_or_removed_cache_file_is_recomputed(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip()
     samples, _ = prepare([Clip(path, "a")], ["a"], CONFIG, tmp_path)
@@ -176,18 +157,6 @@ def test_several_threads_equal_one(clips: list[Clip], tmp_path: Path, monkeypatc
     assert [[f.name for f in files] for files in one.files] == [[f.name for f in files] for files in two.files]
     pairs = zip(sum(one.files, ()), sum(two.files, ()), strict=True)
     assert all(a.read_bytes() == b.read_bytes() for a, b in pairs)
-
-
-def test_short_clips_are_decoded_on_all_cores(clips: list[Clip], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
-    together = Barrier(2, timeout=60)
-
-    def make(path: Path) -> tuple[Path, int]:
-        together.wait()  # raises unless two clips are decoded at the same time
-        return path, free_cores()
-
-    paths = [clip.path for clip in clips]
-    assert list(decode_each(paths, make)) == [(path, 1) for path in paths]
 
 
 def test_clips_beyond_the_limit_of_the_cache_are_decoded_again(

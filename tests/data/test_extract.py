@@ -77,13 +77,6 @@ def test_a_clip_is_sampled_as_for_training(make_clip: Make, changes: dict[str, A
     np.testing.assert_array_equal(np.concatenate(batches), read_sample(path, data).pixels[:37])
 
 
-def test_two_copies_in_one_call_are_encoded_once(make_clip: Make, tmp_path: Path) -> None:
-    path = make_clip()
-    copies = [path, *(Path(shutil.copy(path, tmp_path / f"{n}.mp4")) for n in range(3))]
-    made = fill(made_store(tmp_path / "store"), copies, threads=3)
-    assert (made.new, made.existing, len(set(made.results))) == (1, 3, 1)
-
-
 def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_clip: Make, tmp_path: Path) -> None:
     good, empty, text = make_clip("a.mp4"), tmp_path / "b.mp4", tmp_path / "c.mp4"
     empty.touch()
@@ -135,14 +128,6 @@ def test_features_that_overflow_half_precision_are_an_error(make_clip: Make, tmp
     with pytest.raises(ValueError, match=r"clip.mp4: features up to [\d.e+]+ are beyond half precision"):
         fill(store, [make_clip()], lambda frames: 1e6 * pool(frames))
     assert files_of(store) == {}
-
-
-def test_progress_counts_the_clips_to_encode(make_clip: Make, tmp_path: Path) -> None:
-    store, paths = made_store(tmp_path / "store"), [make_clip(f"{n}.mp4", frames=3 + n) for n in range(4)]
-    fill(store, paths[:2])
-    seen: list[int] = []
-    fill(store, paths, progress=lambda items, total: [seen.append(total) for _ in items])
-    assert seen == [2, 2]
 
 
 @pytest.mark.parametrize("streams", ["rgb", "both"])

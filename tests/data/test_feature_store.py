@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pooling_store import DATA, SETTINGS, fill, made_store, make_folders
+from pooling_store import DATA, SETTINGS, fill, made_store
 
 from onlooker.data.feature_store import FeatureStore
-from onlooker.data.fingerprint import fingerprint
 
 Make = Callable[..., Path]
 
@@ -26,17 +25,6 @@ def test_a_renamed_or_copied_clip_is_found_and_a_changed_one_is_not(make_clip: M
     content[-1] ^= 1
     copy.write_bytes(content)
     assert fill(store, [copy]).new == 1
-
-
-def test_the_order_of_images_matters_in_an_image_sequence(tmp_path: Path) -> None:
-    one, two = make_folders(tmp_path / "clips", 2)
-    before = fingerprint(one, whole=True)
-    assert before != fingerprint(two, whole=True)
-    (one / "note.txt").write_text("no image", encoding="utf-8")
-    (one / "1.png").rename(one / "0007.png")
-    assert fingerprint(one, whole=True) == before
-    (one / "0.png").rename(one / "9.png")
-    assert fingerprint(one, whole=True) != before
 
 
 @pytest.mark.parametrize(
@@ -79,12 +67,3 @@ def test_a_folder_that_is_not_a_store_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "store.json").write_text('{"version": 2, "encoder": "pool"}', encoding="utf-8")
     with pytest.raises(ValueError, match=r"store\.json: no pretrained; restore it"):
         FeatureStore.open(tmp_path)
-
-
-def test_a_damaged_file_of_a_store_is_computed_again(make_clip: Make, tmp_path: Path) -> None:
-    store, path = made_store(tmp_path / "store"), make_clip()
-    (file,) = fill(store, [path]).results
-    assert isinstance(file, Path)
-    file.write_bytes(file.read_bytes()[:-10])
-    assert fill(store, [path]).new == 1
-    assert fill(store, [path]).existing == 1

@@ -10,7 +10,7 @@ import pytest
 from onlooker.data import stick_figures
 from onlooker.data.figure_drawing import Layer
 from onlooker.data.figure_motion import ACTIONS, JOINTS, Body, perform
-from onlooker.data.stick_figures import FigureVideo, StickFigures, make_person, write_set
+from onlooker.data.stick_figures import StickFigures, make_person, write_set
 from onlooker.video.reader import read
 
 # The start and end joints of each limb, and the name of its length in `Body`.
@@ -110,37 +110,6 @@ def test_pixels_change_only_during_the_event(action: str) -> None:
     assert not changes[last:].any()
     assert changes[first:last].mean() > 0.8
     assert 0.5 - 0.5 / 11 <= (last - first) / 11 <= 0.8 + 0.5 / 11
-
-
-def same(a: FigureVideo, b: FigureVideo) -> bool:
-    parts = [(getattr(a, name), getattr(b, name)) for name in ("pixels", "joints", "bystander")]
-    return all((x is None and y is None) or np.array_equal(x, y) for x, y in parts)
-
-
-def test_equal_seeds_give_equal_videos_and_others_do_not() -> None:
-    first = SMALL.video("wave", 1, seed=4)
-    assert same(first, SMALL.video("wave", 1, seed=4))
-    assert not same(first, SMALL.video("wave", 1, seed=5))
-    assert not same(first, SMALL.video("wave", 2, seed=4))
-    assert not same(first, SMALL.video("walk", 1, seed=4))
-
-
-def test_a_bystander_does_not_move_and_a_room_has_texture() -> None:
-    room = StickFigures(frames=6, fps=4, size=(72, 96), bystanders=1, noise=0)
-    made = room.video("raise_arm", 0, seed=3)
-    assert made.bystander is not None
-    assert (made.bystander == made.bystander[0]).all()
-    x1, y1, x2, y2 = (int(v) for v in made.bystander[0])
-    assert 0 <= x1 < x2 <= 96
-    assert 0 <= y1 < y2 <= 72
-    before, after = np.flatnonzero(made.moving)[[0, -1]]
-    outside = np.ones((72, 96), bool)
-    for left, top, right, bottom in made.boxes[[before, after]].astype(int):
-        outside[top - 2 : bottom + 2, left - 2 : right + 2] = False
-    changed = (made.pixels[before] != made.pixels[after]).any(-1)
-    assert changed.any()
-    assert made.pixels[0][:20].std() > 5
-    assert StickFigures(bystanders=0, frames=4, size=(48, 64)).video("bend").bystander is None
 
 
 @pytest.fixture(scope="module")

@@ -119,24 +119,6 @@ def test_stored_features_are_those_of_the_encoder(squares: Path, store: Path) ->
     assert weights_digest(encoder) == weights_digest(encoder.to(memory_format=torch.channels_last))
 
 
-def test_a_second_call_does_nothing(squares: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: Any) -> Any:
-        raise AssertionError("decoded again")
-
-    monkeypatch.setattr(extraction, "samples", never)
-    again = make(squares, store, precision="auto")
-    assert (again.new, again.existing) == (0, 12)
-
-
-def test_other_weights_and_sampling_are_named(squares: Path, store: Path) -> None:
-    with pytest.raises(ValueError, match=r"a store made with weights \w{32} \(asked for: \w{32}\); give the same"):
-        make(squares, store, seed=1)
-    with pytest.raises(ValueError, match=r"frames 4 \(asked for: 5\)"):
-        make(squares, store, data=replace(DATA, frames=5))
-    with pytest.raises(ValueError, match=r"precision 32 \(asked for: bf16\)"):
-        make(squares, store, precision="bf16")
-
-
 def test_half_precision_is_close_to_single_precision(squares: Path, store: Path, tmp_path: Path) -> None:
     path = find_clips(squares)[0].path
     assert make(path, tmp_path / "store", precision="bf16").new == 1
@@ -256,20 +238,6 @@ def test_maps_that_the_encoder_cannot_have_made_are_named(
         np.save(file, damage(np.load(file)))
     with pytest.raises(ValueError, match=f"{file.name}: {message}; remove the file"):
         train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[mine])
-
-
-def test_any_number_of_frames_from_a_store_of_all(squares: Path, tmp_path: Path) -> None:
-    path = find_clips(squares)[0].path
-    make(path, tmp_path / "store", every=True)
-    store = FeatureStore.open(tmp_path / "store")
-    model, data = stored_settings([store], MODEL, replace(DATA, frames=7))
-    assert data.frames == 7
-    net = configured(model, data, 2)
-    use_encoders(net, [store])
-    ((sample, _, _),) = stored_clips([find_clips(squares)[0]], ["down"], [store], net, data, quiet=True)[0]
-    with torch.inference_mode():
-        video = to_video(torch.from_numpy(read_sample(path, data).pixels), "half")
-        torch.testing.assert_close(sample.float().movedim(-1, 1), net.eval().encode(video), rtol=2e-3, atol=1e-4)
 
 
 def test_temporal_crops_from_a_store_of_every_frame(squares: Path, store: Path, tmp_path: Path) -> None:

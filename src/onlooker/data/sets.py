@@ -93,12 +93,11 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
     if path.is_file() and is_video(path):
         raise ClipError(path, "one video", "give a folder with one sub-folder per class, or a list of clips (CSV)")
     parts, left_out = read_list(path) if path.is_file() else (find_parts(path, classes), [])
-    clip_set = ClipSet(path, parts, tuple(left_out))
-    if not asked.class_names:
-        return clip_set
-    chosen = check_classes(asked.class_names, sorted({clip.label for clip in clip_set.clips}), str(path))
-    selected = {name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()}
-    return ClipSet(path, selected, clip_set.left_out)
+    if asked.class_names:
+        known = sorted({clip.label for part in parts.values() for clip in part})
+        chosen = check_classes(asked.class_names, known, str(path))
+        parts = {name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()}
+    return ClipSet(path, parts, tuple(left_out))
 
 
 def set_name(path: Path) -> str:

@@ -115,17 +115,17 @@ def make_splits(clips: Sequence[Clip], folds: int = 0, leave_out: bool = False) 
 
     The names can be used as folder names, also where case does not count.
     """
-    if leave_out:
-        splits: dict[str, Split] = {}
-        for recording, split in leave_one_out(clips).items():
-            # The name of a recording may contain anything, even a path.
-            name = re.sub(r"[^\w-]+", "_", f"without-{recording}")
-            taken = name.lower() in map(str.lower, splits)
-            splits[f"{name}-{len(splits)}" if taken else name] = split
-        return splits
     if folds:
         return {f"fold{i}": split for i, split in enumerate(fold_clips(clips, folds))}
-    return {"split": split_clips(clips)}
+    if not leave_out:
+        return {"split": split_clips(clips)}
+    splits: dict[str, Split] = {}
+    for recording, split in leave_one_out(clips).items():
+        # The name of a recording may contain anything, even a path.
+        name = re.sub(r"[^\w-]+", "_", f"without-{recording}")
+        taken = name.lower() in map(str.lower, splits)
+        splits[f"{name}-{len(splits)}" if taken else name] = split
+    return splits
 
 
 def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
@@ -158,7 +158,9 @@ def hold_out_validation(training: Sequence[Clip], test: Sequence[Clip]) -> Split
 
 def leave_one_out(clips: Sequence[Clip]) -> dict[str, Split]:
     """One split per recording: that recording is the test split, all others are for training and validation."""
-    recordings = sorted({clip.recording for clip in clips if clip.recording is not None}, key=_natural)
+    known = {clip.recording for clip in clips if clip.recording is not None}
+    # Numbers in their order, before other names.
+    recordings = sorted(known, key=lambda name: (int(name), "") if name.isdecimal() else (10**9, name))
     if len(recordings) < 3 or any(clip.recording is None for clip in clips):
         raise ValueError(
             f"{len(recordings)} recordings are known; leave-one-out needs recordings.csv (columns clip, recording) "
@@ -170,10 +172,6 @@ def leave_one_out(clips: Sequence[Clip]) -> dict[str, Split]:
 def group_of(clip: Clip) -> str:
     """What a split keeps together: the clip's recording, or the clip itself if its recording is not known."""
     return f"recording {clip.recording}" if clip.recording is not None else str(clip.path)
-
-
-def _natural(name: str) -> tuple[int, str]:
-    return (int(name), "") if name.isdecimal() else (10**9, name)
 
 
 def count_groups(clips: Sequence[Clip]) -> tuple[Counter[str], str]:
