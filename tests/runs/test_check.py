@@ -216,7 +216,7 @@ def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, mo
     lines = call("check", folder).stdout.splitlines()
     row = next(line for line in lines if "Schläge üben" in line)
     assert row.split() == ["Schläge", "üben", "3", "2/1/0", "3"]
-    assert "ignored, not directly in a class folder: 1 (wave/day 1/deep.mp4)" in lines
+    assert "ignored: 1 (wave/day 1/deep.mp4)" in lines
     assert "no test split: every clip is tested by cross-validation" in lines
 
 
@@ -254,7 +254,7 @@ def test_training_prints_the_table_first(tmp_path: Path) -> None:
     words = "--size", 16, "--frames", 2, "--encoder", "conv4"
     said = call("train", folder, "--run", tmp_path / "run", *words).stdout
     assert "2/1/0" in said  # few clips: each is tested by a model that was fitted without it
-    assert "ignored, not a video: 1 (notes.txt)" in said
+    assert "ignored: 1 (notes.txt)" in said
     assert f"1 finding about these clips: run `onlooker check {folder}`" in said
 
 
@@ -262,7 +262,7 @@ def test_json_contains_all_paths(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "clips", {"jump": 7, "wave": 7}, T=3)
     (folder / "notes.txt").write_text("x")
     printed = json.loads(call("check", folder, "--json").stdout)
-    assert printed["ignored"] == {"not a video": [str(folder / "notes.txt")]}
+    assert printed["ignored"] == [str(folder / "notes.txt")]
     assert [row["clips"] for row in printed["classes"]] == [7, 7]
     assert printed["no_split"] is None
     (finding,) = printed["findings"]

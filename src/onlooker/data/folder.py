@@ -51,20 +51,19 @@ def find_parts(folder: Path, classes: int = 2) -> Parts:
     }
 
 
-def ignored_files(folder: Path, clips: Collection[Path]) -> dict[str, list[Path]]:
-    """The files and folders of a folder that are no part of its clips, by the reason why they are ignored."""
-    ignored: dict[str, list[Path]] = {"hidden": [], "not a video": [], "not directly in a class folder": []}
-    clips, depths = set(clips), {len(clip.parts) for clip in clips}
+def ignored_files(folder: Path, clips: Collection[Path]) -> list[Path]:
+    """The files of a folder that are no part of its clips, without hidden ones; those of classes not asked for are."""
+    clips, depths, ignored = set(clips), {len(clip.parts) for clip in clips}, list[Path]()
     for root, folders, names in os.walk(folder):
-        paths = [Path(root, name) for name in sorted([*folders, *names]) if Path(root, name) not in clips]
-        seen = [path for path in paths if not _is_hidden(path)]
-        folders[:] = [path.name for path in seen if path.name in folders]
-        ignored["hidden"] += [path for path in paths if _is_hidden(path)]
-        files = [path for path in seen if path.name in names and path != folder / RECORDINGS]
-        ignored["not a video"] += [path for path in files if path.suffix.lower() not in SUFFIXES]
-        videos = [path for path in files if path.suffix.lower() in SUFFIXES]  # at their depth: of classes not asked for
-        ignored["not directly in a class folder"] += [path for path in videos if len(path.parts) not in depths]
-    return {reason: paths for reason, paths in ignored.items() if paths}
+        inside = {name: Path(root, name) for name in sorted([*folders, *names])}
+        left = [name for name, path in inside.items() if path not in clips and not _is_hidden(path)]
+        folders[:] = [name for name in left if name in folders]
+        ignored += [inside[name] for name in left if name in names]
+    return [
+        path
+        for path in ignored
+        if path != folder / RECORDINGS and not (path.suffix.lower() in SUFFIXES and len(path.parts) in depths)
+    ]
 
 
 def _split_folders(folder: Path) -> dict[str, Path]:

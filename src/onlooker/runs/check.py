@@ -1,7 +1,7 @@
 """Check clips before training: a table of classes, the split, ignored files, and findings, as text or JSON."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,14 +36,14 @@ class Checked:
 
     Args:
         split: the split that `onlooker train` would use, without unreadable clips; or why no split is possible.
-        ignored: files in the folder that are not clips, by reason.
+        ignored: files in the folder that are not clips.
         left_out: clips that are listed but missing, or cannot be read.
         findings: the most important first.
     """
 
     clips: ClipSet
     split: Split | str
-    ignored: Mapping[str, Sequence[Path]]
+    ignored: Sequence[Path]
     left_out: tuple[ClipError, ...]
     findings: tuple[Finding, ...]
 
@@ -54,7 +54,7 @@ class Checked:
             "path": str(self.clips.path),
             "classes": count_by_class(self.clips.clips, split),
             "no_split": self.split if split is None else None,
-            "ignored": {reason: list(map(str, paths)) for reason, paths in self.ignored.items()},
+            "ignored": list(map(str, self.ignored)),
             "left_out": [error.to_dict() for error in self.left_out],
             "findings": [{**asdict(f), "clips": [[str(path) for path in of] for of in f.clips]} for f in self.findings],
         }
@@ -123,9 +123,7 @@ def count_by_class(clips: Sequence[Clip], split: Split | None) -> list[dict[str,
     return counts
 
 
-def show_classes(
-    folder: Path, clips: Sequence[Clip], split: Split | None, ignored: Mapping[str, Sequence[Path]]
-) -> None:
+def show_classes(folder: Path, clips: Sequence[Clip], split: Split | None, ignored: Sequence[Path]) -> None:
     """Print the table of classes, and the ignored files with their paths in `folder`; it fits into 80 columns."""
     rows, console = count_by_class(clips, split), Console()
     table = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False)
@@ -140,9 +138,9 @@ def show_classes(
     console.print(table)
     if split and not split.test:
         console.print("no test split: every clip is tested by cross-validation")
-    for reason, paths in ignored.items():
-        names = ", ".join(_within(folder, paths[:_SHOWN])) + (", ..." if len(paths) > _SHOWN else "")
-        console.print(Text(printable(f"ignored, {reason}: {len(paths)} ({names})")))
+    if ignored:
+        names = ", ".join(_within(folder, ignored[:_SHOWN])) + (", ..." if len(ignored) > _SHOWN else "")
+        console.print(Text(printable(f"ignored: {len(ignored)} ({names})")))
 
 
 def _within(folder: Path, paths: Sequence[Path]) -> list[str]:
