@@ -108,16 +108,15 @@ def test_what_changes_is_uploaded_and_the_rest_is_not(memory: Any, monkeypatch: 
     sent = recorded(monkeypatch, memory, "put_file")
     with uploading([SET]) as copies:
         folder = copies[SET]
-        (folder / "split.json").write_text("{}")
         (folder / "model").mkdir()
-        (folder / "model" / "weights").write_text("new")
-        (folder / "b").write_text("other")
+        for second, (name, text) in enumerate({"model/weights": "new", "split.json": "{}", "b": "other"}.items()):
+            (folder / name).write_text(text)
+            os.utime(folder / name, (second, second))
         (folder / ".lock").write_text("")
         assert address_of(folder / "model") == "memory://set/model"
     files = {"a": "one", "b": "other", "split.json": "{}", "model/weights": "new", "complete.json": "{}\n"}
     assert read(memory) == files
-    assert sorted(sent[:2]) == ["/set/b", "/set/model/weights"]
-    assert sent[2:] == ["/set/split.json", "/set/complete.json"]
+    assert sent == ["/set/model/weights", "/set/split.json", "/set/b", "/set/complete.json"], "in order of writing"
     assert not folder.exists()
     with uploading([SET]) as copies:
         (copies[SET] / "a").unlink()
@@ -150,7 +149,7 @@ def test_an_upload_that_fails_is_reported_once_and_tried_again(
             patch.setattr(type(memory), "put_file", lambda _, source, target, **__: (tries.append(target), refuse()))
             (copies[SET] / "curves.csv").write_text("an epoch")
             wait_until(lambda: len(tries) >= 4)
-    denied = "memory://set: access denied; check the credentials of this machine"
+    denied = "memory://set: 403; check address, network and credentials"
     again = f"the work goes on in {copies[SET]}, and uploads are tried again"
     assert capsys.readouterr().err.splitlines() == [f"not uploaded yet: {denied}; {again}"]
     assert read(memory) == {"curves.csv": "an epoch"}
@@ -176,7 +175,7 @@ def test_what_cannot_be_uploaded_is_kept_and_does_not_keep_others_from_it(
 
     with pytest.raises(KeyError, match="nan"):
         work(fails=True)
-    assert "memory://store: not all is uploaded (memory://store: access denied" in capsys.readouterr().err
+    assert "memory://store: not all is uploaded (memory://store: 403; check address" in capsys.readouterr().err
     assert read(memory) == {"file": "True"}
     with pytest.raises(StorageError, match=r"memory://store: not all is uploaded .* copy it from ") as error:
         work(fails=False)
@@ -208,7 +207,7 @@ def test_a_download_that_stops_goes_on(memory: Any, monkeypatch: pytest.MonkeyPa
 
     with monkeypatch.context() as patch:
         patch.setattr(type(memory), "get_file", broken)
-        with pytest.raises(StorageError, match=r"memory://set: the other side hung up; check the address"):
+        with pytest.raises(StorageError, match=r"memory://set: the other side hung up; check address"):
             local(SET)
     downloads = recorded(monkeypatch, memory, "get_file")
     assert len(list(local(SET).iterdir())) == 40
@@ -219,18 +218,21 @@ def test_addresses_with_a_password_are_refused_without_showing_it() -> None:
     for password in ("secret", "sec@secret", "sec/secret"):
         with pytest.raises(StorageError, match="give it in the environment instead") as error:
             local(f"sftp://anna:{password}@host/clips")
-        assert str(error.value).startswith("sftp://***@host/clips: ")
-    with pytest.raises(StorageError, match="abfs://container@account/clips: the package"):
+        assert str(error.value).startswith("sftp://anna:***@host/clips: ")
+    with pytest.raises(StorageError, match=r"abfs://container@account/clips: .* install that package with pip"):
         local("abfs://container@account/clips")
 
 
-def test_missing_packages_and_invalid_addresses() -> None:
+def test_missing_packages_and_invalid_addresses(tmp_path: Path) -> None:
     message = fails("check", "gs://bucket/clips")
-    assert "gs://bucket/clips: the package for such addresses is not installed; pip install gcsfs" in message
+    assert "gs://bucket/clips: " in message
+    assert "gcsfs" in message
+    assert "install that package with pip" in message
     assert "pigeon://a: Protocol not known: pigeon" in fails("check", "pigeon://a")
     assert "no such folder" in fails("check", "memory://nowhere")
-    with pytest.raises(StorageError, match=r"memory://public/\.\.: an address with \.\.; give the folder itself"):
-        local("memory://public/..")
+    for address in ("memory://public/..", tmp_path.as_uri()):
+        with pytest.raises(StorageError, match=r": of this machine, or with \.\.; give the folder itself"):
+            local(address)
 
 
 def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
@@ -294,15 +296,6 @@ def test_a_run_that_was_killed_continues_on_another_machine(
     weights = memory.cat_file("/bucket/run/model/model.safetensors")
     assert weights == (tmp_path / "whole" / "model" / "model.safetensors").read_bytes()
     assert onlooker.load(run).classes == ("down", "left", "right", "up")
-
-
-def test_files_of_this_machine_have_no_copy(tmp_path: Path) -> None:
-    folder = tmp_path / "my clips"
-    folder.mkdir()
-    with uploading([Path(f"file://{tmp_path}"), Path("clips")]) as copies:
-        assert copies == {Path(f"file://{tmp_path}"): tmp_path}
-    assert local(folder.as_uri()) == folder
-    assert f"error: {tmp_path}/nowhere: no such folder" in fails("check", f"file://{tmp_path}/nowhere")
 
 
 def test_a_checkpoint_is_not_newer_than_the_best_one(memory: Any, often: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ The graph takes pixels as bytes and contains normalization, encoder, one step of
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -22,7 +22,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
 from onlooker.settings import field_of
 
-__all__ = ["DESCRIPTION", "INT8", "STEP", "ExportedStep", "PixelStep", "StepOutput", "check_installed", "write_graph"]
+__all__ = ["DESCRIPTION", "INT8", "STEP", "ExportedStep", "PixelStep", "StepOutput", "write_graph"]
 
 STEP, INT8, DESCRIPTION = "step.onnx", "step.int8.onnx", "step.json"
 Array = NDArray[Any]
@@ -49,21 +49,14 @@ class PixelStep(nn.Module):
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__()
-        model = recognizer.model
-        if not model.encodes_frames:
+        model, crop = recognizer.model, recognizer.data.motion_crop
+        if not (model.encodes_frames and model.streams):
+            needed = "reads several frames together" if model.streams else "needs the whole clip before its first step"
             names = ", ".join(list_models(streaming=True))
-            what = "reads several frames together" if model.streams else "needs the whole clip"
-            raise ValueError(f"this model {what} and has no step to export; train one of {names}")
-        if not model.streams:
-            raise ValueError(
-                "init is 'clip-mean', which needs the whole clip before its first step; train with --init zeros or "
-                "first-frame to export"
-            )
-        if recognizer.data.motion_crop:
-            raise ValueError(
-                f"motion_crop is {recognizer.data.motion_crop}: the model sees a crop that follows motion, which no "
-                "exported step cuts out; train on whole frames (--motion-crop 0) to export, or use `onlooker watch`"
-            )
+            raise ValueError(f"this model {needed}; to export, train one of {names}, with --init zeros or first-frame")
+        if crop:
+            remedy = "train on whole frames (--motion-crop 0), or use `onlooker watch`"
+            raise ValueError(f"motion_crop is {crop}: no exported step cuts out what moves; {remedy}")
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.normalization, self.flow_channels = recognizer.data.normalization, recognizer.data.flow_channels
         self.temperature = recognizer.temperature
@@ -107,11 +100,7 @@ class PixelStep(nn.Module):
 
 
 class ExportedStep:
-    """An exported step, run by onnxruntime on the CPU.
-
-    Args:
-        folder: written by `export`.
-        file: `step.onnx` or `step.int8.onnx`.
+    """An exported step, run by onnxruntime on the CPU: `step.onnx` or `step.int8.onnx` in a folder.
 
     Raises:
         ValueError: damaged, or not the file that step.json describes.
@@ -130,15 +119,15 @@ class ExportedStep:
         options.log_severity_level = 3
         options.intra_op_num_threads = torch.get_num_threads()
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._inputs = {each.name: each.shape[1:] for each in self.session.get_inputs()}
+        self._states = {each.name: each.shape[1:] for each in self.session.get_inputs() if "state_" in each.name}
+        self._has_first = any(each.name == "first" for each in self.session.get_inputs())
         self._outputs = [each.name for each in self.session.get_outputs()]
 
     def feeds(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> dict[str, Array]:
         """What the graph takes, by name, for frames `B H W C` uint8; without a state these are the first."""
-        shapes = {name: shape for name, shape in self._inputs.items() if name.startswith("state_")}
-        values = [np.zeros((len(frame), *shape), np.float32) for shape in shapes.values()] if state is None else state
-        feeds = {"frame": frame, **dict(zip(shapes, values, strict=True))}
-        return feeds | {"first": np.full(len(frame), state is None)} if "first" in self._inputs else feeds
+        zeros = [np.zeros((len(frame), *shape), np.float32) for shape in self._states.values()]
+        first = {"first": np.full(len(frame), state is None)} if self._has_first else {}
+        return {"frame": frame, **first, **dict(zip(self._states, zeros if state is None else state, strict=True))}
 
     def step(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> StepOutput:
         """One frame `B H W C` uint8 of each stream; begin with None, and pass on the state that comes back."""
@@ -146,8 +135,8 @@ class ExportedStep:
         after = tuple(value for name, value in outputs.items() if name.startswith("next_state_"))
         return StepOutput(outputs["scores"], outputs.get("attention"), outputs.get("evidence"), after)
 
-    def run(self, frames: NDArray[np.uint8]) -> Iterator[tuple[dict[str, Array], StepOutput]]:
-        """Step through one clip, `T H W C` uint8: what goes in and what comes out at each frame."""
+    def run(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[tuple[dict[str, Array], StepOutput]]:
+        """Step through the frames of one clip, `H W C` uint8: what goes in and what comes out at each."""
         state = None
         for frame in frames:
             feeds, output = self.feeds(frame[None], state), self.step(frame[None], state)
@@ -155,32 +144,27 @@ class ExportedStep:
             state = output.state
 
 
-def check_installed() -> None:
-    """Raise a RuntimeError unless the packages for exporting are installed."""
+def write_graph(step: PixelStep, path: Path) -> None:
+    """Write the graph as one file, for any number of streams.
+
+    Raises:
+        RuntimeError: the packages for exporting are not installed.
+        ValueError: an operation that ONNX does not support, or an encoder that only takes the batch it was built for.
+    """
     for name in ("onnx", "onnxscript", "onnxruntime"):
         try:
             import_module(name)
         except ImportError as error:
             raise RuntimeError(f"{name} is not installed; pip install onnx onnxscript onnxruntime") from error
-
-
-def write_graph(step: PixelStep, path: Path) -> None:
-    """Write the graph as one file, for any number of streams.
-
-    Raises:
-        ValueError: an operation that ONNX does not support, or an encoder that only takes the batch it was built for.
-    """
-    import onnx
-
     inputs, batch = step.example(2), {0: torch.export.Dim("B")}
     try:
         # `forward` takes one tensor and a variable number of others: their shapes are given the same way.
         shapes = (batch, *(((batch,) * (len(inputs) - 1),) if len(inputs) > 1 else ()))
-        torch.onnx.export(
+        program = torch.onnx.export(
             step, inputs, str(path), dynamo=True, external_data=False, verbose=False,
             input_names=step.inputs, output_names=step.outputs, dynamic_shapes=shapes,
         )  # fmt: skip
-        if not onnx.load(path).graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        if isinstance(program.model.graph.inputs[0].shape[0], int):
             raise ValueError("it depends on the number of streams")
     except (torch.onnx.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
         raise inexpressible(step.model, error) from error
@@ -190,7 +174,5 @@ def inexpressible(model: VideoModel, error: Exception) -> ValueError:
     """The error for a model that the exporter or onnxruntime rejects."""
     encoder, cell = type(model.encoder).__name__, type(getattr(model, "cell", model)).__name__
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return ValueError(
-        f"a model with encoder {encoder} and cell {cell} cannot be written as ONNX ({reason}); "
-        "conv4 and most timm networks can"
-    )
+    what = f"a model with encoder {encoder} and cell {cell} cannot be written as ONNX ({reason})"
+    return ValueError(f"{what}; conv4 and most timm networks can")

@@ -10,27 +10,26 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from threading import Event, Thread
-from typing import Any
 from urllib.parse import quote, unquote
 
 from filelock import FileLock
 
-from onlooker.files import explain_write_errors, is_disk_full, printable, write_json
+from onlooker.files import explain_write_errors, is_disk_full, printable, without_password, write_json
 
 __all__ = [
-    "READ", "WRITTEN", "StorageError", "address_of", "check_complete", "copies_folder", "folder_of_this_machine",
-    "is_address", "local", "path_or_address", "uploading",
+    "READ", "WRITTEN", "StorageError", "address_of", "check_complete", "copies_folder", "is_address", "local",
+    "path_or_address", "uploading",
 ]  # fmt: skip
 
 UPLOAD_EVERY = 60.0  # seconds
-_ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/{1,2}(.+)")  # a path collapses the slashes
+_SCHEME = re.compile("([a-z][a-z0-9+]+):/+.")  # a path collapses the slashes
 _NOT_FILES = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp"}  # streams, or web pages
+_HIDDEN = re.compile(r"(^|/)\.")
 _COMPLETE, _LAST = "complete.json", "last.ckpt"
-_REFERRING = (".json", ".ckpt")  # files with checksums of others, and checkpoints, of which the last refers to the best
 READ, WRITTEN = "read", "written"  # folders of copies
 _BATCH = 32  # files that are downloaded together
 _MORE_SPACE = "free some space, or set ONLOOKER_CACHE to a folder on another disk, and run the same command again"
@@ -45,17 +44,8 @@ class StorageError(OSError):
 
 def is_address(text: str | Path) -> bool:
     """Whether this is an address of files, as a path or as text."""
-    found = _ADDRESS.fullmatch(Path(text).as_posix())
-    return found is not None and found[1] not in _NOT_FILES and not os.path.exists(text)
-
-
-def folder_of_this_machine(address: str | Path) -> Path | None:
-    """The path that `file:///folder` names; None: an address elsewhere."""
-    found = _ADDRESS.fullmatch(Path(address).as_posix())
-    if not found or found[1] not in ("file", "local"):
-        return None
-    path = Path("/", found[2])
-    return path if path.exists() else Path(unquote(str(path)))  # as file managers and browsers write a path
+    scheme = _SCHEME.match(Path(text).as_posix())
+    return scheme is not None and scheme[1] not in _NOT_FILES and not os.path.exists(text)
 
 
 def local(path: Path | str) -> Path:
@@ -66,32 +56,29 @@ def local(path: Path | str) -> Path:
     """
     if not is_address(path):
         return Path(path)
-    if (folder := folder_of_this_machine(path)) is not None:
-        return folder
     from fsspec.core import OpenFile, OpenFiles
     from fsspec.implementations.cached import WholeFileCacheFileSystem
     from rich.progress import track
 
-    address, files, root = _connect(path)
-    folder = copies_folder() / READ / _quoted(address)
-    copy = folder / "files" / PurePosixPath(root).name
-    folder.mkdir(parents=True, exist_ok=True)
-    full = explain_write_errors(f"a copy of {address}", folder, _MORE_SPACE)
-    with FileLock(f"{folder}.lock"), full, _explained(address):
-        there = _list(address, files, root)
-        for name in _names(copy) - set(there):  # removed there
-            (copy / name).unlink()
-        names = {there[name]: (copy / name).relative_to(folder).as_posix() for name in there}
+    place = _Place(path)
+    folder = copies_folder() / READ / place.quoted
+    copies = folder / "files"
+    copies.mkdir(parents=True, exist_ok=True)
+    full = explain_write_errors(f"a copy of {place.address}", folder, _MORE_SPACE)
+    with FileLock(f"{folder}.lock"), full, _explained(place.address):
+        there = place.list()
+        for name in _names(copies) - set(there):  # removed there
+            (copies / name).unlink()
+        names = {path: f"files/{name}" for name, path in there.items()}
         cached = WholeFileCacheFileSystem(
-            fs=files, cache_storage=str(folder), cache_mapper=names.__getitem__,
+            fs=place.files, cache_storage=str(folder), cache_mapper=names.__getitem__,
             check_files=True, expiry_time=0, skip_instance_cache=True,
         )  # fmt: skip
-        title = f"downloading {printable(address)}"
         parts = [[*names][i : i + _BATCH] for i in range(0, len(names), _BATCH)]
-        for part in track(parts, title, transient=True, disable=len(parts) < 2):
-            for file in cached.open_many(OpenFiles([OpenFile(files, path) for path in part])):
+        for part in track(parts, f"downloading {printable(path)}", transient=True, disable=len(parts) < 2):
+            for file in cached.open_many(OpenFiles([OpenFile(place.files, path) for path in part])):
                 file.close()
-    return copy
+    return copies / place.name
 
 
 @contextmanager
@@ -103,89 +90,73 @@ def uploading(paths: Iterable[Path]) -> Iterator[dict[Path, Path]]:
     Raises:
         StorageError: an address cannot be read or written; what was not uploaded is kept.
     """
-    addresses = [path for path in dict.fromkeys(paths) if is_address(path)]
-    places = {path: folder for path in addresses if (folder := folder_of_this_machine(path)) is not None}
-    uploads = {path: _Upload(path) for path in addresses if path not in places}
-    done, failed, reported = Event(), True, set[str]()
+    with ExitStack() as stack:
+        yield {path: stack.enter_context(_uploaded(path)) for path in dict.fromkeys(paths) if is_address(path)}
 
-    def every_minute() -> None:
+
+@contextmanager
+def _uploaded(path: Path) -> Iterator[Path]:
+    """A folder of the cache that begins with what is at an address, and from which all changes are uploaded."""
+    place, done, failed, reported = _Place(path), Event(), True, set[str]()
+    parent = copies_folder() / WRITTEN / place.quoted
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(mkdtemp(dir=parent))
+    copy = folder / place.name
+    with _explained(place.address):
+        there = place.list()
+        place.files.get([*there.values()], [str(folder / name) for name in there])
+    sent = {name: _stat(folder / name) for name in there}
+
+    def send_every_minute() -> None:
         while not done.wait(UPLOAD_EVERY):
-            for each in uploads.values():
-                try:
-                    each.send()
-                except OSError as error:
-                    if str(error) not in reported:
-                        reported.add(str(error))
-                        again = f"the work goes on in {each.copy}, and uploads are tried again"
-                        print(printable(f"not uploaded yet: {error}; {again}"), file=sys.stderr)
+            try:
+                _send(place, folder, sent)
+            except FileNotFoundError:  # removed while it was listed
+                continue
+            except OSError as error:
+                if str(error) not in reported:
+                    again = f"the work goes on in {copy}, and uploads are tried again"
+                    print(printable(f"not uploaded yet: {error}; {again}"), file=sys.stderr)
+                reported.add(str(error))
 
-    thread, errors = Thread(target=every_minute, daemon=True), list[OSError]()
+    thread = Thread(target=send_every_minute, daemon=True)
     thread.start()
     try:
-        yield places | {path: each.copy for path, each in uploads.items()}
+        yield copy
         failed = False
-    finally:  # an error of the `with` block takes precedence over those of uploads
+    finally:
         done.set()
         thread.join()
-        for each in uploads.values():
-            try:
-                each.finish(complete=not failed)
-            except OSError as error:
-                errors.append(StorageError(each.address, f"not all is uploaded ({error})", f"copy it from {each.copy}"))
-        for other in errors[0 if failed else 1 :]:
-            print(other, file=sys.stderr)
-        if errors and not failed:
-            raise errors[0]
+        try:
+            _send(place, folder, sent)
+            if not failed and (copy / "split.json").exists() and not (copy / _COMPLETE).exists():
+                write_json(copy / _COMPLETE, {})
+                _send(place, folder, sent)
+            shutil.rmtree(folder)
+        except OSError as error:
+            kept = StorageError(place.address, f"not all is uploaded ({error})", f"copy it from {copy}")
+            if not failed:
+                raise kept from error
+            print(kept, file=sys.stderr)  # what failed before is raised
 
 
-class _Upload:
-    """A folder of the cache that one command writes to, and what of it has been uploaded."""
+def _send(place: "_Place", folder: Path, sent: dict[str, tuple[int, int]]) -> None:
+    """Upload the files that have changed, in the order in which they were written.
 
-    def __init__(self, path: Path) -> None:
-        self.address, self._files, self._root = _connect(path)
-        parent = copies_folder() / WRITTEN / _quoted(self.address)
-        parent.mkdir(parents=True, exist_ok=True)
-        self.copy = Path(mkdtemp(dir=parent), PurePosixPath(self._root).name)
-        with _explained(self.address):
-            there = _list(self.address, self._files, self._root)
-            self._files.get([*there.values()], [str(self.copy / name) for name in there])
-        self._sent = {name: _stat(self.copy / name) for name in there}
-
-    def finish(self, complete: bool) -> None:
-        """Upload all changes, and of a run that is complete the file that says so; then remove the folder."""
-        self.send()
-        if complete and (self.copy / "split.json").exists() and not (self.copy / _COMPLETE).exists():
-            write_json(self.copy / _COMPLETE, {})
-            self.send()
-        shutil.rmtree(self.copy.parent)
-
-    def send(self) -> None:
-        """Upload the files that have changed; those that refer to others after them, as they were written.
-
-        Wherever it stops, no file at the address is older than one that refers to it. For example, `best.ckpt` is of
-        the epoch of `last.ckpt` or of a later one, which a resumed training repeats.
-        """
-        with TemporaryDirectory(dir=self.copy.parent) as folder:
-            links, stats = dict[str, Path](), dict[str, list[int]]()
-            for name in sorted(_names(self.copy), key=self._order, reverse=True):
-                with suppress(FileNotFoundError):  # replaced by a newer one
-                    if self._sent.get(name) != (stat := _stat(self.copy / name)):
-                        os.link(self.copy / name, link := Path(folder, str(len(links))))
-                        links[name], stats[name] = link, stat
-            names = [*reversed(links)]
-            together = [name for name in names if not name.endswith(_REFERRING)]
-            with _explained(self.address):
-                for batch in filter(None, [together, *([name] for name in names[len(together) :])]):
-                    paths = [f"{self._root}/{name}" if name else self._root for name in batch]
-                    for parent in {path.rpartition("/")[0] for path in paths}:
-                        self._files.makedirs(parent, exist_ok=True)
-                    self._files.put([str(links[name]) for name in batch], paths)
-                    self._sent |= {name: stats[name] for name in batch}
-
-    def _order(self, name: str) -> tuple[bool, bool, float]:
-        path = self.copy / name
-        written = path.stat().st_mtime_ns if path.exists() else 0
-        return name.endswith(_REFERRING), path.name == _LAST, written
+    Wherever it stops, no file at the address is older than one that refers to it. For example, `best.ckpt` is of the
+    epoch of `last.ckpt` or of a later one, which a resumed training repeats.
+    """
+    order = {name: (name.endswith(_LAST), (folder / name).stat().st_mtime_ns, name) for name in _names(folder)}
+    with TemporaryDirectory(dir=folder, prefix=".") as snapshot:
+        links = {name: Path(snapshot, str(number)) for number, name in enumerate(sorted(order, key=order.__getitem__))}
+        for name, link in reversed(links.items()):  # what others refer to is never older than they
+            os.link(folder / name, link)
+        with _explained(place.address):
+            for name, link in links.items():
+                if sent.get(name) != _stat(link):
+                    place.files.makedirs((place.prefix + name).rpartition("/")[0], exist_ok=True)
+                    place.files.put_file(str(link), place.prefix + name)
+                    sent[name] = _stat(link)
 
 
 def check_complete(run: Path) -> None:
@@ -216,54 +187,45 @@ def copies_folder() -> Path:
     return default_cache() / "addresses"
 
 
-def _quoted(address: str) -> str:
-    """The name of the folder for an address."""
-    return quote(address, safe="").replace("%", "=")
+class _Place:
+    """Files at an address: `prefix` is what the paths there have before the name of its last part."""
+
+    def __init__(self, path: str | Path) -> None:
+        scheme, _, rest = Path(path).as_posix().partition(":")
+        self.address = f"{scheme}://{rest.lstrip('/')}"
+        if (shown := without_password(self.address)) != self.address:
+            raise StorageError(shown, "an address with a password", "give it in the environment instead")
+        if scheme in ("file", "local") or ".." in rest.split("/"):
+            raise StorageError(self.address, "of this machine, or with ..", "give the folder itself")
+        with _explained(self.address):
+            from fsspec.core import url_to_fs
+
+            self.files, root = url_to_fs(self.address)
+        self.name = root.rstrip("/").rpartition("/")[2]
+        self.prefix = root.rstrip("/").removesuffix(self.name)
+        self.quoted = quote(self.address, safe="").replace("%", "=")  # the name of the folder for its copies
+
+    def list(self) -> dict[str, str]:
+        """The path of each file, by its name after the prefix."""
+        self.files.invalidate_cache()
+        root, listed = self.prefix + self.name, dict[str, str]()
+        for path in self.files.find(root) if self.files.exists(root) else []:
+            name = path.lstrip("/").removeprefix(self.prefix.lstrip("/"))
+            if ".." in name.split("/") or "\\" in name:
+                raise StorageError(self.address, f"no file can have the name {path} here", "rename it")
+            if not _HIDDEN.search(name):
+                listed[name] = path
+        return listed
 
 
-def _names(copy: Path) -> set[str]:
-    """The files of a copy by their names below the address; "" is the address itself."""
-    paths = [copy] if copy.is_file() else [path for path in copy.rglob("*") if path.is_file()]
-    names = {"" if path == copy else path.relative_to(copy).as_posix() for path in paths}
-    return {name for name in names if not _is_hidden(name)}
+def _names(folder: Path) -> set[str]:
+    """The files in a folder of copies, as `_Place.list` names them."""
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {name for name in names if not _HIDDEN.search(name)}
 
 
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/"))
-
-
-def _stat(path: Path) -> list[int]:
-    return [path.stat().st_size, path.stat().st_mtime_ns]
-
-
-def _connect(address: str | Path) -> tuple[str, Any, str]:
-    """The address with both slashes, its file system, and the path there."""
-    found = _ADDRESS.fullmatch(Path(address).as_posix())
-    assert found is not None
-    whole = f"{found[1]}://{found[2]}"
-    if "@" in found[2] and re.match(r"[^/@]*:(?!\d+/)", found[2]):  # the password may have a slash or an @
-        hidden = f"{found[1]}://***@{found[2].rpartition('@')[2]}"
-        raise StorageError(hidden, "an address with a password", "give it in the environment instead")
-    if ".." in PurePosixPath(found[2]).parts:
-        raise StorageError(whole, "an address with ..", "give the folder itself")
-    with _explained(whole):
-        from fsspec.core import url_to_fs
-
-        files, path = url_to_fs(whole)
-    return whole, files, path.rstrip("/")
-
-
-def _list(address: str, files: Any, root: str) -> dict[str, str]:
-    """The path of each file at the address, by its name below it; "" is the address itself."""
-    files.invalidate_cache()
-    base, listed = PurePosixPath("/" + root.lstrip("/")), dict[str, str]()
-    for path in files.find(root) if files.exists(root) else []:
-        name = "/".join(PurePosixPath("/" + path.lstrip("/")).relative_to(base).parts)  # "" for the address itself
-        if ".." in name.split("/") or "\\" in name:
-            raise StorageError(address, f"no file can have the name {path} here", "rename it")
-        if not _is_hidden(name):
-            listed[name] = path
-    return listed
+def _stat(path: Path) -> tuple[int, int]:
+    return path.stat().st_size, path.stat().st_mtime_ns
 
 
 @contextmanager
@@ -271,14 +233,9 @@ def _explained(address: str) -> Iterator[None]:
     """Convert errors of a file system to a StorageError of one line that starts with the address."""
     try:
         yield
-    except ImportError as error:
-        package = re.search(r"[Ii]nstall (\w+)", str(error))
-        remedy = f"pip install {package[1]}" if package else str(error)
-        raise StorageError(address, "the package for such addresses is not installed", remedy) from error
-    except PermissionError as error:
-        raise StorageError(address, "access denied", "check the credentials of this machine") from error
     except Exception as error:  # file systems raise their own errors
         if isinstance(error, StorageError) or is_disk_full(error):
             raise
         problem = " ".join(str(error).split())[:300] or type(error).__name__
-        raise StorageError(address, problem, "check the address, the network and the credentials") from error
+        missing = "install that package with pip" if isinstance(error, ImportError) else None
+        raise StorageError(address, problem, missing or "check address, network and credentials") from error

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from onlooker.cli.command import command, stoppable, warn
+from onlooker.cli.command import command, stoppable
 from onlooker.cli.options import Ray, RunArgument, Safe
 from onlooker.config import StreamConfig
 
@@ -96,7 +96,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="A folder for the files.", show_default="RUN/export")] = None,
     quantize: Annotated[bool, typer.Option("--quantize", help="Also write a step with 8-bit weights.")] = False,
     clips: Annotated[
-        Path | None, typer.Option(help="Evaluate the exported files on clips: a folder with one sub-folder per class.")
+        Path | None, typer.Option(help="With --quantize: other clips than those of the training to calibrate with.")
     ] = None,
     safe: Safe = False,
 ) -> None:
@@ -107,10 +107,8 @@ def export(
     written = export_run(run, folder, quantize, clips)
     compared = written["compared"]
     typer.echo(f"matches PyTorch to within {compared['largest_difference']:.1e} over {compared['frames']} frames")
-    warn(written.get("tested", {}).get("skipped", []))
     for name, file in written["files"].items():
-        accuracy = f", {100 * file['accuracy']:.1f} % of {written['tested']['clips']} clips" if clips else ""
-        typer.echo(f"{folder / name}: {file['bytes'] / 1e6:.2f} MB{accuracy}")
+        typer.echo(f"{folder / name}: {file['bytes'] / 1e6:.2f} MB")
 
 
 @functools.partial(command, group=group, panel="Models and data")

@@ -12,13 +12,13 @@ from typing import Annotated
 import typer
 
 from onlooker.cli.command import command, stoppable
-from onlooker.storage import folder_of_this_machine, is_address
+from onlooker.storage import is_address
 
 group = typer.Typer()
 
 
 def _on_this_machine(clips: Path) -> Path:
-    if is_address(clips) and folder_of_this_machine(clips) is None:
+    if is_address(clips):
         reason = "the page moves and deletes clips, and nothing is deleted at an address; give a folder of this machine"
         raise typer.BadParameter(reason)
     return clips
