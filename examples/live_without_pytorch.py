@@ -22,7 +22,6 @@ size, image = about["frame"]["size"], about["frame"].get("image") or about["fram
 step = onnxruntime.InferenceSession(str(folder / "step.onnx"), providers=["CPUExecutionProvider"])
 names = [output.name for output in step.get_outputs()]
 feeds = {name: np.zeros([1, *part["shape"][1:]], np.float32) for name, part in about["state"].items()}
-feeds |= {"first": np.array([True])} if about["first"] else {}
 between = 1 / about["frame_rate"] if about.get("frame_rate") else 0.0  # seconds from frame to frame, as in training
 video = cv2.VideoCapture(int(source) if source.isdecimal() else source)
 if not video.isOpened():
@@ -39,6 +38,5 @@ while (read := video.read())[0]:
     feeds["frame"] = frame.reshape(1, size, size, -1)
     answer = dict(zip(names, step.run(None, feeds), strict=True))
     feeds |= {name: answer[part["next"]] for name, part in about["state"].items()}
-    feeds |= {"first": np.array([False])} if about["first"] else {}
     best = int(answer["scores"][0].argmax())
     print(f"{seconds:8.2f} s  {about['classes'][best]}  {100 * answer['scores'][0, best]:.1f} %", flush=True)

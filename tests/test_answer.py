@@ -13,7 +13,7 @@ from onlooker.answer import nothing_class, nothing_name
 from onlooker.cli import app
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.models.registry import create_model
-from onlooker.recognizer import Recognizer, load
+from onlooker.recognizer import Recognizer
 from onlooker.runs.predict import predict_clips
 from onlooker.structures import Prediction, Step
 
@@ -87,18 +87,6 @@ def test_a_stream_reports_an_event_after_agreement_and_then_equals_the_clip(make
     always = list(of.watch(path, StreamConfig(threshold=0, agreement=1)))
     assert "nothing" not in {step.label for step in always}, "the threshold of the stream replaces that of the run"
     assert {step.happening for step in plain.watch(path)} == {None}
-
-
-def test_a_threshold_is_saved_and_checked(tmp_path: Path) -> None:
-    of = recognizer(("none", "fall"), threshold=0.4)
-    stored = of.save(tmp_path / "run")
-    assert load(stored).threshold == 0.4
-    values = json.loads((stored / "recognizer.json").read_text(encoding="utf-8"))
-    del values["threshold"]  # as an older version wrote it
-    (stored / "recognizer.json").write_text(json.dumps(values), encoding="utf-8")
-    assert load(stored).threshold is None
-    with pytest.raises(ValueError, match=r"threshold is 1\.5, expected a probability from 0 to 1, or None"):
-        recognizer(("none", "fall"), threshold=1.5)
 
 
 def test_predict_and_watch_answer_nothing(

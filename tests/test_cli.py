@@ -275,7 +275,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
         ("predict {run} a.mp4", "a.mp4: no such file; check the path"),
         ("predict {run}/config.json a.mp4", "config.json: a file, not a folder; expected one that `onlooker"),
         ("predict {run} https://host/a.mp4", "https://host/a.mp4: an address, expected a file or folder; down"),
-        ("train {squares} --run {run}/config.json", "config.json is a file, expected a folder; choose another"),
+        ("train {squares} --run {run}/config.json", "config.json: a file is in its place; choose another"),
     ],
 )
 def test_errors_are_one_line(

@@ -1,6 +1,5 @@
 """The exported step equals the eager one, is written completely or not at all, and runs without PyTorch."""
 
-import errno
 import json
 import os
 import subprocess
@@ -22,7 +21,6 @@ from onlooker.data.split import Split
 from onlooker.data.transforms import to_video
 from onlooker.ensemble import Ensemble
 from onlooker.export import export, export_run, verify
-from onlooker.files import DiskFullError
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import MODELS, create_model
 from onlooker.onnx_step import INT8, ExportedStep, PixelStep, write_graph
@@ -129,7 +127,7 @@ LIKE_OTHERS = {"alstm", "atcn", "convlstm", "report"}  # their parts are in mode
 @pytest.mark.parametrize(
     ("name", "settings"),
     [pytest.param(name, {}, marks=[pytest.mark.slow] * (name in LIKE_OTHERS)) for name in FRAME_BY_FRAME]
-    + [("alstm", {"channels": 1, "init": "first-frame", "head_units": 5}), ("convalstm", {"init": "first-frame"})],
+    + [("alstm", {"channels": 1, "head_units": 5})],
 )
 def test_the_exported_step_equals_the_eager_one_over_100_frames(
     name: str, settings: dict[str, Any], tmp_path: Path
@@ -145,11 +143,7 @@ def test_the_exported_step_equals_the_eager_one_over_100_frames(
     assert 0 <= about["compared"]["largest_difference"] <= 1e-4
     graph = onnx.load(folder / "step.onnx", load_external_data=False).graph
     assert not any(weight.external_data for weight in graph.initializer)
-    assert [each.name for each in graph.input] == [
-        "frame",
-        *(["first"] if about["first"] else []),
-        *about["state"],
-    ]
+    assert [each.name for each in graph.input] == ["frame", *about["state"]]
     shapes = {each.name: [d.dim_value for d in each.type.tensor_type.shape.dim][1:] for each in graph.input}
     assert shapes["frame"] == about["frame"]["shape"][1:]
     assert all(shapes[name] == part["shape"][1:] for name, part in about["state"].items())
@@ -195,8 +189,8 @@ def test_the_documented_rule_for_evidence_equals_a_stream(tmp_path: Path, make_c
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("tracks", {}, "reads several frames together; to export, train one of linear, convnet, lstm"),
-        ("convlstm", {"init": "clip-mean"}, "needs the whole clip .* train one of .* --init zeros or first-frame"),
+        ("tracks", {}, "no step to export, it reads several frames together; train one of linear, convnet, lstm"),
+        ("convlstm", {"init": "clip-mean"}, "its init is 'clip-mean'; train one of .*, with --init zeros"),
         ("convlstm", {}, r"motion_crop is 0\.5: no exported step cuts out what moves; train on whole frames"),
     ],
 )
@@ -304,8 +298,8 @@ def without_pytorch(folder: Path, clip: Path) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize(
     ("size", "settings"),
-    [((64, 48), {"channels": 1, "init": "first-frame"}), ((24, 20), {}), ((64, 48), {"name": "mil"})],
-    ids=["gray, shrunk, learned start", "color, grown", "weighs frames"],
+    [((64, 48), {"channels": 1}), ((24, 20), {}), ((64, 48), {"name": "mil"})],
+    ids=["gray, shrunk", "color, grown", "weighs frames"],
 )
 def test_the_example_needs_no_pytorch(
     tmp_path: Path, make_clip: Make, size: tuple[int, int], settings: dict[str, Any]
@@ -327,18 +321,3 @@ def test_the_example_needs_no_pytorch(
     assert missing.returncode == 1
     assert "missing.mp4: cannot be opened" in missing.stderr
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 45
-
-
-def test_a_full_disk_is_named_and_leaves_the_previous_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, of = tmp_path / "export", recognizer()
-    folder.mkdir()
-    (folder / "step.json").write_text("before")
-
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(onlooker.export, "write_graph", full)
-    with pytest.raises(DiskFullError, match=r"export: no space left for the exported step: .* free; free some space"):
-        export(of, folder)
-    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("step.json", "before")]
-    assert [path.name for path in tmp_path.iterdir()] == ["export"]

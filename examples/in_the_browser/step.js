@@ -20,7 +20,6 @@ export class Step {
 
   /** Begin a new stream. */
   reset() {
-    this.first = true;
     this.state = {};
     for (const [name, { shape }] of Object.entries(this.about.state)) {
       const dims = [1, ...shape.slice(1)];
@@ -32,10 +31,8 @@ export class Step {
   /** One frame: bytes of `size × size` pixels, RGB or gray; returns `{scores, attention}`. */
   async run(pixels) {
     const frame = new ort.Tensor("uint8", pixels, [1, this.size, this.size, this.channels]);
-    const first = this.about.first ? { first: new ort.Tensor("bool", [this.first], [1]) } : {};
-    const outputs = await this.session.run({ frame, ...first, ...this.state });
+    const outputs = await this.session.run({ frame, ...this.state });
     for (const [name, { next }] of Object.entries(this.about.state)) this.state[name] = outputs[next];
-    this.first = false;
     return { scores: [...outputs.scores.data], attention: outputs.attention && [...outputs.attention.data] };
   }
 }

@@ -30,38 +30,30 @@ MODEL, TRAINING, CLIPS, CONNECTION = "Model", "Training", "Clips and splits", "C
 class DataConfig(Config):
     """How a video becomes a sample."""
 
-    frames: int = setting(
-        16, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", minimum=1, maximum=10_000
-    )
+    frames: int = setting(16, "Equally spaced frames of a clip; short ones are padded.", minimum=1, maximum=10_000)
     size: int = setting(112, "Height and width in pixels to which frames are resized.", minimum=8, maximum=4096)
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
     temporal_crops: int = setting(
         0,
-        "Temporal crops of consecutive frames: training takes a random one, testing averages this number of them "
-        "(VideoLSTM: 25); 0: frames from the whole clip.",
+        "Crops of consecutive frames: a random one trains, this many test; 0: none.",
         INPUT,
         minimum=0,
         maximum=10_000,
     )
     motion_crop: float = setting(
         0.0,
-        "Crop a square that follows the motion, for a fixed camera and small objects: its side as a fraction of the "
-        "frame's shorter side; 0: whole frames.",
+        "Square crop that follows motion: its side, as a part of the shorter one; 0: none.",
         INPUT,
         minimum=0,
         maximum=1,
     )
     normalization: Normalization = setting("auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT)
     flow: FlowMethod = setting("dis", "Method that computes optical flow.", FLOW)
-    flow_length: int = setting(
-        1, "Flow fields stacked at each frame; 10 in two-stream networks.", FLOW, minimum=1, maximum=100
-    )
+    flow_length: int = setting(1, "Flow fields stacked at each frame (two-stream: 10).", FLOW, minimum=1, maximum=100)
     translate: float = setting(0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, minimum=0, below=1)
     scale: float = setting(0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, minimum=0, below=1)
-    degrees: float = setting(
-        0.0, "Maximum rotation in degrees, in either direction.", AUGMENTATION, minimum=0, maximum=180
-    )
+    degrees: float = setting(0.0, "Maximum rotation in degrees, either way.", AUGMENTATION, minimum=0, maximum=180)
     speed: float = setting(0.0, "Maximum change of speed: 0.2 is ±20 %.", AUGMENTATION, minimum=0, below=1)
     hflip: bool = setting(False, "Mirror half of the clips (wrong where left and right differ).", AUGMENTATION)
 
@@ -70,9 +62,10 @@ class DataConfig(Config):
         if self.channels not in (1, 3):
             raise ValueError(f"channels is {self.channels}, expected 1 (grayscale) or 3 (RGB)")
         if (needed := self.frames * self.size**2 * self.in_channels) > _SAMPLE:
-            given = f"frames is {self.frames}, size is {self.size}, with {self.in_channels} channels"
-            sizes = f"a sample of {format_bytes(needed)}, at most {format_bytes(_SAMPLE)}"
-            raise ValueError(f"{given}: {sizes}; use fewer frames, or smaller ones")
+            sizes = f"{format_bytes(needed)}, at most {format_bytes(_SAMPLE)} are possible"
+            raise ValueError(
+                f"frames is {self.frames}, size is {self.size}: {sizes}; use fewer frames, or smaller ones"
+            )
 
     @property
     def flow_limit(self) -> float:
@@ -100,25 +93,15 @@ class ModelConfig(Config):
     """Which model."""
 
     name: str = setting("linear", "The model; `onlooker models` lists them.")
-    encoder: str = setting(
-        "small",
-        "Image encoder: small, conv4, or any timm network such as vgg16; NAME:vector: pooled to one vector.",
-    )
+    encoder: str = setting("small", "Image encoder: small, conv4, or any timm network; NAME:vector: pooled.")
     pretrained: bool | None = setting(
-        None,
-        "Start the encoder from pretrained weights; default: if they are installed (small). For timm networks these "
-        "are ImageNet weights, which are downloaded.",
+        None, "Start the encoder from pretrained weights (timm: downloaded); default: if they are installed (small)."
     )
     frozen: bool | None = setting(
-        None,
-        "Freeze the encoder's weights; default: if they are pretrained and the input is RGB frames. Fine-tuning "
-        "(--no-frozen) takes several times as long, and needs more clips.",
-        MODEL,
+        None, "Freeze the encoder (--no-frozen is slower); default: if it is pretrained and sees RGB frames.", MODEL
     )
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384)
-    head_units: int = setting(
-        0, "Units of a tanh layer before the output layer; 0: none.", MODEL, minimum=0, maximum=65_536
-    )
+    head_units: int = setting(0, "Units of a tanh layer before the output; 0: none.", MODEL, minimum=0, maximum=65_536)
     dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, minimum=0, below=1)
     init: Literal["zeros", "first-frame", "clip-mean"] = setting(
         "zeros", "Initial state: zeros, or from the first frame or all frames (clip-mean).", MODEL
@@ -126,25 +109,13 @@ class ModelConfig(Config):
     attention_loss: bool = setting(False, "Auxiliary loss: attended features alone must predict the class.", MODEL)
     cell: str = setting("auto", "Recurrent cell, such as lstm, convlstm, separable; auto: the model's default.", MODEL)
     glimpse: Glimpse = setting(
-        "auto",
-        "Input of the cell: product (attention × features, as published), scaled (× number of locations), or sum (one "
-        "vector); auto: the model's default.",
-        MODEL,
+        "auto", "Input of the cell: product (attention × features), scaled (× locations), or sum (one vector).", MODEL
     )
 
     def settings(self) -> dict[str, Any]:
         """Arguments of `create_model`: all settings but the name and those that are left open (auto, None)."""
-        values = self.to_dict()
-        del values["name"], values["frozen"]
-        return {
-            name: value
-            for name, value in values.items()
-            if value is not None and (name not in RECIPE_SETTINGS or value != "auto")
-        }
-
-
-# Settings that a model's recipe decides unless they are given.
-RECIPE_SETTINGS = ("cell", "glimpse")
+        given = {name: value for name, value in self.to_dict().items() if value not in (None, "auto")}
+        return {name: value for name, value in given.items() if name not in ("name", "frozen")}
 
 
 @dataclass(frozen=True)
@@ -163,45 +134,31 @@ class TrainConfig(Config):
     """How a model is trained."""
 
     epochs: int = setting(40, "Maximum number of epochs.", minimum=1, maximum=1_000_000)
-    batch: int | None = setting(
-        None, "Batch size in clips; default: 16, or less so that an epoch has at least 8 batches.", minimum=1
-    )
+    batch: int | None = setting(None, "Batch size in clips; default: 16, or less for 8 batches per epoch.", minimum=1)
     lr: float = setting(1e-3, "Learning rate: the maximum of the schedule.", above=0)
-    patience: int = setting(
-        0, "Early-stopping patience, in epochs; 0: no early stopping, as a schedule ends with small steps.", minimum=0
-    )
+    patience: int = setting(0, "Early-stopping patience, in epochs; 0: no early stopping.", minimum=0)
     seed: int = setting(0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1)
     optimizer: str = setting(
-        "adamw", "Optimizer; others than adamw belong to packages (onlooker-papers: rmsprop, adadelta).", TRAINING
+        "adamw", "Optimizer; others are of packages (onlooker-papers: rmsprop, adadelta).", TRAINING
     )
     schedule: Literal["auto", "one-cycle", "cosine", "constant"] = setting(
         "auto",
-        "Learning-rate schedule: one-cycle (up, then a cosine to zero), cosine or constant; auto: one-cycle for adamw, "
-        "else constant.",
+        "Learning-rate schedule; auto: one-cycle (up, then a cosine to zero) for adamw, else constant.",
         TRAINING,
     )
     weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, minimum=0)
     grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, minimum=0)
     label_smoothing: float = setting(0.1, "Label smoothing.", TRAINING, minimum=0, below=1)
-    loss: Loss = setting(
-        "auto", "Cross entropy at every frame, or at the last frame only; auto: the model's default.", TRAINING
-    )
+    loss: Loss = setting("auto", "Cross entropy at every frame, or the last; auto: the model's default.", TRAINING)
     aggregation: Aggregation = setting(
-        "auto",
-        "Class probabilities of a clip: mean or normalized product over its frames, or those of the last frame; auto: "
-        "last with --loss last, else mean.",
-        TRAINING,
+        "auto", "A clip's probabilities from those of its frames; auto: last with --loss last, else mean.", TRAINING
     )
     attention_regularization: float = setting(
         0.0, "Weight of the doubly stochastic attention penalty: attention sums to 1 over time.", TRAINING, minimum=0
     )
     precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
-    sync_batchnorm: bool = setting(
-        False, "With several GPUs: batch norm over the clips of all of them, not of each (--devices).", TRAINING
-    )
-    workers: int = setting(
-        0, "Worker processes that load clips; 0: load in the main process.", TRAINING, minimum=0, maximum=1024
-    )
+    sync_batchnorm: bool = setting(False, "Batch norm over the clips of all GPUs, not of each (--devices).", TRAINING)
+    workers: int = setting(0, "Processes that load clips; 0: the main process.", TRAINING, minimum=0, maximum=1024)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -235,49 +192,28 @@ class Settings(NamedTuple):
 class StreamConfig(Config):
     """How frames are read from a camera, an address or a file as they arrive, and when an event is reported."""
 
-    rate: float | None = setting(
-        None,
-        "Frames per second that the model receives; default: as in training; 0: every frame.",
-        minimum=0,
-    )
+    rate: float | None = setting(None, "Frames per second; default: as in training; 0: every frame.", minimum=0)
     drop: Literal["latest", "none"] = setting(
-        "latest",
-        "If a live source is faster than the model: latest skips to the newest frame, none processes every frame with "
-        "a delay. Recordings are always processed in full.",
-        CONNECTION,
+        "latest", "If a live source is too fast: skip to the latest frame, or none, with a delay.", CONNECTION
     )
     timeout: float = setting(10.0, "Seconds without data before the connection counts as lost.", CONNECTION, above=0)
-    attempts: int = setting(
-        5, "Consecutive attempts to reconnect to a source that was lost; -1: without limit.", CONNECTION, minimum=-1
-    )
-    wait: float = setting(
-        0.5,
-        "Seconds before the first attempt to reconnect; doubled for each further one, up to 30.",
-        CONNECTION,
-        minimum=0,
-    )
+    attempts: int = setting(5, "Attempts to reconnect to a source that was lost; -1: no limit.", CONNECTION, minimum=-1)
+    wait: float = setting(0.5, "Seconds before the first attempt, then doubled, up to 30.", CONNECTION, minimum=0)
     threshold: float | None = setting(
         None,
-        "Minimum probability of an event; below it the answer is nothing. Default: the threshold of the run, which has "
-        "one if one of its classes is none, nothing or background.",
+        "Minimum probability of an event; below it the answer is nothing; default: the run's.",
         minimum=0,
         maximum=1,
     )
-    agreement: int = setting(
-        3, "With a threshold: consecutive frames in which an event must reach it to be reported.", minimum=1
-    )
-    wait_for_source: bool = setting(
-        False, "Wait for a camera or address that does not answer at the start, as for one that was lost.", CONNECTION
-    )
+    agreement: int = setting(3, "Consecutive frames in which an event must reach the threshold.", minimum=1)
+    wait_for_source: bool = setting(False, "Wait for a source that does not answer at the start.", CONNECTION)
 
 
 @dataclass(frozen=True)
 class SetConfig(Config):
     """Which clips of a folder or list; or a published data set in its own layout."""
 
-    set: str | None = setting(
-        None, "A published data set, in its own layout; of onlooker-papers: hmdb51, jhmdb or ucf101.", CLIPS
-    )
+    set: str | None = setting(None, "A published data set (onlooker-papers: hmdb51, jhmdb, ucf101).", CLIPS)
     split: int = setting(1, "Its official split: 1, 2 or 3.", CLIPS)
     lists: str = setting("", "Folder of its official split files, if they are elsewhere.", CLIPS)
     classes: str = setting("", "Classes to use, separated by commas; default: all.", CLIPS)

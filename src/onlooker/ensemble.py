@@ -68,7 +68,7 @@ class Ensemble:
         """
         samples = samples or self.read(path)
         predictions = [member.predict_sample(of, path) for member, of in zip(self.members, samples, strict=True)]
-        attending = [i for i, one in enumerate(predictions) if one.attention is not None or one.glimpses is not None]
+        attending = [i for i, one in enumerate(predictions) if one.attention is not None]
         shown = max(attending, key=lambda i: self.weights[i], default=0)
         frame_scores = average_scores([each.frame_scores for each in predictions], self.weights)
         scores = average_scores([each.scores for each in predictions], self.weights)

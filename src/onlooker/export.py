@@ -167,7 +167,6 @@ def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
             "mean": mean,
             "std": std,
         },
-        "first": "first" if step.has_learned_init else None,
         "state": {
             f"state_{i}": {"shape": ["B", *shape], "next": f"next_state_{i}"}
             for i, shape in enumerate(step.state_shapes)

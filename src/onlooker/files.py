@@ -10,26 +10,16 @@ import stat
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 __all__ = [
-    "DiskFullError",
-    "NotWritableError",
-    "check_regular",
-    "check_writable",
-    "explain_write_errors",
-    "format_bytes",
-    "printable",
-    "read_bytes",
-    "read_json",
-    "without_password",
-    "write_bytes",
-    "write_json",
-]
+    "DiskFullError", "NotWritableError", "check_regular", "check_writable", "explain_write_errors", "format_bytes",
+    "printable", "read_bytes", "read_json", "without_password", "write_bytes", "write_json",
+]  # fmt: skip
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
 LIMIT = 1 << 28  # bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB
@@ -50,56 +40,42 @@ class NotWritableError(OSError):
     """A folder or file that cannot be written: which one, why, what to do."""
 
 
-def is_disk_full(error: BaseException) -> bool:
+def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that caused it, says that the disk or the user's quota is full."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in _FULL:
-            return True
-        if any(f"(os error {number})" in str(cause) for number in _FULL):  # the wording of libraries written in Rust
-            return True
-        cause = cause.__context__
-    return False
+    if error is None:
+        return False
+    of_rust = any(f"(os error {number})" in str(error) for number in _FULL)  # the wording of libraries written in Rust
+    return of_rust or (isinstance(error, OSError) and error.errno in _FULL) or is_disk_full(error.__context__)
 
 
 @contextmanager
 def explain_write_errors(
-    content: str,
-    folder: Path,
-    remedy: str | Callable[[], str] = FREE_SPACE,
-    size: Callable[[], int] = lambda: 0,
-    path: Path | None = None,
+    content: str, folder: Path, remedy: str = FREE_SPACE, path: Path | None = None
 ) -> Iterator[None]:
     """Replace an error about a full, failing or write-protected disk by one that says what was written and what to do.
 
     Args:
         content: what is written, such as `a checkpoint`.
-        remedy: what to do about it; a function is called once the write has failed.
-        size: a function that returns its bytes, as far as they are known when the write fails; 0: unknown.
         path: what the message starts with; None: the folder.
 
     Raises:
         DiskFullError: the disk is full.
         NotWritableError: the folder is read-only, belongs to another user, or its disk fails.
     """
+    where = f" in {folder}" if path else ""
     try:
         yield
     except (DiskFullError, NotWritableError):
         raise
     except Exception as error:
-        where = f" in {folder}" if path else ""
-        kind: type[OSError]
         if is_disk_full(error):
-            required, free = size(), shutil.disk_usage(_existing(folder)).free
-            needed = f"{format_bytes(required)} needed, " if required else ""
-            missing = f", {format_bytes(required - free)} missing" if required > free else ""
-            kind = DiskFullError
-            reason = f"no space left for {content}{where}: {needed}{format_bytes(free)} free{missing}"
-        elif isinstance(error, OSError) and error.errno in _REFUSED:
-            kind, reason = NotWritableError, f"{content} cannot be written{where} ({error.strerror})"
-        else:
-            raise
-        raise kind(f"{path or folder}: {reason}; {remedy if isinstance(remedy, str) else remedy()}") from error
+            disk = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+            problem = f"no space left for {content}{where}: {format_bytes(shutil.disk_usage(disk).free)} free"
+            raise DiskFullError(f"{path or folder}: {problem}; {remedy}") from error
+        if isinstance(error, OSError) and error.errno in _REFUSED:
+            problem = f"{content} cannot be written{where} ({error.strerror})"
+            raise NotWritableError(f"{path or folder}: {problem}; {remedy}") from error
+        raise
 
 
 def check_writable(folder: Path, remedy: str = "choose another folder, or allow writing to it") -> None:
@@ -112,23 +88,17 @@ def check_writable(folder: Path, remedy: str = "choose another folder, or allow 
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-    except (FileExistsError, NotADirectoryError) as error:
-        file = _existing(folder)
-        raise NotWritableError(f"{folder}: {file} is a file, expected a folder; {remedy}") from error
     except OSError as error:
-        raise NotWritableError(f"{folder}: cannot be written to ({error.strerror}); {remedy}") from error
+        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+        found = "a file is in its place" if in_the_way else f"cannot be written to ({error.strerror})"
+        raise NotWritableError(f"{folder}: {found}; {remedy}") from error
 
 
 @contextmanager
-def atomic_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
-    """A file to write that is renamed to `target` when it is complete: a reader finds all of it or nothing.
-
-    Args:
-        target: its folder is made if it does not exist.
-        part: the name of the file until then; None: a hidden name in the same folder that no other writer uses.
-    """
+def atomic_file(target: Path) -> Iterator[BinaryIO]:
+    """A file to write that is renamed to `target` when it is complete: a reader finds all of it or nothing."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = part or _unique_part(target)
+    part = _unique_part(target)
     try:
         with part.open("wb") as file:
             yield file
@@ -141,35 +111,16 @@ def atomic_file(target: Path, part: Path | None = None) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to make and fill that replaces `folder` when it is complete: a reader never finds half of it.
-
-    Of a kill between the two renames, `restore_folder` finds the previous folder.
-    """
-    restore_folder(folder)
-    part, old = _unique_part(folder.absolute()), _replaced(folder)
+    """A folder to make and fill that replaces `folder` when it is complete: a reader never finds half of it."""
+    part, old = _unique_part(folder.absolute()), _unique_part(folder.absolute())
     try:
         yield part
         if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
         part.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError:
-        restore_folder(folder)
-        raise
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def restore_folder(folder: Path) -> None:
-    """Undo a replacement that a kill has interrupted between its renames (`whole_folder`); readers call this first."""
-    if not folder.exists():
-        with suppress(FileNotFoundError):
-            _replaced(folder).rename(folder)
-
-
-def _replaced(folder: Path) -> Path:
-    return folder.absolute().with_name(f".{folder.absolute().name}.old")
+        for each in (part, old):
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def _unique_part(target: Path) -> Path:
@@ -192,11 +143,6 @@ def format_bytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
 
 
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that exists: making it may be what failed."""
-    return next(each for each in (folder, *folder.absolute().parents) if each.exists())
-
-
 def file_digest(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:
@@ -206,8 +152,8 @@ def file_digest(path: Path) -> str:
 def check_digest(path: Path, digest: str | None, record: Path) -> None:
     """Raise a ValueError if a file has another SHA-256 than its record states; None: it states none."""
     if digest and file_digest(path) != digest:
-        made = f"not the file that {record.name} was written with"
-        raise ValueError(f"{path}: damaged, or {made} (another SHA-256); copy the folder again, or make it again")
+        found = f"damaged, or not the file that {record.name} was written with (another SHA-256)"
+        raise ValueError(f"{path}: {found}; copy the folder again, or make it again")
 
 
 def without_password(address: str) -> str:
@@ -252,8 +198,7 @@ def read_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
         content = file.read(LIMIT + 1)  # not the size that the system states: it may grow
     if len(content) > LIMIT:
-        limit, remedy = format_bytes(LIMIT), "remove it or make it smaller"
-        raise ValueError(f"{printable(path)}: more than {limit}; at most {limit} are read, {remedy}")
+        raise ValueError(f"{printable(path)}: more than {format_bytes(LIMIT)} are not read; make it smaller")
     return content
 
 
@@ -299,6 +244,5 @@ def write_bytes(path: Path, content: bytes) -> None:
         DiskFullError: the disk is full.
         NotWritableError: the folder is read-only, or belongs to another user.
     """
-    explained = explain_write_errors("this file", path.parent, size=lambda: len(content), path=path)
-    with explained, atomic_file(path) as file:
+    with explain_write_errors("this file", path.parent, path=path), atomic_file(path) as file:
         file.write(content)

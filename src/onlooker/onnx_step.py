@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from onlooker.data.transforms import to_video
 from onlooker.files import check_digest, check_regular, read_json, reading
-from onlooker.models.cells.init import LearnedInit
 from onlooker.models.registry import list_models
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
@@ -50,10 +49,10 @@ class PixelStep(nn.Module):
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__()
         model, crop = recognizer.model, recognizer.data.motion_crop
-        if not (model.encodes_frames and model.streams):
-            needed = "reads several frames together" if model.streams else "needs the whole clip before its first step"
+        if not model.encodes_frames or model.init != "zeros":
+            found = f"its init is {model.init!r}" if model.encodes_frames else "it reads several frames together"
             names = ", ".join(list_models(streaming=True))
-            raise ValueError(f"this model {needed}; to export, train one of {names}, with --init zeros or first-frame")
+            raise ValueError(f"this model has no step to export, {found}; train one of {names}, with --init zeros")
         if crop:
             remedy = "train on whole frames (--motion-crop 0), or use `onlooker watch`"
             raise ValueError(f"motion_crop is {crop}: no exported step cuts out what moves; {remedy}")
@@ -63,13 +62,12 @@ class PixelStep(nn.Module):
         # The state of a model without memory is empty and is not part of the graph.
         self.carried = [bool(part.numel()) for part in self.model.zero_state(1)]
         self.state_shapes = [tuple(part.shape[1:]) for part in self.model.zero_state(1) if part.numel()]
-        self.has_learned_init = model.init == "first-frame"
         # Results for a frame in the order of `forward`: names, and shapes without the B in front.
         self.result_shapes: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
         self.result_shapes |= {"attention": model.grid} if model.attends else {}
         self.result_shapes |= {"evidence": ()} if model.has_evidence else {}
         states = [f"state_{i}" for i in range(len(self.state_shapes))]
-        self.inputs = ["frame", *["first"] * self.has_learned_init, *states]
+        self.inputs = ["frame", *states]
         self.outputs = [*self.result_shapes, *(f"next_{name}" for name in states)]
 
     def example(self, batch_size: int) -> tuple[Tensor, ...]:
@@ -79,20 +77,14 @@ class PixelStep(nn.Module):
         leave the memory out of the graph.
         """
         frame = torch.randint(256, (batch_size, *[self.model.size] * 2, self.model.in_channels)).to(torch.uint8)
-        first = [torch.arange(batch_size) == 0] if self.has_learned_init else []
-        return frame, *first, *(torch.rand(batch_size, *shape) for shape in self.state_shapes)
+        return frame, *(torch.rand(batch_size, *shape) for shape in self.state_shapes)
 
-    def forward(self, frame: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        """Frames `B H W C` uint8, `first` `B` if the init is learned, and states to results and new states."""
+    def forward(self, frame: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """Frames `B H W C` uint8 and states to results and new states."""
         features = self.model.encode(to_video(frame, self.normalization, self.flow_channels))
         # `len(frame)` would fix the number of streams in the graph.
-        given = iter(rest[-len(self.state_shapes) :])
-        zeros = self.model.zero_state(frame.shape[0])
+        zeros, given = self.model.zero_state(frame.shape[0]), iter(states)
         state = type(zeros)(*(next(given) if has else part for has, part in zip(self.carried, zeros, strict=True)))
-        if self.has_learned_init:
-            learned = cast(LearnedInit, self.model.learned_init)(features)
-            first = [rest[0].view(-1, *[1] * (part.ndim - 1)) for part in state]
-            state = type(zeros)(*(torch.where(*each) for each in zip(first, learned, state, strict=True)))
         output, state = self.model.step_features(features, state)
         results = [part for part in output[1:] if part is not None]
         after = (part for part, carried in zip(state, self.carried, strict=True) if carried)
@@ -120,14 +112,12 @@ class ExportedStep:
         options.intra_op_num_threads = torch.get_num_threads()
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self._states = {each.name: each.shape[1:] for each in self.session.get_inputs() if "state_" in each.name}
-        self._has_first = any(each.name == "first" for each in self.session.get_inputs())
         self._outputs = [each.name for each in self.session.get_outputs()]
 
     def feeds(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> dict[str, Array]:
         """What the graph takes, by name, for frames `B H W C` uint8; without a state these are the first."""
         zeros = [np.zeros((len(frame), *shape), np.float32) for shape in self._states.values()]
-        first = {"first": np.full(len(frame), state is None)} if self._has_first else {}
-        return {"frame": frame, **first, **dict(zip(self._states, zeros if state is None else state, strict=True))}
+        return {"frame": frame, **dict(zip(self._states, zeros if state is None else state, strict=True))}
 
     def step(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> StepOutput:
         """One frame `B H W C` uint8 of each stream; begin with None, and pass on the state that comes back."""
@@ -160,11 +150,11 @@ def write_graph(step: PixelStep, path: Path) -> None:
     try:
         # `forward` takes one tensor and a variable number of others: their shapes are given the same way.
         shapes = (batch, *(((batch,) * (len(inputs) - 1),) if len(inputs) > 1 else ()))
-        program = torch.onnx.export(
+        torch.onnx.export(
             step, inputs, str(path), dynamo=True, external_data=False, verbose=False,
             input_names=step.inputs, output_names=step.outputs, dynamic_shapes=shapes,
         )  # fmt: skip
-        if isinstance(program.model.graph.inputs[0].shape[0], int):
+        if not import_module("onnx").load(path).graph.input[0].type.tensor_type.shape.dim[0].dim_param:
             raise ValueError("it depends on the number of streams")
     except (torch.onnx.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
         raise inexpressible(step.model, error) from error

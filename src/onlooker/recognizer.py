@@ -17,7 +17,6 @@ import onlooker
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
-from onlooker.data.transforms import to_video
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import (
     check_regular,
@@ -26,14 +25,13 @@ from onlooker.files import (
     format_bytes,
     read_json,
     reading,
-    restore_folder,
     write_json,
 )
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class, planned_bytes, rebuild
-from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights, window_corners
+from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
 from onlooker.settings import field_of
 from onlooker.storage import check_complete, local
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
@@ -47,7 +45,7 @@ Floats = NDArray[np.float32]
 DEFAULT_LOCALIZATION = LocalizationParameters()
 ENSEMBLE_FILE = "ensemble.json"  # of several models that answer together (`onlooker.ensemble`)
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
-_FILE, _WEIGHTS = RECORD, "model.safetensors"
+_WEIGHTS = "model.safetensors"
 _FRAMES_PER_BATCH = 32  # encoded together
 _CLIPS_PER_BATCH = 50  # classified together
 _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×224 pixels
@@ -105,10 +103,9 @@ class Recognizer:
                 f"frames of {data.size} pixels and {data.in_channels} channels for a model of {model.size} pixels and "
                 f"{model.in_channels} channels"
             )
-        if frame_rate is not None and not 0 < frame_rate < math.inf:
-            raise ValueError(f"frame_rate is {frame_rate}, expected frames per second, above 0, or None")
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"temperature is {temperature}, expected a number above 0")
+        for name, value in (("frame_rate", frame_rate), ("temperature", temperature)):
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value}, expected a number above 0")
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1, or None")
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
@@ -133,10 +130,8 @@ class Recognizer:
     @torch.inference_mode()
     def predict_sample(self, sample: Sample, path: Path | str) -> Prediction:
         """The prediction for a sample of a clip, without tubes and segments (`localization.localize` adds them)."""
-        glimpses = self._glimpses(sample)
-        frame_scores, scores, attention, evidence = self.classify_crops(
-            torch.from_numpy(sample.pixels), sample.temporal_crops
-        )
+        pixels = torch.from_numpy(sample.pixels)
+        frame_scores, scores, attention, evidence = self.classify_crops(pixels, sample.temporal_crops)
         if attention is not None and sample.crop is not None:
             attention = sample.crop.to_frame(attention)
         return Prediction(
@@ -147,31 +142,10 @@ class Recognizer:
             times=sample.times,
             indices=sample.indices,
             attention=attention,
-            glimpses=glimpses,
             size=sample.size,
             evidence=evidence,
             threshold=self.threshold,
         )
-
-    def _glimpses(self, sample: Sample) -> Floats | None:
-        """Corners of the parts of the video that the model receives: glimpses of its encoder, or the motion crop."""
-        frames = torch.from_numpy(sample.pixels).to(next(self.model.parameters()).device)
-        if self.model.has_windows:
-            video = to_video(frames, self.data.normalization, self.data.flow_channels)
-            # A frame's glimpses may depend on its neighbors; of several temporal crops the first one is shown.
-            windows = [self.model.windows(video[crop]).cpu() for crop in sample.temporal_crops]
-            theta = torch.zeros(len(frames), *windows[0].shape[1:])
-            for crop, of_crop in zip(sample.temporal_crops[::-1], windows[::-1], strict=True):
-                theta[crop] = of_crop
-        elif sample.crop is not None:
-            theta = torch.eye(2, 3).expand(len(frames), 1, 2, 3)
-        else:
-            return None
-        corners = window_corners(theta.reshape(len(frames), -1, 2, 3), 1, 1).numpy()
-        if sample.crop is not None:
-            corners = sample.crop.points_to_frame(corners)
-        height, width = sample.size
-        return corners * np.array([width, height], np.float32)
 
     @torch.inference_mode()
     def classify_crops(
@@ -205,8 +179,8 @@ class Recognizer:
             samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         """
         clips = min(_CLIPS_PER_BATCH, max(1, _PIXELS_PER_BATCH // samples[0, ..., 0].numel()))
-        outputs = (forward_samples(self.model, batch, self.data)[0] for batch in samples.split(clips))
-        return _concatenated([self._probabilities(output) for output in outputs])
+        batches = samples.split(clips)
+        return _concatenated([self._probabilities(forward_samples(self.model, one, self.data)[0]) for one in batches])
 
     def _probabilities(self, output: Output) -> Classification:
         places = (None if part is None else part.float().cpu() for part in (output.attention, output.evidence))
@@ -231,20 +205,16 @@ class Recognizer:
     ) -> Iterator[Step]:
         """What happens in a camera, an address or a file, live: a `Step` for every frame, in constant memory.
 
-        Several sources, given as a list, are processed in batches, each with its own state; `Step.source` names
-        the source, and one that ends or fails does not stop the others. See `streaming.watch` for `on_error`,
-        `on_status` and the errors. Unless `config.rate` is set, the model receives as many frames per second as in
-        training.
+        Several sources, given as a list, are processed in batches, each with its own state; one that ends or fails does
+        not stop the others. Unless `config.rate` is set, the model receives as many frames per second as in training.
+        See `streaming.watch` for `on_error`, `on_status` and the errors.
 
         Raises:
             ValueError: a model that needs whole clips.
         """
-        sources = [source] if isinstance(source, int | str | Path) else source
-        config = config or StreamConfig()
-        streams = self.streams(config)
-        if config.rate is None:
-            config = replace(config, rate=self.frame_rate or 0.0)
-        return watch(streams, sources, config, on_error, on_status)
+        sources, config = [source] if isinstance(source, int | str | Path) else source, config or StreamConfig()
+        rate = self.frame_rate or 0.0 if config.rate is None else config.rate
+        return watch(self.streams(config), sources, replace(config, rate=rate), on_error, on_status)
 
     def streams(self, config: StreamConfig | None = None) -> Streams:
         """The model for streams whose frames the caller reads (`Streams.step`); `watch` reads them itself.
@@ -260,9 +230,6 @@ class Recognizer:
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out` (.mp4), with class, probability and attention drawn on every frame.
 
-        Attention is drawn as color, its point as a ring, glimpses as outlines. Between the frames of the sample,
-        attention is blended, points and glimpses move linearly, and the class is that of the latest sampled frame.
-
         Raises:
             ClipError: the clip cannot be read.
             ValueError: `out` is no .mp4, or it is the clip itself.
@@ -271,23 +238,17 @@ class Recognizer:
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Predictions for a set of clips, with their true classes."""
-        frame_scores: list[Floats] = []
-        scores: list[Floats] = []
         if isinstance(samples, ClipCrops):
-            for index in range(len(samples)):
-                of_frames, of_clip, *_ = self.classify_crops(*samples.every_crop(index))
-                frame_scores.append(of_frames)
-                scores.append(of_clip)
+            results = [self.classify_crops(*samples.every_crop(index))[:2] for index in range(len(samples))]
         else:
-            for frames, _, _ in DataLoader(samples, batch):
-                frame_scores += list(self.classify(frames).scores.numpy())
-            scores = [self.aggregate(of_clip) for of_clip in frame_scores]
+            batches = (self.classify(frames).scores.numpy() for frames, _, _ in DataLoader(samples, batch))
+            results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
         return Evaluation(
             names=samples.names,
             classes=self.classes,
             targets=np.array(samples.targets, dtype=np.int64),
-            scores=np.stack(scores),
-            frame_scores=tuple(frame_scores),
+            scores=np.stack([scores for _, scores in results]),
+            frame_scores=tuple(frame_scores for frame_scores, _ in results),
             skipped=tuple(skipped),
         )
 
@@ -313,7 +274,7 @@ class Recognizer:
             "threshold": self.threshold,
             "localization": asdict(self.localization),
         }
-        write_json(folder / _FILE, values)
+        write_json(folder / RECORD, values)
         return folder
 
 
@@ -330,38 +291,33 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         FileNotFoundError: no trained model in the folder.
         ValueError: files that are damaged, do not match each other, or are of another version.
     """
-    run = folder = local(run)
-    check_complete(folder)
-    if (folder / ENSEMBLE_FILE).exists():
+    run = local(run)
+    check_complete(run)
+    if (run / ENSEMBLE_FILE).exists():
         raise ValueError(f"{run}: an ensemble; load it with onlooker.Ensemble.load")
-    for part in _MODEL_FOLDERS if Path(run).is_dir() else ():
-        restore_folder(Path(run, part))
-    folder = next((each for part in _MODEL_FOLDERS if ((each := Path(run, part)) / _FILE).exists()), folder)
-    if not (folder / _FILE).exists():
-        state = "the folder holds no trained model" if Path(run).is_dir() else "no such folder"
-        state = "a file, not a folder" if Path(run).is_file() else state
+    folders = [run / part for part in _MODEL_FOLDERS] if run.is_dir() else []
+    folder = next((each for each in folders if (each / RECORD).exists()), None)
+    if folder is None:
+        state = "a file, not a folder" if run.exists() else "no such folder"
+        state = "the folder holds no trained model" if folders else state
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
-    stored, config, weights_file = folder / _FILE, folder / "config.json", folder / _WEIGHTS
+    stored, config, weights_file = folder / RECORD, folder / "config.json", folder / _WEIGHTS
     with reading(stored):
-        values = read_json(stored)
+        values = {"temperature": 1.0, "threshold": None, **read_json(stored)}  # of earlier versions, without both
         kind = find_class(field_of(values, "model", str), field_of(values, "package", str))
         data = DataConfig.from_field(values, "data")
         localization = LocalizationParameters.from_field(values, "localization")
         classes, aggregation = field_of(values, "classes", list[str]), field_of(values, "aggregation", str)
-        frame_rate = field_of(values, "frame_rate", float | None)
-        # Models of earlier versions have neither of them.
-        temperature = field_of({"temperature": 1.0, **values}, "temperature", float)
-        threshold = field_of({"threshold": None, **values}, "threshold", float | None)
+        frame_rate, threshold = (field_of(values, name, float | None) for name in ("frame_rate", "threshold"))
+        temperature = field_of(values, "temperature", float)
     check_regular(weights_file)
     with reading(config):
-        settings = read_json(config)
+        settings, size = read_json(config), weights_file.stat().st_size
         if field_of(settings, "size", int) != data.size:
-            raise ValueError(f"size is {reprlib.repr(settings['size'])}, and {_FILE} has frames of {data.size} pixels")
-        planned, size = planned_bytes(kind, settings), weights_file.stat().st_size
-    if planned > 2 * size:  # weights that are used in several places are stored once
-        sizes = f"{format_bytes(size)}, and {format_bytes(planned)} by the settings in {config.name}"
-        raise ValueError(f"{weights_file}: these are not the weights of this model ({sizes}); train again")
-    with reading(config):
+            raise ValueError(f"size is {reprlib.repr(settings['size'])}, and {RECORD} has frames of {data.size} pixels")
+        if (planned := planned_bytes(kind, settings)) > 2 * size:  # weights used in several places are stored once
+            sizes = f"{format_bytes(size)}, and {format_bytes(planned)} by these settings"
+            raise ValueError(f"{weights_file.name}: these are not the weights of this model ({sizes})")
         model = rebuild(kind, settings)
     load_weights(model, weights_file)
     with reading(stored):
@@ -372,14 +328,12 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
 def trained_run(run: Path) -> Path:
     """The run whose model `load(run)` reads: after cross-validation its final run."""
     final = run / "final"
-    return final if (final / "model" / _FILE).exists() and not (run / "model" / _FILE).exists() else run
+    return final if (final / "model" / RECORD).exists() and not (run / "model" / RECORD).exists() else run
 
 
 def _concatenated(parts: Sequence[Classification]) -> Classification:
-    scores, attention, evidence = zip(*parts, strict=True)
-    return Classification(
-        torch.cat(scores), *(None if part[0] is None else torch.cat(part) for part in (attention, evidence))
-    )
+    scores, *others = zip(*parts, strict=True)
+    return Classification(torch.cat(scores), *(None if part[0] is None else torch.cat(part) for part in others))
 
 
 def mean_over_crops(values: Floats, crops: NDArray[np.int64], count: int) -> Floats:

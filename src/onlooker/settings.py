@@ -4,9 +4,10 @@ import dataclasses
 import difflib
 import math
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
+from operator import ge, gt, le, lt
 from types import UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin
 
@@ -16,6 +17,9 @@ __all__ = ["OFF", "Config", "check_type", "choices", "field_of", "setting", "sug
 # these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid.
 OFF: dict[str, Any] = {"mixup": 0.0, "ema": 0.0, "sync_batchnorm": False}
 
+_BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+    "minimum": ("at least", ge), "above": ("above", gt), "maximum": ("at most", le), "below": ("below", lt)
+}  # fmt: skip
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "none", dict: "{…}"}
 _WORDS |= {list[str]: "a list of texts", list[float]: "a list of numbers", list[dict[str, Any]]: "a list of {…}"}
 
@@ -91,8 +95,10 @@ class Config:
             value, bounds = getattr(self, each.name), each.metadata["bounds"]
             if not _has_type(value, each.type):
                 expected = _in_words(each.type)
-            elif bounds and value is not None and not _within(value, **bounds):
-                expected = _interval(**bounds)
+            elif value is not None and not all(_BOUNDS[name][1](value, limit) for name, limit in bounds.items()):
+                expected = " and ".join(f"{_BOUNDS[name][0]} {limit}" for name, limit in bounds.items())
+            elif bounds and isinstance(value, float) and not math.isfinite(value):
+                expected = "a finite number"
             else:
                 continue
             raise ValueError(f"{each.name} is {reprlib.repr(value)}, expected {expected}. {each.metadata['help']}")
@@ -118,13 +124,3 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return without_off(dataclasses.asdict(self))
-
-
-def _within(value: float, minimum: float = -math.inf, maximum: float = math.inf, **strict: float) -> bool:
-    above, below = strict.get("above", -math.inf), strict.get("below", math.inf)
-    return minimum <= value <= maximum and above < value < below
-
-
-def _interval(**bounds: float) -> str:
-    words = {"minimum": "at least", "above": "above", "maximum": "at most", "below": "below"}
-    return " and ".join(f"{words[name]} {limit}" for name, limit in bounds.items())

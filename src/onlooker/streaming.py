@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from threading import Condition
-from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,10 +119,9 @@ class Streams:
         """
         # New streams go in a separate batch: a model may learn its first state from their first frames.
         new = [name for name in frames if name not in self.states]
-        known = [name for name in frames if name in self.states]
-        batches, before = [names for names in (new, known) if names], dict(self.states)
+        batches, before = (new, [name for name in frames if name in self.states]), dict(self.states)
         try:
-            return {step.source or "": step for names in batches for step in self._step_batch(names, frames)}
+            return {step.source or "": step for names in batches if names for step in self._step_batch(names, frames)}
         except Exception:
             self.states = before
             raise
@@ -143,10 +141,8 @@ class Streams:
         steps = []
         for i, (name, sample) in enumerate(zip(names, samples, strict=True)):
             index, time, frame = frames[name]
-            # A view would keep the frames after it in memory.
-            step = Step(
-                index, time, scores[i], self.classes, source=name, pixels=frame[0].copy() if self.lookahead else frame
-            )
+            shown = frame[0].copy() if self.lookahead else frame  # a view would keep the frames after it in memory
+            step = Step(index, time, scores[i], self.classes, source=name, pixels=shown)
             state = replace(states[i], model=type(after)(*(part[i : i + 1] for part in after)), motion=sample.motion)
             if evidence is not None:
                 state = replace(state, event=update_event(state.event, evidence[i], self.localization))
@@ -166,24 +162,24 @@ class Streams:
 
     def _sample(self, frames: Pixels, motion: MotionState | None) -> _Sample:
         """The sample of a frame and those after it, as `read_sample` makes it of a clip."""
-        data, crop = self.data, None
+        data, parts = self.data, list[Pixels]()
         frames = frames if self.lookahead else frames[None]
-        image = frames[0]
         if data.motion_crop:
-            image = shrink(image, scene_side(data))
+            image = shrink(frames[0], scene_side(data))
             crop, motion = next_crop(motion, image, data.motion_crop)
-        parts = []
+            if data.modality != "flow":
+                parts.append(resize(crop.cut(image[None], data.size), data.size, data.channels)[0])
+            if self.lookahead:
+                limit = scene_limit((frames.shape[1], frames.shape[2]))
+                flow = flow_ahead(frames, FlowSettings(method=data.flow, limit=limit))
+                parts.append(crop.cut(flow[None], data.size)[0])
+            return _Sample(np.concatenate(parts, -1), image, crop, motion)
         if data.modality != "flow":
-            rgb = image[None] if crop is None else crop.cut(image[None], data.size)
-            parts.append(resize(rgb, data.size, data.channels)[0])
-        if self.lookahead and crop is None:
+            parts.append(resize(frames[:1], data.size, data.channels)[0])
+        if self.lookahead:
             parts.append(flow_ahead(frames, FlowSettings(method=data.flow, limit=data.flow_limit, size=data.size)))
-        elif self.lookahead and crop is not None:
-            limit = scene_limit((frames.shape[1], frames.shape[2]))
-            flow = flow_ahead(frames, FlowSettings(method=data.flow, limit=limit))
-            parts.append(crop.cut(flow[None], data.size)[0])
         pixels = np.concatenate(parts, -1)
-        return _Sample(pixels, pixels[..., : data.image_channels] if crop is None else image, crop, motion)
+        return _Sample(pixels, pixels[..., : data.image_channels], None, motion)
 
     def _loop(self, batch: int) -> Loop:
         """Weights laid out once for batches of this size, as `unroll` does for a clip."""
@@ -203,14 +199,11 @@ def _located(step: Step, place: PlaceState, image: Pixels) -> Step:
     An answer of nothing by the threshold has no box.
     """
     assert step.pixels is not None
-    (height, width), (H, W) = step.pixels.shape[:2], image.shape[:2]
-    scale, box, point = np.array([width / W, height / H] * 2), None, None
+    scale, box = np.divide(step.pixels.shape[1::-1], image.shape[1::-1]), None
     if place.best is not None and not (step.threshold is not None and step.happening is False):
-        corners = tuple((place.best.corners * scale).tolist())
+        corners = tuple((place.best.corners * np.tile(scale, 2)).tolist())
         box = Box(step.label, step.index, corners, step.score * place.best.concentration)
-    if not np.isnan(place.point[0]):
-        x, y = (place.point * scale[:2]).tolist()
-        point = x, y
+    point = None if np.isnan(place.point[0]) else tuple((place.point * scale).tolist())
     return replace(step, box=box, point=point)
 
 
@@ -232,37 +225,35 @@ def join_steps(path: Path | str, watched: Iterable[Step]) -> Prediction:
         steps.append(replace(step, pixels=None))
     if not steps:
         raise ClipError(path, "too short for this model", "give a longer clip")
-    first, scores = steps[0], np.stack([step.scores for step in steps])
-    nothing = nothing_name(first.classes)
+    first, nothing = steps[0], nothing_name(steps[0].classes)
+    scores, times = np.stack([step.scores for step in steps]), [step.time for step in steps]
     events = np.array([step.label != nothing for step in steps])
-    runs = [list(run) for label, run in groupby(steps, lambda step: step.label) if label != nothing]
-    ends = dict(zip(steps, [*(step.time for step in steps[1:]), 2 * steps[-1].time - steps[-2:][0].time], strict=True))
-    segments = [_segment(run, ends[run[-1]]) for run in runs if ends[run[-1]] > run[0].time]
+    segments, tubes = list[Segment](), list[Tube]()
+    for label, run in groupby(range(len(steps)), lambda i: steps[i].label):
+        places = list(run)
+        score = float(np.mean([steps[i].score for i in places]))
+        end = [*times, 2 * times[-1] - times[-2:][0]][places[-1] + 1]
+        if label != nothing and end > times[places[0]]:
+            segments.append(Segment(label, times[places[0]], end, score))
+        boxes = {steps[i].index: (box.corners, steps[i].score) for i in places if (box := steps[i].box)}
+        if label != nothing and boxes:
+            corners, of_boxes = zip(*boxes.values(), strict=True)
+            tubes.append(Tube(label, np.array([*boxes]), np.array(corners, np.float32), float(np.mean(of_boxes))))
     return Prediction(
         Path(path),
         first.classes,
         scores,
         scores[events].mean(0) if events.any() else scores.mean(0),
-        np.array([step.time for step in steps]),
+        np.array(times),
         np.array([step.index for step in steps]),
         attention=_stacked([step.attention for step in steps]),
         size=size,
-        tubes=tuple(_tube([step for step in run if step.box]) for run in runs if any(step.box for step in run)),
+        tubes=tuple(tubes),
         segments=tuple(sorted(segments, key=lambda segment: -segment.score)),
         evidence=_stacked([step.evidence for step in steps]),
         points=None if first.attention is None else _stacked([step.point or (np.nan, np.nan) for step in steps]),
         threshold=first.threshold,
     )
-
-
-def _segment(run: Sequence[Step], end: float) -> Segment:
-    return Segment(run[0].label, run[0].time, end, float(np.mean([step.score for step in run])))
-
-
-def _tube(run: Sequence[Step]) -> Tube:
-    boxes = np.array([step.box.corners for step in run if step.box], np.float32)
-    score = float(np.mean([step.score for step in run]))
-    return Tube(run[0].label, np.array([step.index for step in run]), boxes, score)
 
 
 def _stacked(values: Sequence[Any]) -> NDArray[np.float32] | None:
@@ -286,8 +277,7 @@ def watch(
 
     Raises:
         ClipError: while iterating, without `on_error`: a source that cannot be read or was lost.
-        StorageError: a file at an address whose file system is unknown, not installed, or given with a password.
-        ValueError: no source, a duplicate, or an invalid one.
+        StorageError, ValueError: no source, a duplicate, or an invalid one.
     """
     if not sources:
         raise ValueError("no source to watch; give a camera's number, an address, or a path")
@@ -303,17 +293,15 @@ def watch(
 def _steps(
     streams: Streams, sources: list[Source], condition: Condition, on_error: OnError | None, on_status: OnStatus
 ) -> Iterator[Step]:
-    errors: list[ClipError] = []
-    live = list(sources)
+    live, errors = list(sources), list[ClipError]()
+    report = on_error or errors.append
     try:
         for source in sources:
             source.start()
         while live:
             with condition:
                 condition.wait_for(lambda: any(source.ready for source in live), _LOOK)
-            frames = _poll(live, on_error or errors.append, on_status)
-            steps = _step_each(streams, dict(frames), on_error or errors.append)
-            for source, step in steps.items():
+            for source, step in _step_each(streams, _poll(live, report, on_status), report).items():
                 yield replace(step, dropped=source.dropped, reconnections=source.reconnections)
             for source in [source for source in live if source.finished]:
                 _poll([source], errors.append, on_status)  # reports that it has gone
@@ -322,9 +310,8 @@ def _steps(
     finally:
         for source in sources:
             source.stop()
-        until = monotonic() + 1
         for source in sources:
-            source.close(max(0.0, until - monotonic()))
+            source.close()
     if errors:
         raise errors[0]
 
@@ -345,13 +332,13 @@ def _step_each(streams: Streams, frames: dict[Source, Frame], on_error: OnError)
         return {}
 
 
-def _poll(sources: list[Source], on_error: OnError, on_status: OnStatus) -> list[tuple[Source, Frame]]:
+def _poll(sources: list[Source], on_error: OnError, on_status: OnStatus) -> dict[Source, Frame]:
     """The frames that are ready; reports errors, and the changes of connections before these frames."""
-    frames = []
+    frames = dict[Source, Frame]()
     for source in sources:
         try:
             if (frame := source.poll()) is not None:
-                frames.append((source, frame))
+                frames[source] = frame
         except ClipError as error:
             on_error(error)
         for status in source.changes:

@@ -44,11 +44,14 @@ def _check_scores(scores: Array, path: Path | str) -> None:
         raise ClipError(path, "the model's scores are not finite numbers", "train it again, with a lower --lr")
 
 
-def _check(name: str, array: Array, ndim: int, length: int | None = None) -> None:
-    if array.ndim != ndim:
-        raise ValueError(f"{name} has shape {array.shape}, expected {ndim} dimensions")
-    if length is not None and len(array) != length:
-        raise ValueError(f"{name} has {len(array)} entries for {length} frames")
+def _check(record: object, length: int, **ndims: int) -> None:
+    """Raise a ValueError unless arrays of a record have these numbers of dimensions and this length, or are None."""
+    for name, ndim in ndims.items():
+        array = getattr(record, name)
+        if array is not None and array.ndim != ndim:
+            raise ValueError(f"{name} has shape {array.shape}, expected {ndim} dimensions")
+        if array is not None and len(array) != length:
+            raise ValueError(f"{name} has {len(array)} entries, expected {length}")
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,9 @@ class Frames:
     indices: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        _check("pixels", self.pixels, 4)
+        _check(self, len(self.pixels), pixels=4, times=1, indices=1)
         if self.pixels.dtype != np.uint8 or self.pixels.shape[-1] != 3:
             raise ValueError(f"pixels are {self.pixels.dtype} {self.pixels.shape}, expected uint8 T H W 3")
-        _check("times", self.times, 1, len(self.pixels))
-        _check("indices", self.indices, 1, len(self.pixels))
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -106,20 +107,10 @@ class FlowStacks:
     indices: NDArray[np.int64]
     limit: float
 
-    def __post_init__(self) -> None:
-        _check("stacks", self.stacks, 4)
-        if self.stacks.dtype != np.uint8 or self.stacks.shape[-1] % 2 or not self.stacks.shape[-1]:
-            raise ValueError(f"stacks are {self.stacks.dtype} {self.stacks.shape}, expected uint8 T H W 2L")
-        _check("times", self.times, 1, len(self.stacks))
-        _check("indices", self.indices, 1, len(self.stacks))
-
-    def __len__(self) -> int:
-        return len(self.stacks)
-
 
 @dataclass(frozen=True, eq=False)
 class Step(Scored):
-    """Result for one frame of a stream.
+    """Result for one frame of a stream; one of a `Prediction` has neither source, box, point, evidence nor pixels.
 
     Args:
         index: frame index in the video.
@@ -127,17 +118,17 @@ class Step(Scored):
         scores: `K` probabilities at this frame.
         classes: the `K` class names.
         attention: `h w`, sums to one; None for a model that does not attend.
-        source: the name of the stream, without a password; None for a frame of a `Prediction`.
+        source: the name of the stream, without a password.
         dropped: frames of this stream so far that were skipped because the model was too slow.
         reconnections: how often this stream was lost and reconnected so far.
         box: where it happens, in pixels of the frame, with the predicted class: the track with the highest mean
-            concentration; None for a frame of a `Prediction`, uniform attention, or a model that does not attend.
+            concentration; None for uniform attention, or a model that does not attend.
         point: x and y of the pixel with the most attention, in pixels of the frame; None as for `box`.
         evidence: how much this frame contributes: the log of its weight, up to a constant; None without evidence.
         happening: whether the event happens at this frame, from this frame and earlier ones, with the delay of
             `score_smoothing` (`localization.online.update_event`) or of `StreamConfig.agreement`. None for a model
-            without evidence and without a threshold, and for a frame of a `Prediction`, which has `segments`.
-        pixels: the frame itself, `H W 3`, RGB; None for a frame of a `Prediction`. A stored step keeps them in memory.
+            without evidence and without a threshold.
+        pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
         threshold: the probability that an event needs; None: the answer is the most probable class.
     """
 
@@ -157,7 +148,7 @@ class Step(Scored):
     threshold: float | None = None
 
     def __post_init__(self) -> None:
-        _check("scores", self.scores, 1, len(self.classes))
+        _check(self, len(self.classes), scores=1)
         _check_scores(self.scores, self.source or f"frame {self.index}")
 
     @property
@@ -166,16 +157,11 @@ class Step(Scored):
         return nothing_name(self.classes) if self.threshold is not None and self.happening is False else super().label
 
 
-def _check_box(corners: NDArray[np.float32]) -> None:
-    if not np.isfinite(corners).all():
-        raise ValueError("a box is not finite, expected x1 y1 x2 y2 in pixels")
+def _check_box(corners: NDArray[np.float32], score: float) -> None:
+    if not (np.isfinite(corners).all() and math.isfinite(score)):
+        raise ValueError(f"a box or its score ({score}) is not finite, expected x1 y1 x2 y2 in pixels and a number")
     if not (corners[..., :2] <= corners[..., 2:]).all():
         raise ValueError("a box ends before it begins; expected x1 <= x2 and y1 <= y2")
-
-
-def _check_score(score: float) -> None:
-    if not math.isfinite(score):
-        raise ValueError(f"score is {score}, expected a finite number")
 
 
 @dataclass(frozen=True)
@@ -194,8 +180,7 @@ class Box:
     score: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_box(np.asarray(self.corners))
-        _check_score(self.score)
+        _check_box(np.asarray(self.corners), self.score)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,14 +199,12 @@ class Tube:
     score: float = 1.0
 
     def __post_init__(self) -> None:
-        _check("frames", self.frames, 1)
-        _check("boxes", self.boxes, 2, len(self.frames))
+        _check(self, len(self.frames), frames=1, boxes=2)
         if self.boxes.shape[1] != 4:
             raise ValueError(f"boxes have shape {self.boxes.shape}, expected T 4: x1 y1 x2 y2")
         if not len(self.frames) or self.frames[0] < 0 or not (np.diff(self.frames) > 0).all():
             raise ValueError("frames of a tube are not ascending from 0 or more, or there are none")
-        _check_box(self.boxes)
-        _check_score(self.score)
+        _check_box(self.boxes, self.score)
 
 
 @dataclass(frozen=True)
@@ -239,9 +222,9 @@ class Segment:
     score: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start < self.end < math.inf:
-            raise ValueError(f"{self.label} from {self.start} to {self.end} s, expected 0 <= start < end")
-        _check_score(self.score)
+        if not (0 <= self.start < self.end < math.inf and math.isfinite(self.score)):
+            found = f"{self.label} from {self.start} to {self.end} s with score {self.score}"
+            raise ValueError(f"{found}, expected 0 <= start < end and a finite score")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -254,8 +237,6 @@ class Prediction(Scored):
         scores: `K` probabilities of the whole video.
         times, indices: `T`, the frames of the sample.
         attention: `T h w`, each map sums to one; None for a model that does not attend.
-        glimpses: `T G 4 2`, corners of the G parts of each frame that the model receives, clockwise from the upper
-            left, x and y in pixels of the video; None for a model of whole frames.
         size: height and width of the video.
         tubes: where it happens, for classes of at least .01, best first; empty without attention or if it is uniform.
         segments: when it happens, likewise.
@@ -272,7 +253,6 @@ class Prediction(Scored):
     times: NDArray[np.float64]
     indices: NDArray[np.int64]
     attention: NDArray[np.float32] | None = None
-    glimpses: NDArray[np.float32] | None = None
     size: tuple[int, int] | None = None
     tubes: tuple[Tube, ...] = ()
     segments: tuple[Segment, ...] = ()
@@ -281,32 +261,26 @@ class Prediction(Scored):
     threshold: float | None = None
 
     def __post_init__(self) -> None:
-        _check("frame_scores", self.frame_scores, 2, len(self.times))
-        _check("scores", self.scores, 1, len(self.classes))
+        _check(self, len(self.classes), scores=1)
+        _check(self, len(self.times), frame_scores=2, indices=1, attention=3, evidence=1, points=2)
         if self.frame_scores.shape[1] != len(self.classes):
             raise ValueError(f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes")
         _check_scores(self.scores, self.path)
-        _check("indices", self.indices, 1, len(self.times))
-        for name, ndim in (("attention", 3), ("evidence", 1), ("points", 2), ("glimpses", 4)):
-            if (array := getattr(self, name)) is not None:
-                _check(name, array, ndim, len(self.times))
 
     def at(self, positions: NDArray[np.int64]) -> "Prediction":
         """The prediction restricted to some of its frames, given by their positions among the `T`."""
-        per_frame = ("frame_scores", "times", "indices", "attention", "glimpses", "evidence", "points")
+        per_frame = ("frame_scores", "times", "indices", "attention", "evidence", "points")
         arrays = {name: getattr(self, name) for name in per_frame}
         return replace(self, **{name: of[positions] for name, of in arrays.items() if of is not None})
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """The same as one record per frame."""
-        missing = [None] * len(self.times)
-        maps = missing if self.attention is None else self.attention
-        evidence = missing if self.evidence is None else self.evidence.tolist()
-        frames = zip(self.indices, self.times, self.frame_scores, maps, evidence, strict=True)
+        maps = [None] * len(self.times) if self.attention is None else self.attention
+        frames = zip(self.indices.tolist(), self.times.tolist(), self.frame_scores, maps, strict=True)
         return tuple(
-            Step(int(index), float(time), scores, self.classes, attention, evidence=of_frame, threshold=self.threshold)
-            for index, time, scores, attention, of_frame in frames
+            Step(index, time, scores, self.classes, attention, threshold=self.threshold)
+            for index, time, scores, attention in frames
         )
 
     @property
@@ -322,15 +296,10 @@ class Prediction(Scored):
         return "" if best is None else " ".join(f"{corner:.0f}" for corner in best.boxes.mean(0))
 
     def __str__(self) -> str:
-        (label, score), *others = self.ranking
-        lines = [f"{self.path.name}: {label} {100 * score:.1f} %"]
-        if others:
-            lines[0] += f", then {others[0][0]} {100 * others[0][1]:.1f} %"
-        if self.when:
-            lines.append(f"  when: {self.when} s")
-        if self.where:
-            lines.append(f"  where: {self.where} (mean box, x1 y1 x2 y2)")
-        return "\n".join(map(printable, lines))
+        best = ", then ".join(f"{label} {100 * score:.1f} %" for label, score in self.ranking[:2])
+        when = [f"  when: {self.when} s"] if self.when else []
+        where = [f"  where: {self.where} (mean box, x1 y1 x2 y2)"] if self.where else []
+        return "\n".join(map(printable, [f"{self.path.name}: {best}", *when, *where]))
 
     __repr__ = __str__
 
@@ -356,8 +325,7 @@ class Evaluation:
     skipped: tuple[ClipError, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        _check("targets", self.targets, 1, len(self.names))
-        _check("scores", self.scores, 2, len(self.names))
+        _check(self, len(self.names), targets=1, scores=2)
         for name, scores in zip(self.names, self.scores, strict=True):
             _check_scores(scores, name)
         if self.scores.shape[1] != len(self.classes):
@@ -365,6 +333,5 @@ class Evaluation:
         if len(self.frame_scores) not in (0, len(self.names)):
             raise ValueError(f"frame_scores of {len(self.frame_scores)} videos for {len(self.names)} names")
         if len(self.targets) and not (self.targets.min() >= 0 and self.targets.max() < len(self.classes)):
-            raise ValueError(
-                f"targets from {self.targets.min()} to {self.targets.max()}, expected 0 to {len(self.classes) - 1}"
-            )
+            found = f"targets from {self.targets.min()} to {self.targets.max()}"
+            raise ValueError(f"{found}, expected 0 to {len(self.classes) - 1}")

@@ -9,7 +9,6 @@ from onlooker.drawing.overlay import (
     caption,
     enlarge,
     full_strength,
-    outlines,
     overlay,
     probability_bar,
     ring,
@@ -58,7 +57,6 @@ def test_the_input_is_never_written_to():
     caption(frame, ["a"])
     probability_bar(frame, 0.5)
     boxes(frame, [9.0, 9.0, 9.0, 9.0])
-    outlines(frame, np.full((1, 3, 2), 9.0))
     ring(frame, (9, 9))
     time_bar(frame, 0.5, [(0, 1)])
     np.testing.assert_array_equal(frame, before)
@@ -129,7 +127,6 @@ def test_enlarging_keeps_large_frames_and_repeats_the_pixels_of_tiny_ones():
         (lambda frame: overlay(frame / 255, np.ones((4, 4))), r"image is float64 \(70, 90, 3\), expected uint8 H W 3"),
         (lambda frame: probability_bar(frame, 1.3), r"score is 1.3, expected a probability in \[0, 1\]"),
         (lambda frame: boxes(frame, np.ones((3, 5))), r"boxes have shape \(3, 5\)"),
-        (lambda frame: outlines(frame, np.ones((3, 4, 2, 1))), r"outlines have shape \(3, 4, 2, 1\), expected n m 2"),
     ],
 )
 def test_invalid_input_is_an_error(draw, message):

@@ -69,7 +69,8 @@ def exported(folder: Path) -> dict[str, Any]:
         found.append([answer.scores, answer.attention, answer.evidence, list(state)])
     described = read_json(folder / "step.json")
     # Not the version, nor how long the file is or how far rounding goes on this machine.
-    told = {name: described[name] for name in ("classes", "frames", "batch", "frame", "first", "state")}
+    told = {name: described[name] for name in ("classes", "frames", "batch", "frame", "state")}
+    told["first"] = None  # the input of a learned initial state, which is no longer exported
     told["verdict"] = described["aggregation"]
     told["frame"]["picture"] = told["frame"].pop("image")
     return {"steps": found, "told": told, "outputs": described["outputs"], "happening": described["happening"]}

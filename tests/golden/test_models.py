@@ -396,9 +396,9 @@ PREDICTED: dict[str, tuple[str, dict[str, Any], LocalizationParameters | None]] 
 
 
 def plainly(seen: Prediction) -> dict[str, Any]:
-    names = ("frame_scores", "scores", "times", "indices", "attention", "windows", "evidence", "points")
+    names = ("frame_scores", "scores", "times", "indices", "attention", "evidence", "points")
     return {
-        **{name: getattr(seen, "glimpses" if name == "windows" else name) for name in names},
+        **{name: getattr(seen, name) for name in names},
         "classes": list(seen.classes),
         "size": None if seen.size is None else list(seen.size),
         "tubes": [{**asdict(tube)} for tube in seen.tubes],

@@ -3,11 +3,9 @@
 import subprocess
 import sys
 
-import numpy as np
 import torch
 
 from onlooker.config import DataConfig
-from onlooker.data.samples import read_sample
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker_papers.digits.track_classifier import TrackClassifier
@@ -98,25 +96,6 @@ def test_windows_are_those_of_the_stretches():
     assert model.windows(video[:2]).shape == (2, 2, 2, 3)
     rest = torch.cat((video[10:], video[11:].expand(3, -1, -1, -1)))
     assert torch.equal(windows[10:], model.tracks.windows(rest[None])[0, :2])
-
-
-def test_windows_are_those_of_the_first_crop_that_has_a_frame(make_clip):
-    data = DataConfig(frames=5, temporal_crops=2, size=32, channels=1, normalization="half")
-    recognizer = Recognizer(made(size=32, hidden=8), list("abcd"), data)
-    path = make_clip(size=(64, 48), frames=9)
-    sample = read_sample(path, data)
-    seen = recognizer.predict_sample(sample, path)
-    assert sample.temporal_crops.tolist() == [[0, 1, 2, 3, 4], [4, 5, 6, 7, 8]]
-    assert seen.glimpses.shape == (9, 2, 4, 2)
-    video = ((torch.from_numpy(sample.pixels).float() / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)
-    height, width = seen.size
-    model = recognizer.model
-    parts = (model.windows(video[:5]), model.windows(video[4:])[1:])
-    for t, theta in enumerate(torch.cat(parts)):
-        for g in range(2):
-            (a, b, x), (c, d, y) = theta[g].tolist()
-            corner = [(1 + x - a - b) / 2 * width, (1 + y - c - d) / 2 * height]
-            np.testing.assert_allclose(seen.glimpses[t, g, 0], corner, atol=1e-3)
 
 
 def test_a_saved_run_is_loaded_without_importing_the_papers_first(tmp_path):

@@ -88,7 +88,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         (
             9,
             [tube(3, [[1, 1, 2, 2]]) | {"ef": 4}],
-            "ValueError: boxes has 1 entries for 2 frames",
+            "ValueError: boxes has 1 entries, expected 2",
         ),
         (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 2}], "not the annotations of UCF101-24"),
     ],

@@ -14,7 +14,6 @@ from onlooker.drawing.overlay import (
     caption,
     enlarge,
     full_strength,
-    outlines,
     overlay,
     probability_bar,
     ring,
@@ -39,7 +38,7 @@ def draw_clip(frames: Pixels, prediction: Prediction) -> Pixels:
 
 
 def write_drawn(path: Path | str, out: Path | str, prediction: Prediction) -> Path:
-    """Write the whole clip to `out` (.mp4), with class, probability, attention, its peak and windows.
+    """Write the whole clip to `out` (.mp4), with class, probability, attention and its peak.
 
     Raises:
         ClipError: the clip cannot be read.
@@ -111,17 +110,15 @@ def _with_attention(frames: TimedFrames, prediction: Prediction) -> Iterator[Pix
     strength = full_strength(prediction.attention) if prediction.attention is not None else None
     steps = prediction.steps
     for index, _, pixels in frames:
-        # Between two frames of the prediction, attention, windows and point are interpolated.
+        # Between two frames of the prediction, attention and point are interpolated.
         position = float(np.interp(index, places, np.arange(len(places))))
         before, after = first[int(position)], first[min(int(position) + 1, len(places) - 1)]
-        attention, glimpses, point = (
+        attention, point = (
             None if values is None else values[before] + (position - int(position)) * (values[after] - values[before])
-            for values in (prediction.attention, prediction.glimpses, prediction.points)
+            for values in (prediction.attention, prediction.points)
         )
         frame = enlarge(pixels if attention is None else overlay(pixels, attention, strength))
         size = prediction.size or pixels.shape[:2]
-        if glimpses is not None:
-            frame = outlines(frame, glimpses, size)
         if point is not None:
             frame = ring(frame, point, size)
         step = steps[before]

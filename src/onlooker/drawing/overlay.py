@@ -198,19 +198,3 @@ def ring(frame: Pixels, point: ArrayLike, size: Size | None = None) -> Pixels:
         cv2.circle(drawn, (x, y), 16 * radius, BLACK, thick + 2, cv2.LINE_AA, shift=4)
         cv2.circle(drawn, (x, y), 16 * radius, WHITE, thick, cv2.LINE_AA, shift=4)
     return drawn
-
-
-def outlines(frame: Pixels, corners: ArrayLike, size: Size | None = None) -> Pixels:
-    """Polygons, such as the windows of glimpses, `n m 2` (x y of m corners); later ones cover earlier ones."""
-    given = np.asarray(corners, dtype=np.float64)
-    if given.ndim != 3 or given.shape[-1] != 2:
-        raise ValueError(f"outlines have shape {given.shape}, expected n m 2: x y of corners")
-    # OpenCV takes sixteenths of a pixel as 32-bit integers, so points far outside are clipped.
-    limit, thick = 10 * max(frame.shape[:2]), _thickness(frame)
-    drawn = _copy(frame)
-    for n, outline in enumerate(np.rint(np.clip(given * _scale(frame, size), -limit, limit) * 16)):
-        if np.isfinite(outline).all():
-            points = [outline.astype(np.int32)]
-            cv2.polylines(drawn, points, True, BLACK, thick + 2, cv2.LINE_AA, shift=4)
-            cv2.polylines(drawn, points, True, BOX_COLORS[n % len(BOX_COLORS)], thick, cv2.LINE_AA, shift=4)
-    return drawn

@@ -157,7 +157,7 @@ class ResultsFile:
         name = path_or_address(clip)
         text = json_format.dumps({"model": self._model, "path": name, **values}, ensure_ascii=False)
         line = f"{text}\n".encode(errors="backslashreplace")
-        with explain_write_errors("this file", self._path.parent, size=lambda: len(line), path=self._path):
+        with explain_write_errors("this file", self._path.parent, path=self._path):
             self._file.write(line)
             self._file.flush()
         self._clips.add(name)
@@ -295,7 +295,7 @@ def distinct_names(clips: Sequence[Path]) -> list[str]:
 
 def to_values(prediction: Prediction) -> dict[str, Any]:
     """A prediction as plain values, for JSON."""
-    arrays = ("times", "indices", "frame_scores", "attention", "evidence", "glimpses")
+    arrays = ("times", "indices", "frame_scores", "attention", "evidence")
     values = {name: getattr(prediction, name) for name in arrays}
     points = None if prediction.points is None else prediction.points.tolist()
     return {

@@ -33,8 +33,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if storage_options is not None:
             raise TypeError("storage_options are for remote stores; this writes to a local disk")
         target = Path(path)
-        part = target.with_name(f".{target.name}.part")  # one name for all processes: overwrites what a kill left
-        with explain_write_errors("a checkpoint", target.parent), atomic_file(target, part) as file:
+        with explain_write_errors("a checkpoint", target.parent), atomic_file(target) as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
