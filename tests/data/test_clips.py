@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from onlooker.structures import Clip, ClipError
 from onlooker.video.flow import FlowSettings, read_flow, to_pixels
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize
+from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import write
 
 CONFIG = DataConfig(frames=4, size=16)
@@ -228,7 +230,8 @@ def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Pat
     if streams != "flow":
         assert np.array_equal(sample[..., :3], resize(frames.pixels, config.size, 3))
     if streams != "rgb":
-        stacks = read_flow(path, config.frames, FlowSettings(2, "dis", config.flow_limit, config.size)).stacks
+        sampling = partial(equally_spaced, count=config.frames)
+        stacks = read_flow(path, sampling, FlowSettings(2, "dis", config.flow_limit, config.size)).stacks
         assert np.array_equal(sample[..., -4:], stacks)
 
 

@@ -1,6 +1,7 @@
 """Golden values of samples from lossless images and from an mp4: pixels, flow, crops, times."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,7 @@ from onlooker.data.samples import read_sample
 from onlooker.structures import Clip
 from onlooker.video.flow import (
     FlowSettings,
-    dis,
-    farneback,
+    flow,
     flow_ahead,
     read_flow,
     stacks,
@@ -174,7 +174,6 @@ def test_reading(pictures: Path, short: Path, mp4: Path) -> None:
         chosen = reader.get([len(reader) - 1, 2, 2, 0], shorter_side=24)
         together = list(iter(reader))
         found[name] = {
-            "claimed": reader.estimated_length,
             "read": [equal.pixels, equal.times, equal.indices],
             "picked": [chosen.pixels, chosen.times, chosen.indices],
             "streamed": [np.stack([pixels for _, _, pixels in together])],
@@ -212,12 +211,12 @@ def test_resizing() -> None:
 def test_flow(pictures: Path, short: Path, mp4: Path) -> None:
     few = frames(6)
     found: dict[str, Any] = {
-        "dis": dis(few),
-        "farneback": farneback(few),
-        "dis_small": dis(few[:, :12, :14]),
-        "bytes": to_bytes(dis(few), 5.0),
-        "pixels": to_pixels(to_bytes(dis(few), 5.0), 5.0),
-        "stacks": stacks(to_bytes(dis(few)), 3),
+        "dis": flow(few),
+        "farneback": flow(few, "farneback"),
+        "dis_small": flow(few[:, :12, :14]),
+        "bytes": to_bytes(flow(few), 5.0),
+        "pixels": to_pixels(to_bytes(flow(few), 5.0), 5.0),
+        "stacks": stacks(to_bytes(flow(few)), 3),
         "ahead": flow_ahead(few[:4], FlowSettings(size=24)),
     }
     for name, path in (("pictures", pictures), ("short", short), ("mp4", mp4)):
@@ -226,7 +225,7 @@ def test_flow(pictures: Path, short: Path, mp4: Path) -> None:
             ("small", {"size": 24, "length": 2, "limit": 4.0}),
             ("shrunk", {"side": 40, "length": 1, "method": "farneback"}),
         ):
-            seen = read_flow(path, 5, FlowSettings(**settings))
+            seen = read_flow(path, partial(equally_spaced, count=5), FlowSettings(**settings))
             found[f"{name}_{key}"] = [seen.stacks, seen.times, seen.indices, seen.limit]
         found[f"{name}_streamed"] = np.stack(list(stream_flow(path, FlowSettings(2, size=24))))
     check("video_flow", found)

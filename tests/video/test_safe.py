@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,8 +22,9 @@ from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.structures import ClipError
 from onlooker.video import safe
-from onlooker.video.flow import read_flow
+from onlooker.video.flow import FlowSettings, read_flow
 from onlooker.video.reader import VideoReader, read
+from onlooker.video.sampling import equally_spaced
 
 Make = Callable[..., Path]
 
@@ -36,7 +38,9 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def plain(path: Path) -> VideoReader:
-    return VideoReader(path, safe=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(safe.VARIABLE, "0")
+        return VideoReader(path)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.webm", "images"])
@@ -50,7 +54,7 @@ def test_the_frames_are_those_of_a_reader_without_a_worker(make_clip: Make, tmp_
         assert (mine.times == theirs.times).all()
         assert (mine.indices == theirs.indices).all()
     assert (read(path, 4).pixels == expected.get(read(path, 4).indices).pixels).all()
-    assert (reader.size, reader.estimated_length) == (expected.size, expected.estimated_length)
+    assert VideoReader(path).size == reader.size == expected.size
     assert (reader.times == expected.times).all()
     every = [(index, time, clips.painted_number(pixels)) for index, time, pixels in VideoReader(path)]
     assert every == [(index, time, clips.painted_number(pixels)) for index, time, pixels in plain(path)]
@@ -65,7 +69,7 @@ def test_the_frames_are_those_of_a_reader_without_a_worker(make_clip: Make, tmp_
 
 def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip("a.mp4")
-    assert (read_flow(path, 3).stacks.shape) == (3, 48, 64, 20)
+    assert read_flow(path, partial(equally_spaced, count=3), FlowSettings()).stacks.shape == (3, 48, 64, 20)
     (tmp_path / "text.mp4").write_text("no video")
     for wrong in (tmp_path / "no.mp4", tmp_path / "text.mp4", tmp_path):
         with pytest.raises(ClipError) as error:
@@ -76,11 +80,9 @@ def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> 
         assert error.value.path == wrong
 
 
-def test_frames_are_sampled_again_if_the_count_was_wrong(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = make_clip("a.mp4")
-    reader = VideoReader(path)
-    # As a file says whose packets cannot all be decoded.
-    monkeypatch.setattr(safe.GuardedVideo, "times", np.arange(30.0))
+def test_frames_are_sampled_again_if_the_count_was_wrong(make_clip: Make) -> None:
+    reader = VideoReader(make_clip("a.mp4"))
+    reader._video.times = np.arange(30.0)  # as a file says whose packets cannot all be decoded
     frames = reader.get(lambda total: np.array([total - 1]))
     assert frames.indices.tolist() == [19]
     assert clips.painted_number(frames.pixels[0]) == 19
@@ -130,27 +132,26 @@ def test_a_worker_that_is_killed_is_an_error_of_the_clip(make_clip: Make) -> Non
 @pytest.mark.parametrize(
     "said",
     [
-        "nonsense",
-        "[]",
-        "{}",
-        '{"shape": [-1], "dtype": "|u1"}',
-        '{"shape": [99999999999], "dtype": "|u1"}',
-        '{"shape": [1], "dtype": "|O"}',
-        '{"shape": [4], "dtype": "|u1"}',
-        '{"shape": [0], "dtype": "|u1", "error": ["SystemExit"]}',
-        "[" * 100_000,
-        "",
+        [b"nonsense"],
+        [b"[]"],
+        [b'{"shape": [-2]}', b"1234"],
+        [b'{"shape": [99999999999]}', b"1234"],
+        [b'{"shape": [4]}', b"1"],
+        [b'{"end": ["SystemExit"]}'],
+        [b"[" * 100_000],
+        [],
     ],
 )
 def test_invalid_answers_of_a_worker_are_errors_of_the_clip(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch, said: str
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch, said: list[bytes]
 ) -> None:
     path, start = make_clip("a.mp4"), subprocess.Popen
+    program = "from multiprocessing.connection import Connection as C; c = C({0}); [c.send_bytes(each) for each in {1}]"
 
-    def lying(_: object, **settings: Any) -> "subprocess.Popen[bytes]":
-        return start([sys.executable, "-c", f"print({said!r})"], **settings)
+    def lying(_: object, pass_fds: list[int], **settings: Any) -> "subprocess.Popen[bytes]":
+        return start([sys.executable, "-c", program.format(*pass_fds, said)], pass_fds=pass_fds, **settings)
 
-    monkeypatch.setattr(safe, "subprocess", SimpleNamespace(Popen=lying, PIPE=subprocess.PIPE))
+    monkeypatch.setattr(safe, "subprocess", SimpleNamespace(Popen=lying, DEVNULL=subprocess.DEVNULL))
     with pytest.raises(ClipError, match=r"a\.mp4: the decoder ended with status"):
         read(path, 4)
 

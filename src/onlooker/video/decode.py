@@ -12,8 +12,9 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
-from onlooker.structures import ClipError
+from onlooker.structures import ClipError, Frames
 from onlooker.video.container import MAX_SIDE, REENCODE, check_size, error_text, open_video
 from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices
@@ -67,7 +68,7 @@ class FrameStore:
 
     def __init__(self, path: Path, indices: Indices, size: int | None = None, shorter_side: int | None = None) -> None:
         self.path, self.indices, self.unique = path, indices, np.unique(indices)
-        self.frame_size = (0, 0)  # before resizing
+        self._frame_size = (0, 0)
         self._size, self._shorter_side = size, shorter_side
         self._pixels: Pixels | None = None
         self._lock = Lock()
@@ -89,15 +90,16 @@ class FrameStore:
                 if (total := small.nbytes * T) > MAX_BYTES:
                     what, limit = f"{T} frames of {W}x{H} pixels are {total / 1e9:.1f} GB", f"{MAX_BYTES / 1e9:.1f} GB"
                     raise ClipError(self.path, what, f"at most {limit} are read at once: scale it down")
-                self.frame_size = frame.shape[0], frame.shape[1]
+                self._frame_size = frame.shape[0], frame.shape[1]
                 self._pixels = np.empty((len(self.unique), *small.shape), np.uint8)
         self._pixels[np.searchsorted(self.unique, index)] = small
 
-    def pixels(self) -> Pixels:
-        """`T H W 3`, in the order of `indices`, all of which must have been put."""
+    def frames(self, times: NDArray[np.float64]) -> tuple[Frames, tuple[int, int]]:
+        """The frames, all of which must have been put, and their size before resizing; `times` of the whole video."""
         assert self._pixels is not None
         ordered = np.array_equal(self.indices, self.unique)
-        return self._pixels if ordered else self._pixels[np.searchsorted(self.unique, self.indices)]
+        pixels = self._pixels if ordered else self._pixels[np.searchsorted(self.unique, self.indices)]
+        return Frames(pixels, times[self.indices], self.indices), self._frame_size
 
 
 def read_packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:

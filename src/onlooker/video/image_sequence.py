@@ -50,26 +50,14 @@ class ImageSequence:
         """As in `VideoReader`."""
         return np.arange(len(self.images)) / RATE
 
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """As in `VideoReader`."""
-        pixels = _load(self.images[0])
-        return pixels.shape[0], pixels.shape[1]
-
-    @property
-    def estimated_length(self) -> int:
-        """As in `VideoReader`."""
-        return len(self.images)
-
-    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> Frames:
-        """As in `VideoReader`."""
+    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
+        """As in `VideoReader`, and the size."""
         store = FrameStore(self.folder, sampling(len(self.images)), size, shorter_side)
         store.check(len(self.images))
         pixels = _read_images(self.images[index] for index in store.unique)
         for index, image in zip(store.unique.tolist(), pixels, strict=True):
             store.put(index, image)
-        self.size = store.frame_size
-        return Frames(store.pixels(), self.times[store.indices], store.indices)
+        return store.frames(self.times)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         for index, pixels in enumerate(_read_images(self.images)):

@@ -7,10 +7,9 @@ with one thread, skipping broken packets, counting what comes out.
 """
 
 from array import array
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain, islice
 from typing import Literal
 
@@ -25,11 +24,7 @@ from onlooker.processes import free_cores
 from onlooker.video.container import open_video
 from onlooker.video.decode import Converter, FrameStore, has_display_times, read_packets
 
-# Packets of files up to this many bytes stay in memory between indexing and decoding. In larger ones, reading seeks to
-# each run, which is faster.
-PACKET_BYTES = 32 << 20
 _EARLIER = 3  # keyframes before a run to which reading may have to seek, because demuxers seek by different times
-_PACKET_RECORD = 1000  # bytes that a packet takes besides its data
 _KEY, _HIDDEN, _CORRUPT = 1, 2, 4  # marks of a packet; one without a time counts as corrupt
 
 # Smaller frames are decoded faster than threads can be woken for them, except by codecs that are slow per frame.
@@ -61,19 +56,12 @@ class PacketIndex:
         keys: positions of the keyframes, at which decoding can start.
         shown: positions of the frames in display order, without those that the container's edit list cuts off.
         times: display time of each shown frame, in seconds since the first.
-        packets: the packets themselves; None if they are larger than `PACKET_BYTES`.
     """
 
     pts: NDArray[np.int64]
     keys: NDArray[np.int64]
     shown: NDArray[np.int64]
     times: NDArray[np.float64]
-    packets: list["Packet[VideoStream]"] | None
-
-    @cached_property
-    def key_positions(self) -> dict[int, int]:
-        """The position of each keyframe by its display time."""
-        return {int(self.pts[key]): int(key) for key in self.keys}
 
     def runs(self, positions: NDArray[np.int64]) -> list[range]:
         """The packets to decode for the frames at `positions`: separate runs, each from a keyframe on."""
@@ -95,18 +83,11 @@ class PacketIndex:
 
 def index_packets(container: InputContainer, stream: VideoStream) -> tuple[PacketIndex | None, int]:
     """The index, or None where the packets cannot be relied on, and the number of packets."""
-    packets: list[Packet[VideoStream]] = []
     pts, flags = array("q"), bytearray()  # few bytes per packet: there may be millions
-    size = container.size  # of the file: allocating memory for packets that are not kept would cost as much as reading
     for packet in read_packets(container, stream):
         pts.append(packet.pts or 0)
         hidden, corrupt = packet.is_discard, packet.is_corrupt or packet.pts is None
         flags.append(packet.is_keyframe * _KEY | hidden * _HIDDEN | corrupt * _CORRUPT)
-        size += _PACKET_RECORD
-        if size <= PACKET_BYTES:
-            packets.append(packet)
-        elif packets:
-            packets.clear()
     marks, ticks = np.frombuffer(bytes(flags), np.uint8), np.array(pts, np.int64)
     shown = np.argsort(ticks, kind="stable")
     reliable = (
@@ -123,7 +104,7 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
         return None, len(marks)
     shown = shown[~(marks[shown] & _HIDDEN).astype(bool)]
     times = (ticks[shown] - ticks[shown[0]]) * float(stream.time_base or 0)
-    return PacketIndex(ticks, np.flatnonzero(marks & _KEY), shown, times, packets or None), len(marks)
+    return PacketIndex(ticks, np.flatnonzero(marks & _KEY), shown, times), len(marks)
 
 
 def decode_indexed(container: InputContainer, stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
@@ -194,11 +175,8 @@ def decode_runs(
 
 def _packets(
     container: InputContainer, stream: VideoStream, index: PacketIndex, runs: list[range]
-) -> Iterator[Iterable["Packet[VideoStream]"]]:
-    """The packets of each run; in a large file, reading seeks to the first one, if the file can be seeked in."""
-    if index.packets is not None:
-        yield from (index.packets[run.start : run.stop] for run in runs)
-        return
+) -> Iterator[Iterator["Packet[VideoStream]"]]:
+    """The packets of each run; reading seeks to the first one, if the file can be seeked in."""
     at, seeks = 0, True
     packets: Iterator[Packet[VideoStream]] = iter(())
     for run in runs:
@@ -218,8 +196,9 @@ def _seek(
         container.seek(int(index.pts[key]), stream=stream)
         packets = read_packets(container, stream)
         first = next(packets, None)
-        if first is None or first.pts not in index.key_positions:
+        starts = [] if first is None else index.keys[index.pts[index.keys] == first.pts].tolist()
+        if first is None or not starts:
             raise IndexContradictedError
-        if (start := index.key_positions[first.pts]) <= position:
-            return chain([first], packets), start
+        if starts[0] <= position:
+            return chain([first], packets), starts[0]
     raise IndexContradictedError

@@ -34,18 +34,18 @@ class VideoReader:
         for index, time, pixels in reader: ...            # in constant memory
 
     Args:
-        path: a video file, or a folder of numbered images.
-        safe: decode in a worker process with limits of memory and time, see `onlooker.video.safe`; None: as the
-            environment variable `ONLOOKER_SAFE` says (1: yes).
+        path: a video file, or a folder of numbered images; decoded by a worker process with limits of memory and time
+            if the environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`).
 
     Raises:
         ClipError: in every method: naming the clip, if nothing can be decoded.
     """
 
-    def __init__(self, path: Path | str, safe: bool | None = None) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         kind = ImageSequence if os.path.isdir(path) else VideoFile
-        self._video = GuardedVideo(self.path) if (is_safe() if safe is None else safe) else kind(self.path)
+        self._video = GuardedVideo(self.path) if is_safe() else kind(self.path)
+        self._size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.times)
@@ -58,12 +58,9 @@ class VideoReader:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the upright frames."""
-        return self._video.size
-
-    @property
-    def estimated_length(self) -> int:
-        """The number of frames according to the file's header, which may be wrong; 0 where it does not say."""
-        return self._video.estimated_length
+        if self._size is None:
+            _, self._size = self._video.get(lambda _: np.zeros(1, np.int64), None, None)
+        return self._size
 
     def get(
         self,
@@ -85,7 +82,8 @@ class VideoReader:
             ValueError: no indices.
         """
         sampling = which if callable(which) else lambda total: np.asarray(which)
-        return self._video.get(sampling, size, shorter_side)
+        frames, self._size = self._video.get(sampling, size, shorter_side)
+        return frames
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         """All frames in constant memory: index, seconds since the first frame, `H W 3` pixels."""

@@ -11,10 +11,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cached_property
+from multiprocessing import Pipe
 from pathlib import Path
 from threading import Timer
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,10 @@ from onlooker.video.sampling import Sampling
 __all__ = ["VARIABLE"]
 
 VARIABLE = "ONLOOKER_SAFE"  # 1: every video of this process, and of those that it starts, is decoded by workers
-MEMORY = 2 << 30  # bytes that a worker may reserve for a clip (Linux), and that an answer may have
+MEMORY = 2 << 30  # bytes that a worker may reserve for a clip (Linux), and that the pixels of an answer may have
 SECONDS, SECONDS_PER_MB = 60.0, 10.0  # time limit of an answer: for any clip, and in addition per MB
 SECONDS_TO_START = 60.0
+_MAX_TEXT = 64 << 20  # bytes of JSON: the times of a million frames
 _LIMITS = f"at most {MEMORY >> 30} GiB, and {SECONDS:g} s and {SECONDS_PER_MB:g} s per MB, are allowed"
 REMEDY = f"{_LIMITS}; remove it, or read it without --safe if you trust it"
 
@@ -39,13 +41,14 @@ ERRORS: dict[str, type[Exception]] = {
     kind.__name__: kind for kind in (ClipError, IndexError, ValueError, DiskFullError, NotWritableError)
 }
 
-Answer = tuple[dict[str, Any], NDArray[Any]]
+Answer = dict[str, Any]  # values of JSON, and the array "pixels"
 
 _idle: list["_Worker"] = []
+os.register_at_fork(after_in_child=_idle.clear)  # they answer the process that has started them
 
 
 def is_safe() -> bool:
-    """Whether videos are decoded by workers unless a reader is given another choice."""
+    """Whether videos are decoded by workers."""
     return os.environ.get(VARIABLE, "0") not in ("", "0")
 
 
@@ -58,74 +61,51 @@ class GuardedVideo:
     @cached_property
     def times(self) -> NDArray[np.float64]:
         """As in `VideoReader`."""
-        return self._ask("fact", name="times")[1]
+        (answer,) = answers(self.path, "times")
+        return np.array(answer["times"], np.float64)
 
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """As in `VideoReader`."""
-        H, W = self._ask("fact", name="size")[1].tolist()
-        return H, W
-
-    @property
-    def estimated_length(self) -> int:
-        """As in `VideoReader`."""
-        return int(self._ask("fact", name="estimated_length")[1].item())
-
-    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> Frames:
-        """As in `VideoReader`."""
+    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
+        """As in `VideoReader`, and the size."""
         for _ in range(3):
             total = len(self.times)
-            asked = {"indices": sampling(total).tolist(), "size": size, "shorter_side": shorter_side}
-            values, array = self._ask("get", total=total, **asked)
-            if "recounted" not in values:
-                indices = np.array(asked["indices"], np.int64)
-                self.size = values["size"][0], values["size"][1]
-                return Frames(array, self.times[indices], indices)
-            self.times = array
+            indices = np.array(sampling(total), np.int64)
+            (answer,) = answers(self.path, "get", total, indices, size, shorter_side)
+            if answer["total"] == total:
+                H, W = answer["size"]
+                return Frames(answer["pixels"], np.array(answer["times"]), indices), (H, W)
+            del self.times
         raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-        for values, pixels in answers(self.path, "frames"):
-            yield int(values["index"]), float(values["seconds"]), pixels
-
-    def _ask(self, call: str, **arguments: Any) -> Answer:
-        (answer,) = answers(self.path, call, **arguments)
-        return answer
+        for answer in answers(self.path, "frames"):
+            yield int(answer["index"]), float(answer["seconds"]), answer["pixels"]
 
 
-def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
-    """What a worker answers to one of its calls (`worker.CALLS`) about a video: values, and an array each.
+def answers(path: Path, call: str, *arguments: Any) -> Iterator[Answer]:
+    """What a worker answers to one of its calls (`worker.CALLS`) about a video.
 
     Raises:
         ClipError, IndexError, ValueError: as the call; a ClipError too if the worker ends or takes too long.
     """
-    if (worker := _idle_worker()) is None:
-        worker = _Worker()
-        worker.receive(path, SECONDS_TO_START)
-    whole = False
+    worker = _idle_worker() or _Worker(path)
     seconds = SECONDS + SECONDS_PER_MB * _size(path) / 1e6
-    worker.send({"folder": os.getcwd(), "path": str(path), "call": call, **arguments})
     try:
-        while True:
-            values, array = worker.receive(path, seconds)
-            whole = "error" in values or "end" in values
-            if error := values.get("error"):
-                raise error
-            if whole:
-                return
-            yield values, array
-    finally:
-        if whole:
-            _idle.append(worker)
-        else:  # the caller has stopped early: the remaining answers are not needed
-            worker.close()
+        worker.connection.send((os.getcwd(), path, call, arguments))
+        while "end" not in (answer := worker.receive(path, seconds)):
+            yield answer
+    except BaseException:  # also where the caller has stopped early: the remaining answers are not needed
+        worker.close()
+        raise
+    _idle.append(worker)
+    if answer["end"]:
+        raise answer["end"]
 
 
 def _idle_worker() -> "_Worker | None":
-    with suppress(IndexError):
-        while True:
-            if (worker := _idle.pop()).is_usable:
-                return worker
+    while _idle:
+        if (worker := _idle.pop()).process.poll() is None:
+            return worker
+        worker.close()
     return None
 
 
@@ -139,60 +119,43 @@ def _size(path: Path) -> int:
 class _Worker:
     """A process that decodes for this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
         variables = {**os.environ, **one, VARIABLE: "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-c", "from onlooker.video.worker import serve; serve()"]
-        # In a separate session: Ctrl-C is for this process, and the worker ends when its input does.
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=variables, start_new_session=True)
-        self._owner, self._late = os.getpid(), False
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether it runs, and belongs to this process rather than to one that this was forked from."""
-        return self._owner == os.getpid() and self._process.poll() is None
-
-    def send(self, request: dict[str, Any]) -> None:
-        assert self._process.stdin
-        with suppress(OSError):  # it has ended: `receive` says so
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
+        self.connection, theirs = Pipe()
+        command = [sys.executable, "-c", f"from onlooker.video.worker import serve; serve({theirs.fileno()})"]
+        # In a separate session: Ctrl-C is for this process, and the worker ends when the connection does.
+        self.process = subprocess.Popen(
+            command, env=variables, pass_fds=[theirs.fileno()], stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        theirs.close()
+        self.receive(path, SECONDS_TO_START)
 
     def receive(self, path: Path, seconds: float) -> Answer:
         """The next answer, or a ClipError if the worker ends or takes more than `seconds`."""
-        assert self._process.stdout
-        watchdog = Timer(seconds, self._expire)
+        watchdog, begin = Timer(seconds, self.process.kill), monotonic()
         watchdog.start()
         try:
-            values = json.loads(self._process.stdout.readline(1 << 20))
-            shape, kind = values["shape"], np.dtype(values["dtype"])
-            size = int(np.prod(shape, dtype=object)) * kind.itemsize
-            if "error" in values:
-                values["error"] = ERRORS[values["error"][0]](*values["error"][1:])
-            if kind.kind not in "uif" or not 0 <= size <= MEMORY:
-                raise ValueError(f"{size} bytes of {kind}")
-            return values, np.frombuffer(bytearray(self._process.stdout.read(size)), kind).reshape(shape)
-        except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
+            answer: Answer = json.loads(self.connection.recv_bytes(_MAX_TEXT))
+            if answer.get("end"):
+                kind, *arguments = answer["end"]
+                answer["end"] = ERRORS[kind](*arguments)
+            if "shape" in answer:
+                pixels = bytearray(self.connection.recv_bytes(MEMORY))
+                answer["pixels"] = np.frombuffer(pixels, np.uint8).reshape(answer["shape"])
+            return answer
+        except (ValueError, TypeError, AttributeError, KeyError, EOFError, OSError, RecursionError) as error:
+            late = monotonic() - begin > seconds
             self.close()
-            ended = f"the decoder ended with status {self._process.returncode}"
-            what = f"decoding took more than {seconds:.0f} s" if self._late else ended
-            raise ClipError(path, what, REMEDY) from error
+            ended = f"the decoder ended with status {self.process.returncode}"
+            raise ClipError(path, f"decoding took more than {seconds:.0f} s" if late else ended, REMEDY) from error
         finally:
             watchdog.cancel()
 
-    def _expire(self) -> None:
-        self._late = True
-        self._process.kill()
-
     def close(self) -> None:
-        if self._owner != os.getpid():
-            return
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                pipe.close()
-        self._process.kill()
-        self._process.wait()
+        self.connection.close()
+        self.process.kill()
+        self.process.wait()
 
 
 @atexit.register

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
-from av.video.stream import VideoStream
 from PIL import Image
 
 from onlooker.structures import ClipError
@@ -73,9 +71,9 @@ def transcode(
             if seconds > max_seconds:
                 raise ClipError(path, f"longer than {max_seconds:g} s", f"cut it: at most {max_seconds:g} s are read")
             if recording:
-                recording.add(_fit(to_pixels(), _COPY_SIDE), seconds)
+                recording.add(np.asarray(_fit(to_pixels(), _COPY_SIDE)), seconds)
             if still and index == 0:
-                Image.fromarray(_fit(to_pixels(), _STILL_SIDE)).save(still, "jpeg", quality=_STILL_QUALITY)
+                _fit(to_pixels(), _STILL_SIDE).save(still, "jpeg", quality=_STILL_QUALITY)
             rate = index / seconds if seconds else 1 / duration
             facts = VideoFacts(seconds + 1 / rate, index + 1, width, height, rate, playable)
             if index % _REPORTED == _REPORTED - 1:
@@ -87,9 +85,8 @@ def safe_transcode(
     path: Path, copy: Path | None = None, still: Path | None = None, max_seconds: float = math.inf
 ) -> Iterator[VideoFacts]:
     """As `transcode`, in a separate process with limits of memory and time (`video.safe`)."""
-    places = {name: file and str(file.absolute()) for name, file in (("copy", copy), ("still", still))}
-    for values, _ in answers(path, "transcode", max_seconds=max_seconds, **places):
-        yield VideoFacts(**{name: values[name] for name in VideoFacts.__dataclass_fields__})
+    for answer in answers(path, "transcode", copy, still, max_seconds):
+        yield VideoFacts(**answer)
 
 
 def _decoded(path: Path) -> Iterator[tuple[float, int, int, Callable[[], Pixels]]]:
@@ -109,20 +106,13 @@ def _playable(path: Path) -> tuple[bool, float]:
     if os.path.isdir(path):
         return False, 1 / RATE
     with open_video(path) as (container, stream):
-        return "mp4" in container.format.name and _is_plain(stream), 1 / frame_rate(stream)
+        context, start = stream.codec_context, float((stream.start_time or 0) * (stream.time_base or 0))
+        known = "mp4" in container.format.name and context.name == "h264" and context.pix_fmt == "yuv420p"
+        fits = max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _LATE
+        return known and fits, 1 / frame_rate(stream)
 
 
-def _is_plain(stream: VideoStream) -> bool:
-    context = stream.codec_context
-    known = context.name == "h264" and context.pix_fmt == "yuv420p"
-    start = float((stream.start_time or 0) * (stream.time_base or 0))
-    return known and max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _LATE
-
-
-def _fit(pixels: Pixels, side: int) -> Pixels:
-    H, W = pixels.shape[:2]
-    scale = side / max(H, W)
-    if scale >= 1:
-        return pixels
-    size = max(1, round(W * scale)), max(1, round(H * scale))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(pixels.dtype, copy=False)
+def _fit(pixels: Pixels, side: int) -> Image.Image:
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side))
+    return image

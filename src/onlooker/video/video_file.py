@@ -33,29 +33,14 @@ class VideoFile:
                 self._index, self._expected = index_packets(*opened)
         return self._decode_all() if self._index is None else self._index.times
 
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """As in `VideoReader`."""
-        _, _, pixels = next(iter(self))
-        return pixels.shape[0], pixels.shape[1]
-
-    @property
-    def estimated_length(self) -> int:
-        """As in `VideoReader`."""
-        with open_video(self.path) as (container, video):
-            rate = float(video.average_rate or 0)
-            seconds = (container.duration or 0) / 1e6  # FFmpeg's unit for whole files is a microsecond
-            return video.frames or max(0, round(seconds * rate))
-
-    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> Frames:
-        """As in `VideoReader`."""
+    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
+        """As in `VideoReader`, and the size."""
 
         def make_store(total: int) -> FrameStore:
             return FrameStore(self.path, sampling(total), size, shorter_side)
 
         store = self._from_index(make_store) or self._from_whole_file(make_store)
-        self.size = store.frame_size
-        return Frames(store.pixels(), self.times[store.indices], store.indices)
+        return store.frames(self.times)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         convert = Converter(self.path)

@@ -1,13 +1,13 @@
-"""What a worker process does: it reads videos with limits of memory, and answers on standard output; see `safe.py`."""
+"""What a worker process does: it reads videos with a limit of memory, and answers its parent; see `safe.py`."""
 
 import json
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,65 +18,54 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.safe import ERRORS, MEMORY, REMEDY, Answer
 from onlooker.video.transcode import transcode
 
-_NOTHING = np.zeros(0, np.uint8)
 
-
-class _RecountedError(Exception):
-    """The video turned out to have another number of frames than the indices were chosen for."""
+def _times(reader: VideoReader) -> Iterator[Answer]:
+    yield {"times": reader.times.tolist()}
 
 
 def _get(
-    reader: VideoReader, total: int, indices: Sequence[int], size: int | None, shorter_side: int | None
+    reader: VideoReader, total: int, indices: NDArray[np.int64], size: int | None, shorter_side: int | None
 ) -> Iterator[Answer]:
-    def chosen(now: int) -> NDArray[np.int64]:
-        if now != total:
-            raise _RecountedError
-        return np.array(indices, np.int64)
-
-    try:
-        frames = reader.get(chosen, size=size, shorter_side=shorter_side)
-        yield {"size": reader.size}, frames.pixels
-    except _RecountedError:
-        yield {"recounted": True}, reader.times
-
-
-def _fact(reader: VideoReader, name: str) -> Iterator[Answer]:
-    yield {}, np.array(getattr(reader, name))
+    # Indices that were chosen for another number of frames are of no use: the caller will choose again.
+    frames = reader.get(lambda now: indices if now == total else indices[:1] * 0, size=size, shorter_side=shorter_side)
+    about = {"total": len(reader), "times": frames.times.tolist(), "size": reader.size}
+    yield {**about, "pixels": frames.pixels}
 
 
 def _frames(reader: VideoReader) -> Iterator[Answer]:
     for index, seconds, pixels in reader:
-        yield {"index": index, "seconds": seconds}, pixels
+        yield {"index": index, "seconds": seconds, "pixels": pixels}
 
 
-def _transcode(reader: VideoReader, copy: str | None, still: str | None, max_seconds: float) -> Iterator[Answer]:
-    for facts in transcode(reader.path, Path(copy) if copy else None, Path(still) if still else None, max_seconds):
-        yield asdict(facts), _NOTHING
+def _transcode(reader: VideoReader, *arguments: Any) -> Iterator[Answer]:
+    yield from map(asdict, transcode(reader.path, *arguments))
 
 
-CALLS: dict[str, Any] = {"get": _get, "fact": _fact, "frames": _frames, "transcode": _transcode}
+CALLS: dict[str, Callable[..., Iterator[Answer]]] = {
+    "times": _times, "get": _get, "frames": _frames, "transcode": _transcode,
+}  # fmt: skip
 
 
-def serve() -> None:
-    """Answer requests on standard input until it is closed."""
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing else writes between the answers
+def serve(number: int) -> None:
+    """Answer requests until the connection, a file descriptor, is closed."""
+    connection = Connection(number)
     become_worker()
     _limit_memory()
-    _write(out, {})
+    _send(connection, {})
     reader: VideoReader | None = None
-    for line in sys.stdin.buffer:
-        request = json.loads(line)
-        os.chdir(request.pop("folder"))
-        path = Path(request.pop("path"))
-        try:
-            if reader is None or reader.path != path:
-                reader = VideoReader(path, safe=False)
-            for values, array in CALLS[request.pop("call")](reader, **request):
-                _write(out, values, array)
-            _write(out, {"end": True})
-        except Exception as error:
-            _write(out, {"error": _described(error, path)})
+    with suppress(EOFError):
+        while True:
+            folder, path, call, arguments = connection.recv()
+            os.chdir(folder)
+            end = None
+            try:
+                if reader is None or reader.path != path:
+                    reader = VideoReader(path)
+                for answer in CALLS[call](reader, *arguments):
+                    _send(connection, answer)
+            except Exception as error:
+                end = _described(error, path)
+            _send(connection, {"end": end})
 
 
 def _described(error: Exception, path: Path) -> list[str]:
@@ -97,8 +86,9 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (reserved + MEMORY,) * 2)
 
 
-def _write(out: BinaryIO, values: dict[str, Any], array: NDArray[Any] = _NOTHING) -> None:
-    array = np.ascontiguousarray(array)
-    out.write(json.dumps({**values, "shape": array.shape, "dtype": array.dtype.str}).encode() + b"\n")
-    out.write(array.data.cast("B") if array.size else b"")
-    out.flush()
+def _send(connection: Connection, answer: Answer) -> None:
+    if (pixels := answer.pop("pixels", None)) is None:
+        connection.send_bytes(json.dumps(answer).encode())
+    else:
+        connection.send_bytes(json.dumps({**answer, "shape": pixels.shape}).encode())
+        connection.send_bytes(np.ascontiguousarray(pixels).data.cast("B"))
