@@ -273,7 +273,7 @@ def watch(
         sources: cameras, addresses, files; see `video.stream.Source`.
         on_error: called with the error of a source that fails. Without it, the first error is raised after the other
             sources have ended.
-        on_status: called with each change of the connection to a camera or an address, and with the end of a source.
+        on_status: called with each change of the connection to a source.
 
     Raises:
         ClipError: while iterating, without `on_error`: a source that cannot be read or was lost.
@@ -304,7 +304,6 @@ def _steps(
             for source, step in _step_each(streams, _poll(live, report, on_status), report).items():
                 yield replace(step, dropped=source.dropped, reconnections=source.reconnections)
             for source in [source for source in live if source.finished]:
-                _poll([source], errors.append, on_status)  # reports that it has gone
                 live.remove(source)
                 streams.forget(source.name)
     finally:

@@ -134,25 +134,6 @@ def test_a_seekable_recording_is_indexed_at_its_beginning(tmp_path: Path) -> Non
     assert frames.times == pytest.approx(seconds, abs=1e-4)
 
 
-LONG = """
-import sys
-import numpy as np
-from onlooker.video.write import Recording
-
-def now():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
-
-frame = np.zeros((16, 16, 3), np.uint8)
-with Recording(sys.argv[1]) as recording:
-    for number in range(8_000):
-        if number == 2_000:
-            early = now()
-        recording.add(frame, number / 25)
-    print(early, now())
-"""
-
-
 def test_a_recording_replaces_no_file_and_refuses_invalid_frames(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a recording is an mp4, expected a name that ends in \.mp4"):
         Recording(tmp_path / "a.gif")

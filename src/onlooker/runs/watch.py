@@ -87,7 +87,7 @@ def watch_sources(
         before, states[status.source] = states.get(status.source), status.state
         if every_frame:
             console.print(Text(json.dumps(status._asdict(), ensure_ascii=False)), soft_wrap=True)
-        elif status.state in ("stalled", "reconnecting") or (status.state == "online" and before):
+        elif status.state == "reconnecting" or (status.state == "online" and before):
             _print_dim(f"{status.source}: {status.state}{f' ({status.reason})' if status.reason else ''}")
 
     publisher = Publisher(publish, report, _print_dim) if publish else None

@@ -69,7 +69,8 @@ class GuardedVideo:
         for _ in range(3):
             total = len(self.times)
             indices = np.array(sampling(total), np.int64)
-            (answer,) = answers(self.path, "get", total, indices, size, shorter_side)
+            asked = {"total": total, "indices": indices, "size": size, "shorter_side": shorter_side}
+            (answer,) = answers(self.path, "get", **asked)
             if answer["total"] == total:
                 H, W = answer["size"]
                 return Frames(answer["pixels"], np.array(answer["times"]), indices), (H, W)
@@ -81,14 +82,14 @@ class GuardedVideo:
             yield int(answer["index"]), float(answer["seconds"]), answer["pixels"]
 
 
-def answers(path: Path, call: str, *arguments: Any) -> Iterator[Answer]:
+def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
     """What a worker answers to one of its calls (`worker.CALLS`) about a video.
 
     Raises:
         ClipError, IndexError, ValueError: as the call; a ClipError too if the worker ends or takes too long.
     """
     worker = _idle_worker() or _Worker(path)
-    seconds = SECONDS + SECONDS_PER_MB * _size(path) / 1e6
+    seconds = SECONDS + SECONDS_PER_MB * (os.path.getsize(path) if os.path.exists(path) else 0) / 1e6
     try:
         worker.connection.send((os.getcwd(), path, call, arguments))
         while "end" not in (answer := worker.receive(path, seconds)):
@@ -107,13 +108,6 @@ def _idle_worker() -> "_Worker | None":
             return worker
         worker.close()
     return None
-
-
-def _size(path: Path) -> int:
-    try:
-        return sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
-    except OSError:
-        return 0  # the worker says what is wrong
 
 
 class _Worker:

@@ -25,7 +25,7 @@ from onlooker.video.decode import Converter, decode_packets, frame_rate
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 
-State = Literal["online", "stalled", "reconnecting", "gone"]
+State = Literal["online", "reconnecting", "gone"]
 Frame = tuple[int, float, Pixels]  # index, seconds since the first frame, `H W 3`
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "http", "https")
 
@@ -37,18 +37,17 @@ _ANALYZE = "1000000"
 
 _MAX_WAIT = 30.0  # seconds between two connection attempts
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
-_CHANGES = 16  # latest changes of the connection that are kept for a slow reader
 _FRAMELESS = 3  # times the timeout after which data that contain no frame count as a lost connection
 
 
 class Status(NamedTuple):
-    """A change of the connection to a camera or an address, or the end of a file.
+    """A change of the connection to a source.
 
     Args:
         source: its name, without a password.
-        state: `online`: frames arrive, for the first time or again; `stalled`: none for half of `timeout`, and the
-            connection is open; `reconnecting`: it is lost, or not there yet; `gone`: it has ended, or was given up.
-        time: seconds since its first frame; None before it.
+        state: `online`: frames arrive, for the first time or again; `reconnecting`: the connection is lost, or not
+            there yet; `gone`: it has ended, or was given up.
+        time: seconds since its first frame; None before it, and for a file.
         reason: what was found; empty for `online`.
     """
 
@@ -75,9 +74,9 @@ class _EndedError(_LostError):
 class Source:
     """Frames of one camera, address or file, read by a thread from `start` to `close`, and handed out by `poll`.
 
-    `dropped` counts frames that arrived but were not handed out because the reader was too slow, `reconnections` how
-    often the connection was lost and came back. Frames that `rate` skips are not counted. `changes`: what has happened
-    to the connection between the last two calls of `poll`.
+    `dropped` counts frames that arrived but were not handed out because the reader was too slow (without those that
+    `rate` skips), `reconnections` how often the connection was lost and came back. `changes`: what happened to the
+    connection before the frame that `poll` has returned last.
 
     If a camera or address is lost after its first frame, `config.attempts` attempts are made to reconnect, and times
     continue by the wall clock. With 0 attempts, an address ends when its sender ends it. A source that does not answer
@@ -100,13 +99,12 @@ class Source:
         self.dropped = self.reconnections = 0
         self._config, self.condition, self._ahead, self._stopped = config, condition, ahead, Event()
         self._recent: deque[tuple[bool, _Arrival]] = deque(maxlen=ahead + 1)  # whether to hand it out
-        self._queue: deque[tuple[int, float, list[_Arrival]]] = deque()
+        # Statuses, and frames to hand out: index, time, and the pixels with those of the following frames.
+        self._queue: deque[Status | tuple[int, float, list[Callable[[], Pixels]]]] = deque()
         self._index, self._slot = -1, -1
         self._over = False
         self.changes: list[Status] = []
-        self._changed: deque[tuple[int, Status]] = deque(maxlen=_CHANGES)  # with the last frame before it
-        self._state: str | None = None
-        self._waiting = math.inf  # when waiting for the next frame began
+        self._state: State | None = None
         self._error: ClipError | None = None
         self._convert = Converter(self.name)
         self._clock = LiveClock(leap=max(config.timeout, 1.0))
@@ -119,12 +117,12 @@ class Source:
 
     @property
     def ready(self) -> bool:
-        """Whether `poll` has a frame or an error, or the source has ended."""
+        """Whether `poll` has a frame, a change or an error, or the source has ended."""
         return bool(self._queue) or self._over
 
     @property
     def finished(self) -> bool:
-        """Whether all frames were handed out, and the error if there was one."""
+        """Whether all frames and changes were handed out, and the error if there was one."""
         return self._over and not self._queue and self._error is None
 
     def poll(self) -> Frame | None:
@@ -133,25 +131,27 @@ class Source:
         Raises:
             ClipError: the source cannot be read, or was lost for good; raised once, after its last frame.
         """
+        frame, self.changes = None, []
         with self.condition:
-            if time.monotonic() - self._waiting > self._config.timeout / 2 and self._state == "online":
-                self._change("stalled", f"no frame for {self._config.timeout / 2:g} s")
-            before = self._queue[0][0] + self._ahead if self._queue else math.inf
-            self.changes = [status for index, status in self._changed if index < before]
-            for _ in self.changes:
-                self._changed.popleft()
-            if not self._queue:
+            while frame is None and self._queue:
+                item = self._queue.popleft()
+                if isinstance(item, Status):
+                    self.changes.append(item)
+                else:
+                    frame = item
+            self.condition.notify_all()
+            if frame is None:
                 error, self._error = self._error, None
                 if error:
                     raise error
                 return None
-            index, when, arrivals = self._queue.popleft()
-            self.condition.notify_all()
+        index, when, arrived = frame
         try:
-            return index, when, np.stack([each.pixels() for each in arrivals]) if self._ahead else arrivals[0].pixels()
+            pixels = [convert() for convert in arrived]
         except ClipError as error:
             self.end(error.found)  # other frames would fail as well
             raise
+        return index, when, np.stack(pixels) if self._ahead else pixels[0]
 
     def end(self, reason: str) -> None:
         """Stop because of an error, which is the reason of its last status."""
@@ -173,13 +173,11 @@ class Source:
             self._thread.join(timeout)
 
     def _change(self, state: State, reason: str = "") -> None:
-        """Note the state of the source, if it is a new one; a file has no connection that changes, but an end."""
+        """Note the state of the source, if it is a new one."""
         with self.condition:
-            if state != self._state and (state == "gone" or isinstance(self._source, int | str)):
+            if state != self._state:
                 self._state = state
-                recorded = self._recent[-1][1].time if self._recent else None
-                now = self._clock.now if isinstance(self._source, int | str) else recorded
-                self._changed.append((self._index, Status(self.name, state, now, reason)))
+                self._queue.append(Status(self.name, state, self._clock.now, reason))
 
     # The methods below run in the thread.
 
@@ -205,20 +203,17 @@ class Source:
             try:
                 with closing(self._arrivals()) as arrivals:
                     for arrival in arrivals:
-                        self._waiting = math.inf
                         self._change("online")
                         if self._index == before and before >= 0:
                             self.reconnections += 1
                         if not self._put(arrival):
                             return
-                        self._waiting = time.monotonic()
                 if self._index < 0:
                     raise ClipError(
                         self.name, "no frame of it can be decoded", "send a whole recording, or record again"
                     )
                 return
             except _LostError as lost:
-                self._waiting = math.inf
                 if self._index > before:
                     failures, since = 0, time.monotonic()
                 attempts = self._config.attempts if self._index >= 0 or self._config.wait_for_source else 0
@@ -264,27 +259,25 @@ class Source:
             return not self._stopped.is_set()
         with self.condition:
             if self._config.drop == "latest" and not arrival.recorded:
-                self.dropped += len(self._queue)
-                self._queue.clear()
+                changes = [each for each in self._queue if isinstance(each, Status)]
+                self.dropped += len(self._queue) - len(changes)
+                self._queue = deque(changes)
             else:
                 self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._stopped.is_set())
             if self._stopped.is_set():
                 return False
-            self._queue.append((self._index - self._ahead, oldest.time, [each for _, each in self._recent]))
+            pixels = [each.pixels for _, each in self._recent]
+            self._queue.append((self._index - self._ahead, oldest.time, pixels))
             self.condition.notify_all()
         return True
 
 
 def _parse(source: int | str | Path) -> int | str | Path:
     """A camera as `int`, an address as `str`, a file or folder as `Path`."""
-    if isinstance(source, Path):
-        return source
-    if isinstance(source, bool) or not isinstance(source, int | str) or (isinstance(source, int) and source < 0):
-        raise ValueError(f"source is {source!r}, expected a camera's number, an address, or the path of a video")
-    if isinstance(source, int) or source.isdecimal():
+    if isinstance(source, int) or (isinstance(source, str) and source.isdecimal()):
         return int(source)
-    scheme, separator, rest = source.partition("://")
-    if not separator:
+    scheme, separator, rest = str(source).partition("://")
+    if isinstance(source, Path) or not separator:
         return Path(source)
     if scheme.lower() not in SCHEMES or not rest:
         kinds = ", ".join(SCHEMES)
@@ -324,46 +317,35 @@ def _of_address(address: str, name: str, timeout: float, clock: LiveClock, conve
     }
     if address.lower().startswith("rtsp"):
         options["rtsp_flags"] = "prefer_tcp"  # packets lost over UDP would damage frames
-    begin = time.monotonic()
+    opened = False
+    begin = last = time.monotonic()
     try:
-        container = av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
-    except av.error.ProtocolNotFoundError as error:
-        scheme = address.split(":")[0]
-        raise _LostError(f"cannot be opened (PyAV's FFmpeg was built without {scheme}://)") from error
-    except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
-        # Some protocols, such as RTSP, report a timeout as another error.
-        if isinstance(error, av.error.ExitError) or time.monotonic() - begin >= timeout:
-            raise _LostError(f"no answer within {timeout:g} s") from error
-        raise _LostError(f"cannot be opened ({error_text(error)})") from error
-    with container:
-        try:
-            video = video_stream(name, container)
-        except ClipError as error:
-            raise _LostError(error.found) from error
-        clock.connected(frame_rate(video))
-        unit = float(video.time_base or 0)
-        # A file on a server has a duration, a live stream has none.
-        recorded = container.duration is not None
-        last = time.monotonic()
+        with av.open(address, options=options, timeout=(timeout, timeout), **LENIENT) as container:
+            opened, video = True, video_stream(name, container)
+            clock.connected(frame_rate(video))
+            unit = float(video.time_base or 0)
+            # A file on a server has a duration, a live stream has none.
+            recorded = container.duration is not None
 
-        def packets() -> Iterator["Packet[VideoStream] | None"]:
-            for packet in container.demux():  # of all streams: an address that sends only sound must not block forever
-                if not recorded and time.monotonic() - last > _FRAMELESS * timeout:
-                    raise _LostError(f"data, but no frame within {_FRAMELESS * timeout:g} s")
-                if packet.stream is video and packet.size:
-                    yield cast("Packet[VideoStream]", packet)
-            yield None
+            def packets() -> Iterator["Packet[VideoStream] | None"]:
+                for packet in container.demux():  # of all streams: one that sends only sound must not block forever
+                    if not recorded and time.monotonic() - last > _FRAMELESS * timeout:
+                        raise _LostError(f"data, but no frame within {_FRAMELESS * timeout:g} s")
+                    if packet.stream is video and packet.size:
+                        yield cast("Packet[VideoStream]", packet)
+                yield None
 
-        try:
+            last = time.monotonic()
             for frame in decode_packets(name, video, packets()):
                 stamp = None if frame.pts is None else frame.pts * unit
                 yield _Arrival(clock(stamp), partial(convert, frame), recorded)
                 last = time.monotonic()
-        except av.error.ExitError as error:
-            raise _LostError(f"no frame within {timeout:g} s") from error
-        # IndexError: from PyAV, for a new stream. ValueError: includes frames of an impossible size.
-        except (av.error.FFmpegError, OSError, IndexError, ValueError) as error:
-            problem = error.found if isinstance(error, ClipError) else error_text(error)
-            raise _LostError(f"connection broken ({problem})") from error
-        if not recorded:
-            raise _EndedError("the sender has ended it")
+    # IndexError: from PyAV, for a new stream. ValueError: includes frames of an impossible size, and no video stream.
+    except (av.error.FFmpegError, OSError, IndexError, RuntimeError, ValueError) as error:
+        # Some protocols, such as RTSP, report a timeout as another error.
+        if isinstance(error, av.error.ExitError) or (not opened and time.monotonic() - begin >= timeout):
+            raise _LostError(f"no {'frame' if opened else 'answer'} within {timeout:g} s") from error
+        problem = error.found if isinstance(error, ClipError) else error_text(error)
+        raise _LostError(f"{'connection broken' if opened else 'cannot be opened'} ({problem})") from error
+    if not recorded:
+        raise _EndedError("the sender has ended it")

@@ -85,7 +85,7 @@ def safe_transcode(
     path: Path, copy: Path | None = None, still: Path | None = None, max_seconds: float = math.inf
 ) -> Iterator[VideoFacts]:
     """As `transcode`, in a separate process with limits of memory and time (`video.safe`)."""
-    for answer in answers(path, "transcode", copy, still, max_seconds):
+    for answer in answers(path, "transcode", copy=copy, still=still, max_seconds=max_seconds):
         yield VideoFacts(**answer)
 
 

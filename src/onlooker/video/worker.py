@@ -23,11 +23,9 @@ def _times(reader: VideoReader) -> Iterator[Answer]:
     yield {"times": reader.times.tolist()}
 
 
-def _get(
-    reader: VideoReader, total: int, indices: NDArray[np.int64], size: int | None, shorter_side: int | None
-) -> Iterator[Answer]:
+def _get(reader: VideoReader, total: int, indices: NDArray[np.int64], **sizes: int | None) -> Iterator[Answer]:
     # Indices that were chosen for another number of frames are of no use: the caller will choose again.
-    frames = reader.get(lambda now: indices if now == total else indices[:1] * 0, size=size, shorter_side=shorter_side)
+    frames = reader.get(lambda now: indices if now == total else indices[:1] * 0, **sizes)
     about = {"total": len(reader), "times": frames.times.tolist(), "size": reader.size}
     yield {**about, "pixels": frames.pixels}
 
@@ -37,13 +35,16 @@ def _frames(reader: VideoReader) -> Iterator[Answer]:
         yield {"index": index, "seconds": seconds, "pixels": pixels}
 
 
-def _transcode(reader: VideoReader, *arguments: Any) -> Iterator[Answer]:
-    yield from map(asdict, transcode(reader.path, *arguments))
+def _transcode(reader: VideoReader, **arguments: Any) -> Iterator[Answer]:
+    yield from map(asdict, transcode(reader.path, **arguments))
 
 
 CALLS: dict[str, Callable[..., Iterator[Answer]]] = {
-    "times": _times, "get": _get, "frames": _frames, "transcode": _transcode,
-}  # fmt: skip
+    "times": _times,
+    "get": _get,
+    "frames": _frames,
+    "transcode": _transcode,
+}
 
 
 def serve(number: int) -> None:
@@ -61,7 +62,7 @@ def serve(number: int) -> None:
             try:
                 if reader is None or reader.path != path:
                     reader = VideoReader(path)
-                for answer in CALLS[call](reader, *arguments):
+                for answer in CALLS[call](reader, **arguments):
                     _send(connection, answer)
             except Exception as error:
                 end = _described(error, path)

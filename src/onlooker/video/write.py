@@ -2,12 +2,12 @@
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
 import av
 import numpy as np
@@ -20,11 +20,7 @@ from onlooker.video.resize import Pixels
 
 __all__ = ["write"]
 
-# In order of preference. PyAV's wheels contain libx264; other builds may lack it. MPEG-4 part 2 is last: players
-# support it, browsers do not.
-_ENCODERS = ("libx264", "libopenh264", "mpeg4")
-_OPTIONS = {"libx264": {"preset": "veryfast"}}
-_CRF = 20  # of libx264: hardly visible compression
+_CRF = 20  # hardly visible compression
 # For a recording: each frame is written when the next one arrives. Without a trailer, which would index all frames and
 # grow in memory with the recording.
 _PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer", "flush_packets": "1"}
@@ -110,9 +106,8 @@ class Recording:
         if not math.isfinite(seconds):
             raise ValueError(f"seconds are {seconds}, expected a finite number")
         if self._stream is None:
-            self._stream = _add_stream(self._container, image, Fraction(25), _CRF, live=not self._seekable)
-            if self._seekable:
-                self._stream.codec_context.gop_size = _KEY_FRAMES
+            more = {"g": str(_KEY_FRAMES)} if self._seekable else {"tune": "zerolatency"}
+            self._stream = _add_stream(self._container, image, Fraction(25), _CRF, more)
             self._stream.codec_context.time_base = Fraction(1, _CLOCK)
         self._ticks = max(round(seconds * _CLOCK), self._ticks + 1)
         image.pts, image.time_base = self._ticks, Fraction(1, _CLOCK)
@@ -123,12 +118,9 @@ class Recording:
     def close(self) -> None:
         """Finish the file."""
         stream, self._stream = self._stream, None
-        with self._explained():
-            try:
-                if stream is not None:
-                    self._container.mux(stream.encode(None))
-            finally:
-                self._container.close()
+        with self._explained(), self._container:
+            if stream is not None:
+                self._container.mux(stream.encode(None))
 
     def _explained(self) -> AbstractContextManager[None]:
         return explain_write_errors("this recording", self.path.parent, _RECORD_AGAIN, path=self.path)
@@ -161,13 +153,9 @@ def _images(frames: Pixels | Iterable[Pixels]) -> Iterator[VideoFrame]:
 
 
 def _add_stream(
-    container: OutputContainer, first: VideoFrame, rate: Fraction, crf: int, live: bool = False
+    container: OutputContainer, first: VideoFrame, rate: Fraction, crf: int, more: Mapping[str, str] = {}
 ) -> VideoStream:
-    """A stream for frames like the first; `live`: without encoder delay."""
-    name = next(name for name in _ENCODERS if name in av.codecs_available)
-    options = dict(_OPTIONS.get(name, {}))
-    if name == "libx264":
-        options |= {"crf": str(crf), **({"tune": "zerolatency"} if live else {})}
-    stream = cast(VideoStream, container.add_stream(name, rate=rate, options=options))
+    """A stream for frames like the first; `more`: options of x264."""
+    stream = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": str(crf), **more})
     stream.width, stream.height, stream.pix_fmt = first.width, first.height, "yuv420p"
     return stream
