@@ -93,7 +93,7 @@ def test_a_long_name_keeps_its_end() -> None:
         ("audio only", "no video stream, only audio"),
         ("one frame", "a single frame"),
         ("zero bytes", "zero bytes"),
-        ("missing moov", "starts like a video"),
+        ("missing moov", "or a damaged one"),
         ("long", "longer than 1 s"),
     ],
 )

@@ -152,9 +152,9 @@ def test_files_that_are_not_videos(make_clip: Maker, tmp_path: Path) -> None:
         return errors(clips.damage(make_clip(), kind, 0))[0]
 
     assert "clip.mp4: zero bytes; copy or record it again" in damaged("zero bytes")
-    assert "clip.mp4: not a video file (invalid data found" in damaged("text")
+    assert "clip.mp4: not a video file, or a damaged one (invalid data found" in damaged("text")
     assert "clip.mp4: no video stream, only audio; give a file with a video stream" in damaged("audio only")
-    assert "clip.mp4: the file starts like a video but cannot be opened" in damaged("missing moov")
+    assert "clip.mp4: not a video file, or a damaged one" in damaged("missing moov")
     assert "missing.mp4: no such file; check the path" in errors(tmp_path / "missing.mp4")[0]
     (tmp_path / "empty").mkdir()
     assert "empty: a folder without numbered images; give a video file" in errors(tmp_path / "empty")[0]

@@ -135,16 +135,11 @@ def test_a_seekable_recording_is_indexed_at_its_beginning(tmp_path: Path) -> Non
 
 
 def test_a_recording_replaces_no_file_and_refuses_invalid_frames(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"a recording is an mp4, expected a name that ends in \.mp4"):
-        Recording(tmp_path / "a.gif")
     Recording(tmp_path / "a.mp4").close()
     with pytest.raises(FileExistsError):
         Recording(tmp_path / "a.mp4")
-    with Recording(tmp_path / "b.mp4") as recording:
-        with pytest.raises(ValueError, match="expected uint8 H W 3"):
-            recording.add(np.zeros((4, 4), np.uint8), 0.0)
-        with pytest.raises(ValueError, match="seconds are nan, expected a finite number"):
-            recording.add(np.zeros((4, 4, 3), np.uint8), float("nan"))
+    with Recording(tmp_path / "b.mp4") as recording, pytest.raises(ValueError, match="expected uint8 H W 3"):
+        recording.add(np.zeros((4, 4), np.uint8), 0.0)
 
 
 def test_a_full_disk_leaves_the_previous_video(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:

@@ -41,8 +41,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         # The prefix keeps FFmpeg from reading a name with a colon as a protocol.
         container = av.open(f"file:{path}", options=options, **LENIENT)
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
-        what = "the file starts like a video but cannot be opened" if _starts_like_video(path) else "not a video file"
-        raise ClipError(path, f"{what} ({error_text(error)})", REENCODE) from error
+        raise ClipError(path, f"not a video file, or a damaged one ({error_text(error)})", REENCODE) from error
     with container:
         try:
             yield container, video_stream(path, container)
@@ -106,9 +105,3 @@ def error_text(error: BaseException) -> str:
     # PyAV's errors carry FFmpeg's sentence where OSError carries the system's.
     text: str = getattr(error, "strerror", None) or str(error)
     return text[:1].lower() + text[1:].rstrip(".")
-
-
-def _starts_like_video(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(12)
-    return start[4:8] in (b"ftyp", b"moov", b"mdat") or start.startswith((b"\x1aE\xdf\xa3", b"RIFF", b"GIF8"))

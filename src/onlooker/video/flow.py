@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from onlooker.structures import ClipError, FlowStacks
 from onlooker.video.reader import VideoReader
-from onlooker.video.resize import Pixels, check_frames, shrink, to_square
+from onlooker.video.resize import Pixels, shrink, to_square
 from onlooker.video.sampling import Indices, Sampling
 
 __all__ = ["flow", "stacks", "to_bytes", "to_pixels"]
@@ -77,12 +77,9 @@ def flow(frames: Pixels, method: str = "dis") -> Flow:
         (x + flow[t, y, x, 0], y + flow[t, y, x, 1]) of frame t + 1.
 
     Raises:
-        ValueError: for another shape or type of frames, a single frame, or an unknown method.
+        ValueError: an unknown method.
         RuntimeError: the method is not installed.
     """
-    check_frames(frames)
-    if len(frames) < 2:
-        raise ValueError(f"{len(frames)} frame, expected at least 2: one frame has no motion")
     if method not in FLOWS:
         raise ValueError(f"unknown flow method {method!r}, expected one of {', '.join(FLOWS)}")
     return np.stack(list(_between(frames, method)))

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.video.resize import Pixels, check_frames
+from onlooker.video.resize import Pixels
 
 Floats = NDArray[np.float32]
 
@@ -28,21 +28,10 @@ class Crop:
     Args:
         boxes: `T 4`, all of one size.
         size: height and width of the frames, in pixels: the finest grid that `to_frame` returns.
-
-    Raises:
-        ValueError: boxes of another shape, or a box without area.
     """
 
     boxes: Floats
     size: tuple[int, int]
-
-    def __post_init__(self) -> None:
-        if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:
-            raise ValueError(f"crop boxes have shape {self.boxes.shape}, expected T 4: x1 y1 x2 y2")
-        if not (self.boxes[:, :2] < self.boxes[:, 2:]).all():
-            raise ValueError("a crop box has no area, expected x1 < x2 and y1 < y2")
-        if min(self.size) < 1:
-            raise ValueError(f"frames are {self.size[0]}x{self.size[1]}, expected at least 1x1 pixels")
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -91,9 +80,8 @@ class Crop:
 
     def boxes_to_crop(self, boxes: Sequence[Floats]) -> list[Floats]:
         """Convert each frame's boxes `n 4` from fractions of the frame to fractions of its crop, clipped to it."""
-        corners = [np.tile(box[:2], 2) for box in self.boxes]
-        sides = [np.tile(box[2:] - box[:2], 2) for box in self.boxes]
-        return [((of - a) / b).clip(0, 1) for of, a, b in zip(boxes, corners, sides, strict=True)]
+        crops = [(np.tile(box[:2], 2), np.tile(box[2:] - box[:2], 2)) for box in self.boxes]
+        return [((of - corner) / side).clip(0, 1) for of, (corner, side) in zip(boxes, crops, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +93,7 @@ class MotionState:
 
 
 def motion_crop(frames: Pixels, fraction: float) -> Crop:
-    """The crops of a clip, `T H W 3`, whose side is a `fraction` of the frame's shorter side.
+    """The crops of a clip, `T H W 3`, whose side is a `fraction` (up to 1) of the frame's shorter side.
 
     The motion of frame t is its three-frame difference (Kameda and Minoh 1996): what differs from both the previous and
     the next frame. Its center c_t is the mean position of these pixels within the box that contains most of them, and
@@ -115,11 +103,9 @@ def motion_crop(frames: Pixels, fraction: float) -> Crop:
         Σ_u g(t - u) e_u c_u / Σ_u g(t - u) e_u,  g(d) = exp(-d² / 8)
 
     or the center of the frame where nothing moves in the whole clip.
-
-    Raises:
-        ValueError: frames of another shape, no frames, or a fraction that is not above 0 and at most 1.
     """
-    side, (H, W) = _side(frames, fraction), frames.shape[1:3]
+    H, W = frames.shape[1:3]
+    side = fraction * min(H, W)
     grays = [_gray(frame) for frame in frames]
     steps = [np.abs(b - a) for a, b in itertools.pairwise(grays)]
     motion = np.zeros((len(frames), 3))
@@ -139,21 +125,11 @@ def next_crop(before: MotionState | None, frame: Pixels, fraction: float) -> tup
     Motion is the difference from the previous frame, the sums run over u up to t, and g(d) is exp(-d / 2). The crop is
     central for the first frame (`before` is None), and for a frame of another size than the previous one.
     """
-    side, gray, moved = _side(frame[None], fraction), _gray(frame), np.zeros(3)
+    (H, W), gray, moved = frame.shape[:2], _gray(frame), np.zeros(3)
+    side = fraction * min(H, W)
     if before is not None and before.gray.shape == gray.shape:
         moved = before.moved * np.exp(-1 / _MEMORY) + _center(np.abs(gray - before.gray), side)
-    H, W = gray.shape
     return Crop(_box(moved, side, H, W)[None], (H, W)), MotionState(gray, moved)
-
-
-def _side(frames: Pixels, fraction: float) -> float:
-    """The side of a crop, in pixels."""
-    check_frames(frames)
-    if not len(frames):
-        raise ValueError("no frames, expected at least one")
-    if not 0 < fraction <= 1:
-        raise ValueError(f"fraction is {fraction}, expected above 0 and at most 1, of the frame's shorter side")
-    return fraction * min(frames.shape[1:3])
 
 
 def _gray(frame: Pixels) -> Floats:

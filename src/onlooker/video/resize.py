@@ -16,15 +16,7 @@ def resize(pixels: Pixels, size: int, channels: int) -> Pixels:
     Nothing is cropped: events happen at the border too, and an attention map over the square covers the whole frame, so
     that two scale factors turn a place on the map into a place in the video. The distortion is the same in training.
     One channel is gray, the luma of ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
-
-    Raises:
-        ValueError: for another shape or type of pixels, a size below 1, or another number of channels.
     """
-    check_frames(pixels)
-    if size < 1:
-        raise ValueError(f"size is {size}, expected at least 1 pixel")
-    if channels not in (1, 3):
-        raise ValueError(f"channels is {channels}, expected 1 (gray) or 3 (color)")
     color = to_square(pixels, size)
     if channels == 3:
         return color
@@ -55,9 +47,3 @@ def shrink(frame: Pixels, shorter_side: int | None) -> Pixels:
     scale = shorter_side / min(H, W)
     size = round(W * scale), round(H * scale)
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-
-
-def check_frames(frames: Pixels) -> None:
-    """Raise a ValueError unless frames are `T H W 3`, uint8, with pixels."""
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or 0 in frames.shape[1:]:
-        raise ValueError(f"frames are {frames.dtype} {frames.shape}, expected uint8 T H W 3, of at least 1x1 pixels")

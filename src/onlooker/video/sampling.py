@@ -18,11 +18,7 @@ def equally_spaced(total: int, count: int) -> Indices:
 
     A video shorter than `count` gives all of its frames in order, then repeats the last one, so that its speed does
     not change.
-
-    Raises:
-        ValueError: `total` or `count` is below 1.
     """
-    _check(total=total, count=count)
     each = np.arange(count, dtype=np.int64)
     # (2i + 1) * total // (2 * count) is the same floor without rounding errors.
     return np.minimum(each, total - 1) if total < count else (2 * each + 1) * total // (2 * count)
@@ -39,20 +35,13 @@ class TemporalCrops:
 
     As a sampling, they are the frames of all crops, each once, ascending. Crops overlap where the video is short. In a
     video shorter than `length` every crop is the whole video with its last frame repeated. A single crop is central.
-
-    Raises:
-        ValueError: `length` or `count` is below 1.
     """
 
     length: int
     count: int
 
-    def __post_init__(self) -> None:
-        _check(length=self.length, count=self.count)
-
     def rows(self, total: int) -> Indices:
         """`W T`: the frames of each crop."""
-        _check(total=total)
         free, last = max(total - self.length, 0), self.count - 1
         starts = np.arange(self.count, dtype=np.int64) * free // last if last else np.array([free // 2])
         return np.minimum(starts[:, None] + np.arange(self.length, dtype=np.int64), total - 1)
@@ -63,10 +52,3 @@ class TemporalCrops:
     def positions(self, total: int) -> Indices:
         """`W T`: the frames of each crop, as positions in `self(total)`."""
         return np.searchsorted(self(total), self.rows(total))
-
-
-def _check(**numbers: int) -> None:
-    for name, value in numbers.items():
-        if value < 1:
-            what = f"a video of {value} frames cannot be sampled" if name == "total" else f"{name} is {value}"
-            raise ValueError(f"{what}, expected at least 1")

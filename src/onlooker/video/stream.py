@@ -289,8 +289,7 @@ def _of_camera(number: int, clock: LiveClock) -> Generator[_Arrival]:
     """Frames of a camera through OpenCV, which numbers cameras on every system; FFmpeg needs names on some."""
     logging: Any = cv2.utils.logging
     to_rgb: Any = cv2.cvtColor
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it would print a warning for a missing camera
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it would print a warning for a missing camera
     try:
         camera = cv2.VideoCapture(number)
     finally:

@@ -79,7 +79,6 @@ class Recording:
         seekable: index the frames, so that a browser can seek in the file; it can be played once it is closed.
 
     Raises:
-        ValueError: another suffix.
         FileExistsError: the file exists.
         DiskFullError, NotWritableError: it cannot be written, also when a frame is added or at the end; what it holds
             until then can be played.
@@ -87,8 +86,6 @@ class Recording:
 
     def __init__(self, path: Path | str, seekable: bool = False) -> None:
         self.path, self._seekable = Path(path), seekable
-        if self.path.suffix.lower() != ".mp4":
-            raise ValueError(f"{self.path}: a recording is an mp4, expected a name that ends in .mp4")
         with self._explained():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch(exist_ok=False)
@@ -103,8 +100,6 @@ class Recording:
         A frame of another size than the first is scaled to that size.
         """
         (image,) = _images([frame])
-        if not math.isfinite(seconds):
-            raise ValueError(f"seconds are {seconds}, expected a finite number")
         if self._stream is None:
             more = {"g": str(_KEY_FRAMES)} if self._seekable else {"tune": "zerolatency"}
             self._stream = _add_stream(self._container, image, Fraction(25), _CRF, more)
