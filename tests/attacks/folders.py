@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from attacks import probes
 from attacks.case import Kind, Make, Material, Target
@@ -45,24 +46,13 @@ LABELS = {name: text for name, text in NAMES.items() if name != "colon"}
 _QUICK = ("not UTF-8", "of 250 bytes", "escape sequence", "newline", "formula", "markup", "dash", "mathtext")
 
 
-def _named(text: str, suffix: str = ".mp4") -> Make:
-    """A good clip with this name."""
-
-    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        path = scratch / f"{text}{suffix}"
-        shutil.copy(material.good[0], path)
-        return Target(path, truth=12)
-
-    return make
-
-
-def _named_and_bad(text: str) -> Make:
-    """A file with this name that is no clip."""
+def _named(text: str, content: bytes | None = None) -> Make:
+    """A good clip with this name, or a file that is no clip."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         path = scratch / f"{text}.mp4"
-        path.write_bytes(b"not a video")
-        return Target(path, refuse=True)
+        path.write_bytes(content or material.good[0].read_bytes())
+        return Target(path, refuse=content is not None, truth=None if content else 12)
 
     return make
 
@@ -76,17 +66,6 @@ def _clip_in_folder(text: str) -> Make:
             shutil.copy(material.good[0], folder / label / f"{text}{number}.mp4"[-250:])
         (folder / "left" / f"{text}.mp4").write_bytes(b"not a video")
         return Target(folder, refuse=True)
-
-    return make
-
-
-def _class(text: str) -> Make:
-    """A class of this name."""
-
-    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        folder = copied(material, scratch / "clips")
-        (folder / "left").rename(folder / text)
-        return Target(folder, truth=1)
 
     return make
 
@@ -135,22 +114,13 @@ _LISTS: dict[str, tuple[Callable[[Material], str | bytes], bool]] = {  # and whe
 _LISTED = {"a clip that is a device": "/dev/zero", "a clip that is a folder": "/left"}  # the part that is left out
 
 
-def _special(file: str, name: str) -> Make:
-    """A special file (pipe, device, link) in a folder of clips."""
+def _folder(change: Callable[[Path], object], names: tuple[str, ...] = ("attack",), **more: Any) -> Make:
+    """A folder of clips that is changed by a function."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         folder = copied(material, scratch / "attack")
-        place(folder / file, name)
-        return Target(folder, ("attack",), fatal=True)
-
-    return make
-
-
-def _written(file: str, content: bytes, refuse: bool = True) -> Make:
-    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        folder = copied(material, scratch / "attack")
-        (folder / file).write_bytes(content)
-        return Target(folder, ("attack", file), refuse, fatal=True)
+        change(folder)
+        return Target(folder, names, fatal=True, **more)
 
     return make
 
@@ -166,18 +136,10 @@ _RECORDINGS: dict[str, bytes] = {
 }
 
 
-def _cases(material: Material, scratch: Path, rng: random.Random) -> Target:
+def _cases(folder: Path) -> None:
     """Two classes whose names differ in case."""
-    folder = copied(material, scratch / "attack")
     (folder / "left").rename(folder / "Attack")
     (folder / "right").rename(folder / "attack")
-    return Target(folder, truth=1, fatal=True)
-
-
-def _loop(material: Material, scratch: Path, rng: random.Random) -> Target:
-    folder = copied(material, scratch / "attack")
-    (folder / "left" / "again").symlink_to(folder)
-    return Target(folder, fatal=True)
 
 
 def _random_list(material: Material, scratch: Path, rng: random.Random) -> Target:
@@ -196,12 +158,13 @@ def folders() -> list[Kind]:
     for name, text in NAMES.items():
         kinds.append(Kind(NAMES_GROUP, f"{name}, predicted", _named(text), probes.predict, quick=name in _QUICK))
         bad = name in ("not UTF-8", "escape sequence", "newline")
-        kinds.append(Kind(NAMES_GROUP, f"{name}, not a clip", _named_and_bad(text), probes.predict, quick=bad))
+        kinds.append(Kind(NAMES_GROUP, f"{name}, not a clip", _named(text, b"not a video"), probes.predict, quick=bad))
         kinds.append(Kind(NAMES_GROUP, f"{name}, localized", _named(text), probes.localize, quick=name == "not UTF-8"))
         train = Kind(NAMES_GROUP, f"{name}, trained", _clip_in_folder(text), probes.train, slow=True)
         kinds.append(replace(train, quick=name == "not UTF-8"))
     for name, text in LABELS.items():
-        train = Kind(NAMES_GROUP, f"class {name}, trained", _class(text), probes.train, slow=True)
+        make = _folder(lambda folder, text=text: (folder / "left").rename(folder / text), truth=1)
+        train = Kind(NAMES_GROUP, f"class {name}, trained", make, probes.train, slow=True)
         kinds.append(replace(train, quick=name in ("formula", "mathtext")))
         rows = _list(lambda m, text=text: _rows(m, text), fatal=name in ("newline", "carriage return", "not UTF-8"))
         kinds.append(Kind(NAMES_GROUP, f"class {name} in a list, trained", rows, probes.train, slow=True))
@@ -212,13 +175,17 @@ def folders() -> list[Kind]:
             kinds.append(Kind(LISTS_GROUP, f"list with {name}, trained", rows, probes.train, slow=True))
     kinds.append(Kind(LISTS_GROUP, "list with bytes changed", _random_list, probes.list_clips, 30))
     for name in ("pipe", "link to /dev/zero", "folder", "link to itself"):
-        kinds.append(Kind(LISTS_GROUP, f"recordings.csv a {name}", _special("recordings.csv", name), probes.list_clips))
-        make = _special("left/attack.mp4", name)
-        kinds.append(Kind(LISTS_GROUP, f"a clip a {name}, trained", make, probes.train, slow=True))
-        kinds.append(Kind(LISTS_GROUP, f"a class a {name}", _special("attack", name), probes.list_clips))
+        for what, file in (("recordings.csv", "recordings.csv"), ("a class", "attack"), ("a clip", "left/attack.mp4")):
+            make = _folder(lambda folder, file=file, name=name: place(folder / file, name))
+            if what == "a clip":
+                kinds.append(Kind(LISTS_GROUP, f"{what} a {name}, trained", make, probes.train, slow=True))
+            else:
+                kinds.append(Kind(LISTS_GROUP, f"{what} a {name}", make, probes.list_clips))
     for name, content in _RECORDINGS.items():
-        make = _written("recordings.csv", content)
+        write = lambda folder, content=content: (folder / "recordings.csv").write_bytes(content)  # noqa: E731
+        make = _folder(write, ("attack", "recordings.csv"), refuse=True)
         kinds.append(Kind(LISTS_GROUP, f"recordings.csv {name}", make, probes.list_clips))
-    kinds.append(Kind(LISTS_GROUP, "classes that differ in case", _cases, probes.train, slow=True))
-    kinds.append(Kind(LISTS_GROUP, "a folder in itself", _loop, probes.list_clips))
+    kinds.append(Kind(LISTS_GROUP, "classes that differ in case", _folder(_cases, truth=1), probes.train, slow=True))
+    loop = _folder(lambda folder: (folder / "left" / "again").symlink_to(folder))
+    kinds.append(Kind(LISTS_GROUP, "a folder in itself", loop, probes.list_clips))
     return kinds

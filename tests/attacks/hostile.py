@@ -1,11 +1,16 @@
 """Small video files with absurd claims: boxes of an mp4 are rewritten, and the sizes of their parents are corrected."""
 
+import io
+import os
 import random
+import re
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import av
 import clips
+from av.video.frame import VideoFrame
 
 from attacks import probes
 from attacks.case import Kind, Make, Material, Target
@@ -38,13 +43,10 @@ def build(boxes: Boxes) -> bytes:
 
 def replaced(boxes: Boxes, changes: dict[bytes, Callable[[bytes], bytes]]) -> Boxes:
     """The boxes with the contents of some of them changed."""
-    result: Boxes = []
-    for name, inside in boxes:
-        if isinstance(inside, list):
-            result.append((name, replaced(inside, changes)))
-        else:
-            result.append((name, changes[name](inside) if name in changes else inside))
-    return result
+    return [
+        (name, replaced(inside, changes) if isinstance(inside, list) else changes.get(name, bytes)(inside))
+        for name, inside in boxes
+    ]
 
 
 def _table(*numbers: int) -> Callable[[bytes], bytes]:
@@ -79,120 +81,80 @@ TABLES: dict[str, dict[bytes, Callable[[bytes], bytes]]] = {
 }
 
 
-def with_table(changes: dict[bytes, Callable[[bytes], bytes]]) -> Make:
-    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        path = scratch / "attack.mp4"
-        path.write_bytes(build(replaced(parse(material.whole(".mp4").read_bytes()), changes)))
-        return Target(path)
+def of_bytes(content: Callable[[Material, random.Random], bytes], suffix: str = ".mp4", refuse: bool = False) -> Make:
+    """A file of the bytes that a function makes."""
 
-    return make
-
-
-def one_byte_packets(count: int) -> Make:
-    """All samples are there, of one byte each."""
-
-    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        boxes = parse(material.whole(".mp4").read_bytes())
-        boxes = replaced(boxes, _claims(count) | {b"mdat": lambda old: (old * (count // len(old) + 1))[:count]})
-        path = scratch / "attack.mp4"
-        # The table comes after the data, which therefore stay where they were.
-        path.write_bytes(build(boxes))
-        return Target(path)
-
-    return make
-
-
-def fragments(count: int, flags: int | None) -> Make:
-    """A fragment (`trun`) that claims `count` samples; with flags of 0 without a size or time of each."""
-
-    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        path = scratch / "attack.mp4"
-        _fragmented(path)
-
-        def claim(old: bytes) -> bytes:
-            head = old[:4] if flags is None else struct.pack(">I", flags)
-            return head + struct.pack(">I", count) + old[8:]
-
-        path.write_bytes(build(replaced(parse(path.read_bytes()), {b"trun": claim})))
-        return Target(path)
-
-    return make
-
-
-def _fragmented(path: Path) -> None:
-    import av
-    from av.video.frame import VideoFrame
-
-    with av.open(str(path), "w", options={"movflags": "frag_keyframe+empty_moov"}) as container:
-        stream = container.add_stream("libx264", rate=10, options={"g": "8"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(24):
-            container.mux(stream.encode(VideoFrame.from_ndarray(clips.paint(number), format="rgb24")))
-        container.mux(stream.encode(None))
-
-
-def _flipped_fragments(material: Material, scratch: Path, rng: random.Random) -> Target:
-    path = scratch / "attack.mp4"
-    _fragmented(path)
-    data = bytearray(path.read_bytes())
-    places = [at for name in (b"trun", b"tfhd", b"tfdt", b"mfhd") for at in _find(data, name)]
-    for _ in range(rng.choice((1, 2, 8))):
-        data[rng.choice(places) + rng.randrange(4, 20)] = rng.choice((0, 1, 127, 255, rng.randrange(256)))
-    path.write_bytes(data)
-    return Target(path)
-
-
-def _find(data: bytes | bytearray, name: bytes) -> list[int]:
-    places, at = [], data.find(name)
-    while at >= 0:
-        places.append(at)
-        at = data.find(name, at + 1)
-    return places
-
-
-def _nested(depth: int) -> Make:
-    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        path = scratch / "attack.mp4"
-        inside = b""
-        for _ in range(depth):
-            inside = struct.pack(">I4s", len(inside) + 8, b"moov") + inside
-        path.write_bytes(struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 512, b"isom") + inside)
-        return Target(path, refuse=True)
-
-    return make
-
-
-def _bytes(suffix: str, content: Callable[[Material], bytes], refuse: bool = False) -> Make:
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         path = scratch / f"attack{suffix}"
-        path.write_bytes(content(material))
+        path.write_bytes(content(material, rng))
         return Target(path, refuse=refuse)
 
     return make
 
 
-def _gif_claims(material: Material) -> bytes:
-    """Frames of 8191x8191 of one color: 67 million pixels each in a file of some kilobytes."""
-    data = bytearray(material.whole(".gif").read_bytes())
-    data[6:10] = struct.pack("<HH", 8191, 8191)
+def with_table(changes: dict[bytes, Callable[[bytes], bytes]]) -> Make:
+    return of_bytes(lambda material, _: build(replaced(parse(material.whole(".mp4").read_bytes()), changes)))
+
+
+def one_byte_packets(count: int) -> Make:
+    """All samples are there, of one byte each. (The tables come after the data, which stay where they were.)"""
+    return with_table(_claims(count) | {b"mdat": lambda old: (old * (count // len(old) + 1))[:count]})
+
+
+def fragments(count: int, flags: int | None) -> Make:
+    """A fragment (`trun`) that claims `count` samples; with flags of 0 without a size or time of each."""
+
+    def claim(old: bytes) -> bytes:
+        return (old[:4] if flags is None else struct.pack(">I", flags)) + struct.pack(">I", count) + old[8:]
+
+    return of_bytes(lambda *_: build(replaced(parse(_fragmented()), {b"trun": claim})))
+
+
+def _fragmented() -> bytes:
+    """Painted frames in a fragmented mp4."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}) as container:
+        stream = container.add_stream("libx264", rate=10, options={"g": "8"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(24):
+            container.mux(stream.encode(VideoFrame.from_ndarray(clips.paint(number), format="rgb24")))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def _flipped_fragments(_: Material, rng: random.Random) -> bytes:
+    data = bytearray(_fragmented())
+    places = [match.start() for match in re.finditer(rb"trun|tfhd|tfdt|mfhd", data)]
+    for _ in range(rng.choice((1, 2, 8))):
+        data[rng.choice(places) + rng.randrange(4, 20)] = rng.choice((0, 1, 127, 255, rng.randrange(256)))
     return bytes(data)
 
 
-def _avi_text(material: Material) -> bytes:
+def _nested(*_: object) -> bytes:
+    """Boxes nested 10000 deep."""
+    inside = b""
+    for _ in range(10_000):
+        inside = struct.pack(">I4s", len(inside) + 8, b"moov") + inside
+    return struct.pack(">I4s4sI4s", 20, b"ftyp", b"isom", 512, b"isom") + inside
+
+
+def _gif_claims(material: Material, _: random.Random) -> bytes:
+    """Frames of 8191x8191 of one color: 67 million pixels each in a file of some kilobytes."""
+    data = material.whole(".gif").read_bytes()
+    return data[:6] + struct.pack("<HH", 8191, 8191) + data[10:]
+
+
+def _avi_text(material: Material, _: random.Random) -> bytes:
     data = material.whole(".avi").read_bytes()
     at = data.find(b"LIST", 200)
     return data[:at] + b"strn" + struct.pack("<I", 2**31 - 8) + data[at:]
 
 
-def _playlist(text: str) -> Make:
-    return _bytes(".mp4", lambda _: text.encode(), refuse=True)
-
-
-_PLAYLISTS: dict[str, str] = {
-    "playlist": "#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
-    "list of files": "ffconcat version 1.0\nfile '/etc/passwd'\n",
-    "session description": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n",
-    "page": "<html><script>alert(1)</script></html>",
+_PLAYLISTS: dict[str, bytes] = {
+    "playlist": b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n",
+    "list of files": b"ffconcat version 1.0\nfile '/etc/passwd'\n",
+    "session description": b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=video 9 RTP/AVP 96\n",
+    "page": b"<html><script>alert(1)</script></html>",
 }
 
 
@@ -212,8 +174,6 @@ SPECIAL = ("pipe", "link to /dev/zero", "link to nothing", "link to itself", "fo
 
 def place(path: Path, name: str) -> None:
     """Create a special file (pipe, device, link, folder) at a path."""
-    import os
-
     path.unlink(missing_ok=True)
     if name == "pipe":
         os.mkfifo(path)
@@ -231,11 +191,11 @@ def hostile() -> list[Kind]:
         ("a fragment of 40 million samples", fragments(40 * MILLION, 0), 0),
         ("a fragment of 2 billion samples", fragments(2**31 - 1, 0), 0),
         ("a fragment of 4 billion sized samples", fragments(2**32 - 1, None), 0),
-        ("fragments flipped", _flipped_fragments, 40),
-        ("boxes nested 10000 deep", _nested(10_000), 0),
-        ("gif of 8191x8191", _bytes(".gif", _gif_claims), 0),
-        ("avi with a text of 2 GB", _bytes(".avi", _avi_text), 0),
-        *((name, _playlist(text), 0) for name, text in _PLAYLISTS.items()),
+        ("fragments flipped", of_bytes(_flipped_fragments), 40),
+        ("boxes nested 10000 deep", of_bytes(_nested, refuse=True), 0),
+        ("gif of 8191x8191", of_bytes(_gif_claims, ".gif"), 0),
+        ("avi with a text of 2 GB", of_bytes(_avi_text, ".avi"), 0),
+        *((name, of_bytes(lambda *_, text=text: text, refuse=True), 0) for name, text in _PLAYLISTS.items()),
         *((name, _special(name), 0) for name in SPECIAL),
     ]
     kinds = []

@@ -37,18 +37,13 @@ VALUES: dict[str, Any] = {
 }
 
 
-def _copy(source: Path, scratch: Path) -> Path:
-    folder = scratch / "attack"
-    shutil.copytree(source, folder)
-    return folder
-
-
 def changed(part: str, file: str, change: Change, *, refuse: bool = False, names: tuple[str, ...] = ()) -> Make:
-    """A copy of the run, the store or the model with one file changed."""
+    """A copy of the run, the store or the model with one file changed: any one of those that a pattern matches."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        folder = _copy(material.root / part, scratch)
-        change(folder / file, rng)
+        folder = scratch / "attack"
+        shutil.copytree(material.root / part, folder)
+        change(rng.choice(sorted(folder.glob(file))) if "*" in file else folder / file, rng)
         return Target(folder, ("attack", *names), refuse)
 
     return make
@@ -70,37 +65,19 @@ def _set(keys: tuple[str | int, ...], value: Any) -> Change:
     return change
 
 
-def _truncate(path: Path, rng: random.Random) -> None:
-    data = path.read_bytes()
-    path.write_bytes(data[: rng.randrange(len(data) - 1)])
+def _edited(edit: Callable[[bytes, random.Random], bytes]) -> Change:
+    return lambda path, rng: path.write_bytes(edit(path.read_bytes(), rng)) and None
 
 
-def _flip(path: Path, rng: random.Random) -> None:
-    data = bytearray(path.read_bytes())
-    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    path.write_bytes(data)
-
-
-def _zeros(path: Path, rng: random.Random) -> None:
-    path.write_bytes(bytes(path.stat().st_size))
-
-
-def _zero_end(path: Path, rng: random.Random) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
-    path.write_bytes(data)
-
-
-def _deep(path: Path, rng: random.Random) -> None:
-    path.write_text("[" * 200_000, "utf-8")
+def _flipped(data: bytes, rng: random.Random, start: int = 0, stop: int | None = None) -> bytes:
+    """A bit flipped between two places."""
+    out = bytearray(data)
+    out[rng.randrange(start, stop or len(data))] ^= 1 << rng.randrange(8)
+    return bytes(out)
 
 
 def _plain(text: str) -> Change:
     return lambda path, _: path.write_text(text, "utf-8") and None
-
-
-def _delete(path: Path, rng: random.Random) -> None:
-    path.unlink()
 
 
 def _special(name: str) -> Change:
@@ -109,12 +86,12 @@ def _special(name: str) -> Change:
 
 # What may happen to any file; a file of JSON that is changed so cannot be read.
 FILES: dict[str, Change] = {
-    "truncated": _truncate,
-    "of zeros": _zeros,
-    "half zeros": _zero_end,
+    "truncated": _edited(lambda data, rng: data[: rng.randrange(len(data) - 1)]),
+    "of zeros": _edited(lambda data, _: bytes(len(data))),
+    "half zeros": _edited(lambda data, _: data[: len(data) // 2].ljust(len(data), b"\0")),
     "empty": _plain(""),
     "of text": _plain("attack"),
-    "missing": _delete,
+    "missing": lambda path, _: path.unlink(),
     "a pipe": _special("pipe"),
     "a link to /dev/zero": _special("link to /dev/zero"),
     "a link to nothing": _special("link to nothing"),
@@ -125,7 +102,7 @@ JSON: dict[str, Change] = {
     "a number": _plain("1"),
     "null": _plain("null"),
     "an empty object": _plain("{}"),
-    "200000 deep": _deep,
+    "200000 deep": _plain("[" * 200_000),
     "of a long number": _plain('{"model": ' + "9" * 5000 + "}"),
 }
 
@@ -160,7 +137,7 @@ def not_executing(probe: Probe) -> Probe:
     return run
 
 
-def _tensors(change: Callable[[dict[str, torch.Tensor], random.Random], None]) -> Change:
+def _tensors(change: Callable[[dict[str, torch.Tensor], random.Random], object]) -> Change:
     def written(path: Path, rng: random.Random) -> None:
         tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
         change(tensors, rng)
@@ -169,32 +146,15 @@ def _tensors(change: Callable[[dict[str, torch.Tensor], random.Random], None]) -
     return written
 
 
-def _nan(tensors: dict[str, torch.Tensor], rng: random.Random) -> None:
+def _nan(tensors: dict[str, torch.Tensor], _: random.Random) -> None:
     for tensor in tensors.values():
         if tensor.is_floating_point():
             tensor.fill_(float("nan"))
 
 
-def _one_nan(tensors: dict[str, torch.Tensor], rng: random.Random) -> None:
-    tensors[rng.choice(sorted(tensors))].view(-1)[0] = float("inf")
-
-
-def _flip_weights(path: Path, rng: random.Random) -> None:
-    """A bit of the numbers themselves, not of the header."""
-    data = bytearray(path.read_bytes())
-    start = 8 + struct.unpack("<Q", data[:8])[0]
-    data[rng.randrange(start, len(data))] ^= 1 << rng.randrange(8)
-    path.write_bytes(data)
-
-
-def _flip_header(path: Path, rng: random.Random) -> None:
-    data = bytearray(path.read_bytes())
-    data[rng.randrange(8 + struct.unpack("<Q", data[:8])[0])] ^= 1 << rng.randrange(8)
-    path.write_bytes(data)
-
-
-def _long_header(path: Path, rng: random.Random) -> None:
-    path.write_bytes(struct.pack("<Q", 1 << 60) + path.read_bytes()[8:])
+def _head(data: bytes) -> int:
+    """Length of the header of a safetensors file; the numbers follow."""
+    return 8 + int(struct.unpack("<Q", data[:8])[0])
 
 
 _FIELDS: dict[str, tuple[tuple[str | int, ...], ...]] = {
@@ -222,10 +182,14 @@ def models() -> list[Kind]:
     weights: dict[str, tuple[Change, bool, float]] = {
         **{name: (change, True, 0) for name, change in FILES.items()},
         "NaN": (_tensors(_nan), True, 0),
-        "one that is infinite": (_tensors(_one_nan), True, 5),
-        "a bit of a number flipped": (_flip_weights, True, 25),
-        "a bit of the header flipped": (_flip_header, False, 15),
-        "a header of 2**60 bytes": (_long_header, True, 0),
+        "one that is infinite": (_tensors(lambda t, rng: t[rng.choice(sorted(t))].view(-1)[:1].fill_(np.inf)), True, 5),
+        "a bit of a number flipped": (_edited(lambda data, rng: _flipped(data, rng, _head(data))), True, 25),
+        "a bit of the header flipped": (
+            _edited(lambda data, rng: _flipped(data, rng, 0, _head(data))),
+            False,
+            15,
+        ),
+        "a header of 2**60 bytes": (_edited(lambda data, _: struct.pack("<Q", 1 << 60) + data[8:]), True, 0),
         "a pickle": (_pickled, True, 0),
         "a pickle instead": (_pickle_only, True, 0),
     }
@@ -238,7 +202,7 @@ def models() -> list[Kind]:
             make = changed("run/model", file, change, refuse=True, names=() if gone else (file,))
             quick = file == "recognizer.json" or name == "200000 deep"
             kinds.append(Kind(MODELS, f"{file} {name}", make, load, quick=quick))
-        make = changed("run/model", file, _flip)
+        make = changed("run/model", file, _edited(_flipped))
         kinds.append(Kind(MODELS, f"{file} with a bit flipped", make, load, 15, quick=False))
         for keys in fields:
             for name, value in {**VALUES, "missing": ...}.items():
@@ -262,23 +226,18 @@ _RUN_FIELDS: dict[str, tuple[tuple[str | int, ...], ...]] = {
     "split.json": (("training",), ("test",), ("test", 0), ("test", 0, "path"), ("test", 0, "label")),
     "skipped.json": (),
 }  # fmt: skip
+CURVES: dict[str, Change] = {
+    "other columns": _edited(lambda data, _: data.replace(b"loss", b"attack")),
+    "a short row": _edited(lambda data, _: data + b"1,2\n"),
+}
 _CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/best.ckpt")
-
-
-def _no_curves(path: Path, rng: random.Random) -> None:
-    rows = path.read_text("utf-8").splitlines()
-    path.write_text("\n".join([rows[0].replace("loss", "attack"), *rows[1:]]), "utf-8")
-
-
-def _ragged_curves(path: Path, rng: random.Random) -> None:
-    path.write_text(path.read_text("utf-8") + "1,2\n", "utf-8")
 
 
 def runs() -> list[Kind]:
     kinds = []
     for file in _RUN_FILES:
         needed = file != "curves.csv"
-        changes = {**FILES, **JSON} if needed else {**FILES, "other columns": _no_curves, "a short row": _ragged_curves}
+        changes = {**FILES, **JSON} if needed else {**FILES, **CURVES}
         for name, change in changes.items():
             skip = file == "skipped.json" and name == "a list"
             gone = name in ("missing", "a link to nothing")  # then it is no run
@@ -286,7 +245,7 @@ def runs() -> list[Kind]:
             quick = file == "split.json" or name == "a pipe"
             kinds.append(Kind(RUNS, f"{file} {name}, evaluated", make, probes.evaluate_run, quick=quick))
             kinds.append(Kind(RUNS, f"{file} {name}, resumed", make, probes.resume, slow=True))
-        make = changed("run", file, _flip, names=())
+        make = changed("run", file, _edited(_flipped), names=())
         kinds.append(Kind(RUNS, f"{file} with a bit flipped", make, probes.evaluate_run, 5, slow=True))
         for keys in _RUN_FIELDS.get(file, ()):
             for name in ("null", "a list", "text", "-1", "a billion", "missing"):
@@ -303,54 +262,32 @@ def runs() -> list[Kind]:
                 "run", file, change, refuse=name not in ("missing", "a link to nothing"), names=(Path(file).name,)
             )
             kinds.append(Kind(RUNS, f"{file} {name}", make, probes.resume, slow=True, quick=name == "of text"))
-        make = changed("run", file, _flip, refuse=True, names=(Path(file).name,))
+        make = changed("run", file, _edited(_flipped), refuse=True, names=(Path(file).name,))
         kinds.append(Kind(RUNS, f"{file} with a bit flipped", make, probes.resume, 10, slow=True))
         make = changed("run", file, _pickled, refuse=True, names=(Path(file).name,))
         kinds.append(Kind(RUNS, f"{file} a pickle", make, not_executing(probes.resume), slow=True, quick=True))
     return kinds
 
 
-def _maps(change: Change) -> Make:
-    """A store with one file of feature maps changed."""
-
-    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        folder = _copy(material.store, scratch)
-        change(rng.choice(sorted(folder.glob("maps/**/*.npy"))), rng)
-        return Target(folder)  # they may be made again
-
-    return make
-
-
-def _zero_maps(path: Path, rng: random.Random) -> None:
-    np.load(path, mmap_mode="r+")[:] = 0
-
-
-def _flip_map(path: Path, rng: random.Random) -> None:
-    """A bit of the numbers, which follow a header of 128 bytes."""
-    data = bytearray(path.read_bytes())
-    data[rng.randrange(128, len(data))] ^= 1 << rng.randrange(8)
-    path.write_bytes(data)
-
-
-def _claim_map(path: Path, rng: random.Random) -> None:
-    data = path.read_bytes()
+def _claim_map(data: bytes, _: random.Random) -> bytes:
     at = data.index(b"'shape': (")
-    path.write_bytes(data[:at] + b"'shape': (999999999999,), }".ljust(128 - at - 1) + b"\n" + data[128:])
+    return data[:at] + b"'shape': (999999999999,), }".ljust(128 - at - 1) + b"\n" + data[128:]
 
 
 def stores() -> list[Kind]:
     kinds = []
     maps = {
         **FILES,
-        "with zeros": _zero_maps,
-        "with a bit flipped": _flip_map,
-        "of 2 TB": _claim_map,
+        "with zeros": _edited(lambda data, _: data[:128].ljust(len(data), b"\0")),  # after a header of 128 bytes
+        "with a bit flipped": _edited(lambda data, rng: _flipped(data, rng, 128)),
+        "of 2 TB": _edited(_claim_map),
         "a pickle": _pickled,
     }
     train = not_executing(probes.train_on_store)
     for name, change in maps.items():
         share = 3 if name == "with a bit flipped" else 0
-        kinds.append(Kind(STORES, f"maps {name}", _maps(change), train, share, slow=True, quick=name == "with zeros"))
+        make = changed("store", "maps/**/*.npy", change)  # they may be made again
+        kinds.append(Kind(STORES, f"maps {name}", make, train, share, slow=True, quick=name == "with zeros"))
     for file in ("store.json", "encoder.safetensors"):
         for name, change in {**FILES, **(JSON if file == "store.json" else {})}.items():
             make = changed("store", file, change, refuse=True, names=(file,))
@@ -359,6 +296,7 @@ def stores() -> list[Kind]:
         for key in ("frames", "size", "encoder", "weights", "precision", "version"):
             make = changed("store", "store.json", _set((key,), value))
             kinds.append(Kind(STORES, f"store.json {key} {name}", make, train, quick=False))
-    make = changed("store", "encoder.safetensors", _flip_weights, refuse=True)
+    flip = _edited(lambda data, rng: _flipped(data, rng, _head(data)))
+    make = changed("store", "encoder.safetensors", flip, refuse=True)
     kinds.append(Kind(STORES, "encoder with a bit flipped", make, train, 3))
     return kinds

@@ -1,13 +1,16 @@
 """Faulty senders."""
 
+import io
 import random
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import av
 import clips
 import senders
 
@@ -74,10 +77,6 @@ def _damaged() -> Iterable[bytes]:
 
 
 def _sound() -> bytes:
-    import io
-
-    import av
-
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as container:
         clips._silence(container, container.add_stream("aac", rate=48000))
@@ -85,8 +84,6 @@ def _sound() -> bytes:
 
 
 def _tagged(matrix: int) -> bytes:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         return tagged(Path(folder, "clip.ts"), matrix).read_bytes()
 

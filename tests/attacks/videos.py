@@ -3,15 +3,15 @@
 import random
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import clips
-import numpy as np
 from av.video.frame import VideoFrame
 
 from attacks import probes
-from attacks.case import Kind, Make, Material, Target
+from attacks.case import Kind, Make, Material, Probe, Target
 from attacks.material import SUFFIXES
 
 DAMAGED, UNUSUAL = "damaged videos", "unusual clips"
@@ -96,18 +96,9 @@ def damaged() -> list[Kind]:
     return kinds
 
 
-def lossless(path: Path, size: tuple[int, int], frames: int = 3, pix_fmt: str = "yuv420p", codec: str = "ffv1") -> Path:
-    """A clip whose frames all differ, in a codec without a minimum frame size."""
-    width, height = size
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(10))
-        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
-        for number in range(frames):
-            pixels = np.full((height, width, 3), 40 * number, np.uint8)
-            frame = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=pix_fmt)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+def lossless(path: Path, size: tuple[int, int], pix_fmt: str = "yuv420p", codec: str = "ffv1") -> Path:
+    """A clip of 3 frames in a codec without a minimum frame size."""
+    return clips.make_clip(path, 3, size, codec=codec, pix_fmt=pix_fmt)
 
 
 def tagged(path: Path, matrix: int, frames: int = 24) -> Path:
@@ -124,24 +115,6 @@ def tagged(path: Path, matrix: int, frames: int = 24) -> Path:
     return path
 
 
-def _streams(path: Path, count: int, sound: int) -> Path:
-    """Many video and audio streams in one file."""
-    with av.open(str(path), "w") as container:
-        videos = [container.add_stream("mpeg4", rate=Fraction(10)) for _ in range(count)]
-        sounds = [container.add_stream("aac", rate=48000) for _ in range(sound)]
-        for stream in videos:
-            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(6):
-            for stream in videos:
-                frame = VideoFrame.from_ndarray(clips.paint(number), format="rgb24")
-                container.mux(stream.encode(frame))
-        for stream in videos:
-            container.mux(stream.encode(None))
-        for stream in sounds:
-            clips._silence(container, stream)
-    return path
-
-
 _PTS = [0, 1, 2, 100, 101, 500, 3000, 3600000, 3600001]
 
 Write = Callable[[Material, Path], object]
@@ -155,7 +128,6 @@ _VALID: dict[str, tuple[str, int, bool, Write]] = {  # suffix, frames, whether t
     "1000 a second": (".mp4", 8, True, lambda _, path: clips.make_clip(path, 8, fps=1000)),
     "one an hour": (".mkv", 4, True, lambda _, path: clips.make_clip(path, 4, pts=[3600000 * i for i in range(4)])),
     "with sound": (".mp4", 8, True, lambda _, path: clips.make_clip(path, 8, audio=True)),
-    "many streams": (".mkv", 6, True, lambda _, path: _streams(path, 12, 4)),
     "63x47": (".mkv", 3, False, lambda _, path: lossless(path, (63, 47))),
     "1x1": (".mkv", 3, False, lambda _, path: lossless(path, (1, 1), pix_fmt="yuv444p")),
     "2x2": (".mkv", 3, False, lambda _, path: lossless(path, (2, 2))),
@@ -178,6 +150,14 @@ def _valid(suffix: str, count: int, numbered: bool, write: Write) -> Make:
     return make
 
 
+def _write_thin(_: Material, path: Path, size: tuple[int, int]) -> object:
+    return lossless(path, size, "rgb24", "png")
+
+
+def _write_tagged(_: Material, path: Path, matrix: int) -> object:
+    return tagged(path, matrix)
+
+
 def unusual() -> list[Kind]:
     kinds = []
     for name, (suffix, count, numbered, write) in _VALID.items():
@@ -186,10 +166,7 @@ def unusual() -> list[Kind]:
         kinds.append(Kind(UNUSUAL, f"{name}, predicted", make, probes.predict, quick=name in ("one frame", "1x1")))
         kinds.append(Kind(UNUSUAL, f"{name}, localized", make, probes.localize, quick=name == "1x1"))
     for name, size in _THIN.items():
-
-        def write_thin(_: Material, path: Path, size: tuple[int, int] = size) -> object:
-            return lossless(path, size, pix_fmt="rgb24", codec="png")
-
+        write_thin = partial(_write_thin, size=size)
         make = _valid(".mov", 3, False, write_thin)
         kinds.append(Kind(UNUSUAL, f"{name}, read", make, probes.read))
         kinds.append(Kind(UNUSUAL, f"{name}, localized", make, probes.localize, quick=name == "16384x2"))
@@ -197,16 +174,16 @@ def unusual() -> list[Kind]:
         train = _in_folder(f"attack {name}.mov", write_thin)
         kinds.append(Kind(UNUSUAL, f"{name}, trained", train, probes.train, slow=True, quick=name == "8191x7"))
     for matrix in _MATRICES:
-
-        def write_tagged(_: Material, path: Path, matrix: int = matrix) -> object:
-            return tagged(path, matrix)
-
+        write_tagged = partial(_write_tagged, matrix=matrix)
         make = _valid(".mkv", 24, matrix not in (0, 8), write_tagged)
-        quick = matrix in (8, 10, 14, 17)
-        kinds.append(Kind(UNUSUAL, f"color matrix {matrix}, read", make, probes.read, quick=quick))
-        kinds.append(Kind(UNUSUAL, f"color matrix {matrix}, predicted", make, probes.predict, quick=matrix == 10))
-        kinds.append(Kind(UNUSUAL, f"color matrix {matrix}, localized", make, probes.localize, quick=matrix == 8))
-        kinds.append(Kind(UNUSUAL, f"color matrix {matrix}, watched", make, probes.watch, quick=matrix == 10))
+        some: dict[str, tuple[Probe, tuple[int, ...]]] = {  # and the matrices that are in the quick set
+            "read": (probes.read, (8, 10, 14, 17)), "predicted": (probes.predict, (10,)),
+            "localized": (probes.localize, (8,)), "watched": (probes.watch, (10,)),
+        }  # fmt: skip
+        kinds += [
+            Kind(UNUSUAL, f"color matrix {matrix}, {name}", make, probe, quick=matrix in quick)
+            for name, (probe, quick) in some.items()
+        ]
         train = _in_folder(f"attack {matrix}.mkv", write_tagged)
         kinds.append(Kind(UNUSUAL, f"color matrix {matrix}, trained", train, probes.train, slow=True))
     kinds.append(Kind(UNUSUAL, "sound only, predicted", _sound_only, probes.predict))

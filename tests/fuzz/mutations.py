@@ -4,28 +4,15 @@ import json
 import random
 import resource
 import signal
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 40_000_000)
 _TEXTS = (
-    b"\n",
-    b",",
-    b'"',
-    b"\r",
-    b"\0",
-    b"\xff\xfe",
-    b"\xef\xbb\xbf",
-    b"=1+1",
-    b"../../",
-    b"\x1b[2J",
-    b"1e999",
-    b"-1",
-)
+    b"\n", b",", b'"', b"\r", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"=1+1", b"../../", b"\x1b[2J", b"1e999", b"-1",
+)  # fmt: skip
 _VALUES: tuple[Any, ...] = (
     None, True, -1, 0, 10**9, 10**30, 0.5, float("nan"), float("inf"), "", "x" * 5000, "../..", "\x1b[2J", "\ud800",
     [], [[]], {}, {"a": None}, [None] * 3,
@@ -105,34 +92,3 @@ def limits(seconds: int, gigabytes: float) -> Iterator[None]:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, handler)
         resource.setrlimit(resource.RLIMIT_AS, before)
-
-
-def attack(
-    parse: Callable[[int], object], seeds: range, named: str, allowed: tuple[type[Exception], ...]
-) -> tuple[Counter[str], list[str], float]:
-    """Parse damaged input for each seed; a refusal must be one of the allowed errors and name a path.
-
-    Returns:
-        How many were read, refused, crashed, hung, needed too much memory or were refused without the name; the first
-        failures, as seed and error; and the most seconds that one took.
-    """
-    outcomes, failures, longest = Counter[str](), list[str](), 0.0
-    for seed in seeds:
-        start = time.perf_counter()
-        try:
-            with limits(10, 1):
-                parse(seed)
-            outcome, error = "read", ""
-        except allowed as refusal:
-            outcome, error = ("named" if named in str(refusal) else "unnamed"), repr(refusal)
-        except TimeoutError as hung:
-            outcome, error = "hung", repr(hung)
-        except MemoryError as full:
-            outcome, error = "over memory", repr(full)
-        except Exception as crash:
-            outcome, error = "crashed", f"{type(crash).__name__}: {crash}"
-        outcomes[outcome] += 1
-        longest = max(longest, time.perf_counter() - start)
-        if outcome not in ("read", "named"):
-            failures.append(f"seed {seed}: {outcome}: {error[:300]}")
-    return outcomes, failures, longest

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from threading import Lock
 
 import av
 import numpy as np
@@ -68,10 +67,9 @@ class FrameStore:
 
     def __init__(self, path: Path, indices: Indices, size: int | None = None, shorter_side: int | None = None) -> None:
         self.path, self.indices, self.unique = path, indices, np.unique(indices)
-        self._frame_size = (0, 0)
         self._size, self._shorter_side = size, shorter_side
-        self._pixels: Pixels | None = None
-        self._lock = Lock()
+        self._frame_size = (0, 0)
+        self._frames: dict[int, Pixels] = {}
 
     def check(self, total: int) -> None:
         """Check the indices against the number of frames."""
@@ -84,21 +82,15 @@ class FrameStore:
     def put(self, index: int, frame: Pixels) -> None:
         """Keep frame `index`, `H W 3`. Thread-safe."""
         small = resize(frame[None], self._size, 3)[0] if self._size else shrink(frame, self._shorter_side)
-        with self._lock:
-            if self._pixels is None:
-                T, (H, W) = len(self.indices), small.shape[:2]
-                if (total := small.nbytes * T) > MAX_BYTES:
-                    what, limit = f"{T} frames of {W}x{H} pixels are {total / 1e9:.1f} GB", f"{MAX_BYTES / 1e9:.1f} GB"
-                    raise ClipError(self.path, what, f"at most {limit} are read at once: scale it down")
-                self._frame_size = frame.shape[0], frame.shape[1]
-                self._pixels = np.empty((len(self.unique), *small.shape), np.uint8)
-        self._pixels[np.searchsorted(self.unique, index)] = small
+        T, (H, W) = len(self.indices), small.shape[:2]
+        if (total := small.nbytes * T) > MAX_BYTES:
+            what, limit = f"{T} frames of {W}x{H} pixels are {total / 1e9:.1f} GB", f"{MAX_BYTES / 1e9:.1f} GB"
+            raise ClipError(self.path, what, f"at most {limit} are read at once: scale it down")
+        self._frame_size, self._frames[index] = (frame.shape[0], frame.shape[1]), small
 
     def frames(self, times: NDArray[np.float64]) -> tuple[Frames, tuple[int, int]]:
         """The frames, all of which must have been put, and their size before resizing; `times` of the whole video."""
-        assert self._pixels is not None
-        ordered = np.array_equal(self.indices, self.unique)
-        pixels = self._pixels if ordered else self._pixels[np.searchsorted(self.unique, self.indices)]
+        pixels = np.stack([self._frames[index] for index in self.indices.tolist()])
         return Frames(pixels, times[self.indices], self.indices), self._frame_size
 
 

@@ -97,15 +97,13 @@ class Source:
     def __init__(self, source: int | str | Path, config: StreamConfig, condition: Condition, ahead: int = 0) -> None:
         self._source, self.name = _parse(source), without_password(str(source))
         self.dropped = self.reconnections = 0
-        self._config, self.condition, self._ahead, self._stopped = config, condition, ahead, Event()
+        self._config, self.condition, self._ahead, self._over = config, condition, ahead, Event()
         self._recent: deque[tuple[bool, _Arrival]] = deque(maxlen=ahead + 1)  # whether to hand it out
-        # Statuses, and frames to hand out: index, time, and the pixels with those of the following frames.
-        self._queue: deque[Status | tuple[int, float, list[Callable[[], Pixels]]]] = deque()
+        # Changes, frames to hand out (index, time, and pixels, also of the following frames), and an error at the end.
+        self._queue: deque[Status | tuple[int, float, list[Callable[[], Pixels]]] | ClipError] = deque()
         self._index, self._slot = -1, -1
-        self._over = False
         self.changes: list[Status] = []
         self._state: State | None = None
-        self._error: ClipError | None = None
         self._convert = Converter(self.name)
         self._clock = LiveClock(leap=max(config.timeout, 1.0))
         # A daemon thread, so that the program can end while it waits for a silent address.
@@ -118,12 +116,12 @@ class Source:
     @property
     def ready(self) -> bool:
         """Whether `poll` has a frame, a change or an error, or the source has ended."""
-        return bool(self._queue) or self._over
+        return bool(self._queue) or self._over.is_set()
 
     @property
     def finished(self) -> bool:
         """Whether all frames and changes were handed out, and the error if there was one."""
-        return self._over and not self._queue and self._error is None
+        return self._over.is_set() and not self._queue
 
     def poll(self) -> Frame | None:
         """The next frame: index, seconds since the first, pixels (uint8, RGB, upright); None if none has arrived.
@@ -135,16 +133,15 @@ class Source:
         with self.condition:
             while frame is None and self._queue:
                 item = self._queue.popleft()
+                if isinstance(item, ClipError):
+                    raise item
                 if isinstance(item, Status):
                     self.changes.append(item)
                 else:
                     frame = item
             self.condition.notify_all()
-            if frame is None:
-                error, self._error = self._error, None
-                if error:
-                    raise error
-                return None
+        if frame is None:
+            return None
         index, when, arrived = frame
         try:
             pixels = [convert() for convert in arrived]
@@ -160,10 +157,9 @@ class Source:
 
     def stop(self) -> None:
         """Ask the thread to end, without waiting."""
-        self._stopped.set()
         with self.condition:
+            self._over.set()
             self._queue.clear()
-            self._over = True
             self.condition.notify_all()
 
     def close(self, timeout: float = 1.0) -> None:
@@ -192,7 +188,9 @@ class Source:
             error.__cause__ = raised
         with self.condition:
             self._change("gone", error.found if error else "it has ended")
-            self._error, self._over = None if self._stopped.is_set() else error, True
+            if error and not self._over.is_set():
+                self._queue.append(error)
+            self._over.set()
             self.condition.notify_all()
 
     def _reconnect_loop(self) -> None:
@@ -224,7 +222,7 @@ class Source:
                 self._change("reconnecting", str(lost))
                 wait = min(self._config.wait * 2 ** min(failures, 16), _MAX_WAIT)
             failures += 1
-            if self._stopped.wait(wait):
+            if self._over.wait(wait):
                 return
 
     def _connection_error(self, reason: str, attempts: int, seconds: float) -> ClipError:
@@ -256,15 +254,15 @@ class Source:
         self._slot = max(slot, self._slot)
         wanted, oldest = self._recent[0]
         if not wanted or len(self._recent) <= self._ahead:
-            return not self._stopped.is_set()
+            return not self._over.is_set()
         with self.condition:
             if self._config.drop == "latest" and not arrival.recorded:
                 changes = [each for each in self._queue if isinstance(each, Status)]
                 self.dropped += len(self._queue) - len(changes)
                 self._queue = deque(changes)
             else:
-                self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._stopped.is_set())
-            if self._stopped.is_set():
+                self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._over.is_set())
+            if self._over.is_set():
                 return False
             pixels = [each.pixels for _, each in self._recent]
             self._queue.append((self._index - self._ahead, oldest.time, pixels))
