@@ -168,14 +168,6 @@ def test_any_order_and_repetition(make_clip: Callable[..., Path]) -> None:
     assert crops.positions(len(video)).tolist() == [list(range(first, first + 8)) for first in (0, 8, 16)]
 
 
-def test_every_run_is_in_exactly_one_share() -> None:
-    runs = [range(10), range(20, 21), range(30, 60), range(70, 72)]
-    for count in (1, 2, 3, 4):
-        shares = index.divide(runs, count)
-        assert len(shares) == count
-        assert [run for share in shares for run in share] == runs
-
-
 def test_a_wrong_packet_count_costs_a_second_decoding_not_a_wrong_frame(
     make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,6 @@ from onlooker.video.container import open_video
 from onlooker.video.decode import Converter, FrameStore, has_display_times, read_packets
 
 _EARLIER = 3  # keyframes before a run to which reading may have to seek, because demuxers seek by different times
-_KEY, _HIDDEN, _CORRUPT = 1, 2, 4  # marks of a packet; one without a time counts as corrupt
 
 # Smaller frames are decoded faster than threads can be woken for them, except by codecs that are slow per frame.
 THREADED_PIXELS = 640 * 360
@@ -83,34 +82,27 @@ class PacketIndex:
 
 def index_packets(container: InputContainer, stream: VideoStream) -> tuple[PacketIndex | None, int]:
     """The index, or None where the packets cannot be relied on, and the number of packets."""
-    pts, flags = array("q"), bytearray()  # few bytes per packet: there may be millions
+    reliable = has_display_times(container, stream) and container.format.name.startswith(_FORMATS)
+    reliable = reliable and stream.codec_context.name in _CODECS
+    pts, key_marks, hidden_marks = array("q"), bytearray(), bytearray()  # few bytes per packet: there may be millions
     for packet in read_packets(container, stream):
+        reliable = reliable and not packet.is_corrupt and packet.pts is not None
         pts.append(packet.pts or 0)
-        hidden, corrupt = packet.is_discard, packet.is_corrupt or packet.pts is None
-        flags.append(packet.is_keyframe * _KEY | hidden * _HIDDEN | corrupt * _CORRUPT)
-    marks, ticks = np.frombuffer(bytes(flags), np.uint8), np.array(pts, np.int64)
+        key_marks.append(packet.is_keyframe)
+        hidden_marks.append(packet.is_discard)
+    ticks, keys, hidden = np.array(pts, np.int64), np.array(key_marks, bool), np.array(hidden_marks, bool)
     shown = np.argsort(ticks, kind="stable")
-    reliable = (
-        len(marks) > 0
-        and not (marks & _CORRUPT).any()
-        and has_display_times(container, stream)
-        and container.format.name.startswith(_FORMATS)
-        and stream.codec_context.name in _CODECS
-        and bool(marks[0] & _KEY)
-        and not (marks & _HIDDEN).all()
-        and bool((np.diff(ticks[shown]) > 0).all())
-    )
-    if not reliable:
-        return None, len(marks)
-    shown = shown[~(marks[shown] & _HIDDEN).astype(bool)]
+    if not (reliable and keys[:1].any() and not hidden.all() and (np.diff(ticks[shown]) > 0).all()):
+        return None, len(ticks)
+    shown = shown[~hidden[shown]]
     times = (ticks[shown] - ticks[shown[0]]) * float(stream.time_base or 0)
-    return PacketIndex(ticks, np.flatnonzero(marks & _KEY), shown, times), len(marks)
+    return PacketIndex(ticks, np.flatnonzero(keys), shown, times), len(ticks)
 
 
 def decode_indexed(container: InputContainer, stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
     """Decode the frames that the store asks for; IndexContradictedError or FFmpegError where the index is wrong."""
     runs, cores = index.runs(index.shown[store.unique]), free_cores()
-    shares = divide(runs, cores)
+    shares = [runs[first::cores] for first in range(min(cores, len(runs)))]
     # The longest share determines the time: if one run is nearly all of the work, threads inside a decoder are faster.
     longest = max(sum(map(len, share)) for share in shares) / sum(map(len, runs))
     if cores > 1 and longest < 0.8:
@@ -129,13 +121,6 @@ def decode_indexed(container: InputContainer, stream: VideoStream, index: Packet
         count = _fill(container, stream, index, runs, store)
     if count != len(store.unique):
         raise IndexContradictedError
-
-
-def divide(runs: list[range], count: int) -> list[list[range]]:
-    """The runs in `count` parts, in order, with about as many packets in each."""
-    ends = np.cumsum([len(run) for run in runs])
-    part = np.minimum((ends - 1) * count // ends[-1], count - 1)
-    return [[run for run, of in zip(runs, part, strict=True) if of == number] for number in range(count)]
 
 
 def _fill(

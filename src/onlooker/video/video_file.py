@@ -1,6 +1,6 @@
 """The frames of a video file, read in this process: by an index where it can be relied on, else by decoding all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -13,8 +13,6 @@ from onlooker.video.container import REENCODE, open_video
 from onlooker.video.decode import Converter, FrameStore, decode_file
 from onlooker.video.index import IndexContradictedError, PacketIndex, decode_indexed, index_packets
 from onlooker.video.sampling import Sampling
-
-MakeStore = Callable[[int], FrameStore]  # for a video of that many frames
 
 
 class VideoFile:
@@ -39,41 +37,30 @@ class VideoFile:
         def make_store(total: int) -> FrameStore:
             return FrameStore(self.path, sampling(total), size, shorter_side)
 
-        store = self._from_index(make_store) or self._from_whole_file(make_store)
-        return store.frames(self.times)
+        with open_video(self.path) as opened:
+            if self._expected is None:
+                self._index, self._expected = index_packets(*opened)
+            if self._index is not None:
+                store = make_store(len(self._index.shown))
+                store.check(len(self._index.shown))
+                try:
+                    decode_indexed(*opened, self._index, store)
+                    return store.frames(self._index.times)
+                except (IndexContradictedError, av.error.FFmpegError, ClipError):  # a thread's error is a ClipError
+                    self._index = None
+        # Everything is decoded: twice where the number of packets is not that of the frames.
+        for _ in range(2):
+            store = make_store(self._expected or 1)
+            self.times = self._decode_all(store)
+            if np.array_equal(store.indices, make_store(len(self.times)).indices):
+                store.check(len(self.times))
+                return store.frames(self.times)
+        raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         convert = Converter(self.path)
         for index, seconds, frame in decode_file(self.path):
             yield index, seconds, convert(frame)
-
-    def _from_index(self, make_store: MakeStore) -> FrameStore | None:
-        """The frames by seeking; None where the file has to be decoded as a whole."""
-        if self._expected is not None and self._index is None:
-            return None
-        with open_video(self.path) as (container, stream):
-            if self._expected is None:
-                self._index, self._expected = index_packets(container, stream)
-            if self._index is None:
-                return None
-            store = make_store(len(self._index.shown))
-            store.check(len(self._index.shown))
-            try:
-                decode_indexed(container, stream, self._index, store)
-            except (IndexContradictedError, av.error.FFmpegError, ClipError):  # a thread's error is a ClipError
-                self._index = None
-                return None
-        return store
-
-    def _from_whole_file(self, make_store: MakeStore) -> FrameStore:
-        """The frames by decoding everything: twice where the number of packets is not that of the frames."""
-        for _ in range(2):
-            store = make_store(self._expected) if self._expected else FrameStore(self.path, np.zeros(0, np.int64))
-            self.times = self._decode_all(store)
-            if np.array_equal(store.indices, make_store(len(self.times)).indices):
-                store.check(len(self.times))
-                return store
-        raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
     def _decode_all(self, store: FrameStore | None = None) -> NDArray[np.float64]:
         """Decode everything, put the frames that the store asks for, and return the times of all frames."""

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from itertools import chain
@@ -20,7 +20,7 @@ from onlooker.video.resize import Pixels
 
 __all__ = ["write"]
 
-_CRF = 20  # hardly visible compression
+_OPTIONS = {"preset": "veryfast", "crf": "20"}  # hardly visible compression
 # For a recording: each frame is written when the next one arrives. Without a trailer, which would index all frames and
 # grow in memory with the recording.
 _PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer", "flush_packets": "1"}
@@ -30,7 +30,7 @@ _RECORD_AGAIN = "what it holds can be played; free some space, and run the same 
 _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
 
-def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float, crf: int = _CRF) -> Path:
+def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Path:
     """Write frames as an H.264 mp4. An existing file is replaced once everything is written.
 
     H.264 with 4:2:0 color needs even sides: an odd width or height is padded by repeating its last column or row.
@@ -38,7 +38,6 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float, crf: 
     Args:
         path: the file, .mp4. Missing folders are created.
         frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8, all of one size.
-        crf: constant rate factor of H.264, from 0 (no loss) to 51.
 
     Raises:
         ValueError: another suffix, frames of another shape, type or size than the first, no frames, or an fps that is
@@ -59,7 +58,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float, crf: 
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with av.open(f"file:{temporary}", "w", format="mp4", options=_SEEKABLE) as container:
-                stream = _add_stream(container, first, Fraction(fps).limit_denominator(1001 * 60), crf)
+                stream = _add_stream(container, first, Fraction(fps).limit_denominator(1001 * 60), _OPTIONS)
                 for image in chain([first], images):
                     container.mux(stream.encode(image))
                 container.mux(stream.encode(None))
@@ -102,7 +101,7 @@ class Recording:
         (image,) = _images([frame])
         if self._stream is None:
             more = {"g": str(_KEY_FRAMES)} if self._seekable else {"tune": "zerolatency"}
-            self._stream = _add_stream(self._container, image, Fraction(25), _CRF, more)
+            self._stream = _add_stream(self._container, image, Fraction(25), _OPTIONS | more)
             self._stream.codec_context.time_base = Fraction(1, _CLOCK)
         self._ticks = max(round(seconds * _CLOCK), self._ticks + 1)
         image.pts, image.time_base = self._ticks, Fraction(1, _CLOCK)
@@ -147,10 +146,8 @@ def _images(frames: Pixels | Iterable[Pixels]) -> Iterator[VideoFrame]:
         yield VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
 
 
-def _add_stream(
-    container: OutputContainer, first: VideoFrame, rate: Fraction, crf: int, more: Mapping[str, str] = {}
-) -> VideoStream:
-    """A stream for frames like the first; `more`: options of x264."""
-    stream = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": str(crf), **more})
+def _add_stream(container: OutputContainer, first: VideoFrame, rate: Fraction, options: dict[str, str]) -> VideoStream:
+    """A stream for frames like the first."""
+    stream = container.add_stream("libx264", rate=rate, options=options)
     stream.width, stream.height, stream.pix_fmt = first.width, first.height, "yuv420p"
     return stream
