@@ -18,20 +18,13 @@ CODECS = {
     ".avi": "mpeg4",
     ".webm": "libvpx-vp9",
     ".gif": "gif",
+    ".ts": "mpeg2video",
 }
 FORMATS = {"gif": "bgr8", "mjpeg": "yuvj420p", "ffv1": "yuv420p"}
 DAMAGES = (
-    "truncated",
-    "overwritten",
-    "zero bytes",
-    "zeroed",
-    "text",
-    "audio only",
-    "one frame",
-    "missing moov",
-    "huge claim",
+    "truncated", "overwritten", "zero bytes", "zeroed", "text", "audio only", "one frame", "missing moov", "huge claim",
     "shuffled",
-)
+)  # fmt: skip
 
 
 def paint(number: int, size: tuple[int, int] = (64, 48)) -> NDArray[np.uint8]:

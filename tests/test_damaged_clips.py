@@ -18,7 +18,6 @@ from onlooker.video.reader import VideoReader, read
 
 DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")
 SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".gif", ".mov", ".ts")
-CODECS = {".ts": "mpeg2video"}
 COUNT = 210
 
 
@@ -35,10 +34,7 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """An undamaged clip in each container."""
     folder = tmp_path_factory.mktemp("whole")
-    return [
-        painted.make_clip(folder / f"clip{suffix}", 24, options={"g": "8"}, codec=CODECS.get(suffix))
-        for suffix in SUFFIXES
-    ]
+    return [painted.make_clip(folder / f"clip{suffix}", frames=24, options={"g": "8"}) for suffix in SUFFIXES]
 
 
 def damaged(folder: Path, whole: list[Path], count: int) -> list[Path]:

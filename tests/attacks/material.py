@@ -22,8 +22,7 @@ def make_material(root: Path) -> Material:
     material = Material(root)
     (root / "whole").mkdir()
     for suffix in SUFFIXES:
-        codec = "mpeg2video" if suffix == ".ts" else None
-        clips.make_clip(material.whole(suffix), FRAMES, codec=codec, options={"g": "8"})
+        clips.make_clip(material.whole(suffix), FRAMES, options={"g": "8"})
     moving_squares.make_set(material.squares, 5)
     for way in ("up", "down"):
         shutil.rmtree(material.squares / way)
