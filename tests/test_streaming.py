@@ -285,7 +285,11 @@ def test_models_that_cannot_stream_are_reported_before_anything_is_opened() -> N
 
 def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
     path = make_clip()
-    for sources, message in (([], "no source to watch"), ([path, str(path)], "given twice"), ([path, -2], "is -2")):
+    for sources, message in (
+        ([], "no source to watch"),
+        ([path, str(path)], "given twice"),
+        ([path, "ftp://host/a.mp4"], "expected an address"),
+    ):
         with pytest.raises(ValueError, match=message):
             recognizer().watch(sources)
 
