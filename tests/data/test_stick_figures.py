@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onlooker.data import stick_figures
-from onlooker.data.figure_drawing import Layer
+from onlooker.data import figure_drawing
 from onlooker.data.figure_motion import ACTIONS, JOINTS, Body, perform
 from onlooker.data.stick_figures import StickFigures, make_person, write_set
 from onlooker.video.reader import read
@@ -81,9 +80,9 @@ def test_paired_actions_are_each_other_reversed() -> None:
 
 @every_action
 def test_boxes_contain_every_joint_and_fit_the_drawing(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stick_figures, "draw_room", lambda size, *_: np.full((*size, 3), 128, np.float32))
-    monkeypatch.setattr(stick_figures, "draw_shadow", lambda image, *_: image)
-    monkeypatch.setattr(stick_figures, "draw_stool", lambda *_: Layer(0, 0, np.zeros((1, 1, 4), np.float32)))
+    monkeypatch.setattr(figure_drawing, "draw_room", lambda size, *_: np.full((*size, 3), 128, np.float32))
+    monkeypatch.setattr(figure_drawing, "draw_shadow", lambda image, *_: image)
+    monkeypatch.setattr(figure_drawing, "draw_stool", lambda *_: np.zeros((1, 1, 4), np.float32))
     for number in (0, 1):
         made = ALONE.video(action, number, seed=5)
         drawn = (made.pixels != 128).any(-1)

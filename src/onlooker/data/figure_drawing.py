@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +12,7 @@ from onlooker.data.figure_motion import JOINTS, Floats
 Pixels = NDArray[np.uint8]
 Color = tuple[float, float, float]
 Place = tuple[float, float]
+Layer = NDArray[np.float32]  # in front of an image: `H W 4`, color times alpha (0 to 255), and alpha from 0 to 1
 
 _FINER = 4  # supersampling along each axis
 _SHIFT = 4  # fractional bits of coordinates in OpenCV
@@ -51,44 +51,26 @@ _HEAD = 0.068
 _BEHIND = (("far ", _ARM, _FAR), ("far ", _LEG, _FAR), ("near ", _LEG, 1.0), ("", _TRUNK, 1.0))
 
 
-class Layer(NamedTuple):
-    """A layer in front of an image: its upper left corner in pixels, and `h w 4`: color times alpha (0 to 255), and
-    alpha from 0 to 1."""
+def over(layer: Layer, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An image `H W 3` with a layer in front of it."""
+    return layer[..., :3] + (1 - layer[..., 3:]) * image
 
-    left: int
-    top: int
-    values: NDArray[np.float32]
 
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """The smallest rectangle around all pixels with alpha above 0: `x1 y1 x2 y2`."""
-        rows, columns = (np.flatnonzero((self.values[..., 3] > 0).any(axis)) for axis in (1, 0))
-        x1, x2 = self.left + columns[0], self.left + columns[-1] + 1
-        return float(x1), float(self.top + rows[0]), float(x2), float(self.top + rows[-1] + 1)
-
-    def over(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A copy of an image `H W 3` with this layer in front of it."""
-        height, width = self.values.shape[:2]
-        place = slice(self.top, self.top + height), slice(self.left, self.left + width)
-        result = image.copy()
-        result[place] = self.values[..., :3] + (1 - self.values[..., 3:]) * image[place]
-        return result
+def box_of(layer: Layer) -> tuple[float, float, float, float]:
+    """The smallest rectangle around all pixels with alpha above 0: `x1 y1 x2 y2`."""
+    rows, columns = (np.flatnonzero((layer[..., 3] > 0).any(axis)) for axis in (1, 0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 class _Canvas:
-    """Discs and their convex hulls, drawn with supersampling in the part of a frame around the given points."""
+    """Discs and their convex hulls in a frame, drawn with supersampling."""
 
-    def __init__(self, places: Floats, around: float, size: tuple[int, int]) -> None:
-        low = np.floor(places.min(0) - around).astype(int)
-        high = np.ceil(places.max(0) + around).astype(int)
-        self.left, self.top = (int(v) for v in np.clip(low, 0, (size[1] - 1, size[0] - 1)))
-        right, bottom = (int(v) for v in np.clip(high, (self.left + 1, self.top + 1), size[::-1]))
-        self.height, self.width = bottom - self.top, right - self.left
-        self.fine = np.zeros((self.height * _FINER, self.width * _FINER, 4), np.uint8)
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.fine = np.zeros((size[0] * _FINER, size[1] * _FINER, 4), np.uint8)
 
     def disc(self, center: Place, radius: float, color: Color) -> None:
         thick = round(radius * _FINER * 2**_SHIFT)
-        cv2.circle(self.fine, self._fixed(*center), thick, (*color, 255), cv2.FILLED, cv2.LINE_AA, _SHIFT)
+        cv2.circle(self.fine, _fixed(*center), thick, (*color, 255), cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
     def capsule(self, start: Place, end: Place, radii: tuple[float, float], color: Color) -> None:
         (x, y), (u, v), (r, q) = start, end, radii
@@ -101,21 +83,22 @@ class _Canvas:
                 (u - ax * q, v - ay * q),
                 (x - ax * r, y - ay * r),
             )
-            corners = np.array([self._fixed(*corner) for corner in outline], np.int32)
+            corners = np.array([_fixed(*corner) for corner in outline], np.int32)
             cv2.fillConvexPoly(self.fine, corners, (*color, 255), cv2.LINE_AA, _SHIFT)
         self.disc(start, radii[0], color)
         self.disc(end, radii[1], color)
 
     def layer(self) -> Layer:
-        size = self.width, self.height
+        height, width = self.fine.shape[:2]
+        size = width // _FINER, height // _FINER
         values = cv2.resize(self.fine, size, interpolation=cv2.INTER_AREA).astype(np.float32)
         values[..., 3] /= 255
-        return Layer(self.left, self.top, values)
+        return values
 
-    def _fixed(self, x: float, y: float) -> tuple[int, int]:
-        """A point in OpenCV's fixed-point coordinates, where centers of pixels are integers."""
-        unit = 2**_SHIFT
-        return round(((x - self.left) * _FINER - 0.5) * unit), round(((y - self.top) * _FINER - 0.5) * unit)
+
+def _fixed(x: float, y: float) -> tuple[int, int]:
+    """A point in OpenCV's fixed-point coordinates, where centers of pixels are integers."""
+    return round((x * _FINER - 0.5) * 2**_SHIFT), round((y * _FINER - 0.5) * 2**_SHIFT)
 
 
 def draw_figure(joints: Floats, height: float, look: Look, facing: int, size: tuple[int, int]) -> Layer:
@@ -127,16 +110,15 @@ def draw_figure(joints: Floats, height: float, look: Look, facing: int, size: tu
         facing: 1: right, -1: left.
         size: H and W of the frame.
     """
-    canvas = _Canvas(joints, REACH * height, size)
+    canvas = _Canvas(size)
     at: dict[str, Place] = {name: (x, y) for name, (x, y) in zip(JOINTS, joints.tolist(), strict=True)}
 
     def draw(side: str, parts: tuple[tuple[str, str, float, float, str], ...], shade: float) -> None:
         for grown, dark in ((_OUTLINE, _RIM), (0.0, 1.0)):  # outlines are behind the whole limb
-            for start, end, *radii, color in parts:
+            for start, end, *radii, name in parts:
                 first, last = ((radius * look.thickness + grown) * height for radius in radii)
-                canvas.capsule(
-                    at[side + start], at[side + end], (first, last), _shaded(getattr(look, color), shade * dark)
-                )
+                color = _shaded(getattr(look, name), shade * dark)
+                canvas.capsule(at[side + start], at[side + end], (first, last), color)
 
     for behind in _BEHIND:
         draw(*behind)
@@ -166,9 +148,7 @@ def _shaded(color: Color, factor: float) -> Color:
 
 def draw_stool(x: float, ground: float, height: float, width: float, size: tuple[int, int]) -> Layer:
     """A stool from the side, centered at x; all in pixels."""
-    seat, thin = ground - height, max(width * 0.05, 0.8)
-    corners = np.array([(x - width, seat), (x + width, ground)])
-    canvas = _Canvas(corners, 2 * thin + 1, size)
+    seat, thin, canvas = ground - height, max(width * 0.05, 0.8), _Canvas(size)
     for color, grown in (((52.0, 38.0, 28.0), 0.6), ((138.0, 102.0, 70.0), 0.0)):
         for side in (-1, 1):
             foot, top = (x + side * width * 0.45, ground - thin), (x + side * width * 0.3, seat)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.data.figure_drawing import REACH, Layer, Look, draw_figure, draw_room, draw_shadow, draw_stool
+from onlooker.data import figure_drawing as drawing
 from onlooker.data.figure_motion import ACTIONS, JOINTS, SEATED, Body, Floats, limb_positions, perform
 from onlooker.data.folder import RECORDINGS
 from onlooker.files import whole_folder, write_bytes, write_json
@@ -39,7 +39,7 @@ class Person:
     """
 
     body: Body
-    look: Look
+    look: drawing.Look
     tempo: float
     vigour: float
     right_handed: bool
@@ -122,19 +122,21 @@ class StickFigures:
         ground = self.size[0] * rng.uniform(0.86, 0.95)
         path = self._perform(action, person, facing, event, rng)
         path, height = self._placed(path, ground, rng)
-        scene = draw_room(self.size, ground - self.size[0] * rng.uniform(0.06, 0.16), rng)
+        scene = drawing.draw_room(self.size, ground - self.size[0] * rng.uniform(0.06, 0.16), rng)
         bystander = None
         if rng.random() < self.bystanders:
             scene, box = self._with_bystander(scene, index, ground, seed, rng)
             bystander = np.broadcast_to(np.array(box, np.float32), (self.frames, 4))
-        scene = self._stool(path[-1 if action == "sit_down" else 0], height, person, facing, ground).over(scene)
+        scene = drawing.over(
+            self._stool(path[-1 if action == "sit_down" else 0], height, person, facing, ground), scene
+        )
 
         video = np.empty((self.frames, *self.size, 3), np.uint8)
         boxes = np.empty((self.frames, 4), np.float32)
         for t, joints in enumerate(path):
-            figure = draw_figure(joints, height, person.look, facing, self.size)
-            boxes[t] = figure.box
-            frame = figure.over(self._shadow(scene, joints, height, ground))
+            figure = drawing.draw_figure(joints, height, person.look, facing, self.size)
+            boxes[t] = drawing.box_of(figure)
+            frame = drawing.over(figure, self._shadow(scene, joints, height, ground))
             if self.noise:
                 frame += self.noise * rng.standard_normal(frame.shape, np.float32)
             video[t] = np.clip(frame, 0, 255).round()
@@ -168,7 +170,7 @@ class StickFigures:
 
     def _placed(self, path: Floats, ground: float, rng: np.random.Generator) -> tuple[Floats, float]:
         """Joints in pixels, at a random position that keeps the motion in the frame; and the height of the body."""
-        low, high = path.min((0, 1)) - REACH, path.max((0, 1)) + REACH
+        low, high = path.min((0, 1)) - drawing.REACH, path.max((0, 1)) + drawing.REACH
         height = self.size[0] * rng.uniform(*self.height)
         width = self.size[1] - 2 * _MARGIN
         height = float(min(height, width / (high[0] - low[0]), (ground - _MARGIN) / -low[1]))
@@ -189,21 +191,21 @@ class StickFigures:
         (joints,), height = self._placed(path, standing, rng)
         scene = self._shadow(image, joints, height, standing)
         if action in ("sit_down", "stand_up"):
-            scene = self._stool(joints, height, other, facing, standing).over(scene)
-        figure = draw_figure(joints, height, other.look, facing, self.size)
-        return figure.over(scene), figure.box
+            scene = drawing.over(self._stool(joints, height, other, facing, standing), scene)
+        figure = drawing.draw_figure(joints, height, other.look, facing, self.size)
+        return drawing.over(figure, scene), drawing.box_of(figure)
 
     def _shadow(self, image: NDArray[np.float32], joints: Floats, height: float, ground: float) -> NDArray[np.float32]:
-        return draw_shadow(image, joints[JOINTS.index("pelvis"), 0], ground, 0.22 * height)
+        return drawing.draw_shadow(image, joints[JOINTS.index("pelvis"), 0], ground, 0.22 * height)
 
-    def _stool(self, joints: Floats, height: float, person: Person, facing: int, ground: float) -> Layer:
+    def _stool(self, joints: Floats, height: float, person: Person, facing: int, ground: float) -> drawing.Layer:
         """A stool where the person would sit down. Every video has it, so that it does not reveal the action."""
         seated = limb_positions(SEATED[None], person.body, True)[0]
         ankle, pelvis = seated[JOINTS.index("near ankle")], seated[JOINTS.index("pelvis")]
         feet = joints[[JOINTS.index("near ankle"), JOINTS.index("far ankle")], 0].mean()
         back = (pelvis - ankle)[0] - person.body.hips
         seat = ankle[1] - pelvis[1] + person.body.ankle_height - 0.05
-        return draw_stool(feet + facing * back * height, ground, seat * height, 0.24 * height, self.size)
+        return drawing.draw_stool(feet + facing * back * height, ground, seat * height, 0.24 * height, self.size)
 
 
 def make_person(index: int, seed: int = 0) -> Person:
@@ -219,7 +221,7 @@ def make_person(index: int, seed: int = 0) -> Person:
 
     depth = float(rng.uniform(0.35, 1.0))
     hair = float(rng.uniform(0.1, 0.75))
-    look = Look(
+    look = drawing.Look(
         skin=(245 * depth, 205 * depth**1.1, 175 * depth**1.25),
         hair=(190 * hair, 140 * hair, 95 * hair),
         shirt=color((0.45, 0.9), (0.55, 0.95)),
