@@ -214,7 +214,7 @@ def test_clips_encoded_elsewhere_are_stored_as_those_encoded_here(make_clip: Mak
     def encode_clips(missing: Iterable[Path], write: Write) -> Generator[None]:
         given.extend(missing)
         for clip in reversed(given):
-            write(clip, partial(maps_of, clip, SETTINGS, pool, 3))
+            write(clip, maps_of(clip, SETTINGS, pool, 3))
             yield
 
     made, expected = elsewhere.add(clips, encode_clips), fill(here, clips, batch=3)
@@ -230,9 +230,9 @@ def test_an_error_elsewhere_stops_the_extraction_and_ends_the_workers(make_clip:
     def encode_clips(missing: Iterable[Path], write: Write) -> Generator[None]:
         left = iter(missing)
         try:
-            write(next(left), lambda: [np.ones((2, 4, 4, 3), np.float16)])
+            write(next(left), [np.ones((2, 4, 4, 3), np.float16)])
             yield
-            write(next(left), list)
+            write(next(left), [])
             yield
         finally:
             ended.append(list(left))

@@ -23,7 +23,7 @@ from onlooker.files import write_json
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
-from onlooker.runs.features import StoreSettings, make_store, open_stores, stored_clips, stored_settings
+from onlooker.runs.features import StoreSettings, make_features, open_stores, stored_clips, stored_settings
 from onlooker.runs.preparation import build
 from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.fit import fit
@@ -157,7 +157,7 @@ def _other(folder: Path, classes: Sequence[str], budget: Budget) -> Split:
 
 def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, Any]:
     origin = StoreSettings(budget.encoder, budget.data, budget.pretrained, seed=budget.training.seed)
-    make_store(run / "features", origin)
+    make_features([], run / "features", origin, quiet=True)
     folder, stores = run / "models" / name, open_stores([run / "features"])
     classes = sorted({clip.label for clip in split.training})
     model = ModelConfig(name, budget.encoder, hidden=budget.hidden, pretrained=budget.pretrained)

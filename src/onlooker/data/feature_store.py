@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onlooker.config import DataConfig
-from onlooker.data.array_cache import ArrayCache, Key, Parts, is_whole, open_array
+from onlooker.data.array_cache import ArrayCache, Parts, is_whole, open_array
 from onlooker.data.clips import decode_each
 from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import entries
@@ -44,7 +43,7 @@ _REMEDY = "free some space, or move the store to a larger disk, and run the same
 Encode = Callable[[Tensor], Tensor]
 
 # Stores the maps of a clip, which it gets part by part; or takes note of the ClipError that is raised meanwhile.
-Write = Callable[[Path, Callable[[], Parts]], None]
+Write = Callable[[Path, Parts], None]
 
 
 @dataclass(frozen=True)
@@ -186,19 +185,16 @@ class FeatureStore:
             DiskFullError, NotWritableError: the store cannot be written to. What was done stays.
             ValueError: features that are not finite numbers in half precision.
         """
-        keys: dict[Path, Key] = {}
-        errors: dict[Path, ClipError] = {}  # by clip, or by file: clips of equal content fail alike
-        for clip, key in zip(clips, decode_each(clips, self.key), strict=True):
-            if isinstance(key, ClipError):
-                errors[clip] = key
-            else:
-                keys[clip] = key
+        found = dict(zip(clips, decode_each(clips, self.key), strict=True))
+        keys = {clip: key for clip, key in found.items() if not isinstance(key, ClipError)}
+        # By clip, or by file: clips of equal content fail alike.
+        errors = {clip: key for clip, key in found.items() if isinstance(key, ClipError)}
         files = {clip: self.cache.file(key) for clip, key in keys.items()}
         missing = {file: clip for clip, file in files.items() if not is_whole(file)}
 
-        def write(clip: Path, maps: Callable[[], Parts]) -> None:
+        def write(clip: Path, maps: Parts) -> None:
             try:
-                self.cache.get(keys[clip], maps, "its features", clip)
+                self.cache.get(keys[clip], lambda: maps, "its features", clip)
             except ClipError as error:
                 errors[files[clip]] = error
 
@@ -217,7 +213,7 @@ def encode_here(
     clips: Iterable[Path], write: Write, encode: Callable[[Path], Parts], threads: int = 1
 ) -> Generator[None]:
     """Encode clips by `encode`, such as `maps_of`, in threads of this process."""
-    return map_ahead(lambda clip: write(clip, partial(encode, clip)), clips, threads)
+    return map_ahead(lambda clip: write(clip, encode(clip)), clips, threads)
 
 
 def maps_of(clip: Path, settings: StoreSettings, encode: Encode, batch: int) -> Iterator[NDArray[np.float16]]:

@@ -44,7 +44,6 @@ from onlooker.training.stages import tracked
 __all__ = [
     "StoreSettings",
     "make_features",
-    "make_store",
     "open_stores",
     "stored_clips",
     "stored_settings",
@@ -68,33 +67,22 @@ def make_features(
     encoder: nn.Module | None = None,
     ray: str | None = None,
 ) -> Extracted:
-    """Encode the clips of a folder into a feature store (`make_store`); clips that it holds already are skipped.
+    """Encode the clips of a folder into a feature store; clips that it holds already are skipped.
 
     Args:
-        clips: a folder with one sub-folder per class, a single clip, or several.
+        clips: a folder with one sub-folder per class, a single clip, or several; of none, the store is only made.
+        folder, settings: the folder of the store, which is made if there is none, and its settings.
         quiet: no progress bar.
+        encoder: an encoder with its own weights, such as one trained on the clips; None: the one that `settings` names.
         ray: the address of a Ray cluster that decodes and encodes (`cluster.map_clips`); None: this process does.
 
     Raises:
+        ValueError: the store was made with another encoder or other settings.
         ClipError: no clips, or none of them can be read.
         DiskFullError, NotWritableError: the store cannot be written to; what was done stays.
-    """
-    paths = list(every_clip(clips, SetConfig())[0]) if isinstance(clips, Path) else list(clips)
-    store, net = make_store(folder, settings, encoder)
-    return _extract(store, paths, net, quiet, ray)
-
-
-def make_store(
-    folder: Path, settings: StoreSettings, encoder: nn.Module | None = None
-) -> tuple[FeatureStore, nn.Module]:
-    """A new feature store without clips, or the one in the folder if it has the same settings; and its encoder.
-
-    `encoder` has its own weights; None: the encoder that `settings` names.
-
-    Raises:
-        ValueError: the store was made with another encoder or other settings.
         RuntimeError: the ImageNet weights cannot be downloaded.
     """
+    paths = list(every_clip(clips, SetConfig())[0]) if isinstance(clips, Path) else list(clips)
     pretrained = has_weights(settings.encoder) if settings.pretrained is None else settings.pretrained
     _, data, _ = resolve(ModelConfig(encoder=settings.encoder, pretrained=pretrained), settings.data, TrainConfig())
     torch.manual_seed(settings.seed)
@@ -107,7 +95,7 @@ def make_store(
     made = replace(settings, data=data, pretrained=pretrained, precision=precision, weights=weights_digest(net))
     weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
     # Bytes, because a file that safetensors writes can be read by its owner only, and stores are shared.
-    return FeatureStore.make(folder, made, partial(save, weights)), net
+    return _extract(FeatureStore.make(folder, made, partial(save, weights)), paths, net, quiet, ray)
 
 
 def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
@@ -263,12 +251,12 @@ def _encode_on_cluster(
         encode = _clip_encoder(net, settings)
         return lambda clip: list(encode(clip))
 
-    def received(maps: Any) -> Parts:
+    def parts(maps: Any) -> Parts:
         if isinstance(maps, Exception):
             raise maps
-        return iter(maps)
+        yield from maps
 
     with closing(map_clips(start, clips, address)) as encoded:
         for clip, maps in encoded:
-            write(clip, partial(received, maps))
+            write(clip, parts(maps))
             yield
