@@ -17,7 +17,6 @@ from onlooker.config import DataConfig
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import ClipCrops, cached_sample, prepare
 from onlooker.data.samples import read_sample, sample_rate
-from onlooker.files import DiskFullError
 from onlooker.structures import Clip, ClipError
 from onlooker.video.flow import FlowSettings, read_flow, to_pixels
 from onlooker.video.reader import VideoReader, read
@@ -47,14 +46,6 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(VideoReader, "get", counted)
     return seen
-
-
-def test_cached_frames_equal_reading_and_resizing(make_clip: Make, tmp_path: Path) -> None:
-    path = make_clip()
-    stored = np.load(cached_frames(path, CONFIG, tmp_path / "cache"))
-    np.testing.assert_array_equal(stored, resize(read(path, 4).pixels, 16, 3))
-    gray = np.load(cached_frames(path, replace(CONFIG, channels=1), tmp_path / "cache"))
-    np.testing.assert_array_equal(gray, resize(read(path, 4).pixels, 16, 1))
 
 
 @pytest.mark.parametrize("changed", [{"frames": 5}, {"size": 17}, {"channels": 1}])
@@ -88,24 +79,6 @@ def test_a_changed_image_of_a_sequence_is_decoded_again(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), (200, 0, 0)).save(folder / "1.png")
     second = cached_frames(folder, CONFIG, tmp_path / "cache")
     assert np.load(second)[:, 0, 0, 0].tolist() == [0, 200, 2, 2]
-
-
-@pytest.mark.parametrize(("crops", "frames"), [(0, 4), (2, 20)], ids=["equally spaced", "every frame"])
-def test_a_full_disk_names_the_clip_and_leaves_no_file(
-    make_clip: Make, tmp_path: Path, on_full_disk: Callable[[Path], None], crops: int, frames: int
-) -> None:
-    path, cache, config = make_clip(), tmp_path / "cache", replace(CONFIG, temporal_crops=crops)
-    whole = cached_frames(path, config, cache)
-    assert len(np.load(whole)) == frames
-    whole.unlink()
-    on_full_disk(whole.with_name(f".{whole.name}.*.part"))
-    said = (
-        r"clip.mp4: no space left for its frames in .*cache: .* free; name a folder on another "
-        "disk in ONLOOKER_CACHE, or free some space, and run the same command again"
-    )
-    with pytest.raises(DiskFullError, match=said):
-        cached_sample(path, config, ArrayCache.for_user(cache))
-    assert not [path for path in cache.rglob("*") if not path.is_dir()]
 
 
 def test_a_damaged_or_removed_cache_file_is_recomputed(make_clip: Make, tmp_path: Path) -> None:
@@ -146,19 +119,6 @@ def test_damaged_clips_are_named_and_the_others_are_used(clips: list[Clip], tmp_
     np.testing.assert_array_equal(frames.numpy(), resize(read(clips[3].path, 4).pixels, 16, 3))
     assert (frames.dtype, target, index) == (torch.uint8, 1, 2)
     assert [tuple(batch[0].shape) for batch in DataLoader(samples, 3)] == [(3, 4, 16, 16, 3), (1, 4, 16, 16, 3)]
-
-
-def test_several_threads_equal_one(clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, cores = replace(CONFIG, modality="both"), {0}
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: cores, raising=False)
-    one, errors = prepare(clips, ("a", "b"), config, tmp_path / "one")
-    cores.add(1)
-    two, errors_of_two = prepare(clips, ("a", "b"), config, tmp_path / "two")
-    assert [str(e) for e in errors] == [str(e) for e in errors_of_two]
-    assert (one.clips, one.targets) == (two.clips, two.targets)
-    assert [[f.name for f in files] for files in one.files] == [[f.name for f in files] for files in two.files]
-    pairs = zip(sum(one.files, ()), sum(two.files, ()), strict=True)
-    assert all(a.read_bytes() == b.read_bytes() for a, b in pairs)
 
 
 def test_clips_beyond_the_limit_of_the_cache_are_decoded_again(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import make_clip
 from commands import call, fails
 from numpy.typing import NDArray
 
@@ -218,14 +217,6 @@ def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, mo
     assert row.split() == ["Schläge", "üben", "3", "2/1/0", "3"]
     assert "ignored: 1 (wave/day 1/deep.mp4)" in lines
     assert "no test split: every clip is tested by cross-validation" in lines
-
-
-def test_an_empty_folder_and_a_single_file(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    assert "0 sub-folders" in fails("check", tmp_path / "empty")
-    assert "one video" in fails("check", make_clip(tmp_path / "clip.mp4"))
-    with pytest.raises(ClipError, match="no such folder"):
-        check(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(("counts", "words"), [

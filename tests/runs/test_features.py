@@ -130,10 +130,6 @@ def test_half_precision_is_close_to_single_precision(squares: Path, store: Path,
 def test_clips_that_cannot_be_read(squares: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(squares, tmp_path / "squares"))
     (folder / "up" / "00.mp4").write_bytes(b"")
-    made = make(folder, tmp_path / "store")
-    assert made.new == 11
-    (error,) = made.failed
-    assert "up/00.mp4: zero bytes" in str(error)
     with pytest.raises(ClipError, match=r"00\.mp4: zero bytes"):
         make(folder / "up" / "00.mp4", tmp_path / "store")
     (folder / "left" / "00.mp4").write_bytes(b"")
