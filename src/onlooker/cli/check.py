@@ -1,8 +1,5 @@
 """`onlooker check`: check clips before training."""
 
-import json as json_format
-from typing import Annotated
-
 import typer
 
 from onlooker.cli.command import command, stoppable
@@ -15,7 +12,6 @@ group = typer.Typer()
 def check(
     clips: Clips,
     published: SetConfig,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
     safe: Safe = False,
 ) -> None:
     """Check clips before training: classes, split, ignored files, near-duplicates, and what can spoil the result.
@@ -28,10 +24,7 @@ def check(
 
     with stoppable():
         checked = check_clips(read_set(clips, published, classes=1))
-    if json:
-        typer.echo(json_format.dumps(checked.to_dict(), indent=1))
-    else:
-        show(checked)
+    show(checked)
 
 
 command(check, group, "Train and evaluate")

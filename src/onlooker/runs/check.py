@@ -1,10 +1,10 @@
-"""Check clips before training: a table of classes, the split, ignored files, and findings, as text or JSON."""
+"""Check clips before training: a table of classes, the split, ignored files, and findings."""
 
 import os
+from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -27,7 +27,7 @@ from onlooker.structures import Clip, ClipError
 __all__ = ["Checked", "check", "plan_split", "show_overview"]
 
 _FEW = 300  # clips; a test split of a fifth of fewer clips would be too small
-_ROWS, _SHOWN = 20, 5  # classes in the table; clips or groups of clips listed per finding (JSON has all of them)
+_ROWS, _SHOWN = 20, 5  # classes in the table; clips or groups of clips listed per finding
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,18 +46,6 @@ class Checked:
     ignored: Sequence[Path]
     left_out: tuple[ClipError, ...]
     findings: tuple[Finding, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        split = None if isinstance(self.split, str) else self.split
-        return {
-            "path": str(self.clips.path),
-            "classes": count_by_class(self.clips.clips, split),
-            "no_split": self.split if split is None else None,
-            "ignored": list(map(str, self.ignored)),
-            "left_out": [error.to_dict() for error in self.left_out],
-            "findings": [{**asdict(f), "clips": [[str(path) for path in of] for of in f.clips]} for f in self.findings],
-        }
 
 
 def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
@@ -112,29 +100,20 @@ def plan_split(
     return split_without_test(readable, seed) if few else split_clips(readable, seed)
 
 
-def count_by_class(clips: Sequence[Clip], split: Split | None) -> list[dict[str, Any]]:
-    """Of each class, sorted by `label`: the numbers of its clips, of those in each split, and of its recordings."""
-    counts = []
-    for label in sorted({clip.label for clip in clips}):
-        of = [clip for clip in clips if clip.label == label]
-        parts = {name: sum(c.label == label for c in getattr(split, name)) for name in SPLITS} if split else {}
-        recordings = len({clip.recording for clip in of} - {None})
-        counts.append({"label": label, "clips": len(of), "split": parts, "recordings": recordings})
-    return counts
-
-
 def show_classes(folder: Path, clips: Sequence[Clip], split: Split | None, ignored: Sequence[Path]) -> None:
     """Print the table of classes, and the ignored files with their paths in `folder`; it fits into 80 columns."""
-    rows, console = count_by_class(clips, split), Console()
-    table = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False)
+    table, console = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False), Console()
     for name in ("clips", "train/val/test", "recordings"):
         table.add_column(name, justify="right", no_wrap=True)
-    more = [{"label": f"and {len(rows) - _ROWS} more", "clips": "", "split": {}, "recordings": 0}]
-    parts = {name: len(getattr(split, name)) for name in SPLITS} if split else {}
-    total = {"label": "all", "clips": len(clips), "split": parts, "recordings": 0}
-    for row in (*rows[:_ROWS], *(more if len(rows) > _ROWS else []), total):
-        shown = row["label"], row["clips"], "/".join(map(str, row["split"].values())), row["recordings"] or ""
-        table.add_row(*(Text(printable(str(cell))) for cell in shown))
+    total, parts = Counter(clip.label for clip in clips), [getattr(split, name) for name in SPLITS] if split else []
+    of_parts = [Counter(clip.label for clip in part) for part in parts]
+    recordings = Counter(label for label, recording in {(clip.label, clip.recording) for clip in clips} if recording)
+    for label in sorted(total)[:_ROWS]:
+        cells = label, total[label], "/".join(str(part[label]) for part in of_parts), recordings[label] or ""
+        table.add_row(*(Text(printable(str(cell))) for cell in cells))
+    if len(total) > _ROWS:
+        table.add_row(f"and {len(total) - _ROWS} more")
+    table.add_row("all", str(len(clips)), "/".join(str(len(part)) for part in parts))
     console.print(table)
     if split and not split.test:
         console.print("no test split: every clip is tested by cross-validation")
@@ -169,6 +148,6 @@ def show(checked: Checked) -> None:
             names = " = ".join(_within(clips.root, paths[:_SHOWN]))
             console.print(Text(printable(f"   {names}{more}")), soft_wrap=True)
         if len(finding.clips) > _SHOWN:
-            console.print(f"   and {len(finding.clips) - _SHOWN} more (--json lists all)")
+            console.print(f"   and {len(finding.clips) - _SHOWN} more")
     if not checked.findings:
         console.print("no problems found")
