@@ -168,12 +168,12 @@ def printable(text: object) -> str:
     return re.sub(unsafe, lambda character: character[0].encode("unicode_escape").decode(), str(text))
 
 
-def short_name(name: str, limit: int = 200) -> str:
-    """The name of a file; one of more than `limit` bytes ends in a digest. File systems allow 255, with suffixes."""
+def short_name(name: str) -> str:
+    """The name of a file; one of more than 200 bytes ends in a digest. File systems allow 255, with suffixes."""
     content = os.fsencode(name)
-    if len(content) <= limit:
+    if len(content) <= 200:
         return name
-    return f"{content[: limit - 17].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:16]}"
+    return f"{content[:183].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def check_regular(path: Path) -> None:

@@ -127,16 +127,6 @@ def test_the_limit_of_the_users_cache(tmp_path: Path, monkeypatch: pytest.Monkey
     assert ArrayCache.for_user(tmp_path).limit is None
 
 
-def test_the_folder_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("ONLOOKER_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert default_cache() == tmp_path / "x" / "onlooker"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache() == Path.home() / ".cache" / "onlooker"
-    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "mine"))
-    assert default_cache() == tmp_path / "mine"
-
-
 def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")

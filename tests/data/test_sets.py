@@ -83,18 +83,6 @@ def test_a_list_with_and_without_splits(tmp_path: Path) -> None:
         asked_splits(found, SetConfig(), folds=3)
 
 
-def test_stored_splits_of_a_list_are_found_again(tmp_path: Path) -> None:
-    clips = read_set(fill(tmp_path / "clips")).clips
-    (tmp_path / "lists").mkdir()
-    found = read_set(
-        write(
-            tmp_path / "lists" / "my.csv", "path,label", *(f"../clips/{c.label}/{c.path.name},{c.label}" for c in clips)
-        )
-    )
-    split = asked_splits(found, SetConfig())(found.clips)["split"]
-    assert Split.from_dict(split.to_dict(found.root), found.root) == split
-
-
 def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
     fill(tmp_path / "train")
     fill(tmp_path / "test", ("clap", "wave", "jump"))

@@ -69,15 +69,6 @@ def test_a_foot_on_the_ground_does_not_slide(action: str) -> None:
     assert swung.size == 0 or swung.max() > 10 * slid.mean()
 
 
-def test_paired_actions_are_each_other_reversed() -> None:
-    for one, other in (("sit_down", "stand_up"), ("raise_arm", "lower_arm")):
-        there, back = done(one, 25, (0, 24)), done(other, 25, (0, 24))[::-1]
-        shift = there[0, 0, 0] - back[0, 0, 0]
-        np.testing.assert_allclose(there, back + np.array([shift, 0]), atol=1e-3)
-    forward, backward = (done(a, phase=0.0) for a in ("walk", "walk_backward"))
-    assert np.abs(forward - backward).max() > 0.1
-
-
 @every_action
 def test_boxes_contain_every_joint_and_fit_the_drawing(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure_drawing, "draw_room", lambda size, *_: np.full((*size, 3), 128, np.float32))
