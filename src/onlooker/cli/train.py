@@ -22,7 +22,7 @@ from onlooker.cli.options import (
     default_run,
     refuse_unused_flow,
 )
-from onlooker.config import CLIPS, DataConfig, ModelConfig, Precision, SetConfig, TrainConfig
+from onlooker.config import CLIPS, DataConfig, ModelConfig, SetConfig, TrainConfig
 from onlooker.storage import path_or_address
 
 group = typer.Typer()
@@ -175,29 +175,22 @@ def features(
     every: Annotated[
         bool, typer.Option("--every", help="Encode all frames of each clip, for temporal crops, instead of --frames.")
     ] = False,
-    precision: Annotated[
-        Precision, typer.Option(help="Floating-point precision; auto: bf16 where the hardware has it.")
-    ] = "auto",
-    seed: Annotated[int, typer.Option(help="Random seed of weights that are not pretrained.")] = 0,
     ray: Ray = None,
     safe: Safe = False,
 ) -> None:
     """Encode clips once, for `onlooker train --features`: feature maps in half precision on disk.
 
-    Features that exist already are kept: run the same command again to continue, or run several at once. With --set,
-    the clips of all official splits are encoded.
+    Features that exist already are kept: run the same command again to continue, or run several at once.
     """
     from onlooker.data.sets import every_clip
     from onlooker.runs.features import NO_AUGMENTATION, StoreSettings, make_features
 
-    refuse_unused(
-        context, {*NO_AUGMENTATION, "temporal_crops", "split", *(["frames"] if every else [])}, "in a feature store"
-    )
+    unused = {*NO_AUGMENTATION, "temporal_crops", *(["frames"] if every else [])}
+    refuse_unused(context, unused, "in a feature store")
     refuse_unused_flow(context, [data])
     with stoppable():
         paths, left_out = every_clip(clips, published)
-        settings = StoreSettings(encoder, data, pretrained, every, precision, seed)
-        extracted = make_features(paths, store, settings, ray=ray)
+        extracted = make_features(paths, store, StoreSettings(encoder, data, pretrained, every), ray=ray)
     warn([*left_out, *extracted.failed])
     counts = f"{extracted.new} new, {extracted.existing} existed, {len(extracted.failed)} failed"
     typer.echo(f"features: {counts}; store: {store}")

@@ -151,9 +151,7 @@ class FeatureStore:
         store = cls.open(folder)
         stored, asked = store.settings.to_dict(), settings.to_dict()
         if changed := differences(stored, asked, {**stored, **asked}):
-            options = " (--seed, --pretrained)" if store.settings.weights != settings.weights else ""
-            remedy = f"give the same{options}, or another folder by --store"
-            raise ValueError(f"{folder}: a store made with {changed}; {remedy}")
+            raise ValueError(f"{folder}: a store made with {changed}; give the same, or another folder by --store")
         return store
 
     def key(self, clip: Path) -> dict[str, Any]:

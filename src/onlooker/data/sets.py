@@ -19,7 +19,6 @@ __all__ = ["ClipSet", "read_set"]
 # the set; it is a function of the folder of the set, the folder of its official lists (None: the same), the number of
 # the split, the classes (all, if empty) and whether the set must be complete, and returns a `Split`.
 _ENTRY_POINTS = "onlooker.sets"
-_SPLITS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
     """
     asked = asked or SetConfig()
     if asked.set:
-        split = _official(path, asked, asked.split)
+        split = _official(path, asked)
         return ClipSet(path, {"training": split.training, "validation": split.validation, "test": split.test})
     if path.is_file() and is_video(path):
         raise ClipError(path, "one video", "give a folder with one sub-folder per class, or a list of clips (CSV)")
@@ -110,15 +109,12 @@ def root_of(path: Path) -> Path:
     return path.parent if path.is_file() else path
 
 
-def every_clip(path: Path, asked: SetConfig) -> tuple[tuple[Path, ...], tuple[ClipError, ...]]:
-    """The path of one video, or of all clips (of a published data set: in all its splits); and what is left out."""
+def every_clip(path: Path, asked: SetConfig | None = None) -> tuple[tuple[Path, ...], tuple[ClipError, ...]]:
+    """The path of one video, or of all clips (`read_set`); and what is left out."""
     if is_video(path):
         return (path,), ()
-    if not asked.set:
-        clip_set = read_set(path, asked, classes=1)
-        return tuple(clip.path for clip in clip_set.clips), clip_set.left_out
-    splits = [_official(path, asked, number) for number in _SPLITS]
-    return tuple(dict.fromkeys(clip.path for split in splits for clip in split.clips)), ()
+    clip_set = read_set(path, asked, classes=1)
+    return tuple(clip.path for clip in clip_set.clips), clip_set.left_out
 
 
 def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0, leave_out: bool = False) -> Splits:
@@ -138,7 +134,7 @@ def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0, leave_out: bo
     return {f"split{asked.split}" if asked.set else "split": split}
 
 
-def _official(root: Path, asked: SetConfig, number: int) -> Split:
+def _official(root: Path, asked: SetConfig) -> Split:
     lists = Path(asked.lists) if asked.lists else None
     readers = {reader.name: reader for reader in entry_points(group=_ENTRY_POINTS)}
     if asked.set not in readers:
@@ -147,5 +143,5 @@ def _official(root: Path, asked: SetConfig, number: int) -> Split:
             f"set is {asked.set!r}, and {known}; hmdb51, jhmdb and ucf101 need onlooker-papers: clone the repository "
             "and run `pip install ./papers`"
         )
-    split: Split = readers[asked.set].load()(root, lists, number, asked.class_names, asked.complete)
+    split: Split = readers[asked.set].load()(root, lists, asked.split, asked.class_names, asked.complete)
     return split

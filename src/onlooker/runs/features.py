@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.array_cache import Parts
 from onlooker.data.clips import ClipFrames, readable_samples, require_readable
 from onlooker.data.feature_store import (
@@ -82,7 +82,7 @@ def make_features(
         DiskFullError, NotWritableError: the store cannot be written to; what was done stays.
         RuntimeError: the ImageNet weights cannot be downloaded.
     """
-    paths = list(every_clip(clips, SetConfig())[0]) if isinstance(clips, Path) else list(clips)
+    paths = list(every_clip(clips)[0]) if isinstance(clips, Path) else list(clips)
     pretrained = has_weights(settings.encoder) if settings.pretrained is None else settings.pretrained
     _, data, _ = resolve(ModelConfig(encoder=settings.encoder, pretrained=pretrained), settings.data, TrainConfig())
     torch.manual_seed(settings.seed)
