@@ -18,11 +18,10 @@ from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import ClipCrops, cached_sample, prepare
 from onlooker.data.samples import read_sample, sample_rate
 from onlooker.structures import Clip, ClipError
-from onlooker.video.flow import FlowSettings, read_flow, to_pixels
+from onlooker.video.flow import FlowSettings, read_flow
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize
 from onlooker.video.sampling import equally_spaced
-from onlooker.video.write import write
 
 CONFIG = DataConfig(frames=4, size=16)
 Make = Callable[..., Path]
@@ -193,41 +192,6 @@ def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Pat
         sampling = partial(equally_spaced, count=config.frames)
         stacks = read_flow(path, sampling, FlowSettings(2, "dis", config.flow_limit, config.size)).stacks
         assert np.array_equal(sample[..., -4:], stacks)
-
-
-@pytest.mark.parametrize("crops", [0, 2])
-@pytest.mark.parametrize(("streams", "channels"), [("rgb", 1), ("flow", 3), ("both", 3)])
-def test_a_motion_crop_is_cached_as_it_is_read(tmp_path: Path, streams: str, channels: int, crops: int) -> None:
-    video = np.full((14, 96, 128, 3), 40, np.uint8)
-    for t in range(14):
-        video[t, 50 : 50 + 16, 10 + 6 * t : 26 + 6 * t] = 220
-    path = write(tmp_path / "moves.mp4", video, fps=10)
-    config = DataConfig(frames=6, temporal_crops=crops, size=24, channels=channels, modality=streams, motion_crop=0.5)
-    sample = read_sample(path, config)
-    assert sample.pixels.shape[1:] == (24, 24, config.in_channels)
-    assert sample.size == (96, 128)
-    assert sample.crop is not None
-    assert sample.frames.shape[1:] == (48, 64, 3)  # where a crop of half the height has the sample's 24 pixels
-    samples, _ = prepare([Clip(path, "a")], ["a"], config, tmp_path / "cache")
-    if crops:
-        assert isinstance(samples, ClipCrops)
-        seen, of_crops = samples.every_crop(0)
-        assert np.array_equal(of_crops, sample.temporal_crops)
-    else:
-        seen = samples[0][0]
-    assert np.array_equal(seen.numpy(), sample.pixels)
-    others, _ = prepare([Clip(path, "a")], ["a"], replace(config, motion_crop=0.0), tmp_path / "cache")
-    assert not np.array_equal(others[0][0].numpy(), sample.pixels[:6])
-    corners = sample.crop.boxes * [128, 96, 128, 96]
-    at = 10 + 6 * sample.indices
-    inner = slice(2, -2)
-    assert (corners[inner, 0] <= at[inner] + 1).all()
-    assert (corners[inner, 2] >= at[inner] + 15).all()
-    if streams != "rgb":
-        # 6 pixels of the video are 3 of a sample, in which a window of 48 has 24.
-        moved = to_pixels(sample.pixels[inner, ..., -2:], config.flow_limit)
-        assert 2.4 < np.percentile(moved[..., 0], 95) < 3.6
-        assert np.abs(moved[..., 1]).max() < 1.2
 
 
 def test_the_frame_rate_of_samples_is_the_median_over_clips(make_clip: Make, tmp_path: Path) -> None:

@@ -74,13 +74,6 @@ def test_a_rotation_by_a_right_angle(monkeypatch: pytest.MonkeyPatch, chance: fl
     torch.testing.assert_close(turned[:, :, 2], -quarters * x, atol=1e-5, rtol=0)
 
 
-def test_augmentation_is_equal_within_a_video_and_differs_between_videos() -> None:
-    still = noise(T=1).expand(-1, 5, -1, -1, -1)[:1].expand(4, -1, -1, -1, -1)
-    moved = augment(still, 0.2, 0.2, True, generator=seeded())
-    assert all(torch.equal(moved[:, 0], moved[:, t]) for t in range(5))
-    assert all(not torch.allclose(moved[a], moved[b], atol=1e-3) for a in range(4) for b in range(a))
-
-
 def test_displacements_are_mirrored_and_scaled_with_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     video = noise(C=5)  # a gray image and two flow fields
     fix_random(monkeypatch, [0.5, 0.5, 0.5, 0.1])
