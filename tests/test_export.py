@@ -88,14 +88,10 @@ def compare(of: Recognizer, folder: Path, frames: np.ndarray, tolerance: float =
         answer = exported.step(frame, state)
         state = answer.state
         np.testing.assert_allclose(answer.scores, scores, atol=tolerance, rtol=0)
-        if attention is None:
-            assert answer.attention is None
-        else:
-            np.testing.assert_allclose(answer.attention, attention, atol=tolerance, rtol=0)
-        if evidence is None:
-            assert answer.evidence is None
-        else:
-            np.testing.assert_allclose(answer.evidence, evidence, atol=tolerance, rtol=0)
+        for exact, found in ((attention, answer.attention), (evidence, answer.evidence)):
+            assert (exact is None) == (found is None)
+            if exact is not None:
+                np.testing.assert_allclose(found, exact, atol=tolerance, rtol=0)
         carried = [part for part in eager_state if part.numel()]
         for theirs, ours in zip(state, carried, strict=True):
             np.testing.assert_allclose(theirs, ours, atol=tolerance, rtol=1e-4)  # memories are sums, some of tens
