@@ -199,14 +199,10 @@ def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path])
     onnx.save(graph, plain)
     quant_pre_process(str(plain), str(plain), skip_symbolic_shape=True)
     quantize_static(
-        str(plain),
-        str(folder / INT8),
-        SimpleNamespace(get_next=lambda: next(feeds, None)),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
+        str(plain), str(folder / INT8), SimpleNamespace(get_next=lambda: next(feeds, None)),
+        quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+    )  # fmt: skip
     plain.unlink()
     quantized = ExportedStep(folder, INT8)
     outputs = [output for frames in clips for _, output in quantized.run(frames)]

@@ -135,17 +135,9 @@ class Recognizer:
         if attention is not None and sample.crop is not None:
             attention = sample.crop.to_frame(attention)
         return Prediction(
-            path=Path(path),
-            classes=self.classes,
-            frame_scores=frame_scores,
-            scores=scores,
-            times=sample.times,
-            indices=sample.indices,
-            attention=attention,
-            size=sample.size,
-            evidence=evidence,
-            threshold=self.threshold,
-        )
+            Path(path), self.classes, frame_scores, scores, sample.times, sample.indices,
+            attention=attention, size=sample.size, evidence=evidence, threshold=self.threshold,
+        )  # fmt: skip
 
     @torch.inference_mode()
     def classify_crops(
@@ -243,14 +235,9 @@ class Recognizer:
         else:
             batches = (self.classify(frames).scores.numpy() for frames, _, _ in DataLoader(samples, batch))
             results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
-        return Evaluation(
-            names=samples.names,
-            classes=self.classes,
-            targets=np.array(samples.targets, dtype=np.int64),
-            scores=np.stack([scores for _, scores in results]),
-            frame_scores=tuple(frame_scores for frame_scores, _ in results),
-            skipped=tuple(skipped),
-        )
+        frame_scores, scores = zip(*results, strict=True)
+        targets = np.array(samples.targets, dtype=np.int64)
+        return Evaluation(samples.names, self.classes, targets, np.stack(scores), frame_scores, tuple(skipped))
 
     def save(self, folder: Path | str) -> Path:
         """Write config.json, model.safetensors and recognizer.json; the folder can be uploaded to a model hub as it is.
