@@ -95,11 +95,8 @@ def texts_of(locator: Any) -> list[str]:
 def teach_run(run: Path, clips: Path, runs: Path) -> None:
     """Make a run that was trained on a folder of clips the newest one of the page that teaches this folder."""
     from onlooker.serve.project import Project
+    from onlooker.serve.results import keep_results
 
-    own = runs / f"{clips.name}-page-1"
-    shutil.copytree(run, own)
-    project = Project(clips)
-    project.database.run("INSERT INTO run (path) VALUES (?)", str(own.resolve()))
-    listed = "SELECT 1, folder || '/' || clip.name, id FROM clip JOIN class ON class.name = folder"
-    project.database.run(f"INSERT INTO trained {listed}")
+    project, own = Project(clips), shutil.copytree(run, runs / f"{clips.name}-page-1")
+    keep_results(project, own, {f"{clip.label}/{clip.path.name}": clip.id for clip in project.select("")})
     project.close()

@@ -65,7 +65,6 @@ ERRORS = [
     ("POST", "/api/look", 422, "request"),
     ("POST", "/api/look?model=nobody", 404, "model_gone"),
     ("GET", "/media/nobody.mp4", 404, "look_gone"),
-    ("GET", "/api/models/nobody/step.onnx", 404, "model_gone"),
     ("GET", "/api/project/results", 404, "no_results"),
     ("GET", "/media/clip/nobody.jpg", 404, "no_clip"),
 ]

@@ -1,4 +1,4 @@
-"""Jobs: one after the other, each knows its place, and one that fails or is cancelled affects no other."""
+"""Jobs: one after the other, and one that fails or is cancelled affects no other."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -42,19 +42,16 @@ def blocked(jobs: Jobs) -> Iterator[Job]:
     go.set()
 
 
-def test_jobs_run_in_turn_and_know_their_place() -> None:
+def test_jobs_run_in_turn() -> None:
     async def work(jobs: Jobs) -> None:
         order = list[str]()
         with blocked(jobs) as first:
             others = [jobs.submit(lambda _, name=name: {"done": order.append(name)}) for name in "ab"]  # type: ignore[misc]
             await asyncio.sleep(0.05)
-            described = [jobs.describe(job) for job in (first, *others)]
-        assert [(each["place"], each["text"]) for each in described] == [
-            (0, "Waiting …"), (1, "Waiting: place 1 in the queue"), (2, "Waiting: place 2 in the queue"),
-        ]  # fmt: skip
+            assert [job.describe()["state"] for job in (first, *others)] == ["running", "queued", "queued"]
         assert await ended(*others) == ["done", "done"]
         assert order == ["a", "b"]
-        assert jobs.describe(first)["result"] == {"waited": True}
+        assert first.describe()["result"] == {"waited": True}
 
     with_jobs(work)
 
@@ -70,7 +67,7 @@ def test_an_error_is_of_its_job_alone(caplog: pytest.LogCaptureFixture) -> None:
         clip, other = jobs.submit(failing(ClipError("a.mp4", "no frame", "again"))), jobs.submit(failing(KeyError("x")))
         good = jobs.submit(lambda _: {"a": 1})
         assert await ended(clip, other, good) == ["failed", "failed", "done"]
-        assert [jobs.describe(job)["error"]["code"] for job in (clip, other)] == ["clip", "internal"]
+        assert [job.describe()["error"]["code"] for job in (clip, other)] == ["clip", "internal"]
 
     with_jobs(work)
     assert "KeyError" in caplog.text  # the terminal says more
@@ -103,29 +100,21 @@ def test_a_job_of_its_own_does_not_wait_and_shows_a_result_so_far() -> None:
 
     async def work(jobs: Jobs) -> None:
         with blocked(jobs):
-            job = jobs.start(train, "0123456789abcdef")
+            job = jobs.start(train)
             await asyncio.sleep(0.05)
-            described = jobs.describe(jobs.get("0123456789abcdef"))
+            described = jobs.get(job.id).describe()
             assert (described["note"], described["progress"], described["result"]) == ("fitting", 0.25, {"model": "a"})
             assert await ended(job) == ["done"]
 
     with_jobs(work)
 
 
-def test_a_full_queue_and_unknown_or_old_jobs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAITING", 2)
+def test_unknown_and_old_jobs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT", 1)
 
     async def work(jobs: Jobs) -> None:
-        with blocked(jobs) as first:
-            await asyncio.sleep(0.05)
-            waiting = [jobs.submit(lambda _: {}) for _ in range(2)]
-            with pytest.raises(Problem, match="busy: 2 clips wait already: at most 2"):
-                jobs.submit(lambda _: {})
-            waiting[0].cancel()  # makes room
-            await ended(waiting[0])
-            last = jobs.submit(lambda _: {})
-        assert await ended(last) == ["done"]
+        first, *others = (jobs.submit(lambda _: {}) for _ in range(3))
+        assert await ended(first, *others) == ["done"] * 3
         jobs.submit(lambda _: {})
         for gone in ("nobody", first.id):
             with pytest.raises(Problem, match="no_job"):

@@ -118,16 +118,13 @@ def test_a_hostile_clip_is_refused_and_deleted(
     assert len(kept(page)) == 1
 
 
-def test_only_so_many_clips_are_kept_for_half_an_hour(
+def test_only_so_many_clips_are_kept(
     page: TestClient, model: str, finish: Finish, make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_KEPT", 2)
     ids = [finish(send(page, make_clip(), model=model))["result"]["id"] for _ in range(4)]
     assert [page.get(f"/media/{each}.mp4").status_code for each in ids] == [404, 404, 200, 200]
-    now = module.monotonic()
-    monkeypatch.setattr(module, "monotonic", lambda: now + 1801)
-    assert page.get(f"/media/{ids[-1]}.mp4").json()["error"]["code"] == "look_gone"
-    assert kept(page) == []
+    assert len(kept(page)) == 2
 
 
 def test_a_run_that_disappears_is_told(
@@ -135,7 +132,7 @@ def test_a_run_that_disappears_is_told(
 ) -> None:
     long = send(page, make_clip("long.mp4", frames=150), model=model)
     job = send(page, make_clip(), model=model)
-    assert page.get(f"/api/jobs/{job}").json()["place"] == 1
+    assert page.get(f"/api/jobs/{job}").json()["state"] == "queued"
     shutil.rmtree(settings.runs / "tiny")
     assert finish(job)["error"]["code"] == "model_gone"
     finish(long)
@@ -155,32 +152,3 @@ def test_a_cancelled_look_is_deleted(page: TestClient, model: str, finish: Finis
     job = send(page, make_clip(frames=190), model=model)
     page.delete(f"/api/jobs/{job}")
     assert (finish(job)["state"], finish(job)["result"], kept(page)) == ("cancelled", None, [])
-
-
-def test_a_full_queue_keeps_no_clip(
-    page: TestClient, model: str, make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("onlooker.serve.jobs.MAX_WAITING", 0)
-    answered = page.post("/api/look", params={"model": model}, content=make_clip().read_bytes())
-    assert (answered.status_code, answered.json()["error"]["code"]) == (503, "busy")
-    assert kept(page) == []
-
-
-@pytest.mark.slow
-def test_the_step_is_exported_once(page: TestClient, model: str) -> None:
-    onnx = pytest.importorskip("onnx")
-    step = page.get(f"/api/models/{model}/step.onnx")
-    assert next(each.name for each in onnx.load_from_string(step.content).graph.input) == "frame"
-    assert page.get(f"/api/models/{model}/step.onnx").content == step.content
-
-
-def test_export_without_its_packages_says_what_to_install(
-    page: TestClient, model: str, settings: ServeSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save_model(settings.runs, "whole", init="clip-mean")
-    whole = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "whole")
-    assert page.get(f"/api/models/{whole}/step.onnx").json()["error"]["code"] == "no_step"
-    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
-    answered = page.get(f"/api/models/{model}/step.onnx")
-    assert (answered.status_code, answered.json()["error"]["code"]) == (501, "no_export")
-    assert "onlooker[export]" in answered.text

@@ -1,13 +1,10 @@
 """The folder that the page teaches: changes and undo, also after a restart or a kill; other programs; recordings."""
 
-import gc
-import json
 import os
 import random
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -325,22 +322,6 @@ def test_names_that_are_no_text_are_skipped(project: Project) -> None:
     assert project.counts() == {"a": 1}
 
 
-def test_threads_that_have_ended_leave_no_open_files(project: Project) -> None:
-    add(project, "a", "1")
-
-    def opened() -> int:
-        for _ in range(20):
-            thread = threading.Thread(target=lambda: project.clips("a"))
-            thread.start()
-            thread.join()
-        gc.collect()
-        return len(os.listdir("/proc/self/fd"))
-
-    before = opened()
-    assert opened() <= before + 2
-    assert Project(project.folder.parent / "another").counts() == {}
-
-
 def test_a_folder_that_is_deleted_while_the_page_is_open_is_made_again(project: Project) -> None:
     project.add_class("a")
     shutil.rmtree(project.folder)
@@ -468,43 +449,3 @@ def test_recordings_follow_their_clips(project: Project) -> None:
     project.delete_class("a")
     project.rename_class("b", "a")
     assert recordings() == {"b/1.mp4": "anna", "other": "c/clip.mp4"}
-
-
-def test_a_project_of_an_earlier_version_is_converted_once(project: Project) -> None:
-    """With ids of moved clips, a confirmed label, changes to undo and redo, and one that was interrupted."""
-    put(project, "wave/a.mp4", "clap/b.mp4", "clap/c.mp4", ".onlooker/trash/gone.mp4", ".onlooker/trash/new.mp4")
-    change = {"settled": [], "batch": ""}
-    journal = {
-        "version": 7,
-        "ids": {"clap/b.mp4": "b" * 16, ".onlooker/trash/gone.mp4": "d" * 16, "wave/new.mp4": "e" * 16},
-        "settled": ["b" * 16],
-        "class_moves": [],
-        "done": [
-            {**change, "text": "move b.mp4", "moves": [["wave/b.mp4", "clap/b.mp4"]]},
-            {**change, "text": "delete gone.mp4", "moves": [["wave/gone.mp4", ".onlooker/trash/gone.mp4"]]},
-            {**change, "text": "add new.mp4", "moves": [[".onlooker/trash/new.mp4", "wave/new.mp4"]]},
-        ],
-        "undone": [{**change, "text": "rename", "moves": [["clap", "hello"]]}],
-        "pending": [[".onlooker/trash/new.mp4", "wave/new.mp4"]],
-    }
-    (project.store / "journal.json").write_text(json.dumps(journal))
-    (project.store / "trained").mkdir()
-    trained = {"run": str(project.folder.parent / "runs" / "clips-page-1"), "clips": {"clap/b.mp4": "b" * 16}}
-    (project.store / "trained" / "clips-page-1.json").write_text(json.dumps(trained))
-    for _ in range(2):
-        project = restarted(project)
-        assert not (project.store / "journal.json").exists()
-        texts = clips_of(project)
-        assert texts["b" * 16] == "clap/b.mp4"
-        assert texts["e" * 16] == ".onlooker/trash/new.mp4"
-        assert sorted(project.counts().items()) == [("clap", 2), ("wave", 2)]
-        assert [row[0] for row in project.database.run("SELECT id FROM clip WHERE settled")] == ["b" * 16]
-        assert (project.change_text(), project.change_text(back=False)) == ("add new.mp4", "rename")
-        (known,) = project.database.run("SELECT path, name, clip FROM trained JOIN run ON number = run")
-        assert tuple(known) == (trained["run"], "clap/b.mp4", "b" * 16)
-    project.replay(back=False)
-    assert "hello" in project.counts()
-    for _ in range(4):
-        project.replay(back=True)
-    assert {clip.path.name for clip in project.clips("wave")} == {"a.mp4", "b.mp4", "gone.mp4"}
-    project.close()

@@ -50,7 +50,7 @@ def asked(project: Project, run: Path) -> list[tuple[str, str, str]]:
 
 def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> None:
     project, run = taught
-    shown = results(project, run)
+    shown = results(run)
     assert {name: shown[name] for name in ("classes", "confusion", "clips")} == {
         "classes": ["up", "wave"], "confusion": [[1, 2], [2, 1]], "clips": 6,
     }  # fmt: skip
@@ -82,8 +82,8 @@ def test_a_label_is_asked_about_until_it_is_corrected_or_confirmed(taught: tuple
 
 
 def test_a_run_without_results_says_so(taught: tuple[Project, Path]) -> None:
-    project, run = taught
+    _, run = taught
     (run / "scores.csv").unlink()
     for missing in (None, run):
         with pytest.raises(Problem, match="no results yet"):
-            results(project, missing)
+            results(missing)

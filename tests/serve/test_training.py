@@ -1,7 +1,6 @@
-"""Training the project: progress, cancel, one at a time, once more after a restart, failures."""
+"""Training the project: progress, cancel, one at a time, failures."""
 
 import asyncio
-import io
 import json
 import sys
 import time
@@ -20,9 +19,9 @@ from onlooker.serve.jobs import Cancelled, Job
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.serve.results import results
+from onlooker.serve.results import keep_results, results
 from onlooker.serve.settings import ServeSettings
-from onlooker.serve.training import Training, train_and_tell
+from onlooker.serve.training import Training
 
 # A process that trains as fast as its lines say: those are steps; "model" copies one, "wait" waits.
 _CHILD = """
@@ -38,9 +37,7 @@ for line in json.loads(sys.argv[1]):
     else:
         print(json.dumps(line), flush=True)
 """
-READING = {"stage": "reading clips", "done": 1, "total": 2}
-DRAWING = {"stage": "drawing clips", "done": 0, "total": 1}
-DONE = {"stage": "done", "done": 1, "total": 1}
+READING, DRAWING, DONE = ["reading clips", 1, 2], ["drawing clips", 0, 1], ["done", 1, 1]
 
 
 @pytest.fixture
@@ -102,10 +99,7 @@ def test_progress_is_told_and_the_model_is_live_before_its_results(
     assert job.reports[1] == ("reading clips", 0.5)
     assert result["run"] == "clips-page-1"
     assert made.models.load(result["model"]).classes
-    assert made.interrupted is None
     assert made.newest_run() == made.runs / "clips-page-1"
-    names = dict(map(tuple, project.database.run("SELECT name, clip FROM trained")))
-    assert names == {f"{clip.label}/{clip.path.name}": clip.id for label in "ab" for clip in project.clips(label)}
 
 
 def test_a_cancelled_training_leaves_nothing(training: Callable[..., Training]) -> None:
@@ -114,29 +108,13 @@ def test_a_cancelled_training_leaves_nothing(training: Callable[..., Training]) 
         run(made, Recorded("reading clips"))
     assert time.monotonic() - begun < 30
     assert not [*made.runs.iterdir()]
-    assert (made.interrupted, made.newest_run()) == (None, None)
-
-
-def test_a_training_is_repeated_after_the_server_has_ended(training: Callable[..., Training]) -> None:
-    made = training(READING, "wait")
-
-    def stop(job: Recorded) -> None:
-        made.stopping = True
-        job.cancel()
-
-    job = Recorded("reading clips", stop)
-    with pytest.raises(Cancelled):
-        run(made, job)
-    again = training(READING, "model", DONE)
-    assert again.interrupted == job.id
-    assert run(again, Job(again.interrupted))["run"] == "clips-page-1", "the place that was free again"
-    assert again.interrupted is None
+    assert made.newest_run() is None
 
 
 @pytest.mark.parametrize(
     ("lines", "code", "message"),
     [
-        ([{"error": ["clips are gone", "put them back"]}], "training_failed", "clips are gone.*put them back"),
+        ([{"reason": "clips are gone", "remedy": "put them back"}], "training_failed", "clips are gone.*put them back"),
         ([READING, "fail"], "training_ended", "ended with status 3"),
     ],
 )
@@ -148,7 +126,6 @@ def test_a_training_that_fails_says_why_and_keeps_only_a_model_that_is_finished(
     with pytest.raises(Problem, match=message) as error:
         run(made, job)
     assert error.value.code == code
-    assert made.interrupted is None
     if report_only:
         assert made.models.load(job.result["model"]).classes  # type: ignore[index]
         assert made.newest_run() == made.runs / "clips-page-1"
@@ -163,9 +140,9 @@ def test_only_runs_of_this_project_that_have_a_model_are_its_newest(
     for name in ("clips-page-2", "clips-page-10", "clips-page-x", "other-page-12", "../elsewhere/clips-page-50"):
         write_json(made.runs / name / "model" / "recognizer.json", {})
     assert made.newest_run() is None, "runs of another folder with this name"
-    for name in ("clips-page-2", "clips-page-99", "../elsewhere/clips-page-50"):
-        project.database.run("INSERT INTO run (path) VALUES (?)", str((made.runs / name).resolve()))
-    assert made.newest_run() == made.runs / "clips-page-2"
+    for name in ("clips-page-99", "../elsewhere/clips-page-50", "clips-page-2"):
+        keep_results(project, made.runs / name, {})
+        assert made.newest_run() == (made.runs / name if name == "clips-page-2" else None)
     assert run(made)["run"] == "clips-page-11"
 
 
@@ -196,11 +173,9 @@ def test_one_training_at_a_time_and_clips_stay_while_it_reads_them(
 
 
 def test_the_process_tells_what_is_wrong_with_the_clips(project: Project, tmp_path: Path) -> None:
-    out = io.StringIO()
-    train_and_tell(project.folder, tmp_path / "run", out)
-    steps = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert steps[0] == {"stage": "starting", "done": 0, "total": 1}
-    assert "none of 4 clips can be read" in steps[-1]["error"][0]
+    made = Training(project, tmp_path / "runs", Models(ServeSettings(runs=tmp_path / "runs")))
+    with pytest.raises(Problem, match="none of 4 clips can be read"):
+        run(made)
 
 
 @pytest.mark.slow
@@ -208,7 +183,7 @@ def test_the_process_trains_a_run_that_every_command_reads_and_the_next_one_uses
     project, runs = Project(moving_squares.make_set(tmp_path / "squares", clips=5)), tmp_path / "runs"
     made = Training(project, runs, Models(ServeSettings(runs=runs)))
     first = runs / run(made)["run"]
-    assert results(project, made.newest_run())["clips"] == 20
+    assert results(made.newest_run())["clips"] == 20
     assert onlooker.load(first).classes == ("down", "left", "right", "up")
     corrected = [clip.id for clip in project.clips("down")[:3]]
     for clip in corrected:

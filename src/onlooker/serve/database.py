@@ -1,21 +1,18 @@
-"""The database of a project: one SQLite file, with a connection for each thread."""
+"""The database of a project: one SQLite file, and one connection that all threads share in turn."""
 
-import secrets
 import sqlite3
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import RLock
 from typing import Any
-from weakref import WeakSet
 
 from onlooker.files import DiskFullError, check_regular, printable
 
 __all__ = ["Database"]
 
-_VERSION = 1
 _SCHEMA = """
-CREATE TABLE state (key TEXT PRIMARY KEY, value);
+CREATE TABLE state (key TEXT PRIMARY KEY, value);  -- version: how often the project has changed; run: the newest one
 CREATE TABLE class (name TEXT PRIMARY KEY, clips INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE clip (  -- also the clips in the trash
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, folder TEXT NOT NULL, name TEXT NOT NULL,
@@ -32,18 +29,11 @@ CREATE TABLE change (  -- moves: JSON, [[from, to], ...]; settled: the clip whos
     number INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT NOT NULL, batch TEXT NOT NULL, moves TEXT NOT NULL,
     settled TEXT, state TEXT NOT NULL CHECK (state IN ('doing', 'done', 'undoing', 'undone')));
 CREATE INDEX change_by_state ON change (state, number);
-CREATE TABLE run (number INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL UNIQUE);
-CREATE TABLE trained (
-    run INTEGER NOT NULL, name TEXT NOT NULL, clip TEXT NOT NULL, PRIMARY KEY (run, name)) WITHOUT ROWID;
-CREATE TABLE tested (
+CREATE TABLE tested (  -- by the newest run
     clip TEXT PRIMARY KEY, truth TEXT NOT NULL, predicted TEXT NOT NULL, score REAL NOT NULL, margin REAL NOT NULL,
     doubted INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX tested_by_cell ON tested (truth, predicted);
 """
-
-
-class _Connection(sqlite3.Connection):
-    """A connection that is closed when its thread has ended: there can be references to it that do not keep it."""
 
 
 class Database:
@@ -53,75 +43,69 @@ class Database:
         file: None: in memory, for a project whose folder does not exist yet.
 
     Raises:
-        ValueError: the file is damaged, of a later version, or of another program.
+        ValueError: the file is damaged, of another version, or of another program.
     """
 
     def __init__(self, file: Path | None) -> None:
-        self._name = f"file:{secrets.token_hex(8)}?mode=memory&cache=shared" if file is None else str(file)
-        self.file, self._local, self._all = file, threading.local(), WeakSet[_Connection]()
         if file is not None and file.exists():
             check_regular(file)
+        self._lock, self._connection = RLock(), _connect(file or ":memory:")
         try:
-            self._first = self._connection()  # what is only in memory ends with its last connection
-            found = self.value("PRAGMA user_version")
-            if found == 0 and not self.value("SELECT count(*) FROM sqlite_master"):
-                with self.transaction():
-                    for statement in _statements():
-                        self.run(statement)
-                    self.run(f"PRAGMA user_version = {_VERSION}")
-            elif (found, self._schema()) != (_VERSION, [*_statements()]):  # its triggers may be those of an attacker
-                raise sqlite3.DatabaseError(f"version {found}, expected that of the page, {_VERSION}")
+            self.run("PRAGMA trusted_schema = OFF")  # the folder may come from elsewhere
+            self.run("PRAGMA journal_mode = WAL")
+            self.run("PRAGMA synchronous = FULL")
+            with closing(_connect(":memory:")) as made:
+                made.executescript(_SCHEMA)
+                if not (found := _schema(self._connection)):
+                    self._connection.executescript(f"BEGIN; {_SCHEMA} COMMIT")
+                elif found != _schema(made):  # its triggers may be those of an attacker
+                    raise sqlite3.DatabaseError("of another version of the page, or of another program")
         except sqlite3.DatabaseError as error:
             self.close()
             remedy = "delete it: the clips stay, and what could be undone is forgotten"
             raise ValueError(f"{printable(file)}: {printable(error)}; {remedy}") from error
 
-    def run(self, statement: str, *values: object) -> sqlite3.Cursor:
-        """Execute a statement in the connection of this thread."""
-        return self._connection().execute(statement, values)
+    def run(self, statement: str, *values: object) -> list[Any]:
+        """Execute a statement; returns its rows."""
+        with self._lock:
+            return self._connection.execute(statement, values).fetchall()
 
     def value(self, statement: str, *values: object) -> Any:
         """The first column of the first row; None without a row."""
-        row = self.run(statement, *values).fetchone()
-        return None if row is None else row[0]
+        rows = self.run(statement, *values)
+        return rows[0][0] if rows else None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All changes in the block are made together, and are on the disk at its end; or none is made."""
-        connection = self._connection()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield
-            connection.execute("COMMIT")
-        except BaseException as error:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
-                raise DiskFullError(
-                    28, "no space left for the page's database; free some space, and try again"
-                ) from error
-            raise
-
-    def _schema(self) -> list[str]:
-        query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
-        return [f"{row[0]};" for row in self.run(query)]
+        with self._lock:
+            try:
+                self.run("BEGIN IMMEDIATE")
+                yield
+                self.run("COMMIT")
+            except BaseException as error:
+                with suppress(sqlite3.Error):
+                    self.run("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
+                    reason = "no space left for the page's database; free some space, and try again"
+                    raise DiskFullError(28, reason) from error
+                raise
 
     def add_class(self, name: str) -> bool:
         """Add a class, unless there is one; returns whether it is new."""
-        query = "INSERT OR IGNORE INTO class SELECT ?, count(*) FROM clip WHERE folder = ?"
-        return self.run(query, name, name).rowcount > 0
+        query = "INSERT OR IGNORE INTO class SELECT ?, count(*) FROM clip WHERE folder = ? RETURNING 1"
+        return bool(self.run(query, name, name))
 
     def forget_class(self, name: str) -> bool:
         """Remove a class with its clips; returns whether there was one."""
         self.run("DELETE FROM clip WHERE folder = ?", name)
-        return self.run("DELETE FROM class WHERE name = ?", name).rowcount > 0
+        return bool(self.run("DELETE FROM class WHERE name = ? RETURNING 1", name))
 
     def move(self, source: str, target: str) -> None:
         """Note that a clip, or a class with its clips, was renamed. Outside of the trash, a class is in no folder."""
         if "/" in source and "/" in target:
-            (old, name), (new, renamed) = (path.rsplit("/", 1) for path in (source, target))
             query = "UPDATE clip SET folder = ?, name = ? WHERE folder = ? AND name = ?"
-            self.run(query, new, renamed, old, name)
+            self.run(query, *target.rsplit("/", 1), *source.rsplit("/", 1))
             return
         if "/" not in target:
             self.add_class(target)
@@ -136,35 +120,17 @@ class Database:
 
     def count_version(self) -> None:
         """Note that the project has changed."""
-        query = "INSERT INTO state VALUES ('version', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1"
-        self.run(query)
+        self.run("INSERT INTO state VALUES ('version', 1) ON CONFLICT (key) DO UPDATE SET value = value + 1")
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        for connection in [*self._all]:
-            connection.close()
-
-    def _connection(self) -> _Connection:
-        if (connection := getattr(self._local, "connection", None)) is None:
-            shared = self.file is None
-            connection = sqlite3.connect(
-                self._name, timeout=30, isolation_level=None, check_same_thread=False, factory=_Connection, uri=shared
-            )
-            self._all.add(connection)
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA trusted_schema = OFF")  # the folder may come from elsewhere
-            if self.file is not None:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-            self._local.connection = connection
-        return connection
+        """Close the file."""
+        self._connection.close()
 
 
-def _statements() -> Iterator[str]:
-    """The statements of the schema; those of a trigger contain semicolons."""
-    statement = ""
-    for line in _SCHEMA.strip().splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement.strip()
-            statement = ""
+def _connect(file: Path | str) -> sqlite3.Connection:
+    return sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
+
+
+def _schema(connection: sqlite3.Connection) -> list[tuple[str]]:
+    query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
+    return connection.execute(query).fetchall()

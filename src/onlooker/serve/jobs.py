@@ -13,7 +13,6 @@ __all__ = ["Cancelled", "Job", "Jobs"]
 
 Work = Callable[["Job"], Awaitable[dict[str, Any]]]
 
-MAX_WAITING = 10
 KEPT = 200  # finished jobs whose results can still be requested
 _FINISHED = ("done", "failed", "cancelled")
 
@@ -25,9 +24,8 @@ class Cancelled(Exception):  # noqa: N818 - no error
 class Job:
     """A piece of work: its state, its progress, and its result."""
 
-    def __init__(self, job_id: str | None = None) -> None:
-        self.id = job_id or secrets.token_hex(8)
-        self.state, self.note = "queued", "queued"
+    def __init__(self, state: str = "running") -> None:
+        self.id, self.state, self.note = secrets.token_hex(8), state, "queued"
         self.progress: float | None = None
         self.error: Problem | None = None
         self.result: dict[str, Any] | None = None
@@ -58,6 +56,12 @@ class Job:
             self.task.cancel()
             self.state = "cancelled" if self.state == "queued" else self.state  # it may not have begun at all
 
+    def describe(self) -> dict[str, Any]:
+        """Plain values, for JSON; `text` says how far it is."""
+        error = None if self.error is None else self.error.to_dict()["error"]
+        values = {name: getattr(self, name) for name in ("id", "state", "note", "progress", "result")}
+        return {**values, "text": t(f"job.{self.note.replace(' ', '_')}"), "error": error}
+
 
 class Jobs:
     """All jobs of a server; finished ones are kept until many newer ones have finished. For the event loop's thread."""
@@ -67,13 +71,7 @@ class Jobs:
         self._queue = asyncio.Lock()  # in the order of requests
 
     def submit(self, work: Callable[[Job], dict[str, Any]]) -> Job:
-        """Put work for a thread at the end of the queue; it ends before the next begins.
-
-        Raises:
-            Problem: 503, when `MAX_WAITING` jobs wait already.
-        """
-        if (waiting := sum(job.state == "queued" for job in self._jobs.values())) >= MAX_WAITING:
-            raise Problem(503, "busy", count=waiting, most=MAX_WAITING)
+        """Put work for a thread at the end of the queue; it ends before the next begins."""
 
         async def in_turn(job: Job) -> dict[str, Any]:
             async with self._queue:
@@ -88,13 +86,13 @@ class Jobs:
 
         return self.start(in_turn, state="queued")
 
-    def start(self, work: Work, job_id: str | None = None, state: str = "running") -> Job:
+    def start(self, work: Work, state: str = "running") -> Job:
         """Begin work at once."""
         finished = [each.id for each in self._jobs.values() if each.finished]
         for old in finished[: max(0, len(finished) - KEPT)]:
             del self._jobs[old]
-        job = Job(job_id)
-        job.state, self._jobs[job.id] = state, job
+        job = Job(state)
+        self._jobs[job.id] = job
         job.task = asyncio.create_task(_run(job, work))
         return job
 
@@ -103,15 +101,6 @@ class Jobs:
         if job := self._jobs.get(job_id):
             return job
         raise Problem(404, "no_job")
-
-    def describe(self, job: Job) -> dict[str, Any]:
-        """Plain values, for JSON; `place` is 0 for the running job, 1 for the next one; `text` says how far it is."""
-        waiting = [each.id for each in self._jobs.values() if each.state == "queued"]
-        error = None if job.error is None else job.error.to_dict()["error"]
-        place = waiting.index(job.id) + 1 if job.id in waiting else 0
-        text = t("job.place", place=place) if place else t(f"job.{job.note.replace(' ', '_')}")
-        values = {name: getattr(job, name) for name in ("state", "note", "progress", "result")}
-        return {"id": job.id, "place": place, "text": text, "error": error, **values}
 
     async def stop(self) -> None:
         """Cancel all jobs, when the server ends, and wait for their ends."""

@@ -9,8 +9,9 @@ import io
 import math
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple
 
@@ -18,7 +19,6 @@ import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from numpy.typing import NDArray
 from PIL import Image
-from starlette.websockets import WebSocketState
 
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer
@@ -113,7 +113,7 @@ def decode_jpeg(content: bytes) -> NDArray[np.uint8]:
 
 def routes(models: Models) -> APIRouter:
     """The route of the live view; all cameras share one thread, in turn."""
-    router, connections = APIRouter(), set[WebSocket]()
+    router, cameras = APIRouter(), set[WebSocket]()
     executor = ThreadPoolExecutor(1, thread_name_prefix="live")
 
     def viewer(model: str) -> Viewer:
@@ -125,71 +125,56 @@ def routes(models: Models) -> APIRouter:
     @router.websocket("/api/live")
     async def live(socket: WebSocket, model: str = "") -> None:
         await socket.accept()
-        if len(connections) >= MAX_CONNECTIONS:
-            await _fail(socket, Problem(503, "full", most=MAX_CONNECTIONS))
-            return
-        connections.add(socket)
+        loop = asyncio.get_running_loop()
         try:
-            await _serve(socket, executor, lambda: viewer(model))
+            if len(cameras) >= MAX_CONNECTIONS:
+                raise Problem(503, "full", most=MAX_CONNECTIONS)
+            cameras.add(socket)
+            made = await loop.run_in_executor(executor, viewer, model)
+            await _answer(socket, made, lambda frames: loop.run_in_executor(executor, made.step, frames))
+        except WebSocketDisconnect:
+            pass
+        except Exception as error:
+            problem = as_problem(error)
+            with suppress(RuntimeError, WebSocketDisconnect):  # the browser has disconnected in the meantime
+                await socket.send_json(problem.to_dict())
+                await socket.close(1011 if problem.status == 500 else 1008)
         finally:
-            connections.discard(socket)
+            cameras.discard(socket)
 
     return router
 
 
-async def _serve(socket: WebSocket, executor: ThreadPoolExecutor, make: Callable[[], Viewer]) -> None:
-    """Answer until the browser disconnects, or an error occurs."""
-    try:
-        viewer = await asyncio.get_running_loop().run_in_executor(executor, make)
-        newest, arrived, begin = deque[Frame](maxlen=viewer.needed), asyncio.Event(), monotonic()
-        async with asyncio.TaskGroup() as tasks:
-            answering = tasks.create_task(_answer(socket, executor, viewer, newest, arrived))
-            try:
-                while (message := await socket.receive())["type"] != "websocket.disconnect":
-                    newest.append(_read(message.get("bytes") or b"", monotonic() - begin))
-                    if len(newest) == newest.maxlen:
-                        arrived.set()
-            finally:
-                answering.cancel()
-    except* WebSocketDisconnect:
-        pass
-    except* Exception as group:
-        await _fail(socket, as_problem(_first(group)))
-
-
-def _read(message: bytes, time: float) -> Frame:
-    """A frame that the browser has sent; a Problem for too many bytes or too few."""
-    if not _CLOCK.size < len(message) <= MAX_BYTES:
-        raise Problem(413, "frame_bytes", count=len(message), most=MAX_BYTES)
-    (sent,) = _CLOCK.unpack(message[: _CLOCK.size])
-    return Frame(sent if math.isfinite(sent) else 0.0, time, message[_CLOCK.size :])
-
-
-async def _answer(
-    socket: WebSocket, executor: ThreadPoolExecutor, viewer: Viewer, newest: deque[Frame], arrived: asyncio.Event
-) -> None:
+async def _answer(socket: WebSocket, viewer: Viewer, step: Callable[[list[Frame]], Awaitable[dict[str, Any]]]) -> None:
     """Step on the newest frames, at the frame rate that the model was trained with; those between are dropped."""
-    loop, due = asyncio.get_running_loop(), 0.0
+    newest, arrived, due = deque[Frame](maxlen=viewer.needed), asyncio.Event(), 0.0
+    receiving = asyncio.create_task(_receive(socket, newest, arrived))
+    receiving.add_done_callback(lambda _: arrived.set())
+    try:
+        while True:
+            await arrived.wait()
+            if not receiving.done() and (early := due - monotonic()) > 0:
+                await asyncio.sleep(early)
+            if receiving.done():
+                receiving.result()  # raises what has ended it
+            arrived.clear()
+            due = max(due, monotonic() - viewer.wait / 2) + viewer.wait  # a late frame does not delay all others
+            await socket.send_json(await step(list(newest)))
+    finally:
+        receiving.cancel()
+
+
+async def _receive(socket: WebSocket, newest: deque[Frame], arrived: asyncio.Event) -> None:
+    """Keep the newest frames until the browser disconnects; a Problem for a frame of too many bytes or too few."""
+    begin = monotonic()
     while True:
-        await arrived.wait()
-        if (early := due - monotonic()) > 0:
-            await asyncio.sleep(early)
-        arrived.clear()
-        due = max(due, monotonic() - viewer.wait / 2) + viewer.wait  # a late frame does not delay all others
-        await socket.send_json(await loop.run_in_executor(executor, viewer.step, list(newest)))
-
-
-async def _fail(socket: WebSocket, problem: Problem) -> None:
-    """Send the problem, and close the connection."""
-    if socket.client_state == WebSocketState.CONNECTED and socket.application_state == WebSocketState.CONNECTED:
-        try:
-            await socket.send_json(problem.to_dict())
-            await socket.close(1011 if problem.status == 500 else 1008)
-        except (RuntimeError, WebSocketDisconnect):  # the browser has disconnected in the meantime
-            return
-
-
-def _first(group: BaseException) -> BaseException:
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
+        if (message := await socket.receive())["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect
+        content = message.get("bytes") or b""
+        if not _CLOCK.size < len(content) <= MAX_BYTES:
+            raise Problem(413, "frame_bytes", count=len(content), most=MAX_BYTES)
+        (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
+        time = monotonic() - begin
+        newest.append(Frame(sent if math.isfinite(sent) else 0.0, time, content[_CLOCK.size :]))
+        if len(newest) == newest.maxlen:
+            arrived.set()

@@ -1,12 +1,12 @@
-"""Looking at a clip: the prediction of a model at every moment of it. Clips are kept for half an hour."""
+"""Looking at a clip: the prediction of a model at every moment of it. The last clips are kept."""
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
-from time import monotonic
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -26,7 +26,6 @@ from onlooker.video.transcode import VideoFacts
 
 __all__ = ["Look", "Looks", "routes"]
 
-SECONDS_KEPT = 1800.0
 MAX_KEPT = 30  # clips: those that wait, and the last ones; of more, the oldest is deleted
 _LONG = 1.5  # a clip this many times as long as training clips is a recording of several events
 _STORED = {"Cache-Control": "private, max-age=1800"}
@@ -40,7 +39,6 @@ class Look:
         path: the clip as it was received.
         video: what the page plays: the clip itself, or a copy.
         prediction: None until the model has answered.
-        since: the time at which it was received, on the monotonic clock.
     """
 
     id: str
@@ -49,7 +47,6 @@ class Look:
     path: Path
     video: Path
     prediction: Prediction | None = None
-    since: float = field(default_factory=monotonic)
 
 
 class Looks:
@@ -68,12 +65,12 @@ class Looks:
         upload.path.replace(path)
         look = Look(look_id, upload.name or "clip", model, path, path)
         self._looks[look_id] = look
-        self.sweep()
+        for old in [*self._looks][:-MAX_KEPT]:
+            self.delete(old)
         return look
 
     def get(self, look_id: str) -> Look:
         """The clip with this id; a Problem 404 if it was deleted."""
-        self.sweep()
         if look := self._looks.get(look_id):
             return look
         raise Problem(404, "look_gone")
@@ -83,31 +80,19 @@ class Looks:
         if look := self._looks.pop(look_id, None):
             shutil.rmtree(look.path.parent, ignore_errors=True)
 
-    def sweep(self) -> None:
-        """Delete clips that are too old, or too many."""
-        looks = [*self._looks.values()]
-        late = [look for look in looks if monotonic() - look.since > SECONDS_KEPT]
-        for look in {*late, *looks[: max(0, len(looks) - MAX_KEPT)]}:
+    def work(self, look: Look, job: Job) -> dict[str, Any]:
+        """Predict a clip; one that fails is deleted."""
+        try:
+            job.report("checking")
+            facts = self._prepare(look, job)
+            job.report("looking")
+            look.prediction, labels = self._predict(look, facts, job)
+        except BaseException:
             self.delete(look.id)
-
-    def work(self, look: Look) -> Callable[[Job], dict[str, Any]]:
-        """The job that predicts a clip; a clip that fails is deleted."""
-
-        def run(job: Job) -> dict[str, Any]:
-            try:
-                job.report("checking")
-                facts = self._prepare(look, job)
-                job.report("looking")
-                prediction, labels = self._predict(look, facts, job)
-            except BaseException:
-                self.delete(look.id)
-                raise
-            look.prediction = prediction
-            shown = {name: getattr(facts, name) for name in ("seconds", "width", "height", "frames")}
-            about = {"id": look.id, "name": look.name, "video": f"/media/{look.id}.mp4", "model": look.model}
-            return {**about, "frames_per_second": facts.rate, **shown, **describe_prediction(prediction, labels)}
-
-        return run
+            raise
+        shown = {name: getattr(facts, name) for name in ("seconds", "width", "height", "frames")}
+        about = {"id": look.id, "name": look.name, "video": f"/media/{look.id}.mp4", "model": look.model}
+        return {**about, "frames_per_second": facts.rate, **shown, **describe_prediction(look.prediction, labels)}
 
     def overlay(self, look: Look) -> Path:
         """The clip with its prediction drawn on it, made on first use; a Problem 409 if it waits for its answer."""
@@ -159,13 +144,9 @@ def routes(looks: Looks, jobs: Jobs) -> APIRouter:
     @router.post("/api/look", status_code=202)
     async def upload(request: Request, model: str) -> dict[str, str]:
         chosen = await run_in_threadpool(looks.models.get, model)
-        received = await receive(request, looks.folder, looks.settings.max_upload)
+        received = await receive(request, looks.folder)
         look = await run_in_threadpool(looks.add, received, chosen.id)
-        try:
-            return {"job": jobs.submit(looks.work(look)).id, "look": look.id}
-        except Problem:  # the queue is full
-            looks.delete(look.id)
-            raise
+        return {"job": jobs.submit(partial(looks.work, look)).id, "look": look.id}
 
     @router.get("/media/{look_id}.mp4")
     def video(look_id: str) -> FileResponse:

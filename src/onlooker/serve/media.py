@@ -20,7 +20,6 @@ from fastapi.responses import FileResponse
 
 from onlooker.files import explain_write_errors
 from onlooker.serve.problem import Problem
-from onlooker.serve.security import too_large
 from onlooker.structures import ClipError
 from onlooker.video.reader import SUFFIXES
 from onlooker.video.transcode import VideoFacts, safe_transcode
@@ -41,27 +40,25 @@ class Upload(NamedTuple):
     name: str
 
 
-async def receive(request: Request, folder: Path, limit: int) -> Upload:
+async def receive(request: Request, folder: Path) -> Upload:
     """Write the body of a request to a new file in the folder, and to the disk.
 
     Raises:
-        Problem: 413 for more than `limit` bytes, 422 for an empty body.
+        Problem: 413 for a body that is too large (`security.Guard`), 422 for an empty one.
         DiskFullError: no space for it; the partial file is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path, size = folder / f"{secrets.token_hex(8)}.part", 0
+    path = folder / f"{secrets.token_hex(8)}.part"
     try:
         with (
             explain_write_errors("this clip", folder, "free some space, and drop the clip again"),
             path.open("wb") as f,
         ):
             async for part in request.stream():
-                if (size := size + len(part)) > limit:
-                    raise too_large(None, limit)
                 f.write(part)
             f.flush()
             await asyncio.to_thread(os.fsync, f.fileno())
-        if not size:
+        if not path.stat().st_size:
             raise Problem(422, "empty")
     except BaseException:  # including a browser that disconnects
         path.unlink(missing_ok=True)

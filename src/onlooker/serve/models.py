@@ -1,24 +1,20 @@
 """The trained models that the page offers: which runs there are, newest first, and the few that are in memory."""
 
 import hashlib
-from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse
-
 import onlooker
 from onlooker.answer import nothing_name
-from onlooker.export import export
 from onlooker.files import read_json
 from onlooker.recognizer import Recognizer
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 
-__all__ = ["Model", "Models", "find_model", "routes"]
+__all__ = ["Model", "Models", "find_model"]
 
 _RECORD = "recognizer.json"  # written last when a model is saved
 _IN_MEMORY = 3
@@ -52,8 +48,7 @@ class Models:
         self._run, self._runs = settings.run, settings.runs
         if self._run and find_model(self._run) is None:
             raise FileNotFoundError(f"{self._run}: no trained model; expected what `onlooker train` writes")
-        self._loaded: OrderedDict[tuple[str, int], Recognizer] = OrderedDict()
-        self._lock, self._exporting = Lock(), Lock()
+        self._lock, self._load = Lock(), lru_cache(_IN_MEMORY)(_load)
 
     def find(self) -> list[Model]:
         """All present models: that of the given run first, then the newest first."""
@@ -77,33 +72,8 @@ class Models:
         Raises:
             Problem: 404 if the run was removed, 422 if it is damaged.
         """
-        model = self.get(model_id)
-        key = model.id, model.saved
         with self._lock:
-            if key not in self._loaded:
-                self._loaded[key] = _load(model)
-                while len(self._loaded) > _IN_MEMORY:
-                    self._loaded.popitem(last=False)
-            self._loaded.move_to_end(key)
-            return self._loaded[key]
-
-    def export(self, model_id: str, folder: Path) -> Path:
-        """The step of a model as an ONNX file, made on first use in a folder.
-
-        Raises:
-            Problem: 501 if the packages for exporting are not installed, 422 for a model without a step.
-        """
-        model = self.get(model_id)
-        file = folder / f"{model.id}-{model.saved}" / "step.onnx"
-        with self._exporting:
-            if not file.exists():
-                try:
-                    export(self.load(model_id), file.parent)
-                except RuntimeError as error:
-                    raise Problem(501, "no_export", reason=error) from error
-                except ValueError as error:
-                    raise Problem(422, "no_step", reason=error) from error
-        return file
+            return self._load(self.get(model_id))
 
     def describe(self) -> list[dict[str, Any]]:
         """Plain values of all models that can be read, for JSON; no weights are loaded."""
@@ -140,15 +110,3 @@ def _describe(model: Model) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return {"id": model.id, "name": model.run.name, "path": str(model.run), "classes": classes, **known}
-
-
-def routes(models: Models, folder: Path) -> APIRouter:
-    """The route of a model's export."""
-    router = APIRouter()
-
-    @router.get("/api/models/{model_id}/step.onnx")
-    def step(model_id: str) -> FileResponse:
-        file = models.export(model_id, folder)
-        return FileResponse(file, media_type="application/octet-stream", filename="step.onnx")
-
-    return router

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
 from onlooker.files import DiskFullError, NotWritableError
 from onlooker.serve.translation import t, texts
 from onlooker.structures import ClipError
@@ -36,16 +39,24 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
 
 def as_problem(error: BaseException) -> Problem:
     """Convert an error of the library for the user; unexpected errors have the code `internal` and the status 500."""
-    if isinstance(error, Problem):
-        return error
-    if isinstance(error, ClipError):
-        return Problem(422, "clip", reason=error.found, remedy=error.remedy)
-    if isinstance(error, DiskFullError):
-        return Problem(507, "disk_full", reason=error)
-    if isinstance(error, NotWritableError):
-        return Problem(507, "not_writable", reason=error)
-    if isinstance(error, FileNotFoundError):
-        return Problem(404, "no_file", reason=error)
-    if isinstance(error, ValueError):
-        return Problem(422, "invalid", reason=error)
+    match error:
+        case Problem():
+            return error
+        case ClipError():
+            return Problem(422, "clip", reason=error.found, remedy=error.remedy)
+        case DiskFullError():
+            return Problem(507, "disk_full", reason=error)
+        case NotWritableError():
+            return Problem(507, "not_writable", reason=error)
+        case FileNotFoundError():
+            return Problem(404, "no_file", reason=error)
+        case RequestValidationError():
+            found = (f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()[:3])
+            return Problem(422, "request", reason="; ".join(found))
+        case HTTPException(status_code=404):
+            return Problem(404, "not_found", reason=error.detail)
+        case HTTPException():
+            return Problem(error.status_code, "http", reason=error.detail)
+        case ValueError():
+            return Problem(422, "invalid", reason=error)
     return Problem(500, "internal", kind=type(error).__name__, reason=error)

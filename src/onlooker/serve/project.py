@@ -6,7 +6,6 @@ database before its renames and marked as done after them, so that a change that
 next start. A request reads the times of the class folders, and lists those that another program has changed.
 """
 
-import hashlib
 import json
 import os
 import secrets
@@ -20,7 +19,6 @@ from filelock import FileLock, Timeout
 
 from onlooker.files import check_writable, printable
 from onlooker.serve.database import Database
-from onlooker.serve.journal import convert_journal
 from onlooker.serve.names import class_name, file_name, is_hidden, new_class_name
 from onlooker.serve.problem import Problem
 from onlooker.serve.recordings import follow_moves
@@ -70,10 +68,9 @@ class Project:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder}: a file, expected the folder of clips; give another one with --clips")
         self.store = self.folder / STORE  # the hidden folder in which the page keeps what belongs to the project
-        self._nothing = Database(None)  # of a folder that does not exist yet
-        self.database, self._lock = self._nothing, RLock()
-        self._used: FileLock | None = None
-        self._times: dict[str, int] = {}  # of the class folders when they were listed; "": of the folder itself
+        self.database, self._lock = Database(None), RLock()
+        self._used: FileLock | None = None  # held while the database is that of the folder
+        self._times: dict[str, int] = {}  # of the class folders when they were listed
         self.refresh()
 
     @property
@@ -84,7 +81,7 @@ class Project:
 
     def counts(self) -> dict[str, int]:
         """The number of clips of each class, sorted by name."""
-        return dict(map(tuple, self.database.run("SELECT name, clips FROM class ORDER BY name")))
+        return dict(self.database.run("SELECT name, clips FROM class ORDER BY name"))
 
     def clips(self, label: str, count: int = -1, before: str | None = None) -> list[ProjectClip]:
         """The clips of a class, the last ones first; with `before`, those that follow the clip with this id."""
@@ -94,8 +91,10 @@ class Project:
 
     def select(self, chosen: str, *values: object) -> list[ProjectClip]:
         """The clips that an SQL clause selects."""
-        rows = self.database.run(f"{_CLIPS} {chosen}", *values)
-        return [ProjectClip(row[0], row[1], self.folder / row[1] / row[2], row[3], bool(row[4])) for row in rows]
+        return [
+            ProjectClip(clip_id, label, self.folder / label / name, seconds, bool(playable))
+            for clip_id, label, name, seconds, playable in self.database.run(f"{_CLIPS} {chosen}", *values)
+        ]
 
     def clip(self, clip_id: str) -> ProjectClip:
         """The clip with this id; a Problem 404 if there is none (any more)."""
@@ -209,8 +208,7 @@ class Project:
                 except FileNotFoundError as error:
                     self.database.run("DELETE FROM change WHERE number = ?", number)
                     raise Problem(409, "cannot_undo" if back else "cannot_redo", reason=error) from error
-                with self.database.transaction():
-                    self.database.set_state(number, "undoing" if back else "doing")
+                self.database.set_state(number, "undoing" if back else "doing")
                 self._finish(number, "done" if back else "undone")
 
     def refresh(self, everything: bool = False) -> None:
@@ -219,15 +217,13 @@ class Project:
             self._open()
             if not self.folder.is_dir():
                 return
-            times = {"": self.folder.stat().st_mtime_ns}
-            classes = [name for name in self._times if name]
-            if everything or self._times.get("") != times[""]:
-                with os.scandir(self.folder) as entries:
-                    classes = [each.name for each in entries if each.is_dir() and not is_hidden(each.name)]
-            for name in classes:
-                with suppress(OSError):  # removed meanwhile
-                    times[name] = (self.folder / name).stat().st_mtime_ns
-            changed = [name for name, time in times.items() if name and (everything or self._times.get(name) != time)]
+            times = dict[str, int]()
+            with os.scandir(self.folder) as entries:
+                for each in entries:
+                    with suppress(OSError):  # removed meanwhile
+                        if each.is_dir() and not is_hidden(each.name):
+                            times[each.name] = each.stat().st_mtime_ns
+            changed = [name for name, time in times.items() if everything or self._times.get(name) != time]
             gone = self._times.keys() - times.keys()
             if changed or gone:
                 with self.database.transaction():
@@ -238,20 +234,18 @@ class Project:
     def close(self) -> None:
         """Release the folder for other servers."""
         with self._lock:
-            if self.database is not self._nothing:
-                self.database.close()
+            self.database.close()
             if self._used is not None:
                 self._used.release()
-                self._used = None
+            self.database, self._used, self._times = Database(None), None, {}
 
     def _open(self, make: bool = False) -> None:
         """Open the database of the folder, and complete what was interrupted; nothing is written without the folder."""
         file = self.store / "page.db"
-        if self.database is not self._nothing:
+        if self._used is not None:
             if file.exists():
                 return
             self.close()  # the folder was deleted while the page is open
-            self.database, self._times = self._nothing, {}
         if not (make or self.folder.is_dir()):
             return
         check_store(self.store)
@@ -260,19 +254,13 @@ class Project:
         try:
             self._used.acquire()
             self.database = Database(file)
-            convert_journal(self.folder, self.store, self.database)
-            for number, state in self.database.run(
-                "SELECT number, state FROM change WHERE state LIKE '%ing'"
-            ).fetchall():
+            for number, state in self.database.run("SELECT number, state FROM change WHERE state LIKE '%ing'"):
                 self._finish(number, state)
             self._empty_trash()
             self._times = dict.fromkeys(self.counts(), 0)
             self.refresh(everything=True)
-            confirmed = "SELECT settled FROM change WHERE state = 'done'"  # also of clips that had no id in the journal
-            self.database.run(f"UPDATE clip SET settled = 1 WHERE id IN ({confirmed})")
         except BaseException as error:
             self.close()
-            self.database = self._nothing
             if isinstance(error, Timeout):
                 found = f"{printable(self.folder)}: another `onlooker serve` uses this folder; use that one, or end it"
                 raise ValueError(found) from error
@@ -298,15 +286,15 @@ class Project:
             self.database.run("DELETE FROM change WHERE state = 'undone'")
             values = text, batch, json.dumps(moves), settled
             insert = "INSERT INTO change (text, batch, moves, settled, state) VALUES (?, ?, ?, ?, 'doing')"
-            number = self.database.run(insert, *values).lastrowid
+            number = self.database.value(f"{insert} RETURNING number", *values)
             if new:
                 self.database.run("INSERT INTO clip (id, name, folder) VALUES (?, ?, ?)", *new, TRASH)
-        self._finish(int(number or 0), None)
+        self._finish(number, None)
 
     def _finish(self, number: int, before: str | None) -> None:
         """Make the renames of a change that has begun; if that fails, it gets its state before, or never was."""
         query = "SELECT state, moves, settled FROM change WHERE number = ?"
-        state, stored, settled = self.database.run(query, number).fetchone()
+        ((state, stored, settled),) = self.database.run(query, number)
         back = state == "undoing"
         moves: list[Move] = [(str(source), str(target)) for source, target in json.loads(stored)]
         moves = backwards(moves) if back else moves
@@ -325,22 +313,21 @@ class Project:
                 make_moves(self.folder, backwards(moves))
             self.database.set_state(number, before)
             raise
-        for name in {"", *(path.partition("/")[0] for move in moves for path in move)} - {STORE}:
+        for name in {path.partition("/")[0] for move in moves for path in move} - {STORE}:
             self._times.pop(name, None)
             with suppress(OSError):
                 self._times[name] = (self.folder / name).stat().st_mtime_ns
 
     def _last(self, back: bool) -> list[int]:
         """The numbers of the changes that are undone or redone next: one, or those of a batch."""
-        state, order = ("done", "DESC") if back else ("undone", "ASC")
-        numbers, batches = list[int](), set[str]()
-        query = f"SELECT number, batch FROM change WHERE state = ? ORDER BY number {order}"
-        for number, batch in self.database.run(query, state):
-            if numbers and (not batch or batch not in batches):
-                break
-            numbers.append(number)
-            batches.add(batch)
-        return numbers
+        state, order, after, end = ("done", "DESC", ">", -1) if back else ("undone", "ASC", "<", 1 << 62)
+        first = f"ORDER BY number {order} LIMIT 1"
+        found = self.database.run(f"SELECT number, batch FROM change WHERE state = ? {first}", state)
+        if not found or not (batch := found[0][1]):
+            return [number for number, _ in found]
+        other = self.database.value(f"SELECT number FROM change WHERE state = ? AND batch != ? {first}", state, batch)
+        query = f"SELECT number FROM change WHERE state = ? AND number {after} ? ORDER BY number {order}"
+        return [number for (number,) in self.database.run(query, state, end if other is None else other)]
 
     def _list_class(self, name: str) -> bool:
         """Update the clips of a class from its folder; returns whether anything has changed."""
@@ -352,10 +339,8 @@ class Project:
         for each in gone:
             self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", name, each)
         for each in added:
-            clip_id = hashlib.sha256(os.fsencode(f"{name}/{each}")).hexdigest()[:16]  # as before there was a database
-            if self.database.value("SELECT 1 FROM clip WHERE id = ?", clip_id):
-                clip_id = secrets.token_hex(8)
-            self.database.run("INSERT INTO clip (id, folder, name) VALUES (?, ?, ?)", clip_id, name, each)
+            row = secrets.token_hex(8), name, each
+            self.database.run("INSERT INTO clip (id, folder, name) VALUES (?, ?, ?)", *row)
         return bool(is_new or gone or added)
 
     def _empty_trash(self) -> None:
@@ -363,11 +348,9 @@ class Project:
         self.database.run("DELETE FROM change WHERE number <= (SELECT max(number) FROM change) - ?", KEPT)
         moves = [move for row in self.database.run("SELECT moves FROM change") for move in json.loads(row[0])]
         empty_trash(self.folder, {str(path) for move in moves for path in move})
-        for clip_id, folder, name in self.database.run(
-            "SELECT id, folder, name FROM clip WHERE folder LIKE ?", f"{STORE}%"
-        ).fetchall():
+        for folder, name in self.database.run("SELECT folder, name FROM clip WHERE folder LIKE ?", f"{STORE}%"):
             if not (self.folder / folder / name).exists():
-                self.database.run("DELETE FROM clip WHERE id = ?", clip_id)
+                self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", folder, name)
 
     def _empty(self, label: str) -> Move:
         """The change that makes a class folder."""

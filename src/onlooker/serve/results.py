@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,16 @@ from onlooker.files import printable, read_bytes, read_json
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 
-__all__ = ["clips_of_cell", "clips_to_check", "results"]
+__all__ = ["clips_of_cell", "clips_to_check", "keep_results", "results"]
 
 _UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
 # A label that the user has confirmed, or changed since, is not asked about again.
 _DOUBTS = "tested JOIN clip ON clip.id = clip WHERE NOT settled AND folder = truth AND (doubted OR margin < ?)"
 
 
-def results(project: Project, run: Path | None) -> dict[str, Any]:
+def results(run: Path | None) -> dict[str, Any]:
     """Accuracy, confusion matrix, conclusion and advice of a run; a Problem 404 if it has no results."""
-    measured = _measured(project, run)
+    measured = _measured(run)
     return {
         **{name: measured[name] for name in ("accuracy", "confusion")},
         "clips": measured["videos"],
@@ -33,7 +33,7 @@ def results(project: Project, run: Path | None) -> dict[str, Any]:
 
 def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> list[ProjectClip]:
     """The first clips in a cell of the confusion matrix; rows: true classes, columns: predicted classes."""
-    classes = _measured(project, run)["classes"]
+    classes = _measured(run)["classes"]
     if not 0 <= min(row, column) <= max(row, column) < len(classes):
         raise Problem(404, "no_results")
     chosen = "JOIN tested ON tested.clip = id WHERE truth = ? AND predicted = ? ORDER BY margin DESC LIMIT 100"
@@ -42,7 +42,7 @@ def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> 
 
 def clips_to_check(project: Project, run: Path | None, count: int) -> tuple[int, list[dict[str, Any]]]:
     """How many labels are doubtful, and the first: probable errors, then those that the model is least sure about."""
-    _measured(project, run)
+    _measured(run)
     found = f"SELECT id, truth, predicted, score, doubted FROM {_DOUBTS} ORDER BY doubted DESC, margin LIMIT ?"
     items = [
         {"clip": clip, "label": label, "suggested": suggested, "score": score, "why": "label" if doubted else "unsure"}
@@ -51,25 +51,27 @@ def clips_to_check(project: Project, run: Path | None, count: int) -> tuple[int,
     return int(project.database.value(f"SELECT count(*) FROM {_DOUBTS}", _UNSURE)), items
 
 
-def _measured(project: Project, run: Path | None) -> dict[str, Any]:
-    """The figures of a run; its tested clips are read into the database when they are first needed."""
+def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
+    """Make a run the newest one of a project, and its tested clips those that the page shows.
+
+    Args:
+        ids: of the clips that it was trained with, by their names at that time.
+    """
+    tested: list[tuple[object, ...]] = []
+    if (run / "evaluation.json").exists() and (run / "scores.csv").exists():  # else its report has failed
+        doubted = {each["name"] for each in read_json(run / "evaluation.json").get("labels_to_check", [])}
+        tested = [(ids[clip], *values, clip in doubted) for clip, *values in _scores(run) if clip in ids]
+    with project.database.transaction():
+        project.database.run("DELETE FROM tested")
+        for row in tested:
+            project.database.run("INSERT OR REPLACE INTO tested VALUES (?, ?, ?, ?, ?, ?)", *row)
+        project.database.run("INSERT OR REPLACE INTO state VALUES ('run', ?)", str(run.resolve()))
+
+
+def _measured(run: Path | None) -> dict[str, Any]:
     if run is None or not (run / "evaluation.json").exists() or not (run / "scores.csv").exists():
         raise Problem(404, "no_results")
     measured: dict[str, Any] = read_json(run / "evaluation.json")
-    database, name = project.database, str(run.resolve())
-    stored = f"{name} {(run / 'scores.csv').stat().st_mtime_ns}"
-    if database.value("SELECT value FROM state WHERE key = 'tested'") != stored:
-        ids = dict(
-            map(tuple, database.run("SELECT name, clip FROM trained JOIN run ON number = run WHERE path = ?", name))
-        )
-        doubted = {each["name"] for each in measured.get("labels_to_check", [])}
-        with database.transaction():
-            database.run("DELETE FROM tested")
-            for clip, *values in _scores(run):
-                if clip in ids:
-                    row = ids[clip], *values, clip in doubted
-                    database.run("INSERT OR REPLACE INTO tested VALUES (?, ?, ?, ?, ?, ?)", *row)
-            database.run("INSERT OR REPLACE INTO state VALUES ('tested', ?)", stored)
     return measured
 
 

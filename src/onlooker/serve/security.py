@@ -8,20 +8,21 @@ page; and the content-security policy keeps the page from loading or sending any
 import re
 import secrets
 import socket
+from contextlib import suppress
 from ipaddress import ip_address
-from urllib.parse import parse_qs, urlencode
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import cookie_parser
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from onlooker.files import format_bytes
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings, is_loopback
 from onlooker.serve.translation import t
 
-__all__ = ["Guard", "too_large"]
+__all__ = ["Guard"]
 
 UPLOADS = ("/api/look", "/api/project/clips")  # addresses whose request bodies are clips
 _MAX_JSON = 64_000  # bytes of any other request body
@@ -54,61 +55,55 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        send = _with_headers(send, headers.get("host", "")) if scope["type"] == "http" else send
+        request = HTTPConnection(scope)
+        if scope["type"] == "http":
+            send = _with_headers(send, request.headers.get("host", ""))
         try:
-            self._check_host(headers)
-            if (response := self._check_token(scope, headers)) is None:
-                _check_origin(scope, headers)
-                await self.app(scope, self._limited(scope, headers, receive), send)
+            self._check_host(request)
+            if (response := self._check_token(request)) is None:
+                _check_origin(request)
+                await self.app(scope, self._limited(request, receive), send)
                 return
         except Problem as problem:
             response = JSONResponse(problem.to_dict(), problem.status)
-            if problem.code == "token" and "text/html" in headers.get("accept", ""):  # a person has opened the address
+            if problem.code == "token" and "text/html" in request.headers.get("accept", ""):  # a person
                 response = PlainTextResponse(t("token"), problem.status)
-        await _refuse(scope, receive, send, response)
+        if scope["type"] == "websocket":
+            await WebSocketClose(1008)(scope, receive, send)
+        else:
+            await response(scope, receive, send)
 
-    def _check_host(self, headers: Headers) -> None:
-        match = _HOST.fullmatch(headers.get("host", ""))
-        if match is None or not self._is_own(match[1].lower()):
+    def _check_host(self, request: HTTPConnection) -> None:
+        """Require a name of this server; an IP address is one, because nobody else can assign it to this machine."""
+        match, address = _HOST.fullmatch(request.headers.get("host", "")), None
+        name = match[1].lower() if match else ""
+        with suppress(ValueError):
+            address = ip_address(name.strip("[]"))
+        reached = address is not None and (address.is_loopback or not is_loopback(self.settings.host))
+        if match is None or not (reached or name in self._names):
             raise Problem(403, "host")
 
-    def _is_own(self, name: str) -> bool:
-        """Whether a name is one of this server; an IP address is, because nobody else can assign it to this machine."""
-        if name in self._names:
-            return True
-        try:
-            address = ip_address(name.strip("[]"))
-        except ValueError:
-            return False
-        return address.is_loopback or not is_loopback(self.settings.host)
-
-    def _check_token(self, scope: Scope, headers: Headers) -> Response | None:
+    def _check_token(self, request: HTTPConnection) -> Response | None:
         """A redirect that stores the token in a cookie, if the address contains it; None if the request has it."""
-        if (token := self.settings.token) is None or secrets.compare_digest(self._cookie(headers), token.encode()):
+        given = request.cookies.get(self.cookie, "")
+        if (token := self.settings.token) is None or secrets.compare_digest(given.encode(), token.encode()):
             return None
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        given = query.pop("token", [""])[0]
-        if scope["type"] == "websocket" or not secrets.compare_digest(given.encode(), token.encode()):
+        given = request.query_params.get("token", "")
+        if request.scope["type"] == "websocket" or not secrets.compare_digest(given.encode(), token.encode()):
             raise Problem(401, "token")
-        response = RedirectResponse(f"{scope['path']}?{urlencode(query, doseq=True)}".rstrip("?"), 303)
+        query = request.url.remove_query_params("token").query
+        response = RedirectResponse(f"{request.scope['path']}?{query}".rstrip("?"), 303)
         # Lax: a link in a web mail opens the page; requests that change something need the page's origin and header.
-        secure = scope["scheme"] == "https"
+        secure = request.url.scheme == "https"
         response.set_cookie(self.cookie, token, _REMEMBERED, httponly=True, samesite="lax", secure=secure)
         return response
 
-    def _cookie(self, headers: Headers) -> bytes:
-        # Cookies of other programs on this host may break the rules; Python's own parser then reads none at all.
-        return cookie_parser(headers.get("cookie", "")).get(self.cookie, "").encode()
-
-    def _limited(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
+    def _limited(self, request: HTTPConnection, receive: Receive) -> Receive:
         """A `receive` with the limit of bytes of this address."""
-        if scope["type"] != "http":
-            return receive
-        limit = self.settings.max_upload if scope["path"] in UPLOADS else _MAX_JSON
-        stated = headers.get("content-length", "0")
+        limit = self.settings.max_upload if request.scope["path"] in UPLOADS else _MAX_JSON
+        stated = request.headers.get("content-length", "0")
         if not stated.isdecimal() or int(stated) > limit:
-            raise too_large(int(stated) if stated.isdecimal() else None, limit)
+            raise _too_large(int(stated) if stated.isdecimal() else None, limit)
         received = 0
 
         async def limited() -> Message:
@@ -116,13 +111,13 @@ class Guard:
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                raise too_large(None, limit)
+                raise _too_large(None, limit)
             return message
 
         return limited
 
 
-def too_large(found: int | None, limit: int) -> Problem:
+def _too_large(found: int | None, limit: int) -> Problem:
     """The problem of a body of more than `limit` bytes; `found`: its bytes, if the request states them."""
     most = format_bytes(limit)
     size = t("more_than", size=most) if found is None else format_bytes(found)
@@ -137,14 +132,14 @@ def _names(host: str) -> frozenset[str]:
     return frozenset(own)
 
 
-def _check_origin(scope: Scope, headers: Headers) -> None:
+def _check_origin(request: HTTPConnection) -> None:
     """Refuse a request that changes something unless it comes from the page itself."""
-    if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+    if request.scope.get("method") in ("GET", "HEAD"):
         return
-    host = headers.get("host", "")
-    if headers.get("origin") not in (f"http://{host}", f"https://{host}"):
+    host = request.headers.get("host", "")
+    if request.headers.get("origin") not in (f"http://{host}", f"https://{host}"):
         raise Problem(403, "origin")
-    if scope["type"] == "http" and headers.get("x-onlooker") != "1":
+    if request.scope["type"] == "http" and request.headers.get("x-onlooker") != "1":
         raise Problem(403, "header")
 
 
@@ -156,16 +151,7 @@ def _with_headers(send: Send, host: str) -> Send:
             headers = MutableHeaders(scope=message)
             headers.setdefault("Content-Security-Policy", policy)
             headers.setdefault("Cache-Control", "no-store")
-            for name, value in _HEADERS.items():
-                headers[name] = value
+            headers.update(_HEADERS)
         await send(message)
 
     return sending
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
-    if scope["type"] == "websocket":
-        await receive()  # its request to connect
-        await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
-    else:
-        await response(scope, receive, send)

@@ -45,13 +45,8 @@ class Teaching:
     def __init__(self, project: Project, looks: Looks, jobs: Jobs) -> None:
         self.project, self.looks, self.jobs, self.settings = project, looks, jobs, looks.settings
         self.previews = Previews(project)
-        self.training = Training(project, self.settings.runs, looks.models)
-
-    def start(self) -> None:
-        """Train again if the last server has ended during a training."""
         self.previews.prune()
-        if job_id := self.training.interrupted:
-            self.training.job = self.jobs.start(self.training.run, job_id)
+        self.training = Training(project, self.settings.runs, looks.models)
 
     def describe(self) -> dict[str, Any]:
         """The project with the last clips of each class as plain values, for JSON."""
@@ -122,65 +117,9 @@ def _hints(counts: dict[str, int]) -> list[str]:
 
 def routes(teaching: Teaching) -> APIRouter:
     """Everything of the tabs Teach and Correct."""
-    router = APIRouter()
-    for add in (_add_classes, _add_clips, _add_media, _add_training):
-        add(router, teaching)
-    return router
-
-
-def _add_classes(routes: APIRouter, teaching: Teaching) -> None:
-    project = teaching.project
-
-    @routes.get("/api/project")
-    def describe(everything: bool = False) -> dict[str, Any]:
-        project.refresh(everything)
-        return teaching.describe()
-
-    @routes.post("/api/project/classes")
-    def add(name: Text, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.add_class(name))
-
-    @routes.patch("/api/project/classes")
-    def rename(name: Text, to: Text, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.rename_class(name, to))
-
-    @routes.delete("/api/project/classes")
-    def delete(name: str, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.delete_class(name))
-
-    @routes.post("/api/project/undo")
-    def undo(version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.replay(back=True))
-
-    @routes.post("/api/project/redo")
-    def redo(version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.replay(back=False))
-
-
-def _add_clips(routes: APIRouter, teaching: Teaching) -> None:
-    project = teaching.project
-
-    @routes.get("/api/project/clips")
-    def more(label: Label, before: str) -> list[dict[str, Any]]:
-        return [*map(_describe, project.clips(label, _SHOWN, before))]
-
-    @routes.post("/api/project/clips")
-    async def add(request: Request, label: Label, batch: Batch = "") -> dict[str, Any]:
-        folder = await run_in_threadpool(project.incoming)
-        upload = await receive(request, folder, teaching.settings.max_upload)
-        return await run_in_threadpool(teaching.add, label, upload.path, upload.name, batch)
-
-    @routes.post("/api/project/clips/{clip_id}/label")
-    def set_label(clip_id: str, label: Target, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.set_label(clip_id, label))
-
-    @routes.delete("/api/project/clips/{clip_id}")
-    def delete(clip_id: str, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.delete_clip(clip_id))
-
-
-def _add_media(routes: APIRouter, teaching: Teaching) -> None:
+    routes, project, training = APIRouter(), teaching.project, teaching.training
     limiter = CapacityLimiter(_STILLS)
+    _add_changes(routes, teaching)
 
     @routes.get("/media/clip/{clip_id}.jpg")
     async def still(clip_id: str) -> FileResponse:
@@ -192,10 +131,6 @@ def _add_media(routes: APIRouter, teaching: Teaching) -> None:
         made = await run_sync(teaching.previews.playable, clip_id, limiter=limiter)
         return file_response(made, media_type="video/mp4", headers=_CACHED)
 
-
-def _add_training(routes: APIRouter, teaching: Teaching) -> None:
-    project, training = teaching.project, teaching.training
-
     @routes.post("/api/project/train", status_code=202)
     async def train() -> dict[str, str]:
         training.check()
@@ -204,7 +139,7 @@ def _add_training(routes: APIRouter, teaching: Teaching) -> None:
 
     @routes.get("/api/project/results")
     def reached() -> dict[str, Any]:
-        return results(project, training.newest_run())
+        return results(training.newest_run())
 
     @routes.get("/api/project/results/clips")
     def cell(row: int, column: int) -> list[dict[str, Any]]:
@@ -217,3 +152,52 @@ def _add_training(routes: APIRouter, teaching: Teaching) -> None:
         except Problem:  # there are no results yet
             count, items = 0, []
         return {"count": count, "items": items}
+
+    return routes
+
+
+def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
+    project = teaching.project
+
+    @routes.get("/api/project")
+    def describe(everything: bool = False) -> dict[str, Any]:
+        project.refresh(everything)
+        return teaching.describe()
+
+    @routes.post("/api/project/classes")
+    def add_class(name: Text, version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: project.add_class(name))
+
+    @routes.patch("/api/project/classes")
+    def rename_class(name: Text, to: Text, version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: project.rename_class(name, to))
+
+    @routes.delete("/api/project/classes")
+    def delete_class(name: str, version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: project.delete_class(name))
+
+    @routes.post("/api/project/undo")
+    def undo(version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: project.replay(back=True))
+
+    @routes.post("/api/project/redo")
+    def redo(version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: project.replay(back=False))
+
+    @routes.get("/api/project/clips")
+    def more(label: Label, before: str) -> list[dict[str, Any]]:
+        return [*map(_describe, project.clips(label, _SHOWN, before))]
+
+    @routes.post("/api/project/clips")
+    async def add_clip(request: Request, label: Label, batch: Batch = "") -> dict[str, Any]:
+        folder = await run_in_threadpool(project.incoming)
+        upload = await receive(request, folder)
+        return await run_in_threadpool(teaching.add, label, upload.path, upload.name, batch)
+
+    @routes.post("/api/project/clips/{clip_id}/label")
+    def set_label(clip_id: str, label: Target, version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: project.set_label(clip_id, label))
+
+    @routes.delete("/api/project/clips/{clip_id}")
+    def delete_clip(clip_id: str, version: int) -> dict[str, Any]:
+        return teaching.change(version, lambda: project.delete_clip(clip_id))

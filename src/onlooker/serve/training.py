@@ -1,4 +1,4 @@
-"""Train the project in a separate process: with progress, cancelling, and once more after a restart of the server.
+"""Train the project in a separate process, with progress and cancelling.
 
     python -m onlooker.serve.training CLIPS RUN
 
@@ -14,12 +14,13 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
-from typing import IO, Any
+from typing import Any
 
-from onlooker.serve.jobs import Cancelled, Job
+from onlooker.serve.jobs import Job
 from onlooker.serve.models import Models, find_model
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
+from onlooker.serve.results import keep_results
 
 __all__ = ["Training"]
 
@@ -38,23 +39,17 @@ class Training:
         self.project, self.runs, self.models = project, runs, models
         self.child = (sys.executable, "-m", __name__)  # the process that trains
         self.job: Job | None = None
-        self.stopping = False  # the server ends: the next one trains again
 
     @property
     def is_running(self) -> bool:
         """Whether a training has not ended."""
         return self.job is not None and not self.job.finished
 
-    @property
-    def interrupted(self) -> str | None:
-        """The job id of a training that had not finished when the server ended."""
-        stored = self.project.database.value("SELECT value FROM state WHERE key = 'training'")
-        return None if stored is None else str(stored)
-
     def newest_run(self) -> Path | None:
         """The last run of this project that has a model; None if there is none."""
-        runs = (Path(row[0]) for row in self.project.database.run("SELECT path FROM run ORDER BY number DESC"))
-        return next((run for run in runs if run.parent == self.runs.resolve() and find_model(run)), None)
+        run = self.project.database.value("SELECT value FROM state WHERE key = 'run'")
+        found = run is not None and Path(run).parent == self.runs.resolve() and find_model(Path(run))
+        return Path(run) if found else None
 
     def check(self) -> None:
         """Raise a Problem if a training runs already, or there are too few clips."""
@@ -81,37 +76,19 @@ class Training:
             Problem: what is wrong with the clips, or with the report.
         """
         job.report("starting", 0.0)
-        run = await asyncio.to_thread(self._prepare, job.id)
-        database = self.project.database
+        start = f"{self.project.folder.name}-page-"
+        numbers = [int(end) for run in self.runs.glob("*-page-*") if (end := run.name.removeprefix(start)).isdecimal()]
+        run = self.runs.resolve() / f"{start}{max(numbers, default=0) + 1}"
+        listed = "SELECT folder || '/' || clip.name, id FROM clip JOIN class ON class.name = folder"
+        ids = dict(await asyncio.to_thread(self.project.database.run, listed))
         try:
             await self._follow(job, run)
-        except BaseException as error:
-            if self.stopping or job.cancelled or not find_model(run):
+        finally:
+            if job.cancelled or not find_model(run):
                 shutil.rmtree(run, ignore_errors=True)
-                database.run("DELETE FROM trained WHERE run IN (SELECT number FROM run WHERE path = ?)", str(run))
-                database.run("DELETE FROM run WHERE path = ?", str(run))
-            if self.stopping:
-                raise Cancelled from error
-            database.run("DELETE FROM state WHERE key = 'training'")
-            raise
-        with database.transaction():  # which clips other runs were trained with is no longer needed
-            database.run("DELETE FROM trained WHERE run != (SELECT max(number) FROM run)")
-            database.run("DELETE FROM state WHERE key = 'training'")
+            else:
+                await asyncio.to_thread(keep_results, self.project, run, ids)
         return {**(job.result or {}), "run": run.name}
-
-    def _prepare(self, job_id: str) -> Path:
-        """The folder of a new run; the database notes that it has begun, and its clips."""
-        start = f"{self.project.folder.name}-page-"
-        found = self.runs.glob("*-page-*")
-        numbers = [int(end) for run in found if (end := run.name.removeprefix(start)).isdecimal()]
-        run = self.runs.resolve() / f"{start}{max(numbers, default=0) + 1}"
-        database = self.project.database
-        with database.transaction():
-            number = database.run("INSERT INTO run (path) VALUES (?)", str(run)).lastrowid
-            listed = "SELECT ?, folder || '/' || clip.name, id FROM clip JOIN class ON class.name = folder"
-            database.run(f"INSERT INTO trained {listed}", number)
-            database.run("INSERT OR REPLACE INTO state VALUES ('training', ?)", job_id)
-        return run
 
     async def _follow(self, job: Job, run: Path) -> None:
         """Start the process, and report its progress until it ends."""
@@ -123,13 +100,12 @@ class Training:
         assert child.stdout
         try:
             async for line in child.stdout:
-                step = json.loads(line)
-                if "error" in step:
-                    reason, remedy = step["error"]
-                    raise Problem(422, "training_failed", reason=reason, remedy=remedy)
-                job.report(step["stage"], step["done"] / max(1, step["total"]))
-                if step["stage"] in ("drawing clips", "done") and not (job.result or {}).get("model"):
-                    job.report(job.note, job.progress, model=await asyncio.to_thread(self._load, run))
+                if isinstance(step := json.loads(line), dict):
+                    raise Problem(422, "training_failed", reason=step["reason"], remedy=step["remedy"])
+                stage, done, total = step
+                job.report(stage, done / max(1, total))
+                if stage in ("drawing clips", "done") and not (job.result or {}).get("model"):
+                    job.report(stage, job.progress, model=await asyncio.to_thread(self._load, run))
             if status := await child.wait():
                 raise Problem(500, "training_ended", exit=status)
         finally:
@@ -139,45 +115,34 @@ class Training:
 
     def _load(self, run: Path) -> str | None:
         """Load the model of a run into memory, so that it can be used at once; its id."""
-        if (model := find_model(run)) is None:
-            return None
-        self.models.load(model.id)
-        return model.id
+        if model := find_model(run):
+            self.models.load(model.id)
+        return model.id if model else None
 
 
 def main() -> None:
-    """Train in this process, and write its progress to the standard output."""
+    """Train in this process, and write a line to the standard output for each step."""
     clips, run = map(Path, sys.argv[1:])
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # nothing else is written between the lines
     Thread(target=_end_with_input, daemon=True).start()
     with suppress(OSError):
         os.nice(5)  # the live view goes first
-    train_and_tell(clips, run, out)
-    out.flush()
-    os._exit(0)  # without waiting for the thread
 
-
-def train_and_tell(clips: Path, run: Path, out: IO[str]) -> None:
-    """Train, and write a line for each step."""
-
-    def tell(**step: Any) -> None:
+    def tell(step: object) -> None:
         print(json.dumps(step), file=out, flush=True)
 
-    tell(stage="starting", done=0, total=1)
     import onlooker
 
     try:
-        onlooker.train(
-            clips, run, quiet=True, progress=lambda stage, done, total: tell(stage=stage, done=done, total=total)
-        )
+        onlooker.train(clips, run, quiet=True, progress=lambda *step: tell(step))
+        tell(("done", 1, 1))
     except onlooker.ClipError as error:
-        tell(error=[f"{error.path.name}: {error.found}", error.remedy])
+        tell({"reason": f"{error.path.name}: {error.found}", "remedy": error.remedy})
     except (ValueError, OSError) as error:
-        found, _, remedy = str(error).partition("; ")
-        tell(error=[found, remedy])
-    else:
-        tell(stage="done", done=1, total=1)
+        reason, _, remedy = str(error).partition("; ")
+        tell({"reason": reason, "remedy": remedy})
+    os._exit(0)  # without waiting for the thread
 
 
 def _end_with_input() -> None:

@@ -1,9 +1,8 @@
 // What a model sees in a clip: player, timeline, bars, events, files to take away.
 
-import { ApiError } from "./api.js";
 import { Bars, sureness } from "./bars.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
-import { button, complain, h, icon, seconds, show, t, toast } from "./dom.js";
+import { button, h, icon, seconds, show, t } from "./dom.js";
 import { drawMoment, momentOf } from "./overlay.js";
 import { Player } from "./player.js";
 import { drawnControls } from "./settings.js";
@@ -63,21 +62,7 @@ export class LookResult {
     const json = `data:application/json,${encodeURIComponent(JSON.stringify({ name, ...answer }))}`;
     return h("details.save", {}, h("summary", {}, t("save.title")),
       h("div.row", {}, link(`/api/look/${id}/overlay.mp4`, `${stem}-overlay.mp4`, t("save.overlay")),
-        link(json, `${stem}.json`, t("save.json")), button("download", t("save.onnx"), () => this.saveModel(model))));
-  }
-
-  async saveModel(model) {
-    toast(t("save.exporting"));
-    const response = await fetch(`/api/models/${model}/step.onnx`).catch(() => null);
-    if (!response?.ok) {
-      const value = await response?.json().catch(() => null);
-      complain(new ApiError(response?.status ?? 0,
-        value?.error ?? { found: t("error.lost"), remedy: t("error.lost_remedy") }));
-      return;
-    }
-    const address = URL.createObjectURL(await response.blob());
-    h("a", { href: address, download: "step.onnx" }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+        link(json, `${stem}.json`, t("save.json"))));
   }
 
   /** Starts to play; the element must be in the page. */
