@@ -42,7 +42,6 @@ def test_a_class_that_is_not_probable_has_no_box() -> None:
     box = Box("wave", 3, (100.0, 120.0, 180.0, 200.0), 0.5)
     unsure = replace(PLAIN, scores=np.array([0.25, 0.24], np.float32), box=box)
     assert not has(StreamAnnotator()(unsure), BOX_COLORS[0])
-    assert has(StreamAnnotator(min_score=0.2)(unsure), BOX_COLORS[0])
 
 
 def test_while_nothing_happens_there_is_no_box() -> None:

@@ -10,7 +10,6 @@ import pytest
 
 from onlooker.drawing.plots import (
     loss_and_accuracy,
-    reliability,
     side_by_side,
     to_png,
     to_svg,
@@ -35,17 +34,6 @@ def test_learning_curves_are_drawn_over_epochs_from_one():
     assert accuracy.get_ylim()[1] >= 1
 
 
-def test_points_of_the_reliability_diagram_are_the_means_of_bins():
-    scores = np.array([[0.61, 0.39], [0.63, 0.37], [0.94, 0.06], [0.05, 0.95]])
-    upper, lower = reliability(scores, [0, 1, 0, 0], [7, 7, 9, 9]).axes
-    points = upper.collections[-1].get_offsets()
-    # One of 0.61 and 0.63 is right, and one of 0.94 and 0.95.
-    np.testing.assert_allclose(points, [[0.62, 0.5], [0.945, 0.5]])
-    assert [bar.get_height() for bar in lower.patches if bar.get_height()] == [2, 2]
-    assert upper.get_ylim()[0] < 0
-    assert upper.get_ylim()[1] > 1
-
-
 def test_files_are_png_and_svg():
     def drawn():
         return side_by_side({"a & b": [0.4], "<c>": [0.6]}, 0.5, "majority")
@@ -65,13 +53,6 @@ def test_drawing_needs_no_pyplot_and_importing_no_matplotlib():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_wrong_shapes_are_errors():
-    with pytest.raises(ValueError, match="no curves given"):
-        loss_and_accuracy({"training": {}})
-    with pytest.raises(ValueError, match=r"scores have shape \(3,\)"):
-        reliability(np.ones(3), [0, 0, 0], [0, 0, 0])
-
-
 def test_models_side_by_side_show_every_seed_and_the_baseline() -> None:
     figure = side_by_side({"lstm": [0.5, 0.7], "alstm": [0.8]}, 0.25, "majority class")
     (axes,) = figure.axes
@@ -85,5 +66,3 @@ def test_models_side_by_side_show_every_seed_and_the_baseline() -> None:
     beside = name.get_window_extent()
     assert axes.get_window_extent().x1 < beside.x0
     assert beside.x1 < figure.bbox.x1
-    with pytest.raises(ValueError, match="at least one model with one seed"):
-        side_by_side({"lstm": []}, 0.25, "majority class")

@@ -38,8 +38,3 @@ def test_predicted_accuracy_never_falls_with_more_clips() -> None:
     expected, *_ = predict_accuracy([point(10, 30, 40), point(20, 28, 40), point(40, 27, 40)], 80)
     assert expected == pytest.approx(28.3 / 40, abs=0.01)  # as on average
     assert predict_accuracy([point(10, 40, 40), point(20, 40, 40)], 40)[0] > 0.98
-
-
-def test_one_training_size_gives_no_curve() -> None:
-    with pytest.raises(ValueError, match="points with 10, 10 clips, expected two or more numbers of clips"):
-        predict_accuracy([point(10, 3, 4), point(10, 4, 4)], 20)

@@ -28,6 +28,7 @@ __all__ = ["StreamAnnotator", "draw_clip"]
 
 TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
 
+_BOX_SCORE = 0.3  # minimum
 _DECAY = 0.99  # per frame, for the highest weight, which determines the scale of colors
 
 
@@ -61,14 +62,11 @@ class StreamAnnotator:
     """Draws steps of streams on their frames: attention, box, point, class, probability and time.
 
     Colors are scaled by a decaying maximum of the attention, so that they are comparable from frame to frame. During
-    frames without an event (`Step.happening` is False), the class is in brackets and no box is drawn.
-
-    Args:
-        min_score: no box is drawn for a class with a lower probability.
+    frames without an event (`Step.happening` is False), the class is in brackets and no box is drawn, as for a class
+    with a probability below 0.3.
     """
 
-    def __init__(self, min_score: float = 0.3) -> None:
-        self._min_score = min_score
+    def __init__(self) -> None:
         self._strengths: dict[str | None, float] = {}
 
     def __call__(self, step: Step) -> Pixels:
@@ -83,7 +81,7 @@ class StreamAnnotator:
         if step.attention is not None:
             frame = overlay(frame, step.attention, self._strength(step.source, step.attention))
         frame = enlarge(frame)
-        if step.box is not None and not quiet and step.score >= self._min_score:
+        if step.box is not None and not quiet and step.score >= _BOX_SCORE:
             frame = boxes(frame, step.box.corners, BOX_COLORS[0], size)
         if step.point is not None:
             frame = ring(frame, step.point, size)

@@ -137,8 +137,6 @@ def _bar_of_spans(frame: Pixels, top: int, thick: int, spans: Sequence[tuple[flo
 
 def probability_bar(frame: Pixels, score: float) -> Pixels:
     """A thin bar near the lower edge whose length is a probability."""
-    if not 0 <= score <= 1:
-        raise ValueError(f"score is {score}, expected a probability in [0, 1]")
     H, thick = len(frame), max(2, round(min(frame.shape[:2]) / 64))
     return _bar_of_spans(frame, H - 3 * thick - _letter_height(frame) // 4, thick, [(0, score)], WHITE)
 
@@ -165,9 +163,7 @@ def boxes(frame: Pixels, corners: ArrayLike, color: Color = WHITE, size: Size | 
         corners: `4` or `n 4`, x1 y1 x2 y2.
         color: of the lines, which have a dark edge.
     """
-    given = np.atleast_2d(np.asarray(corners, dtype=np.float64))
-    if given.ndim != 2 or given.shape[-1] != 4:
-        raise ValueError(f"boxes have shape {given.shape}, expected 4 or n 4: x1 y1 x2 y2")
+    given = np.reshape(np.asarray(corners, dtype=np.float64), (-1, 4))
     drawn, (H, W), thick = _copy(frame), frame.shape[:2], _thickness(frame)
     for box in given[np.isfinite(given).all(axis=1)] * np.tile(_scale(frame, size), 2):
         x1, y1, x2, y2 = (int(v) for v in np.rint(np.clip(box, 0, [W - 1, H - 1] * 2)))
@@ -189,8 +185,6 @@ def _thickness(frame: Pixels) -> int:
 def ring(frame: Pixels, point: ArrayLike, size: Size | None = None) -> Pixels:
     """A small ring around a point (x, y), such as the pixel with the highest attention."""
     given = np.asarray(point, dtype=np.float64)
-    if given.shape != (2,):
-        raise ValueError(f"the point has shape {given.shape}, expected 2: x y")
     drawn, thick, radius = _copy(frame), _thickness(frame), max(3, round(min(frame.shape[:2]) / 40))
     if np.isfinite(given).all():
         # In OpenCV, centers of pixels are integers; coordinates are in sixteenths of a pixel.

@@ -1,4 +1,4 @@
-"""Plots in one style: learning curves, calibration, comparisons."""
+"""Plots in one style: learning curves and comparisons."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -78,8 +78,6 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: st
         kept: the epoch whose weights are used; it is marked; 0: none.
     """
     measures = list(dict.fromkeys(name for line in curves.values() for name in line))
-    if not measures:
-        raise ValueError("no curves given, expected at least one line with one measure")
     figure = _figure(4.6 * len(measures), 3.3)
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
     for axes, measure in zip(panels, measures, strict=True):
@@ -100,43 +98,8 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: st
     return figure
 
 
-def reliability(scores: ArrayLike, targets: ArrayLike, bins: ArrayLike) -> "Figure":
-    """A reliability diagram: accuracy against confidence in bins (Guo et al. 2017).
-
-    Args:
-        scores: `B K` probabilities of each video.
-        targets: `B` true classes.
-        bins: `B`, the number of each video's bin.
-    """
-    probabilities, truth = np.asarray(scores, dtype=np.float64), np.asarray(targets)
-    if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1] or not len(truth):
-        raise ValueError(f"scores have shape {probabilities.shape}, targets {truth.shape}; expected B K and B, B not 0")
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    _, number = np.unique(np.asarray(bins), return_inverse=True)  # numbers without gaps
-    count = np.bincount(number)
-    mean_confidence, accuracy = (np.bincount(number, weights) / count for weights in (confidence, right))
-    figure = _figure(4.4, 4.6)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    upper.plot([0, 1], [0, 1], color="#9aa1ab", linewidth=1, linestyle=(0, (4, 3)))
-    upper.vlines(mean_confidence, mean_confidence, accuracy, color=COLORS[1], linewidth=2.5, alpha=0.35)
-    upper.scatter(mean_confidence, accuracy, s=26, color=COLORS[0], zorder=3)
-    upper.set_xlim(0, 1.02)
-    upper.set_ylim(-0.02, 1.02)
-    plain(upper, "", "accuracy")
-    upper.text(
-        0.97, 0.05, "below the line: overconfident", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes
-    )
-    lower.hist(confidence, 20, range=(0, 1), color="#9db8cc", rwidth=0.8)
-    plain(lower, "confidence", "videos")
-    for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
-        axis.set_major_formatter(_PERCENT)
-    return figure
-
-
 def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baseline_name: str) -> "Figure":
     """One column per model: a dot per seed (an accuracy, 0 to 1), a line at their mean; and a baseline, dashed."""
-    if not shares or not all(len(values) for values in shares.values()):
-        raise ValueError("no shares given, expected at least one model with one seed")
     figure = _figure(max(3.6, 1.4 + 1.1 * len(shares)), 3.3)
     axes = figure.subplots()
     for k, values in enumerate(shares.values()):

@@ -26,15 +26,8 @@ def predict_accuracy(points: Sequence[LearningPoint], clips: int) -> tuple[float
 
     Args:
         points: two or more numbers of clips; three or four are enough.
-
-    Raises:
-        ValueError: points of fewer than two numbers of clips.
     """
     sizes, correct, tested = (np.array([point[name] for point in points]) for name in ("clips", "correct", "tested"))
-    if len(set(sizes.tolist())) < 2 or min(sizes) < 1:
-        raise ValueError(
-            f"points with {', '.join(map(str, sizes)) or 'no'} clips, expected two or more numbers of clips"
-        )
     draws = np.random.default_rng(0).binomial(tested, (correct + 0.5) / (tested + 1), (_DRAWS, len(points)))
     errors = np.log((tested - np.vstack([correct, draws]) + 0.5) / (tested + 1))
     x = np.log(sizes)

@@ -101,16 +101,10 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
         Metrics of frames are included only if there are frame scores.
 
     Raises:
-        ValueError: no videos, a video without frames, or scores that are not probabilities.
+        ValueError: no videos, or scores that are not probabilities.
     """
     if not evaluation.names:
         raise ValueError("the evaluation has no videos: nothing to measure")
-    for name, scores in zip(evaluation.names, evaluation.frame_scores, strict=bool(evaluation.frame_scores)):
-        if scores.ndim != 2 or not len(scores) or scores.shape[1] != len(evaluation.classes):
-            raise ValueError(
-                f"frame scores of {name} have shape {scores.shape}, expected T {len(evaluation.classes)} with T at "
-                "least 1: one row of probabilities per frame"
-            )
     of = replace(evaluation, scores=_probabilities(evaluation.scores))
     values = {name: metric(of) for name, metric in METRICS.items()}
     return {name: value for name, value in values.items() if value is not None}

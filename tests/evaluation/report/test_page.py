@@ -120,8 +120,6 @@ def test_a_cell_of_the_confusion_matrix_links_to_its_clips(tmp_path):
     assert "upright" not in outline.every("div")[0]["class"]
     many = Outline(written(Page("t").confusion([[1] * 14] * 14, ["a"] * 14, {}), tmp_path))
     assert "upright" in many.every("div")[0]["class"]
-    with pytest.raises(ValueError, match="the matrix has 2 rows for 3 classes, expected 3 3"):
-        Page("t").confusion([[1, 2], [3, 4]], ["a", "b", "c"], {})
 
 
 def test_numbers_are_right_aligned_and_missing_values_are_dashes(tmp_path):
@@ -132,15 +130,9 @@ def test_numbers_are_right_aligned_and_missing_values_are_dashes(tmp_path):
     assert outline.words["td"][6] == "–"
 
 
-def test_invalid_content_is_an_error():
+def test_rows_of_another_length_are_an_error():
     with pytest.raises(ValueError, match="a row has 1 cells for 2 columns"):
         Page("t").table([["a"]], ["b", "c"])
-    with pytest.raises(ValueError, match="expected the bytes of a PNG"):
-        Page("t").figure(b"GIF89a")
-    with pytest.raises(ValueError, match="without <svg"):
-        Page("t").figure("picture.svg")
-    with pytest.raises(ValueError, match=r"the clip 'walk' begins with .*, expected the bytes of an mp4"):
-        Page("t").clips([(b"RIFF....AVI ", "walk", None)])
 
 
 def test_a_failed_write_leaves_the_old_page(tmp_path):

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -26,9 +25,6 @@ __all__ = ["DrawnClip", "Page", "Tone"]
 Tone = Literal["right", "wrong"]
 DrawnClip = tuple[bytes, str, Tone | None]  # an mp4, its caption, and whether the prediction is right
 
-_TEMPLATES = "templates"
-_LISTED = 100  # clips of a cell of the confusion matrix
-
 
 class Page:
     """A report under construction: each method appends a block and returns the page.
@@ -39,13 +35,12 @@ class Page:
 
     def __init__(self, title: str, subtitle: str = "") -> None:
         self.title, self.subtitle = title, subtitle
-        self._headings: list[str] = []
-        self._blocks: list[dict[str, Any]] = []
+        self.headings, self.blocks = list[str](), list[dict[str, Any]]()
 
     def heading(self, text: str) -> Self:
         """A section heading; three or more make a table of contents."""
-        self._headings.append(text)
-        return self._add("heading", text=text, number=len(self._headings))
+        self.headings.append(text)
+        return self._add("heading", text=text, number=len(self.headings))
 
     def text(self, markdown: str) -> Self:
         """Paragraphs and lists in Markdown, without HTML; links must be http or https."""
@@ -69,19 +64,10 @@ class Page:
         Args:
             caption: below it, in Markdown.
             wide: whether it takes the whole width; others share a row where there is room.
-
-        Raises:
-            ValueError: bytes that are not a PNG, or text that is not an SVG.
         """
-        if isinstance(image, str):
-            if "<svg" not in image:
-                raise ValueError(f"the image is text without <svg: {image[:40]!r}; expected SVG text or PNG bytes")
-            # An <img> keeps the ids of one SVG apart from another's, and does not run its scripts.
-            source = _data_uri("image/svg+xml", image.encode())
-        elif image.startswith(b"\x89PNG\r\n\x1a\n"):
-            source = _data_uri("image/png", image)
-        else:
-            raise ValueError(f"the image begins with {image[:8]!r}, expected the bytes of a PNG or the text of an SVG")
+        # An <img> keeps the ids of one SVG apart from another's, and does not run its scripts.
+        kind, content = ("svg+xml", image.encode()) if isinstance(image, str) else ("png", image)
+        source = _data_uri(f"image/{kind}", content)
         return self._add("figure", source=source, caption=caption, wide=wide)
 
     def clips(self, clips: Iterable[DrawnClip]) -> Self:
@@ -90,17 +76,8 @@ class Page:
         Args:
             clips: the bytes of an mp4 (H.264), a plain caption whose first line is bold, and whether the prediction is
                 right or wrong (None: not marked).
-
-        Raises:
-            ValueError: bytes that are not an mp4.
         """
-        cards = []
-        for content, caption, tone in clips:
-            if content[4:8] != b"ftyp":
-                raise ValueError(f"the clip {caption!r} begins with {content[:8]!r}, expected the bytes of an mp4")
-            title, _, more = caption.partition("\n")
-            cards.append({"source": _data_uri("video/mp4", content), "title": title, "more": more, "tone": tone})
-        return self._add("clips", clips=cards)
+        return self._add("clips", clips=[(_data_uri("video/mp4", clip), *more) for clip, *more in clips])
 
     def confusion(
         self, counts: Sequence[Sequence[int]], classes: Sequence[str], clips: Mapping[tuple[int, int], Sequence[str]]
@@ -111,22 +88,15 @@ class Page:
             counts: `K K`; rows: true class, columns: predicted class.
             classes: the `K` names.
             clips: by true and predicted class, a line of plain text per clip.
-
-        Raises:
-            ValueError: counts that are not `K K`.
         """
-        K = len(classes)
-        if len(counts) != K or any(len(row) != K for row in counts):
-            raise ValueError(f"the matrix has {len(counts)} rows for {K} classes, expected {K} {K}")
-        lists = [(i, j, clips[i, j][:_LISTED], len(clips[i, j]) - _LISTED) for i, j in sorted(clips)]
-        return self._add("confusion", counts=counts, classes=classes, lists=lists, linked=set(clips))
+        return self._add("confusion", counts=counts, classes=classes, clips=clips)
 
     @contextmanager
     def details(self, summary: str) -> Iterator[Self]:
         """Blocks that are added inside the `with` are folded under `summary`."""
-        outer, self._blocks = self._blocks, []
+        outer, self.blocks = self.blocks, []
         yield self
-        inner, self._blocks = self._blocks, outer
+        inner, self.blocks = self.blocks, outer
         self._add("details", summary=summary, blocks=inner)
 
     def write(self, path: Path | str) -> Path:
@@ -135,44 +105,27 @@ class Page:
         Raises:
             DiskFullError: the disk is full.
         """
-        path, script = Path(path), _resource("report.js")
-        template = _environment().get_template("page.html")
-        html = template.render(
-            title=self.title,
-            subtitle=self.subtitle,
-            headings=self._headings,
-            blocks=self._blocks,
-            style=_resource("report.css"),
-            script=script,
-            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        )
-        write_bytes(path, html.encode(errors="backslashreplace"))  # of names that are not UTF-8
-        return path
+        html = _environment().get_template("page.html").render(vars(self))
+        write_bytes(Path(path), html.encode(errors="backslashreplace"))  # of names that are not UTF-8
+        return Path(path)
 
     def _add(self, kind: str, **values: Any) -> Self:
-        self._blocks.append({"kind": kind, **values})
+        self.blocks.append({"kind": kind, **values})
         return self
 
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader(__package__, _TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
+    environment = Environment(loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined)
+    environment.keep_trailing_newline = True
     markdown = MarkdownIt("commonmark", {"html": False})
     markdown.validateLink = lambda url: url.startswith(("http://", "https://"))  # type: ignore[method-assign]
     environment.filters["markdown"] = lambda text: Markup(_unbroken(markdown.render(text)).strip())
     environment.filters["markdown_inline"] = lambda text: Markup(_unbroken(markdown.renderInline(text)))
     environment.filters["nbsp"] = _unbroken
+    environment.filters["sha256"] = lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     environment.filters["code_spans"] = lambda text: re.split(r"`([^`\n]+)`", text)
     return environment
-
-
-def _resource(name: str) -> str:
-    return files(__package__).joinpath(_TEMPLATES, name).read_text(encoding="utf-8")
 
 
 def _data_uri(kind: str, content: bytes) -> str:

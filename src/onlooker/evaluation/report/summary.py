@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onlooker.drawing.plots import loss_and_accuracy, reliability, to_svg
-from onlooker.evaluation.calibration import confidence_bins
+from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.evaluation.conclusion import advice, confused_pairs, first_line, labels_to_check, share_of
 from onlooker.evaluation.report.page import DrawnClip, Page
 from onlooker.evaluation.report.table import Cell, percent
@@ -17,7 +16,6 @@ from onlooker.structures import Evaluation
 Curves = Mapping[str, Mapping[str, list[float]]]
 
 PAIRS = 2  # pairs of classes whose clips are shown together
-_MISTAKES = 200  # rows of the table
 _CLASSES = 60  # of a matrix that can be read
 
 
@@ -124,11 +122,6 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], p
     if len(classes) <= _CLASSES:
         page.confusion(measured["confusion"], classes, cells)
         page.text("Numbers are clips; click on one to list them.")
-    bins = confidence_bins(sure)
-    page.figure(
-        to_svg(reliability(evaluation.scores, evaluation.targets, bins)),
-        "Accuracy against confidence, in bins of equally many clips. Below the line: overconfident.",
-    )
     counts = zip(classes, measured["confusion"], strict=True)
     of_class = [[name, share_of(row[k], sum(row)) if any(row) else None] for k, (name, row) in enumerate(counts)]
     page.table(of_class, ["class", "classified correctly"])
@@ -139,16 +132,13 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], p
     mistakes = [k for k in order if predicted[k] != evaluation.targets[k]]
     columns, note = ["clip", "true class", "prediction", "confidence"], "Most confident first."
     rows: list[list[Cell]] = [
-        [paths[k], classes[evaluation.targets[k]], classes[predicted[k]], percent(sure[k], 0)]
-        for k in mistakes[:_MISTAKES]
+        [paths[k], classes[evaluation.targets[k]], classes[predicted[k]], percent(sure[k], 0)] for k in mistakes
     ]
     if suspects:
         columns.append("label")
-        for k, row in zip(mistakes, rows, strict=False):
+        for k, row in zip(mistakes, rows, strict=True):
             row.append("check" if paths[k] in suspects else "")
         note += " *check*: the label may be wrong, as the model is as confident as for clips that have the other label."
-    if len(mistakes) > _MISTAKES:
-        note += f" {len(mistakes) - _MISTAKES} more mistakes are in scores.csv."
     if rows:
         page.table(rows, columns, note)
     if of_all := measured.get("labels_to_check"):
