@@ -16,21 +16,9 @@ from typing import Any
 WHAT = "How often each command tried to reach the network, seen by Python's audit hook and counted by the kernel."
 _EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "urllib.Request")
 _TINY = [
-    "--encoder",
-    "conv4",
-    "--frames",
-    "4",
-    "--size",
-    "16",
-    "--channels",
-    "1",
-    "--epochs",
-    "1",
-    "--batch",
-    "8",
-    "--precision",
-    "32",
-]
+    "--encoder", "conv4", "--frames", "4", "--size", "16", "--channels", "1", "--epochs", "1", "--batch", "8",
+    "--precision", "32",
+]  # fmt: skip
 
 
 def guarded(folder: Path) -> list[dict[str, Any]]:

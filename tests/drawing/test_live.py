@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from onlooker.drawing.clip import StreamAnnotator
 from onlooker.drawing.overlay import BOX_COLORS
@@ -65,8 +64,3 @@ def test_colors_are_scaled_by_recent_maps_of_the_stream() -> None:
     for _ in range(1000):
         after = annotate(replace(PLAIN, attention=faint))
     np.testing.assert_array_equal(after, alone)
-
-
-def test_a_step_without_its_frame_is_an_error() -> None:
-    with pytest.raises(ValueError, match="the step has no pixels; give one of a stream"):
-        StreamAnnotator()(replace(PLAIN, pixels=None))

@@ -13,7 +13,16 @@ from fastapi.testclient import TestClient
 from serving import ADDRESS, OWN, save_model, wait_for_job
 
 from onlooker.serve.app import create_app
+from onlooker.serve.project import Project
 from onlooker.serve.settings import ServeSettings
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project whose folder does not exist yet."""
+    project = Project(tmp_path / "clips")
+    yield project
+    project.close()
 
 
 @pytest.fixture

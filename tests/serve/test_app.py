@@ -13,9 +13,7 @@ from commands import fails
 from fastapi.testclient import TestClient
 from serving import ADDRESS, save_model
 
-from onlooker.files import DiskFullError, NotWritableError
 from onlooker.serve.app import create_app
-from onlooker.serve.problem import as_problem
 from onlooker.serve.settings import ServeSettings
 
 
@@ -76,11 +74,6 @@ def test_errors_say_what_to_do(page: TestClient, model: str) -> None:
         error = answer.json()["error"]
         assert (answer.status_code, error["code"]) == (status, code), path
         assert all(error[name] for name in ("found", "expected", "remedy")), path
-
-
-def test_errors_of_the_disk_are_told() -> None:
-    full, locked = as_problem(DiskFullError("no space left")), as_problem(NotWritableError("read-only"))
-    assert [(each.status, each.code) for each in (full, locked)] == [(507, "disk_full"), (507, "not_writable")]
 
 
 def test_the_temporary_folder_is_deleted_at_the_end(settings: ServeSettings) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,6 @@ from projects import add, restarted, tree
 
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    project = Project(tmp_path / "clips")
-    yield project
-    project.close()
 
 
 @pytest.mark.parametrize(

@@ -58,23 +58,6 @@ def drawn(page: Any) -> int:
     )
 
 
-def times(page: Any, seconds: float) -> list[float]:
-    """The time of the video at each frame of the screen."""
-    return list(
-        page.evaluate(
-            """(milliseconds) => new Promise((resolve) => {
-                const [times, begin] = [[], performance.now()];
-                const look = (now) => {
-                    times.push(document.querySelector('.stage video').currentTime);
-                    if (now - begin < milliseconds) requestAnimationFrame(look); else resolve(times);
-                };
-                requestAnimationFrame(look);
-            })""",
-            1000 * seconds,
-        )
-    )
-
-
 def test_the_opacity_slider_changes_the_heat_map_alone(page: Any):
     page.uncheck(".drawn .switch:has-text('Box') input")
     page.uncheck(".drawn .switch:has-text('Point') input")
@@ -99,16 +82,6 @@ def test_a_clip_plays_from_a_quarter_to_four_times_its_speed(page: Any):
     for _ in range(2):
         page.keyboard.press("-")
     assert (page.evaluate(f"{VIDEO}.playbackRate"), speed.input_value()) == (1, "1")
-    lengths = {}
-    for value in ("0.25", "1"):
-        speed.select_option(value)
-        seek(page, 0)
-        page.click("button[aria-label=Play]")
-        page.wait_for_function(f"() => {VIDEO}.currentTime > 0.01")
-        seen = times(page, 0.8)
-        lengths[value] = seen[-1] - seen[0]
-    assert lengths["0.25"] == pytest.approx(0.2, abs=0.08)
-    assert lengths["1"] > 2.5 * lengths["0.25"]
 
 
 def test_keys_move_through_the_clip_and_another_model_looks_at_it(

@@ -1,10 +1,7 @@
 """Who may use the page, and what it may load."""
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -161,43 +158,6 @@ def test_the_page_loads_and_sends_nothing_elsewhere(page: TestClient) -> None:
         assert [each for each in addresses if "www.w3.org" not in each and "//127.0.0.1" not in each] == [], path
     for path in ("/docs", "/redoc", "/openapi.json"):  # FastAPI's own pages load scripts from elsewhere
         assert page.get(path).status_code == 404
-
-
-_VISIT = """
-import sys
-tried = []
-def watch(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "urllib.Request", "socket.gethostbyname"):
-        tried.append((event, str(arguments)))
-sys.addaudithook(watch)
-from pathlib import Path
-from fastapi.testclient import TestClient
-from serving import ADDRESS, OWN, save_model, wait_for_job
-from onlooker.serve.app import create_app
-from onlooker.serve.settings import ServeSettings
-from test_live_view import message
-
-folder = Path(sys.argv[1])
-save_model(folder / "runs")
-settings = ServeSettings(clips=folder / "clips", runs=folder / "runs")
-with TestClient(create_app(settings), base_url=ADDRESS, headers=OWN) as page:
-    model = page.get("/api/state").json()["models"][0]["id"]
-    job = page.post("/api/look", params={"model": model}, content=Path(sys.argv[2]).read_bytes()).json()["job"]
-    assert wait_for_job(page, job)["state"] == "done"
-    assert page.get("/").status_code == 200
-    with page.websocket_connect(f"ws://127.0.0.1:8765/api/live?model={model}") as camera:
-        camera.send_bytes(message())
-        assert "label" in camera.receive_json()
-print(tried)
-"""
-
-
-@pytest.mark.slow
-def test_the_server_opens_no_connection(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
-    paths = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    command = [sys.executable, "-c", _VISIT, str(tmp_path), str(make_clip())]
-    visited = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **paths})
-    assert visited.stdout.strip() == "[]", visited.stdout + visited.stderr
 
 
 def test_every_answer_has_the_headers(page: TestClient) -> None:

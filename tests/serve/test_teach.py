@@ -3,7 +3,6 @@
 import io
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,36 +77,6 @@ def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> 
     assert describe(page)["nothing"] == "background"
 
 
-def test_files_that_are_dropped_together_are_one_step(page: TestClient, make_clip: Make) -> None:
-    for number in range(3):
-        upload(page, "wave", make_clip(), f"{number}.mp4", batch="one")
-    assert describe(page)["undo"] == "add 2.mp4 to wave, and 2 more"
-    assert names(change(page, "POST", "undo")) == {}
-
-
-def test_a_slow_clip_does_not_hold_up_others(
-    page: TestClient, make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from onlooker.serve import teach
-
-    slow, convert = threading.Event(), teach.convert
-
-    def slowly(path: Path, **arguments: Any) -> Any:
-        if path.read_bytes() == first.read_bytes():
-            slow.wait(30)
-        return convert(path, **arguments)
-
-    first, second = make_clip("1.mp4", frames=20), make_clip("2.mp4", frames=21)
-    monkeypatch.setattr(teach, "convert", slowly)
-    waiting = threading.Thread(target=upload, args=(page, "wave", first))
-    waiting.start()
-    upload(page, "wave", second)
-    assert names(describe(page)) == {"wave": ["2.mp4"]}
-    slow.set()
-    waiting.join(30)
-    assert names(describe(page)) == {"wave": ["1.mp4", "2.mp4"]}
-
-
 def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_clip: Make) -> None:
     clip = upload(page, "a", make_clip())["clip"]["id"]
     project = describe(page)
@@ -170,11 +139,6 @@ def test_uploads_that_are_no_clips_change_nothing(page: TestClient, tmp_path: Pa
     assert describe(page)["classes"] == []
     left = [path.name for path in (tmp_path / "clips").rglob("*") if path.is_file()]
     assert {name.partition(".")[0] for name in left} <= {"page", "lock"}, "nothing is left"
-
-
-def test_a_clip_that_is_too_long_names_the_limit(page: TestClient, make_clip: Make, settings: ServeSettings) -> None:
-    error = upload(page, "wave", make_clip(frames=40, fps=1))["error"]
-    assert (error["code"], error["expected"]) == ("too_long", f"at most {settings.max_seconds:g} s")
 
 
 def test_stills_follow_their_clip_and_its_content(page: TestClient, make_clip: Make, settings: ServeSettings) -> None:
