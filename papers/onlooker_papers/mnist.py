@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import math
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -117,15 +116,13 @@ def load_mnist(folder: Path | None = None) -> tuple[Digits, Digits]:
 def _read(folder: Path, part: str) -> Digits:
     images_file, labels_file = _find(folder, f"{part}-images", "idx3"), _find(folder, f"{part}-labels", "idx1")
     images, labels = _read_idx(images_file, dimensions=3), _read_idx(labels_file, dimensions=1)
-    if images.shape[1:] != (SIDE, SIDE):
-        raise ValueError(f"{images_file}: images of {images.shape[1]}x{images.shape[2]} pixels, expected {SIDE}x{SIDE}")
+    if images.shape[1:] != (SIDE, SIDE) or not len(images):
+        raise ValueError(f"{images_file}: images of shape {images.shape}, expected digits of {SIDE}x{SIDE}")
     if len(images) != len(labels):
         raise ValueError(
             f"{labels_file}: {len(labels)} labels for the {len(images)} images of {images_file.name}; "
             "take both files from one data set"
         )
-    if not len(images):
-        raise ValueError(f"{images_file}: no images, expected handwritten digits; download it again")
     return Digits(images, labels.astype(np.int64))
 
 
@@ -142,22 +139,14 @@ def _find(folder: Path, stem: str, kind: str) -> Path:
 
 def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """The array in an idx file: two zero bytes, 8 for uint8, the number of dimensions, their sizes, the data."""
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
+    content, start = path.read_bytes(), 4 + 4 * dimensions
+    try:
+        if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path}: the gzip file is truncated or damaged ({error}); download it again") from error
-    expected = bytes((0, 0, 8, dimensions))
-    if content[:4] != expected:
-        raise ValueError(
-            f"{path}: starts with {content[:4].hex(' ') or 'nothing'}, expected {expected.hex(' ')}; "
-            f"it is not an idx file of unsigned bytes in {dimensions} dimensions"
-        )
-    start = 4 + 4 * dimensions
-    shape = tuple(int(size) for size in np.frombuffer(content[4:start][: (len(content) - 4) // 4 * 4], ">u4"))
-    if len(shape) < dimensions or len(content) - start != math.prod(shape):
-        raise ValueError(
-            f"{path}: {max(len(content) - start, 0)} bytes of data, its header says {shape}; download it again"
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+        if content[:4] != bytes((0, 0, 8, dimensions)):
+            raise ValueError(f"starts with {content[:4].hex(' ') or 'nothing'}")
+        shape = tuple(int(size) for size in np.frombuffer(content[4:start], ">u4"))
+        return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
+    except (EOFError, OSError, ValueError, zlib.error) as error:
+        found = f"{path}: no complete idx file of unsigned bytes in {dimensions} dimensions ({error})"
+        raise ValueError(f"{found}; download it again") from error

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
-from onlooker.evaluation.report import Page, percent
+from onlooker.evaluation.report import Page
 from onlooker.run_record import read_curves
 
 
@@ -31,12 +31,6 @@ def add_left_out(page: Page, clips: list[list[str]]) -> None:
     if clips:
         page.heading("Clips left out")
         page.table(clips, ["clip", "problem", "what to do"])
-
-
-def interval(measured: Mapping[str, Any]) -> str:
-    """The 95 % interval of an accuracy."""
-    low, high = measured["accuracy_interval"]
-    return f"95 % interval {percent(low, 0)} to {percent(high, 0)}"
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

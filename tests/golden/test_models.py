@@ -56,7 +56,6 @@ def stored(name: str) -> str:
 RECIPES = {**MODELS, **PAPER_MODELS, "single-frame": SINGLE_FRAME}
 # In the order of the stored values, which are from before some models moved to the package of a paper.
 NAMES = [*(name for name in MODELS if name != "linear"), "tracks", "single-frame"]
-NAMES[1:1] = ["opinions"]
 CASES: dict[str, Case] = {
     **{
         stored(name).replace(":", "-"): (
@@ -102,7 +101,6 @@ CASES: dict[str, Case] = {
     "convnet-lenet": ("convnet", PICTURE, {"encoder": "lenet"}),
     "lstm-stn": ("lstm", GRAY, {"encoder": "stn"}),
     "lstm-stn-2": ("lstm", GRAY, {"encoder": "stn:2"}),
-    "opinions-stn-2": ("opinions", GRAY, {"encoder": "stn:2", "head": "each-glimpse"}),
     "convnet-stn-3": ("convnet", GRAY, {"encoder": "stn:3"}),
     "lstm-dcn": ("lstm", GRAY, {"encoder": "dcn"}),
     "convnet-dcn-tap": ("convnet", GRAY, {"encoder": "dcn:tap"}),
@@ -132,7 +130,7 @@ def made(case: Case) -> VideoModel:
     """The model with the weights of seed 0."""
     name, data, settings = case
     torch.manual_seed(0)
-    hidden = {} if name in ("opinions", "linear") else {"hidden": HIDDEN}
+    hidden = {} if name == "linear" else {"hidden": HIDDEN}
     return create_model(name, K, in_channels=data.in_channels, size=data.size, **hidden, **settings)
 
 

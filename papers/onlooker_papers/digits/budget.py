@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS
 from onlooker_papers.digits.held_out import FOLLOWED
-from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, DigitModel
+from onlooker_papers.digits.models import SINGLE, DigitModel
 from onlooker_papers.digits.published import CODE, PUBLISHED_READING, READINGS, TABLE, TEXT
 
 ENCODERS = ("lenet", "stn", "dcn")
@@ -74,8 +74,6 @@ FURTHER = {
     "rotation+scale": replace(GLIMPSES, after="rotation"),
     "gesture": replace(GLIMPSES, after=SINGLE, head="each-glimpse", lr=1e-3),
 }
-# Then it is trained on whole videos, in which frames that show little get low weights.
-TOGETHER = replace(FURTHER["gesture"], after="gesture", **JUDGED_TOGETHER)
 # Objects can also be tracked, and classified from five frames at once.
 FOLLOWING = replace(FOLLOWED, encoder="tracks:2", after=SINGLE, lr=1e-3, batch=16, frames=25)
 # Compared models: the published encoder, which starts from single digits because it stays at chance on two digits when
@@ -131,7 +129,6 @@ STANDARD = Budget(
     entries=(
         Entry(GLIMPSES, 96_000, ("normal",)),
         *_further({"scale": 96_000, "rotation": 400_000, "rotation+scale": 240_000, "gesture": 400_000}),
-        Entry(TOGETHER, 60_000, ("gesture",)),
         Entry(FOLLOWING, 96_000, ("gesture",)),
         # The models of Table I, trained on each variant separately: about five minutes each, 15 minutes for `dcn`.
         Entry(_both("lenet")[0], 32_000, ("normal", "rotation")),
@@ -147,7 +144,6 @@ STANDARD = Budget(
     objects=12_800,
     ceilings={
         "ceiling": dict.fromkeys(("rotation", "rotation+scale", "gesture"), 200_000),
-        "ceiling-opinions": {"gesture": 40_000},
         "ceiling-tracks": {"gesture": 400_000},
     },
     tests=2000,
@@ -166,14 +162,12 @@ FULL = Budget(
     entries=(
         Entry(GLIMPSES, 160_000, ("normal",)),
         *_further(dict.fromkeys(VARIANTS[1:], 480_000)),
-        Entry(TOGETHER, 100_000, ("gesture",)),
         Entry(FOLLOWING, 160_000, ("gesture",)),
         *(Entry(spec, 48_000) for encoder in ENCODERS for spec in _both(encoder)),
     ),
     objects=160_000,
     ceilings={
         "ceiling": dict.fromkeys(VARIANTS, 480_000),
-        "ceiling-opinions": {"gesture": 100_000},
         "ceiling-tracks": {"gesture": 480_000},
     },
     tests=5000,

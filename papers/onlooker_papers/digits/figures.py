@@ -19,6 +19,7 @@ from onlooker.drawing.plots import FAINT, INK, QUIET
 from onlooker.models.video_model import window_corners
 from onlooker_papers.digits.data.moving_mnist import Batch
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
+from onlooker_papers.sheet import caption, cells
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
@@ -40,9 +41,9 @@ def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10) ->
     from matplotlib.patches import Rectangle
 
     longest = max(batch.video.shape[1] for batch in batches.values())
-    figure, grid = _grid(len(batches), min(columns, -(-longest // every)), 0.85)
+    figure, grid = cells(len(batches), min(columns, -(-longest // every)), 0.85)
     for row, (name, batch) in zip(grid, batches.items(), strict=True):
-        _label(row[0], name)
+        caption(row[0], name)
         for axes, t in zip(row, range(0, batch.video.shape[1], every), strict=False):
             _show(axes, batch.video[0, t, 0], 0, 255)
             for k, (x1, y1, x2, y2) in enumerate(batch.boxes[0, t].tolist()):
@@ -68,7 +69,7 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figur
     """
     several = {title: thetas.reshape(len(thetas), -1, 2, 3) for title, (_, thetas) in rows.items()}
     columns = max(len(frames) for frames, _ in rows.values())
-    figure, grid = _grid(sum(1 + thetas.shape[1] for thetas in several.values()), columns, 1.2)
+    figure, grid = cells(sum(1 + thetas.shape[1] for thetas in several.values()), columns, 1.2)
     outlines = {
         title: window_corners(several[title].detach().float().cpu(), *frames.shape[-2:]).numpy()
         for title, (frames, _) in rows.items()
@@ -79,13 +80,13 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figur
         thetas, images = several[title].detach().float().cpu(), frames.detach().float().cpu()
         low, high = (0.0, 255.0) if frames.dtype == torch.uint8 else (images.min().item(), images.max().item())
         views = spatial_transform(images, thetas, (size, size))[:, :, 0]  # N G h w
-        _label(grid[first, 0], title)
+        caption(grid[first, 0], title)
         for column, image in enumerate(images):
             _show(grid[first, column], image[0], low, high, border)
             for k, window in enumerate(outlines[title][column]):
                 _outline(grid[first, column], window, _rim(k))
                 _view(grid[first + 1 + k, column], views[column, k], low, high, _rim(k))
-        _label(grid[first + 1, 0], f"what it sees\n{size} × {size} pixels")
+        caption(grid[first + 1, 0], f"what it sees\n{size} × {size} pixels")
         first += 1 + thetas.shape[1]
     return figure
 
@@ -99,13 +100,13 @@ def deformation(image: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
         image: `H W`, uint8, square.
         fields: by name, `2 H W`: x and y displacements in pixels, as `elastic_fields` makes them.
     """
-    figure, grid = _grid(len(fields), 3, 2.4)
+    figure, grid = cells(len(fields), 3, 2.4)
     for axes, name in zip(grid[0], ("image", "displacements", "result"), strict=True):
         axes.set_title(name, color=INK, fontsize=12, fontweight="bold")
     for row, (name, field) in zip(grid, fields.items(), strict=True):
         displacements = field.detach().float().cpu()
         length = displacements.norm(dim=0)
-        _label(row[0], f"{name}\n{length.mean():.1f} pixels on average,\n{length.max():.1f} at most")
+        caption(row[0], f"{name}\n{length.mean():.1f} pixels on average,\n{length.max():.1f} at most")
         _show(row[0], image, 0, 255)
         _arrows(row[1], displacements)
         _show(row[2], deformed(image, displacements), 0, 255)
@@ -127,24 +128,6 @@ def deformed(image: Tensor, field: Tensor) -> Tensor:
     grid = straight + (field * torch.tensor([2 / W, 2 / H])[:, None, None]).permute(1, 2, 0)
     sampled = F.grid_sample(image[None, None].float(), grid, align_corners=False)
     return sampled[0, 0].add(0.5).floor().to(torch.uint8)
-
-
-def _grid(rows: int, columns: int, cell: float) -> tuple["Figure", NDArray[np.object_]]:
-    """Empty cells of `cell` inches without ticks and frames."""
-    from matplotlib.figure import Figure
-
-    size = (columns * cell + 1.5, rows * cell + 0.4)
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-    return figure, grid
-
-
-def _label(axes: "Axes", text: str) -> None:
-    """Text at the left of a row."""
-    axes.set_ylabel(text, rotation=0, ha="right", va="center", color=INK, fontsize=10)
 
 
 def _show(axes: "Axes", image: Tensor, low: float, high: float, border: float = 0) -> None:

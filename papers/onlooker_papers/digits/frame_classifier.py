@@ -1,23 +1,19 @@
-"""Frames are classified independently, and their predictions are pooled by aggregation or with learned weights."""
+"""Frames are classified independently, as a whole or by their glimpses."""
 
 import torch
-from torch import nn
 
-from onlooker.models.cells.cell import Cell
 from onlooker.models.cells.memoryless import Memoryless
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import build_encoder
 from onlooker.models.video_model import VideoModel, make_head
 from onlooker_papers.digits.each_glimpse import HEADS, EachGlimpse
-from onlooker_papers.digits.opinions import OpinionPool
 
 
 class FrameClassifier(Classifier):
-    """An encoder, a head that classifies the frame as a whole or each glimpse, and a logarithmic opinion pool.
+    """An encoder, and a head that classifies the frame as a whole or each glimpse.
 
     Args:
         num_classes: K.
-        pooled: pool the predictions of all frames so far by `OpinionPool`; otherwise each frame has its own prediction.
         encoder: as in `Classifier`.
         head_units: width of a tanh layer before the classes; 0: none.
         head: `joint`: classify all features together; `each-glimpse`: one small classifier reads each window of an
@@ -38,7 +34,6 @@ class FrameClassifier(Classifier):
     def __init__(
         self,
         num_classes: int,
-        pooled: bool = True,
         encoder: str = "conv4",
         head_units: int = 0,
         head: str = "joint",
@@ -53,13 +48,11 @@ class FrameClassifier(Classifier):
         width = self.num_features = self.encoder.num_features
         if head not in HEADS:
             raise ValueError(f"head is {head!r}, expected one of {', '.join(HEADS)}")
-        reader: nn.Module
+        self.cell = Memoryless(width)
         if head == "joint":
-            reader = make_head(width, head_units, dropout, num_classes)
+            self.head = make_head(width, head_units, dropout, num_classes)
         elif (glimpses := getattr(self.encoder, "glimpses", None)) is None:
             raise ValueError("head 'each-glimpse' reads the windows of an encoder such as stn:2; use encoder stn:N")
         else:
-            reader = EachGlimpse(width, glimpses, head_units, dropout, num_classes)
-        self.cell: Cell = OpinionPool(reader, width, num_classes) if pooled else Memoryless(width)
-        self.head = nn.Identity() if pooled else reader
+            self.head = EachGlimpse(width, glimpses, head_units, dropout, num_classes)
         self.to(memory_format=torch.channels_last)

@@ -20,8 +20,6 @@ from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label
 from onlooker_papers.digits.models import (
     CEILING,
-    JUDGED_TOGETHER,
-    SINGLE,
     STAGES,
     TRACKS,
     DigitModel,
@@ -29,7 +27,6 @@ from onlooker_papers.digits.models import (
     train,
 )
 from onlooker_papers.digits.pretraining import SIZE
-from onlooker_papers.digits.registry import OPINIONS
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import Digits, DigitSplit, digest
@@ -46,10 +43,9 @@ ALONE = DigitModel(
 )  # fmt: skip
 # The same for the model that classifies five frames together.
 FOLLOWED = DigitModel("tracks:1", model=TRACKS, head="each-glimpse", lr=2e-3, aggregation="last", batch=64, frames=10)
-# The ways in which a model of pairs may combine frames: a product, a product with learned weights, groups of frames.
+# The ways in which a model of pairs may combine frames: a product, and groups of frames.
 CEILINGS = {
     CEILING: ALONE,
-    f"{CEILING}-{OPINIONS}": replace(ALONE, after=SINGLE, **JUDGED_TOGETHER),
     f"{CEILING}-{TRACKS}": FOLLOWED,
 }
 VALIDATION = 320  # videos of validation digits

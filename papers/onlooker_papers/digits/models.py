@@ -1,6 +1,5 @@
 """The digit models and their training, end to end or in two stages, on any videos."""
 
-import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,20 +14,13 @@ from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
-from onlooker_papers.digits.frame_classifier import FrameClassifier
-from onlooker_papers.digits.opinions import OpinionPool
 from onlooker_papers.digits.pretraining import pretraining_of, seconds
-from onlooker_papers.digits.registry import FRAMES, OPINIONS, TRACKS
+from onlooker_papers.digits.registry import FRAMES, TRACKS
 from onlooker_papers.digits.track_classifier import TrackClassifier
 
 SINGLE, CEILING = "single digits", "ceiling"
 _TRUST = "pool.weight.weight"
 STAGES = {1: "end-to-end", 2: "two-stage"}
-# How a classifier of single frames is trained further on whole videos. Frames of one setting are nearly alike, so
-# videos have several settings; the loss uses only the prediction at the last frame.
-JUDGED_TOGETHER: dict[str, Any] = {
-    "model": OPINIONS, "aggregation": "last", "lr": 5e-4, "batch": 8, "frames": 25, "frames_per_setting": 5
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ class DigitModel:
         recipe: recipe by which the encoder was pre-trained on single digits; None: random weights.
         after: the variant of the moving digits on which the whole model was trained before; or `SINGLE`: training
             continues from a model of `held_out.CEILINGS`, trained on single digits in videos of the same variant; None:
-            random weights. `opinions` continues from a `convnet`, a classifier of single frames.
+            random weights.
         aggregation: how the scores of frames become the score of a clip (`clip_scores`).
         batch, frames: videos in a batch, and frames in each video.
         frames_per_setting: frames that share a rotation and a scale. For a model without memory, it is better if every
@@ -78,7 +70,7 @@ class DigitModel:
         """The name of the model that it continues from."""
         if self.after == SINGLE:
             return f"{CEILING}-{TRACKS}" if self.model == TRACKS else CEILING
-        return replace(self, model="convnet").name if self.model == OPINIONS else self.name
+        return self.name
 
     @property
     def looks(self) -> dict[str, Any]:
@@ -159,7 +151,7 @@ def build(spec: DigitModel, num_classes: int, data: DataConfig) -> VideoModel:
     settings = {**spec.looks, "head_units": spec.head_units, "dropout": 0.0, "in_channels": data.channels}
     if spec.head != "joint":
         settings["head"] = spec.head
-    if name not in (FRAMES, OPINIONS):
+    if name != FRAMES:
         settings["hidden"] = spec.hidden
     return create_model(name, num_classes, size=data.size, **settings)
 
@@ -184,7 +176,7 @@ def settings_of(spec: DigitModel, folder: Path, encoders: Path) -> dict[str, Any
 
 
 def begin_from(model: nn.Module, start: nn.Module) -> None:
-    """Give a model the weights of another; a classifier of single frames becomes that of an opinion pool.
+    """Give a model the weights of another.
 
     If the other model tracks fewer objects, the weights that predict the trust in a group of frames are averaged over
     the objects.
@@ -193,10 +185,6 @@ def begin_from(model: nn.Module, start: nn.Module) -> None:
         RuntimeError: weights that do not fit.
     """
     weights = start.state_dict()
-    if isinstance(model, FrameClassifier) and isinstance(model.cell, OpinionPool) and "cell.weight.bias" not in weights:
-        judge = {re.sub(r"^head\.", "cell.judge.", name): value for name, value in weights.items()}
-        trust = {name: value for name, value in model.state_dict().items() if name.startswith("cell.weight.")}
-        weights = {**judge, **trust}
     if isinstance(model, TrackClassifier) and isinstance(start, TrackClassifier):
         more = model.tracks.things // start.tracks.things
         weights = {**weights, _TRUST: weights[_TRUST].repeat(1, more) / more}

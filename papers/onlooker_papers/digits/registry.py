@@ -5,12 +5,10 @@ from onlooker_papers.digits.encoders import register_encoders
 from onlooker_papers.digits.frame_classifier import FrameClassifier
 from onlooker_papers.digits.track_classifier import TrackClassifier
 
-FRAMES, OPINIONS, TRACKS = "frames", "opinions", "tracks"
+FRAMES, TRACKS = "frames", "tracks"
 RECIPES = {
-    FRAMES: Recipe("each frame independently, as `convnet`; optionally with a head for each glimpse", {"pooled": False},
-                   FrameClassifier),
-    OPINIONS: Recipe("each frame independently; logarithmic opinion pool with learned weights", {"pooled": True},
-                     FrameClassifier, loss="last"),
+    FRAMES: Recipe("each frame independently, as `convnet`; optionally with a head for each glimpse",
+                   model=FrameClassifier),
     TRACKS: Recipe("two objects on a uniform background, tracked and classified over five frames",
                    {"things": 2}, TrackClassifier, loss="last"),
 }  # fmt: skip

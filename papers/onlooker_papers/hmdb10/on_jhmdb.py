@@ -26,7 +26,7 @@ from onlooker.drawing.plots import to_png, to_svg
 from onlooker.evaluation.metrics import measure
 from onlooker.evaluation.report import Page
 from onlooker.files import write_bytes
-from onlooker.models.registry import create_model
+from onlooker.models.registry import create_model, find_recipe
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import StoreSettings, make_features, open_stores, stored_clips
@@ -41,9 +41,9 @@ from onlooker_papers.intervals import over_seeds
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import WHOLE, About, Row, write_rows
-from onlooker_papers.sheet import sheet, write_png
+from onlooker_papers.sheet import sheet
 from onlooker_papers.tables import add_table
-from onlooker_papers.videolstm.published import variant
+from onlooker_papers.videolstm.published import Published
 
 FILE, SET = tables.REAL, "jhmdb"
 COMMAND = "python -m onlooker_papers.hmdb10.on_jhmdb"
@@ -103,7 +103,8 @@ class Draw:
         }  # fmt: skip
         net: VideoModel
         if name in ("report", "convlstm"):
-            net = variant(name, len(self.classes), False, head_units=0, init="zeros", forget_bias=1.0, **settings)
+            settings |= {"head_units": 0, "init": "zeros", "forget_bias": 1.0}
+            net = Published(len(self.classes), **{**find_recipe(name).settings, **settings})
         else:
             net = create_model(name, len(self.classes), **settings)
         cast(nn.Module, net.encoder).requires_grad_(False)
@@ -240,20 +241,14 @@ def write_page(run: Path, draw: Draw, figures: dict[str, Any]) -> Path:
     page.heading("Heat maps")
     recognizer = load(draw.folder(ATTENTION, figures["models"][ATTENTION]["lr"]), device="cpu")
     rows = attention_rows(recognizer, draw.samples(recognizer.model).only(draw.split.test))
-    image = write_png(run / "attention.png", sheet(rows, _COLUMNS))
-    page.figure(image.read_bytes(), "Test clips; the bar is the probability of the true class.", wide=True)
+    page.figure(sheet(rows, _COLUMNS), "Test clips; the bar is the probability of the true class.", wide=True)
     return page.write(run / "report.html")
 
 
-def main(
-    run: Annotated[Path, typer.Option(help="Folder of features and trainings.")] = Path("runs/hmdb10-jhmdb"),
-    results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
-    draws: Annotated[int, typer.Option(help="Draws of the split.", min=2, max=5)] = DRAWS,
-    image: Annotated[Path, typer.Option(help="The plot of the loss curves.")] = Path("docs/hmdb10-curves.png"),
-) -> None:
+def main(draws: Annotated[int, typer.Option(help="Draws of the split.", min=2, max=5)] = DRAWS) -> None:
     """Train the report's model, and the models that it is compared with, on every draw."""
-    figures = reproduce(run, results, draws)
-    write_bytes(image, to_png(loss_curves(figures["models"])))
+    figures = reproduce(Path("runs/hmdb10-jhmdb"), Path("results"), draws)
+    write_bytes(Path("docs/hmdb10-curves.png"), to_png(loss_curves(figures["models"])))
     low, high = figures["interval"]
     typer.echo(f"frames correct: {figures['frame_accuracy']:.1%} ({low:.1%} to {high:.1%})")
 

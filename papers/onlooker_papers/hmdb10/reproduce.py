@@ -19,7 +19,7 @@ from onlooker.data.samples import sample_rate
 from onlooker.data.split import Split, group_of
 from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
 from onlooker.evaluation.metrics import measure
-from onlooker.files import write_json
+from onlooker.files import write_bytes, write_json
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
@@ -42,7 +42,7 @@ from onlooker_papers.hmdb10.page import write_page
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import About, Row, command_line, write_rows
 from onlooker_papers.sets import few_of_each, set_name, set_path
-from onlooker_papers.sheet import sheet, write_png
+from onlooker_papers.sheet import sheet
 
 HMDB51 = "HMDB-51"
 FILE = "hmdb10"  # of results
@@ -172,14 +172,12 @@ def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, An
     recognizer.save(folder / "model")
     samples = samples.only(split.test)
     if net.attends:
-        write_png(run / "attention.png", sheet(attention_rows(recognizer, samples), _COLUMNS))
+        write_bytes(run / "attention.png", sheet(attention_rows(recognizer, samples), _COLUMNS))
     evaluation = recognizer.evaluate(samples, skipped=skipped)
     right = np.stack(evaluation.frame_scores).argmax(2) == evaluation.targets[:, None]  # B T
-    of_class = {label: right[evaluation.targets == k] for k, label in enumerate(recognizer.classes)}
     encoder: Any = net.encoder
     return {
         **measure(evaluation),
-        "frame_accuracy_by_class": {label: float(of.mean()) if of.size else None for label, of in of_class.items()},
         "frame_accuracy_by_index": right.mean(0).tolist(),
         "sides": {side: len(getattr(split, side)) for side in REPORT_CLIPS},
         "grid": [encoder.num_features, *net.grid],

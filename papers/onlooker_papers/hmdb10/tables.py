@@ -4,22 +4,7 @@ from onlooker.evaluation.report import Table
 from onlooker_papers.hmdb10.classes import ATTENTION, PUBLISHED_ACCURACY
 from onlooker_papers.tables import Entry, Results, build, code, difference, key, rows, share, table
 
-NAME, REAL = "hmdb10", "hmdb10-real"
-
-
-@table(NAME)
-def report(results: Results) -> Table:
-    """Frame and clip accuracy by data set; for HMDB-51, with the published figure."""
-    made: list[list[str | None]] = []
-    notes = []
-    for name, of in results[NAME].items():
-        if published := of.get("published_frame_accuracy"):
-            made.append([name, "published (Teja & Akunuri 2020)", share(published), None])
-        made += [[name, code(m), share(of["frame_accuracy"][m]), share(of["accuracy"][m])] for m in of["accuracy"]]
-        made.append([name, "majority class", *[share(of["majority_share"])] * 2])
-        split = ", ".join(f"{count} {side}" for side, count in of["sides"].items())
-        notes.append(f"{name}: {of['encoder']}; {of['frames']} frames, {of['epochs']} epochs; clips: {split}.")
-    return Table(["set", "model", "frames correct, %", "clips correct, %"], made, " ".join(notes))
+REAL = "hmdb10-real"
 
 
 @table(REAL)

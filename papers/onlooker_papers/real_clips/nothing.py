@@ -19,7 +19,7 @@ Basketball is left out, because its class `nothing` has only 17 seconds in total
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import typer
@@ -43,6 +43,7 @@ from onlooker_papers.results import write_whole
 
 WHAT = "false alarms an hour and events found in streams stitched from clips that were not trained on"
 COMMAND = "python -m onlooker_papers.real_clips.nothing"
+RUN = Path("runs/nothing")  # folder of the features (4 GB, kept)
 THRESHOLDS = [round(float(t), 4) for t in (*np.linspace(0.02, 0.98, 97), 0.985, 0.99, 0.995, 0.998, 0.999)]
 _STREAMS = 16  # per split, processed side by side
 
@@ -142,19 +143,16 @@ def at_found(curve: Mapping[str, Sequence[float]], share: float = 0.9) -> float:
     return min(f for f, found in zip(curve["false_alarms_per_hour"], curve["found"], strict=True) if found >= share)
 
 
-def nothing(
-    run: Annotated[Path, typer.Option(help="Folder of the features (4 GB, kept).")] = Path("runs/nothing"),
-    results: Annotated[Path, typer.Option(help="Folder of the results file.")] = Path("results"),
-) -> None:
+def nothing() -> None:
     """False alarms per hour and missed events in ten hours of streams; $ONLOOKER_DATA has the clips."""
     with stoppable():
-        sets = {name: measure(name, run) for name in SETTINGS}
+        sets = {name: measure(name, RUN) for name in SETTINGS}
     hours, counts = sum(of["hours"] for of in sets.values()), Counts()
     for of in sets.values():
         counts = counts.plus(Counts(**of["counts"]))
     alarms, found = (counts.false_alarms + counts.false_alarms_unseen) / hours, counts.found / counts.events
     figures = {"false_alarms_per_hour": alarms, "found": found, "hours": hours, "agreement": AGREEMENT, "sets": sets}
-    write_whole(results, "nothing", WHAT, COMMAND, figures, [0])
+    write_whole(Path("results"), "nothing", WHAT, COMMAND, figures, [0])
     typer.echo(f"{alarms:.1f} false alarms an hour, {found:.1%} of events found")
 
 

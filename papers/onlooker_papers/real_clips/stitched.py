@@ -30,6 +30,7 @@ from onlooker.structures import Segment
 from onlooker.training.linear import choose
 from onlooker_papers.detection import segment_map
 from onlooker_papers.real_clips.frozen import splits_of
+from onlooker_papers.real_clips.nothing import RUN
 from onlooker_papers.real_clips.stream_model import encoded_parts, held_out_scores, play, training_windows
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
@@ -149,17 +150,15 @@ def _map(found: dict[str, list[Segment]], true: dict[str, list[Segment]]) -> lis
 
 
 def stitched(
-    run: Annotated[Path, typer.Option(help="Folder of the features (4 GB, kept).")] = Path("runs/nothing"),
-    results: Annotated[Path, typer.Option(help="Folder of the results file.")] = Path("results"),
     splits: Annotated[int, typer.Option(help="Official splits of each set, from the first one.", min=1, max=3)] = 1,
 ) -> None:
     """Segment-mAP of events in stitched streams, live and dated; $ONLOOKER_DATA has the clips."""
     with stoppable():
-        figures = {name: measure(name, run, splits) for name in SETTINGS}
+        figures = {name: measure(name, RUN, splits) for name in SETTINGS}
         for name, of in figures.items():
             typer.echo(f"{name}: {of['segment_map']}")
         made_by = COMMAND if splits == 1 else f"{COMMAND} --splits {splits}"
-        write_whole(results, "stitched", WHAT, made_by, figures, [0])
+        write_whole(Path("results"), "stitched", WHAT, made_by, figures, [0])
 
 
 app = typer.Typer(add_completion=False)

@@ -59,12 +59,10 @@ def moving_target(run: Path, mnist: Path | None, results: Path, seeds: int, budg
 
 def main(
     mnist: Annotated[Path | None, typer.Option(help="Folder of MNIST's idx files.")] = None,
-    run: Annotated[Path, typer.Option(help="Folder of the trainings.")] = Path("runs/videolstm-control"),
-    results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 3,
 ) -> None:
     """Train the controls on the moving target."""
-    for name, of in moving_target(run, mnist, results, seeds)["gain"].items():
+    for name, of in moving_target(Path("runs/videolstm-control"), mnist, Path("results"), seeds)["gain"].items():
         typer.echo(f"motion over {name}: {100 * of[0]:+.1f} points")
 
 

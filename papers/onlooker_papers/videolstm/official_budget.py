@@ -145,7 +145,7 @@ BUDGETS = {
     "full": Budget(
         "full: the settings of the authors' code, 200 to 400 epochs",
         TrainConfig(
-            epochs=200, batch=128, lr=1e-3, optimizer="rmsprop-inside", grad_clip=0.0, label_smoothing=0.0, patience=0
+            epochs=200, batch=128, lr=1e-3, optimizer="rmsprop", grad_clip=0.0, label_smoothing=0.0, patience=0
         ),
         epochs=EPOCHS,
         flow="tvl1",

@@ -12,15 +12,16 @@ from torchvision.utils import flow_to_image
 
 from onlooker.drawing.overlay import boxes, enlarge, full_strength, overlay
 from onlooker.drawing.plots import side_by_side, to_svg
-from onlooker.evaluation.report import Page, percent
+from onlooker.evaluation.report import Page
+from onlooker.files import write_bytes
 from onlooker.recognizer import load
 from onlooker.video.flow import to_pixels
 from onlooker_papers.mnist import DigitSplit
 from onlooker_papers.pages import add_curves, add_settings
-from onlooker_papers.sheet import sheet, write_png
+from onlooker_papers.sheet import sheet
 from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm import tables
-from onlooker_papers.videolstm.ablation import BEST, FLOW, MOTION, RGB, WITH_ATTENTION_LOSS, modality_of
+from onlooker_papers.videolstm.ablation import BEST, FLOW, MOTION, WITH_ATTENTION_LOSS, modality_of
 from onlooker_papers.videolstm.budget import Budget
 from onlooker_papers.videolstm.official_budget import SINGLE
 from onlooker_papers.videolstm.target_clips import SIZE, TargetClips, data
@@ -35,27 +36,10 @@ _PLOTS = {
 def write_page(
     run: Path, results: Mapping[str, Mapping[str, Any]], budget: Budget, splits: DigitSplit, command: str
 ) -> Path:
-    """Write `report.html` into a run's folder.
-
-    Args:
-        run: the folder, with the trainings.
-        results: figures by the name of the results file.
-        budget: the budget of the run.
-        splits: the digits.
-        command: the command that made the run.
-    """
+    """Write `report.html` into the folder of the trainings; `results` are figures by the name of the results file."""
     models = results[tables.TARGET]["models"]
     seeds = tables.seeds(budget.seeds)
     page = Page("Which digit moves?", f"VideoLSTM's ablation · {budget.clips:,} clips · {seeds} · {budget.name}")
-    best = models[BEST.name]
-    page.figures(
-        [
-            (percent(best["accuracy"]), "of unseen clips correct: attention that follows motion", "chance: 10 %"),
-            (percent(models[RGB.name]["accuracy"]), "attention that sees RGB alone", "equal budget"),
-            (percent(best["pointing"]), "of frames: the map's peak is on the digit that moves",
-             f"a map without a peak: {percent(best['uniform'])}"),
-        ]
-    )  # fmt: skip
     page.text(
         "Each clip shows four digits, of which one moves; its class is the only label. A model that recognizes all "
         "four digits but ignores motion is correct in one clip of four; a single frame gives a hint, because the other "
@@ -73,9 +57,10 @@ def write_page(
         page.heading(heading)
         add_table(page, made(results))
     page.heading("Where it looked")
-    image = write_png(run / "attention.png", sheet(list(_looks(run, budget, splits))))
+    image = sheet(list(_looks(run, budget, splits)))
+    write_bytes(run / "attention.png", image)
     page.figure(
-        image.read_bytes(),
+        image,
         "Unseen clips; the true box was not used in training. Below each clip is the optical flow that *motion* sees: "
         "hue is direction, saturation is speed.",
         wide=True,

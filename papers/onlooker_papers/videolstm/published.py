@@ -1,17 +1,15 @@
 """The recurrent models as in the code of Li et al. 2016: `published-lstm`, `published-convalstm`, and so on.
 
 They differ from those of the library in the layers before the classes, which read the whole map instead of its mean,
-in the initial weights, in the dropout of the LSTMs, in attention that is not multiplied by the number of locations
-(`product`), and in the state before the first frame (`clip-mean`), which sees the whole clip. `create_model` refuses
-other values of these settings; `variant` builds a model with some of them changed, to measure their effect.
+in attention that is not multiplied by the number of locations (`product`), and in the state before the first frame
+(`clip-mean`), which sees the whole clip. `create_model` refuses other values of these settings.
 """
 
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from onlooker.models.attention import SoftAttention
 from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.init import LearnedInit
@@ -56,12 +54,10 @@ class Published(Classifier):
             size, pretrained: as for `Classifier`; with `clip-mean`, the first state of `motion` is that of
             `MotionInit`.
         flatten: the layers before the classes read all locations of the state; otherwise their mean.
-        dropout_twice: dropout also before the tanh layer, as in the authors' LSTMs.
         forget_bias: initial bias of the forget gates.
     """
 
     package = "onlooker-papers"
-    code_init: ClassVar[bool] = False  # whether weights are drawn by `init_as_code`
 
     def __init__(
         self,
@@ -79,7 +75,6 @@ class Published(Classifier):
         size: int = 224,
         pretrained: bool = False,
         flatten: bool = True,
-        dropout_twice: bool = False,
         forget_bias: float = 0.0,
     ) -> None:
         super().__init__(
@@ -89,12 +84,8 @@ class Published(Classifier):
         self.flatten = flatten
         if flatten and self._map_state:
             self.head = make_head(self.num_features * self.grid[0] * self.grid[1], head_units, dropout, num_classes)
-        if dropout_twice:
-            self.head = nn.Sequential(nn.Dropout(dropout), self.head)
         if init == "clip-mean" and isinstance(self.cell, MotionCell):
             self.learned_init = cast(Any, MotionInit(self.cell))
-        if self.code_init:
-            init_as_code(self)
         for part in self.modules():
             if isinstance(part, LSTM | ConvLSTM):
                 gates: Any = part.from_features
@@ -111,66 +102,18 @@ class Published(Classifier):
         return self.head(hidden.flatten(1)) if self.flatten and hidden.ndim == 4 else super().classify(hidden)
 
 
-class PublishedInit(Published):
-    """`Published` with the initial weights of the authors' code, see `init_as_code`."""
-
-    code_init = True
-
-
-@torch.no_grad()
-def init_as_code(model: Published) -> None:
-    """Draw the weights behind the encoder as the authors' code does; biases are 0.
-
-    Models with a map as their state: uniform up to 1/√n. Of convolutions, n is the number of input channels,
-    regardless of the size of the kernel; of linear layers and of the attention, it is the number of outputs (the
-    second dimension of the code's matrices). LSTMs on vectors: normal with a standard deviation of 0.1.
-    """
-    of_outputs = {
-        id(part)
-        for attention in model.modules()
-        if isinstance(attention, SoftAttention)
-        for part in attention.modules()
-    }
-    encoder = {id(part) for part in model.encoder.modules()}  # type: ignore[attr-defined]
-    for part in model.modules():
-        if id(part) in encoder or not isinstance(part, nn.Linear | nn.Conv2d):
-            continue
-        if part.bias is not None:
-            part.bias.zero_()
-        if not model._map_state:
-            part.weight.normal_(std=0.1)
-        else:
-            outputs = isinstance(part, nn.Linear) or id(part) in of_outputs
-            bound = part.weight.shape[0 if outputs else 1] ** -0.5
-            part.weight.uniform_(-bound, bound)
-
-
 def _settings(name: str) -> dict[str, Any]:
     """All settings of a model of the code that its recipe fixes."""
     settings: dict[str, Any] = {
-        "hidden": 512, "head_units": 1024, "dropout": 0.7, "init": "clip-mean", "flatten": True,
-        "dropout_twice": False, "forget_bias": 0.0,
+        "hidden": 512, "head_units": 1024, "dropout": 0.7, "init": "clip-mean", "flatten": True, "forget_bias": 0.0
     }  # fmt: skip
     if name in ("convalstm", "motion"):
         settings["glimpse"] = "product"
     if name in ("lstm", "alstm"):
-        settings |= {"dropout": 0.5, "dropout_twice": True}
+        settings["dropout"] = 0.5
     if name in ("lstm", "convlstm"):
         settings["init"] = "zeros"
     return settings
-
-
-def variant(name: str, num_classes: int, code_init: bool = True, **settings: Any) -> Published:
-    """A model of this module with some of its settings changed, which `create_model` refuses.
-
-    Args:
-        name: of the model in the library, such as `convalstm`.
-        num_classes: K.
-        code_init: the initial weights of the code; otherwise those of the library.
-        settings: arguments of `Published`.
-    """
-    kind = PublishedInit if code_init else Published
-    return kind(num_classes, **{**find_recipe(name).settings, **_settings(name), **settings})
 
 
 def register() -> None:
@@ -181,9 +124,9 @@ def register() -> None:
         of, fixed = find_recipe(name), _settings(name)
         fixed |= {key: of.settings[key] for key in ("cell", "attention", "glimpse") if key in {*of.settings} - {*fixed}}
         summary, settings = f"{name} with the settings of the code of Li et al. 2016", {**of.settings, **fixed}
-        recipe = Recipe(summary, settings, PublishedInit, of.modality, fixed=frozenset(fixed))
+        recipe = Recipe(summary, settings, Published, of.modality, fixed=frozenset(fixed))
         register_model(f"{PREFIX}{name}", recipe)
-    # With this name `load` also finds the class of models with changed settings (`variant`).
+    # By this name `load` finds the class.
     report = find_recipe("report").settings
     register_model(f"{PREFIX}report", Recipe("report with the layers of Li et al. 2016", report, Published))
 

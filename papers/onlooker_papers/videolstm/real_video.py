@@ -120,12 +120,10 @@ def main(
     sets: Annotated[list[str], typer.Argument(help="Sets with official splits: jhmdb, ucf101_18.")],
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.", min=1, max=3)] = 1,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1,
-    run: Annotated[Path, typer.Option(help="Folder of features and trainings.")] = Path("runs/videolstm-real"),
-    results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
 ) -> None:
     """Train the models on each set."""
     for name in sets:
-        figures = reproduce(name, split, seeds, run, results)
+        figures = reproduce(name, split, seeds, Path("runs/videolstm-real"), Path("results"))
         for model, row in figures["rows"].items():
             typer.echo(f"{name} {model}: {row['accuracy']:.1%}")
 

@@ -124,13 +124,9 @@ def _means(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**means(measured), **{key: found[0][key] for key in ("clips", "classes")}}
 
 
-def main(
-    run: Annotated[Path, typer.Option(help="Folder of `real_video`.")] = Path("runs/videolstm-real"),
-    results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
-    seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1,
-) -> None:
+def main(seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1) -> None:
     """Score where the trained models attend."""
-    for name, row in reproduce(run, results, seeds)["models"].items():
+    for name, row in reproduce(Path("runs/videolstm-real"), Path("results"), seeds)["models"].items():
         for method, of in row["methods"].items():
             typer.echo(f"{name} {method}: video-mAP .2 {of['video_map_20']:.3f}, point {of['point_in_box']:.3f}")
 

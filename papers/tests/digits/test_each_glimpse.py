@@ -42,14 +42,14 @@ def test_what_read_one_thing_reads_two_with_the_same_weights() -> None:
     two = create_model("frames", 55, encoder="stn:2", **settings)
     two.load_state_dict(one.state_dict())
     assert two(torch.rand(2, 3, 1, 64, 64)).logits.shape == (2, 3, 55)
-    again = rebuild(find_class("FrameClassifier"), {"num_classes": 55, "pooled": False, "encoder": "stn:2", **settings})
+    again = rebuild(find_class("FrameClassifier"), {"num_classes": 55, "encoder": "stn:2", **settings})
     assert again.state_dict().keys() == one.state_dict().keys()
 
 
 @pytest.mark.parametrize(
     ("model", "settings", "message"),
     [
-        ("opinions", {"head": "two"}, "head is 'two', expected one of joint, each-glimpse"),
+        ("frames", {"head": "two"}, "head is 'two', expected one of joint, each-glimpse"),
         ("frames", {"head": "each-glimpse"}, "reads the windows of an encoder such as stn:2"),
         ("lstm", {"head": "each-glimpse", "encoder": "stn:2"}, "lstm has no setting 'head'"),
     ],

@@ -91,7 +91,7 @@ def test_validation_chooses_the_model_that_is_recorded() -> None:
         "a": {"validation": 0.8, "accuracy": 0.7},
         "b": {"validation": 0.7, "accuracy": 0.9},
         "ceiling": {"validation": 1.0, "accuracy": 1.0},
-        "ceiling-opinions": {"validation": 1.0, "accuracy": 1.0},
+        "ceiling-tracks": {"validation": 1.0, "accuracy": 1.0},
     }
     assert held_out.best(models) == "a"
 

@@ -15,7 +15,7 @@ from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
 from onlooker_papers.digits import held_out, models, pretraining, published, reproduce
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
-from onlooker_papers.digits.models import JUDGED_TOGETHER, SINGLE, DigitModel
+from onlooker_papers.digits.models import SINGLE, DigitModel
 from onlooker_papers.mnist import DigitSplit, split_digits
 
 
@@ -97,7 +97,6 @@ def test_smooth_gestures_differ_from_torn_ones_in_the_window_alone(splits: Digit
 # The whole.
 
 READER = replace(GLIMPSES, after=SINGLE, head="each-glimpse")
-TOGETHER = replace(READER, **{**JUDGED_TOGETHER, "after": "scale", "batch": 2, "frames": 10})
 PAIRS_FOLLOWED = replace(FOLLOWING, batch=2, frames=10)
 TINY = replace(
     QUICK,
@@ -113,12 +112,11 @@ TINY = replace(
     entries=(
         Entry(GLIMPSES, 1, ("normal",)),
         Entry(READER, 1, ("scale",)),
-        Entry(TOGETHER, 1, ("scale",)),
         Entry(PAIRS_FOLLOWED, 1, ("scale",)),
         Entry(DigitModel("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
     ),
     objects=1,
-    ceilings={"ceiling": {"scale": 1}, "ceiling-opinions": {"scale": 1}, "ceiling-tracks": {"scale": 1}},
+    ceilings={"ceiling": {"scale": 1}, "ceiling-tracks": {"scale": 1}},
     tests=8,
 )
 
@@ -185,17 +183,14 @@ def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
 def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     held_out_cells = run / "run" / "held-out" / "scale"
     of_scale = read_json(run / "run" / "figures.json")["figures"]["digits-honest"]["models"]["scale"]
-    chain = ("ceiling", READER.name, TOGETHER.name)
-    alone, reader, together = (read_json(held_out_cells / f"{name}.json")["figures"] for name in chain)
+    chain = ("ceiling", READER.name)
+    alone, reader = (read_json(held_out_cells / f"{name}.json")["figures"] for name in chain)
     seen = {name: spec.batch for name, spec in held_out.CEILINGS.items()}  # a single batch each
     assert of_scale[READER.name]["videos"] == reader["videos"] + seen["ceiling"]
     assert of_scale[READER.name]["minutes"] == pytest.approx(reader["minutes"] + alone["minutes"])
-    assert of_scale[TOGETHER.name]["videos"] == of_scale[READER.name]["videos"] + together["videos"]
-    assert of_scale[TOGETHER.name]["minutes"] == pytest.approx(of_scale[READER.name]["minutes"] + together["minutes"])
-    whole = read_json(held_out_cells / f"{TOGETHER.name}.validation.json")
+    whole = read_json(held_out_cells / f"{READER.name}.validation.json")
     assert whole["settings"]["validation_frames"] == 50
-    assert of_scale[TOGETHER.name]["validation"] == whole["figures"]["accuracy"]
-    assert of_scale["ceiling-opinions"]["videos"] == seen["ceiling"] + seen["ceiling-opinions"]
+    assert of_scale[READER.name]["validation"] == whole["figures"]["accuracy"]
     followed = read_json(held_out_cells / f"{PAIRS_FOLLOWED.name}.json")["figures"]
     assert PAIRS_FOLLOWED.name == "tracks-2-end-to-end"
     assert of_scale[PAIRS_FOLLOWED.name]["videos"] == seen["ceiling-tracks"] + followed["videos"]

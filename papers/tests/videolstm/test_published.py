@@ -8,27 +8,27 @@ import torch
 
 from onlooker.config import DataConfig, ModelConfig
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
-from onlooker.models.registry import configured, create_model
+from onlooker.models.registry import configured, create_model, find_recipe
 from onlooker.recognizer import Recognizer, load
-from onlooker_papers.videolstm.published import NAMES, MotionInit, Published, PublishedInit, variant
+from onlooker_papers.videolstm.published import NAMES, MotionInit, Published, _settings
 from onlooker_papers.videolstm.target_clips import data
 
 SMALL = {"encoder": "conv4", "hidden": 4, "size": 48}
 # The settings of the library, as arguments of `Published`.
 OURS = {
-    "glimpse": "scaled", "init": "zeros", "head_units": 0, "dropout": 0.5, "flatten": False, "forget_bias": 1.0,
-    "code_init": False,
+    "glimpse": "scaled", "init": "zeros", "head_units": 0, "dropout": 0.5, "flatten": False, "forget_bias": 1.0
 }  # fmt: skip
 
 
 def published(name: str, **settings: Any) -> Published:
-    return variant(name, 3, **{**SMALL, "head_units": 8, **settings}).eval()
+    given = {**find_recipe(name).settings, **_settings(name), **SMALL, "head_units": 8, **settings}
+    return Published(3, **given).eval()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_its_settings_a_model_is_that_of_the_library(name: str) -> None:
     plain = create_model(name, 3, **SMALL).eval()
-    same = published(name, **{**OURS, **({"glimpse": "sum"} if name == "alstm" else {}), "dropout_twice": False})
+    same = published(name, **{**OURS, **({"glimpse": "sum"} if name == "alstm" else {})})
     same.load_state_dict(plain.state_dict())
     video = torch.randn(2, 3, 5 if name == "motion" else 3, 48, 48)
     assert torch.equal(same(video).logits, plain(video).logits)
@@ -56,7 +56,7 @@ def test_the_other_settings() -> None:
         name: [part.p for part in published(name).head.modules() if isinstance(part, torch.nn.Dropout)]
         for name in NAMES
     }
-    assert dropouts["lstm"] == dropouts["alstm"] == [0.5, 0.5]
+    assert dropouts["lstm"] == dropouts["alstm"] == [0.5]
     assert dropouts["convlstm"] == dropouts["convalstm"] == dropouts["motion"] == [0.7]
     assert published("motion").cell.glimpse == published("convalstm").cell.glimpse == "product"
     assert not published("motion").streams
@@ -83,7 +83,7 @@ def test_other_settings_than_the_published_ones_are_refused(name: str, settings:
 def test_a_run_gets_the_published_settings_unless_others_are_given() -> None:
     data = DataConfig(frames=2, size=48)
     net = configured(ModelConfig("published-alstm", "conv4"), data, 3)
-    assert isinstance(net, PublishedInit)
+    assert isinstance(net, Published)
     assert (net.init, net.cell.num_hidden) == ("clip-mean", 512)
     with pytest.raises(ValueError, match="published-alstm is as published, with hidden 512; given: hidden 8; leave it"):
         configured(ModelConfig("published-alstm", "conv4", hidden=8), data, 3)
@@ -101,34 +101,6 @@ def test_the_first_state_of_motion_comes_from_rgb_by_3x3_and_from_flow_by_1x1_ke
         assert torch.allclose(part[:, :4], expected.tanh(), atol=1e-6)
         weighted = torch.einsum("bdhw,od->bohw", flow, lower.weight[:, :, 0, 0]) + lower.bias[:, None, None]
         assert torch.allclose(part[:, 4:], weighted.tanh(), atol=1e-6)
-
-
-def test_initial_weights_are_those_of_the_code() -> None:
-    net: Any = published("motion", hidden=16)
-    channels = net.cell.sizes[0]
-    bounds = {
-        net.cell.upper.from_features: channels,  # input channels, whatever the kernel
-        net.cell.upper.from_hidden: 16,
-        net.cell.lower.from_features: net.cell.sizes[1],
-        net.cell.from_upper: 16,
-        net.cell.attention.from_features: 16,  # outputs
-        net.cell.attention.from_hidden: 16,
-        net.cell.attention.score: 1,
-        net.learned_init.upper.parts[0]: channels,
-        net.head[0]: 8,
-        net.head[-1]: 3,
-    }
-    for part, count in bounds.items():
-        highest = part.weight.abs().max().item()
-        assert 0.6 < highest * count**0.5 <= 1, part
-        assert part.bias is None or not part.bias.any()
-    lstm: Any = published("lstm", hidden=64)
-    assert lstm.cell.from_hidden.weight.std().item() == pytest.approx(0.1, rel=0.05)
-    torch.manual_seed(0)
-    encoder = published("lstm").encoder.state_dict()  # type: ignore[union-attr]
-    torch.manual_seed(0)
-    plain = create_model("lstm", 3, **SMALL).encoder.state_dict()  # type: ignore[union-attr]
-    assert all(torch.equal(weight, plain[key]) for key, weight in encoder.items())
 
 
 def test_a_saved_model_is_the_same(tmp_path: Path) -> None:
