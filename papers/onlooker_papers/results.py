@@ -203,14 +203,7 @@ def write_whole(
     seeds: Sequence[int] = (),
     packages: Sequence[str] = (),
 ) -> Path:
-    """Write a results file that one command measures as a whole, such as a benchmark, as its only row.
-
-    Args:
-        results: the folder of the results files.
-        name: of the file, without `.json`.
-        what, command, seeds, packages: see `About`.
-        figures: plain builtins.
-    """
+    """Write a results file that one command measures as a whole, such as a benchmark, as its only row; see `About`."""
     about = About(what, command, seeds, packages=packages)
     return write_rows(results, name, about, {WHOLE: Row(figures, {})}, made_by=command)
 

@@ -72,29 +72,27 @@ SHORT = idx(np.zeros((7, 28, 28)))[:-1]
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"train_images": SHORT}, r"train-images-idx3-ubyte: 5487 bytes of data, its header says \(7, 28, 28\)"),
-        ({"train_images": idx(np.zeros((7, 28, 28))) + b"?"}, "5489 bytes of data"),
-        ({"train_images": SHORT[:10]}, "0 bytes of data"),
-        ({"train_images": b""}, "starts with nothing, expected 00 00 08 03"),
-        ({"train_images": b"\x89PNG and so on"}, "starts with 89 50 4e 47, expected 00 00 08 03"),
-        ({"train_images": idx(np.zeros(7))}, "not an idx file of unsigned bytes in 3 dimensions"),
-        ({"train_images": idx(np.zeros((7, 32, 32)))}, "images of 32x32 pixels, expected 28x28"),
-        ({"t10k_labels": idx(np.zeros(4))}, "t10k-labels-idx1-ubyte: 4 labels for the 3 images"),
-        ({"train_images": gzip.compress(SHORT)[:-20]}, "the gzip file is truncated or damaged"),
-        ({"train_images": b"\x1f\x8b\x08\x00" + bytes(40)}, "the gzip file is truncated or damaged"),
-    ],
-)
-def test_a_damaged_file_is_named(tmp_path: Path, changed: dict[str, bytes], message: str) -> None:
-    write(tmp_path, **changed)
-    with pytest.raises(ValueError, match=message):
+    "content",
+    [SHORT, idx(np.zeros((7, 28, 28))) + b"?", SHORT[:10], b"", b"\x89PNG and so on", idx(np.zeros(7)),
+     gzip.compress(SHORT)[:-20], b"\x1f\x8b\x08\x00" + bytes(40)],
+)  # fmt: skip
+def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
+    write(tmp_path, train_images=content)
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte: no complete idx file of unsigned bytes in 3 dim"):
         load_mnist(tmp_path)
 
 
-def test_an_empty_data_set_is_named(tmp_path: Path) -> None:
-    write(tmp_path, train_images=idx(np.zeros((0, 28, 28))), train_labels=idx(np.zeros(0)))
-    with pytest.raises(ValueError, match="train-images-idx3-ubyte: no images, expected"):
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"train_images": idx(np.zeros((7, 32, 32)))}, r"images of shape \(7, 32, 32\), expected digits of 28x28"),
+        ({"train_images": idx(np.zeros((0, 28, 28)))}, r"images of shape \(0, 28, 28\), expected digits of 28x28"),
+        ({"t10k_labels": idx(np.zeros(4))}, "t10k-labels-idx1-ubyte: 4 labels for the 3 images"),
+    ],
+)
+def test_other_images_or_labels_are_named(tmp_path: Path, changed: dict[str, bytes], message: str) -> None:
+    write(tmp_path, **changed)
+    with pytest.raises(ValueError, match=message):
         load_mnist(tmp_path)
 
 

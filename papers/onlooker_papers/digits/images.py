@@ -25,13 +25,7 @@ SHOWN = 8  # frames in a row
 def write_images(folder: Path, splits: DigitSplit, stn: VideoModel) -> list[tuple[bytes, str]]:
     """Write `figure-2.png` to `figure-5.png`.
 
-    Args:
-        folder: the folder for the files.
-        splits: the digits; test digits are shown.
-        stn: the model whose encoder is the spatial transformer.
-
-    Returns:
-        Each image with its caption.
+    Test digits are shown, by the spatial transformer `stn`. Returns each image with its caption.
     """
     batches = {name: AugmentedDigits(splits.test, variant=name).batch(labels=[[3, 7]], seed=4) for name in VARIANTS}
     single = SingleDigits(ScaledDigits(splits.test), seed=2).__getitems__(list(range(SHOWN)))

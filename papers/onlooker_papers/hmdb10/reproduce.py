@@ -99,15 +99,8 @@ def reproduce(
 ) -> Path:
     """Compute what is missing of Teja & Akunuri 2020, and write `report.html`.
 
-    Args:
-        run: the folder for everything: the feature store, both models, the page. Existing figures are not computed
-            again, and an interrupted run is resumed.
-        hmdb51: the folder of HMDB-51, as `published_sets.hmdb51` reads it.
-        clips: other clips instead, one sub-folder per class, also divided in the report's proportions; with a
-            `recordings.csv` next to the classes, each recording is in one split.
-        classes: class names; empty: HMDB-51's first ten in alphabetical order, or all of `clips`.
-        budget: the size of the experiment.
-        results: a folder for `hmdb10.json`; None: the figures are in `run/figures.json` alone.
+    The arguments are the options of the command. Other `clips` are also divided in the report's proportions; with a
+    `recordings.csv` next to the classes, each recording is in one split.
 
     Returns:
         The report's path.

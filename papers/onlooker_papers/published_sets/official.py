@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,12 +98,7 @@ def _check_present(clips: Sequence[Clip], folder: Path, lists: Path) -> None:
     missing = [clip for clip in clips if not clip.path.exists()]
     if not missing:
         return
-    counts, lost = Counter(clip.label for clip in clips), Counter(clip.label for clip in missing)
-    what, remedy = f"{len(missing)} of the {len(clips)} clips", "unpack the data set again"
-    if empty := [label for label in counts if lost[label] == counts[label]]:
-        others = f" and of {len(empty) - 1} more" if len(empty) > 1 else ""
-        what = f"all {counts[empty[0]]} clips of class {empty[0]}{others}"
-        remedy = "unpack them, or leave the class out"
+    what, remedy = f"{len(missing)} of the {len(clips)} clips", "unpack them, or leave their classes out"
     names = ", ".join(clip.path.relative_to(folder).as_posix() for clip in missing[:_SHOWN])
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     error = ClipError(folder, f"{what} that {lists} names are missing: {names}{more}", remedy)

@@ -164,18 +164,7 @@ def _shares(rows: Floats) -> dict[str, float]:
 def score_comparison(
     run: Path, specs: Sequence[ModelSpec], splits: Sequence[str], seeds: Sequence[int], truth: Truth
 ) -> dict[str, Any]:
-    """Score where the models with attention in a finished comparison (`onlooker.runs.compare`) looked.
-
-    Args:
-        run: the folder of the comparison.
-        specs: its models.
-        splits: the names of its splits.
-        seeds: its seeds.
-        truth: the masks (`read_truth`).
-
-    Returns:
-        By model, the figures of `score_places`, means over seeds.
-    """
+    """Where the models with attention in a finished comparison looked: by model, `score_places`, means over seeds."""
 
     def trained(spec: ModelSpec, seed: int) -> Iterable[tuple[Recognizer, Sequence[Clip]]]:
         folders = (run / spec.folder / f"{split}-seed{seed}" for split in splits)

@@ -38,16 +38,7 @@ Bools = NDArray[np.bool_]
 
 
 def measure(name: str, run: Path, results: Path) -> dict[str, Any]:
-    """Measure one set, and write its rows of `own-clips.json` and `calibration.json`.
-
-    Args:
-        name: one of `SETS`.
-        run: folder of the features.
-        results: folder of the results files, which has `real-clips.json`.
-
-    Returns:
-        The figures of `own-clips`.
-    """
+    """The figures of one set; writes its rows of `own-clips.json` and `calibration.json`, next to `real-clips.json`."""
     splits, trained = splits_of(name), encode(name, run)
     counted = dict([*splits.items()][:1] if name in FIRST_ONLY else splits)
     answers = {number: right_answers(trained, split) for number, split in splits.items()}

@@ -155,16 +155,7 @@ def answers(net: nn.Module, clips: Subset[Any], recipe: Recipe) -> tuple[float, 
 
 
 def measure(name: str, run: Path, results: Path, networks: Sequence[str] = (*NETWORKS,)) -> dict[str, float]:
-    """Compute the missing trainings on one set, and write its rows of `peers.json` next to that of the default command.
-
-    Args:
-        name: one of `frozen.SETS`, with a single split.
-        run: folder of the trainings.
-        results: folder of the results files, which has `own-clips.json`.
-        networks: some of `NETWORKS`.
-
-    Returns:
-        Accuracy by network.
+    """Accuracy by network on a set with a single split; writes its rows of `peers.json`, with the default command's.
 
     Raises:
         ValueError: the default command was not measured on these test clips (`own_clips`).

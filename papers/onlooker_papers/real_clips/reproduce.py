@@ -25,14 +25,7 @@ _OF_SET = ("majority", "test_videos", "splits", "seeds", "weights", "skipped")
 def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | None = None) -> dict[str, Any]:
     """Compute the missing figures of one recipe; existing trainings are not repeated.
 
-    Args:
-        name: one of `RECIPES`.
-        run: the folder of all recipes; the one of this recipe is in it, with `report.html`.
-        results: a folder for `real-clips.json`; None: the figures are only in the run.
-        jobs: trainings in parallel; None: as many as the machine allows.
-
-    Returns:
-        The figures of `compare`.
+    The arguments are those of the command; the folder of the recipe is in `run`. Returns the figures of `compare`.
 
     Raises:
         ValueError: an unknown recipe, ONLOOKER_DATA is not set, or a run made with other settings.

@@ -49,10 +49,11 @@ from onlooker_papers.videolstm.official_budget import (
 from onlooker_papers.videolstm.on_features import fuse, learn
 
 _OURS = (
-    "Not as in the paper: `convnet` and `lstm` see the average over the map, not fc7; validation clips, a tenth of the "
-    "training list, choose the epoch, where the authors' code keeps the best on the test list. Without `--full`, also: "
-    "encoders keep their weights, flow is DIS in stacks of ten fields, and AdamW with a one-cycle schedule, states "
-    "that start from zeros, attention × number of locations, the averaged map before the classes and forget bias 1 are ours."
+    "Not as in the paper: `convnet` and `lstm` see the average over the map, not fc7; validation clips, a tenth of "
+    "the training list, choose the epoch, where the authors' code keeps the best on the test list. Without `--full`, "
+    "also: encoders keep their weights, flow is DIS in stacks of ten fields, and AdamW with a one-cycle schedule, "
+    "states that start from zeros, attention × number of locations, the averaged map before the classes and forget "
+    "bias 1 are ours."
 )
 
 
@@ -68,16 +69,9 @@ def reproduce(
 ) -> Path:
     """Encode the clips, train what is missing, combine streams, and write `report.html`.
 
-    Args:
-        run: the folder for everything, resumable: features in `features`, models in `split1`, …; features of encoders
-            that are trained on a split are in its folder.
-        name: one of `SETS`.
-        root: the folder of the set, as distributed.
-        lists: the folder of its split files; None: `root`.
-        split: 1, 2 or 3.
-        budget: one of `BUDGETS`.
-        results: a folder for `videolstm-NAME.json`.
-        pretrained: use ImageNet weights; random ones are only a test that everything runs.
+    The arguments are the options of the command; `name` is one of `SETS`, `root` its folder, `lists` that of its split
+    files. In `run`, features are in `features`, models in `split1`, …; features of encoders that are trained on a split
+    are in its folder.
 
     Raises:
         ClipError: the set is not as published, or no clip can be read.

@@ -41,13 +41,8 @@ def reproduce(
 ) -> Path:
     """Compute the missing figures of the ablation, and write `report.html`.
 
-    Args:
-        run: the folder for everything; existing figures are not computed again, an interrupted training is resumed.
-        mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the papers.
-        budget: one of `BUDGETS`.
-        results: a folder for `moving-target.json` and `segments.json`; None: the figures are only in `run`.
-        jobs: trainings in parallel, one thread each; None: as many as cores, memory and GPUs allow. 1: one after the
-            other, on all cores.
+    The arguments are the options of the command. Trainings in parallel (`jobs`) use one thread each; a single one at a
+    time uses all cores.
 
     Returns:
         The report's path.

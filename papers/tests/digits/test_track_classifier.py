@@ -1,4 +1,4 @@
-"""The model that follows things: stretches against frames one by one, short clips, streams, files."""
+"""The model that follows things: stretches, short clips, windows, files."""
 
 import subprocess
 import sys
@@ -44,37 +44,6 @@ def test_judgments_are_multiplied_each_as_far_as_it_can_be_trusted():
         trust = torch.nn.functional.softplus(pool.weight(features))
         expected = expected + trust * pool.judge(features).log_softmax(1)
     assert torch.allclose(model(video).logits[:, -1].softmax(1), expected.softmax(1), atol=1e-5)
-
-
-@torch.no_grad()
-def test_a_stream_says_what_the_clip_says_wherever_each_stream_is():
-    model, video = made(stretch=3), clips(2, 11)
-    whole = model(video).logits
-    state = None
-    for t in range(11):
-        output, state = model.step(video[:, t], state)
-        assert torch.allclose(output.logits, whole[:, t], atol=1e-4)
-    # Streams that began at different times, in one batch: one is two frames ahead.
-    _, ahead = model.step(video[:1, 0])
-    _, ahead = model.step(video[:1, 1], ahead)
-    _, state = model.step(video[1:, 0])
-    for t in range(1, 9):
-        joined = type(ahead)(*map(torch.cat, zip(ahead, state, strict=True)))
-        output, after = model.step(torch.stack((video[0, t + 1], video[1, t])), joined)
-        assert torch.allclose(output.logits[0], whole[0, t + 1], atol=1e-4)
-        assert torch.allclose(output.logits[1], whole[1, t], atol=1e-4)
-        ahead, state = (type(after)(*(part[i : i + 1] for part in after)) for i in (0, 1))
-
-
-@torch.no_grad()
-def test_a_state_is_a_value():
-    model, video = made(stretch=3), clips(1, 3)
-    _, before = model.step(video[:, 0])
-    kept = [part.clone() for part in before]
-    first, _ = model.step(video[:, 1], before)
-    second, _ = model.step(video[:, 1], before)
-    assert torch.equal(first.logits, second.logits)
-    assert all(torch.equal(now, then) for now, then in zip(before, kept, strict=True))
 
 
 @torch.no_grad()
