@@ -8,7 +8,7 @@ from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.evaluation.report import Page, percent
 from onlooker_papers.hmdb10.classes import BASELINE, PUBLISHED_ACCURACY
 from onlooker_papers.pages import add_left_out, add_settings
-from onlooker_papers.tables import add_table, build, code, key, rows, share
+from onlooker_papers.tables import Columns, add_table, build, code, key, rows, share
 
 _READING = (
     "The report names two of its ten classes, cartwheel and brush_hair, and 730 + 220 + 78 clips, fewer than any ten "
@@ -40,7 +40,7 @@ def write_page(
     page.heading("Frames and videos")
     given = [["published (Teja & Akunuri 2020)", share(PUBLISHED_ACCURACY), None, None, None]] if published else []
     depth, height, width = first["grid"]
-    columns = {
+    columns: Columns = {
         "model": key(0, code),
         "frames correct, %": ("frame_accuracy", share),
         "videos correct, %": ("accuracy", share),
