@@ -90,11 +90,11 @@ class FaultProxy:
 
     Args:
         faults: names in `FAULTS`.
-        stream: what each connection sends until its fault; a function of its number gives each its own.
+        stream: what each connection sends until its fault.
     """
 
-    def __init__(self, faults: Sequence[str], stream: bytes | Callable[[int], bytes] = STREAM) -> None:
-        self._faults, self._of = faults, stream if callable(stream) else (lambda _: stream)
+    def __init__(self, faults: Sequence[str], stream: bytes = STREAM) -> None:
+        self._faults, self._stream = faults, stream
         self._server = socket.create_server(("127.0.0.1", 0))
         self.address = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
         self.accepted, self._over = 0, Event()
@@ -107,7 +107,7 @@ class FaultProxy:
             except OSError:
                 return
             chunks = FAULTS.get("".join(self._faults[self.accepted : self.accepted + 1]), self._faultless)
-            thread = Thread(target=self._send, args=(connection, chunks(self._of(self.accepted))), daemon=True)
+            thread = Thread(target=self._send, args=(connection, chunks(self._stream)), daemon=True)
             self._threads.append(thread)
             self.accepted += 1
             thread.start()

@@ -18,13 +18,8 @@ PACKET = 188  # bytes of a packet of a transport stream
 Chunks = Iterable[bytes]
 
 
-def transport_stream(
-    frames: int, first: int = 0, size: tuple[int, int] = (64, 48), codec: str = "mpeg2video", every: int = 1
-) -> bytes:
-    """Painted frames (`clips.paint`), numbered from `first`, a keyframe every fifth, 25 a second.
-
-    With `every` n, their times are n times as far apart.
-    """
+def transport_stream(frames: int, first: int = 0, size: tuple[int, int] = (64, 48), codec: str = "mpeg2video") -> bytes:
+    """Painted frames (`clips.paint`), numbered from `first`, a keyframe every fifth, 25 a second."""
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as container:
         stream = container.add_stream(codec, rate=Fraction(FPS), options={"g": "5", "bf": "0", "b": "4000000"})
@@ -32,7 +27,7 @@ def transport_stream(
         stream.pix_fmt = "yuv420p"
         for number in range(first, first + frames):
             frame = VideoFrame.from_ndarray(clips.paint(number, size), format="rgb24")
-            frame.pts, frame.time_base = (number - first) * every, Fraction(1, FPS)
+            frame.pts, frame.time_base = number - first, Fraction(1, FPS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return file.getvalue()

@@ -38,24 +38,23 @@ def _image(number: int, mode: str = "RGB") -> Image.Image:
 
 def _with(write: Write, suffix: str = ".png", refuse: bool = True) -> Make:
     """A sequence whose frame `BAD` is written by the given function."""
-
-    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        folder = sequence(scratch / "attack", suffix)
-        (folder / f"{BAD}{suffix}").unlink()
-        write(folder / f"{BAD}{suffix}")
-        return Target(folder, ("attack", BAD), refuse)
-
-    return make
+    return _changed(suffix, lambda file, _: (file.unlink(), write(file)), refuse)
 
 
 def _damaged(suffix: str, kind: str) -> Make:
-    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        folder = sequence(scratch / "attack", suffix)
-        file = folder / f"{BAD}{suffix}"
+    def damage(file: Path, rng: random.Random) -> None:
         data = bytearray(file.read_bytes())
         DAMAGES[kind][0](data, rng)
         file.write_bytes(data)
-        return Target(folder, ("attack", BAD))
+
+    return _changed(suffix, damage, False)
+
+
+def _changed(suffix: str, change: Callable[[Path, random.Random], object], refuse: bool) -> Make:
+    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
+        folder = sequence(scratch / "attack", suffix)
+        change(folder / f"{BAD}{suffix}", rng)
+        return Target(folder, ("attack", BAD), refuse)
 
     return make
 
@@ -127,18 +126,11 @@ _EXIF = {
 }
 
 
-def _copy(mode: str, suffix: str) -> Make:
+def _copy(mode: str, digits: int = 4) -> Make:
     """A sequence of unusual but valid images."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        return Target(sequence(scratch / "attack", suffix, mode), truth=COUNT, more="numbers")
-
-    return make
-
-
-def _of_numbers(digits: int) -> Make:
-    def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        folder = sequence(scratch / "attack")
+        folder = sequence(scratch / "attack", ".png", mode)
         for path in list(folder.iterdir()):
             path.rename(folder / f"{path.stem.rjust(digits, '0')}.png")
         return Target(folder, truth=COUNT, more="numbers")
@@ -175,16 +167,9 @@ def images() -> list[Kind]:
     kinds += [Kind(GROUP, f"{n}, predicted", make, probes.predict, quick=n in also) for n, make in made]
     slow = ("TIFF with a page at zeros", "JPEG with EXIF random", "pipe", "link to /dev/zero")
     kinds += [Kind(GROUP, f"{n}, trained", _trained(m), probes.train, slow=True) for n, m in made if n in slow]
-    for mode, suffix in (
-        ("L", ".png"),
-        ("1", ".png"),
-        ("P", ".png"),
-        ("RGBA", ".png"),
-        ("LA", ".png"),
-        ("I;16", ".png"),
-    ):
-        kinds.append(Kind(GROUP, f"{suffix[1:]} of mode {mode}, read", _copy(mode, suffix), probes.read))
-    kinds.append(Kind(GROUP, "numbers of 240 digits, read", _of_numbers(240), probes.read))
+    for mode in ("L", "1", "P", "RGBA", "LA", "I;16"):
+        kinds.append(Kind(GROUP, f"png of mode {mode}, read", _copy(mode), probes.read))
+    kinds.append(Kind(GROUP, "numbers of 240 digits, read", _copy("RGB", 240), probes.read))
     for suffix in (".png", ".jpg", ".tif", ".bmp"):
         for name, (_, share) in DAMAGES.items():
             make = _damaged(suffix, name)

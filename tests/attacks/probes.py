@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ def train_on_store(material: Material, target: Target, scratch: Path) -> None:
 def watch(material: Material, target: Target, scratch: Path) -> None:
     """`onlooker watch GOOD ATTACK`: the good one must be watched to its end."""
     more = target.more if isinstance(target.more, dict) else {}
-    with more.get("sender", _nothing)() as sender:
+    with more.get("sender", nullcontext)() as sender:
         source = sender.address if sender else str(target.path)
         sources = [str(material.good[0]), source]
         errors = _going_on(lambda: watch_sources(material.run, sources, STREAM, True, more.get("out")))
@@ -163,14 +164,6 @@ def watch(material: Material, target: Target, scratch: Path) -> None:
     for error in errors:
         if not any(name in str(error) for name in (source, *target.names)):
             raise UnnamedError(str(error))
-
-
-class _nothing:  # noqa: N801
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 def _going_on(command: Callable[[], Any]) -> Any:

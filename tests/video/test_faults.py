@@ -1,13 +1,10 @@
 """Network faults: the source reconnects, reports the fault, and its memory does not grow."""
 
-import gc
 import threading
 import time
 from dataclasses import replace
 from itertools import groupby, pairwise
-from pathlib import Path
 
-import numpy as np
 import pytest
 from fault_proxy import FAULTS, FaultProxy
 from senders import Sender, transport_stream
@@ -93,40 +90,3 @@ def test_waiting_for_an_absent_source_on_request() -> None:
     times, changes, error = follow(source)
     assert (times, [change.state for change in changes]) == ([], ["reconnecting", "gone"])
     assert "2 new connections in" in error
-
-
-def _resident() -> int:
-    """Megabytes of memory of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 >> 20
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-def test_a_simulated_day_of_faults_is_survived_in_constant_memory() -> None:
-    # One frame per second: 86,400 are a day. Each connection lasts for five minutes to half an hour, until a fault.
-    chance = np.random.default_rng(0)
-    lengths = [300, 600, 1800]
-    streams = [transport_stream(length, every=25) for length in lengths]
-    faults = [name for name in FAULTS if name != "sound_after"]
-    plan = [str(name) for name in chance.choice(faults, 150)]
-    of = chance.integers(0, len(lengths), len(plan) + 1)
-    begin, memory, count, changes, last = time.monotonic(), list[int](), 0, list[Status](), 0.0
-    with FaultProxy(plan, lambda number: streams[of[number]]) as proxy:
-        source = opened(proxy.address, replace(PATIENT, wait_for_source=True))
-        while proxy.accepted <= len(plan) or changes[-1].state != "online":
-            assert time.monotonic() - begin < 500, (proxy.accepted, changes[-9:])
-            with source.condition:
-                source.condition.wait_for(lambda: source.ready, 0.05)
-            if (frame := source.poll()) is not None:
-                assert frame[1] > last or count == 0
-                count, last = count + 1, frame[1]
-                if count % 5000 == 0:
-                    gc.collect()
-                    memory.append(_resident())
-            changes += source.changes
-        source.close()
-    assert last >= 86_400, "less than a day was simulated"
-    states = told(changes)  # the plan begins with sound only
-    assert states == ["reconnecting", "online"] * (len(states) // 2), "every fault was recovered from"
-    assert source.reconnections == states.count("online") - 1
-    assert max(memory[2:]) - memory[2] <= 16, memory

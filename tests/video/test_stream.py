@@ -114,21 +114,6 @@ def test_a_restarted_sender_is_reconnected() -> None:
     assert source.reconnections == 2
 
 
-def test_a_silent_sender_is_reconnected() -> None:
-    config = StreamConfig(drop="none", timeout=1.2, attempts=3, wait=0.05)
-    part = transport_stream(20)
-    with (
-        Sender(lambda: slowly([part], 1.8), lambda: [part]) as sender,
-        Source(sender.address, config) as source,
-    ):
-        frames, error = taken(source)
-    assert "3 new connections" in error
-    # The decoder was never told to give out what it held back of the silent connection.
-    assert len(frames) in (39, 40)
-    assert ascending([when for _, when, _ in frames])
-    assert source.reconnections == 1
-
-
 def test_endless_garbage_is_an_error_within_the_timeout() -> None:
     def endless() -> Iterator[bytes]:
         while True:
@@ -153,18 +138,6 @@ def test_silence_is_a_timeout_in_every_protocol(scheme: str) -> None:
         pytest.raises(ClipError, match=rf"{scheme}://127.0.0.1:\d+.*: no answer within 0.5 s"),
     ):
         next(source)
-
-
-def test_a_refused_connection_is_an_immediate_error() -> None:
-    with Sender() as sender:
-        pass
-    begin = time.monotonic()
-    with (
-        Source(sender.address) as source,
-        pytest.raises(ClipError, match=r"cannot be opened \(connection refused"),
-    ):
-        next(source)
-    assert time.monotonic() - begin < 2
 
 
 def test_closing_does_not_wait_for_an_active_sender() -> None:

@@ -66,10 +66,10 @@ def check_file(path: Path) -> None:
         check_samples(path)
     except ClipError:
         raise
-    except PermissionError as error:
-        raise ClipError(path, "permission denied", "allow reading it (chmod u+r)") from error
     except (OSError, ValueError) as error:
-        raise ClipError(path, f"cannot be read ({error_text(error)})", "check the path and the disk") from error
+        raise ClipError(
+            path, f"cannot be read ({error_text(error)})", "check the path, its permissions and the disk"
+        ) from error
 
 
 def check_size(path: Path | str, width: int, height: int) -> None:

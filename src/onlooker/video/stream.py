@@ -45,8 +45,7 @@ class Status(NamedTuple):
 
     Args:
         source: its name, without a password.
-        state: `online`: frames arrive, for the first time or again; `reconnecting`: the connection is lost, or not
-            there yet; `gone`: it has ended, or was given up.
+        state: `reconnecting`: the connection is lost, or not there yet; `gone`: it has ended, or was given up.
         time: seconds since its first frame; None before it, and for a file.
         reason: what was found; empty for `online`.
     """

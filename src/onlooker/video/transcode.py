@@ -35,7 +35,6 @@ class VideoFacts:
     Args:
         seconds: until the end of the last frame.
         width, height: of the upright frames, pixels.
-        rate: frames per second, on average.
         playable: every browser plays the file itself: H.264 in an mp4, of moderate size.
     """
 
@@ -43,7 +42,6 @@ class VideoFacts:
     frames: int
     width: int
     height: int
-    rate: float
     playable: bool
 
 
@@ -75,7 +73,7 @@ def transcode(
             if still and index == 0:
                 _fit(to_pixels(), _STILL_SIDE).save(still, "jpeg", quality=_STILL_QUALITY)
             rate = index / seconds if seconds else 1 / duration
-            facts = VideoFacts(seconds + 1 / rate, index + 1, width, height, rate, playable)
+            facts = VideoFacts(seconds + 1 / rate, index + 1, width, height, playable)
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
     yield facts
