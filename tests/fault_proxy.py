@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
-from functools import cache
 from threading import Event, Thread
 from typing import Self
 
@@ -20,7 +19,6 @@ STREAM = transport_stream(60)  # FFmpeg reads a second of it before the first fr
 GARBAGE = np.random.default_rng(0).bytes(188 * 50)
 
 
-@cache
 def with_sound(frames: int, seconds: int) -> bytes:
     """A stream of video and sound; the sound continues for some seconds after the last frame. No frames: sound only."""
     file = io.BytesIO()
@@ -36,6 +34,11 @@ def with_sound(frames: int, seconds: int) -> bytes:
             block.sample_rate, block.pts, block.time_base = 48000, start, Fraction(1, 48000)
             container.mux(sound.encode(block))
     return file.getvalue()
+
+
+# Made before any connection: on a busy machine, encoding would take longer than a source waits.
+RESIZED = [transport_stream(20, 20, (96, 64)), transport_stream(20, 40, (32, 32))]
+ONLY_SOUND, SOUND_AFTER, SOUND_LONG_AFTER = with_sound(0, 3), with_sound(60, 3), with_sound(60, 60)
 
 
 def dropped(stream: bytes) -> Iterable[bytes]:
@@ -63,19 +66,18 @@ def flooded(stream: bytes) -> Iterable[bytes]:
 
 def resized(stream: bytes) -> Iterable[bytes]:
     """The frames become larger, then smaller."""
-    return [stream, transport_stream(20, 20, (96, 64)), transport_stream(20, 40, (32, 32))]
+    return [stream, *RESIZED]
 
 
 def only_sound(stream: bytes) -> Iterable[bytes]:
     """Sound without video."""
-    return [with_sound(0, 3)]
+    return [ONLY_SOUND]
 
 
 def sound_after(stream: bytes) -> Iterator[bytes]:
     """The video stops and the sound continues."""
-    yield with_sound(60, 3)
-    sound = with_sound(60, 60)
-    for chunk in cut(sound[len(sound) // 2 // PACKET * PACKET :], 3):
+    yield SOUND_AFTER
+    for chunk in cut(SOUND_LONG_AFTER[len(SOUND_LONG_AFTER) // 2 // PACKET * PACKET :], 3):
         yield chunk
         time.sleep(0.01)
 

@@ -104,9 +104,7 @@ def test_a_restarted_sender_is_reconnected() -> None:
     connections = [lambda part=part: [part] for part in parts]
     with Sender(*connections) as sender, Source(sender.address, config) as source:
         frames, error = taken(source)
-    assert re.search(
-        r"connection refused\); 3 new connections in \d\.\d s brought no frame; check that it sends", error
-    )
+    assert re.search(r"connection refused\); 3 new connections brought no frame; check that it sends", error)
     indices, times, pixels = zip(*frames, strict=True)
     assert list(indices) == list(range(60))
     assert [painted_number(frame) for frame in pixels] == [*range(20), *range(100, 120), *range(200, 220)]

@@ -33,9 +33,6 @@ class Crop:
     boxes: Floats
     size: tuple[int, int]
 
-    def __len__(self) -> int:
-        return len(self.boxes)
-
     def at(self, places: NDArray[np.int64]) -> "Crop":
         """The crops of some of the frames, given by their positions among the `T`."""
         return replace(self, boxes=self.boxes[places])

@@ -193,7 +193,7 @@ class Source:
             self.condition.notify_all()
 
     def _reconnect_loop(self) -> None:
-        failures, since = 0, time.monotonic()
+        failures = 0
         while True:
             before = self._index
             self._recent.clear()
@@ -212,26 +212,26 @@ class Source:
                 return
             except _LostError as lost:
                 if self._index > before:
-                    failures, since = 0, time.monotonic()
+                    failures = 0
                 attempts = self._config.attempts if self._index >= 0 or self._config.wait_for_source else 0
                 if isinstance(lost, _EndedError) and not attempts and self._index >= 0:
                     return
                 if 0 <= attempts <= failures:
-                    raise self._connection_error(str(lost), failures, time.monotonic() - since) from lost
+                    raise self._connection_error(str(lost), failures) from lost
                 self._change("reconnecting", str(lost))
                 wait = min(self._config.wait * 2 ** min(failures, 16), _MAX_WAIT)
             failures += 1
             if self._over.wait(wait):
                 return
 
-    def _connection_error(self, reason: str, attempts: int, seconds: float) -> ClipError:
+    def _connection_error(self, reason: str, attempts: int) -> ClipError:
         if isinstance(self._source, int):
             remedy = "check its number, that no other program uses it, and your permission (on Linux: group video)"
             return ClipError(f"camera {self.name}", reason, remedy)
         more = "allow more time (--timeout)" + (", or wait for it (--wait-for-source)" if self._index < 0 else "")
         if attempts:
             more = "wait longer (--attempts, --wait, --timeout)"
-            reason = f"{reason}; {attempts} new connections in {seconds:.1f} s brought no frame"
+            reason = f"{reason}; {attempts} new connections brought no frame"
         return ClipError(self.name, reason, f"check that it sends, and the network; or {more}")
 
     def _arrivals(self) -> Generator[_Arrival]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -80,9 +81,7 @@ def _described(error: Exception, path: Path) -> list[str]:
 
 
 def _limit_memory() -> None:
-    with suppress(ImportError, OSError, ValueError):  # not on Linux: only the time is limited
-        import resource
-
+    with suppress(OSError, ValueError):  # not on Linux: only the time is limited
         reserved = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (reserved + MEMORY,) * 2)
 
