@@ -92,8 +92,8 @@ class Looks:
             raise
         shown = {name: getattr(facts, name) for name in ("seconds", "width", "height", "frames")}
         about = {"id": look.id, "name": look.name, "video": f"/media/{look.id}.mp4", "model": look.model}
-        about["frames_per_second"] = facts.frames / facts.seconds
-        return {**about, **shown, **describe_prediction(look.prediction, labels)}
+        rate = facts.frames / facts.seconds
+        return {**about, "frames_per_second": rate, **shown, **describe_prediction(look.prediction, labels)}
 
     def overlay(self, look: Look) -> Path:
         """The clip with its prediction drawn on it, made on first use; a Problem 409 if it waits for its answer."""
