@@ -22,7 +22,7 @@ from torch import Tensor
 from onlooker.config import DataConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
-from onlooker.models.repeated_conv import Loop, resumed
+from onlooker.models.repeated_conv import Loop, repeated
 from onlooker.streaming import Streams
 
 T, CLASSES, SEED = 30, 51, 0
@@ -59,7 +59,7 @@ class Stream:
         self.state, self.loop = model.initial_state(batch), Loop()
 
     def step(self) -> Tensor:
-        with resumed(self.loop):  # as in `onlooker.streaming`
+        with repeated(self.loop):  # as in `onlooker.streaming`
             output, self.state = self.model.cell(self.frames[:, self.at % T], self.state)
         self.at += 1
         return self.model.classify(output.hidden).softmax(-1)
@@ -106,7 +106,7 @@ def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
     states, loop = [model.initial_state(1)], Loop()
 
     def step() -> None:
-        with resumed(loop):
+        with repeated(loop):
             states[0] = model.step(video[:, 0], states[0])[1]
 
     return harness.medians(harness.interleaved({"step": step, "window": lambda: model(video)}, repetitions))

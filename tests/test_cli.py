@@ -257,10 +257,6 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
             "--flow and --flow-length have no effect with --modality rgb; leave them out",
         ),
         (
-            "train {squares} --run {tmp}/r --model lstm --attention-regularization 1",
-            "attention_regularization is 1.0, and this model does not attend; leave it out, or use one",
-        ),
-        (
             "train {squares} --run {tmp}/r --model motion --modality rgb",
             "motion takes RGB and optical flow, and modality",
         ),

@@ -16,9 +16,8 @@ from senders import Sender, cut, slowly, transport_stream
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import to_video
-from onlooker.localization.online import make_causal
+from onlooker.localization.online import EventState, update_event
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import event_frames
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.streaming import Streams, join_steps
@@ -129,16 +128,18 @@ def timed(streams: str = "rgb", smoothing: float = 0.0) -> Recognizer:
 
 @pytest.mark.parametrize("smoothing", [0.0, 1.5])
 @pytest.mark.parametrize("streams", ["rgb", "both"])
-def test_an_event_has_the_duration_of_the_clip_processed_causally(
-    make_clip: Make, streams: str, smoothing: float
-) -> None:
+def test_an_event_follows_the_evidence_of_the_clip(make_clip: Make, streams: str, smoothing: float) -> None:
     of, path = timed(streams, smoothing), make_clip(frames=14)
     seen, steps = of.predict(path), list(of.watch(path))
     assert seen.evidence is not None
     evidence = seen.evidence[: len(steps)]  # of the last frame there is no flow
     np.testing.assert_allclose([step.evidence for step in steps], evidence, rtol=1e-5)
     happening = [step.happening for step in steps]
-    assert happening == event_frames(evidence, make_causal(of.localization)).tolist()
+    event, expected = EventState(), []
+    for of_frame in evidence.tolist():
+        event = update_event(event, of_frame, of.localization)
+        expected.append(event.happening)
+    assert happening == expected
     assert {True, False} == set(happening)
     np.testing.assert_allclose([step.scores for step in steps], seen.frame_scores[: len(steps)], atol=1e-5)
 

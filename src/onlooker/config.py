@@ -107,7 +107,6 @@ class ModelConfig(Config):
         "zeros", "Initial state: zeros, or from the first frame or all frames (clip-mean).", MODEL
     )
     attention_loss: bool = setting(False, "Auxiliary loss: attended features alone must predict the class.", MODEL)
-    cell: str = setting("auto", "Recurrent cell, such as lstm, convlstm, separable; auto: the model's default.", MODEL)
     glimpse: Glimpse = setting(
         "auto", "Input of the cell: product (attention × features), scaled (× locations), or sum (one vector).", MODEL
     )
@@ -153,11 +152,7 @@ class TrainConfig(Config):
     aggregation: Aggregation = setting(
         "auto", "A clip's probabilities from those of its frames; auto: last with --loss last, else mean.", TRAINING
     )
-    attention_regularization: float = setting(
-        0.0, "Weight of the doubly stochastic attention penalty: attention sums to 1 over time.", TRAINING, minimum=0
-    )
     precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
-    sync_batchnorm: bool = setting(False, "Batch norm over the clips of all GPUs, not of each (--devices).", TRAINING)
     workers: int = setting(0, "Processes that load clips; 0: the main process.", TRAINING, minimum=0, maximum=1024)
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class, planned_bytes, rebuild
 from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
-from onlooker.settings import field_of
+from onlooker.settings import field_of, without_off
 from onlooker.storage import check_complete, local
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, Prediction, Step
@@ -299,7 +299,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         temperature = field_of(values, "temperature", float)
     check_regular(weights_file)
     with reading(config):
-        settings, size = read_json(config), weights_file.stat().st_size
+        settings, size = without_off(read_json(config)), weights_file.stat().st_size
         if field_of(settings, "size", int) != data.size:
             raise ValueError(f"size is {reprlib.repr(settings['size'])}, and {RECORD} has frames of {data.size} pixels")
         if (planned := planned_bytes(kind, settings)) > 2 * size:  # weights used in several places are stored once

@@ -15,7 +15,15 @@ __all__ = ["OFF", "Config", "check_type", "choices", "field_of", "setting", "sug
 
 # Settings that were added or removed after results were recorded, and their values at which they have no effect. With
 # these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid.
-OFF: dict[str, Any] = {"mixup": 0.0, "ema": 0.0, "sync_batchnorm": False}
+OFF: dict[str, Any] = {"mixup": 0.0, "ema": 0.0, "sync_batchnorm": False, "attention_regularization": 0.0}
+OFF |= {
+    "statistics": "mean,spread,change,largest",
+    "regions": 1,
+    "cell": "auto",
+    "causal": False,
+    "max_boxes": 1,
+    "overlap_weight": 1.0,
+}
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "minimum": ("at least", ge), "above": ("above", gt), "maximum": ("at most", le), "below": ("below", lt)

@@ -24,7 +24,7 @@ from onlooker.localization.online import (
     update_place,
 )
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.models.repeated_conv import Loop, resumed
+from onlooker.models.repeated_conv import Loop, repeated
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
 from onlooker.structures import Box, ClipError, Prediction, Segment, Step, Tube
@@ -133,7 +133,7 @@ class Streams:
         pixels = torch.from_numpy(np.stack([sample.pixels for sample in samples]))
         device = next(self.model.parameters()).device
         video = to_video(pixels.to(device), self.data.normalization, self.data.flow_channels)
-        with resumed(self._loop(len(names))):
+        with repeated(self._loop(len(names))):
             output, after = self.model.step(video, _joined([state.model for state in states]))
         scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from rich.progress import track
 from onlooker.data.clips import ClipFrames
 from onlooker.data.samples import read_sample
 from onlooker.localization.boxes import blank_outside, box_mask, find_boxes
-from onlooker.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
+from onlooker.localization.parameters import LocalizationParameters, explanation_cost
 from onlooker.localization.segments import event_frames
 from onlooker.recognizer import Recognizer
 from onlooker.video.motion_crop import Crop
@@ -69,10 +68,6 @@ def choose_spatial_parameters(
     attention = recognizer.classify(samples).numpy()[1]
     if attention is None:
         raise ValueError("the model does not attend: there is nothing to choose parameters for")
-    maps = list(attention)
-    of_samples: Sequence[Crop | None] = [None] * len(maps) if crops is None else crops
-    if crops is not None:
-        maps = [crop.to_frame(of_clip) for crop, of_clip in zip(crops, maps, strict=True)]
     flow = recognizer.data.flow_channels
     color = [float(np.rint(np.median(samples[..., c].numpy()))) for c in range(samples.shape[-1] - flow)]
     blank = [*color, *[128] * flow]
@@ -84,19 +79,20 @@ def choose_spatial_parameters(
         return recognizer.aggregate(scores)[np.arange(count), list(targets)].clip(0, 1)
 
     def criterion(parameters: LocalizationParameters) -> float:
-        of_clips = zip(maps, frames, of_samples, strict=True)
+        of_clips = zip(attention, frames, crops or (None,) * count, strict=True)
         masks = np.stack([_mask(*of_clip, size, parameters) for of_clip in of_clips])
         area = masks.mean(axis=(1, 2, 3))
         return float(explanation_cost(area, label_probability(masks), label_probability(~masks)).mean())
 
-    return choose_parameters(candidates, criterion)
+    return min(candidates, key=criterion)
 
 
 def _mask(
     maps: Floats, frames: Pixels, crop: Crop | None, size: tuple[int, int], parameters: LocalizationParameters
 ) -> NDArray[np.bool_]:
     """The part of a sample that boxes in `frames` cover, `T H W` of this size; `crop`: the sample is cut from them."""
-    corners = [boxes.corners for boxes in find_boxes(maps, frames, parameters)]
+    whole = maps if crop is None else crop.to_frame(maps)
+    corners = [boxes.corners for boxes in find_boxes(whole, frames, parameters)]
     if crop is not None:
         of_frame, of_sample = (np.array([side[1], side[0]] * 2, np.float32) for side in (frames.shape[1:3], size))
         corners = [boxes * of_sample for boxes in crop.boxes_to_crop([boxes / of_frame for boxes in corners])]
@@ -136,7 +132,7 @@ def choose_temporal_parameters(
         event = np.stack([event_frames(of_clip, parameters) for of_clip in evidence.cpu().numpy()])
         return float(explanation_cost(event.mean(1), label_probability(event), label_probability(~event)).mean())
 
-    chosen = choose_parameters([replace(recognizer.localization, onset=onset) for onset in ONSETS], criterion)
+    chosen = min((replace(recognizer.localization, onset=onset) for onset in ONSETS), key=criterion)
     return replace(chosen, level=float(evidence.amax(1).median()))
 
 
@@ -196,13 +192,13 @@ def _choose_spatial_parameters(
     else:
         samples, crops = samples[:, at], None
         frames = [clip[..., : recognizer.data.image_channels] for clip in samples.numpy()]
-    choose = partial(choose_spatial_parameters, recognizer, samples, frames, targets, crops=crops)
 
-    def shown(some: Sequence[LocalizationParameters]) -> Iterable[LocalizationParameters]:
-        return track(some, title or "", disable=title is None)
+    def choose(candidates: list[LocalizationParameters]) -> LocalizationParameters:
+        shown = track(candidates, title or "", disable=title is None)
+        return choose_spatial_parameters(recognizer, samples, frames, targets, shown, crops)
 
-    kind = choose(shown([each for each in candidates if each.threshold == _FIRST_THRESHOLD]))
-    return choose(shown([each for each in candidates if replace(each, threshold=kind.threshold) == kind]))
+    kind = choose([each for each in candidates if each.threshold == _FIRST_THRESHOLD])
+    return choose([each for each in candidates if replace(each, threshold=kind.threshold) == kind])
 
 
 def _spread(total: int, count: int) -> list[int]:

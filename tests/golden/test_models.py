@@ -30,7 +30,7 @@ from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
 from onlooker.structures import Evaluation, Prediction
 from onlooker.training.fit import Fitting, fit
-from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
+from onlooker.training.losses import frame_cross_entropy
 from onlooker_papers.digits.registry import RECIPES as PAPER_MODELS
 from onlooker_papers.digits.rounds import train_rounds
 from onlooker_papers.single_frame import RECIPE as SINGLE_FRAME
@@ -89,8 +89,6 @@ CASES: dict[str, Case] = {
     },
     "motion-first-frame": ("motion", BOTH, {**FLOW, "init": "first-frame"}),
     # Cells and glimpses of others.
-    "convlstm-separable": ("convlstm", PICTURE, {"cell": "separable"}),
-    "convalstm-separable": ("convalstm", PICTURE, {"cell": "separable", "glimpse": "product"}),
     "convalstm-product": ("convalstm", PICTURE, {"glimpse": "product"}),
     "report-scaled": ("report", PICTURE, {"glimpse": "scaled"}),
     "motion-product": ("motion", BOTH, {**FLOW, "glimpse": "product"}),
@@ -110,8 +108,8 @@ CASES: dict[str, Case] = {
 }
 # Models that were added after the values of `models` were stored.
 LATER: dict[str, Case] = {
-    "linear": ("linear", PICTURE, {"statistics": "mean,spread,change,largest,end"}),
-    "linear-paired": ("linear", BOTH, {**FLOW, "regions": 2, "statistics": "trend,change"}),
+    "linear-default": ("linear", PICTURE, {}),
+    "linear-default-paired": ("linear", BOTH, FLOW),
 }
 
 
@@ -296,9 +294,7 @@ def test_a_model(name: str) -> None:
     values["every"] = losses(model, data, base, samples, targets)
     values["trained"] = answers()
     values["last"] = losses(made(case), data, replace(base, loss="last", label_smoothing=0.0), samples, targets)
-    if model.attends:
-        values["penalty"] = losses(made(case), data, replace(base, attention_regularization=1.0), samples, targets)
-    check(f"model-{name}", values, trained=("every", "trained", "last", "penalty"))
+    check(f"model-{name}", values, trained=("every", "trained", "last"))
 
 
 def test_which_models_there_are() -> None:
@@ -311,14 +307,12 @@ def test_which_models_there_are() -> None:
 
 def test_losses() -> None:
     logits = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 5, K)).astype(np.float32))
-    attention = torch.from_numpy(probabilities(4, 5, 9).reshape(4, 5, 3, 3))
     targets = torch.tensor([0, 2, 1, 1])
     check(
         "losses",
         {
             "plain": frame_cross_entropy(logits, targets),
             "smoothed": frame_cross_entropy(logits, targets, 0.1),
-            "stochastic": doubly_stochastic(attention),
         },
     )
 
@@ -336,11 +330,7 @@ TRAININGS: dict[str, tuple[str, TrainConfig, dict[str, Any]]] = {
     "adamw": ("convalstm", TRAIN, AUGMENTED),
     "rmsprop": ("lstm", replace(TRAIN, optimizer="rmsprop", loss="last", grad_clip=0.0), AUGMENTED),
     "adadelta": ("convnet", replace(TRAIN, optimizer="adadelta", lr=1.0, aggregation="product"), {}),
-    "grounded": (
-        "motion-grounded",
-        replace(TRAIN, schedule="cosine", attention_regularization=0.1),
-        {**AUGMENTED, "hflip": True},
-    ),
+    "cosine": ("motion-grounded", replace(TRAIN, schedule="cosine"), {**AUGMENTED, "hflip": True}),
     "turned": ("moments", replace(TRAIN, schedule="constant", seed=4), {**AUGMENTED, "degrees": 20.0, "speed": 0.3}),
     "tracks": ("tracks", replace(TRAIN, loss="last"), {}),
 }
@@ -377,11 +367,11 @@ def test_a_short_training_on_stored_features(tmp_path: Path) -> None:
 # A clip: what, where and when.
 
 SHARP = LocalizationParameters(foreground="contrast", threshold=0.2, onset=0.8, score_smoothing=1.0)
-MOVING = LocalizationParameters(foreground="motion", extent="object", smoothing=1.0, max_boxes=2)
+MOVING = LocalizationParameters(foreground="motion", extent="object", smoothing=1.0)
 PREDICTED: dict[str, tuple[str, dict[str, Any], LocalizationParameters | None]] = {
     "convalstm": ("convalstm", {}, None),
     "convalstm-sharp": ("convalstm", {}, SHARP),
-    "alstm-moving": ("alstm", {}, MOVING),
+    "alstm-moving-one": ("alstm", {}, MOVING),
     "moments": ("moments", {}, SHARP),
     "motion": ("motion", {"flow": "farneback"}, None),
     "convlstm": ("convlstm", {}, None),
@@ -422,14 +412,12 @@ def test_a_prediction_by_each_aggregation(aggregation: str, tmp_path: Path) -> N
 LOCATED = {
     "default": LocalizationParameters(),
     "sharp": replace(SHARP, smoothing=1.5, upsampling="bicubic"),
-    "moving": MOVING,
-    "background": LocalizationParameters(
-        foreground="background", threshold=0.2, max_boxes=2, overlap_weight=0.5, gap=1
-    ),
+    "moving-one": MOVING,
+    "background-one": LocalizationParameters(foreground="background", threshold=0.2, gap=1),
     "thing": LocalizationParameters(foreground="contrast", extent="object", closing=0.1, min_length=2, onset=0.9),
     "whole": LocalizationParameters(foreground="motion", onset=0.0),
-    "causal": LocalizationParameters(foreground="causal-motion", smoothing=1.0, score_smoothing=2.0, causal=True),
 }
+IN_STREAM = LocalizationParameters(foreground="causal-motion", smoothing=1.0, score_smoothing=2.0)
 
 
 def looked(frames: int = 16, evidence: bool = False) -> tuple[Prediction, NDArray[np.uint8]]:
@@ -474,7 +462,7 @@ def test_places_and_times(name: str, evidence: bool) -> None:
 def test_a_stream(name: str, tmp_path: Path) -> None:
     clip = lossless_clip(tmp_path / "clip.mkv", looked()[1])
     found = []
-    for step in recognizer(CASES[name], localization=LOCATED["causal"]).watch(clip):
+    for step in recognizer(CASES[name], localization=IN_STREAM).watch(clip):
         told = {part: getattr(step, part) for part in ("index", "time", "scores", "attention", "evidence", "happening")}
         box = None if step.box is None else {"label": step.box.label, "corners": list(step.box.corners)}
         found.append({**told, "box": box, "point": None if step.point is None else list(step.point)})

@@ -20,13 +20,10 @@ def rectangle(*places: tuple[int, int, int, int, float], size: tuple[int, int] =
     return weights
 
 
-def test_several_boxes_are_sorted_by_their_share_of_attention() -> None:
-    weights = rectangle((0, 0, 4, 4, 1.0), (30, 20, 40, 30, 0.8), (50, 0, 52, 2, 0.4))
-    (one,), (two,) = cut_boxes(weights, PLAIN), cut_boxes(weights, replace(PLAIN, max_boxes=5))
-    assert one.corners.tolist() == [[30, 20, 40, 30]]
-    assert two.corners.tolist() == [[30, 20, 40, 30], [0, 0, 4, 4]]  # the third is below half of the highest
-    total = 16 + 80 + 1.6
-    np.testing.assert_allclose(two.concentration, [80 / total - 100 / 2400, 16 / total - 16 / 2400], rtol=1e-5)
+def test_the_box_is_the_component_with_the_largest_share_of_attention() -> None:
+    (box,) = cut_boxes(rectangle((0, 0, 4, 4, 1.0), (30, 20, 40, 30, 0.8), (50, 0, 52, 2, 0.4)), PLAIN)
+    assert box.corners.tolist() == [[30, 20, 40, 30]]
+    np.testing.assert_allclose(box.concentration, 80 / (16 + 80 + 1.6) - 100 / 2400, rtol=1e-5)
 
 
 def test_gaps_are_closed_as_a_share_of_the_frame() -> None:
@@ -162,7 +159,7 @@ def test_points_equal_a_loop_over_pixels(extent: str) -> None:
     maps = chance.dirichlet(np.full(30, 0.3), 4).reshape(4, 5, 6).astype(np.float32)
     frames = chance.integers(0, 256, (4, 40, 48, 3), dtype=np.uint8)
     frames[:, 10:30, 12:40] //= 4
-    parameters = LocalizationParameters(foreground="contrast", extent=extent, threshold=0.6, closing=0.1, max_boxes=2)
+    parameters = LocalizationParameters(foreground="contrast", extent=extent, threshold=0.6, closing=0.1)
     large = upsample(maps, (40, 48))
     there = contrast(frames)
 

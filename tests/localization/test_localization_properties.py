@@ -24,13 +24,10 @@ PARAMETERS = st.builds(
     smoothing=st.sampled_from((0.0, 1.5)),
     threshold=st.floats(0.05, 0.95),
     closing=st.sampled_from((0.0, 0.05, 0.3)),
-    max_boxes=st.integers(1, 4),
-    overlap_weight=st.floats(0, 3),
     gap=st.integers(0, 4),
     min_length=st.integers(1, 3),
     score_smoothing=st.sampled_from((0.0, 1.5)),
     onset=SHARES,
-    causal=st.booleans(),
 )
 
 
@@ -44,10 +41,10 @@ def maps(draw: st.DrawFn) -> NDArray[np.float32]:
 
 @st.composite
 def candidates(draw: st.DrawFn) -> tuple[Candidates, ...]:
-    """Up to three boxes in each of up to eight frames."""
+    """A box or none in each of up to eight frames."""
     frames = []
     for _ in range(draw(st.integers(1, 8))):
-        count = draw(st.integers(0, 3))
+        count = draw(st.integers(0, 1))
         corners = draw(arrays(np.float32, (count, 4), elements=st.integers(0, 40)))
         corners[:, 2:] += corners[:, :2] + 1
         shares = np.sort(draw(arrays(np.float32, count, elements=SHARES)))[::-1]
@@ -77,12 +74,10 @@ def test_iou_equals_torchvision_and_is_symmetric_and_scale_invariant(
 def test_boxes_lie_in_the_frame_and_their_point_in_them(
     attention: NDArray[np.float32], H: int, W: int, parameters: LocalizationParameters, foreground: str
 ) -> None:
-    if parameters.causal and foreground == "motion":
-        foreground = "causal-motion"
     parameters = replace(parameters, foreground=foreground)
     frames = np.random.default_rng(H * W).integers(0, 256, (len(attention), H, W, 3), np.uint8)
     for boxes in find_boxes(attention, frames, parameters):
-        assert len(boxes) <= parameters.max_boxes
+        assert len(boxes) <= 1
         assert (boxes.corners[:, :2] >= 0).all()
         assert (boxes.corners[:, 2:] <= (W, H)).all()
         assert (boxes.corners[:, :2] < boxes.corners[:, 2:]).all()
@@ -162,24 +157,16 @@ def test_segments_are_disjoint_and_within_the_clip(
         assert (twice.start, twice.end) == (pytest.approx(2 * once.start), pytest.approx(2 * once.end))
 
 
-def above(scores: NDArray[np.float32], onset: float, causal: bool) -> list[bool]:
+def above(scores: NDArray[np.float32], onset: float) -> list[bool]:
     """Whether each frame is in a run."""
     inside = [False] * len(scores)
-    for first, last in runs_above(scores, onset, causal):
+    for first, last in runs_above(scores, onset):
         inside[first : last + 1] = [True] * (last + 1 - first)
     return inside
 
 
-@given(arrays(np.float32, st.integers(1, 12), elements=SHARES), SHARES, SHARES, st.booleans())
-def test_a_lower_onset_keeps_every_frame(scores: NDArray[np.float32], a: float, b: float, causal: bool) -> None:
-    low, high = (above(scores, onset, causal) for onset in sorted((a, b)))
+@given(arrays(np.float32, st.integers(1, 12), elements=SHARES), SHARES, SHARES)
+def test_a_lower_onset_keeps_every_frame(scores: NDArray[np.float32], a: float, b: float) -> None:
+    low, high = (above(scores, onset) for onset in sorted((a, b)))
     assert all(kept for kept, needed in zip(low, high, strict=True) if needed)
-    assert causal or any(high)  # the maximum is in a run
-
-
-@given(arrays(np.float32, st.integers(2, 12), elements=SHARES), SHARES, st.data())
-def test_causal_runs_do_not_change_with_later_frames(
-    scores: NDArray[np.float32], onset: float, data: st.DataObject
-) -> None:
-    t = data.draw(st.integers(1, len(scores) - 1))
-    assert above(scores[:t], onset, causal=True) == above(scores, onset, causal=True)[:t]
+    assert any(high)  # the maximum is in a run

@@ -8,7 +8,6 @@ import pytest
 
 from onlooker.localization import localize
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import event_frames
 from onlooker.structures import Prediction
 
 PARAMETERS = LocalizationParameters(foreground="contrast", threshold=0.05, closing=0.0)
@@ -65,24 +64,6 @@ def test_tubes_and_segments_have_the_duration_of_the_evidence() -> None:
     assert found.at(np.array([3])).evidence == np.array([4], np.float32)
     with pytest.raises(ValueError, match="evidence"):
         replace(seen(maps), evidence=evidence[:3])
-
-
-def test_in_a_stream_every_class_has_the_duration_of_the_evidence() -> None:
-    frames, maps = scene()
-    evidence = np.array([-5, -5, 2, 2, -5, -5], np.float32)
-    for scores in ([0.24, 0.76], [0.1, 0.9]):
-        of = replace(seen(maps), evidence=evidence, scores=np.array(scores, np.float32))
-        found = localize(of, frames, replace(PARAMETERS, causal=True, foreground="causal-motion"))
-        assert event_frames(evidence, replace(PARAMETERS, causal=True)).tolist() == [
-            False,
-            False,
-            True,
-            True,
-            False,
-            False,
-        ]
-        spans = {one.label: (one.start, one.end) for one in found.segments}
-        assert spans == {name: pytest.approx((0.75, 1.75)) for name in ("wave", "rest")}
 
 
 def test_without_attention_there_are_segments_and_no_tubes() -> None:

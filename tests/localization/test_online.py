@@ -1,12 +1,14 @@
-"""Online localization equals causal localization of the whole clip."""
+"""Localization of a stream equals naive versions over the whole clip."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from onlooker.localization.boxes import find_boxes
+from onlooker.localization.maps import smooth_step
 from onlooker.localization.online import EventState, PlaceState, make_causal, update_event, update_place
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import event_frames
 from onlooker.localization.tubes import OnlineTracks, update_tracks
 
 
@@ -22,13 +24,16 @@ def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("foreground", ["none", "causal-motion", "contrast"])
 @pytest.mark.parametrize("smoothing", [0.0, 2.0])
-def test_a_stream_gives_the_boxes_of_a_clip_processed_causally(foreground: str, smoothing: float) -> None:
-    parameters = LocalizationParameters(foreground=foreground, threshold=0.1, smoothing=smoothing, causal=True)
+def test_boxes_are_those_of_maps_smoothed_by_earlier_frames(foreground: str, smoothing: float) -> None:
+    parameters = LocalizationParameters(foreground=foreground, threshold=0.1)
     pictures, maps = scene()
     of_clip, places = OnlineTracks(), PlaceState()
-    for t, here in enumerate(find_boxes(maps, pictures, parameters)):
+    smoothed = maps.copy()
+    for t in range(1, len(maps)):
+        smoothed[t] = smooth_step(smoothed[t - 1], maps[t], smoothing)
+    for t, here in enumerate(find_boxes(smoothed, pictures, parameters)):
         of_clip = update_tracks(of_clip, here, parameters)
-        places = update_place(places, maps[t], pictures[t], parameters)
+        places = update_place(places, maps[t], pictures[t], replace(parameters, smoothing=smoothing))
         assert places.best is not None
         expected = max((track for track in of_clip.active if not track.missed), key=lambda track: track.mean)
         np.testing.assert_array_equal(places.best.corners, expected.corners)
@@ -38,51 +43,39 @@ def test_a_stream_gives_the_boxes_of_a_clip_processed_causally(foreground: str, 
 
 @pytest.mark.parametrize("smoothing", [0.0, 3.0])
 @pytest.mark.parametrize(("onset", "level"), [(0.0, 0.0), (0.05, 0.0), (0.5, 1.5), (0.5, 9.0), (1.0, 0.0)])
-def test_a_stream_gives_the_events_of_a_clip_processed_causally(onset: float, level: float, smoothing: float) -> None:
-    parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=smoothing, causal=True)
+def test_an_event_is_where_the_smoothed_share_reaches_the_onset(onset: float, level: float, smoothing: float) -> None:
+    parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=smoothing)
     evidence = 2 * np.random.default_rng(3).standard_normal(60).cumsum() / np.sqrt(np.arange(1, 61))
-    here, said = EventState(), []
-    for of_frame in evidence:
+    here, said, naive, smoothed = EventState(), [], [], None
+    for t, of_frame in enumerate(evidence):
         here = update_event(here, float(of_frame), parameters)
         said.append(here.happening)
-    np.testing.assert_array_equal(said, event_frames(evidence, parameters))
+        share = np.exp(of_frame - max(level, evidence[: t + 1].max()))
+        share = share if share >= onset else 0.0
+        weight = 1 - np.exp(-1 / smoothing) if smoothing else 1
+        smoothed = share if smoothed is None else smoothed + weight * (share - smoothed)
+        naive.append(smoothed >= onset and smoothed > 0)
+    assert said == naive
     assert here.highest == evidence.max()
     if (onset, level) in ((0.05, 0.0), (0.5, 1.5)):
         assert np.diff(said).any(), "it begins or ends"
 
 
-@pytest.mark.parametrize(("onset", "level"), [(0.5, 2.0), (0.1, 0.0)])
-def test_the_delay_of_smoothing_equals_its_formula(onset: float, level: float) -> None:
-    n = 10.0
-    parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=n, causal=True)
-    evidence = np.full(120, level - 20)
-    evidence[10:70] = level
-    said = np.flatnonzero(event_frames(evidence, parameters))
-    assert said[0] == 10 + np.ceil(n * np.log(1 / (1 - onset))) - 1  # its first frame is already one
-    assert said[-1] == 70 + np.floor(n * np.log(1 / onset)) - 1
-
-
 def test_uniform_attention_gives_no_box() -> None:
     even = np.full((6, 6), 1 / 36, np.float32)
-    places = update_place(PlaceState(), even, scene()[0][0], LocalizationParameters(causal=True))
+    places = update_place(PlaceState(), even, scene()[0][0], LocalizationParameters())
     assert places.best is None
     assert np.isnan(places.point).all()
 
 
 def test_the_state_does_not_grow_with_time() -> None:
     pictures, maps = scene()
-    places, parameters = PlaceState(), LocalizationParameters(foreground="contrast", causal=True)
+    places, parameters = PlaceState(), LocalizationParameters(foreground="contrast")
     for t in range(300):
         places = update_place(places, maps[t % 12], pictures[t % 12], parameters)
         assert len(places.tracks.active) <= 1 + parameters.gap
 
 
-def test_settings_that_need_later_frames_are_replaced_or_errors() -> None:
+def test_foregrounds_that_need_later_frames_are_replaced() -> None:
     for name, expected in (("motion", "causal-motion"), ("background", "causal-motion"), ("contrast", "contrast")):
         assert make_causal(LocalizationParameters(foreground=name)).foreground == expected
-    with pytest.raises(ValueError, match="need later frames; use make_causal"):
-        update_place(PlaceState(), np.ones((2, 2)) / 4, scene()[0][0], LocalizationParameters())
-    with pytest.raises(ValueError, match="need later frames; use make_causal"):
-        update_event(EventState(), 0.0, LocalizationParameters())
-    with pytest.raises(ValueError, match="finite"):
-        update_event(EventState(), float("nan"), LocalizationParameters(causal=True))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from onlooker.localization.parameters import LocalizationParameters, choose_parameters, explanation_cost
+from onlooker.localization.parameters import LocalizationParameters, explanation_cost
 
 
 @pytest.mark.parametrize(
@@ -12,29 +12,18 @@ from onlooker.localization.parameters import LocalizationParameters, choose_para
     [
         ({"upsampling": "nearest"}, "upsampling is 'nearest', expected bilinear or bicubic"),
         ({"foreground": "depth"}, "foreground is 'depth', expected none, motion"),
-        ({"causal": True, "foreground": "motion"}, "needs later frames; use 'causal-motion' with causal"),
         ({"threshold": 0.0}, "threshold is 0.0, expected above 0 and below 1. Share of the highest"),
         ({"threshold": 1.0}, "threshold is 1.0, expected above 0 and below 1. Share of the highest"),
         ({"onset": 1.1}, "onset is 1.1, expected at least 0 and at most 1"),
         ({"closing": 0.6}, "closing is 0.6, expected at least 0 and at most 0.5"),
         ({"level": float("nan")}, "level is nan, expected a finite number"),
         ({"smoothing": -1}, "smoothing is -1, expected at least 0"),
-        ({"overlap_weight": float("nan")}, "overlap_weight is nan"),
-        ({"max_boxes": 0}, "max_boxes is 0, expected at least 1"),
         ({"gap": -1}, "gap is -1, expected at least 0"),
     ],
 )
 def test_values_out_of_range(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LocalizationParameters(**changed)
-
-
-def test_the_candidate_with_the_lowest_cost_is_chosen_the_first_of_equal_ones() -> None:
-    offered = [LocalizationParameters(threshold=t) for t in (0.2, 0.3, 0.4, 0.5)]
-    criteria = {0.2: float("nan"), 0.3: 2.0, 0.4: 1.0, 0.5: 1.0}
-    assert choose_parameters(offered, lambda each: criteria[each.threshold]).threshold == 0.4
-    with pytest.raises(ValueError, match="none of 1 candidates has a criterion"):
-        choose_parameters(offered[:1], lambda each: criteria[each.threshold])
 
 
 def test_the_cost_is_lowest_for_the_smallest_region_that_determines_the_class() -> None:

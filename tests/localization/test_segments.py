@@ -35,12 +35,6 @@ def test_every_probable_class_has_its_own_segments() -> None:
     assert [segment.score for segment in found] == sorted((segment.score for segment in found), reverse=True)
 
 
-def test_causal_smoothing_delays_and_does_not_depend_on_later_frames() -> None:
-    causal = replace(HALF, score_smoothing=1.0, causal=True)
-    (late,) = find_segments(np.eye(8, dtype=np.float32)[:, 3:4], TIMES, ("a",), causal)
-    assert late.start == 0.625
-
-
 def test_a_single_image_has_no_duration_and_padding_counts_once() -> None:
     assert find_segments(np.ones((1, 1)), np.zeros(1), ("a",), HALF) == ()
     (seen,) = find_segments(np.ones((4, 1)), np.array([0, 1, 2, 2.0]), ("a",), HALF)
@@ -49,7 +43,7 @@ def test_a_single_image_has_no_duration_and_padding_counts_once() -> None:
 
 def test_a_segment_ends_where_the_evidence_ends() -> None:
     evidence = np.log([0.001, 0.5, 1.0, 0.8, 0.001, 0.001, 0.02, 0.001]) + 7  # known up to a number
-    told = evidence_scores(np.array([0.9, 0.1]), evidence, HALF)
+    told = evidence_scores(np.array([0.9, 0.1]), evidence)
     np.testing.assert_allclose(told[:, 0], 0.9 * np.exp(evidence - 7), rtol=1e-5)
     np.testing.assert_allclose(told[:, 1], told[:, 0] / 9, rtol=1e-5)
     surest = find_segments(told, TIMES, ("wave", "rest"), HALF)[0]
@@ -58,34 +52,7 @@ def test_a_segment_ends_where_the_evidence_ends() -> None:
     assert event_frames(evidence, replace(HALF, onset=0.01)).sum() == 4
 
 
-def test_in_a_stream_evidence_is_compared_with_earlier_frames_and_the_level() -> None:
-    evidence, causal = np.log([0.001, 0.1, 8, 4.1, 16]), replace(HALF, causal=True)
-    seen = evidence_scores(np.ones(1), evidence, causal)
-    np.testing.assert_allclose(seen[:, 0], [0, 0, 1, 4.1 / 8, 1], rtol=1e-5)
-    np.testing.assert_array_equal(evidence_scores(np.ones(1), np.append(evidence, 20.0), causal)[:5], seen)
-    usual = evidence_scores(np.ones(1), evidence, replace(causal, level=float(np.log(10))))
-    np.testing.assert_allclose(usual[:, 0], [0, 0, 0.8, 0, 1], rtol=1e-5)
-    far = evidence_scores(np.ones(1), evidence, replace(causal, level=9.0))
-    assert find_segments(far, np.arange(5.0), ("wave",), causal) == (), "no frame is as sure as is usual"
-
-
-def test_events_in_a_stream_do_not_depend_on_later_frames() -> None:
-    evidence, causal = np.log([0.001, 1, 0.001, 0.001, 1, 1, 1, 0.001, 0.001, 8]), replace(HALF, causal=True)
-    assert event_frames(evidence, HALF).tolist() == [False] * 9 + [True], (
-        "of the whole clip the last frame alone is high"
-    )
-    assert np.flatnonzero(event_frames(evidence, causal)).tolist() == [1, 4, 5, 6, 9]
-    # Of a frame's share 1 - exp(-1 / 2) = 0.39 arrives at once: one flickers by, and several make an event.
-    slow = replace(causal, score_smoothing=2.0)
-    assert np.flatnonzero(event_frames(evidence, slow)).tolist() == [5, 6, 9]
-    for parameters in (causal, slow):
-        for t in range(1, len(evidence)):
-            np.testing.assert_array_equal(
-                event_frames(evidence[:t], parameters), event_frames(evidence, parameters)[:t]
-            )
-
-
 @pytest.mark.parametrize("evidence", [[], [[0.0]], [0.0, np.nan], [0.0, -np.inf]])
 def test_invalid_evidence_is_an_error(evidence: list[float]) -> None:
     with pytest.raises(ValueError, match="expected T finite numbers, at least one"):
-        evidence_scores(np.ones(1), np.array(evidence), HALF)
+        evidence_scores(np.ones(1), np.array(evidence))

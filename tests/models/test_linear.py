@@ -4,17 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.models.linear import STATISTICS, LinearClassifier
+from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model
 
-EVERY = ",".join(STATISTICS)
 NAIVE = {
     "mean": lambda x: x.mean(0),
     "spread": lambda x: x.std(0),
     "change": lambda x: np.abs(np.diff(x, axis=0)).mean(0) if len(x) > 1 else 0 * x[0],
     "largest": lambda x: np.abs(np.diff(x, axis=0)).max(0) if len(x) > 1 else 0 * x[0],
-    "end": lambda x: x[-1] - x[0],
-    "trend": lambda x: np.polyfit(np.arange(len(x)), x, 1)[0] * (len(x) - 1) if len(x) > 1 else 0 * x[0],
 }
 
 
@@ -39,28 +36,24 @@ def stepped(model, features):
     return torch.stack([o.logits for o in outputs], 1), torch.stack([o.attention for o in outputs], 1)
 
 
-@pytest.mark.parametrize("name", STATISTICS)
 @pytest.mark.parametrize("T", [1, 2, 7])
 @torch.no_grad()
-def test_every_statistic_equals_a_naive_version(name, T):
-    x = made_features(T).double().numpy()
-    of_place = np.array([NAIVE[name](clip.reshape(T, -1)).reshape(64, 4, 4) for clip in x])
-    model, features = made(statistics=name), made_features(T)
-    np.testing.assert_allclose(model.summarize(features), of_place.mean((2, 3)), atol=2e-5)
-    quarters = of_place.reshape(2, 64, 2, 2, 2, 2).mean((3, 5)).reshape(2, -1)
-    np.testing.assert_allclose(made(statistics=name, regions=2).summarize(features), quarters, atol=2e-5)
+def test_every_statistic_equals_a_naive_version(T):
+    x = made_features(T).double().numpy().reshape(2, T, 64, 16)
+    naive = [np.concatenate([NAIVE[name](clip).mean(1) for name in LinearClassifier.names]) for clip in x]
+    np.testing.assert_allclose(made().summarize(made_features(T)), naive, atol=2e-5)
 
 
 @torch.no_grad()
 def test_logits_of_a_frame_are_a_linear_layer_on_the_standardized_statistics_so_far():
-    model, features = made(statistics=EVERY, regions=2), made_features()
+    model, features = made(), made_features()
     logits = model.forward_features(features).logits
     for t in range(7):
         standard = (model.summarize(features[:, : t + 1]) - model.center[t]) / model.scale[t]
         np.testing.assert_allclose(logits[:, t], model.head(standard), atol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{}, {"statistics": EVERY, "regions": 2}, {"in_channels": 5, "flow_channels": 2}])
+@pytest.mark.parametrize("changes", [{}, {"in_channels": 5, "flow_channels": 2}])
 @torch.no_grad()
 def test_step_equals_forward(changes):
     model = made(**changes)
@@ -77,7 +70,7 @@ def test_step_equals_forward(changes):
 
 @torch.no_grad()
 def test_a_stream_forgets_frames_older_than_the_window():
-    model, features = made(statistics=EVERY, window=4), made_features(T=9)
+    model, features = made(window=4), made_features(T=9)
     logits, attention, _ = model.forward_features(features)
     last = model.forward_features(features[:, 5:])
     torch.testing.assert_close(logits[:, -1], last.logits[:, -1])
@@ -90,20 +83,20 @@ def test_a_stream_forgets_frames_older_than_the_window():
 
 @torch.no_grad()
 def test_every_frame_of_a_long_stream_has_the_statistics_of_its_own_window():
-    model, features = made(statistics=EVERY, window=6, size=8), made_features(T=400, B=1, side=1)
+    model, features = made(window=6, size=8), made_features(T=400, B=1, side=1)
     features[:, 100:130] = 1000.0  # a scene without change, far from all others
     naive = [
-        np.concatenate([NAIVE[name](window.double().numpy().reshape(len(window), -1)) for name in STATISTICS])
+        np.concatenate([of(window.double().numpy().reshape(len(window), -1)) for of in NAIVE.values()])
         for window in (features[0, max(0, t - 5) : t + 1] for t in range(400))
     ]
     np.testing.assert_allclose(model.statistics(features)[0], naive, atol=1e-4)
-    still = made(statistics="spread", window=40).statistics(torch.full((1, 30, 64, 4, 4), 0.7))
+    still = made(window=40).statistics(torch.full((1, 30, 64, 4, 4), 0.7))[:, :, 64:128]
     np.testing.assert_allclose(still, 0, atol=1e-6)
 
 
 @torch.no_grad()
 def test_a_stream_of_10_000_frames_does_not_drift():
-    model, state = made(statistics=EVERY, window=8, size=8), None
+    model, state = made(window=8, size=8), None
     features = 3 + torch.randn(1, 10_000, 64, 1, 1, generator=torch.Generator().manual_seed(1))
     state = model.initial_state(1)
     for each in features.unbind(1):
@@ -115,27 +108,27 @@ def test_a_stream_of_10_000_frames_does_not_drift():
 
 @torch.no_grad()
 def test_attention_is_the_positive_part_of_what_each_location_adds_to_the_class():
-    model, features = made(statistics="spread,change,mean"), made_features()
+    model, features = made(), made_features()
     logits, attention, _ = model.forward_features(features)
     weights = model.head.weight - model.head.weight.mean(0)
     for b, t in ((0, 0), (1, 3), (1, 6)):
-        of_class = (weights[logits[b, t].argmax()] / model.scale[t]).view(3, 64).numpy()
-        center = model.center[t].view(3, 64, 1, 1).numpy()
+        of_class = (weights[logits[b, t].argmax()] / model.scale[t]).view(4, 64).numpy()
+        center = model.center[t].view(4, 64, 1, 1).numpy()
         x = features[b].numpy()
         change = np.abs(x[t] - x[t - 1]) if t else 0 * x[0]
-        added = np.einsum("d,dhw->hw", of_class[1], change - center[1])
-        added = (added + np.einsum("d,dhw->hw", of_class[2], x[t] - center[2])).clip(0)
+        added = np.einsum("d,dhw->hw", of_class[2], change - center[2])
+        added = (added + np.einsum("d,dhw->hw", of_class[0], x[t] - center[0])).clip(0)
         np.testing.assert_allclose(attention[b, t], added / added.sum(), atol=1e-5)
 
 
 @torch.no_grad()
 def test_attention_follows_the_only_moving_object():
     # One feature sees a square; class 1 is its change, class 0 its absence.
-    model = made(statistics="mean,change")
+    model = made()
     model.center.zero_()
     model.scale.fill_(1)
     model.head.weight.zero_()
-    model.head.weight[1, 64] = 5.0
+    model.head.weight[1, 128] = 5.0
     features = torch.zeros(1, 4, 64, 4, 4)
     features[..., 0, 3] = 1.0  # always there, so that it decides nothing
     places = [(0, 0), (1, 1), (2, 2), (3, 0)]
@@ -166,7 +159,7 @@ def test_the_encoder_is_frozen_also_in_training():
 
 @torch.no_grad()
 def test_a_saved_model_is_the_same(tmp_path):
-    model, video = made(statistics="change,trend", regions=2), torch.rand(1, 4, 3, 32, 32)
+    model, video = made(), torch.rand(1, 4, 3, 32, 32)
     model.save_pretrained(tmp_path)
     for ours, theirs in zip(model(video)[:2], LinearClassifier.from_pretrained(tmp_path)(video)[:2], strict=True):
         assert torch.equal(ours, theirs)
@@ -175,14 +168,6 @@ def test_a_saved_model_is_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"statistics": "mean,median"},
-            r"statistics is 'mean,median', expected different ones of mean, spread, change",
-        ),
-        ({"statistics": "mean,mean"}, "statistics is 'mean,mean', expected different ones of"),
-        ({"statistics": ""}, "statistics is '', expected different ones of"),
-        ({"regions": 5}, "regions is 5, expected from 1 to the 4 locations of a side of the map"),
-        ({"regions": 0}, "regions is 0, expected from 1 to the 4"),
         ({"hidden": 8}, "linear has no setting 'hidden'; "),
         ({"flow_channels": 3}, "flow_channels is 3 of 3 channels, expected an even number"),
     ],

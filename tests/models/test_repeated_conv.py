@@ -1,6 +1,5 @@
 """A convolution in a loop equals an ordinary one, including its gradients."""
 
-import contextlib
 import weakref
 
 import pytest
@@ -8,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from onlooker.models.repeated_conv import Loop, RepeatedConv2d, repeated, resumed
+from onlooker.models.repeated_conv import Loop, RepeatedConv2d, repeated
 
 STEPS = 4
 
@@ -22,7 +21,7 @@ def made(kernel=3, bias=True, dtype=torch.double, D=5):
 def looped(conv, maps, steps=STEPS, within=True):
     """A loop in which each step's input is a nonlinear function of the previous output."""
     outputs = []
-    with repeated(steps) if within else contextlib.nullcontext():
+    with repeated(Loop() if within else None):
         for _ in range(steps):
             maps = torch.tanh(conv(maps))
             outputs.append(maps)
@@ -98,11 +97,10 @@ def test_without_gradients_no_intermediate_values_are_kept():
         assert torch.allclose(looped(conv, maps), plain, atol=1e-12)
 
 
-@pytest.mark.parametrize("steps", [STEPS, STEPS + 2])
-def test_an_unreferenced_graph_is_freed_immediately(steps):
+def test_an_unreferenced_graph_is_freed_immediately():
     """Without cyclic garbage collection, which would be too late for graphs of the size of a video."""
     conv, maps = made()
-    with repeated(steps):
+    with repeated(Loop()):
         for _ in range(STEPS):
             maps = conv(maps)
     node, output = weakref.ref(maps.grad_fn), maps.sum()
@@ -114,9 +112,9 @@ def test_an_unreferenced_graph_is_freed_immediately(steps):
 
 def test_other_shapes_and_nested_loops_are_handled_separately():
     conv, maps = made()
-    with repeated(2):
+    with repeated(Loop()):
         first = conv(maps)
-        with repeated(3):
+        with repeated(Loop()):
             inner = [conv(maps) for _ in range(3)]
         small = conv(maps[:1])
         second = conv(maps)
@@ -125,21 +123,12 @@ def test_other_shapes_and_nested_loops_are_handled_separately():
         torch.testing.assert_close(output, plain)
 
 
-def test_more_steps_than_given_are_an_error():
-    conv, maps = made()
-    with repeated(2):
-        conv(maps)
-        conv(maps)
-        with pytest.raises(RuntimeError, match="ran more often than the 2 times of its loop"):
-            conv(maps)
-
-
 def test_weights_changed_before_the_backward_pass_are_an_error():
     conv, maps = made()
     output = looped(conv, maps).sum()
     with torch.no_grad():
         conv.weight.add_(1)
-    with pytest.raises(RuntimeError, match="were changed between its forward and its backward pass"):
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         output.backward()
 
 
@@ -149,47 +138,18 @@ def test_a_loop_that_is_entered_step_by_step(mode):
     loop, seen, expected = Loop(), maps.detach(), maps.detach()
     with mode():
         for _ in range(10):
-            with resumed(loop):
+            with repeated(loop):
                 seen = torch.tanh(conv(seen))
             expected = torch.tanh(conv(expected))
-            assert len(loop.convs) == 1
+            assert len(loop) == 1
     torch.testing.assert_close(seen, expected)
-
-
-def recurrent_loss(conv, video, step=None):
-    """A loss after a loop in which each output is added to the next input."""
-    hidden = torch.zeros_like(video[:, 0])
-    with repeated(video.shape[1]):
-        for frame in video.unbind(1):
-            hidden = (step or (lambda x: torch.tanh(conv(x))))(hidden + frame)
-    return hidden.square().mean()
-
-
-def test_gradients_of_gradients_are_those_of_an_ordinary_convolution():
-    torch.manual_seed(0)
-    conv, video = RepeatedConv2d(3, 3, 3), torch.randn(2, 4, 3, 5, 5, requires_grad=True)
-    plain = torch.nn.Conv2d(3, 3, 3, padding=1)
-    plain.load_state_dict(conv.state_dict())
-
-    def second_order(layer):
-        wanted = [video, *layer.parameters()]
-        first = torch.autograd.grad(recurrent_loss(layer, video), wanted, create_graph=True)
-        return torch.autograd.grad(sum(part.square().sum() for part in first), wanted)
-
-    for ours, theirs in zip(second_order(conv), second_order(plain), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_activation_checkpointing_gives_the_same_gradients(reentrant):
-    torch.manual_seed(0)
-    conv, video = RepeatedConv2d(3, 3, 3), torch.randn(2, 4, 3, 5, 5, requires_grad=True)
-    wanted = [video, *conv.parameters()]
-    expected = torch.autograd.grad(recurrent_loss(conv, video), wanted)
-
-    def step(x):
-        return checkpoint(lambda x: torch.tanh(conv(x)), x, use_reentrant=reentrant)
-
-    recurrent_loss(conv, video, step).backward()
+    conv, maps = made()
+    wanted = [maps, *conv.parameters()]
+    expected = torch.autograd.grad(looped(conv, maps).sum(), wanted)
+    checkpoint(lambda maps: looped(conv, maps), maps, use_reentrant=reentrant).sum().backward()
     for part, gradient in zip(wanted, expected, strict=True):
-        torch.testing.assert_close(part.grad, gradient, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(part.grad, gradient, rtol=1e-12, atol=1e-12)

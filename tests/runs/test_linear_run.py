@@ -133,7 +133,7 @@ def test_the_baseline_of_a_comparison_uses_the_common_encoder() -> None:
     shared = ModelConfig(
         encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True, glimpse="sum", init="first-frame"
     )
-    training = TrainConfig(epochs=3, aggregation="product", attention_regularization=0.5, seed=4)
+    training = TrainConfig(epochs=3, aggregation="product", seed=4)
     (model, data, train) = settings_of(with_baseline(models)[-1], shared, DATA, training)
     assert model == ModelConfig("linear", encoder="small", pretrained=False)
     assert train == TrainConfig(seed=4, loss="last")
@@ -167,7 +167,6 @@ def test_it_is_cross_validated(squares: Path, tmp_path: Path) -> None:
         ("--hflip", "--hflip has no effect in linear; leave it out"),
         ("--hidden 8", "--hidden has no effect in linear; leave it out"),
         ("--dropout 0.2", "linear has no dropout; leave it out"),
-        ("--cell lstm", "linear has no cell; leave it out"),
         ("--aggregation mean", "aggregation is 'mean' and loss is 'last'"),
     ],
 )

@@ -31,7 +31,7 @@ from onlooker.runs.compare import compare
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
-from onlooker.training.epochs import CurvesFile
+from onlooker.training.epochs import EpochRecords
 from onlooker.training.reading import read_clips
 from onlooker.video.write import write
 
@@ -93,15 +93,15 @@ def test_killed_training_on_temporal_crops_resumes_with_identical_results(
     class KilledError(Exception):
         pass
 
-    write = CurvesFile.on_train_epoch_end
+    write = EpochRecords.on_train_epoch_end
 
-    def kill(self: CurvesFile, trainer: Any, fitting: Any) -> None:
+    def kill(self: EpochRecords, trainer: Any, fitting: Any) -> None:
         write(self, trainer, fitting)
         if trainer.current_epoch == 1:
             raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(CurvesFile, "on_train_epoch_end", kill)
+        patch.setattr(EpochRecords, "on_train_epoch_end", kill)
         with pytest.raises(KilledError):
             train_run(squares, tmp_path / "cut", MODEL, crops, three, quiet=True)
     train_run(squares, tmp_path / "cut", MODEL, crops, three, resume=True, quiet=True)

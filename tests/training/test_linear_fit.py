@@ -184,15 +184,14 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
             losses[names, method] = loss.min()
     assert (choice.statistics, choice.method) == min(losses, key=lambda key: losses[key])
     assert choice.statistics == "change"
-    assert min(choice.tried.values()) > 0.5
-    assert (choice.scores.argmax(1) == y).mean() == choice.tried["change"]
+    assert (choice.scores.argmax(1) == y).mean() > 0.5
 
 
 def test_clips_of_a_recording_are_kept_together() -> None:
     clips = twins()
     apart = clips._replace(groups=np.arange(80).astype(str))
-    assert choose(apart).tried["change"] == 1, "copies on both sides tell the class"
-    assert choose(clips).tried["change"] < 0.75
+    assert (choose(apart).scores.argmax(1) == clips.y).all(), "copies on both sides tell the class"
+    assert (choose(clips).scores.argmax(1) == clips.y).mean() < 0.75
 
 
 def test_cross_validated_scores_do_not_leak_recordings() -> None:

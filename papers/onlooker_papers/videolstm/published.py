@@ -2,7 +2,7 @@
 
 They differ from those of the library in the layers before the classes, which read the whole map instead of its mean,
 in attention that is not multiplied by the number of locations (`product`), and in the state before the first frame
-(`clip-mean`), which sees the whole clip. `create_model` refuses other values of these settings.
+(`clip-mean`), which sees the whole clip.
 """
 
 from typing import Any, cast
@@ -103,7 +103,7 @@ class Published(Classifier):
 
 
 def _settings(name: str) -> dict[str, Any]:
-    """All settings of a model of the code that its recipe fixes."""
+    """The settings of a model in the authors' code."""
     settings: dict[str, Any] = {
         "hidden": 512, "head_units": 1024, "dropout": 0.7, "init": "clip-mean", "flatten": True, "forget_bias": 0.0
     }  # fmt: skip
@@ -121,11 +121,9 @@ def register() -> None:
     single_frame.register()
     optimizers.register()
     for name in NAMES:
-        of, fixed = find_recipe(name), _settings(name)
-        fixed |= {key: of.settings[key] for key in ("cell", "attention", "glimpse") if key in {*of.settings} - {*fixed}}
-        summary, settings = f"{name} with the settings of the code of Li et al. 2016", {**of.settings, **fixed}
-        recipe = Recipe(summary, settings, Published, of.modality, fixed=frozenset(fixed))
-        register_model(f"{PREFIX}{name}", recipe)
+        of, summary = find_recipe(name), f"{name} with the settings of the code of Li et al. 2016"
+        settings = {**of.settings, **_settings(name)}
+        register_model(f"{PREFIX}{name}", Recipe(summary, settings, Published, of.modality))
     # By this name `load` finds the class.
     report = find_recipe("report").settings
     register_model(f"{PREFIX}report", Recipe("report with the layers of Li et al. 2016", report, Published))

@@ -116,13 +116,14 @@ def timing_figures(
     def hindsight(guess: NDArray[np.floating]) -> dict[str, float]:
         return max((_figures(guess, clips, each) for each in ONSETS), key=lambda found: found["segment_map_50"])
 
-    def weighed(how: LocalizationParameters) -> dict[str, float]:
-        parts = [evidence_scores(*of_clip, how) for of_clip in zip(scores, evidence, strict=True)]
-        return _figures(np.stack(parts), clips, how.onset)
-
+    onset, parts = parameters.onset, [evidence_scores(*of_clip) for of_clip in zip(scores, evidence, strict=True)]
+    # As `update_event`: shares of the maximum so far, and 0 for those below the onset.
+    so_far = np.maximum.accumulate(evidence.astype(np.float64), 1).clip(min=parameters.level)
+    share = np.exp(evidence - so_far)
+    causal = (np.where(share < onset, 0, share)[:, :, None] * scores[:, None]).astype(np.float32)
     return {
-        **weighed(parameters),
-        "causal": weighed(replace(parameters, causal=True)),
+        **_figures(np.stack(parts), clips, onset),
+        "causal": _figures(causal, clips, onset),
         "baselines": {name: hindsight(guess) for name, guess in guesses.items()},
     }
 

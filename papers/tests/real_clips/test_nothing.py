@@ -95,7 +95,7 @@ def test_a_training_window_of_nothing_has_no_frame_of_an_event() -> None:
     assert np.bincount(windows.y)[:2].tolist() == [12, 12], "one of each event"
     assert 0 < nothing.sum() <= 24
     assert set(windows.groups) == {"0", "1", "2", "3", "4"}
-    choice = Choice("mean,spread,change,largest", Method("logistic", 10.0), np.zeros((0, 3)), {}, 1.0)
+    choice = Choice("mean,spread,change,largest", Method("logistic", 10.0), np.zeros((0, 3)), 1.0)
     threshold = stream_threshold(held_out_scores(net, streams, windows, choice), CLASSES)
     assert 0.2 < threshold < 1, "events differ from nothing, but not from one another"
 

@@ -17,10 +17,9 @@ from safetensors.torch import load_file
 from onlooker.config import TrainConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.experiments.memo import fingerprint
-from onlooker.models import registry
 from onlooker.models.registry import find_recipe
 from onlooker.recognizer import load
-from onlooker_papers.videolstm import official, on_features, published
+from onlooker_papers.videolstm import official, on_features
 from onlooker_papers.videolstm.official_budget import BOTH, BUDGETS, FUSED, MOTION, SINGLE, Budget
 
 TINY = Budget(
@@ -176,11 +175,11 @@ def test_the_published_sizes_are_those_of_the_paper() -> None:
     assert (how.optimizer, how.lr, how.batch, how.grad_clip) == ("rmsprop", 1e-3, 128, 0)
     runs = ("lstm-flow", "convlstm-rgb", "convlstm-flow", "convalstm-rgb", MOTION)
     assert [full.training_of(run).epochs for run in runs] == [200, 200, 300, 300, 400]
-    for model in SINGLE[1:]:  # settings that `create_model` does not refuse
+    for model in SINGLE[1:]:
         recipe = find_recipe(f"published-{model}")
         given = full.model_config(model).settings()
-        assert {key: given[key] for key in given.keys() & recipe.fixed} == {
-            key: recipe.settings[key] for key in given.keys() & recipe.fixed
+        assert {key: given[key] for key in given.keys() & recipe.settings.keys()} == {
+            key: recipe.settings[key] for key in given.keys() & recipe.settings.keys()
         }
     assert BUDGETS["full"].features("flow").flow == "tvl1"
 
@@ -193,9 +192,6 @@ def test_a_run_with_the_settings_of_the_authors_code(
     small = replace(TINY, training=replace(full.training, epochs=1, batch=4, precision="32"), published=True, size=64,
                     flow_length=1, flow="farneback")  # fmt: skip
     monkeypatch.setitem(BUDGETS, "tiny", small)
-    for name in published.NAMES:  # 512 channels take minutes
-        recipe = find_recipe(f"published-{name}")
-        monkeypatch.setitem(registry._registered, f"published-{name}", replace(recipe, fixed=frozenset()))
     official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny")
     split = tmp_path / "run" / "split1"
     models = [load(split / name, device="cpu").model for name in ("convnet-rgb", "lstm-rgb", "alstm-flow", MOTION)]

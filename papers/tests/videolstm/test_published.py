@@ -62,31 +62,12 @@ def test_the_other_settings() -> None:
     assert not published("motion").streams
 
 
-@pytest.mark.parametrize(
-    ("name", "settings", "message"),
-    [
-        (
-            "convalstm",
-            {"glimpse": "scaled", "init": "zeros", "hidden": 8, "dropout": 0.1},
-            "with glimpse product, init clip-mean, hidden 512, dropout 0.7; given: glimpse scaled, init zeros,",
-        ),
-        ("lstm", {"dropout": 0.7}, "published-lstm is as published, with dropout 0.5; given: dropout 0.7; leave it"),
-        ("motion", {"forget_bias": 1.0}, "with forget_bias 0.0; given"),
-        ("alstm", {"glimpse": "product"}, "with glimpse sum; given"),
-    ],
-)
-def test_other_settings_than_the_published_ones_are_refused(name: str, settings: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        create_model(f"published-{name}", 3, encoder="conv4", **settings)
-
-
 def test_a_run_gets_the_published_settings_unless_others_are_given() -> None:
     data = DataConfig(frames=2, size=48)
     net = configured(ModelConfig("published-alstm", "conv4"), data, 3)
     assert isinstance(net, Published)
     assert (net.init, net.cell.num_hidden) == ("clip-mean", 512)
-    with pytest.raises(ValueError, match="published-alstm is as published, with hidden 512; given: hidden 8; leave it"):
-        configured(ModelConfig("published-alstm", "conv4", hidden=8), data, 3)
+    assert configured(ModelConfig("published-alstm", "conv4", hidden=8), data, 3).cell.num_hidden == 8
 
 
 def test_the_first_state_of_motion_comes_from_rgb_by_3x3_and_from_flow_by_1x1_kernels() -> None:

@@ -118,8 +118,7 @@ def _check_options(context: typer.Context, model: ModelConfig, data: DataConfig,
 
     if features:
         _, data = stored_settings(open_stores(features), model, data, given_options(context))
-    if model.cell == "auto":  # another cell may have settings that the model's default lacks
-        refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
+    refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
     refuse_unused_flow(context, [data])
 
 

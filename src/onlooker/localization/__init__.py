@@ -31,18 +31,17 @@ def localize(prediction: Prediction, frames: NDArray[np.uint8], parameters: Loca
     Raises:
         ValueError: attention without the size of the video, or frames that do not match the prediction.
     """
-    frame_scores, reference = prediction.frame_scores, np.full(len(prediction.classes), 0.5)
+    frame_scores = prediction.frame_scores
     if prediction.evidence is not None:
         # The class scores of the clip hold at its decisive frames: only the evidence varies over time.
-        frame_scores, reference = evidence_scores(prediction.scores, prediction.evidence, parameters), prediction.scores
-    segments = find_segments(frame_scores, prediction.times, prediction.classes, parameters, reference)
+        frame_scores = evidence_scores(prediction.scores, prediction.evidence)
+    segments = find_segments(frame_scores, prediction.times, prediction.classes, parameters)
     if prediction.attention is None:
         return replace(prediction, tubes=(), segments=segments)
     if prediction.size is None:
         raise ValueError("boxes are in pixels of the video, and its size is not known; give size, (height, width)")
     boxes = find_boxes(prediction.attention, frames, parameters)
-    tracks = link(boxes, parameters)
-    tubes = label_tubes(tracks, frame_scores, prediction.indices, prediction.classes, parameters, reference)
+    tubes = label_tubes(link(boxes, parameters), frame_scores, prediction.indices, prediction.classes, parameters)
     (height, width), (H, W) = prediction.size, frames.shape[1:3]
     scale = np.array([width / W, height / H] * 2, np.float32)
     tubes = tuple(replace(tube, boxes=tube.boxes * scale) for tube in tubes)

@@ -21,7 +21,7 @@ _MIN_COMPONENT = 0.1  # of the largest component's pixels: smaller components ar
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The boxes of one frame before they have a class, highest concentration first.
+    """The boxes of one frame before they have a class, highest concentration first; this package finds one at most.
 
     Args:
         corners: `n 4`, x1 y1 x2 y2 in pixels of the frame.
@@ -44,12 +44,12 @@ class Candidates:
 
 
 def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationParameters) -> tuple[Candidates, ...]:
-    """The boxes of every frame.
+    """The box of every frame.
 
-    The map is smoothed over time, upsampled to the frame, and multiplied by the foreground; boxes enclose high values.
-    With `extent="object"` the components of the foreground are boxes, and each pixel's attention counts for the nearest
-    component: the box is as large as the object, even if the model attends to a part or to its border. In frames
-    without foreground (nothing moves) the map is used alone.
+    The map is smoothed over time, upsampled to the frame, and multiplied by the foreground; the box encloses the
+    connected high values with the most attention. With `extent="object"` it is a component of the foreground, and each
+    pixel's attention counts for the nearest component: the box is as large as the object, even if the model attends to
+    a part or to its border. In frames without foreground (nothing moves) the map is used alone.
 
     The point of a box is the pixel of its component with the highest attention × foreground². Both are averaged first:
     attention over a cell, twice, because a map is coarser than pixels; the foreground over the size of gaps that are
@@ -70,7 +70,7 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(maps):
         raise ValueError(f"frames are {frames.dtype} {frames.shape} for {len(maps)} maps, expected uint8 T H W C")
     _, H, W, _ = frames.shape
-    large = upsample(smooth(maps, parameters.smoothing, parameters.causal), (H, W), parameters.upsampling)
+    large = upsample(smooth(maps, parameters.smoothing), (H, W), parameters.upsampling)
     # A margin, so that rounding errors do not raise parts of a uniform map above its mean.
     attended = large > 1.001 * large.mean(axis=(1, 2), keepdims=True)
     cells = (H / maps.shape[1], W / maps.shape[2])
@@ -87,7 +87,7 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     if parameters.extent == "attention":
         return _threshold_all(large * (foreground + np.float32(NOISE)), attended, saliency, parameters)
     return tuple(
-        _select_objects(objects, weights, points, parameters)
+        _select_object(objects, weights, points, parameters)
         if allowed.any() and (objects > NOISE).any()
         else _threshold(weights, allowed, points, parameters)
         for objects, weights, allowed, points in zip(foreground, large, attended, saliency, strict=True)
@@ -95,7 +95,7 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
 
 
 def cut_boxes(weights: Floats, parameters: LocalizationParameters) -> tuple[Candidates, ...]:
-    """The boxes of every frame from maps at the frame's size: `T H W`, not negative, at any scale."""
+    """The box of every frame from maps at the frame's size: `T H W`, not negative, at any scale."""
     gap = parameters.closing * min(weights.shape[1:])
     return _threshold_all(weights, np.ones_like(weights, np.bool_), _box_mean(weights, (gap, gap)), parameters)
 
@@ -115,22 +115,22 @@ def _threshold_all(
 def _threshold(
     weights: Floats, allowed: NDArray[np.bool_], saliency: Floats, parameters: LocalizationParameters
 ) -> Candidates:
-    """The components with the most mass among the allowed pixels `H W` above the threshold."""
+    """The component with the most mass among the allowed pixels `H W` above the threshold."""
     peak = weights.max(where=allowed, initial=0)
     if not peak > 0:
         return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
     labels, stats = _components((weights >= parameters.threshold * peak) & allowed, parameters)
     mass = np.bincount(labels.ravel(), weights.ravel(), len(stats))
-    order = [1 + int(label) for label in mass[1:].argsort(kind="stable")[::-1][: parameters.max_boxes]]
-    inside = [weights[y : y + height, x : x + width].sum(dtype=np.float64)
-              for x, y, width, height in stats[order, :4]]  # fmt: skip
-    return _to_candidates(labels, stats, order, np.array(inside) / weights.sum(dtype=np.float64), saliency)
+    label = 1 + int(mass[1:].argsort(kind="stable")[-1])
+    x, y, width, height = stats[label, :4]
+    inside = weights[y : y + height, x : x + width].sum(dtype=np.float64) / weights.sum(dtype=np.float64)
+    return _to_candidates(labels == label, stats[label], inside, saliency)
 
 
-def _select_objects(
+def _select_object(
     foreground: Floats, weights: Floats, saliency: Floats, parameters: LocalizationParameters
 ) -> Candidates:
-    """The components of a foreground `H W` with the most attention; each pixel counts for the nearest component."""
+    """The component of a foreground `H W` with the most attention; each pixel counts for the nearest component."""
     labels, stats = _components(foreground >= max(parameters.threshold * foreground.max(), NOISE), parameters)
     large = stats[:, cv2.CC_STAT_AREA] >= _MIN_COMPONENT * stats[1:, cv2.CC_STAT_AREA].max()
     large[0] = False
@@ -142,8 +142,8 @@ def _select_objects(
     owner = np.zeros(nearest.max() + 1, np.int64)
     owner[nearest[in_large]] = labels[in_large]
     mass = np.bincount(owner[nearest].ravel(), weights.ravel(), len(stats)) / weights.sum(dtype=np.float64)
-    order = [int(label) for label in mass.argsort(kind="stable")[::-1] if large[label]][: parameters.max_boxes]
-    return _to_candidates(labels, stats, order, mass[order], saliency)
+    label = int(np.where(large, mass, -1).argsort(kind="stable")[-1])
+    return _to_candidates(labels == label, stats[label], mass[label], saliency)
 
 
 def _components(high: NDArray[np.bool_], parameters: LocalizationParameters) -> tuple[Ints, Ints]:
@@ -156,18 +156,16 @@ def _components(high: NDArray[np.bool_], parameters: LocalizationParameters) -> 
     return labels.astype(np.int32, copy=False), stats.astype(np.int32, copy=False)
 
 
-def _to_candidates(
-    labels: Ints, stats: Ints, chosen: Sequence[int], mass: NDArray[np.float64], saliency: Floats
-) -> Candidates:
-    """The chosen components as candidates; `mass` is the share of the attention of each."""
-    x, y, width, height = stats[chosen, :4].T
-    concentration = mass - width * height / saliency.size
-    corners = np.stack((x, y, x + width, y + height), axis=1).astype(np.float32)
-    peaks = [int(np.where(labels == label, saliency, -1).argmax()) for label in chosen]
-    rows, columns = np.unravel_index(peaks, saliency.shape)
-    points = np.stack((columns, rows), axis=1).astype(np.float32) + np.float32(0.5)
-    order = concentration.argsort(kind="stable")[::-1]
-    return Candidates(corners[order], concentration[order].clip(0, 1).astype(np.float32), points[order])
+def _to_candidates(component: NDArray[np.bool_], stats: Ints, mass: np.float64, saliency: Floats) -> Candidates:
+    """The box of a component `H W` with a share `mass` of the attention."""
+    x, y, width, height = stats[:4]
+    concentration = (mass - width * height / saliency.size).clip(0, 1)
+    row, column = np.unravel_index(np.where(component, saliency, -1).argmax(), saliency.shape)
+    return Candidates(
+        np.array([[x, y, x + width, y + height]], np.float32),
+        np.array([concentration], np.float32),
+        np.array([[column + 0.5, row + 0.5]], np.float32),
+    )
 
 
 def box_mask(corners: Sequence[NDArray[np.floating]], size: tuple[int, int]) -> NDArray[np.bool_]:

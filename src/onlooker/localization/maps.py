@@ -19,14 +19,12 @@ UPSAMPLINGS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 NOISE = 4 / 255  # share of the full range; smaller differences are camera and codec noise
 
 
-def smooth(values: ArrayLike, frames: float, causal: bool = False) -> Floats:
+def smooth(values: ArrayLike, frames: float) -> Floats:
     """Smooth values over time; constant values are unchanged, also at both ends.
 
     Args:
         values: `T …`, one array per frame, such as attention `T h w` or scores `T K`.
-        frames: the standard deviation of a Gaussian in frames, normalized within the clip; if causal, the time constant
-            of `smooth_step`. 0: no smoothing.
-        causal: each value depends only on its frame and earlier ones, as in a stream.
+        frames: the standard deviation of a Gaussian in frames, normalized within the clip; 0: no smoothing.
 
     Raises:
         ValueError: no frames.
@@ -36,11 +34,6 @@ def smooth(values: ArrayLike, frames: float, causal: bool = False) -> Floats:
         raise ValueError(f"values have shape {array.shape}, expected T …, at least one frame")
     if frames == 0:
         return array
-    if causal:
-        smoothed = [array[0]]
-        for value in array[1:]:
-            smoothed.append(smooth_step(smoothed[-1], value, frames))
-        return np.stack(smoothed)
     distance = np.subtract.outer(np.arange(len(array)), np.arange(len(array)))
     weights = np.exp(-0.5 * (distance / frames) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)
@@ -48,7 +41,7 @@ def smooth(values: ArrayLike, frames: float, causal: bool = False) -> Floats:
 
 
 def smooth_step(last: Floats | None, value: ArrayLike, frames: float) -> Floats:
-    """One frame of exponential smoothing: y_t = y_(t-1) + (1 - exp(-1 / frames)) (x_t - y_(t-1)), and y_0 = x_0.
+    """Exponential smoothing of a stream: y_t = y_(t-1) + (1 - exp(-1 / frames)) (x_t - y_(t-1)), and y_0 = x_0.
 
     Args:
         last: the smoothed value of the previous frame; None at the first.

@@ -9,17 +9,17 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.localization.boxes import find_boxes
 from onlooker.localization.maps import smooth_step
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import evidence_scores, is_event
 from onlooker.localization.tubes import OnlineTrack, OnlineTracks, update_tracks
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
+_LATER = ("motion", "background")  # foregrounds that need later frames
+
 
 def make_causal(parameters: LocalizationParameters) -> LocalizationParameters:
     """The same parameters for a stream: causal motion replaces foregrounds that need later frames."""
-    foreground = "causal-motion" if parameters.foreground in ("motion", "background") else parameters.foreground
-    return replace(parameters, causal=True, foreground=foreground)
+    return replace(parameters, foreground="causal-motion") if parameters.foreground in _LATER else parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +55,8 @@ def update_place(
         state: of the previous frame; `PlaceState()` at the first.
         attention: `h w`, sums to one.
         frame: `H W C`, uint8; boxes are in its pixels. The state is reset when the frame size changes.
-        parameters: causal ones.
-
-    Raises:
-        ValueError: parameters that need later frames, or maps and frames that do not match.
+        parameters: those of `make_causal`.
     """
-    _check(parameters)
     if state.frame is not None and state.frame.shape != frame.shape:
         state = PlaceState()
     smoothed = smooth_step(state.attention, attention, parameters.smoothing)
@@ -76,7 +72,7 @@ class EventState:
 
     Args:
         highest: the maximum of the evidence so far; -inf before the first frame.
-        share: `1`, the smoothed share of the maximum; None before the first frame.
+        share: the smoothed share of the maximum; None before the first frame.
         happening: whether the event happens now, by its evidence.
         label, frames: the event that reached the threshold in the last frame (None: none did), and in how many
             consecutive frames.
@@ -90,26 +86,22 @@ class EventState:
 
 
 def update_event(state: EventState, evidence: float, parameters: LocalizationParameters) -> EventState:
-    """Process one frame: whether the event happens, the same as causal `segments.event_frames` of a clip.
+    """Process one frame: whether its evidence, as a share of the maximum so far, smoothed, reaches `onset`.
 
-    Without `score_smoothing` there is no delay. With n frames, an event of the highest evidence so far begins
-    n ln(1 / (1 - onset)) frames late, a weaker one later, and it ends at most n ln(1 / onset) frames late.
+    A share below `onset` counts as 0, because the maximum of the clip may come later. Without `score_smoothing` there
+    is no delay. With n frames, an event of the highest evidence so far begins n ln(1 / (1 - onset)) frames late, a
+    weaker one later, and it ends at most n ln(1 / onset) frames late.
 
     Args:
         state: of the previous frame; `EventState()` at the first.
         evidence: the log weight of the frame, up to a constant.
-        parameters: causal ones; `score_smoothing`, `onset` and `level` are used.
-
-    Raises:
-        ValueError: parameters that need later frames, or evidence that is not finite.
+        parameters: `score_smoothing`, `onset` and `level` are used.
     """
-    _check(parameters)
-    # Treat this frame as a clip of one frame, with the maximum of the earlier frames as `level`.
-    so_far = replace(parameters, level=max(state.highest, parameters.level))
-    share = evidence_scores(np.ones(1), np.array([evidence]), so_far)[0]
-    smoothed = smooth_step(state.share, share, parameters.score_smoothing)
-    happening = bool(is_event(smoothed[0], parameters.onset))
-    return replace(state, highest=max(state.highest, evidence), share=smoothed, happening=happening)
+    highest = max(state.highest, evidence)
+    share = math.exp(evidence - max(highest, parameters.level))
+    smoothed = smooth_step(state.share, share if share >= parameters.onset else 0.0, parameters.score_smoothing)
+    happening = bool(smoothed >= parameters.onset and smoothed > 0)
+    return replace(state, highest=highest, share=smoothed, happening=happening)
 
 
 def update_agreement(state: EventState, label: int | None) -> EventState:
@@ -121,8 +113,3 @@ def update_agreement(state: EventState, label: int | None) -> EventState:
     """
     before = state.frames if label == state.label else 0
     return replace(state, label=label, frames=0 if label is None else before + 1)
-
-
-def _check(parameters: LocalizationParameters) -> None:
-    if not parameters.causal:
-        raise ValueError("these parameters need later frames; use make_causal(parameters)")

@@ -1,7 +1,6 @@
 """Settings by which attention and scores become boxes, tubes and segments, chosen without ground-truth boxes."""
 
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,57 +37,31 @@ class LocalizationParameters(Config):
         minimum=0,
         maximum=0.5,
     )
-    max_boxes: int = setting(1, "Maximum number of boxes per frame.", minimum=1)
-    overlap_weight: float = setting(
-        1.0, "Weight of the IoU of consecutive boxes in linking; λ of Gkioxari & Malik 2015.", minimum=0
-    )
     gap: int = setting(5, "Maximum number of consecutive frames without a box inside a tube.", minimum=0)
     min_length: int = setting(1, "Minimum number of frames of a tube or a segment.", minimum=1)
     score_smoothing: float = setting(
         0.0,
-        "Smoothing of class scores and of evidence over time, in frames; see `smooth`. If causal, it delays events "
+        "Smoothing of class scores and of evidence over time, in frames; see `smooth`. In a stream, it delays events "
         "(`online.update_event`).",
         minimum=0,
     )
     onset: float = setting(
         0.5,
         "A tube or a segment lasts where the class score (the evidence, if the model has it) is at least this share of "
-        "its maximum; if causal, of the maximum so far, and for class scores of at least one half. 0: tubes are not "
-        "trimmed.",
+        "its maximum; in a stream, of the maximum so far. 0: tubes are not trimmed.",
         minimum=0,
         maximum=1,
     )
     level: float = setting(
-        0.0, "If causal, the lower bound of the maximum that evidence is compared with: the usual maximum of a clip."
+        0.0, "In a stream, the lower bound of the maximum that evidence is compared with: the usual one of a clip."
     )
-    causal: bool = setting(False, "Use no later frames, as in a stream.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.extent == "object" and self.foreground == "none":
             raise ValueError("extent is 'object' and foreground is 'none': objects are parts of a foreground; name one")
-        if self.causal and self.foreground in ("motion", "background"):
-            raise ValueError(f"foreground {self.foreground!r} needs later frames; use 'causal-motion' with causal")
         if not math.isfinite(self.level):
             raise ValueError(f"level is {self.level}, expected a finite number")
-
-
-def choose_parameters(
-    candidates: Iterable[LocalizationParameters], criterion: Callable[[LocalizationParameters], float]
-) -> LocalizationParameters:
-    """The candidate with the lowest criterion, the first of equal ones; a criterion of NaN excludes a candidate.
-
-    To learn localization from labels alone, the criterion must not use true boxes: for example the mean
-    `explanation_cost` over validation clips.
-
-    Raises:
-        ValueError: no candidate has a criterion.
-    """
-    pairs = [(criterion(candidate), candidate) for candidate in candidates]
-    valid = [(value, candidate) for value, candidate in pairs if not math.isnan(value)]
-    if not valid:
-        raise ValueError(f"none of {len(pairs)} candidates has a criterion; expected at least one")
-    return min(valid, key=lambda pair: pair[0])[1]
 
 
 def explanation_cost(area: ArrayLike, kept: ArrayLike, deleted: ArrayLike) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from onlooker.localization.maps import smooth
 from onlooker.localization.parameters import LocalizationParameters
@@ -14,27 +14,17 @@ __all__ = ["check_scores", "evidence_scores", "find_segments"]
 MIN_SCORE = 0.01  # of a class in a clip, to have segments and tubes
 
 
-def runs_above(
-    scores: NDArray[np.floating], onset: float, causal: bool = False, reference: float = 0.5
-) -> list[tuple[int, int]]:
+def runs_above(scores: NDArray[np.floating], onset: float) -> list[tuple[int, int]]:
     """First and last frame of each run of scores that are at least `onset` times the maximum.
 
     The threshold is relative to the clip because models are rarely equally confident about two clips.
-
-    Args:
-        scores: `T`, probabilities of a class.
-        causal: use the maximum of the frames so far.
-        reference: lower bound of the causal maximum, because the first frames alone are not enough to compare with.
     """
-    highest = np.maximum.accumulate(scores).clip(min=reference) if causal else scores.max()
-    high = np.concatenate(([False], scores >= onset * highest, [False]))
+    high = np.concatenate(([False], scores >= onset * scores.max(), [False]))
     changes = np.flatnonzero(np.diff(high))
     return [(int(first), int(after) - 1) for first, after in changes.reshape(-1, 2)]
 
 
-def evidence_scores(
-    scores: NDArray[np.floating], evidence: NDArray[np.floating], parameters: LocalizationParameters
-) -> NDArray[np.float32]:
+def evidence_scores(scores: NDArray[np.floating], evidence: NDArray[np.floating]) -> NDArray[np.float32]:
     """Class scores at every frame, `T K`, of a model with evidence: p_k exp(e_t - max e).
 
     A recurrent model keeps predicting a class after the event; these scores end where the evidence ends.
@@ -42,8 +32,6 @@ def evidence_scores(
     Args:
         scores: `K`, probabilities of the clip.
         evidence: `T`, the log weight of each frame, up to a constant (`Output.evidence`).
-        parameters: if causal, the maximum is that of the frames so far and of `level`, and a share below `onset` counts
-            as 0, because the maximum of the clip may come later.
 
     Raises:
         ValueError: no frames, or evidence that is not finite.
@@ -51,28 +39,13 @@ def evidence_scores(
     evidence = np.asarray(evidence, dtype=np.float64)
     if evidence.ndim != 1 or not len(evidence) or not np.isfinite(evidence).all():
         raise ValueError(f"evidence of shape {evidence.shape}, expected T finite numbers, at least one")
-    if parameters.causal:
-        share = np.exp(evidence - np.maximum.accumulate(evidence).clip(min=parameters.level))
-        share[share < parameters.onset] = 0
-    else:
-        share = np.exp(evidence - evidence.max())
-    return (share[:, None] * np.asarray(scores)).astype(np.float32)
+    return (np.exp(evidence - evidence.max())[:, None] * np.asarray(scores)).astype(np.float32)
 
 
 def event_frames(evidence: NDArray[np.floating], parameters: LocalizationParameters) -> NDArray[np.bool_]:
-    """In which of `T` frames the event happens: where the smoothed evidence is at least `onset` times its maximum.
-
-    If causal, a frame is compared with itself and earlier frames only, as `online.update_event` does in a stream:
-    shares of the maximum so far (`evidence_scores`) are smoothed and compared with `onset` itself.
-    """
-    share = evidence_scores(np.ones(1), evidence, parameters)
-    share = smooth(share, parameters.score_smoothing, parameters.causal)[:, 0]
-    return is_event(share, parameters.onset if parameters.causal else parameters.onset * share.max())
-
-
-def is_event(share: NDArray[np.floating], onset: float) -> NDArray[np.bool_]:
-    """Whether the event happens at frames with a share of the maximum of the evidence."""
-    return (share >= onset) & (share > 0)
+    """In which of `T` frames the event happens: where the smoothed evidence is at least `onset` times its maximum."""
+    share = smooth(evidence_scores(np.ones(1), evidence), parameters.score_smoothing)[:, 0]
+    return (share >= parameters.onset * share.max()) & (share > 0)
 
 
 def check_scores(frame_scores: NDArray[np.floating], frames: int, classes: int) -> None:
@@ -89,7 +62,6 @@ def find_segments(
     times: NDArray[np.floating],
     classes: Sequence[str],
     parameters: LocalizationParameters,
-    reference: ArrayLike = 0.5,
 ) -> tuple[Segment, ...]:
     """The segments of every class, highest score first; a segment's score is its mean probability.
 
@@ -101,8 +73,7 @@ def find_segments(
         times: `T`, presentation times in seconds, never descending; frames of equal times (padding of a short clip)
             count as one.
         classes: the `K` class names.
-        parameters: `score_smoothing`, `onset`, `min_length` and `causal` are used.
-        reference: lower bound of the causal maximum (`runs_above`), one for all classes or `K`.
+        parameters: `score_smoothing`, `onset` and `min_length` are used.
 
     Raises:
         ValueError: shapes that do not match, or descending times.
@@ -116,13 +87,12 @@ def find_segments(
     midpoints = (distinct[1:] + distinct[:-1]) / 2
     start, end = max(0.0, 2 * distinct[0] - midpoints[0]), 2 * distinct[-1] - midpoints[-1]
     bounds = np.concatenate(([start], midpoints, [end]))
-    scores = smooth(frame_scores[first_of], parameters.score_smoothing, parameters.causal)
-    references = np.broadcast_to(np.asarray(reference, dtype=np.float64), len(classes))
+    scores = smooth(frame_scores[first_of], parameters.score_smoothing)
     segments = [
         Segment(name, float(bounds[first]), float(bounds[last + 1]), float(scores[first : last + 1, k].mean()))
         for k, name in enumerate(classes)
         if scores[:, k].max() >= MIN_SCORE
-        for first, last in runs_above(scores[:, k], parameters.onset, parameters.causal, references[k])
+        for first, last in runs_above(scores[:, k], parameters.onset)
         if last - first + 1 >= parameters.min_length
     ]
     return tuple(sorted(segments, key=lambda segment: -segment.score))

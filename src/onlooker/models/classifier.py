@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from onlooker.models.cells import OWN_ATTENTION, build_cell
+from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.init import INITS, LearnedInit
 from onlooker.models.cells.mil import pool
@@ -63,12 +63,6 @@ class Classifier(VideoModel):
         pretrained: bool = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
-        if attention in OWN_ATTENTION and OWN_ATTENTION[attention].needs_flow and not flow_channels:
-            raise ValueError(
-                f"attention {attention!r} comes from optical flow, and flow_channels is 0; give 2 for each "
-                "displacement field, and frames with the flow behind their other channels (in_channels=5 for RGB and "
-                "one field)"
-            )
         self.encoder = build_encoders(encoder, in_channels, flow_channels, size, pretrained)
         self.grid = self.encoder.grid(size, size)
         if attention and self.grid == (1, 1):

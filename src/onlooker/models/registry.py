@@ -40,7 +40,6 @@ class Recipe:
         loss: default: cross entropy at `every` frame or the `last` one.
         paired: for modality `both`, RGB and flow have an encoder each.
         solver: how it is trained: by `gradient` descent, or as a `linear` layer on statistics (`training.linear`).
-        fixed: names in `settings` whose values are published; `create_model` refuses others.
         normalization: that of its pretrained weights.
         unused: settings of a run that have no effect on it, although its class has them.
     """
@@ -52,7 +51,6 @@ class Recipe:
     loss: Literal["every", "last"] = "every"
     paired: bool = False
     solver: Literal["gradient", "linear"] = "gradient"
-    fixed: frozenset[str] = frozenset()
     normalization: Literal["imagenet", "kinetics", "mvit"] = "imagenet"
     unused: frozenset[str] = frozenset()
 
@@ -69,12 +67,7 @@ class Recipe:
     @property
     def ignores(self) -> frozenset[str]:
         """Settings of a run that have no effect on this model."""
-        unused = self.unused | frozenset({"encoder", "hidden"}) - self.arguments
-        if self.solver == "linear":
-            unused |= {*GRADIENT, "frozen"}
-        if self.settings.get("cell") == "memoryless" and not self.attends:
-            unused |= {"hidden"}
-        return unused
+        return self.unused | frozenset({"encoder", "hidden"}) - self.arguments
 
 
 # Settings of training by gradient descent alone: optimization, and the augmentation of frames.
@@ -88,10 +81,12 @@ MODELS: dict[str, Recipe] = {
         loss="last",
         paired=True,
         solver="linear",
+        unused=frozenset(GRADIENT | {"frozen"}),
     ),
     "convnet": Recipe(
         "frames classified independently, averaged: what can be predicted without motion",
         {"cell": "memoryless", "attention": None},
+        unused=frozenset({"hidden"}),
     ),
     "lstm": Recipe("an LSTM over one vector per frame", {"cell": "lstm", "attention": None}),
     "alstm": Recipe(
@@ -165,21 +160,16 @@ def list_models(streaming: bool = False) -> list[str]:
 
 def find_recipe(name: str) -> Recipe:
     """The recipe of a model of the library or of an installed package; a ValueError if there is none."""
-    if name not in MODELS:
-        load_packages()
-    known = {**MODELS, **_registered}
-    if name not in known:
-        raise ValueError(f"unknown model {name!r}; {suggestion(name, list(known))}")
-    return known[name]
+    if not is_model(name):
+        raise ValueError(f"unknown model {name!r}; {suggestion(name, [*MODELS, *_registered])}")
+    return MODELS.get(name) or _registered[name]
 
 
 def is_model(name: str) -> bool:
     """Whether `create_model` knows the name."""
-    try:
-        find_recipe(name)
-    except ValueError:
-        return False
-    return True
+    if name not in MODELS:
+        load_packages()
+    return name in MODELS or name in _registered
 
 
 def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
@@ -192,7 +182,7 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
             `encoder="vgg16"`, `size=224`, `pretrained=True`, `hidden=512`.
 
     Raises:
-        ValueError: no model of that name, or a setting that is unknown, invalid or not as published.
+        ValueError: no model of that name, or a setting that is unknown or invalid.
     """
     recipe = find_recipe(name)
     for unknown in sorted(set(settings) - recipe.arguments):
@@ -201,14 +191,6 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
         raise ValueError(
             f"in_channels is {settings['in_channels']} and flow_channels is not given: {name} takes frames with "
             "optical flow as their last channels; give both, such as in_channels=5, flow_channels=2 for RGB and a field"
-        )
-    if other := {
-        key: value for key, value in settings.items() if key in recipe.fixed and value != recipe.settings[key]
-    }:
-        given = ", ".join(f"{key} {value}" for key, value in other.items())
-        published = ", ".join(f"{key} {recipe.settings[key]}" for key in other)
-        raise ValueError(
-            f"{name} is as published, with {published}; given: {given}; leave {'them' if len(other) > 1 else 'it'} out"
         )
     return recipe.model(num_classes, **{**recipe.settings, **settings})
 
@@ -225,22 +207,22 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
             f"{model.name} takes RGB and optical flow, and modality is {data.modality!r}; give --modality both, or the "
             "stored features of each"
         )
-    settings = resolve(model, data, TrainConfig())[0].settings()
-    foreign = settings.keys() - recipe.arguments
-    unused = {name: settings[name] for name in foreign - recipe.ignores if settings[name] is not False}
-    changed = [f.name for f in fields(model) if f.name in unused and unused[f.name] != f.default]
-    if changed:
+    given, defaults = resolve(model, data, TrainConfig())[0].settings(), {f.name: f.default for f in fields(model)}
+    others = given.keys() - recipe.arguments - recipe.ignores
+    if changed := [name for name in defaults if name in others and given[name] not in (defaults[name], False)]:
         raise ValueError(
             f"{model.name} has no {' and no '.join(changed)}; leave {'them' if len(changed) > 1 else 'it'} out"
         )
-    if "glimpse" in settings and not recipe.attends:
+    if "glimpse" in given and not recipe.attends:
         raise ValueError(
             f"glimpse is {model.glimpse!r}, and {model.name} does not attend; leave it out, or use a model that does"
         )
-    # A fixed setting that is not given has the default of `ModelConfig` here.
-    defaults = {f.name: f.default for f in fields(model) if f.name in recipe.fixed}
-    foreign |= {name for name, default in defaults.items() if settings.get(name) == default}
-    settings = {name: settings[name] for name in settings.keys() - foreign}
+    # What the recipe sets has the default of `ModelConfig` unless it is given.
+    settings = {
+        name: value
+        for name, value in given.items()
+        if name in recipe.arguments and not (name in recipe.settings and value == defaults[name])
+    }
     if (recipe.modality == "both" or recipe.paired) and data.modality == "both":
         settings["flow_channels"] = data.flow_channels
     if "window" in recipe.arguments:

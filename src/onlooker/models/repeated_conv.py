@@ -5,7 +5,7 @@ A plain loop over `Y_t = W ∗ X_t + b` converts the weights to the layout of th
 of all steps, concatenated.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -19,11 +19,29 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 _ONES = [1, 1]  # stride and dilation
 
+# What the convolutions of one loop share, by layer, shape and type of the maps: begin one with `Loop()`.
+Loop = dict[Any, Any]
+
+_LOOP: ContextVar[Loop | None] = ContextVar("loop", default=None)
+
+
+@contextmanager
+def repeated(loop: Loop | None) -> Iterator[None]:
+    """A context in which each `RepeatedConv2d` keeps the weights of its first call; None: an ordinary convolution.
+
+    An endless loop without gradients, such as a live stream, enters it for every step with the same `loop`.
+    """
+    before = _LOOP.set(loop)
+    try:
+        yield
+    finally:
+        _LOOP.reset(before)
+
 
 class RepeatedConv2d(nn.Conv2d):
     """A convolution that keeps the size of its maps, and shares work between calls within `repeated`.
 
-    Outside of `repeated`, on devices other than CPUs, and under activation checkpointing, it is `torch.nn.Conv2d`.
+    Outside of `repeated`, and on devices other than CPUs, it is `torch.nn.Conv2d`.
 
     Args:
         in_channels, out_channels: D of its input and output.
@@ -38,62 +56,15 @@ class RepeatedConv2d(nn.Conv2d):
     def forward(self, maps: Tensor) -> Tensor:
         """`B in_channels h w -> B out_channels h w`."""
         loop = _LOOP.get()
-        if loop is None or maps.device.type != "cpu" or not maps.numel() or _is_checkpointed():
+        if loop is None or maps.device.type != "cpu" or not maps.numel():
             return super().forward(maps)
         # Only calls with gradients build a graph, so calls under no_grad have a separate entry.
-        key = (id(self), torch.is_grad_enabled(), maps.shape, _dtype(maps))
-        if key not in loop.convs:
-            loop.convs[key] = _Repeats(self, maps, loop.steps)
-        return loop.convs[key](maps)
-
-
-class Loop:
-    """The convolutions of one loop that have run so far; each runs at most `steps` times with gradients."""
-
-    def __init__(self, steps: int = 0) -> None:
-        self.steps, self.convs = steps, dict[Any, "_Repeats"]()
-
-
-_LOOP: ContextVar[Loop | None] = ContextVar("loop", default=None)
-
-
-@contextmanager
-def repeated(steps: int) -> Iterator[None]:
-    """A context in which each `RepeatedConv2d` runs at most `steps` times, with the weights of its first call."""
-    with resumed(Loop(steps) if steps > 1 else None):
-        yield
-
-
-@contextmanager
-def resumed(loop: Loop | None) -> Iterator[None]:
-    """Like `repeated`, for an endless loop without gradients, such as a live stream: enter it for every step."""
-    before = _LOOP.set(loop)
-    try:
-        yield
-    finally:
-        _LOOP.reset(before)
-
-
-class _Repeats:
-    """One convolution in one loop of at most `steps` steps; `maps`: its first input."""
-
-    def __init__(self, conv: RepeatedConv2d, maps: Tensor, steps: int) -> None:
-        self.conv, self.weights = conv, _Weights(conv, maps)
-        needs_gradient = torch.is_grad_enabled() and any(p.requires_grad for p in conv.parameters())
-        shape = (len(maps), conv.out_channels, *maps.shape[2:])
-        self.probes = (
-            iter(_GradientProbes.apply(conv.weight, conv.bias, self.weights, shape, steps)) if needs_gradient else None
-        )
-
-    def __call__(self, maps: Tensor) -> Tensor:
-        maps, probe = maps.to(self.weights.dtype), None
-        if self.probes is not None:
-            probe = next(self.probes, None)
-            if probe is None:
-                steps = len(self.weights.inputs)
-                raise RuntimeError(f"a convolution ran more often than the {steps} times of its loop")
-            self.weights.inputs.append(maps.detach())
-        output: Tensor = _Step.apply(maps, probe, self.conv.weight, self.conv.bias, self.weights)
+        key = (self, torch.is_grad_enabled(), maps.shape, _dtype(maps))
+        if key not in loop:
+            weights = _Weights(self, maps)
+            loop[key] = weights, _Sum.apply(self.weight, self.bias, weights)
+        weights, total = loop[key]
+        output: Tensor = _Step.apply(maps.to(weights.dtype), total, self.weight, weights)
         return output
 
 
@@ -102,14 +73,13 @@ class _Weights:
 
     def __init__(self, conv: RepeatedConv2d, maps: Tensor) -> None:
         self.dtype, self.padding = _dtype(maps), [side // 2 for side in conv.kernel_size]
-        self.given = conv.weight.detach()
-        self.version = None if self.given.is_inference() else self.given._version
-        self.weight = self.given.to(self.dtype)
+        self.weight = conv.weight.detach().to(self.dtype)
         self.bias = None if conv.bias is None else conv.bias.detach().to(self.dtype)
         self.packs = _can_pack(self.dtype)
         self.forwards = self._packed(self.weight, maps.shape) if self.packs else self.weight
         self.backwards: Tensor | None = None
-        self.inputs: list[Tensor] = []  # `X_t` of each step, for the gradient of the weights
+        self.steps: list[tuple[Tensor, Tensor]] = []  # `X_t` and `dY_t` of one backward pass, the last step first
+        self.backward_pass: int | None = None
 
     def forward(self, maps: Tensor) -> Tensor:
         """`Y_t` of `X_t`."""
@@ -119,24 +89,12 @@ class _Weights:
 
     def backward(self, gradient: Tensor) -> Tensor:
         """`dX_t` of `dY_t`: a convolution with the flipped kernel."""
-        if self.version != self.given._version:
-            raise RuntimeError("the weights of a convolution were changed between its forward and its backward pass")
         if not self.packs:
-            shape = (len(gradient), self.given.shape[1], *gradient.shape[2:])
+            shape = (len(gradient), self.weight.shape[1], *gradient.shape[2:])
             return conv2d_input(shape, self.weight, gradient, padding=self.padding)
         if self.backwards is None:
             self.backwards = self._packed(self.weight.flip(2, 3).transpose(0, 1), gradient.shape)
         return _convolve_packed(gradient, self.backwards, None, self.padding)
-
-    def gradient(self, outputs: Sequence[Tensor | None]) -> tuple[Tensor | None, Tensor | None]:
-        """`dW` and `db` from the `dY_t` of all steps that have one; None, None if no step has."""
-        reached = [(x, dy) for x, dy in zip(self.inputs, outputs, strict=False) if dy is not None]
-        if not reached:
-            return None, None
-        maps, output = torch.cat([x for x, _ in reached]), torch.cat([dy for _, dy in reached])
-        of_weight = conv2d_weight(maps, self.given.shape, output, padding=self.padding)
-        of_bias = None if self.bias is None else output.sum((0, 2, 3), dtype=self.given.dtype)
-        return of_weight.to(self.given.dtype), of_bias
 
     def _packed(self, weight: Tensor, shape: torch.Size) -> Tensor:
         packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
@@ -145,55 +103,44 @@ class _Weights:
         return packed
 
 
-class _GradientProbes(Function):
-    """One zero per step, whose gradient is that of the step's output.
-
-    This way autograd collects `dY_t` of exactly those steps that a backward pass reaches.
-    """
+class _Sum(Function):
+    """A zero that every step depends on, so that its backward pass comes after those of all steps that are reached."""
 
     @staticmethod
-    def forward(
-        ctx: Any, weight: Tensor, bias: Tensor | None, weights: _Weights, shape: tuple[int, ...], steps: int
-    ) -> tuple[Tensor, ...]:
-        ctx.set_materialize_grads(False)
-        ctx.weights = weights
-        return tuple(weight.new_zeros((), dtype=weights.dtype).expand(shape) for _ in range(steps))
+    def forward(ctx: Any, weight: Tensor, bias: Tensor | None, weights: _Weights) -> Tensor:
+        ctx.weights, ctx.dtype = weights, weight.dtype
+        return weight.new_zeros(())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *outputs: Tensor | None) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        return *ctx.weights.gradient(outputs), None, None, None
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        weights: _Weights = ctx.weights
+        maps, outputs = (torch.cat(part) for part in zip(*reversed(weights.steps), strict=True))
+        weights.steps.clear()
+        of_weight = conv2d_weight(maps, weights.weight.shape, outputs, padding=weights.padding)
+        of_bias = None if weights.bias is None else outputs.sum((0, 2, 3), dtype=ctx.dtype)
+        return of_weight.to(ctx.dtype), of_bias, None
 
 
 class _Step(Function):
-    """One step. The gradient of the weights goes through the probe, unless it is to be differentiated again."""
+    """One step; the gradient of the weights goes through `_Sum`."""
 
     @staticmethod
-    def forward(
-        ctx: Any, maps: Tensor, probe: Tensor | None, weight: Tensor, bias: Tensor | None, weights: _Weights
-    ) -> Tensor:
+    def forward(ctx: Any, maps: Tensor, total: Tensor, weight: Tensor, weights: _Weights) -> Tensor:
         ctx.weights = weights
-        ctx.save_for_backward(maps, weight)
+        ctx.save_for_backward(maps, weight)  # the weight, so that PyTorch reports if it is changed in between
         return weights.forward(maps)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        weights: _Weights = ctx.weights
-        if not torch.is_grad_enabled():
-            of_maps = weights.backward(gradient) if ctx.needs_input_grad[0] else None
-            return of_maps, gradient if ctx.needs_input_grad[1] else None, None, None, None
-        # create_graph: plain operations on the layer's own weights, step by step, which autograd can differentiate.
-        maps, weight = ctx.saved_tensors
-        needed, kernel = ctx.needs_input_grad, weight.to(weights.dtype)
-        of_maps = conv2d_input(maps.shape, kernel, gradient, padding=weights.padding) if needed[0] else None
-        of_weight = conv2d_weight(maps, weight.shape, gradient, padding=weights.padding) if needed[2] else None
-        of_bias = gradient.sum((0, 2, 3), dtype=weight.dtype) if needed[3] else None
-        return of_maps, None, None if of_weight is None else of_weight.to(weight.dtype), of_bias, None
-
-
-def _is_checkpointed() -> bool:
-    """Whether tensors are saved through hooks, as by `torch.utils.checkpoint`, which counts them when it recomputes."""
-    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        weights, (maps, _) = ctx.weights, ctx.saved_tensors
+        current = torch._C._current_graph_task_id()
+        if weights.backward_pass != current:  # what is left of a pass in which no gradient of the weights was asked for
+            weights.backward_pass, weights.steps = current, []
+        weights.steps.append((maps, gradient))
+        of_maps = weights.backward(gradient) if ctx.needs_input_grad[0] else None
+        return of_maps, gradient.new_zeros(()), None, None
 
 
 def _dtype(maps: Tensor) -> torch.dtype:

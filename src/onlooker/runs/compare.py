@@ -95,7 +95,7 @@ def compare(
         splits: by name, or a function that makes them from the clips that can be read. Each seed's accuracy is over
             the test videos of all splits together.
         seeds: of weights, order and augmentation; the splits stay.
-        data, training, model: settings of all models. attention_regularization is used for models with attention only.
+        data, training, model: settings of all models.
         jobs: trainings in parallel; None: `default_jobs`.
         members: those of the models that form an ensemble, with weights chosen on validation clips for each seed and
             split: one more row, without training. Empty: no such row.
@@ -151,8 +151,6 @@ def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def settings_of(spec: ModelSpec, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Configs:
     """The settings of one model of a comparison: the shared ones, completed by its recipe."""
-    if not spec.learns_attention:
-        training = replace(training, attention_regularization=0.0)
     if find_recipe(spec.model).solver == "linear":  # all other settings are those of gradient descent
         training = TrainConfig(seed=training.seed)
     return resolve(spec.model_config(model), spec.data_config(data), training)

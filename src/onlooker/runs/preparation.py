@@ -18,7 +18,6 @@ from onlooker.run_record import RunRecord
 from onlooker.runs.check import plan_split, show_overview
 from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
 from onlooker.structures import Clip, ClipError
-from onlooker.training.losses import check_regularization
 from onlooker.training.reading import read_clips
 
 __all__ = ["Prepared", "Request", "build", "check_solver", "new_run", "part_of_run", "resumed_run"]
@@ -125,7 +124,6 @@ def build(
     net = configured(replace(model, pretrained=model.pretrained and not stores), data, len(classes))
     if model.pretrained and stores:
         net.note_pretrained()
-    check_regularization(net, training)
     if stores:
         if not net.encodes_frames:
             raise ValueError(f"{model.name} needs frames, not stored features; leave out --features")

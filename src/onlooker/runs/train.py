@@ -95,8 +95,7 @@ def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
     fields = [{f.name for f in dataclasses.fields(group)} - {"name"} for group in groups]
     for unknown in sorted(set(settings) - set().union(*fields)):
         raise TypeError(f"train has no setting {unknown}; {suggestion(unknown, sorted(set().union(*fields)))}")
-    unused = set(settings) & find_recipe(model).ignores
-    if unused and settings.get("cell", "auto") == "auto":  # another cell may have settings that the model's own lacks
+    if unused := set(settings) & find_recipe(model).ignores:
         raise ValueError(
             f"{', '.join(sorted(unused))}: without effect in {model}; leave it out, or choose another model"
         )

@@ -23,9 +23,9 @@ from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.structures import Curves
 from onlooker.training.batches import EpochOrder, SharedBatches
 from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping, restore
-from onlooker.training.epochs import CurvesFile, EpochProgress, quiet
+from onlooker.training.epochs import EpochRecords, quiet
 from onlooker.training.forward import forward_samples
-from onlooker.training.losses import check_regularization, doubly_stochastic, frame_cross_entropy
+from onlooker.training.losses import frame_cross_entropy
 from onlooker.training.optimizers import optimizer_of, schedule_of
 from onlooker.training.precision import choose_precision
 from onlooker.training.processes import ALONE, Processes
@@ -42,9 +42,7 @@ class Fitting(L.LightningModule):
         super().__init__()
         self.model, self.data, self.train_config = model, data, train
         self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
-        self.started = False
         self.shared: SharedBatches | None = None  # the batches of this process, if it is one of several
-        self.scheduled: list[int] = []  # batches of the schedule of a checkpoint
         self.seconds: list[float] = []  # training time at the end of each epoch
         self._sums: dict[str, list[Tensor]] = {"training": [], "validation": []}
 
@@ -55,7 +53,7 @@ class Fitting(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Start the clock of this epoch."""
-        self.started, self._started = True, time.perf_counter()
+        self._started = time.perf_counter()
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         """Reseed from (seed, epoch, batch), so that a resumed run is identical; other processes draw other numbers."""
@@ -65,23 +63,16 @@ class Fitting(L.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
         """One batch: frames `B T H W C` uint8, or stored features `B T h w D` float16; targets `B`, indices `B`."""
-        if self.shared is None:
-            return self._training_loss(batch)
-        own, weight = self.shared.share(batch_index)
-        return self._training_loss(batch, counted=own > 0) * weight
-
-    def _training_loss(self, batch: tuple[Tensor, Tensor, Tensor], counted: bool = True) -> Tensor:
         samples, targets, _ = batch
-        smoothing, weight = self.train_config.label_smoothing, self.train_config.attention_regularization
+        smoothing = self.train_config.label_smoothing
+        own, weight = (len(targets), 1.0) if self.shared is None else self.shared.share(batch_index)
         output, features = forward_samples(self.model, samples, self.data, augmented=True)
         loss = self._loss(output.logits, targets, smoothing)
-        if counted:
+        if own:
             self._measure("training", output.logits, targets, loss)
-        if weight and output.attention is not None:
-            loss = loss + weight * doubly_stochastic(output.attention)
         if self.model.has_attention_loss and features is not None and output.attention is not None:
             loss = loss + self._loss(self.model.attended_logits(features, output.attention), targets, smoothing)
-        return loss
+        return loss * weight
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
         """One batch, without augmentation and label smoothing."""
@@ -123,8 +114,6 @@ class Fitting(L.LightningModule):
         """The optimizer, and its schedule if the learning rate is not constant."""
         optimizer = optimizer_of(self.model, self.train_config)
         steps = int(self.trainer.estimated_stepping_batches)
-        if self.scheduled not in ([], [steps]):
-            raise ValueError(f"its schedule is over {self.scheduled[0]} batches, that of this run over {steps}")
         schedule = schedule_of(optimizer, self.train_config, steps)
         if schedule is None:
             return optimizer
@@ -144,10 +133,6 @@ class Fitting(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue the curves; keep the frozen weights."""
         self.curves, self.seconds = checkpoint["curves"], checkpoint.get("seconds", [])
-        lengths = [each.get("total_steps", each.get("T_max")) for each in checkpoint["lr_schedulers"]]
-        self.scheduled = [length for length in lengths if length is not None]
-        if checkpoint["epoch"] >= self.train_config.epochs:
-            raise ValueError(f"of epoch {checkpoint['epoch'] + 1}, this run has {self.train_config.epochs}")
         checkpoint["state_dict"] = {**self.frozen, **checkpoint["state_dict"]}
 
     @property
@@ -194,24 +179,17 @@ def fit(
         ValueError: the loss is not finite any more, or the settings do not fit the model, the clips or the machine.
         DiskFullError: no space for a checkpoint or the curves; training continues from the checkpoint before.
     """
-    check_regularization(model, train)
-    if train.sync_batchnorm and not torch.cuda.is_available():
-        raise ValueError("sync_batchnorm is for several GPUs, and this machine has none; leave it out")
     fitting, order = Fitting(model, data, train), EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # it has a length
     batches = _batches(fitting, order, training, validation, train, processes)
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / "checkpoints" / "last.ckpt"
     resume = last if last.exists() else None
+    if resume:
+        _load(fitting, resume)  # an error of another model's checkpoint, before Lightning reads it
     with quiet():
-        trainer = _trainer(train, folder, title, processes)
-        try:
-            trainer.fit(fitting, *batches, ckpt_path=resume, weights_only=True)
-        except (LookupError, RuntimeError, TypeError, ValueError) as error:
-            if not resume or fitting.started or str(error).startswith(str(resume)):
-                raise
-            raise _foreign(resume, error) from error
+        _trainer(train, folder, title, processes).fit(fitting, *batches, ckpt_path=resume, weights_only=True)
     if processes.rank == 0:
-        _load_best(fitting, folder / "checkpoints" / "best.ckpt")
+        _load(fitting, folder / "checkpoints" / "best.ckpt")
         # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
         model.eval().to(choose_device())
     return fitting.curves
@@ -238,18 +216,14 @@ def _batches(
     return load(training, batch_sampler=fitting.shared), load(own, -(-batch // processes.count))
 
 
-def _load_best(fitting: Fitting, path: Path) -> None:
-    best = AtomicCheckpointIO().load_checkpoint(path, "cpu")
+def _load(fitting: Fitting, path: Path) -> None:
+    """Load the weights of a checkpoint."""
+    weights = AtomicCheckpointIO().load_checkpoint(path, "cpu")["state_dict"]
     try:
-        fitting.load_state_dict({**fitting.frozen, **best["state_dict"]})
+        fitting.load_state_dict({**fitting.frozen, **weights})
     except RuntimeError as error:
-        raise _foreign(path, error) from error
-
-
-def _foreign(path: Path, error: Exception) -> ValueError:
-    problem = " ".join(str(error).split())[:300]
-    changed = "if its config.json was changed, restore that"
-    return ValueError(f"{path}: not a checkpoint of this run ({problem}); {restore(path)}; {changed}")
+        problem, changed = " ".join(str(error).split())[:300], "if its config.json was changed, restore that"
+        raise ValueError(f"{path}: not a checkpoint of this run ({problem}); {restore(path)}; {changed}") from error
 
 
 def _trainer(train: TrainConfig, folder: Path, title: str | None, processes: Processes) -> L.Trainer:
@@ -259,7 +233,7 @@ def _trainer(train: TrainConfig, folder: Path, title: str | None, processes: Pro
     )
     callbacks: list[Callback] = [checkpoint("best", monitor="validation_loss"), checkpoint("last")]
     if processes.rank == 0:
-        callbacks += [CurvesFile(folder / "curves.csv"), EpochProgress(title)]
+        callbacks.append(EpochRecords(folder / "curves.csv", title))
     if train.patience:
         callbacks.append(ResumableEarlyStopping("validation_loss", patience=train.patience))
     rank_zero_only.rank = processes.rank  # type: ignore[attr-defined]  # a scheduler's environment may have set another
@@ -271,7 +245,6 @@ def _trainer(train: TrainConfig, folder: Path, title: str | None, processes: Pro
         num_nodes=processes.count // processes.devices,
         strategy=DDPStrategy(find_unused_parameters=True) if several else "auto",
         use_distributed_sampler=False,
-        sync_batchnorm=train.sync_batchnorm,
         precision=choose_precision(train.precision),
         callbacks=callbacks,
         logger=False,

@@ -99,19 +99,16 @@ class Choice:
         statistics: their names, separated by commas.
         scores: `B K`, probabilities of each clip by a layer that was fitted without it and its recording; NaN if no
             layer could be fitted without the clip.
-        tried: accuracy of the best method for each set of statistics.
         temperature: for `scores` and for the model.
     """
 
     statistics: str
     method: Method
     scores: Floats
-    tried: dict[str, float]
     temperature: float
 
     def __str__(self) -> str:
-        accuracies = "; ".join(f"{names}: {100 * share:.0f} %" for names, share in self.tried.items())
-        return f"statistics {self.statistics}, {self.method}, by log loss in cross-validation (accuracy: {accuracies})"
+        return f"statistics {self.statistics}, {self.method}, by log loss in cross-validation"
 
 
 class Clips(NamedTuple):
@@ -162,28 +159,24 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
     With clips of a single recording, which cannot be divided: all statistics and logistic regression.
     """
     names, parts = clips.names, [*clips.folds(folds)]
-    tested = np.concatenate([test for _, test in parts]) if parts else np.array([], np.int64)
-    tried: dict[str, tuple[float, float, Method, Floats, float]] = {}  # loss, accuracy, method, logits, temperature
-    for subset in dict.fromkeys((",".join(names), ",".join(name for name in names if name != "mean"))):
-        if not subset or not parts:
-            continue
+    if not parts:
+        return Choice(",".join(names), _DEFAULT, np.full((len(clips.y), clips.num_classes), np.nan), 1.0)
+    tested, lowest = np.concatenate([test for _, test in parts]), np.inf
+    for subset in dict.fromkeys((",".join(names), ",".join(name for name in names if name != "mean") or names[0])):
         logits = np.zeros((len(METHODS), len(clips.y), clips.num_classes))
         columns = clips.columns(subset)
         for fit, test in parts:
             layers = regress(clips.x[np.ix_(fit, columns)], clips.y[fit], clips.num_classes)
             logits[:, test] = [layer.logits(clips.x[np.ix_(test, columns)]) for layer in layers]
         losses = np.array([[_log_loss(each[tested] / T, clips.y[tested]) for T in _TEMPERATURES] for each in logits])
-        best, at = np.unravel_index(losses.argmin(), losses.shape)
-        accuracy = float((logits[best].argmax(1) == clips.y)[tested].mean())
-        tried[subset] = losses[best, at], accuracy, METHODS[best], logits[best], _TEMPERATURES[at]
-    if not tried:
-        return Choice(",".join(names), _DEFAULT, np.full((len(clips.y), clips.num_classes), np.nan), {}, 1.0)
-    subset = min(tried, key=lambda name: tried[name][0])
-    _, _, method, logits_of_best, near = tried[subset]
+        if losses.min() < lowest:
+            best, at = np.unravel_index(losses.argmin(), losses.shape)
+            lowest, statistics, method = losses.min(), subset, METHODS[best]
+            logits_of_best, near = logits[best], _TEMPERATURES[at]
     temperature = near * fit_temperature([*_softmax(logits_of_best[tested] / near)[:, None]], clips.y[tested], "last")
     scores = np.full_like(logits_of_best, np.nan)
     scores[tested] = _softmax(logits_of_best[tested] / temperature)
-    return Choice(subset, method, scores, {name: of[1] for name, of in tried.items()}, temperature)
+    return Choice(statistics, method, scores, temperature)
 
 
 @_one_thread

@@ -24,18 +24,16 @@ class OwnAttention(NamedTuple):
         cell: the name of the cell that it replaces.
         glimpses: those that it takes.
         build: from num_features, hidden and glimpse.
-        needs_flow: optical flow, as the last channels of a frame.
     """
 
     cell: str
     glimpses: tuple[str, ...]
     build: Callable[[int, int, str], Cell]
-    needs_flow: bool = False
 
 
 # By the name of the attention.
 OWN_ATTENTION: dict[str, OwnAttention] = {
-    "motion": OwnAttention("convlstm", ("product", "scaled"), MotionCell, needs_flow=True),
+    "motion": OwnAttention("convlstm", ("product", "scaled"), MotionCell),
     "mil": OwnAttention("memoryless", ("sum",), lambda num_features, hidden, glimpse: MILCell(num_features, hidden)),
 }
 # name -> build(num_features, hidden, grid). A cell with a hidden state can have any attention that takes such a state.
@@ -43,7 +41,6 @@ CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
     "memoryless": lambda num_features, hidden, grid: Memoryless(num_features),
     "lstm": lambda num_features, hidden, grid: LSTM(num_features, hidden),
     "convlstm": lambda num_features, hidden, grid: ConvLSTM(num_features, hidden),
-    "separable": lambda num_features, hidden, grid: ConvLSTM(num_features, hidden, separable=True),
     "tcn": TemporalConv,
 }
 
@@ -84,12 +81,8 @@ def build_cell(
         raise ValueError(f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm")
     if attention not in ATTENTIONS:
         raise ValueError(f"unknown attention {attention!r}; there are {', '.join(ATTENTIONS)}")
-    sizes = num_features, state.shape[1], hidden, grid
-    built = ATTENTIONS[attention](*sizes)
+    built = ATTENTIONS[attention](num_features, state.shape[1], hidden, grid)
     if built.hidden_ndim != state.ndim:
-        fitting = [other for other, build in ATTENTIONS.items() if build(*sizes).hidden_ndim == state.ndim]
-        fitting += [other for other, own in OWN_ATTENTION.items() if own.cell == name]
-        raise ValueError(
-            f"attention {attention!r} does not take the state of a {name} cell; use {' or '.join(fitting) or 'none'}"
-        )
+        fitting = "soft, for a vector" if state.ndim == 2 else "conv or context, for a map"
+        raise ValueError(f"attention {attention!r} does not take the state of a {name} cell; use {fitting}")
     return AttentiveCell(built, cell, glimpse)
