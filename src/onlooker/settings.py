@@ -23,6 +23,9 @@ OFF |= {
     "causal": False,
     "max_boxes": 1,
     "overlap_weight": 1.0,
+    "smoothing": 0.0,
+    "upsampling": "bilinear",
+    "min_length": 1,
 }
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {

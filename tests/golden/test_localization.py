@@ -67,13 +67,13 @@ def evidence() -> NDArray[np.float32]:
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "usual": {},
-    "smoothed_one": {"smoothing": 1.5, "upsampling": "bicubic", "gap": 1, "score_smoothing": 1.0},
+    "scores": {"gap": 1, "score_smoothing": 1.0},
     "motion_one": {"foreground": "motion", "threshold": 0.2},
-    "background": {"foreground": "background", "closing": 0.1, "min_length": 3},
+    "background_plain": {"foreground": "background", "closing": 0.1},
     "contrast_one": {"foreground": "contrast", "onset": 0.0},
     "thing_one": {"foreground": "contrast", "extent": "object", "threshold": 0.5},
-    "thing_moves": {"foreground": "motion", "extent": "object", "smoothing": 1.0},
-    "causal_one": {"foreground": "causal-motion", "smoothing": 1.0, "gap": 1},
+    "thing_motion": {"foreground": "motion", "extent": "object"},
+    "causal_plain": {"foreground": "causal-motion", "gap": 1},
     "causal_late": {"score_smoothing": 2.0, "onset": 0.3, "level": 1.0},
 }
 
@@ -141,7 +141,7 @@ def test_streams(name: str) -> None:
         surest = places.best
         box = None if surest is None else [surest.number, surest.corners.tolist(), surest.mean, surest.age]
         said.append([box, len(places.tracks.active), places.point.tolist(), lasting.highest, lasting.happening])
-    check(f"localization_live_{name}", {"said": said, "steady": places.attention})
+    check(f"localization_live_{name}", {"said": said})
 
 
 def test_maps() -> None:
@@ -156,12 +156,11 @@ def test_maps() -> None:
             "smooth": smooth(maps, 2.0),
             "smooth_steps": np.stack(steps),
             "bilinear": upsample(maps, (SIDE, SIDE + 5)),
-            "bicubic": upsample(maps, (SIDE, SIDE + 5), "bicubic"),
             "motion": motion(pictures),
             "motion_so_far": causal_motion(pictures),
             "background": background(pictures),
             "contrast": contrast(pictures),
-            "cut_one": of_candidates(cut_boxes(upsample(maps, (SIDE, SIDE)), parameters("smoothed_one"))),
+            "cut_one": of_candidates(cut_boxes(upsample(maps, (SIDE, SIDE)), parameters("usual"))),
             "mask": regions,
             "blank": blank_outside(pictures, regions, [128, 0, 255]),
             "runs": runs_above(scores()[:, 0], 0.5),

@@ -367,11 +367,11 @@ def test_a_short_training_on_stored_features(tmp_path: Path) -> None:
 # A clip: what, where and when.
 
 SHARP = LocalizationParameters(foreground="contrast", threshold=0.2, onset=0.8, score_smoothing=1.0)
-MOVING = LocalizationParameters(foreground="motion", extent="object", smoothing=1.0)
+MOVING = LocalizationParameters(foreground="motion", extent="object")
 PREDICTED: dict[str, tuple[str, dict[str, Any], LocalizationParameters | None]] = {
     "convalstm": ("convalstm", {}, None),
     "convalstm-sharp": ("convalstm", {}, SHARP),
-    "alstm-moving-one": ("alstm", {}, MOVING),
+    "alstm-moving-plain": ("alstm", {}, MOVING),
     "moments": ("moments", {}, SHARP),
     "motion": ("motion", {"flow": "farneback"}, None),
     "convlstm": ("convlstm", {}, None),
@@ -411,13 +411,13 @@ def test_a_prediction_by_each_aggregation(aggregation: str, tmp_path: Path) -> N
 
 LOCATED = {
     "default": LocalizationParameters(),
-    "sharp": replace(SHARP, smoothing=1.5, upsampling="bicubic"),
-    "moving-one": MOVING,
+    "sharp-plain": SHARP,
+    "moving-plain": MOVING,
     "background-one": LocalizationParameters(foreground="background", threshold=0.2, gap=1),
-    "thing": LocalizationParameters(foreground="contrast", extent="object", closing=0.1, min_length=2, onset=0.9),
+    "thing-plain": LocalizationParameters(foreground="contrast", extent="object", closing=0.1, onset=0.9),
     "whole": LocalizationParameters(foreground="motion", onset=0.0),
 }
-IN_STREAM = LocalizationParameters(foreground="causal-motion", smoothing=1.0, score_smoothing=2.0)
+IN_STREAM = LocalizationParameters(foreground="causal-motion", score_smoothing=2.0)
 
 
 def looked(frames: int = 16, evidence: bool = False) -> tuple[Prediction, NDArray[np.uint8]]:
@@ -466,7 +466,7 @@ def test_a_stream(name: str, tmp_path: Path) -> None:
         told = {part: getattr(step, part) for part in ("index", "time", "scores", "attention", "evidence", "happening")}
         box = None if step.box is None else {"label": step.box.label, "corners": list(step.box.corners)}
         found.append({**told, "box": box, "point": None if step.point is None else list(step.point)})
-    check(f"stream-{name}", {"steps": found}, rtol=1e-4)
+    check(f"stream-plain-{name}", {"steps": found}, rtol=1e-4)
 
 
 # Several models together.

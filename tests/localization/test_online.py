@@ -1,12 +1,9 @@
 """Localization of a stream equals naive versions over the whole clip."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from onlooker.localization.boxes import find_boxes
-from onlooker.localization.maps import smooth_step
 from onlooker.localization.online import EventState, PlaceState, make_causal, update_event, update_place
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import OnlineTracks, update_tracks
@@ -23,17 +20,13 @@ def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("foreground", ["none", "causal-motion", "contrast"])
-@pytest.mark.parametrize("smoothing", [0.0, 2.0])
-def test_boxes_are_those_of_maps_smoothed_by_earlier_frames(foreground: str, smoothing: float) -> None:
+def test_boxes_are_those_of_the_clip(foreground: str) -> None:
     parameters = LocalizationParameters(foreground=foreground, threshold=0.1)
     pictures, maps = scene()
     of_clip, places = OnlineTracks(), PlaceState()
-    smoothed = maps.copy()
-    for t in range(1, len(maps)):
-        smoothed[t] = smooth_step(smoothed[t - 1], maps[t], smoothing)
-    for t, here in enumerate(find_boxes(smoothed, pictures, parameters)):
+    for t, here in enumerate(find_boxes(maps, pictures, parameters)):
         of_clip = update_tracks(of_clip, here, parameters)
-        places = update_place(places, maps[t], pictures[t], replace(parameters, smoothing=smoothing))
+        places = update_place(places, maps[t], pictures[t], parameters)
         assert places.best is not None
         expected = max((track for track in of_clip.active if not track.missed), key=lambda track: track.mean)
         np.testing.assert_array_equal(places.best.corners, expected.corners)

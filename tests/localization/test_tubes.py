@@ -29,7 +29,6 @@ def test_short_gaps_are_filled_and_long_ones_end_a_track() -> None:
     tracks = sorted(link(frames, LINK), key=lambda track: track.first)
     assert [(track.first, len(track)) for track in tracks] == [(0, 5), (9, 1)]
     np.testing.assert_allclose(tracks[0].corners[:, 0], [0, 2, 4, 6, 8])
-    assert [track.first for track in link(frames, replace(LINK, min_length=2))] == [0]
 
 
 def test_tracks_of_a_stream_keep_the_last_box_in_gaps_and_follow_what_overlaps() -> None:
@@ -66,7 +65,6 @@ def test_tubes_are_trimmed_by_their_class_and_have_every_frame_of_the_video() ->
     assert tube.score == pytest.approx((0.5 + 0.8 + 0.8) / 3 * 0.5)
     (whole,) = label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, onset=0.0))
     assert whole.frames.tolist() == list(range(11))
-    assert not label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, min_length=4))
 
 
 def test_of_several_runs_the_one_with_the_largest_sum_becomes_the_tube() -> None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.maps import FOREGROUNDS, NOISE, background, smooth, upsample
+from onlooker.localization.maps import FOREGROUNDS, NOISE, background, upsample
 from onlooker.localization.parameters import LocalizationParameters
 
 __all__ = ["Candidates", "blank_outside", "cut_boxes", "find_boxes"]
@@ -46,7 +46,7 @@ class Candidates:
 def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationParameters) -> tuple[Candidates, ...]:
     """The box of every frame.
 
-    The map is smoothed over time, upsampled to the frame, and multiplied by the foreground; the box encloses the
+    The map is upsampled to the frame and multiplied by the foreground; the box encloses the
     connected high values with the most attention. With `extent="object"` it is a component of the foreground, and each
     pixel's attention counts for the nearest component: the box is as large as the object, even if the model attends to
     a part or to its border. In frames without foreground (nothing moves) the map is used alone.
@@ -70,7 +70,7 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(maps):
         raise ValueError(f"frames are {frames.dtype} {frames.shape} for {len(maps)} maps, expected uint8 T H W C")
     _, H, W, _ = frames.shape
-    large = upsample(smooth(maps, parameters.smoothing), (H, W), parameters.upsampling)
+    large = upsample(maps, (H, W))
     # A margin, so that rounding errors do not raise parts of a uniform map above its mean.
     attended = large > 1.001 * large.mean(axis=(1, 2), keepdims=True)
     cells = (H / maps.shape[1], W / maps.shape[2])

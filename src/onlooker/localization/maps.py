@@ -1,4 +1,4 @@
-"""Attention maps before boxes are cut from them: smoothed over time, upsampled, and weighted by the foreground."""
+"""Attention maps before boxes are cut from them: upsampled, and weighted by the foreground; smoothing over time."""
 
 import itertools
 import math
@@ -15,7 +15,6 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 Foreground = Literal["none", "motion", "causal-motion", "background", "contrast"]
-UPSAMPLINGS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 NOISE = 4 / 255  # share of the full range; smaller differences are camera and codec noise
 
 
@@ -23,7 +22,7 @@ def smooth(values: ArrayLike, frames: float) -> Floats:
     """Smooth values over time; constant values are unchanged, also at both ends.
 
     Args:
-        values: `T …`, one array per frame, such as attention `T h w` or scores `T K`.
+        values: `T …`, one array per frame, such as scores `T K`.
         frames: the standard deviation of a Gaussian in frames, normalized within the clip; 0: no smoothing.
 
     Raises:
@@ -53,13 +52,12 @@ def smooth_step(last: Floats | None, value: ArrayLike, frames: float) -> Floats:
     return last + np.float32(-math.expm1(-1 / frames)) * (value - last)
 
 
-def upsample(attention: ArrayLike, size: tuple[int, int], method: str = "bilinear") -> Floats:
-    """Maps at the size of the frame: each cell's weight lies at its center, with interpolation between centers.
+def upsample(attention: ArrayLike, size: tuple[int, int]) -> Floats:
+    """Maps at the size of the frame: each cell's weight lies at its center, with linear interpolation between centers.
 
     Args:
         attention: `T h w`, not negative.
         size: H and W in pixels, at least h and w.
-        method: one of `UPSAMPLINGS`; negative values of bicubic interpolation are set to zero.
 
     Returns:
         `T H W`, each map with the same sum as its grid.
@@ -74,8 +72,7 @@ def upsample(attention: ArrayLike, size: tuple[int, int], method: str = "bilinea
         raise ValueError("attention has values that are negative or not finite, expected weights that sum to one")
     if size[0] < maps.shape[1] or size[1] < maps.shape[2]:
         raise ValueError(f"size is {size}, expected at least the grid's {maps.shape[1:]}")
-    large = np.stack([cv2.resize(grid, size[::-1], interpolation=UPSAMPLINGS[method]) for grid in maps])
-    large = np.maximum(large.astype(np.float32, copy=False), 0)
+    large = np.stack([cv2.resize(grid, size[::-1]) for grid in maps]).astype(np.float32, copy=False)
     sums = large.sum(axis=(1, 2), keepdims=True)
     return large * np.divide(maps.sum(axis=(1, 2), keepdims=True), sums, out=np.zeros_like(sums), where=sums > 0)
 

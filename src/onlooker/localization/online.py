@@ -27,12 +27,10 @@ class PlaceState:
     """Where the event happens in a stream, as of its last frame.
 
     Args:
-        attention: the smoothed map, `h w`; None before the first frame.
-        frame: the last frame, `H W C`.
+        frame: the last frame, `H W C`; None before the first one.
         point: x and y of the pixel of `frame` with the most attention; NaN for uniform attention.
     """
 
-    attention: Floats | None = None
     frame: Pixels | None = None
     tracks: OnlineTracks = field(default_factory=OnlineTracks)
     point: Floats = field(default_factory=lambda: np.full(2, np.nan, np.float32))
@@ -49,8 +47,6 @@ def update_place(
 ) -> PlaceState:
     """Process one frame.
 
-    Smoothing over n frames delays the box of an object that jumps by about n frames.
-
     Args:
         state: of the previous frame; `PlaceState()` at the first.
         attention: `h w`, sums to one.
@@ -59,11 +55,10 @@ def update_place(
     """
     if state.frame is not None and state.frame.shape != frame.shape:
         state = PlaceState()
-    smoothed = smooth_step(state.attention, attention, parameters.smoothing)
     # Causal motion needs two frames; only the boxes of the second are used.
     frames = np.stack((frame if state.frame is None else state.frame, frame))
-    boxes = find_boxes(np.stack((smoothed, smoothed)), frames, replace(parameters, smoothing=0.0))[-1]
-    return PlaceState(smoothed, frame, update_tracks(state.tracks, boxes, parameters), boxes.point)
+    boxes = find_boxes(np.stack((attention, attention)), frames, parameters)[-1]
+    return PlaceState(frame, update_tracks(state.tracks, boxes, parameters), boxes.point)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,6 @@ __all__ = ["LocalizationParameters"]
 class LocalizationParameters(Config):
     """Settings of localization; each is checked when it is set."""
 
-    smoothing: float = setting(0.0, "Smoothing of attention over time, in frames; see `smooth`.", minimum=0)
-    upsampling: Literal["bilinear", "bicubic"] = setting("bilinear", "How maps are brought to the size of the frame.")
     foreground: Foreground = setting("none", "Which pixels may belong to an object; see `maps.FOREGROUNDS`.")
     extent: Literal["attention", "object"] = setting(
         "attention",
@@ -38,7 +36,6 @@ class LocalizationParameters(Config):
         maximum=0.5,
     )
     gap: int = setting(5, "Maximum number of consecutive frames without a box inside a tube.", minimum=0)
-    min_length: int = setting(1, "Minimum number of frames of a tube or a segment.", minimum=1)
     score_smoothing: float = setting(
         0.0,
         "Smoothing of class scores and of evidence over time, in frames; see `smooth`. In a stream, it delays events "

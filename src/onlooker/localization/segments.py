@@ -73,7 +73,7 @@ def find_segments(
         times: `T`, presentation times in seconds, never descending; frames of equal times (padding of a short clip)
             count as one.
         classes: the `K` class names.
-        parameters: `score_smoothing`, `onset` and `min_length` are used.
+        parameters: `score_smoothing` and `onset` are used.
 
     Raises:
         ValueError: shapes that do not match, or descending times.
@@ -93,6 +93,5 @@ def find_segments(
         for k, name in enumerate(classes)
         if scores[:, k].max() >= MIN_SCORE
         for first, last in runs_above(scores[:, k], parameters.onset)
-        if last - first + 1 >= parameters.min_length
     ]
     return tuple(sorted(segments, key=lambda segment: -segment.score))

@@ -54,7 +54,7 @@ def link(boxes: Sequence[Candidates], parameters: LocalizationParameters) -> tup
 
     Args:
         boxes: of each frame.
-        parameters: `gap` and `min_length` are used.
+        parameters: `gap` is used.
     """
     occupied = np.flatnonzero([len(of_frame) for of_frame in boxes])
     tracks = []
@@ -65,8 +65,7 @@ def link(boxes: Sequence[Candidates], parameters: LocalizationParameters) -> tup
         frames = np.arange(known[0], known[-1] + 1)
         filled = np.interp(frames, known, [boxes[t].concentration[0] for t in known]).astype(np.float32)
         tracks.append(Track(int(known[0]), interpolate(frames, known, corners), filled))
-    long = [track for track in tracks if len(track) >= parameters.min_length]
-    return tuple(sorted(long, key=lambda track: -float(track.concentration.sum())))
+    return tuple(sorted(tracks, key=lambda track: -float(track.concentration.sum())))
 
 
 def interpolate(frames: NDArray[Any], known: Sequence[int] | NDArray[Any], corners: NDArray[np.floating]) -> Floats:
@@ -166,10 +165,9 @@ def label_tubes(
                 continue
             runs = runs_above(in_track, parameters.onset)
             first, last = max(runs, key=lambda run: in_track[run[0] : run[1] + 1].sum())
-            if last - first + 1 >= parameters.min_length:
-                span = slice(first, last + 1)
-                score = float((in_track[span] * track.concentration[span]).mean())
-                tubes.append(_to_tube(name, indices[track.first : after][span], track.corners[span], score))
+            span = slice(first, last + 1)
+            score = float((in_track[span] * track.concentration[span]).mean())
+            tubes.append(_to_tube(name, indices[track.first : after][span], track.corners[span], score))
     return tuple(sorted(tubes, key=lambda tube: -tube.score))
 
 
