@@ -64,7 +64,7 @@ class Step(nn.Module):
     def forward(self, frame: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """`1 3 H W` and the state to the logits `1 K` and the next state."""
         if self.own:
-            kind = type(self.model.zero_state(1))
+            kind = type(self.model.initial_state(1))
             output, after = self.model.step(frame, kind(*state) if state else None)
             return output.logits, *after
         logits, after = self.model.step(frame, list(state))

@@ -69,7 +69,7 @@ def check(steps: list[Step], of: Recognizer, path: Path) -> None:
     ("name", "channels", "normalization", "settings"),
     [
         ("convalstm", 3, "half", {}),
-        ("convalstm", 1, "imagenet", {"init": "first-frame"}),
+        ("convalstm", 1, "imagenet", {}),
         ("lstm", 1, "half", {}),
         ("convnet", 3, "imagenet", {}),
         ("report", 3, "half", {}),
@@ -160,9 +160,8 @@ def test_streams_of_a_batch_have_separate_events_and_free_their_state(make_clip:
     assert set(streams.states) == {"b"}
 
 
-@pytest.mark.parametrize("init", ["zeros", "first-frame"])
-def test_streams_in_a_batch_equal_single_streams(make_clip: Make, init: str) -> None:
-    of = recognizer(init=init)
+def test_streams_in_a_batch_equal_single_streams(make_clip: Make) -> None:
+    of = recognizer()
     paths = [make_clip(f"{length}.mp4", frames=length, size=size) for length, size in ((9, (64, 48)), (15, (48, 40)))]
     steps = list(of.watch(paths))
     for path in paths:

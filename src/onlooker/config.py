@@ -103,9 +103,7 @@ class ModelConfig(Config):
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384)
     head_units: int = setting(0, "Units of a tanh layer before the output; 0: none.", MODEL, minimum=0, maximum=65_536)
     dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, minimum=0, below=1)
-    init: Literal["zeros", "first-frame", "clip-mean"] = setting(
-        "zeros", "Initial state: zeros, or from the first frame or all frames (clip-mean).", MODEL
-    )
+    init: Literal["zeros", "clip-mean"] = setting("zeros", "Initial state: zeros, or from all frames.", MODEL)
     attention_loss: bool = setting(False, "Auxiliary loss: attended features alone must predict the class.", MODEL)
     glimpse: Glimpse = setting(
         "auto", "Input of the cell: product (attention × features), scaled (× locations), or sum (one vector).", MODEL

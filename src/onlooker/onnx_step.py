@@ -60,8 +60,8 @@ class PixelStep(nn.Module):
         self.normalization, self.flow_channels = recognizer.data.normalization, recognizer.data.flow_channels
         self.temperature = recognizer.temperature
         # The state of a model without memory is empty and is not part of the graph.
-        self.carried = [bool(part.numel()) for part in self.model.zero_state(1)]
-        self.state_shapes = [tuple(part.shape[1:]) for part in self.model.zero_state(1) if part.numel()]
+        self.carried = [bool(part.numel()) for part in self.model.initial_state(1)]
+        self.state_shapes = [tuple(part.shape[1:]) for part in self.model.initial_state(1) if part.numel()]
         # Results for a frame in the order of `forward`: names, and shapes without the B in front.
         self.result_shapes: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
         self.result_shapes |= {"attention": model.grid} if model.attends else {}
@@ -83,7 +83,7 @@ class PixelStep(nn.Module):
         """Frames `B H W C` uint8 and states to results and new states."""
         features = self.model.encode(to_video(frame, self.normalization, self.flow_channels))
         # `len(frame)` would fix the number of streams in the graph.
-        zeros, given = self.model.zero_state(frame.shape[0]), iter(states)
+        zeros, given = self.model.initial_state(frame.shape[0]), iter(states)
         state = type(zeros)(*(next(given) if has else part for has, part in zip(self.carried, zeros, strict=True)))
         output, state = self.model.step_features(features, state)
         results = [part for part in output[1:] if part is not None]

@@ -85,9 +85,8 @@ CASES: dict[str, Case] = {
     **{
         f"{name}-{init}": (name, PICTURE, {"init": init})
         for name in ("lstm", "alstm", "convlstm", "convalstm")
-        for init in ("first-frame", "clip-mean")
+        for init in ("clip-mean",)
     },
-    "motion-first-frame": ("motion", BOTH, {**FLOW, "init": "first-frame"}),
     # Cells and glimpses of others.
     "convalstm-product": ("convalstm", PICTURE, {"glimpse": "product"}),
     "report-scaled": ("report", PICTURE, {"glimpse": "scaled"}),
@@ -153,8 +152,8 @@ def streamed(model: VideoModel, video: Tensor) -> list[Tensor] | None:
 def further(model: VideoModel, video: Tensor) -> dict[str, Tensor]:
     """Additional outputs of some models: windows, evidence, attended logits."""
     found: dict[str, Tensor] = {}
-    if model.has_windows:
-        found["windows"] = model.windows(video[0])
+    if windows := getattr(model, "windows", getattr(model.encoder, "windows", None)):
+        found["windows"] = windows(video[0])
     if model.encodes_frames:
         features = found["features"] = model.encode_video(video)
         if model.has_evidence:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from onlooker.models.classifier import AGGREGATIONS, Classifier, clip_scores
 from onlooker.models.registry import MODELS, create_model
-from onlooker.models.video_model import count_parameters, window_corners
+from onlooker.models.video_model import count_parameters
 
 CLASSES, SIZE = 4, 32
 NAMES = [name for name, recipe in MODELS.items() if recipe.model is Classifier]
@@ -288,9 +288,3 @@ def test_the_attention_loss_needs_attention():
         create_model("convlstm", 3, attention_loss=True)
     with pytest.raises(ValueError, match="no scores of what it attends to; build it with attention_loss=True"):
         create_model("alstm", 3).attended_logits(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))
-
-
-def test_corners_of_windows_with_rotation_and_frames_that_are_not_square():
-    quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0]])  # the output's x axis points down the picture
-    assert window_corners(quarter, 20, 40).tolist() == [[40, 0], [40, 20], [0, 20], [0, 0]]
-    assert window_corners(quarter.expand(3, 2, 2, 3), 20, 40).shape == (3, 2, 4, 2)

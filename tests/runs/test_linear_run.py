@@ -131,7 +131,7 @@ def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> Non
 def test_the_baseline_of_a_comparison_uses_the_common_encoder() -> None:
     models, _ = parse_specs("alstm,convnet", DATA)
     shared = ModelConfig(
-        encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True, glimpse="sum", init="first-frame"
+        encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True, glimpse="sum", init="clip-mean"
     )
     training = TrainConfig(epochs=3, aggregation="product", seed=4)
     (model, data, train) = settings_of(with_baseline(models)[-1], shared, DATA, training)

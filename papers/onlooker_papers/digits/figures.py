@@ -16,7 +16,6 @@ from torch import Tensor
 
 from onlooker.drawing.overlay import BOX_COLORS
 from onlooker.drawing.plots import FAINT, INK, QUIET
-from onlooker.models.video_model import window_corners
 from onlooker_papers.digits.data.moving_mnist import Batch
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 from onlooker_papers.sheet import caption, cells
@@ -177,3 +176,18 @@ def _arrows(axes: "Axes", field: Tensor, every: int = 4) -> None:
     axes.set_xlim(0, side)
     axes.set_ylim(side, 0)
     axes.spines[:].set(visible=True, edgecolor=FAINT)
+
+
+def window_corners(theta: Tensor, height: int, width: int) -> Tensor:
+    """The corners of windows in images of `height` × `width`.
+
+    Args:
+        theta: `… 2 3`, as `STN.windows` gives them.
+        height, width: H and W.
+
+    Returns:
+        `… 4 2`, float32 on the CPU, x and y in pixels: upper left, upper right, lower right, lower left.
+    """
+    ends = torch.tensor([[-1.0, 1, 1, -1], [-1, -1, 1, 1], [1, 1, 1, 1]])
+    corners = (theta.detach().float().cpu() @ ends).transpose(-1, -2)  # from -1 to 1
+    return (corners + 1) / 2 * torch.tensor([float(width), float(height)])

@@ -185,10 +185,12 @@ def schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:
 @torch.inference_mode()
 def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
     """`on_digits`: the share of frames in which the windows of the model are on different digits, if it has windows."""
-    if not recognizer.model.has_windows:
+    model = recognizer.model
+    windows = getattr(model, "windows", getattr(model.encoder, "windows", None))
+    if windows is None:
         return {}
     frames = videos.video.movedim(2, -1)
-    thetas = torch.cat([recognizer.model.windows(to_video(clip, DATA.normalization)) for clip in frames])
+    thetas = torch.cat([windows(to_video(clip, DATA.normalization)) for clip in frames])
     thetas = thetas.view(*videos.video.shape[:2], -1, 2, 3)
     shares = boxes_with_a_window(thetas, videos.boxes, (SIZE, SIZE))
     # A single window can be on only one of two digits: its share is a half.

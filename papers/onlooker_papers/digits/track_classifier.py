@@ -90,11 +90,6 @@ class TrackClassifier(VideoModel):
         """Raise a ValueError, as `step`."""
         self.step(torch.empty(0))
 
-    @property
-    def has_windows(self) -> bool:
-        """True: the model sees the windows of its objects."""
-        return True
-
     def windows(self, frames: Tensor) -> Tensor:
         """The windows in the frames of one clip, `T C H W -> T G 2 3`, see `spatial_transform`.
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from onlooker_papers.digits.data.moving_mnist import Batch
-from onlooker_papers.digits.figures import deformation, deformed, variants, windows
+from onlooker_papers.digits.figures import deformation, deformed, variants, window_corners, windows
 
 IDENTITY = torch.eye(2, 3)
 
@@ -139,3 +139,9 @@ def test_a_row_shows_image_arrows_and_result():
 
 
 # --- all
+
+
+def test_corners_of_windows_with_rotation_and_frames_that_are_not_square():
+    quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0]])  # the output's x axis points down the picture
+    assert window_corners(quarter, 20, 40).tolist() == [[40, 0], [40, 20], [0, 20], [0, 0]]
+    assert window_corners(quarter.expand(3, 2, 2, 3), 20, 40).shape == (3, 2, 4, 2)

@@ -15,7 +15,7 @@ from onlooker.files import check_digest, check_regular, read_json, reading
 from onlooker.models.encoders import Encoder
 from onlooker.settings import check_type
 
-__all__ = ["Output", "VideoModel", "count_parameters", "make_head", "window_corners"]
+__all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 
 RECORD = "recognizer.json"  # next to the weights of a recognizer
 
@@ -47,7 +47,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     - `lag`: number of frames after which a change in a stream has changed half of what the prediction depends on.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features` work.
     - `has_attention_loss`: `attended_logits` works, and is trained by an auxiliary loss.
-    - `has_windows`: it samples parts of a frame, which `windows` returns.
 
     The methods of a capability raise a ValueError in models without it.
 
@@ -66,7 +65,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     streams = True
     lag = 0
     has_attention_loss = False
-    init = "zeros"  # the state before the first frame: zeros, or learned from frames
+    init = "zeros"  # the state before the first frame: zeros, or learned from the clip (`clip-mean`)
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module
@@ -92,20 +91,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     def encodes_frames(self) -> bool:
         """Whether it has an encoder of single frames."""
         return self.encoder is not None
-
-    @property
-    def has_windows(self) -> bool:
-        """Whether the encoder samples parts of a frame."""
-        return hasattr(self.encoder, "windows")
-
-    def windows(self, frames: Tensor) -> Tensor:
-        """The windows of the frames of one clip: `T C H W -> T G 2 3` or `T 2 3`.
-
-        The point (x, y) of a window, from -1 to 1 between its edges, shows the point window · (x, y, 1) of the frame.
-        """
-        if not self.has_windows:
-            raise ValueError("this model receives whole frames and has no windows")
-        return cast(Any, self.encoder).windows(frames)
 
     def encode(self, frames: Tensor) -> Tensor:
         """The encoder alone, `N C H W -> N D h w`."""
@@ -146,10 +131,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     @abstractmethod
     def initial_state(self, batch_size: int) -> Any:
         """The state before the first frame of `batch_size` videos or streams."""
-
-    def zero_state(self, batch_size: int) -> Any:
-        """A state of zeros, also in a model that learns its first state from frames."""
-        return self.initial_state(batch_size)
 
     def check_video(self, video: Tensor) -> tuple[int, int]:
         """B and T of a video `B T C H W`.
@@ -255,21 +236,6 @@ def make_head(width: int, head_units: int, dropout: float, num_classes: int) -> 
     """Features `N D` to logits `N K`: a tanh layer of `head_units` (0: none), dropout, a linear layer."""
     layers: list[nn.Module] = [nn.Linear(width, head_units), nn.Tanh()] if head_units else []
     return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(head_units or width, num_classes))
-
-
-def window_corners(theta: Tensor, height: int, width: int) -> Tensor:
-    """The corners of windows in images of `height` × `width`.
-
-    Args:
-        theta: `… 2 3`, see `VideoModel.windows`.
-        height, width: H and W.
-
-    Returns:
-        `… 4 2`, float32 on the CPU, x and y in pixels: upper left, upper right, lower right, lower left.
-    """
-    ends = torch.tensor([[-1.0, 1, 1, -1], [-1, -1, 1, 1], [1, 1, 1, 1]])
-    corners = (theta.detach().float().cpu() @ ends).transpose(-1, -2)  # from -1 to 1
-    return (corners + 1) / 2 * torch.tensor([float(width), float(height)])
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -15,11 +15,7 @@ __all__ = ["ENCODERS", "TERMS", "Encoder", "build_encoder", "has_weights"]
 
 
 class Encoder(Protocol):
-    """The interface of an encoder; `num_features` is D.
-
-    An encoder that samples windows of a frame also has `windows(frames: N C H W)`, which returns affine transforms
-    `N 2 3` or `N G 2 3`; see `spatial_transform`.
-    """
+    """The interface of an encoder; `num_features` is D."""
 
     num_features: int
 
