@@ -11,14 +11,14 @@ from starlette.requests import Request
 
 from onlooker.files import DiskFullError
 from onlooker.serve import media
-from onlooker.serve.media import Upload, clean_name, convert, receive
+from onlooker.serve.media import clean_name, convert, receive
 from onlooker.serve.problem import Problem
 from onlooker.video.transcode import VideoFacts
 
 Make = Callable[..., Path]
 
 
-def upload(folder: Path, *parts: bytes, name: str = "") -> Upload:
+def upload(folder: Path, *parts: bytes, name: str = "") -> tuple[Path, str]:
     messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     sent = iter([*messages, {"type": "http.request", "body": b"", "more_body": False}])
 
@@ -30,9 +30,9 @@ def upload(folder: Path, *parts: bytes, name: str = "") -> Upload:
 
 
 def test_a_body_becomes_a_file(tmp_path: Path) -> None:
-    got = upload(tmp_path / "new", b"ab", b"cd", name="My%20clip%20%C3%A9.mp4")
-    assert (got.path.read_bytes(), got.name) == (b"abcd", "My clip é.mp4")
-    assert got.path.parent == tmp_path / "new"
+    path, name = upload(tmp_path / "new", b"ab", b"cd", name="My%20clip%20%C3%A9.mp4")
+    assert (path.read_bytes(), name) == (b"abcd", "My clip é.mp4")
+    assert path.parent == tmp_path / "new"
 
 
 def test_nothing_stays_of_an_empty_body(tmp_path: Path) -> None:

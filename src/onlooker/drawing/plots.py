@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,10 +64,6 @@ def _line(axes: "Axes", x: ArrayLike, y: "Sequence[float] | NDArray[np.float64]"
     axes.plot(x, y, color=COLORS[k % len(COLORS)], linewidth=1.8, marker=marker, label=_plain_text(name))
 
 
-def _legend(axes: "Axes", **where: Any) -> None:
-    axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4, **where)
-
-
 def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: str = "epoch", kept: int = 0) -> "Figure":
     """Learning curves: one panel per measure, one line per split or run.
 
@@ -94,7 +90,7 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: st
         if kept:
             axes.axvline(kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: {x} {kept}")
         if len(curves) > 1:
-            _legend(axes)
+            axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
     return figure
 
 

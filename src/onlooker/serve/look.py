@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from onlooker.recognizer import Recognizer
 from onlooker.serve.answer import describe_prediction, labels_of_segments
 from onlooker.serve.jobs import Job, Jobs
-from onlooker.serve.media import Upload, convert, file_response, receive
+from onlooker.serve.media import convert, file_response, receive
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
@@ -57,13 +57,13 @@ class Looks:
         self._looks: dict[str, Look] = {}
         self._drawing = Lock()
 
-    def add(self, upload: Upload, model: str) -> Look:
+    def add(self, file: Path, name: str, model: str) -> Look:
         """Keep a clip that was received."""
         look_id = secrets.token_hex(8)
         path = self.folder / look_id / "clip"
         path.parent.mkdir(parents=True)
-        upload.path.replace(path)
-        look = Look(look_id, upload.name or "clip", model, path, path)
+        file.replace(path)
+        look = Look(look_id, name or "clip", model, path, path)
         self._looks[look_id] = look
         for old in [*self._looks][:-MAX_KEPT]:
             self.delete(old)
@@ -145,8 +145,8 @@ def routes(looks: Looks, jobs: Jobs) -> APIRouter:
     @router.post("/api/look", status_code=202)
     async def upload(request: Request, model: str) -> dict[str, str]:
         chosen = await run_in_threadpool(looks.models.get, model)
-        received = await receive(request, looks.folder)
-        look = await run_in_threadpool(looks.add, received, chosen.id)
+        file, name = await receive(request, looks.folder)
+        look = await run_in_threadpool(looks.add, file, name, chosen.id)
         return {"job": jobs.submit(partial(looks.work, look)).id, "look": look.id}
 
     @router.get("/media/{look_id}.mp4")

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 from fastapi import Request
@@ -24,7 +24,7 @@ from onlooker.structures import ClipError
 from onlooker.video.reader import SUFFIXES
 from onlooker.video.transcode import VideoFacts, safe_transcode
 
-__all__ = ["Upload", "clip_name", "convert", "file_response", "receive"]
+__all__ = ["clip_name", "convert", "file_response", "receive"]
 
 SECONDS = 900.0  # for decoding a clip, in total; the queue waits meanwhile
 _NAME_LENGTH = 100
@@ -33,15 +33,8 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069
 OnFacts = Callable[[VideoFacts], object]
 
 
-class Upload(NamedTuple):
-    """A file that was received: where it is, and the name to show."""
-
-    path: Path
-    name: str
-
-
-async def receive(request: Request, folder: Path) -> Upload:
-    """Write the body of a request to a new file in the folder, and to the disk.
+async def receive(request: Request, folder: Path) -> tuple[Path, str]:
+    """Write the body of a request to a new file in the folder, and to the disk; the file, and the name to show.
 
     Raises:
         Problem: 413 for a body that is too large (`security.Guard`), 422 for an empty one.
@@ -63,7 +56,7 @@ async def receive(request: Request, folder: Path) -> Upload:
     except BaseException:  # including a browser that disconnects
         path.unlink(missing_ok=True)
         raise
-    return Upload(path, clean_name(request.headers.get("x-filename", "")))
+    return path, clean_name(request.headers.get("x-filename", ""))
 
 
 def file_response(path: Path, **options: Any) -> FileResponse:

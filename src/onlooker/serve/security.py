@@ -48,7 +48,10 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
         self.app, self.settings = app, settings
         self.cookie = f"onlooker-{settings.port}"  # all ports of a machine share their cookies
-        self._names = _names(settings.host)
+        self._names = {"localhost", settings.host.lower()}
+        if not is_loopback(settings.host):
+            name = socket.gethostname().lower()
+            self._names |= {name, f"{name.partition('.')[0]}.local"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with a problem."""
@@ -122,14 +125,6 @@ def _too_large(found: int | None, limit: int) -> Problem:
     most = format_bytes(limit)
     size = t("more_than", size=most) if found is None else format_bytes(found)
     return Problem(413, "too_large", size=size, most=most)
-
-
-def _names(host: str) -> frozenset[str]:
-    own = {"localhost", host.lower()}
-    if not is_loopback(host):
-        name = socket.gethostname().lower()
-        own |= {name, f"{name.partition('.')[0]}.local"}
-    return frozenset(own)
 
 
 def _check_origin(request: HTTPConnection) -> None:

@@ -191,8 +191,8 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
     @routes.post("/api/project/clips")
     async def add_clip(request: Request, label: Label, batch: Batch = "") -> dict[str, Any]:
         folder = await run_in_threadpool(project.incoming)
-        upload = await receive(request, folder)
-        return await run_in_threadpool(teaching.add, label, upload.path, upload.name, batch)
+        file, name = await receive(request, folder)
+        return await run_in_threadpool(teaching.add, label, file, name, batch)
 
     @routes.post("/api/project/clips/{clip_id}/label")
     def set_label(clip_id: str, label: Target, version: int) -> dict[str, Any]:
