@@ -92,13 +92,11 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
     """All `METRICS` of an evaluation of `B` videos and `K` classes.
 
     Returns:
-        Counts (`videos`, `frames`), `classes`; `accuracy` of the videos with its 95 % `accuracy_interval` (Wilson);
-        `frame_accuracy` over all frames of all videos; `class_accuracy` by name (None for a class without videos) and
-        its mean `mean_class_accuracy`; `log_loss` (nats); `calibration_error` (five bins of equal mass) and
-        `perfect_calibration_error`, its value by chance alone at this number of videos (mean, 95th percentile);
-        `brier` (sum over classes, 0 to 2, Brier 1950); `majority_share`, the majority-class baseline; `confusion`,
-        `K K` counts with true classes in rows; `skipped`, clips that were left out; `top5_accuracy` if K > 5.
-        Metrics of frames are included only if there are frame scores.
+        Plain values by name; those of frames only if there are frame scores. `accuracy` is that of videos, with its
+        95 % `accuracy_interval` (Wilson); `class_accuracy` is None for a class without videos; `log_loss` is in nats;
+        `calibration_error` has five bins of equal mass, and `perfect_calibration_error` is its value by chance alone
+        at this number of videos (mean, 95th percentile); `brier` is a sum over classes, 0 to 2 (Brier 1950);
+        `majority_share` is the majority-class baseline; `confusion` has `K K` counts, with true classes in rows.
 
     Raises:
         ValueError: no videos, or scores that are not probabilities.

@@ -79,6 +79,8 @@ class Viewer:
     def _describe(self, step: Step) -> dict[str, Any]:
         assert step.pixels is not None
         height, width = step.pixels.shape[:2]
+        if step.attention is not None:
+            self._strength = max(full_strength(step.attention[None]), _DECAY * self._strength)
         box = step.box and np.round(np.divide(step.box.corners, (width, height, width, height)), 4).tolist()
         return {
             "label": step.label,
@@ -86,14 +88,8 @@ class Viewer:
             "scores": dict(zip(step.classes, np.round(step.scores.astype(float), 4).tolist(), strict=True)),
             "box": box,
             "point": step.point and [round(step.point[0] / width, 4), round(step.point[1] / height, 4)],
-            "attention": self._levels(step),
+            "attention": step.attention if step.attention is None else attention_levels(step.attention, self._strength),
         }
-
-    def _levels(self, step: Step) -> list[Any] | None:
-        if step.attention is None:
-            return None
-        self._strength = max(full_strength(step.attention[None]), _DECAY * self._strength)
-        return attention_levels(step.attention, self._strength)
 
 
 def decode_jpeg(content: bytes) -> NDArray[np.uint8]:

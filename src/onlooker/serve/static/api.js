@@ -84,7 +84,7 @@ export async function follow(id, watch = () => {}, { every = 250, stopped = () =
       job = await get(`/api/jobs/${id}`);
     } catch (error) {
       if (error.status !== 0) throw error;
-      await wait(1000); // the server may come back: a job of training continues after a restart
+      await wait(1000); // the connection may come back
       continue;
     }
     watch(job);
