@@ -19,7 +19,7 @@ from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.video.reader import read
 
 COMMANDS = (
-    "reproduce", "generate", "demo", "train", "evaluate", "features", "predict", "localize", "compare", "ensemble",
+    "reproduce", "generate", "demo", "train", "evaluate", "features", "predict", "localize", "compare",
     "export", "watch", "models", "cache",
 )  # fmt: skip
 
@@ -214,7 +214,7 @@ def test_features_are_computed_once_and_used_for_training(squares: Path, tmp_pat
     assert "--flow-length has no effect with --modality rgb" in fails(*train, "--flow-length", 1)
     assert "--flow has no effect with --modality rgb" in fails(*words, "--flow", "dis")
     assert "channels 1 (asked for: 3); leave it out" in fails(*train, "--channels", 3)
-    assert "--features cannot be used with --folds or --leave-one-out; leave it out" in fails(*train, "--folds", 2)
+    assert "--strict and --devices cannot be used with --folds; leave them out" in fails(*train, "--folds", 2)
     assert "no feature store there" in fails("train", folder, "--features", tmp_path / "none")
     result = call(*train, "--epochs", 2, "--frames", 4)
     assert "broken.mp4: zero bytes" in result.stderr
@@ -269,7 +269,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
         ("predict {tmp} a.mp4", "the folder holds no trained model; expected one that `onlooker train`"),
         ("predict {run} a.mp4", "a.mp4: no such file; check the path"),
         ("predict {run}/config.json a.mp4", "config.json: a file, not a folder; expected one that `onlooker"),
-        ("predict {run} https://host/a.mp4", "https://host/a.mp4: an address, expected a file or folder; down"),
+        ("predict {run} https://host/a.mp4", "https:/host/a.mp4: no such file; check the path"),
         ("train {squares} --run {run}/config.json", "config.json: a file is in its place; choose another"),
     ],
 )

@@ -19,7 +19,6 @@ import onlooker.export
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.split import Split
 from onlooker.data.transforms import to_video
-from onlooker.ensemble import Ensemble
 from onlooker.export import export, export_run, verify
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import MODELS, create_model
@@ -196,12 +195,6 @@ def test_models_without_a_step_are_refused(tmp_path: Path, name: str, settings: 
     with pytest.raises(ValueError, match=words):
         export(of, tmp_path / "export")
     assert not any(tmp_path.iterdir())
-
-
-def test_ensembles_are_refused(tmp_path: Path) -> None:
-    Ensemble([recognizer("lstm"), recognizer("convnet")], [0.5, 0.5]).save(tmp_path / "both")
-    with pytest.raises(ValueError, match=r"export its members, such as .*member-0"):
-        export_run(tmp_path / "both")
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:

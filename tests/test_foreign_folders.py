@@ -13,7 +13,6 @@ from pooling_store import made_store
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.feature_store import FeatureStore
-from onlooker.ensemble import Ensemble
 from onlooker.files import write_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
@@ -82,14 +81,6 @@ def test_settings_of_a_giant_model_take_no_memory(model: Path, changed: dict[str
         change(model / "config.json", field, value)
     with pytest.raises(ValueError, match=r"(model.safetensors: .* by the settings in|model/)config.json|config\.json"):
         load(model)
-
-
-@pytest.mark.parametrize("value", [None, [], [1], "a", ["a", "b"], [0.5, float("nan")]])
-def test_the_weights_of_an_ensemble_are_numbers(model: Path, tmp_path: Path, value: Any) -> None:
-    Ensemble([load(model), load(model)], [0.5, 0.5]).save(tmp_path / "both")
-    change(tmp_path / "both" / "ensemble.json", "weights", value)
-    with pytest.raises(ValueError, match=r"ensemble\.json: "):
-        Ensemble.load(tmp_path / "both")
 
 
 @pytest.mark.parametrize("field", ["encoder", "pretrained", "frames", "size", "precision", "weights", "version"])

@@ -10,7 +10,6 @@ __version__ = "0.1.0"
 os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1")
 
 if TYPE_CHECKING:
-    from onlooker.ensemble import Ensemble
     from onlooker.models.classifier import Classifier
     from onlooker.models.linear import LinearClassifier
     from onlooker.models.registry import create_model, list_models
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 # The public names and their modules. They are imported on first use, so that `import onlooker` and `onlooker --help` do
 # not wait for PyTorch.
 _PUBLIC = {
-    "onlooker.ensemble": ["Ensemble"],
     "onlooker.models.classifier": ["Classifier"],
     "onlooker.models.linear": ["LinearClassifier"],
     "onlooker.models.registry": ["create_model", "list_models"],
@@ -34,7 +32,7 @@ _PUBLIC = {
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = [
-    "Box", "Checked", "Classifier", "Clip", "ClipError", "Ensemble", "Evaluation", "LinearClassifier",
+    "Box", "Checked", "Classifier", "Clip", "ClipError", "Evaluation", "LinearClassifier",
     "Prediction", "Recognizer", "Segment", "Step", "TrainedRun", "Tube", "__version__", "check", "create_model",
     "list_models", "load", "train",
 ]  # fmt: skip

@@ -121,8 +121,7 @@ class SharedConfig(ModelConfig):
 
     name: str = setting(
         "convnet,lstm,alstm,convalstm",
-        "Comma-separated model names. NAME:flow (rgb, both): another modality than --modality; ensemble: motion "
-        "and convlstm:flow together.",
+        "Comma-separated model names. NAME:flow (rgb, both): another modality than --modality.",
     )
 
 

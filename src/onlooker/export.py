@@ -19,7 +19,6 @@ import onlooker
 from onlooker.data.folder import find_clips
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
-from onlooker.ensemble import is_ensemble
 from onlooker.files import explain_write_errors, file_digest, read_json, whole_folder, write_json
 from onlooker.onnx_step import DESCRIPTION, INT8, STEP, ExportedStep, PixelStep, inexpressible, write_graph
 from onlooker.recognizer import Recognizer, load, trained_run
@@ -79,11 +78,9 @@ def export_run(run: Path, out: Path | None = None, quantize: bool = False, clips
 
     Raises:
         FileNotFoundError: no trained model there.
-        ValueError: as `export`; an ensemble; or clips without `quantize`.
+        ValueError: as `export`; or clips without `quantize`.
         ClipError: no clips to calibrate with, or one that cannot be read.
     """
-    if is_ensemble(run):
-        raise ValueError(f"{run}: an ensemble; export its members, such as {run / 'member-0'}")
     if clips and not quantize:
         raise ValueError(f"{clips}: clips are used to calibrate 8 bits; add --quantize, or leave --clips out")
     folder = export(load(run, "cpu"), out or run / "export", _calibration_clips(run, clips) if quantize else ())

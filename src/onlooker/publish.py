@@ -5,16 +5,15 @@ import re
 import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http.client import HTTPException
-from queue import SimpleQueue
 from threading import Event as Signal
-from threading import Thread
-from time import monotonic, sleep
+from time import monotonic
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from onlooker.answer import nothing_class
@@ -23,9 +22,9 @@ from onlooker.structures import ClipError, Step
 __all__ = ["Event", "EventTracker", "Publisher"]
 
 _ANSWER = 10.0  # seconds to wait for the answer to a request
-_MOST = 10_000  # events that wait to be sent
-_LONGEST, _AT_END = 30.0, 1.0  # seconds between two attempts, at most; the same after the streams have ended
+_PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60, 60)  # seconds between the attempts to send an event
 _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
+_ADDRESS = re.compile(r"https?://(\[[\da-f:.]+\]|[^@/?#\s:]+)(:\d+)?([/?#]\S*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,16 @@ class Event:
         return {"id": uuid.uuid4().hex, "event": state, **self.__dict__, "at": at}
 
 
+@dataclass
+class _Stream:
+    """The times of the last steps of a stream; its event that goes on, the sum of its scores, its number of steps."""
+
+    times: deque[float]
+    event: Event | None = None
+    total: float = 0.0
+    steps: int = 0
+
+
 class EventTracker:
     """Turns steps into events.
 
@@ -70,40 +79,38 @@ class EventTracker:
 
     def __init__(self, lag: int = 0, agreement: int = 1) -> None:
         self.lag, self.agreement = lag, agreement
-        self._ongoing: dict[str | None, tuple[Event, float, int]] = {}  # begun; sum of scores; number of steps
-        self._times: dict[str | None, deque[float]] = {}  # of the last steps of each stream
+        self._streams: dict[str | None, _Stream] = {}
 
     def add(self, step: Step) -> list[Event]:
         """The events that end and begin with a step."""
-        label, before = _event(step), self._ongoing.get(step.source)
-        times = self._times.setdefault(step.source, deque(maxlen=self.lag + self.agreement))
-        times.append(step.time)
-        if before and before[0].label == label:
-            event, total, steps = before
-            self._ongoing[step.source] = event, total + step.score, steps + 1
+        of = self._streams.setdefault(step.source, _Stream(deque(maxlen=self.lag + self.agreement)))
+        of.times.append(step.time)
+        label = _event(step)
+        if of.event and of.event.label == label:
+            of.total, of.steps = of.total + step.score, of.steps + 1
             return []
-        changes = self._end(step.source, self.lag)
+        changes = self._end(of, self.lag)
         if label is not None:
             agreed = 0 if step.threshold is None else self.agreement - 1
-            begun = Event(step.source, label, _earlier(times, self.lag + agreed), None, step.score)
-            self._ongoing[step.source] = begun, step.score, 1
-            changes.append(begun)
+            of.event = Event(step.source, label, _earlier(of.times, self.lag + agreed), None, step.score)
+            of.total, of.steps = step.score, 1
+            changes.append(of.event)
         return changes
 
     def end(self, source: str | None) -> list[Event]:
         """End the event of a stream, if there is one, at the last step of the stream."""
-        return self._end(source, 0)
+        return self._end(self._streams[source], 0) if source in self._streams else []
 
     def end_all(self) -> list[Event]:
         """End the events of all streams."""
-        return [event for source in list(self._ongoing) for event in self.end(source)]
+        return [event for source in self._streams for event in self.end(source)]
 
-    def _end(self, source: str | None, back: int) -> list[Event]:
-        if source not in self._ongoing:
+    def _end(self, of: _Stream, back: int) -> list[Event]:
+        if of.event is None:
             return []
-        event, total, steps = self._ongoing.pop(source)
-        ended = max(event.began, _earlier(self._times[source], back))
-        return [Event(source, event.label, event.began, ended, total / steps)]
+        ended = max(of.event.began, _earlier(of.times, back))
+        event, of.event = replace(of.event, ended=ended, score=of.total / of.steps), None
+        return [event]
 
 
 def _earlier(times: Sequence[float], back: int) -> float:
@@ -121,66 +128,46 @@ def _event(step: Step) -> str | None:
 class Publisher:
     """Sends events to an address in the background, in order.
 
-    An event waits and is sent again while the address cannot be reached, does not answer within ten seconds, or answers
-    with 408, 425, 429 or 5xx. Any other answer except 2xx, redirects included, is a refusal: the event is lost, and the
-    next one is sent. An event may arrive twice, with the same `id`.
+    An event is sent again, at most ten times within five minutes, while the address cannot be reached, does not answer
+    within ten seconds, or answers with 408, 425, 429 or 5xx; others wait meanwhile. After any other answer except 2xx,
+    redirects included, it is lost, and the next one is sent. An event may arrive twice, with the same `id`.
 
     Args:
         address: http or https, without a password: a receiver can check a key after a question mark.
         on_lost: called for each event that is refused, or not sent in the end.
-        on_status: called when the address stops answering, and when it answers again.
-        wait: seconds before the second attempt; doubled before each further one, up to 30.
 
     Raises:
         ValueError: an address of another kind.
     """
 
-    def __init__(
-        self, address: str, on_lost: Callable[[ClipError], None], on_status: Callable[[str], None], wait: float = 0.5
-    ) -> None:
+    def __init__(self, address: str, on_lost: Callable[[ClipError], None]) -> None:
         self.name = address.rpartition("@")[2].split("?")[0].split("#")[0]  # without what may be secret
-        if not re.fullmatch(r"https?://[^@/?#\s]+([/?#]\S*)?", address, re.IGNORECASE) or not _has_port(address):
+        if not _ADDRESS.fullmatch(address):
             raise ValueError(f"publish is {self.name!r}, expected an address like https://host/path, no password")
         self._address = quote(address, safe="/%:@!$&'()*+,;=~?[]#")
-        self._on_lost, self._on_status, self._wait = on_lost, on_status, wait
-        self._opener = build_opener(_NoRedirects)
-        self._waiting, self._closing, self._until = SimpleQueue[dict[str, Any] | None](), Signal(), float("inf")
-        self._thread = Thread(target=self._run, name="publish", daemon=True)
-        self._thread.start()
+        self._on_lost, self._opener = on_lost, build_opener(_NoRedirects)
+        self._closing, self._until = Signal(), float("inf")
+        self._thread = ThreadPoolExecutor(1, "publish")
 
     def add(self, event: Event) -> None:
-        """Send an event as soon as those before it are sent; at most 10,000 wait, further ones are lost."""
-        if self._waiting.qsize() >= _MOST:
-            self._lose(event.to_values(), f"{_MOST} events wait already")
-        else:
-            self._waiting.put(event.to_values())
+        """Send an event as soon as those before it are sent."""
+        self._thread.submit(self._deliver, event.to_values())
 
     def close(self, seconds: float = 10.0) -> None:
         """Wait until all events are sent, but not longer than `seconds`; events that are not sent by then are lost."""
         self._until = monotonic() + seconds
         self._closing.set()
-        self._waiting.put(None)
-        self._thread.join(seconds + 1)
+        self._thread.shutdown()
 
-    def _lose(self, event: dict[str, Any], problem: str) -> None:
-        self._on_lost(ClipError(self.name, f"{problem}; not sent: {json.dumps(event)}", "check the address"))
-
-    def _run(self) -> None:
-        while (event := self._waiting.get()) is not None:
-            problem, again, pause = *self._send(event), self._wait
-            if again:
-                self._on_status(f"{self.name}: {problem}; events wait until it does")
-                while again and monotonic() < self._until:
-                    if self._closing.is_set():
-                        sleep(min(pause, _AT_END, max(self._until - monotonic(), 0)))
-                    else:
-                        self._closing.wait(pause)
-                    pause = min(2 * pause, _LONGEST)
-                    problem, again = self._send(event)
-                if not problem:
-                    self._on_status(f"{self.name}: answers again")
-            if problem:
-                self._lose(event, problem)
+    def _deliver(self, event: dict[str, Any]) -> None:
+        problem, again = self._send(event)
+        for pause in _PAUSES:
+            if not again:
+                break
+            self._closing.wait(pause)
+            problem, again = self._send(event)
+        if problem:
+            self._on_lost(ClipError(self.name, f"{problem}; not sent: {json.dumps(event)}", "check the address"))
 
     def _send(self, event: dict[str, Any]) -> tuple[str, bool]:
         """What went wrong, if anything, and whether sending it again may help."""
@@ -203,11 +190,3 @@ class _NoRedirects(HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
-
-
-def _has_port(address: str) -> bool:
-    """Whether the port of an address is a number, or missing."""
-    try:
-        return urlsplit(address).port != 0
-    except ValueError:
-        return False

@@ -43,7 +43,6 @@ __all__ = ["Classification", "Recognizer", "load", "mean_over_crops"]
 Floats = NDArray[np.float32]
 
 DEFAULT_LOCALIZATION = LocalizationParameters()
-ENSEMBLE_FILE = "ensemble.json"  # of several models that answer together (`onlooker.ensemble`)
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
 _WEIGHTS = "model.safetensors"
 _FRAMES_PER_BATCH = 32  # encoded together
@@ -112,19 +111,19 @@ class Recognizer:
         self.aggregation, self.localization, self.frame_rate = aggregation, localization, frame_rate
         self.temperature, self.threshold = temperature, threshold
 
-    def read(self, path: Path | str) -> tuple[Sample, ...]:
-        """What the model sees of a clip: one sample, for each member of an ensemble one; a ClipError if unreadable."""
-        return (read_sample(Path(path), self.data),)
+    def read(self, path: Path | str) -> Sample:
+        """What the model sees of a clip; a ClipError if it cannot be read."""
+        return read_sample(Path(path), self.data)
 
-    def predict(self, path: Path | str, samples: Sequence[Sample] = ()) -> Prediction:
+    def predict(self, path: Path | str, sample: Sample | None = None) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and when.
 
-        `samples` is what `read` returned for the clip, if it was read ahead.
+        `sample` is what `read` returned for the clip, if it was read ahead.
 
         Raises:
             ClipError: the clip cannot be read.
         """
-        (sample,) = samples or self.read(path)
+        sample = sample or self.read(path)
         return localize(self.predict_sample(sample, path), sample.frames, self.localization)
 
     @torch.inference_mode()
@@ -280,8 +279,6 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     """
     run = local(run)
     check_complete(run)
-    if (run / ENSEMBLE_FILE).exists():
-        raise ValueError(f"{run}: an ensemble; load it with onlooker.Ensemble.load")
     folders = [run / part for part in _MODEL_FOLDERS] if run.is_dir() else []
     folder = next((each for each in folders if (each / RECORD).exists()), None)
     if folder is None:

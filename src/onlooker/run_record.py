@@ -15,6 +15,7 @@
 A run can be moved to another machine: only training and the evaluation of its own test clips need the clips.
 """
 
+import csv
 import hashlib
 import json
 import os
@@ -134,16 +135,17 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
         NotWritableError: it cannot be written to.
         ValueError: another process trains in it.
     """
-    config = run / "config.json"
-    if run.is_dir() and not config.exists() and any(path.name not in _BEFORE_CONFIG for path in entries(run)):
-        if any((run / name).exists() for name in _BEFORE_CONFIG):
+    names = {path.name for path in entries(run)} if run.is_dir() else set()
+    if "config.json" not in names and names - set(_BEFORE_CONFIG):
+        if names & set(_BEFORE_CONFIG):
             raise FileNotFoundError(f"{run}: a run without config.json; restore it, or choose a new folder with --run")
         raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder with --run")
     with lock_run(run):
-        if not resume and config.exists() and any((run / name).exists() for name in ("checkpoints", "model")):
+        there = (run / "config.json").exists()
+        if there and not resume and any((run / name).exists() for name in ("checkpoints", "model")):
             remedy = "choose another --run, also to train with new clips; or continue an interrupted run with --resume"
             raise FileExistsError(f"{run}: holds a run already; {remedy}")
-        yield resume and config.exists()
+        yield resume and there
 
 
 @contextmanager
@@ -155,17 +157,13 @@ def lock_run(folder: Path) -> Iterator[None]:
         ValueError: another process writes to it.
     """
     check_writable(folder, "choose another folder with --run")
-    lock = FileLock(folder / _LOCK, timeout=0)
     try:
-        lock.acquire()
+        with FileLock(folder / _LOCK, timeout=0):
+            yield
     except Timeout as error:
         raise ValueError(
             f"{folder}: another process computes it; wait until it ends, or choose another --run"
         ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def read_figures(run: Path) -> dict[str, Any] | None:
@@ -179,8 +177,8 @@ def noted_figures(run: Path) -> dict[str, Any]:
 
 
 def note_figures(run: Path, **figures: Any) -> None:
-    """Add figures of the training to those of the report, which is written later."""
-    write_json(run / _NOTED, {**noted_figures(run), **figures})
+    """Store figures of the training for the report, which is written later."""
+    write_json(run / _NOTED, figures)
 
 
 def read_curves(run: Path) -> Curves | None:
@@ -188,8 +186,7 @@ def read_curves(run: Path) -> Curves | None:
     if not (run / "curves.csv").exists():
         return None
     with reading(run / "curves.csv"):
-        header, *lines = (line.split(",") for line in read_bytes(run / "curves.csv").decode().splitlines())
-        rows = [dict(zip(header, line, strict=True)) for line in lines]
+        rows = [*csv.DictReader(read_bytes(run / "curves.csv").decode().splitlines())]
         if not rows:
             raise ValueError("no epochs in it")
         return {

@@ -79,7 +79,7 @@ def test_a_list_with_and_without_splits(tmp_path: Path) -> None:
     found = read_set(path)
     assert sizes(found.split) == (24, 8, 8)
     assert len(found.test) == 8
-    with pytest.raises(ValueError, match=r"my.csv has splits; leave out --folds and --leave-one-out"):
+    with pytest.raises(ValueError, match=r"my.csv has splits; leave out --folds"):
         asked_splits(found, SetConfig(), folds=3)
 
 

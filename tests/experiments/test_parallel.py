@@ -60,7 +60,7 @@ def until(what: Any, seconds: float = 180.0) -> None:
 def test_one_thread_and_one_line_per_task(capsys: pytest.CaptureFixture[str]) -> None:
     results = run_parallel({"a": partial(right, 1), "b": partial(right, 2)}, 1, done=1)
     assert results == {"a": {"accuracy": 1.0}, "b": {"accuracy": 0.0}}
-    assert run_parallel({}, 1, "nothing") == {}
+    assert run_parallel({}, 1) == {}
     output = capsys.readouterr().out
     assert "a: 100.0 %" in output
     assert "b: 0.0 %" in output
@@ -111,8 +111,3 @@ def ended() -> dict[str, Any]:
 def test_a_process_ended_by_the_system_is_explained() -> None:
     with pytest.raises(RuntimeError, match=r"ended by the system, usually because memory .* fewer jobs than 1"):
         run_parallel({"a": ended}, 1)
-
-
-def test_zero_jobs_are_an_error() -> None:
-    with pytest.raises(ValueError, match="-1 trainings in parallel, expected at least one"):
-        run_parallel({}, -1)

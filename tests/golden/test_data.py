@@ -14,7 +14,7 @@ from torch import Tensor
 
 from onlooker.data.clips import ClipCrops
 from onlooker.data.figure_motion import ACTIONS, Body, perform
-from onlooker.data.split import Split, fold_clips, leave_one_out, make_splits, split_clips
+from onlooker.data.split import Split, fold_clips, make_splits, split_clips
 from onlooker.data.stick_figures import StickFigures, make_person
 from onlooker.data.transforms import augment, to_features, to_video
 from onlooker.structures import Clip
@@ -273,10 +273,8 @@ def test_splits() -> None:
             "split_recordings": {seed: of_split(split_clips(together, seed)) for seed in (0, 1)},
             "folds": [of_split(split) for split in fold_clips(alone, 4, 2)],
             "folds_recordings": [of_split(split) for split in fold_clips(together, 3, 2)],
-            "leave_one_out": {name: of_split(split) for name, split in leave_one_out(together).items()},
             "made": {name: of_split(split) for name, split in make_splits(alone).items()},
             "made_folds": {name: of_split(split) for name, split in make_splits(together, folds=3).items()},
-            "made_leave_out": {name: of_split(split) for name, split in make_splits(together, leave_out=True).items()},
             "few": [clip.path.as_posix() for clip in few_of_each(alone, 4)],
         },
     )

@@ -1,4 +1,4 @@
-"""Comparisons: figures of their runs, resuming, separation of settings, and ensembles."""
+"""Comparisons: figures of their runs, resuming, and separation of settings."""
 
 import json
 import shutil
@@ -10,15 +10,12 @@ from statistics import mean, stdev
 from typing import Any
 
 import moving_squares
-import numpy as np
 import pytest
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.split import Split, make_splits
-from onlooker.ensemble import average_scores, choose_weights
-from onlooker.experiments.model_spec import ModelSpec, check_specs, parse_specs
-from onlooker.recognizer import load
+from onlooker.experiments.model_spec import ModelSpec, parse_specs
 from onlooker.run_record import lock_run
 from onlooker.runs import compare as compare_module
 from onlooker.runs.compare import compare, table
@@ -133,9 +130,8 @@ def test_one_process_computes_a_comparison_at_a_time(compared: tuple[Path, dict[
             {"models": [MODELS[0], replace(MODELS[1], settings={"hidden": 9})]},
             r"lstm.fold0-seed5.json: .*other settings \(model.hidden\)",
         ),
-        ({"models": [*MODELS, MODELS[0]]}, "convnet is unknown or listed twice; there are linear, convnet, "),
-        ({"models": [ModelSpec("magic")]}, "models to compare: magic is unknown or listed twice"),
-        ({"seeds": ()}, "2 models and 0 seeds, expected at least one of each"),
+        ({"models": [*MODELS, MODELS[0]]}, "models to compare: convnet is listed twice"),
+        ({"models": [ModelSpec("magic")]}, "unknown model 'magic'"),
     ],
 )
 def test_cells_of_other_settings_are_not_mixed_in(
@@ -194,52 +190,38 @@ SEEN = DataConfig(frames=3, size=16, channels=1, flow="farneback")
 )
 def test_a_model_has_the_modality_of_its_specification(entries: str, streams: str, expected: dict[str, str]) -> None:
     data = replace(SEEN, modality=streams)
-    specs, members = parse_specs(entries, data)
+    specs = parse_specs(entries, data)
     assert {each.name: each.data_config(data).modality for each in specs} == expected
     assert [each.model for each in specs] == [name.partition("-")[0] for name in expected]
-    assert members == []
 
 
 def test_attention_settings_apply_only_to_models_with_attention() -> None:
     shared = replace(SHARED, glimpse="product")
-    specs, _ = parse_specs("convnet,alstm,convlstm:flow,convalstm,motion,lstm", SEEN)
+    specs = parse_specs("convnet,alstm,convlstm:flow,convalstm,motion,lstm", SEEN)
     models = {each.name: each.model_config(shared) for each in specs}
     assert [name for name, model in models.items() if model.attention_loss] == ["alstm", "convalstm", "motion"]
     assert [name for name, model in models.items() if model.glimpse == "product"] == ["alstm", "convalstm", "motion"]
-    for wanted in ({"attention_loss": True}, {"glimpse": "product"}):
-        with pytest.raises(
-            ValueError, match=rf"{next(iter(wanted))} needs attention, .* none of convnet, lstm has; lea"
-        ):
-            check_specs(*parse_specs("convnet,lstm", SEEN), ModelConfig(**wanted))
 
 
 @pytest.mark.parametrize(
-    ("spec", "text", "folder"),
+    ("text", "spec", "folder"),
     [
-        (ModelSpec("motion"), "motion", "motion"),
-        (ModelSpec("lstm", "flow"), "lstm:flow", "lstm-flow"),
-        (ModelSpec("torchvision:r3d_18", "rgb"), "torchvision:r3d_18:rgb", "torchvision-r3d_18-rgb"),
-        (ModelSpec("torchvision:r3d_18"), "torchvision:r3d_18", "torchvision-r3d_18"),
+        ("torchvision:r3d_18:flow", ModelSpec("torchvision:r3d_18", "flow"), "torchvision-r3d_18-flow"),
+        ("torchvision:r3d_18", ModelSpec("torchvision:r3d_18"), "torchvision-r3d_18"),
     ],
 )
-def test_specifications_survive_conversion_to_text(spec: ModelSpec, text: str, folder: str) -> None:
-    assert ModelSpec.parse(text) == spec
-    assert str(spec) == text
+def test_names_with_colons(text: str, spec: ModelSpec, folder: str) -> None:
+    assert parse_specs(text, SEEN) == [spec]
     assert spec.folder == folder, "Windows has no colons in file names"
 
 
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        (
-            "convnet,convlstm:depth",
-            "convlstm:depth is unknown or listed twice; .* each also followed by :rgb, :flow or :both",
-        ),
-        ("convnet,convnet:rgb", "models to compare: convnet is unknown or listed twice"),
-        ("motion,motion:both", "models to compare: motion is unknown or listed twice"),
+        ("convnet,convlstm:depth", "unknown model 'convlstm:depth'"),
+        ("convnet,convnet:rgb", "models to compare: convnet is listed twice"),
+        ("motion,motion:both", "models to compare: motion is listed twice"),
         ("motion:rgb,convnet", "motion takes RGB and optical flow, and modality is 'rgb'; give --modality both"),
-        ("convnet,ensemble", "ensemble takes motion and convlstm:flow: add motion and convlstm:flow to the models"),
-        ("motion,convlstm,ensemble", "ensemble takes motion and convlstm:flow: add convlstm:flow to the models"),
     ],
 )
 def test_invalid_combinations_of_models(squares: Path, tmp_path: Path, entries: str, message: str) -> None:
@@ -247,93 +229,22 @@ def test_invalid_combinations_of_models(squares: Path, tmp_path: Path, entries: 
         ablation(squares, tmp_path, entries, ModelConfig(encoder="conv4"))
 
 
-ABLATION = "convalstm,convlstm:flow,motion,ensemble"
+ABLATION = "convalstm,convlstm:flow,motion"
 
 
 def ablation(squares: Path, out: Path, entries: str = ABLATION, shared: ModelConfig = SHARED) -> dict[str, Any]:
-    specs, members = parse_specs(entries, SEEN)
-    return compare(squares, out, specs, TWO_FOLDS, (0,), SEEN, TINY, jobs=1, members=members, model=shared)
+    specs = parse_specs(entries, SEEN)
+    return compare(squares, out, specs, TWO_FOLDS, (0,), SEEN, TINY, jobs=1, model=shared)
 
 
-@pytest.fixture(scope="module")
-def fused(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, dict[str, Any]]:
-    out = tmp_path_factory.mktemp("fused")
-    return out, ablation(squares, out)
-
-
-def test_rgb_flow_and_both_are_compared_in_one_table(fused: tuple[Path, dict[str, Any]]) -> None:
-    out, figures = fused
-    assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion", "ensemble"]
+def test_rgb_flow_and_both_are_compared_in_one_table(squares: Path, tmp_path: Path) -> None:
+    out, figures = tmp_path, ablation(squares, tmp_path)
+    assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion"]
     assert figures["modality"] == {"convalstm": "rgb", "convlstm-flow": "flow", "motion": "both"}
     for name, streams in figures["modality"].items():
         config = json.loads((out / name / "fold1-seed0" / "config.json").read_text(encoding="utf-8"))
         assert config["data"]["modality"] == streams
         assert config["model"]["attention_loss"] == (name != "convlstm-flow")
-    page = (out / "report.html").read_text(encoding="utf-8")
-    assert "ensemble: the scores of trained models, averaged" in page
-
-
-def test_the_ensemble_row_equals_an_ensemble_by_hand(
-    fused: tuple[Path, dict[str, Any]], splits: dict[str, Split]
-) -> None:
-    out, figures = fused
-    right, weights = 0, []
-    for fold, split in splits.items():
-        members = [load(out / name / f"{fold}-seed0") for name in ("motion", "convlstm-flow")]
-        classes = members[0].classes
-        targets = np.array([classes.index(clip.label) for clip in split.validation])
-        chosen = [np.stack([member.predict(clip.path).scores for clip in split.validation]) for member in members]
-        weights.append(choose_weights(chosen, targets))
-        for clip in split.test:
-            scores = average_scores([member.predict(clip.path).scores for member in members], weights[-1])
-            right += classes[scores.argmax()] == clip.label
-    assert figures["accuracy"]["ensemble"] == figures["per_seed"]["ensemble"][0] == pytest.approx(right / 16)
-    assert figures["spread"]["ensemble"] is None
-    expected = np.mean(weights, axis=0)
-    assert list(figures["ensemble_weights"]) == ["motion", "convlstm-flow"]
-    np.testing.assert_allclose(list(figures["ensemble_weights"].values()), expected)
-
-
-@pytest.mark.slow
-def test_an_ensemble_is_computed_once(fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path) -> None:
-    out = shutil.copytree(fused[0], tmp_path / "fused")
-    shutil.rmtree(out / "ensemble" / "fold1-seed0")
-    (out / "ensemble" / "fold1-seed0.json").unlink()
-    (out / "ensemble" / ".fold1-seed0.part").mkdir()
-    (out / "ensemble" / ".fold1-seed0.part" / "scores.csv").write_text("cut off", encoding="utf-8")
-    times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
-    assert len(times) == 7
-    figures = ablation(squares, out)
-    assert figures == fused[1]
-    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
-    assert sorted(path.name for path in (out / "ensemble").iterdir()) == [
-        "fold0-seed0", "fold0-seed0.json", "fold1-seed0", "fold1-seed0.json"
-    ]  # fmt: skip
-
-
-def test_an_ensemble_of_other_settings_is_not_mixed_in(
-    fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
-) -> None:
-    out = shutil.copytree(fused[0], tmp_path / "fused")
-    for name in ("convalstm", "convlstm-flow", "motion"):
-        shutil.rmtree(out / name)
-    with pytest.raises(ValueError, match=r"\(members.convlstm-flow.model.hidden, members.motion.model.hidden\)"):
-        ablation(squares, out, shared=replace(SHARED, hidden=4))
-
-
-@pytest.mark.slow
-def test_an_ensemble_is_computed_again_where_a_member_is_another(
-    fused: tuple[Path, dict[str, Any]], squares: Path, tmp_path: Path
-) -> None:
-    out = shutil.copytree(fused[0], tmp_path / "fused")
-    (out / "motion" / "fold0-seed0.json").unlink()
-    times = {
-        fold: (out / "ensemble" / f"{fold}-seed0" / "evaluation.json").stat().st_mtime_ns for fold in ("fold0", "fold1")
-    }
-    ablation(squares, out)
-    after = {fold: (out / "ensemble" / f"{fold}-seed0" / "evaluation.json").stat().st_mtime_ns for fold in times}
-    assert after["fold0"] > times["fold0"]
-    assert after["fold1"] == times["fold1"]
 
 
 @pytest.mark.slow

@@ -13,11 +13,12 @@ import torch
 from onlooker import tuning
 from onlooker.config import DataConfig
 from onlooker.data.clips import prepare
+from onlooker.files import NotWritableError
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer, load
 from onlooker.runs.localize import localize_clips
-from onlooker.structures import Clip, ClipError
+from onlooker.structures import Clip
 from onlooker.tuning import ONSETS, choose_localization, choose_temporal_parameters
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.write import write
@@ -89,7 +90,7 @@ def test_clips_of_one_name_are_distinguished_by_their_folders(tmp_path: Path, ma
     with pytest.raises(ValueError, match=r"b.mp4: the drawn clip would replace the clip itself; choose another --out"):
         localize_clips(run, [clips[0], drawn], tmp_path / "out")
     assert drawn.read_bytes() == before
-    with pytest.raises(ValueError, match=r"b.mp4: a file; --out is a folder"):
+    with pytest.raises(NotWritableError, match=r"b.mp4: a file is in its place"):
         localize_clips(run, clips, drawn)
 
 
@@ -231,13 +232,6 @@ def test_large_clips_are_tuned_on_fewer_clips_and_frames(
     chosen, how = choose_localization(cropped, samples)
     assert chosen in tuning.MOTION_CANDIDATES
     assert how == "where: tuned on 8 validation clips, 4 of 6 frames"
-
-
-def test_errors_name_the_clip(tmp_path: Path) -> None:
-    run = recognizer().save(tmp_path / "run")
-    (error,) = localize_clips(run, [tmp_path / "gone.mp4"], tmp_path / "out")
-    assert isinstance(error, ClipError)
-    assert "gone.mp4: no such file" in str(error)
 
 
 def test_a_model_that_sees_the_flow_alone_chooses_too(tmp_path: Path, make_clip: Make) -> None:

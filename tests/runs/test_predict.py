@@ -5,7 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from threading import Event
@@ -103,11 +103,11 @@ def test_a_clip_is_one_row_with_its_runner_up(
 
 def test_clips_have_distinct_names(tmp_path: Path) -> None:
     names = ("b.mp4", "x/c.mp4", "y/C.mp4", "y/c.avi")
-    expected = [["b"], ["b", "c"], ["b", "x-c", "y-C"], ["b", "x-c.mp4", "y-C.mp4", "y-c.avi"]]
+    expected = [["b"], ["b", "c"], ["b", "x-c", "y-C"], ["0-b", "1-x-c", "2-y-C", "3-y-c"]]
     for count, of_count in enumerate(expected, 1):
         assert distinct_names([tmp_path / name for name in names[:count]]) == of_count
     same = [tmp_path / "a" / "b.mp4", tmp_path / "a-b.mp4", tmp_path / "A" / "B.mp4"]
-    assert distinct_names(same) == ["0-a-b.mp4", "1-a-b", "2-A-B.mp4"]
+    assert distinct_names(same) == ["0-a-b", "1-a-b", "2-A-B"]
     with pytest.raises(ValueError, match=r"b.mp4: given twice; give each clip once"):
         distinct_names([tmp_path / "b.mp4", tmp_path / "x" / ".." / "b.mp4"])
 
@@ -134,8 +134,8 @@ def predict_until_killed(run: Path, clips: list[Path], out: Path, number: int) -
 
     def work() -> None:
         predict, calls = Recognizer.predict, iter(range(number))
-        Recognizer.predict = lambda self, clip, samples=(): (  # type: ignore[method-assign]
-            predict(self, clip, samples) if next(calls, None) is not None else os.kill(os.getpid(), signal.SIGKILL)
+        Recognizer.predict = lambda self, clip, sample=None: (  # type: ignore[method-assign]
+            predict(self, clip, sample) if next(calls, None) is not None else os.kill(os.getpid(), signal.SIGKILL)
         )
         predict_clips(run, clips, json=out)
 
@@ -152,15 +152,15 @@ def test_clips_are_decoded_while_others_are_predicted(
     clips, second = [make_clip("1.mp4"), make_clip("2.mp4")], Event()
     read, predict = Recognizer.read, Recognizer.predict
 
-    def noted(self: Recognizer, path: Path | str) -> tuple[Sample, ...]:
-        samples = read(self, path)
+    def noted(self: Recognizer, path: Path | str) -> Sample:
+        sample = read(self, path)
         if path == clips[1]:
             second.set()
-        return samples
+        return sample
 
-    def waiting(self: Recognizer, path: Path | str, samples: Sequence[Sample] = ()) -> Prediction:
+    def waiting(self: Recognizer, path: Path | str, sample: Sample | None = None) -> Prediction:
         assert second.wait(60), "the second clip is read before the first one is predicted"
-        return predict(self, path, samples)
+        return predict(self, path, sample)
 
     monkeypatch.setattr(Recognizer, "read", noted)
     monkeypatch.setattr(Recognizer, "predict", waiting)

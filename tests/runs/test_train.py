@@ -16,10 +16,9 @@ from onlooker import run_record as folder_module
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
-from onlooker.data.split import make_splits, split_clips, split_without_test
+from onlooker.data.split import split_clips, split_without_test
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
-from onlooker.experiments.model_spec import ModelSpec
 from onlooker.export import export_run
 from onlooker.files import NotWritableError
 from onlooker.recognizer import load
@@ -27,7 +26,6 @@ from onlooker.run_record import RunRecord, lock_run
 from onlooker.runs import evaluate as evaluate_module
 from onlooker.runs import preparation
 from onlooker.runs import train as clips_module
-from onlooker.runs.compare import compare
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
@@ -76,14 +74,6 @@ def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(run: 
     assert evaluate(tmp_path / "run") == measured  # with the stored temperature
 
 
-def test_figures_of_cross_validation_are_kept_in_the_evaluation(run: Path, tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(run, tmp_path / "run"))
-    before, chosen = evaluate(copy), {"linear_accuracy": 0.5, "learning_curve": [], "labels_to_check": []}
-    (copy / "cross_validation.json").write_text(json.dumps(chosen), encoding="utf-8")
-    assert evaluate(copy) == {**before, **chosen}
-    assert "linear baseline" in (copy / "report.html").read_text(encoding="utf-8")
-
-
 def test_killed_training_on_temporal_crops_resumes_with_identical_results(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,59 +101,11 @@ def test_killed_training_on_temporal_crops_resumes_with_identical_results(
     assert "temporal_crops" in page
 
 
-def test_strict_stops_at_the_first_clip_that_cannot_be_read(tmp_path: Path) -> None:
-    folder = moving_squares.make_set(tmp_path / "squares", clips=3)
-    (folder / "up" / "broken.mp4").write_bytes(b"")
-    with pytest.raises(ClipError, match=r"broken\.mp4: zero bytes"):
-        train_run(folder, tmp_path / "run", MODEL, DATA, TINY, strict=True, quiet=True)
-
-
-def test_training_clips_are_not_tested_on(run: Path, squares: Path) -> None:
-    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    figures = evaluate(run, squares)
-    assert figures["videos"] == len(split["test"])
-    left_out = {Path(error["path"]).relative_to(squares).as_posix() for error in figures["skipped"]}
-    assert left_out == {clip["path"] for clip in split["training"] + split["validation"]}
-    assert (run / "evaluation-squares" / "report.html").exists()
-
-
 def test_a_folder_of_one_class_can_be_tested_on(run: Path, tmp_path: Path) -> None:
     folder = moving_squares.make_set(tmp_path / "more", clips=2, seed=7)
     for other in ("down", "left", "right"):
         (folder / other).rename(tmp_path / other)
     assert evaluate(run, folder)["videos"] == 2
-
-
-def test_an_error_if_all_clips_were_trained_on(run: Path, squares: Path, tmp_path: Path) -> None:
-    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    (tmp_path / "known" / "up").mkdir(parents=True)
-    for name in (clip["path"] for clip in split["training"]):
-        if name.startswith("up/"):
-            (tmp_path / "known" / name).symlink_to(squares / name)
-    with pytest.raises(ClipError, match="the model was trained on all of these clips"):
-        evaluate(run, tmp_path / "known")
-
-
-def test_a_recording_that_cannot_be_read_does_not_stop_the_others(tmp_path: Path) -> None:
-    folder = moving_squares.make_set(tmp_path / "squares", clips=4)
-    (folder / "up" / "03.mp4").write_bytes(b"")  # the only clip of its recording
-    rows = [f"{clip.label}/{clip.path.name},{clip.path.stem}" for clip in find_clips(folder)]
-    rows[rows.index("up/03.mp4,03")] = "up/03.mp4,alone"
-    (folder / "recordings.csv").write_text("clip,recording\n" + "\n".join(rows), encoding="utf-8")
-    figures = compare(
-        folder,
-        tmp_path / "out",
-        [ModelSpec("convnet")],
-        lambda c: make_splits(c, leave_out=True),
-        [0],
-        DATA,
-        TINY,
-        jobs=1,
-    )
-    assert figures["splits"] == 4
-    assert figures["test_videos"] == 15
-    (skipped,) = figures["skipped"]
-    assert "03.mp4: zero bytes" in skipped
 
 
 def test_flow_distinguishes_directions_that_single_frames_cannot(squares: Path, tmp_path: Path) -> None:

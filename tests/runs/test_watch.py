@@ -19,14 +19,10 @@ from typer.testing import CliRunner
 
 from onlooker.cli import app
 from onlooker.config import DataConfig
-from onlooker.ensemble import Ensemble
-from onlooker.files import DiskFullError
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
 from onlooker.structures import Step
-from onlooker.video.reader import VideoReader
-from onlooker.video.write import Recording
 
 CLASSES = ("clap [now]", "run")
 Make = Callable[..., Path]
@@ -90,52 +86,6 @@ def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
             assert (values["evidence"], values["happening"]) == (None, None)
 
 
-def test_every_source_is_recorded(run: Path, tmp_path: Path, make_clip: Make) -> None:
-    paths = [make_clip("a.mp4", frames=12), make_clip("b/a.mp4", frames=7)]
-    done = watch(run, *paths, "--out", tmp_path / "drawn", "--rate", 5)
-    assert done.exit_code == 0, done.output
-    files, lengths = list((tmp_path / "drawn").iterdir()), set()
-    for file in files:
-        assert file.name.startswith("a 20"), "named by the clip and the time"
-        assert f"drawn in {file}\n" in done.stderr
-        _, times, frames = zip(*VideoReader(file), strict=True)
-        assert times == pytest.approx(0.2 * np.arange(len(frames)), abs=1e-3)
-        assert min(frames[0].shape[:2]) >= 256
-        lengths.add(len(frames))
-    assert (len(files), lengths) == (2, {6, 4})
-
-
-def test_on_a_full_disk_a_recording_ends_and_all_streams_continue(
-    run: Path, tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    full, other, add = make_clip("full.mp4", frames=12), make_clip("other.mp4", frames=12), Recording.add
-
-    def on_small_disk(self: Recording, frame: np.ndarray, seconds: float) -> None:
-        if self.path.name.startswith("full") and seconds > 0.5:
-            raise DiskFullError(f"{self.path}: no space left for this recording")
-        add(self, frame, seconds)
-
-    monkeypatch.setattr(Recording, "add", on_small_disk)
-    done = watch(run, full, other, "--out", tmp_path / "drawn", "--json")
-    assert done.exit_code == 1
-    assert done.stderr.count("error: ") == done.stderr.count("no space left for this recording") == 1
-    sources = [json.loads(line)["source"] for line in done.stdout.splitlines() if '"scores"' in line]
-    assert [sources.count(str(path)) for path in (full, other)] == [12, 12]
-    lengths = {file.name[:4]: len(list(VideoReader(file))) for file in (tmp_path / "drawn").iterdir()}
-    assert lengths == {"full": 6, "othe": 12}
-
-
-def test_where_recordings_go(run: Path, tmp_path: Path, make_clip: Make) -> None:
-    named = make_clip(f"{'手' * 70}.mp4", frames=3)
-    done = watch(run, named, "--out", tmp_path / "drawn")
-    assert done.exit_code == 0, done.output
-    (file,) = (tmp_path / "drawn").iterdir()
-    assert file.name.startswith("手" * 50 + " 20"), "names have 255 bytes at most"
-    done = watch(run, named, "--out", file)
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert "a file; recordings go into a folder, one of each source: name one" in " ".join(done.stderr.split())
-
-
 def test_a_mil_model_reports_evidence_and_whether_the_event_is_going_on(tmp_path: Path, make_clip: Make) -> None:
     torch.manual_seed(0)
     model, path = create_model("mil", 2, size=16, hidden=4), make_clip(frames=12)
@@ -160,7 +110,8 @@ def test_events_begin_and_end_in_separate_lines(monkeypatch: pytest.MonkeyPatch,
         for name, each in happening.items()
     ]
     monkeypatch.setattr(
-        "onlooker.runs.watch.load", lambda _: SimpleNamespace(watch=lambda *_: iter(told), frame_rate=None)
+        "onlooker.runs.watch.load",
+        lambda _: SimpleNamespace(watch=lambda *_: iter(told), frame_rate=None, model=SimpleNamespace(lag=0)),
     )
     said = "    {:.2f} s  clap [now]   75.0 %  {:9}  {}".format
     lines = watch(tmp_path, *happening).stdout.splitlines()
@@ -223,11 +174,6 @@ def test_a_lost_source_is_reported(run: Path) -> None:
         lines = watch(run, sender.address, *patience).stderr.splitlines()
     assert lines[:2] == [f"{sender.address}: reconnecting (the sender has ended it)", f"{sender.address}: online"]
     assert len(lines) == 5  # and lost again, with its error and counts
-
-
-def test_ensembles_cannot_stream(run: Path, tmp_path: Path) -> None:
-    Ensemble([load(run), load(run)], [0.5, 0.5]).save(tmp_path / "fused")
-    assert "an ensemble, which predicts whole clips; watch with one member" in watch(tmp_path / "fused", "0").stderr
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")

@@ -14,9 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from onlooker.experiments.model_spec import ENSEMBLE
-
-ABLATION = f"single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion,{ENSEMBLE}"
+ABLATION = "single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion"
 
 # Defaults of all recipes, stated here so that figures do not change with the defaults of the library.
 SAMPLES: dict[str, Any] = {"size": 64}
@@ -29,7 +27,7 @@ class Recipe:
 
     Args:
         folder: folder of the clips in `clips/` of the data folder.
-        models: as for `onlooker compare --models`.
+        models: as for `onlooker compare --models`; with `motion` and `convlstm:flow`, these are also fused.
         data: sample settings.
         training: training settings.
         model: settings of all models.

@@ -7,8 +7,9 @@ from typing import Any
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.split import make_splits
-from onlooker.experiments.model_spec import ENSEMBLE, parse_specs
+from onlooker.experiments.model_spec import ModelSpec, parse_specs
 from onlooker.runs.compare import compare
+from onlooker_papers.fusion import fused_row
 from onlooker_papers.real_clips.masks import read_truth, score_comparison
 from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES
 from onlooker_papers.results import About, Key, Row, read_rows, write_rows
@@ -18,14 +19,17 @@ FILE = "real-clips"  # of results
 WHAT = "accuracy by model on folders of clips: means over seeds, test videos of all splits together"
 # Figures of a comparison that have a value for each model; results files keep their original names.
 _BY_MODEL = ("accuracy", "spread", "frame_accuracy", "per_seed", "modality", "places")
-_ENSEMBLE, _MODALITY = "fused", "streams"
+_FUSED, _MODALITY = "fused", "streams"
+# The two-stream model of Li et al. (2016): attention on RGB that follows the flow, and the flow itself.
+_STREAMS = (ModelSpec("motion"), ModelSpec("convlstm", "flow"))
 _OF_SET = ("majority", "test_videos", "splits", "seeds", "weights", "skipped")
 
 
 def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | None = None) -> dict[str, Any]:
     """Compute the missing figures of one recipe; existing trainings are not repeated.
 
-    The arguments are those of the command; the folder of the recipe is in `run`. Returns the figures of `compare`.
+    The arguments are those of the command; the folder of the recipe is in `run`. Returns the figures of `compare`, `fused`
+    (`fused_row`) of two streams, and `places` (`score_comparison`) with masks.
 
     Raises:
         ValueError: an unknown recipe, ONLOOKER_DATA is not set, or a run made with other settings.
@@ -37,14 +41,17 @@ def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | Non
     data = DataConfig(**{**SAMPLES, **recipe.data})
     training = TrainConfig(**{"batch": 16, "patience": 0, **recipe.training})
     clips = data_folder() / "clips"
-    specs, members = parse_specs(recipe.models, data)
+    specs = parse_specs(recipe.models, data)
     figures = compare(
         clips / recipe.folder, run / name, specs, partial(make_splits, folds=recipe.folds), range(recipe.seeds), data,
-        training, jobs, members, model=ModelConfig(**{**MODEL, **recipe.model}),
+        training, jobs, ModelConfig(**{**MODEL, **recipe.model}),
     )  # fmt: skip
+    splits = [f"fold{i}" for i in range(recipe.folds)] or ["split"]
+    if all(spec in specs for spec in _STREAMS):
+        members = {spec.name: run / name / spec.folder for spec in _STREAMS}
+        figures["fused"] = fused_row(run / name, members, splits, range(recipe.seeds))
     if recipe.masks:
         truth = read_truth(str(clips / recipe.masks) if "/" in recipe.masks else recipe.masks, clips / recipe.folder)
-        splits = [f"fold{i}" for i in range(recipe.folds)] or ["split"]
         figures["places"] = score_comparison(run / name, specs, splits, range(recipe.seeds), truth)
     if results is not None:
         write_set(results, name, figures, data, training)
@@ -69,12 +76,12 @@ def _rows(
     budget = {"epochs": training.epochs, "frames": data.frames, "size": data.size, "channels": data.channels}
     of_set = {"command": command, "budget": budget, "settings": settings, **{key: figures[key] for key in _OF_SET}}
     rows: dict[Key, Row] = {(name,): Row(of_set, settings)}
+    of_all = {"seeds": figures["seeds"], "splits": figures["splits"]}
     for model in figures["accuracy"]:
         row = {key: figures[key][model] for key in _BY_MODEL if model in figures.get(key, {})}
-        of_row = {**settings, "seeds": figures["seeds"], "splits": figures["splits"]}
-        if model == ENSEMBLE:
-            model, row["weights"] = _ENSEMBLE, figures["ensemble_weights"]
-        else:
-            of_row["modality"] = row[_MODALITY] = row.pop("modality")
+        of_row = {**settings, **of_all}
+        of_row["modality"] = row[_MODALITY] = row.pop("modality")
         rows[name, "models", model] = Row(row, of_row)
+    if _FUSED in figures:
+        rows[name, "models", _FUSED] = Row(figures[_FUSED], {**settings, **of_all})
     return rows

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker.config import Modality, TrainConfig
-from onlooker.ensemble import average_scores, choose_weights
 from onlooker.experiments.memo import fingerprint, memo, read_memo
 from onlooker.experiments.model_spec import ModelSpec
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
+from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import digest
 from onlooker_papers.pointing import peak_in_box, uniform_in_box

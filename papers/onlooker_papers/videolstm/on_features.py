@@ -18,7 +18,6 @@ from torch import nn
 from onlooker.config import DataConfig, Modality, TrainConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.split import Split
-from onlooker.ensemble import average_scores, choose_weights
 from onlooker.evaluation.metrics import measure
 from onlooker.experiments.memo import fingerprint, memo
 from onlooker.models.encoders import build_encoder
@@ -27,6 +26,7 @@ from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
 from onlooker.training.reading import read_clips
+from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion

@@ -5,26 +5,17 @@ import functools
 import inspect
 import os
 import re
-import shlex
-import signal
-import sys
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from onlooker.files import printable, without_password
-from onlooker.storage import address_of, is_address, local, uploading
+from onlooker.files import printable
+from onlooker.storage import address_of, local, uploading
 
-__all__ = ["command", "given_options", "refuse_unused", "resume_hint", "stoppable", "warn"]
-
-AGAIN = "run the same command to continue"
-
-_ADDRESS = re.compile("([a-z]{2,}:)/(.+)")  # of a path: https://host/clip.mp4 has lost a slash
+__all__ = ["command", "given_options", "refuse_unused", "stoppable", "warn"]
 
 
 def command(
@@ -54,7 +45,6 @@ def command(
     def run(**given: Any) -> None:
         copies: dict[Path, Path] = {}
         try:
-            _refuse_addresses(given.values())
             for name, config in configs.items():
                 fields = [field.name for field in dataclasses.fields(config)]
                 given[name] = config(**{field: given.pop(f"{name}_{field}") for field in fields})
@@ -102,13 +92,6 @@ def _copies_of(value: Any, copies: dict[Path, Path]) -> Any:
     return copies.get(value, value) if isinstance(value, Path) else value
 
 
-def _refuse_addresses(values: Iterable[Any]) -> None:
-    for path in _paths(values):
-        if (address := _ADDRESS.match(path.as_posix())) and not (os.path.exists(path) or is_address(path)):
-            given = without_password(f"{address[1]}//{address[2]}")
-            raise ValueError(f"{given}: an address, expected a file or folder; download it (live: `onlooker watch`)")
-
-
 def _explained(error: Exception) -> str:
     """The message of an error, in one line; of the operating system's, without its number."""
     text = re.sub(r"\s*\n\s*", " ", str(error)) or type(error).__name__
@@ -135,38 +118,20 @@ def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> N
         raise ValueError(f"--{flags} {verb} no effect {where}; leave {pronoun} out")
 
 
-def resume_hint(run: Path) -> str:
-    """How to continue a training: the current command, quoted for a shell; with `--resume` once the run exists."""
-    if not (run / "config.json").exists():
-        return AGAIN
-    words = ["onlooker", *sys.argv[1:]]
-    return f"to continue: {shlex.join(words if '--resume' in words else [*words, '--resume'])}"
-
-
 @contextmanager
-def stoppable(hint: Callable[[], str] = lambda: AGAIN) -> Iterator[None]:
+def stoppable(hint: str = "run the same command to continue") -> Iterator[None]:
     """On Ctrl-C, print one line that says how to continue."""
-    interrupted = False
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupted
-        interrupted = True
-        signal.default_int_handler(number, frame)
-
-    # Only the main thread may set signal handlers, and only it is interrupted.
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, note) if main else None
     try:
         yield
     except (Exception, KeyboardInterrupt, SystemExit) as error:
         # Lightning turns an interrupt into SystemExit; an interrupt while a lock is released, into a RuntimeError.
-        if not interrupted and not isinstance(error, KeyboardInterrupt | SystemExit):
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, KeyboardInterrupt | SystemExit):
+            cause = cause.__context__
+        if cause is None:
             raise
-        typer.secho(f"stopped; {hint()}", fg="yellow", err=True)
+        typer.secho(f"stopped; {hint}", fg="yellow", err=True)
         raise typer.Exit(130) from None
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
 
 
 def warn(items: Iterable[object]) -> None:

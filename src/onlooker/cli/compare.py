@@ -1,4 +1,4 @@
-"""The commands about several models: a comparison, and models that predict together."""
+"""`onlooker compare`: several models on the same clips."""
 
 import functools
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from onlooker.cli.command import command, stoppable, warn
-from onlooker.cli.options import Clips, Folds, LeaveOneOut, Safe, default_run, refuse_unused_flow
+from onlooker.cli.options import Clips, Folds, Safe, default_run, refuse_unused_flow
 from onlooker.config import DataConfig, SetConfig, SharedConfig, TrainConfig
 
 group = typer.Typer()
@@ -24,13 +24,10 @@ def compare(
     data: DataConfig,
     training: TrainConfig,
     published: SetConfig,
-    seeds: Annotated[int, typer.Option(help="Number of seeds, counting up from --seed.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, counting up from --seed.", min=1)] = 3,
     folds: Folds = 0,
-    leave_one_out: LeaveOneOut = False,
     run: Annotated[Path | None, typer.Option(help="A folder for the runs.", show_default="runs/CLIPS-compared")] = None,
-    jobs: Annotated[
-        int, typer.Option(help="Trainings in parallel; 0: one per GPU, or as many as cores and memory allow.")
-    ] = 0,
+    jobs: Annotated[int, typer.Option(help="Trainings in parallel; 0: as many as the machine allows.", min=0)] = 0,
     safe: Safe = False,
 ) -> None:
     """Train several models on the same clips and splits, with several seeds, and print a table of their accuracies.
@@ -42,31 +39,15 @@ def compare(
     from onlooker.runs.compare import compare as compare_models
 
     run = run or default_run(clips, "compared")
-    specs, members = parse_specs(models.name, data)
+    specs = parse_specs(models.name, data)
     refuse_unused_flow(context, [spec.data_config(data) for spec in specs])
     chosen = range(training.seed, training.seed + seeds)
     clip_set = read_set(clips, published)
-    splits = asked_splits(clip_set, published, folds, leave_one_out)
+    splits = asked_splits(clip_set, published, folds)
     with stoppable():
-        settings = data, training, jobs or None, members, models
+        settings = data, training, jobs or None, models
         figures = compare_models(clip_set, run, with_baseline(specs), splits, chosen, *settings)
     print_comparison(figures, run)
-
-
-@_command
-def ensemble(
-    runs: Annotated[list[Path], typer.Argument(help="Two or more runs of the same split.")],
-    run: Annotated[Path, typer.Option(help="A new folder for the ensemble.")],
-    clips: Annotated[Path | None, typer.Option(help="The folder of the clips, if they were moved.")] = None,
-    safe: Safe = False,
-) -> None:
-    """Combine runs into an ensemble (late fusion), with weights chosen on the validation clips."""
-    from onlooker.runs.ensemble import ensemble as ensemble_runs
-
-    measured = ensemble_runs(runs, run, clips=clips)
-    for member, weight, accuracy in zip(runs, measured["weights"], measured["alone"], strict=True):
-        typer.echo(f"{member}: weight {weight:.2f}, alone {100 * accuracy:.1f} % of test videos")
-    typer.echo(f"together: {100 * measured['accuracy']:.1f} % of {measured['videos']} videos")
 
 
 def print_comparison(figures: dict[str, Any], run: Path) -> None:

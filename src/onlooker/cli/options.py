@@ -13,34 +13,20 @@ from onlooker.config import CLIPS, MODEL, TRAINING, DataConfig
 __all__ = ["NewClips"]
 
 Clips = Annotated[
-    Path,
-    typer.Argument(
-        help="A folder with one sub-folder per class, a list (CSV: path,label), or a published data set (--set)."
-    ),
+    Path, typer.Argument(help="A folder with one sub-folder per class, a CSV list (path,label), or a data set (--set).")
 ]
-Folds = Annotated[int, typer.Option(help="Cross-validation with this number of folds, resumable; 0: one split.")]
-LeaveOneOut = Annotated[
-    bool,
+Folds = Annotated[
+    int,
     typer.Option(
-        "--leave-one-out",
-        help="Test on each recording in turn, resumable (needs recordings.csv).",
-        rich_help_panel=CLIPS,
+        help="Cross-validation with this number of folds, resumable; 0: one split. Recordings are kept whole."
     ),
 ]
 Features = Annotated[
     list[Path] | None,
-    typer.Option(
-        help="Train on the features in this folder (`onlooker features`), with its encoder and without "
-        "augmentation. The model motion takes two: of RGB and of flow.",
-        rich_help_panel=MODEL,
-    ),
+    typer.Option(help="Train on stored features (`onlooker features`); motion: rgb and flow.", rich_help_panel=MODEL),
 ]
 Devices = Annotated[
-    int,
-    typer.Option(
-        help="GPUs of this machine, or CPU processes if there is no GPU, that share each batch; not for linear.",
-        rich_help_panel=TRAINING,
-    ),
+    int, typer.Option(help="GPUs (or CPU processes) that share each batch; not for linear.", rich_help_panel=TRAINING)
 ]
 NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.")]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")]
@@ -54,26 +40,10 @@ def _set_safe(safe: bool) -> bool:
     return safe
 
 
-Safe = Annotated[
-    bool,
-    typer.Option(
-        "--safe",
-        callback=_set_safe,
-        help="Decode in a separate process with limits of memory and time, for untrusted files; slower.",
-        rich_help_panel=CLIPS,
-    ),
-]
-
-
-Ray = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS",
-        help="Use all nodes of a Ray cluster (needs the extra cluster): HOST:PORT; auto: the one in RAY_ADDRESS or on "
-        "this machine; local: a new one. Each node needs the clips at the same path (a shared disk).",
-        rich_help_panel=CLIPS,
-    ),
-]
+_SAFE_HELP = "Decode untrusted files in a separate process with limits of memory and time; slower."
+Safe = Annotated[bool, typer.Option("--safe", callback=_set_safe, help=_SAFE_HELP, rich_help_panel=CLIPS)]
+_RAY_HELP = "Use all nodes of a Ray cluster that share the clips: HOST:PORT, auto (RAY_ADDRESS), or local (a new one)."
+Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help=_RAY_HELP, rich_help_panel=CLIPS)]
 
 
 def default_run(clips: Path, name: str) -> Path:

@@ -14,9 +14,7 @@ from onlooker.config import StreamConfig
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json", "overlay"))
 
-_ClipsOrFolders = Annotated[
-    list[Path], typer.Argument(help="Video files, folders that hold an image sequence, or folders of such clips.")
-]
+_ClipsOrFolders = Annotated[list[Path], typer.Argument(help="Video files, image sequences, or folders of these.")]
 
 
 @_command
@@ -24,21 +22,13 @@ def predict(
     run: RunArgument,
     clips: _ClipsOrFolders,
     overlay: Annotated[
-        Path | None,
-        typer.Option(help="Write the clip with attention, boxes and class drawn: .mp4; a folder for several."),
+        Path | None, typer.Option(help="Write the clip with attention, boxes and class drawn: .mp4, or a folder.")
     ] = None,
     json: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write the scores and attention of every frame: one JSON object per line and clip. After an "
-            "interruption, the same command continues."
-        ),
+        Path | None, typer.Option(help="Write all scores and attention: one JSON object per line and clip; resumable.")
     ] = None,
     threshold: Annotated[
-        float | None,
-        typer.Option(
-            help="Minimum probability of an event; below it, the answer is nothing. Default: that of the run."
-        ),
+        float | None, typer.Option(help="Minimum probability of an event, else nothing.", show_default="of the run")
     ] = None,
     ray: Ray = None,
     safe: Safe = False,
@@ -72,22 +62,18 @@ def localize(
 def watch(
     run: RunArgument,
     sources: Annotated[
-        list[str],
-        typer.Argument(help="Camera numbers (0 is the first), addresses (rtsp, tcp, http, ...) or video files."),
+        list[str], typer.Argument(help="Camera numbers, addresses (rtsp, tcp, http, ...), video files.")
     ],
     stream: StreamConfig,
     json: Annotated[bool, typer.Option("--json", help="Print frames and changes as JSON objects.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Record each source, annotated, into this folder (mp4).")] = None,
-    publish: Annotated[
-        str | None, typer.Option(help="Send each event to this address (HTTP POST of JSON) when it begins and ends.")
-    ] = None,
+    publish: Annotated[str | None, typer.Option(help="Send events to this address by HTTP POST, as JSON.")] = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
     """Classify live streams: print a line when the class changes, when an event begins or ends, and every second."""
     from onlooker.runs.watch import watch_sources
 
     with stoppable():
-        return watch_sources(run, sources, stream, json, out, publish)
+        return watch_sources(run, sources, stream, json, publish)
 
 
 @functools.partial(command, group=group, panel="Use a run")
@@ -122,8 +108,7 @@ def models() -> None:
     from onlooker.models.registry import MODELS, create_model
     from onlooker.models.video_model import count_parameters
 
-    caption = "With encoder conv4 and 10 classes. Features: feature dimension of the head."
-    table = Table("model", "parameters", "features", "purpose", caption=caption)
+    table = Table("model", "parameters", "features", "purpose", caption="With encoder conv4 and 10 classes.")
     for name, recipe in MODELS.items():
         with torch.device("meta"):  # weights that are only counted need no memory
             model = create_model(name, 10)

@@ -31,30 +31,19 @@ _command = functools.partial(command, group=group, panel="Use a run")
 def serve(
     run: Annotated[Path | None, typer.Argument(help="A run to use in addition to those in runs/.")] = None,
     clips: Annotated[
-        Path,
-        typer.Option(help="The folder of training clips, one sub-folder per class.", callback=_on_this_machine),
+        Path, typer.Option(help="The folder of training clips, one sub-folder per class.", callback=_on_this_machine)
     ] = Path("clips"),
-    host: Annotated[
-        str, typer.Option(help="The address to listen on; one that other machines can reach requires a token.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port; 0: any free port.", min=0, max=65535)] = 8765,
     token: Annotated[
-        str | None,
-        typer.Option(
-            help="Secret text in the address of the page; default: a new random one if the host is not this machine."
-        ),
+        str | None, typer.Option(help="Secret text in the address of the page; default: random, if --host is given.")
     ] = None,
     certificate: Annotated[
         Path | None,
-        typer.Option(
-            help="A certificate (PEM) to serve by HTTPS, as phones require for their camera.",
-            exists=True,
-            dir_okay=False,
-        ),
+        typer.Option(help="Serve by HTTPS, which phones require for their camera (PEM).", exists=True, dir_okay=False),
     ] = None,
     key: Annotated[
-        Path | None,
-        typer.Option(help="Its private key, if the certificate's file has none.", exists=True, dir_okay=False),
+        Path | None, typer.Option(help="Its private key, if it is in another file.", exists=True, dir_okay=False)
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
@@ -85,7 +74,7 @@ def serve(
         if not no_browser:
             threading.Timer(1, webbrowser.open, (address,)).start()
         os.environ[VARIABLE] = "1"  # everything that a browser sends is decoded by processes with limits
-        with stoppable(lambda: "run the same command to open the page again"):
+        with stoppable("run the same command to open the page again"):
             uvicorn.Server(config).run([listening])
 
 

@@ -2,27 +2,25 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from onlooker.cli.command import command, given_options, refuse_unused, resume_hint, stoppable, warn
+from onlooker.cli.command import command, given_options, refuse_unused, stoppable, warn
 from onlooker.cli.compare import print_comparison
 from onlooker.cli.options import (
     Clips,
     Devices,
     Features,
     Folds,
-    LeaveOneOut,
     Ray,
     RunArgument,
     Safe,
     default_run,
     refuse_unused_flow,
 )
-from onlooker.config import CLIPS, DataConfig, ModelConfig, SetConfig, TrainConfig
+from onlooker.config import CLIPS, DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
 from onlooker.storage import path_or_address
 
 group = typer.Typer()
@@ -54,7 +52,6 @@ def train(
         bool, typer.Option("--resume", help="Continue an interrupted run, with the settings it was started with.")
     ] = False,
     folds: Folds = 0,
-    leave_one_out: LeaveOneOut = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
     ] = False,
@@ -80,22 +77,19 @@ def train(
     from onlooker.runs.train import train_run
     from onlooker.training.processes import launched
 
-    given = given_options(context)
-    if "modality" not in given:
+    if "modality" not in given_options(context):
         data = ModelSpec(model.name).data_config(data)
-    if resume and not (folds or leave_one_out):
-        run = run or default_run(clips, model.name)
-        _check_resumed(run, clips, {"model": model, "data": data, "training": training}, given)
+    if folds and (features or strict or devices > 1):
+        raise ValueError("--features, --strict and --devices cannot be used with --folds; leave them out")
+    run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
+    if resume and not folds:
+        _check_resumed(context, run, clips, Settings(model, data, training))
     else:
         _check_options(context, model, data, features or [])
-    if folds or leave_one_out:
-        shared = devices > 1 or launched().count > 1
-        _refuse_with_folds({"--features": features, "--strict": strict, "--devices": shared})
-        run = run or default_run(clips, f"{model.name}-folds")
-        _cross_validate(clips, run, model, data, training, published, folds, leave_one_out)
+    if folds:
+        _cross_validate(clips, run, model, data, training, published, folds)
         return
-    run = run or default_run(clips, model.name)
-    with stoppable(functools.partial(resume_hint, run)):
+    with stoppable("run the same command with --resume to continue"):
         first = not launched().rank
         source = read_set(clips, published) if first and not resume else clips
         measured = train_run(
@@ -104,11 +98,6 @@ def train(
         )  # fmt: skip
     if first:
         _print_metrics(measured, run)
-
-
-def _refuse_with_folds(options: Mapping[str, object]) -> None:
-    if unused := next((name for name, value in options.items() if value), ""):
-        raise ValueError(f"{unused} cannot be used with --folds or --leave-one-out; leave it out")
 
 
 def _check_options(context: typer.Context, model: ModelConfig, data: DataConfig, features: list[Path]) -> None:
@@ -122,6 +111,23 @@ def _check_options(context: typer.Context, model: ModelConfig, data: DataConfig,
     refuse_unused_flow(context, [data])
 
 
+def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settings) -> None:
+    """Raise an error unless there is a run to resume whose settings are those given on the command line."""
+    from onlooker.data.sets import root_of
+    from onlooker.run_record import RunRecord
+
+    if not (run / "config.json").exists():
+        raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
+    stored, given, changed = RunRecord.read(run, root_of(clips)).settings, given_options(context), []
+    for group, config, current in zip(Settings._fields, asked, stored, strict=True):
+        for name, value in dataclasses.asdict(config).items():
+            if f"{group}_{name}" in given and value not in (getattr(current, name), "auto"):
+                flag = group if name == "name" else name.replace("_", "-")
+                changed.append(f"--{flag} is {value}, the run has {getattr(current, name)}")
+    if changed:
+        raise ValueError(f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run")
+
+
 def _cross_validate(
     clips: Path,
     run: Path,
@@ -130,7 +136,6 @@ def _cross_validate(
     training: TrainConfig,
     published: SetConfig,
     folds: int,
-    leave_one_out: bool,
 ) -> None:
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.experiments.model_spec import ModelSpec, with_baseline
@@ -140,7 +145,7 @@ def _cross_validate(
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
     clip_set, spec = read_set(clips, published), ModelSpec(model.name)
-    splits = asked_splits(clip_set, published, folds, leave_one_out)
+    splits = asked_splits(clip_set, published, folds)
     with stoppable():
         figures = compare(clip_set, run, with_baseline([spec]), splits, [training.seed], data, training, model=model)
         final = train_final(clip_set, run, *settings_of(spec, model, data, training))
@@ -200,10 +205,7 @@ def evaluate(
     run: RunArgument,
     published: SetConfig,
     clips: Annotated[
-        Path | None,
-        typer.Option(
-            help="Evaluate on other clips (a folder, a list, with --set a published data set): on their test split."
-        ),
+        Path | None, typer.Option(help="Evaluate on the test split of other clips (as for `onlooker train`).")
     ] = None,
     safe: Safe = False,
 ) -> None:
@@ -215,24 +217,6 @@ def evaluate(
         raise ValueError("--set describes the folder given by --clips; give --clips too, or leave out --set")
     measured = evaluate_run(run, read_set(clips, published, classes=1) if clips else None)
     _print_metrics(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
-
-
-def _check_resumed(run: Path, clips: Path, configs: dict[str, Any], given: set[str]) -> None:
-    """Raise an error unless there is a run to resume whose settings are those given on the command line."""
-    from onlooker.data.sets import root_of
-    from onlooker.run_record import RunRecord
-
-    if not (run / "config.json").exists():
-        raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
-    stored, changed = RunRecord.read(run, root_of(clips)), []
-    for name, config in configs.items():
-        for setting, value in dataclasses.asdict(config).items():
-            current = getattr(getattr(stored, name), setting)
-            if f"{name}_{setting}" in given and value not in (current, "auto"):
-                flag = name if setting == "name" else setting.replace("_", "-")
-                changed.append(f"--{flag} is {value}, the run has {current}")
-    if changed:
-        raise ValueError(f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run")
 
 
 def _print_metrics(measured: dict[str, Any], run: Path) -> None:

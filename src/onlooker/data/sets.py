@@ -117,20 +117,18 @@ def every_clip(path: Path, asked: SetConfig | None = None) -> tuple[tuple[Path, 
     return tuple(clip.path for clip in clip_set.clips), clip_set.left_out
 
 
-def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0, leave_out: bool = False) -> Splits:
+def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0) -> Splits:
     """The given split, or a function that makes splits of the clips that can be read.
 
     Raises:
-        ValueError: both `folds` and `leave_out`, or one of them where splits are given.
+        ValueError: `folds` where splits are given.
         ClipError: as `ClipSet.split`.
     """
-    if folds and leave_out:
-        raise ValueError("--folds and --leave-one-out exclude each other; give one of them")
     if (split := clips.split) is None:
-        return partial(make_splits, folds=folds, leave_out=leave_out)
-    if folds or leave_out:
+        return partial(make_splits, folds=folds)
+    if folds:
         what = "--set has official splits" if asked.set else f"{clips.path} has splits"
-        raise ValueError(f"{what}; leave out --folds and --leave-one-out")
+        raise ValueError(f"{what}; leave out --folds")
     return {f"split{asked.split}" if asked.set else "split": split}
 
 

@@ -1,7 +1,6 @@
 """Splits: which clips train, which validate (choose the best epoch), which test; recordings are never divided."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,22 +109,11 @@ def copies_of(values: SplitDict, clips: Iterable[Clip]) -> list[Clip]:
     return [clip for clip in clips if fingerprint(clip.path) in stored] if stored else []
 
 
-def make_splits(clips: Sequence[Clip], folds: int = 0, leave_out: bool = False) -> dict[str, Split]:
-    """Splits by name: one (`split_clips`), `folds` (`fold_clips`), or one per recording (`leave_one_out`).
-
-    The names can be used as folder names, also where case does not count.
-    """
+def make_splits(clips: Sequence[Clip], folds: int = 0) -> dict[str, Split]:
+    """Splits by name: one (`split_clips`), or `folds` (`fold_clips`)."""
     if folds:
         return {f"fold{i}": split for i, split in enumerate(fold_clips(clips, folds))}
-    if not leave_out:
-        return {"split": split_clips(clips)}
-    splits: dict[str, Split] = {}
-    for recording, split in leave_one_out(clips).items():
-        # The name of a recording may contain anything, even a path.
-        name = re.sub(r"[^\w-]+", "_", f"without-{recording}")
-        taken = name.lower() in map(str.lower, splits)
-        splits[f"{name}-{len(splits)}" if taken else name] = split
-    return splits
+    return {"split": split_clips(clips)}
 
 
 def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
@@ -154,19 +142,6 @@ def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
 def hold_out_validation(training: Sequence[Clip], test: Sequence[Clip]) -> Split:
     """A given split into training and test, with a sixth of the training clips for validation; recordings are whole."""
     return _with_validation([*training, *test], test, 0)
-
-
-def leave_one_out(clips: Sequence[Clip]) -> dict[str, Split]:
-    """One split per recording: that recording is the test split, all others are for training and validation."""
-    known = {clip.recording for clip in clips if clip.recording is not None}
-    # Numbers in their order, before other names.
-    recordings = sorted(known, key=lambda name: (int(name), "") if name.isdecimal() else (10**9, name))
-    if len(recordings) < 3 or any(clip.recording is None for clip in clips):
-        raise ValueError(
-            f"{len(recordings)} recordings are known; leave-one-out needs recordings.csv (columns clip, recording) "
-            "next to the class folders, or a column recording in a list of clips, with at least 3 recordings"
-        )
-    return {name: _with_validation(clips, [c for c in clips if c.recording == name], 0) for name in recordings}
 
 
 def group_of(clip: Clip) -> str:

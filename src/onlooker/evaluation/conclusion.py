@@ -24,29 +24,28 @@ def share_of(count: int, total: int) -> str:
 
 
 def first_line(measured: Measured) -> str:
-    """The accuracy with its interval, after the baselines that it is not better than.
+    """The accuracy with its interval, after the majority-class baseline if it is not better than that.
 
     Args:
-        measured: `metrics.measure`; optionally `linear_accuracy` of the linear baseline on the same clips.
+        measured: `metrics.measure`.
     """
     total, (low, high) = measured["videos"], measured["accuracy_interval"]
     correct, digits = round(measured["accuracy"] * total), 0 if total < _FEW else 1
     interval = f"95 % interval {100 * low:.{digits}f} to {percent(high, digits)}"
     accuracy = f"accuracy {share_of(correct, total)[:-1]}, {interval})"
-    baselines = _baselines(measured)
-    if worse := [name for name, share in baselines.items() if low <= share]:
-        possible = all(measured["accuracy"] > baselines[name] for name in worse)
-        doubt = f" as far as {total} clips can tell" if possible else ""
-        names = " or ".join(f"{name} ({percent(baselines[name], digits)})" for name in worse)
-        return f"not better than {names}{doubt}: {accuracy}"
-    return "; ".join([accuracy, *(f"{name} gives {percent(share, digits)}" for name, share in baselines.items())])
+    if not _has_classes(measured):
+        return accuracy
+    most, share = measured["classes"][int(np.sum(measured["confusion"], axis=1).argmax())], measured["majority_share"]
+    always = f"always predicting {printable(most)}"
+    if low > share:
+        return f"{accuracy}; {always} gives {percent(share, digits)}"
+    doubt = f" as far as {total} clips can tell" if measured["accuracy"] > share else ""
+    return f"not better than {always} ({percent(share, digits)}){doubt}: {accuracy}"
 
 
-def _baselines(measured: Measured) -> dict[str, float]:
-    counts = np.sum(measured["confusion"], axis=1)
-    always = f"always predicting {printable(measured['classes'][int(counts.argmax())])}"
-    baselines = {always: measured["majority_share"]} if np.count_nonzero(counts) > 1 else {}
-    return baselines | ({"the linear baseline": measured["linear_accuracy"]} if "linear_accuracy" in measured else {})
+def _has_classes(measured: Measured) -> bool:
+    """Whether the clips are of several classes; otherwise always predicting one of them is no baseline."""
+    return bool(np.count_nonzero(np.sum(measured["confusion"], axis=1)) > 1)
 
 
 def advice(measured: Measured) -> list[str]:
@@ -57,7 +56,7 @@ def advice(measured: Measured) -> list[str]:
     """
     total, (low, high) = measured["videos"], measured["accuracy_interval"]
     names, steps = [printable(name) for name in measured["classes"]], []
-    at_chance = any(low <= share for share in _baselines(measured).values())
+    at_chance = _has_classes(measured) and low <= measured["majority_share"]
     if at_chance:
         steps.append(
             "Check the clips: `onlooker check CLIPS` finds near-duplicates, unbalanced classes, dark and too short "

@@ -15,12 +15,11 @@ def memo(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str
     """The figures in `path`, computed and written if they are not there yet.
 
     The file holds `settings`, `figures` and `origin`, the version of onlooker that computed them. A file whose settings
-    are null (figures recorded before memo files were kept) matches no settings and is replaced.
+    are null (figures recorded before memo files were kept) matches no settings and is replaced. While `compute` runs,
+    and after an interruption, `settings` are in `NAME.in_progress.json`.
 
     Args:
-        settings: what the figures depend on, as plain builtins.
-        compute: returns the figures, as plain builtins. While it runs, and after an interruption, `settings` are in
-            `NAME.in_progress.json`.
+        settings: what the figures depend on; these and the figures are plain builtins.
 
     Raises:
         ValueError: the file, or a computation that was interrupted, belongs to other settings.

@@ -36,30 +36,22 @@ def default_jobs(gib: float = _GIB) -> int:
     return cores() if memory is None else max(1, min(cores(), int(memory // gib)))
 
 
-def run_parallel(
-    tasks: Mapping[str, Task], jobs: int | None = None, title: str = "training", done: int = 0
-) -> dict[str, Mapping[str, Any]]:
+def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None, done: int = 0) -> dict[str, Mapping[str, Any]]:
     """Run all tasks, each in a separate process, with a progress bar and the accuracy of each as it ends.
 
     On the CPU, each process has one thread. The processes end with this one, even if it is killed, so that no two
     processes ever continue from the same checkpoints.
 
     Args:
-        tasks: by name; each returns figures with an `accuracy`.
+        tasks: by name; each returns figures with an `accuracy`, which are returned.
         jobs: tasks at once; None: `default_jobs()`.
         done: tasks that were done before, counted by the bar.
 
-    Returns:
-        The figures of each task.
-
     Raises:
-        ValueError: fewer than one job.
         RuntimeError: the system ended a process, usually because memory ran out.
         Exception: the first error of a task.
     """
     jobs = default_jobs() if jobs is None else jobs
-    if jobs < 1:
-        raise ValueError(f"{jobs} trainings in parallel, expected at least one")
     if not tasks and not done:
         return {}
     watched, alive = Pipe(duplex=False)
@@ -68,7 +60,7 @@ def run_parallel(
         try:
             results = {}
             with Progress() as progress:
-                bar = progress.add_task(title, total=len(tasks) + done, completed=done)
+                bar = progress.add_task("training", total=len(tasks) + done, completed=done)
                 futures = {pool.submit(task): name for name, task in tasks.items()}
                 for future in as_completed(futures):
                     results[futures[future]] = figures = future.result()
@@ -80,8 +72,8 @@ def run_parallel(
             if not isinstance(error, BrokenProcessPool):
                 raise
             raise RuntimeError(
-                f"a process of {title} was ended by the system, usually because memory ran out; run the same command "
-                f"with fewer jobs than {jobs} (--jobs) to continue"
+                "a training was ended by the system, usually because memory ran out; run the same command with fewer "
+                f"jobs than {jobs} (--jobs) to continue"
             ) from error
 
 

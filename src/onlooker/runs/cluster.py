@@ -8,10 +8,11 @@ import logging
 import os
 import socket
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,27 +36,24 @@ def map_clips(start: Start, clips: Iterable[Path], address: str) -> Generator[tu
     memory holds at most one result per worker. The output of Ray goes to stderr.
 
     Args:
-        start: makes the function that the workers compute; it is sent to each node once. Errors of this function are
-            returned as results.
-        clips: the clips, each one once.
+        start: makes the function that the workers compute, whose errors are results; it is sent to each node once.
         address: `local`: a new cluster on this machine; `auto`: the one in RAY_ADDRESS or on this machine; `HOST:PORT`.
 
     Raises:
         RuntimeError: Ray is not installed.
         ConnectionError: no cluster at the address.
     """
-    clips, again, deaths = iter(clips), deque[Path](), Counter[Path]()
-    if (first := next(clips, None)) is None:  # nothing to do, and no reason to connect
+    clips, deaths = iter(clips), Counter[Path]()
+    if not (again := [*islice(clips, 1)]):  # nothing to do, and no reason to connect
         return
     with redirect_stdout(sys.stderr), _connected(address) as ray:
         count, options = _places(ray.cluster_resources())
-        environment = {name: os.environ[name] for name in (VARIABLE,) if name in os.environ}
-        new_worker = partial(ray.remote(_Worker).options(**options).remote, ray.put(start), environment)
-        again.append(first)
+        actor, safe = ray.remote(_Worker).options(**options), os.environ.get(VARIABLE, "")
+        new_worker = partial(actor.remote, ray.put(start), safe)
         idle, running = [new_worker() for _ in range(count)], dict[Any, tuple[Path, Any]]()
         while True:
-            while idle and (clip := again.popleft() if again else next(clips, None)):
-                worker = idle.pop()
+            while idle and (again or (again := [*islice(clips, 1)])):
+                clip, worker = again.pop(), idle.pop()
                 running[worker.run.remote(Path(os.path.abspath(clip)))] = clip, worker
             if not running:
                 return
@@ -70,19 +68,19 @@ def map_clips(start: Start, clips: Iterable[Path], address: str) -> Generator[tu
                 deaths[clip] += 1
                 if deaths[clip] < ATTEMPTS:
                     again.append(clip)
-                else:
-                    found = f"{ATTEMPTS} workers that read it were killed"
-                    yield clip, ClipError(clip, found, "check its size and the memory of the nodes, or use --safe")
-                continue
-            idle.append(worker)
+                    continue
+                found = f"{ATTEMPTS} workers that read it were killed"
+                result = ClipError(clip, found, "check its size and the memory of the nodes, or use --safe")
+            else:
+                idle.append(worker)
             yield clip, ClipError(clip, result.found, result.remedy) if isinstance(result, ClipError) else result
 
 
 class _Worker:
     """The actor that runs on a node."""
 
-    def __init__(self, start: Start, environment: dict[str, str]) -> None:
-        os.environ.update(environment)
+    def __init__(self, start: Start, safe: str) -> None:
+        os.environ[VARIABLE] = safe
         self._work = start()
 
     def run(self, path: Path) -> Any:
@@ -97,7 +95,7 @@ class _Worker:
 
 
 def _places(total: Mapping[str, float]) -> tuple[int, dict[str, float]]:
-    """How many workers: one per core, or with GPUs as many as keep these busy; and what each of them needs."""
+    """How many workers: one per core, or with GPUs as many as keep these busy; and what each needs."""
     cpus, gpus = (int(total.get(name, 0)) for name in ("CPU", "GPU"))
     count = max(1, min(cpus, gpus * _WORKERS_PER_GPU) if gpus else cpus)
     share = int(1e4 * min(1, gpus / count)) / 1e4  # rounded down: the shares of a GPU must not add up to more than one

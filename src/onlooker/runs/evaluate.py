@@ -15,7 +15,6 @@ from onlooker.data.clips import ClipFrames
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import copies_of, require_clips
 from onlooker.drawing.clip import draw_clip
-from onlooker.ensemble import is_ensemble
 from onlooker.evaluation.conclusion import confused_pairs
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.evaluation.report import Tone
@@ -53,13 +52,9 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no trained model there.
-        ValueError: an ensemble.
         NotWritableError: the run cannot be written to.
         ClipError: all clips are missing, cannot be read, or were used in training.
     """
-    if is_ensemble(run):
-        figures = f"its test figures are in {run / 'evaluation.json'}"
-        raise ValueError(f"{run}: an ensemble; {figures}, and `onlooker predict` uses it on other clips")
     run = trained_run(run)
     recognizer = load(run)
     other = clips if clips is None or isinstance(clips, ClipSet) else read_set(clips, classes=1)
@@ -67,18 +62,18 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
     if recognizer.classes != record.classes:
         found = f"the classes {', '.join(recognizer.classes)}, config.json has {', '.join(record.classes)}"
         raise ValueError(f"{run / 'model' / 'recognizer.json'}: {found}; restore the file that was changed")
-    if other is None:
-        out, test, skipped = run, record.split.test, [*record.skipped]
-        if not test and noted_figures(run) and (of_run := read_figures(run)):
-            return of_run
-        if not test:
-            raise ClipError(run, "trained without a test split", "give new clips with --clips")
-        if not any(os.path.exists(clip.path) for clip in test):  # the remaining clips are tested
-            require_clips(test)
-    else:
+    if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
         test, known = _new_clips(run, recognizer, other)
-        skipped = [*other.left_out, *known]
+        skipped = (*other.left_out, *known)
+    elif record.split.test:
+        out, test, skipped = run, record.split.test, record.skipped
+        if not any(os.path.exists(clip.path) for clip in test):  # the remaining clips are tested
+            require_clips(test)
+    elif noted_figures(run) and (of_run := read_figures(run)):
+        return of_run
+    else:
+        raise ClipError(run, "trained without a test split", "give new clips with --clips")
     check_writable(out, "copy the run to a folder that can be written to")
     samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
     return write_report(out, recognizer, samples, replace(record, skipped=(*skipped, *unreadable)), run)
@@ -102,37 +97,29 @@ def write_report(
         run: where its curves are.
         tuning: how the localization parameters were chosen, if they were chosen in this run.
         evaluation: the predictions of a cross-validation for these samples; None: those of the recognizer.
-        quiet: no progress bar.
 
     Returns:
-        The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is there:
-        `chosen` and `cross_validated` of model linear, `linear_accuracy` of the linear baseline on the test clips,
-        `learning_curve` (values of `LearningPoint`s) and `labels_to_check`.
+        The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is there: `chosen`,
+        `cross_validated`, `learning_curve` (values of `LearningPoint`s) and `labels_to_check` of model linear.
     """
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
-    measured = measure(evaluation)
-    if out == run:
-        measured |= noted_figures(run)
+    measured = measure(evaluation) | (noted_figures(run) if out == run else {})
     write_scores(out / SCORES, evaluation)
     drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured, quiet))
-    tested = "clips, cross-validated" if measured.get("cross_validated") else "test clips"
-    counts = (
-        f"{record.model.name} · {record.model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"
-    )
     encoded = {k: (encode_mp4(frames, fps), caption, tone) for k, (frames, caption, tone, fps) in drawn.items()}
-    localization = {**({"chosen": tuning} if tuning else {}), **asdict(recognizer.localization)}
+    tested = "clips, cross-validated" if measured.get("cross_validated") else "test clips"
+    model = record.model
+    counts = f"{model.name} · {model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"
     settings = {
         **record.settings.to_dict(),
-        "localization": localization,
+        "localization": {**({"chosen": tuning} if tuning else {}), **asdict(recognizer.localization)},
         "probabilities": {name: getattr(recognizer, name) for name in ("aggregation", "temperature", "threshold")},
     }
-    root = root_of(record.clips)
-    files = [clip.path for clip in samples.clips]
+    root, files = root_of(record.clips), [clip.path for clip in samples.clips]
     paths = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in files]
     curves, attends = read_curves(run), recognizer.model.attends
-    summary_page(set_name(record.clips), counts, evaluation, measured, curves, encoded, settings, attends, paths).write(
-        out / REPORT
-    )
+    page = summary_page(set_name(record.clips), counts, evaluation, measured, curves, encoded, settings, attends, paths)
+    page.write(out / REPORT)
     write_json(out / FIGURES, measured)
     return measured
 
@@ -154,8 +141,8 @@ def _drawn_clips(
 ) -> Iterator[tuple[int, tuple[NDArray[np.uint8], str, Tone, float]]]:
     """Random test clips, the same in every call: number; frames, caption, tone, frames per second.
 
-    Up to half are mistakes, those of the most confused pairs of classes first. Each of these classes also has one clip
-    that is classified correctly, if there is any. A clip that was removed after it was read is not drawn.
+    Up to half are mistakes. Clips of the most confused pairs of classes come first: all of their mistakes, and a clip
+    of each of these classes that is classified correctly. A clip that was removed after it was read is not drawn.
     """
     targets, predicted = evaluation.targets, evaluation.scores.argmax(1)
     pairs = [{i, j} for i, j, _ in confused_pairs(measured["confusion"])[:PAIRS]]
@@ -169,10 +156,9 @@ def _drawn_clips(
     source = "cross-validated" if measured.get("cross_validated") else "prediction"
     drawn = correct[: _SHOWN - len(mistakes)] + mistakes
     for i in tracked(drawn, "drawing clips", len(drawn), None if quiet else "drawing clips"):
+        name, score = printable(evaluation.classes[predicted[i]]), evaluation.scores[i].max()
         with suppress(ClipError):
-            answer = (
-                f"{source}: {printable(evaluation.classes[predicted[i]])}, {100 * evaluation.scores[i].max():.0f} %"
-            )
+            answer = f"{source}: {name}, {100 * score:.0f} %"
             yield i, _drawn(recognizer, samples.clips[i], answer, "wrong" if i in mistakes else "right")
 
 

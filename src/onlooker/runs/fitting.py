@@ -8,63 +8,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.answer import nothing_class
-from onlooker.config import DataConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import sample_rate
 from onlooker.data.split import group_of
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventThreshold, choose_threshold
-from onlooker.experiments.model_spec import with_baseline
 from onlooker.files import whole_folder
 from onlooker.models.registry import find_recipe
-from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
 from onlooker.run_record import RunRecord, note_figures
-from onlooker.runs.preparation import Prepared, build
+from onlooker.runs.preparation import Prepared, Request
 from onlooker.structures import ClipError, Evaluation
-from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer, statistics_of
+from onlooker.training.linear import choose, cross_validated, fit_layer, statistics_of
 from onlooker.training.processes import ALONE, Processes
 from onlooker.tuning import choose_localization
 
-__all__ = ["Fitted", "add_baseline", "fit_by_gradient", "fit_run"]
+__all__ = ["Fitted", "fit_by_gradient", "fit_run"]
 
 _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
 
 
 class Fitted(NamedTuple):
-    """A trained model.
-
-    Args:
-        tuning: how its localization was tuned.
-        held_out: predictions of a cross-validation for all clips, if it is tested so.
-    """
+    """A trained model, how its localization was tuned, and its predictions for held-out clips, if it has any."""
 
     recognizer: Recognizer
     tuning: str
-    held_out: Evaluation | None = None
+    held_out: Evaluation | None
 
 
-def fit_run(
-    prepared: Prepared, run: Path, quiet: bool, cross_validate: bool = True, processes: Processes = ALONE
-) -> Fitted:
-    """Train, tune localization, calibrate and save the model of a run.
-
-    Args:
-        cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
-    """
-    record, samples, net = prepared.record, prepared.samples, prepared.net
-    split, held_out, threshold = record.split, None, None
-    temperature, validation = 1.0, samples.only(split.validation)
+def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) -> Fitted:
+    """Train, tune localization, calibrate and save the model of a run."""
+    record, samples, net, quiet = prepared.record, prepared.samples, prepared.net, request.quiet
+    split, held_out, threshold, temperature = record.split, None, None, 1.0
     by_gradient = find_recipe(record.model.name).solver == "gradient"
     if by_gradient:
-        fit_by_gradient(prepared, run, None if quiet else record.model.name, processes)
+        fit_by_gradient(prepared, request.run, None if quiet else record.model.name, processes)
     else:
-        fitted, tested = samples.only((*split.training, *split.validation)), bool(split.test) or not cross_validate
-        temperature, threshold, held_out = _fit_and_cross_validate(net, fitted, record, run, quiet, tested)
+        temperature, threshold, held_out = _fit_and_cross_validate(prepared, request)
     rate = sample_rate([clip.path for clip in split.training], record.data)
     aggregation = record.training.resolved_aggregation
     recognizer = Recognizer(net, record.classes, record.data, aggregation, frame_rate=rate, temperature=temperature)
+    validation = samples.only(split.validation)
     try:
         title = None if quiet else "tuning boxes"
         recognizer.localization, tuning = choose_localization(recognizer, validation, title)
@@ -76,7 +61,7 @@ def fit_run(
         if chosen and not quiet:
             print(f"{name}: {chosen}", file=sys.stderr)
     recognizer.threshold = threshold and threshold.probability
-    with whole_folder(run / "model") as part:
+    with whole_folder(request.run / "model") as part:
         recognizer.save(part)
     return Fitted(recognizer, tuning, held_out)
 
@@ -92,21 +77,6 @@ def fit_by_gradient(prepared: Prepared, run: Path, title: str | None, processes:
     fit(prepared.net, training, validation, record.data, record.training, run, title, processes=processes)
 
 
-def add_baseline(prepared: Prepared, run: Path) -> None:
-    """Add the accuracy of the linear baseline on the same features to the figures of the run; it takes seconds."""
-    record, samples, stores = prepared.record, prepared.samples, prepared.stores
-    split, data = record.split, record.data
-    if not (stores and split.test) or find_recipe(record.model.name).solver == "linear":
-        return
-    if data.modality == "both" and len(stores) == 1:  # RGB and flow share an encoder; the baseline has one for each
-        return
-    model = with_baseline([])[0].model_config(record.model)
-    net = build(model, data, record.training, record.classes, stores)
-    _fit_linear(net, samples.only((*split.training, *split.validation)), data)
-    test = Recognizer(net, record.classes, data, "last").evaluate(samples.only(split.test))
-    note_figures(run, linear_accuracy=float((test.scores.argmax(1) == test.targets).mean()))
-
-
 def _calibrate(recognizer: Recognizer, validation: ClipFrames) -> EventThreshold | None:
     """Choose the temperature, and the threshold of events if there is a class in which nothing happens."""
     if len(validation) < _MIN_CALIBRATION:
@@ -119,50 +89,38 @@ def _calibrate(recognizer: Recognizer, validation: ClipFrames) -> EventThreshold
 
 
 def _fit_and_cross_validate(
-    net: VideoModel, samples: ClipFrames, record: RunRecord, run: Path, quiet: bool, tested: bool
+    prepared: Prepared, request: Request
 ) -> tuple[float, EventThreshold | None, Evaluation | None]:
-    """Choose and fit the layer of a linear model, and note the figures of its cross-validation for the report.
-
-    Args:
-        net: fitted in place.
-        samples: the training and validation clips.
-        quiet: no progress bars, and no line about what was chosen.
-        tested: the model is tested by other clips or runs.
+    """Choose and fit the layer of a linear model in place, and note the figures of its cross-validation for the report.
 
     Returns:
-        The temperature; the threshold of events, if there is a class in which nothing happens; and, unless `tested`,
-        the predictions for all of these clips, each by a model that was chosen, fitted and calibrated without the clip
-        and its recording. The last two are None if the clips cannot be divided.
+        The temperature; the threshold of events, if there is a class in which nothing happens; and, unless it is tested
+        by other clips or runs, the predictions for all training and validation clips, each by a model that was chosen,
+        fitted and calibrated without the clip and its recording. The last two are None if the clips cannot be divided.
 
     Raises:
         ValueError: clips of a single class, or features that are not finite.
     """
-    clips, choice = _fit_linear(net, samples, record.data, None if quiet else "encoding clips")
+    record, net, quiet = prepared.record, prepared.net, request.quiet
+    samples = prepared.samples.only((*record.split.training, *record.split.validation))
+    groups = [group_of(clip) for clip in samples.clips]
+    clips, early = statistics_of(net, samples, groups, record.data, None if quiet else "encoding clips")
+    choice = choose(clips)
+    fit_layer(net, clips, choice, early)
     if not quiet:
         print(f"chosen: {choice}", file=sys.stderr)
 
+    tested = bool(record.split.test) or not request.cross_validate
     scores, curve = cross_validated(clips, choice if tested else None, None if quiet else "cross-validation")
     chosen: dict[str, Any] = {"chosen": str(choice), "learning_curve": curve}
     known, held_out, threshold = _evaluation(samples, scores, record), None, None
-    if known is not None and not tested and len(known.names) == len(samples.clips):
-        held_out, chosen["cross_validated"] = known, True
     if known is not None:
+        if not tested and len(known.names) == len(samples.clips):
+            held_out, chosen["cross_validated"] = known, True
         chosen["labels_to_check"] = labels_to_check(known)
         threshold = choose_threshold(known.scores, known.targets, known.classes)
-    note_figures(run, **chosen)
+    note_figures(request.run, **chosen)
     return choice.temperature, threshold, held_out
-
-
-def _fit_linear(
-    net: VideoModel, samples: ClipFrames, data: DataConfig, title: str | None = None
-) -> tuple[Clips, Choice]:
-    """Fit the layer of a linear model to all samples, with the settings that cross-validation chooses; clips of a
-    recording are kept together."""
-    groups = [group_of(clip) for clip in samples.clips]
-    clips, early = statistics_of(net, samples, groups, data, title)
-    choice = choose(clips)
-    fit_layer(net, clips, choice, early)
-    return clips, choice
 
 
 def _evaluation(samples: ClipFrames, scores: NDArray[np.float64], record: RunRecord) -> Evaluation | None:

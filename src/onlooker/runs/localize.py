@@ -9,9 +9,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from onlooker.drawing.clip import write_located
-from onlooker.ensemble import Ensemble, load_any
-from onlooker.files import printable, write_json
+from onlooker.files import check_writable, printable, write_json
 from onlooker.localization.formats import best_tubes, to_activitynet, to_coco
+from onlooker.recognizer import load
 from onlooker.runs.predict import collecting, distinct_names, print_errors, with_progress
 from onlooker.structures import ClipError, Prediction, Tube
 
@@ -31,47 +31,37 @@ def localize_clips(run: Path, clips: Sequence[Path], out: Path, min_score: float
         An error for each clip that could not be read, or whose files could not be written.
 
     Raises:
-        ValueError: a model that does not attend, a duplicate clip, a file as `out`, an `out` where a clip itself would
+        ValueError: a model that does not attend, a duplicate clip, an `out` where a clip itself would
             be overwritten, or a `min_score` that is no probability.
     """
     if not 0 <= min_score <= 1:
         raise ValueError(f"min_score is {min_score}, expected a probability from 0 to 1")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out}: a file; --out is a folder")
     names = dict(zip(clips, distinct_names(clips), strict=True))
     for clip, name in names.items():
         if os.path.realpath(out / f"{name}.mp4") == os.path.realpath(clip):
             raise ValueError(f"{clip}: the drawn clip would replace the clip itself; choose another --out")
-    recognizer = load_any(run)
-    members = recognizer.members if isinstance(recognizer, Ensemble) else (recognizer,)
-    if not any(member.model.attends for member in members):
+    recognizer = load(run)
+    if not recognizer.model.attends:
         raise ValueError(
             f"{run}: the model does not attend, so it cannot say where; train one that does, such as convalstm"
         )
+    check_writable(out)
     table = Table(Column("clip", overflow="fold"), "class", "probability", "boxes", "seconds")
 
-    def localize(clip: Path) -> None:
-        prediction = recognizer.predict(clip)
-        tubes = best_tubes(prediction, min_score)
-        _write(out / names[clip], clip, prediction, tubes, min_score)
-        cells = Text(printable(names[clip])), Text(printable(prediction.label)), f"{100 * prediction.score:.0f} %"
-        table.add_row(*cells, *_summary(prediction, tubes, min_score))
-
     errors = list[ClipError]()
-    for clip in with_progress(clips, "localizing", len(clips)):
-        with collecting(errors, clip):
-            localize(clip)
+    for clip, name in with_progress(names.items(), "localizing", len(names)):
+        with collecting(errors.append, clip):
+            prediction = recognizer.predict(clip)
+            tubes = best_tubes(prediction, min_score)
+            write_json(out / f"{name}.json", to_coco(prediction, tubes))
+            write_json(out / f"{name}-segments.json", to_activitynet(prediction, min_score))
+            write_located(clip, out / f"{name}.mp4", prediction, tubes, min_score)
+            words = Text(printable(name)), Text(printable(prediction.label)), f"{100 * prediction.score:.0f} %"
+            table.add_row(*words, *_summary(prediction, tubes, min_score))
     if table.row_count:
         Console().print(table)
     print_errors(errors)
     return errors
-
-
-def _write(to: Path, clip: Path, prediction: Prediction, tubes: Sequence[Tube], min_score: float) -> None:
-    """The three files of a clip; `to` is their path without suffix."""
-    write_json(to.with_name(f"{to.name}.json"), to_coco(prediction, tubes))
-    write_json(to.with_name(f"{to.name}-segments.json"), to_activitynet(prediction, min_score))
-    write_located(clip, to.with_name(f"{to.name}.mp4"), prediction, tubes, min_score)
 
 
 def _summary(prediction: Prediction, tubes: Sequence[Tube], min_score: float) -> tuple[str, str]:

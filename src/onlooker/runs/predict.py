@@ -8,7 +8,7 @@ import json as json_format
 import math
 import os
 import sys
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -24,11 +24,10 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from onlooker.ensemble import Ensemble, load_any
 from onlooker.files import check_regular, explain_write_errors, printable, short_name
 from onlooker.models.video_model import choose_device
 from onlooker.processes import map_ahead
-from onlooker.recognizer import Recognizer
+from onlooker.recognizer import Recognizer, load
 from onlooker.runs.cluster import map_clips
 from onlooker.runs.features import weights_digest
 from onlooker.storage import path_or_address
@@ -73,29 +72,38 @@ def predict_clips(
     clips, errors = list(dict.fromkeys(clips)), list[ClipError]()
     targets = _targets(clips, overlay) if overlay else {}
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
-    recognizer, console = load_any(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
+    recognizer, console = load(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
+
+    def write(prediction: Prediction, results: ResultsFile | None) -> None:
+        clip = prediction.path
+        with collecting(errors.append, clip):  # the prediction is printed even if it cannot be drawn
+            if clip in targets:
+                drawn = recognizer.overlay(clip, targets[clip], prediction)
+                console.print(Text(printable(f"drawn: {drawn}")), soft_wrap=True)
+        if results and clip not in results:  # last: a clip with a result is not drawn again
+            results.add(clip, to_values(prediction))
+
     with closing(ResultsFile(json, _digest(recognizer, threshold))) if json else nullcontext() as results:
-
-        def is_done(clip: Path) -> bool:
-            return results is not None and clip in results and (clip not in targets or targets[clip].exists())
-
-        def write(prediction: Prediction) -> Prediction:
-            clip = prediction.path
-            with collecting(errors, clip):  # the prediction is printed even if it cannot be drawn
-                if clip in targets:
-                    drawn = recognizer.overlay(clip, targets[clip], prediction)
-                    console.print(Text(printable(f"drawn: {drawn}")), soft_wrap=True)
-            if results and clip not in results:  # last: a clip with a result is not drawn again
-                results.add(clip, to_values(prediction))
-            return prediction
-
-        todo = [clip for clip in clips if not is_done(clip)]
-        if len(todo) < len(clips):
-            console.print(f"{len(clips) - len(todo)} of {len(clips)} clips were predicted before")
-        with closing(_predict_here(recognizer, todo) if ray is None else _predict_on_cluster(run, todo, ray)) as found:
+        done = {clip for clip in clips if results and clip in results}
+        done -= {clip for clip, target in targets.items() if not target.exists()}
+        todo = [clip for clip in clips if clip not in done]
+        if done:
+            console.print(f"{len(done)} of {len(clips)} clips were predicted before")
+        if ray is None:
+            predicted = _predict_here(recognizer, todo)
+        else:
+            predicted = map_clips(partial(_predictor, load(run, "cpu")), todo, ray)
+        with closing(predicted) as found:
             for first in range(0, len(todo), ROWS):
-                part = with_progress(islice(found, ROWS), "predicting", len(todo), first)
-                predictions = [write(each) for each in _readable(part, threshold, errors)]
+                predictions = []
+                for clip, result in with_progress(islice(found, ROWS), "predicting", len(todo), first):
+                    with collecting(errors.append, clip):
+                        if isinstance(result, Exception):
+                            raise result
+                        chosen = result.threshold if threshold is None else threshold
+                        predictions.append(replace(result, path=clip, threshold=chosen))  # absolute from a cluster
+                    if not isinstance(result, Exception):
+                        write(predictions[-1], results)
                 if predictions:
                     console.print(_clip_table(predictions))
     print_errors(errors)
@@ -121,7 +129,7 @@ class ResultsFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 check_regular(path)
-            self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+            self._file = path.open("a+b")
         try:
             if not lock_descriptor(self._file.fileno(), blocking=False):
                 raise ValueError(f"{path}: another command writes to it; wait until it ends, or choose another file")
@@ -131,29 +139,25 @@ class ResultsFile:
             raise
 
     def _read(self) -> None:
-        begin, end = f'{{"model": "{self._model}", "path": '.encode(), 0
+        begin, end = f'{{"model": "{self._model}", '.encode(), 0
+        self._file.seek(0)
         for number, line in enumerate(self._file, 1):
             try:
                 if not line.startswith(begin[: len(line)]):
                     raise ValueError
                 if line.endswith(b"\n"):
-                    self._clips.add(json_format.JSONDecoder().raw_decode(line.decode(), len(begin))[0])
+                    self._clips.add(json_format.loads(line)["path"])
                     end += len(line)
-            except ValueError:
+            except (ValueError, KeyError):
                 problem = f"line {number} is not a result of this model with this threshold"
                 raise ValueError(f"{self._path}: {problem}; choose another file, or remove this one") from None
         self._file.truncate(end)
-        self._file.seek(end)
 
     def __contains__(self, clip: Path) -> bool:
         return path_or_address(clip) in self._clips
 
     def add(self, clip: Path, values: Mapping[str, Any]) -> None:
-        """Write the result of a clip.
-
-        Raises:
-            DiskFullError, NotWritableError: it cannot be written; those before it are.
-        """
+        """Write the result of a clip; an error if it cannot be written, those before it are."""
         name = path_or_address(clip)
         text = json_format.dumps({"model": self._model, "path": name, **values}, ensure_ascii=False)
         line = f"{text}\n".encode(errors="backslashreplace")
@@ -177,61 +181,31 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
     return clips
 
 
-def _predict_here(recognizer: Recognizer | Ensemble, clips: Sequence[Path]) -> Generator[tuple[Path, Any]]:
+def _predict_here(recognizer: Recognizer, clips: Sequence[Path]) -> Generator[tuple[Path, Any]]:
     """Each clip and its prediction, or its error, as `map_clips`; threads decode the next clips meanwhile."""
 
-    def read(clip: Path) -> Any:
+    def attempt(function: Callable[..., Any], *given: Any) -> Any:
         try:
-            return recognizer.read(clip)
+            return function(*given)
         except (OSError, ValueError) as error:
             return error
 
-    with closing(map_ahead(read, clips)) as samples:
-        for clip, read_ahead in zip(clips, samples, strict=True):
-            result: Prediction | Exception
-            try:
-                result = read_ahead if isinstance(read_ahead, Exception) else recognizer.predict(clip, read_ahead)
-            except (OSError, ValueError) as error:
-                result = error
-            yield clip, result
+    with closing(map_ahead(partial(attempt, recognizer.read), clips)) as samples:
+        for clip, sample in zip(clips, samples, strict=True):
+            yield clip, sample if isinstance(sample, Exception) else attempt(recognizer.predict, clip, sample)
 
 
-def _predict_on_cluster(run: Path, clips: Sequence[Path], address: str) -> Generator[tuple[Path, Any]]:
-    return map_clips(partial(_predictor, load_any(run, "cpu")), clips, address)
-
-
-def _predictor(recognizer: Recognizer | Ensemble) -> Callable[[Path], Prediction]:
+def _predictor(recognizer: Recognizer) -> Callable[[Path], Prediction]:
     """In a worker: a function from a clip to its prediction."""
-    for member in _members(recognizer):
-        member.model.to(choose_device())
+    recognizer.model.to(choose_device())
     return recognizer.predict
 
 
-def _readable(
-    results: Iterable[tuple[Path, Any]], threshold: float | None, errors: list[ClipError]
-) -> Iterator[Prediction]:
-    """The predictions among some results; errors of clips are added to `errors`."""
-    for clip, result in results:
-        if isinstance(result, Prediction):
-            # On a cluster, paths are absolute.
-            yield replace(result, path=clip, threshold=result.threshold if threshold is None else threshold)
-        else:
-            with collecting(errors, clip):
-                raise result
-
-
-def _digest(recognizer: Recognizer | Ensemble, threshold: float | None) -> str:
+def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     """A digest of all that changes predictions."""
-    weights = recognizer.weights if isinstance(recognizer, Ensemble) else ()
-    parts = [
-        (weights_digest(m.model), m.classes, m.data, m.aggregation, m.localization, m.temperature, m.threshold)
-        for m in _members(recognizer)
-    ]
-    return hashlib.sha256(repr((parts, weights, threshold)).encode()).hexdigest()
-
-
-def _members(recognizer: Recognizer | Ensemble) -> Sequence[Recognizer]:
-    return recognizer.members if isinstance(recognizer, Ensemble) else [recognizer]
+    of = recognizer
+    parts = of.classes, of.data, of.aggregation, of.localization, of.temperature, of.threshold, threshold
+    return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
 
 
 def with_progress(items: Iterable[T], title: str, total: int, done: int = 0) -> Iterable[T]:
@@ -241,14 +215,14 @@ def with_progress(items: Iterable[T], title: str, total: int, done: int = 0) -> 
 
 
 @contextmanager
-def collecting(errors: list[ClipError], clip: Path) -> Iterator[None]:
-    """Add an error about a clip to others in place of raising it: the results of other clips are kept."""
+def collecting(report: Callable[[ClipError], None], source: Path | str | None) -> Iterator[None]:
+    """Report an error about a clip or stream in place of raising it: the results of others are kept."""
     try:
         yield
     except ClipError as error:
-        errors.append(error)
+        report(error)
     except (OSError, ValueError) as error:
-        errors.append(ClipError(clip, str(error), "the other clips are not affected"))
+        report(ClipError(str(source), str(error), "the others are not affected"))
 
 
 def print_errors(errors: Sequence[ClipError]) -> None:
@@ -272,25 +246,22 @@ def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
 def distinct_names(clips: Sequence[Path]) -> list[str]:
     """Names of clips without suffix; those that are equal, ignoring case, are preceded by their folders.
 
-    A name that is too long for a file system ends in a digest.
+    If these are still equal, all are preceded by their numbers. A name that is too long for a file system ends in a
+    digest.
 
     Raises:
         ValueError: a clip is given twice.
     """
-    paths, of_name = [Path(os.path.realpath(clip)) for clip in clips], defaultdict[str, list[Path]](list)
-    for clip, path in zip(clips, paths, strict=True):
-        if path in of_name[path.stem.casefold()]:
-            raise ValueError(f"{clip}: given twice; give each clip once")
-        of_name[path.stem.casefold()].append(path)
-    names = []
-    for path in paths:
-        same = of_name[path.stem.casefold()]
-        root = os.path.commonpath([other.parent for other in same])
-        whole = "-".join(path.relative_to(root).parts)
-        differ = len({str(other.with_suffix("")).casefold() for other in same}) == len(same)
-        names.append(path.stem if len(same) == 1 else os.path.splitext(whole)[0] if differ else whole)
-    distinct = len({name.casefold() for name in names}) == len(names)
-    return [short_name(name if distinct else f"{number}-{name}") for number, name in enumerate(names)]
+    paths = [Path(os.path.realpath(clip)) for clip in clips]
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"{next(path for path in paths if paths.count(path) > 1)}: given twice; give each clip once")
+    stems = Counter(path.stem.casefold() for path in paths)
+    same = {path for path in paths if stems[path.stem.casefold()] > 1}
+    root = os.path.commonpath([path.parent for path in same]) if same else ""
+    names = ["-".join(path.with_suffix("").relative_to(root).parts) if path in same else path.stem for path in paths]
+    if len({name.casefold() for name in names}) < len(names):
+        names = [f"{number}-{name}" for number, name in enumerate(names)]
+    return [short_name(name) for name in names]
 
 
 def to_values(prediction: Prediction) -> dict[str, Any]:

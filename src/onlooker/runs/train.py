@@ -18,10 +18,10 @@ from onlooker.experiments.model_spec import ModelSpec, folder_name
 from onlooker.models.registry import find_recipe, resolve
 from onlooker.run_record import RunRecord, lock_run, start_run
 from onlooker.runs.evaluate import write_report
-from onlooker.runs.fitting import Fitted, add_baseline, fit_by_gradient, fit_run
+from onlooker.runs.fitting import Fitted, fit_by_gradient, fit_run
 from onlooker.runs.preparation import Prepared, Request, check_solver, new_run, part_of_run, resumed_run
 from onlooker.settings import suggestion
-from onlooker.storage import address_of, local, uploading
+from onlooker.storage import local, uploading
 from onlooker.training.processes import ALONE, check_devices, connect, launch, launched
 from onlooker.training.stages import OnProgress, reporting
 
@@ -59,17 +59,12 @@ def train(
         clips: the folder or list (`read_set`). `clips` and `run` may be addresses (`onlooker.storage`).
         run: a new folder for the run; None: `runs/CLIPS-MODEL`.
         model: one of `onlooker.list_models()`.
-        resume: continue a run that was interrupted, with its own settings.
-        quiet: no table of classes and no progress bars.
+        resume, quiet, devices: as in `train_run`. With several devices, a script must call this under
+            `if __name__ == "__main__":`.
         progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are.
             An exception in it ends the training, and `resume` continues it. With several `devices`, epochs are not
             reported.
-        devices: GPUs of this machine, or CPU processes if there is no GPU, that share each batch. With several of them,
-            a script must call this under `if __name__ == "__main__":`.
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
-
-    Returns:
-        The folder of the run, which `onlooker.load` reads, and its figures.
 
     Raises:
         TypeError: a setting that none of the three has.
@@ -152,8 +147,6 @@ def train_run(
 def _train(request: Request) -> dict[str, Any]:
     """Train in this process: alone, as the first one of several, or with a part of each batch."""
     run, processes = request.run, launched()
-    if processes.count > processes.devices and (address := address_of(run)):
-        raise ValueError(f"{address}: an address, and several machines need a shared folder; choose another --run")
     with connect(processes):
         if processes.rank:
             torch.distributed.barrier()  # the first one has written the record of the run
@@ -164,9 +157,7 @@ def _train(request: Request) -> dict[str, Any]:
             check_solver(processes.count, prepared.record.model)
             if processes.count > 1:
                 torch.distributed.barrier()
-            fitted = fit_run(prepared, run, request.quiet, request.cross_validate, processes)
-            add_baseline(prepared, run)
-            return _report(prepared, fitted, run, request.quiet)
+            return _report(prepared, fit_run(prepared, request, processes), request)
 
 
 def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_validate: bool = True) -> dict[str, Any]:
@@ -197,15 +188,17 @@ def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig,
     return run / "final"
 
 
-def _report(prepared: Prepared, fitted: Fitted, run: Path, quiet: bool) -> dict[str, Any]:
+def _report(prepared: Prepared, fitted: Fitted, request: Request) -> dict[str, Any]:
     """Evaluate on the test clips that are not `gone`, or report the cross-validation; {} if there is neither."""
-    record, samples, gone = prepared.record, prepared.samples, prepared.gone
+    record, run = prepared.record, request.run
     if fitted.held_out is not None:
-        known = samples.only((*record.split.training, *record.split.validation))
-        return write_report(run, fitted.recognizer, known, record, run, fitted.tuning, fitted.held_out, quiet)
-    if not record.split.test:
+        clips = (*record.split.training, *record.split.validation)
+    elif record.split.test:
+        gone = {error.path for error in prepared.gone}
+        clips = tuple(clip for clip in record.split.test if clip.path not in gone)
+        require_clips([] if clips else record.split.test)
+        record = replace(record, skipped=(*record.skipped, *prepared.gone))
+    else:
         return {}
-    test = [clip for clip in record.split.test if clip.path not in {error.path for error in gone}]
-    require_clips([] if test else record.split.test)
-    reported = replace(record, skipped=(*record.skipped, *gone))
-    return write_report(run, fitted.recognizer, samples.only(test), reported, run, fitted.tuning, None, quiet)
+    samples = prepared.samples.only(clips)
+    return write_report(run, fitted.recognizer, samples, record, run, fitted.tuning, fitted.held_out, request.quiet)

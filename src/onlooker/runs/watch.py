@@ -1,13 +1,9 @@
-"""Watch streams with a trained run: a line per change and per second, or JSON for every frame; and drawn recordings."""
+"""Watch streams with a trained run: a line per change and per second, or JSON for every frame."""
 
-import itertools
 import json
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +12,14 @@ from rich.text import Text
 
 from onlooker.answer import NOTHING
 from onlooker.config import StreamConfig
-from onlooker.drawing.clip import StreamAnnotator
-from onlooker.ensemble import is_ensemble
-from onlooker.files import check_writable, printable
+from onlooker.files import printable
 from onlooker.publish import Event, EventTracker, Publisher
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
 from onlooker.storage import is_address
 from onlooker.structures import ClipError, Step
 from onlooker.video.stream import Status
-from onlooker.video.write import Recording
 
-_NAME_BYTES = 150  # of a recording's name that come from its source; file systems allow 255 in all
 _INTERVAL = 1.0  # seconds of a stream after which a line is printed without any change
 _MARKS = {(False, False): "", (False, True): "begins", (True, True): "continues", (True, False): "ends"}  # last, now
 
@@ -46,7 +38,6 @@ def watch_sources(
     sources: Sequence[str],
     config: StreamConfig,
     every_frame: bool = False,
-    out: Path | None = None,
     publish: str | None = None,
 ) -> list[ClipError]:
     """Print what happens in the sources until all have ended, then on stderr how many frames were processed.
@@ -54,20 +45,17 @@ def watch_sources(
     Args:
         sources: numbers of cameras, addresses, paths; see `video.stream.Source`.
         every_frame: print one JSON object per frame instead of lines for people.
-        out: a folder for a recording of each source, with the results drawn on it.
         publish: an address to which events are sent as they begin and end (`publish.Publisher`).
 
     Returns:
-        An error for each source that could not be read, was lost, or could no longer be recorded, and for each event
-        that could not be published.
+        An error for each source that could not be read or was lost, and for each event that could not be published.
 
     Raises:
-        ValueError: a run that cannot process streams, an invalid source or address, or a file as `out`.
+        ValueError: a run that cannot process streams, or an invalid source or address.
     """
-    if is_ensemble(run):
-        raise ValueError(f"{run}: an ensemble, which predicts whole clips; watch with one member: {run / 'member-0'}")
-    console, errors, streams, states = Console(), list[ClipError](), dict[str | None, _Stream](), dict[str, str]()
+    console, errors, streams = Console(), list[ClipError](), dict[str | None, _Stream]()
     files = {source for source in sources if os.path.exists(source) or is_address(source)}
+    online: set[str] = set()  # sources that have been connected
 
     def report(error: ClipError) -> None:
         errors.append(error)
@@ -84,24 +72,21 @@ def watch_sources(
             send(tracker.end(status.source))
         if status.source in files:
             return
-        before, states[status.source] = states.get(status.source), status.state
         if every_frame:
             console.print(Text(json.dumps(status._asdict(), ensure_ascii=False)), soft_wrap=True)
-        elif status.state == "reconnecting" or (status.state == "online" and before):
+        elif status.state == "reconnecting" or (status.state == "online" and status.source in online):
             _print_dim(f"{status.source}: {status.state}{f' ({status.reason})' if status.reason else ''}")
+        online.add(status.source)
 
-    publisher = Publisher(publish, report, _print_dim) if publish else None
+    publisher = Publisher(publish, report) if publish else None
     recognizer = load(run)
-    tracker = EventTracker(recognizer.model.lag if publisher else 0, config.agreement)
-    recordings = _Recordings(out, report) if out else None
+    tracker = EventTracker(recognizer.model.lag, config.agreement)
     steps = recognizer.watch(sources, config, report, print_status)
     if config.rate is None and recognizer.frame_rate:
         _print_dim(f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame")
     try:
         for step in steps:
             send(tracker.add(step))
-            if recordings:
-                recordings.add(step)
             stream = streams.setdefault(step.source, _Stream(step))
             stream.step, stream.frames = step, stream.frames + 1
             if every_frame:
@@ -113,65 +98,14 @@ def watch_sources(
         send(tracker.end_all())
         if publisher:
             publisher.close()
-        if recordings:
-            recordings.close()
         for source, stream in streams.items():
             counts = f"{stream.frames} frames, {stream.step.dropped} dropped, {stream.step.reconnections} reconnections"
-            file = recordings and recordings.files.get(source)
-            _print_dim(printable(f"{source}: {counts}{f', drawn in {file.path}' if file else ''}"))
+            _print_dim(printable(f"{source}: {counts}"))
     return errors
 
 
 def _print_dim(text: str) -> None:
     Console(stderr=True).print(Text(text, style="dim"), soft_wrap=True)
-
-
-class _Recordings:
-    """A drawn recording of each stream, named by the stream and its start time.
-
-    A recording that can no longer be written is reported and ends; its stream and the other recordings continue.
-    """
-
-    def __init__(self, folder: Path, report: Callable[[ClipError], None]) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"{folder}: a file; recordings go into a folder, one of each source: name one")
-        check_writable(folder)
-        self.folder, self.report, self.annotate = folder, report, StreamAnnotator()
-        self.files: dict[str | None, Recording] = {}
-        self.failed: set[str | None] = set()  # sources that are no longer recorded
-
-    def add(self, step: Step) -> None:
-        if step.source in self.failed:
-            return
-        drawn = self.annotate(step)
-        with self._reporting(step.source):
-            if step.source not in self.files:
-                self.files[step.source] = Recording(self._path(str(step.source)))
-            self.files[step.source].add(drawn, step.time)
-
-    @contextmanager
-    def _reporting(self, source: str | None) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self.failed.add(source)
-            self.report(ClipError(str(source), str(error), "its stream and the other recordings continue"))
-            with suppress(OSError, KeyError):  # KeyError: it could not be opened
-                self.files[source].close()
-
-    def _path(self, source: str) -> Path:
-        # What follows a question mark in an address is often a key, which a name must not show.
-        address = f"camera {source}" if source.isdigit() else source.split("?")[0]
-        name = re.sub(r"[^\w.-]+", "-", Path(source).stem if os.path.exists(source) else address).strip("-.")
-        short = name.encode(errors="replace")[:_NAME_BYTES].decode(errors="ignore")
-        stem = f"{short} {datetime.now():%Y-%m-%d %H-%M-%S}"
-        paths = (self.folder / f"{stem}{f' ({number})' if number > 1 else ''}.mp4" for number in itertools.count(1))
-        return next(path for path in paths if not path.exists())
-
-    def close(self) -> None:
-        for source in [each for each in self.files if each not in self.failed]:
-            with self._reporting(source):
-                self.files[source].close()
 
 
 def _is_change(step: Step, last: Step | None) -> bool:

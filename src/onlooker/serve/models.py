@@ -38,8 +38,6 @@ class Model:
 class Models:
     """The run that was given at the start, and the runs in a folder.
 
-    Ensembles are left out, because they predict whole clips only.
-
     Raises:
         FileNotFoundError: the given run has no model.
     """

@@ -85,8 +85,6 @@ def _key_figures(measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         of_frames = measured["frame_accuracy"]
         correct = f"{counted(of_frames, frames)} frames correct"
         values.insert(1, (percent(of_frames, digits), correct, "each frame on its own"))
-    if (linear := measured.get("linear_accuracy")) is not None:
-        values.append((percent(linear, digits), "linear baseline", f"{counted(linear)} clips correct"))
     chance = f"a perfectly calibrated model: about {expected}, up to {most}"
     return [*values, (percent(measured["calibration_error"], 0), "calibration error", chance)]
 
