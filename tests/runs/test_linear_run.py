@@ -130,7 +130,7 @@ def test_the_baseline_of_a_comparison_uses_the_common_encoder() -> None:
 
 
 def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path, squares: Path, tmp_path: Path) -> None:
-    final = train_final(read_set(squares), tmp_path, *resolve(LINEAR, DATA, TRAIN))
+    final = train_final(read_set(squares), tmp_path, resolve(LINEAR, DATA, TRAIN))
     assert torch.equal(load(final).model.head.weight, load(run).model.head.weight)  # type: ignore[union-attr]
     figures = json.loads((final / "cross_validation.json").read_text(encoding="utf-8"))
     assert set(figures) == {"chosen", "learning_curve", "labels_to_check"}

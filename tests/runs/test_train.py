@@ -13,7 +13,7 @@ import torch
 
 import onlooker
 from onlooker import run_record as folder_module
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import split_clips, split_without_test
@@ -233,15 +233,15 @@ def test_training_without_test_clips(squares: Path, tmp_path: Path) -> None:
 
 def test_the_final_model_is_continued_only_under_its_settings(squares: Path, tmp_path: Path) -> None:
     clips = read_set(squares)
-    final = train_final(clips, tmp_path, MODEL, *STATED)
+    final = train_final(clips, tmp_path, Settings(MODEL, *STATED))
     assert RunRecord.read(final).training == STATED[1]
-    assert train_final(clips, tmp_path, MODEL, *STATED) == final
+    assert train_final(clips, tmp_path, Settings(MODEL, *STATED)) == final
     with pytest.raises(ValueError, match=r"final: made with other settings \(training.lr\); choose another --run, or"):
-        train_final(clips, tmp_path, MODEL, STATED[0], replace(STATED[1], lr=0.5))
+        train_final(clips, tmp_path, Settings(MODEL, STATED[0], replace(STATED[1], lr=0.5)))
     with pytest.raises(ValueError, match=r"final: made with other settings \(split, training.seed\)"):
-        train_final(clips, tmp_path, MODEL, STATED[0], replace(STATED[1], seed=5))
+        train_final(clips, tmp_path, Settings(MODEL, STATED[0], replace(STATED[1], seed=5)))
     with lock_run(tmp_path), pytest.raises(ValueError, match="another process computes it; wait until it ends, or"):
-        train_final(clips, tmp_path, MODEL, *STATED)
+        train_final(clips, tmp_path, Settings(MODEL, *STATED))
 
 
 def test_a_second_training_in_the_same_folder_is_refused(

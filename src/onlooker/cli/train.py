@@ -48,9 +48,7 @@ def train(
     training: TrainConfig,
     published: SetConfig,
     run: Annotated[Path | None, typer.Option(help="A new folder for the run.", show_default="runs/CLIPS-MODEL")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted run, with the settings it was started with.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run, with its settings.")] = False,
     folds: Folds = 0,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
@@ -79,32 +77,31 @@ def train(
 
     if "modality" not in given_options(context):
         data = ModelSpec(model.name).data_config(data)
+    settings = Settings(model, data, training)
     if folds and (features or strict or devices > 1):
         raise ValueError("--features, --strict and --devices cannot be used with --folds; leave them out")
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
     if resume and not folds:
-        _check_resumed(context, run, clips, Settings(model, data, training))
+        _check_resumed(context, run, clips, settings)
     else:
-        _check_options(context, model, data, features or [])
+        _check_options(context, settings, features or [])
     if folds:
-        _cross_validate(clips, run, model, data, training, published, folds)
+        _cross_validate(clips, run, settings, published, folds)
         return
     with stoppable("run the same command with --resume to continue"):
         first = not launched().rank
         source = read_set(clips, published) if first and not resume else clips
-        measured = train_run(
-            source, run, model, data, training, None, resume, strict,
-            features=features or (), devices=devices,
-        )  # fmt: skip
+        measured = train_run(source, run, *settings, None, resume, strict, features=features or (), devices=devices)
     if first:
         _print_metrics(measured, run)
 
 
-def _check_options(context: typer.Context, model: ModelConfig, data: DataConfig, features: list[Path]) -> None:
+def _check_options(context: typer.Context, settings: Settings, features: list[Path]) -> None:
     """Raise a ValueError for an option that has no effect in a new run."""
     from onlooker.models.registry import find_recipe
     from onlooker.runs.features import open_stores, stored_settings
 
+    model, data, _ = settings
     if features:
         _, data = stored_settings(open_stores(features), model, data, given_options(context))
     refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
@@ -128,15 +125,7 @@ def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settin
         raise ValueError(f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run")
 
 
-def _cross_validate(
-    clips: Path,
-    run: Path,
-    model: ModelConfig,
-    data: DataConfig,
-    training: TrainConfig,
-    published: SetConfig,
-    folds: int,
-) -> None:
+def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetConfig, folds: int) -> None:
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.experiments.model_spec import ModelSpec, with_baseline
     from onlooker.runs.compare import compare, settings_of
@@ -144,11 +133,12 @@ def _cross_validate(
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
+    model, data, training = settings
     clip_set, spec = read_set(clips, published), ModelSpec(model.name)
     splits = asked_splits(clip_set, published, folds)
     with stoppable():
         figures = compare(clip_set, run, with_baseline([spec]), splits, [training.seed], data, training, model=model)
-        final = train_final(clip_set, run, *settings_of(spec, model, data, training))
+        final = train_final(clip_set, run, settings_of(spec, model, data, training))
     print_comparison(figures, run)
     typer.echo(f"final model, trained without a test split: {final}; use it with `onlooker predict {run} CLIP`")
 

@@ -35,11 +35,7 @@ def memo(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str
 
 
 def read_memo(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The figures of a memo file; None if they are still to be computed.
-
-    Raises:
-        ValueError: as `memo`.
-    """
+    """The figures of a memo file; None if they are still to be computed; errors as `memo`."""
     if path.exists():
         stored = read_json(path)
         if not {"settings", "figures"} <= set(stored):
@@ -58,10 +54,8 @@ def read_memo(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
 def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Raise a ValueError that names the settings in which `stored`, of the file `path`, differs from `settings`."""
     if changed := sorted(_changed(stored, settings)):
-        names = ", ".join(changed)
-        raise ValueError(
-            f"{path}: made with other settings ({names}); choose another --run, or remove it and its folder"
-        )
+        remedy = "choose another --run, or remove it and its folder"
+        raise ValueError(f"{path}: made with other settings ({', '.join(changed)}); {remedy}")
 
 
 def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -194,7 +194,6 @@ def _page(name: str, results: Mapping[str, Any], settings: Mapping[str, Any]) ->
         page.heading("Clips left out").table([[text] for text in results["skipped"]], ["problem"])
     with page.details("Settings"):
         modality = ", ".join(f"{model} {value}" for model, value in results["modality"].items())
-        page.table(
-            [[key, str(value)] for key, value in {**settings, "modality": modality}.items()], ["setting", "value"]
-        )
+        shown = {**settings, "modality": modality}
+        page.table([[key, str(value)] for key, value in shown.items()], ["setting", "value"])
     return page

@@ -73,14 +73,8 @@ def train(
     configs = _configs(model, settings)
     path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
     with reporting(progress), uploading([path]) as copies:
-        figures = train_run(
-            local(clips),
-            copies.get(path, path),
-            *configs,
-            resume=resume,
-            quiet=quiet,
-            devices=devices,
-        )
+        copy = copies.get(path, path)
+        figures = train_run(local(clips), copy, *configs, resume=resume, quiet=quiet, devices=devices)
     return TrainedRun(path, figures)
 
 
@@ -170,21 +164,19 @@ def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_valida
     if (run / "config.json").exists():
         stored = RunRecord.read(run, record.clips)
         split = record.split.without({error.path for error in stored.skipped})
-        model, data, training = settings
-        asked = replace(record, model=model, data=data, training=training, split=split)
-        check_settings(run, stored.identity, asked.identity)
+        check_settings(run, stored.identity, replace(record, **settings._asdict(), split=split).identity)
     return train_run(record.clips, run, *settings, record.split, True, quiet=quiet, cross_validate=cross_validate)
 
 
-def train_final(clips: ClipSet, run: Path, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Path:
+def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
     """Train the model of a cross-validated run on all clips; returns `run/final`, which `load(run)` finds.
 
     Raises:
         ValueError: a class has fewer than 2 recordings or clips, or the final run was started with other settings.
     """
-    split = split_without_test(clips.clips, training.seed)
+    split = split_without_test(clips.clips, settings.training.seed)
     with lock_run(run):
-        continue_run(RunRecord(clips.root, (), model, data, training, split), run / "final", cross_validate=False)
+        continue_run(RunRecord(clips.root, (), *settings, split), run / "final", cross_validate=False)
     return run / "final"
 
 
