@@ -11,7 +11,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,7 @@ from onlooker.video.safe import VARIABLE
 
 __all__ = ["ATTEMPTS", "map_clips"]
 
-# Holds the weights, and is called once in each worker; returns a function that is called with the path of each clip.
-Start = Callable[[], Callable[[Path], Any]]
-
+Start = Callable[[], Callable[[Path], Any]]  # holds the weights, is called once in each worker; a function of a clip
 ATTEMPTS = 3  # at a clip whose workers die
 _WORKERS_PER_GPU = 8  # each decodes with one core; a GPU that encodes waits for frames
 
@@ -48,9 +45,8 @@ def map_clips(start: Start, clips: Iterable[Path], address: str) -> Generator[tu
         return
     with redirect_stdout(sys.stderr), _connected(address) as ray:
         count, options = _places(ray.cluster_resources())
-        actor, safe = ray.remote(_Worker).options(**options), os.environ.get(VARIABLE, "")
-        new_worker = partial(actor.remote, ray.put(start), safe)
-        idle, running = [new_worker() for _ in range(count)], dict[Any, tuple[Path, Any]]()
+        actor, started = ray.remote(_Worker).options(**options), (ray.put(start), os.environ.get(VARIABLE, ""))
+        idle, running = [actor.remote(*started) for _ in range(count)], dict[Any, tuple[Path, Any]]()
         while True:
             while idle and (again or (again := [*islice(clips, 1)])):
                 clip, worker = again.pop(), idle.pop()
@@ -64,7 +60,7 @@ def map_clips(start: Start, clips: Iterable[Path], address: str) -> Generator[tu
             except ray.exceptions.RayActorError as error:
                 if "creation task" in str(error):  # each worker would fail alike
                     raise RuntimeError(f"no worker can start: {error}; install onlooker on each node") from error
-                idle.append(new_worker())
+                idle.append(actor.remote(*started))
                 deaths[clip] += 1
                 if deaths[clip] < ATTEMPTS:
                     again.append(clip)
