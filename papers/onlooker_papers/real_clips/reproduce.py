@@ -28,8 +28,8 @@ _OF_SET = ("majority", "test_videos", "splits", "seeds", "weights", "skipped")
 def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | None = None) -> dict[str, Any]:
     """Compute the missing figures of one recipe; existing trainings are not repeated.
 
-    The arguments are those of the command; the folder of the recipe is in `run`. Returns the figures of `compare`, `fused`
-    (`fused_row`) of two streams, and `places` (`score_comparison`) with masks.
+    The arguments are those of the command; the folder of the recipe is in `run`. Returns the figures of `compare`,
+    `fused` (`fused_row`) of two streams, and `places` (`score_comparison`) with masks.
 
     Raises:
         ValueError: an unknown recipe, ONLOOKER_DATA is not set, or a run made with other settings.
