@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from onlooker.files import explain_write_errors, short_name
 from onlooker.video.resize import Pixels
 
-__all__ = ["write"]
+__all__ = ["Recording", "write"]
 
 _OPTIONS = {"preset": "veryfast", "crf": "20"}  # hardly visible compression
 # For a recording: each frame is written when the next one arrives. Without a trailer, which would index all frames and
