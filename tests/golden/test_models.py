@@ -457,7 +457,7 @@ def test_places_and_times(name: str, evidence: bool) -> None:
     check(f"locate-{name}{'-evidence' if evidence else ''}", plainly(found), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["convalstm", "moments", "lstm", "tracks"])
+@pytest.mark.parametrize("name", ["convalstm", "moments", "lstm"])
 def test_a_stream(name: str, tmp_path: Path) -> None:
     clip = lossless_clip(tmp_path / "clip.mkv", looked()[1])
     found = []

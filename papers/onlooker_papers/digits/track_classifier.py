@@ -10,8 +10,6 @@ from onlooker_papers.digits.each_glimpse import HEADS, EachGlimpse
 from onlooker_papers.digits.opinions import OpinionPool
 from onlooker_papers.digits.tracks import Tracks
 
-_GRID = (1, 1)
-
 
 class TrackClassifier(VideoModel):
     """Objects are tracked through groups of frames (`Tracks`); each group is classified, and the predictions are pooled
@@ -61,7 +59,7 @@ class TrackClassifier(VideoModel):
         judge: nn.Module = make_head(width, head_units, dropout, num_classes)
         if head == "each-glimpse":
             judge = EachGlimpse(width, things, head_units, dropout, num_classes)
-        self.pool = OpinionPool(judge, width, num_classes)
+        self.pool = OpinionPool(judge, width)
         self.head = nn.Identity()  # the head is in the pool
         self.to(memory_format=torch.channels_last)
 
@@ -70,17 +68,13 @@ class TrackClassifier(VideoModel):
         B, T = self.check_video(video)
         stretches = self._stretches(video)  # B S L C H W
         S = stretches.shape[1]
-        (said,) = self.pool.project(self._describe(stretches.flatten(0, 1)))
-        state = self.pool.initial_state(B, _GRID, video.device, said.dtype)
-        answers = [state.hidden]
-        for opinion in said.unflatten(0, (B, S)).unbind(1):
-            output, state = self.pool.recur((opinion,), state)
-            answers.append(output.hidden)
+        pooled = self.pool(self.tracks(stretches.flatten(0, 1)).unflatten(0, (B, S)))
+        answers = torch.cat((torch.zeros_like(pooled[:, :1]), pooled), 1)
         ended = (
             torch.arange(1, T + 1, device=video.device) // self.tracks.stretch
         )  # number of finished groups at each frame
         ended[-1] = S
-        return Output(torch.stack(answers, 1)[:, ended])
+        return Output(answers[:, ended])
 
     def step(self, frame: Tensor, state: Any = None) -> NoReturn:
         """Raise a ValueError: the model needs groups of frames."""
@@ -107,8 +101,3 @@ class TrackClassifier(VideoModel):
         if (missing := L - video.shape[1]) > 0:
             video = torch.cat((video, video[:, -1:].expand(-1, missing, -1, -1, -1)), 1)
         return video[:, : video.shape[1] // L * L].unflatten(1, (-1, L))
-
-    def _describe(self, stretches: Tensor) -> Tensor:
-        """`N L C H W` to the features that the pool takes, `N D 1 1`."""
-        features: Tensor = self.tracks(stretches)
-        return features[..., None, None]
