@@ -85,9 +85,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_an_easy_task_is_learned_and_every_epoch_is_recorded(tmp_path: Path) -> None:
-    model, curves = train(
-        tmp_path, TrainConfig(epochs=6, batch=8, lr=1e-2, patience=0, precision="32", label_smoothing=0.0)
-    )
+    model, curves = train(tmp_path, replace(TRAIN, epochs=6, lr=1e-2))
     for side in ("training", "validation"):
         assert {name: len(values) for name, values in curves[side].items()} == {"loss": 6, "accuracy": 6}
         assert curves[side]["loss"][-1] < 0.5 * curves[side]["loss"][0]
@@ -132,9 +130,7 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(tmp_path: Path) -> N
     assert loss == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_early_stopping_also_applies_to_a_resumed_run(
-    tmp_path: Path,
-) -> None:
+def test_early_stopping_also_applies_to_a_resumed_run(tmp_path: Path) -> None:
     settings = TrainConfig(epochs=12, batch=8, lr=3e-3, patience=2, precision="32")
     model, curves = train(tmp_path, settings, wrong=True)
     losses = curves["validation"]["loss"]

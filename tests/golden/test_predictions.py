@@ -1,0 +1,190 @@
+"""Golden values of predictions: of clips, of places and times, of streams, and of several models together."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from golden import check, measured_as_stored
+from model_cases import CASES, CLASSES, Case, K, made, probabilities
+from numpy.typing import NDArray
+from PIL import Image
+
+from onlooker.localization import localize
+from onlooker.localization.parameters import LocalizationParameters
+from onlooker.models.classifier import AGGREGATIONS
+from onlooker.recognizer import Recognizer
+from onlooker.structures import Evaluation, Prediction
+from onlooker_papers.fusion import average_scores, choose_weights
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def recognizer(case: Case, aggregation: str = "mean", localization: LocalizationParameters | None = None) -> Recognizer:
+    return Recognizer(made(case), CLASSES, case[1], aggregation, localization or LocalizationParameters())
+
+
+def picture_clip(folder: Path) -> Path:
+    """A clip of 12 numbered PNGs, 64×48, in which a square moves right, stops, and moves right again."""
+    chance = np.random.default_rng(3)
+    folder.mkdir()
+    background = chance.integers(60, 90, (48, 64, 3))
+    for t, x in enumerate((2, 6, 10, 14, 14, 14, 18, 22, 26, 30, 34, 38)):
+        frame = background.copy()
+        frame[18:32, x : x + 14] = (230, 120, 40)
+        Image.fromarray(frame.astype(np.uint8)).save(folder / f"{t:03}.png")
+    return folder
+
+
+def lossless_clip(path: Path, pixels: NDArray[np.uint8]) -> Path:
+    """A video file with exactly these pixels (the output of x264 depends on what ran before)."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=8)
+        stream.height, stream.width = pixels.shape[1:3]
+        stream.pix_fmt = "bgr0"
+        for frame in pixels:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+# A clip: what, where and when.
+
+SHARP = LocalizationParameters(foreground="contrast", threshold=0.2, onset=0.8, score_smoothing=1.0)
+MOVING = LocalizationParameters(foreground="motion", extent="object")
+PREDICTED: dict[str, tuple[str, dict[str, Any], LocalizationParameters | None]] = {
+    "convalstm": ("convalstm", {}, None),
+    "convalstm-sharp": ("convalstm", {}, SHARP),
+    "alstm-moving-plain": ("alstm", {}, MOVING),
+    "moments": ("moments", {}, SHARP),
+    "motion": ("motion", {"flow": "farneback"}, None),
+    "convlstm": ("convlstm", {}, None),
+    "windows": ("convalstm", {"temporal_crops": 3, "frames": 5}, SHARP),
+    "stn": ("lstm-stn", {}, None),
+    "stn-2": ("lstm-stn-2", {"temporal_crops": 2, "frames": 5}, None),
+    "tracks": ("tracks-grey", {}, None),
+    "followed": ("convalstm", {"motion_crop": 0.5}, None),
+}
+
+
+def plainly(seen: Prediction) -> dict[str, Any]:
+    names = ("frame_scores", "scores", "times", "indices", "attention", "evidence", "points")
+    return {
+        **{name: getattr(seen, name) for name in names},
+        "classes": list(seen.classes),
+        "size": None if seen.size is None else list(seen.size),
+        "tubes": [{**asdict(tube)} for tube in seen.tubes],
+        "segments": [asdict(segment) for segment in seen.segments],
+    }
+
+
+@pytest.mark.parametrize("name", PREDICTED)
+def test_a_prediction(name: str, tmp_path: Path) -> None:
+    of, changed, localization = PREDICTED[name]
+    model, data, settings = CASES[of]
+    seer = recognizer((model, replace(data, **changed), settings), localization=localization)
+    clip = picture_clip(tmp_path / "clip")
+    check(f"predict-{name}", plainly(seer.predict(clip)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_a_prediction_by_each_aggregation(aggregation: str, tmp_path: Path) -> None:
+    seen = recognizer(CASES["lstm"], aggregation).predict(picture_clip(tmp_path / "clip"))
+    check(f"predict-by-{aggregation}", {"scores": seen.scores.tolist(), "frame_scores": seen.frame_scores})
+
+
+LOCATED = {
+    "default": LocalizationParameters(),
+    "sharp-plain": SHARP,
+    "moving-plain": MOVING,
+    "background-one": LocalizationParameters(foreground="background", threshold=0.2, gap=1),
+    "thing-plain": LocalizationParameters(foreground="contrast", extent="object", closing=0.1, onset=0.9),
+    "whole": LocalizationParameters(foreground="motion", onset=0.0),
+}
+IN_STREAM = LocalizationParameters(foreground="causal-motion", score_smoothing=2.0)
+
+
+def looked(frames: int = 16, evidence: bool = False) -> tuple[Prediction, NDArray[np.uint8]]:
+    """A confident prediction of a square, attention on it, and the frames; made without a model."""
+    chance = np.random.default_rng(4)
+    pictures = chance.integers(60, 80, (frames, 32, 32, 3)).astype(np.uint8)
+    pictures[1:] = pictures[:1]
+    maps = chance.uniform(0.0, 0.3, (frames, 4, 4)).astype(np.float32)
+    for t in range(frames):
+        x, y = 2 + t, 12 + t // 3
+        pictures[t, y : y + 9, x : x + 9] = (220, 90, 30)
+        pictures[t, 2:6, 22 - t // 2 : 26 - t // 2] = (30, 200, 220)
+        maps[t, (y + 4) // 8, (x + 4) // 8] = 3.0
+        maps[t, 0, 2] = 1.5
+    maps /= maps.sum((1, 2), keepdims=True)
+    sure = np.exp(-(((np.arange(frames) - 9) / 3.0) ** 2))[:, None] * [2.5, 0.4, 1.0]
+    scores = np.exp(sure + chance.normal(0, 0.1, sure.shape))
+    scores /= scores.sum(1, keepdims=True)
+    seen = Prediction(
+        path=Path("clip"),
+        classes=CLASSES,
+        frame_scores=scores.astype(np.float32),
+        scores=scores.mean(0).astype(np.float32),
+        times=np.arange(frames) / 8,
+        indices=np.arange(frames) * 2,
+        attention=maps,
+        size=(48, 64),
+        evidence=(0.8 * sure[:, 0]).astype(np.float32) if evidence else None,
+    )
+    return seen, pictures
+
+
+@pytest.mark.parametrize("evidence", [False, True])
+@pytest.mark.parametrize("name", LOCATED)
+def test_places_and_times(name: str, evidence: bool) -> None:
+    seen, pictures = looked(evidence=evidence)
+    found = localize(seen, pictures, LOCATED[name])
+    check(f"locate-{name}{'-evidence' if evidence else ''}", plainly(found), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["convalstm", "moments", "lstm"])
+def test_a_stream(name: str, tmp_path: Path) -> None:
+    clip = lossless_clip(tmp_path / "clip.mkv", looked()[1])
+    found = []
+    for step in recognizer(CASES[name], localization=IN_STREAM).watch(clip):
+        told = {part: getattr(step, part) for part in ("index", "time", "scores", "attention", "evidence", "happening")}
+        box = None if step.box is None else {"label": step.box.label, "corners": list(step.box.corners)}
+        found.append({**told, "box": box, "point": None if step.point is None else list(step.point)})
+    check(f"stream-plain-{name}", {"steps": found}, rtol=1e-4)
+
+
+# Several models together.
+
+
+def test_late_fusion() -> None:
+    targets = np.array([0, 1, 2, 2, 1, 0, 1, 2], np.int64)
+    right = np.eye(K, dtype=np.float32)[targets]
+    scores = [0.3 * right + 0.7 * probabilities(8, K, seed=1), 0.4 * right + 0.6 * probabilities(8, K, seed=2)]
+    three = [*scores, probabilities(8, K, seed=3)]
+    check(
+        "fusion",
+        {
+            "two": list(choose_weights(scores, targets)),
+            "three": list(choose_weights(three, targets)),
+            "fused": average_scores(scores, choose_weights(scores, targets)),
+        },
+        rtol=1e-4,
+    )
+
+
+def test_figures_of_answers() -> None:
+    targets = np.array([0, 1, 2, 2, 1, 0, 1, 2], np.int64)
+    frame_scores = tuple(probabilities(5, K, seed=number) for number in range(len(targets)))
+    scores = np.stack([of_clip.mean(0) for of_clip in frame_scores])
+    names = tuple(f"clip {number}" for number in range(len(targets)))
+    check("measure", measured_as_stored(Evaluation(names, CLASSES, targets, scores, frame_scores)))
