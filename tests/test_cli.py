@@ -269,7 +269,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
         ("predict {tmp} a.mp4", "the folder holds no trained model; expected one that `onlooker train`"),
         ("predict {run} a.mp4", "a.mp4: no such file; check the path"),
         ("predict {run}/config.json a.mp4", "config.json: a file, not a folder; expected one that `onlooker"),
-        ("predict {run} https://host/a.mp4", "https:/host/a.mp4: no such file; check the path"),
+        ("predict {run} https://host/a.mp4", "https:/host/a.mp4: an address, not a file; download it"),
         ("train {squares} --run {run}/config.json", "config.json: a file is in its place; choose another"),
     ],
 )
