@@ -103,7 +103,9 @@ class ModelConfig(Config):
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384)
     head_units: int = setting(0, "Units of a tanh layer before the output; 0: none.", MODEL, minimum=0, maximum=65_536)
     dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, minimum=0, below=1)
-    init: Literal["zeros", "clip-mean"] = setting("zeros", "Initial state: zeros, or from all frames.", MODEL)
+    init: Literal["zeros", "first-frame", "clip-mean"] = setting(
+        "zeros", "Initial state: zeros, or learned from the first frame or from all frames (clip-mean).", MODEL
+    )
     attention_loss: bool = setting(False, "Auxiliary loss: attended features alone must predict the class.", MODEL)
     glimpse: Glimpse = setting(
         "auto", "Input of the cell: product (attention × features), scaled (× locations), or sum (one vector).", MODEL
@@ -149,7 +151,13 @@ class TrainConfig(Config):
     aggregation: Aggregation = setting(
         "auto", "A clip's probabilities from those of its frames; auto: last with --loss last, else mean.", TRAINING
     )
+    attention_regularization: float = setting(
+        0.0, "Weight of the doubly stochastic attention penalty: attention sums to 1 over time.", TRAINING, minimum=0
+    )
     precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
+    sync_batchnorm: bool = setting(
+        False, "With several GPUs: batch norm over the clips of all of them, not of each (--devices).", TRAINING
+    )
     workers: int = setting(0, "Processes that load clips; 0: the main process.", TRAINING, minimum=0, maximum=1024)
 
     def __post_init__(self) -> None:

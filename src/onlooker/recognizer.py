@@ -25,6 +25,7 @@ from onlooker.files import (
     format_bytes,
     read_json,
     reading,
+    restore_folder,
     write_json,
 )
 from onlooker.localization import localize
@@ -280,6 +281,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     run = local(run)
     check_complete(run)
     folders = [run / part for part in _MODEL_FOLDERS] if run.is_dir() else []
+    for each in folders:
+        restore_folder(each)
     folder = next((each for each in folders if (each / RECORD).exists()), None)
     if folder is None:
         state = "a file, not a folder" if run.exists() else "no such folder"

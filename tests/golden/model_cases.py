@@ -65,9 +65,12 @@ CASES: dict[str, Case] = {
     **{
         f"{name}-{init}": (name, PICTURE, {"init": init})
         for name in ("lstm", "alstm", "convlstm", "convalstm")
-        for init in ("clip-mean",)
+        for init in ("first-frame", "clip-mean")
     },
+    "motion-first-frame": ("motion", BOTH, {**FLOW, "init": "first-frame"}),
     # Cells and glimpses of others.
+    "convlstm-separable": ("convlstm", PICTURE, {"cell": "separable"}),
+    "convalstm-separable": ("convalstm", PICTURE, {"cell": "separable", "glimpse": "product"}),
     "convalstm-product": ("convalstm", PICTURE, {"glimpse": "product"}),
     "report-scaled": ("report", PICTURE, {"glimpse": "scaled"}),
     "motion-product": ("motion", BOTH, {**FLOW, "glimpse": "product"}),

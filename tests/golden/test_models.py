@@ -36,7 +36,7 @@ from onlooker.data.transforms import to_features
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.training.fit import Fitting, fit
-from onlooker.training.losses import frame_cross_entropy
+from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker_papers.digits.rounds import train_rounds
 
 
@@ -154,7 +154,9 @@ def test_a_model(name: str) -> None:
     values["every"] = losses(model, data, base, samples, targets)
     values["trained"] = answers()
     values["last"] = losses(made(case), data, replace(base, loss="last", label_smoothing=0.0), samples, targets)
-    check(f"model-{name}", values, trained=("every", "trained", "last"))
+    if model.attends and name in CASES:
+        values["penalty"] = losses(made(case), data, replace(base, attention_regularization=1.0), samples, targets)
+    check(f"model-{name}", values, trained=("every", "trained", "last", "penalty"))
 
 
 def test_which_models_there_are() -> None:
@@ -167,12 +169,14 @@ def test_which_models_there_are() -> None:
 
 def test_losses() -> None:
     logits = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 5, K)).astype(np.float32))
+    attention = torch.from_numpy(probabilities(4, 5, 9).reshape(4, 5, 3, 3))
     targets = torch.tensor([0, 2, 1, 1])
     check(
         "losses",
         {
             "plain": frame_cross_entropy(logits, targets),
             "smoothed": frame_cross_entropy(logits, targets, 0.1),
+            "stochastic": doubly_stochastic(attention),
         },
     )
 
@@ -190,7 +194,11 @@ TRAININGS: dict[str, tuple[str, TrainConfig, dict[str, Any]]] = {
     "adamw": ("convalstm", TRAIN, AUGMENTED),
     "rmsprop": ("lstm", replace(TRAIN, optimizer="rmsprop", loss="last", grad_clip=0.0), AUGMENTED),
     "adadelta": ("convnet", replace(TRAIN, optimizer="adadelta", lr=1.0, aggregation="product"), {}),
-    "cosine": ("motion-grounded", replace(TRAIN, schedule="cosine"), {**AUGMENTED, "hflip": True}),
+    "grounded": (
+        "motion-grounded",
+        replace(TRAIN, schedule="cosine", attention_regularization=0.1),
+        {**AUGMENTED, "hflip": True},
+    ),
     "turned": ("moments", replace(TRAIN, schedule="constant", seed=4), {**AUGMENTED, "degrees": 20.0, "speed": 0.3}),
     "tracks": ("tracks", replace(TRAIN, loss="last"), {}),
 }

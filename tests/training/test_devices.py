@@ -152,6 +152,13 @@ def test_more_devices_than_clips(tmp_path: Path, batch: int, message: str) -> No
         fit(model, Features(42, 0), Features(9, 1), DATA, settings, tmp_path, processes=Processes(0, 10, 10))
 
 
+def test_synchronized_batch_norm_needs_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    model, settings = create_model("lstm", 2, in_channels=1, size=16), replace(TRAIN, sync_batchnorm=True)
+    with pytest.raises(ValueError, match="sync_batchnorm is for several GPUs, and this machine has none; leave it out"):
+        fit(model, Features(4, 0), Features(4, 1), DATA, settings, tmp_path)
+
+
 def test_the_place_of_a_process_of_torchrun() -> None:
     assert launched({}) == ALONE == Processes(0, 1, 1)
     environment: dict[str, Any] = {"TORCHELASTIC_RUN_ID": "a", "RANK": "5", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}

@@ -31,8 +31,8 @@ class Classifier(VideoModel):
         hidden: units or channels of the cell.
         head_units: width of a tanh layer before the classes (Li et al. 2016 use 1024); 0: none.
         dropout: before the classes.
-        init: the state before the first frame: `zeros`; or `clip-mean`, predicted from the average of the features of
-            all frames, as published (Li et al. 2016), which cannot stream.
+        init: the state before the first frame: `zeros`; `first-frame`, predicted from its features; or `clip-mean`,
+            predicted from the average of all frames, as published (Li et al. 2016), which cannot stream.
         attention_loss: auxiliary loss: a linear layer classifies the attended features of each frame (attention
             pooling, Ilse et al. 2018), so that the map stays where the class is visible.
         flow_channels: number of optical-flow channels, which come last and have a second encoder: 2 for each
@@ -111,8 +111,8 @@ class Classifier(VideoModel):
         features = self.encode(frame)
         if state is None:
             if not self.streams:
-                raise ValueError("init is 'clip-mean', which needs the whole clip; train with zeros")
-            state = self.initial_state(len(features))
+                raise ValueError("init is 'clip-mean', which needs the whole clip; train with first-frame or zeros")
+            state = self._first_state(features[:, None])
         return self.step_features(features, state)
 
     def step_features(self, features: Tensor, state: State) -> tuple[Output, State]:
@@ -124,11 +124,13 @@ class Classifier(VideoModel):
         """The state before the first frame of features `B T D h w`."""
         if self.init == "zeros":
             return self.initial_state(len(features))
-        state: State = self.learned_init(features.mean(1))
+        state: State = self.learned_init(features[:, 0] if self.init == "first-frame" else features.mean(1))
         return state
 
     def initial_state(self, batch_size: int) -> State:
-        """Zeros."""
+        """Zeros; a ValueError if the model learns its first state from frames."""
+        if self.init != "zeros":
+            raise ValueError(f"init is {self.init!r}: the first state is learned from frames; begin `step` with None")
         weight = next(self.parameters())
         return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
 

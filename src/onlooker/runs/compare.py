@@ -133,6 +133,8 @@ def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def settings_of(spec: ModelSpec, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Settings:
     """The settings of one model of a comparison: the shared ones, completed by its recipe."""
+    if not spec.learns_attention:
+        training = replace(training, attention_regularization=0.0)
     if find_recipe(spec.model).solver == "linear":  # all other settings are those of gradient descent
         training = TrainConfig(seed=training.seed)
     return resolve(spec.model_config(model), spec.data_config(data), training)

@@ -3,7 +3,8 @@
 `onlooker train --devices N` starts them on this machine; on several machines, torchrun starts the command on each of
 them. The order of clips depends on the seed and the epoch alone, and `batch` is the number of clips in a step of all
 processes together (`SharedBatches`). So the number of processes changes a step only by rounding, and by what is random
-within a batch: augmentation and dropout. Batch norm uses the statistics of each process.
+within a batch: augmentation and dropout. Batch norm uses the statistics of each process, or of all on GPUs
+(`--sync-batchnorm`).
 """
 
 import logging

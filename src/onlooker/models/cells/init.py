@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from onlooker.models.cells.cell import State
 
-INITS = ("zeros", "clip-mean")
+INITS = ("zeros", "first-frame", "clip-mean")
 
 __all__ = ["LearnedInit"]
 
