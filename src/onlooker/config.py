@@ -30,27 +30,33 @@ MODEL, TRAINING, CLIPS, CONNECTION = "Model", "Training", "Clips and splits", "C
 class DataConfig(Config):
     """How a video becomes a sample."""
 
-    frames: int = setting(16, "Equally spaced frames of a clip; short ones are padded.", minimum=1, maximum=10_000)
+    frames: int = setting(
+        16, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", minimum=1, maximum=10_000
+    )
     size: int = setting(112, "Height and width in pixels to which frames are resized.", minimum=8, maximum=4096)
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
     temporal_crops: int = setting(
         0,
-        "Crops of consecutive frames: a random one trains, this many test; 0: none.",
+        "Crops of consecutive frames instead of equally spaced ones: training takes a random one, testing averages "
+        "this number of them; 0: frames from the whole clip.",
         INPUT,
         minimum=0,
         maximum=10_000,
     )
     motion_crop: float = setting(
         0.0,
-        "Square crop that follows motion: its side, as a part of the shorter one; 0: none.",
+        "Crop a square that follows the motion, for a fixed camera and small objects: its side as a fraction of the "
+        "frame's shorter side; 0: whole frames.",
         INPUT,
         minimum=0,
         maximum=1,
     )
     normalization: Normalization = setting("auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT)
     flow: FlowMethod = setting("dis", "Method that computes optical flow.", FLOW)
-    flow_length: int = setting(1, "Flow fields stacked at each frame (two-stream: 10).", FLOW, minimum=1, maximum=100)
+    flow_length: int = setting(
+        1, "Flow fields stacked at each frame, 10 in two-stream networks.", FLOW, minimum=1, maximum=100
+    )
     translate: float = setting(0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, minimum=0, below=1)
     scale: float = setting(0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, minimum=0, below=1)
     degrees: float = setting(0.0, "Maximum rotation in degrees, either way.", AUGMENTATION, minimum=0, maximum=180)
@@ -93,12 +99,19 @@ class ModelConfig(Config):
     """Which model."""
 
     name: str = setting("linear", "The model; `onlooker models` lists them.")
-    encoder: str = setting("small", "Image encoder: small, conv4, or any timm network; NAME:vector: pooled.")
+    encoder: str = setting(
+        "small", "Image encoder: small, conv4, or any timm network; NAME:vector pools its features to one vector."
+    )
     pretrained: bool | None = setting(
-        None, "Start the encoder from pretrained weights (timm: downloaded); default: if they are installed (small)."
+        None,
+        "Start the encoder from pretrained weights; default: if they are installed (small). For timm networks these "
+        "are ImageNet weights, which are downloaded.",
     )
     frozen: bool | None = setting(
-        None, "Freeze the encoder (--no-frozen is slower); default: if it is pretrained and sees RGB frames.", MODEL
+        None,
+        "Keep the encoder's weights as they are; default: if they are pretrained and the input is RGB frames. "
+        "Fine-tuning them (--no-frozen) takes several times as long, and needs more clips.",
+        MODEL,
     )
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384)
     head_units: int = setting(0, "Units of a tanh layer before the output; 0: none.", MODEL, minimum=0, maximum=65_536)
@@ -106,9 +119,12 @@ class ModelConfig(Config):
     init: Literal["zeros", "first-frame", "clip-mean"] = setting(
         "zeros", "Initial state: zeros, or learned from the first frame or from all frames (clip-mean).", MODEL
     )
-    attention_loss: bool = setting(False, "Auxiliary loss: attended features alone must predict the class.", MODEL)
+    attention_loss: bool = setting(False, "Auxiliary loss: the attended features alone must predict the class.", MODEL)
     glimpse: Glimpse = setting(
-        "auto", "Input of the cell: product (attention × features), scaled (× locations), or sum (one vector).", MODEL
+        "auto",
+        "What an attention model passes to its cell: product (attention × features, as published), scaled (the same × "
+        "the number of locations), or sum (over locations, one vector); auto: the model's default.",
+        MODEL,
     )
 
     def settings(self) -> dict[str, Any]:
@@ -132,24 +148,32 @@ class TrainConfig(Config):
     """How a model is trained."""
 
     epochs: int = setting(40, "Maximum number of epochs.", minimum=1, maximum=1_000_000)
-    batch: int | None = setting(None, "Batch size in clips; default: 16, or less for 8 batches per epoch.", minimum=1)
+    batch: int | None = setting(
+        None, "Batch size in clips; default: 16, or less so that an epoch has at least 8 batches.", minimum=1
+    )
     lr: float = setting(1e-3, "Learning rate: the maximum of the schedule.", above=0)
     patience: int = setting(0, "Early-stopping patience, in epochs; 0: no early stopping.", minimum=0)
     seed: int = setting(0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1)
     optimizer: str = setting(
-        "adamw", "Optimizer; others are of packages (onlooker-papers: rmsprop, adadelta).", TRAINING
+        "adamw", "Optimizer; others than adamw belong to packages (onlooker-papers: rmsprop, adadelta).", TRAINING
     )
     schedule: Literal["auto", "one-cycle", "cosine", "constant"] = setting(
         "auto",
-        "Learning-rate schedule; auto: one-cycle (up, then a cosine to zero) for adamw, else constant.",
+        "Learning-rate schedule: one-cycle (up, then a cosine to zero), cosine or constant; auto: one-cycle for adamw, "
+        "else constant.",
         TRAINING,
     )
     weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, minimum=0)
     grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, minimum=0)
     label_smoothing: float = setting(0.1, "Label smoothing.", TRAINING, minimum=0, below=1)
-    loss: Loss = setting("auto", "Cross entropy at every frame, or the last; auto: the model's default.", TRAINING)
+    loss: Loss = setting(
+        "auto", "Cross entropy at every frame, or at the last frame only; auto: the model's default.", TRAINING
+    )
     aggregation: Aggregation = setting(
-        "auto", "A clip's probabilities from those of its frames; auto: last with --loss last, else mean.", TRAINING
+        "auto",
+        "Class probabilities of a clip: mean or normalized product of those of its frames, or those of the last frame; "
+        "auto: last with --loss last, else mean.",
+        TRAINING,
     )
     attention_regularization: float = setting(
         0.0, "Weight of the doubly stochastic attention penalty: attention sums to 1 over time.", TRAINING, minimum=0
@@ -192,28 +216,45 @@ class Settings(NamedTuple):
 class StreamConfig(Config):
     """How frames are read from a camera, an address or a file as they arrive, and when an event is reported."""
 
-    rate: float | None = setting(None, "Frames per second; default: as in training; 0: every frame.", minimum=0)
+    rate: float | None = setting(
+        None, "Frames per second that the model receives; default: as in training; 0: every frame.", minimum=0
+    )
     drop: Literal["latest", "none"] = setting(
-        "latest", "If a live source is too fast: skip to the latest frame, or none, with a delay.", CONNECTION
+        "latest",
+        "If a live source is faster than the model: latest skips to the newest frame, none processes every frame with "
+        "a delay. Recordings are always processed in full.",
+        CONNECTION,
     )
     timeout: float = setting(10.0, "Seconds without data before the connection counts as lost.", CONNECTION, above=0)
     attempts: int = setting(5, "Attempts to reconnect to a source that was lost; -1: no limit.", CONNECTION, minimum=-1)
-    wait: float = setting(0.5, "Seconds before the first attempt, then doubled, up to 30.", CONNECTION, minimum=0)
+    wait: float = setting(
+        0.5,
+        "Seconds before the first attempt to reconnect; doubled for each further one, up to 30.",
+        CONNECTION,
+        minimum=0,
+    )
     threshold: float | None = setting(
         None,
-        "Minimum probability of an event; below it the answer is nothing; default: the run's.",
+        "Minimum probability of an event; below it the answer is nothing. Default: the threshold of the run, which has "
+        "one if one of its classes is none, nothing or background.",
         minimum=0,
         maximum=1,
     )
-    agreement: int = setting(3, "Consecutive frames in which an event must reach the threshold.", minimum=1)
-    wait_for_source: bool = setting(False, "Wait for a source that does not answer at the start.", CONNECTION)
+    agreement: int = setting(
+        3, "With a threshold: consecutive frames in which an event must reach it to be reported.", minimum=1
+    )
+    wait_for_source: bool = setting(
+        False, "Wait for a camera or address that does not answer at the start, as for one that was lost.", CONNECTION
+    )
 
 
 @dataclass(frozen=True)
 class SetConfig(Config):
     """Which clips of a folder or list; or a published data set in its own layout."""
 
-    set: str | None = setting(None, "A published data set (onlooker-papers: hmdb51, jhmdb, ucf101).", CLIPS)
+    set: str | None = setting(
+        None, "A published data set, in its own layout; of onlooker-papers: hmdb51, jhmdb or ucf101.", CLIPS
+    )
     split: int = setting(1, "Its official split: 1, 2 or 3.", CLIPS)
     lists: str = setting("", "Folder of its official split files, if they are elsewhere.", CLIPS)
     classes: str = setting("", "Classes to use, separated by commas; default: all.", CLIPS)
