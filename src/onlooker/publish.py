@@ -16,7 +16,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from onlooker.answer import nothing_class
+from onlooker.answer import nothing_name
 from onlooker.structures import ClipError, Step
 
 __all__ = ["Event", "EventTracker", "Publisher"]
@@ -85,11 +85,11 @@ class EventTracker:
         """The events that end and begin with a step."""
         of = self._streams.setdefault(step.source, _Stream(deque(maxlen=self.lag + self.agreement)))
         of.times.append(step.time)
-        label = _event(step)
+        label = None if step.happening is False or step.label == nothing_name(step.classes) else step.label
         if of.event and of.event.label == label:
             of.total, of.steps = of.total + step.score, of.steps + 1
             return []
-        changes = self._end(of, self.lag)
+        changes = self.end(step.source, self.lag)
         if label is not None:
             agreed = 0 if step.threshold is None else self.agreement - 1
             of.event = Event(step.source, label, _earlier(of.times, self.lag + agreed), None, step.score)
@@ -97,32 +97,23 @@ class EventTracker:
             changes.append(of.event)
         return changes
 
-    def end(self, source: str | None) -> list[Event]:
-        """End the event of a stream, if there is one, at the last step of the stream."""
-        return self._end(self._streams[source], 0) if source in self._streams else []
-
-    def end_all(self) -> list[Event]:
-        """End the events of all streams."""
-        return [event for source in self._streams for event in self.end(source)]
-
-    def _end(self, of: _Stream, back: int) -> list[Event]:
-        if of.event is None:
+    def end(self, source: str | None, back: int = 0) -> list[Event]:
+        """End the event of a stream, if there is one, `back` steps before the last step of the stream."""
+        of = self._streams.get(source)
+        if of is None or of.event is None:
             return []
         ended = max(of.event.began, _earlier(of.times, back))
         event, of.event = replace(of.event, ended=ended, score=of.total / of.steps), None
         return [event]
 
+    def end_all(self) -> list[Event]:
+        """End the events of all streams."""
+        return [event for source in self._streams for event in self.end(source)]
+
 
 def _earlier(times: Sequence[float], back: int) -> float:
     """The time of the step `back` steps before the last one, or of the first one that is known."""
     return times[max(0, len(times) - 1 - back)]
-
-
-def _event(step: Step) -> str | None:
-    """The class of the event that a step shows; None if there is none."""
-    nothing = nothing_class(step.classes)
-    quiet = step.happening is False or step.label not in step.classes
-    return None if quiet or (nothing is not None and step.label == step.classes[nothing]) else step.label
 
 
 class Publisher:
@@ -160,29 +151,23 @@ class Publisher:
         self._thread.shutdown()
 
     def _deliver(self, event: dict[str, Any]) -> None:
-        problem, again = self._send(event)
-        for pause in _PAUSES:
-            if not again:
+        request = Request(self._address, json.dumps(event).encode(), {"Content-Type": "application/json"})
+        problem = "no time to send it"
+        for pause in (*_PAUSES, 0):
+            if (patience := min(_ANSWER, self._until - monotonic())) <= 0:  # not longer than `close` waits
                 break
+            try:
+                with self._opener.open(request, timeout=patience):
+                    return
+            except HTTPError as error:
+                error.close()
+                problem = f"answers {error.code} {error.reason}"
+                if error.code < 500 and error.code not in _TRANSIENT:
+                    break
+            except (OSError, HTTPException) as error:
+                problem = f"does not answer ({getattr(error, 'reason', None) or error or type(error).__name__})"
             self._closing.wait(pause)
-            problem, again = self._send(event)
-        if problem:
-            self._on_lost(ClipError(self.name, f"{problem}; not sent: {json.dumps(event)}", "check the address"))
-
-    def _send(self, event: dict[str, Any]) -> tuple[str, bool]:
-        """What went wrong, if anything, and whether sending it again may help."""
-        patience = min(_ANSWER, self._until - monotonic())  # not longer than `close` waits
-        if patience <= 0:
-            return "no time to send it", False
-        try:
-            request = Request(self._address, json.dumps(event).encode(), {"Content-Type": "application/json"})
-            with self._opener.open(request, timeout=patience):
-                return "", False
-        except HTTPError as error:
-            error.close()
-            return f"answers {error.code} {error.reason}", error.code >= 500 or error.code in _TRANSIENT
-        except (OSError, HTTPException) as error:
-            return f"does not answer ({getattr(error, 'reason', None) or error or type(error).__name__})", True
+        self._on_lost(ClipError(self.name, f"{problem}; not sent: {json.dumps(event)}", "check the address"))
 
 
 class _NoRedirects(HTTPRedirectHandler):

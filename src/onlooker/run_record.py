@@ -36,10 +36,11 @@ from onlooker.settings import check_type, field_of
 from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
 
-__all__ = ["RunRecord", "lock_run", "note_figures", "noted_figures", "read_curves", "read_figures", "start_run"]
+__all__ = ["RunRecord", "lock_run", "read_curves", "read_figures", "start_run"]
 
 FIGURES, SCORES, REPORT = "evaluation.json", "scores.csv", "report.html"
-_LOCK, _NOTED = ".lock", "cross_validation.json"
+CROSS_VALIDATION = "cross_validation.json"
+_LOCK = ".lock"
 # Files that are written before config.json: a folder with nothing else holds no run yet.
 _BEFORE_CONFIG = ("split.json", "skipped.json")
 
@@ -166,19 +167,13 @@ def lock_run(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def read_figures(run: Path) -> dict[str, Any] | None:
-    """The figures of its test clips or its cross-validation (`evaluation.json`); None before it was evaluated."""
-    return read_json(run / FIGURES) if (run / FIGURES).exists() else None
+def read_figures(run: Path, file: str = FIGURES) -> dict[str, Any] | None:
+    """The figures of its test clips or its cross-validation; None before there are any.
 
-
-def noted_figures(run: Path) -> dict[str, Any]:
-    """What `note_figures` wrote."""
-    return read_json(run / _NOTED) if (run / _NOTED).exists() else {}
-
-
-def note_figures(run: Path, **figures: Any) -> None:
-    """Store figures of the training for the report, which is written later."""
-    write_json(run / _NOTED, figures)
+    Args:
+        file: `FIGURES`, or `CROSS_VALIDATION`: those of the training, which the report shows too.
+    """
+    return read_json(run / file) if (run / file).exists() else None
 
 
 def read_curves(run: Path) -> Curves | None:

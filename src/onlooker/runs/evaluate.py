@@ -15,13 +15,12 @@ from onlooker.data.clips import ClipFrames
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import copies_of, require_clips
 from onlooker.drawing.clip import draw_clip
-from onlooker.evaluation.conclusion import confused_pairs
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.evaluation.report import Tone
-from onlooker.evaluation.report.summary import PAIRS, summary_page
+from onlooker.evaluation.report.summary import summary_page
 from onlooker.files import check_writable, printable, read_json, write_json
 from onlooker.recognizer import Recognizer, load, trained_run
-from onlooker.run_record import FIGURES, REPORT, SCORES, RunRecord, noted_figures, read_curves, read_figures
+from onlooker.run_record import CROSS_VALIDATION, FIGURES, REPORT, SCORES, RunRecord, read_curves, read_figures
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.training.reading import read_clips
 from onlooker.training.stages import tracked
@@ -70,7 +69,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         out, test, skipped = run, record.split.test, record.skipped
         if not any(os.path.exists(clip.path) for clip in test):  # the remaining clips are tested
             require_clips(test)
-    elif noted_figures(run) and (of_run := read_figures(run)):
+    elif read_figures(run, CROSS_VALIDATION) and (of_run := read_figures(run)):
         return of_run
     else:
         raise ClipError(run, "trained without a test split", "give new clips with --clips")
@@ -103,7 +102,7 @@ def write_report(
         `cross_validated`, `learning_curve` (values of `LearningPoint`s) and `labels_to_check` of model linear.
     """
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
-    measured = measure(evaluation) | (noted_figures(run) if out == run else {})
+    measured = measure(evaluation) | (read_figures(run, CROSS_VALIDATION) or {} if out == run else {})
     write_scores(out / SCORES, evaluation)
     drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured, quiet))
     encoded = {k: (encode_mp4(frames, fps), caption, tone) for k, (frames, caption, tone, fps) in drawn.items()}
@@ -141,18 +140,13 @@ def _drawn_clips(
 ) -> Iterator[tuple[int, tuple[NDArray[np.uint8], str, Tone, float]]]:
     """Random test clips, the same in every call: number; frames, caption, tone, frames per second.
 
-    Up to half are mistakes. Clips of the most confused pairs of classes come first: all of their mistakes, and a clip
-    of each of these classes that is classified correctly. A clip that was removed after it was read is not drawn.
+    Up to half are mistakes, which come last. A clip that was removed after it was read is not drawn.
     """
     targets, predicted = evaluation.targets, evaluation.scores.argmax(1)
-    pairs = [{i, j} for i, j, _ in confused_pairs(measured["confusion"])[:PAIRS]]
     order = random.Random(0).sample(range(len(samples)), len(samples))
     mistakes = [i for i in order if predicted[i] != targets[i]]
-    mistakes.sort(key=lambda i: {targets[i], predicted[i]} not in pairs)
     mistakes = mistakes[: _SHOWN // 2]
     correct = [i for i in order if predicted[i] == targets[i]]
-    first = {int(targets[i]): i for i in reversed(correct) if any(targets[i] in pair for pair in pairs)}.values()
-    correct.sort(key=lambda i: i not in first)
     source = "cross-validated" if measured.get("cross_validated") else "prediction"
     drawn = correct[: _SHOWN - len(mistakes)] + mistakes
     for i in tracked(drawn, "drawing clips", len(drawn), None if quiet else "drawing clips"):

@@ -14,10 +14,10 @@ from onlooker.data.split import group_of
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventThreshold, choose_threshold
-from onlooker.files import whole_folder
+from onlooker.files import whole_folder, write_json
 from onlooker.models.registry import find_recipe
 from onlooker.recognizer import Recognizer
-from onlooker.run_record import RunRecord, note_figures
+from onlooker.run_record import CROSS_VALIDATION, RunRecord
 from onlooker.runs.preparation import Prepared, Request
 from onlooker.structures import ClipError, Evaluation
 from onlooker.training.linear import choose, cross_validated, fit_layer, statistics_of
@@ -119,7 +119,7 @@ def _fit_and_cross_validate(
             held_out, chosen["cross_validated"] = known, True
         chosen["labels_to_check"] = labels_to_check(known)
         threshold = choose_threshold(known.scores, known.targets, known.classes)
-    note_figures(request.run, **chosen)
+    write_json(request.run / CROSS_VALIDATION, chosen)
     return choice.temperature, threshold, held_out
 
 

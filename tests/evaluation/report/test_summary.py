@@ -83,8 +83,5 @@ def test_mistakes_are_listed_with_paths_and_doubtful_labels(evaluation: Evaluati
     assert "20 training clips give 30 of 40 (75 %), twice as many would give about" in found
 
 
-def test_clips_of_confused_classes_are_side_by_side(evaluation: Evaluation, tmp_path: Path) -> None:
-    text = page(evaluation, tmp_path / "page.html", True, "rgb", [0, 1, 2])
-    assert text.count("<video") == 3
-    assert "run and <walk>|, confused in 1 of 4 (25 %)" in words(text)
-    assert "Others" not in text
+def test_clips_are_shown(evaluation: Evaluation, tmp_path: Path) -> None:
+    assert page(evaluation, tmp_path / "page.html", True, "rgb", [0, 1, 2]).count("<video") == 3

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
-from onlooker.evaluation.conclusion import advice, confused_pairs, first_line, labels_to_check, share_of
+from onlooker.evaluation.conclusion import advice, first_line, labels_to_check, share_of
 from onlooker.evaluation.report.page import DrawnClip, Page
 from onlooker.evaluation.report.table import Cell, percent
 from onlooker.structures import Evaluation
 
 Curves = Mapping[str, Mapping[str, list[float]]]
 
-PAIRS = 2  # pairs of classes whose clips are shown together
 _CLASSES = 60  # of a matrix that can be read
 
 
@@ -48,8 +47,7 @@ def summary_page(
         page.heading("Test clips")
         tested_by = _CROSS_VALIDATED if measured.get("cross_validated") else _TEST
         colors = " Color shows attention: the warmer, the higher its weight." if attends else ""
-        page.text(tested_by + colors)
-        _clips(page, evaluation, measured, clips)
+        page.text(tested_by + colors).clips(clips.values())
     _mistakes(page, evaluation, measured, paths or evaluation.names)
     _training(page, measured, curves)
     if evaluation.skipped:
@@ -94,19 +92,6 @@ _CROSS_VALIDATED = (
     "Random clips; up to half of them are mistakes. Predictions are by models that were fitted without the clip and "
     "its recording; attention is by the final model, which was fitted to all clips."
 )
-
-
-def _clips(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], clips: Mapping[int, DrawnClip]) -> None:
-    """The clips of the most confused pairs of classes together, then the others."""
-    left, predicted = dict(clips), evaluation.scores.argmax(1)
-    for i, j, count in confused_pairs(measured["confusion"])[:PAIRS]:
-        of_pair = [k for k in left if {int(evaluation.targets[k]), int(predicted[k])} <= {i, j}]
-        first, second = (_escaped(evaluation.classes[k]) for k in (i, j))
-        page.text(f"**{first} and {second}**, confused in {share_of(count, len(predicted))}")
-        page.clips(left.pop(k) for k in of_pair)
-    if left and len(left) < len(clips):
-        page.text("**Others**")
-    page.clips(left.values())
 
 
 def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], paths: Sequence[str]) -> None:
