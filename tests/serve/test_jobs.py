@@ -1,7 +1,7 @@
 """Jobs: one after the other, and one that fails or is cancelled affects no other."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
 from typing import Any
@@ -14,66 +14,60 @@ from onlooker.serve.problem import Problem
 from onlooker.structures import ClipError
 
 
-def with_jobs(work: Callable[[Jobs], Awaitable[None]]) -> None:
-    """Call `work` in an event loop, which it must not block."""
-
-    async def run() -> None:
-        jobs = Jobs()
-        try:
-            await asyncio.wait_for(work(jobs), 60)
-        finally:
-            await jobs.stop()
-
-    asyncio.run(run())
+@pytest.fixture
+def jobs() -> Iterator[Jobs]:
+    made = Jobs()
+    yield made
+    made.close()
 
 
-async def ended(*jobs: Job) -> list[str]:
+def ended(*jobs: Job) -> list[str]:
     for job in jobs:
         while not job.finished:
-            await asyncio.sleep(0.01)
+            time.sleep(0.01)
     return [job.state for job in jobs]
 
 
 @contextmanager
 def blocked(jobs: Jobs) -> Iterator[Job]:
     """A job that waits until the end of the block."""
-    go = Event()
-    yield jobs.submit(lambda _: {"waited": go.wait(30)})
+    begun, go = Event(), Event()
+
+    def wait(_: Job) -> dict[str, Any]:
+        begun.set()
+        return {"waited": go.wait(30)}
+
+    job = jobs.submit(wait)
+    begun.wait(30)
+    yield job
     go.set()
 
 
-def test_jobs_run_in_turn() -> None:
-    async def work(jobs: Jobs) -> None:
-        order = list[str]()
-        with blocked(jobs) as first:
-            others = [jobs.submit(lambda _, name=name: {"done": order.append(name)}) for name in "ab"]  # type: ignore[misc]
-            await asyncio.sleep(0.05)
-            assert [job.describe()["state"] for job in (first, *others)] == ["running", "queued", "queued"]
-        assert await ended(*others) == ["done", "done"]
-        assert order == ["a", "b"]
-        assert first.describe()["result"] == {"waited": True}
-
-    with_jobs(work)
+def test_jobs_run_in_turn(jobs: Jobs) -> None:
+    order = list[str]()
+    with blocked(jobs) as first:
+        others = [jobs.submit(lambda _, name=name: {"done": order.append(name)}) for name in "ab"]  # type: ignore[misc]
+        assert [job.describe()["state"] for job in (first, *others)] == ["running", "queued", "queued"]
+    assert ended(*others) == ["done", "done"]
+    assert order == ["a", "b"]
+    assert first.describe()["result"] == {"waited": True}
 
 
-def test_an_error_is_of_its_job_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_is_of_its_job_alone(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
     def failing(error: Exception) -> Callable[[Job], dict[str, Any]]:
         def fail(_: Job) -> dict[str, Any]:
             raise error
 
         return fail
 
-    async def work(jobs: Jobs) -> None:
-        clip, other = jobs.submit(failing(ClipError("a.mp4", "no frame", "again"))), jobs.submit(failing(KeyError("x")))
-        good = jobs.submit(lambda _: {"a": 1})
-        assert await ended(clip, other, good) == ["failed", "failed", "done"]
-        assert [job.describe()["error"]["code"] for job in (clip, other)] == ["clip", "internal"]
-
-    with_jobs(work)
+    clip, other = jobs.submit(failing(ClipError("a.mp4", "no frame", "again"))), jobs.submit(failing(KeyError("x")))
+    good = jobs.submit(lambda _: {"a": 1})
+    assert ended(clip, other, good) == ["failed", "failed", "done"]
+    assert [job.describe()["error"]["code"] for job in (clip, other)] == ["clip", "internal"]
     assert "KeyError" in caplog.text  # the terminal says more
 
 
-def test_a_job_is_cancelled_while_it_waits_and_while_it_runs() -> None:
+def test_a_job_is_cancelled_while_it_waits_and_while_it_runs(jobs: Jobs) -> None:
     begun = Event()
 
     def endless(job: Job) -> dict[str, Any]:
@@ -81,43 +75,37 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_runs() -> None:
         while True:
             job.report("looking", 0.5)
 
-    async def work(jobs: Jobs) -> None:
-        running, waiting = jobs.submit(endless), jobs.submit(lambda _: {"ran": True})
-        await asyncio.to_thread(begun.wait)
-        waiting.cancel()
-        running.cancel()
-        assert await ended(running, waiting, jobs.submit(lambda _: {})) == ["cancelled", "cancelled", "done"]
-        assert waiting.result is None
-
-    with_jobs(work)
+    running, waiting = jobs.submit(endless), jobs.submit(lambda _: {"ran": True})
+    begun.wait(30)
+    waiting.cancel()
+    running.cancel()
+    assert ended(running, waiting, jobs.submit(lambda _: {})) == ["cancelled", "cancelled", "done"]
+    assert waiting.result is None
 
 
-def test_a_job_of_its_own_does_not_wait_and_shows_a_result_so_far() -> None:
-    async def train(job: Job) -> dict[str, Any]:
+def test_a_job_of_its_own_does_not_wait_and_shows_a_result_so_far(jobs: Jobs) -> None:
+    reported, go = Event(), Event()
+
+    def train(job: Job) -> dict[str, Any]:
         job.report("fitting", 0.25, model="a")
-        await asyncio.sleep(0.1)
+        reported.set()
+        go.wait(30)
         return {"run": "b"}
 
-    async def work(jobs: Jobs) -> None:
-        with blocked(jobs):
-            job = jobs.start(train)
-            await asyncio.sleep(0.05)
-            described = jobs.get(job.id).describe()
-            assert (described["note"], described["progress"], described["result"]) == ("fitting", 0.25, {"model": "a"})
-            assert await ended(job) == ["done"]
-
-    with_jobs(work)
+    with blocked(jobs):
+        job = jobs.submit(train, at_once=True)
+        assert reported.wait(30)
+        described = jobs.get(job.id).describe()
+        assert (described["note"], described["progress"], described["result"]) == ("fitting", 0.25, {"model": "a"})
+        go.set()
+        assert ended(job) == ["done"]
 
 
-def test_unknown_and_old_jobs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_and_old_jobs_are_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT", 1)
-
-    async def work(jobs: Jobs) -> None:
-        first, *others = (jobs.submit(lambda _: {}) for _ in range(3))
-        assert await ended(first, *others) == ["done"] * 3
-        jobs.submit(lambda _: {})
-        for gone in ("nobody", first.id):
-            with pytest.raises(Problem, match="no_job"):
-                jobs.get(gone)
-
-    with_jobs(work)
+    first, *others = (jobs.submit(lambda _: {}) for _ in range(3))
+    assert ended(first, *others) == ["done"] * 3
+    jobs.submit(lambda _: {})
+    for gone in ("nobody", first.id):
+        with pytest.raises(Problem, match="no_job"):
+            jobs.get(gone)

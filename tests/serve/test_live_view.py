@@ -1,8 +1,7 @@
-"""Live view: the answers of a stream, with the newest frame only, for at most four cameras."""
+"""Live view: the answers of a stream, for at most four cameras."""
 
 import io
 import struct
-import time
 from pathlib import Path
 
 import numpy as np
@@ -57,17 +56,6 @@ def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:
         if step.point is not None:
             np.testing.assert_allclose(np.multiply(got["point"], (64, 48)), step.point, atol=0.01)
         assert 0 <= np.max(got["attention"]) <= 1
-
-
-def test_only_the_newest_frame_is_used_at_the_rate_of_the_model(page: TestClient, model: str) -> None:
-    with connect(page, model) as camera:
-        begin = time.monotonic()
-        for number in range(30):
-            camera.send_bytes(message(number % 3, sent=number))
-        got = [camera.receive_json()]
-        while got[-1]["sent"] != 29:
-            got.append(camera.receive_json())
-        assert len(got) <= 3 + 10 * (time.monotonic() - begin)  # 10 frames per second at most
 
 
 def test_a_fifth_camera_is_refused_and_may_come_back(page: TestClient, model: str) -> None:

@@ -1,6 +1,5 @@
 """Training the project: progress, cancel, one at a time, failures."""
 
-import asyncio
 import json
 import sys
 import time
@@ -76,25 +75,11 @@ class Recorded(Job):
             self._act(self)
 
 
-def run(made: Training, job: Job | None = None) -> dict[str, Any]:
-    """The result of a training; `Job.cancel` ends it."""
-    job = job or Job()
-
-    async def work() -> dict[str, Any]:
-        job.task = asyncio.current_task()  # type: ignore[assignment]
-        return await made.run(job)
-
-    try:
-        return asyncio.run(work())
-    except asyncio.CancelledError:
-        raise Cancelled from None
-
-
 def test_progress_is_told_and_the_model_is_live_before_its_results(
     project: Project, training: Callable[..., Training]
 ) -> None:
     job, made = Recorded(), training(READING, "model", DRAWING, DONE)
-    result = run(made, job)
+    result = made.run(job)
     assert [note for note, _ in job.reports] == ["starting", "reading clips", *["drawing clips"] * 2, "done"]
     assert job.reports[1] == ("reading clips", 0.5)
     assert result["run"] == "clips-page-1"
@@ -105,7 +90,7 @@ def test_progress_is_told_and_the_model_is_live_before_its_results(
 def test_a_cancelled_training_leaves_nothing(training: Callable[..., Training]) -> None:
     made, begun = training(READING, "wait"), time.monotonic()
     with pytest.raises(Cancelled):
-        run(made, Recorded("reading clips"))
+        made.run(Recorded("reading clips"))
     assert time.monotonic() - begun < 30
     assert not [*made.runs.iterdir()]
     assert made.newest_run() is None
@@ -124,7 +109,7 @@ def test_a_training_that_fails_says_why_and_keeps_only_a_model_that_is_finished(
 ) -> None:
     made, job = training(*(["model", DRAWING] if report_only else []), *lines), Job()
     with pytest.raises(Problem, match=message) as error:
-        run(made, job)
+        made.run(job)
     assert error.value.code == code
     if report_only:
         assert made.models.load(job.result["model"]).classes  # type: ignore[index]
@@ -143,7 +128,7 @@ def test_only_runs_of_this_project_that_have_a_model_are_its_newest(
     for name in ("clips-page-99", "../elsewhere/clips-page-50", "clips-page-2"):
         keep_results(project, made.runs / name, {})
         assert made.newest_run() == (made.runs / name if name == "clips-page-2" else None)
-    assert run(made)["run"] == "clips-page-11"
+    assert made.run(Job())["run"] == "clips-page-11"
 
 
 def test_one_training_at_a_time_and_clips_stay_while_it_reads_them(
@@ -175,20 +160,20 @@ def test_one_training_at_a_time_and_clips_stay_while_it_reads_them(
 def test_the_process_tells_what_is_wrong_with_the_clips(project: Project, tmp_path: Path) -> None:
     made = Training(project, tmp_path / "runs", Models(ServeSettings(runs=tmp_path / "runs")))
     with pytest.raises(Problem, match="none of 4 clips can be read"):
-        run(made)
+        made.run(Job())
 
 
 @pytest.mark.slow
 def test_the_process_trains_a_run_that_every_command_reads_and_the_next_one_uses_corrections(tmp_path: Path) -> None:
     project, runs = Project(moving_squares.make_set(tmp_path / "squares", clips=5)), tmp_path / "runs"
     made = Training(project, runs, Models(ServeSettings(runs=runs)))
-    first = runs / run(made)["run"]
+    first = runs / made.run(Job())["run"]
     assert results(made.newest_run())["clips"] == 20
     assert onlooker.load(first).classes == ("down", "left", "right", "up")
     corrected = [clip.id for clip in project.clips("down")[:3]]
     for clip in corrected:
         project.set_label(clip, "up")
-    again = runs / run(made)["run"]
+    again = runs / made.run(Job())["run"]
     split = read_json(again / "split.json")
     labels = [clip["label"] for part in ("training", "validation", "test") for clip in split[part]]
     assert (labels.count("down"), labels.count("up")) == (2, 8)

@@ -44,7 +44,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         try:
             yield
         finally:
-            await jobs.stop()
+            jobs.close()
             project.close()
             shutil.rmtree(folder, ignore_errors=True)
 

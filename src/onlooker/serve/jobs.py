@@ -1,17 +1,15 @@
-"""Work that takes longer than a request, as tasks of the event loop: looks at clips, one after the other; trainings."""
+"""Work that takes longer than a request, in threads: looks at clips, one after the other; trainings."""
 
-import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from onlooker.serve.problem import Problem, as_problem
 from onlooker.serve.translation import t
 
 __all__ = ["Cancelled", "Job", "Jobs"]
-
-Work = Callable[["Job"], Awaitable[dict[str, Any]]]
 
 KEPT = 200  # finished jobs whose results can still be requested
 _FINISHED = ("done", "failed", "cancelled")
@@ -22,15 +20,19 @@ class Cancelled(Exception):  # noqa: N818 - no error
 
 
 class Job:
-    """A piece of work: its state, its progress, and its result."""
+    """A piece of work: its state, its progress, and its result.
 
-    def __init__(self, state: str = "running") -> None:
-        self.id, self.state, self.note = secrets.token_hex(8), state, "queued"
+    Attributes:
+        on_cancel: set by work that waits for something, to end its waiting.
+    """
+
+    def __init__(self) -> None:
+        self.id, self.state, self.note = secrets.token_hex(8), "queued", "queued"
         self.progress: float | None = None
         self.error: Problem | None = None
         self.result: dict[str, Any] | None = None
         self.cancelled = False
-        self.task: asyncio.Task[None] | None = None
+        self.on_cancel: Callable[[], object] = lambda: None
 
     @property
     def finished(self) -> bool:
@@ -50,11 +52,9 @@ class Job:
             self.result = {**(self.result or {}), **partial}
 
     def cancel(self) -> None:
-        """End the work: where it waits, or, in a thread, at its next report; no effect on a finished job."""
+        """End the work: before it begins, where it waits, or at its next report; no effect on a finished job."""
         self.cancelled = True
-        if self.task is not None and not self.finished:
-            self.task.cancel()
-            self.state = "cancelled" if self.state == "queued" else self.state  # it may not have begun at all
+        self.on_cancel()
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for JSON; `text` says how far it is."""
@@ -68,32 +68,16 @@ class Jobs:
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._queue = asyncio.Lock()  # in the order of requests
+        self._queue, self._others = ThreadPoolExecutor(1, "queue"), ThreadPoolExecutor(thread_name_prefix="job")
 
-    def submit(self, work: Callable[[Job], dict[str, Any]]) -> Job:
-        """Put work for a thread at the end of the queue; it ends before the next begins."""
-
-        async def in_turn(job: Job) -> dict[str, Any]:
-            async with self._queue:
-                job.state = "running"
-                working = asyncio.ensure_future(asyncio.to_thread(work, job))
-                while True:  # a thread cannot be cancelled: it ends at its next report
-                    try:
-                        return await asyncio.shield(working)
-                    except asyncio.CancelledError:
-                        if working.done():
-                            raise
-
-        return self.start(in_turn, state="queued")
-
-    def start(self, work: Work, state: str = "running") -> Job:
-        """Begin work at once."""
+    def submit(self, work: Callable[[Job], dict[str, Any]], at_once: bool = False) -> Job:
+        """Begin work after all that was submitted before, or `at_once`."""
         finished = [each.id for each in self._jobs.values() if each.finished]
         for old in finished[: max(0, len(finished) - KEPT)]:
             del self._jobs[old]
-        job = Job(state)
+        job = Job()
         self._jobs[job.id] = job
-        job.task = asyncio.create_task(_run(job, work))
+        (self._others if at_once else self._queue).submit(_run, job, work)
         return job
 
     def get(self, job_id: str) -> Job:
@@ -102,19 +86,23 @@ class Jobs:
             return job
         raise Problem(404, "no_job")
 
-    async def stop(self) -> None:
+    def close(self) -> None:
         """Cancel all jobs, when the server ends, and wait for their ends."""
         for job in self._jobs.values():
             job.cancel()
-        await asyncio.gather(*(job.task for job in self._jobs.values() if job.task), return_exceptions=True)
+        self._queue.shutdown()
+        self._others.shutdown()
 
 
-async def _run(job: Job, work: Work) -> None:
+def _run(job: Job, work: Callable[[Job], dict[str, Any]]) -> None:
     """Do the work; every exception is stored as the error of the job."""
     try:
-        job.result = await work(job)
+        if job.cancelled:
+            raise Cancelled
+        job.state = "running"
+        job.result = work(job)
         job.state = "done"
-    except (Cancelled, asyncio.CancelledError):
+    except Cancelled:
         job.state = "cancelled"
     except Exception as error:
         job.error, job.state = as_problem(error), "failed"

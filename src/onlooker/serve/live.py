@@ -1,7 +1,7 @@
 """A camera of the browser, live: JPEG frames in, predictions of the model out.
 
-Only the newest frame of a connection is processed, so that the delay does not grow if the model is slower than the
-camera.
+The page sends frames at the frame rate that the model was trained with, and at most two ahead of the answers, so that
+the delay does not grow if the model is slower than the camera.
 """
 
 import asyncio
@@ -9,7 +9,6 @@ import io
 import math
 import struct
 from collections import deque
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic, perf_counter
@@ -52,7 +51,6 @@ class Viewer:
 
     def __init__(self, recognizer: Recognizer) -> None:
         self.streams = recognizer.streams()
-        self.wait = 1 / recognizer.frame_rate if recognizer.frame_rate else 0.0
         self._index, self._strength = -1, 0.0
 
     @property
@@ -127,7 +125,14 @@ def routes(models: Models) -> APIRouter:
                 raise Problem(503, "full", most=MAX_CONNECTIONS)
             cameras.add(socket)
             made = await loop.run_in_executor(executor, viewer, model)
-            await _answer(socket, made, lambda frames: loop.run_in_executor(executor, made.step, frames))
+            frames, begin = deque[Frame](maxlen=made.needed), monotonic()
+            while True:
+                content = await _receive(socket)
+                (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
+                time = monotonic() - begin
+                frames.append(Frame(sent if math.isfinite(sent) else 0.0, time, content[_CLOCK.size :]))
+                if len(frames) == made.needed:
+                    await socket.send_json(await loop.run_in_executor(executor, made.step, list(frames)))
         except WebSocketDisconnect:
             pass
         except Exception as error:
@@ -141,36 +146,11 @@ def routes(models: Models) -> APIRouter:
     return router
 
 
-async def _answer(socket: WebSocket, viewer: Viewer, step: Callable[[list[Frame]], Awaitable[dict[str, Any]]]) -> None:
-    """Step on the newest frames, at the frame rate that the model was trained with; those between are dropped."""
-    newest, arrived, due = deque[Frame](maxlen=viewer.needed), asyncio.Event(), 0.0
-    receiving = asyncio.create_task(_receive(socket, newest, arrived))
-    receiving.add_done_callback(lambda _: arrived.set())
-    try:
-        while True:
-            await arrived.wait()
-            if not receiving.done() and (early := due - monotonic()) > 0:
-                await asyncio.sleep(early)
-            if receiving.done():
-                receiving.result()  # raises what has ended it
-            arrived.clear()
-            due = max(due, monotonic() - viewer.wait / 2) + viewer.wait  # a late frame does not delay all others
-            await socket.send_json(await step(list(newest)))
-    finally:
-        receiving.cancel()
-
-
-async def _receive(socket: WebSocket, newest: deque[Frame], arrived: asyncio.Event) -> None:
-    """Keep the newest frames until the browser disconnects; a Problem for a frame of too many bytes or too few."""
-    begin = monotonic()
-    while True:
-        if (message := await socket.receive())["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect
-        content = message.get("bytes") or b""
-        if not _CLOCK.size < len(content) <= MAX_BYTES:
-            raise Problem(413, "frame_bytes", count=len(content), most=MAX_BYTES)
-        (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
-        time = monotonic() - begin
-        newest.append(Frame(sent if math.isfinite(sent) else 0.0, time, content[_CLOCK.size :]))
-        if len(newest) == newest.maxlen:
-            arrived.set()
+async def _receive(socket: WebSocket) -> bytes:
+    """The next message; a Problem for one of too many bytes or too few, a WebSocketDisconnect at the end."""
+    if (message := await socket.receive())["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect
+    content: bytes = message.get("bytes") or b""
+    if not _CLOCK.size < len(content) <= MAX_BYTES:
+        raise Problem(413, "frame_bytes", count=len(content), most=MAX_BYTES)
+    return content

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -16,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from onlooker.recognizer import Recognizer
 from onlooker.serve.answer import describe_prediction, labels_of_segments
 from onlooker.serve.jobs import Job, Jobs
-from onlooker.serve.media import convert, file_response, receive
+from onlooker.serve.media import convert, receive
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
@@ -38,7 +37,6 @@ class Look:
     Args:
         path: the clip as it was received.
         video: what the page plays: the clip itself, or a copy.
-        prediction: None until the model has answered.
     """
 
     id: str
@@ -46,7 +44,6 @@ class Look:
     model: str
     path: Path
     video: Path
-    prediction: Prediction | None = None
 
 
 class Looks:
@@ -55,7 +52,6 @@ class Looks:
     def __init__(self, folder: Path, settings: ServeSettings, models: Models) -> None:
         self.folder, self.settings, self.models = folder / "looks", settings, models
         self._looks: dict[str, Look] = {}
-        self._drawing = Lock()
 
     def add(self, file: Path, name: str, model: str) -> Look:
         """Keep a clip that was received."""
@@ -86,24 +82,14 @@ class Looks:
             job.report("checking")
             facts = self._prepare(look, job)
             job.report("looking")
-            look.prediction, labels = self._predict(look, facts, job)
+            prediction, labels = self._predict(look, facts, job)
         except BaseException:
             self.delete(look.id)
             raise
         shown = {name: getattr(facts, name) for name in ("seconds", "width", "height", "frames")}
         about = {"id": look.id, "name": look.name, "video": f"/media/{look.id}.mp4", "model": look.model}
         rate = facts.frames / facts.seconds
-        return {**about, "frames_per_second": rate, **shown, **describe_prediction(look.prediction, labels)}
-
-    def overlay(self, look: Look) -> Path:
-        """The clip with its prediction drawn on it, made on first use; a Problem 409 if it waits for its answer."""
-        if look.prediction is None:
-            raise Problem(409, "look_waits")
-        out = look.path.with_name("overlay.mp4")
-        with self._drawing:
-            if not out.exists():
-                self.models.load(look.model).overlay(look.video, out, look.prediction)
-        return out
+        return {**about, "frames_per_second": rate, **shown, **describe_prediction(prediction, labels)}
 
     def _prepare(self, look: Look, job: Job) -> VideoFacts:
         """Check the clip by decoding all of it, and copy it if browsers do not play it."""
@@ -151,12 +137,6 @@ def routes(looks: Looks, jobs: Jobs) -> APIRouter:
 
     @router.get("/media/{look_id}.mp4")
     def video(look_id: str) -> FileResponse:
-        return file_response(looks.get(look_id).video, media_type="video/mp4", headers=_STORED)
-
-    @router.get("/api/look/{look_id}/overlay.mp4")
-    def overlay(look_id: str) -> FileResponse:
-        look = looks.get(look_id)
-        name = f"{Path(look.name).stem or 'clip'}-overlay.mp4"
-        return FileResponse(looks.overlay(look), media_type="video/mp4", filename=name)
+        return FileResponse(looks.get(look_id).video, media_type="video/mp4", headers=_STORED)
 
     return router

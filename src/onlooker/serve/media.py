@@ -12,11 +12,9 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Any
 from urllib.parse import unquote
 
 from fastapi import Request
-from fastapi.responses import FileResponse
 
 from onlooker.files import explain_write_errors
 from onlooker.serve.problem import Problem
@@ -24,7 +22,7 @@ from onlooker.structures import ClipError
 from onlooker.video.reader import SUFFIXES
 from onlooker.video.transcode import VideoFacts, safe_transcode
 
-__all__ = ["clip_name", "convert", "file_response", "receive"]
+__all__ = ["clip_name", "convert", "receive"]
 
 SECONDS = 900.0  # for decoding a clip, in total; the queue waits meanwhile
 _NAME_LENGTH = 100
@@ -57,13 +55,6 @@ async def receive(request: Request, folder: Path) -> tuple[Path, str]:
         path.unlink(missing_ok=True)
         raise
     return path, clean_name(request.headers.get("x-filename", ""))
-
-
-def file_response(path: Path, **options: Any) -> FileResponse:
-    """A file; a Problem 404 if it does not exist (yet, or any more)."""
-    if not path.is_file():
-        raise Problem(404, "gone")
-    return FileResponse(path, **options)
 
 
 def clean_name(name: str) -> str:

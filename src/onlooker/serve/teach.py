@@ -5,8 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
@@ -15,7 +13,7 @@ from onlooker.answer import NOTHING, nothing_class
 from onlooker.files import printable
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
-from onlooker.serve.media import clip_name, convert, file_response, receive
+from onlooker.serve.media import clip_name, convert, receive
 from onlooker.serve.models import find_model
 from onlooker.serve.previews import Previews
 from onlooker.serve.problem import Problem
@@ -30,7 +28,6 @@ _FEW = 5  # clips of a class, at least
 _IMBALANCE = 3  # ratio of the largest class to the smallest
 _SHOWN = 24  # clips of a class at a time
 CHECKED = 12  # clips to check at a time
-_STILLS = 4  # threads that wait for stills; with many new clips, the other threads serve the rest of the page
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Label = Annotated[str, Query(alias="class")]
@@ -79,15 +76,10 @@ class Teaching:
     def add(self, label: str, file: Path, name: str, batch: str = "") -> dict[str, Any]:
         """Add a clip, after decoding all of it; the file, in `Project.incoming()`, is moved or removed."""
         clip_id = secrets.token_hex(8)
-        still = self.previews.folder / f"{clip_id}.jpg"
         try:
-            self.previews.folder.mkdir(exist_ok=True)
-            facts = convert(file, still=still, max_seconds=self.settings.max_seconds)
+            facts = convert(file, max_seconds=self.settings.max_seconds)
             self.project.add_clip(label, file, clip_name(name), clip_id, batch)
             self.project.set_facts(clip_id, facts.seconds, facts.playable)
-        except BaseException:
-            still.unlink(missing_ok=True)
-            raise
         finally:
             file.unlink(missing_ok=True)
         return {"clip": _describe(self.project.clip(clip_id))}
@@ -118,23 +110,20 @@ def _hints(counts: dict[str, int]) -> list[str]:
 def routes(teaching: Teaching) -> APIRouter:
     """Everything of the tabs Teach and Correct."""
     routes, project, training = APIRouter(), teaching.project, teaching.training
-    limiter = CapacityLimiter(_STILLS)
     _add_changes(routes, teaching)
 
     @routes.get("/media/clip/{clip_id}.jpg")
-    async def still(clip_id: str) -> FileResponse:
-        made = await run_sync(teaching.previews.still, clip_id, limiter=limiter)
-        return file_response(made, media_type="image/jpeg", headers=_CACHED)
+    def still(clip_id: str) -> FileResponse:
+        return FileResponse(teaching.previews.still(clip_id), media_type="image/jpeg", headers=_CACHED)
 
     @routes.get("/media/clip/{clip_id}.mp4")
-    async def playable(clip_id: str) -> FileResponse:
-        made = await run_sync(teaching.previews.playable, clip_id, limiter=limiter)
-        return file_response(made, media_type="video/mp4", headers=_CACHED)
+    def playable(clip_id: str) -> FileResponse:
+        return FileResponse(teaching.previews.playable(clip_id), media_type="video/mp4", headers=_CACHED)
 
     @routes.post("/api/project/train", status_code=202)
     async def train() -> dict[str, str]:
         training.check()
-        training.job = teaching.jobs.start(training.run)
+        training.job = teaching.jobs.submit(training.run, at_once=True)
         return {"job": training.job.id}
 
     @routes.get("/api/project/results")

@@ -6,17 +6,17 @@ The process writes one line of JSON per step to its standard output. It ends whe
 it never outlives the server.
 """
 
-import asyncio
 import json
 import os
 import shutil
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from onlooker.serve.jobs import Job
+from onlooker.serve.jobs import Cancelled, Job
 from onlooker.serve.models import Models, find_model
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
@@ -66,7 +66,7 @@ class Training:
         if self.job is not None and self.is_running and self.job.note in _READING:
             raise Problem(409, "reading")
 
-    async def run(self, job: Job) -> dict[str, Any]:
+    def run(self, job: Job) -> dict[str, Any]:
         """The work of a job: train on the present clips; returns the name of the new run and the id of its model.
 
         If only the report of a model fails, the model stays, and is in the result of the failed job.
@@ -80,38 +80,40 @@ class Training:
         numbers = [int(end) for run in self.runs.glob("*-page-*") if (end := run.name.removeprefix(start)).isdecimal()]
         run = self.runs.resolve() / f"{start}{max(numbers, default=0) + 1}"
         listed = "SELECT folder || '/' || clip.name, id FROM clip JOIN class ON class.name = folder"
-        ids = dict(await asyncio.to_thread(self.project.database.run, listed))
+        ids = dict(self.project.database.run(listed))
         try:
-            await self._follow(job, run)
+            self._follow(job, run)
         finally:
             if job.cancelled or not find_model(run):
                 shutil.rmtree(run, ignore_errors=True)
             else:
-                await asyncio.to_thread(keep_results, self.project, run, ids)
+                keep_results(self.project, run, ids)
         return {**(job.result or {}), "run": run.name}
 
-    async def _follow(self, job: Job, run: Path) -> None:
+    def _follow(self, job: Job, run: Path) -> None:
         """Start the process, and report its progress until it ends."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command, pipe = (*self.child, str(self.project.folder), str(run)), asyncio.subprocess.PIPE
-        child = await asyncio.create_subprocess_exec(
-            *command, stdin=pipe, stdout=pipe, env=environment, start_new_session=True
-        )
-        assert child.stdout
-        try:
-            async for line in child.stdout:
-                if isinstance(step := json.loads(line), dict):
-                    raise Problem(422, "training_failed", reason=step["reason"], remedy=step["remedy"])
-                stage, done, total = step
-                job.report(stage, done / max(1, total))
-                if stage in ("drawing clips", "done") and not (job.result or {}).get("model"):
-                    job.report(stage, job.progress, model=await asyncio.to_thread(self._load, run))
-            if status := await child.wait():
-                raise Problem(500, "training_ended", exit=status)
-        finally:
-            with suppress(ProcessLookupError):
+        command, pipe = (*self.child, str(self.project.folder), str(run)), subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, start_new_session=True) as child:
+            assert child.stdout
+            try:
+                job.on_cancel = child.kill
+                if job.cancelled:  # just before
+                    raise Cancelled
+                for line in child.stdout:
+                    if isinstance(step := json.loads(line), dict):
+                        raise Problem(422, "training_failed", reason=step["reason"], remedy=step["remedy"])
+                    stage, done, total = step
+                    job.report(stage, done / max(1, total))
+                    if stage in ("drawing clips", "done") and not (job.result or {}).get("model"):
+                        job.report(stage, job.progress, model=self._load(run))
+                status = child.wait()
+            finally:
                 child.kill()
-            await child.wait()
+        if job.cancelled:
+            raise Cancelled
+        if status:
+            raise Problem(500, "training_ended", exit=status)
 
     def _load(self, run: Path) -> str | None:
         """Load the model of a run into memory, so that it can be used at once; its id."""

@@ -1,4 +1,5 @@
-// Frames of a camera to the server, answers back: at the machine's speed, connecting again when the connection is lost.
+// Frames of a camera to the server, answers back: at the model's frame rate or the machine's speed, connecting again when
+// the connection is lost.
 
 import { ApiError } from "./api.js";
 import { t } from "./dom.js";
@@ -7,10 +8,11 @@ const WIDTH = 480; // pixels of a frame that is sent; models see fewer
 const AHEAD = 2; // frames on their way at the same time: one is looked at while the next one travels
 const PATIENCE = 4000; // ms after which an answer is no longer waited for
 
-/** `on`: {answer(message), state(name, error, seconds)} with the states connecting, live, lost, refused. */
+/** `model` as in /api/state; `on`: {answer(message), state(name, error, seconds)} with the states connecting, live, lost, refused. */
 export class LiveConnection {
   constructor(video, model, on) {
-    Object.assign(this, { video, model, on, waiting: [], tries: 0 });
+    Object.assign(this, { video, model, on, waiting: [], tries: 0, due: 0 });
+    this.period = model.frame_rate ? 1000 / model.frame_rate : 0; // ms between frames, as in training
     this.canvas = document.createElement("canvas");
     this.connect();
   }
@@ -19,7 +21,7 @@ export class LiveConnection {
     this.disconnect();
     this.on.state("connecting");
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.socket = new WebSocket(`${scheme}://${location.host}/api/live?model=${encodeURIComponent(this.model)}`);
+    this.socket = new WebSocket(`${scheme}://${location.host}/api/live?model=${encodeURIComponent(this.model.id)}`);
     this.socket.binaryType = "arraybuffer";
     this.waiting = [];
     this.socket.onopen = () => { this.tries = 0; this.pump(this.socket); };
@@ -47,14 +49,16 @@ export class LiveConnection {
     this.retry = setTimeout(() => this.connect(), 1000 * pause);
   }
 
-  /** Sends a frame whenever the video has a new one and the server keeps up. */
+  /** Sends a frame whenever one is due, the video has a new one, and the server keeps up. */
   pump(socket) {
     if (this.closed || socket !== this.socket || socket.readyState !== WebSocket.OPEN) return;
     this.waiting = this.waiting.filter((sent) => sent > performance.now() - PATIENCE);
     const next = () => this.pump(socket);
     const wait = () => (this.video.requestVideoFrameCallback && !document.hidden
       ? this.video.requestVideoFrameCallback(next) : setTimeout(next, 33));
-    if (this.waiting.length >= AHEAD || !this.video.videoWidth) { setTimeout(next, 8); return; }
+    const now = performance.now();
+    if (this.waiting.length >= AHEAD || !this.video.videoWidth || now < this.due) { setTimeout(next, 8); return; }
+    this.due = Math.max(this.due, now - this.period / 2) + this.period; // a late frame does not delay all others
     this.sendFrame().then(wait, wait);
   }
 

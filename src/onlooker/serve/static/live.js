@@ -65,7 +65,7 @@ export class LiveView {
     this.connection?.close();
     if (!this.stream) return;
     this.bars.set(model.classes, model.threshold, model.nothing);
-    this.connection = new LiveConnection(this.video, model.id,
+    this.connection = new LiveConnection(this.video, model,
       { answer: (message) => this.answer(message), state: (...state) => this.state(...state) });
   }
 

@@ -58,11 +58,9 @@ export class LookResult {
   takeAway() {
     const { id, model, name, video, ...answer } = this.result;
     const stem = name.replace(/\.[^.]*$/, "");
-    const link = (href, file, text) => h("a.quiet", { href, download: file }, icon("download"), h("span", {}, text));
     const json = `data:application/json,${encodeURIComponent(JSON.stringify({ name, ...answer }))}`;
     return h("details.save", {}, h("summary", {}, t("save.title")),
-      h("div.row", {}, link(`/api/look/${id}/overlay.mp4`, `${stem}-overlay.mp4`, t("save.overlay")),
-        link(json, `${stem}.json`, t("save.json"))));
+      h("div.row", {}, h("a.quiet", { href: json, download: `${stem}.json` }, icon("download"), h("span", {}, t("save.json")))));
   }
 
   /** Starts to play; the element must be in the page. */
