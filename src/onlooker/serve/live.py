@@ -28,7 +28,6 @@ from onlooker.structures import Step
 
 __all__ = ["Frame", "Viewer", "decode_jpeg", "routes"]
 
-MAX_CONNECTIONS = 4
 MAX_BYTES, MAX_SIDE = 1_000_000, 1280  # of a frame
 _CLOCK = struct.Struct("<d")  # the browser's clock in ms, before each JPEG
 _DECAY = 0.99  # per step, for the highest attention weight, which determines the scale of colors
@@ -107,8 +106,7 @@ def decode_jpeg(content: bytes) -> NDArray[np.uint8]:
 
 def routes(models: Models) -> APIRouter:
     """The route of the live view; all cameras share one thread, in turn."""
-    router, cameras = APIRouter(), set[WebSocket]()
-    executor = ThreadPoolExecutor(1, thread_name_prefix="live")
+    router, executor = APIRouter(), ThreadPoolExecutor(1, thread_name_prefix="live")
 
     def viewer(model: str) -> Viewer:
         try:
@@ -121,9 +119,6 @@ def routes(models: Models) -> APIRouter:
         await socket.accept()
         loop = asyncio.get_running_loop()
         try:
-            if len(cameras) >= MAX_CONNECTIONS:
-                raise Problem(503, "full", most=MAX_CONNECTIONS)
-            cameras.add(socket)
             made = await loop.run_in_executor(executor, viewer, model)
             frames, begin = deque[Frame](maxlen=made.needed), monotonic()
             while True:
@@ -140,8 +135,6 @@ def routes(models: Models) -> APIRouter:
             with suppress(RuntimeError, WebSocketDisconnect):  # the browser has disconnected in the meantime
                 await socket.send_json(problem.to_dict())
                 await socket.close(1011 if problem.status == 500 else 1008)
-        finally:
-            cameras.discard(socket)
 
     return router
 
