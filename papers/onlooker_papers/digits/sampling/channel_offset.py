@@ -48,7 +48,7 @@ def channel_offset(features: Tensor, offsets: Tensor) -> Tensor:
         raise ValueError(f"offsets are {tuple(offsets.shape)}, expected {(N, 2 * C, H, W)} for {C} channels")
     dtype = wide_dtype(features, offsets)
     with torch.autocast(features.device.type, enabled=False):
-        moves = offsets.to(dtype).view(N * C, 2, H * W)
+        moves = offsets.to(dtype).reshape(N * C, 2, H * W)
         axes = []
         for axis, (side, shape) in enumerate(((H, (H, 1)), (W, (W,)))):
             pixels = torch.arange(side, dtype=dtype, device=features.device).view(shape).expand(H, W).flatten()
@@ -58,4 +58,4 @@ def channel_offset(features: Tensor, offsets: Tensor) -> Tensor:
         # One long row, because the kernel is fastest if x and y are contiguous.
         grid = torch.stack(axes[::-1], 1).mT[:, None]
         sampled = sample(features.to(dtype).reshape(N * C, 1, H, W), grid)
-        return sampled.view(N, C, H, W).to(features.dtype)
+        return sampled.reshape(N, C, H, W).to(features.dtype)

@@ -73,16 +73,16 @@ def deformable_conv2d(
             raise ValueError(f"{name} is {tuple(given.shape)}, expected {(N, channels, *extent)}")
     dtype = wide_dtype(input, offset)
     with torch.autocast(input.device.type, enabled=False):
-        moves = offset.to(dtype).view(N, *kernel, 2, *extent)
+        moves = offset.to(dtype).reshape(N, *kernel, 2, *extent)
         (tap_y, tap_x), (out_y, out_x) = (
             [torch.arange(count, dtype=dtype, device=input.device) for count in counts] for counts in (kernel, extent)
         )
         y = tap_y[:, None, None, None] + out_y[:, None] - padding + moves[:, :, :, 0]
         x = tap_x[:, None, None] + out_x - padding + moves[:, :, :, 1]
-        grid = torch.stack((normalize(x, size[1]), normalize(y, size[0])), 1).view(N, 2, K, -1)
+        grid = torch.stack((normalize(x, size[1]), normalize(y, size[0])), 1).reshape(N, 2, K, -1)
         # Beyond 3 everything is outside; the sampler cannot compute with infinity.
         samples = sample(input.to(dtype), grid.clamp(-3, 3).permute(0, 2, 3, 1))
         if mask is not None:
-            samples = samples * mask.to(dtype).view(N, 1, K, -1)
-        out = (weight.to(dtype).flatten(1) @ samples.flatten(1, 2)).view(N, O, *extent).to(input.dtype)
+            samples = samples * mask.to(dtype).reshape(N, 1, K, -1)
+        out = (weight.to(dtype).flatten(1) @ samples.flatten(1, 2)).reshape(N, O, *extent).to(input.dtype)
     return out if bias is None else out + bias.to(out.dtype)[:, None, None]
