@@ -87,7 +87,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Pa
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets (ONLOOKER_DATA, else ../shared/data); skips where there is none."""
-    folder = Path(os.environ.get("ONLOOKER_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    folder = Path(os.environ.get("ONLOOKER_DATA", Path(__file__).parents[1] / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip("no real data here: set ONLOOKER_DATA to a folder with mnist/ and clips/")
     return folder

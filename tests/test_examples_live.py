@@ -99,16 +99,18 @@ def bridge(broker: int) -> Iterator[str]:
     port = free_port()
     words = [sys.executable, str(BRIDGE), f"127.0.0.1:{broker}", str(port)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        yield f"http://127.0.0.1:{port}"
-        process.kill()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
 
 
 def test_events_reach_an_mqtt_broker_also_one_that_starts_late() -> None:
     pytest.importorskip("paho.mqtt", reason="the example needs paho-mqtt")
     port = free_port()
-    lost, told = list[ClipError](), list[str]()
+    lost = list[ClipError]()
     with bridge(port) as address:
-        publisher = Publisher(address, lost.append, told.append, 0.05)
+        publisher = Publisher(address, lost.append)
         publisher.add(Event("0", "wave", 1.0, None, 0.9))
         publisher.add(Event("0", "a/b", 2.0, None, 0.8))
         time.sleep(0.5)

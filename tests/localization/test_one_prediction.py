@@ -19,7 +19,7 @@ def seen(attention: np.ndarray | None, size: tuple[int, int] | None = (120, 160)
     scores[:, 1] = 1 - scores[:, 0]
     indices = np.arange(6) * 5
     return Prediction(
-        Path("a.mp4"), ("wave", "rest"), scores, scores.mean(0), indices / 10, indices, attention, None, size
+        Path("a.mp4"), ("wave", "rest"), scores, scores.mean(0), indices / 10, indices, attention, size=size
     )
 
 

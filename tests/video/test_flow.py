@@ -150,7 +150,7 @@ def test_flow_of_a_file_equals_that_of_all_its_pairs(
     np.testing.assert_array_equal(found.stacks, stacks(to_bytes(flow(whole(clip), method)), length)[chosen])
     np.testing.assert_array_equal(found.indices, chosen)
     np.testing.assert_array_equal(found.times, read(clip, count).times)
-    assert (len(found), found.limit) == (count, 20)
+    assert (len(found.stacks), found.limit) == (count, 20)
 
 
 @pytest.mark.parametrize(("count", "length"), [(4, 3), (8, 10), (2, 70)])

@@ -1,4 +1,4 @@
-"""Plots in one style: learning curves and comparisons."""
+"""Plots in one style: learning curves, calibration, comparisons."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -91,6 +91,37 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: st
             axes.axvline(kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: {x} {kept}")
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
+    return figure
+
+
+def reliability(scores: ArrayLike, targets: ArrayLike, bins: ArrayLike) -> "Figure":
+    """A reliability diagram: accuracy against confidence in bins (Guo et al. 2017).
+
+    Args:
+        scores: `B K` probabilities of each video.
+        targets: `B` true classes.
+        bins: `B`, the number of each video's bin.
+    """
+    probabilities, truth = np.asarray(scores, dtype=np.float64), np.asarray(targets)
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    _, number = np.unique(np.asarray(bins), return_inverse=True)  # numbers without gaps
+    count = np.bincount(number)
+    mean_confidence, accuracy = (np.bincount(number, weights) / count for weights in (confidence, right))
+    figure = _figure(4.4, 4.6)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    upper.plot([0, 1], [0, 1], color="#9aa1ab", linewidth=1, linestyle=(0, (4, 3)))
+    upper.vlines(mean_confidence, mean_confidence, accuracy, color=COLORS[1], linewidth=2.5, alpha=0.35)
+    upper.scatter(mean_confidence, accuracy, s=26, color=COLORS[0], zorder=3)
+    upper.set_xlim(0, 1.02)
+    upper.set_ylim(-0.02, 1.02)
+    plain(upper, "", "accuracy")
+    upper.text(
+        0.97, 0.05, "below the line: overconfident", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes
+    )
+    lower.hist(confidence, 20, range=(0, 1), color="#9db8cc", rwidth=0.8)
+    plain(lower, "confidence", "videos")
+    for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
+        axis.set_major_formatter(_PERCENT)
     return figure
 
 

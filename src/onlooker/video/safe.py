@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from multiprocessing import Pipe
 from pathlib import Path
@@ -91,7 +92,8 @@ def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
     worker = _idle_worker() or _Worker(path)
     seconds = SECONDS + SECONDS_PER_MB * (os.path.getsize(path) if os.path.exists(path) else 0) / 1e6
     try:
-        worker.connection.send((os.getcwd(), path, call, arguments))
+        with suppress(OSError):  # it has ended: `receive` says so
+            worker.connection.send((os.getcwd(), path, call, arguments))
         while "end" not in (answer := worker.receive(path, seconds)):
             yield answer
     except BaseException:  # also where the caller has stopped early: the remaining answers are not needed

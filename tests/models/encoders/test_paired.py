@@ -44,7 +44,6 @@ def test_a_motion_model_divides_its_channels() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"flow_channels": 0}, "flow_channels is 0; give 2 for each displacement field"),
         (
             {"flow_channels": 3},
             "flow_channels is 3 of 5 channels, expected an even number, and channels that are not flow",

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from onlooker.drawing.plots import loss_and_accuracy, to_svg
+from onlooker.drawing.plots import loss_and_accuracy, reliability, to_svg
+from onlooker.evaluation.calibration import confidence_bins
 from onlooker.evaluation.conclusion import advice, first_line, labels_to_check, share_of
 from onlooker.evaluation.report.page import DrawnClip, Page
 from onlooker.evaluation.report.table import Cell, percent
@@ -105,6 +106,10 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], p
     if len(classes) <= _CLASSES:
         page.confusion(measured["confusion"], classes, cells)
         page.text("Numbers are clips; click on one to list them.")
+    page.figure(
+        to_svg(reliability(evaluation.scores, evaluation.targets, confidence_bins(sure))),
+        "Accuracy against confidence, in bins of equally many clips. Below the line: overconfident.",
+    )
     counts = zip(classes, measured["confusion"], strict=True)
     of_class = [[name, share_of(row[k], sum(row)) if any(row) else None] for k, (name, row) in enumerate(counts)]
     page.table(of_class, ["class", "classified correctly"])
