@@ -66,9 +66,11 @@ class _Canvas:
     """Discs and their convex hulls in a frame, drawn with supersampling."""
 
     def __init__(self, size: tuple[int, int]) -> None:
+        self.size, self.corners = size, list[Place]()  # of rectangles around the discs
         self.fine = np.zeros((size[0] * _FINER, size[1] * _FINER, 4), np.uint8)
 
     def disc(self, center: Place, radius: float, color: Color) -> None:
+        self.corners += [(center[0] - radius, center[1] - radius), (center[0] + radius, center[1] + radius)]
         thick = round(radius * _FINER * 2**_SHIFT)
         cv2.circle(self.fine, _fixed(*center), thick, (*color, 255), cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
@@ -89,10 +91,14 @@ class _Canvas:
         self.disc(end, radii[1], color)
 
     def layer(self) -> Layer:
-        height, width = self.fine.shape[:2]
-        size = width // _FINER, height // _FINER
-        values = cv2.resize(self.fine, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        values[..., 3] /= 255
+        # Most of a frame is empty: only the rectangle around all discs, with a margin for smooth edges, is resized.
+        limit, values = self.size[::-1], np.zeros((*self.size, 4), np.float32)
+        left, top = np.clip(np.floor(np.min(self.corners, 0)).astype(int) - 1, 0, np.subtract(limit, 1))
+        right, bottom = np.clip(np.ceil(np.max(self.corners, 0)).astype(int) + 1, (left + 1, top + 1), limit)
+        drawn = self.fine[top * _FINER : bottom * _FINER, left * _FINER : right * _FINER]
+        part = values[top:bottom, left:right]
+        part[:] = cv2.resize(drawn, (right - left, bottom - top), interpolation=cv2.INTER_AREA)
+        part[..., 3] /= 255
         return values
 
 
