@@ -5,10 +5,49 @@ outside the planes.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+MARGIN = 2  # of zeros around planes: from one pixel outside, all samples are zero
+_BILINEAR, _ZEROS = 0, 0  # interpolation and padding mode of torch.ops.aten
+
+Backward = TypeVar("Backward", bound=Callable[..., Any])
+
+
+class SamplePoints(NamedTuple):
+    """Points in planes `H W` that are stored row by row.
+
+    Args:
+        pixel: `… S`, int32, index of the pixel above and to the left; never in the last row or column.
+        dy, dx: `… S`, distance from it, 0 to 1.
+    """
+
+    pixel: Tensor
+    dy: Tensor
+    dx: Tensor
+
+
+def locate(y: Tensor, x: Tensor, height: int, width: int) -> SamplePoints:
+    """Coordinates to points in planes with a `MARGIN` of zeros, clipped to it.
+
+    Args:
+        y, x: `… S`, pixels, (0, 0) is the center of the first pixel. Overwritten.
+        height, width: H and W of the planes without the margin.
+    """
+    # A coordinate on the last pixel belongs to the one before it, so that all four neighbors exist.
+    y.clamp_(-MARGIN, height - 1 + MARGIN)
+    x.clamp_(-MARGIN, width - 1 + MARGIN)
+    top = y.floor().clamp_(max=height - 2 + MARGIN)
+    left = x.floor().clamp_(max=width - 2 + MARGIN)
+    row = width + 2 * MARGIN
+    pixel = top.int().mul_(row).add_(left.int()).add_(MARGIN * (row + 1))
+    # A NaN coordinate has become an arbitrary integer.
+    pixel.clamp_(0, (height + 2 * MARGIN - 1) * row - 2)
+    return SamplePoints(pixel, y.sub_(top), x.sub_(left))
 
 
 def padded(side: int) -> int:
@@ -20,6 +59,13 @@ def padded(side: int) -> int:
     return 1 << (side - 1).bit_length()
 
 
+def pad_planes(planes: Tensor) -> Tensor:
+    """`… H W` with zeros on the right and below, up to `padded`."""
+    height, width = planes.shape[-2:]
+    below, right = padded(height) - height, padded(width) - width
+    return F.pad(planes, (0, right, 0, below)) if below or right else planes.contiguous()
+
+
 def normalize(coordinates: Tensor, side: int) -> Tensor:
     """Convert coordinates in pixels to those of `sample`, for planes of `side` pixels before padding."""
     return (2 * coordinates + 1) / padded(side) - 1
@@ -28,14 +74,28 @@ def normalize(coordinates: Tensor, side: int) -> Tensor:
 def sample(planes: Tensor, grid: Tensor) -> Tensor:
     """Bilinear interpolation, zero outside: planes `P C H W` and grid `P h w 2` (x, y) to `P C h w`.
 
-    The planes are padded with zeros on the right and below, up to `padded`. The kernel is fastest where x and y are
-    contiguous: a grid `P 2 h w`, permuted.
+    The kernel is fastest where x and y are contiguous: a grid `P 2 h w`, permuted.
     """
-    height, width = planes.shape[-2:]
-    planes = F.pad(planes, (0, padded(width) - width, 0, padded(height) - height))
-    return F.grid_sample(planes, grid, align_corners=False)
+    return torch.ops.aten.grid_sampler_2d(planes, grid, _BILINEAR, _ZEROS, False)
+
+
+def sample_backward(gradient: Tensor, planes: Tensor, grid: Tensor, needs_planes: bool) -> tuple[Tensor, Tensor]:
+    """The gradients of `sample` with respect to its planes (if needed) and its grid, `P h w 2`."""
+    needs = [needs_planes, True]
+    return torch.ops.aten.grid_sampler_2d_backward(gradient, planes, grid, _BILINEAR, _ZEROS, False, needs)
 
 
 def wide_dtype(*tensors: Tensor) -> torch.dtype:
     """float32, or float64 if a tensor has it: half precision cannot represent coordinates."""
     return functools.reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
+
+
+def without_autocast(backward: Backward) -> Backward:
+    """Decorate a backward pass so that autocast does not change it."""
+
+    @functools.wraps(backward)
+    def run(ctx: Any, *gradients: Tensor) -> Any:
+        with torch.autocast(gradients[0].device.type, enabled=False):
+            return backward(ctx, *gradients)
+
+    return cast(Backward, run)
