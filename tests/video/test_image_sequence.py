@@ -9,6 +9,7 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from onlooker.structures import ClipError
+from onlooker.video.image_sequence import ImageSequence
 from onlooker.video.reader import VideoReader, is_video, read
 
 
@@ -101,3 +102,12 @@ def test_a_file_is_never_passed_to_another_program(tmp_path: Path, monkeypatch: 
     with pytest.raises(ClipError, match=r"0001\.jpg cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it"):
         read(tmp_path, 1)
     assert not called
+
+
+def test_a_folder_that_cannot_be_read_is_a_clip_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_: Path) -> list[Path]:  # root may read every folder, and tests may be run by root
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("onlooker.video.image_sequence.find_images", refused)
+    with pytest.raises(ClipError, match=r"the folder cannot be read \(Permission denied\); allow reading it"):
+        ImageSequence(tmp_path).images  # noqa: B018

@@ -34,8 +34,12 @@ class ImageSequence:
 
     @cached_property
     def images(self) -> list[Path]:
-        """The files, in order; a ClipError if there are none."""
-        paths = find_images(self.folder)
+        """The files, in order; a ClipError if there are none, or the folder cannot be read."""
+        try:
+            paths = find_images(self.folder)
+        except OSError as error:
+            found = f"the folder cannot be read ({error.strerror})"
+            raise ClipError(self.folder, found, "allow reading it") from error
         if not paths:
             what = "a folder without numbered images"
             raise ClipError(self.folder, what, "give a video file, or number the images (0001.jpg, 0002.jpg, ...)")
