@@ -100,9 +100,20 @@ def bridge(broker: int) -> Iterator[str]:
     words = [sys.executable, str(BRIDGE), f"127.0.0.1:{broker}", str(port)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
+            _wait_until_it_listens(port)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()
+
+
+def _wait_until_it_listens(port: int) -> None:
+    until = time.monotonic() + 60
+    while True:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert time.monotonic() < until, f"nothing listens on port {port}"
+        time.sleep(0.05)
 
 
 def test_events_reach_an_mqtt_broker_also_one_that_starts_late() -> None:
