@@ -9,18 +9,16 @@ from pathlib import Path
 
 import clips as painted
 import moving_squares
-import numpy as np
 import pytest
 from commands import SAMPLE, TINY, call, fails
 
-from onlooker.data.array_cache import ArrayCache
 from onlooker.data.folder import find_clips
 from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.video.reader import read
 
 COMMANDS = (
     "reproduce", "generate", "demo", "train", "evaluate", "features", "predict", "localize", "compare",
-    "export", "watch", "models", "cache",
+    "export", "watch", "models",
 )  # fmt: skip
 
 
@@ -278,21 +276,6 @@ def test_errors_are_one_line(
 ) -> None:
     given = [word.format(tmp=tmp_path, squares=squares, run=trained[0]) for word in command.split()]
     assert message in fails(*given)
-
-
-def test_the_cache_is_shown_limited_and_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("ONLOOKER_CACHE", str(folder))
-    assert call("cache").output == f"{folder}: 0.0 kB in 0 arrays, limit 20,000.0 MB\n"
-    stored = ArrayCache(folder)
-    for number in range(3):
-        stored.get({"number": number}, lambda: [np.zeros((10, 1000), np.uint8)])
-    assert "30.4 kB in 3 arrays, limit 20,000.0 MB" in call("cache").output
-    monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "25KB")
-    assert "20.3 kB in 2 arrays, limit 25.0 kB" in call("cache").output
-    assert "0.0 kB in 0 arrays, limit 25.0 kB" in call("cache", "--clear").output
-    monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "much")
-    assert "cache limit is 'much', expected a size such as 500MB" in fails("cache")
 
 
 def test_generated_folders_can_be_read_as_clips(tmp_path: Path) -> None:

@@ -182,8 +182,6 @@ def test_what_cannot_be_uploaded_is_kept_and_does_not_keep_others_from_it(
     kept = Path(str(error.value).rpartition(" ")[2])
     assert (kept / "file").read_text() == "False"
     assert read(memory) == {"file": "False"}
-    assert "not uploaded to addresses" in call("cache", "--clear").output
-    assert kept.exists()
 
 
 def test_a_full_disk_is_no_error_of_the_address(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,8 +255,6 @@ def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
     memory.rm("/bucket/clips", recursive=True)
     others = make_set(tmp_path / "others", clips=2, frames=4, side=16, seed=7)
     assert "test:" in call("evaluate", run, "--clips", others).output
-    assert "copies of files at addresses" in call("cache").output
-    assert "addresses" not in call("cache", "--clear").output
 
 
 def test_a_run_that_was_killed_continues_on_another_machine(

@@ -13,7 +13,7 @@ __all__ = [
 
 Modality = Literal["rgb", "flow", "both"]
 FlowMethod = Literal["dis", "farneback", "tvl1"]
-Normalization = Literal["auto", "half", "imagenet", "kinetics", "mnist", "mvit"]
+Normalization = Literal["auto", "half", "imagenet", "mnist"]
 Glimpse = Literal["auto", "product", "scaled", "sum"]
 Loss = Literal["auto", "every", "last"]
 Aggregation = Literal["auto", "mean", "product", "last"]

@@ -234,7 +234,6 @@ def test_flow(pictures: Path, short: Path, mp4: Path) -> None:
 def test_following() -> None:
     video = frames()
     found: dict[str, Any] = {}
-    boxes = np.array([[0.1, 0.2, 0.4, 0.6], [0.0, 0.0, 1.0, 1.0]], np.float32)
     maps = np.random.default_rng(2).random((FRAMES, 4, 4), np.float32)
     maps /= maps.sum((1, 2), keepdims=True)
     for share in (0.3, 0.5, 1.0):
@@ -249,7 +248,6 @@ def test_following() -> None:
             "cut": seen.cut(video, 24),
             "cut_flow": seen.cut(video[..., [0, 1, 2, 0, 1, 2]], 16),
             "maps": seen.to_frame(maps),
-            "into": seen.at(np.array([3])).boxes_to_crop([boxes])[0],
         }
     found["still"] = motion_crop(video[:1].repeat(3, 0), 0.5).boxes
     check("video_follow", found)

@@ -52,7 +52,6 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     assert figures["videos"] == 24, "all of them, by cross-validation"
     assert figures["cross_validated"]
     assert "frame_accuracy" not in figures
-    assert [point["tested"] for point in figures["learning_curve"]] == [24] * 3
     assert figures["chosen"].startswith("statistics ")
     assert not (run / "curves.csv").exists()
     page = (run / "report.html").read_text(encoding="utf-8")
@@ -133,7 +132,7 @@ def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path,
     final = train_final(read_set(squares), tmp_path, resolve(LINEAR, DATA, TRAIN))
     assert torch.equal(load(final).model.head.weight, load(run).model.head.weight)  # type: ignore[union-attr]
     figures = json.loads((final / "cross_validation.json").read_text(encoding="utf-8"))
-    assert set(figures) == {"chosen", "learning_curve", "labels_to_check"}
+    assert set(figures) == {"chosen", "labels_to_check"}
     with pytest.raises(ClipError, match="trained without a test split; give new clips"):
         evaluate(tmp_path)
 

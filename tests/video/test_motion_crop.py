@@ -144,14 +144,3 @@ def test_a_map_over_a_crop_becomes_a_map_over_the_frame() -> None:
         assert (of_frame[outside] == 0).all()
         assert of_frame[~outside].min() > 0
     assert Crop(windows, (9, 11)).to_frame(maps).shape == (2, 9, 11)
-
-
-def test_boxes_and_points_are_converted_between_frame_and_crop() -> None:
-    crop = Crop(np.array([[0.2, 0.4, 0.6, 0.8]], np.float32), (10, 10))
-    corners = np.array([[0.2, 0.4, 0.6, 0.8], [0.3, 0.5, 0.4, 0.6], [0.0, 0.0, 0.4, 1.0]], np.float32)
-    expected = [[0, 0, 1, 1], [0.25, 0.25, 0.5, 0.5], [0, 0, 0.5, 1]]
-    (clipped,) = crop.boxes_to_crop([corners])
-    np.testing.assert_allclose(clipped, expected, atol=1e-6)
-    inside = corners[:2].reshape(1, 2, 2, 2)
-    points = crop.points_to_frame(np.array(expected[:2], np.float32).reshape(1, 2, 2, 2))
-    np.testing.assert_allclose(points, inside, atol=1e-6)  # the inverse

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from onlooker import __version__
-from onlooker.cli import cache, check, compare, generate, predict, serve, train
+from onlooker.cli import check, compare, generate, predict, serve, train
 
 _ENTRY_POINTS = "onlooker.commands"
 
@@ -53,7 +53,6 @@ app.add_typer(train.group)
 app.add_typer(compare.group)
 app.add_typer(predict.group)
 app.add_typer(serve.group)
-app.add_typer(cache.group)
 app.add_typer(reproduce, name="reproduce", rich_help_panel="Published systems")
 app.add_typer(generate.group, name="generate", rich_help_panel="Models and data")
 

@@ -147,17 +147,9 @@ class ArrayCache:
         excess = 0 if self.limit is None else sum(entries.values()) - self.limit
         for file in [*entries][:-1]:
             if excess > 0:
-                self._remove(file)
+                with explain_write_errors("the cache", self.folder, NOT_WRITABLE_REMEDY):
+                    file.unlink(missing_ok=True)
                 excess -= entries[file]
-
-    def clear(self) -> None:
-        """Remove all entries."""
-        for file in self.entries():
-            self._remove(file)
-
-    def _remove(self, file: Path) -> None:
-        with explain_write_errors("the cache", self.folder, NOT_WRITABLE_REMEDY):
-            file.unlink(missing_ok=True)
 
 
 def _write(file: Path, parts: Parts) -> int:

@@ -15,8 +15,6 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, 
     "mnist": ((0.1307, 0.1307, 0.1307), (1.0, 1.0, 1.0)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     # Of torchvision's Kinetics weights: its 3-D ResNets and S3D; MViT.
-    "kinetics": ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)),
-    "mvit": ((0.45, 0.45, 0.45), (0.225, 0.225, 0.225)),
 }
 _OF_FLOW = (0.5, 0.25)  # mean and standard deviation of displacements in 8 bits
 

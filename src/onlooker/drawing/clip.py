@@ -1,15 +1,13 @@
-"""Predictions and steps of a stream, drawn on their frames: attention, boxes, points, class, probability and time."""
+"""Predictions drawn on the frames of their clips: attention, boxes, points, class, probability and time."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onlooker.drawing.overlay import (
     BOX_COLORS,
-    CONTRAST_FLOOR,
     boxes,
     caption,
     enlarge,
@@ -19,17 +17,14 @@ from onlooker.drawing.overlay import (
     ring,
     time_bar,
 )
-from onlooker.structures import Prediction, Step, Tube
+from onlooker.structures import Prediction, Tube
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.write import write
 
-__all__ = ["StreamAnnotator", "draw_clip"]
+__all__ = ["draw_clip"]
 
 TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
-
-_BOX_SCORE = 0.3  # minimum
-_DECAY = 0.99  # per frame, for the highest weight, which determines the scale of colors
 
 
 def draw_clip(frames: Pixels, prediction: Prediction) -> Pixels:
@@ -56,43 +51,6 @@ def write_located(
     The bar shows the segments of the predicted class, if its probability is at least `min_score`.
     """
     return _write(path, out, prediction, _with_tubes(VideoReader(path), prediction, tubes, min_score))
-
-
-class StreamAnnotator:
-    """Draws steps of streams on their frames: attention, box, point, class, probability and time.
-
-    Colors are scaled by a decaying maximum of the attention, so that they are comparable from frame to frame. During
-    frames without an event (`Step.happening` is False), the class is in brackets and no box is drawn, as for a class
-    with a probability below 0.3.
-    """
-
-    def __init__(self) -> None:
-        self._strengths: dict[str | None, float] = {}
-
-    def __call__(self, step: Step) -> Pixels:
-        """The annotated frame of the step: `H W 3`, enlarged if it is small.
-
-        Raises:
-            ValueError: a step without its frame.
-        """
-        if step.pixels is None:
-            raise ValueError("the step has no pixels; give one of a stream (`watch`), or draw a clip by `write_drawn`")
-        frame, size, quiet = step.pixels, step.pixels.shape[:2], step.happening is False
-        if step.attention is not None:
-            frame = overlay(frame, step.attention, self._strength(step.source, step.attention))
-        frame = enlarge(frame)
-        if step.box is not None and not quiet and step.score >= _BOX_SCORE:
-            frame = boxes(frame, step.box.corners, BOX_COLORS[0], size)
-        if step.point is not None:
-            frame = ring(frame, step.point, size)
-        words = f"({step.label})" if quiet else step.label, f"{100 * step.score:.0f} %  {step.time:.1f} s"
-        return probability_bar(caption(frame, words), step.score)
-
-    def _strength(self, source: str | None, attention: NDArray[np.float32]) -> float:
-        """The weight that is drawn at full strength."""
-        before = self._strengths.get(source, CONTRAST_FLOOR / attention.size)
-        self._strengths[source] = max(float(attention.max()), _DECAY * before, CONTRAST_FLOOR / attention.size)
-        return self._strengths[source]
 
 
 def _write(path: Path | str, out: Path | str, prediction: Prediction, frames: Iterator[Pixels]) -> Path:

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from onlooker.evaluation.learning_curve import predict_accuracy
 from onlooker.evaluation.report.table import percent
 from onlooker.files import printable
 from onlooker.structures import Evaluation
@@ -52,7 +51,7 @@ def advice(measured: Measured) -> list[str]:
     """What to do next, most important first, in sentences; empty for a perfect result on many clips.
 
     Args:
-        measured: as for `first_line`; optionally `learning_curve`, values of `LearningPoint`s.
+        measured: as for `first_line`.
     """
     total, (low, high) = measured["videos"], measured["accuracy_interval"]
     names, steps = [printable(name) for name in measured["classes"]], []
@@ -68,14 +67,7 @@ def advice(measured: Measured) -> list[str]:
             f"Most confused: {names[i]} and {names[j]} ({count} of {total} clips). Check their labels, add clips "
             "that show the difference, or merge them."
         )
-    if not at_chance and (points := measured.get("learning_curve")):  # else the curve is noise
-        last = max(points, key=lambda point: point["clips"])
-        more, least, most = (percent(value, 0) for value in predict_accuracy(points, 2 * last["clips"]))
-        steps.append(
-            f"Add clips: {last['clips']} training clips give {share_of(last['correct'], last['tested'])}, twice as "
-            f"many would give about {more} (95 % interval {least} to {most})."
-        )
-    elif high - low > 0.2 and measured["accuracy"] < 1:
+    if high - low > 0.2 and measured["accuracy"] < 1:
         steps.append("Add clips, of as many people, places and cameras as possible.")
     if high - low > 0.2 and not measured.get("cross_validated"):
         steps.append(

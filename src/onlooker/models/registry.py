@@ -40,7 +40,6 @@ class Recipe:
         loss: default: cross entropy at `every` frame or the `last` one.
         paired: for modality `both`, RGB and flow have an encoder each.
         solver: how it is trained: by `gradient` descent, or as a `linear` layer on statistics (`training.linear`).
-        normalization: that of its pretrained weights.
         unused: settings of a run that have no effect on it, although its class has them.
     """
 
@@ -51,7 +50,6 @@ class Recipe:
     loss: Literal["every", "last"] = "every"
     paired: bool = False
     solver: Literal["gradient", "linear"] = "gradient"
-    normalization: Literal["imagenet", "kinetics", "mvit"] = "imagenet"
     unused: frozenset[str] = frozenset()
 
     @property
@@ -247,7 +245,7 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
     if model.pretrained is None:
         model = replace(model, pretrained=model.encoder in TERMS and "encoder" not in recipe.ignores)
     if data.normalization == "auto":
-        data = replace(data, normalization=recipe.normalization if model.pretrained else "half")
+        data = replace(data, normalization="imagenet" if model.pretrained else "half")
     if training.loss == "auto":
         training = replace(training, loss=recipe.loss)
     return Settings(model, data, training)

@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from onlooker.config import DataConfig
 from onlooker.evaluation.calibration import fit_temperature
-from onlooker.evaluation.learning_curve import LearningPoint
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.training.forward import encode_samples
@@ -180,11 +179,7 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
 
 
 @_one_thread
-def cross_validated(
-    clips: Clips,
-    choice: Choice | None = None,
-    title: str | None = None,
-) -> tuple[Floats, list[LearningPoint]]:
+def cross_validated(clips: Clips, choice: Choice | None = None, title: str | None = None) -> Floats:
     """Test on all clips, each by a layer that was fitted without it and its recording.
 
     Args:
@@ -193,27 +188,14 @@ def cross_validated(
         title: of a progress bar; None: no bar.
 
     Returns:
-        Scores `B K`, NaN for a clip without which no layer could be fitted; and the accuracy with a quarter, half and
-        all of the training clips, or an empty list if there are too few clips for different numbers.
+        Scores `B K`, NaN for a clip without which no layer could be fitted.
     """
-    held_out = np.full((len(clips.y), clips.num_classes), np.nan)
-    # In random order: the first clips of a class are often of one recording.
-    random = np.random.default_rng(0)
-    parts = [(random.permutation(fit), test) for fit, test in clips.folds(FOLDS)]
-    points, shares = list[LearningPoint](), (1, 2, 4)
-    for share in tracked(shares, "fitting", len(shares), title):
-        scores, fitted = held_out if share == 1 else np.full_like(held_out, np.nan), 0
-        for fit, test in parts:
-            by_class = [fit[clips.y[fit] == k] for k in np.unique(clips.y[fit])]
-            others = clips.only(np.sort(np.concatenate([each[: -(-len(each) // share)] for each in by_class])))
-            chosen = choice or choose(others, INNER_FOLDS)
-            scores[test] = _softmax(_fitted(others, chosen).logits(clips.x[test]) / chosen.temperature)
-            fitted += len(others.y)
-        tested = np.isfinite(scores).all(1)
-        if parts:
-            correct = int((scores.argmax(1) == clips.y)[tested].sum())
-            points.insert(0, LearningPoint(clips=fitted // len(parts), correct=correct, tested=int(tested.sum())))
-    return held_out, points if len({point["clips"] for point in points}) > 1 else []
+    scores, parts = np.full((len(clips.y), clips.num_classes), np.nan), [*clips.folds(FOLDS)]
+    for fit, test in tracked(parts, "fitting", len(parts), title):
+        others = clips.only(fit)
+        chosen = choice or choose(others, INNER_FOLDS)
+        scores[test] = _softmax(_fitted(others, chosen).logits(clips.x[test]) / chosen.temperature)
+    return scores
 
 
 @_one_thread

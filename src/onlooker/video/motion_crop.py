@@ -5,7 +5,6 @@ every resolution of the frame; they are square in pixels and lie inside the fram
 """
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -69,16 +68,6 @@ class Crop:
             sampled = cv2.remap(small, columns, rows, cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
             large[:] = np.where(inside, sampled, 0)
         return result / result.sum((1, 2), keepdims=True)
-
-    def points_to_frame(self, points: Floats) -> Floats:
-        """Convert points `T ... 2`, x and y, from fractions of the crop to fractions of the frame."""
-        boxes = self.boxes.reshape(len(self.boxes), *[1] * (points.ndim - 2), 4)
-        return boxes[..., :2] + points * (boxes[..., 2:] - boxes[..., :2])
-
-    def boxes_to_crop(self, boxes: Sequence[Floats]) -> list[Floats]:
-        """Convert each frame's boxes `n 4` from fractions of the frame to fractions of its crop, clipped to it."""
-        crops = [(np.tile(box[:2], 2), np.tile(box[2:] - box[:2], 2)) for box in self.boxes]
-        return [((of - corner) / side).clip(0, 1) for of, (corner, side) in zip(boxes, crops, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,11 +76,8 @@ def test_mistakes_are_listed_with_paths_and_doubtful_labels(evaluation: Evaluati
     good = replace(evaluation, names=names, targets=targets, scores=scores, frame_scores=tuple(scores[:, None]))
     assert "|20.mp4||<walk>||run||90 %||check|" in words(page(good, tmp_path / "page.html", attends=False))
     doubtful = [{"name": "x.mp4", "label": "run", "predicted": "<walk>", "score": 0.97}]
-    points = [{"clips": clips, "correct": 30, "tested": 40} for clips in (10, 20)]
-    found = words(page(good, tmp_path / "page.html", False, labels_to_check=doubtful, learning_curve=points))
+    found = words(page(good, tmp_path / "page.html", False, labels_to_check=doubtful))
     assert "|x.mp4||run||<walk>||97 %|" in found
-    assert "|20||30 of 40 (75 %)|" in found
-    assert "20 training clips give 30 of 40 (75 %), twice as many would give about" in found
 
 
 def test_clips_are_shown(evaluation: Evaluation, tmp_path: Path) -> None:

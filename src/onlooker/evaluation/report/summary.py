@@ -50,7 +50,7 @@ def summary_page(
         colors = " Color shows attention: the warmer, the higher its weight." if attends else ""
         page.text(tested_by + colors).clips(clips.values())
     _mistakes(page, evaluation, measured, paths or evaluation.names)
-    _training(page, measured, curves)
+    _training(page, curves)
     if evaluation.skipped:
         page.heading("Clips left out")
         page.table([[str(e.path), e.found, e.remedy] for e in evaluation.skipped], ["clip", "problem", "what to do"])
@@ -136,11 +136,7 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], p
         page.table(found, ["clip", "label", "prediction", "confidence"])
 
 
-def _training(page: Page, measured: Mapping[str, Any], curves: Curves | None) -> None:
-    if points := measured.get("learning_curve"):
-        page.heading("More clips")
-        rows = [[point["clips"], share_of(point["correct"], point["tested"])] for point in points]
-        page.table(rows, ["training clips", "classified correctly"])
+def _training(page: Page, curves: Curves | None) -> None:
     if curves and curves["training"]["loss"]:
         page.heading("Training")
         kept = 1 + int(np.nanargmin(curves["validation"]["loss"]))
