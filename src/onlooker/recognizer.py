@@ -72,8 +72,7 @@ class Recognizer:
         classes: the `K` class names.
         data: how clips are sampled, resized and normalized.
         aggregation: how frame scores become clip scores (`clip_scores`): `mean`, `product` or `last`.
-        localization: how attention and scores become tubes and segments; `tuning` chooses it from clips
-            and their labels.
+        localization: how attention and scores become tubes and segments.
         frame_rate: frames per second of the training samples, the default for streams; None: every frame.
         temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature` chooses it.
         threshold: an event that is less probable is not reported: the answer is nothing (`answer.nothing_class`).

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onlooker.evaluation.metrics import wilson_interval, write_scores
 from onlooker.localization import localize
-from onlooker.localization.boxes import blank_outside, box_mask, cut_boxes, find_boxes
+from onlooker.localization.boxes import cut_boxes, find_boxes
 from onlooker.localization.maps import background, causal_motion, contrast, motion, smooth, smooth_step, upsample
 from onlooker.localization.online import EventState, PlaceState, make_causal, update_event, update_place
 from onlooker.localization.parameters import LocalizationParameters, explanation_cost
@@ -146,7 +146,6 @@ def test_streams(name: str) -> None:
 
 def test_maps() -> None:
     pictures, maps = scene()
-    regions = box_mask([np.array([[3.2, 4.0, 20.6, 30.0], [40, 40, 60, 60]])] * T, (SIDE, SIDE))
     steps = [smooth_step(None, maps[0], 3.0)]
     for attention in maps[1:]:
         steps.append(smooth_step(steps[-1], attention, 3.0))
@@ -161,8 +160,6 @@ def test_maps() -> None:
             "background": background(pictures),
             "contrast": contrast(pictures),
             "cut_one": of_candidates(cut_boxes(upsample(maps, (SIDE, SIDE)), parameters("usual"))),
-            "mask": regions,
-            "blank": blank_outside(pictures, regions, [128, 0, 255]),
             "runs": runs_above(scores()[:, 0], 0.5),
             "cost": explanation_cost([0.1, 0.5], [0.9, 0.2], [0.3, 0.0]),
         },

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from onlooker.localization.boxes import blank_outside, box_mask, cut_boxes, find_boxes
+from onlooker.localization.boxes import cut_boxes, find_boxes
 from onlooker.localization.maps import contrast, upsample
 from onlooker.localization.parameters import LocalizationParameters
 
@@ -61,16 +61,6 @@ def test_boxes_have_the_size_of_the_object_with_a_foreground_and_of_the_map_with
     assert found[0].corners.tolist() == [[25, 20, 34, 31]]
     alone = find_boxes(maps, frames, replace(seen, foreground="none"))
     np.testing.assert_array_equal(found[1].corners, alone[1].corners)
-
-
-def test_blanking_keeps_only_the_boxes() -> None:
-    samples = np.random.default_rng(0).integers(1, 100, (2, 5, 6, 3), dtype=np.uint8)
-    mask = box_mask([np.array([[1.2, 0.0, 3.0, 2.0], [-4, 3, 2, 9]]), np.zeros((0, 4))], (5, 6))
-    assert mask[0].sum() == 2 * 2 + 2 * 2
-    assert not mask[1].any()
-    blanked = blank_outside(samples, mask, [0, 128, 128])
-    assert np.array_equal(blanked[mask], samples[mask])
-    assert (blanked[~mask] == [0, 128, 128]).all()
 
 
 def test_inconsistent_shapes_are_errors() -> None:

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker import tuning
 from onlooker.config import DataConfig
 from onlooker.data.clips import prepare
 from onlooker.files import NotWritableError
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
-from onlooker.recognizer import Classification, Recognizer, load
+from onlooker.recognizer import Classification, Recognizer
+from onlooker.runs.fitting import BOXES
 from onlooker.runs.localize import localize_clips
 from onlooker.structures import Clip
-from onlooker.tuning import ONSETS, choose_localization, choose_temporal_parameters
+from onlooker.tuning import ONSETS, choose_temporal_parameters, tune_times
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.write import write
 
@@ -112,15 +112,13 @@ def test_what_cannot_be_localized_is_reported_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-class Knowing(Recognizer):
-    """Attends to a bright square, and predicts the class while most of it is visible."""
+class Bright(Recognizer):
+    """Attends to what is bright."""
 
     def classify(self, samples: torch.Tensor) -> Classification:
-        bright = (samples[..., 0] > 200).float()  # B T 32 32
-        share = (bright.sum((2, 3)) / 64).clip(0, 1)[..., None]
-        maps = torch.nn.functional.avg_pool2d(bright, 8) + 1e-3
-        wave = torch.tensor([0.0, 1.0])
-        return Classification(share * wave + (1 - share) / 2, maps / maps.sum((2, 3), keepdim=True))
+        scores = super().classify(samples).scores
+        maps = torch.nn.functional.avg_pool2d((samples[..., 0] > 150).float(), 8) + 1e-4
+        return Classification(scores, maps / maps.sum((2, 3), keepdim=True))
 
 
 class Weighing(Recognizer):
@@ -147,98 +145,30 @@ def test_the_chosen_onset_selects_the_frames_that_determine_the_class() -> None:
         choose_temporal_parameters(recognizer(), samples, [1, 1, 1])
 
 
-def test_the_chosen_parameters_give_boxes_of_the_size_of_the_object(tmp_path: Path) -> None:
-    clips = []
-    for number in range(9):
-        video = np.full((4, 32, 32, 3), 60, np.uint8)
-        for t in range(4):
-            video[t, 4 + number : 12 + number, 3 + 4 * t : 11 + 4 * t] = 240
-        clips.append(Clip(write(tmp_path / f"{number}.mp4", video, fps=5), "wave"))
+def test_times_are_chosen_if_the_model_weighs_frames_and_enough_clips_are_left(make_clip: Make, tmp_path: Path) -> None:
+    clips = [Clip(make_clip(f"{n}.mp4", frames=6), ("jump", "wave")[n % 2]) for n in range(9)]
     samples, _ = prepare(clips, ("jump", "wave"), DATA, tmp_path / "cache")
-    plain = recognizer()
-    knowing = Knowing(plain.model, plain.classes, DATA)
-    chosen, how = choose_localization(knowing, samples)
-    assert how == "where: tuned on 9 validation clips"
-    assert chosen.foreground != "none", "a grid of 4×4 has no edges of its own"
-    knowing.localization = chosen
-    boxes = [corners for clip in samples for corners in _boxes(knowing, clip[0])]
-    sides = np.array([[x2 - x1, y2 - y1] for x1, y1, x2, y2 in boxes])
-    assert np.abs(sides - 8).mean() < 2
-    few = samples.only(clips[:5])
-    untuned = "default parameters; 5 validation clips are too few for tuning (at least 8)"
-    assert choose_localization(knowing, few) == (LocalizationParameters(**vars(chosen)), untuned)
-    assert choose_localization(recognizer("convnet"), samples) == (LocalizationParameters(), "")
     weighing = recognizer("mil")
-    timed, how = choose_localization(weighing, samples)
+    timed, how = tune_times(weighing, samples)
     assert timed.onset in ONSETS
-    assert how == "where: tuned on 9 validation clips; when: tuned on 9 validation clips"
-    assert choose_localization(weighing, few) == (LocalizationParameters(), untuned)
-    assert load(knowing.save(tmp_path / "run")).localization == chosen
+    assert how == "when: tuned on 9 validation clips"
+    few = samples.only(clips[:5])
+    untuned = "when: not tuned, 5 validation clips are fewer than 8"
+    assert tune_times(weighing, few) == (LocalizationParameters(), untuned)
+    assert tune_times(recognizer(), samples) == (LocalizationParameters(), "")
 
 
-def test_boxes_of_a_model_that_sees_windows_are_chosen_in_the_whole_frame(tmp_path: Path) -> None:
-    class Knowing(Recognizer):
-        """Predicts wave for something bright and attends to it; predicts jump for a uniform frame."""
-
-        def classify(self, samples: torch.Tensor) -> Classification:
-            bright = (samples[..., 0] > 150).float()
-            lit = torch.nn.functional.avg_pool2d(bright, 8)
-            share = (bright.mean((2, 3)) / 0.1).clamp(0, 1)
-            weights = lit + 1e-4
-            return Classification(torch.stack((1 - share, share), -1), weights / weights.sum((2, 3), keepdim=True))
-
-    clips = []
-    for number in range(9):
-        video = np.full((8, 96, 128, 3), 60, np.uint8)
-        for t in range(8):
-            video[t, 30 + number : 50 + number, 6 + 10 * t : 26 + 10 * t] = 240
-        clips.append(Clip(write(tmp_path / f"{number}.mp4", video, fps=5), "wave"))
-    data = replace(DATA, frames=8, motion_crop=0.5)
+@pytest.mark.parametrize("crop", [0.0, 0.5])
+def test_a_run_boxes_the_object_that_is_attended_to(tmp_path: Path, crop: float) -> None:
+    video, texture = np.full((8, 96, 128, 3), 60, np.uint8), np.random.default_rng(0).integers(160, 256, (5, 5, 1))
+    for t in range(8):
+        video[t, 34:54, 6 + 10 * t : 26 + 10 * t] = texture.repeat(4, 0).repeat(4, 1)
+    clip = write(tmp_path / "moving.mp4", video, fps=5)
     torch.manual_seed(0)
     model = create_model("convalstm", 2, size=32, hidden=4, dropout=0.0)
-    knowing = Knowing(model, ("jump", "wave"), data)
-    samples, _ = prepare(clips, knowing.classes, data, tmp_path / "cache")
-    knowing.localization, _ = choose_localization(knowing, samples)
-    assert knowing.localization != LocalizationParameters()
-    (tube, *_) = knowing.predict(clips[4].path).tubes
+    knowing = Bright(model, ("jump", "wave"), replace(DATA, frames=8, motion_crop=crop), localization=BOXES)
+    (tube, *_) = knowing.predict(clip).tubes
     sides = tube.boxes[2:-2, 2:] - tube.boxes[2:-2, :2]
-    assert np.abs(sides - 20).mean() < 4
-    true = 6 + 10 * tube.frames[2:-2]
-    assert np.abs(tube.boxes[2:-2, 0] - true).mean() < 4
-    assert np.abs(tube.boxes[2:-2, 1] - 34).mean() < 4
-
-
-def _boxes(of: Recognizer, frames: torch.Tensor) -> list[list[float]]:
-    from onlooker.localization.boxes import find_boxes
-
-    _, maps, _ = of.classify(frames[None])
-    assert maps is not None
-    found = find_boxes(maps[0].numpy(), frames.numpy(), of.localization)
-    return [corners for here in found for corners in here.corners.tolist()]
-
-
-def test_large_clips_are_tuned_on_fewer_clips_and_frames(
-    tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = replace(DATA, frames=6)
-    clips = [Clip(make_clip(f"{n}.mp4", frames=6), ("jump", "wave")[n % 2]) for n in range(9)]
-    samples, _ = prepare(clips, ("jump", "wave"), data, tmp_path / "cache")
-    of = Recognizer(recognizer().model, ("jump", "wave"), data)
-    monkeypatch.setattr(tuning, "_PIXELS", 100_000)
-    chosen, how = choose_localization(of, samples)
-    assert chosen in tuning.CANDIDATES
-    assert how == "where: tuned on 8 validation clips, 4 of 6 frames"
-    cropped = Recognizer(of.model, of.classes, replace(data, motion_crop=0.5))
-    chosen, how = choose_localization(cropped, samples)
-    assert chosen in tuning.MOTION_CANDIDATES
-    assert how == "where: tuned on 8 validation clips, 4 of 6 frames"
-
-
-def test_a_model_that_sees_the_flow_alone_chooses_too(tmp_path: Path, make_clip: Make) -> None:
-    data = DataConfig(frames=4, size=32, modality="flow", normalization="half")
-    clips = [Clip(make_clip(f"{n}.mp4", frames=6), ("jump", "wave")[n % 2]) for n in range(8)]
-    samples, _ = prepare(clips, ("jump", "wave"), data, tmp_path / "cache")
-    torch.manual_seed(0)
-    model = create_model("alstm", 2, in_channels=2, size=32, hidden=4, dropout=0.0)
-    seeing = Recognizer(model, ("jump", "wave"), data)
-    assert choose_localization(seeing, samples)[0] in tuning.CANDIDATES
+    assert np.abs(sides - 20).mean() < 5
+    assert np.abs(tube.boxes[2:-2, 0] - (6 + 10 * tube.frames[2:-2])).mean() < 5
+    assert np.abs(tube.boxes[2:-2, 1] - 34).mean() < 5

@@ -5,16 +5,16 @@ from typing import Any
 
 import torch
 
-from onlooker import tuning
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.recognizer import Recognizer
-from onlooker.tuning import choose_spatial_parameters
 from onlooker_papers.grad_cam import frame_grad_cam
+from onlooker_papers.videolstm import blanking
+from onlooker_papers.videolstm.blanking import choose_spatial_parameters
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import TargetClips
 
 # Onset 0: the target moves during the whole clip, so tubes are not trimmed.
-CANDIDATES = tuple(replace(each, onset=0.0) for each in tuning.CANDIDATES)
+CANDIDATES = tuple(replace(each, onset=0.0) for each in blanking.CANDIDATES)
 _CHOOSE_ON = 40  # validation clips: each is classified twice for every candidate
 
 

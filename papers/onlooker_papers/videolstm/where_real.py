@@ -23,12 +23,12 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.structures import Clip, Tube
 from onlooker.training.forward import encode_samples
 from onlooker.training.reading import read_clips
-from onlooker.tuning import choose_spatial_parameters
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.grad_cam import grad_cam
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import WHOLE, About, Row, means, write_rows
 from onlooker_papers.sets import data_folder
+from onlooker_papers.videolstm.blanking import choose_spatial_parameters
 from onlooker_papers.videolstm.official_budget import MOTION
 from onlooker_papers.videolstm.on_features import Cell, RealSet
 from onlooker_papers.videolstm.real_places import ATTENTION, Seen, figures_of

@@ -12,6 +12,7 @@ from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
 from onlooker_papers.mnist import split_digits
 from onlooker_papers.videolstm import tables
+from onlooker_papers.videolstm.blanking import blank_outside, box_mask
 from onlooker_papers.videolstm.localization import CANDIDATES, choose_for, localized
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
@@ -114,3 +115,13 @@ def test_the_table_has_grad_cam_of_every_model() -> None:
         "Grad-CAM of `motion-grounded`", "a centered box; classes of `motion-grounded`",
     ]  # fmt: skip
     assert [cells[1] for cells in table.rows] == ["25.0", "25.0", "50.0", "50.0", "25.0"]
+
+
+def test_blanking_keeps_only_the_boxes() -> None:
+    samples = np.random.default_rng(0).integers(1, 100, (2, 5, 6, 3), dtype=np.uint8)
+    mask = box_mask([np.array([[1.2, 0.0, 3.0, 2.0], [-4, 3, 2, 9]]), np.zeros((0, 4))], (5, 6))
+    assert mask[0].sum() == 2 * 2 + 2 * 2
+    assert not mask[1].any()
+    blanked = blank_outside(samples, mask, [0, 128, 128])
+    assert np.array_equal(blanked[mask], samples[mask])
+    assert (blanked[~mask] == [0, 128, 128]).all()

@@ -1,6 +1,5 @@
 """Boxes around attended objects: connected components of pixels above a share of the map's maximum."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -10,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.localization.maps import FOREGROUNDS, NOISE, background, upsample
 from onlooker.localization.parameters import LocalizationParameters
 
-__all__ = ["Candidates", "blank_outside", "cut_boxes", "find_boxes"]
+__all__ = ["Candidates", "cut_boxes", "find_boxes"]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
@@ -166,17 +165,3 @@ def _to_candidates(component: NDArray[np.bool_], stats: Ints, mass: np.float64, 
         np.array([concentration], np.float32),
         np.array([[column + 0.5, row + 0.5]], np.float32),
     )
-
-
-def box_mask(corners: Sequence[NDArray[np.floating]], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The pixels whose centers are in any box of their frame: `T` arrays `n 4`, in pixels of H W, to `T H W`."""
-    mask = np.zeros((len(corners), *size), np.bool_)
-    for inside, boxes in zip(mask, corners, strict=True):
-        for x1, y1, x2, y2 in np.rint(boxes).astype(int):
-            inside[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = True
-    return mask
-
-
-def blank_outside(samples: Pixels, mask: NDArray[np.bool_], blank: ArrayLike) -> Pixels:
-    """Samples `T H W C` with the value `blank`, `C`, outside of a mask `T H W` (128 for channels of optical flow)."""
-    return np.where(mask[..., None], samples, np.asarray(blank, dtype=np.uint8))

@@ -15,6 +15,7 @@ from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventThreshold, choose_threshold
 from onlooker.files import whole_folder, write_json
+from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import find_recipe
 from onlooker.recognizer import Recognizer
 from onlooker.run_record import CROSS_VALIDATION, RunRecord
@@ -22,15 +23,18 @@ from onlooker.runs.preparation import Prepared, Request
 from onlooker.structures import ClipError, Evaluation
 from onlooker.training.linear import choose, cross_validated, fit_layer, statistics_of
 from onlooker.training.processes import ALONE, Processes
-from onlooker.tuning import choose_localization
+from onlooker.tuning import tune_times
 
 __all__ = ["Fitted", "fit_by_gradient", "fit_run"]
 
+# How boxes are found: around the attended object, as far as it moves. Parameters chosen on each set, by blanking parts
+# of the frames, gave no better boxes (results/answered.md).
+BOXES = LocalizationParameters(foreground="motion", extent="object", threshold=0.1)
 _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
 
 
 class Fitted(NamedTuple):
-    """A trained model, how its localization was tuned, and its predictions for held-out clips, if it has any."""
+    """A trained model, how its onset was chosen if it has one, and its predictions for held-out clips, if any."""
 
     recognizer: Recognizer
     tuning: str
@@ -38,7 +42,7 @@ class Fitted(NamedTuple):
 
 
 def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) -> Fitted:
-    """Train, tune localization, calibrate and save the model of a run."""
+    """Train, calibrate and save the model of a run."""
     record, samples, net, quiet = prepared.record, prepared.samples, prepared.net, request.quiet
     split, held_out, threshold, temperature = record.split, None, None, 1.0
     by_gradient = find_recipe(record.model.name).solver == "gradient"
@@ -48,11 +52,10 @@ def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) 
         temperature, threshold, held_out = _fit_and_cross_validate(prepared, request)
     rate = sample_rate([clip.path for clip in split.training], record.data)
     aggregation = record.training.resolved_aggregation
-    recognizer = Recognizer(net, record.classes, record.data, aggregation, frame_rate=rate, temperature=temperature)
+    recognizer = Recognizer(net, record.classes, record.data, aggregation, BOXES, rate, temperature)
     validation = samples.only(split.validation)
     try:
-        title = None if quiet else "tuning boxes"
-        recognizer.localization, tuning = choose_localization(recognizer, validation, title)
+        recognizer.localization, tuning = tune_times(recognizer, validation)
         if by_gradient:
             threshold = _calibrate(recognizer, validation)
     except ClipError as error:  # a clip that was removed while the model was trained
@@ -111,8 +114,8 @@ def _fit_and_cross_validate(
         print(f"chosen: {choice}", file=sys.stderr)
 
     tested = bool(record.split.test) or not request.cross_validate
-    scores, curve = cross_validated(clips, choice if tested else None, None if quiet else "cross-validation")
-    chosen: dict[str, Any] = {"chosen": str(choice), "learning_curve": curve}
+    scores = cross_validated(clips, choice if tested else None, None if quiet else "cross-validation")
+    chosen: dict[str, Any] = {"chosen": str(choice)}
     known, held_out, threshold = _evaluation(samples, scores, record), None, None
     if known is not None:
         if not tested and len(known.names) == len(samples.clips):
