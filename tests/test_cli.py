@@ -17,7 +17,7 @@ from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.video.reader import read
 
 COMMANDS = (
-    "reproduce", "generate", "demo", "train", "evaluate", "features", "predict", "localize", "compare",
+    "reproduce", "generate", "demo", "train", "evaluate", "features", "predict", "compare",
     "export", "watch", "models",
 )  # fmt: skip
 
@@ -117,8 +117,8 @@ def test_evaluating_again_gives_the_same(trained: tuple[Path, str], squares: Pat
 
 def test_predicting_one_clip(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
     path = squares / "left" / "00.mp4"
-    out, drawn = tmp_path / "a" / "scores.json", tmp_path / "b" / "seen.mp4"
-    output = call("predict", trained[0], path, "--json", out, "--overlay", drawn).output
+    out, drawn = tmp_path / "a" / "scores.json", tmp_path / "b" / "00.mp4"
+    output = call("predict", trained[0], path, "--json", out, "--out", drawn.parent).output
     clip = json.loads(out.read_text(encoding="utf-8"))
     assert clip["path"] == str(path)
     assert clip["label"] == max(clip["scores"], key=clip["scores"].get)
@@ -134,23 +134,6 @@ def test_predicting_one_clip(trained: tuple[Path, str], squares: Path, tmp_path:
     assert len(painted.all_frames(drawn)[0]) == 12
 
 
-def test_localize_writes_boxes_and_times(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"")
-    shutil.copytree(squares / "left", tmp_path / "new")
-    for clip in sorted((tmp_path / "new").iterdir())[1:]:
-        clip.unlink()
-    result = call(
-        "localize", trained[0], tmp_path / "new", broken, "--out", tmp_path / "found", "--min-score", 0.01, ok=False
-    )
-    assert result.exit_code == 1
-    assert f"error: {broken}: " in result.stderr
-    assert f"boxes, segments and annotated clips: {tmp_path / 'found'}" in result.output
-    assert {path.name for path in (tmp_path / "found").iterdir()} == {"00.mp4", "00.json", "00-segments.json"}
-    stored = json.loads((trained[0] / "model" / "recognizer.json").read_text(encoding="utf-8"))
-    assert 0 < stored["localization"]["threshold"] < 1
-
-
 def test_predict_names_broken_clips_and_classifies_the_others(
     trained: tuple[Path, str], squares: Path, tmp_path: Path
 ) -> None:
@@ -158,16 +141,15 @@ def test_predict_names_broken_clips_and_classifies_the_others(
     broken.write_bytes(b"")
     good = [squares / way / "00.mp4" for way in moving_squares.WAYS]
     result = call(
-        "predict", trained[0], *good, broken, "--overlay", tmp_path / "seen", "--json", tmp_path / "a.json", ok=False
+        "predict", trained[0], *good, broken, "--out", tmp_path / "seen", "--json", tmp_path / "a.json", ok=False
     )
     assert result.exit_code == 1
     assert f"error: {broken}: zero bytes; copy or record it again, or remove it" in result.stderr
     lines = (tmp_path / "a.json").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["path"] for line in lines] == [str(path) for path in good]
     # All are called 00.mp4, and none is drawn over another.
-    assert sorted(p.name for p in (tmp_path / "seen").iterdir()) == [f"{w}-00.mp4" for w in sorted(moving_squares.WAYS)]
-    message = fails("predict", trained[0], *good, "--overlay", tmp_path / "one.mp4")
-    assert "one.mp4, 4 clips: expected a folder, or an .mp4 for one clip" in message
+    files = {f"{way}-00{end}" for way in moving_squares.WAYS for end in (".mp4", ".json", "-segments.json")}
+    assert {path.name for path in (tmp_path / "seen").iterdir()} == files
 
 
 def test_export_calibrates_8_bits_on_training_clips(trained: tuple[Path, str], tmp_path: Path) -> None:

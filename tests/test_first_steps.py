@@ -78,7 +78,7 @@ def test_a_clip_is_classified(run: Path, clip: Path) -> None:
 
 
 def test_a_clip_is_localized(run: Path, clip: Path, tmp_path: Path) -> None:
-    call("localize", run, clip, "--out", tmp_path / "localized")
+    call("predict", run, clip, "--out", tmp_path / "localized")
     assert list((tmp_path / "localized").rglob("*.json"))
     assert list((tmp_path / "localized").rglob("*.mp4"))
 

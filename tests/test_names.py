@@ -53,19 +53,13 @@ def test_any_name_is_trained_on_and_reported(clips: Path, run: Path) -> None:
     assert sorted(labels) == sorted(CLASSES)
 
 
-@pytest.mark.parametrize("command", ["predict", "localize"])
-def test_predictions_of_clips_with_any_name_are_safe_to_print(
-    clips: Path, run: Path, tmp_path: Path, command: str
-) -> None:
+def test_predictions_of_clips_with_any_name_are_safe_to_print(clips: Path, run: Path, tmp_path: Path) -> None:
     paths = [clips / CLASSES[3] / f"{stem}.mp4" for stem in STEMS]
-    words = ["--json", tmp_path / "a.json"] if command == "predict" else ["--out", tmp_path / "out", "--min-score", 0]
-    output = call(command, run, *paths, *words).output
+    output = call("predict", run, *paths, "--json", tmp_path / "a.json", "--out", tmp_path / "out").output
     assert not set(output) & {"\x1b", "\x07", *map(chr, range(0x80, 0xA0))}
-    if command == "predict":
-        lines = (tmp_path / "a.json").read_text(encoding="utf-8").splitlines()
-        assert [Path(json.loads(line)["path"]) for line in lines] == paths
-    else:
-        assert len(list((tmp_path / "out").glob("*.mp4"))) == len(STEMS)
+    lines = (tmp_path / "a.json").read_text(encoding="utf-8").splitlines()
+    assert [Path(json.loads(line)["path"]) for line in lines] == paths
+    assert len(list((tmp_path / "out").glob("*.mp4"))) == len(STEMS)
 
 
 def test_a_clip_that_cannot_be_read_or_written_does_not_affect_others(clips: Path, run: Path, tmp_path: Path) -> None:
@@ -73,20 +67,18 @@ def test_a_clip_that_cannot_be_read_or_written_does_not_affect_others(clips: Pat
     loop = tmp_path / "loop.mp4"
     loop.symlink_to(loop)
     (tmp_path / "drawn" / f"{long.stem}.mp4").parent.mkdir()
-    words = ["--json", tmp_path / "a.json", "--overlay", tmp_path / "drawn"]
+    words = ["--json", tmp_path / "a.json", "--out", tmp_path / "drawn"]
     result = call("predict", run, long, loop, good, *words, ok=False)
     assert "-+@.mp4" in result.stdout.replace("\n", "")
     assert result.stderr.count("error: ") == 2
     assert Path(json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["path"]) == good
-    result = call("localize", run, long, loop, good, "--out", tmp_path / "out", ok=False)
-    assert result.stderr.count("error: ") == 2
-    assert (tmp_path / "out" / "-+@.json").exists()
+    assert (tmp_path / "drawn" / "-+@.json").exists()
 
 
 def test_one_clip_that_cannot_be_drawn_is_named(clips: Path, run: Path, tmp_path: Path) -> None:
     one, two = (Path(shutil.copy(clips / CLASSES[0] / "-+@.mp4", tmp_path / f"{name}.mp4")) for name in "ab")
     (tmp_path / "out" / "a.json").mkdir(parents=True)
-    result = call("localize", run, one, two, "--out", tmp_path / "out", ok=False)
+    result = call("predict", run, one, two, "--out", tmp_path / "out", ok=False)
     assert "error: " in result.stderr
     assert "a.mp4" in result.stderr
     assert (tmp_path / "out" / "b-segments.json").exists()

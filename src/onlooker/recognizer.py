@@ -219,7 +219,7 @@ class Recognizer:
         return Streams(self.model, self.classes, self.data, *settings)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
-        """Write the whole clip to `out` (.mp4), with class, probability and attention drawn on every frame.
+        """Write the whole clip to `out` (.mp4), with class, probability, attention and a bar of time on every frame.
 
         Raises:
             ClipError: the clip cannot be read.

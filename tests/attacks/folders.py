@@ -159,7 +159,7 @@ def folders() -> list[Kind]:
         kinds.append(Kind(NAMES_GROUP, f"{name}, predicted", _named(text), probes.predict, quick=name in _QUICK))
         bad = name in ("not UTF-8", "escape sequence", "newline")
         kinds.append(Kind(NAMES_GROUP, f"{name}, not a clip", _named(text, b"not a video"), probes.predict, quick=bad))
-        kinds.append(Kind(NAMES_GROUP, f"{name}, localized", _named(text), probes.localize, quick=name == "not UTF-8"))
+        kinds.append(Kind(NAMES_GROUP, f"{name}, localized", _named(text), probes.locate, quick=name == "not UTF-8"))
         train = Kind(NAMES_GROUP, f"{name}, trained", _clip_in_folder(text), probes.train, slow=True)
         kinds.append(replace(train, quick=name == "not UTF-8"))
     for name, text in LABELS.items():

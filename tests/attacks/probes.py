@@ -19,7 +19,6 @@ from onlooker import load
 from onlooker.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
 from onlooker.data.sets import read_set
 from onlooker.runs.evaluate import evaluate
-from onlooker.runs.localize import localize_clips
 from onlooker.runs.predict import predict_clips
 from onlooker.runs.train import train_run
 from onlooker.runs.watch import watch_sources
@@ -64,11 +63,11 @@ def predict(material: Material, target: Target, scratch: Path) -> None:
     _check(failed, target, scratch)
 
 
-def localize(material: Material, target: Target, scratch: Path) -> None:
-    """`onlooker localize GOOD ATTACK GOOD`."""
-    out = scratch / "localized"
+def locate(material: Material, target: Target, scratch: Path) -> None:
+    """`onlooker predict GOOD ATTACK GOOD --out`."""
+    out = scratch / "predicted"
     clips = [material.good[0], target.path, material.good[1]]
-    failed = _going_on(lambda: localize_clips(material.run, clips, out, 0.0))
+    failed = _going_on(lambda: predict_clips(material.run, clips, out))
     if (drawn := len(list(out.glob("*.mp4")))) + len(failed) != len(clips):
         raise LostError(f"{drawn} clips drawn and {len(failed)} errors for {len(clips)} clips")
     _check(failed, target, scratch)

@@ -164,12 +164,12 @@ def unusual() -> list[Kind]:
         make = _valid(suffix, count, numbered, write)
         kinds.append(Kind(UNUSUAL, f"{name}, read", make, probes.read))
         kinds.append(Kind(UNUSUAL, f"{name}, predicted", make, probes.predict, quick=name in ("one frame", "1x1")))
-        kinds.append(Kind(UNUSUAL, f"{name}, localized", make, probes.localize, quick=name == "1x1"))
+        kinds.append(Kind(UNUSUAL, f"{name}, localized", make, probes.locate, quick=name == "1x1"))
     for name, size in _THIN.items():
         write_thin = partial(_write_thin, size=size)
         make = _valid(".mov", 3, False, write_thin)
         kinds.append(Kind(UNUSUAL, f"{name}, read", make, probes.read))
-        kinds.append(Kind(UNUSUAL, f"{name}, localized", make, probes.localize, quick=name == "16384x2"))
+        kinds.append(Kind(UNUSUAL, f"{name}, localized", make, probes.locate, quick=name == "16384x2"))
         kinds.append(Kind(UNUSUAL, f"{name}, overlay", make, probes.overlay, quick=name == "8191x7"))
         train = _in_folder(f"attack {name}.mov", write_thin)
         kinds.append(Kind(UNUSUAL, f"{name}, trained", train, probes.train, slow=True, quick=name == "8191x7"))
@@ -178,7 +178,7 @@ def unusual() -> list[Kind]:
         make = _valid(".mkv", 24, matrix not in (0, 8), write_tagged)
         some: dict[str, tuple[Probe, tuple[int, ...]]] = {  # and the matrices that are in the quick set
             "read": (probes.read, (8, 10, 14, 17)), "predicted": (probes.predict, (10,)),
-            "localized": (probes.localize, (8,)), "watched": (probes.watch, (10,)),
+            "localized": (probes.locate, (8,)), "watched": (probes.watch, (10,)),
         }  # fmt: skip
         kinds += [
             Kind(UNUSUAL, f"color matrix {matrix}, {name}", make, probe, quick=matrix in quick)

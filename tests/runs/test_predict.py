@@ -32,7 +32,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def drawn(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.glob("*.mp4"))
 
 
 def test_clips_of_equal_name_in_different_folders_have_separate_drawings(run: Path, make_clip: Make) -> None:
@@ -53,7 +53,7 @@ def test_overwriting_a_clip_is_an_error_before_any_is_drawn(run: Path, make_clip
         (run.parent / "c" / "second.mp4").symlink_to(second)
     out = run.parent / ("c" if link else "b")
     before = drawn(out)
-    with pytest.raises(ValueError, match=r"second\.mp4: the drawn clip would replace a clip; write it elsewhere"):
+    with pytest.raises(ValueError, match=r"second\.mp4: the drawn clip would replace a clip; choose another --out"):
         predict_clips(run, [first, second], out, None)
     assert drawn(out) == before
 
@@ -69,7 +69,7 @@ def test_names_are_printed_as_they_are(
     said = capsys.readouterr()
     for clip in clips:
         assert said.out.count(f" {clip} ") == 1
-        assert f"drawn: {run.parent / 'seen [1]' / clip.stem}.mp4\n" in said.out
+        assert (run.parent / "seen [1]" / f"{clip.stem}.mp4").exists()
     assert "[bold]up" in said.out or "[/down]" in said.out
     assert f"error: {missing}: no such file" in said.err
     for clip in clips:

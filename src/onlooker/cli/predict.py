@@ -12,7 +12,7 @@ from onlooker.cli.options import Ray, RunArgument, Safe
 from onlooker.config import StreamConfig
 
 group = typer.Typer()
-_command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json", "overlay"))
+_command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json"))
 
 _ClipsOrFolders = Annotated[list[Path], typer.Argument(help="Video files, image sequences, or folders of these.")]
 
@@ -21,8 +21,8 @@ _ClipsOrFolders = Annotated[list[Path], typer.Argument(help="Video files, image 
 def predict(
     run: RunArgument,
     clips: _ClipsOrFolders,
-    overlay: Annotated[
-        Path | None, typer.Option(help="Write the clip with attention, boxes and class drawn: .mp4, or a folder.")
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for boxes (COCO), times (ActivityNet) and a drawn clip of each clip.")
     ] = None,
     json: Annotated[
         Path | None, typer.Option(help="Write all scores and attention: one JSON object per line and clip; resumable.")
@@ -36,25 +36,9 @@ def predict(
     """Predict what happens in clips, where and when: one row per clip, with the runner-up class."""
     from onlooker.runs.predict import find_videos, predict_clips
 
-    return predict_clips(run, find_videos(clips), overlay, json, threshold, ray)
-
-
-@_command
-def localize(
-    run: RunArgument,
-    clips: _ClipsOrFolders,
-    out: Annotated[Path, typer.Option(help="A folder for the results.")] = Path("localized"),
-    min_score: Annotated[float, typer.Option(help="Minimum probability of a class in the whole clip.")] = 0.3,
-    safe: Safe = False,
-) -> Sequence[Exception]:
-    """Write boxes and segments of each clip as JSON (COCO, ActivityNet), and an annotated clip."""
-    from onlooker.runs.localize import localize_clips
-    from onlooker.runs.predict import find_videos
-
-    videos = find_videos(clips)
-    failed = localize_clips(run, videos, out, min_score)
-    if len(failed) < len(videos):
-        typer.echo(f"boxes, segments and annotated clips: {out}")
+    failed = predict_clips(run, find_videos(clips), out, json, threshold, ray)
+    if out is not None:
+        typer.echo(f"boxes, times and drawn clips: {out}")
     return failed
 
 

@@ -13,7 +13,6 @@ from onlooker.drawing.overlay import (
     enlarge,
     full_strength,
     overlay,
-    probability_bar,
     ring,
     time_bar,
 )
@@ -28,44 +27,42 @@ TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
 
 
 def draw_clip(frames: Pixels, prediction: Prediction) -> Pixels:
-    """The frames `T H W 3` that a prediction was made from, with class, probability and attention."""
+    """The frames `T H W 3` that a prediction was made from, with class, probability, attention and its peak.
+
+    The bar of time below shows the segments of the predicted class.
+    """
     timed = zip(prediction.indices.tolist(), prediction.times.tolist(), frames, strict=False)
-    return np.stack(list(_with_attention(timed, prediction)))
+    return np.stack(list(_drawn(timed, prediction)))
 
 
-def write_drawn(path: Path | str, out: Path | str, prediction: Prediction) -> Path:
-    """Write the whole clip to `out` (.mp4), with class, probability, attention and its peak.
+def write_drawn(path: Path | str, out: Path | str, prediction: Prediction, tubes: Sequence[Tube] = ()) -> Path:
+    """Write the whole clip to `out` (.mp4): as `draw_clip`, and with the boxes of tubes.
 
     Raises:
         ClipError: the clip cannot be read.
         ValueError: `out` is no .mp4, or is the clip itself.
     """
-    return _write(path, out, prediction, _with_attention(VideoReader(path), prediction))
-
-
-def write_located(
-    path: Path | str, out: Path | str, prediction: Prediction, tubes: Sequence[Tube], min_score: float = 0.0
-) -> Path:
-    """As `write_drawn`, with tubes, class, probability, and a time bar.
-
-    The bar shows the segments of the predicted class, if its probability is at least `min_score`.
-    """
-    return _write(path, out, prediction, _with_tubes(VideoReader(path), prediction, tubes, min_score))
-
-
-def _write(path: Path | str, out: Path | str, prediction: Prediction, frames: Iterator[Pixels]) -> Path:
     if os.path.realpath(out) == os.path.realpath(path):
         raise ValueError(f"{out}: the drawn clip would replace the clip itself; give another file")
     count = prediction.indices[-1] - prediction.indices[0]
     seconds = prediction.times[-1] - prediction.times[0]
-    return write(out, frames, float(np.clip(count / seconds, 1, 120)) if count > 0 and seconds > 0 else 10.0)
+    fps = float(np.clip(count / seconds, 1, 120)) if count > 0 and seconds > 0 else 10.0
+    return write(out, _drawn(VideoReader(path), prediction, tubes), fps)
 
 
-def _with_attention(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
+def _drawn(frames: TimedFrames, prediction: Prediction, tubes: Sequence[Tube] = ()) -> Iterator[Pixels]:
     places, first = np.unique(prediction.indices, return_index=True)
     strength = full_strength(prediction.attention) if prediction.attention is not None else None
+    box_at = [dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in tubes]
+    start = float(prediction.times[0])
+    seconds = max(float(prediction.times[-1]) - start, 1e-6)
+    spans = [
+        ((segment.start - start) / seconds, (segment.end - start) / seconds)
+        for segment in prediction.segments
+        if segment.label == prediction.label
+    ]
     steps = prediction.steps
-    for index, _, pixels in frames:
+    for index, time, pixels in frames:
         # Between two frames of the prediction, attention and point are interpolated.
         position = float(np.interp(index, places, np.arange(len(places))))
         before, after = first[int(position)], first[min(int(position) + 1, len(places) - 1)]
@@ -75,27 +72,11 @@ def _with_attention(frames: TimedFrames, prediction: Prediction) -> Iterator[Pix
         )
         frame = enlarge(pixels if attention is None else overlay(pixels, attention, strength))
         size = prediction.size or pixels.shape[:2]
+        for number, of_tube in enumerate(box_at):
+            if index in of_tube:
+                frame = boxes(frame, of_tube[index], BOX_COLORS[number % len(BOX_COLORS)], size)
         if point is not None:
             frame = ring(frame, point, size)
         step = steps[before]
-        yield probability_bar(caption(frame, (step.label, f"{100 * step.score:.0f} %")), step.score)
-
-
-def _with_tubes(
-    frames: TimedFrames, prediction: Prediction, tubes: Sequence[Tube], min_score: float
-) -> Iterator[Pixels]:
-    box_at = [dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in tubes]
-    start = float(prediction.times[0])
-    seconds = max(float(prediction.times[-1]) - start, 1e-6)
-    spans = [
-        ((segment.start - start) / seconds, (segment.end - start) / seconds)
-        for segment in prediction.segments
-        if segment.label == prediction.label and prediction.score >= min_score
-    ]
-    words = [prediction.label, f"{100 * prediction.score:.0f} %"]
-    for index, time, pixels in frames:
-        frame = enlarge(pixels)
-        for number, of_tube in enumerate(box_at):
-            if index in of_tube:
-                frame = boxes(frame, of_tube[index], BOX_COLORS[number % len(BOX_COLORS)], prediction.size)
+        words = step.label, f"{100 * step.score:.0f} %"
         yield time_bar(caption(frame, words), (time - start) / seconds, spans)

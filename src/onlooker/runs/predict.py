@@ -1,4 +1,4 @@
-"""Predict clips with a trained run: a table, a file of JSON lines, drawn clips.
+"""Predict clips with a trained run: a table, a file of JSON lines, and for each clip boxes, times and a drawn clip.
 
 Names of files and classes are printed as `Text`: rich would read `[final]` in a plain string as a style.
 """
@@ -24,7 +24,9 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from onlooker.files import check_regular, explain_write_errors, printable, short_name
+from onlooker.drawing.clip import write_drawn
+from onlooker.files import check_regular, check_writable, explain_write_errors, printable, short_name, write_json
+from onlooker.localization.formats import best_tubes, to_activitynet, to_coco
 from onlooker.models.video_model import choose_device
 from onlooker.processes import map_ahead
 from onlooker.recognizer import Recognizer, load
@@ -37,13 +39,14 @@ from onlooker.video.reader import is_video
 __all__ = ["collecting", "distinct_names", "find_videos", "predict_clips", "print_errors", "to_values", "with_progress"]
 
 ROWS, _WIDTH = 100, 1000  # of a table: rows at once, columns if the output is no terminal
+_MIN_SCORE = 0.3  # probability of a class in the whole clip, from which on it gets boxes and times in files
 T = TypeVar("T")
 
 
 def predict_clips(
     run: Path,
     clips: Sequence[Path],
-    overlay: Path | None = None,
+    out: Path | None = None,
     json: Path | None = None,
     threshold: float | None = None,
     ray: str | None = None,
@@ -54,32 +57,34 @@ def predict_clips(
 
     Args:
         clips: each one is predicted once.
-        overlay: file for the drawn clip; for several clips a folder, with one file per clip.
+        out: a folder that receives, for each clip, NAME.mp4 with attention, boxes, class and a bar of time; NAME.json,
+            boxes in COCO's format; and NAME-segments.json, times in that of ActivityNet. NAME is the name of the clip,
+            preceded by as many of its folders as are needed to distinguish the clips. Boxes and times are those of
+            classes with a probability of at least .3 in the whole clip.
         json: file for all scores and attention, one JSON object per line and clip.
         threshold: minimum probability of an event; below it, the answer is nothing. None: the threshold of the run.
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process does.
 
     Returns:
-        An error for each clip that could not be read, or whose drawing could not be written.
+        An error for each clip that could not be read, or whose files could not be written.
 
     Raises:
-        ValueError: `overlay` names a file but there are several clips, a drawn clip would overwrite a clip,
-            `threshold` is no probability, or `json` has results of another model.
-        DiskFullError, NotWritableError: `json` cannot be written.
+        ValueError: a drawn clip would replace a clip, `threshold` is no probability, or `json` has results of another
+            model.
+        DiskFullError, NotWritableError: `out` or `json` cannot be written to.
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
     clips, errors = list(dict.fromkeys(clips)), list[ClipError]()
-    targets = _targets(clips, overlay) if overlay else {}
+    targets = _targets(clips, out) if out else {}
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
     recognizer, console = load(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
 
     def write(prediction: Prediction, results: ResultsFile | None) -> None:
         clip = prediction.path
-        with collecting(errors.append, clip):  # the prediction is printed even if it cannot be drawn
+        with collecting(errors.append, clip):  # the prediction is printed even if its files cannot be written
             if clip in targets:
-                drawn = recognizer.overlay(clip, targets[clip], prediction)
-                console.print(Text(printable(f"drawn: {drawn}")), soft_wrap=True)
+                _write_files(targets[clip], clip, prediction)
         if results and clip not in results:  # last: a clip with a result is not drawn again
             results.add(clip, to_values(prediction))
 
@@ -231,16 +236,23 @@ def print_errors(errors: Sequence[ClipError]) -> None:
         Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
 
 
-def _targets(clips: Sequence[Path], overlay: Path) -> dict[Path, Path]:
+def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
     """The file that each clip is drawn to: all different, and none of them a clip."""
-    if overlay.suffix and (len(clips) > 1 or overlay.suffix.lower() != ".mp4"):
-        raise ValueError(f"--overlay {overlay}, {len(clips)} clips: expected a folder, or an .mp4 for one clip")
-    targets = [overlay] if overlay.suffix else [overlay / f"{name}.mp4" for name in distinct_names(clips)]
+    targets = [out / f"{name}.mp4" for name in distinct_names(clips)]
     given = {os.path.realpath(clip) for clip in clips}
     for target in targets:
         if os.path.realpath(target) in given:
-            raise ValueError(f"{target}: the drawn clip would replace a clip; write it elsewhere")
+            raise ValueError(f"{target}: the drawn clip would replace a clip; choose another --out")
+    check_writable(out)
     return dict(zip(clips, targets, strict=True))
+
+
+def _write_files(target: Path, clip: Path, prediction: Prediction) -> None:
+    """Write boxes and times, then the drawn clip: where that exists, the others do too."""
+    tubes = best_tubes(prediction, _MIN_SCORE)
+    write_json(target.with_name(f"{target.stem}.json"), to_coco(prediction, tubes))
+    write_json(target.with_name(f"{target.stem}-segments.json"), to_activitynet(prediction, _MIN_SCORE))
+    write_drawn(clip, target, prediction, tubes)
 
 
 def distinct_names(clips: Sequence[Path]) -> list[str]:
