@@ -139,9 +139,9 @@ def take_corrections(screenshots: Screenshots, page: Any) -> None:
 
 def draw_clips(folder: Path) -> None:
     """Six clips of each of three actions, and of the moments before a short movement, in which nothing happens."""
-    acting = StickFigures(frames=36, size=(120, 160), people=6, event=(0.6, 0.9), bystanders=0.0)
+    acting = StickFigures(frames=36, size=(120, 160), people=6, event=(0.6, 0.9))
     write_set(folder, 6, seed=7, figures=acting, actions=("wave", "jumping_jack", "bend"))
-    waiting = StickFigures(frames=80, size=(120, 160), people=6, event=(0.05, 0.05), bystanders=0.0)
+    waiting = StickFigures(frames=80, size=(120, 160), people=6, event=(0.05, 0.05))
     (folder / "recordings.csv").unlink()  # which would have to list the clips that follow
     (folder / "nothing").mkdir()
     for number in range(6):
@@ -157,8 +157,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--docs", action="store_true", help="make docs/page.png again")
     options = parser.parse_args()
-    figures = StickFigures(frames=80, size=(240, 320), bystanders=0, event=(0.9, 0.9))
-    looked = StickFigures(frames=72, size=(288, 384), bystanders=0)
+    figures = StickFigures(frames=80, size=(240, 320), event=(0.9, 0.9))
+    looked = StickFigures(frames=72, size=(288, 384))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         draw_clips(folder / "clips")

@@ -20,7 +20,7 @@ def figures(
     people: Annotated[int, typer.Option(help="Number of people; each is in one split only.")] = 10,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes, joints and events."""
+    """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes and events."""
     from rich.progress import track
 
     from onlooker.data.stick_figures import StickFigures, write_set
