@@ -265,7 +265,7 @@ def test_generated_folders_can_be_read_as_clips(tmp_path: Path) -> None:
     said = call("generate", "figures", folder, "--clips", 1, "--seed", 3).output
     assert f"onlooker train {folder}" in said.replace("\n", "")
     clips = find_clips(folder)
-    assert len(clips) == len({clip.label for clip in clips}) == 14
+    assert len(clips) == len({clip.label for clip in clips}) == 11
     assert all(clip.recording for clip in clips)
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
     assert truth["seed"] == 3
