@@ -124,5 +124,5 @@ def test_an_error_that_an_interrupt_causes_is_not_reported(capsys: pytest.Captur
         break_a_lock()
     assert ended.value.exit_code == 130
     assert "stopped; run the same command to continue" in capsys.readouterr().err
-    with pytest.raises(RuntimeError, match="of its own"), stoppable("go on"):
-        raise RuntimeError("of its own")
+    with pytest.raises(RuntimeError, match="another error"), stoppable("go on"):
+        raise RuntimeError("another error")

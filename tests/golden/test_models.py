@@ -4,7 +4,6 @@ The values were stored before the redesign: the interface of models may change, 
 Weights are random, from a seed that is set immediately before each model is created.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,14 +37,6 @@ from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.training.fit import Fitting, fit
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker_papers.digits.rounds import train_rounds
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def streamed(model: VideoModel, video: Tensor) -> list[Tensor] | None:

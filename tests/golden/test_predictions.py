@@ -1,6 +1,5 @@
 """Golden values of predictions: of clips, of places and times, of streams, and of several models together."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-import torch
 from golden import check, measured_as_stored
 from model_cases import CASES, CLASSES, Case, K, made, probabilities
 from numpy.typing import NDArray
@@ -22,19 +20,11 @@ from onlooker.structures import Evaluation, Prediction
 from onlooker_papers.fusion import average_scores, choose_weights
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def recognizer(case: Case, aggregation: str = "mean", localization: LocalizationParameters | None = None) -> Recognizer:
     return Recognizer(made(case), CLASSES, case[1], aggregation, localization or LocalizationParameters())
 
 
-def picture_clip(folder: Path) -> Path:
+def textured_clip(folder: Path) -> Path:
     """A clip of 12 numbered PNGs, 64×48, in which a square moves right, stops, and moves right again."""
     chance = np.random.default_rng(3)
     folder.mkdir()
@@ -93,13 +83,13 @@ def test_a_prediction(name: str, tmp_path: Path) -> None:
     of, changed, localization = PREDICTED[name]
     model, data, settings = CASES[of]
     seer = recognizer((model, replace(data, **changed), settings), localization=localization)
-    clip = picture_clip(tmp_path / "clip")
+    clip = textured_clip(tmp_path / "clip")
     check(f"predict-{name}", plainly(seer.predict(clip)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_a_prediction_by_each_aggregation(aggregation: str, tmp_path: Path) -> None:
-    seen = recognizer(CASES["lstm"], aggregation).predict(picture_clip(tmp_path / "clip"))
+    seen = recognizer(CASES["lstm"], aggregation).predict(textured_clip(tmp_path / "clip"))
     check(f"predict-by-{aggregation}", {"scores": seen.scores.tolist(), "frame_scores": seen.frame_scores})
 
 
@@ -117,13 +107,13 @@ IN_STREAM = LocalizationParameters(foreground="causal-motion", score_smoothing=2
 def looked(frames: int = 16, evidence: bool = False) -> tuple[Prediction, NDArray[np.uint8]]:
     """A confident prediction of a square, attention on it, and the frames; made without a model."""
     chance = np.random.default_rng(4)
-    pictures = chance.integers(60, 80, (frames, 32, 32, 3)).astype(np.uint8)
-    pictures[1:] = pictures[:1]
+    images = chance.integers(60, 80, (frames, 32, 32, 3)).astype(np.uint8)
+    images[1:] = images[:1]
     maps = chance.uniform(0.0, 0.3, (frames, 4, 4)).astype(np.float32)
     for t in range(frames):
         x, y = 2 + t, 12 + t // 3
-        pictures[t, y : y + 9, x : x + 9] = (220, 90, 30)
-        pictures[t, 2:6, 22 - t // 2 : 26 - t // 2] = (30, 200, 220)
+        images[t, y : y + 9, x : x + 9] = (220, 90, 30)
+        images[t, 2:6, 22 - t // 2 : 26 - t // 2] = (30, 200, 220)
         maps[t, (y + 4) // 8, (x + 4) // 8] = 3.0
         maps[t, 0, 2] = 1.5
     maps /= maps.sum((1, 2), keepdims=True)
@@ -141,14 +131,14 @@ def looked(frames: int = 16, evidence: bool = False) -> tuple[Prediction, NDArra
         size=(48, 64),
         evidence=(0.8 * sure[:, 0]).astype(np.float32) if evidence else None,
     )
-    return seen, pictures
+    return seen, images
 
 
 @pytest.mark.parametrize("evidence", [False, True])
 @pytest.mark.parametrize("name", LOCATED)
 def test_places_and_times(name: str, evidence: bool) -> None:
-    seen, pictures = looked(evidence=evidence)
-    found = localize(seen, pictures, LOCATED[name])
+    seen, images = looked(evidence=evidence)
+    found = localize(seen, images, LOCATED[name])
     check(f"locate-{name}{'-evidence' if evidence else ''}", plainly(found), rtol=1e-4)
 
 

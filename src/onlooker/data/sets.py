@@ -110,7 +110,7 @@ def root_of(path: Path) -> Path:
 
 
 def every_clip(path: Path, asked: SetConfig | None = None) -> tuple[tuple[Path, ...], tuple[ClipError, ...]]:
-    """The path of one video, or of all clips (`read_set`); and what is left out."""
+    """The path of one video, or of all clips (`read_set`); and an error for each that is missing."""
     if is_video(path):
         return (path,), ()
     clip_set = read_set(path, asked, classes=1)

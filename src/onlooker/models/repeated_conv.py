@@ -136,7 +136,7 @@ class _Step(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         weights, (maps, _) = ctx.weights, ctx.saved_tensors
         current = torch._C._current_graph_task_id()
-        if weights.backward_pass != current:  # what is left of a pass in which no gradient of the weights was asked for
+        if weights.backward_pass != current:  # those of a pass in which the weights got no gradient
             weights.backward_pass, weights.steps = current, []
         weights.steps.append((maps, gradient))
         of_maps = weights.backward(gradient) if ctx.needs_input_grad[0] else None
