@@ -2,9 +2,8 @@
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
 
@@ -15,7 +14,6 @@ import torch
 from commands import TINY, call
 from hypothesis import settings
 
-from onlooker.experiments.parallel import Task, run_parallel
 from onlooker.runs import compare
 
 # The same examples on every machine: a failure can be seen again, and does not come by chance.
@@ -55,20 +53,10 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _trainings_in_this_process() -> Iterator[None]:
-    """Comparisons train in this process, because each new one imports libraries for seconds; see `in_processes`."""
-
-    def run_here(tasks: Mapping[str, Task], *_: object, **__: object) -> dict[str, Mapping[str, Any]]:
-        return {name: task() for name, task in tasks.items()}
-
+    """Comparisons train in this process unless a test asks for jobs: each new one imports libraries for seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "run_parallel", run_here)
+        patch.setattr(compare, "default_jobs", lambda: 1)
         yield
-
-
-@pytest.fixture
-def in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comparisons train in separate processes, as they do outside of tests."""
-    monkeypatch.setattr(compare, "run_parallel", run_parallel)
 
 
 @pytest.fixture(scope="session")

@@ -294,17 +294,21 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(squares: Path, tm
     assert "holds a run of one split; choose another folder" in fails(*words[:2], "--run", run / "final", *words[4:])
 
 
-@pytest.mark.usefixtures("in_processes")
 def test_comparing_models(squares: Path, tmp_path: Path) -> None:
-    words = ["compare", squares, "--models", "convnet, lstm", "--seeds", 1, "--run", tmp_path / "compared", "--jobs", 1]
+    words = ["compare", squares, "--models", "convnet, lstm", "--seeds", 1, "--run", tmp_path / "compared", "--jobs", 2]
     result = call(*words, *TINY)
     assert "majority class" in result.output
     assert "test clips, of which each is" in result.output
     figures = json.loads((tmp_path / "compared" / "comparison.json").read_text(encoding="utf-8"))
     assert list(figures["accuracy"]) == ["convnet", "lstm", "linear"]
-    assert (tmp_path / "compared" / "report.html").exists()
+    assert all((tmp_path / "compared" / name / "split-seed0" / "report.html").exists() for name in figures["accuracy"])
+    rows = [[cell.strip() for cell in line.split("│")] for line in result.output.splitlines() if "│" in line]
+    percent = {name: f"{100 * accuracy:.1f} %" for name, accuracy in figures["accuracy"].items()}
+    assert [row[1:3] for row in rows] == [
+        ["majority class", f"{100 * figures['majority']:.1f} %"], *([name, share] for name, share in percent.items())
+    ]  # fmt: skip
     message = fails(*words, *TINY, "--epochs", 3)
-    assert "made with other settings (training.epochs); choose another --run, or remove it" in message
+    assert "made with other settings (training.epochs); choose another --run, or remove all" in message
 
 
 def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path) -> None:

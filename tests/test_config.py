@@ -9,9 +9,9 @@ import pytest
 
 from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig
 from onlooker.data.transforms import NORMALIZATIONS
-from onlooker.experiments.memo import read_memo
 from onlooker.files import write_json
 from onlooker.models.cells.attentive import GLIMPSES
+from onlooker.run_record import check_settings
 from onlooker.settings import OFF, choices
 from onlooker.video.flow import FLOWS
 
@@ -82,15 +82,12 @@ def test_settings_that_older_figures_do_not_name_are_left_out_where_they_are_off
         )
 
 
-def test_removed_settings_of_older_files_are_ignored_where_they_are_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removed_settings_of_older_files_are_ignored_where_they_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(OFF, "momentum", 0.9)
     new = TrainConfig().to_dict()
     old = new | {"momentum": 0.9}
     assert TrainConfig.from_field({"training": old}, "training") == TrainConfig()
-    write_json(tmp_path / "a.json", {"settings": {"training": old}, "figures": {"a": 1}})
-    assert read_memo(tmp_path / "a.json", {"training": new}) == {"a": 1}
+    check_settings(Path("run"), {"training": old}, {"training": new})
     with pytest.raises(ValueError, match=r"momentum is 0\.5, and this setting no longer exists"):
         TrainConfig.from_dict(old | {"momentum": 0.5})
 

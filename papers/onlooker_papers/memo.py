@@ -1,11 +1,53 @@
-"""Memoized figures of trainings."""
+"""Results are memoized in small JSON files, keyed by their settings: what was computed once is not computed again."""
 
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from onlooker.experiments.memo import memo
+import onlooker
+from onlooker.files import check_regular, file_digest, read_json, write_json
+from onlooker.run_record import check_settings
+
+
+def memo(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The figures in `path`, computed and written if they are not there yet.
+
+    The file holds `settings`, `figures` and `origin`, the version of onlooker that computed them. A file whose settings
+    are null (figures recorded before memo files were kept) matches no settings and is replaced. While `compute` runs,
+    and after an interruption, `settings` are in `NAME.in_progress.json`.
+
+    Args:
+        settings: what the figures depend on; these and the figures are plain builtins.
+
+    Raises:
+        ValueError: the file, or a computation that was interrupted, belongs to other settings.
+    """
+    figures = read_memo(path, settings)
+    if figures is None:
+        in_progress = _in_progress(path)
+        write_json(in_progress, dict(settings))
+        figures = compute()
+        write_json(path, {"settings": dict(settings), "origin": onlooker.__version__, "figures": figures})
+        in_progress.unlink()
+    return figures
+
+
+def read_memo(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The figures of a memo file; None if they are still to be computed; errors as `memo`."""
+    if path.exists():
+        stored = read_json(path)
+        if not {"settings", "figures"} <= set(stored):
+            raise ValueError(f"{path}: not a memo file, which has settings and figures; remove it")
+        if stored["settings"] is None:
+            return None
+        check_settings(path, stored["settings"], settings)
+        figures: dict[str, Any] = stored["figures"]
+        return figures
+    # An interrupted training continues from its checkpoints only under the same settings.
+    if _in_progress(path).exists():
+        check_settings(_in_progress(path), read_json(_in_progress(path)), settings)
+    return None
 
 
 def memo_of_training(
@@ -17,3 +59,13 @@ def memo_of_training(
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     return figures
+
+
+def fingerprint(run: Path) -> str:
+    """A checksum of a run's weights; it is one of the settings of everything that is computed from them."""
+    check_regular(weights := run / "model" / "model.safetensors")
+    return file_digest(weights)[:16]
+
+
+def _in_progress(path: Path) -> Path:
+    return path.with_suffix(".in_progress.json")

@@ -46,7 +46,7 @@ class Row:
 
     @classmethod
     def of(cls, figures: Mapping[str, Any], *memos: Path) -> "Row":
-        """A row whose figures come from one memo, or are means over several; see `onlooker.experiments.memo`."""
+        """A row whose figures come from one memo, or are means over several; see `onlooker_papers.memo`."""
         unique = len({path.stem for path in memos}) == len(memos)
         stored = {path.stem if unique else f"{path.parent.name} {path.stem}": read_json(path) for path in memos}
         settings = {name: memo["settings"] for name, memo in stored.items()}

@@ -7,12 +7,11 @@ import moving_squares
 import numpy as np
 import pytest
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.split import make_splits
-from onlooker.experiments.model_spec import ModelSpec
 from onlooker.recognizer import load
 from onlooker.run_record import RunRecord
-from onlooker.runs.compare import compare
+from onlooker.runs.compare import compare, settings_of
 from onlooker_papers.fusion import average_scores, choose_weights, fused_row
 
 TINY = TrainConfig(epochs=1, batch=16, precision="32")
@@ -38,10 +37,9 @@ def test_weights_are_those_of_the_lowest_log_loss() -> None:
 
 def test_the_row_of_a_comparison_equals_fusion_by_hand(tmp_path: Path) -> None:
     squares, data = moving_squares.make_set(tmp_path / "squares", clips=4), DataConfig(frames=3, size=16, channels=1)
-    models = [ModelSpec("lstm"), ModelSpec("convnet", "flow")]
-    shared, splits = ModelConfig(encoder="conv4"), partial(make_splits, folds=2)
-    compare(squares, tmp_path / "out", models, splits, (0,), data, TINY, jobs=1, model=shared)
-    folders = {spec.name: tmp_path / "out" / spec.folder for spec in models}
+    models = settings_of("lstm,convnet:flow", Settings(ModelConfig(encoder="conv4"), data, TINY))
+    compare(squares, tmp_path / "out", models, partial(make_splits, folds=2), (0,), jobs=1)
+    folders = {name: tmp_path / "out" / name for name in models}
     row = fused_row(tmp_path / "out", folders, ["fold0", "fold1"], [0])
     right, weights = 0, []
     for fold in ("fold0", "fold1"):

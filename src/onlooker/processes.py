@@ -1,15 +1,16 @@
 """Worker threads and processes: the cores that they may use, work done ahead, and ending together with the parent."""
 
+import functools
 import multiprocessing
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from multiprocessing.connection import Connection, wait
 from threading import Thread, local
 from typing import TypeVar
 
-__all__ = ["become_worker", "cores", "end_with_parent", "free_cores", "map_ahead"]
+__all__ = ["become_worker", "cores", "end_with_parent", "free_cores", "map_ahead", "memory_gb"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,6 +22,11 @@ _thread = local()
 def cores() -> int:
     """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_gb() -> int | None:
+    """The machine's memory in GiB; None if it is unknown."""
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30) if os.name == "posix" else None
 
 
 def free_cores() -> int:
@@ -60,12 +66,14 @@ def map_ahead(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def end_with_parent(*connections: Connection) -> None:
-    """End this process as soon as its parent ends, or closes the other end of a connection without messages."""
-    parent = multiprocessing.parent_process()
+@functools.cache  # a worker of a pool calls it before each of its tasks
+def end_with_parent() -> None:
+    """End this process within a second after the one that started it, even if that is killed (on POSIX systems)."""
+    parent = os.getppid()
 
     def watch() -> None:
-        wait([*connections, *([parent.sentinel] if parent else [])])
+        while os.getppid() == parent:
+            time.sleep(1)
         os._exit(1)
 
     Thread(target=watch, daemon=True).start()

@@ -19,7 +19,7 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +32,11 @@ from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.folder import entries
 from onlooker.data.split import Split
 from onlooker.files import check_digest, check_writable, file_digest, read_bytes, read_json, reading, write_json
-from onlooker.settings import check_type, field_of
+from onlooker.settings import check_type, field_of, without_off
 from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
 
-__all__ = ["RunRecord", "lock_run", "read_curves", "read_figures", "start_run"]
+__all__ = ["RunRecord", "check_settings", "lock_run", "read_curves", "read_figures", "start_run"]
 
 FIGURES, SCORES, REPORT = "evaluation.json", "scores.csv", "report.html"
 CROSS_VALIDATION = "cross_validation.json"
@@ -121,6 +121,22 @@ class RunRecord:
                 for error in read_json(run / "skipped.json", list)
             ]
         return cls(folder, classes, model, data, training, split, tuple(errors), features)
+
+
+def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raise a ValueError that names the settings in which `stored`, of the file or run `path`, differs."""
+    ours, theirs = dict(_flat(settings)), dict(_flat(stored))
+    if changed := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
+        remedy = "choose another --run, or remove all that was made with them"
+        raise ValueError(f"{path}: made with other settings ({', '.join(changed)}); {remedy}")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in without_off(settings).items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 @contextmanager

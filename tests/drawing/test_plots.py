@@ -6,12 +6,10 @@ import xml.etree.ElementTree as ET
 
 import cv2
 import numpy as np
-import pytest
 
 from onlooker.drawing.plots import (
     loss_and_accuracy,
     reliability,
-    side_by_side,
     to_png,
     to_svg,
 )
@@ -48,11 +46,11 @@ def test_points_of_the_reliability_diagram_are_the_means_of_bins():
 
 def test_files_are_png_and_svg():
     def drawn():
-        return side_by_side({"a & b": [0.4], "<c>": [0.6]}, 0.5, "majority")
+        return loss_and_accuracy({"a & b": {"loss": [0.4]}, "<c>": {"loss": [0.6]}})
 
     png = to_png(drawn(), dpi=50)
     image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
-    assert image.shape[:2] == (165, 180)
+    assert image.shape[:2] == (165, 230)
     assert ET.fromstring(to_svg(drawn())).tag == "{http://www.w3.org/2000/svg}svg"
     assert to_svg(drawn()) == to_svg(drawn())
 
@@ -60,21 +58,6 @@ def test_files_are_png_and_svg():
 def test_drawing_needs_no_pyplot_and_importing_no_matplotlib():
     program = (
         "import sys; from onlooker.drawing import plots as curves; assert 'matplotlib' not in sys.modules;"
-        "curves.to_png(curves.side_by_side({'a': [1]}, 0.5, 'b')); assert 'matplotlib.pyplot' not in sys.modules"
+        "curves.to_png(curves.loss_and_accuracy({'a': {'loss': [1]}})); assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_models_side_by_side_show_every_seed_and_the_baseline() -> None:
-    figure = side_by_side({"lstm": [0.5, 0.7], "alstm": [0.8]}, 0.25, "majority class")
-    (axes,) = figure.axes
-    dots = [tuple(point) for collection in axes.collections for point in collection.get_offsets()]
-    assert {(0.0, 0.5), (0.0, 0.7), (1.0, 0.8)} <= {(float(x), float(y)) for x, y in dots}
-    means = [path.vertices[0][1] for c in axes.collections for path in c.get_paths() if len(path.vertices) == 2]
-    assert means == pytest.approx([0.6, 0.8])
-    assert any(list(line.get_ydata()) == [0.25, 0.25] for line in axes.lines)
-    figure.draw_without_rendering()
-    (name,) = (text for text in axes.texts if text.get_text() == "majority\nclass")
-    beside = name.get_window_extent()
-    assert axes.get_window_extent().x1 < beside.x0
-    assert beside.x1 < figure.bbox.x1

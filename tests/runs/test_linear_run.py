@@ -12,15 +12,14 @@ import pytest
 import torch
 from commands import fails
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.feature_store import StoreSettings
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
-from onlooker.experiments.model_spec import parse_specs, with_baseline
 from onlooker.models.registry import configured, resolve
 from onlooker.recognizer import load
 from onlooker.runs import fitting
-from onlooker.runs.compare import compare, settings_of
+from onlooker.runs.compare import compare, settings_of, with_baseline
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.features import make_features
 from onlooker.runs.train import train_final, train_run
@@ -114,18 +113,18 @@ def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> Non
 
 
 def test_the_baseline_of_a_comparison_uses_the_common_encoder() -> None:
-    models = parse_specs("alstm,convnet", DATA)
-    shared = ModelConfig(
+    model = ModelConfig(
         encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True, glimpse="sum", init="clip-mean"
     )
-    training = TrainConfig(epochs=3, aggregation="product", seed=4)
-    (model, data, train) = settings_of(with_baseline(models)[-1], shared, DATA, training)
+    shared = Settings(model, DATA, TrainConfig(epochs=3, aggregation="product", seed=4))
+    models = with_baseline(settings_of("alstm,convnet", shared), shared)
+    assert list(models) == ["alstm", "convnet", "linear"]
+    model, data, training = models["linear"]
     assert model == ModelConfig("linear", encoder="small", pretrained=False)
-    assert train == TrainConfig(seed=4, loss="last")
+    assert training == TrainConfig(seed=4, loss="last")
     assert configured(model, data, 3).encoder is not None
-    assert [spec.name for spec in with_baseline(models)] == ["alstm", "convnet", "linear"]
     for there in ("linear,lstm", "lstm,linear:flow"):
-        assert with_baseline(parse_specs(there, DATA)) == parse_specs(there, DATA)
+        assert with_baseline(settings_of(there, shared), shared) == settings_of(there, shared)
 
 
 def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path, squares: Path, tmp_path: Path) -> None:
@@ -139,8 +138,8 @@ def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path,
 
 @pytest.mark.slow
 def test_it_is_cross_validated(squares: Path, tmp_path: Path) -> None:
-    models, folds = with_baseline([]), partial(make_splits, folds=2)
-    figures = compare(squares, tmp_path, models, folds, [0], replace(DATA, size=16), TRAIN, jobs=1)
+    models = settings_of("linear", Settings(LINEAR, replace(DATA, size=16), TRAIN))
+    figures = compare(squares, tmp_path, models, partial(make_splits, folds=2), [0])
     assert list(figures["accuracy"]) == ["linear"]
     assert figures["test_videos"] == 24
 

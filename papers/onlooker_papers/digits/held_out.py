@@ -13,7 +13,6 @@ from torch import Tensor
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.metrics import measure, wilson_interval
-from onlooker.experiments.memo import fingerprint, memo
 from onlooker.recognizer import Recognizer, load
 from onlooker.structures import Evaluation
 from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
@@ -28,7 +27,7 @@ from onlooker_papers.digits.models import (
 )
 from onlooker_papers.digits.pretraining import SIZE
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
-from onlooker_papers.memo import memo_of_training
+from onlooker_papers.memo import fingerprint, memo, memo_of_training
 from onlooker_papers.mnist import Digits, DigitSplit, digest
 
 FRAMES = 50  # of a test video, as in the published protocol

@@ -9,7 +9,6 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from onlooker.config import Aggregation, DataConfig, Loss, TrainConfig
-from onlooker.experiments.memo import fingerprint
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
@@ -17,6 +16,7 @@ from onlooker.training.fit import fit
 from onlooker_papers.digits.pretraining import pretraining_of, seconds
 from onlooker_papers.digits.registry import FRAMES, TRACKS
 from onlooker_papers.digits.track_classifier import TrackClassifier
+from onlooker_papers.memo import fingerprint
 
 SINGLE, CEILING = "single digits", "ceiling"
 _TRUST = "pool.weight.weight"

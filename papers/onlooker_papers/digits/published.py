@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from onlooker.data.transforms import to_video
-from onlooker.experiments.memo import fingerprint, memo
 from onlooker.models.classifier import Classifier
 from onlooker.training.precision import choose_precision
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import Batch
 from onlooker_papers.digits.pretraining import DATA, pretrained, pretraining_of
 from onlooker_papers.digits.rounds import Rounds, train_rounds
+from onlooker_papers.memo import fingerprint, memo
 from onlooker_papers.mnist import Digits, DigitSplit, digest
 
 READINGS = {

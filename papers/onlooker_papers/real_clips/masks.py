@@ -1,6 +1,6 @@
 """Where models looked, scored by true masks, which are not used in training."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from onlooker.config import Settings
 from onlooker.data.samples import read_sample
-from onlooker.experiments.model_spec import ModelSpec
 from onlooker.localization import localize
 from onlooker.localization.boxes import cut_boxes
 from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import box_iou
+from onlooker.models.registry import find_recipe
 from onlooker.recognizer import Recognizer, load
 from onlooker.run_record import RunRecord
+from onlooker.runs.train import folder_name
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import VideoReader
 from onlooker_papers.grad_cam import grad_cam_prediction
@@ -162,16 +164,16 @@ def _shares(rows: Floats) -> dict[str, float]:
 
 
 def score_comparison(
-    run: Path, specs: Sequence[ModelSpec], splits: Sequence[str], seeds: Sequence[int], truth: Truth
+    run: Path, models: Mapping[str, Settings], splits: Sequence[str], seeds: Sequence[int], truth: Truth
 ) -> dict[str, Any]:
     """Where the models with attention in a finished comparison looked: by model, `score_places`, means over seeds."""
 
-    def trained(spec: ModelSpec, seed: int) -> Iterable[tuple[Recognizer, Sequence[Clip]]]:
-        folders = (run / spec.folder / f"{split}-seed{seed}" for split in splits)
+    def trained(name: str, seed: int) -> Iterable[tuple[Recognizer, Sequence[Clip]]]:
+        folders = (run / folder_name(name) / f"{split}-seed{seed}" for split in splits)
         return ((load(folder, "cpu"), RunRecord.read(folder).split.test) for folder in folders)
 
-    attentive = [spec for spec in specs if spec.attends]
+    attentive = [name for name, of in models.items() if find_recipe(of.model.name).attends]
     return {
-        spec.name: means([score_places(trained(spec, seed), truth) for seed in seeds])
-        for spec in track(attentive, "scoring attention", disable=not attentive)
+        name: means([score_places(trained(name, seed), truth) for seed in seeds])
+        for name in track(attentive, "scoring attention", disable=not attentive)
     }

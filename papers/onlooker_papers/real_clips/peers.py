@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader, Subset
 from onlooker.data.split import Split
 from onlooker.data.transforms import augment, to_video
 from onlooker.evaluation.metrics import wilson_interval
-from onlooker.experiments.memo import memo
 from onlooker.training.reading import read_clips
+from onlooker_papers.memo import memo
 from onlooker_papers.movinet import MoViNet
 from onlooker_papers.real_clips import frozen
 from onlooker_papers.real_clips.own_clips import FILE as OWN

@@ -5,10 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.split import make_splits
-from onlooker.experiments.model_spec import ModelSpec, parse_specs
-from onlooker.runs.compare import compare
+from onlooker.runs.compare import compare, settings_of
 from onlooker_papers.fusion import fused_row
 from onlooker_papers.real_clips.masks import read_truth, score_comparison
 from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES
@@ -21,7 +20,7 @@ WHAT = "accuracy by model on folders of clips: means over seeds, test videos of 
 _BY_MODEL = ("accuracy", "spread", "frame_accuracy", "per_seed", "modality", "places")
 _FUSED, _MODALITY = "fused", "streams"
 # The two-stream model of Li et al. (2016): attention on RGB that follows the flow, and the flow itself.
-_STREAMS = (ModelSpec("motion"), ModelSpec("convlstm", "flow"))
+_STREAMS = ("motion", "convlstm-flow")
 _OF_SET = ("majority", "test_videos", "splits", "seeds", "weights", "skipped")
 
 
@@ -41,18 +40,16 @@ def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | Non
     data = DataConfig(**{**SAMPLES, **recipe.data})
     training = TrainConfig(**{"batch": 16, "patience": 0, **recipe.training})
     clips = data_folder() / "clips"
-    specs = parse_specs(recipe.models, data)
-    figures = compare(
-        clips / recipe.folder, run / name, specs, partial(make_splits, folds=recipe.folds), range(recipe.seeds), data,
-        training, jobs, ModelConfig(**{**MODEL, **recipe.model}),
-    )  # fmt: skip
+    models = settings_of(recipe.models, Settings(ModelConfig(**{**MODEL, **recipe.model}), data, training))
+    make, seeds = partial(make_splits, folds=recipe.folds), range(recipe.seeds)
+    figures = compare(clips / recipe.folder, run / name, models, make, seeds, jobs)
     splits = [f"fold{i}" for i in range(recipe.folds)] or ["split"]
-    if all(spec in specs for spec in _STREAMS):
-        members = {spec.name: run / name / spec.folder for spec in _STREAMS}
-        figures["fused"] = fused_row(run / name, members, splits, range(recipe.seeds))
+    if models.keys() >= {*_STREAMS}:
+        members = {stream: run / name / stream for stream in _STREAMS}
+        figures["fused"] = fused_row(run / name, members, splits, seeds)
     if recipe.masks:
         truth = read_truth(str(clips / recipe.masks) if "/" in recipe.masks else recipe.masks, clips / recipe.folder)
-        figures["places"] = score_comparison(run / name, specs, splits, range(recipe.seeds), truth)
+        figures["places"] = score_comparison(run / name, models, splits, seeds, truth)
     if results is not None:
         write_set(results, name, figures, data, training)
     return figures

@@ -1,7 +1,7 @@
 """Which digit moves? The ablation of VideoLSTM on a generated data set, whose true boxes are known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import parent_process
 from pathlib import Path
 from statistics import mean, stdev
@@ -12,20 +12,44 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker.config import Modality, TrainConfig
-from onlooker.experiments.memo import fingerprint, memo, read_memo
-from onlooker.experiments.model_spec import ModelSpec
-from onlooker.models.registry import create_model
+from onlooker.models.registry import create_model, find_recipe
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
 from onlooker_papers.fusion import average_scores, choose_weights
-from onlooker_papers.memo import memo_of_training
+from onlooker_papers.memo import fingerprint, memo, memo_of_training, read_memo
 from onlooker_papers.mnist import digest
 from onlooker_papers.pointing import peak_in_box, uniform_in_box
 from onlooker_papers.videolstm.localization import CANDIDATES, localized
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
 
 TRAINING = TrainConfig(epochs=30, batch=16, lr=3e-3, label_smoothing=0.0, patience=0)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model by name, what it sees, and how it differs from the settings of all models.
+
+    Args:
+        given: `rgb`, `flow` or `both`; None: that of the model's recipe, else `rgb`.
+        settings: arguments of `create_model` that differ from those of the other models.
+        label: name of its row and its folder; empty: made of the model and the given modality.
+    """
+
+    model: str
+    given: Modality | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of its row and its folder."""
+        return self.label or "-".join([self.model, *([self.given] if self.given else [])])
+
+    @property
+    def modality(self) -> Modality:
+        """Its input."""
+        return self.given or find_recipe(self.model).modality or "rgb"
 
 
 HIDDEN = 32  # channels or units of the recurrent layer
@@ -49,11 +73,6 @@ SPECS = (
 )
 # VideoLSTM with both streams: flow-guided attention on RGB, and a model of the flow. Results call it `fused`.
 ENSEMBLE, MEMBERS = "fused", (MOTION, FLOW)
-
-
-def modality_of(spec: ModelSpec) -> Modality:
-    """The input of a model: `rgb`, `flow` or `both`."""
-    return spec.data_config(data("rgb")).modality
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,7 @@ class Trial:
         """The figures of `measure`, and `validation` (accuracy) and `parameters` of the model."""
 
         def compute() -> dict[str, Any]:
-            config = data(modality_of(self.spec), self.clips_of.frames)
+            config = data(self.spec.modality, self.clips_of.frames)
             torch.manual_seed(self.seed)
             of_flow = {"flow_channels": config.flow_channels} if config.modality == "both" else {}
             model = create_model(
@@ -156,7 +175,7 @@ class Trial:
     def samples(self, split: str) -> TargetClips:
         """The clips of a split, with the model's modality."""
         count, seed = (self.clips, self.seed) if split == "training" else (self.counts[split], 0)
-        return self.clips_of(split, count, seed).seen_as(modality_of(self.spec))
+        return self.clips_of(split, count, seed).seen_as(self.spec.modality)
 
     def settings(self) -> dict[str, Any]:
         """The settings on which the figures of `train` depend."""
@@ -167,7 +186,7 @@ class Trial:
 
     def _model(self) -> dict[str, Any]:
         settings = {"hidden": HIDDEN, "attention_loss": False, **self.spec.settings}
-        return {"model": self.spec.model, "modality": modality_of(self.spec), **settings}
+        return {"model": self.spec.model, "modality": self.spec.modality, **settings}
 
 
 def ensemble(members: Sequence[Trial]) -> dict[str, Any]:

@@ -12,11 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from onlooker.experiments.model_spec import ModelSpec
 from onlooker.files import read_json
 from onlooker_papers.intervals import over_seeds
 from onlooker_papers.results import CELLS, About, Row, write_rows
-from onlooker_papers.videolstm.ablation import MOTION, Trial
+from onlooker_papers.videolstm.ablation import MOTION, ModelSpec, Trial
 from onlooker_papers.videolstm.budget import BUDGETS
 from onlooker_papers.videolstm.reproduce import trials
 from onlooker_papers.videolstm.tables import TARGET

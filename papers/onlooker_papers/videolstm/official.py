@@ -15,7 +15,6 @@ from onlooker.config import DataConfig, Modality, ModelConfig, TrainConfig
 from onlooker.data.feature_store import FeatureStore
 from onlooker.data.split import Split
 from onlooker.evaluation.report import Page
-from onlooker.experiments.memo import fingerprint
 from onlooker.files import write_bytes, write_json
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import resolve
@@ -25,7 +24,7 @@ from onlooker.runs.preparation import build
 from onlooker.structures import ClipError
 from onlooker.training.reading import read_clips
 from onlooker.video.flow import flow as estimate_flow
-from onlooker_papers.memo import memo_of_training
+from onlooker_papers.memo import fingerprint, memo_of_training
 from onlooker_papers.pages import add_curves, add_left_out, add_settings
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
 from onlooker_papers.tables import share

@@ -19,7 +19,6 @@ from onlooker.config import DataConfig, Modality, TrainConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.split import Split
 from onlooker.evaluation.metrics import measure
-from onlooker.experiments.memo import fingerprint, memo
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
@@ -27,7 +26,7 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
 from onlooker.training.reading import read_clips
 from onlooker_papers.fusion import average_scores, choose_weights
-from onlooker_papers.memo import memo_of_training
+from onlooker_papers.memo import fingerprint, memo, memo_of_training
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
 from onlooker_papers.videolstm.official_budget import MOTION, MOTION_BEGINS, SINGLE, STREAMS

@@ -4,9 +4,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from onlooker.experiments.model_spec import ModelSpec
-from onlooker.experiments.parallel import default_jobs, run_parallel
 from onlooker.files import write_json
+from onlooker.runs.compare import default_jobs, run_parallel
 from onlooker_papers.results import WHOLE, About, Key, Row, check_command, command_line, figures_of, means, write_rows
 from onlooker_papers.videolstm.ablation import (
     ENSEMBLE,
@@ -14,6 +13,7 @@ from onlooker_papers.videolstm.ablation import (
     MEMBERS,
     SPECS,
     WITH_ATTENTION_LOSS,
+    ModelSpec,
     Trial,
     ensemble,
     ensemble_path,
@@ -29,7 +29,6 @@ WHAT = {
     TARGET: "which of four digits moves: accuracy, and share of frames where the attention's peak is in its box",
     SEGMENTS: "when the digit that moves does so, in a part of the clip: segments learned from labels alone",
 }
-_GIB = 4  # memory of a training, for clips and flow of one seed, and the libraries
 
 
 def reproduce(
@@ -57,7 +56,7 @@ def reproduce(
     for name in WHAT:
         check_command(results, name, recorded)
     timed = [timed_trial(run, chosen.timing, seed, mnist) for seed in chosen.seeds]
-    train_ahead([*trials(run, chosen, mnist), *timed], jobs or default_jobs(_GIB))
+    train_ahead([*trials(run, chosen, mnist), *timed], jobs or default_jobs())
     parts: dict[str, Mapping[Key, Row]] = {
         SEGMENTS: {WHOLE: _timing(timed, chosen)},
         TARGET: _rows(run, chosen, mnist),
@@ -86,12 +85,12 @@ def trials(run: Path, budget: Budget, mnist: Path | None, specs: Sequence[ModelS
 
 
 def train_ahead(among: Sequence[Trial], jobs: int) -> None:
-    """Compute the missing trials in parallel; with one job, trials are computed when they are needed.
+    """Compute the missing trials in parallel; a single one, or with one job, is computed when it is needed.
 
     Raises:
         ValueError: a trial was computed, or begun, with other settings.
     """
-    if jobs > 1 and (tasks := {trial.folder.name: trial.compute for trial in among if not trial.done}):
+    if jobs > 1 and len(tasks := {trial.folder.name: trial.compute for trial in among if not trial.done}) > 1:
         run_parallel(tasks, jobs)
 
 

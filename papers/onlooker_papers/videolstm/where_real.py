@@ -17,7 +17,6 @@ import torch
 import typer
 
 from onlooker.data.samples import read_sample
-from onlooker.experiments.memo import fingerprint, memo
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.structures import Clip, Tube
@@ -25,6 +24,7 @@ from onlooker.training.forward import encode_samples
 from onlooker.training.reading import read_clips
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.grad_cam import grad_cam
+from onlooker_papers.memo import fingerprint, memo
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import WHOLE, About, Row, means, write_rows
 from onlooker_papers.sets import data_folder

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.split import make_splits
-from onlooker.experiments.model_spec import ModelSpec
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
-from onlooker.runs.compare import compare
+from onlooker.runs.compare import compare, settings_of
 from onlooker.structures import Clip, ClipError
 from onlooker.video.write import write
 from onlooker_papers.real_clips.masks import NOT_BLACK, read_truth, score_comparison, score_places
@@ -84,20 +83,10 @@ def test_what_is_not_black_is_a_mask_too(tmp_path: Path) -> None:
 def test_a_comparison_says_where_its_models_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     clips, masks = make_set(tmp_path, clips=4)
-    models = [ModelSpec("lstm"), ModelSpec("alstm")]
     training = TrainConfig(epochs=1, batch=4, precision="32")
     data = DataConfig(frames=3, size=32, channels=1)
-    compare(
-        clips,
-        tmp_path / "run",
-        models,
-        make_splits,
-        (0, 1),
-        data,
-        training,
-        1,
-        model=ModelConfig(encoder="conv4", hidden=4),
-    )
+    models = settings_of("lstm,alstm", Settings(ModelConfig(encoder="conv4", hidden=4), data, training))
+    compare(clips, tmp_path / "run", models, make_splits, (0, 1), 1)
     scored = score_comparison(tmp_path / "run", models, ["split"], (0, 1), read_truth(str(masks), clips))
     assert list(scored) == ["alstm"], "an LSTM does not attend"
     places = scored["alstm"]

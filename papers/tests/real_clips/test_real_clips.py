@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from moving_squares import make_set
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.experiments.model_spec import ModelSpec, parse_specs
+from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.files import read_json
+from onlooker.runs.compare import settings_of
 from onlooker_papers.real_clips import reproduce as module
 from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, Recipe
 from onlooker_papers.real_clips.reproduce import write_set
@@ -40,14 +40,10 @@ def figures(**accuracies: float) -> dict[str, Any]:
 def test_recipes_are_valid_and_their_rows_recorded(name: str) -> None:
     recipe = RECIPES[name]
     data = DataConfig(**{**SAMPLES, **recipe.data})
-    TrainConfig(**recipe.training)
-    models = parse_specs(recipe.models, data)
-    for spec in models:
-        spec.model_config(ModelConfig(**{**MODEL, **recipe.model}))
+    shared = Settings(ModelConfig(**{**MODEL, **recipe.model}), data, TrainConfig(**recipe.training))
+    models = settings_of(recipe.models, shared)
     recorded = read_json(Path(__file__).resolve().parents[3] / "results" / "real-clips.json")["figures"][name]
-    assert {spec.name for spec in models} | ({"fused"} if ModelSpec("motion") in models else set()) >= {
-        *recorded["accuracy"]
-    }
+    assert {*models} | ({"fused"} if "motion" in models else set()) >= {*recorded["accuracy"]}
     assert (len(recorded["seeds"]), recorded["splits"]) == (recipe.seeds, recipe.folds or 1)
     assert recorded["budget"] == {
         "epochs": recipe.training["epochs"], "frames": data.frames, "size": data.size, "channels": data.channels
@@ -96,4 +92,4 @@ def test_a_recipe_becomes_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert stored["command"] == "python -m onlooker_papers.real_clips squares"
     cell = read_json(tmp_path / "results" / "cells" / "real-clips" / "squares" / "models" / "convnet.json")
     assert (cell["settings"]["frames"], cell["settings"]["modality"]) == (3, "rgb")
-    assert (tmp_path / "run" / "squares" / "report.html").exists()
+    assert (tmp_path / "run" / "squares" / "comparison.json").exists()

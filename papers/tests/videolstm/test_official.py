@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 
 from onlooker.config import TrainConfig
 from onlooker.data.feature_store import FeatureStore
-from onlooker.experiments.memo import fingerprint
 from onlooker.models.registry import find_recipe
 from onlooker.recognizer import load
+from onlooker_papers.memo import fingerprint
 from onlooker_papers.videolstm import official, on_features
 from onlooker_papers.videolstm.official_budget import BOTH, BUDGETS, FUSED, MOTION, SINGLE, Budget
 

@@ -8,7 +8,7 @@ import typer
 
 from onlooker.cli.command import command, stoppable, warn
 from onlooker.cli.options import Clips, Folds, Safe, default_run, refuse_unused_flow
-from onlooker.config import DataConfig, SetConfig, SharedConfig, TrainConfig
+from onlooker.config import DataConfig, SetConfig, Settings, SharedConfig, TrainConfig
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Train and evaluate")
@@ -35,35 +35,37 @@ def compare(
     The linear baseline, with the same encoder, has a row in every table.
     """
     from onlooker.data.sets import asked_splits, read_set
-    from onlooker.experiments.model_spec import parse_specs, with_baseline
     from onlooker.runs.compare import compare as compare_models
+    from onlooker.runs.compare import settings_of, with_baseline
 
     run = run or default_run(clips, "compared")
-    specs = parse_specs(models.name, data)
-    refuse_unused_flow(context, [spec.data_config(data) for spec in specs])
+    shared = Settings(models, data, training)
+    asked = settings_of(models.name, shared)
+    refuse_unused_flow(context, [of.data for of in asked.values()])
     chosen = range(training.seed, training.seed + seeds)
     clip_set = read_set(clips, published)
     splits = asked_splits(clip_set, published, folds)
     with stoppable():
-        settings = data, training, jobs or None, models
-        figures = compare_models(clip_set, run, with_baseline(specs), splits, chosen, *settings)
+        figures = compare_models(clip_set, run, with_baseline(asked, shared), splits, chosen, jobs or None)
     print_comparison(figures, run)
 
 
 def print_comparison(figures: dict[str, Any], run: Path) -> None:
-    """The table of a comparison, the clips that it left out, and where its report is."""
+    """The table of a comparison with the majority-class baseline, the clips left out, and where the reports are."""
     from rich.console import Console
     from rich.table import Table
 
-    from onlooker.runs.compare import table
+    from onlooker.evaluation.report import percent
 
-    columns, rows = table(figures)
-    printed = Table(*columns)
-    for row in rows:
-        printed.add_row(*row)
+    printed = Table("model", "videos correct", "± over seeds", "frames correct")
+    printed.add_row("majority class", percent(figures["majority"]))
+    for name, accuracy in figures["accuracy"].items():
+        spread = figures["spread"][name]
+        deviation = "" if spread is None else f"± {100 * spread:.1f}"
+        printed.add_row(name, percent(accuracy), deviation, percent(figures["frame_accuracy"][name]))
     Console().print(printed)
     tested = figures["test_videos"]
     if figures["splits"] == 1 and tested < _FEW:
         typer.echo(f"{tested} test clips, of which each is {100 / tested:.0f} points; --folds 5 tests on all clips")
     warn(figures["skipped"])
-    typer.echo(f"report: {run / 'report.html'}")
+    typer.echo(f"reports: {run / 'MODEL' / 'SPLIT-seedSEED' / 'report.html'}")

@@ -49,7 +49,7 @@ Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help=_RAY_HELP, rich
 def default_run(clips: Path, name: str) -> Path:
     """The folder of a run on these clips, unless --run names one."""
     from onlooker.data.sets import set_name
-    from onlooker.experiments.model_spec import folder_name
+    from onlooker.runs.train import folder_name
 
     return Path("runs") / f"{set_name(clips)}-{folder_name(name)}"
 

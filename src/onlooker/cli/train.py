@@ -71,12 +71,12 @@ def train(
     and recording) names them.
     """
     from onlooker.data.sets import read_set
-    from onlooker.experiments.model_spec import ModelSpec
+    from onlooker.models.registry import find_recipe
     from onlooker.runs.train import train_run
     from onlooker.training.processes import launched
 
     if "modality" not in given_options(context):
-        data = ModelSpec(model.name).data_config(data)
+        data = dataclasses.replace(data, modality=find_recipe(model.name).modality or data.modality)
     settings = Settings(model, data, training)
     if folds and (features or strict or devices > 1):
         raise ValueError("--features, --strict and --devices cannot be used with --folds; leave them out")
@@ -127,18 +127,18 @@ def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settin
 
 def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetConfig, folds: int) -> None:
     from onlooker.data.sets import asked_splits, read_set
-    from onlooker.experiments.model_spec import ModelSpec, with_baseline
-    from onlooker.runs.compare import compare, settings_of
+    from onlooker.models.registry import resolve
+    from onlooker.runs.compare import compare, with_baseline
     from onlooker.runs.train import train_final
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
-    model, data, training = settings
-    clip_set, spec = read_set(clips, published), ModelSpec(model.name)
+    complete, clip_set = resolve(*settings), read_set(clips, published)
+    models = with_baseline({settings.model.name: complete}, settings)
     splits = asked_splits(clip_set, published, folds)
     with stoppable():
-        figures = compare(clip_set, run, with_baseline([spec]), splits, [training.seed], data, training, model=model)
-        final = train_final(clip_set, run, settings_of(spec, model, data, training))
+        figures = compare(clip_set, run, models, splits, [settings.training.seed])
+        final = train_final(clip_set, run, complete)
     print_comparison(figures, run)
     typer.echo(f"final model, trained without a test split: {final}; use it with `onlooker predict {run} CLIP`")
 
@@ -211,15 +211,12 @@ def evaluate(
 
 def _print_metrics(measured: dict[str, Any], run: Path) -> None:
     from onlooker.evaluation.conclusion import advice, first_line
-    from onlooker.evaluation.metrics import SHOWN
 
     if not measured:
         typer.echo(f"trained without a test split: {run}")
         return
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in measured["skipped"])
     typer.echo(f"{'cross-validation' if measured.get('cross_validated') else 'test'}: {first_line(measured)}")
-    for name in [name for name in SHOWN if name in measured and name not in ("accuracy", "frame_accuracy")]:
-        typer.echo(f"{SHOWN[name][0]}: {100 * measured[name]:.1f} %")
     for step in advice(measured):
         typer.echo(f"  - {step}")
     typer.echo(f"report: {path_or_address(run / 'report.html')}")

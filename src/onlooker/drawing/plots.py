@@ -1,4 +1,4 @@
-"""Plots in one style: learning curves, calibration, comparisons."""
+"""Plots in one style: learning curves, calibration."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,6 @@ __all__ = [
     "QUIET",
     "loss_and_accuracy",
     "plain",
-    "side_by_side",
     "to_png",
     "to_svg",
 ]
@@ -122,24 +121,6 @@ def reliability(scores: ArrayLike, targets: ArrayLike, bins: ArrayLike) -> "Figu
     plain(lower, "confidence", "videos")
     for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
         axis.set_major_formatter(_PERCENT)
-    return figure
-
-
-def side_by_side(shares: Mapping[str, Sequence[float]], baseline: float, baseline_name: str) -> "Figure":
-    """One column per model: a dot per seed (an accuracy, 0 to 1), a line at their mean; and a baseline, dashed."""
-    figure = _figure(max(3.6, 1.4 + 1.1 * len(shares)), 3.3)
-    axes = figure.subplots()
-    for k, values in enumerate(shares.values()):
-        axes.scatter([k] * len(values), values, color=COLORS[0], s=26, alpha=0.75, linewidths=0, zorder=3)
-        axes.hlines(float(np.mean(values)), k - 0.25, k + 0.25, color=COLORS[0], linewidth=2.4)
-    axes.axhline(baseline, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)))
-    # Next to the axes, because inside the name would overlap the dots of the last column.
-    axes.annotate(baseline_name.replace(" ", "\n"), (1, baseline), xycoords=("axes fraction", "data"), xytext=(4, 0),
-                  textcoords="offset points", ha="left", va="center", fontsize=8.5, color=QUIET)  # fmt: skip
-    plain(axes, "", "accuracy")
-    axes.set_xticks(range(len(shares)), [_plain_text(name) for name in shares])
-    axes.set_xlim(-0.6, len(shares) - 0.4)
-    _share_axis(axes)
     return figure
 
 

@@ -1,7 +1,6 @@
 """Classification metrics of an evaluation as plain values for JSON, and the scores as CSV.
 
-To add a metric, write a function of an `Evaluation` and add a line to `METRICS`. A share that the terminal and
-comparisons show also needs a line in `SHOWN`.
+To add a metric, write a function of an `Evaluation` and add a line to `METRICS`.
 """
 
 import csv
@@ -19,7 +18,7 @@ from onlooker.evaluation.calibration import calibration_error, perfect_calibrati
 from onlooker.files import write_bytes
 from onlooker.structures import Evaluation
 
-__all__ = ["FORMULA", "METRICS", "SHOWN", "measure", "wilson_interval", "write_scores"]
+__all__ = ["FORMULA", "METRICS", "measure", "wilson_interval", "write_scores"]
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
 
@@ -83,9 +82,6 @@ METRICS: dict[str, Callable[[Evaluation], Any]] = {
     "skipped": lambda of: [error.to_dict() for error in of.skipped],
     "top5_accuracy": _top5,
 }
-
-# Shares that the terminal and comparisons show: what each is called, and what it is a share of.
-SHOWN = {"accuracy": ("videos correct", "videos"), "frame_accuracy": ("frames correct", "frames")}
 
 
 def measure(evaluation: Evaluation) -> dict[str, Any]:

@@ -1,154 +1,195 @@
-"""Several models, seeds and splits on the same clips: a table, a report, and one memo file per training."""
+"""Several models, seeds and splits on the same clips: a run for every training, and a table."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import itertools
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, cast, get_args
 
+import joblib
 import numpy as np
+import torch
+from rich.progress import Progress
 
-from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.data.sets import ClipSet, read_set, set_name
+from onlooker.config import Modality, ModelConfig, Settings, TrainConfig
+from onlooker.data.sets import ClipSet, read_set
 from onlooker.data.split import Split, Splits
-from onlooker.drawing.plots import side_by_side, to_svg
-from onlooker.evaluation.metrics import SHOWN
-from onlooker.evaluation.report import Page, percent
-from onlooker.experiments.memo import memo, read_memo
-from onlooker.experiments.model_spec import ModelSpec
-from onlooker.experiments.parallel import run_parallel
-from onlooker.files import write_json
+from onlooker.evaluation.report import percent
+from onlooker.files import read_json, write_json
 from onlooker.models.registry import configured, find_recipe, resolve
-from onlooker.run_record import RunRecord, lock_run
-from onlooker.runs.train import continue_run
+from onlooker.processes import cores, end_with_parent, memory_gb
+from onlooker.run_record import FIGURES, RunRecord, lock_run
+from onlooker.runs.train import continue_run, finished_figures, folder_name
 from onlooker.structures import Clip, ClipError
 from onlooker.training.reading import read_clips
 
-__all__ = ["compare", "table"]
+__all__ = ["compare", "default_jobs", "run_parallel", "settings_of", "with_baseline"]
 
-# Figures that a memo file keeps; all others are in the evaluation.json of the run.
-_KEPT = (*SHOWN, "videos", "frames", "confusion")
+BASELINE = "linear"
+_GIB = 4  # memory of a training: its clips, and the libraries
 
-
-@dataclass(frozen=True)
-class _Trial:
-    """One training: its settings, seed and split, and the folder of the run; the figures are in RUN.json."""
-
-    record: RunRecord
-    run: Path
-
-    @property
-    def file(self) -> Path:
-        """The memo file."""
-        return self.run.with_name(f"{self.run.name}.json")
-
-    def figures(self) -> dict[str, Any]:
-        """Its figures, computed unless they are there."""
-
-        def compute() -> dict[str, Any]:
-            measured = continue_run(self.record, self.run, quiet=True)
-            return {name: measured[name] for name in _KEPT if name in measured}
-
-        return memo(self.file, self.record.identity, compute)
-
-
-_Trials = Mapping[str, list[list[_Trial]]]  # by model, for each seed and each split
+_Figures = Mapping[str, Any]
+Task = Callable[[], _Figures]
 
 
 def compare(
     clips: Path | ClipSet,
     out: Path,
-    models: Sequence[ModelSpec],
+    models: Mapping[str, Settings],
     splits: Splits,
     seeds: Sequence[int],
-    data: DataConfig,
-    training: TrainConfig,
     jobs: int | None = None,
-    model: ModelConfig | None = None,
 ) -> dict[str, Any]:
-    """Train every model with every seed on every split; what was computed before is not computed again.
+    """Train every model with every seed on every split, each in a run `out/MODEL/SPLIT-seedSEED`.
 
-    All models are trained on the same clips: one that a single model cannot use, such as a clip of one frame where
-    optical flow is needed, is left out for all.
+    A run that is finished is not trained again, and an interrupted one is continued. All models are trained on the same
+    clips: one that a single model cannot use, such as a clip of one frame where optical flow is needed, is left out for
+    all.
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
-        out: gets a run and a memo file for every training, comparison.json and report.html.
-        models: what to compare (`parse_specs`).
+        out: gets the runs, and comparison.json.
+        models: the settings of each, by name (`settings_of`); their seed is replaced.
         splits: by name, or a function that makes them from the clips that can be read. Each seed's accuracy is over
             the test videos of all splits together.
         seeds: of weights, order and augmentation; the splits stay.
-        data, training, model: settings of all models.
-        jobs: trainings in parallel; None: `default_jobs`.
+        jobs: as in `run_parallel`.
 
     Returns:
         By model: `accuracy` (mean over seeds), `spread` (its standard deviation), `frame_accuracy`, `per_seed`,
         `modality`; and `majority` (baseline) and the counts.
 
     Raises:
-        ValueError: models that are unknown or listed twice, settings that no model has, existing figures that were
-            computed with other settings, or another process that computes in `out`.
+        ValueError: settings that no model has, a run that was made with other settings, or another process that
+            computes in `out`.
     """
-    names = [spec.name for spec in models]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"models to compare: {', '.join(twice)} is listed twice; list it once")
     clips = read_set(clips) if isinstance(clips, Path) else clips
-    configs = {spec: settings_of(spec, model or ModelConfig(), data, training) for spec in models}
-    splits, skipped = _read(clips.clips, splits, [*configs.values()])
-
-    def trial(spec: ModelSpec, seed: int, name: str) -> _Trial:
-        of = configs[spec]
-        record = RunRecord(clips.root, (), of.model, of.data, replace(of.training, seed=seed), splits[name])
-        return _Trial(record, out / spec.folder / f"{name}-seed{seed}")
-
-    trials = {spec.name: [[trial(spec, seed, name) for name in splits] for seed in seeds] for spec in models}
+    splits, skipped = _read(clips.clips, splits, [*models.values()])
+    labels = Counter(clip.label for split in splits.values() for clip in split.test)
+    missing: dict[str, Task] = {}
     with lock_run(out):
-        _compute_missing(trials, jobs)
-        results = _gather(trials)
-        results.update(
-            splits=len(splits),
-            seeds=list(seeds),
-            weights="pretrained" if any(of.model.pretrained for of in configs.values()) else "from scratch",
-            modality={spec.name: of.data.modality for spec, of in configs.items()},
-            skipped=[str(error) for error in (*clips.left_out, *skipped)],
-        )
+        for (name, of), seed, (split, parts) in itertools.product(models.items(), seeds, splits.items()):
+            run = _folder(out, name, split, seed)
+            record = RunRecord(clips.root, (), of.model, of.data, replace(of.training, seed=seed), parts)
+            if finished_figures(record, run) is None:
+                missing[f"{run.parent.name}/{run.name}"] = partial(continue_run, record, run, quiet=True)
+        if missing:
+            run_parallel(missing, jobs)
+        results = {
+            **_means(out, models, splits, seeds),
+            "majority": max(labels.values()) / labels.total(),
+            "test_videos": labels.total(),
+            "splits": len(splits),
+            "seeds": list(seeds),
+            "weights": "pretrained" if any(of.model.pretrained for of in models.values()) else "from scratch",
+            "modality": {name: of.data.modality for name, of in models.items()},
+            "skipped": [str(error) for error in (*clips.left_out, *skipped)],
+        }
         write_json(out / "comparison.json", results)
-        page = _page(set_name(clips.path), results, {**data.to_dict(), **training.to_dict()})
-        page.write(out / "report.html")
     return results
 
 
-def table(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: one row per model, the majority-class baseline first."""
-    others = [metric for metric in SHOWN if metric != "accuracy" and results.get(metric)]
-    columns = ["model", SHOWN["accuracy"][0], "± over seeds", *(SHOWN[metric][0] for metric in others)]
-    rows = [["majority class", percent(results["majority"]), "", *[""] * len(others)]]
-    for name, accuracy in results["accuracy"].items():
-        spread = results["spread"][name]
-        values = (results[metric].get(name) for metric in others)
-        shares = ("" if value is None else percent(value) for value in values)
-        rows.append([name, percent(accuracy), "" if spread is None else f"± {100 * spread:.1f}", *shares])
-    return columns, rows
+def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
+    """The settings of models by name, from a comma-separated list such as `motion,convlstm:flow`.
+
+    Each is `NAME` or `NAME:MODALITY`; a name may hold colons (torchvision:r3d_18). A modality that the model has anyway
+    is dropped, so that a model that is listed twice is noticed. Shared settings that a model has no use for are left
+    out: those of attention if it learns none, those of gradient descent for `linear`.
+
+    Raises:
+        ValueError: an unknown model, or one that is listed twice.
+    """
+    found: dict[str, Settings] = {}
+    for word in map(str.strip, names.split(",")):
+        name, _, modality = word.rpartition(":")
+        if modality not in get_args(Modality):
+            name, modality = word, ""
+        own = find_recipe(name).modality or shared.data.modality
+        row = name if modality in ("", own) else f"{name}-{modality}"
+        if row in found:
+            raise ValueError(f"models to compare: {row} is listed twice; list it once")
+        data = replace(shared.data, modality=cast(Modality, modality or own))
+        found[row] = _complete(name, shared._replace(data=data))
+    return found
 
 
-def settings_of(spec: ModelSpec, model: ModelConfig, data: DataConfig, training: TrainConfig) -> Settings:
-    """The settings of one model of a comparison: the shared ones, completed by its recipe."""
-    if not spec.learns_attention:
+def _complete(name: str, shared: Settings) -> Settings:
+    model, data, training = shared
+    recipe = find_recipe(name)
+    if recipe.solver == "linear":
+        return resolve(ModelConfig(name, model.encoder, model.pretrained), data, TrainConfig(seed=training.seed))
+    if not recipe.attends:
+        model = replace(model, attention_loss=False, glimpse="auto")
         training = replace(training, attention_regularization=0.0)
-    if find_recipe(spec.model).solver == "linear":  # all other settings are those of gradient descent
-        training = TrainConfig(seed=training.seed)
-    return resolve(spec.model_config(model), spec.data_config(data), training)
+    return resolve(ModelConfig(**{**asdict(model), "name": name}), data, training)
+
+
+def with_baseline(models: Mapping[str, Settings], shared: Settings) -> dict[str, Settings]:
+    """The models, and the linear baseline with the shared encoder unless it is among them."""
+    there = any(of.model.name == BASELINE for of in models.values())
+    return {**models, **({} if there else settings_of(BASELINE, shared))}
+
+
+def default_jobs() -> int:
+    """One training on a GPU; without a GPU, as many trainings as cores and memory allow, at least one."""
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        return 1
+    memory = memory_gb()
+    return cores() if memory is None else max(1, min(cores(), memory // _GIB))
+
+
+def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
+    """Run all tasks, several in processes of their own, with a progress bar and the accuracy of each as it ends.
+
+    On the CPU, each process has one thread. The processes end with this one, even if it is killed, so that no two
+    processes ever continue from the same checkpoints.
+
+    Args:
+        tasks: by name; each returns figures with an `accuracy`. They are sent to other processes.
+        jobs: tasks at once, one of them in this process; None: `default_jobs()`.
+
+    Raises:
+        RuntimeError: the system ended a process, usually because memory ran out.
+        Exception: the first error of a task.
+    """
+    jobs = min(jobs or default_jobs(), len(tasks))
+    done: Iterable[tuple[str, _Figures]] = ((name, task()) for name, task in tasks.items())
+    if jobs > 1:
+        pool = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
+        done = pool(joblib.delayed(_run_in_worker)(name, task) for name, task in tasks.items())
+    try:
+        with Progress() as progress:
+            for name, figures in progress.track(done, len(tasks), description="training"):
+                progress.console.print(f"{name}: {percent(figures['accuracy'])}", markup=False)
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "a training was ended by the system, usually because memory ran out; run the same command with fewer "
+            f"jobs than {jobs} (--jobs) to continue"
+        ) from error
+
+
+def _run_in_worker(name: str, task: Task) -> tuple[str, _Figures]:
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent handles it
+    end_with_parent()
+    return name, task()
 
 
 def _read(
-    clips: Sequence[Clip], splits: Splits, configs: Sequence[Settings]
+    clips: Sequence[Clip], splits: Splits, models: Sequence[Settings]
 ) -> tuple[dict[str, Split], tuple[ClipError, ...]]:
     """Decode the clips for all models; the splits without those that cannot be read."""
     classes = sorted({clip.label for clip in clips})
-    for model, data, _ in configs:  # settings that do not fit are an error before clips are read
+    for model, data, _ in models:  # settings that do not fit are an error before clips are read
         configured(model, data, len(classes))
-    modalities = {data.modality for _, data, _ in configs}
-    data = replace(configs[0].data, modality=modalities.pop() if len(modalities) == 1 else "both")
+    modalities = {data.modality for _, data, _ in models}
+    data = replace(models[0].data, modality=modalities.pop() if len(modalities) == 1 else "both")
     samples, skipped = read_clips(clips, classes, data)
     if callable(splits):
         return dict(splits(samples.clips)), skipped
@@ -156,46 +197,23 @@ def _read(
     return {name: split.without(unreadable) for name, split in splits.items()}, skipped
 
 
-def _compute_missing(trials: _Trials, jobs: int | None) -> None:
-    """Compute the missing figures, after checking that all existing ones have the same settings."""
-    every = [trial for of_model in trials.values() for of_seed in of_model for trial in of_seed]
-    missing = [trial for trial in every if read_memo(trial.file, trial.record.identity) is None]
-    tasks = {f"{trial.run.parent.name}/{trial.run.name}": trial.figures for trial in missing}
-    run_parallel(tasks, jobs, done=len(every) - len(missing))
+def _folder(out: Path, model: str, split: str, seed: int) -> Path:
+    return out / folder_name(model) / f"{split}-seed{seed}"
 
 
-def _gather(trials: _Trials) -> dict[str, Any]:
-    results: dict[str, Any] = {"accuracy": {}, "spread": {}, "per_seed": {}}
-    for model, of_model in trials.items():
-        by_seed = [[trial.figures() for trial in of_seed] for of_seed in of_model]
+def _means(out: Path, models: Iterable[str], splits: Iterable[str], seeds: Iterable[int]) -> dict[str, Any]:
+    """The figures of finished runs, by model: means over seeds."""
+    results: dict[str, Any] = {"accuracy": {}, "spread": {}, "frame_accuracy": {}, "per_seed": {}}
+    for model in models:
+        by_seed = [[read_json(_folder(out, model, split, seed) / FIGURES) for split in splits] for seed in seeds]
         accuracies = [_pooled(parts, "accuracy", "videos") for parts in by_seed]
+        results["accuracy"][model] = mean(accuracies)
         results["spread"][model] = stdev(accuracies) if len(accuracies) > 1 else None
+        results["frame_accuracy"][model] = mean(_pooled(parts, "frame_accuracy", "frames") for parts in by_seed)
         results["per_seed"][model] = accuracies
-        for metric, (_, count) in SHOWN.items():
-            if all(metric in part for parts in by_seed for part in parts):  # not in older memo files
-                results.setdefault(metric, {})[model] = mean(_pooled(parts, metric, count) for parts in by_seed)
-    # The parts of the last model and seed: the test videos are the same in all of them.
-    shown = np.sum([part["confusion"] for part in by_seed[-1]], axis=(0, 2))
-    return {**results, "majority": float(shown.max() / shown.sum()), "test_videos": int(shown.sum())}
+    return results
 
 
-def _pooled(parts: Sequence[Mapping[str, Any]], name: str, count: str) -> float:
+def _pooled(parts: Sequence[_Figures], name: str, count: str) -> float:
     """A share over the videos or frames of all splits together."""
-    return float(sum(part[name] * part[count] for part in parts) / sum(part[count] for part in parts))
-
-
-def _page(name: str, results: Mapping[str, Any], settings: Mapping[str, Any]) -> Page:
-    columns, rows = table(results)
-    splits = "one split" if results["splits"] == 1 else f"{results['splits']} splits"
-    seeds = ", ".join(map(str, results["seeds"]))
-    page = Page(f"Comparison of models: {name}", f"{splits} · {results['test_videos']} test videos · seeds {seeds}")
-    page.table(rows, columns, "Means over seeds; all models with the same clips and the same maximum number of epochs.")
-    page.figure(to_svg(side_by_side(results["per_seed"], results["majority"], "majority class")), "One dot per seed.")
-    page.text("Each training is a folder with its own report: MODEL/SPLIT-seedSEED/report.html.")
-    if results["skipped"]:
-        page.heading("Clips left out").table([[text] for text in results["skipped"]], ["problem"])
-    with page.details("Settings"):
-        modality = ", ".join(f"{model} {value}" for model, value in results["modality"].items())
-        shown = {**settings, "modality": modality}
-        page.table([[key, str(value)] for key, value in shown.items()], ["setting", "value"])
-    return page
+    return float(np.average([part[name] for part in parts], weights=[part[count] for part in parts]))

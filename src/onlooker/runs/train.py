@@ -1,6 +1,7 @@
 """Train a run: prepare its clips, fit its model, evaluate it."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,10 +14,8 @@ from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.sets import ClipSet, set_name
 from onlooker.data.split import Split, require_clips, split_without_test
 from onlooker.evaluation.conclusion import first_line
-from onlooker.experiments.memo import check_settings
-from onlooker.experiments.model_spec import ModelSpec, folder_name
 from onlooker.models.registry import find_recipe, resolve
-from onlooker.run_record import RunRecord, lock_run, start_run
+from onlooker.run_record import RunRecord, check_settings, lock_run, read_figures, start_run
 from onlooker.runs.evaluate import write_report
 from onlooker.runs.fitting import Fitted, fit_by_gradient, fit_run
 from onlooker.runs.preparation import Prepared, Request, check_solver, new_run, part_of_run, resumed_run
@@ -25,7 +24,7 @@ from onlooker.storage import local, uploading
 from onlooker.training.processes import ALONE, check_devices, connect, launch, launched
 from onlooker.training.stages import OnProgress, reporting
 
-__all__ = ["TrainedRun", "continue_run", "train", "train_final", "train_run"]
+__all__ = ["TrainedRun", "continue_run", "finished_figures", "folder_name", "train", "train_final", "train_run"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,11 @@ def train(
     return TrainedRun(path, figures)
 
 
+def folder_name(name: str) -> str:
+    """A model's name as part of a path, also on systems whose file names have no colon."""
+    return re.sub(r"[^\w.=+-]", "-", name)
+
+
 def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
     """`settings` by the config that has them; a model for flow reads flow unless `modality` is given."""
     groups: list[type[ModelConfig | DataConfig | TrainConfig]] = [ModelConfig, DataConfig, TrainConfig]
@@ -91,7 +95,7 @@ def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
     of_model, of_data, of_training = ({key: settings[key] for key in names & set(settings)} for names in fields)
     data = DataConfig(**of_data)
     if "modality" not in of_data:
-        data = ModelSpec(model).data_config(data)
+        data = replace(data, modality=find_recipe(model).modality or data.modality)
     return Settings(ModelConfig(model, **of_model), data, TrainConfig(**of_training))
 
 
@@ -160,12 +164,20 @@ def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_valida
     Raises:
         ValueError: the run was started with other settings or another split.
     """
+    if figures := finished_figures(record, run):
+        return figures
     settings = resolve(*record.settings)
-    if (run / "config.json").exists():
-        stored = RunRecord.read(run, record.clips)
-        split = record.split.without({error.path for error in stored.skipped})
-        check_settings(run, stored.identity, replace(record, **settings._asdict(), split=split).identity)
     return train_run(record.clips, run, *settings, record.split, True, quiet=quiet, cross_validate=cross_validate)
+
+
+def finished_figures(record: RunRecord, run: Path) -> dict[str, Any] | None:
+    """The figures of a run with the settings and the split of a record; None unless it is finished; errors as there."""
+    if not (run / "config.json").exists():
+        return None
+    stored = RunRecord.read(run, record.clips)
+    split = record.split.without({error.path for error in stored.skipped})
+    check_settings(run, stored.identity, replace(record, **resolve(*record.settings)._asdict(), split=split).identity)
+    return read_figures(run)
 
 
 def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:

@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from threading import Thread
 from typing import Any
 
 import torch
 
-from onlooker.processes import cores
+from onlooker.processes import cores, end_with_parent
 
 __all__ = ["ALONE", "Processes", "check_devices", "connect", "launch", "launched"]
 
@@ -113,7 +112,7 @@ def connect(processes: Processes) -> Iterator[None]:
         yield
         return
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the main process, too
-    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, torch.get_num_threads() // processes.devices))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
@@ -127,9 +126,3 @@ def connect(processes: Processes) -> Iterator[None]:
         time.sleep(_GRACE)
         raise ConnectionError(f"{_LOST} ({str(error).splitlines()[-1]})") from error
     torch.distributed.destroy_process_group()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from onlooker.experiments import parallel
-from onlooker.experiments.parallel import default_jobs, run_parallel
+from onlooker.processes import free_cores
+from onlooker.runs import compare
+from onlooker.runs.compare import default_jobs, run_parallel
 
 # A test run in the background of a shell inherits an ignored SIGINT.
 _PARENT = """
@@ -23,7 +24,7 @@ from functools import partial
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_parallel import train
-from onlooker.experiments.parallel import run_parallel
+from onlooker.runs.compare import run_parallel
 if __name__ == "__main__":
     run_parallel({{str(i): partial(train, Path({folder!r}), i) for i in range(8)}}, 2)
 """
@@ -35,8 +36,9 @@ def train(folder: Path, number: int) -> dict[str, Any]:
     return {"accuracy": 1.0}
 
 
-def right(threads: int) -> dict[str, Any]:
-    return {"accuracy": float(torch.get_num_threads() == threads)}
+def alone(folder: Path, number: int) -> dict[str, Any]:
+    (folder / f"begun-{number}").write_text(f"{os.getpid()} {torch.get_num_threads()} {free_cores()}")
+    return {"accuracy": number / 2}
 
 
 def wrong() -> dict[str, Any]:
@@ -57,14 +59,20 @@ def until(what: Any, seconds: float = 180.0) -> None:
         time.sleep(0.05)
 
 
-def test_one_thread_and_one_line_per_task(capsys: pytest.CaptureFixture[str]) -> None:
-    results = run_parallel({"a": partial(right, 1), "b": partial(right, 2)}, 1, done=1)
-    assert results == {"a": {"accuracy": 1.0}, "b": {"accuracy": 0.0}}
-    assert run_parallel({}, 1) == {}
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_one_thread_per_process_and_one_line_per_task(
+    jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_parallel({str(number): partial(alone, tmp_path, number) for number in range(2)}, jobs)
+    said = [(tmp_path / f"begun-{number}").read_text().split() for number in range(2)]
+    if jobs == 1:
+        assert {process for process, *_ in said} == {str(os.getpid())}, "no process for a single job"
+    else:
+        assert str(os.getpid()) not in {process for process, *_ in said}
+        assert {tuple(rest) for _, *rest in said} == {("1", "1")}
     output = capsys.readouterr().out
-    assert "a: 100.0 %" in output
-    assert "b: 0.0 %" in output
-    assert "nothing" not in output
+    assert "0: 0.0 %" in output
+    assert "1: 50.0 %" in output
 
 
 def test_first_error_ends_the_others(tmp_path: Path) -> None:
@@ -97,10 +105,10 @@ def test_trainings_end_if_their_parent_is_killed(tmp_path: Path, how: signal.Sig
     [(0, 24, 4), (0, 9, 2), (0, 2, 1), (0, None, 4), (3, 24, 1)],
 )
 def test_default_jobs(monkeypatch: pytest.MonkeyPatch, gpus: int, memory: int | None, expected: int) -> None:
-    monkeypatch.setattr(parallel, "cores", lambda: 4)
-    monkeypatch.setattr(parallel, "memory_gb", lambda: memory)
+    monkeypatch.setattr(compare, "cores", lambda: 4)
+    monkeypatch.setattr(compare, "memory_gb", lambda: memory)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
-    assert default_jobs(4) == expected
+    assert default_jobs() == expected
 
 
 def ended() -> dict[str, Any]:
@@ -108,6 +116,6 @@ def ended() -> dict[str, Any]:
     raise AssertionError
 
 
-def test_a_process_ended_by_the_system_is_explained() -> None:
-    with pytest.raises(RuntimeError, match=r"ended by the system, usually because memory .* fewer jobs than 1"):
-        run_parallel({"a": ended}, 1)
+def test_a_process_ended_by_the_system_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"ended by the system, usually because memory .* fewer jobs than 2"):
+        run_parallel({"ended": ended, "slow": partial(train, tmp_path, 0)}, 2)

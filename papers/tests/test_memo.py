@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import onlooker
-from onlooker.experiments.memo import memo
 from onlooker.files import read_json, write_bytes, write_json
+from onlooker_papers.memo import memo
 
 
 def test_a_result_is_computed_once(tmp_path: Path) -> None:

@@ -1,1 +1,0 @@
-"""What experiments with many trainings share: memoized results, model specifications, parallel trainings."""
