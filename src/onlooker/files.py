@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 __all__ = [
-    "DiskFullError", "NotWritableError", "check_regular", "check_writable", "explain_write_errors", "format_bytes",
-    "printable", "read_bytes", "read_json", "without_password", "write_bytes", "write_json",
+    "DiskFullError", "NotWritableError", "check_regular", "check_writable", "explain_write_errors", "file_digest",
+    "format_bytes", "printable", "read_bytes", "read_json", "without_password", "write_bytes", "write_json",
 ]  # fmt: skip
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"

@@ -1,4 +1,4 @@
-"""Several models, seeds and splits on the same clips: a run for every training, and a table."""
+"""Several models, seeds and splits on the same clips: a run for every training, several at once."""
 
 import itertools
 import signal
@@ -144,14 +144,14 @@ def default_jobs() -> int:
 
 
 def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
-    """Run all tasks, several in processes of their own, with a progress bar and the accuracy of each as it ends.
+    """Run all tasks, several at once in a process each, with a progress bar and the accuracy of each as it ends.
 
     On the CPU, each process has one thread. The processes end with this one, even if it is killed, so that no two
     processes ever continue from the same checkpoints.
 
     Args:
         tasks: by name; each returns figures with an `accuracy`. They are sent to other processes.
-        jobs: tasks at once, one of them in this process; None: `default_jobs()`.
+        jobs: tasks at once; 1: in this process; None: `default_jobs()`.
 
     Raises:
         RuntimeError: the system ended a process, usually because memory ran out.
