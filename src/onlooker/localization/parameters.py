@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.localization.maps import Foreground
 from onlooker.settings import Config, setting
 
-__all__ = ["LocalizationParameters"]
+__all__ = ["LocalizationParameters", "explanation_cost"]
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,7 @@ def compare(
 def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
     """The settings of models by name, from a comma-separated list such as `motion,convlstm:flow`.
 
-    Each is `NAME` or `NAME:MODALITY`; A modality that the model has anyway
-    is dropped, so that a model that is listed twice is noticed. Shared settings that a model has no use for are left
+    Each is `NAME` or `NAME:MODALITY`. A modality that the model has anyway is dropped, so that a model that is listed twice is noticed. Shared settings that a model has no use for are left
     out: those of attention if it learns none, those of gradient descent for `linear`.
 
     Raises:
