@@ -97,8 +97,9 @@ def compare(
 def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
     """The settings of models by name, from a comma-separated list such as `motion,convlstm:flow`.
 
-    Each is `NAME` or `NAME:MODALITY`. A modality that the model has anyway is dropped, so that a model that is listed twice is noticed. Shared settings that a model has no use for are left
-    out: those of attention if it learns none, those of gradient descent for `linear`.
+    Each is `NAME` or `NAME:MODALITY`. A modality that the model has anyway is dropped, so that a model that is listed
+    twice is noticed. Shared settings that a model has no use for are left out: those of attention if it learns none,
+    those of gradient descent for `linear`.
 
     Raises:
         ValueError: an unknown model, or one that is listed twice.
