@@ -41,14 +41,14 @@ def commands(folder: Path) -> list[list[str]]:
     import moving_squares
 
     clips, runs, drawn = str(moving_squares.make_set(folder / "clips")), folder / "runs", str(folder / "drawn")
-    clip, run, stored = str(folder / "clips" / "up" / "00.mp4"), str(runs / "one"), str(folder / "store")
+    clip, run = str(folder / "clips" / "up" / "00.mp4"), str(runs / "one")
     return [
         ["generate", "figures", str(folder / "figures"), "--clips", "1"],
         ["models"],
         ["train", clips, "--run", run, "--model", "convalstm", "--hidden", "8", *_TINY],
         ["train", clips, "--run", str(runs / "two"), "--model", "lstm", "--hidden", "8", *_TINY],
         ["evaluate", run],
-        ["features", clips, "--store", stored, "--encoder", "conv4", *_TINY[:6], "--no-pretrained"],
+        ["features", clips, "--encoder", "conv4", *_TINY[:6]],
         ["predict", run, clip, "--out", drawn],
         ["watch", run, clip, "--json"],
         ["compare", clips, "--run", str(runs / "compared"), "--models", "lstm", "--seeds", "1", "--jobs", "1", *_TINY],

@@ -164,41 +164,34 @@ def test_export_calibrates_8_bits_on_training_clips(trained: tuple[Path, str], t
     assert "clips are used to calibrate 8 bits; add --quantize" in fails("export", run, "--clips", tmp_path)
 
 
-def test_features_are_computed_once_and_used_for_training(squares: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(squares, tmp_path / "squares"))
+def test_features_are_computed_once_and_used_for_training(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    folder, run = Path(shutil.copytree(squares, tmp_path / "squares")), tmp_path / "run"
     (folder / "up" / "broken.mp4").write_bytes(b"")
-    store, run = tmp_path / "store", tmp_path / "run"
-    words = ["features", folder, "--store", store, "--encoder", "conv4", "--no-pretrained", *SAMPLE]
+    words = ["features", folder, "--encoder", "conv4", *SAMPLE]
     result = call(*words)
-    assert "features: 24 new, 0 existed, 1 failed; store: " in result.output
+    assert f"features: 24 new, 0 existed, 1 failed; cache: {tmp_path / 'cache'}" in result.output
     assert f"left out: {folder / 'up' / 'broken.mp4'}: zero bytes" in result.stderr
     assert "features: 0 new, 24 existed, 1 failed" in call(*words).output
     for moved in ("--translate", "--degrees", "--speed", "--temporal-crops"):
-        assert f"{moved} has no effect in a feature store; leave it out" in fails(*words, moved, "0")
-    assert "size 16 (asked for: 17)" in fails(*words[:-4], "--size", "17", *words[-2:])
-    train = [
-        "train",
-        folder,
-        "--features",
-        store,
-        "--run",
-        run,
-        "--model",
-        "convalstm",
-        "--hidden",
-        8,
-        "--precision",
-        32,
-    ]
-    assert "hflip False (asked for: True); leave it out" in fails(*train, "--hflip")
-    assert "--flow-length has no effect with --modality rgb" in fails(*train, "--flow-length", 1)
+        assert f"{moved} has no effect on stored features; leave it out" in fails(*words, moved, "0")
+    assert "--frames has no effect on stored features" in fails(*words, "--every")
     assert "--flow has no effect with --modality rgb" in fails(*words, "--flow", "dis")
-    assert "channels 1 (asked for: 3); leave it out" in fails(*train, "--channels", 3)
-    assert "--strict and --devices cannot be used with --folds; leave them out" in fails(*train, "--folds", 2)
-    assert "no feature store there" in fails("train", folder, "--features", tmp_path / "none")
-    result = call(*train, "--epochs", 2, "--frames", 4)
+    model = ["--model", "convalstm", "--hidden", 8]
+    train = ["train", folder, "--features", "--run", run, *words[2:], *model]
+    assert "--hflip has no effect with --features; leave it out" in fails(*train, "--hflip")
+    assert "frozen is false, and the encoder of stored features is; leave out --no-frozen" in fails(
+        *train, "--no-frozen"
+    )
+    assert "--strict and --devices cannot be used with --folds; leave them out" in fails(
+        *train, "--folds", 2, "--strict"
+    )
+    result = call(*train, "--epochs", 2)
     assert "broken.mp4: zero bytes" in result.stderr
     assert f"report: {run / 'report.html'}" in result.output
+    assert "features: 0 new, 24 existed, 1 failed" in call(*words).output
     assert "00.mp4" in call("predict", run, folder / "left" / "00.mp4").output
 
 

@@ -1,4 +1,4 @@
-"""Damaged and hostile model folders, runs and stores: every error names the file and the field."""
+"""Damaged and hostile model folders and runs: every error names the file and the field."""
 
 import json
 import shutil
@@ -9,10 +9,8 @@ from typing import Any
 import moving_squares
 import pytest
 import torch
-from pooling_store import made_store
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data.feature_store import FeatureStore
 from onlooker.files import write_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
@@ -83,21 +81,10 @@ def test_settings_of_a_giant_model_take_no_memory(model: Path, changed: dict[str
         load(model)
 
 
-@pytest.mark.parametrize("field", ["encoder", "pretrained", "frames", "size", "precision", "weights", "version"])
-def test_a_store_with_a_wrong_value_is_refused_by_file_and_field(tmp_path: Path, field: str) -> None:
-    store = made_store(tmp_path / "store")
-    original = (store.folder / "store.json").read_text(encoding="utf-8")
-    for value in (None, [], {}, -1, 1e308, float("nan"), DEEP, 10**400, ...):
-        (store.folder / "store.json").write_text(original, encoding="utf-8")
-        change(store.folder / "store.json", field, value)
-        with pytest.raises(ValueError, match=rf"store\.json: .*{field}"):
-            FeatureStore.open(store.folder)
-
-
 @pytest.mark.parametrize(
     ("file", "field"),
     [
-        *(("config.json", name) for name in ("classes", "clips", "model", "data", "training", "features")),
+        *(("config.json", name) for name in ("classes", "clips", "model", "data", "training")),
         *(("config.json", name) for name in ("model.hidden", "data.frames", "training.epochs")),
         *(("split.json", name) for name in ("training", "test.0.path", "test.0.label")),
     ],

@@ -41,8 +41,7 @@ def test_clips_of_a_list_that_are_missing_are_named(tmp_path: Path) -> None:
     assert len(sides(run)["test"]) == 4
     assert "not found (line" in (run / "report.html").read_text(encoding="utf-8")
     assert "not found (line" in fails(*words, "--run", tmp_path / "strict", "--strict")
-    encode = ("features", listed, "--store", tmp_path / "store", "--size", 16)
-    stored = call(*encode, "--encoder", "conv4", "--no-pretrained")
+    stored = call("features", listed, "--size", 16, "--encoder", "conv4")
     assert "features: 16 new" in stored.output
     assert stored.stderr.count("left out: ") == 4
     # The run goes on, is compared and is evaluated with the list, wherever the commands are run.

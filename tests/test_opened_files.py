@@ -14,7 +14,6 @@ import torch
 from onlooker import files
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import is_whole, open_array
-from onlooker.data.feature_store import FeatureStore
 from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import find_clips
 from onlooker.data.lists import read_list
@@ -57,7 +56,6 @@ OPENERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "recordings": ("clips/recordings.csv", lambda folder: find_clips(class_folders(folder / "clips"))),
     "fingerprint": ("a.mp4", lambda folder: fingerprint(folder / "a.mp4")),
     "array": ("a.npy", lambda folder: open_array(folder / "a.npy")),
-    "store": ("store.json", FeatureStore.open),
     "checkpoint": ("last.ckpt", lambda folder: AtomicCheckpointIO().load_checkpoint(folder / "last.ckpt")),
     "recognizer": ("model/recognizer.json", lambda folder: load(model_folder(folder / "model"))),
     "config": ("model/config.json", lambda folder: load(model_folder(folder / "model"))),

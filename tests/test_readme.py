@@ -56,7 +56,7 @@ def run(command: str, place: Path) -> None:
     if words[1] == "serve":
         return serve(words[1:], place)
     if words[1] in ("train", "compare") and "--resume" not in words:
-        words += shlex.split(BRIEF) if "--features" not in words else []  # whose frames are those of the store
+        words += shlex.split(BRIEF) if "--features" not in words else []  # whose frames are those of `features`
         if words[1] == "compare" or ("--model" in words and "linear" not in words):
             words += shlex.split(BY_GRADIENT)
         if words[1] == "compare":

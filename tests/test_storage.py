@@ -351,12 +351,25 @@ def test_train_continue_and_predict_in_a_bucket(bucket: Any, tmp_path: Path, mon
     clips = make_set(tmp_path / "clips", clips=6, frames=4, side=16)
     bucket.put(f"{clips}/", "bucket/clips", recursive=True)
     run = "s3://bucket/runs/squares"
-    call("features", "s3://bucket/clips", "--store", "s3://bucket/store", "--frames", 4, "--size", 16)
-    call("train", "s3://bucket/clips", "--model", "lstm", "--run", run, "--features", "s3://bucket/store", *TINY[8:])
+    call("features", "s3://bucket/clips", "--frames", 4, "--size", 16)
+    call(
+        "train",
+        "s3://bucket/clips",
+        "--model",
+        "lstm",
+        "--run",
+        run,
+        "--features",
+        *TINY[8:],
+        "--frames",
+        4,
+        "--size",
+        16,
+    )
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "another machine"))
     for part in ("model", "evaluation.json", "complete.json"):  # as if it had been interrupted
         bucket.rm(f"bucket/runs/squares/{part}", recursive=True)
-    call("train", "s3://bucket/clips", "--model", "lstm", "--run", run, "--features", "s3://bucket/store", "--resume")
+    call("train", "s3://bucket/clips", "--model", "lstm", "--run", run, "--resume")
     clip = sorted(bucket.find("bucket/clips"))[-1]
     assert "%" in call("predict", run, f"s3://{clip}").output
     assert "test:" in call("evaluate", run).output

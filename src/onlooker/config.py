@@ -1,6 +1,6 @@
 """The settings of a run: one dataclass per group of options."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 from onlooker.files import format_bytes
@@ -93,6 +93,14 @@ class DataConfig(Config):
         """All channels of a sample (C): RGB or gray unless the modality is flow, then the flow if there is any."""
         return (0 if self.modality == "flow" else self.channels) + self.flow_channels
 
+    def without_augmentation(self) -> "DataConfig":
+        """The same input, with the frames of training clips as they are."""
+        return replace(self, translate=0.0, scale=0.0, degrees=0.0, speed=0.0, hflip=False)
+
+
+# Settings that augment the frames of training clips; stored features are not augmented.
+AUGMENTING = frozenset(f.name for f in fields(DataConfig) if f.metadata["group"] == AUGMENTATION)
+
 
 @dataclass(frozen=True)
 class ModelConfig(Config):
@@ -177,6 +185,12 @@ class TrainConfig(Config):
     )
     attention_regularization: float = setting(
         0.0, "Weight of the doubly stochastic attention penalty: attention sums to 1 over time.", TRAINING, minimum=0
+    )
+    features: bool = setting(
+        False,
+        "Train on stored features: the encoder stays frozen, and encodes each clip only once, for all trainings; no "
+        "augmentation (`onlooker features`).",
+        TRAINING,
     )
     precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
     sync_batchnorm: bool = setting(

@@ -1,6 +1,6 @@
 """The folder of a run, and the record of its settings, split and skipped clips.
 
-    config.json      settings, classes, the folder of the clips, stored features, version
+    config.json      settings, classes, the folder of the clips, version
     split.json       training, validation and test clips: path, label, recording, fingerprint of the content
     skipped.json     clips that could not be used, and why
     curves.csv       loss and accuracy per epoch
@@ -51,7 +51,6 @@ class RunRecord:
 
     Args:
         clips: the folder (or list) of the clips.
-        features: the feature stores that were trained on, if any.
     """
 
     clips: Path
@@ -61,7 +60,6 @@ class RunRecord:
     training: TrainConfig
     split: Split
     skipped: tuple[ClipError, ...] = ()
-    features: tuple[Path, ...] = ()
 
     @property
     def settings(self) -> Settings:
@@ -83,7 +81,6 @@ class RunRecord:
         config = {
             "onlooker": onlooker.__version__,
             "clips": address_of(self.clips) or str(self.clips.resolve()),
-            "features": [address_of(store) or str(store.resolve()) for store in self.features],
             "classes": list(self.classes),
             "split": file_digest(run / "split.json"),
             **self.settings.to_dict(),
@@ -108,7 +105,10 @@ class RunRecord:
             model = ModelConfig.from_field(stored, "model")
             data = DataConfig.from_field(stored, "data")
             training = TrainConfig.from_field(stored, "training")
-            features = tuple(map(local, field_of(stored, "features", list[str])))
+            if stored.get("features"):
+                raise ValueError(
+                    "trained on a feature store, which is no longer supported; train again with --features"
+                )
             check_type("split", digest := stored.get("split"), str | None)
         with reading(run / "split.json"):
             split = Split.from_dict(read_json(run / "split.json"), folder)
@@ -120,7 +120,7 @@ class RunRecord:
                 ClipError(*(field_of(error, name, str) for name in ("path", "found", "remedy")))
                 for error in read_json(run / "skipped.json", list)
             ]
-        return cls(folder, classes, model, data, training, split, tuple(errors), features)
+        return cls(folder, classes, model, data, training, split, tuple(errors))
 
 
 def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

@@ -43,9 +43,9 @@ class Material:
         return self.root / "run"
 
     @property
-    def store(self) -> Path:
-        """A feature store of them."""
-        return self.root / "store"
+    def features(self) -> Path:
+        """A cache with their features."""
+        return self.root / "features"
 
     @property
     def good(self) -> list[Path]:

@@ -7,7 +7,7 @@ from attacks.case import Case, Kind
 from attacks.folders import folders
 from attacks.hostile import hostile
 from attacks.images import images
-from attacks.models import models, runs, stores
+from attacks.models import features, models, runs
 from attacks.streams import streams
 from attacks.videos import damaged, unusual
 
@@ -16,7 +16,7 @@ WHOLE = 23_000  # cases of the long run
 
 def kinds() -> list[Kind]:
     """All kinds of attacks."""
-    parts = (damaged, hostile, unusual, images, folders, models, runs, stores, streams)
+    parts = (damaged, hostile, unusual, images, folders, models, runs, features, streams)
     return [kind for part in parts for kind in part()]
 
 

@@ -1,4 +1,4 @@
-"""Undamaged files for attacks: videos in every container, a folder of clips, a trained run, a feature store."""
+"""Undamaged files for attacks: videos in every container, a folder of clips, a trained run, a cache of features."""
 
 import json
 import shutil
@@ -8,9 +8,8 @@ import clips
 import moving_squares
 
 from attacks.case import Material
-from attacks.probes import DATA, MODEL, TRAINING
+from attacks.probes import DATA, MODEL, TRAINING, train_on_features
 from onlooker import load
-from onlooker.runs.features import StoreSettings, make_features
 from onlooker.runs.train import train_run
 
 SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".gif", ".ts")
@@ -27,14 +26,10 @@ def make_material(root: Path) -> Material:
     for way in ("up", "down"):
         shutil.rmtree(material.squares / way)
     figures = train_run(material.squares, material.run, MODEL, DATA, TRAINING, quiet=True)
-    make_features(material.squares, material.store, StoreSettings("conv4", DATA, pretrained=False), quiet=True)
     prediction = load(material.run).predict(material.good[0])
-    of_store = train_run(
-        material.squares, root / "stored", MODEL, DATA, TRAINING, quiet=True, features=[material.store]
-    )
     truth = {
         "figures": figures,
-        "of_store": of_store["log_loss"],
+        "on_features": train_on_features(material, material.features, root / "on-features")["log_loss"],
         "scores": prediction.scores.tolist(),
         "classes": prediction.classes,
     }

@@ -1,4 +1,4 @@
-"""Hostile or damaged model folders, run folders and feature stores."""
+"""Hostile or damaged model folders, run folders and stored features."""
 
 import json
 import pickle
@@ -17,7 +17,7 @@ from attacks import probes
 from attacks.case import Kind, Make, Material, Probe, SilentError, Target
 from attacks.hostile import place
 
-MODELS, RUNS, STORES = "model folders", "run folders", "feature stores"
+MODELS, RUNS, FEATURES = "model folders", "run folders", "stored features"
 WEIGHTS = "model.safetensors"
 Change = Callable[[Path, random.Random], None]
 
@@ -38,7 +38,7 @@ VALUES: dict[str, Any] = {
 
 
 def changed(part: str, file: str, change: Change, *, refuse: bool = False, names: tuple[str, ...] = ()) -> Make:
-    """A copy of the run, the store or the model with one file changed: any one of those that a pattern matches."""
+    """A copy of the run, the features or the model with one file changed: any one of those that a pattern matches."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         folder = scratch / "attack"
@@ -274,7 +274,7 @@ def _claim_map(data: bytes, _: random.Random) -> bytes:
     return data[:at] + b"'shape': (999999999999,), }".ljust(128 - at - 1) + b"\n" + data[128:]
 
 
-def stores() -> list[Kind]:
+def features() -> list[Kind]:
     kinds = []
     maps = {
         **FILES,
@@ -283,20 +283,9 @@ def stores() -> list[Kind]:
         "of 2 TB": _edited(_claim_map),
         "a pickle": _pickled,
     }
-    train = not_executing(probes.train_on_store)
+    train = not_executing(probes.train_on_attack)
     for name, change in maps.items():
         share = 3 if name == "with a bit flipped" else 0
-        make = changed("store", "maps/**/*.npy", change)  # they may be made again
-        kinds.append(Kind(STORES, f"maps {name}", make, train, share, slow=True, quick=name == "with zeros"))
-    for file in ("store.json", "encoder.safetensors"):
-        for name, change in {**FILES, **(JSON if file == "store.json" else {})}.items():
-            make = changed("store", file, change, refuse=True, names=(file,))
-            kinds.append(Kind(STORES, f"{file} {name}", make, train, quick=name in ("truncated", "a list")))
-    for name, value in {**VALUES, "missing": ...}.items():
-        for key in ("frames", "size", "encoder", "weights", "precision", "version"):
-            make = changed("store", "store.json", _set((key,), value))
-            kinds.append(Kind(STORES, f"store.json {key} {name}", make, train, quick=False))
-    flip = _edited(lambda data, rng: _flipped(data, rng, _head(data)))
-    make = changed("store", "encoder.safetensors", flip, refuse=True)
-    kinds.append(Kind(STORES, "encoder with a bit flipped", make, train, 3))
+        make = changed("features", "*.npy", change)
+        kinds.append(Kind(FEATURES, f"maps {name}", make, train, share, slow=True, quick=name == "with zeros"))
     return kinds

@@ -7,9 +7,11 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from clips import painted_number
@@ -131,15 +133,17 @@ def resume(material: Material, target: Target, scratch: Path) -> None:
     _compare(material, target, train_run(material.squares, target.path, MODEL, DATA, TRAINING, resume=True, quiet=True))
 
 
-def train_on_store(material: Material, target: Target, scratch: Path) -> None:
-    """`onlooker train --features STORE`."""
-    model = ModelConfig("convalstm", "conv4", hidden=8)
-    run = scratch / "new-run"
-    figures = train_run(material.squares, run, model, DATA, TRAINING, quiet=True, features=[target.path])
-    if target.refuse:
-        raise SilentError("accepted")
-    if abs(figures["log_loss"] - material.truth["of_store"]) > 1e-9:
-        raise SilentError(f"log loss {figures['log_loss']}, expected {material.truth['of_store']}")
+def train_on_features(material: Material, cache: Path, run: Path) -> dict[str, Any]:
+    """`onlooker train --features`, with the features in a cache."""
+    with patch.dict(os.environ, ONLOOKER_CACHE=str(cache)):
+        return train_run(material.squares, run, MODEL, DATA, replace(TRAINING, features=True), quiet=True)
+
+
+def train_on_attack(material: Material, target: Target, scratch: Path) -> None:
+    """`onlooker train --features` with a damaged cache, whose entries are made again."""
+    figures, expected = train_on_features(material, target.path, scratch / "run"), material.truth["on_features"]
+    if abs(figures["log_loss"] - expected) > 1e-9:
+        raise SilentError(f"log loss {figures['log_loss']}, expected {expected}")
 
 
 def watch(material: Material, target: Target, scratch: Path) -> None:

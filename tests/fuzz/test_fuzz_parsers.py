@@ -10,7 +10,6 @@ import pytest
 from fuzz.mutations import limits, mutate, mutate_json
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.array_cache import ArrayCache, is_whole, load_rows
-from onlooker.data.feature_store import FeatureStore, StoreSettings
 from onlooker.data.lists import read_list
 from onlooker.data.split import Split
 from onlooker.run_record import RunRecord, read_curves
@@ -102,17 +101,6 @@ def of_run(name: str) -> Callable[[Path], Parse]:
     return make
 
 
-def of_store(folder: Path) -> Parse:
-    FeatureStore.make(folder, StoreSettings("conv4", DATA, pretrained=False), lambda: b"")
-    write = damaged(folder / "store.json", mutate_json)
-
-    def parse(seed: int) -> None:
-        write(seed)
-        FeatureStore.open(folder)
-
-    return parse
-
-
 TARGETS = {
     "list": of_list,
     "npy": of_npy,
@@ -122,7 +110,6 @@ TARGETS = {
     "run split.json": of_run("split.json"),
     "run skipped.json": of_run("skipped.json"),
     "run curves.csv": of_run("curves.csv"),
-    "store.json": of_store,
 }
 
 

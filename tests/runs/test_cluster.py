@@ -20,12 +20,11 @@ from onlooker.config import DataConfig
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.runs.cluster import ATTEMPTS, map_clips
-from onlooker.runs.features import StoreSettings, make_features
+from onlooker.runs.features import make_features
 from onlooker.runs.predict import find_videos, predict_clips
 from onlooker.structures import ClipError
 
 DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")
-SETTINGS = StoreSettings("conv4", DATA, pretrained=False, precision="32")
 
 
 def test_the_extra_is_named_where_ray_is_missing(
@@ -33,7 +32,7 @@ def test_the_extra_is_named_where_ray_is_missing(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     message = "error: --ray needs ray, which is not installed; install onlooker[cluster]"
-    words = ("--encoder", "conv4", "--size", 16, "--frames", 4, "--store", tmp_path / "store")
+    words = ("--encoder", "conv4", "--size", 16, "--frames", 4)
     assert message in call("features", squares, *words, "--ray", "local", ok=False).stderr
     assert fails("predict", trained[0], squares, "--ray", "auto") == message
     assert list(map_clips(slow, [], "local")) == []  # nothing to do needs no cluster
@@ -112,15 +111,18 @@ def clips(squares: Path, tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_features_are_those_without_a_cluster(cluster: Any, clips: list[Path], tmp_path: Path) -> None:
-    made = make_features(clips, tmp_path / "cluster", SETTINGS, quiet=True, ray=cluster.address)
-    alone = make_features(clips, tmp_path / "alone", SETTINGS, quiet=True)
-    maps = {file.name: file.read_bytes() for file in (tmp_path / "alone" / "maps").iterdir()}
-    assert {file.name: file.read_bytes() for file in (tmp_path / "cluster" / "maps").iterdir()} == maps
-    assert (made.new, made.existing, len(made.failed), len(maps)) == (12, 1, 1, 12)
-    assert str(made.failed[0]) == str(alone.failed[0])
-    again = make_features(clips, tmp_path / "cluster", SETTINGS, quiet=True, ray=cluster.address)
-    assert (again.new, again.existing) == (0, 13)
+def test_features_are_those_without_a_cluster(
+    cluster: Any, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, maps = {}, {}
+    for address in (cluster.address, None):
+        monkeypatch.setenv("ONLOOKER_CACHE", str(folder := tmp_path / f"cache-{bool(address)}"))
+        made[address] = make_features(clips, "conv4", DATA, precision="32", quiet=True, ray=address)
+        maps[address] = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert maps[cluster.address] == maps[None]
+    assert (made[cluster.address].new, len(made[cluster.address].failed), len(maps[None])) == (12, 1, 12)
+    assert str(made[cluster.address].failed[0]) == str(made[None].failed[0])
+    assert make_features(clips, "conv4", DATA, precision="32", quiet=True, ray=cluster.address).new == 0
 
 
 @pytest.mark.slow
@@ -200,23 +202,14 @@ def test_the_clips_of_a_node_that_is_lost_are_computed_by_others(cluster: Any, c
 
 
 @pytest.mark.slow
-def test_the_command_starts_a_cluster_of_its_own(squares: Path, tmp_path: Path) -> None:
+def test_the_command_starts_a_cluster_of_its_own(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("ray")
-    words = [
-        squares,
-        "--encoder",
-        "conv4",
-        "--size",
-        16,
-        "--frames",
-        4,
-        "--store",
-        tmp_path / "store",
-        "--ray",
-        "local",
-    ]
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path))
+    words = [squares, "--encoder", "conv4", "--size", 16, "--frames", 4, "--ray", "local"]
     command = [sys.executable, "-m", "onlooker", "features", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith(f"features: 24 new, 0 existed, 0 failed; store: {tmp_path / 'store'}\n")
+    assert done.stdout.endswith(f"features: 24 new, 0 existed, 0 failed; cache: {tmp_path}\n")
     assert "raylet" not in done.stdout

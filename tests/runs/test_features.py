@@ -1,10 +1,8 @@
 """Training on stored features gives a complete run, whose predictions from clips are the same."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +14,38 @@ from packaged_weights import put_weights
 from safetensors.torch import load_file
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data import feature_store as extraction
-from onlooker.data.feature_store import FeatureStore
 from onlooker.data.folder import find_clips
 from onlooker.data.samples import read_sample
-from onlooker.data.split import Split
+from onlooker.data.split import Split, make_splits
 from onlooker.data.transforms import to_video
+from onlooker.experiments.model_spec import parse_specs
+from onlooker.files import read_json, write_json
 from onlooker.models.encoders import TERMS, build_encoder
-from onlooker.models.registry import configured
+from onlooker.models.registry import create_model, resolve
 from onlooker.recognizer import load
-from onlooker.runs import evaluate as evaluate_module
-from onlooker.runs import preparation
-from onlooker.runs import train as clips_module
+from onlooker.runs import features, preparation
+from onlooker.runs import train as train_module
+from onlooker.runs.compare import compare
 from onlooker.runs.evaluate import evaluate
-from onlooker.runs.features import (
-    StoreSettings,
-    make_features,
-    open_stores,
-    stored_clips,
-    stored_settings,
-    use_encoders,
-    weights_digest,
-)
+from onlooker.runs.features import encode_clips, encoded_clips, make_features, weights_digest
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 
 DATA = DataConfig(frames=4, size=16, channels=1)
-MODEL, TINY = ModelConfig("convalstm", "conv4", hidden=8), TrainConfig(epochs=2, batch=8, precision="32")
+MODEL = ModelConfig("convalstm", "conv4", hidden=8)
+TINY = TrainConfig(epochs=2, batch=8, precision="32", features=True)
 
 
-def make(clips: Path, store: Path, **changes: Any) -> Any:
-    settings = replace(StoreSettings("conv4", DATA, pretrained=False, precision="32"), **changes)
-    return make_features(clips, store, settings, quiet=True)
+def make(clips: Path, data: DataConfig = DATA, encoder: str = "conv4") -> features.Encoded:
+    return make_features([clip.path for clip in find_clips(clips)], encoder, data, precision="32", quiet=True)
 
 
-def read(path: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return values
+def train(clips: Path, run: Path, model: ModelConfig = MODEL, data: DataConfig = DATA, **options: Any) -> Any:
+    return train_run(clips, run, model, data, TINY, quiet=True, **options)
+
+
+def never(*_: Any) -> Any:
+    raise AssertionError("encoded again")
 
 
 @pytest.fixture(scope="module")
@@ -62,158 +55,194 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
-    folder = tmp_path_factory.mktemp("stores") / "store"
-    assert make(squares, folder).new == 12
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, squares: Path, store: Path) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train_run(squares, folder, MODEL, DataConfig(), TINY, quiet=True, features=[store])
+    train(squares, folder)
     return folder
+
+
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        ("linear", DATA),
+        ("mil", DATA),
+        ("convalstm", replace(DATA, frames=3, temporal_crops=4)),
+        ("motion", replace(DATA, modality="both", flow_length=2)),
+        ("tcn", replace(DATA, modality="both")),
+    ],
+)
+def test_training_finds_what_was_encoded_before(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, data: DataConfig
+) -> None:
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    assert make(squares, data).new == 12
+    assert make(squares, data).new == 0
+    monkeypatch.setattr(features, "stored_frames", never)
+    monkeypatch.setattr(preparation, "read_clips", never)
+    train(squares, tmp_path / "run", ModelConfig(model, "conv4"), data)
+
+
+def test_models_are_compared_on_features_that_are_encoded_once(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode_one(*given: Any) -> Any:
+        encoded.append(given)
+        return stored_frames(*given)
+
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    encoded, stored_frames = list[Any](), features.stored_frames
+    monkeypatch.setattr(features, "stored_frames", encode_one)
+    models, splits = parse_specs("convnet,lstm,linear", DATA), make_splits(find_clips(squares))
+    training = replace(TINY, epochs=1, precision="auto")
+    figures = compare(squares, tmp_path / "run", models, splits, [0], DATA, training, jobs=1, model=MODEL)
+    assert set(figures["accuracy"]) == {"convnet", "lstm", "linear"}
+    assert len(encoded) == 12
 
 
 def test_packaged_weights_are_used_and_their_terms_are_kept(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_weights(tmp_path, monkeypatch)
-    stored, end_to_end = tmp_path / "stored", tmp_path / "clips"
-    make(squares, tmp_path / "store", encoder="small", data=replace(DATA, channels=3, size=32), pretrained=None)
-    assert read(tmp_path / "store" / "store.json").items() >= {"pretrained": True, "normalization": "imagenet"}.items()
-    once = replace(TINY, epochs=1)
-    train_run(
-        squares, stored, ModelConfig("convnet", "conv4"), DataConfig(), once, quiet=True, features=[tmp_path / "store"]
-    )
-    small = ModelConfig("convnet", "small")
-    train_run(squares, end_to_end, small, DataConfig(frames=4, size=32), once, quiet=True)
-    for run in (stored, end_to_end):
-        config = read(run / "config.json")
+    for name, training in (("stored", TINY), ("clips", replace(TINY, features=False))):
+        run, data = tmp_path / name, DataConfig(frames=4, size=32)
+        once = replace(training, epochs=1)
+        train_run(squares, run, ModelConfig("convnet", "small"), data, once, quiet=True)
+        config = read_json(run / "config.json")
         assert (config["model"]["pretrained"], config["data"]["normalization"]) == (True, "imagenet")
         assert TERMS["small"] in (run / "model" / "README.md").read_text(encoding="utf-8")
-        load(run).save(tmp_path / "copy" / run.name)
-        assert TERMS["small"] in (tmp_path / "copy" / run.name / "README.md").read_text(encoding="utf-8")
+        load(run).save(tmp_path / "copy" / name)
+        assert TERMS["small"] in (tmp_path / "copy" / name / "README.md").read_text(encoding="utf-8")
 
 
-def test_an_encoder_without_pretrained_weights_is_random_unless_they_are_requested(
-    squares: Path, tmp_path: Path
-) -> None:
-    make(squares, tmp_path / "store", pretrained=None)
-    assert read(tmp_path / "store" / "store.json")["pretrained"] is False
+def test_settings_of_a_training_on_features() -> None:
+    asked = DataConfig(hflip=True, degrees=5.0, speed=0.1)
+    model, data, training = resolve(ModelConfig("lstm", "vgg16"), asked, TrainConfig(features=True))
+    assert (model.frozen, model.pretrained, data.normalization) == (True, True, "imagenet")
+    assert data == replace(DataConfig(translate=0.0, scale=0.0), normalization="imagenet")
+    assert resolve(model, data, training) == (model, data, training)
+    assert resolve(ModelConfig("lstm", "vgg16"), asked, TrainConfig()).model.pretrained is False
+    assert resolve(ModelConfig("lstm", "conv4"), asked, TrainConfig(features=True)).model.pretrained is False
+    with pytest.raises(ValueError, match="frozen is false, and the encoder of stored features is; leave out --no-fr"):
+        resolve(ModelConfig("lstm", frozen=False), DATA, TrainConfig(features=True))
     with pytest.raises(ValueError, match="conv4 has no pretrained weights; use small"):
-        make(squares, tmp_path / "other", pretrained=True)
+        make_features([], "conv4", DATA, pretrained=True)
 
 
-def test_stored_features_are_those_of_the_encoder(squares: Path, store: Path) -> None:
+def test_stored_features_are_those_of_the_encoder(squares: Path) -> None:
     torch.manual_seed(0)
     encoder: Any = build_encoder("conv4", 1, 16)
     encoder.eval()
-    opened, path = FeatureStore.open(store), find_clips(squares)[5].path
+    path = find_clips(squares)[5].path
     with torch.inference_mode():
         expected = encoder(to_video(torch.from_numpy(read_sample(path, DATA).pixels), "half"))
-    found = torch.from_numpy(np.load(opened.file(path))).movedim(-1, 1).float()
+    found = torch.from_numpy(maps(path)).movedim(-1, 1)
     assert expected.std() > 1e-3
     torch.testing.assert_close(found, expected, rtol=2e-3, atol=1e-4)
-    assert opened.settings.weights == weights_digest(encoder)
     assert weights_digest(encoder) == weights_digest(encoder.to(memory_format=torch.channels_last))
 
 
-def test_half_precision_is_close_to_single_precision(squares: Path, store: Path, tmp_path: Path) -> None:
+def maps(path: Path, precision: Any = "32") -> Any:
+    (files,) = make_features([path], "conv4", DATA, precision=precision, quiet=True).results
+    assert isinstance(files, tuple)
+    return np.load(files[0]).astype(np.float32)
+
+
+def test_half_precision_is_close_to_single_precision(squares: Path) -> None:
     path = find_clips(squares)[0].path
-    assert make(path, tmp_path / "store", precision="bf16").new == 1
-    ours, theirs = (np.load(FeatureStore.open(s).file(path)).astype(np.float32) for s in (tmp_path / "store", store))
+    ours, theirs = maps(path, "bf16"), maps(path)
     assert 0 < np.abs(ours - theirs).max() < 0.05 * np.abs(theirs).max()
-    assert make(path, tmp_path / "store", precision="auto").existing == 1  # that of the store
 
 
-def test_clips_that_cannot_be_read(squares: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(squares, tmp_path / "squares"))
-    (folder / "up" / "00.mp4").write_bytes(b"")
-    with pytest.raises(ClipError, match=r"00\.mp4: zero bytes"):
-        make(folder / "up" / "00.mp4", tmp_path / "store")
-    (folder / "left" / "00.mp4").write_bytes(b"")
-    for name in ("right", "down"):
-        shutil.rmtree(folder / name)
-    for path in folder.glob("*/0[12].mp4"):
-        path.unlink()
-    with pytest.raises(ClipError, match=r"none of 2 clips can be read; .*00.mp4: zero bytes"):
-        make(folder, tmp_path / "store")
-
-
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        (MODEL, DATA),
+        (MODEL, replace(DATA, frames=3, temporal_crops=4)),
+        (MODEL, replace(DATA, motion_crop=0.5)),
+        (
+            ModelConfig("motion", "conv4", hidden=8),
+            replace(DATA, modality="both", flow_length=2, frames=3, temporal_crops=4),
+        ),
+    ],
+)
 def test_a_run_on_features_is_complete_and_predicts_from_clips(
-    squares: Path, store: Path, run: Path, tmp_path: Path
+    squares: Path, tmp_path: Path, model: ModelConfig, data: DataConfig
 ) -> None:
-    run = Path(shutil.copytree(run, tmp_path / "run"))  # evaluating writes into it
-    opened, recognizer = FeatureStore.open(store), load(run)
-    assert weights_digest(recognizer.model.encoder) == opened.settings.weights  # type: ignore[arg-type]
-    d = recognizer.data
-    assert (d.frames, d.size, d.channels, d.translate, d.scale, d.normalization) == (4, 16, 1, 0, 0, "half")
+    measured = train(squares, tmp_path / "run", model, data)
+    recognizer = load(tmp_path / "run")
+    assert recognizer.data == replace(data, translate=0.0, scale=0.0, normalization="half")
     # Stored features and the clip give the same scores, within half precision.
-    samples, _ = stored_clips(find_clips(squares), recognizer.classes, [opened], recognizer.model, d, quiet=True)
-    stored = recognizer.evaluate(samples)
-    seen = np.stack([recognizer.predict(clip.path).scores for clip in samples.clips])
-    np.testing.assert_allclose(stored.scores, seen, atol=2e-3)
+    some = [clip for clip in find_clips(squares) if clip.path.stem == "00"]
+    samples, _ = encoded_clips(some, recognizer.classes, recognizer.model, recognizer.data, "32", quiet=True)
+    stored, seen = recognizer.evaluate(samples), [recognizer.predict(clip.path) for clip in some]
+    np.testing.assert_allclose(stored.scores, np.stack([each.scores for each in seen]), atol=2e-3)
     assert stored.scores.std() > 1e-3
-    measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-    again = evaluate(run)
+    assert seen[0].attention is not None
+    again = evaluate(tmp_path / "run")
     assert (again["videos"], again["accuracy"]) == (measured["videos"], measured["accuracy"])
     assert again["log_loss"] == pytest.approx(measured["log_loss"], abs=1e-2)
-    assert (run / "report.html").exists()
+    assert (tmp_path / "run" / "report.html").exists()
 
 
-def test_frozen_weights_stay_and_are_in_no_checkpoint(store: Path, run: Path) -> None:
-    before, after = load_file(store / "encoder.safetensors"), load_file(run / "model" / "model.safetensors")
-    assert all(torch.equal(tensor, after[f"encoder.{name}"]) for name, tensor in before.items())
+def test_frozen_weights_stay_and_are_in_no_checkpoint(run: Path) -> None:
+    torch.manual_seed(0)
+    before: Any = build_encoder("conv4", 1, 16)
+    after = load_file(run / "model" / "model.safetensors")
+    assert all(torch.equal(tensor, after[f"encoder.{name}"]) for name, tensor in before.state_dict().items())
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert any(name.startswith("model.cell") for name in state)
     assert not any(name.startswith("model.encoder") and name.endswith("weight") for name in state)
 
 
-def test_no_clip_is_decoded_for_training(
-    squares: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def never(*_: Any) -> Any:
-        raise AssertionError("decoded")
-
-    monkeypatch.setattr(extraction, "samples", never)
-    monkeypatch.setattr(preparation, "read_clips", never)
-    monkeypatch.setattr(
-        evaluate_module, "_drawn_clips", lambda *_: [(0, (np.zeros((2, 8, 8, 3), np.uint8), "", "right", 5.0))]
-    )
-    train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
-
-
 def test_a_run_on_features_that_was_killed_resumes_with_equal_results(
-    squares: Path, store: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squares: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object) -> None:
         raise SystemExit(9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(clips_module, "write_report", killed)
+        patch.setattr(train_module, "write_report", killed)
         with pytest.raises(SystemExit):
-            train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[store])
-    resumed = train_run(squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
-    assert resumed == json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+            train(squares, tmp_path / "run")
+    resumed = train_run(squares, tmp_path / "run", ModelConfig(), DataConfig(), TrainConfig(), resume=True, quiet=True)
+    assert resumed == read_json(run / "evaluation.json")
 
 
-def test_clips_that_the_store_lacks_are_encoded_when_training(squares: Path, store: Path, tmp_path: Path) -> None:
-    mine = Path(shutil.copytree(store, tmp_path / "store"))
-    for file in sorted((mine / "maps").iterdir())[:5]:
+def test_a_run_on_a_feature_store_of_an_older_version_is_refused(squares: Path, run: Path, tmp_path: Path) -> None:
+    older = Path(shutil.copytree(run, tmp_path / "run"))
+    write_json(older / "config.json", {**read_json(older / "config.json"), "features": ["features/conv4"]})
+    with pytest.raises(ValueError, match=r"config\.json: trained on a feature store, which is no longer supported; tr"):
+        train(squares, older, resume=True)
+
+
+def test_clips_that_the_cache_lacks_are_encoded_when_training(
+    squares: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    files = [file for each in make(squares).results if not isinstance(each, ClipError) for file in each]
+    before = {file: file.read_bytes() for file in files}
+    for file in files[:5]:
         file.unlink()
+    files[5].write_bytes(before[files[5]][:-20])
     folder = Path(shutil.copytree(squares, tmp_path / "squares"))
     shutil.copy(folder / "up" / "00.mp4", folder / "up" / "copy.mp4")
     split = Split(*(tuple(c for c in find_clips(squares) if c.path.stem == stem) for stem in ("00", "01", "02")))
     split = Split.from_dict(split.to_dict(squares), folder)
-    figures = train_run(folder, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True, features=[mine])
-    assert figures["skipped"] == []
-    assert {f.name: f.read_bytes() for f in (mine / "maps").iterdir()} == {
-        f.name: f.read_bytes() for f in (store / "maps").iterdir()
-    }
+    assert train(folder, tmp_path / "run", split=split)["skipped"] == []
+    assert {file: file.read_bytes() for file in files} == before
     (folder / "up" / "00.mp4").write_bytes(b"")
     with pytest.raises(ClipError, match=r"00\.mp4: zero bytes"):
-        train_run(folder, tmp_path / "strict", MODEL, DATA, TINY, strict=True, quiet=True, features=[mine])
+        train(folder, tmp_path / "strict", strict=True)
+
+
+def test_an_entry_that_is_removed_while_a_model_is_trained_is_an_error(squares: Path) -> None:
+    net, clips = create_model("convnet", 4, encoder="conv4", in_channels=1, size=16), find_clips(squares)
+    samples, _ = encoded_clips(
+        clips, ("down", "left", "right", "up"), net, replace(DATA, normalization="half"), quiet=True
+    )
+    samples.files[3][0].unlink()
+    with pytest.raises(ClipError, match=r"what is stored of it is damaged or gone .*; run the same command again"):
+        _ = samples[3]
 
 
 @pytest.mark.parametrize(
@@ -226,106 +255,19 @@ def test_clips_that_the_store_lacks_are_encoded_when_training(squares: Path, sto
     ],
 )
 def test_maps_that_the_encoder_cannot_have_made_are_named(
-    squares: Path, store: Path, tmp_path: Path, damage: Callable[[Any], Any], message: str
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Any], Any], message: str
 ) -> None:
-    mine = Path(shutil.copytree(store, tmp_path / "store"))
-    file = sorted((mine / "maps").iterdir())[3]
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    make(squares)
+    file = sorted((tmp_path / "cache").iterdir())[3]
     with np.errstate(all="ignore"):
         np.save(file, damage(np.load(file)))
     with pytest.raises(ValueError, match=f"{file.name}: {message}; remove the file"):
-        train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True, features=[mine])
+        train(squares, tmp_path / "run")
 
 
-def test_temporal_crops_from_a_store_of_every_frame(squares: Path, store: Path, tmp_path: Path) -> None:
-    crops = replace(DATA, frames=3, temporal_crops=4)
-    make(squares, tmp_path / "store", every=True)
-    measured = train_run(squares, tmp_path / "run", MODEL, crops, TINY, quiet=True, features=[tmp_path / "store"])
-    recognizer = load(tmp_path / "run")
-    assert (recognizer.data.temporal_crops, recognizer.data.frames) == (4, 3)
-    test = [clip for clip in find_clips(squares) if clip.path.name in (tmp_path / "run" / "scores.csv").read_text()]
-    assert measured["videos"] <= len(test)
-    opened = FeatureStore.open(tmp_path / "store")
-    samples, _ = stored_clips(test[:2], recognizer.classes, [opened], recognizer.model, recognizer.data, quiet=True)
-    stored = recognizer.evaluate(samples)
-    seen = np.stack([recognizer.predict(clip.path).scores for clip in test[:2]])
-    np.testing.assert_allclose(stored.scores, seen, atol=2e-3)
-    with pytest.raises(ValueError, match=r"a store of 4 frames per clip, and temporal crops have consecutive frames"):
-        stored_settings([FeatureStore.open(store)], MODEL, crops)
-
-
-@pytest.fixture(scope="module")
-def streams(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> dict[str, Path]:
-    """Stores of every frame: of RGB, and of its flow."""
-    folder = tmp_path_factory.mktemp("streams")
-    flow = replace(DATA, modality="flow", flow_length=2)
-    make(squares, folder / "flow", every=True, data=flow)
-    make(squares, folder / "rgb", every=True)
-    return {name: folder / name for name in ("flow", "rgb")}
-
-
-def test_motion_is_trained_on_a_store_of_rgb_and_one_of_flow(
-    squares: Path, streams: dict[str, Path], tmp_path: Path
-) -> None:
-    motion, crops = ModelConfig("motion", "conv4", hidden=8), replace(DATA, frames=3, temporal_crops=4)
-    measured = train_run(squares, tmp_path / "run", motion, crops, TINY, quiet=True, features=[*streams.values()])
-    recognizer = load(tmp_path / "run")
-    d = recognizer.data
-    assert (d.modality, d.flow_length, d.in_channels, d.frames, d.temporal_crops) == ("both", 2, 1 + 4, 3, 4)
-    stores, encoder = open_stores([*streams.values()]), recognizer.model.encoder
-    digests = [weights_digest(part) for part in (encoder.rgb, encoder.flow)]  # type: ignore[union-attr]
-    assert digests == [store.settings.weights for store in stores]
-    # From stored features and from the clip itself come the same answers, within half precision.
-    test = [clip for clip in find_clips(squares) if clip.path.stem == "00"]
-    samples, _ = stored_clips(test, recognizer.classes, stores, recognizer.model, d, quiet=True)  # type: ignore[arg-type]
-    stored, seen = recognizer.evaluate(samples), [recognizer.predict(clip.path) for clip in test]
-    np.testing.assert_allclose(stored.scores, np.stack([each.scores for each in seen]), atol=2e-3)
-    assert stored.scores.std() > 1e-3
-    assert seen[0].attention is not None
-    resumed = partial(train_run, squares, tmp_path / "run", ModelConfig(), DataConfig(), TINY, resume=True, quiet=True)
-    assert resumed() == measured
-    moved = [shutil.copytree(folder, tmp_path / "moved" / name) for name, folder in streams.items()]
-    assert resumed(features=moved) == measured
-    make(squares, tmp_path / "other", every=True)
-    with pytest.raises(ValueError, match=r"other: other settings than those of .*run; give the store of its training"):
-        resumed(features=[tmp_path / "other"])
-
-
-def test_stores_that_do_not_fit_each_other(
-    squares: Path, streams: dict[str, Path], store: Path, tmp_path: Path
-) -> None:
-    flow, rgb = streams.values()
-    with pytest.raises(ValueError, match="stores of rgb, rgb; expected one store, or one of rgb and one of fl"):
-        open_stores([rgb, store])
-    with pytest.raises(
-        ValueError, match=r"flow: a store made with frames every \(that of rgb: 4\); make both with the same"
-    ):
-        open_stores([flow, store])
-    with pytest.raises(ValueError, match=r"made with modality both \(asked for: rgb\)"):
-        stored_settings(open_stores([rgb, flow]), MODEL, DATA, {"modality"})
-    with pytest.raises(ValueError, match="modality is 'rgb'; give --modality both, or the stored features of each"):
-        train_run(squares, tmp_path / "one", ModelConfig("motion", "conv4"), DATA, TINY, quiet=True, features=[rgb])
-    with pytest.raises(ValueError, match=r"two stores are for a model with two encoders \(motion\); give the others"):
-        train_run(squares, tmp_path / "two", MODEL, DATA, TINY, quiet=True, features=[rgb, flow])
-
-
-def test_settings_that_contradict_the_store(store: Path) -> None:
-    opened = FeatureStore.open(store)
-    model, data = stored_settings([opened], ModelConfig("lstm", encoder="vgg16"), DataConfig(frames=9), {"hidden"})
-    assert (model.name, model.encoder, data.frames, data.translate) == ("lstm", "conv4", 4, 0)
-    with pytest.raises(ValueError, match=r"made with frames 4 \(asked for: 9\); leave it out, or make another store"):
-        stored_settings([opened], ModelConfig(), DataConfig(frames=9), {"frames"})
-    with pytest.raises(ValueError, match=r"made with frames 4 .*, hflip False \(asked for: True\); leave it out"):
-        stored_settings([opened], ModelConfig(), DataConfig(hflip=True), {"hflip", "frames"})
-
-
-def test_weights_that_did_not_make_the_features(store: Path, tmp_path: Path) -> None:
-    mine = Path(shutil.copytree(store, tmp_path / "store"))
-    opened, other = FeatureStore.open(mine), configured(MODEL, DATA, 2)
-    content = bytearray((mine / "encoder.safetensors").read_bytes())
-    content[-1] ^= 1
-    (mine / "encoder.safetensors").write_bytes(content)
-    with pytest.raises(ValueError, match="other weights than those that made the features; make a new store"):
-        use_encoders(other, [opened])
-    (mine / "encoder.safetensors").write_bytes(content[:100])
-    with pytest.raises(ValueError, match=r"encoder.safetensors: not the weights of this model's encoder"):
-        use_encoders(other, [opened])
+def test_a_model_without_an_encoder_of_frames_is_refused(squares: Path) -> None:
+    net = create_model("convnet", 4, encoder="conv4")
+    net.encoder = None
+    with pytest.raises(ValueError, match="Classifier needs frames, not stored features; leave out --features"):
+        encode_clips([find_clips(squares)[0].path], net, DATA)

@@ -13,7 +13,6 @@ import torch
 from commands import fails
 
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.data.feature_store import StoreSettings
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
 from onlooker.models.registry import configured, resolve
@@ -21,7 +20,6 @@ from onlooker.recognizer import load
 from onlooker.runs import fitting
 from onlooker.runs.compare import compare, settings_of, with_baseline
 from onlooker.runs.evaluate import evaluate
-from onlooker.runs.features import make_features
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
 
@@ -100,9 +98,8 @@ def test_a_killed_run_starts_again_and_ends_the_same(
 
 
 def test_training_on_stored_features_gives_the_same(run: Path, squares: Path, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    make_features(squares, store, StoreSettings("conv4", DATA, pretrained=False, precision="32"), quiet=True)
-    train_run(squares, tmp_path / "stored", LINEAR, DATA, TRAIN, quiet=True, features=[store])
+    training = replace(TRAIN, features=True, precision="32")
+    train_run(squares, tmp_path / "stored", LINEAR, DATA, training, quiet=True)
     assert np.abs(scores(tmp_path / "stored") - scores(run)).max() < 0.05, "but for half precision"
 
 

@@ -51,15 +51,16 @@ def test_training_on_an_official_split_of_hmdb51(hmdb51: Path, tmp_path: Path) -
     assert (run / "evaluation.json").read_bytes() == before
 
 
-def test_features_of_a_set_serve_every_split(ucf101: Path, tmp_path: Path) -> None:
-    store, run = tmp_path / "store", tmp_path / "run"
-    encode = ("features", ucf101, *UCF, "--store", store, "--encoder", "conv4", "--no-pretrained", "--size", 16)
-    assert "features: 18 new, 0 existed, 0 failed" in call(*encode, "--every").output
-    call("train", ucf101, *UCF, "--split", 3, "--features", store, "--frames", 4, "--run", run)
+def test_features_of_a_set_serve_every_split(ucf101: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    run, seen = tmp_path / "run", ("--encoder", "conv4", "--size", 16, "--frames", 4)
+    encode = ("features", ucf101, *UCF, *seen)
+    assert "features: 18 new, 0 existed, 0 failed" in call(*encode).output
+    call("train", ucf101, *UCF, "--split", 3, "--features", *seen, "--run", run)
     assert sides(run)["test"] == {
         f"v_{label}_g{group:02}_c01.avi" for label in ("Archery", "Basketball", "YoYo") for group in (3, 4)
     }
-    assert "18 existed" in call(*encode, "--every").output
+    assert "18 existed" in call(*encode).output
 
 
 def test_comparing_on_an_official_split_over_seeds(ucf101: Path, tmp_path: Path) -> None:

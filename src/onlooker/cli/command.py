@@ -23,7 +23,7 @@ def command(
     group: typer.Typer,
     panel: str | None = None,
     name: str | None = None,
-    writes: Collection[str] = ("folder", "json", "out", "run", "store"),
+    writes: Collection[str] = ("folder", "json", "out", "run"),
 ) -> Callable[..., None]:
     """Register a command: every field of a config parameter becomes an option, errors become one line.
 

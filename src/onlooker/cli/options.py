@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from onlooker.cli.command import refuse_unused
-from onlooker.config import CLIPS, MODEL, TRAINING, DataConfig
+from onlooker.config import CLIPS, TRAINING, DataConfig
 
 __all__ = ["NewClips"]
 
@@ -20,10 +20,6 @@ Folds = Annotated[
     typer.Option(
         help="Cross-validation with this number of folds, resumable; 0: one split. Recordings are kept whole."
     ),
-]
-Features = Annotated[
-    list[Path] | None,
-    typer.Option(help="Train on stored features (`onlooker features`); motion: rgb and flow.", rich_help_panel=MODEL),
 ]
 Devices = Annotated[
     int, typer.Option(help="GPUs (or CPU processes) that share each batch; not for linear.", rich_help_panel=TRAINING)

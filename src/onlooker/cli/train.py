@@ -12,7 +12,6 @@ from onlooker.cli.compare import print_comparison
 from onlooker.cli.options import (
     Clips,
     Devices,
-    Features,
     Folds,
     Ray,
     RunArgument,
@@ -20,7 +19,7 @@ from onlooker.cli.options import (
     default_run,
     refuse_unused_flow,
 )
-from onlooker.config import CLIPS, DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
+from onlooker.config import AUGMENTING, CLIPS, DataConfig, ModelConfig, Precision, SetConfig, Settings, TrainConfig
 from onlooker.storage import path_or_address
 
 group = typer.Typer()
@@ -54,7 +53,6 @@ def train(
         bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
     ] = False,
     safe: Safe = False,
-    features: Features = None,
     devices: Devices = 1,
 ) -> None:
     """Train on clips with one label each, and evaluate on test clips.
@@ -78,33 +76,31 @@ def train(
     if "modality" not in given_options(context):
         data = dataclasses.replace(data, modality=find_recipe(model.name).modality or data.modality)
     settings = Settings(model, data, training)
-    if folds and (features or strict or devices > 1):
-        raise ValueError("--features, --strict and --devices cannot be used with --folds; leave them out")
+    if folds and (strict or devices > 1):
+        raise ValueError("--strict and --devices cannot be used with --folds; leave them out")
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
     if resume and not folds:
         _check_resumed(context, run, clips, settings)
     else:
-        _check_options(context, settings, features or [])
+        _check_options(context, settings)
     if folds:
         _cross_validate(clips, run, settings, published, folds)
         return
     with stoppable("run the same command with --resume to continue"):
         first = not launched().rank
         source = read_set(clips, published) if first and not resume else clips
-        measured = train_run(source, run, *settings, None, resume, strict, features=features or (), devices=devices)
+        measured = train_run(source, run, *settings, None, resume, strict, devices=devices)
     if first:
         _print_metrics(measured, run)
 
 
-def _check_options(context: typer.Context, settings: Settings, features: list[Path]) -> None:
+def _check_options(context: typer.Context, settings: Settings) -> None:
     """Raise a ValueError for an option that has no effect in a new run."""
     from onlooker.models.registry import find_recipe
-    from onlooker.runs.features import open_stores, stored_settings
 
-    model, data, _ = settings
-    if features:
-        _, data = stored_settings(open_stores(features), model, data, given_options(context))
+    model, data, training = settings
     refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
+    refuse_unused(context, AUGMENTING if training.features else (), "with --features")
     refuse_unused_flow(context, [data])
 
 
@@ -153,7 +149,6 @@ def features(
             "one clip."
         ),
     ],
-    store: Annotated[Path, typer.Option(help="A folder for the features; made if it does not exist.")],
     data: DataConfig,
     published: SetConfig,
     encoder: Annotated[
@@ -163,31 +158,34 @@ def features(
         bool | None,
         typer.Option(
             "--pretrained/--no-pretrained",
-            help="Use pretrained weights (timm networks: ImageNet's, downloaded). Default: if there are any.",
+            help="Use pretrained weights (timm networks: ImageNet's, downloaded). Default: if there are any; otherwise "
+            "the random ones of seed 0.",
         ),
     ] = None,
+    precision: Annotated[Precision, typer.Option(help="As in training.")] = "auto",
     every: Annotated[
         bool, typer.Option("--every", help="Encode all frames of each clip, for temporal crops, instead of --frames.")
     ] = False,
     ray: Ray = None,
     safe: Safe = False,
 ) -> None:
-    """Encode clips once, for `onlooker train --features`: feature maps in half precision on disk.
+    """Encode clips once, for `onlooker train --features` with the same encoder and input: feature maps in the cache.
 
     Features that exist already are kept: run the same command again to continue, or run several at once.
     """
+    from onlooker.data.array_cache import default_cache
     from onlooker.data.sets import every_clip
-    from onlooker.runs.features import NO_AUGMENTATION, StoreSettings, make_features
+    from onlooker.runs.features import make_features
 
-    unused = {*NO_AUGMENTATION, "temporal_crops", *(["frames"] if every else [])}
-    refuse_unused(context, unused, "in a feature store")
+    refuse_unused(context, {*AUGMENTING, "temporal_crops", *(["frames"] if every else [])}, "on stored features")
     refuse_unused_flow(context, [data])
     with stoppable():
         paths, left_out = every_clip(clips, published)
-        extracted = make_features(paths, store, StoreSettings(encoder, data, pretrained, every), ray=ray)
-    warn([*left_out, *extracted.failed])
-    counts = f"{extracted.new} new, {extracted.existing} existed, {len(extracted.failed)} failed"
-    typer.echo(f"features: {counts}; store: {store}")
+        data = dataclasses.replace(data, temporal_crops=int(every))
+        made = make_features(paths, encoder, data, pretrained, precision, ray=ray)
+    warn([*left_out, *made.failed])
+    existed = len(paths) - len(made.failed) - made.new
+    typer.echo(f"features: {made.new} new, {existed} existed, {len(made.failed)} failed; cache: {default_cache()}")
 
 
 @_command

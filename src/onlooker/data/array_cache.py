@@ -112,6 +112,15 @@ class ArrayCache:
         canonical = json.dumps({"version": VERSION, **key}, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return self.folder / f"{hashlib.sha256(canonical.encode()).hexdigest()[:32]}.npy"
 
+    def find(self, key: Key) -> Path | None:
+        """The `.npy` file of a key, which counts as used now; None if there is none, or if it is not complete."""
+        file = self.file(key)
+        if not is_whole(file):
+            return None
+        with suppress(OSError):
+            os.utime(file)  # most recently used
+        return file
+
     def get(self, key: Key, make: Callable[[], Parts], content: str = "an array", path: Path | None = None) -> Path:
         """The `.npy` file of a key; the array is computed now if there is none, or if it is not complete.
 
@@ -122,11 +131,9 @@ class ArrayCache:
         Raises:
             DiskFullError, NotWritableError: the entry cannot be written; none is left in part.
         """
+        if found := self.find(key):
+            return found
         file = self.file(key)
-        if is_whole(file):
-            with suppress(OSError):
-                os.utime(file)  # most recently used
-            return file
         with explain_write_errors(content, self.folder, self._remedy, path=path):
             self._added += _write(file, make())
         if self.limit is not None and self._added > self.limit * _CHECK_INTERVAL:

@@ -17,11 +17,10 @@ from torch.utils.data import Dataset
 
 from onlooker.config import DataConfig, Modality
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows, open_array
-from onlooker.data.samples import read_at, stream_frames
+from onlooker.data.samples import stored_frames
 from onlooker.files import check_writable, format_bytes
 from onlooker.processes import map_ahead
 from onlooker.structures import Clip, ClipError
-from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import Sampling, TemporalCrops, equally_spaced, every_frame
 
 __all__ = ["ClipCrops", "ClipFrames"]
@@ -43,19 +42,17 @@ def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
 
 
 def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
-    c, reader, every = config, VideoReader(path), config.temporal_crops > 0
-    # All settings that the array of one modality depends on.
+    key = {"clip": _identity(path), **stored_settings(config)}
+    return cache.get(key, partial(stored_frames, path, config), "its frames", path)
+
+
+def stored_settings(config: DataConfig) -> dict[str, Any]:
+    """All settings that the stored frames of a clip depend on (`stored_frames`): part of their key."""
     names = ["modality", "size", "motion_crop"]
-    names += ["channels"] if c.modality == "rgb" else ["flow", "flow_length", "flow_limit"]
-    settings = {"frames": "every" if every else c.frames, **{name: getattr(c, name) for name in names}}
-
-    def make() -> Iterator[NDArray[np.uint8]]:
-        if every and not c.motion_crop:  # one frame at a time, whatever the length of the clip
-            yield from (frame[None] for frame in stream_frames(path, c))
-        else:
-            yield read_at(reader, c, every_frame if every else partial(equally_spaced, count=c.frames)).pixels
-
-    return cache.get({"clip": _identity(path), **settings}, make, "its frames", path)
+    names += ["channels"] if config.modality != "flow" else []
+    names += ["flow", "flow_length", "flow_limit"] if config.modality != "rgb" else []
+    frames = "every" if config.temporal_crops else config.frames
+    return {"frames": frames, **{name: getattr(config, name) for name in names}}
 
 
 def _identity(path: Path) -> list[Any]:
@@ -227,8 +224,10 @@ def require_readable(clips: Sequence[Path], errors: Sequence[ClipError]) -> None
         raise ClipError(clips[0].parent, f"none of {len(clips)} clips can be read", str(errors[0]))
 
 
-def decode_each(paths: Iterable[Path], make: Callable[[Path], Decoded]) -> Iterator[Decoded | ClipError]:
-    """What `make` returns for each clip, in order, or the ClipError of a clip that cannot be read; on all cores."""
+def decode_each(
+    paths: Iterable[Path], make: Callable[[Path], Decoded], threads: int | None = None
+) -> Iterator[Decoded | ClipError]:
+    """What `make` returns for each clip, in order, or the ClipError of a clip that cannot be read; see `map_ahead`."""
 
     def attempt(path: Path) -> Decoded | ClipError:
         try:
@@ -236,4 +235,4 @@ def decode_each(paths: Iterable[Path], make: Callable[[Path], Decoded]) -> Itera
         except ClipError as error:
             return error
 
-    return map_ahead(attempt, paths)
+    return map_ahead(attempt, paths, threads)

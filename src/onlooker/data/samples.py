@@ -122,6 +122,17 @@ def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]
         yield np.concatenate(of_frame, -1)
 
 
+def stored_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:
+    """What is stored of a clip, in parts `N H W C`: all frames for temporal crops, which can start anywhere; else
+    `config.frames` equally spaced ones, without the repeated last frame of a shorter clip."""
+    if config.temporal_crops and not config.motion_crop:  # one at a time, whatever the length of the clip
+        yield from (frame[None] for frame in stream_frames(path, config))
+    else:
+        chosen = every_frame if config.temporal_crops else partial(equally_spaced, count=config.frames)
+        sample = read_at(VideoReader(path), config, chosen)
+        yield sample.pixels[: len(np.unique(sample.indices))]
+
+
 def scene_side(config: DataConfig) -> int:
     """The shorter side, in pixels, of whole frames in which a motion crop has as many pixels as a sample."""
     return round(config.size / config.motion_crop)

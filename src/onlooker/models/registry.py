@@ -9,9 +9,9 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from onlooker.config import AUGMENTATION, DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.config import AUGMENTING, DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.models.classifier import Classifier
-from onlooker.models.encoders import ENCODERS, TERMS
+from onlooker.models.encoders import ENCODERS, TERMS, has_weights
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.packages import load_packages
 from onlooker.models.video_model import VideoModel
@@ -69,8 +69,7 @@ class Recipe:
 
 
 # Settings of training by gradient descent alone: optimization, and the augmentation of frames.
-GRADIENT = {f.name for f in fields(TrainConfig)} - {"seed", "aggregation"}
-GRADIENT |= {f.name for f in fields(DataConfig) if f.metadata["group"] == AUGMENTATION}
+GRADIENT = {f.name for f in fields(TrainConfig)} - {"seed", "aggregation", "features"} | AUGMENTING
 
 MODELS: dict[str, Recipe] = {
     "linear": Recipe(
@@ -202,8 +201,7 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     recipe = find_recipe(model.name)
     if recipe.modality not in (None, data.modality):
         raise ValueError(
-            f"{model.name} takes RGB and optical flow, and modality is {data.modality!r}; give --modality both, or the "
-            "stored features of each"
+            f"{model.name} takes RGB and optical flow, and modality is {data.modality!r}; give --modality both"
         )
     given, defaults = resolve(model, data, TrainConfig())[0].settings(), {f.name: f.default for f in fields(model)}
     others = given.keys() - recipe.arguments - recipe.ignores
@@ -235,15 +233,22 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
 def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Settings:
     """The settings of a run, with `auto` and None replaced by the model's own values.
 
-    `pretrained`: whether its encoder has weights in this package; `normalization`: that of its pretrained weights, else
-    `half`; `loss`: that of its recipe. The rest follows from these: `TrainConfig.resolved_aggregation`, `configured`.
+    `pretrained`: whether its encoder has weights in this package, or for stored features any; `normalization`: that of
+    its pretrained weights, else `half`; `loss`: that of its recipe. Stored features are of a frozen encoder, without
+    augmentation. The rest follows from these: `TrainConfig.resolved_aggregation`, `configured`.
 
     Raises:
-        ValueError: an unknown model, or an aggregation that does not fit the loss.
+        ValueError: an unknown model, an aggregation that does not fit the loss, or stored features of an encoder that
+            is not frozen.
     """
     recipe = find_recipe(model.name)
+    if training.features:
+        if model.frozen is False:
+            raise ValueError("frozen is false, and the encoder of stored features is; leave out --no-frozen")
+        model, data = replace(model, frozen=True), data.without_augmentation()
     if model.pretrained is None:
-        model = replace(model, pretrained=model.encoder in TERMS and "encoder" not in recipe.ignores)
+        trained = has_weights(model.encoder) if training.features else model.encoder in TERMS
+        model = replace(model, pretrained=trained and "encoder" not in recipe.ignores)
     if data.normalization == "auto":
         data = replace(data, normalization="imagenet" if model.pretrained else "half")
     if training.loss == "auto":

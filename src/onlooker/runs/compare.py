@@ -25,6 +25,8 @@ from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.processes import cores, end_with_parent, memory_gb
 from onlooker.run_record import FIGURES, RunRecord, lock_run
 from onlooker.runs.train import continue_run, finished_figures, folder_name
+from onlooker.runs.features import encoded_clips
+from onlooker.runs.preparation import build
 from onlooker.structures import Clip, ClipError
 from onlooker.training.reading import read_clips
 
@@ -122,7 +124,8 @@ def _complete(name: str, shared: Settings) -> Settings:
     model, data, training = shared
     recipe = find_recipe(name)
     if recipe.solver == "linear":
-        return resolve(ModelConfig(name, model.encoder, model.pretrained), data, TrainConfig(seed=training.seed))
+        training = TrainConfig(seed=training.seed, features=training.features)
+        return resolve(ModelConfig(name, model.encoder, model.pretrained), data, training)
     if not recipe.attends:
         model = replace(model, attention_loss=False, glimpse="auto")
         training = replace(training, attention_regularization=0.0)
@@ -191,6 +194,10 @@ def _read(
     modalities = {data.modality for _, data, _ in models}
     data = replace(models[0].data, modality=modalities.pop() if len(modalities) == 1 else "both")
     samples, skipped = read_clips(clips, classes, data)
+    for each in models:
+        if each.training.features:  # once, not in every training at the same time
+            net = build(*each, classes)
+            encoded_clips(samples.clips, classes, net, each.data, each.training.precision)
     if callable(splits):
         return dict(splits(samples.clips)), skipped
     unreadable = {error.path for error in skipped}

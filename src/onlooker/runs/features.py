@@ -1,213 +1,143 @@
-"""Features of clips, encoded once and used by many trainings: the encoder and the store of its feature maps."""
+"""Feature maps of a frozen encoder: a clip is encoded once, into the cache, for all epochs, trainings and processes.
+
+An entry has the maps of a clip, `T h w D` in half precision. The channels are last because encoders write and cells
+read them in that order. Only distinct frames are stored: `T` is less than the number of frames asked for if the clip is
+shorter. Threads decode clips, encode them in batches, and write them as they are encoded.
+"""
 
 import hashlib
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data.array_cache import Parts
-from onlooker.data.clips import ClipFrames, readable_samples, require_readable
-from onlooker.data.feature_store import (
-    Encode,
-    Extracted,
-    FeatureStore,
-    StoreSettings,
-    Write,
-    check_maps,
-    differences,
-    encode_here,
-    maps_of,
-)
-from onlooker.data.sets import every_clip
+from onlooker.config import DataConfig, ModelConfig, Precision, TrainConfig
+from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key, Parts, open_array
+from onlooker.data.clips import ClipFrames, Files, decode_each, readable_samples, require_readable, stored_settings
+from onlooker.data.fingerprint import fingerprint
+from onlooker.data.samples import stored_frames
 from onlooker.data.transforms import to_video
-from onlooker.files import check_regular
-from onlooker.models.encoders import build_encoder, has_weights
+from onlooker.files import check_writable, format_bytes
 from onlooker.models.encoders.paired import Paired
-from onlooker.models.registry import resolve
+from onlooker.models.registry import configured, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.processes import cores
 from onlooker.runs.cluster import map_clips
 from onlooker.structures import Clip, ClipError
 from onlooker.training.precision import choose_precision
 from onlooker.training.stages import tracked
+from onlooker.video.container import check_file
 
-__all__ = [
-    "StoreSettings",
-    "make_features",
-    "open_stores",
-    "stored_clips",
-    "stored_settings",
-    "weights_digest",
-]
+__all__ = ["encode_clips", "encoded_clips", "make_features", "weights_digest"]
 
 # Frames encoded at once. More are no faster on a CPU, and take memory: a frame in VGG-16 takes 13 MB.
 _BATCH, _BATCH_ON_GPU = 8, 64
 # Threads that decode, while one of them encodes. A CPU that encodes needs its cores for that; a GPU waits for frames.
 _DECODERS, _DECODERS_ON_GPU = 2, 8
+_one_at_a_time = Lock()  # encoding uses all cores, or the GPU
+_TITLE = "encoding clips"
 
-# Augmentation of frames, which is off in training on stored features.
-NO_AUGMENTATION: dict[str, Any] = {"translate": 0.0, "scale": 0.0, "degrees": 0.0, "speed": 0.0, "hflip": False}
+
+class Encoded(NamedTuple):
+    """For each clip, in the given order, its files in the cache or an error; and how many were encoded now."""
+
+    results: tuple[Files | ClipError, ...]
+    new: int
+
+    @property
+    def failed(self) -> tuple[ClipError, ...]:
+        """An error for each clip that cannot be read."""
+        return tuple(result for result in self.results if isinstance(result, ClipError))
 
 
 def make_features(
-    clips: Path | Sequence[Path],
-    folder: Path,
-    settings: StoreSettings,
+    clips: Sequence[Path],
+    encoder: str,
+    data: DataConfig,
+    pretrained: bool | None = None,
+    precision: Precision = "auto",
     quiet: bool = False,
-    encoder: nn.Module | None = None,
     ray: str | None = None,
-) -> Extracted:
-    """Encode the clips of a folder into a feature store; clips that it holds already are skipped.
+) -> Encoded:
+    """Encode clips for trainings with the same encoder, given by its name, with the same input and seed 0.
+
+    The arguments and errors are those of `encode_clips`; `pretrained` is that of `ModelConfig`.
+    """
+    model, data, training = resolve(ModelConfig("linear", encoder, pretrained), data, TrainConfig(features=True))
+    torch.manual_seed(training.seed)
+    return encode_clips(clips, configured(model, data, 1), data, precision, quiet, ray)
+
+
+def encode_clips(
+    clips: Sequence[Path],
+    net: VideoModel,
+    data: DataConfig,
+    precision: Precision = "auto",
+    quiet: bool = False,
+    ray: str | None = None,
+) -> Encoded:
+    """Encode the clips that are not in the cache, or damaged there, and continue after those that cannot be read.
 
     Args:
-        clips: a folder with one sub-folder per class, a single clip, or several; of none, the store is only made.
-        folder, settings: the folder of the store, which is made if there is none, and its settings.
+        net, data: a model, whose encoder is used, and how clips are sampled; all frames for temporal crops. If there
+            is an encoder each for RGB and flow, so are the entries.
+        precision: of the encoder; auto: bf16 where the hardware has it.
         quiet: no progress bar.
-        encoder: an encoder with its own weights, such as one trained on the clips; None: the one that `settings` names.
         ray: the address of a Ray cluster that decodes and encodes (`cluster.map_clips`); None: this process does.
 
     Raises:
-        ValueError: the store was made with another encoder or other settings.
-        ClipError: no clips, or none of them can be read.
-        DiskFullError, NotWritableError: the store cannot be written to; what was done stays.
-        RuntimeError: the ImageNet weights cannot be downloaded.
+        ValueError: features beyond half precision, or more than the limit of the cache.
+        ClipError: none of the clips can be read.
+        DiskFullError, NotWritableError: the cache cannot be written to; what was done stays.
     """
-    paths = list(every_clip(clips)[0]) if isinstance(clips, Path) else list(clips)
-    pretrained = has_weights(settings.encoder) if settings.pretrained is None else settings.pretrained
-    _, data, _ = resolve(ModelConfig(encoder=settings.encoder, pretrained=pretrained), settings.data, TrainConfig())
-    torch.manual_seed(settings.seed)
-    net = encoder or cast(nn.Module, build_encoder(settings.encoder, data.in_channels, data.size, pretrained))
-    precision = settings.precision
-    if precision == "auto" and (folder / "store.json").exists():
-        precision = FeatureStore.open(folder).settings.precision
-    elif precision == "auto":
-        precision = "bf16" if choose_precision("auto") == "bf16-mixed" else "32"
-    made = replace(settings, data=data, pretrained=pretrained, precision=precision, weights=weights_digest(net))
-    weights = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
-    # Bytes, because a file that safetensors writes can be read by its owner only, and stores are shared.
-    return _extract(FeatureStore.make(folder, made, partial(save, weights)), paths, net, quiet, ray)
+    entries, title = _Entries(_streams(net, data, precision)), None if quiet else _TITLE
+    if ray is not None:
+        entries.fill_on_cluster(clips, ray, title)
+        title = None
+    gpu = _to_device(entries.streams) == "cuda"
+    results = decode_each(clips, entries.files_of, min(_DECODERS_ON_GPU, cores()) if gpu else _DECODERS)
+    made = Encoded(tuple(tracked(results, _TITLE, len(clips), title)), len(entries.new))
+    require_readable(clips, made.failed)
+    entries.require_kept(entries.used)
+    return made
 
 
-def open_stores(folders: Sequence[Path]) -> tuple[FeatureStore, ...]:
-    """The stores for a training: one; or, for `motion`, one of RGB and one of flow, in this order.
-
-    Raises:
-        FileNotFoundError, ValueError: no store in a folder, or stores that were made by different settings.
-    """
-    stores = tuple(sorted(map(FeatureStore.open, folders), key=lambda store: store.settings.data.modality == "flow"))
-    if len(stores) < 2:
-        return stores
-    modalities = [store.settings.data.modality for store in stores]
-    if modalities != ["rgb", "flow"]:
-        raise ValueError(f"stores of {', '.join(modalities)}; expected one store, or one of rgb and one of flow")
-    rgb, flow = (store.settings.to_dict() for store in stores)
-    if changed := differences(flow, rgb, ("encoder", "pretrained", "frames", "size"), "that of rgb"):
-        raise ValueError(f"{stores[1].folder}: a store made with {changed}; make both with the same settings")
-    return stores
-
-
-def stored_settings(
-    stores: Sequence[FeatureStore], model: ModelConfig, data: DataConfig, typed: Collection[str] = ()
-) -> tuple[ModelConfig, DataConfig]:
-    """The settings of a training on stored features: encoder and sampling are those of the stores.
-
-    `typed` are the names of settings that the user gave; a ValueError if one of them differs from the stores.
-    """
-    folder, source = stores[0].folder, stores[0].settings
-    if data.temporal_crops and not source.every:
-        raise ValueError(
-            f"{folder}: a store of {source.data.frames} frames per clip, and temporal crops have consecutive frames; "
-            "make a store of every frame (`onlooker features --every`), or leave out --temporal-crops"
-        )
-    sampling: dict[str, Any] = {"frames": data.frames, "temporal_crops": data.temporal_crops} if source.every else {}
-    for flow in (store.settings.data for store in stores[1:]):
-        sampling |= {"modality": "both", "flow": flow.flow, "flow_length": flow.flow_length}
-    stored_model = replace(model, encoder=source.encoder, pretrained=source.pretrained)
-    stored_data = replace(source.data, **sampling, **NO_AUGMENTATION)
-    asked, stored = ({**m.to_dict(), **d.to_dict()} for m, d in ((model, data), (stored_model, stored_data)))
-    if changed := differences(stored, asked, [name for name in stored if name in typed]):
-        raise ValueError(f"{folder}: a store made with {changed}; leave it out, or make another store")
-    return stored_model, stored_data
-
-
-def use_encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> None:
-    """Load the frozen encoder of each store into a model."""
-    for encoder, store in zip(_encoders(net, stores), stores, strict=True):
-        check_regular(store.encoder_file)
-        try:
-            encoder.load_state_dict(load_file(store.encoder_file))
-        except (SafetensorError, RuntimeError) as error:
-            found = f"not the weights of this model's encoder ({error})"
-            raise ValueError(f"{store.encoder_file}: {found}; motion needs a store of rgb and one of flow") from error
-        if weights_digest(encoder) != store.settings.weights:
-            raise ValueError(f"{store.encoder_file}: other weights than those that made the features; make a new store")
-        encoder.requires_grad_(False)
-
-
-def stored_clips(
+def encoded_clips(
     clips: Sequence[Clip],
     classes: Sequence[str],
-    stores: Sequence[FeatureStore],
     net: VideoModel,
     data: DataConfig,
+    precision: Precision = "auto",
     strict: bool = False,
     quiet: bool = False,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    """Clips as samples `(features T h w D float16, target, index)`; clips that a store lacks are encoded now.
+    """Clips as samples `(features T h w D float16, target, index)`, and an error for each that cannot be read.
 
-    `net` has the encoders of the `stores` (`use_encoders`); with `strict`, a clip that cannot be read is an error.
+    The arguments and errors are those of `encode_clips`; with `strict`, a clip that cannot be read is an error.
 
     Raises:
-        ClipError: none of the clips can be read; with `strict`, one cannot.
         ValueError: stored maps that the encoder cannot have made.
     """
-    of_stores = []
-    for encoder, store in zip(_encoders(net, stores), stores, strict=True):
-        extracted = _extract(store, [clip.path for clip in clips], encoder, quiet)
-        if strict and extracted.failed:
-            raise extracted.failed[0]
-        for file in extracted.results:
-            if isinstance(file, Path):
-                check_maps(file, (*encoder.grid(data.size, data.size), encoder.num_features))
-        of_stores.append(extracted.results)
-    # Of each clip the files in all stores, or why one of them has none.
-    of_clips = zip(*of_stores, strict=True)
-    results = [next((each for each in files if isinstance(each, ClipError)), files) for files in of_clips]
-    return readable_samples(clips, results, classes, data)
-
-
-def _encoders(net: VideoModel, stores: Sequence[FeatureStore]) -> tuple[Any, ...]:
-    encoder = net.encoder
-    if len(stores) == 1:
-        return (encoder,)
-    if not isinstance(encoder, Paired):
-        raise ValueError("two stores are for a model with two encoders (motion); give the others one --features")
-    return encoder.rgb, encoder.flow
-
-
-def encoding(encoder: nn.Module, data: DataConfig, precision: str) -> Encode:
-    """A function from frames `N H W C` uint8 to maps `N D h w`, by a frozen encoder on its device, for many threads."""
-    encoder.eval()
-    device, one_at_a_time = next(encoder.parameters()).device, Lock()
-
-    @torch.inference_mode()
-    def encode(frames: Tensor) -> Tensor:
-        with one_at_a_time, torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            video = to_video(frames.to(device), data.normalization, data.flow_channels)
-            features: Tensor = encoder(video.contiguous(memory_format=torch.channels_last))
-        return features
-
-    return encode
+    made = encode_clips([clip.path for clip in clips], net, data, precision, quiet)
+    if strict and made.failed:
+        raise made.failed[0]
+    encoders = [stream.encoder for stream in _streams(net, data, precision)]
+    shapes = [(*encoder.grid(data.size, data.size), encoder.num_features) for encoder in encoders]
+    for files in made.results:
+        if not isinstance(files, ClipError):
+            for file, shape in zip(files, shapes, strict=True):
+                check_maps(file, shape)
+    return readable_samples(clips, made.results, classes, data)
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -219,44 +149,136 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()[:32]
 
 
-def _extract(
-    store: FeatureStore, clips: Sequence[Path], net: nn.Module, quiet: bool, ray: str | None = None
-) -> Extracted:
-    """Encode the clips that a store lacks, in this process or on a Ray cluster, with a progress bar."""
-    title, gpu, before = "encoding clips", torch.cuda.is_available(), next(net.parameters()).device
-    encode_clips: Callable[..., Generator[None]]
-    if ray is None:
-        threads = min(_DECODERS_ON_GPU, cores()) if gpu else _DECODERS
-        encode_clips = partial(encode_here, encode=_clip_encoder(net, store.settings), threads=threads)
+class _Stream(NamedTuple):
+    """An encoder, how it sees clips, and its precision (`choose_precision`)."""
+
+    encoder: Any
+    data: DataConfig
+    precision: str
+
+    def settings(self) -> dict[str, Any]:
+        """All that its maps of a clip depend on except the clip: part of their key."""
+        own = {"encoder": str(self.encoder), "weights": weights_digest(self.encoder), "precision": self.precision}
+        return {**own, "normalization": self.data.normalization, **stored_settings(self.data)}
+
+    def maps(self, clip: Path) -> Iterator[NDArray[np.float16]]:
+        """The maps of a clip, in parts `N h w D`, in memory that does not depend on its length.
+
+        Raises:
+            ClipError: the clip cannot be read.
+            ValueError: features outside the range of half precision.
+        """
+        batch = _BATCH_ON_GPU if next(self.encoder.parameters()).is_cuda else _BATCH
+        frames = (frame for part in stored_frames(clip, self.data) for frame in part)
+        while rows := list(islice(frames, batch)):
+            features = self.encode(torch.from_numpy(np.stack(rows)))
+            maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous().cpu()
+            if not maps.isfinite().all():
+                largest = features.abs().max().item()
+                raise ValueError(f"{clip}: features up to {largest:g} are beyond half precision; use another encoder")
+            yield maps.numpy()
+
+    @torch.inference_mode()
+    def encode(self, frames: Tensor) -> Tensor:
+        """Frames `N H W C` uint8 to maps `N D h w`; bytes are transferred to a GPU faster than normalized frames."""
+        device = next(self.encoder.parameters()).device
+        with _one_at_a_time, torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+            video = to_video(frames.to(device), self.data.normalization, self.data.flow_channels)
+            features: Tensor = self.encoder(video.contiguous(memory_format=torch.channels_last))
+        return features
+
+
+def _streams(net: VideoModel, data: DataConfig, precision: Precision) -> list[_Stream]:
+    """The encoder of a model, or that of RGB and that of flow."""
+    if not net.encodes_frames:
+        raise ValueError(f"{type(net).__name__} needs frames, not stored features; leave out --features")
+    chosen, encoder = choose_precision(precision), net.encoder
+    if not isinstance(encoder, Paired):
+        return [_Stream(encoder, data, chosen)]
+    rgb, flow = replace(data, modality="rgb"), replace(data, modality="flow")
+    return [_Stream(encoder.rgb, rgb, chosen), _Stream(encoder.flow, flow, chosen)]
+
+
+def _to_device(streams: Sequence[_Stream]) -> str:
+    """Move the encoders to the GPU, if there is one; the type of the device."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for stream in streams:
+        stream.encoder.eval().to(device).to(memory_format=torch.channels_last)  # faster for convolutions
+    return device
+
+
+def _clip_encoder(streams: Sequence[_Stream]) -> Callable[[Path], list[list[Any]]]:
+    """A function from a clip to all parts of its maps, by each encoder."""
+    _to_device(streams)
+    return lambda clip: [list(stream.maps(clip)) for stream in streams]
+
+
+class _Entries:
+    """The entries of clips in the cache, one for each encoder; `new` and `used` are those of this call."""
+
+    def __init__(self, streams: Sequence[_Stream]) -> None:
+        self.streams, self.settings = streams, [stream.settings() for stream in streams]
+        self.cache, self.keys = ArrayCache.for_user(), dict[Path, list[Key]]()
+        self.new, self.used, self.failed = set[Files](), list[Path](), dict[Path, ClipError]()
+        check_writable(self.cache.folder, NOT_WRITABLE_REMEDY)
+
+    def files_of(self, clip: Path) -> Files:
+        """The files of a clip, which is encoded now if there are none; a ClipError if it cannot be read."""
+        if clip in self.failed:
+            raise self.failed[clip]
+        if not self.are_stored(clip):
+            self.write(clip, (stream.maps(clip) for stream in self.streams))
+        files = tuple(map(self.cache.file, self.keys[clip]))
+        self.used += files
+        self.require_kept(self.used[:1])
+        return files
+
+    def are_stored(self, clip: Path) -> bool:
+        """Whether the cache has all entries of a clip, complete."""
+        if clip not in self.keys:
+            if not os.path.isdir(clip):
+                check_file(clip)
+            content = fingerprint(clip, whole=True)
+            self.keys[clip] = [{"clip": content, **each} for each in self.settings]
+        return None not in [self.cache.find(key) for key in self.keys[clip]]  # looks at all: each counts as used
+
+    def write(self, clip: Path, maps: Iterable[Parts]) -> None:
+        """Store the maps of a clip, by each encoder."""
+        keys = self.keys[clip]
+        for key, parts in zip(keys, maps, strict=True):
+            self.cache.get(key, partial(iter, parts), "its features", clip)
+        self.new.add(tuple(map(self.cache.file, keys)))
+
+    def fill_on_cluster(self, clips: Sequence[Path], address: str, title: str | None) -> None:
+        """Encode the clips that are not stored on a Ray cluster; what they lack after that is in `failed`."""
+        missing = [
+            clip for clip, stored in zip(clips, decode_each(clips, self.are_stored), strict=True) if stored is False
+        ]
+        start = partial(_clip_encoder, [stream._replace(encoder=stream.encoder.cpu()) for stream in self.streams])
+        with closing(map_clips(start, missing, address)) as encoded:
+            for clip, maps in tracked(encoded, _TITLE, len(missing), title):
+                if isinstance(maps, ClipError):
+                    self.failed[clip] = maps
+                elif isinstance(maps, Exception):
+                    raise maps
+                else:
+                    self.write(clip, maps)
+
+    def require_kept(self, files: Iterable[Path]) -> None:
+        """Raise a ValueError if the cache has removed one of these files, because of its limit."""
+        if not all(file.exists() for file in files):
+            limit = f"the limit of the cache, {format_bytes(self.cache.limit or 0)}"
+            raise ValueError(f"{self.cache.folder}: the features do not fit into {limit}; raise ONLOOKER_CACHE_LIMIT")
+
+
+def check_maps(file: Path, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless a file holds maps `T h w D` of the encoder whose shape `h w D` is given."""
+    maps = open_array(file)
+    if maps.dtype != np.float16 or maps.shape[1:] != shape:
+        sizes, expected = (" ".join(map(str, each)) for each in (maps.shape, shape))
+        found = f"features {maps.dtype} {sizes}, expected float16 T {expected}"
+    elif not np.isfinite(maps).all():
+        found = "features that are not finite numbers"
     else:
-        encode_clips = partial(_encode_on_cluster, net=net.cpu(), settings=store.settings, address=ray)
-    extracted = store.add(clips, encode_clips, lambda each, n: tracked(each, title, n, None if quiet else title))
-    net.to(before)
-    require_readable(clips, extracted.failed)
-    return extracted
-
-
-def _clip_encoder(net: nn.Module, settings: StoreSettings) -> Callable[[Path], Parts]:
-    """A function from a clip to its maps, by an encoder that is moved to the GPU if there is one."""
-    gpu = torch.cuda.is_available()
-    net.to("cuda" if gpu else "cpu").to(memory_format=torch.channels_last)  # faster for convolutions
-    encode = encoding(net, settings.data, settings.precision)
-    return partial(maps_of, settings=settings, encode=encode, batch=_BATCH_ON_GPU if gpu else _BATCH)
-
-
-def _encode_on_cluster(
-    clips: Iterable[Path], write: Write, net: nn.Module, settings: StoreSettings, address: str
-) -> Generator[None]:
-    def start() -> Callable[[Path], list[Any]]:
-        encode = _clip_encoder(net, settings)
-        return lambda clip: list(encode(clip))
-
-    def parts(maps: Any) -> Parts:
-        if isinstance(maps, Exception):
-            raise maps
-        yield from maps
-
-    with closing(map_clips(start, clips, address)) as encoded:
-        for clip, maps in encoded:
-            write(clip, parts(maps))
-            yield
+        return
+    raise ValueError(f"{file}: {found}; remove the file, and the clip is encoded again")

@@ -9,14 +9,13 @@ import torch
 from onlooker.answer import nothing_class
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.clips import ClipFrames
-from onlooker.data.feature_store import FeatureStore
 from onlooker.data.sets import ClipSet, read_set, root_of
 from onlooker.data.split import Split, require_clips
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.run_record import RunRecord
 from onlooker.runs.check import plan_split, show_overview
-from onlooker.runs.features import open_stores, stored_clips, stored_settings, use_encoders
+from onlooker.runs.features import encoded_clips
 from onlooker.structures import Clip, ClipError
 from onlooker.training.reading import read_clips
 
@@ -34,7 +33,6 @@ class Request:
     resume: bool = False
     strict: bool = False
     quiet: bool = False
-    features: Sequence[Path] = ()
     cross_validate: bool = True
 
     @property
@@ -55,7 +53,6 @@ class Prepared:
     record: RunRecord
     net: VideoModel
     samples: ClipFrames
-    stores: Sequence[FeatureStore] = ()
     gone: tuple[ClipError, ...] = ()
 
 
@@ -69,18 +66,17 @@ def new_run(request: Request) -> Prepared:
     clips, split, left_out = _asked_clips(request)
     name, seed = request.settings.model.name, request.settings.training.seed
     planned = plan_split(clips, split, name, seed)  # an error before clips are read
-    classes, stores = tuple(sorted({clip.label for clip in clips})), open_stores(request.features)
-    settings = _resolved(request.settings, stores)
-    net = build(*settings, classes, stores)
+    classes, settings = tuple(sorted({clip.label for clip in clips})), resolve(*request.settings)
+    net = build(*settings, classes)
     if not request.quiet:
         show_overview(request.clips.path if isinstance(request.clips, ClipSet) else request.clips, clips, planned)
-    samples, unreadable = _read(request, net, stores, clips, classes, settings.data)
+    samples, unreadable = _read(request, net, clips, classes, settings)
     _require_classes(classes, samples.clips, clips, unreadable)
     skipped = (*left_out, *unreadable)
     split = plan_split(clips, split, name, seed, {error.path for error in skipped})
-    record = RunRecord(request.folder, classes, *settings, split, skipped, tuple(request.features))
+    record = RunRecord(request.folder, classes, *settings, split, skipped)
     record.write(request.run)
-    return Prepared(record, net, samples, stores)
+    return Prepared(record, net, samples)
 
 
 def resumed_run(request: Request) -> Prepared:
@@ -88,49 +84,28 @@ def resumed_run(request: Request) -> Prepared:
 
     Raises:
         ClipError: training clips are missing.
-        ValueError: feature stores other than those that it started with.
     """
-    run, record = request.run, RunRecord.read(request.run, request.folder)
+    record = RunRecord.read(request.run, request.folder)
     require_clips((*record.split.training, *record.split.validation))
-    stores = open_stores(tuple(request.features) or record.features)
-    if stores and _resolved(record.settings, stores) != record.settings:
-        raise ValueError(f"{stores[0].folder}: other settings than those of {run}; give the store of its training")
-    net = build(*record.settings, record.classes, stores)
-    samples, gone = _read(request, net, stores, record.split.clips, record.classes, record.data)
-    return Prepared(record, net, samples, stores, gone)
+    net = build(*record.settings, record.classes)
+    samples, gone = _read(request, net, record.split.clips, record.classes, record.settings)
+    return Prepared(record, net, samples, gone)
 
 
 def part_of_run(request: Request) -> Prepared:
     """In a process that trains together with the one that prepared the run: its training and validation clips."""
     record = RunRecord.read(request.run, request.folder)
     split = replace(record.split, test=())
-    stores = open_stores(record.features)
-    net = build(*record.settings, record.classes, stores)
+    net = build(*record.settings, record.classes)
     all_of_them = replace(request, strict=True, quiet=True)
-    samples, _ = _read(all_of_them, net, stores, split.clips, record.classes, record.data)
-    return Prepared(record, net, samples, stores)
+    samples, _ = _read(all_of_them, net, split.clips, record.classes, record.settings)
+    return Prepared(record, net, samples)
 
 
-def build(
-    model: ModelConfig,
-    data: DataConfig,
-    training: TrainConfig,
-    classes: Sequence[str],
-    stores: Sequence[FeatureStore] = (),
-) -> VideoModel:
-    """The untrained model, with the encoder of the stores, if there are any."""
+def build(model: ModelConfig, data: DataConfig, training: TrainConfig, classes: Sequence[str]) -> VideoModel:
+    """The untrained model, with the random weights of its seed."""
     torch.manual_seed(training.seed)
-    # Pretrained weights would be loaded, or downloaded, only to be replaced.
-    net = configured(replace(model, pretrained=model.pretrained and not stores), data, len(classes))
-    if model.pretrained and stores:
-        net.note_pretrained()
-    if stores:
-        if not net.encodes_frames:
-            raise ValueError(f"{model.name} needs frames, not stored features; leave out --features")
-        if model.frozen is False:
-            raise ValueError("frozen is false, and the encoder of stored features is; leave out --no-frozen")
-        use_encoders(net, stores)
-    return net
+    return configured(model, data, len(classes))
 
 
 def check_solver(devices: int, model: ModelConfig) -> None:
@@ -139,21 +114,13 @@ def check_solver(devices: int, model: ModelConfig) -> None:
         raise ValueError(f"devices is {devices}, and {model.name} is fitted by one process; leave it out")
 
 
-def _resolved(settings: Settings, stores: Sequence[FeatureStore]) -> Settings:
-    model, data, training = settings
-    return resolve(*(stored_settings(stores, model, data) if stores else (model, data)), training)
-
-
 def _read(
-    request: Request,
-    net: VideoModel,
-    stores: Sequence[FeatureStore],
-    clips: Sequence[Clip],
-    classes: Sequence[str],
-    data: DataConfig,
+    request: Request, net: VideoModel, clips: Sequence[Clip], classes: Sequence[str], settings: Settings
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    if stores:
-        return stored_clips(clips, classes, stores, net, data, request.strict, request.quiet)
+    """The samples of the clips: frames, or the features of the model's encoder."""
+    _, data, training = settings
+    if training.features:
+        return encoded_clips(clips, classes, net, data, training.precision, request.strict, request.quiet)
     return read_clips(clips, classes, data, request.strict, request.quiet)
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -109,7 +109,6 @@ def train_run(
     resume: bool = False,
     strict: bool = False,
     quiet: bool = False,
-    features: Sequence[Path] = (),
     cross_validate: bool = True,
     devices: int = 1,
 ) -> dict[str, Any]:
@@ -121,7 +120,6 @@ def train_run(
         split: which clips are used for what; None: the split of `clips`, or `plan_split` of all clips.
         resume: continue an interrupted run with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no progress bars.
-        features: stores (`open_stores`), whose frozen encoder and sampling are used; missing clips are encoded.
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
         devices: that share each batch, in processes started here unless torchrun has started this one; a resumed run
             may use another number of them. All processes but the first write nothing, and return {}.
@@ -129,10 +127,10 @@ def train_run(
     Raises:
         FileExistsError: the folder holds a run and `resume` is false, or it holds other files.
         NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can be read.
-        ValueError: settings, stores or weights that do not fit; a run of another version; another process trains in it.
+        ValueError: settings or weights that do not fit; a run of another version; another process trains in it.
     """
     settings = Settings(model, data, training)
-    request = Request(clips, run, settings, split, resume, strict, quiet, features, cross_validate)
+    request = Request(clips, run, settings, split, resume, strict, quiet, cross_validate)
     processes = launched()
     check_devices(devices)
     if not resume:  # with the model of the run

@@ -1,0 +1,61 @@
+"""A model whose encoder is average pooling, so that its features can be computed by hand."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from onlooker.config import DataConfig
+from onlooker.data.array_cache import default_cache
+from onlooker.models.registry import create_model
+from onlooker.models.video_model import VideoModel
+
+DATA = DataConfig(frames=4, size=16, normalization="half")
+
+
+class Pool(nn.Module):
+    """Average pooling over 4x4 pixels: `N C H W` to `N C h w`, times a scale; `meanwhile` is called with each batch."""
+
+    def __init__(self, in_channels: int, scale: float = 1.0, meanwhile: Callable[[Tensor], object] = id) -> None:
+        super().__init__()
+        self.num_features, self.meanwhile = in_channels, meanwhile
+        self.scale = nn.Parameter(torch.tensor([scale]))
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        return height // 4, width // 4
+
+    def forward(self, frames: Tensor) -> Tensor:
+        self.meanwhile(frames)
+        return self.scale * nn.functional.avg_pool2d(frames, 4)
+
+
+def pooling(data: DataConfig = DATA, scale: float = 1.0, meanwhile: Callable[[Tensor], object] = id) -> VideoModel:
+    net = create_model("convnet", 2, encoder="conv4", in_channels=data.in_channels, size=data.size)
+    net.encoder = Pool(data.in_channels, scale, meanwhile)  # type: ignore[assignment]
+    return net
+
+
+def pooled(frames: np.ndarray) -> np.ndarray:
+    """The features of frames by hand, which are normalized to -2 to 2: `T H W C` to `T h w C` in half precision."""
+    T, H, W, C = frames.shape
+    return (frames / np.float64(63.75) - 2).reshape(T, H // 4, 4, W // 4, 4, C).mean((2, 4)).astype(np.float16)
+
+
+def cached() -> dict[str, bytes]:
+    """The content of every file in the cache."""
+    return {path.name: path.read_bytes() for path in default_cache().iterdir()}
+
+
+def make_folders(folder: Path, clips: int) -> list[Path]:
+    """Image sequences of two different random images each."""
+    chance = np.random.default_rng(0)
+    for clip in range(clips):
+        (folder / f"{clip:02}").mkdir(parents=True)
+        for number in range(2):
+            Image.fromarray(chance.integers(0, 256, (16, 16, 3), np.uint8)).save(
+                folder / f"{clip:02}" / f"{number}.png"
+            )
+    return sorted(folder.iterdir())

@@ -1,0 +1,311 @@
+"""A clip is encoded once, even after kills, in memory independent of its length; disk errors name the clip."""
+
+import errno
+import random
+import shutil
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pooling import DATA, cached, make_folders, pooled, pooling
+from torch import Tensor
+
+from onlooker.config import DataConfig
+from onlooker.data import array_cache
+from onlooker.data.array_cache import ArrayCache, load_rows
+from onlooker.data.samples import read_sample, stored_frames
+from onlooker.files import DiskFullError, NotWritableError
+from onlooker.runs import features
+from onlooker.runs.features import Encoded, encode_clips
+from onlooker.structures import ClipError
+from onlooker.video.reader import VideoReader, read
+from onlooker.video.resize import resize
+from onlooker.video.sampling import equally_spaced
+
+Make = Callable[..., Path]
+EVERY = replace(DATA, temporal_crops=1)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Use another, empty cache; one is in use from the beginning."""
+
+    def use(name: str) -> Path:
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / name))
+        return tmp_path / name
+
+    use("cache")
+    return use
+
+
+def encode(clips: list[Path], data: DataConfig = DATA, **options: Any) -> Encoded:
+    return encode_clips(clips, pooling(data, **options), data, "32", quiet=True)
+
+
+def file_of(clip: Path, data: DataConfig = DATA) -> Path:
+    (files,) = encode([clip], data).results
+    assert isinstance(files, tuple)
+    return files[0]
+
+
+def never(frames: Tensor) -> None:
+    raise AssertionError("encoded again")
+
+
+@pytest.mark.parametrize(
+    ("frames", "data", "stored", "counts"),
+    [
+        (9, DATA, 4, (4,)),
+        (3, replace(DATA, frames=10), 3, (10,)),  # a short clip repeats its last frame, which is stored once
+        (23, EVERY, 23, (1, 7, 23, 30)),
+    ],
+)
+def test_stored_features_equal_the_output_of_the_encoder(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch, frames: int, data: DataConfig, stored: int, counts: Any
+) -> None:
+    monkeypatch.setattr(features, "_BATCH", 3)
+    paths = [make_clip("a.mp4", frames=frames), make_clip("b.avi")]
+    made = encode(paths, data)
+    assert (made.new, made.failed) == (2, ())
+    maps = np.load(file_of(paths[0], data))
+    assert (maps.dtype, maps.shape) == (np.float16, (stored, 4, 4, 3))
+    for count in counts:
+        expected = pooled(resize(read(paths[0], count).pixels, 16, 3)).astype(np.float32)
+        rows = load_rows((file_of(paths[0], data),), partial(equally_spaced, count=count)).astype(np.float32)
+        np.testing.assert_allclose(rows, expected, atol=1e-3)
+    assert encode(paths, data, meanwhile=never) == Encoded(made.results, 0)
+
+
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, {"channels": 1}, {"modality": "flow"}, {"modality": "both", "flow_length": 2}, {"frames": 40},
+        {"frames": 1}, {"motion_crop": 0.5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_clip_is_sampled_as_for_training(make_clip: Make, changes: dict[str, Any], every: bool) -> None:
+    path = make_clip(frames=37)
+    data = replace(DATA, **{**changes, **({"frames": 37} if every else {})})
+    stored = np.concatenate(list(stored_frames(path, replace(data, temporal_crops=int(every)))))
+    np.testing.assert_array_equal(stored, read_sample(path, data).pixels[:37])
+
+
+def test_a_renamed_or_copied_clip_is_found_and_a_changed_one_is_not(make_clip: Make, tmp_path: Path) -> None:
+    encode([path := make_clip()])
+    copy = Path(shutil.copy(path, tmp_path / "copy.mp4"))
+    moved = path.rename(tmp_path / "moved.mp4")
+    assert encode([copy, moved], meanwhile=never).new == 0
+    content = bytearray(copy.read_bytes())
+    content[-1] ^= 1
+    copy.write_bytes(content)
+    assert encode([copy]).new == 1
+
+
+def test_a_key_has_all_that_features_depend_on(make_clip: Make) -> None:
+    path = make_clip(frames=20)
+    names = [
+        {}, {"frames": 5}, {"size": 32}, {"channels": 1}, {"normalization": "imagenet"}, {"motion_crop": 0.5},
+        {"temporal_crops": 2}, {"modality": "both"}, {"modality": "both", "flow_length": 2}, {"modality": "flow"},
+        {"modality": "flow", "flow": "farneback"},
+    ]  # fmt: skip
+    sampled = [replace(DATA, **changes) for changes in names]
+    results: list[Any] = [encode([path], data).results[0] for data in sampled]
+    others: list[Any] = [(pooling(scale=2.0), "32"), (pooling(), "bf16")]
+    results += [encode_clips([path], net, DATA, precision, quiet=True).results[0] for net, precision in others]
+    assert len(set(results)) == len(names) + len(others)
+    unused = ({"translate": 0.5, "hflip": True}, {"flow_length": 2}, {"flow": "farneback"})
+    for same in [replace(DATA, **changes) for changes in unused]:
+        assert (file_of(path, same),) == results[0]
+    assert file_of(path, replace(EVERY, temporal_crops=5, frames=3)) == file_of(path, EVERY)
+
+
+def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_clip: Make, tmp_path: Path) -> None:
+    good, empty, text = make_clip("a.mp4"), tmp_path / "b.mp4", tmp_path / "c.mp4"
+    empty.touch()
+    text.write_text("no video", encoding="utf-8")
+    still = make_clip("still.mp4", frames=1)
+    made = encode([empty, good, text, tmp_path / "d.mp4", still], replace(EVERY, modality="both"))
+    assert [error.path.name for error in made.failed] == ["b.mp4", "c.mp4", "d.mp4", "still.mp4"]
+    assert [error.found[:10] for error in made.failed] == ["zero bytes", "not a vide", "no such fi", "1 frame de"]
+    assert [isinstance(result, ClipError) for result in made.results] == [True, False, True, True, True]
+    assert made.new == len(cached()) == 1
+    with pytest.raises(ClipError, match=r"b\.mp4: zero bytes"):
+        encode([empty])
+    with pytest.raises(ClipError, match=r"none of 2 clips can be read; .*b.mp4: zero bytes"):
+        encode([empty, text])
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "message"),
+    [
+        (errno.ENOSPC, DiskFullError, "no space left for its features in .*cache: .*: what is cached already stays"),
+        (errno.EIO, NotWritableError, r"its features cannot be written in .* \(Input/output error\)"),
+    ],
+)
+@pytest.mark.parametrize("moment", ["first rows", "all rows"])
+def test_disk_errors_name_the_clip_and_lose_nothing(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch, moment: str, number: int, kind: Any, message: str
+) -> None:
+    paths = [make_clip(f"{n}.mp4", frames=3 + n) for n in range(3)]
+    encode(paths[:1])
+    before, write = cached(), np.lib.format.write_array_header_1_0
+
+    def broken(file: Any, header: dict[str, Any]) -> None:
+        if header["shape"][0] or moment == "first rows":
+            raise OSError(number, "Input/output error")
+        write(file, header)
+
+    monkeypatch.setattr(array_cache.np.lib.format, "write_array_header_1_0", broken)
+    with pytest.raises(kind, match=rf"1\.mp4: {message}"):
+        encode(paths)
+    assert cached() == before
+    monkeypatch.undo()
+
+
+def test_features_that_overflow_half_precision_are_an_error(make_clip: Make) -> None:
+    with pytest.raises(ValueError, match=r"clip.mp4: features up to [\d.e+]+ are beyond half precision"):
+        encode([make_clip()], scale=1e6)
+    assert cached() == {}
+
+
+def test_features_beyond_the_limit_of_the_cache_are_an_error_at_once(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, batches = [make_clip(f"{n:02}.mp4", frames=3 + n) for n in range(20)], list[Tensor]()
+    monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "2KB")  # a clip has at least 400 bytes
+    with pytest.raises(ValueError, match=r"the features do not fit into .* 2.0 kB; raise ONLOOKER_CACHE_LIMIT"):
+        encode(paths, meanwhile=batches.append)
+    assert len(batches) < 12
+
+
+@pytest.mark.parametrize("modality", ["rgb", "both"])
+def test_memory_does_not_grow_with_the_length_of_a_clip(make_clip: Make, modality: Any) -> None:
+    peaks, data = [], replace(EVERY, modality=modality)
+    for name, frames in (("warm", 20), ("short", 60), ("long", 600)):
+        path, net = make_clip(f"{name}.mp4", frames=frames), pooling(data)
+        tracemalloc.start()
+        encode_clips([path], net, data, "32", quiet=True)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(np.load(file_of(path, data))) == frames == len(VideoReader(path))
+    # The long clip's frames would be 5.5 MB, as the reader gives them.
+    assert peaks[2] < peaks[1] + 200_000, peaks
+
+
+# A slow encoder, that says when it is at a batch.
+WORKER = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from pooling import DATA, pooling
+from onlooker.runs import features
+
+def meanwhile(frames):
+    print("batch", flush=True)
+    time.sleep(0.05)
+
+features._BATCH, features._DECODERS = 1, 1
+made = features.encode_clips(sorted(Path(sys.argv[2]).iterdir()), pooling(meanwhile=meanwhile), DATA, "32", quiet=True)
+print(made.new, len(made.failed), flush=True)
+"""
+
+
+def begin(clips: Path) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", WORKER, str(Path(__file__).parents[1]), str(clips)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_encoding_killed_at_random_moments_can_be_completed(
+    tmp_path: Path, cache: Callable[[str], Path], kills: int
+) -> None:
+    clips, chance = tmp_path / "clips", random.Random(0)
+    paths = make_folders(clips, 2 * kills)
+    encode(paths)
+    expected, halves = cached(), 0
+    cache("killed")
+    for _ in range(kills):
+        process = begin(clips)
+        assert process.stdout is not None
+        # Counted in batches, so that a slow machine is killed at work as well; a clip has two.
+        for _ in range(chance.randint(1, 4)):
+            process.stdout.readline()
+        time.sleep(chance.uniform(0, 0.1))
+        process.kill()
+        process.communicate()
+        left = cached()
+        halves += any(name.endswith(".part") for name in left)
+        # Whatever has its name is whole.
+        assert all(left[name] == expected[name] for name in left if not name.startswith("."))
+    assert halves > 0
+    assert encode(paths).failed == ()
+    assert {name: content for name, content in cached().items() if not name.startswith(".")} == expected
+
+
+def test_two_processes_may_encode_the_same_clips(tmp_path: Path, cache: Callable[[str], Path]) -> None:
+    encode(make_folders(tmp_path / "clips", 6))
+    expected = cached()
+    cache("shared")
+    processes = [begin(tmp_path / "clips") for _ in range(2)]
+    assert [process.wait(timeout=900) for process in processes] == [0, 0]
+    assert cached() == expected
+
+
+def test_clips_encoded_elsewhere_are_stored_as_those_encoded_here(
+    make_clip: Make, tmp_path: Path, cache: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [make_clip(f"{i}.mp4", frames=3 + i) for i in range(4)]
+    clips += [Path(shutil.copy(clips[1], tmp_path / "equal.mp4")), make_clip("bad.mp4"), tmp_path / "no.mp4", clips[2]]
+    clips[5].write_bytes(clips[5].read_bytes()[:700])
+    expected, here = encode(clips), cached()
+    cache("elsewhere")
+    encode(clips[:1])
+    given = list[Path]()
+
+    def map_clips(start: Any, missing: Iterable[Path], address: str) -> Generator[tuple[Path, Any]]:
+        work = start()
+        given.extend(missing)
+        for clip in reversed(given):
+            try:
+                yield clip, work(clip)
+            except ClipError as error:
+                yield clip, error
+
+    monkeypatch.setattr(features, "map_clips", map_clips)
+    made = encode_clips(clips, pooling(meanwhile=lambda _: None), DATA, "32", quiet=True, ray="local")
+    assert clips[0] not in given, "it is stored"
+    assert clips[6] not in given, "it cannot be opened"
+    assert made.new == 3
+    assert [str(error) for error in made.failed] == [str(error) for error in expected.failed]
+    assert cached() == here
+
+
+def test_an_error_elsewhere_stops_the_encoding_and_ends_the_workers(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips, ended = [make_clip(f"{i}.mp4", frames=3 + i) for i in range(3)], []
+
+    def map_clips(start: Any, missing: Iterable[Path], address: str) -> Generator[tuple[Path, Any]]:
+        left = iter(missing)
+        try:
+            yield next(left), [[np.ones((2, 4, 4, 3), np.float16)]]
+            yield next(left), RuntimeError("out of memory")
+        finally:
+            ended.append(list(left))
+
+    monkeypatch.setattr(features, "map_clips", map_clips)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        encode_clips(clips, pooling(), DATA, "32", quiet=True, ray="local")
+    assert ended == [clips[2:]]
+    assert len(ArrayCache.for_user().entries()) == 1
