@@ -19,24 +19,23 @@ import torch
 import typer
 from torch import nn
 
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split, group_of
 from onlooker.drawing.plots import to_png, to_svg
 from onlooker.evaluation.metrics import measure
 from onlooker.evaluation.report import Page
 from onlooker.files import write_bytes
-from onlooker.models.registry import create_model, find_recipe
+from onlooker.models.registry import create_model, find_recipe, resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.features import StoreSettings, make_features, open_stores, stored_clips
+from onlooker.runs.features import encoded_clips, weights_digest
 from onlooker.structures import Clip, Evaluation
-from onlooker.training.fit import fit
 from onlooker_papers.apportion import apportion
 from onlooker_papers.hmdb10 import tables
 from onlooker_papers.hmdb10.classes import ATTENTION, REPORT_CLIPS
 from onlooker_papers.hmdb10.curves import loss_curves
-from onlooker_papers.hmdb10.reproduce import attention_rows, load_last_epoch
+from onlooker_papers.hmdb10.reproduce import attention_rows, train_all_epochs
 from onlooker_papers.intervals import over_seeds
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.real_clips.frozen import splits_of
@@ -70,7 +69,7 @@ class Draw:
     """One draw of the split and its trainings, whose seed is the number of the draw.
 
     Args:
-        run: the folder of all draws, with the features.
+        run: the folder of all draws.
         clips: clips of the ten classes.
         number: number of the draw.
         training: training settings.
@@ -118,22 +117,17 @@ class Draw:
             clips; `frames`, the share of correct frames in each validation and test clip; `epoch`; `parameters`;
             `curves`; with attention, its `entropy` on test clips, as a share of that of uniform attention.
         """
-        net = self.build(name)
-        made = [store.settings.to_dict() for store in open_stores([self.run / "features"])]
-        sides = {side: len(getattr(self.split, side)) for side in REPORT_CLIPS}
+        net, split, data = self.build(name), self.split, sampling()
+        sides = {side: len(getattr(split, side)) for side in REPORT_CLIPS}
         training = replace(self.training, seed=self.number, lr=rate)
-        settings = {"model": name, "hidden": MODELS[name], "features": made, "clips": sides, **training.to_dict()}
-        settings["tested"] = "last epoch"
+        of_features = {"weights": weights_digest(cast(nn.Module, net.encoder)), **data.to_dict()}
+        settings = {"model": name, "hidden": MODELS[name], "features": of_features, "clips": sides}
+        settings |= {**training.to_dict(), "tested": "last epoch"}
 
         def compute() -> dict[str, Any]:
             samples = self.samples(net)
-            split, folder = self.split, self.folder(name, rate)
-            data = samples_of(self.run)
+            recognizer, curves = train_all_epochs(self.folder(name, rate), net, samples, split, data, training)
             parts = {side: samples.only(getattr(split, side)) for side in REPORT_CLIPS}
-            curves = fit(net, parts["training"], parts["validation"], data, training, folder)
-            load_last_epoch(net, folder)
-            recognizer = Recognizer(net, self.classes, data)
-            recognizer.save(folder / "model")
             evaluations = {side: recognizer.evaluate(of) for side, of in parts.items()}
             shares = {side: frames_correct(of) for side, of in evaluations.items()}
             return {
@@ -152,8 +146,7 @@ class Draw:
 
     def samples(self, net: VideoModel) -> ClipFrames:
         """The stored features of all clips."""
-        stores = open_stores([self.run / "features"])
-        return stored_clips(self.clips, self.classes, stores, net, samples_of(self.run), strict=True, quiet=True)[0]
+        return encoded_clips(self.clips, self.classes, net, sampling(), strict=True, quiet=True)[0]
 
 
 def frames_correct(evaluation: Evaluation) -> list[float]:
@@ -169,9 +162,9 @@ def attention_entropy(recognizer: Recognizer, samples: ClipFrames) -> float:
     return float(torch.special.entr(weights).sum(1).mean()) / math.log(weights.shape[1])
 
 
-def samples_of(run: Path) -> DataConfig:
-    """How the stored clips are sampled."""
-    return open_stores([run / "features"])[0].settings.data
+def sampling() -> DataConfig:
+    """How clips are sampled."""
+    return resolve(ModelConfig(pretrained=True), DATA, TRAINING).data
 
 
 def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfig = TRAINING) -> dict[str, Any]:
@@ -213,9 +206,8 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
 
 
 def every_draw(run: Path, draws: int = DRAWS, training: TrainConfig = TRAINING) -> list[Draw]:
-    """The draws of the split, once the features of all clips are there; errors as for `reproduce`."""
+    """The draws of the split; errors as for `reproduce`."""
     clips = ten_classes(next(iter(splits_of(SET).values())).clips)
-    make_features([clip.path for clip in clips], run / "features", StoreSettings("small", DATA, pretrained=True))
     return [Draw(run, clips, number, training) for number in range(draws)]
 
 

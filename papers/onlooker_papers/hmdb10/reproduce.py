@@ -23,8 +23,9 @@ from onlooker.files import write_bytes, write_json
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
-from onlooker.runs.features import StoreSettings, make_features, open_stores, stored_clips, stored_settings
+from onlooker.runs.features import encoded_clips
 from onlooker.runs.preparation import build
+from onlooker.structures import Curves
 from onlooker.training.checkpoint import AtomicCheckpointIO
 from onlooker.training.fit import fit
 from onlooker.video.reader import read
@@ -149,20 +150,14 @@ def _other(folder: Path, classes: Sequence[str], budget: Budget) -> Split:
 
 
 def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, Any]:
-    origin = StoreSettings(budget.encoder, budget.data, budget.pretrained, seed=budget.training.seed)
-    make_features([], run / "features", origin, quiet=True)
-    folder, stores = run / "models" / name, open_stores([run / "features"])
     classes = sorted({clip.label for clip in split.training})
-    model = ModelConfig(name, budget.encoder, hidden=budget.hidden, pretrained=budget.pretrained)
-    model, data, training = resolve(*stored_settings(stores, model, budget.data), budget.training)
-    net = build(model, data, training, classes, stores)
-    samples, skipped = stored_clips(split.clips, classes, stores, net, data)
+    config = ModelConfig(name, budget.encoder, budget.pretrained, hidden=budget.hidden)
+    settings = resolve(config, budget.data, replace(budget.training, features=True))
+    net = build(*settings, classes)
+    samples, skipped = encoded_clips(split.clips, classes, net, settings.data)
     split = split.without({error.path for error in skipped})
-    curves = fit(net, samples.only(split.training), samples.only(split.validation), data, training, folder, name)
-    load_last_epoch(net, folder)
-    rate = sample_rate([clip.path for clip in split.training], data)
-    recognizer = Recognizer(net, classes, data, training.resolved_aggregation, frame_rate=rate)
-    recognizer.save(folder / "model")
+    folder = run / "models" / name
+    recognizer, curves = train_all_epochs(folder, net, samples, split, settings.data, settings.training, name)
     samples = samples.only(split.test)
     if net.attends:
         write_bytes(run / "attention.png", sheet(attention_rows(recognizer, samples), _COLUMNS))
@@ -179,10 +174,23 @@ def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, An
     }
 
 
-def load_last_epoch(net: VideoModel, folder: Path) -> None:
-    """Replace the weights of the best epoch, with which `fit` leaves a model, by those of the last epoch."""
+def train_all_epochs(
+    folder: Path,
+    net: VideoModel,
+    samples: ClipFrames,
+    split: Split,
+    data: DataConfig,
+    training: TrainConfig,
+    title: str | None = None,
+) -> tuple[Recognizer, Curves]:
+    """Train a model on the features of a split, and save it with the weights of its last epoch, not of the best one."""
+    curves = fit(net, samples.only(split.training), samples.only(split.validation), data, training, folder, title)
     state = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "last.ckpt", "cpu")["state_dict"]
     net.load_state_dict({**net.state_dict(), **{name.removeprefix("model."): of for name, of in state.items()}})
+    rate = sample_rate([clip.path for clip in split.training], data)
+    recognizer = Recognizer(net, samples.classes, data, training.resolved_aggregation, frame_rate=rate)
+    recognizer.save(folder / "model")
+    return recognizer, curves
 
 
 def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]:

@@ -9,17 +9,16 @@ from typing import Any, cast
 
 import numpy as np
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
-from onlooker.config import DataConfig, Modality, ModelConfig, TrainConfig
-from onlooker.data.feature_store import FeatureStore
+from onlooker.config import Modality, ModelConfig, Settings, TrainConfig
 from onlooker.data.split import Split
 from onlooker.evaluation.report import Page
 from onlooker.files import write_bytes, write_json
-from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import resolve
+from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import load
-from onlooker.runs.features import StoreSettings, make_features, open_stores, stored_clips, stored_settings
+from onlooker.runs.features import encode_clips, encoded_clips
 from onlooker.runs.preparation import build
 from onlooker.structures import ClipError
 from onlooker.training.reading import read_clips
@@ -69,8 +68,7 @@ def reproduce(
     """Encode the clips, train what is missing, combine streams, and write `report.html`.
 
     The arguments are the options of the command; `name` is one of `SETS`, `root` its folder, `lists` that of its split
-    files. In `run`, features are in `features`, models in `split1`, …; features of encoders that are trained on a split
-    are in its folder.
+    files. In `run`, the models are in `split1`, …, with the encoders that are trained on the split.
 
     Raises:
         ClipError: the set is not as published, or no clip can be read.
@@ -85,10 +83,9 @@ def reproduce(
     estimate_flow(np.zeros((2, 32, 32, 3), np.uint8), chosen.flow)  # a method that is not installed is an error now
     clips = _limited(official.published.split(root, lists, split, complete=chosen.complete), chosen)
     folder = run / f"split{split}"
-    features = (folder if chosen.fine_tuning else run) / "features"
-    left_out = _encode(features, clips, chosen)
+    left_out = _encode(folder, clips, chosen)
     clips = clips.without({error.path for error in left_out})
-    figures = _Models(folder, root, clips, features, chosen, name, split).figures()
+    figures = _Models(folder, root, clips, chosen, name, split).figures()
     figures["left_out"] = [
         {"clip": error.path.relative_to(root).as_posix(), "found": error.found, "remedy": error.remedy}
         for error in left_out
@@ -149,22 +146,28 @@ def _limited(split: Split, budget: Budget) -> Split:
 
 
 def _encode(folder: Path, clips: Split, budget: Budget) -> tuple[ClipError, ...]:
-    """Store features of every frame of every clip, one store per stream; returns the clips that cannot be read."""
+    """Encode every frame of every clip, by the encoder of each stream; returns the clips that cannot be read."""
     failed: dict[Path, ClipError] = {}
     for of in STREAMS:
-        data, seed = budget.features(of), budget.training.seed
-        settings = StoreSettings(budget.encoder, data, budget.pretrained, every=True, seed=seed)
-        net = _fine_tuned(folder.parent, clips, of, budget) if budget.fine_tuning else None
-        made = make_features([clip.path for clip in clips.clips], folder / of, settings, encoder=net)
+        settings = budget.settings("convnet", of)
+        net = _untrained(folder, clips, settings, budget)
+        made = encode_clips([clip.path for clip in clips.clips], net, settings.data)
         failed = {error.path: error for error in made.failed} | failed
     return tuple(failed.values())
 
 
-def _fine_tuned(folder: Path, clips: Split, of: Modality, budget: Budget) -> nn.Module:
-    """The encoder of a stream, trained on the training clips of the split, and stored in the folder."""
+def _untrained(folder: Path, clips: Split, settings: Settings, budget: Budget) -> VideoModel:
+    """A model with the frozen encoder of a stream, or one that gets those of both by `initialize_motion`."""
+    net = build(*settings, sorted({clip.label for clip in clips.training}))
+    if budget.fine_tuning and settings.data.modality != "both":
+        cast(nn.Module, net.encoder).load_state_dict(_fine_tuned(folder, clips, settings.data.modality, budget))
+    return net
+
+
+def _fine_tuned(folder: Path, clips: Split, of: Modality, budget: Budget) -> dict[str, Tensor]:
+    """The weights of a stream's encoder, trained on the training clips of the split, and stored in the folder."""
     config = ModelConfig("convnet", budget.encoder, pretrained=budget.pretrained)
     _, data, how = resolve(config, budget.features(of), cast(TrainConfig, budget.fine_tuning))
-    net = cast(nn.Module, build_encoder(budget.encoder, data.in_channels, data.size, pretrained=False))
     file = folder / f"{of}-encoder.safetensors"
     if not file.exists():
         data = replace(data, frames=min(FINE_TUNING_FRAMES, data.frames))
@@ -175,8 +178,7 @@ def _fine_tuned(folder: Path, clips: Split, of: Modality, budget: Budget) -> nn.
         run = folder / f"{of}-encoder"
         trained = fine_tune(budget.encoder, training, validation, data, run, how, budget.pretrained)
         write_bytes(file, save({key: tensor.contiguous() for key, tensor in trained.state_dict().items()}))
-    net.load_state_dict(load_file(file))
-    return net
+    return load_file(file)
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,6 @@ class _Models:
     folder: Path
     root: Path
     clips: Split
-    features: Path
     budget: Budget
     name: str
     split: int
@@ -196,7 +197,8 @@ class _Models:
         models = {f"{model}-{of}": self._learn(model, (of,)) for of in STREAMS for model in SINGLE}
         models[MOTION] = self._learn(MOTION, STREAMS)
         counts = {split: len(getattr(self.clips, split)) for split in ("training", "validation", "test")}
-        return {"classes": len(self._classes), "clips": counts, "models": models, "fused": self._fused()}
+        classes = len({clip.label for clip in self.clips.training})
+        return {"classes": classes, "clips": counts, "models": models, "fused": self._fused()}
 
     def _fused(self) -> Mapping[str, Any]:
         return {
@@ -206,24 +208,17 @@ class _Models:
             for words, names in FUSED.items()
         }
 
-    @property
-    def _classes(self) -> list[str]:
-        return sorted({clip.label for clip in self.clips.training})
-
     def _learn(self, model: str, streams: tuple[Modality, ...]) -> dict[str, Any]:
-        budget, run = self.budget, self.folder / (model if len(streams) > 1 else f"{model}-{streams[0]}")
-        stores = open_stores([self.features / of for of in streams])
-        sampling = DataConfig(frames=budget.frames, size=64, temporal_crops=budget.crops)
-        config, data, training = resolve(
-            *stored_settings(stores, budget.model_config(model), sampling), budget.training_of(run.name)
-        )
+        run = self.folder / (model if len(streams) > 1 else f"{model}-{streams[0]}")
+        config, data, training = asked = self.budget.settings(model, *streams)
         begins = [self.folder / name for name in MOTION_BEGINS] if model == MOTION else []
 
         def compute() -> dict[str, Any]:
-            net = build(config, data, training, self._classes, stores)
+            net = _untrained(self.folder, self.clips, asked, self.budget)
             if begins:
                 initialize_motion(net, *(load(each, device="cpu").model for each in begins))
-            samples, _ = stored_clips(self.clips.clips, self._classes, stores, net, data, strict=True)
+            classes = sorted({clip.label for clip in self.clips.training})
+            samples, _ = encoded_clips(self.clips.clips, classes, net, data, strict=True)
             return learn(run, net, samples, self.clips, data, training, run.name)
 
         settings = {"model": config.to_dict(), "training": training.to_dict()}
@@ -234,9 +229,13 @@ class _Models:
     def _settings(self) -> dict[str, Any]:
         """The settings on which all models depend."""
         names = json.dumps(self.clips.to_dict(self.root), sort_keys=True)
+        files = {of: self.folder / f"{of}-encoder.safetensors" for of in STREAMS}
         return {
             "set": self.name,
             "split": self.split,
             "clips": hashlib.sha256(names.encode()).hexdigest()[:32],
-            "features": {of: FeatureStore.open(self.features / of).settings.to_dict() for of in STREAMS},
+            "features": {of: self.budget.features(of).to_dict() for of in STREAMS},
+            "encoders": {
+                of: hashlib.sha256(file.read_bytes()).hexdigest() for of, file in files.items() if file.exists()
+            },
         }

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from onlooker.config import DataConfig, FlowMethod, Modality, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, FlowMethod, Modality, ModelConfig, Settings, TrainConfig
+from onlooker.models.registry import resolve
 from onlooker_papers.published_sets.hmdb51 import HMDB51
 from onlooker_papers.published_sets.official import PublishedSet
 from onlooker_papers.published_sets.ucf101 import UCF101
@@ -115,19 +116,29 @@ class Budget:
         data = DataConfig(frames=30, size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
         return data if streams == "rgb" else replace(data, flow=self.flow)
 
+    def sampling(self, *streams: Modality) -> DataConfig:
+        """How models see clips, as temporal crops of a stream or of both."""
+        data = replace(self.features(streams[-1]), frames=self.frames, temporal_crops=self.crops)
+        return data if len(streams) == 1 else replace(data, modality="both")
+
+    def settings(self, model: str, *streams: Modality) -> Settings:
+        """All settings of a model on the features of a stream, or of both."""
+        run = "-".join((model, *streams)) if len(streams) == 1 else model
+        return resolve(self.model_config(model), self.sampling(*streams), self.training_of(run))
+
     def training_of(self, run: str) -> TrainConfig:
         """The training settings of a run, such as `convlstm-rgb` or `motion`."""
-        return replace(self.training, epochs=self.epochs.get(run, self.training.epochs))
+        return replace(self.training, epochs=self.epochs.get(run, self.training.epochs), features=True)
 
     def model_config(self, model: str) -> ModelConfig:
-        """The settings of a model; its encoder and size are those of the features."""
+        """The settings of a model."""
         name = f"{PREFIX}{model}" if self.published and model != "convnet" else model
         learned = self.published and model not in FROM_ZEROS
         init: Literal["zeros", "clip-mean"] = "clip-mean" if learned else "zeros"
         dropout = self.lstm_dropout if model in ("lstm", "alstm") else self.dropout
         units = 0 if self.published and model == "convnet" else self.head_units  # a softmax on the features
         return ModelConfig(
-            name, "conv4", pretrained=False, hidden=self.hidden, head_units=units, dropout=dropout, init=init
+            name, self.encoder, self.pretrained, hidden=self.hidden, head_units=units, dropout=dropout, init=init
         )
 
 

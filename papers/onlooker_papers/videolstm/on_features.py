@@ -3,26 +3,28 @@
 `onlooker_papers.videolstm.real_video` computes the cells and writes the results.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save
 from torch import nn
 
 from onlooker.config import DataConfig, Modality, TrainConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.split import Split
 from onlooker.evaluation.metrics import measure
+from onlooker.files import write_bytes
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
+from onlooker.runs.features import encoded_clips, weights_digest
+from onlooker.structures import Clip
 from onlooker.training.fit import fit
 from onlooker.training.reading import read_clips
 from onlooker_papers.fusion import average_scores, choose_weights
@@ -30,15 +32,7 @@ from onlooker_papers.memo import fingerprint, memo, memo_of_training
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
 from onlooker_papers.videolstm.official_budget import MOTION, MOTION_BEGINS, SINGLE, STREAMS
-from onlooker_papers.videolstm.reduced import (
-    FINE_TUNING,
-    NAME,
-    encoder_of,
-    make_store,
-    reduced,
-    sampling,
-    stored,
-)
+from onlooker_papers.videolstm.reduced import FINE_TUNING, NAME, Reduced, reduced, sampling, saved_encoder
 
 TRAINING = TrainConfig(epochs=12, batch=16, lr=2e-3, label_smoothing=0.0)
 # Units of an LSTM, channels of a ConvLSTM; each of the two has about a hundred thousand weights.
@@ -51,7 +45,7 @@ _KEPT = ("accuracy", "accuracy_interval", "frame_accuracy", "videos")
 
 @dataclass(frozen=True)
 class RealSet:
-    """A split of a real set, its stores and its trainings.
+    """A split of a real set, its encoders and its trainings.
 
     Args:
         run: the folder of the split; existing figures are not computed again.
@@ -72,34 +66,30 @@ class RealSet:
         """Sorted."""
         return tuple(sorted({clip.label for clip in self.split.training}))
 
-    def store(self, modality: Modality) -> Path:
-        """The folder of the features of RGB or flow."""
-        return self.run / f"features-{modality}"
-
-    @cached_property
-    def features(self) -> dict[Modality, ClipFrames]:
-        """Features of all clips: RGB, flow, and both side by side."""
-        rgb, flow = (self._features(modality) for modality in STREAMS)
-        pairs = [(*a, *b) for a, b in zip(rgb.files, flow.files, strict=True)]
-        return {"rgb": rgb, "flow": flow, "both": ClipFrames(rgb.clips, pairs, rgb.classes)}
-
-    def _features(self, modality: Modality) -> ClipFrames:
-        data, folder, clips = sampling(modality), self.store(modality), self.split.clips
-        if not (folder / "store.json").exists():
-            samples, _ = read_clips(clips, self.classes, data, strict=True)
+    def encoder(self, modality: Modality) -> Reduced:
+        """The encoder of RGB or flow, which is made from the training clips if there is none yet."""
+        file = self.run / f"{modality}-encoder.safetensors"
+        if not file.exists():
+            data = sampling(modality)
+            samples, _ = read_clips(self.split.clips, self.classes, data, strict=True)
             training, validation = samples.only(self.split.training), samples.only(self.split.validation)
             if modality == "flow":
                 inner = fine_tune("small", training, validation, data, self.run / "flow-encoder", self.fine_tuning)
             else:
                 inner = cast(nn.Module, build_encoder("small", data.in_channels, data.size, pretrained=True))
-            make_store(folder, reduced(inner, training, data), modality, clips)
-        return stored(clips, self.classes, folder)
+            made = reduced(inner, training, data).state_dict()
+            write_bytes(file, save({name: weights.contiguous() for name, weights in made.items()}))
+        return saved_encoder(file, modality)
+
+    def features(self, net: VideoModel, modality: Modality, clips: Sequence[Clip] | None = None) -> ClipFrames:
+        """The features of some clips, or all, by the encoders of a model."""
+        return encoded_clips(clips or self.split.clips, self.classes, net, sampling(modality), strict=True)[0]
 
     def settings(self) -> dict[str, Any]:
         """The settings on which all cells of the split depend."""
-        stores = {of: json.loads((self.store(of) / "store.json").read_text())["weights"] for of in STREAMS}
+        encoders = {of: weights_digest(self.encoder(of)) for of in STREAMS}
         sides = {side: len(getattr(self.split, side)) for side in ("training", "validation", "test")}
-        return {"set": self.name, "clips": sides, "features": stores, "training": self.training.to_dict()}
+        return {"set": self.name, "clips": sides, "features": encoders, "training": self.training.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -149,7 +139,7 @@ class Cell:
         return UNITS if self.model in ("lstm", "alstm") else CHANNELS
 
     def build(self) -> VideoModel:
-        """The model, with the frozen encoders of the stores."""
+        """The model, with the frozen encoders of the set."""
         flow_channels = sampling("flow").flow_channels if self.modality == "both" else 0
         channels = sampling(self.modality).in_channels
         torch.manual_seed(self.seed)
@@ -163,7 +153,7 @@ class Cell:
         if flow_channels:
             parts = {"rgb": encoder.rgb, "flow": encoder.flow}
         for modality, part in parts.items():
-            part.load_state_dict(encoder_of(self.of.store(modality)).state_dict())
+            part.load_state_dict(self.of.encoder(modality).state_dict())
         encoder.requires_grad_(False)
         if self.name == MOTION:
             rgb, flow = (load(Cell(self.of, name, self.seed).folder, device="cpu").model for name in MOTION_BEGINS)
@@ -171,9 +161,9 @@ class Cell:
         return net
 
     def _compute(self) -> dict[str, Any]:
-        of = self.of
-        samples, net = of.features[self.modality], self.build()
-        return learn(self.folder, net, samples, of.split, sampling(self.modality), self.training)
+        net = self.build()
+        samples = self.of.features(net, self.modality)
+        return learn(self.folder, net, samples, self.of.split, sampling(self.modality), self.training)
 
 
 def learn(

@@ -106,7 +106,6 @@ def reproduce(name: str, split: int, seeds: int, run: Path, results: Path) -> di
         raise ValueError(f"{name} has no split {split}; it has {', '.join(splits)}")
     training = replace(TRAINING, epochs=EPOCHS.get(name, TRAINING.epochs))
     of = RealSet(run / name / f"split{split}", name, splits[f"split{split}"], training)
-    of.features  # noqa: B018 - stores are made before settings are read from them
     figures, compared, memos = measure(of, range(seeds))
     key = (name,) if split == 1 else (f"{name}-split{split}",)
     row = Row.of(figures, *memos)

@@ -1,4 +1,4 @@
-"""The features of real clips that all models of the ablation share: frozen, reduced to few channels, stored once.
+"""The encoders of real clips that all models of the ablation share: frozen, with features of few channels.
 
 RGB is encoded by `small` as it comes with the library. The encoder of flow starts from its weights, with the first
 filters averaged over the colors as in two-stream networks, and is trained on the flow of the training clips. Both
@@ -6,7 +6,6 @@ features are reduced to their principal components on training clips, because tr
 too long on two cores.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -20,11 +19,8 @@ from torch import Tensor, nn
 
 from onlooker.config import DataConfig, Modality, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
-from onlooker.data.feature_store import FeatureStore
 from onlooker.models.encoders import ENCODERS, build_encoder
 from onlooker.models.registry import create_model, resolve
-from onlooker.runs.features import StoreSettings, make_features, open_stores, stored_clips
-from onlooker.structures import Clip
 from onlooker.training.forward import encode_samples
 from onlooker.training.precision import choose_precision
 from onlooker_papers.videolstm.fine_tune import RandomFrames
@@ -105,24 +101,8 @@ def reduced(inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced
     return encoder
 
 
-def make_store(folder: Path, encoder: Reduced, modality: Modality, clips: Sequence[Clip]) -> None:
-    """Encode clips into a feature store of this encoder."""
-    settings = StoreSettings(NAME, sampling(modality), pretrained=False)
-    make_features([clip.path for clip in clips], folder, settings, encoder=encoder)
-
-
-def encoder_of(folder: Path) -> Reduced:
-    """The encoder of a store."""
-    store = FeatureStore.open(folder)
-    encoder = Reduced(store.settings.data.in_channels)
-    encoder.load_state_dict(load_file(store.encoder_file))
+def saved_encoder(file: Path, modality: Modality) -> Reduced:
+    """The encoder of a modality, as `safetensors` wrote it."""
+    encoder = Reduced(sampling(modality).in_channels)
+    encoder.load_state_dict(load_file(file))
     return encoder.eval().requires_grad_(False)
-
-
-def stored(clips: Sequence[Clip], classes: Sequence[str], folder: Path) -> ClipFrames:
-    """The features of clips in a store."""
-    stores = open_stores([folder])
-    data = stores[0].settings.data
-    net = create_model("convnet", 2, encoder=NAME, in_channels=data.in_channels, size=data.size)
-    net.encoder = cast(Any, encoder_of(folder))
-    return stored_clips(clips, classes, stores, net, data, strict=True)[0]

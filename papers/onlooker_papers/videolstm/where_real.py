@@ -83,7 +83,7 @@ def score(cell: Cell, boxes: Path) -> dict[str, Any]:
     def compute() -> dict[str, Any]:
         recognizer = load(cell.folder, device="cpu")
         parameters = choose_for(recognizer, validation)
-        features = of.features[cell.modality].only(test)
+        features = of.features(recognizer.model, cell.modality, test)
         seen = [see(recognizer, clip, features[i][0], truth_of(clip, annotated)) for i, clip in enumerate(test)]
         methods = {method: figures_of(seen, method, of.classes, parameters) for method in METHODS}
         right = [

@@ -158,7 +158,7 @@ def test_a_finished_run_computes_nothing_again(made: Path, hmdb51: Path, monkeyp
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("computed again")
 
-    for name in ("fit", "make_features", "stored_clips"):
+    for name in ("fit", "encoded_clips"):
         monkeypatch.setattr(module, name, never)
     before = (made / "run" / "figures.json").read_bytes()
     (made / "run" / "report.html").unlink()

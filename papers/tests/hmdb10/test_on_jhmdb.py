@@ -15,7 +15,7 @@ from onlooker.data.split import make_splits
 from onlooker.models.video_model import VideoModel
 from onlooker.structures import Clip, Curves
 from onlooker.training.fit import fit
-from onlooker_papers.hmdb10 import on_jhmdb
+from onlooker_papers.hmdb10 import on_jhmdb, reproduce
 from onlooker_papers.hmdb10.curves import loss_curves
 from onlooker_papers.hmdb10.tables import on_jhmdb as table
 from onlooker_papers.results import assembled
@@ -77,7 +77,7 @@ def test_the_last_epoch_is_tested(clips: tuple[Clip, ...], tmp_path: Path, monke
     training = replace(on_jhmdb.TRAINING, epochs=2)
     draw = on_jhmdb.every_draw(tmp_path / "run", 1, training)[0]
     figures = draw.figures("convnet", 0.02)
-    monkeypatch.setattr(on_jhmdb, "fit", without_best)
+    monkeypatch.setattr(reproduce, "fit", without_best)
     (tmp_path / "run" / "draw0").rename(tmp_path / "before")
     assert draw.figures("convnet", 0.02) == figures
 

@@ -68,13 +68,14 @@ def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
         real_video.reproduce("squares", 2, 1, tiny / "run", tiny / "results")
 
 
-def test_features_are_those_of_the_stores_and_motion_begins_with_the_trained_streams(tiny: Path) -> None:
+def test_features_are_those_of_the_encoders_and_motion_begins_with_the_trained_streams(tiny: Path) -> None:
     reproduce(tiny)
     of = real_video.RealSet(tiny / "run" / "squares" / "split1", "squares", real_video.splits_of("")["split1"])
-    kept = reduced.encoder_of(of.store("rgb")).inner.state_dict()
+    kept = of.encoder("rgb").inner.state_dict()
     shipped = build_encoder("small", 3, 48, pretrained=True).state_dict()
     assert all(torch.equal(weight, shipped[name]) for name, weight in kept.items())
-    rgb, flow, both = (of.features[name][0][0] for name in ("rgb", "flow", "both"))
+    names = {"rgb": "lstm-rgb", "flow": "lstm-flow", "both": "motion"}
+    rgb, flow, both = (of.features(Cell(of, names[part], 0).build(), part)[0][0] for part in names)
     assert torch.equal(torch.cat((rgb, flow), -1), both)
     assert both.shape == (4, 3, 3, 2 * reduced.WIDTH)
     begun, drawn = (Cell(of, name, 0).build().state_dict() for name in ("motion", "motion-random"))
