@@ -1,6 +1,7 @@
 """Clips to stored VGG-16 features, compared with the backbone alone on tensors in memory and a loop over frames."""
 
 import argparse
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -21,11 +22,13 @@ from torch import Tensor, nn
 
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import load_rows
-from onlooker.data.feature_store import FeatureStore, encode_here, maps_of
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.models.encoders import build_encoder
-from onlooker.runs.features import StoreSettings, encoding, make_features
+from onlooker.models.registry import create_model
+from onlooker.models.video_model import VideoModel
+from onlooker.runs.features import encode_clips
+from onlooker.training.precision import choose_precision
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.measurement import largest_so_far
 
@@ -67,7 +70,7 @@ def naive(paths: list[Path], encoder: nn.Module, data: DataConfig, folder: Path)
 
 
 def alone(batches: list[Tensor], encoder: nn.Module, precision: str) -> Callable[[], None]:
-    """The backbone on tensors `N C H W` in memory, in the precision and memory format of the store."""
+    """The backbone on tensors `N C H W` in memory, in the precision and memory format of stored features."""
 
     @torch.inference_mode()
     def run() -> None:
@@ -78,9 +81,15 @@ def alone(batches: list[Tensor], encoder: nn.Module, precision: str) -> Callable
     return run
 
 
-def encode_all(clip: Path, store: Path, encoder: str, data: DataConfig) -> float:
-    """Encode every frame of a clip into a new store; the peak memory of this process in GB."""
-    make_features(clip, store, StoreSettings(encoder, data, pretrained=False, every=True, seed=SEED), quiet=True)
+def network(encoder: str, data: DataConfig) -> VideoModel:
+    torch.manual_seed(SEED)
+    return create_model("convnet", 2, encoder=encoder, in_channels=data.in_channels, size=data.size)
+
+
+def encode_all(clip: Path, cache: Path, encoder: str, data: DataConfig) -> float:
+    """Encode every frame of a clip into a new cache; the peak memory of this process in GB."""
+    os.environ["ONLOOKER_CACHE"] = str(cache)
+    encode_clips([clip], network(encoder, data), replace(data, temporal_crops=1), quiet=True)
     return round(1.073741824 * largest_so_far(), 2)
 
 
@@ -119,25 +128,21 @@ def main() -> None:
 
 def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetitions: int) -> dict[str, Any]:
     paths = make_clips(folder / "clips" / "all", count)
-    settings = StoreSettings(encoder, data, pretrained=False, seed=SEED)
-    make_features(folder / "clips", folder / "store", settings, quiet=True)
-    store = FeatureStore.open(folder / "store")
-    files = [(store.file(path),) for path in paths]
-    precision, frames = store.settings.precision, count * data.frames
+    cache, net = folder / "cache", network(encoder, data)
+    os.environ["ONLOOKER_CACHE"] = str(cache)
+    files: Any = encode_clips(paths, net, data, quiet=True).results
+    precision, frames = choose_precision("auto").partition("-")[0], count * data.frames
 
     torch.manual_seed(SEED)
     plain: Any = build_encoder(encoder, data.in_channels, data.size)
-    torch.manual_seed(SEED)
-    fast: Any = build_encoder(encoder, data.in_channels, data.size)
-    fast.eval().to(memory_format=torch.channels_last)
-    # As in the store: a batch holds frames of one clip only.
+    fast: Any = net.encoder
+    # As with stored features: a batch holds frames of one clip only.
     videos = [to_video(torch.from_numpy(read_sample(path, data).pixels), "imagenet") for path in paths]
     batches = [b.contiguous(memory_format=torch.channels_last) for video in videos for b in video.split(BATCH)]
 
     def from_clips() -> None:
-        shutil.rmtree(store.folder / "maps")
-        encode = partial(maps_of, settings=store.settings, encode=encoding(fast, data, precision), batch=BATCH)
-        assert store.add(paths, partial(encode_here, encode=encode, threads=2)).new == count
+        shutil.rmtree(cache)
+        assert encode_clips(paths, net, data, quiet=True).new == count
 
     def second_epoch() -> None:
         for file in files:

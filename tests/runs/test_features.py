@@ -44,7 +44,7 @@ def train(clips: Path, run: Path, model: ModelConfig = MODEL, data: DataConfig =
     return train_run(clips, run, model, data, TINY, quiet=True, **options)
 
 
-def never(*_: Any) -> Any:
+def never(*_: Any, **__: Any) -> Any:
     raise AssertionError("encoded again")
 
 
@@ -85,9 +85,9 @@ def test_training_finds_what_was_encoded_before(
 def test_models_are_compared_on_features_that_are_encoded_once(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def encode_one(*given: Any) -> Any:
+    def encode_one(*given: Any, **options: Any) -> Any:
         encoded.append(given)
-        return stored_frames(*given)
+        return stored_frames(*given, **options)
 
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     encoded, stored_frames = list[Any](), features.stored_frames

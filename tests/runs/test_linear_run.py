@@ -1,4 +1,4 @@
-"""Runs of the linear model: from clips and from a store, resumed after a kill, compared, and invalid settings."""
+"""Runs of the linear model: from clips and from features, resumed after a kill, compared, and invalid settings."""
 
 import json
 from dataclasses import replace

@@ -122,15 +122,17 @@ def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]
         yield np.concatenate(of_frame, -1)
 
 
-def stored_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:
+def stored_frames(path: Path, config: DataConfig, distinct: bool = False) -> Iterator[NDArray[np.uint8]]:
     """What is stored of a clip, in parts `N H W C`: all frames for temporal crops, which can start anywhere; else
-    `config.frames` equally spaced ones, without the repeated last frame of a shorter clip."""
+    `config.frames` equally spaced ones, if `distinct` without the repeated last frame of a shorter clip."""
     if config.temporal_crops and not config.motion_crop:  # one at a time, whatever the length of the clip
         yield from (frame[None] for frame in stream_frames(path, config))
     else:
         chosen = every_frame if config.temporal_crops else partial(equally_spaced, count=config.frames)
         sample = read_at(VideoReader(path), config, chosen)
-        yield sample.pixels[: len(np.unique(sample.indices))]
+        # A motion crop moves on while the last frame is repeated.
+        whole = len(sample.indices) if config.motion_crop or not distinct else len(np.unique(sample.indices))
+        yield sample.pixels[:whole]
 
 
 def scene_side(config: DataConfig) -> int:

@@ -169,7 +169,7 @@ class _Stream(NamedTuple):
             ValueError: features outside the range of half precision.
         """
         batch = _BATCH_ON_GPU if next(self.encoder.parameters()).is_cuda else _BATCH
-        frames = (frame for part in stored_frames(clip, self.data) for frame in part)
+        frames = (frame for part in stored_frames(clip, self.data, distinct=True) for frame in part)
         while rows := list(islice(frames, batch)):
             features = self.encode(torch.from_numpy(np.stack(rows)))
             maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous().cpu()
