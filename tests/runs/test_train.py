@@ -217,9 +217,9 @@ def test_a_run_that_cannot_be_written_to_is_noticed_before_clips_are_read(
 def test_a_run_of_another_version_is_refused(run: Path, tmp_path: Path) -> None:
     old = Path(shutil.copytree(run, tmp_path / "old"))
     config = json.loads((old / "config.json").read_text(encoding="utf-8"))
-    del config["features"]
+    del config["classes"]
     (old / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"config\.json: no features; restore it; or if another version of onlooker"):
+    with pytest.raises(ValueError, match=r"config\.json: no classes; restore it; or if another version of onlooker"):
         evaluate(old)
 
 

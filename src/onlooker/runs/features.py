@@ -104,9 +104,12 @@ def encode_clips(
     if ray is not None:
         entries.fill_on_cluster(clips, ray, title)
         title = None
-    gpu = _to_device(entries.streams) == "cuda"
-    results = decode_each(clips, entries.files_of, min(_DECODERS_ON_GPU, cores()) if gpu else _DECODERS)
-    made = Encoded(tuple(tracked(results, _TITLE, len(clips), title)), len(entries.new))
+    before, device = next(net.parameters()).device, "cuda" if torch.cuda.is_available() else "cpu"
+    _move(entries.streams, device)
+    threads = min(_DECODERS_ON_GPU, cores()) if device == "cuda" else _DECODERS
+    encoded = tracked(decode_each(clips, entries.files_of, threads), _TITLE, len(clips), title)
+    made = Encoded(tuple(encoded), len(entries.new))
+    _move(entries.streams, before)
     require_readable(clips, made.failed)
     entries.require_kept(entries.used)
     return made
@@ -199,17 +202,14 @@ def _streams(net: VideoModel, data: DataConfig, precision: Precision) -> list[_S
     return [_Stream(encoder.rgb, rgb, chosen), _Stream(encoder.flow, flow, chosen)]
 
 
-def _to_device(streams: Sequence[_Stream]) -> str:
-    """Move the encoders to the GPU, if there is one; the type of the device."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+def _move(streams: Sequence[_Stream], device: torch.device | str) -> None:
     for stream in streams:
         stream.encoder.eval().to(device).to(memory_format=torch.channels_last)  # faster for convolutions
-    return device
 
 
 def _clip_encoder(streams: Sequence[_Stream]) -> Callable[[Path], list[list[Any]]]:
     """A function from a clip to all parts of its maps, by each encoder."""
-    _to_device(streams)
+    _move(streams, "cuda" if torch.cuda.is_available() else "cpu")
     return lambda clip: [list(stream.maps(clip)) for stream in streams]
 
 
@@ -226,12 +226,11 @@ class _Entries:
         """The files of a clip, which is encoded now if there are none; a ClipError if it cannot be read."""
         if clip in self.failed:
             raise self.failed[clip]
-        if not self.are_stored(clip):
-            self.write(clip, (stream.maps(clip) for stream in self.streams))
-        files = tuple(map(self.cache.file, self.keys[clip]))
-        self.used += files
-        self.require_kept(self.used[:1])
-        return files
+        if self.are_stored(clip):
+            files = tuple(map(self.cache.file, self.keys[clip]))
+            self.used += files
+            return files
+        return self.write(clip, (stream.maps(clip) for stream in self.streams))
 
     def are_stored(self, clip: Path) -> bool:
         """Whether the cache has all entries of a clip, complete."""
@@ -242,12 +241,14 @@ class _Entries:
             self.keys[clip] = [{"clip": content, **each} for each in self.settings]
         return None not in [self.cache.find(key) for key in self.keys[clip]]  # looks at all: each counts as used
 
-    def write(self, clip: Path, maps: Iterable[Parts]) -> None:
-        """Store the maps of a clip, by each encoder."""
-        keys = self.keys[clip]
-        for key, parts in zip(keys, maps, strict=True):
-            self.cache.get(key, partial(iter, parts), "its features", clip)
-        self.new.add(tuple(map(self.cache.file, keys)))
+    def write(self, clip: Path, maps: Iterable[Parts]) -> Files:
+        """Store the maps of a clip by each encoder; a ValueError if the first ones had to be removed for them."""
+        made = zip(self.keys[clip], maps, strict=True)
+        files = tuple(self.cache.get(key, partial(iter, parts), "its features", clip) for key, parts in made)
+        self.new.add(files)
+        self.used += files
+        self.require_kept(self.used[:1])
+        return files
 
     def fill_on_cluster(self, clips: Sequence[Path], address: str, title: str | None) -> None:
         """Encode the clips that are not stored on a Ray cluster; what they lack after that is in `failed`."""
