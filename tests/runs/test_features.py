@@ -13,19 +13,18 @@ import torch
 from packaged_weights import put_weights
 from safetensors.torch import load_file
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.samples import read_sample
 from onlooker.data.split import Split, make_splits
 from onlooker.data.transforms import to_video
-from onlooker.experiments.model_spec import parse_specs
 from onlooker.files import read_json, write_json
 from onlooker.models.encoders import TERMS, build_encoder
 from onlooker.models.registry import create_model, resolve
 from onlooker.recognizer import load
 from onlooker.runs import features, preparation
 from onlooker.runs import train as train_module
-from onlooker.runs.compare import compare
+from onlooker.runs.compare import compare, settings_of
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.features import encode_clips, encoded_clips, make_features, weights_digest
 from onlooker.runs.train import train_run
@@ -92,9 +91,9 @@ def test_models_are_compared_on_features_that_are_encoded_once(
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     encoded, stored_frames = list[Any](), features.stored_frames
     monkeypatch.setattr(features, "stored_frames", encode_one)
-    models, splits = parse_specs("convnet,lstm,linear", DATA), make_splits(find_clips(squares))
     training = replace(TINY, epochs=1, precision="auto")
-    figures = compare(squares, tmp_path / "run", models, splits, [0], DATA, training, jobs=1, model=MODEL)
+    models = settings_of("convnet,lstm,linear", Settings(MODEL, DATA, training))
+    figures = compare(squares, tmp_path / "run", models, make_splits(find_clips(squares)), [0], jobs=1)
     assert set(figures["accuracy"]) == {"convnet", "lstm", "linear"}
     assert len(encoded) == 12
 

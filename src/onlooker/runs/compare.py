@@ -24,9 +24,9 @@ from onlooker.files import read_json, write_json
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.processes import cores, end_with_parent, memory_gb
 from onlooker.run_record import FIGURES, RunRecord, lock_run
-from onlooker.runs.train import continue_run, finished_figures, folder_name
 from onlooker.runs.features import encoded_clips
 from onlooker.runs.preparation import build
+from onlooker.runs.train import continue_run, finished_figures, folder_name
 from onlooker.structures import Clip, ClipError
 from onlooker.training.reading import read_clips
 
