@@ -1,17 +1,34 @@
 """The linear model: statistics compared with NumPy at every frame, streams with clips, and class activation maps."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from scipy.fft import dct
 
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model
+
+MOMENTS = ("wave", "across", "down")
+
+
+def ordered(x, k, moment):
+    """Coefficient k of the DCT over time of `T D N`, times 1, x or y of the locations; zero if there is none."""
+    if k >= len(x):
+        return 0 * x[0]
+    side = round(x.shape[2] ** 0.5)
+    place = np.linspace(-1, 1, side) if side > 1 else np.zeros(1)
+    of_location = {"wave": np.ones(side**2), "across": np.tile(place, side), "down": place.repeat(side)}[moment]
+    return dct(x, axis=0, norm="ortho")[k] / len(x) ** 0.5 * of_location
+
 
 NAIVE = {
     "mean": lambda x: x.mean(0),
     "spread": lambda x: x.std(0),
     "change": lambda x: np.abs(np.diff(x, axis=0)).mean(0) if len(x) > 1 else 0 * x[0],
     "largest": lambda x: np.abs(np.diff(x, axis=0)).max(0) if len(x) > 1 else 0 * x[0],
+    **{f"{moment}{k}": partial(ordered, k=k, moment=moment) for moment in MOMENTS for k in (1, 2, 3, 4)},
 }
 
 
@@ -86,10 +103,10 @@ def test_every_frame_of_a_long_stream_has_the_statistics_of_its_own_window():
     model, features = made(window=6, size=8), made_features(T=400, B=1, side=1)
     features[:, 100:130] = 1000.0  # a scene without change, far from all others
     naive = [
-        np.concatenate([of(window.double().numpy().reshape(len(window), -1)) for of in NAIVE.values()])
+        np.concatenate([of(window.double().numpy().reshape(len(window), -1, 1)).mean(1) for of in NAIVE.values()])
         for window in (features[0, max(0, t - 5) : t + 1] for t in range(400))
     ]
-    np.testing.assert_allclose(model.statistics(features)[0], naive, atol=1e-4)
+    np.testing.assert_allclose(model.statistics(features)[0], naive, rtol=1e-6, atol=2e-4)
     still = made(window=40).statistics(torch.full((1, 30, 64, 4, 4), 0.7))[:, :, 64:128]
     np.testing.assert_allclose(still, 0, atol=1e-6)
 
@@ -112,12 +129,18 @@ def test_attention_is_the_positive_part_of_what_each_location_adds_to_the_class(
     logits, attention, _ = model.forward_features(features)
     weights = model.head.weight - model.head.weight.mean(0)
     for b, t in ((0, 0), (1, 3), (1, 6)):
-        of_class = (weights[logits[b, t].argmax()] / model.scale[t]).view(4, 64).numpy()
-        center = model.center[t].view(4, 64, 1, 1).numpy()
+        of_class = (weights[logits[b, t].argmax()] / model.scale[t]).view(16, 64).numpy()
+        center = model.center[t].view(16, 64, 1, 1).numpy()
         x = features[b].numpy()
         change = np.abs(x[t] - x[t - 1]) if t else 0 * x[0]
         added = np.einsum("d,dhw->hw", of_class[2], change - center[2])
-        added = (added + np.einsum("d,dhw->hw", of_class[0], x[t] - center[0])).clip(0)
+        y, x_ = np.meshgrid(np.linspace(-1, 1, 4), np.linspace(-1, 1, 4), indexing="ij")
+        through = np.tile(of_class[0][:, None, None], (1, 4, 4))
+        for moment, place in enumerate((np.ones((4, 4)), x_, y)):
+            for k in range(1, min(5, t + 1)):
+                cosine = 2**0.5 / (t + 1) * np.cos(np.pi * k * (t + 0.5) / (t + 1))
+                through = through + cosine * of_class[3 + 4 * moment + k][:, None, None] * place
+        added = (added + (through * (x[t] - center[0])).sum(0)).clip(0)
         np.testing.assert_allclose(attention[b, t], added / added.sum(), atol=1e-5)
 
 

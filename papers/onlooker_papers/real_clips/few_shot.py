@@ -10,6 +10,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from onlooker.models.linear import UNORDERED
 from onlooker.training.linear import Choice, Clips, Method
 from onlooker_papers.real_clips.frozen import DATA, MODEL, encode, fitted_logits
 from onlooker_papers.results import About, Row, write_rows
@@ -53,7 +54,7 @@ def episode(clips: Clips, shots: int, random: np.random.Generator) -> tuple[Ints
 def linear(clips: Clips, support: Ints, query: Ints) -> Floats:
     """The head of the default command: scores `Q WAYS`."""
     shown = clips.only(support)._replace(y=np.repeat(np.arange(WAYS), len(support) // WAYS), num_classes=WAYS)
-    return fitted_logits(shown, Choice(",".join(clips.names), _METHOD, np.empty(0), 1.0), clips.x[query])
+    return fitted_logits(shown, Choice(",".join(UNORDERED), _METHOD, np.empty(0), 1.0), clips.x[query])
 
 
 def episodes(clips: Clips, shots: int, count: int = EPISODES) -> list[float]:

@@ -1,5 +1,6 @@
-"""The linear baseline: a linear layer on statistics of the frozen features of some frames, fitted in seconds."""
+"""The linear model: a linear layer on statistics of the frozen features of some frames, fitted in seconds."""
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple, cast
 
@@ -11,7 +12,11 @@ from onlooker.models.classifier import build_encoders
 from onlooker.models.encoders import Encoder
 from onlooker.models.video_model import Output, VideoModel
 
-__all__ = ["LinearClassifier"]
+__all__ = ["ORDERED", "UNORDERED", "LinearClassifier"]
+
+UNORDERED = ("mean", "spread", "change", "largest")
+_WAVES = 4
+ORDERED = tuple(f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, _WAVES + 1))
 
 
 class LinearState(NamedTuple):
@@ -28,15 +33,26 @@ class LinearClassifier(VideoModel):
         mean     average of x_τi                       spread   standard deviation of x_τi
         change   average of |x_τi - x_τ-1,i|           largest  max_τ |x_τi - x_τ-1,i|
 
-    Each is averaged over all locations. Then it is standardized by its mean m and spread s over the training clips
-    after the same number of frames, because a clip has changed less after two frames than after sixteen. A stream
-    forgets what is more than W frames ago; a clip of up to W frames ends with the statistics of all its frames.
-    `training.linear` fits the layer.
+    Each is averaged over all locations. None of them knows in which order the frames were. Statistics of order do: the
+    cosine coefficients over time (DCT-II) of the average feature, and of its moments across and down the frame,
 
-    Attention is class activation mapping (Zhou et al. 2016) by `mean` and `change`: what a location of this frame adds
-    to the highest logit k, with weights w = (w_k - mean of all w) / s,
+        wave, across, down k    √2/T Σ_τ cos(π k (τ + ½) / T) avg_i u_i x_τi
 
-        a_ti ∝ max(0, w^mean · (x_ti - m^mean) + w^change · (|x_ti - x_t-1,i| - m^change))
+    with u_i = 1, x or y of location i, from -1 to 1, and k = 1 to 4, less than the number T of frames so far: something
+    appears or vanishes, moves to the right, comes and goes. In a clip that runs backwards, those with odd k have the
+    opposite sign.
+
+    Each statistic is standardized by its mean m and spread s over the training clips after the same number of frames,
+    because a clip has changed less after two frames than after sixteen. A stream forgets what is more than W frames
+    ago; a clip of up to W frames ends with the statistics of all its frames. `training.linear` fits the layer, and
+    chooses the statistics.
+
+    Attention is class activation mapping (Zhou et al. 2016): what a location of this frame adds to the highest logit k
+    by `mean`, `change` and the statistics of order, with weights w = (w_k - mean of all w) / s, and with c_k the cosine
+    of the newest frame,
+
+        a_ti ∝ max(0, (w^mean + Σ_k c_k (w^wave_k + x_i w^across_k + y_i w^down_k)) · (x_ti - m^mean)
+                      + w^change · (|x_ti - x_t-1,i| - m^change))
 
     and uniform if nothing is positive.
 
@@ -52,9 +68,11 @@ class LinearClassifier(VideoModel):
     """
 
     attends = True
-    names = ("mean", "spread", "change", "largest")
+    names = (*UNORDERED, *ORDERED)
     encoder: Encoder
     head: nn.Linear
+    positions: Tensor  # `N 3`, u_i
+    cosines: Tensor  # `W W 4`: after 1 to W frames, of each of the last W frames, the newest last
     center: Tensor  # `W M`, m after 1 to W frames
     scale: Tensor  # `W M`, s
 
@@ -76,6 +94,8 @@ class LinearClassifier(VideoModel):
             raise ValueError(f"window is {window} frames, expected at least 2")
         self.window, self.lag = window, window // 2
         self.num_features = len(self.names) * self.encoder.num_features
+        self.register_buffer("positions", _positions(*self.grid), persistent=False)
+        self.register_buffer("cosines", _cosines(window), persistent=False)
         self.register_buffer("center", torch.zeros(window, self.num_features))
         self.register_buffer("scale", torch.ones(window, self.num_features))
         self.head = nn.Linear(self.num_features, num_classes)
@@ -103,8 +123,10 @@ class LinearClassifier(VideoModel):
         newest = features.flatten(2)[:, None].to(state.frames.dtype)
         state = LinearState((state.seen + 1).clamp_max(self.window), torch.cat((state.frames[:, 1:], newest), 1))
         changes, there = _window(*state)
+        count = state.seen[:, 0].long() - 1
         values = _pooled(_of_window(state.frames, changes, there, state.seen[..., None]))
-        return Output(*self._output(values, state.seen[:, 0].long() - 1, state.frames[:, -1], changes[:, -1])), state
+        values = torch.cat((values, self._waves(self._moments(state.frames), count)), 1)
+        return Output(*self._output(values, count, state.frames[:, -1], changes[:, -1])), state
 
     def initial_state(self, batch_size: int) -> LinearState:
         """Zeros."""
@@ -118,12 +140,14 @@ class LinearClassifier(VideoModel):
         """
         self.check_features(features)
         frames, W = self._flat(features), self.window
-        values = [_pooled(_of_each_beginning(frames[:, :W]))]
-        whole = frames.new_full((len(frames), 1), W)
+        unordered, whole = [_pooled(_of_each_beginning(frames[:, :W]))], frames.new_full((len(frames), 1), W)
         for end in range(W + 1, frames.shape[1] + 1):
             last = frames[:, end - W : end]
-            values.append(_pooled(_of_window(last, *_window(whole, last), whole[..., None]))[:, None])
-        return torch.cat(values, 1)
+            unordered.append(_pooled(_of_window(last, *_window(whole, last), whole[..., None]))[:, None])
+        moments = F.pad(self._moments(frames), (0, 0, 0, 0, W - 1, 0))
+        counts = torch.arange(frames.shape[1], device=frames.device).clamp_max(W - 1)[:, None]
+        ordered = [self._waves(moments[:, t : t + W], count) for t, count in enumerate(counts)]
+        return torch.cat((torch.cat(unordered, 1), torch.stack(ordered, 1)), 2)
 
     def summarize(self, features: Tensor) -> Tensor:
         """The statistics at the last frame of clips, not standardized: features `B T D h w` to `B M`."""
@@ -132,6 +156,17 @@ class LinearClassifier(VideoModel):
     def _flat(self, features: Tensor) -> Tensor:
         """Features `B T D h w` to `B T D N`; half precision does not suffice for differences of frames."""
         return features.flatten(3).to(self.center.dtype)
+
+    def _moments(self, frames: Tensor) -> Tensor:
+        """The average feature of each frame, and its moments across and down: `B T D N` to `B T 3 D`."""
+        return (frames @ self.positions).transpose(2, 3) / len(self.positions)
+
+    def _waves(self, moments: Tensor, count: Tensor) -> Tensor:
+        """The statistics of order `B 12*D` of the last W frames `B W 3 D`, of which the last `count + 1` are there, and
+        the others are zero; `count`: `B`, or `1` for all."""
+        # Without their mean, what does not change gives exactly zero, and no rounding errors.
+        moments = moments - moments.sum(1, keepdim=True) / (count + 1)[:, None, None, None]
+        return torch.einsum("bwjd,bwk->bjkd", moments, self.cosines[count]).flatten(1)
 
     def _output(self, values: Tensor, count: Tensor, newest: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and attention from statistics `B M`, and from the newest frame and its change, `B D N`.
@@ -142,14 +177,32 @@ class LinearClassifier(VideoModel):
         center, scale = self.center[count], self.scale[count]
         logits = self.head((values - center) / scale)
         weights = (self.head.weight - self.head.weight.mean(0))[logits.argmax(1)] / scale
-        of_mean, _, of_change, _ = weights.chunk(4, 1)
-        mean, _, mean_change, _ = center.chunk(4, 1)
-        added = (of_mean[..., None] * newest + of_change[..., None] * change).sum(1)
-        positive = (added - (of_mean * mean + of_change * mean_change).sum(1, keepdim=True)).clamp_min(0)
+        of = weights.unflatten(1, (len(self.names), -1))  # B S D
+        mean, mean_change = (center.unflatten(1, (len(self.names), -1))[:, k] for k in (0, 2))
+        # What a feature at each location of the newest frame adds through the mean and through the order, B D N.
+        waves = torch.einsum("bjkd,bk->bdj", of[:, len(UNORDERED) :].unflatten(1, (3, -1)), self.cosines[count, -1])
+        per_feature = of[:, 0, :, None] + waves @ self.positions.T
+        added = (per_feature * (newest - mean[..., None])).sum(1)
+        positive = (added + (of[:, 2, :, None] * (change - mean_change[..., None])).sum(1)).clamp_min(0)
         total = positive.sum(1, keepdim=True)
         uniform = torch.full_like(positive, 1 / positive.shape[1])
         attention = torch.where(total > 0, positive / total.clamp_min(1e-30), uniform)
         return logits, attention.unflatten(1, self.grid)
+
+
+def _positions(h: int, w: int) -> Tensor:
+    """1, x and y of each location, from -1 to 1: `h*w 3`."""
+    y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in (h, w)), indexing="ij")
+    return torch.stack((torch.ones(h * w), x.flatten(), y.flatten()), 1)
+
+
+def _cosines(window: int) -> Tensor:
+    """√2/T cos(π k (τ + ½) / T) for T = 1 to W frames, the newest last; zeros before them, and for k ≥ T: `W W 4`."""
+    table, k = torch.zeros(window, window, _WAVES), torch.arange(1, _WAVES + 1)
+    for T in range(1, window + 1):
+        times = torch.arange(T)[:, None] + 0.5
+        table[T - 1, window - T :] = (k < T) * math.sqrt(2) / T * torch.cos(math.pi / T * k * times)
+    return table
 
 
 def _changes(frames: Tensor) -> Tensor:
@@ -188,5 +241,5 @@ def _of_each_beginning(frames: Tensor) -> Iterable[Tensor]:
 
 
 def _pooled(statistics: Iterable[Tensor]) -> Tensor:
-    """Statistics at each location, `… D N`, averaged over the locations: `… M`, M = 4*D."""
+    """Statistics at each location, `… D N`, averaged over the locations: `… 4*D`."""
     return torch.cat([each.mean(-1) for each in statistics], -1)

@@ -1,8 +1,12 @@
-"""Fit the linear model: statistics of every clip once, then logistic regression or linear discriminant analysis."""
+"""Fit the linear model: statistics of every clip once, then logistic regression or linear discriminant analysis.
+
+Which statistics are used is chosen by cross-validation: those of order are many, and where order does not matter they
+only add noise.
+"""
 
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -14,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from onlooker.config import DataConfig
 from onlooker.evaluation.calibration import fit_temperature
-from onlooker.models.linear import LinearClassifier
+from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.training.forward import encode_samples
 from onlooker.training.stages import tracked
@@ -66,6 +70,12 @@ class Method(NamedTuple):
 METHODS = tuple(Method("logistic", C) for C in (0.1, 1.0, 10.0, 100.0, 1000.0)) + tuple(
     Method("discriminant", share) for share in (0.1, 0.6, 0.9, 0.97, 0.99)
 )
+# The sets of statistics to choose from.
+SETS = {
+    "all but order": UNORDERED,
+    "changes": UNORDERED[1:],
+    "changes and order": (*UNORDERED[1:], *ORDERED),
+}
 _TEMPERATURES = tuple(2.0**i for i in range(-2, 8))  # at which methods are compared
 _DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
@@ -99,15 +109,21 @@ class Choice:
         scores: `B K`, probabilities of each clip by a layer that was fitted without it and its recording; NaN if no
             layer could be fitted without the clip.
         temperature: for `scores` and for the model.
+        tried: the lowest log loss in cross-validation of each of `SETS`; the chosen one first.
     """
 
     statistics: str
     method: Method
     scores: Floats
     temperature: float
+    tried: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"statistics {self.statistics}, {self.method}, by log loss in cross-validation"
+        if not self.tried:
+            return f"statistics {self.statistics}; {self.method}"
+        chosen, *others = (f"{name} (log loss {loss:.2f})" for name, loss in self.tried.items())
+        rest = f", not {' or '.join(others)}" if others else ""
+        return f"statistics: {chosen}{rest}, by cross-validation; {self.method}"
 
 
 class Clips(NamedTuple):
@@ -136,6 +152,13 @@ class Clips(NamedTuple):
         blocks = np.arange(self.x.shape[1]).reshape(len(self.names), -1)
         return blocks[[self.names.index(name) for name in statistics.split(",")]].ravel()
 
+    @property
+    def sets(self) -> dict[str, str]:
+        """Those of `SETS` that can be made of the statistics that there are, given as for `Choice`."""
+        found = {label: ",".join(name for name in names if name in self.names) for label, names in SETS.items()}
+        distinct = {statistics: label for label, statistics in reversed(found.items()) if statistics}
+        return {label: statistics for statistics, label in reversed(distinct.items())}
+
     def folds(self, count: int) -> Iterator[tuple[Ints, Ints]]:
         """Positions to fit and to test, for each of `count` folds, or as many as the clips allow; none if they cannot
         be divided."""
@@ -152,22 +175,23 @@ class Clips(NamedTuple):
 
 @_one_thread
 def choose(clips: Clips, folds: int = FOLDS) -> Choice:
-    """The statistics (all, or those of change alone) and the method with the lowest log loss in cross-validation, each
-    at its best temperature.
+    """The statistics and the method with the lowest log loss in cross-validation, each at its best temperature.
 
-    With clips of a single recording, which cannot be divided: all statistics and logistic regression.
+    With clips of a single recording, which cannot be divided: the first of `SETS`, and logistic regression.
     """
-    names, parts = clips.names, [*clips.folds(folds)]
+    parts = [*clips.folds(folds)]
     if not parts:
-        return Choice(",".join(names), _DEFAULT, np.full((len(clips.y), clips.num_classes), np.nan), 1.0)
-    tested, lowest = np.concatenate([test for _, test in parts]), np.inf
-    for subset in dict.fromkeys((",".join(names), ",".join(name for name in names if name != "mean") or names[0])):
+        scores = np.full((len(clips.y), clips.num_classes), np.nan)
+        return Choice(next(iter(clips.sets.values())), _DEFAULT, scores, 1.0)
+    tested, lowest, tried = np.concatenate([test for _, test in parts]), np.inf, dict[str, float]()
+    for label, subset in clips.sets.items():
         logits = np.zeros((len(METHODS), len(clips.y), clips.num_classes))
         columns = clips.columns(subset)
         for fit, test in parts:
             layers = regress(clips.x[np.ix_(fit, columns)], clips.y[fit], clips.num_classes)
             logits[:, test] = [layer.logits(clips.x[np.ix_(test, columns)]) for layer in layers]
         losses = np.array([[_log_loss(each[tested] / T, clips.y[tested]) for T in _TEMPERATURES] for each in logits])
+        tried[label] = float(losses.min())
         if losses.min() < lowest:
             best, at = np.unravel_index(losses.argmin(), losses.shape)
             lowest, statistics, method = losses.min(), subset, METHODS[best]
@@ -175,7 +199,7 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
     temperature = near * fit_temperature([*_softmax(logits_of_best[tested] / near)[:, None]], clips.y[tested], "last")
     scores = np.full_like(logits_of_best, np.nan)
     scores[tested] = _softmax(logits_of_best[tested] / temperature)
-    return Choice(statistics, method, scores, temperature)
+    return Choice(statistics, method, scores, temperature, dict(sorted(tried.items(), key=lambda each: each[1])))
 
 
 @_one_thread
@@ -240,8 +264,10 @@ def regress(x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = ME
 
 
 def _scale(center: Floats, spread: Floats) -> Floats:
-    """The spread of statistics `… M`, times √M so that vectors have unit length; √M where it is almost zero."""
-    scale: Floats = np.where(spread > 1e-6 * np.abs(center), spread, 1) * np.sqrt(spread.shape[-1])
+    """The spread of statistics `… M`, times √M so that vectors have unit length; √M where it is almost zero: there,
+    statistics differ by rounding errors only."""
+    rounding = np.maximum(1e-6 * np.abs(center), 1e-5 * spread.max(-1, keepdims=True))
+    scale: Floats = np.where(spread > rounding, spread, 1) * np.sqrt(spread.shape[-1])
     return scale
 
 
@@ -328,7 +354,11 @@ def statistics_of(
 
 
 def _log_loss(logits: Floats, y: Ints) -> float:
-    return float(-np.log(_softmax(logits).clip(1e-30))[np.arange(len(y)), y].mean())
+    """The mean log loss with one more clip that is correct and one that is wrong, as in `fit_temperature`: else a few
+    clips that are all correct would favor the method that is the most certain."""
+    scores = _softmax(logits).clip(1e-30)
+    confidence = scores.max(axis=1).mean().clip(0, 1 - 1e-12)
+    return float((-np.log(scores[np.arange(len(y)), y]).sum() - np.log(confidence) - np.log1p(-confidence)) / len(y))
 
 
 def _softmax(logits: Floats) -> Floats:
