@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import map_coordinates
 
-from onlooker_papers.digits.sampling import channel_offset as module
 from onlooker_papers.digits.sampling.channel_offset import ChannelOffset, channel_offset
 
 
@@ -86,13 +85,11 @@ def test_the_gradient_at_zero_offsets_is_that_to_the_right_and_below(zero):
 
 
 @pytest.mark.parametrize("spread", [0.9, 3])
-def test_a_batch_of_two_equals_two_of_one_and_chunks_change_nothing(spread, monkeypatch):
+def test_a_batch_of_two_equals_two_of_one(spread):
     features, offsets = torch.randn(2, 3, 6, 9, dtype=torch.float64), drawn((2, 6, 6, 9), spread)
     together = channel_offset(features, offsets)
     apart = torch.cat([channel_offset(features[n : n + 1], offsets[n : n + 1]) for n in range(2)])
     assert torch.equal(together, apart)
-    monkeypatch.setattr(module, "CHUNK", 100)
-    assert torch.allclose(channel_offset(features, offsets), together, atol=1e-12)
 
 
 def test_what_is_not_a_number_stays_so():
