@@ -32,7 +32,6 @@ Results = Annotated[Path | None, typer.Option(help="Folder of the results files.
 @_command
 def digits(
     quick: Quick = False,
-    full: Annotated[bool, typer.Option("--full", help="The published budgets: for a GPU, or days on a CPU.")] = False,
     protocol: Annotated[str, typer.Option(help="paper, held-out, or all.")] = "all",
     mnist: Mnist = None,
     only: Annotated[
@@ -43,7 +42,7 @@ def digits(
     results: Results = None,
 ) -> None:
     """Digits in motion (Shan & Atanasov 2017): the published protocol, what it measures, and unseen digits."""
-    budget = _budget(quick, full)
+    budget = "quick" if quick else "standard"
     # Weights of hundreds of megabytes are updated at every step; with large memory pages, this takes half the time.
     # PyTorch reads this variable when it is loaded.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -227,7 +227,7 @@ def _json_files(folder: Path) -> list[Path]:
 def _digits_paper(figures: dict[str, Any]) -> dict[str, Any]:
     from onlooker_papers.digits.published import with_distances
 
-    return {**figures, **{part: with_distances(figures[part]) for part in ("cells", "better") if part in figures}}
+    return {**figures, "cells": with_distances(figures["cells"])}
 
 
 def _digits_honest(figures: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ def test_every_command_explains_itself(command: str) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("reproduce digits --quick --full", "--quick and --full exclude each other"),
+        ("reproduce videolstm --quick --full", "--quick and --full exclude each other"),
         ("reproduce digits --run {tmp}/r --mnist {tmp}", "train-images-idx3-ubyte"),
         ("reproduce digits --run {tmp}/r --protocol fair", "protocol is 'fair', expected one of all"),
         ("reproduce videolstm --ucf101 {tmp} --hmdb51 {tmp}", "--hmdb51 exclude each other; give one"),

@@ -1,4 +1,4 @@
-"""Budgets of the digit experiments: minutes, hours, or as published."""
+"""Budgets of the digit experiments: minutes, or a day."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS
 from onlooker_papers.digits.held_out import FOLLOWED
 from onlooker_papers.digits.models import SINGLE, DigitModel
-from onlooker_papers.digits.published import CODE, PUBLISHED_READING, READINGS, TABLE, TEXT
-
-ENCODERS = ("lenet", "stn", "dcn")
+from onlooker_papers.digits.published import CODE, TABLE, TEXT
 
 
 @dataclass(frozen=True)
@@ -35,14 +33,12 @@ class Budget:
     Args:
         name: a description for the page.
         pretraining: by encoder and recipe, the passes of the pre-training through the training digits.
-        frozen: by encoder, the recipe of the weights that the published protocol freezes.
-        better: the same for a second table, with encoders that are trained by another recipe.
+        frozen: the recipe of the weights that the published protocol freezes.
         frames: number of frames of a video in the published protocol; 50 in the paper.
         rounds: by LSTM, the number of rounds in each cell of Table I.
         more_rounds: the same for further LSTMs on `lenet` in the variants `whole`.
         slow: variants of the published protocol for `dcn`, whose features take about ten times as long.
-        whole: variants in which `lenet` has all readings of the test videos.
-        readings: the readings of all other cells.
+        whole: variants in which `lenet` has all readings of the test videos; other cells have the published one.
         entries: the models of the held-out protocol.
         objects: number of videos of `normal` for the comparison of one window with several.
         ceilings: by name in `held_out.CEILINGS` and variant, the training videos of the classifier of single digits.
@@ -51,14 +47,12 @@ class Budget:
 
     name: str
     pretraining: Mapping[str, Mapping[str, float]]
-    frozen: Mapping[str, str]
-    better: Mapping[str, str]
+    frozen: str
     frames: int
     rounds: Mapping[str, int]
     more_rounds: Mapping[str, int]
     slow: tuple[str, ...]
     whole: tuple[str, ...]
-    readings: tuple[str, ...]
     entries: tuple[Entry, ...]
     objects: int
     ceilings: Mapping[str, Mapping[str, int]]
@@ -98,14 +92,12 @@ def _both(encoder: str, recipe: str = "one-cycle") -> tuple[DigitModel, DigitMod
 QUICK = Budget(
     name="quick: minutes, to see that everything runs",
     pretraining={"lenet": {"one-cycle": 2.0}, "stn": {"one-cycle": 1.0}, "dcn": {"one-cycle": 0.1}},
-    frozen=dict.fromkeys(ENCODERS, "one-cycle"),
-    better={},
+    frozen="one-cycle",
     frames=10,
     rounds={CODE: 10, TEXT: 10},
     more_rounds={},
     slow=("normal",),
     whole=TABLE,
-    readings=tuple(READINGS),
     entries=(Entry(GLIMPSES, 1_600, ("normal",)),),
     objects=1_280,
     ceilings={},
@@ -118,14 +110,12 @@ STANDARD = Budget(
         "stn": {"published": 0.5, "one-cycle": 2.0, "long": 5.0},
         "dcn": {"published": 0.5, "one-cycle": 1.5, "long": 6.0},
     },
-    frozen=dict.fromkeys(ENCODERS, "published"),
-    better={"lenet": "one-cycle", "stn": "one-cycle"},
+    frozen="published",
     frames=50,
     rounds={CODE: 300},
     more_rounds={TEXT: 100},
     slow=TABLE,
     whole=("normal", "rotation"),
-    readings=(PUBLISHED_READING,),
     entries=(
         Entry(GLIMPSES, 96_000, ("normal",)),
         *_further({"scale": 96_000, "rotation": 400_000, "rotation+scale": 240_000, "gesture": 400_000}),
@@ -147,28 +137,4 @@ STANDARD = Budget(
         "ceiling-tracks": {"gesture": 400_000},
     },
     tests=2000,
-)
-FULL = Budget(
-    name="full: as published, half a week on two cores or an evening on a GPU",
-    pretraining={encoder: {"published": 5.0, "one-cycle": 5.0, "long": 5.0} for encoder in ENCODERS},
-    frozen=dict.fromkeys(ENCODERS, "published"),
-    better=dict.fromkeys(ENCODERS, "long"),
-    frames=50,
-    rounds={CODE: 300, TEXT: 300},
-    more_rounds={},
-    slow=TABLE,
-    whole=TABLE,
-    readings=tuple(READINGS),
-    entries=(
-        Entry(GLIMPSES, 160_000, ("normal",)),
-        *_further(dict.fromkeys(VARIANTS[1:], 480_000)),
-        Entry(FOLLOWING, 160_000, ("gesture",)),
-        *(Entry(spec, 48_000) for encoder in ENCODERS for spec in _both(encoder)),
-    ),
-    objects=160_000,
-    ceilings={
-        "ceiling": dict.fromkeys(VARIANTS, 480_000),
-        "ceiling-tracks": {"gesture": 480_000},
-    },
-    tests=5000,
 )

@@ -37,7 +37,7 @@ def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, 
     page.heading("The encoders (figure 1), pre-trained on single digits")
     add_table(page, tables.pretraining(figures))
     page.heading("Figures 2 to 5")
-    for image, caption in write_images(run, splits, pretrained(encoders, "stn", budget.frozen["stn"])):
+    for image, caption in write_images(run, splits, pretrained(encoders, "stn", budget.frozen)):
         page.figure(image, caption, wide=True)
     with page.details("Budget"):
         page.table([[name, str(value)] for name, value in vars(budget).items()], ["what", "how much"])
@@ -47,9 +47,6 @@ def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, 
 def _published(page: Page, results: Results) -> None:
     page.heading("Table I, and what it measures")
     add_table(page, tables.paper(results))
-    if results["digits-paper"].get("better"):
-        page.text("The same with encoders that are trained by another recipe.")
-        add_table(page, tables.better(results))
     page.text(
         "The authors' code stores the features of a video under the name of its class alone: training and test load "
         "the same file. So the published figures are those of *same-videos*."

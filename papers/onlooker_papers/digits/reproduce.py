@@ -6,23 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.files import read_json, write_json
-from onlooker_papers.digits.budget import FULL, OBJECTS, QUICK, STANDARD, Budget
+from onlooker_papers.digits.budget import OBJECTS, QUICK, STANDARD, Budget
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS
 from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
 from onlooker_papers.digits.models import SINGLE, DigitModel
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
-from onlooker_papers.digits.published import CODE, PUBLISHED, READINGS, SLIDES, TABLE, TEXT, table_cell
+from onlooker_papers.digits.published import PUBLISHED, PUBLISHED_READING, READINGS, SLIDES, TABLE, table_cell
 from onlooker_papers.mnist import DigitSplit, digest, split_mnist
 from onlooker_papers.results import About, Key, Row, check_command, command_line, figures_of, write_rows
 
-BUDGETS = {"quick": QUICK, "standard": STANDARD, "full": FULL}
+BUDGETS = {"quick": QUICK, "standard": STANDARD}
 PROTOCOLS = ("all", "paper", "held-out")
 # The results file of each kind of row, and the path of the rows in it; then the description of each file.
 FILES: dict[str, tuple[str, Key]] = {
     "pretraining": ("pretraining", ()),
     "paper": ("digits-paper", ("cells",)),
-    "better": ("digits-paper", ("better",)),
     "held-out": ("digits-honest", ("models",)),
     "glimpses": ("glimpses", ("runs",)),
 }
@@ -63,7 +62,7 @@ def reproduce(
         if not any(fnmatch(name, pattern) for name in names):
             raise ValueError(f"unknown row {pattern!r}; there are {', '.join(names)}")
     splits = split_mnist(mnist)
-    flags = {f"--{budget}": budget in ("quick", "full"), "--mnist": mnist and "MNIST", "--results": "results"}
+    flags = {f"--{budget}": budget == "quick", "--mnist": mnist and "MNIST", "--results": "results"}
     command = command_line("digits", flags)
     if only:
         names = [name for name in names if any(fnmatch(name, pattern) for pattern in only)]
@@ -104,9 +103,8 @@ def _names(budget: Budget) -> Iterator[str]:
     """The names of all rows, in the order in which they are computed."""
     for encoder, recipes in budget.pretraining.items():
         yield from (f"pretraining/{encoder}/{recipe}" for recipe in recipes)
-    for part, encoders in (("paper", budget.frozen), ("better", budget.better)):
-        for encoder in encoders:
-            yield from (f"{part}/{variant}/{encoder}" for variant in (budget.slow if encoder == "dcn" else TABLE))
+    for encoder in budget.pretraining:
+        yield from (f"paper/{variant}/{encoder}" for variant in (budget.slow if encoder == "dcn" else TABLE))
     for variant in VARIANTS:
         yield from (f"held-out/{variant}/{name}" for name, videos in budget.ceilings.items() if variant in videos)
         yield from (f"held-out/{variant}/{e.spec.name}" for e in budget.entries if variant in e.variants)
@@ -115,7 +113,7 @@ def _names(budget: Budget) -> Iterator[str]:
 
 def _belongs(name: str, protocol: str) -> bool:
     part = name.split("/")[0]
-    return part == "pretraining" or protocol == "all" or (part in ("paper", "better")) == (protocol == "paper")
+    return part == "pretraining" or protocol == "all" or (part == "paper") == (protocol == "paper")
 
 
 class _Tables:
@@ -128,7 +126,7 @@ class _Tables:
     def compute(self, names: Sequence[str]) -> dict[Key, Row]:
         """The rows with these names, by the parts of the names."""
         kinds: dict[str, Callable[..., Row]] = {
-            "pretraining": self._pretraining, "paper": self._paper, "better": self._better, "held-out": self._held_out,
+            "pretraining": self._pretraining, "paper": self._paper, "held-out": self._held_out,
             "glimpses": self._glimpses,
         }  # fmt: skip
         keys = [tuple(name.split("/")) for name in names]
@@ -143,22 +141,13 @@ class _Tables:
     def _paper(self, variant: str, encoder: str) -> Row:
         budget, whole = self.budget, encoder == "lenet" and variant in self.budget.whole
         rounds = {**budget.rounds, **(budget.more_rounds if whole else {})}
-        readings = tuple(READINGS) if whole else budget.readings
-        return self._cell("paper", variant, encoder, budget.frozen[encoder], rounds, readings)
-
-    def _better(self, variant: str, encoder: str) -> Row:
-        # Both LSTMs and all readings: here, the encoder is the only difference from the other table.
-        rounds = {**self.budget.rounds, TEXT: self.budget.rounds[CODE]}
-        return self._cell("better", variant, encoder, self.budget.better[encoder], rounds, tuple(READINGS))
-
-    def _cell(
-        self, part: str, variant: str, encoder: str, recipe: str, rounds: Mapping[str, int], readings: Sequence[str]
-    ) -> Row:
-        trained = self._pretrained(encoder, recipe)
-        folder, frames = self.run / part, self.budget.frames
-        figures = table_cell(folder, self.encoders, variant, encoder, recipe, rounds, self.splits, frames, readings)
-        of_encoder = {"recipe": recipe, "passes": trained["passes"], "accuracy": trained["accuracy"]}
-        figures = {**figures, "encoder": of_encoder, "rounds": dict(rounds)}
+        readings = tuple(READINGS) if whole else (PUBLISHED_READING,)
+        trained, folder = self._pretrained(encoder, budget.frozen), self.run / "paper"
+        figures = table_cell(
+            folder, self.encoders, variant, encoder, budget.frozen, rounds, self.splits, budget.frames, readings
+        )
+        of_encoder = {"recipe": budget.frozen, "passes": trained["passes"], "accuracy": trained["accuracy"]}
+        figures = {**figures, "encoder": of_encoder, "rounds": rounds}
         return Row.of(figures, folder / f"{variant}-{encoder}.json")
 
     def _held_out(self, variant: str, model: str) -> Row:
