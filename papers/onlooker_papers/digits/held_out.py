@@ -37,11 +37,10 @@ TRAINING = TrainConfig(batch=16, label_smoothing=0.0, patience=0)
 EPOCH = 100  # batches; the weights are saved after each epoch
 # A classifier of single digits, equal to the best model's classifier of each digit of a pair.
 ALONE = DigitModel(
-    "stn:1", model="convnet", head_units=128, head="each-glimpse", lr=2e-3, aggregation="product", batch=32, frames=5,
-    frames_per_setting=1,
+    "stn:1", model="convnet", head_units=128, lr=2e-3, aggregation="product", batch=32, frames=5, frames_per_setting=1
 )  # fmt: skip
 # The same for the model that classifies five frames together.
-FOLLOWED = DigitModel("tracks:1", model=TRACKS, head="each-glimpse", lr=2e-3, aggregation="last", batch=64, frames=10)
+FOLLOWED = DigitModel("tracks:1", model=TRACKS, lr=2e-3, aggregation="last", batch=64, frames=10)
 # The ways in which a model of pairs may combine frames: a product, and groups of frames.
 CEILINGS = {
     CEILING: ALONE,

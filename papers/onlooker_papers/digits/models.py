@@ -14,7 +14,7 @@ from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
 from onlooker_papers.digits.pretraining import pretraining_of, seconds
-from onlooker_papers.digits.registry import FRAMES, TRACKS
+from onlooker_papers.digits.registry import TRACKS
 from onlooker_papers.digits.track_classifier import TrackClassifier
 from onlooker_papers.memo import fingerprint
 
@@ -33,12 +33,11 @@ class DigitModel:
         model: its recipe in `MODELS`.
         hidden: units of the recurrent layer.
         head_units: width of a tanh layer before the classes; 0: none.
-        head: `joint` or `each-glimpse` (`FrameClassifier`).
         lr: highest learning rate.
         recipe: recipe by which the encoder was pre-trained on single digits; None: random weights.
         after: the variant of the moving digits on which the whole model was trained before; or `SINGLE`: training
-            continues from a model of `held_out.CEILINGS`, trained on single digits in videos of the same variant; None:
-            random weights.
+            continues from the ceiling of `tracks`, trained on single digits in videos of the same variant; None: random
+            weights.
         aggregation: how the scores of frames become the score of a clip (`clip_scores`).
         batch, frames: videos in a batch, and frames in each video.
         frames_per_setting: frames that share a rotation and a scale. For a model without memory, it is better if every
@@ -50,7 +49,6 @@ class DigitModel:
     model: str = "lstm"
     hidden: int = 128
     head_units: int = 0
-    head: str = "joint"
     lr: float = 1e-3
     recipe: str | None = None
     after: str | None = None
@@ -68,15 +66,13 @@ class DigitModel:
     @property
     def begins_from(self) -> str:
         """The name of the model that it continues from."""
-        if self.after == SINGLE:
-            return f"{CEILING}-{TRACKS}" if self.model == TRACKS else CEILING
-        return self.name
+        return f"{CEILING}-{TRACKS}" if self.after == SINGLE else self.name
 
     @property
     def looks(self) -> dict[str, Any]:
         """Arguments of its model that select the encoder."""
         kind, _, count = self.encoder.partition(":")
-        return {"things": int(count)} if kind == TRACKS else {"encoder": self.encoder}
+        return {"things": int(count), "head": "each-glimpse"} if kind == TRACKS else {"encoder": self.encoder}
 
     @property
     def loss(self) -> Loss:
@@ -139,14 +135,9 @@ def prepare(
 
 
 def build(spec: DigitModel, num_classes: int, data: DataConfig) -> VideoModel:
-    """The model with random weights; `convnet` with a head for each glimpse is the paper's own `frames`."""
-    name = FRAMES if spec.model == "convnet" and spec.head != "joint" else spec.model
-    settings = {**spec.looks, "head_units": spec.head_units, "dropout": 0.0, "in_channels": data.channels}
-    if spec.head != "joint":
-        settings["head"] = spec.head
-    if name != FRAMES:
-        settings["hidden"] = spec.hidden
-    return create_model(name, num_classes, size=data.size, **settings)
+    """The model with random weights."""
+    settings = {**spec.looks, "hidden": spec.hidden, "head_units": spec.head_units, "dropout": 0.0}
+    return create_model(spec.model, num_classes, in_channels=data.channels, size=data.size, **settings)
 
 
 def start_of(spec: DigitModel, folder: Path, encoders: Path) -> Path | None:

@@ -2,13 +2,10 @@
 
 from onlooker.models.registry import Recipe, register_model
 from onlooker_papers.digits.encoders import register_encoders
-from onlooker_papers.digits.frame_classifier import FrameClassifier
 from onlooker_papers.digits.track_classifier import TrackClassifier
 
-FRAMES, TRACKS = "frames", "tracks"
+TRACKS = "tracks"
 RECIPES = {
-    FRAMES: Recipe("each frame independently, as `convnet`; optionally with a head for each glimpse",
-                   model=FrameClassifier),
     TRACKS: Recipe("two objects on a uniform background, tracked and classified over five frames",
                    {"things": 2}, TrackClassifier, loss="last"),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
 from onlooker_papers.digits.models import SINGLE, DigitModel
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
-from onlooker_papers.digits.published import PUBLISHED, PUBLISHED_READING, READINGS, SLIDES, TABLE, table_cell
+from onlooker_papers.digits.published import PUBLISHED, READINGS, SLIDES, TABLE, table_cell
 from onlooker_papers.mnist import DigitSplit, digest, split_mnist
 from onlooker_papers.results import About, Key, Row, check_command, command_line, figures_of, write_rows
 
@@ -141,7 +141,7 @@ class _Tables:
     def _paper(self, variant: str, encoder: str) -> Row:
         budget, whole = self.budget, encoder == "lenet" and variant in self.budget.whole
         rounds = {**budget.rounds, **(budget.more_rounds if whole else {})}
-        readings = tuple(READINGS) if whole else (PUBLISHED_READING,)
+        readings = tuple(READINGS) if whole else budget.readings
         trained, folder = self._pretrained(encoder, budget.frozen), self.run / "paper"
         figures = table_cell(
             folder, self.encoders, variant, encoder, budget.frozen, rounds, self.splits, budget.frames, readings

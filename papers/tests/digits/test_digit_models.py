@@ -31,5 +31,5 @@ def test_who_follows_two_things_begins_with_what_reads_one() -> None:
 
 def test_what_has_its_own_windows_is_named_once() -> None:
     spec = DigitModel("tracks:3", model="tracks")
-    assert (spec.name, spec.looks) == ("tracks-3-end-to-end", {"things": 3})
+    assert (spec.name, spec.looks) == ("tracks-3-end-to-end", {"things": 3, "head": "each-glimpse"})
     assert DigitModel("stn:2", model="convnet").looks == {"encoder": "stn:2"}

@@ -1,4 +1,4 @@
-"""Heads: one for the whole frame, one that reads each glimpse."""
+"""The head that reads each glimpse."""
 
 import itertools
 import math
@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from onlooker.models.registry import create_model, find_class, rebuild
+from onlooker.models.registry import create_model
 from onlooker_papers.digits.each_glimpse import EachGlimpse
 
 
@@ -36,27 +36,9 @@ def test_gradients_are_finite_where_a_class_has_one_order_alone() -> None:
     assert features.grad.abs().sum() > 0
 
 
-def test_what_read_one_thing_reads_two_with_the_same_weights() -> None:
-    settings = {"head": "each-glimpse", "in_channels": 1, "size": 64, "dropout": 0.0}
-    one = create_model("frames", 10, encoder="stn:1", **settings)
-    two = create_model("frames", 55, encoder="stn:2", **settings)
-    two.load_state_dict(one.state_dict())
-    assert two(torch.rand(2, 3, 1, 64, 64)).logits.shape == (2, 3, 55)
-    again = rebuild(find_class("FrameClassifier"), {"num_classes": 55, "encoder": "stn:2", **settings})
-    assert again.state_dict().keys() == one.state_dict().keys()
-
-
-@pytest.mark.parametrize(
-    ("model", "settings", "message"),
-    [
-        ("frames", {"head": "two"}, "head is 'two', expected one of joint, each-glimpse"),
-        ("frames", {"head": "each-glimpse"}, "reads the windows of an encoder such as stn:2"),
-        ("lstm", {"head": "each-glimpse", "encoder": "stn:2"}, "lstm has no setting 'head'"),
-    ],
-)
-def test_a_head_that_does_not_fit_the_model_is_an_error(model: str, settings: dict[str, str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        create_model(model, 55, in_channels=1, size=64, **settings)
+def test_an_unknown_head_is_an_error() -> None:
+    with pytest.raises(ValueError, match="head is 'two', expected one of joint, each-glimpse"):
+        create_model("tracks", 55, in_channels=1, size=64, head="two")
 
 
 def test_classes_that_are_no_groups_are_an_error() -> None:

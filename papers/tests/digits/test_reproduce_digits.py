@@ -15,7 +15,8 @@ from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
 from onlooker_papers.digits import held_out, models, pretraining, published, reproduce
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
-from onlooker_papers.digits.models import SINGLE, DigitModel
+from onlooker_papers.digits.held_out import FOLLOWED
+from onlooker_papers.digits.models import DigitModel
 from onlooker_papers.mnist import DigitSplit, split_digits
 
 
@@ -96,7 +97,7 @@ def test_smooth_gestures_differ_from_torn_ones_in_the_window_alone(splits: Digit
 
 # The whole.
 
-READER = replace(GLIMPSES, after=SINGLE, head="each-glimpse")
+FURTHER = replace(GLIMPSES, after="normal")
 PAIRS_FOLLOWED = replace(FOLLOWING, batch=2, frames=10)
 TINY = replace(
     QUICK,
@@ -106,9 +107,10 @@ TINY = replace(
     rounds={"lstm-keras": 2},
     more_rounds={"lstm": 2},
     whole=("normal",),
+    readings=(published.PUBLISHED_READING,),
     entries=(
         Entry(GLIMPSES, 1, ("normal",)),
-        Entry(READER, 1, ("scale",)),
+        Entry(FURTHER, 1, ("scale",)),
         Entry(PAIRS_FOLLOWED, 1, ("scale",)),
         Entry(DigitModel("lenet", 2, recipe="one-cycle"), 1, ("normal", "scale")),
     ),
@@ -176,19 +178,18 @@ def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
 
 
 def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
-    held_out_cells = run / "run" / "held-out" / "scale"
+    held_out_cells = run / "run" / "held-out"
     of_scale = read_json(run / "run" / "figures.json")["figures"]["digits-honest"]["models"]["scale"]
-    chain = ("ceiling", READER.name)
-    alone, reader = (read_json(held_out_cells / f"{name}.json")["figures"] for name in chain)
-    seen = {name: spec.batch for name, spec in held_out.CEILINGS.items()}  # a single batch each
-    assert of_scale[READER.name]["videos"] == reader["videos"] + seen["ceiling"]
-    assert of_scale[READER.name]["minutes"] == pytest.approx(reader["minutes"] + alone["minutes"])
-    whole = read_json(held_out_cells / f"{READER.name}.validation.json")
+    name = FURTHER.name
+    before, further = (read_json(held_out_cells / of / f"{name}.json")["figures"] for of in ("normal", "scale"))
+    assert of_scale[name]["videos"] == before["videos"] + further["videos"] == 2 * FURTHER.batch  # a single batch each
+    assert of_scale[name]["minutes"] == pytest.approx(before["minutes"] + further["minutes"])
+    whole = read_json(held_out_cells / "scale" / f"{name}.validation.json")
     assert whole["settings"]["validation_frames"] == 50
-    assert of_scale[READER.name]["validation"] == whole["figures"]["accuracy"]
-    followed = read_json(held_out_cells / f"{PAIRS_FOLLOWED.name}.json")["figures"]
+    assert of_scale[name]["validation"] == whole["figures"]["accuracy"]
+    followed = read_json(held_out_cells / "scale" / f"{PAIRS_FOLLOWED.name}.json")["figures"]
     assert PAIRS_FOLLOWED.name == "tracks-2-end-to-end"
-    assert of_scale[PAIRS_FOLLOWED.name]["videos"] == seen["ceiling-tracks"] + followed["videos"]
+    assert of_scale[PAIRS_FOLLOWED.name]["videos"] == FOLLOWED.batch + followed["videos"]
     assert 0 < of_scale[PAIRS_FOLLOWED.name]["on_digits"] <= 1
 
 
@@ -229,8 +230,8 @@ def test_some_rows_alone_replace_the_old_ones(run: Path, tmp_path: Path, monkeyp
     names = {name for name in computed if name.count("/") == 2}
     trained = {name for name in names if not name.endswith(".validation.json")}
     assert trained == {
-        "held-out/scale/ceiling.json", f"held-out/scale/{GLIMPSES.name}.json"
-    }, "it starts from the ceiling"  # fmt: skip
+        f"held-out/normal/{GLIMPSES.name}.json", f"held-out/scale/{GLIMPSES.name}.json"
+    }, "it starts from the model of `normal`"  # fmt: skip
     assert path == tmp_path / "alone" / "figures.json"
     assert not (tmp_path / "alone" / "report.html").exists()
 
