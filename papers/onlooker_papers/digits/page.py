@@ -51,7 +51,7 @@ def _published(page: Page, results: Results) -> None:
         "The authors' code stores the features of a video under the name of its class alone: training and test load "
         "the same file. So the published figures are those of *same-videos*."
     )
-    add_table(page, tables.all_readings(results))
+    add_table(page, tables.readings(results))
 
 
 def _held_out(page: Page, results: Results) -> None:

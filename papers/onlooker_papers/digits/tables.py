@@ -1,6 +1,6 @@
 """The tables of the digits paper: what was published, and what the results files have."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from onlooker.evaluation.report import Table
@@ -83,22 +83,13 @@ def _near(cells: Mapping[str, Mapping[str, Any]]) -> str:
 
 @table("digits-readings", "digits-paper", "digits-honest")
 def readings(results: Results) -> Table:
-    """The readings of the test videos on `normal`, and held-out pairs."""
-    return _readings(results, ("normal",))
-
-
-def all_readings(results: Results) -> Table:
-    """The readings in all variants."""
-    return _readings(results, results["digits-paper"]["cells"])
-
-
-def _readings(results: Results, variants: Iterable[str]) -> Table:
+    """All readings of the test videos, and held-out pairs."""
     figures, models = results["digits-paper"], results.get("digits-honest", {}).get("models", {})
 
     def found() -> Iterator[Entry]:
         for kind in (CODE, TEXT):
             for entry in rows(figures, f"cells/*/*/{kind}"):
-                if entry.key[0] in variants and len(entry.figures) == len(figures["readings"]):
+                if len(entry.figures) == len(figures["readings"]):
                     yield Entry((*entry.key, kind), entry.figures)
 
     def held_out(entry: Entry) -> str | None:

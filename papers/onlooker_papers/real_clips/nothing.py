@@ -26,9 +26,8 @@ import typer
 
 from onlooker.answer import NOTHING
 from onlooker.cli.command import command, stoppable
-from onlooker.training.linear import choose
 from onlooker_papers.real_clips.frozen import splits_of
-from onlooker_papers.real_clips.stream_model import encoded_parts, held_out_scores, play, training_windows
+from onlooker_papers.real_clips.stream_model import fitted, play
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
     Counts,
@@ -37,13 +36,11 @@ from onlooker_papers.real_clips.streams import (
     count,
     reported_events,
     test_stream,
-    training_streams,
 )
 from onlooker_papers.results import write_whole
 
 WHAT = "false alarms an hour and events found in streams stitched from clips that were not trained on"
 COMMAND = "python -m onlooker_papers.real_clips.nothing"
-RUN = Path("runs/nothing")  # folder of the features (4 GB, kept)
 THRESHOLDS = [round(float(t), 4) for t in (*np.linspace(0.02, 0.98, 97), 0.985, 0.99, 0.995, 0.998, 0.999)]
 _STREAMS = 16  # per split, processed side by side
 
@@ -83,58 +80,35 @@ def stream_threshold(scored: Iterable[tuple[Stream, Floats]], classes: Sequence[
     return max(t for t in THRESHOLDS if found[t] >= 0.9 * events or t == THRESHOLDS[0])
 
 
-def measure(name: str, run: Path) -> dict[str, Any]:
+def measure(name: str) -> dict[str, Any]:
     """The figures of one set."""
     setting = SETTINGS[name]
     classes = tuple(sorted((*setting.events, NOTHING)))
     splits = [*splits_of(name, folds=3).values()]
-    clips = (clip for split in splits for clip in split.clips)
-    label_of = {event: event for event in setting.events}
-    net, parts = encoded_parts(name, clips, len(classes), setting.rate, lambda label: label_of.get(label, NOTHING), run)
     frames = int(setting.hours * 3600 * setting.rate / len(splits) / _STREAMS)
     at, thresholds = dict.fromkeys(THRESHOLDS, Counts()), list[float]()
-    total, seconds, unseen = Counts(), 0.0, 0.0
-    for number, split in enumerate(splits):
-        training = [parts[clip.path] for clip in (*split.training, *split.validation)]
-        learned = training_streams([part for part in training if part.of not in setting.unseen])
-        windows = training_windows(learned, net, classes)
-        choice = choose(windows)
-        threshold = stream_threshold(held_out_scores(net, learned, windows, choice), classes)
+    total, hours = Counts(), 0.0
+    for number, model in enumerate(fitted(name, splits, setting.rate, classes, setting.unseen)):
+        threshold = stream_threshold(model.held_out, classes)
         thresholds.append(threshold)
-        test = [parts[clip.path] for clip in split.test]
-        streams = [test_stream(test, frames, np.random.default_rng((number, i))) for i in range(_STREAMS)]
-        for stream, scores in zip(streams, play(net, streams, choice.temperature), strict=True):
-            reported = {t: reported_events(scores, classes, t) for t in THRESHOLDS}
-            counts = {t: count(of, stream, classes, setting.unseen) for t, of in reported.items()}
+        streams = [test_stream(model.test, frames, np.random.default_rng((number, i))) for i in range(_STREAMS)]
+        for stream, scores in zip(streams, play(model.net, streams, model.temperature), strict=True):
+            counts = {t: count(reported_events(scores, classes, t), stream, classes) for t in THRESHOLDS}
             total = total.plus(counts[threshold])
             at = {t: of.plus(counts[t]) for t, of in at.items()}
-            seconds += len(stream.clip) / setting.rate
-            unseen += sum(stream.parts[i].of in setting.unseen for i in stream.clip) / setting.rate
-    tested = {clip.path: parts[clip.path] for split in splits for clip in split.test}.values()
-    distinct = sum(len(part.features) for part in tested if part.label == NOTHING) / setting.rate
+            hours += len(stream.clip) / setting.rate / 3600
     return {
-        **_shares(total, seconds, unseen),
-        "hours": seconds / 3600,
-        "hours_unseen": unseen / 3600,
-        "minutes_of_nothing": distinct / 60,
+        "false_alarms_per_hour": total.false_alarms / hours,
+        "found": total.found / total.events,
+        "named": total.named / total.events,
+        "hours": hours,
         "thresholds": thresholds,
         "counts": total._asdict(),
         "curve": {
             "threshold": THRESHOLDS,
-            "false_alarms_per_hour": [_shares(of, seconds, unseen)["false_alarms_per_hour"] for of in at.values()],
+            "false_alarms_per_hour": [of.false_alarms / hours for of in at.values()],
             "found": [of.found / of.events for of in at.values()],
         },
-    }
-
-
-def _shares(of: Counts, seconds: float, unseen: float) -> dict[str, float]:
-    hours, hours_unseen = seconds / 3600, unseen / 3600
-    return {
-        "false_alarms_per_hour": (of.false_alarms + of.false_alarms_unseen) / hours,
-        "found": of.found / of.events,
-        "named": of.named / of.events,
-        "false_alarms_per_hour_seen": of.false_alarms / (hours - hours_unseen),
-        "false_alarms_per_hour_unseen": of.false_alarms_unseen / hours_unseen if hours_unseen else 0.0,
     }
 
 
@@ -146,11 +120,11 @@ def at_found(curve: Mapping[str, Sequence[float]], share: float = 0.9) -> float:
 def nothing() -> None:
     """False alarms per hour and missed events in ten hours of streams; $ONLOOKER_DATA has the clips."""
     with stoppable():
-        sets = {name: measure(name, RUN) for name in SETTINGS}
+        sets = {name: measure(name) for name in SETTINGS}
     hours, counts = sum(of["hours"] for of in sets.values()), Counts()
     for of in sets.values():
         counts = counts.plus(Counts(**of["counts"]))
-    alarms, found = (counts.false_alarms + counts.false_alarms_unseen) / hours, counts.found / counts.events
+    alarms, found = counts.false_alarms / hours, counts.found / counts.events
     figures = {"false_alarms_per_hour": alarms, "found": found, "hours": hours, "agreement": AGREEMENT, "sets": sets}
     write_whole(Path("results"), "nothing", WHAT, COMMAND, figures, [0])
     typer.echo(f"{alarms:.1f} false alarms an hour, {found:.1%} of events found")

@@ -27,11 +27,9 @@ import typer
 from onlooker.answer import NOTHING, event_scores
 from onlooker.cli.command import command, stoppable
 from onlooker.structures import Segment
-from onlooker.training.linear import choose
 from onlooker_papers.detection import segment_map
 from onlooker_papers.real_clips.frozen import splits_of
-from onlooker_papers.real_clips.nothing import RUN
-from onlooker_papers.real_clips.stream_model import encoded_parts, held_out_scores, play, training_windows
+from onlooker_papers.real_clips.stream_model import fitted, play
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
     WINDOW,
@@ -40,7 +38,6 @@ from onlooker_papers.real_clips.streams import (
     Stream,
     reported_events,
     stitch,
-    training_streams,
 )
 from onlooker_papers.results import write_whole
 
@@ -96,27 +93,19 @@ def true_segments(stream: Stream, rate: float) -> list[Segment]:
     return [Segment(label, first / rate, after / rate) for first, after, label in stream.events]
 
 
-def measure(name: str, run: Path, count: int) -> dict[str, Any]:
+def measure(name: str, count: int) -> dict[str, Any]:
     """Segment-mAP of one set, by overlap, live and dated, on its first `count` official splits."""
-    setting, splits = SETTINGS[name], dict([*splits_of(name).items()][:count])
-    labels = {clip.label for split in splits.values() for clip in split.clips}
+    setting, splits = SETTINGS[name], [*splits_of(name).values()][:count]
+    labels = {clip.label for split in splits for clip in split.clips}
     classes = tuple(sorted({NOTHING, *labels} - {*setting.nothing}))
-    clips = (clip for split in splits.values() for clip in split.clips)
-    as_nothing = dict.fromkeys(setting.nothing, NOTHING)
-    net, parts = encoded_parts(name, clips, len(classes), setting.rate, lambda label: as_nothing.get(label, label), run)
     found: dict[str, dict[str, list[Segment]]] = {way: {} for way in LATE}
     true: dict[str, list[Segment]] = {}
     chosen, seconds = list[dict[str, float]](), 0.0
-    for number, split in enumerate(splits.values()):
-        learn = training_streams([parts[clip.path] for clip in (*split.training, *split.validation)])
-        windows = training_windows(learn, net, classes)
-        choice = choose(windows)
-        scores = [of for _, of in held_out_scores(net, learn, windows, choice)]
-        thresholds = {way: best_threshold(learn, scores, classes, setting.rate, late) for way, late in LATE.items()}
+    for number, model in enumerate(fitted(name, splits, setting.rate, classes)):
+        thresholds = {way: best_threshold(model.held_out, classes, setting.rate, late) for way, late in LATE.items()}
         chosen.append(thresholds)
-        test = [parts[clip.path] for clip in split.test]
-        streams = [with_pauses(test, np.random.default_rng((number, i))) for i in range(_STREAMS)]
-        for i, each in enumerate(play(net, streams, choice.temperature)):
+        streams = [with_pauses(model.test, np.random.default_rng((number, i))) for i in range(_STREAMS)]
+        for i, each in enumerate(play(model.net, streams, model.temperature)):
             key = f"{number}-{i}"
             true[key] = true_segments(streams[i], setting.rate)
             seconds += len(each) / setting.rate
@@ -133,13 +122,13 @@ def measure(name: str, run: Path, count: int) -> dict[str, Any]:
 
 
 def best_threshold(
-    streams: Sequence[Stream], scores: Sequence[Floats], classes: Sequence[str], rate: float, late: tuple[int, int]
+    scored: Sequence[tuple[Stream, Floats]], classes: Sequence[str], rate: float, late: tuple[int, int]
 ) -> float:
     """The threshold with the highest segment-mAP at .5, on streams whose events may follow each other directly."""
-    true = {str(i): true_segments(stream, rate) for i, stream in enumerate(streams)}
+    true = {str(i): true_segments(stream, rate) for i, (stream, _) in enumerate(scored)}
 
     def quality(threshold: float) -> float:
-        found = {str(i): segments_of(each, classes, threshold, rate, late) for i, each in enumerate(scores)}
+        found = {str(i): segments_of(each, classes, threshold, rate, late) for i, (_, each) in enumerate(scored)}
         return _map(found, true)[-1]
 
     return max(_THRESHOLDS, key=quality)
@@ -154,7 +143,7 @@ def stitched(
 ) -> None:
     """Segment-mAP of events in stitched streams, live and dated; $ONLOOKER_DATA has the clips."""
     with stoppable():
-        figures = {name: measure(name, RUN, splits) for name in SETTINGS}
+        figures = {name: measure(name, splits) for name in SETTINGS}
         for name, of in figures.items():
             typer.echo(f"{name}: {of['segment_map']}")
         made_by = COMMAND if splits == 1 else f"{COMMAND} --splits {splits}"

@@ -1,8 +1,8 @@
 """The linear model of the default command on streams that are stitched from clips, frame by frame."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -12,38 +12,59 @@ from torch import nn
 
 from onlooker.answer import NOTHING
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data.split import group_of
+from onlooker.data.split import Split, group_of
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model, resolve
 from onlooker.runs.features import weights_digest
 from onlooker.structures import Clip
-from onlooker.training.linear import Choice, Clips, fit_layer
+from onlooker.training.linear import Choice, Clips, choose, fit_layer
 from onlooker.video.reader import VideoReader
-from onlooker_papers.real_clips.streams import WINDOW, Floats, Part, Stream
+from onlooker_papers.real_clips.streams import WINDOW, Floats, Part, Stream, training_streams
+
+RUN = Path("runs/nothing")  # folder of the features (4 GB, kept)
 
 
-def encoded_parts(
-    name: str, clips: Iterable[Clip], classes: int, rate: float, label_of: Callable[[str], str], run: Path
-) -> tuple[LinearClassifier, dict[Path, Part]]:
-    """The model, and the clips of a set as parts of streams, by path.
+class Fitted(NamedTuple):
+    """The model of a split, fitted to streams of its training clips.
 
     Args:
-        classes: K, with nothing.
+        held_out: the training streams with probabilities `T K`, each by the model fitted without it.
+        test: the test clips.
+    """
+
+    net: LinearClassifier
+    temperature: float
+    held_out: list[tuple[Stream, Floats]]
+    test: list[Part]
+
+
+def fitted(
+    name: str, splits: Sequence[Split], rate: float, classes: Sequence[str], left_out: Collection[str] = ()
+) -> Iterator[Fitted]:
+    """The model of each split in turn, one and the same module.
+
+    Args:
         rate: frames per second.
-        label_of: the class in streams, by that of the clip.
-        run: folder of the features.
+        classes: of events, and nothing; clips of all other classes are nothing.
+        left_out: classes of clips that are in no training.
     """
     data = resolve(ModelConfig(pretrained=True), DataConfig(frames=WINDOW, size=112), TrainConfig())[1]
     torch.manual_seed(0)
-    net = create_model("linear", classes, encoder="small", pretrained=True, window=WINDOW, size=112)
+    net = create_model("linear", len(classes), encoder="small", pretrained=True, window=WINDOW, size=112)
     assert isinstance(net, LinearClassifier)
-    folder = run / name / weights_digest(cast(nn.Module, net.eval().encoder))[:16]
+    folder = RUN / name / weights_digest(cast(nn.Module, net.eval().encoder))[:16]
     parts = {}
-    for clip in track(dict.fromkeys(clips), "encoding clips"):
-        features = _encode(clip, net, data, rate, folder)
-        parts[clip.path] = Part(features, label_of(clip.label), clip.label, group_of(clip))
-    return net, parts
+    for clip in track(dict.fromkeys(clip for split in splits for clip in split.clips), "encoding clips"):
+        label = clip.label if clip.label in classes else NOTHING
+        parts[clip.path] = Part(_encode(clip, net, data, rate, folder), label, clip.label, group_of(clip))
+    for split in splits:
+        training = [parts[clip.path] for clip in (*split.training, *split.validation)]
+        streams = training_streams([part for part in training if part.of not in left_out])
+        windows = training_windows(streams, net, classes)
+        choice = choose(windows)
+        held_out = list(held_out_scores(net, streams, windows, choice))
+        yield Fitted(net, choice.temperature, held_out, [parts[clip.path] for clip in split.test])
 
 
 def _encode(clip: Clip, net: LinearClassifier, data: DataConfig, rate: float, folder: Path) -> NDArray[np.float16]:

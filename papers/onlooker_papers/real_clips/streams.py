@@ -39,13 +39,12 @@ class Stream(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Counts at one threshold; false alarms are counted separately in classes that are in training and that are not."""
+    """Counts at one threshold."""
 
     events: int = 0
     found: int = 0
     named: int = 0
     false_alarms: int = 0
-    false_alarms_unseen: int = 0
 
     def plus(self, other: "Counts") -> "Counts":
         """The sums."""
@@ -99,12 +98,11 @@ def reported_events(scores: Floats, classes: Sequence[str], threshold: float) ->
     return np.where(frames - began + 1 >= AGREEMENT, label, -1)
 
 
-def count(reported: Ints, stream: Stream, classes: Sequence[str], unseen: Sequence[str] = ()) -> Counts:
+def count(reported: Ints, stream: Stream, classes: Sequence[str]) -> Counts:
     """An event is found if anything is reported while it lasts, and named if that is its class.
 
     A report during an event, or until its last frame has left the window, is not a false alarm. Any other report is one
-    false alarm from its first to its last frame, and one more after each 16 frames; those in clips of classes that are
-    `unseen` in training are counted apart.
+    false alarm from its first to its last frame, and one more after each 16 frames.
     """
     found = named = 0
     elsewhere = reported >= 0
@@ -113,7 +111,5 @@ def count(reported: Ints, stream: Stream, classes: Sequence[str], unseen: Sequen
         named += bool((reported[first:after] == classes.index(label)).any())
         elsewhere[first : after + WINDOW - 1] = False
     edges = np.diff(np.concatenate(([0], elsewhere.astype(int), [0])))
-    alarms = {True: 0, False: 0}
-    for first, after in zip(np.flatnonzero(edges > 0).tolist(), np.flatnonzero(edges < 0).tolist(), strict=True):
-        alarms[stream.parts[stream.clip[first]].of in unseen] += -(-(after - first) // WINDOW)
-    return Counts(len(stream.events), found, named, alarms[False], alarms[True])
+    lengths = np.flatnonzero(edges < 0) - np.flatnonzero(edges > 0)
+    return Counts(len(stream.events), found, named, int(np.ceil(lengths / WINDOW).sum()))

@@ -82,4 +82,4 @@ def test_the_threshold_separates_weak_answers_from_false_ones() -> None:
     scores = np.tile([0.32, 0.08, 0.6], (len(stream.clip), 1))  # falls everywhere, weakly
     for first, after, label in stream.events:
         scores[first:after] = np.where(np.array(CLASSES) == label, 0.5, 0.25)
-    assert 0.32 < best_threshold([stream], [scores], CLASSES, 1.0, (0, 0)) <= 0.5
+    assert 0.32 < best_threshold([(stream, scores)], CLASSES, 1.0, (0, 0)) <= 0.5
