@@ -25,7 +25,6 @@ _VALIDATION = 1000  # digits on which the epoch is chosen; for `dcn`, all 6,000 
 DATA = DataConfig(frames=1, size=SIZE, channels=1, normalization="mnist", translate=0.0, scale=0.0)
 # recipe -> how; `epochs` counts passes through the digits and is set by the budget.
 RECIPES = {
-    "published": TrainConfig(optimizer="adadelta", lr=1.0, batch=32, grad_clip=0.0, label_smoothing=0.0, patience=0),
     "one-cycle": TrainConfig(optimizer="adamw", lr=1e-3, batch=64, label_smoothing=0.0, patience=0),
     # For several passes. Twice the batch saves a fifth of the time for `dcn`, whose weight update is a third of a step.
     "long": TrainConfig(optimizer="adamw", lr=1.4e-3, batch=128, label_smoothing=0.0, patience=0),
@@ -45,7 +44,7 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitS
     Args:
         run: gets the training's folder with the model, and the cell's file next to it.
         encoder: one of the digit encoders.
-        recipe: one of `RECIPES`.
+        recipe: `published` (`as_published`), or one of `RECIPES`.
         passes: passes through the training digits, in steps of a tenth; for `published` at most 5, as in the paper.
         splits: the digits. Validation chooses the epoch; `published` also trains on the validation digits, and uses the
             last weights.
@@ -53,57 +52,36 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitS
     Returns:
         `accuracy` and `loss` on the test digits, `parameters`, `passes`, `digits`, `minutes`.
     """
-    folder = pretraining_of(run, encoder, recipe)
-    if recipe == "published":
-        return _as_published(folder, encoder, passes, splits)
-    how = replace(RECIPES[recipe], epochs=round(passes * PARTS))
-    if how.optimizer == "adamw":
-        how = replace(how, lr=how.lr * _GENTLER.get(encoder, 1.0))
-    settings = {"encoder": encoder, "digits": digest(splits), **how.to_dict()}
+    folder, published = pretraining_of(run, encoder, recipe), recipe == "published"
+    parts = (splits.training, splits.validation) if published else (splits.training,)
+    digits = Digits(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels")))
+    how = TrainConfig() if published else replace(RECIPES[recipe], epochs=round(passes * PARTS))
+    how = replace(how, lr=how.lr * _GENTLER.get(encoder, 1.0))
+    of_recipe = {"passes": passes, "training": "as published"} if published else how.to_dict()
 
     def compute() -> dict[str, Any]:
-        model = _classifier(encoder, how.seed)
-        parameters = count_parameters(model)
-        scaled = ScaledDigits(splits.training)
-        learn = SingleDigits(scaled, seed=0)
-        kept = Digits(splits.validation.images[:_VALIDATION], splits.validation.labels[:_VALIDATION])
-        choose = SingleDigits(ScaledDigits(kept, mean=scaled.level), seed=1)
-        fit(model, learn, choose, DATA, how, folder, f"{encoder}, single digits", PARTS)
+        torch.manual_seed(how.seed)
+        model = Classifier(10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE)
+        parameters, scaled = count_parameters(model), ScaledDigits(digits)
+        if published:
+            taken = train_as_published(model, scaled, passes, folder)
+        else:
+            kept = Digits(splits.validation.images[:_VALIDATION], splits.validation.labels[:_VALIDATION])
+            choose = SingleDigits(ScaledDigits(kept, mean=scaled.level), seed=1)
+            fit(model, SingleDigits(scaled, seed=0), choose, DATA, how, folder, f"{encoder}, single digits", PARTS)
+            taken = seconds(folder)
         loss, accuracy = _test(model, ScaledDigits(splits.test, mean=scaled.level))
         Recognizer(model, tuple("0123456789"), DATA).save(folder / "model")
         return {
             "accuracy": accuracy,
             "loss": loss,
             "parameters": parameters,
-            "passes": how.epochs / PARTS,
-            "digits": len(splits.training),
-            "minutes": round(seconds(folder) / 60, 1),
+            "passes": passes if published else how.epochs / PARTS,
+            "digits": len(digits),
+            "minutes": round(taken / 60, 1),
         }
 
-    return memo_of_training(folder, settings, compute)
-
-
-def _as_published(folder: Path, encoder: str, passes: float, splits: DigitSplit) -> dict[str, Any]:
-    """`pretrain` by the recipe of the paper."""
-    settings = {"encoder": encoder, "digits": digest(splits), "passes": passes, "training": "as published"}
-
-    def compute() -> dict[str, Any]:
-        parts = splits.training, splits.validation
-        every = Digits(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels")))
-        model, scaled = _classifier(encoder, seed=0), ScaledDigits(every)
-        taken = train_as_published(model, scaled, passes, folder)
-        loss, accuracy = _test(model, ScaledDigits(splits.test, mean=scaled.level))
-        Recognizer(model, tuple("0123456789"), DATA).save(folder / "model")
-        figures = {"accuracy": accuracy, "loss": loss, "parameters": count_parameters(model), "passes": passes}
-        return {**figures, "digits": len(every), "minutes": round(taken / 60, 1)}
-
-    return memo_of_training(folder, settings, compute)
-
-
-def _classifier(encoder: str, seed: int) -> Classifier:
-    """The encoder under `Linear(500, 10)`."""
-    torch.manual_seed(seed)
-    return Classifier(10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE)
+    return memo_of_training(folder, {"encoder": encoder, "digits": digest(splits), **of_recipe}, compute)
 
 
 def pretraining_of(run: Path, encoder: str, recipe: str) -> Path:

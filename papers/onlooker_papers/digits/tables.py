@@ -158,7 +158,7 @@ def glimpses(results: Results) -> Table:
 @table("pretraining")
 def pretraining(results: Results) -> Table:
     """The encoders on single digits, compared with the published figures."""
-    found = results["pretraining"]
+    found, recipes = results["pretraining"], ("published", *RECIPES)
 
     def ours(encoder: str, recipe: str) -> str | None:
         row = found[encoder].get(recipe)
@@ -168,13 +168,13 @@ def pretraining(results: Results) -> Table:
         parameters, loss, accuracy = SINGLE_DIGITS[encoder]
         counted = next(iter(found[encoder].values()))["parameters"]
         published = f"{loss:.3f} · {share(accuracy, 2)} (5)"
-        return [code(encoder), parameters, counted, published, *(ours(encoder, recipe) for recipe in RECIPES)]
+        return [code(encoder), parameters, counted, published, *(ours(encoder, recipe) for recipe in recipes)]
 
-    _, own, long = RECIPES.values()
+    own, long = RECIPES.values()
     note = (
         "Loss · accuracy in % on MNIST's test digits, scaled (epochs); parameters with `Linear(500, 10)`. *published*: "
         f"Adadelta, batch 32, all digits, the last weights; *one-cycle*: AdamW up to {own.lr:g} and back to 0 (`dcn` "
         f"half of it), batch {own.batch}; *long*: the same up to {long.lr:g}, batch {long.batch}."
     )
-    columns = ["encoder", "published parameters", "ours", "published", *(f"ours, {recipe}" for recipe in RECIPES)]
+    columns = ["encoder", "published parameters", "ours", "published", *(f"ours, {recipe}" for recipe in recipes)]
     return Table(columns, [line(encoder) for encoder in found], note)

@@ -25,20 +25,20 @@ def encoder(
     """Train the encoder on Tiny ImageNet; hours on two cores, minutes on a GPU; resumable after each epoch."""
     from onlooker_papers.encoder.export import export as export_weights
     from onlooker_papers.encoder.export import record
-    from onlooker_papers.encoder.images import list_tiny_imagenet, read_images, read_tiny_imagenet
+    from onlooker_papers.encoder.images import list_tiny_imagenet, read_images
     from onlooker_papers.encoder.train import Recipe, Training
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    files, held_back, classes = list_tiny_imagenet(folder)
+    validation = read_images(held_back, classes)
     if export is not None:
-        files, held_back, classes = list_tiny_imagenet(folder)
-        figures = export_weights(run, export, read_images(held_back, classes), len(files), device)
+        figures = export_weights(run, export, validation, len(files), device)
         typer.echo(f"{export}: {figures['megabytes']:.2f} MB, validation accuracy {figures['accuracy']:.1%}")
         typer.echo(record(figures, results, figure))
         return
     with stoppable():
-        train, validation, classes = read_tiny_imagenet(folder)
         training = Training(run, Recipe(), len(classes), device)
-        for line in training.fit(train, validation):
+        for line in training.fit(read_images(files, classes), validation):
             typer.echo(
                 f"epoch {line['epoch']}/{training.recipe.epochs}: loss {line['loss']:.3f}, "
                 f"validation accuracy {line['accuracy']:.1%}, {line['minutes']:.1f} min"

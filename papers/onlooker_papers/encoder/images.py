@@ -25,22 +25,15 @@ class Images(NamedTuple):
     targets: Tensor
 
 
-def read_tiny_imagenet(folder: Path) -> tuple[Images, Images, list[str]]:
-    """Training images, validation images and the WordNet identifiers of the classes.
+def list_tiny_imagenet(folder: Path) -> tuple[list[tuple[Path, str]], list[tuple[Path, str]], list[str]]:
+    """The files of training images and of validation images, each with its class, and the classes (of WordNet).
 
     Args:
         folder: has `train/CLASS/images/*.JPEG`, `val/images/` and `val/val_annotations.txt`.
 
     Raises:
         FileNotFoundError: one of these is missing.
-        ValueError: a file is not an image of 64×64 pixels.
     """
-    train, validation, classes = list_tiny_imagenet(folder)
-    return read_images(train, classes), read_images(validation, classes), classes
-
-
-def list_tiny_imagenet(folder: Path) -> tuple[list[tuple[Path, str]], list[tuple[Path, str]], list[str]]:
-    """The files of training images and of validation images, each with its class, and the classes."""
     classes = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
     train = [(path, name) for name in classes for path in sorted((folder / "train" / name / "images").glob("*.JPEG"))]
     lines = (folder / "val" / "val_annotations.txt").read_text(encoding="utf-8").splitlines()

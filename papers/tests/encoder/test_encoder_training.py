@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from onlooker_papers.encoder.__main__ import app
-from onlooker_papers.encoder.images import Images, random_crops, read_tiny_imagenet
+from onlooker_papers.encoder.images import Images, list_tiny_imagenet, random_crops, read_images
 from onlooker_papers.encoder.tables import card
 from onlooker_papers.encoder.train import Recipe, Training, learning_rate
 
@@ -45,7 +45,8 @@ def made(count: int = 24) -> Images:
 
 
 def test_images_are_rgb_with_their_classes(folder: Path) -> None:
-    train, validation, classes = read_tiny_imagenet(folder)
+    *files, classes = list_tiny_imagenet(folder)
+    train, validation = (read_images(of, classes) for of in files)
     assert classes == ["n01", "n02"]
     assert train.targets.tolist() == [0, 0, 0, 1, 1, 1]
     assert validation.targets.tolist() == [0, 1]
@@ -56,7 +57,7 @@ def test_images_are_rgb_with_their_classes(folder: Path) -> None:
 def test_a_file_that_is_no_image_is_named(folder: Path) -> None:
     (folder / "train" / "n01" / "images" / "n01_0.JPEG").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"n01_0\.JPEG: no image, expected an image of 64x64 pixels"):
-        read_tiny_imagenet(folder)
+        read_images(*list_tiny_imagenet(folder)[::2])
 
 
 def test_crops_of_a_ramp_are_ramps_of_both_directions() -> None:
