@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from rich.progress import track
+from torchvision.ops import masks_to_boxes
 
 from onlooker.config import Settings
 from onlooker.data.samples import read_sample
@@ -23,6 +25,7 @@ from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import VideoReader
 from onlooker_papers.grad_cam import grad_cam_prediction
 from onlooker_papers.results import means
+from onlooker_papers.videolstm.real_places import CENTER, point_in_box
 
 Masks = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -93,40 +96,34 @@ def _of_clip(recognizer: Recognizer, clip: Clip, truth: Truth) -> dict[str, Floa
     if seen.size != masks.shape[1:]:
         raise ClipError(clip.path, f"frames of {seen.size} and masks of {masks.shape[1:]}", "give fitting ones")
     shown = masks.any(axis=(1, 2))
-    assert seen.attention is not None
     if not shown.any():
         return {}
+    cam = grad_cam_prediction(recognizer, looked, sample)
+    assert seen.attention is not None
+    assert seen.points is not None
+    assert cam.points is not None
     height, width = masks.shape[1:]
-    centered = np.tile(np.array([width, height, 3 * width, 3 * height]) / 4, (len(indices), 1))
+    centered = CENTER * np.array([width, height] * 2)
     moving = cut_boxes(motion(VideoReader(clip.path).get(indices).pixels), LocalizationParameters())
-    boxes_of = np.stack([of.corners[0] if len(of) else np.full(4, np.nan) for of in moving]).astype(np.float64)
-    found = {
-        "attention": _of_maps(seen, first),
+    found: dict[str, tuple[Any, Any]] = {
+        "attention": (seen.points[first], _surest(seen, indices)),
         "cell": (_peaks(seen.attention[first], (height, width)), _surest(seen, indices)),
-        "grad_cam": _of_maps(grad_cam_prediction(recognizer, looked, sample), first),
-        "center": ((centered[:, :2] + centered[:, 2:]) / 2, centered),
-        "moving": (np.stack([of.point for of in moving]).astype(np.float64), boxes_of),
+        "grad_cam": (cam.points[first], _surest(cam, indices)),
+        "center": ([[width / 2, height / 2]] * len(indices), [centered] * len(indices)),
+        "moving": ([of.point for of in moving], [of.corners[0] if len(of) else [np.nan] * 4 for of in moving]),
     }
-    true = np.stack([_around(mask) for mask in masks[shown]])
+    true = masks_to_boxes(torch.from_numpy(masks[shown])).numpy() + np.array([0, 0, 1, 1])
     return {
-        name: np.stack([*_points_in(points[shown], masks[shown], true), box_iou(boxes[shown], true)], 1)
+        name: _hits(np.array(points, np.float64)[shown], np.array(boxes, np.float64)[shown], masks[shown], true)
         for name, (points, boxes) in found.items()
     }
 
 
-def _of_maps(seen: Prediction, first: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """The points and boxes of a prediction at the frames `first`."""
-    assert seen.points is not None
-    return seen.points[first].astype(np.float64), _surest(seen, seen.indices[first])
-
-
-def _points_in(points: Floats, masks: Masks, true: Floats) -> tuple[Floats, Floats]:
-    """Whether points `n 2` lie in masks `n H W`, and in boxes `n 4`; False for points that are NaN."""
-    there = ~np.isnan(points[:, 0])
-    x, y = np.where(there[:, None], points, 0).T
-    in_mask: Masks = masks[np.arange(len(masks)), y.astype(int), x.astype(int)] & there
-    in_box = (true[:, 0] <= x) & (x <= true[:, 2]) & (true[:, 1] <= y) & (y <= true[:, 3]) & there
-    return in_mask.astype(np.float64), in_box.astype(np.float64)
+def _hits(points: Floats, boxes: Floats, masks: Masks, true: Floats) -> Floats:
+    """Whether points `n 2` are in masks `n H W` and in boxes `n 4`, and the IoU of boxes: `n 3`; NaN is nowhere."""
+    x, y = np.nan_to_num(points).astype(int).T
+    in_mask = masks[np.arange(len(masks)), y, x] & ~np.isnan(points[:, 0])
+    return np.stack([in_mask, point_in_box(points, true[:, None]), box_iou(boxes, true)], 1)
 
 
 def _peaks(maps: NDArray[np.float32], size: tuple[int, int]) -> Floats:
@@ -144,12 +141,6 @@ def _surest(seen: Prediction, indices: NDArray[np.int64]) -> Floats:
         _, ours, theirs = np.intersect1d(indices, tube.frames, return_indices=True)
         boxes[ours] = tube.boxes[theirs]
     return boxes
-
-
-def _around(mask: Masks) -> Floats:
-    """The smallest box around a mask's pixels."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
 
 
 def _shares(rows: Floats) -> dict[str, float]:
