@@ -58,7 +58,7 @@ def digits(
 def videolstm(
     context: typer.Context,
     quick: Quick = False,
-    full: Annotated[bool, typer.Option("--full", help="More clips, seeds or epochs.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="With a data set: the settings of the authors' code.")] = False,
     mnist: Mnist = None,
     ucf101: Annotated[Path | None, typer.Option(help="Folder of UCF101: train the published models on it.")] = None,
     hmdb51: Annotated[Path | None, typer.Option(help="Folder of HMDB-51, unpacked: train on it.")] = None,
@@ -91,7 +91,7 @@ def videolstm(
         with stoppable():
             typer.echo(f"report: {on_set(run, name, root, splits, split, budget, results, pretrained)}")
         return
-    refuse_unused(context, {"splits", "split", "pretrained"}, "here")
+    refuse_unused(context, {"splits", "split", "pretrained", "full"}, "here")
     from onlooker_papers.videolstm.reproduce import reproduce as on_target
 
     run = run or Path("runs") / f"videolstm-{budget}"

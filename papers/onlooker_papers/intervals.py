@@ -1,12 +1,19 @@
-"""95 % intervals of differences: over seeds or draws of a split, and over recordings."""
+"""95 % intervals of means and of differences: over seeds or draws of a split, and over recordings."""
 
 from collections.abc import Sequence
 from statistics import mean, stdev
 
 import numpy as np
+from numpy.typing import NDArray
 
 _T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # number of seeds -> quantile of Student's t
 _Z = 1.959964
+
+
+def of_mean(values: Sequence[float] | NDArray[np.float64]) -> list[float]:
+    """The mean of independent values, and its interval (normal)."""
+    center, half = float(np.mean(values)), _Z * float(np.std(values)) / len(values) ** 0.5
+    return [center, center - half, center + half]
 
 
 def over_seeds(later: Sequence[float], earlier: Sequence[float]) -> list[float | None]:

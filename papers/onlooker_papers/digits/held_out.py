@@ -13,8 +13,10 @@ from torch import Tensor
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.metrics import measure, wilson_interval
+from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.structures import Evaluation
+from onlooker.training.fit import fit
 from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label
 from onlooker_papers.digits.models import (
@@ -22,10 +24,10 @@ from onlooker_papers.digits.models import (
     STAGES,
     TRACKS,
     DigitModel,
+    prepare,
     settings_of,
-    train,
 )
-from onlooker_papers.digits.pretraining import SIZE
+from onlooker_papers.digits.pretraining import SIZE, seconds
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
 from onlooker_papers.mnist import Digits, DigitSplit, digest
@@ -81,7 +83,12 @@ class Trial:
         return self.run / self.variant / (self.label or self.spec.name)
 
     def train(self) -> dict[str, Any]:
-        """The figures of `measure`, the number of training `videos`, and what `models.train` returns."""
+        """The model is saved to `folder/model`.
+
+        Returns:
+            The figures of `measure`; the number of training `videos`, `minutes` on a number of `threads`, `parameters`
+            (all), `trained` (those that are trained), `validation` (accuracy on short videos).
+        """
         how, size = schedule(self.spec, self.videos)
         of_model = settings_of(self.spec, self.folder, self.encoders)
 
@@ -94,9 +101,20 @@ class Trial:
             )  # fmt: skip
             learn = DigitPairs(videos, size, seed=0)
             choose = DigitPairs(self._drawn(validation, SHORT), VALIDATION, seed=1)
-            title = f"{self.variant}, {self.folder.name}"
-            recognizer, figures = train(spec, self.classes, learn, choose, DATA, how, self.folder, self.encoders, title)
-            return {**self.measure(recognizer), "videos": how.epochs * len(learn), **figures}
+            model, parameters = prepare(spec, len(self.classes), DATA, self.folder, self.encoders, how.seed)
+            curves = fit(model, learn, choose, DATA, how, self.folder, f"{self.variant}, {self.folder.name}")
+            validated = curves["validation"]
+            recognizer = Recognizer(model, self.classes, DATA, spec.aggregation)
+            recognizer.save(self.folder / "model")
+            return {
+                **self.measure(recognizer),
+                "videos": how.epochs * len(learn),
+                "minutes": round(seconds(self.folder) / 60, 1),
+                "threads": torch.get_num_threads(),
+                "parameters": parameters,
+                "trained": count_parameters(model),
+                "validation": validated["accuracy"][validated["loss"].index(min(validated["loss"]))],
+            }
 
         settings = self._settings(**(how.to_dict() | of_model), size=size)
         return memo_of_training(self.folder, settings, compute)
@@ -177,7 +195,9 @@ def _frame_scores(recognizer: Recognizer, video: Tensor) -> NDArray[np.float32]:
 def schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:
     """Training settings, and the number of videos in an epoch, in whole batches."""
     size = spec.batch * min(EPOCH, max(1, videos // spec.batch))
-    return replace(TRAINING, epochs=max(1, videos // size), loss=spec.loss), size
+    epochs, aggregation = max(1, videos // size), spec.aggregation
+    how = replace(TRAINING, epochs=epochs, batch=spec.batch, lr=spec.lr, loss=spec.loss, aggregation=aggregation)
+    return how, size
 
 
 @torch.inference_mode()

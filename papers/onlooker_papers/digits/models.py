@@ -1,19 +1,17 @@
-"""The digit models and their training, end to end or in two stages, on any videos."""
+"""The digit models, trained end to end or in two stages, and the weights that they start from."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
-from onlooker.config import Aggregation, DataConfig, Loss, TrainConfig
+from onlooker.config import Aggregation, DataConfig, Loss
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
-from onlooker.recognizer import Recognizer, load
-from onlooker.training.fit import fit
-from onlooker_papers.digits.pretraining import pretraining_of, seconds
+from onlooker.recognizer import load
+from onlooker_papers.digits.pretraining import pretraining_of
 from onlooker_papers.digits.registry import TRACKS
 from onlooker_papers.digits.track_classifier import TrackClassifier
 from onlooker_papers.memo import fingerprint
@@ -78,41 +76,6 @@ class DigitModel:
     def loss(self) -> Loss:
         """`every` frame has a loss; only the `last` one if the aggregation is `last`."""
         return "last" if self.aggregation == "last" else "every"
-
-
-def train(
-    spec: DigitModel,
-    classes: tuple[str, ...],
-    training: Dataset[Any],
-    validation: Dataset[Any],
-    data: DataConfig,
-    how: TrainConfig,
-    folder: Path,
-    encoders: Path,
-    title: str,
-) -> tuple[Recognizer, dict[str, Any]]:
-    """Train a model, resumable, and save it to `folder/model`.
-
-    Learning rate, batch and aggregation are those of `spec`; `encoders` has the models of `pretrain`.
-
-    Returns:
-        The trained model, and `minutes` on a number of `threads`, `parameters` (all), `trained` (those that are
-        trained), `validation` (accuracy).
-    """
-    model, parameters = prepare(spec, len(classes), data, folder, encoders, how.seed)
-    trained = count_parameters(model)
-    how = replace(how, lr=spec.lr, batch=spec.batch, aggregation=spec.aggregation)
-    curves = fit(model, training, validation, data, how, folder, title)
-    losses = curves["validation"]["loss"]
-    recognizer = Recognizer(model, classes, data, spec.aggregation)
-    recognizer.save(folder / "model")
-    return recognizer, {
-        "minutes": round(seconds(folder) / 60, 1),
-        "threads": torch.get_num_threads(),
-        "parameters": parameters,
-        "trained": trained,
-        "validation": curves["validation"]["accuracy"][losses.index(min(losses))],
-    }
 
 
 def prepare(

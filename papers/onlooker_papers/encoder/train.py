@@ -1,6 +1,5 @@
 """Training of the encoder `small` on Tiny ImageNet: an epoch at a time, resumable, with usable weights after each."""
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -66,7 +65,7 @@ class Training:
     """The state of a training: everything that the next epoch needs.
 
     Args:
-        run: folder with `state.pt` (to resume) and `log.jsonl` (one line per epoch).
+        run: folder with `state.pt`, to resume.
         recipe: must be that of the training in the folder, if there is one.
         num_classes: K.
         device: the device for training.
@@ -142,7 +141,7 @@ class Training:
         return loss.detach()
 
     def save(self) -> None:
-        """Write the state, from which a training resumes, and its log."""
+        """Write the state, from which a training resumes."""
         state = {
             "recipe": asdict(self.recipe),
             "log": self.log,
@@ -153,8 +152,6 @@ class Training:
         self.run.mkdir(parents=True, exist_ok=True)
         torch.save(state, self.run / "state.part")
         (self.run / "state.part").replace(self.run / "state.pt")
-        lines = "".join(json.dumps(line) + "\n" for line in self.log)
-        (self.run / "log.jsonl").write_text(lines, encoding="utf-8")
 
     def _load(self) -> None:
         state = read_state(self.run)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from onlooker.models.linear import UNORDERED
 from onlooker.training.linear import Choice, Clips, Method
+from onlooker_papers.intervals import of_mean
 from onlooker_papers.real_clips.frozen import DATA, MODEL, encode, fitted_logits
 from onlooker_papers.results import About, Row, write_rows
 
@@ -63,8 +64,7 @@ def episodes(clips: Clips, shots: int, count: int = EPISODES) -> list[float]:
     for seed in range(count):
         support, query = episode(clips, shots, np.random.default_rng(seed))
         right.append(float((linear(clips, support, query).argmax(1) == truth).mean()))
-    mean, half = float(np.mean(right)), 1.959964 * float(np.std(right)) / len(right) ** 0.5
-    return [mean, mean - half, mean + half]
+    return of_mean(right)
 
 
 def measure(name: str, run: Path, results: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from onlooker.evaluation.calibration import calibration_error, fit_temperature, 
 from onlooker.evaluation.metrics import wilson_interval
 from onlooker.files import read_json
 from onlooker.training.linear import Clips, choose
+from onlooker_papers.intervals import of_mean
 from onlooker_papers.real_clips.frozen import DATA, MODEL, SETS, Encoded, encode, fitted_logits, splits_of
 from onlooker_papers.results import About, Row, write_rows
 
@@ -30,7 +31,6 @@ WHAT_CALIBRATION = (
 FIRST_ONLY = {"ucf101_18"}  # sets whose main figure is that of the first official split
 # The recipes of `real-clips.json` on the same test clips.
 SAME_CLIPS = {"hand_gestures": ("hand_gestures", "hand_gestures_ablation", "hand_gestures_followed")}
-_Z = 1.959964
 _MANY = 700  # clips; larger sets are calibrated on one split
 
 Floats = NDArray[np.float64]
@@ -96,10 +96,7 @@ def others(name: str, results: Path) -> dict[str, float]:
 
 def paired(first: Bools, second: Bools) -> list[float]:
     """The difference of two accuracies on the same clips, and its 95 % interval (normal, of paired proportions)."""
-    apart = first.astype(float) - second.astype(float)
-    half = _Z * float(apart.std()) / len(apart) ** 0.5
-    mean = float(apart.mean())
-    return [mean, mean - half, mean + half]
+    return of_mean(first.astype(float) - second.astype(float))
 
 
 def difference(first: float, second: float, total: int) -> list[float]:

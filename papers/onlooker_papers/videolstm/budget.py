@@ -46,9 +46,4 @@ BUDGETS = {
         replace(TRAINING, epochs=12),
         Timing(1000, {"validation": 200, "test": 500}, replace(TRAINING, epochs=10)),
     ),
-    "full": Budget(
-        "full: a night on two cores", 4000, (250, 500, 1000, 2000), (0, 1, 2, 3, 4),
-        {"validation": 1000, "test": 2000}, TRAINING,
-        Timing(4000, {"validation": 1000, "test": 2000}, TRAINING),
-    ),
 }  # fmt: skip

@@ -51,7 +51,7 @@ def reproduce(
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
-    chosen, size = BUDGETS[budget], {f"--{budget}": budget in ("quick", "full")}
+    chosen, size = BUDGETS[budget], {"--quick": budget == "quick"}
     recorded = command_line("videolstm", {**size, "--mnist": "MNIST" if mnist else None, "--results": Path("results")})
     for name in WHAT:
         check_command(results, name, recorded)

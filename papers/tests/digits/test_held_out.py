@@ -63,16 +63,9 @@ def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
         seen.append(videos.video)
         return right
 
-    model = Recognizer(
-        create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64), PAIRS, held_out.DATA
-    )
-
-    def train(*_: object) -> tuple[Recognizer, dict[str, float]]:
-        model.save(tmp_path / "normal" / spec.name / "model")
-        return model, {"validation": 0.0}
-
     monkeypatch.setattr(held_out, "score", score)
-    monkeypatch.setattr(held_out, "train", train)
+    monkeypatch.setattr(held_out, "fit", lambda *_: {"validation": {"loss": [0.0], "accuracy": [0.0]}})
+    monkeypatch.setattr(held_out, "seconds", lambda _: 0.0)
     trial = held_out.Trial(tmp_path, tmp_path, "normal", spec, 1, 3, splits)
     trial.train()
     assert trial.validate() == trial.validate() == 0.25

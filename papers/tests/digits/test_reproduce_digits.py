@@ -13,7 +13,7 @@ import torch
 from onlooker.data.transforms import to_video
 from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
-from onlooker_papers.digits import held_out, models, pretraining, published, reproduce
+from onlooker_papers.digits import held_out, pretraining, published, reproduce
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
 from onlooker_papers.digits.held_out import FOLLOWED
 from onlooker_papers.digits.models import DigitModel
@@ -201,7 +201,7 @@ def test_finished_cells_are_read_and_lost_ones_computed_again(run: Path, monkeyp
     kept = lost.read_bytes()
     lost.unlink()
     trained: list[Any] = []
-    for module in (pretraining, models):
+    for module in (pretraining, held_out):
         monkeypatch.setattr(module, "fit", lambda *_: trained.append(1))
     reproduce.reproduce(run / "run", budget="tiny")
     assert not trained
