@@ -115,6 +115,12 @@ class ModelConfig(Config):
         "Start the encoder from pretrained weights; default: if they are installed (small). For timm networks these "
         "are ImageNet weights, which are downloaded.",
     )
+    weights: str = setting(
+        "",
+        "A file with the weights of a timm network, .safetensors or .pth (read as weights only), in place of a "
+        "download.",
+        MODEL,
+    )
     frozen: bool | None = setting(
         None,
         "Keep the encoder's weights as they are; default: if they are pretrained and the input is RGB frames. "
@@ -138,7 +144,8 @@ class ModelConfig(Config):
     def settings(self) -> dict[str, Any]:
         """Arguments of `create_model`: all settings but the name and those that are left open (auto, None)."""
         given = {name: value for name, value in self.to_dict().items() if value not in (None, "auto")}
-        return {name: value for name, value in given.items() if name not in ("name", "frozen")}
+        own = {name: value for name, value in given.items() if name not in ("name", "frozen", "weights")}
+        return own | ({"pretrained": self.weights} if self.weights else {})
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def encode(name: str, run: Path, pretrained: bool = True) -> Encoded:
     classes = tuple(sorted({clip.label for clip in clips}))
     net = model(len(classes), pretrained)
     weights = weights_digest(cast(nn.Module, net.encoder))
-    path = run / f"{name}-{DATA.frames}x{DATA.size}-{weights[:16]}.npz"
+    path = run / f"{name}-{DATA.frames}x{DATA.size}-{net.num_features}-{weights[:16]}.npz"
     if not path.exists():
         stream = io.BytesIO()
         np.savez(stream, **_computed(net, clips, classes, data, name))

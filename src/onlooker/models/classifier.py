@@ -37,7 +37,8 @@ class Classifier(VideoModel):
             pooling, Ilse et al. 2018), so that the map stays where the class is visible.
         flow_channels: number of optical-flow channels, which come last and have a second encoder: 2 for each
             displacement field. `motion` needs them; 0: one encoder for all channels.
-        pretrained: start the encoder from the weights in this package (`small`), or ImageNet's (timm networks).
+        pretrained: start the encoder from the weights in this package (`small`), or ImageNet's (timm networks); or
+            from those in this file (timm networks).
 
     Raises:
         ValueError: a setting that is unknown or does not fit the others, such as attention over a single location.
@@ -60,7 +61,7 @@ class Classifier(VideoModel):
         in_channels: int = 3,
         flow_channels: int = 0,
         size: int = 64,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
         self.encoder = build_encoders(encoder, in_channels, flow_channels, size, pretrained)
@@ -155,7 +156,7 @@ class Classifier(VideoModel):
         return cast(Tensor, self.attention_head(attended.sum((3, 4))))
 
 
-def build_encoders(name: str, in_channels: int, flow_channels: int, size: int, pretrained: bool) -> Encoder:
+def build_encoders(name: str, in_channels: int, flow_channels: int, size: int, pretrained: bool | str) -> Encoder:
     """One encoder for all channels, or two side by side if the last `flow_channels` are optical flow."""
     if not flow_channels:
         return build_encoder(name, in_channels, size, pretrained)

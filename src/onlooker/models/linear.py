@@ -84,7 +84,7 @@ class LinearClassifier(VideoModel):
         in_channels: int = 3,
         flow_channels: int = 0,
         size: int = 64,
-        pretrained: bool = False,
+        pretrained: bool | str = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
         self.encoder = build_encoders(encoder, in_channels, flow_channels, size, pretrained)

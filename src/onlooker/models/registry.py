@@ -246,6 +246,10 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
         if model.frozen is False:
             raise ValueError("frozen is false, and the encoder of stored features is; leave out --no-frozen")
         model, data = replace(model, frozen=True), data.without_augmentation()
+    if model.weights:
+        if model.pretrained is False:
+            raise ValueError("weights is a file, and pretrained is false; leave out --no-pretrained")
+        model = replace(model, pretrained=True)
     if model.pretrained is None:
         trained = has_weights(model.encoder) if training.features else model.encoder in TERMS
         model = replace(model, pretrained=trained and "encoder" not in recipe.ignores)

@@ -8,10 +8,14 @@ import sys
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
+from onlooker.config import DataConfig, ModelConfig
+from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.backbone import Backbone
+from onlooker.models.registry import configured
 
 BackboneVector = functools.partial(Backbone, vector=True)
 
@@ -39,7 +43,64 @@ def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path):
     assert result.returncode == 1
     last = result.stderr[result.stderr.rindex("\nRuntimeError: ") :]
     assert "the ImageNet weights of test_resnet cannot be loaded (" in last
-    assert "connect to the network once, point HF_HOME to a cache that has them, or train from scratch" in last
+    assert "give their file (model.safetensors of timm/test_resnet.r160_in1k) by --weights" in last
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+@pytest.mark.parametrize("vector", [False, True])
+@torch.no_grad()
+def test_weights_are_read_from_a_file(tmp_path, suffix, vector):
+    torch.manual_seed(0)
+    whole, file = timm.create_model("test_resnet").eval(), tmp_path / f"weights.{suffix}"
+    save_file(whole.state_dict(), file) if suffix == "safetensors" else torch.save(whole.state_dict(), file)
+    torch.manual_seed(1)
+    encoder, frames = (
+        Backbone("test_resnet", pretrained=str(file), size=64, vector=vector).eval(),
+        torch.rand(2, 3, 64, 64),
+    )
+    expected = whole.forward_features(frames)
+    expected = whole.forward_head(expected, pre_logits=True)[..., None, None] if vector else expected
+    torch.testing.assert_close(encoder(frames), expected)
+    flow = Backbone("test_resnet", 4, pretrained=str(file)).net.state_dict()
+    first = next(iter(flow))
+    torch.testing.assert_close(flow[first], whole.state_dict()[first].mean(1, keepdim=True).repeat(1, 4, 1, 1))
+
+
+def test_files_without_fitting_weights_are_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    torch.save(Evil(), tmp_path / "evil.pth")
+    save_file({"other": torch.rand(3, 3)}, tmp_path / "other.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"no weights")
+    for name, found in {
+        "evil.pth": "weights_only=True blocked",
+        "other.safetensors": "",
+        "broken.safetensors": "Safetensor",
+    }.items():
+        with pytest.raises(RuntimeError, match=f"{name}: n.* weights of test_resnet.*{found}"):
+            Backbone("test_resnet", pretrained=str(tmp_path / name))
+    assert not (tmp_path / "executed").exists()
+    with pytest.raises(FileNotFoundError):
+        Backbone("test_resnet", pretrained=str(tmp_path / "none.pth"))
+    with pytest.raises(ValueError, match="small is no timm network, and only these take weights from a file"):
+        build_encoder("small", 3, 64, "weights.safetensors")
+
+
+def test_a_model_from_a_file_of_weights_is_saved_with_them(tmp_path):
+    torch.manual_seed(0)
+    whole, file = timm.create_model("test_resnet"), tmp_path / "weights.safetensors"
+    save_file(whole.state_dict(), file)
+    model = configured(ModelConfig("lstm", "test_resnet", weights=str(file)), DataConfig(size=64), 2)
+    assert not any(weight.requires_grad for weight in model.encoder.parameters()), "frozen, as pretrained ones are"
+    model.save_pretrained(tmp_path / "model")
+    file.unlink()
+    again = Classifier.from_pretrained(tmp_path / "model")
+    for name, weight in model.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], weight)
+    with pytest.raises(ValueError, match="weights is a file, and pretrained is false"):
+        configured(ModelConfig("lstm", "test_resnet", pretrained=False, weights=str(file)), DataConfig(size=64), 2)
 
 
 @pytest.mark.parametrize("channels", [1, 20])

@@ -39,23 +39,26 @@ TERMS = {"small": Small.terms}  # of the encoders whose weights are in this pack
 _INSTALL = "encoders of another package, such as those of onlooker-papers, are known once it is installed"
 
 
-def build_encoder(name: str, in_channels: int, size: int, pretrained: bool = False) -> Encoder:
+def build_encoder(name: str, in_channels: int, size: int, pretrained: bool | str = False) -> Encoder:
     """An encoder by its name.
 
     Args:
         name: one of `ENCODERS`, any timm network, or `NAME:vector` of a timm network.
         in_channels: C of the frames.
         size: height and width of the frames.
-        pretrained: load the weights of this package (`TERMS`), or timm's ImageNet weights.
+        pretrained: load the weights of this package (`TERMS`), or timm's ImageNet weights; or those in this file.
 
     Raises:
-        ValueError: an unknown encoder, or pretrained weights for an encoder that has none.
-        RuntimeError: timm's weights cannot be loaded.
+        ValueError: an unknown encoder, pretrained weights for an encoder that has none, or a file for an encoder that
+            is no timm network.
+        RuntimeError: timm's weights, or those in the file, cannot be loaded.
     """
     if name not in ENCODERS:
         load_packages()
     if name in ENCODERS:
         encoder = ENCODERS[name](in_channels, size)
+        if isinstance(pretrained, str):
+            raise ValueError(f"{name} is no timm network, and only these take weights from a file ({pretrained})")
         if pretrained and name not in TERMS:
             remedy = "use small, a timm network such as vgg16, or none (--no-pretrained; in Python pretrained=False)"
             raise ValueError(f"{name} has no pretrained weights; {remedy}")

@@ -1,10 +1,13 @@
 """Any timm network as an encoder: its last feature map, or the vector before its classifier."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from onlooker.files import check_regular
 
 __all__ = ["Backbone", "first_filters"]
 
@@ -16,7 +19,8 @@ class Backbone(nn.Module):
         name: a timm model; for a feature map, one that offers `features_only`.
         in_channels: C of the frames. For one channel, the pretrained filters of RGB are summed (timm); for any other
             number they are averaged (`first_filters`).
-        pretrained: load timm's ImageNet weights, from the local cache or the network.
+        pretrained: load timm's ImageNet weights, from the local cache or the network; or those in this file, a
+            checkpoint of the whole network as timm and the hub have it: .safetensors, or .pth, read as weights only.
         size: height and width of the frames, for networks that are built for one size (ViT, Swin); None: the default.
         vector: the vector before the classifier (`vgg16`: the 4096 of fc7), as a 1×1 map, instead of the last feature
             map (`vgg16`: 7×7×512 from 224×224 pixels).
@@ -27,7 +31,12 @@ class Backbone(nn.Module):
     """
 
     def __init__(
-        self, name: str, in_channels: int = 3, pretrained: bool = False, size: int | None = None, vector: bool = False
+        self,
+        name: str,
+        in_channels: int = 3,
+        pretrained: bool | str = False,
+        size: int | None = None,
+        vector: bool = False,
     ) -> None:
         super().__init__()
         self.name, self.in_channels, self.vector = name, in_channels, vector
@@ -79,7 +88,7 @@ def first_filters(color: Tensor, channels: int) -> Tensor:
     return color.mean(1, keepdim=True).repeat(1, channels, *[1] * (color.ndim - 2))
 
 
-def _create(name: str, in_channels: int, pretrained: bool, size: int | None, options: dict[str, Any]) -> Any:
+def _create(name: str, in_channels: int, pretrained: bool | str, size: int | None, options: dict[str, Any]) -> Any:
     import timm  # here, because it takes a second to import and small models never need it
 
     if not timm.is_model(name):
@@ -87,7 +96,7 @@ def _create(name: str, in_channels: int, pretrained: bool, size: int | None, opt
         raise ValueError(f"timm has no network {name!r}" + (f"; close to it are {', '.join(close)}" if close else ""))
     if not pretrained or in_channels in (1, 3):
         return _build(name, size, {**options, "in_chans": in_channels, "pretrained": pretrained})
-    state = _build(name, size, {**options, "in_chans": 3, "pretrained": True}).state_dict()
+    state = _build(name, size, {**options, "in_chans": 3, "pretrained": pretrained}).state_dict()
     network = _build(name, size, {**options, "in_chans": in_channels, "pretrained": False})
     for key, weight in network.state_dict().items():
         shape = tuple(state[key].shape)
@@ -106,6 +115,8 @@ def _create(name: str, in_channels: int, pretrained: bool, size: int | None, opt
 def _build(name: str, size: int | None, options: dict[str, Any]) -> Any:
     import timm
 
+    if isinstance(file := options["pretrained"], str):
+        return _from_file(name, size, options, Path(file))
     try:
         if size is not None:
             # Networks for any size do not have this option, and some networks cannot be built for this size. Then the
@@ -114,7 +125,27 @@ def _build(name: str, size: int | None, options: dict[str, Any]) -> Any:
                 return timm.create_model(name, img_size=size, **options)
         return timm.create_model(name, **options)
     except OSError as error:  # what huggingface_hub and urllib raise without a network
+        config = timm.get_pretrained_cfg(name)
+        where = f" (model.safetensors of {config.hf_hub_id})" if config and config.hf_hub_id else ""
         raise RuntimeError(
-            f"the ImageNet weights of {name} cannot be loaded ({error}); connect to the network once, point "
-            "HF_HOME to a cache that has them, or train from scratch (--no-pretrained; in Python pretrained=False)"
+            f"the ImageNet weights of {name} cannot be loaded ({error}); connect to the network once, point HF_HOME to "
+            f"a cache that has them, give their file{where} by --weights, or train from scratch (--no-pretrained; in "
+            "Python pretrained=False)"
         ) from error
+
+
+def _from_file(name: str, size: int | None, options: dict[str, Any], file: Path) -> Any:
+    import timm
+
+    check_regular(file)
+    try:
+        overlay = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
+        network, stored = _build(name, size, options | overlay), timm.models.load_state_dict(str(file))
+    except Exception as error:  # of pickle, safetensors, zip files or PyTorch
+        found = f"not weights of {name}, or damaged ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        raise RuntimeError(f"{file}: {found}; give a checkpoint of this network as timm saves it") from error
+    # Of a feature extractor, timm ignores all weights that do not fit.
+    mine = [weight for weight in network.state_dict().values() if weight.ndim > 1]
+    if not any(weight.shape == each.shape and weight.equal(each) for weight in mine for each in stored.values()):
+        raise RuntimeError(f"{file}: no weights of {name} in it; give a checkpoint of this network as timm saves it")
+    return network
