@@ -16,8 +16,6 @@ from tempfile import TemporaryDirectory, mkdtemp
 from threading import Event, Thread
 from urllib.parse import quote, unquote
 
-from filelock import FileLock
-
 from onlooker.files import explain_write_errors, is_disk_full, printable, without_password, write_json
 
 __all__ = [
@@ -56,6 +54,7 @@ def local(path: Path | str) -> Path:
     """
     if not is_address(path):
         return Path(path)
+    from filelock import FileLock  # here, as the others: every command imports this module
     from fsspec.core import OpenFile, OpenFiles
     from fsspec.implementations.cached import WholeFileCacheFileSystem
     from rich.progress import track
