@@ -31,16 +31,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 def test_help_is_fast() -> None:
-    command = str(Path(sys.executable).with_name("onlooker"))
-    seconds = []
-    for _ in range(6):
-        before = os.times()
-        done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
-        after = os.times()
-        # Its own seconds on the processor: other work on the machine would make a clock on the wall fail at times.
-        seconds.append(after.children_user + after.children_system - before.children_user - before.children_system)
-    assert all(name in done.stdout for name in COMMANDS)
-    assert min(seconds) < 0.5, seconds
+    # Beside what every command line of typer with entry points imports: other work on the machine slows down both.
+    imports = [sys.executable, "-c", "import typer.rich_utils, importlib.metadata"]
+    commands = {"help": [str(Path(sys.executable).with_name("onlooker")), "--help"], "imports": imports}
+    seconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(5):
+        for name, command in commands.items():
+            before = os.times()
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            after = os.times()
+            seconds[name].append(
+                after.children_user + after.children_system - before.children_user - before.children_system
+            )
+            assert name == "imports" or all(each in done.stdout for each in COMMANDS)
+    assert min(seconds["help"]) < 1.7 * min(seconds["imports"]), seconds  # 0.5 s where the imports take 0.3 s
 
 
 def test_a_mistyped_command_or_option_gets_a_suggestion() -> None:
