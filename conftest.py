@@ -33,6 +33,15 @@ def make_clip(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch with one thread: the sums of several are in another order, and small models are no faster with them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(autouse=True)
 def _same_random_weights() -> None:
     """A test's models have the same random weights in every run: a failure can be seen again."""

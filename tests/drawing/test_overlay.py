@@ -10,7 +10,6 @@ from onlooker.drawing.overlay import (
     enlarge,
     full_strength,
     overlay,
-    probability_bar,
     ring,
     time_bar,
 )
@@ -55,7 +54,6 @@ def test_the_input_is_never_written_to():
     before = frame.copy()
     overlay(frame, peaked(3, 3, 1, 1))
     caption(frame, ["a"])
-    probability_bar(frame, 0.5)
     boxes(frame, [9.0, 9.0, 9.0, 9.0])
     ring(frame, (9, 9))
     time_bar(frame, 0.5, [(0, 1)])
@@ -71,16 +69,6 @@ def test_a_caption_can_be_read_at_every_size(side):
     assert xs.max() < drawn.shape[1] - 1
     assert drawn.max() > 200  # bright letters
     assert drawn.min() < 40  # a dark rim
-
-
-def test_the_length_of_the_bar_is_the_probability():
-    def length(frame):
-        return (frame == 255).all(-1).any(0).sum()
-
-    none, half, full = (length(probability_bar(gray(200, 220), score)) for score in (0, 0.5, 1))
-    assert none == 0
-    assert 190 < full <= 220
-    assert half == pytest.approx(full / 2, abs=1)
 
 
 def test_boxes_are_drawn_where_they_are_also_in_an_enlarged_frame():

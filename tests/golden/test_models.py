@@ -38,6 +38,8 @@ from onlooker.training.fit import Fitting, fit
 from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
 from onlooker_papers.digits.rounds import train_rounds
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def streamed(model: VideoModel, video: Tensor) -> list[Tensor] | None:
     """Logits and maps of all frames, one at a time; None for a model that needs the whole clip."""

@@ -19,6 +19,8 @@ from onlooker.recognizer import Recognizer
 from onlooker.structures import Evaluation, Prediction
 from onlooker_papers.fusion import average_scores, choose_weights
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def recognizer(case: Case, aggregation: str = "mean", localization: LocalizationParameters | None = None) -> Recognizer:
     return Recognizer(made(case), CLASSES, case[1], aggregation, localization or LocalizationParameters())

@@ -4,7 +4,6 @@ import csv
 import multiprocessing
 import random
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from multiprocessing.context import ForkServerProcess
@@ -33,6 +32,8 @@ from onlooker.training.fit import Fitting, batch_size, fit
 from onlooker.training.losses import frame_cross_entropy
 from onlooker.training.optimizers import register_optimizer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
 TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", label_smoothing=0.0)
 
@@ -56,14 +57,6 @@ class Brightness(Dataset[tuple[Tensor, int, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         time.sleep(self.pause)
         return self.frames[index], self.targets[index], index
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def train(

@@ -233,7 +233,7 @@ def write_page(run: Path, draw: Draw, figures: dict[str, Any]) -> Path:
     page.heading("Heat maps")
     recognizer = load(draw.folder(ATTENTION, figures["models"][ATTENTION]["lr"]), device="cpu")
     rows = attention_rows(recognizer, draw.samples(recognizer.model).only(draw.split.test))
-    page.figure(sheet(rows, _COLUMNS), "Test clips; the bar is the probability of the true class.", wide=True)
+    page.figure(sheet(rows, _COLUMNS), "Test clips, and the probability of the true class.", wide=True)
     return page.write(run / "report.html")
 
 

@@ -56,7 +56,7 @@ def write_page(
     add_table(page, build(rows(models, "*"), columns, note, given))
     page.text(_READING)
     page.heading("Where it looked")
-    caption = "Random test clips, one per class. The bar is the probability of the true class at this frame."
+    caption = "Random test clips, one per class. In each frame, the probability of the true class."
     page.figure((run / "attention.png").read_bytes(), caption, wide=True)
     page.heading("Training curves")
     for name, of in models.items():

@@ -17,8 +17,9 @@ from onlooker.data.folder import find_clips
 from onlooker.data.lists import check_classes
 from onlooker.data.samples import sample_rate
 from onlooker.data.split import Split, group_of
-from onlooker.drawing.overlay import enlarge, full_strength, overlay, probability_bar
+from onlooker.drawing.overlay import caption, enlarge, full_strength, overlay
 from onlooker.evaluation.metrics import measure
+from onlooker.evaluation.report import percent
 from onlooker.files import write_bytes, write_json
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel, count_parameters
@@ -194,7 +195,7 @@ def train_all_epochs(
 
 
 def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]:
-    """A test clip of each class, drawn at random: attention over frames, and a bar for the true class's probability."""
+    """A test clip of each class, drawn at random: attention over frames, and the true class's probability."""
     rows: dict[str, tuple[str, Any]] = {}
     for index in random.Random(0).sample(range(len(samples)), len(samples)):
         clip = samples.clips[index]
@@ -207,7 +208,7 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
         shown = equally_spaced(len(maps), min(len(maps), _COLUMNS))
         pixels, scale = read(clip.path, len(maps)).pixels, full_strength(maps)
         drawn = np.stack(
-            [probability_bar(overlay(enlarge(pixels[t]), maps[t], scale), float(of_frames[t, target])) for t in shown]
+            [caption(overlay(enlarge(pixels[t]), maps[t], scale), [percent(of_frames[t, target], 0)]) for t in shown]
         )
         of_clip = recognizer.aggregate(of_frames)
         said = recognizer.classes[int(of_clip.argmax())]

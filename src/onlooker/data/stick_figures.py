@@ -98,11 +98,11 @@ class StickFigures:
 
         # Every video has a stool where the person would sit, so that it does not reveal the action.
         seat = joints["pelvis"][0, 0]
-        room = _room(self.size, ground - H * rng.uniform(0.06, 0.16), rng)
-        shadow = 0.75 * room[-1].mean(0)  # of the color of the floor
+        background = _background(self.size, ground - H * rng.uniform(0.06, 0.16), rng)
+        shadow = 0.75 * background[-1].mean(0)  # of the color of the ground
         pixels = np.empty((self.frames, H, W, 3), np.uint8)
         for t, frame in enumerate(pixels, 1):
-            canvas = room.copy()
+            canvas = background.copy()
             for x in (seat, joints["pelvis"][t, 0]):
                 figure.draw_line(canvas, (x - 0.2 * height, ground), (x + 0.2 * height, ground), 0.04 * height, shadow)
             _draw_stool(canvas, seat, ground, 0.23 * height)
@@ -122,13 +122,13 @@ def _colors(rng: np.random.Generator) -> dict[str, figure.Floats]:
     return colors
 
 
-def _room(size: tuple[int, int], horizon: float, rng: np.random.Generator) -> figure.Pixels:
-    """A canvas for frames of H W: a wall, a floor that begins at row `horizon`, pictures and boxes."""
+def _background(size: tuple[int, int], horizon: float, rng: np.random.Generator) -> figure.Pixels:
+    """A canvas for frames of H W: a wall, ground from row `horizon` on, and boxes on both."""
     H, W = size
     canvas = np.empty((H * figure.FINER, W * figure.FINER, 3), np.uint8)
-    wall, floor = np.split(canvas, [round(horizon * figure.FINER)])
+    wall, below = np.split(canvas, [round(horizon * figure.FINER)])
     light = rng.uniform(150, 225)
-    for part, level in ((wall, light), (floor, light * rng.uniform(0.65, 0.85))):
+    for part, level in ((wall, light), (below, light * rng.uniform(0.65, 0.85))):
         layers = rng.normal(0, 14, (2, 2)), rng.normal(0, 3, (40, 40))  # a gradient and a texture
         shading = np.sum([cv2.resize(layer, part.shape[1::-1]) for layer in layers], 0)
         part[:] = np.clip(level + rng.uniform(-25, 25, 3) + shading[..., None], 0, 255)

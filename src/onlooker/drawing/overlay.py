@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.drawing.text import BLACK, WHITE, Color, line_height, shortened, text_width, write
 from onlooker.video.resize import Pixels
 
-__all__ = ["BOX_COLORS", "boxes", "caption", "enlarge", "full_strength", "overlay", "probability_bar"]
+__all__ = ["BOX_COLORS", "boxes", "caption", "enlarge", "full_strength", "overlay"]
 
 Size = tuple[int, int]
 # Colors of outlines that are visible on any frame: vermilion, sky, green, orange, pink (Okabe & Ito 2008).
@@ -123,33 +123,20 @@ def _bar(frame: Pixels, left: float, top: int, width: float, height: int, color:
     cv2.rectangle(frame, (round(left), top), (right, top + height - 1), color, cv2.FILLED)
 
 
-def _bar_of_spans(frame: Pixels, top: int, thick: int, spans: Sequence[tuple[float, float]], color: Color) -> Pixels:
-    """A copy with a gray bar across the frame, which represents 0 to 1; the spans are colored."""
-    drawn, margin = _copy(frame), _letter_height(frame) // 2
-    length = frame.shape[1] - 2 * margin
-    _bar(drawn, margin - 1, top - 1, length + 2, thick + 2, BLACK)
-    _bar(drawn, margin, top, length, thick, (90, 90, 90))
-    for begin, end in np.clip(np.reshape(spans, (-1, 2)), 0, 1).tolist():
-        if begin < end:
-            _bar(drawn, margin + length * begin, top, length * (end - begin), thick, color)
-    return drawn
-
-
-def probability_bar(frame: Pixels, score: float) -> Pixels:
-    """A thin bar near the lower edge whose length is a probability."""
-    H, thick = len(frame), max(2, round(min(frame.shape[:2]) / 64))
-    return _bar_of_spans(frame, H - 3 * thick - _letter_height(frame) // 4, thick, [(0, score)], WHITE)
-
-
 def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float]]) -> Pixels:
     """A bar near the lower edge that represents the clip, with colored spans and a mark at the current time.
 
     The time and the starts and ends of spans are shares of the clip, 0 to 1.
     """
-    thick, margin = max(3, round(min(frame.shape[:2]) / 40)), _letter_height(frame) // 2
+    drawn, margin = _copy(frame), _letter_height(frame) // 2
+    thick, length = max(3, round(min(frame.shape[:2]) / 40)), frame.shape[1] - 2 * margin
     top, wide = len(frame) - 2 * thick - margin // 2, max(2, thick // 2)
-    drawn = _bar_of_spans(frame, top, thick, spans, BOX_COLORS[3])
-    left = margin + (frame.shape[1] - 2 * margin - wide) * min(max(now, 0.0), 1.0)
+    _bar(drawn, margin - 1, top - 1, length + 2, thick + 2, BLACK)
+    _bar(drawn, margin, top, length, thick, (90, 90, 90))
+    for begin, end in np.clip(np.reshape(spans, (-1, 2)), 0, 1).tolist():
+        if begin < end:
+            _bar(drawn, margin + length * begin, top, length * (end - begin), thick, BOX_COLORS[3])
+    left = margin + (length - wide) * min(max(now, 0.0), 1.0)
     _bar(drawn, left - 1, top - thick // 2 - 1, wide + 2, 2 * thick + 2, BLACK)
     _bar(drawn, left, top - thick // 2, wide, 2 * thick, WHITE)
     return drawn

@@ -94,11 +94,7 @@ def predict_clips(
         todo = [clip for clip in clips if clip not in done]
         if done:
             console.print(f"{len(done)} of {len(clips)} clips were predicted before")
-        if ray is None:
-            predicted = _predict_here(recognizer, todo)
-        else:
-            predicted = map_clips(partial(_predictor, load(run, "cpu")), todo, ray)
-        with closing(predicted) as found:
+        with closing(_predictions(recognizer, run, todo, ray)) as found:
             for first in range(0, len(todo), ROWS):
                 predictions = []
                 for clip, result in with_progress(islice(found, ROWS), "predicting", len(todo), first):
@@ -184,6 +180,15 @@ def find_videos(paths: Sequence[Path]) -> list[Path]:
         inside = sorted(filter(is_video, path.rglob("[!.]*"))) if os.path.isdir(path) and not is_video(path) else []
         clips += inside or [path]
     return clips
+
+
+def _predictions(
+    recognizer: Recognizer, run: Path, clips: Sequence[Path], ray: str | None
+) -> Generator[tuple[Path, Any]]:
+    """Each clip and its prediction, or its error: by this process, or by a Ray cluster."""
+    if ray is None:
+        return _predict_here(recognizer, clips)
+    return map_clips(partial(_predictor, load(run, "cpu")), clips, ray)
 
 
 def _predict_here(recognizer: Recognizer, clips: Sequence[Path]) -> Generator[tuple[Path, Any]]:

@@ -99,9 +99,13 @@ def watch_sources(
         if publisher:
             publisher.close()
         for source, stream in streams.items():
-            counts = f"{stream.frames} frames, {stream.step.dropped} dropped, {stream.step.reconnections} reconnections"
-            _print_dim(printable(f"{source}: {counts}"))
+            _print_dim(printable(f"{source}: {_counts(stream)}"))
     return errors
+
+
+def _counts(stream: _Stream) -> str:
+    step = stream.step
+    return f"{stream.frames} frames, {step.dropped} dropped, {step.reconnections} reconnections"
 
 
 def _print_dim(text: str) -> None:

@@ -154,7 +154,7 @@ class Clips(NamedTuple):
 
     @property
     def sets(self) -> dict[str, str]:
-        """Those of `SETS` that can be made of the statistics that there are, given as for `Choice`."""
+        """Those of `SETS` that can be made of these statistics, given as for `Choice`."""
         found = {label: ",".join(name for name in names if name in self.names) for label, names in SETS.items()}
         distinct = {statistics: label for label, statistics in reversed(found.items()) if statistics}
         return {label: statistics for statistics, label in reversed(distinct.items())}

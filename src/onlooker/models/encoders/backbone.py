@@ -139,8 +139,10 @@ def _from_file(name: str, size: int | None, options: dict[str, Any], file: Path)
 
     check_regular(file)
     try:
-        overlay = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
-        network, stored = _build(name, size, options | overlay), timm.models.load_state_dict(str(file))
+        stored = timm.models.load_state_dict(str(file))
+        # A copy: timm renames and removes weights in the one that it gets.
+        overlay = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(stored)}}
+        network = _build(name, size, options | overlay)
     except Exception as error:  # of pickle, safetensors, zip files or PyTorch
         found = f"not weights of {name}, or damaged ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         raise RuntimeError(f"{file}: {found}; give a checkpoint of this network as timm saves it") from error
