@@ -1,4 +1,4 @@
-"""`python -m onlooker_papers.encoder TINY_IMAGENET`: train the encoder `small`, or export its weights."""
+"""`python -m onlooker_papers.encoder IMAGES`: train the encoder `small` or `small-free`, or export its weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ app = typer.Typer(add_completion=False)
 
 
 def encoder(
-    folder: Annotated[Path, typer.Argument(help="Tiny ImageNet, unpacked: has train/ and val/.")],
+    folder: Annotated[Path, typer.Argument(help="Tiny ImageNet (has train/ and val/) or Caltech-101 (has 101_ObjectCategories/).")],
     run: Annotated[Path, typer.Option(help="Folder of the training, resumable.")] = Path("runs/encoder"),
     export: Annotated[
         Path | None, typer.Option(help="Write the weights in the form that the package contains, and the results.")
@@ -22,14 +22,16 @@ def encoder(
         "docs/encoder-training.png"
     ),
 ) -> None:
-    """Train the encoder on Tiny ImageNet; hours on two cores, minutes on a GPU; resumable after each epoch."""
+    """Train the encoder on images, by the recipe of their set; hours on two cores, minutes on a GPU; resumable after each epoch."""
     from onlooker_papers.encoder.export import export as export_weights
     from onlooker_papers.encoder.export import record
-    from onlooker_papers.encoder.images import list_tiny_imagenet, read_images
-    from onlooker_papers.encoder.train import Recipe, Training
+    from onlooker_papers.encoder.images import list_images, read_images
+    from onlooker_papers.encoder.train import CALTECH_101, TINY_IMAGENET, Training
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    files, held_back, classes = list_tiny_imagenet(folder)
+    files, held_back, classes = list_images(folder)
+    free = (folder / "101_ObjectCategories").is_dir()
+    recipe = CALTECH_101 if free else TINY_IMAGENET
     validation = read_images(held_back, classes)
     if export is not None:
         figures = export_weights(run, export, validation, len(files), device)
@@ -37,10 +39,10 @@ def encoder(
         typer.echo(record(figures, results, figure))
         return
     with stoppable():
-        training = Training(run, Recipe(), len(classes), device)
-        for line in training.fit(read_images(files, classes), validation):
+        training = Training(run, recipe, len(classes), device)
+        for line in training.fit(read_images(files, classes, recipe.image_size), validation):
             typer.echo(
-                f"epoch {line['epoch']}/{training.recipe.epochs}: loss {line['loss']:.3f}, "
+                f"epoch {line['epoch']}/{recipe.epochs}: loss {line['loss']:.3f}, "
                 f"validation accuracy {line['accuracy']:.1%}, {line['minutes']:.1f} min"
             )
 

@@ -1,4 +1,4 @@
-"""Tiny ImageNet: its images as one tensor, and random crops of a batch."""
+"""Tiny ImageNet and Caltech-101: their images as one tensor, and random crops of a batch."""
 
 import math
 from pathlib import Path
@@ -10,14 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SIZE = 64  # height and width of the images
+SIZE = 64  # height and width of Tiny ImageNet's images
+_HELD_BACK = 10  # one of so many images of a class of Caltech-101 is for validation; the set has no official split
+
+Files = list[tuple[Path, str]]  # each with its class
 
 
 class Images(NamedTuple):
     """Images and their classes.
 
     Attributes:
-        pixels: `N 3 64 64`, uint8.
+        pixels: `N 3 S S`, uint8.
         targets: `N`, int64.
     """
 
@@ -25,15 +28,22 @@ class Images(NamedTuple):
     targets: Tensor
 
 
-def list_tiny_imagenet(folder: Path) -> tuple[list[tuple[Path, str]], list[tuple[Path, str]], list[str]]:
-    """The files of training images and of validation images, each with its class, and the classes (of WordNet).
+def list_images(folder: Path) -> tuple[Files, Files, list[str]]:
+    """The files of training images and of validation images, each with its class, and the classes.
 
     Args:
-        folder: has `train/CLASS/images/*.JPEG`, `val/images/` and `val/val_annotations.txt`.
+        folder: Tiny ImageNet (`train/CLASS/images/*.JPEG`, `val/images/`, `val/val_annotations.txt`) or Caltech-101
+            (`101_ObjectCategories/CLASS/*.jpg`).
 
     Raises:
         FileNotFoundError: one of these is missing.
     """
+    if (objects := folder / "101_ObjectCategories").is_dir():
+        every = [(path, path.parent.name) for path in sorted(objects.glob("*/*.jpg"))]
+        places = {name: iter(range(len(every))) for _, name in every}  # counts the images of a class
+        held_back = [next(places[name]) % _HELD_BACK == _HELD_BACK - 1 for _, name in every]
+        train = [file for file, held in zip(every, held_back, strict=True) if not held]
+        return train, [file for file, held in zip(every, held_back, strict=True) if held], list(places)
     classes = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
     train = [(path, name) for name in classes for path in sorted((folder / "train" / name / "images").glob("*.JPEG"))]
     lines = (folder / "val" / "val_annotations.txt").read_text(encoding="utf-8").splitlines()
@@ -41,21 +51,25 @@ def list_tiny_imagenet(folder: Path) -> tuple[list[tuple[Path, str]], list[tuple
     return train, validation, classes
 
 
-def read_images(files: list[tuple[Path, str]], classes: list[str]) -> Images:
-    """Images with their classes; a ValueError names a file that is not an image of 64×64 pixels."""
-    pixels = np.empty((len(files), 3, SIZE, SIZE), np.uint8)
+def read_images(files: Files, classes: list[str], size: int = SIZE) -> Images:
+    """The middle square of each image, resized to `size` × `size`; a ValueError names a file that is not an image."""
+    pixels = np.empty((len(files), 3, size, size), np.uint8)
     for index, (path, _) in enumerate(files):
         image = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-        if image is None or image.shape[:2] != (SIZE, SIZE):
-            given = "no image" if image is None else f"{image.shape[1]}x{image.shape[0]} pixels"
-            raise ValueError(f"{path}: {given}, expected an image of {SIZE}x{SIZE} pixels")
-        pixels[index] = image.transpose(2, 0, 1)
+        if image is None:
+            raise ValueError(f"{path}: no image")
+        (height, width), side = image.shape[:2], min(image.shape[:2])
+        top, left = (height - side) // 2, (width - side) // 2
+        square = image[top : top + side, left : left + side]
+        pixels[index] = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
     number = {name: index for index, name in enumerate(classes)}
     return Images(torch.from_numpy(pixels), torch.tensor([number[name] for _, name in files]))
 
 
-def random_crops(pixels: Tensor, size: int, generator: torch.Generator, min_area: float, jitter: float) -> Tensor:
-    """Random crops of a batch, half of them mirrored, with random brightness and contrast.
+def random_crops(
+    pixels: Tensor, size: int, generator: torch.Generator, min_area: float, jitter: float, gray: float = 0.0
+) -> Tensor:
+    """Random crops of a batch, half of them mirrored, with random brightness and contrast, some of them gray.
 
     Args:
         pixels: `N 3 H W`, uint8.
@@ -63,6 +77,7 @@ def random_crops(pixels: Tensor, size: int, generator: torch.Generator, min_area
         generator: the source of all randomness, on the CPU.
         min_area: smallest area of a crop, as a share of the image; the aspect ratio is between 3/4 and 4/3.
         jitter: brightness and contrast change by a factor between `1 - jitter` and `1 + jitter`.
+        gray: the share of crops that lose their colors.
 
     Returns:
         `N 3 size size`, floats from 0 to 1, on the device of `pixels`.
@@ -81,5 +96,8 @@ def random_crops(pixels: Tensor, size: int, generator: torch.Generator, min_area
     grid = F.affine_grid(theta.to(pixels.device), [n, 3, size, size], align_corners=False)
     crops = F.grid_sample(pixels.float() / 255, grid, padding_mode="reflection", align_corners=False)
     brightness, contrast = (uniform(1 - jitter, 1 + jitter).to(pixels.device)[:, None, None, None] for _ in range(2))
+    if gray:
+        without = (uniform(0, 1).to(pixels.device) < gray)[:, None, None, None]
+        crops = torch.where(without, crops.mean(1, keepdim=True), crops)
     mean = crops.mean((1, 2, 3), keepdim=True)
     return (((crops - mean) * contrast + mean) * brightness).clamp(0, 1)

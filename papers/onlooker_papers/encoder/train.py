@@ -1,4 +1,4 @@
-"""Training of the encoder `small` on Tiny ImageNet: an epoch at a time, resumable, with usable weights after each."""
+"""Training of the encoders `small` and `small-free`: an epoch at a time, resumable, with usable weights after each."""
 
 import math
 import time
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from onlooker.models.encoders import build_encoder
+from onlooker.training.precision import choose_precision
 from onlooker_papers.encoder.images import SIZE, Images, random_crops
 
 
@@ -21,6 +22,7 @@ class Recipe:
     """How the encoder is trained.
 
     Attributes:
+        image_size: height and width of the images in memory; crops are taken from these.
         epochs: passes through the training images; the learning rate falls along a cosine until the last one.
         batch: images in a step.
         lr: highest learning rate (SGD with Nesterov momentum), reached after `warmup` epochs.
@@ -30,10 +32,14 @@ class Recipe:
         min_area: smallest part of an image in a crop.
         jitter: strength of the changes of brightness and contrast.
         smoothing: label smoothing.
+        gray: share of the crops without colors.
+        contrast: weight of the contrastive loss (`contrastive_loss`), for which each image gives two crops; 0: one
+            crop, and the labels alone.
         average: decay of the exponential moving average of the weights; the averaged weights are kept.
         seed: of weights, order and crops.
     """
 
+    image_size: int = SIZE
     epochs: int = 45
     batch: int = 256
     lr: float = 0.4
@@ -43,22 +49,39 @@ class Recipe:
     min_area: float = 0.35
     jitter: float = 0.3
     smoothing: float = 0.1
+    gray: float = 0.0
+    contrast: float = 0.0
     average: float = 0.999
     seed: int = 0
 
 
-class ImageClassifier(nn.Module):
-    """The encoder, the mean over its map, and a linear layer."""
+TINY_IMAGENET = Recipe()
+# A tenth of the images, so stronger changes, more passes, and a task that needs no labels.
+CALTECH_101 = Recipe(
+    image_size=80, epochs=70, lr=0.3, warmup=5, min_area=0.15, jitter=0.4, gray=0.2, contrast=0.5, average=0.998
+)
 
-    def __init__(self, num_classes: int) -> None:
+
+class ImageClassifier(nn.Module):
+    """The encoder, the mean over its map, and a linear layer; for contrastive training, two layers beside it."""
+
+    def __init__(self, num_classes: int, contrastive: bool = False) -> None:
         super().__init__()
         encoder: Any = build_encoder("small", 3, SIZE, pretrained=False)
         self.encoder = encoder
-        self.head = nn.Linear(encoder.last_features, num_classes)
+        width = encoder.last_features
+        self.head = nn.Linear(width, num_classes)
+        if contrastive:
+            self.projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 128))
 
     def forward(self, images: Tensor) -> Tensor:
         """`N 3 H W -> N K`."""
-        return self.head(self.encoder.last_map(images).mean((2, 3)))
+        return self.head(self.encode(images))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """`N 3 H W -> N D`: the mean over the last map."""
+        mean: Tensor = self.encoder.last_map(images).mean((2, 3))
+        return mean
 
 
 class Training:
@@ -77,7 +100,7 @@ class Training:
     def __init__(self, run: Path, recipe: Recipe, num_classes: int, device: torch.device) -> None:
         self.run, self.recipe, self.device = run, recipe, device
         torch.manual_seed(recipe.seed)
-        self.model = ImageClassifier(num_classes).to(device).to(memory_format=torch.channels_last)
+        self.model = ImageClassifier(num_classes, recipe.contrast > 0).to(device).to(memory_format=torch.channels_last)
         average = get_ema_multi_avg_fn(recipe.average)
         self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
         decayed = [weight for weight in self.model.parameters() if weight.ndim > 1]
@@ -123,18 +146,22 @@ class Training:
             rate = learning_rate(self.recipe, self.epoch + index / len(batches))
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            crops = random_crops(
-                images.pixels[batch].to(self.device), self._size(), random, self.recipe.min_area, self.recipe.jitter
-            )
-            loss = self._step(normalize(crops), images.targets[batch].to(self.device))
+            views = batch.repeat(2) if self.recipe.contrast else batch
+            recipe, pixels = self.recipe, images.pixels[views].to(self.device)
+            crops = random_crops(pixels, self._size(), random, recipe.min_area, recipe.jitter, recipe.gray)
+            loss = self._step(normalize(crops), images.targets[views].to(self.device))
             total += float(loss) / len(batches)
             self.average.update_parameters(self.model)
         return total
 
     def _step(self, crops: Tensor, targets: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.model(crops.to(memory_format=torch.channels_last))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=choose_precision("auto") == "bf16-mixed"):
+            encoded = self.model.encode(crops.to(memory_format=torch.channels_last))
+            logits = self.model.head(encoded)
+            projected = self.model.projection(encoded) if self.recipe.contrast else None
         loss = F.cross_entropy(logits.float(), targets, label_smoothing=self.recipe.smoothing)
+        if projected is not None:
+            loss = loss + self.recipe.contrast * contrastive_loss(projected.float())
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -172,6 +199,19 @@ def read_state(run: Path) -> dict[str, Any]:
     """The state of a training: `recipe`, `log`, `model`, `average`, `optimizer`."""
     state: dict[str, Any] = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
     return state
+
+
+def contrastive_loss(projected: Tensor, temperature: float = 0.2) -> Tensor:
+    """Normalized cross entropy of finding the other crop of an image among all crops (SimCLR, arXiv 2002.05709, eq. 1).
+
+    Args:
+        projected: `2N D`; rows n and N + n are two crops of one image.
+        temperature: divides the cosines.
+    """
+    directions, count = F.normalize(projected, dim=1), len(projected)
+    similar = directions @ directions.T / temperature
+    similar.fill_diagonal_(-torch.inf)
+    return F.cross_entropy(similar, torch.arange(count, device=projected.device).roll(count // 2))
 
 
 def learning_rate(recipe: Recipe, epoch: float) -> float:
