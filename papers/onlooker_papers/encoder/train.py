@@ -58,7 +58,7 @@ class Recipe:
 TINY_IMAGENET = Recipe()
 # A tenth of the images, so stronger changes, more passes, and a task that needs no labels.
 CALTECH_101 = Recipe(
-    image_size=80, epochs=70, lr=0.3, warmup=5, min_area=0.15, jitter=0.4, gray=0.2, contrast=0.5, average=0.998
+    image_size=80, epochs=50, lr=0.3, warmup=5, min_area=0.15, jitter=0.4, gray=0.2, contrast=0.5, average=0.998
 )
 
 
