@@ -12,19 +12,22 @@ app = typer.Typer(add_completion=False)
 
 
 def encoder(
-    folder: Annotated[Path, typer.Argument(help="Tiny ImageNet (has train/ and val/) or Caltech-101 (has 101_ObjectCategories/).")],
+    folder: Annotated[
+        Path, typer.Argument(help="Tiny ImageNet (has train/ and val/) or Caltech-101 (has 101_ObjectCategories/).")
+    ],
     run: Annotated[Path, typer.Option(help="Folder of the training, resumable.")] = Path("runs/encoder"),
     export: Annotated[
         Path | None, typer.Option(help="Write the weights in the form that the package contains, and the results.")
     ] = None,
     results: Annotated[Path, typer.Option(help="With --export: folder of the results files.")] = Path("results"),
-    figure: Annotated[Path, typer.Option(help="With --export: PNG of the training curve.")] = Path(
-        "docs/encoder-training.png"
-    ),
+    figure: Annotated[Path | None, typer.Option(help="With --export: PNG of the training curve.")] = None,
 ) -> None:
-    """Train the encoder on images, by the recipe of their set; hours on two cores, minutes on a GPU; resumable after each epoch."""
+    """Train the encoder on a set of images, by its recipe; hours on two cores, minutes on a GPU.
+
+    Resumable after each epoch.
+    """
+    from onlooker_papers.encoder.export import draw, record
     from onlooker_papers.encoder.export import export as export_weights
-    from onlooker_papers.encoder.export import record
     from onlooker_papers.encoder.images import list_images, read_images
     from onlooker_papers.encoder.train import CALTECH_101, TINY_IMAGENET, Training
 
@@ -36,7 +39,9 @@ def encoder(
     if export is not None:
         figures = export_weights(run, export, validation, len(files), device)
         typer.echo(f"{export}: {figures['megabytes']:.2f} MB, validation accuracy {figures['accuracy']:.1%}")
-        typer.echo(record(figures, results, figure))
+        typer.echo(record("encoder-free" if free else "encoder", figures, results))
+        if figure is not None:
+            draw(figures, figure)
         return
     with stoppable():
         training = Training(run, recipe, len(classes), device)

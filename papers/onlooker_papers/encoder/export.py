@@ -17,10 +17,15 @@ from onlooker_papers.encoder.images import Images
 from onlooker_papers.encoder.train import ImageClassifier, averaged_weights, evaluate, read_state
 from onlooker_papers.results import write_whole
 
-WHAT = "the encoder `small`: its weights in half precision, computed in float32, on Tiny ImageNet's validation images"
+WHAT = {
+    "encoder": "the encoder `small`: its weights in half precision, computed in float32, on Tiny ImageNet's validation "
+    "images",
+    "encoder-free": "the encoder `small-free`: its weights in half precision, computed in float32, on images of "
+    "Caltech-101 that were held back",
+}
 COMMAND = (
-    "python -m onlooker_papers.encoder TINY_IMAGENET --run RUN && "
-    "python -m onlooker_papers.encoder TINY_IMAGENET --run RUN --export FILE"
+    "python -m onlooker_papers.encoder IMAGES --run RUN && "
+    "python -m onlooker_papers.encoder IMAGES --run RUN --export FILE"
 )
 
 
@@ -32,7 +37,7 @@ def export(run: Path, file: Path, validation: Images, train_images: int, device:
     """
     state = read_state(run)
     trained = averaged_weights(run)
-    model = ImageClassifier(len(trained["head.bias"]))
+    model = ImageClassifier(len(trained["head.bias"]), state["recipe"]["contrast"] > 0)
     model.load_state_dict(trained)
     shipped = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
@@ -60,12 +65,16 @@ def export(run: Path, file: Path, validation: Images, train_images: int, device:
     }
 
 
-def record(figures: dict[str, Any], results: Path, figure: Path) -> Path:
-    """Write `encoder.json` among the results files, and draw the training curve."""
+def record(file: str, figures: dict[str, Any], results: Path) -> Path:
+    """Write `encoder.json` or `encoder-free.json` among the results files."""
+    return write_whole(results, file, WHAT[file], COMMAND, figures, [figures["recipe"]["seed"]])
+
+
+def draw(figures: dict[str, Any], figure: Path) -> None:
+    """Draw the training curve."""
     curve = figures["curve"]
     lines = {"training": {"loss": curve["loss"]}, "validation": {"accuracy": curve["accuracy"]}}
     write_bytes(figure, to_png(loss_and_accuracy(lines)))
-    return write_whole(results, "encoder", WHAT, COMMAND, figures, [figures["recipe"]["seed"]])
 
 
 def multiply_adds(size: int) -> int:

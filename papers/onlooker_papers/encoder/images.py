@@ -39,11 +39,12 @@ def list_images(folder: Path) -> tuple[Files, Files, list[str]]:
         FileNotFoundError: one of these is missing.
     """
     if (objects := folder / "101_ObjectCategories").is_dir():
-        every = [(path, path.parent.name) for path in sorted(objects.glob("*/*.jpg"))]
-        places = {name: iter(range(len(every))) for _, name in every}  # counts the images of a class
-        held_back = [next(places[name]) % _HELD_BACK == _HELD_BACK - 1 for _, name in every]
-        train = [file for file, held in zip(every, held_back, strict=True) if not held]
-        return train, [file for file, held in zip(every, held_back, strict=True) if held], list(places)
+        train, validation = Files(), Files()
+        classes = sorted(path.name for path in objects.iterdir() if path.is_dir())
+        for name in classes:
+            for number, path in enumerate(sorted((objects / name).glob("*.jpg")), 1):
+                (train if number % _HELD_BACK else validation).append((path, name))
+        return train, validation, classes
     classes = sorted(path.name for path in (folder / "train").iterdir() if path.is_dir())
     train = [(path, name) for name in classes for path in sorted((folder / "train" / name / "images").glob("*.JPEG"))]
     lines = (folder / "val" / "val_annotations.txt").read_text(encoding="utf-8").splitlines()

@@ -118,23 +118,23 @@ class Encoded:
         return np.array([place[str(clip.path)] for clip in clips], np.int64)
 
 
-def model(classes: int, pretrained: bool | None = None) -> LinearClassifier:
-    """The linear model of the default command, with random weights if not `pretrained`."""
+def model(classes: int, pretrained: bool | None = None, encoder: str = MODEL.encoder) -> LinearClassifier:
+    """The linear model of the default command, with random weights if not `pretrained`, or with another encoder."""
     torch.manual_seed(_SEED)
-    config = ModelConfig(MODEL.name, MODEL.encoder, pretrained=pretrained)
+    config = ModelConfig(MODEL.name, encoder, pretrained=pretrained)
     return cast(LinearClassifier, configured(config, DATA, classes).eval())
 
 
-def encode(name: str, run: Path, pretrained: bool = True) -> Encoded:
+def encode(name: str, run: Path, pretrained: bool = True, encoder: str = MODEL.encoder) -> Encoded:
     """The features of all clips of a set; those that are stored in the folder `run` are not computed again.
 
     Raises:
         ValueError, ClipError: as for `splits_of`; or a clip cannot be read.
     """
-    _, data, _ = resolve(replace(MODEL, pretrained=pretrained), DATA, TrainConfig())
+    _, data, _ = resolve(replace(MODEL, encoder=encoder, pretrained=pretrained), DATA, TrainConfig())
     clips = next(iter(splits_of(name).values())).clips
     classes = tuple(sorted({clip.label for clip in clips}))
-    net = model(len(classes), pretrained)
+    net = model(len(classes), pretrained, encoder)
     weights = weights_digest(cast(nn.Module, net.encoder))
     path = run / f"{name}-{DATA.frames}x{DATA.size}-{net.num_features}-{weights[:16]}.npz"
     if not path.exists():

@@ -24,7 +24,11 @@ from onlooker_papers.results import About, Row, write_rows
 
 FILE, CALIBRATION = "own-clips", "calibration"
 COMMAND = "python -m onlooker_papers.real_clips.own_clips"
-WHAT = "test clips classified correctly: default command, linear on random weights, best of all models, majority class"
+WHAT = (
+    "test clips classified correctly: default command, the same with small-free and with random weights, best of all "
+    "models, majority class"
+)
+FREE = "small-free"
 WHAT_CALIBRATION = (
     "expected calibration error, 5 bins of equal mass, pooled cross-validated predictions of the default command"
 )
@@ -42,9 +46,14 @@ def measure(name: str, run: Path, results: Path) -> dict[str, Any]:
     splits, trained = splits_of(name), encode(name, run)
     counted = dict([*splits.items()][:1] if name in FIRST_ONLY else splits)
     answers = {number: right_answers(trained, split) for number, split in splits.items()}
-    other = encode(name, run, pretrained=False)
-    untrained = {number: right_answers(other, split) for number, split in counted.items()}
-    right, random = (np.concatenate([of[number] for number in counted]) for of in (answers, untrained))
+    others_of = {"linear": encode(name, run, pretrained=False), "free": encode(name, run, encoder=FREE)}
+    rest = {
+        kind: {number: right_answers(other, split) for number, split in counted.items()}
+        for kind, other in others_of.items()
+    }
+    right, random, free = (
+        np.concatenate([of[number] for number in counted]) for of in (answers, rest["linear"], rest["free"])
+    )
     targets = np.concatenate([trained.clips.y[trained.positions(split.test)] for split in counted.values()])
     default = float(right.mean())
     rows = {**others(name, results), "default": default}
@@ -63,10 +72,12 @@ def measure(name: str, run: Path, results: Path) -> dict[str, Any]:
         "minutes": trained.minutes,
         "linear": float(random.mean()),
         "above_linear": paired(right, random),
+        "free": float(free.mean()),
+        "above_free": paired(right, free),
     }
     settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": trained.weights}
     memos: dict[str, dict[str, str]] = {}
-    for kind, of in (("default", answers), ("linear", untrained)):
+    for kind, of in (("default", answers), *rest.items()):
         for number, each in of.items():
             memos.setdefault(number, {})[kind] = "".join("01"[int(one)] for one in each)
     write_rows(results, FILE, About(WHAT, COMMAND, [0]), {(name,): Row(figures, settings, memos)})

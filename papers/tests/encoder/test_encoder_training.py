@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from onlooker_papers.encoder.__main__ import app
-from onlooker_papers.encoder.images import Images, list_tiny_imagenet, random_crops, read_images
+from onlooker_papers.encoder.images import Images, list_images, random_crops, read_images
 from onlooker_papers.encoder.tables import card
-from onlooker_papers.encoder.train import Recipe, Training, learning_rate
+from onlooker_papers.encoder.train import Recipe, Training, contrastive_loss, learning_rate
 
 RECIPE = Recipe(epochs=3, batch=8, lr=0.05, warmup=1, small_size=32)
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def made(count: int = 24) -> Images:
 
 
 def test_images_are_rgb_with_their_classes(folder: Path) -> None:
-    *files, classes = list_tiny_imagenet(folder)
+    *files, classes = list_images(folder)
     train, validation = (read_images(of, classes) for of in files)
     assert classes == ["n01", "n02"]
     assert train.targets.tolist() == [0, 0, 0, 1, 1, 1]
@@ -56,8 +56,40 @@ def test_images_are_rgb_with_their_classes(folder: Path) -> None:
 
 def test_a_file_that_is_no_image_is_named(folder: Path) -> None:
     (folder / "train" / "n01" / "images" / "n01_0.JPEG").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"n01_0\.JPEG: no image, expected an image of 64x64 pixels"):
-        read_images(*list_tiny_imagenet(folder)[::2])
+    with pytest.raises(ValueError, match=r"n01_0\.JPEG: no image"):
+        read_images(*list_images(folder)[::2])
+
+
+def test_one_of_ten_images_of_a_class_of_caltech_101_is_held_back(tmp_path: Path) -> None:
+    for name in ("ant", "Faces"):
+        (tmp_path / "101_ObjectCategories" / name).mkdir(parents=True)
+        for number in range(1, 13):
+            image = np.full((30, 50, 3), number, np.uint8)
+            image[:, 10:40] = 200  # the middle square
+            cv2.imwrite(str(tmp_path / "101_ObjectCategories" / name / f"image_{number:04}.jpg"), image)
+    train, validation, classes = list_images(tmp_path)
+    assert classes == ["Faces", "ant"]
+    assert [path.name for path, _ in validation] == ["image_0010.jpg"] * 2
+    assert len(train) == 22
+    images = read_images(train, classes, 20)
+    assert images.pixels.shape == (22, 3, 20, 20)
+    assert images.targets.tolist() == [0] * 11 + [1] * 11
+    assert images.pixels.float().mean() > 195  # nothing beside the middle square
+
+
+def test_crops_without_colors_are_gray() -> None:
+    crops = random_crops(made(16).pixels, 32, torch.Generator().manual_seed(0), 0.5, 0.0, gray=0.5)
+    gray = (crops.diff(dim=1).abs().amax((1, 2, 3)) < 1e-6).sum()
+    assert 0 < gray < 16
+
+
+def test_the_contrastive_loss_is_that_of_its_equation() -> None:
+    projected = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    z, losses = projected / projected.norm(dim=1, keepdim=True), []
+    for i in range(6):
+        others = [torch.exp(z[i] @ z[k] / 0.5) for k in range(6) if k != i]
+        losses.append(-torch.log(torch.exp(z[i] @ z[(i + 3) % 6] / 0.5) / sum(others)))
+    torch.testing.assert_close(contrastive_loss(projected, 0.5), torch.stack(losses).mean())
 
 
 def test_crops_of_a_ramp_are_ramps_of_both_directions() -> None:
@@ -79,14 +111,15 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert [learning_rate(recipe, epoch) for epoch in (0, 1, 2, 10)] == pytest.approx([0, 0.2, 0.4, 0])
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path) -> None:
-    images = made()
-    whole = Training(tmp_path / "whole", RECIPE, 2, CPU)
+@pytest.mark.parametrize("contrast", [0.0, 0.5])
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, contrast: float) -> None:
+    images, recipe = made(), replace(RECIPE, contrast=contrast)
+    whole = Training(tmp_path / "whole", recipe, 2, CPU)
     lines = list(whole.fit(images, images))
     assert [line["size"] for line in lines] == [32, 32, 64]
-    first = Training(tmp_path / "parts", RECIPE, 2, CPU)
+    first = Training(tmp_path / "parts", recipe, 2, CPU)
     assert len(list(islice(first.fit(images, images), 1))) == 1
-    rest = Training(tmp_path / "parts", RECIPE, 2, CPU)
+    rest = Training(tmp_path / "parts", recipe, 2, CPU)
     assert rest.epoch == 1
     assert len(list(rest.fit(images, images))) == 2
     for name, weight in whole.average.state_dict().items():
@@ -120,4 +153,4 @@ def test_exported_weights_are_measured_as_they_are(folder: Path, tmp_path: Path)
     for name, value in weights.items():
         assert value.dtype == (torch.float16 if average[name].is_floating_point() else torch.int64)
         torch.testing.assert_close(value.float(), average[name].float(), rtol=1e-3, atol=1e-6, msg=name)
-    assert "| classes | 2 |" in card({"encoder": figures}).markdown()
+    assert "| classes | 2 | 2 |" in card({"encoder": figures, "encoder-free": figures}).markdown()

@@ -163,7 +163,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
         """The README.md of a saved model, without a license, but with the terms of its encoder's pretrained weights."""
         pretrained = cast(dict[str, Any], self._hub_mixin_config).get("pretrained")
-        terms = {module.terms for module in self.modules() if hasattr(module, "terms")} if pretrained else ()
+        terms = {module.terms for module in self.modules() if getattr(module, "terms", "")} if pretrained else ()
         return ModelCard(
             "---\nlibrary_name: onlooker\ntags: [video-classification, visual-attention]\n---\n\n"
             f"# A video classifier\n\nA `{type(self).__name__}` of {self.num_classes} classes, saved by onlooker. A "

@@ -28,13 +28,18 @@ class Encoder(Protocol):
         ...
 
 
+TERMS = {  # of the encoders whose weights are in this package
+    "small": "trained on Tiny ImageNet, images of ImageNet, which may be used for non-commercial research and "
+    "education only",
+    "small-free": "trained on Caltech-101 (Li, Andreeto, Ranzato, Perona), whose terms (CC BY 4.0) admit any use",
+}
 # name -> build(in_channels, size). Also: any timm network by its name, and `NAME:vector` for the vector
 # before its classifier.
 ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "conv4": lambda in_channels, size: Conv4(in_channels),
-    "small": lambda in_channels, size: Small(in_channels),
+    "small": lambda in_channels, size: Small(in_channels, TERMS["small"]),
+    "small-free": lambda in_channels, size: Small(in_channels, TERMS["small-free"]),
 }
-TERMS = {"small": Small.terms}  # of the encoders whose weights are in this package
 
 _INSTALL = "encoders of another package, such as those of onlooker-papers, are known once it is installed"
 

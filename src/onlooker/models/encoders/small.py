@@ -22,15 +22,17 @@ class Small(nn.Module):
 
     The basic blocks of ResNet (He et al. 2016, arXiv 1512.03385), narrow enough for a laptop: 65 million multiply-adds
     for 64×64 pixels, 199 million for 112×112, 1.6 million weights.
+
+    Args:
+        in_channels: C of the frames.
+        terms: of the images that its weights were trained on, for the model card.
     """
 
     num_features, last_features = sum(width for width, _ in STAGES) + LAST, LAST
-    terms = (
-        "trained on Tiny ImageNet, images of ImageNet, which may be used for non-commercial research and education only"
-    )
 
-    def __init__(self, in_channels: int = 3) -> None:
+    def __init__(self, in_channels: int = 3, terms: str = "") -> None:
         super().__init__()
+        self.terms = terms
         layers, channels = [convolution(in_channels, STEM, 3, stride=2)], STEM
         for width, blocks in STAGES:
             residuals = [Residual(width) for _ in range(blocks)]
