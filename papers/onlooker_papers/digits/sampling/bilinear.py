@@ -6,48 +6,15 @@ outside the planes.
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MARGIN = 2  # of zeros around planes: from one pixel outside, all samples are zero
 _BILINEAR, _ZEROS = 0, 0  # interpolation and padding mode of torch.ops.aten
 
 Backward = TypeVar("Backward", bound=Callable[..., Any])
-
-
-class SamplePoints(NamedTuple):
-    """Points in planes `H W` that are stored row by row.
-
-    Args:
-        pixel: `… S`, int32, index of the pixel above and to the left; never in the last row or column.
-        dy, dx: `… S`, distance from it, 0 to 1.
-    """
-
-    pixel: Tensor
-    dy: Tensor
-    dx: Tensor
-
-
-def locate(y: Tensor, x: Tensor, height: int, width: int) -> SamplePoints:
-    """Coordinates to points in planes with a `MARGIN` of zeros, clipped to it.
-
-    Args:
-        y, x: `… S`, pixels, (0, 0) is the center of the first pixel. Overwritten.
-        height, width: H and W of the planes without the margin.
-    """
-    # A coordinate on the last pixel belongs to the one before it, so that all four neighbors exist.
-    y.clamp_(-MARGIN, height - 1 + MARGIN)
-    x.clamp_(-MARGIN, width - 1 + MARGIN)
-    top = y.floor().clamp_(max=height - 2 + MARGIN)
-    left = x.floor().clamp_(max=width - 2 + MARGIN)
-    row = width + 2 * MARGIN
-    pixel = top.int().mul_(row).add_(left.int()).add_(MARGIN * (row + 1))
-    # A NaN coordinate has become an arbitrary integer.
-    pixel.clamp_(0, (height + 2 * MARGIN - 1) * row - 2)
-    return SamplePoints(pixel, y.sub_(top), x.sub_(left))
 
 
 def padded(side: int) -> int:

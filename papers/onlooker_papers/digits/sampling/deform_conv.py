@@ -1,21 +1,12 @@
-"""Deformable convolution (Dai et al. 2017): kernel taps sample the input at learned offsets.
-
-`ByPlanes` samples each channel with PyTorch's grid sampler: for few channels, and on any device. `ByRows` is for
-many channels on a CPU: the channels of a pixel are a row of a table, so bilinear interpolation is a weighted sum of
-four rows, an embedding bag, which is vectorized. The derivatives with respect to y and x are embedding bags with other
-weights, and so is the gradient of the table, once the samples are sorted by pixel.
-"""
+"""Deformable convolution (Dai et al. 2017): kernel taps sample the input at learned offsets."""
 
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from onlooker_papers.digits.sampling.bilinear import (
-    MARGIN,
-    locate,
     pad_planes,
     padded,
     sample,
@@ -25,9 +16,7 @@ from onlooker_papers.digits.sampling.bilinear import (
 )
 from onlooker_papers.digits.sampling.taps import Taps, taps_of
 
-_MANY = 16  # number of channels from which `ByRows` is faster on a CPU
-PLANES_CHUNK = 1 << 18  # columns per thread of `ByPlanes` at a time
-ROWS_CHUNK = 1 << 15  # samples of `ByRows` at a time, at least: PyTorch sorts fewer by a slower method
+CHUNK = 1 << 18  # columns per thread at a time
 
 
 class DeformableConv2d(nn.Module):
@@ -87,15 +76,13 @@ def deformable_conv2d(
     """
     taps = taps_of(input, offset, weight, padding, mask)
     dtype = wide_dtype(input, offset)
-    many = input.device.type == "cpu" and dtype == torch.float32 and taps.channels >= _MANY
-    method = ByRows if many else ByPlanes
     with torch.autocast(input.device.type, enabled=False):
         tensors = (None if t is None else t.to(dtype) for t in (input, offset, weight, mask))
-        out = method.apply(*tensors, taps).to(input.dtype)
+        out = _DeformableConv.apply(*tensors, taps).to(input.dtype)
     return out if bias is None else out + bias.to(out.dtype)[:, None, None]
 
 
-class ByPlanes(torch.autograd.Function):
+class _DeformableConv(torch.autograd.Function):
     """Saves only its inputs: the columns, K times as large, are computed again for the gradients."""
 
     @staticmethod
@@ -105,7 +92,7 @@ class ByPlanes(torch.autograd.Function):
         ctx.taps = taps
         out = input.new_empty(len(input), len(weight), taps.locations)
         kernels, lattice = weight.flatten(1), taps.normalized_lattice(offset)
-        for n, location in taps.chunks(len(input), PLANES_CHUNK * torch.get_num_threads()):
+        for n, location in taps.chunks(len(input), CHUNK * torch.get_num_threads()):
             samples = sample(pad_planes(input[n]), taps.grid(offset[n], lattice, location))
             if mask is not None:
                 samples *= taps.mask(mask[n], location)
@@ -123,7 +110,7 @@ class ByPlanes(torch.autograd.Function):
         kernels, lattice = weight.flatten(1), taps.normalized_lattice(offset)
         by_input, by_offset, by_weight = torch.zeros_like(input), torch.empty_like(offset), torch.zeros_like(kernels)
         by_mask = None if mask is None else torch.empty_like(mask)
-        for n, location in taps.chunks(len(input), PLANES_CHUNK * torch.get_num_threads()):
+        for n, location in taps.chunks(len(input), CHUNK * torch.get_num_threads()):
             planes, grid = pad_planes(input[n]), taps.grid(offset[n], lattice, location)
             samples = sample(planes, grid)
             part = gradient[n, :, location]
@@ -142,138 +129,3 @@ class ByPlanes(torch.autograd.Function):
             if ctx.needs_input_grad[0]:
                 by_input[n] += by_planes[..., : taps.size[0], : taps.size[1]]
         return by_input, by_offset, by_weight.view(weight.shape), by_mask, None
-
-
-class ByRows(torch.autograd.Function):
-    """Saves only its inputs: the columns, K times as large, are computed again for the gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, taps: Taps) -> Tensor:
-        """`N O H' W'`."""
-        ctx.save_for_backward(input, offset, weight, mask)
-        ctx.taps = taps
-        out = input.new_empty(len(input), len(weight), taps.locations)
-        kernels = _kernels(weight)
-        lattice = taps.lattice(offset)
-        for n, location in taps.chunks(len(input), ROWS_CHUNK * taps.channels):
-            reads = _Reads(input[n], taps.coordinates(offset[n], lattice, location), taps)
-            bags = reads.weights(reads.y, reads.x)
-            if mask is not None:
-                bags *= reads.mask(mask[n], location)
-            columns = reads.sum(bags).view(len(out[n]), -1, kernels.shape[1])
-            out[n, :, location] = kernels @ columns.mT
-        return out.view(len(input), len(weight), *taps.out_size)
-
-    @staticmethod
-    @once_differentiable
-    @without_autocast
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of all five arguments."""
-        input, offset, weight, mask = ctx.saved_tensors
-        taps: Taps = ctx.taps
-        gradient = gradients[0].reshape(len(input), len(weight), taps.locations)
-        kernels = _kernels(weight)
-        by_input, by_offset, by_kernels = torch.zeros_like(input), torch.empty_like(offset), torch.zeros_like(kernels)
-        by_mask = None if mask is None else torch.empty_like(mask)
-        lattice = taps.lattice(offset)
-        for n, location in taps.chunks(len(input), ROWS_CHUNK * taps.channels):
-            reads = _Reads(input[n], taps.coordinates(offset[n], lattice, location), taps)
-            bags = reads.weights(reads.y, reads.x)
-            part = gradient[n, :, location]
-            by_columns = part.mT @ kernels
-            by_rows = by_columns.view(-1, taps.channels)
-            factor = None if mask is None else reads.mask(mask[n], location)
-            if by_mask is not None:
-                reads.put(by_mask[n].view(-1, taps.taps, taps.locations)[..., location], reads.sum(bags), by_rows)
-            if factor is not None:
-                bags *= factor
-            columns = reads.sum(bags).view(by_columns.shape)
-            by_kernels += (part @ columns).sum(0)
-            for axis in (0, 1):
-                slope = reads.slope(axis)
-                if factor is not None:
-                    slope *= factor
-                target = by_offset[n].view(-1, taps.taps, 2, taps.locations)[:, :, axis, location]
-                reads.put(target, reads.sum(slope), by_rows)
-            if ctx.needs_input_grad[0]:
-                by_input[n] += reads.spread(bags, by_rows)
-        by_weight = by_kernels.view(len(weight), *taps.kernel, taps.channels).permute(0, 3, 1, 2)
-        return by_input, by_offset, by_weight, by_mask, None
-
-
-class _Reads:
-    """R samples at some locations of some images, ordered by image, location and tap.
-
-    Args:
-        input: `n C H W`.
-        coordinates: y and x, each `n K l`. Overwritten.
-    """
-
-    def __init__(self, input: Tensor, coordinates: tuple[Tensor, Tensor], taps: Taps) -> None:
-        self.taps, self.images = taps, len(input)
-        padded = F.pad(input, (MARGIN,) * 4).permute(0, 2, 3, 1)
-        self.table = padded.reshape(-1, taps.channels).contiguous()
-        spots = locate(*coordinates, *taps.size)
-        first = torch.arange(self.images, dtype=torch.int32) * (len(self.table) // max(1, self.images))
-        self.pixel = self.order(spots.pixel + first[:, None, None])
-        below, right = self.order(spots.dy), self.order(spots.dx)
-        self.y, self.x = (1 - below, below), (1 - right, right)
-        self.row = taps.size[1] + 2 * MARGIN
-        self.shifts = (0, 1, self.row, self.row + 1)
-        self.corners = torch.empty(len(self.pixel), 4, dtype=torch.int32)
-        for corner, shift in enumerate(self.shifts):
-            torch.add(self.pixel, shift, out=self.corners[:, corner])
-
-    def order(self, values: Tensor) -> Tensor:
-        """`n … K·L` to `R`: the taps of a location are consecutive."""
-        return values.view(self.images, self.taps.taps, -1).mT.flatten()
-
-    def mask(self, mask: Tensor, location: slice) -> Tensor:
-        """`n K H' W'` to `R 1`."""
-        return self.order(self.taps.mask(mask, location))[:, None]
-
-    def weights(self, y: tuple[Tensor, Tensor], x: tuple[Tensor, Tensor]) -> Tensor:
-        """Weights of the four pixels, `R 4`, from factors of upper and lower, left and right ones."""
-        bags = torch.empty(len(self.pixel), 4)
-        for corner in range(4):
-            torch.mul(y[corner // 2], x[corner % 2], out=bags[:, corner])
-        return bags
-
-    def slope(self, axis: int) -> Tensor:
-        """The weights of the derivative with respect to y (axis 0) or x: `R 4`."""
-        one = torch.ones_like(self.pixel, dtype=torch.float32)
-        rise = (-one, one)
-        return self.weights(rise, self.x) if axis == 0 else self.weights(self.y, rise)
-
-    def sum(self, weights: Tensor) -> Tensor:
-        """The weighted sum of four rows of the table for each sample: `R C`."""
-        return F.embedding_bag(self.corners, self.table, mode="sum", per_sample_weights=weights)
-
-    def put(self, target: Tensor, values: Tensor, gradient: Tensor) -> None:
-        """Fill `target` (`n K L`) with the products of `values` and `gradient` (`R C`), summed over the channels."""
-        target.copy_(values.mul_(gradient).sum(1).view(self.images, -1, self.taps.taps).mT)
-
-    def spread(self, weights: Tensor, gradient: Tensor) -> Tensor:
-        """The adjoint of `sum`, `R C` to images `n C H W`."""
-        low, high = (int(end) for end in self.pixel.aminmax())
-        pixel, order = torch.sort(self.pixel - low)
-        count = high - low + 1
-        ends = torch.bincount(pixel, minlength=count).cumsum(0)
-        starts = F.pad(ends, (1, 0))
-        table = torch.zeros_like(self.table)
-        for corner, shift in enumerate(self.shifts):
-            table[low + shift : low + shift + count] += F.embedding_bag(
-                order,
-                gradient,
-                starts,
-                mode="sum",
-                per_sample_weights=weights[:, corner].index_select(0, order),
-                include_last_offset=True,
-            )
-        whole = table.view(self.images, -1, self.row, self.taps.channels)
-        return whole[:, MARGIN:-MARGIN, MARGIN:-MARGIN].permute(0, 3, 1, 2)
-
-
-def _kernels(weight: Tensor) -> Tensor:
-    """`O C kh kw` to `O K·C`."""
-    return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)

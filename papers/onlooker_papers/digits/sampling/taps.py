@@ -61,11 +61,6 @@ class Taps:
         # Beyond 3 everything is outside; the sampler cannot compute with infinity.
         return grid.clamp_(-3, 3).permute(0, 2, 3, 1)
 
-    def coordinates(self, offset: Tensor, lattice: tuple[Tensor, Tensor], locations: slice) -> tuple[Tensor, Tensor]:
-        """The coordinates of `locations` in pixels: y and x, each `N K l`."""
-        offsets = offset.reshape(-1, self.taps, 2, self.locations)[..., locations]
-        return offsets[:, :, 0] + lattice[0][:, locations], offsets[:, :, 1] + lattice[1][:, locations]
-
     def mask(self, mask: Tensor, locations: slice) -> Tensor:
         """`N K H' W'` to `N 1 K l`."""
         return mask.reshape(-1, 1, self.taps, self.locations)[..., locations]
