@@ -37,9 +37,7 @@ from onlooker_papers.videolstm.reduced import FINE_TUNING, NAME, Reduced, reduce
 TRAINING = TrainConfig(epochs=12, batch=16, lr=2e-3, label_smoothing=0.0)
 # Units of an LSTM, channels of a ConvLSTM; each of the two has about a hundred thousand weights.
 UNITS, CHANNELS = 128, 32
-RANDOM = "motion-random"  # `motion` from random weights, like its controls; `motion` starts from the trained streams
-CONTROLS = tuple(f"{name}-both" for name in ("convlstm", "alstm", "convalstm"))
-MODELS = (*(f"{name}-{of}" for of in STREAMS for name in SINGLE), MOTION, RANDOM, *CONTROLS)
+MODELS = (*(f"{name}-{of}" for of in STREAMS for name in SINGLE), MOTION)
 _KEPT = ("accuracy", "accuracy_interval", "frame_accuracy", "videos")
 
 

@@ -18,20 +18,9 @@ from onlooker.data.split import group_of
 from onlooker_papers.intervals import over_recordings
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import About, Row, write_rows
-from onlooker_papers.videolstm import control
 from onlooker_papers.videolstm.fine_tune import RANDOM_FRAMES
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION, SINGLE, STREAMS
-from onlooker_papers.videolstm.on_features import (
-    CHANNELS,
-    CONTROLS,
-    MODELS,
-    RANDOM,
-    TRAINING,
-    UNITS,
-    Cell,
-    RealSet,
-    fuse,
-)
+from onlooker_papers.videolstm.on_features import CHANNELS, MODELS, TRAINING, UNITS, Cell, RealSet, fuse
 from onlooker_papers.videolstm.reduced import FRAMES, WIDTH
 
 FILE = "videolstm-real"
@@ -43,8 +32,8 @@ STEPS += [(MOTION, "convalstm-rgb"), (BOTH, MOTION)]
 EPOCHS = {"ucf101_18": 6}  # of sets with more clips
 
 
-def measure(of: RealSet, seeds: Sequence[int]) -> tuple[dict[str, Any], dict[str, Any], list[Path]]:
-    """All cells of the seeds: figures of the ablation, figures of the controls, and the memos they are made from."""
+def measure(of: RealSet, seeds: Sequence[int]) -> tuple[dict[str, Any], list[Path]]:
+    """All cells of the seeds: figures of the ablation, and the memos they are made from."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*MODELS, *FUSED)}
     memos = []
     for seed in seeds:
@@ -60,7 +49,11 @@ def measure(of: RealSet, seeds: Sequence[int]) -> tuple[dict[str, Any], dict[str
     recordings = [group_of(clip) for clip in of.split.test]
     targets = [clip.label for clip in of.split.test]
     rows = {name: _row(cells) for name, cells in found.items()}
-    shared = {
+    steps = {f"{b} over {a}": over_recordings(right[b], right[a], recordings) for b, a in STEPS}
+    figures = {
+        **{name: row["accuracy"] for name, row in rows.items()},
+        "rows": rows,
+        "steps": steps,
         "classes": len(of.classes),
         "clips": {side: len(getattr(of.split, side)) for side in ("training", "validation", "test")},
         "majority": max(map(targets.count, of.classes)) / len(targets),
@@ -70,19 +63,7 @@ def measure(of: RealSet, seeds: Sequence[int]) -> tuple[dict[str, Any], dict[str
             "flow_encoder": {"epochs": of.fine_tuning.epochs, "frames": RANDOM_FRAMES},
         },
     }  # fmt: skip
-    steps = {f"{b} over {a}": over_recordings(right[b], right[a], recordings) for b, a in STEPS}
-    figures = {**{name: row["accuracy"] for name, row in rows.items()}, "rows": rows, "steps": steps, **shared}
-    # `motion` starts from random weights among its controls, as they do.
-    each = {
-        MOTION if name == RANDOM else name: [cell["accuracy"] for cell in found[name]] for name in (RANDOM, *CONTROLS)
-    }
-    compared = {
-        **{name: mean(accuracies) for name, accuracies in each.items()},
-        "each": each,
-        "gain": {name: over_recordings(right[RANDOM], right[name], recordings) for name in CONTROLS},
-        "interval": "over recordings",
-    }
-    return figures, {**compared, **shared}, memos
+    return figures, memos
 
 
 def _row(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -106,12 +87,9 @@ def reproduce(name: str, split: int, seeds: int, run: Path, results: Path) -> di
         raise ValueError(f"{name} has no split {split}; it has {', '.join(splits)}")
     training = replace(TRAINING, epochs=EPOCHS.get(name, TRAINING.epochs))
     of = RealSet(run / name / f"split{split}", name, splits[f"split{split}"], training)
-    figures, compared, memos = measure(of, range(seeds))
+    figures, memos = measure(of, range(seeds))
     key = (name,) if split == 1 else (f"{name}-split{split}",)
-    row = Row.of(figures, *memos)
-    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {key: row})
-    about = About(control.WHAT, control.COMMAND, range(seeds))
-    write_rows(results, control.FILE, about, {key: Row(compared, row.settings)}, made_by=COMMAND)
+    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {key: Row.of(figures, *memos)})
     return figures
 
 

@@ -72,14 +72,14 @@ def reproduce(
     return write_page(run, figures, chosen, ClipsOf(mnist).digits, command)
 
 
-def trials(run: Path, budget: Budget, mnist: Path | None, specs: Sequence[ModelSpec] = SPECS) -> list[Trial]:
-    """All trainings of these models; models with an attention loss are also trained on the fewer clips of the curve."""
+def trials(run: Path, budget: Budget, mnist: Path | None) -> list[Trial]:
+    """All trainings; models with an attention loss are also trained on the fewer clips of the curve."""
     return [
         Trial(
             run, spec, clips, seed, ClipsOf(mnist), budget.counts, budget.training_on(clips),
             located=clips == budget.clips and spec in LOCATED,
         )
-        for seed, clips, spec in itertools.product(budget.seeds, (budget.clips, *budget.curve), specs)
+        for seed, clips, spec in itertools.product(budget.seeds, (budget.clips, *budget.curve), SPECS)
         if clips == budget.clips or spec in WITH_ATTENTION_LOSS
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The ablation on real video: reduced features, a tiny set through all cells, and the controls."""
+"""The ablation on real video: reduced features, and a tiny set through all cells."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +16,7 @@ from onlooker.data.split import make_splits
 from onlooker.files import read_json
 from onlooker.models.encoders import build_encoder
 from onlooker_papers.results import assembled
-from onlooker_papers.videolstm import control, on_features, real_video, reduced
+from onlooker_papers.videolstm import on_features, real_video, reduced
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED
 from onlooker_papers.videolstm.on_features import MODELS, Cell
 
@@ -58,9 +58,6 @@ def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
     assert figures[BOTH] == figures["rows"][BOTH]["each"][0]
     stored = assembled(tiny / "results", "videolstm-real")["figures"]["squares"]
     assert stored == read_json(tiny / "results" / "videolstm-real.json")["figures"]["squares"]
-    controls = assembled(tiny / "results", control.FILE)["figures"]["squares"]
-    assert controls["motion"] == figures["motion-random"]
-    assert set(controls["gain"]) == set(on_features.CONTROLS)
     before = {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")}
     assert reproduce(tiny) == figures
     assert {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")} == before
@@ -78,7 +75,6 @@ def test_features_are_those_of_the_encoders_and_motion_begins_with_the_trained_s
     rgb, flow, both = (of.features(Cell(of, names[part], 0).build(), part)[0][0] for part in names)
     assert torch.equal(torch.cat((rgb, flow), -1), both)
     assert both.shape == (4, 3, 3, 2 * reduced.WIDTH)
-    begun, drawn = (Cell(of, name, 0).build().state_dict() for name in ("motion", "motion-random"))
+    begun = Cell(of, "motion", 0).build().state_dict()
     trained = on_features.load(Cell(of, "convalstm-rgb", 0).folder, device="cpu").model.state_dict()
     assert torch.equal(begun["head.1.weight"], trained["head.1.weight"])
-    assert not torch.equal(begun["head.1.weight"], drawn["head.1.weight"])
