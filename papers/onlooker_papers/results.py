@@ -244,9 +244,9 @@ def _glimpses(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
-    from onlooker_papers.videolstm.ablation import BEST, WITH_ATTENTION_LOSS
+    from onlooker_papers.videolstm.ablation import BEST
 
-    models, curve = figures["models"], figures.get("curve", {})
+    models = figures["models"]
     found: dict[str, Any] = {"accuracy": {name: row["accuracy"] for name, row in models.items()}}
     if best := figures.get("localized", {}).get(BEST.name):
         found |= {
@@ -257,9 +257,7 @@ def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
             "point_on_foreground": best["point"],
             "video_map_50": best["video_map_50"],
         }
-    clips, names = str(figures["clips"]), [spec.name for spec in WITH_ATTENTION_LOSS if spec.name in models]
-    others = {key: value for key, value in figures.items() if key not in found}
-    return {**found, **others, "curve": {name: {**curve.get(name, {}), clips: models[name]} for name in names}}
+    return {**found, **{key: value for key, value in figures.items() if key not in found}}
 
 
 _COLUMNS = ("accuracy", "spread", "frame_accuracy", "per_seed", "streams", "places")

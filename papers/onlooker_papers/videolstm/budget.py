@@ -15,7 +15,6 @@ class Budget:
     Args:
         name: a description for the page.
         clips: number of training clips of every model.
-        curve: other numbers of training clips, for the models with an attention loss, with equally many steps.
         seeds: seeds of each model.
         counts: number of `validation` and `test` clips.
         training: training settings.
@@ -24,25 +23,20 @@ class Budget:
 
     name: str
     clips: int
-    curve: tuple[int, ...]
     seeds: tuple[int, ...]
     counts: Mapping[str, int]
     training: TrainConfig
     timing: Timing
 
-    def training_on(self, clips: int) -> TrainConfig:
-        """Training settings for a number of clips: the number of steps stays the same."""
-        return replace(self.training, epochs=round(self.training.epochs * self.clips / clips))
-
 
 BUDGETS = {
     "quick": Budget(
-        "quick: minutes, to see that everything runs", 160, (), (0,), {"validation": 50, "test": 100},
+        "quick: minutes, to see that everything runs", 160, (0,), {"validation": 50, "test": 100},
         replace(TRAINING, epochs=3),
         Timing(160, {"validation": 50, "test": 100}, replace(TRAINING, epochs=3)),
     ),
     "standard": Budget(
-        "standard: some two hours on two cores", 2000, (500, 1000), (0, 1, 2), {"validation": 300, "test": 1000},
+        "standard: some two hours on two cores", 2000, (0, 1, 2), {"validation": 300, "test": 1000},
         replace(TRAINING, epochs=12),
         Timing(1000, {"validation": 200, "test": 500}, replace(TRAINING, epochs=10)),
     ),

@@ -1,6 +1,6 @@
 """The page of VideoLSTM's ablation on the moving target, next to the published figures."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torchvision.utils import flow_to_image
 
 from onlooker.drawing.overlay import boxes, enlarge, full_strength, overlay
-from onlooker.drawing.plots import COLORS, QUIET, plain, to_svg
 from onlooker.evaluation.report import Page
 from onlooker.files import write_bytes
 from onlooker.recognizer import load
@@ -24,7 +23,7 @@ from onlooker_papers.videolstm import tables
 from onlooker_papers.videolstm.ablation import BEST, FLOW, MOTION, WITH_ATTENTION_LOSS
 from onlooker_papers.videolstm.budget import Budget
 from onlooker_papers.videolstm.official_budget import SINGLE
-from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
+from onlooker_papers.videolstm.target_clips import SIZE, TargetClips, data
 
 # A plot has at most as many lines as there are colors.
 _PLOTS = {
@@ -37,7 +36,6 @@ def write_page(
     run: Path, results: Mapping[str, Mapping[str, Any]], budget: Budget, splits: DigitSplit, command: str
 ) -> Path:
     """Write `report.html` into the folder of the trainings; `results` are figures by the name of the results file."""
-    models = results[tables.TARGET]["models"]
     seeds = tables.seeds(budget.seeds)
     page = Page("Which digit moves?", f"VideoLSTM's ablation · {budget.clips:,} clips · {seeds} · {budget.name}")
     page.text(
@@ -47,9 +45,7 @@ def write_page(
         "The paper's own sets, UCF101 and HMDB-51: `--ucf101 DIR`, `--hmdb51 DIR`."
     )
     add_table(page, tables.ablation(results))
-    page.figure(_dots({name: row["each"] for name, row in models.items()}), "A dot for each seed; dashed: chance.")
     for heading, made in {
-        "How many clips it takes": tables.curve,
         "Where, from labels only": tables.places,
         "When, from labels only": tables.segments,
     }.items():
@@ -75,23 +71,6 @@ def write_page(
     del settings["modality"], settings["seed"]  # these differ between trainings
     add_settings(page, command, {"the moving target": settings})
     return page.write(run / "report.html")
-
-
-def _dots(accuracies: Mapping[str, Sequence[float]]) -> str:
-    """One column per model: a dot per seed, and a line at their mean."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.4 + 1.1 * len(accuracies), 3.3), layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    for k, values in enumerate(accuracies.values()):
-        axes.scatter([k] * len(values), values, color=COLORS[0], s=26, alpha=0.75, linewidths=0, zorder=3)
-        axes.hlines(float(np.mean(values)), k - 0.25, k + 0.25, color=COLORS[0], linewidth=2.4)
-    axes.axhline(1 / len(CLASSES), color=QUIET, linewidth=1.2, linestyle="dashed")
-    plain(axes, "", "accuracy")
-    axes.set_xticks(range(len(accuracies)), [name.replace("-", "\n") for name in accuracies])
-    axes.set_ylim(0, 1.02)
-    axes.yaxis.set_major_formatter("{x:.0%}")
-    return to_svg(figure)
 
 
 def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str, Any]]:

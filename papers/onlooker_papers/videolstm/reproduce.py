@@ -12,7 +12,6 @@ from onlooker_papers.videolstm.ablation import (
     LOCATED,
     MEMBERS,
     SPECS,
-    WITH_ATTENTION_LOSS,
     ModelSpec,
     Trial,
     ensemble,
@@ -73,15 +72,11 @@ def reproduce(
 
 
 def trials(run: Path, budget: Budget, mnist: Path | None) -> list[Trial]:
-    """All trainings; models with an attention loss are also trained on the fewer clips of the curve."""
+    """All trainings."""
     return [
-        Trial(
-            run, spec, clips, seed, ClipsOf(mnist), budget.counts, budget.training_on(clips),
-            located=clips == budget.clips and spec in LOCATED,
-        )
-        for seed, clips, spec in itertools.product(budget.seeds, (budget.clips, *budget.curve), SPECS)
-        if clips == budget.clips or spec in WITH_ATTENTION_LOSS
-    ]  # fmt: skip
+        Trial(run, spec, budget.clips, seed, ClipsOf(mnist), budget.counts, budget.training, spec in LOCATED)
+        for seed, spec in itertools.product(budget.seeds, SPECS)
+    ]
 
 
 def train_ahead(among: Sequence[Trial], jobs: int) -> None:
@@ -109,21 +104,20 @@ def _timing(timed: Sequence[Trial], budget: Budget) -> Row:
 
 def _rows(run: Path, budget: Budget, mnist: Path | None) -> Mapping[Key, Row]:
     """The rows of all models: means over seeds."""
-    by_row: dict[tuple[ModelSpec, int], list[Trial]] = {}
+    of_spec: dict[ModelSpec, list[Trial]] = {}
     for trial in trials(run, budget, mnist):
-        by_row.setdefault((trial.spec, trial.clips), []).append(trial)
+        of_spec.setdefault(trial.spec, []).append(trial)
 
     def row(seeds: Sequence[Trial]) -> Row:
         return Row.of(summary([trial.train() for trial in seeds]), *(trial.memo_path() for trial in seeds))
 
-    rows: dict[Key, Row] = {("models", spec.name): row(by_row[spec, budget.clips]) for spec in SPECS}
-    pairs = list(zip(*(by_row[spec, budget.clips] for spec in MEMBERS), strict=True))
+    rows: dict[Key, Row] = {("models", spec.name): row(of_spec[spec]) for spec in SPECS}
+    pairs = list(zip(*(of_spec[spec] for spec in MEMBERS), strict=True))
     rows["models", ENSEMBLE] = Row.of(
         summary([ensemble(pair) for pair in pairs]), *(ensemble_path(pair[0]) for pair in pairs)
     )
-    rows |= {("curve", of.name, str(n)): row(seeds) for (of, n), seeds in by_row.items() if n != budget.clips}
     for spec in LOCATED:
-        seeds = by_row[spec, budget.clips]
+        seeds = of_spec[spec]
         figures = means([trial.localized() for trial in seeds])
         rows["localized", spec.name] = Row.of(figures, *(trial.memo_path("-localized") for trial in seeds))
     return rows

@@ -43,15 +43,6 @@ def ablation(results: Results) -> Table:
     )
 
 
-@table("target-curve", TARGET)
-def curve(results: Results) -> Table:
-    """Accuracy by the number of training clips."""
-    found = results[TARGET]["curve"]
-    counts = sorted({int(count) for row in found.values() for count in row})
-    columns = {f"{count:,} clips": (f"{count}/accuracy", share) for count in counts}
-    return build(rows(found, "*"), {"clips correct, %": key(0, code), **columns}, "Equally many training steps.")
-
-
 @table("target-places", TARGET)
 def places(results: Results) -> Table:
     """Localization in space, from labels only."""
