@@ -60,7 +60,7 @@ def test_clips_are_checked(squares: Path) -> None:
 
 def test_the_default_command_writes_a_report(run: Path) -> None:
     assert json.loads((run / "evaluation.json").read_text(encoding="utf-8"))["videos"] > 0
-    assert self_contained(run / "report.html")["img"] > 0
+    assert self_contained(run / "report.html")["video"] > 0
 
 
 def test_a_gradient_model_is_trained_and_resumed(squares: Path, tmp_path: Path) -> None:

@@ -71,6 +71,19 @@ def test_a_caption_can_be_read_at_every_size(side):
     assert drawn.min() < 40  # a dark rim
 
 
+def test_a_long_line_is_cut_to_the_width():
+    long, short = (caption(gray(100, 180), [text]) for text in ("a very long name of a class", "a very long"))
+    assert np.ptp((long != 128).any((0, 2)).nonzero()[0]) > 130
+    assert (long[:, -4:] == 128).all()
+    np.testing.assert_array_equal(long[:, :50], short[:, :50])
+
+
+def test_letters_of_other_alphabets_are_drawn():
+    drawn = [caption(gray(), [text]) for text in ("жест", "kéž", "ωμέ")]
+    assert all((image != 128).any() for image in drawn)
+    assert not np.array_equal(drawn[0], drawn[1])
+
+
 def test_boxes_are_drawn_where_they_are_also_in_an_enlarged_frame():
     corners = np.array([[10, 20, 40, 60], [np.nan] * 4])
     drawn = boxes(gray(100, 80, 0), corners)

@@ -9,7 +9,6 @@ import numpy as np
 
 from onlooker.drawing.plots import (
     loss_and_accuracy,
-    reliability,
     to_png,
     to_svg,
 )
@@ -31,17 +30,6 @@ def test_learning_curves_are_drawn_over_epochs_from_one():
             np.testing.assert_array_equal(line.get_ydata(), curves()[name][measure])
     assert accuracy.get_ylim()[0] == 0
     assert accuracy.get_ylim()[1] >= 1
-
-
-def test_points_of_the_reliability_diagram_are_the_means_of_bins():
-    scores = np.array([[0.61, 0.39], [0.63, 0.37], [0.94, 0.06], [0.05, 0.95]])
-    upper, lower = reliability(scores, [0, 1, 0, 0], [7, 7, 9, 9]).axes
-    points = upper.collections[-1].get_offsets()
-    # One of 0.61 and 0.63 is right, and one of 0.94 and 0.95.
-    np.testing.assert_allclose(points, [[0.62, 0.5], [0.945, 0.5]])
-    assert [bar.get_height() for bar in lower.patches if bar.get_height()] == [2, 2]
-    assert upper.get_ylim()[0] < 0
-    assert upper.get_ylim()[1] > 1
 
 
 def test_files_are_png_and_svg():

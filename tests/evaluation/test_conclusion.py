@@ -9,7 +9,6 @@ from sklearn.model_selection import cross_val_predict
 
 from onlooker.evaluation.conclusion import (
     advice,
-    confused_pairs,
     first_line,
     labels_to_check,
     share_of,
@@ -67,11 +66,6 @@ def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     assert "Add clips, of as many people" in more
     assert "36 test clips leave an interval of 31 points" in test
     assert advice(measured([[200, 0], [0, 200]])) == []
-
-
-def test_confused_pairs_count_both_directions() -> None:
-    assert confused_pairs([[5, 1, 0], [3, 4, 2], [0, 0, 9]]) == [(0, 1, 4), (1, 2, 2)]
-    assert confused_pairs([[5, 0], [0, 5]]) == []
 
 
 @pytest.mark.parametrize("seed", range(4))

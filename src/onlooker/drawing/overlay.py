@@ -5,17 +5,22 @@ Coordinates are in pixels of a frame of `size` (height, width); None: of the fra
 
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
 
-from onlooker.drawing.text import BLACK, WHITE, Color, line_height, shortened, text_width, write
+from onlooker.files import printable
 from onlooker.video.resize import Pixels
 
 __all__ = ["BOX_COLORS", "boxes", "caption", "enlarge", "full_strength", "overlay"]
 
 Size = tuple[int, int]
+Color = tuple[int, int, int]
+WHITE: Color = (255, 255, 255)
+BLACK: Color = (0, 0, 0)
 # Colors of outlines that are visible on any frame: vermilion, sky, green, orange, pink (Okabe & Ito 2008).
 BOX_COLORS: tuple[Color, ...] = ((213, 94, 0), (86, 180, 233), (0, 158, 115), (230, 159, 0), (204, 121, 167))
 # A map is shown at full strength from this multiple of the uniform weight on, so that nearly uniform maps stay pale.
@@ -103,19 +108,28 @@ def _letter_height(frame: Pixels) -> int:
     return max(9, round(min(frame.shape[:2]) / 25 + 4))
 
 
+@cache
+def _font(height: int, bold: bool) -> ImageFont.FreeTypeFont:
+    # matplotlib includes DejaVu Sans, so text looks the same on every system, and class names need not be ASCII.
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), height)
+
+
 def caption(frame: Pixels, lines: Sequence[str]) -> Pixels:
-    """Lines of text in the upper left corner; the first one is bold. Lines that are too long end in …."""
-    drawn, height = _copy(frame), _letter_height(frame)
-    margin = height // 2
-    width = frame.shape[1] - 2 * margin
-    for row, text in enumerate(lines):
-        # The largest font in which the line fits, at least two thirds of the usual one and 8 pixels.
-        smallest, bold = max(8, round(height * 2 / 3)), row == 0
-        fitting = (size for size in range(height, smallest, -1) if text_width(text, size, bold) <= width)
-        size = next(fitting, smallest)
-        at = margin, margin + row * line_height(height)
-        write(drawn, shortened(text, size, width, bold), at, size, bold=bold)
-    return drawn
+    """Outlined lines of text in the upper left corner; the first one is bold. Lines that are too long end in …."""
+    image, height = Image.fromarray(_copy(frame)), _letter_height(frame)
+    draw, margin = ImageDraw.Draw(image), height // 2
+    for row, line in enumerate(lines):
+        font, text = _font(height, bold=row == 0), printable(line)
+        if font.getlength(text) > (width := frame.shape[1] - 2 * margin):
+            while text and font.getlength(text + "…") > width:
+                text = text[:-1]
+            text += "…"
+        at = margin, margin + row * round(1.3 * height)
+        draw.text(at, text, WHITE, font, stroke_width=max(1, round(height / 9)), stroke_fill=BLACK)
+    return np.array(image)
 
 
 def _bar(frame: Pixels, left: float, top: int, width: float, height: int, color: Color) -> None:

@@ -1,11 +1,8 @@
-"""Plots in one style: learning curves, calibration."""
+"""Plots in one style."""
 
 import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from onlooker.files import printable
 
@@ -27,13 +24,6 @@ __all__ = [
 # Okabe & Ito 2008 without yellow, which is pale on white: distinguishable with any color vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")
 INK, QUIET, FAINT = "#1c2026", "#6b727c", "#e4e7eb"
-_PERCENT = "{x:.0%}"
-
-
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def plain(axes: "Axes", x: str, y: str = "", title: str = "") -> None:
@@ -53,16 +43,6 @@ def _plain_text(name: str) -> str:
     return printable(name).replace("$", r"\$")
 
 
-def _share_axis(axes: "Axes") -> None:
-    axes.set_ylim(0, 1.02)
-    axes.yaxis.set_major_formatter(_PERCENT)
-
-
-def _line(axes: "Axes", x: ArrayLike, y: "Sequence[float] | NDArray[np.float64]", k: int, name: str) -> None:
-    marker = "o" if len(y) < 3 else ""
-    axes.plot(x, y, color=COLORS[k % len(COLORS)], linewidth=1.8, marker=marker, label=_plain_text(name))
-
-
 def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: str = "epoch", kept: int = 0) -> "Figure":
     """Learning curves: one panel per measure, one line per split or run.
 
@@ -72,55 +52,29 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: st
         x: what is counted from 1.
         kept: the epoch whose weights are used; it is marked; 0: none.
     """
+    from matplotlib.figure import Figure
+
     measures = list(dict.fromkeys(name for line in curves.values() for name in line))
-    figure = _figure(4.6 * len(measures), 3.3)
+    figure = Figure(figsize=(4.6 * len(measures), 3.3), layout="constrained", facecolor="white")
     panels = figure.subplots(1, len(measures), squeeze=False)[0]
     for axes, measure in zip(panels, measures, strict=True):
         for k, (name, line) in enumerate(curves.items()):
             if measure in line:
-                _line(axes, np.arange(1, len(line[measure]) + 1), line[measure], k, name)
+                values = line[measure]
+                style = {"color": COLORS[k % len(COLORS)], "linewidth": 1.8, "marker": "o" if len(values) < 3 else ""}
+                axes.plot(range(1, len(values) + 1), values, label=_plain_text(name), **style)
         plain(axes, x, "", measure)
         axes.set_xlim(1, max(2, *(len(line.get(measure, ())) for line in curves.values())))
         axes.locator_params(axis="x", nbins=8, integer=True)
         if "accuracy" in measure:
-            _share_axis(axes)
+            axes.set_ylim(0, 1.02)
+            axes.yaxis.set_major_formatter("{x:.0%}")
         else:
             axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         if kept:
             axes.axvline(kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: {x} {kept}")
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
-    return figure
-
-
-def reliability(scores: ArrayLike, targets: ArrayLike, bins: ArrayLike) -> "Figure":
-    """A reliability diagram: accuracy against confidence in bins (Guo et al. 2017).
-
-    Args:
-        scores: `B K` probabilities of each video.
-        targets: `B` true classes.
-        bins: `B`, the number of each video's bin.
-    """
-    probabilities, truth = np.asarray(scores, dtype=np.float64), np.asarray(targets)
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    _, number = np.unique(np.asarray(bins), return_inverse=True)  # numbers without gaps
-    count = np.bincount(number)
-    mean_confidence, accuracy = (np.bincount(number, weights) / count for weights in (confidence, right))
-    figure = _figure(4.4, 4.6)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    upper.plot([0, 1], [0, 1], color="#9aa1ab", linewidth=1, linestyle=(0, (4, 3)))
-    upper.vlines(mean_confidence, mean_confidence, accuracy, color=COLORS[1], linewidth=2.5, alpha=0.35)
-    upper.scatter(mean_confidence, accuracy, s=26, color=COLORS[0], zorder=3)
-    upper.set_xlim(0, 1.02)
-    upper.set_ylim(-0.02, 1.02)
-    plain(upper, "", "accuracy")
-    upper.text(
-        0.97, 0.05, "below the line: overconfident", ha="right", fontsize=9, color=QUIET, transform=upper.transAxes
-    )
-    lower.hist(confidence, 20, range=(0, 1), color="#9db8cc", rwidth=0.8)
-    plain(lower, "confidence", "videos")
-    for axis in (upper.xaxis, upper.yaxis, lower.xaxis):
-        axis.set_major_formatter(_PERCENT)
     return figure
 
 

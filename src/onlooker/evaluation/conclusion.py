@@ -1,6 +1,6 @@
 """What an evaluation means in words: its first line, what to do next, and which labels may be wrong."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from onlooker.evaluation.report.table import percent
 from onlooker.files import printable
 from onlooker.structures import Evaluation
 
-__all__ = ["advice", "confused_pairs", "first_line", "labels_to_check", "share_of"]
+__all__ = ["advice", "first_line", "labels_to_check", "share_of"]
 
 Measured = Mapping[str, Any]
 
@@ -61,10 +61,12 @@ def advice(measured: Measured) -> list[str]:
             "Check the clips: `onlooker check CLIPS` finds near-duplicates, unbalanced classes, dark and too short "
             "clips. The label must be visible in the frames that the model receives."
         )
-    if pairs := confused_pairs(measured["confusion"]):
-        i, j, count = pairs[0]
+    counts = np.asarray(measured["confusion"])
+    both = np.triu(counts + counts.T, 1)
+    i, j = np.unravel_index(both.argmax(), both.shape)
+    if both[i, j]:
         steps.append(
-            f"Most confused: {names[i]} and {names[j]} ({count} of {total} clips). Check their labels, add clips "
+            f"Most confused: {names[i]} and {names[j]} ({both[i, j]} of {total} clips). Check their labels, add clips "
             "that show the difference, or merge them."
         )
     if high - low > 0.2 and measured["accuracy"] < 1:
@@ -75,14 +77,6 @@ def advice(measured: Measured) -> list[str]:
             "--folds 5` tests on all."
         )
     return steps
-
-
-def confused_pairs(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
-    """Pairs of classes that are mistaken for one another, and how many clips are; the most confused pair first."""
-    counts = np.asarray(confusion)
-    both = np.triu(counts + counts.T, 1)
-    order = np.argsort(-both, axis=None, kind="stable")[: np.count_nonzero(both)]
-    return [(int(i), int(j), int(both[i, j])) for i, j in zip(*np.unravel_index(order, both.shape), strict=True)]
 
 
 def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ To add a metric, write a function of an `Evaluation` and add a line to `METRICS`
 
 import csv
 import io
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -45,22 +44,9 @@ def _recalls(of: Evaluation) -> list[float | None]:
     return [int(row[k]) / int(row.sum()) if row.any() else None for k, row in enumerate(_confusion(of))]
 
 
-def _mean_recall(of: Evaluation) -> float:
-    # The macro average of torchmetrics counts a class without videos as 0 once it is predicted.
-    recalls = [recall for recall in _recalls(of) if recall is not None]
-    return sum(recalls) / len(recalls)
-
-
 def _log_loss(of: Evaluation) -> float:
     of_target = of.scores[np.arange(len(of.targets)), of.targets]
     return float(-np.log(np.maximum(of_target, np.finfo(np.float32).tiny)).mean())
-
-
-def _top5(of: Evaluation) -> float | None:
-    if len(of.classes) <= 5:
-        return None
-    best = np.argsort(-of.scores, axis=1, kind="stable")[:, :5]
-    return float((best == of.targets[:, None]).any(1).mean())
 
 
 # A metric that is None does not apply and is left out.
@@ -71,16 +57,13 @@ METRICS: dict[str, Callable[[Evaluation], Any]] = {
     "accuracy": lambda of: _correct(of) / len(of.targets),
     "accuracy_interval": lambda of: list(wilson_interval(_correct(of), len(of.targets))),
     "frame_accuracy": lambda of: float(_frames_correct(of).mean()) if of.frame_scores else None,
-    "mean_class_accuracy": _mean_recall,
     "class_accuracy": lambda of: dict(zip(of.classes, _recalls(of), strict=True)),
     "log_loss": _log_loss,
     "calibration_error": lambda of: calibration_error(of.scores, of.targets),
     "perfect_calibration_error": lambda of: list(perfect_calibration_error(of.scores)),
-    "brier": lambda of: float(((of.scores - np.eye(len(of.classes))[of.targets]) ** 2).sum(axis=1).mean()),
     "majority_share": lambda of: int(np.bincount(of.targets).max()) / len(of.targets),
     "confusion": lambda of: _confusion(of).tolist(),
     "skipped": lambda of: [error.to_dict() for error in of.skipped],
-    "top5_accuracy": _top5,
 }
 
 
@@ -91,8 +74,8 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
         Plain values by name; those of frames only if there are frame scores. `accuracy` is that of videos, with its
         95 % `accuracy_interval` (Wilson); `class_accuracy` is None for a class without videos; `log_loss` is in nats;
         `calibration_error` has five bins of equal mass, and `perfect_calibration_error` is its value by chance alone
-        at this number of videos (mean, 95th percentile); `brier` is a sum over classes, 0 to 2 (Brier 1950);
-        `majority_share` is the majority-class baseline; `confusion` has `K K` counts, with true classes in rows.
+        at this number of videos (mean, 95th percentile); `majority_share` is the majority-class baseline; `confusion`
+        has `K K` counts, with true classes in rows.
 
     Raises:
         ValueError: no videos, or scores that are not probabilities.
@@ -110,13 +93,10 @@ def wilson_interval(correct: int, total: int) -> tuple[float, float]:
     Raises:
         ValueError: no trials, or more successes than trials.
     """
-    if not 0 <= correct <= total or total == 0:
-        raise ValueError(f"{correct} correct of {total}, expected a share of at least one video")
-    z, share = 1.959964, correct / total  # the normal quantile of 95 %
-    center = share + z * z / (2 * total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return max(0.0, (center - half) / scale), min(1.0, (center + half) / scale)
+    from scipy.stats import binomtest  # slow to import
+
+    interval = binomtest(correct, total).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def write_scores(path: Path | str, evaluation: Evaluation) -> None:

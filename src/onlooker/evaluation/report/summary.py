@@ -2,16 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from onlooker.drawing.plots import loss_and_accuracy, reliability, to_svg
-from onlooker.evaluation.calibration import confidence_bins
-from onlooker.evaluation.conclusion import advice, first_line, labels_to_check, share_of
+from onlooker.drawing.plots import loss_and_accuracy, to_svg
+from onlooker.evaluation.conclusion import advice, first_line, share_of
 from onlooker.evaluation.report.page import DrawnClip, Page
-from onlooker.evaluation.report.table import Cell, percent
+from onlooker.evaluation.report.table import percent
 from onlooker.structures import Evaluation
 
 Curves = Mapping[str, Mapping[str, list[float]]]
@@ -106,29 +104,16 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], p
     if len(classes) <= _CLASSES:
         page.confusion(measured["confusion"], classes, cells)
         page.text("Numbers are clips; click on one to list them.")
-    page.figure(
-        to_svg(reliability(evaluation.scores, evaluation.targets, confidence_bins(sure))),
-        "Accuracy against confidence, in bins of equally many clips. Below the line: overconfident.",
-    )
     counts = zip(classes, measured["confusion"], strict=True)
     of_class = [[name, share_of(row[k], sum(row)) if any(row) else None] for k, (name, row) in enumerate(counts)]
     page.table(of_class, ["class", "classified correctly"])
-    # A model that does not beat the majority class has nothing to say about labels.
-    beats = measured["accuracy_interval"][0] > measured["majority_share"]
-    doubtful = labels_to_check(replace(evaluation, names=tuple(paths))) if beats else []
-    suspects = {row["name"] for row in doubtful}
-    mistakes = [k for k in order if predicted[k] != evaluation.targets[k]]
-    columns, note = ["clip", "true class", "prediction", "confidence"], "Most confident first."
-    rows: list[list[Cell]] = [
-        [paths[k], classes[evaluation.targets[k]], classes[predicted[k]], percent(sure[k], 0)] for k in mistakes
+    mistakes = [
+        [paths[k], classes[evaluation.targets[k]], classes[predicted[k]], percent(sure[k], 0)]
+        for k in order
+        if predicted[k] != evaluation.targets[k]
     ]
-    if suspects:
-        columns.append("label")
-        for k, row in zip(mistakes, rows, strict=True):
-            row.append("check" if paths[k] in suspects else "")
-        note += " *check*: the label may be wrong, as the model is as confident as for clips that have the other label."
-    if rows:
-        page.table(rows, columns, note)
+    if mistakes:
+        page.table(mistakes, ["clip", "true class", "prediction", "confidence"], "Most confident first.")
     if of_all := measured.get("labels_to_check"):
         page.heading("Labels to check")
         page.text("Of all clips, each predicted by a model that was not trained on it; the most doubtful label first.")
