@@ -16,12 +16,12 @@ from torch.utils.data import DataLoader
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import ClipCrops, cached_sample, prepare
-from onlooker.data.samples import read_sample, sample_rate
+from onlooker.data.samples import read_at, read_sample, sample_rate, stored_frames
 from onlooker.structures import Clip, ClipError
 from onlooker.video.flow import FlowSettings, read_flow
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize
-from onlooker.video.sampling import equally_spaced
+from onlooker.video.sampling import equally_spaced, every_frame
 
 CONFIG = DataConfig(frames=4, size=16)
 Make = Callable[..., Path]
@@ -137,6 +137,15 @@ def test_an_error_if_no_clip_can_be_read(clips: list[Clip], tmp_path: Path) -> N
         prepare([clips[1], clips[4]], ("a", "b"), CONFIG, tmp_path)
     with pytest.raises(ClipError, match=r"4.mp4: not a video file"):
         prepare([clips[4]], ("a", "b"), CONFIG, tmp_path)
+
+
+@pytest.mark.parametrize("frames", [2, 11, 12, 13])
+def test_parts_of_a_clip_equal_all_of_it(make_clip: Make, monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
+    monkeypatch.setattr("onlooker.data.samples._PART", 4)
+    path = make_clip(frames=frames)
+    config = replace(CONFIG, temporal_crops=1, modality="both", flow_length=3)
+    whole = read_at(VideoReader(path), config, every_frame).pixels
+    assert np.array_equal(np.concatenate([*stored_frames(path, config)]), whole)
 
 
 @pytest.mark.parametrize("streams", ["rgb", "flow", "both"])

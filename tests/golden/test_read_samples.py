@@ -23,15 +23,12 @@ from onlooker.video.flow import (
     flow,
     flow_ahead,
     read_flow,
-    stacks,
-    stream_flow,
     to_bytes,
-    to_pixels,
 )
 from onlooker.video.motion_crop import motion_crop, next_crop
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize, shrink
-from onlooker.video.sampling import TemporalCrops, equally_spaced
+from onlooker.video.sampling import TemporalCrops, equally_spaced, every_frame
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 24
 
@@ -215,8 +212,6 @@ def test_flow(pictures: Path, short: Path, mp4: Path) -> None:
         "farneback": flow(few, "farneback"),
         "dis_small": flow(few[:, :12, :14]),
         "bytes": to_bytes(flow(few), 5.0),
-        "pixels": to_pixels(to_bytes(flow(few), 5.0), 5.0),
-        "stacks": stacks(to_bytes(flow(few)), 3),
         "ahead": flow_ahead(few[:4], FlowSettings(size=24)),
     }
     for name, path in (("pictures", pictures), ("short", short), ("mp4", mp4)):
@@ -227,7 +222,7 @@ def test_flow(pictures: Path, short: Path, mp4: Path) -> None:
         ):
             seen = read_flow(path, partial(equally_spaced, count=5), FlowSettings(**settings))
             found[f"{name}_{key}"] = [seen.stacks, seen.times, seen.indices, seen.limit]
-        found[f"{name}_streamed"] = np.stack(list(stream_flow(path, FlowSettings(2, size=24))))
+        found[f"{name}_streamed"] = read_flow(path, every_frame, FlowSettings(2, size=24)).stacks
     check("video_flow", found)
 
 

@@ -190,7 +190,10 @@ def test_features_beyond_the_limit_of_the_cache_are_an_error_at_once(
 
 
 @pytest.mark.parametrize("modality", ["rgb", "both"])
-def test_memory_does_not_grow_with_the_length_of_a_clip(make_clip: Make, modality: Any) -> None:
+def test_memory_does_not_grow_with_the_length_of_a_clip(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch, modality: Any
+) -> None:
+    monkeypatch.setattr("onlooker.data.samples._PART", 32)
     peaks, data = [], replace(EVERY, modality=modality)
     for name, frames in (("warm", 20), ("short", 60), ("long", 600)):
         path, net = make_clip(f"{name}.mp4", frames=frames), pooling(data)

@@ -14,7 +14,6 @@ from onlooker.drawing.overlay import boxes, enlarge, full_strength, overlay
 from onlooker.evaluation.report import Page
 from onlooker.files import write_bytes
 from onlooker.recognizer import load
-from onlooker.video.flow import to_pixels
 from onlooker_papers.mnist import DigitSplit
 from onlooker_papers.pages import add_curves, add_settings
 from onlooker_papers.sheet import sheet
@@ -89,7 +88,7 @@ def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str,
             of_clip = scores[i].mean(0)
             predicted = f"{of_clip.argmax()}, {100 * of_clip.max():.0f} %"
             yield f"{name}\n{target}: predicted {predicted}", _with_boxes(shown, true)
-        moved = to_pixels(clips.flow[i], data("flow").flow_limit)
+        moved = (clips.flow[i].astype(np.float32) / 127.5 - 1) * data("flow").flow_limit  # the inverse of `to_bytes`
         colors = flow_to_image(torch.from_numpy(moved).movedim(-1, 1)).movedim(1, -1).numpy()
         yield "the flow\nof these frames", _with_boxes(colors, true)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from onlooker.config import DataConfig, Modality
-from onlooker.video.flow import flow, stacks, to_bytes
+from onlooker.video.flow import flow, to_bytes
 from onlooker_papers.digits.data.moving_mnist import Sample
 from onlooker_papers.mnist import Digits, DigitSplit, split_mnist
 from onlooker_papers.videolstm.moving_target import MovingTarget, TargetBatch
@@ -56,8 +56,8 @@ class TargetClips(Dataset[Sample]):
         self.batch: TargetBatch = moving.batch(count, seed=seed)
         self.images: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
         limit = data(streams).flow_limit
-        fields = [stacks(to_bytes(flow(np.repeat(clip, 3, -1)), limit), 1) for clip in self.images]
-        self.flow: NDArray[np.uint8] = np.stack(fields)  # B T H W 2
+        fields = np.stack([to_bytes(flow(np.repeat(clip, 3, -1)), limit) for clip in self.images])
+        self.flow: NDArray[np.uint8] = np.concatenate([fields, fields[:, -1:]], 1)  # B T H W 2
 
     def seen_as(self, streams: Modality) -> "TargetClips":
         """The same clips for a model of other streams."""

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
 from onlooker.structures import ClipError, FlowStacks, Frames
-from onlooker.video.flow import LIMIT, SIDE, FlowSettings, read_flow, stream_flow
+from onlooker.video.flow import LIMIT, SIDE, FlowSettings, read_flow
 from onlooker.video.motion_crop import Crop, motion_crop
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
-from onlooker.video.sampling import Sampling, TemporalCrops, equally_spaced, every_frame
+from onlooker.video.sampling import Indices, Sampling, TemporalCrops, equally_spaced, every_frame
 
 __all__ = ["Sample", "read_sample", "sample_rate"]
+
+_PART = 512  # frames in memory at once, where all frames of a clip are stored
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,29 +112,25 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
     return float(np.median(rates)) if rates else None
 
 
-def stream_frames(path: Path, config: DataConfig) -> Iterator[NDArray[np.uint8]]:
-    """What a model sees of each frame of a clip in turn, `H W C`, in constant memory; without motion crops."""
-    c = config
-    parts: list[Iterator[NDArray[np.uint8]]] = []
-    if c.modality != "flow":
-        parts.append(resize(pixels[None], c.size, c.channels)[0] for _, _, pixels in VideoReader(path))
-    if c.modality != "rgb":  # decoded once more: flow needs later frames, and decoding is fast compared with it
-        parts.append(stream_flow(path, FlowSettings(c.flow_length, c.flow, c.flow_limit, c.size)))
-    for of_frame in zip(*parts, strict=True):
-        yield np.concatenate(of_frame, -1)
-
-
 def stored_frames(path: Path, config: DataConfig, distinct: bool = False) -> Iterator[NDArray[np.uint8]]:
     """What is stored of a clip, in parts `N H W C`: all frames for temporal crops, which can start anywhere; else
     `config.frames` equally spaced ones, if `distinct` without the repeated last frame of a shorter clip."""
-    if config.temporal_crops and not config.motion_crop:  # one at a time, whatever the length of the clip
-        yield from (frame[None] for frame in stream_frames(path, config))
+    reader, start = VideoReader(path), 0
+    if config.temporal_crops and not config.motion_crop:
+        while start < len(reader):
+            yield read_at(reader, config, partial(_part, start=start)).pixels
+            start += _PART
     else:
         chosen = every_frame if config.temporal_crops else partial(equally_spaced, count=config.frames)
-        sample = read_at(VideoReader(path), config, chosen)
+        sample = read_at(reader, config, chosen)
         # A motion crop moves on while the last frame is repeated.
         whole = len(sample.indices) if config.motion_crop or not distinct else len(np.unique(sample.indices))
         yield sample.pixels[:whole]
+
+
+def _part(total: int, start: int) -> Indices:
+    """At most `_PART` consecutive frames; one, if decoding has found fewer frames in a damaged video than expected."""
+    return np.arange(min(start, total - 1), min(start + _PART, total))
 
 
 def scene_side(config: DataConfig) -> int:

@@ -3,10 +3,9 @@
 Letters besides those of `structures.py`: `P` pairs of consecutive frames (T − 1 in a clip of T), `L` pairs in a stack.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, pairwise, repeat
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, shrink, to_square
 from onlooker.video.sampling import Indices, Sampling
 
-__all__ = ["flow", "stacks", "to_bytes", "to_pixels"]
+__all__ = ["flow", "to_bytes"]
 
 Flow = NDArray[np.float32]
 Method = Callable[[Pixels, Pixels], Flow]  # from two gray frames `H W` to `H W 2`, see `flow`
@@ -96,28 +95,13 @@ def _between(frames: Iterable[Pixels], method: str) -> Iterator[Flow]:
 def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
     """Flow of any shape as bytes: clipped to ±limit, then round(255 (v + limit) / (2 limit)), as two-stream papers do.
 
-    -limit is 0, limit is 255. No motion is 127.5, rounded to 128: it is restored as limit/255, not as zero.
+    -limit is 0, limit is 255. No motion is 127.5, rounded to 128, which stands for limit/255 pixels, not for zero.
 
     A ValueError for flow that is not finite.
     """
     if not np.isfinite(flow).all():
         raise ValueError("flow has values that are not finite, expected displacements in pixels")
     return np.rint((np.clip(flow, -limit, limit) + limit) * (255 / (2 * limit))).astype(np.uint8)
-
-
-def to_pixels(flow: Pixels, limit: float = LIMIT) -> Flow:
-    """The displacements that bytes represent: within limit/255 (0.08 pixels for 20) of the original, if not clipped."""
-    if flow.dtype != np.uint8:
-        raise ValueError(f"flow is {flow.dtype}, expected uint8 from to_bytes")
-    return flow.astype(np.float32) * np.float32(2 * limit / 255) - np.float32(limit)
-
-
-def stacks(flow: NDArray[Any], length: int = 10) -> NDArray[Any]:
-    """For each frame the flow of the `L` pairs that start at it: x_1, y_1, x_2, … (Simonyan & Zisserman 2014, eq. 1).
-
-    `P H W 2`, floats or bytes, become `T H W 2L`, where T is P + 1: at the end the last pair is repeated.
-    """
-    return _stacked(flow, _pairs(np.arange(len(flow) + 1), length, len(flow) + 1))
 
 
 @dataclass(frozen=True)
@@ -168,7 +152,7 @@ def read_flow(path: Path | str, sampling: Sampling, settings: FlowSettings) -> F
     reader = VideoReader(path)
     frames = reader.get(both, shorter_side=settings.side)
     if (total := len(reader)) < 2:
-        raise _motionless(path)
+        raise ClipError(path, "1 frame decoded, and one frame has no motion", "give a video of at least 2")
     starts = sampling(total)
     pairs = _pairs(starts, settings.length, total)
     unique = np.unique(pairs)
@@ -176,20 +160,10 @@ def read_flow(path: Path | str, sampling: Sampling, settings: FlowSettings) -> F
     for run in np.split(unique, np.flatnonzero(np.diff(unique) > 1) + 1):  # without gaps
         first = int(np.searchsorted(frames.indices, run[0]))
         fields += settings.fields(frames.pixels[first : first + len(run) + 1])
-    together = _stacked(np.stack(fields), np.searchsorted(unique, pairs))
+    # `P H W 2` and `T L` to `T H W 2L`.
+    stacked = np.moveaxis(np.stack(fields)[np.searchsorted(unique, pairs)], 1, 3)
+    together = stacked.reshape(*stacked.shape[:3], -1)
     return FlowStacks(together, frames.times[np.searchsorted(frames.indices, starts)], starts, settings.limit)
-
-
-def stream_flow(path: Path | str, settings: FlowSettings) -> Iterator[Pixels]:
-    """The stacks `H W 2L` that `read_flow` gives for every frame of a video, in constant memory."""
-    stack: deque[Pixels] = deque(maxlen=settings.length)
-    fields = settings.fields(pixels for _, _, pixels in VideoReader(path))
-    for field in chain(fields, repeat(None, settings.length)):  # at the end, the last pair is repeated
-        if field is None and not stack:
-            raise _motionless(path)
-        stack.append(stack[-1] if field is None else field)
-        if len(stack) == settings.length:
-            yield np.concatenate(stack, -1)
 
 
 def flow_ahead(frames: Pixels, settings: FlowSettings) -> Pixels:
@@ -200,12 +174,3 @@ def flow_ahead(frames: Pixels, settings: FlowSettings) -> Pixels:
 def _pairs(starts: Indices, length: int, total: int) -> Indices:
     """The pairs in the stacks at some frames of a video of `total` frames: `T L`, the first frame of each."""
     return np.minimum(starts[:, None] + np.arange(length), max(total - 2, 0))
-
-
-def _motionless(path: Path | str) -> ClipError:
-    return ClipError(path, "1 frame decoded, and one frame has no motion", "give a video of at least 2")
-
-
-def _stacked(flow: NDArray[Any], pairs: Indices) -> NDArray[Any]:
-    """`P H W 2` and `T L` to `T H W 2L`."""
-    return np.moveaxis(flow[pairs], 1, 3).reshape(len(pairs), *flow.shape[1:3], -1)
