@@ -22,9 +22,8 @@ from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.streaming import Streams, join_steps
 from onlooker.structures import Box, ClipError, Step
-from onlooker.video.motion_crop import next_crop
 from onlooker.video.reader import VideoReader
-from onlooker.video.resize import resize, shrink
+from onlooker.video.resize import resize
 from onlooker.video.write import write
 
 CLASSES = ("clap", "run", "wave")
@@ -278,29 +277,9 @@ def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
             recognizer().watch(sources)
 
 
-@pytest.mark.parametrize(("name", "streams"), [("convalstm", "rgb"), ("motion", "both")])
-def test_the_motion_crop_works_in_streams(tmp_path: Path, name: str, streams: str) -> None:
-    video = np.full((16, 96, 128, 3), 40, np.uint8)
-    for t in range(16):
-        video[t, 40:56, 10 + 6 * t : 26 + 6 * t] = 220
-    path = write(tmp_path / "moves.mp4", video, fps=10)
-    data = replace(DATA, size=32, frames=16, modality=streams, flow_length=1, motion_crop=0.5)
-    settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
-    of = recognizer(name, data, **settings)
-    state, sample, steps = None, [], list(of.watch(path))
-    assert len(steps) == 16 - (streams == "both")
-    for step, (_, _, frame) in zip(steps, VideoReader(path), strict=False):
-        crop, state = next_crop(state, small := shrink(frame, 64), 0.5)
-        sample.append(crop.cut(small[None], 32)[0])
-        (left, top, right, _), (rows, columns) = crop.boxes[0], np.nonzero(step.attention)
-        down, across = step.attention.shape
-        assert ((columns + 0.5) / across >= left - 1e-3).all()
-        assert ((columns + 0.5) / across <= right + 1e-3).all()
-        assert ((rows + 0.5) / down >= top - 1e-3).all()
-    if streams == "rgb":
-        with torch.no_grad():
-            logits = of.model(to_video(torch.from_numpy(np.stack(sample))[None], "half")).logits[0]
-        np.testing.assert_allclose([step.scores for step in steps], logits.softmax(-1), atol=1e-5)
+def test_a_motion_crop_needs_whole_clips() -> None:
+    with pytest.raises(ValueError, match=r"motion_crop is 0\.5, which needs whole clips; predict clips"):
+        recognizer("convalstm", replace(DATA, motion_crop=0.5)).watch("clip.mp4")
 
 
 def step_of(index: int, scores: list[float], box: float | None = None, threshold: float | None = None) -> Step:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from threading import Condition
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from onlooker.answer import best_event, nothing_name
 from onlooker.config import DataConfig, StreamConfig
-from onlooker.data.samples import scene_limit, scene_side
 from onlooker.data.transforms import to_video
 from onlooker.localization.online import (
     EventState,
@@ -29,8 +28,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
 from onlooker.structures import Box, ClipError, Prediction, Segment, Step, Tube
 from onlooker.video.flow import FlowSettings, flow_ahead
-from onlooker.video.motion_crop import Crop, MotionState, next_crop
-from onlooker.video.resize import resize, shrink
+from onlooker.video.resize import resize
 from onlooker.video.stream import Frame, Source, Status
 
 __all__ = ["Streams", "join_steps"]
@@ -52,22 +50,11 @@ class StreamState:
         model: the model's own state, for a batch of one; None before the first frame.
         place: where it happens: smoothed attention, last frame, tracks.
         event: whether it happens, for a model with evidence.
-        motion: the state of the motion crop, if samples are cut by one.
     """
 
     model: Any = None
     place: PlaceState = field(default_factory=PlaceState)
     event: EventState = field(default_factory=EventState)
-    motion: MotionState | None = None
-
-
-class _Sample(NamedTuple):
-    """What the model receives of one frame, `size size C`; the image in which boxes are found, its crop, its motion."""
-
-    pixels: Pixels
-    image: Pixels
-    crop: Crop | None
-    motion: MotionState | None
 
 
 class Streams:
@@ -81,7 +68,7 @@ class Streams:
         agreement: number of consecutive frames in which an event must reach the threshold to be reported.
 
     Raises:
-        ValueError: a model that cannot process single frames.
+        ValueError: a model that cannot process single frames, or samples that are cut out by a motion crop.
         RuntimeError: the optical flow method is not installed, or its weights are not available.
     """
 
@@ -101,6 +88,9 @@ class Streams:
         self.lookahead = 0 if data.modality == "rgb" else data.flow_length  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
         self._loops: dict[int, Loop] = {}
+        if data.motion_crop:
+            remedy = "predict clips, or train on whole frames (--motion-crop 0)"
+            raise ValueError(f"motion_crop is {data.motion_crop}, which needs whole clips; {remedy}")
         # A trial step: a model that cannot stream raises here, before any source is opened.
         pixels = np.zeros((1 + self.lookahead, 32, 32, 3), np.uint8)
         self.step({"": (0, 0.0, pixels if self.lookahead else pixels[0])})
@@ -129,21 +119,20 @@ class Streams:
     @torch.inference_mode()
     def _step_batch(self, names: list[str], frames: dict[str, Frame]) -> list[Step]:
         states = [self.states.get(name, StreamState()) for name in names]
-        samples = [self._sample(frames[name][2], state.motion) for name, state in zip(names, states, strict=True)]
-        pixels = torch.from_numpy(np.stack([sample.pixels for sample in samples]))
+        samples = np.stack([self._sample(frames[name][2]) for name in names])
         device = next(self.model.parameters()).device
-        video = to_video(pixels.to(device), self.data.normalization, self.data.flow_channels)
+        video = to_video(torch.from_numpy(samples).to(device), self.data.normalization, self.data.flow_channels)
         with repeated(self._loop(len(names))):
             output, after = self.model.step(video, _joined([state.model for state in states]))
         scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         evidence = None if output.evidence is None else output.evidence.float().tolist()
         steps = []
-        for i, (name, sample) in enumerate(zip(names, samples, strict=True)):
+        for i, name in enumerate(names):
             index, time, frame = frames[name]
             shown = frame[0].copy() if self.lookahead else frame  # a view would keep the frames after it in memory
             step = Step(index, time, scores[i], self.classes, source=name, pixels=shown)
-            state = replace(states[i], model=type(after)(*(part[i : i + 1] for part in after)), motion=sample.motion)
+            state = replace(states[i], model=type(after)(*(part[i : i + 1] for part in after)))
             if evidence is not None:
                 state = replace(state, event=update_event(state.event, evidence[i], self.localization))
                 step = replace(step, evidence=evidence[i], happening=state.event.happening)
@@ -153,33 +142,22 @@ class Streams:
                 state = replace(state, event=event)
                 step = replace(step, threshold=self.threshold, happening=happening)
             if attention is not None:
-                in_frame = attention[i] if sample.crop is None else sample.crop.to_frame(attention[i : i + 1])[0]
-                state = replace(state, place=update_place(state.place, in_frame, sample.image, self.localization))
-                step = _located(replace(step, attention=in_frame), state.place, sample.image)
+                image = samples[i, ..., : self.data.image_channels]
+                state = replace(state, place=update_place(state.place, attention[i], image, self.localization))
+                step = _located(replace(step, attention=attention[i]), state.place, image)
             self.states[name] = state
             steps.append(step)
         return steps
 
-    def _sample(self, frames: Pixels, motion: MotionState | None) -> _Sample:
-        """The sample of a frame and those after it, as `read_sample` makes it of a clip."""
+    def _sample(self, frames: Pixels) -> Pixels:
+        """The sample `size size C` of a frame and those after it, as `read_sample` makes it of a clip."""
         data, parts = self.data, list[Pixels]()
         frames = frames if self.lookahead else frames[None]
-        if data.motion_crop:
-            image = shrink(frames[0], scene_side(data))
-            crop, motion = next_crop(motion, image, data.motion_crop)
-            if data.modality != "flow":
-                parts.append(resize(crop.cut(image[None], data.size), data.size, data.channels)[0])
-            if self.lookahead:
-                limit = scene_limit((frames.shape[1], frames.shape[2]))
-                flow = flow_ahead(frames, FlowSettings(method=data.flow, limit=limit))
-                parts.append(crop.cut(flow[None], data.size)[0])
-            return _Sample(np.concatenate(parts, -1), image, crop, motion)
         if data.modality != "flow":
             parts.append(resize(frames[:1], data.size, data.channels)[0])
         if self.lookahead:
             parts.append(flow_ahead(frames, FlowSettings(method=data.flow, limit=data.flow_limit, size=data.size)))
-        pixels = np.concatenate(parts, -1)
-        return _Sample(pixels, pixels[..., : data.image_channels], None, motion)
+        return np.concatenate(parts, -1)
 
     def _loop(self, batch: int) -> Loop:
         """Weights laid out once for batches of this size, as `unroll` does for a clip."""

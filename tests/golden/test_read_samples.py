@@ -25,7 +25,7 @@ from onlooker.video.flow import (
     read_flow,
     to_bytes,
 )
-from onlooker.video.motion_crop import motion_crop, next_crop
+from onlooker.video.motion_crop import motion_crop
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize, shrink
 from onlooker.video.sampling import TemporalCrops, equally_spaced, every_frame
@@ -233,13 +233,8 @@ def test_following() -> None:
     maps /= maps.sum((1, 2), keepdims=True)
     for share in (0.3, 0.5, 1.0):
         seen = motion_crop(video, share)
-        before, online = None, []
-        for frame in video:
-            crop, before = next_crop(before, frame, share)
-            online.append(crop.boxes[0])
         found[f"{share}"] = {
             "windows": seen.boxes,
-            "online": np.stack(online),
             "cut": seen.cut(video, 24),
             "cut_flow": seen.cut(video[..., [0, 1, 2, 0, 1, 2]], 16),
             "maps": seen.to_frame(maps),

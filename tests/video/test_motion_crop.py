@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from onlooker.video.motion_crop import Crop, motion_crop, next_crop
+from onlooker.video.motion_crop import Crop, motion_crop
 
 FRACTION = 0.5
 
@@ -94,25 +94,6 @@ def test_centers_are_smoothed_over_time_weighted_by_motion() -> None:
         )
     expected = np.clip(expected, side / 2, 40 - side / 2)
     np.testing.assert_allclose(centers(motion_crop(frames, share).boxes, (40, 40)), expected, atol=0.05)
-
-
-def test_next_crop_is_causal() -> None:
-    places = [(5 + 4 * t, 24) for t in range(16)]
-    frames = square_at(places)
-    state, windows = None, []
-    for frame in frames:
-        crop, state = next_crop(state, frame, FRACTION)
-        windows.append(crop.boxes[0])
-    found = centers(np.stack(windows))
-    np.testing.assert_allclose(found[0], [45, 30], rtol=1e-5)
-    behind = np.array(places)[:, 0] + 4 - found[:, 0]
-    assert (np.abs(behind[4:-3]) < 10).all()
-    half = [next_crop(None, frames[0], FRACTION)]
-    for frame in frames[1:8]:
-        half.append(next_crop(half[-1][1], frame, FRACTION))
-    np.testing.assert_array_equal(np.stack([crop.boxes[0] for crop, _ in half]), np.stack(windows[:8]))
-    larger, _ = next_crop(state, square_at([(5, 5)], size=(80, 90))[0], FRACTION)
-    np.testing.assert_allclose((larger.boxes[0, :2] + larger.boxes[0, 2:]) / 2, [0.5, 0.5])  # another size: reset
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4, 5, 21])

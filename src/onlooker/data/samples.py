@@ -86,12 +86,14 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
 
 def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
     c, parts = config, []
-    frames = reader.get(sampling, shorter_side=scene_side(c))
+    # Where a motion crop has as many pixels as a sample.
+    frames = reader.get(sampling, shorter_side=round(c.size / c.motion_crop))
     crop = motion_crop(frames.pixels, c.motion_crop)
     if c.modality != "flow":
         parts.append(resize(crop.cut(frames.pixels, c.size), c.size, c.channels))
     if c.modality != "rgb":  # flow of whole frames: at the edge of a crop it depends on what is outside of the crop
-        flow = read_flow(reader.path, sampling, FlowSettings(c.flow_length, c.flow, scene_limit(reader.size)))
+        limit = LIMIT * min(SIDE, *reader.size) / SIDE  # in pixels of a sample: `DataConfig.flow_limit`
+        flow = read_flow(reader.path, sampling, FlowSettings(c.flow_length, c.flow, limit))
         parts.append(crop.cut(flow.stacks, c.size))
     pixels, crops = np.concatenate(parts, -1), np.arange(len(frames))[None]
     return Sample(pixels, frames.times, frames.indices, crops, reader.size, frames.pixels, crop)
@@ -131,16 +133,3 @@ def stored_frames(path: Path, config: DataConfig, distinct: bool = False) -> Ite
 def _part(total: int, start: int) -> Indices:
     """At most `_PART` consecutive frames; one, if decoding has found fewer frames in a damaged video than expected."""
     return np.arange(min(start, total - 1), min(start + _PART, total))
-
-
-def scene_side(config: DataConfig) -> int:
-    """The shorter side, in pixels, of whole frames in which a motion crop has as many pixels as a sample."""
-    return round(config.size / config.motion_crop)
-
-
-def scene_limit(size: tuple[int, int]) -> float:
-    """The displacement at which flow in whole frames of a video of that height and width is clipped, in their pixels.
-
-    In pixels of a sample it is `DataConfig.flow_limit`: the same bytes stand for both.
-    """
-    return LIMIT * min(SIDE, *size) / SIDE

@@ -119,7 +119,7 @@ class Looks:
 
 def is_recording(recognizer: Recognizer, seconds: float) -> bool:
     """Whether a clip is so much longer than training clips that the model processes it as a stream."""
-    if not (recognizer.frame_rate and recognizer.model.streams):
+    if not (recognizer.frame_rate and recognizer.model.streams) or recognizer.data.motion_crop:
         return False
     return seconds > _LONG * recognizer.data.frames / recognizer.frame_rate
 

@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 
 # Gray-value differences, out of 255, up to this value are noise of the camera and the codec.
 _NOISE = 8.0
-_MEMORY = 2.0  # frames: width of the Gaussian over time; for a stream, the time constant of the exponential decay
+_MEMORY = 2.0  # frames: width of the Gaussian over time
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +70,6 @@ class Crop:
         return result / result.sum((1, 2), keepdims=True)
 
 
-@dataclass(frozen=True, eq=False)
-class MotionState:
-    """What `next_crop` remembers of a stream: the previous frame, `H W`, and the decaying sums of e c and e."""
-
-    gray: Floats
-    moved: NDArray[np.float64]
-
-
 def motion_crop(frames: Pixels, fraction: float) -> Crop:
     """The crops of a clip, `T H W 3`, whose side is a `fraction` (up to 1) of the frame's shorter side.
 
@@ -103,19 +95,6 @@ def motion_crop(frames: Pixels, fraction: float) -> Crop:
         squares = squares - squares[:, moves].min(1, keepdims=True)
     weights = np.where(moves, np.exp(-np.maximum(squares, 0)), 0)
     return Crop(np.stack([_box(moved, side, H, W) for moved in weights @ motion]), (H, W))
-
-
-def next_crop(before: MotionState | None, frame: Pixels, fraction: float) -> tuple[Crop, MotionState]:
-    """The crop of a stream's next frame `H W 3`, given the state after the previous one: `motion_crop`, but causal.
-
-    Motion is the difference from the previous frame, the sums run over u up to t, and g(d) is exp(-d / 2). The crop is
-    central for the first frame (`before` is None), and for a frame of another size than the previous one.
-    """
-    (H, W), gray, moved = frame.shape[:2], _gray(frame), np.zeros(3)
-    side = fraction * min(H, W)
-    if before is not None and before.gray.shape == gray.shape:
-        moved = before.moved * np.exp(-1 / _MEMORY) + _center(np.abs(gray - before.gray), side)
-    return Crop(_box(moved, side, H, W)[None], (H, W)), MotionState(gray, moved)
 
 
 def _gray(frame: Pixels) -> Floats:
