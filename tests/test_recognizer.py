@@ -53,10 +53,6 @@ def test_a_saved_recognizer_gives_the_same_predictions(tmp_path: Path, make_clip
         a, b = saved.predict(path), loaded.predict(str(path))
         for name in ("frame_scores", "scores", "times", "indices", "attention"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
-    values = json.loads((run / "model" / "recognizer.json").read_text(encoding="utf-8"))
-    del values["temperature"], values["threshold"]  # as an older version wrote it
-    (run / "model" / "recognizer.json").write_text(json.dumps(values), encoding="utf-8")
-    assert (load(run).temperature, load(run).threshold) == (1, None)
 
 
 @pytest.mark.parametrize("name", ["convalstm", "lstm"])

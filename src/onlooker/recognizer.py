@@ -284,12 +284,11 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         restore_folder(each)
     folder = next((each for each in folders if (each / RECORD).exists()), None)
     if folder is None:
-        state = "a file, not a folder" if run.exists() else "no such folder"
-        state = "the folder holds no trained model" if folders else state
+        state = "the folder holds no trained model" if folders else "no such folder"
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
     stored, config, weights_file = folder / RECORD, folder / "config.json", folder / _WEIGHTS
     with reading(stored):
-        values = {"temperature": 1.0, "threshold": None, **read_json(stored)}  # of earlier versions, without both
+        values = read_json(stored)
         kind = find_class(field_of(values, "model", str), field_of(values, "package", str))
         data = DataConfig.from_field(values, "data")
         localization = LocalizationParameters.from_field(values, "localization")

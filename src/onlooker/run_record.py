@@ -32,7 +32,7 @@ from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.folder import entries
 from onlooker.data.split import Split
 from onlooker.files import check_digest, check_writable, file_digest, read_bytes, read_json, reading, write_json
-from onlooker.settings import check_type, field_of, without_off
+from onlooker.settings import field_of, without_off
 from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
 
@@ -105,11 +105,7 @@ class RunRecord:
             model = ModelConfig.from_field(stored, "model")
             data = DataConfig.from_field(stored, "data")
             training = TrainConfig.from_field(stored, "training")
-            if stored.get("features"):
-                raise ValueError(
-                    "trained on a feature store, which is no longer supported; train again with --features"
-                )
-            check_type("split", digest := stored.get("split"), str | None)
+            digest = field_of(stored, "split", str)
         with reading(run / "split.json"):
             split = Split.from_dict(read_json(run / "split.json"), folder)
             if unknown := sorted({clip.label for clip in split.clips} - set(classes)):

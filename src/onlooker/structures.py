@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from onlooker.answer import Scored, nothing_name
 from onlooker.files import printable
 
-__all__ = [
-    "Box", "Clip", "ClipError", "Curves", "Evaluation", "FlowStacks", "Frames", "Prediction", "Segment", "Step", "Tube",
-]  # fmt: skip
+__all__ = ["Box", "Clip", "ClipError", "Curves", "Evaluation", "Frames", "Prediction", "Segment", "Step", "Tube"]
 
 Array = NDArray[np.generic]
 Curves = dict[str, dict[str, list[float]]]  # "training" or "validation" -> "loss" or "accuracy" -> a value per epoch
@@ -89,23 +87,6 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.pixels)
-
-
-@dataclass(frozen=True, eq=False)
-class FlowStacks:
-    """Optical flow of chosen frames of a video, as bytes.
-
-    Args:
-        stacks: `T H W 2L`, uint8: x_1, y_1, x_2, y_2, … of L consecutive pairs of frames; a byte is
-            round(255 (v + limit) / (2 limit)) for a displacement of v pixels of this `H W`.
-        times, indices: `T`, as of `Frames`, of the first frame of each stack.
-        limit: the displacement in pixels that bytes 0 and 255 represent.
-    """
-
-    stacks: NDArray[np.uint8]
-    times: NDArray[np.float64]
-    indices: NDArray[np.int64]
-    limit: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from onlooker.data.folder import find_clips
 from onlooker.data.samples import read_sample
 from onlooker.data.split import Split, make_splits
 from onlooker.data.transforms import to_video
-from onlooker.files import read_json, write_json
+from onlooker.files import read_json
 from onlooker.models.encoders import TERMS, build_encoder
 from onlooker.models.registry import create_model, resolve
 from onlooker.recognizer import load
@@ -205,13 +205,6 @@ def test_a_run_on_features_that_was_killed_resumes_with_equal_results(
             train(squares, tmp_path / "run")
     resumed = train_run(squares, tmp_path / "run", ModelConfig(), DataConfig(), TrainConfig(), resume=True, quiet=True)
     assert resumed == read_json(run / "evaluation.json")
-
-
-def test_a_run_on_a_feature_store_of_an_older_version_is_refused(squares: Path, run: Path, tmp_path: Path) -> None:
-    older = Path(shutil.copytree(run, tmp_path / "run"))
-    write_json(older / "config.json", {**read_json(older / "config.json"), "features": ["features/conv4"]})
-    with pytest.raises(ValueError, match=r"config\.json: trained on a feature store, which is no longer supported; tr"):
-        train(squares, older, resume=True)
 
 
 def test_clips_that_the_cache_lacks_are_encoded_when_training(

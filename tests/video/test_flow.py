@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlooker.structures import ClipError, FlowStacks
-from onlooker.video.flow import FLOWS, LIMIT, FlowSettings, flow, read_flow, to_bytes
+from onlooker.structures import ClipError
+from onlooker.video.flow import FLOWS, LIMIT, FlowSettings, FlowStacks, flow, read_flow, to_bytes
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.sampling import equally_spaced, every_frame
 from onlooker.video.write import write
@@ -96,11 +96,6 @@ def test_tiny_frames(method: str, size: tuple[int, int]) -> None:
         assert np.isfinite(found).all()
 
 
-def test_an_unknown_method_is_an_error_that_lists_the_methods() -> None:
-    with pytest.raises(ValueError, match="unknown flow method 'horn', expected one of dis, farneback, tvl1"):
-        flow(moving(16, 16, [(0, 0)]), "horn")
-
-
 def test_tvl1_uses_the_contrib_build(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = moving(64, 80, [(3, -2)])
     if hasattr(cv2, "optflow"):
@@ -147,7 +142,7 @@ def test_flow_of_a_file_equals_that_of_all_its_pairs(
     np.testing.assert_array_equal(found.stacks, stacks(to_bytes(flow(whole(clip), method)), length)[chosen])
     np.testing.assert_array_equal(found.indices, chosen)
     np.testing.assert_array_equal(found.times, read(clip, count).times)
-    assert (len(found.stacks), found.limit) == (count, 20)
+    assert len(found.stacks) == count
 
 
 @pytest.mark.parametrize(("count", "length"), [(4, 3), (8, 10), (2, 70)])

@@ -103,7 +103,7 @@ def test_the_official_lists_contain_every_clip_of_hmdb51(real_data: Path, tmp_pa
         (("--split", "2"), "split without a published set; give --set, or leave it out"),
         (("--set", "magic"), "set is 'magic', and there are hmdb51, jhmdb, ucf101; hmdb51, jhmdb and ucf101 need"),
         ((*UCF, "--split", "4"), "split is 4, UCF101 has 1, 2 and 3"),
-        ((*UCF, "--classes", "YoYo,Archer"), "UCF101 has no class 'Archer' among its 3; did you mean Archery?"),
+        ((*UCF, "--classes", "YoYo,Archer"), "UCF101 has no class 'Archer'; did you mean Archery?"),
         ((*UCF, "--lists", "{tmp}"), "classInd.txt: no such file; copy the official lists there"),
         ((*UCF, "--folds", "2"), "--set has official splits; leave out --folds"),
     ],

@@ -93,13 +93,10 @@ def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
 
 
 class ArrayCache:
-    """A folder of arrays, each computed once; beyond `limit` bytes the least recently used ones are removed.
+    """A folder of arrays, each computed once; beyond `limit` bytes the least recently used ones are removed."""
 
-    `remedy` says what to do if the disk is full.
-    """
-
-    def __init__(self, folder: Path, limit: int | None = None, remedy: str = _DISK_FULL_REMEDY) -> None:
-        self.folder, self.limit, self._remedy = folder, limit, remedy
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
+        self.folder, self.limit = folder, limit
         self._added = 0  # bytes since the size was last checked
 
     @classmethod
@@ -134,7 +131,7 @@ class ArrayCache:
         if found := self.find(key):
             return found
         file = self.file(key)
-        with explain_write_errors(content, self.folder, self._remedy, path=path):
+        with explain_write_errors(content, self.folder, _DISK_FULL_REMEDY, path=path):
             self._added += _write(file, make())
         if self.limit is not None and self._added > self.limit * _CHECK_INTERVAL:
             self.prune()

@@ -13,11 +13,10 @@ __all__ = ["fingerprint"]
 _ENDS = 1 << 20  # bytes
 
 
-def fingerprint(path: Path, whole: bool = False) -> str:
+def fingerprint(path: Path) -> str:
     """A hash of a clip's content, the images of a sequence in order: 32 hexadecimal digits. Names do not count.
 
-    Args:
-        whole: all bytes of each file count, which is slower; else its size, and its first and last mebibyte.
+    Of each file its size counts, and its first and last mebibyte.
 
     Raises:
         ClipError: the clip does not exist, or cannot be read.
@@ -27,9 +26,6 @@ def fingerprint(path: Path, whole: bool = False) -> str:
         for file in find_images(path) if os.path.isdir(path) else [path]:
             check_regular(file)
             with file.open("rb") as content:
-                if whole:
-                    digest.update(hashlib.file_digest(content, "sha256").digest())
-                    continue
                 size = os.fstat(content.fileno()).st_size
                 digest.update(size.to_bytes(8, "little") + content.read(_ENDS))
                 content.seek(max(content.tell(), size - _ENDS))

@@ -3,10 +3,10 @@
 import csv
 import os
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from onlooker.files import read_bytes
+from onlooker.settings import suggestion
 from onlooker.structures import Clip, ClipError
 
 __all__ = ["check_classes", "read_lines"]
@@ -120,9 +120,7 @@ def check_classes(asked: Sequence[str], known: Iterable[str], data_set: str) -> 
     known = tuple(known)
     for name in asked:
         if name not in known:
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"the first are {', '.join(known[:3])}"
-            raise ValueError(f"{data_set} has no class {name!r} among its {len(known)}; {hint}")
+            raise ValueError(f"{data_set} has no class {name!r}; {suggestion(name, known)}")
     chosen = tuple(asked) or known
     if len(set(chosen)) < max(2, len(chosen)):
         raise ValueError(f"classes are {', '.join(chosen)}; expected at least 2, each once")

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
-from onlooker.structures import ClipError, FlowStacks, Frames
-from onlooker.video.flow import LIMIT, SIDE, FlowSettings, read_flow
+from onlooker.structures import ClipError, Frames
+from onlooker.video.flow import LIMIT, SIDE, FlowSettings, FlowStacks, read_flow
 from onlooker.video.motion_crop import Crop, motion_crop
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize

@@ -14,7 +14,6 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, 
     "half": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
     "mnist": ((0.1307, 0.1307, 0.1307), (1.0, 1.0, 1.0)),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    # Of torchvision's Kinetics weights: its 3-D ResNets and S3D; MViT.
 }
 _OF_FLOW = (0.5, 0.25)  # mean and standard deviation of displacements in 8 bits
 
@@ -26,12 +25,7 @@ def to_video(frames: Tensor, normalization: str, flow_channels: int = 0) -> Tens
         frames: RGB or gray, followed by channels of optical flow, if any.
         normalization: of RGB or gray, one of `NORMALIZATIONS`.
         flow_channels: how many of the last channels are flow; no displacement becomes 0, the largest 2.
-
-    Raises:
-        ValueError: an unknown normalization.
     """
-    if normalization not in NORMALIZATIONS:
-        raise ValueError(f"unknown normalization {normalization!r}, expected one of {', '.join(NORMALIZATIONS)}")
     of_image = frames.shape[-1] - flow_channels
     mean, std = (
         torch.tensor([*of_colors[:of_image], *[of_flow] * flow_channels], device=frames.device)
@@ -69,17 +63,12 @@ def augment(
         speed: maximum change of speed: a time step is between `1 - speed` and `1 + speed` frames. A slower video is a
             random part of the clip; a faster one repeats the first and last frames.
         generator: of the random numbers, on the CPU.
-
-    Raises:
-        ValueError: rotation of frames that are not square.
     """
     if speed:
         video = _change_speed(video, speed, flow_channels, generator)
     if not (translate or scale or hflip or degrees):
         return video
-    B, T, _, H, W = video.shape
-    if degrees and H != W:
-        raise ValueError(f"frames of {H}×{W} pixels cannot be rotated, expected square ones")
+    B, T = video.shape[:2]
     random = torch.rand(B, 4, generator=generator)
     theta = torch.zeros(B, 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = 1 + scale * (2 * random[:, 0] - 1)

@@ -42,8 +42,6 @@ def full_strength(attention: ArrayLike) -> float:
     the rest pale. It has a floor of four times the uniform weight, so that the noise of a uniform map is not amplified.
     """
     maps = np.asarray(attention, dtype=np.float32)
-    if maps.ndim != 3 or not maps.size:
-        raise ValueError(f"attention has shape {maps.shape}, expected T h w, not empty")
     peaks = maps.max(axis=(1, 2))
     return float(max(np.quantile(peaks, 0.9), CONTRAST_FLOOR / (maps.shape[1] * maps.shape[2])))
 
@@ -72,10 +70,6 @@ def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> 
         scale: the weight shown at full strength; None: `full_strength` of this map.
     """
     frame, weights = _copy(frame), np.asarray(attention, dtype=np.float32)
-    if weights.ndim != 2:
-        raise ValueError(f"attention has shape {weights.shape}, expected h w: the map of one frame")
-    if not np.isfinite(weights).all():
-        raise ValueError("attention has values that are not finite, expected weights that sum to one over h w")
     full = full_strength(weights[None]) if scale is None else scale
     keep, add = _blend()
     # Cubic interpolation undershoots next to a peak.

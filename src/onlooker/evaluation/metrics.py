@@ -76,13 +76,9 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
         `calibration_error` has five bins of equal mass, and `perfect_calibration_error` is its value by chance alone
         at this number of videos (mean, 95th percentile); `majority_share` is the majority-class baseline; `confusion`
         has `K K` counts, with true classes in rows.
-
-    Raises:
-        ValueError: no videos, or scores that are not probabilities.
     """
-    if not evaluation.names:
-        raise ValueError("the evaluation has no videos: nothing to measure")
-    of = replace(evaluation, scores=_probabilities(evaluation.scores))
+    scores = evaluation.scores.astype(np.float64)
+    of = replace(evaluation, scores=scores / scores.sum(axis=1, keepdims=True))  # they sum to one exactly
     values = {name: metric(of) for name, metric in METRICS.items()}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -112,15 +108,3 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
         texts = (f"'{text}" if text.startswith(FORMULA) else text for text in (name, *classes))
         writer.writerow([*texts, *(f"{float(score):.6g}" for score in scores)])
     write_bytes(Path(path), text.getvalue().encode(errors="backslashreplace"))
-
-
-def _probabilities(scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Probabilities in double precision, which sum to one exactly."""
-    wide = np.asarray(scores, dtype=np.float64)
-    sums = wide.sum(axis=-1)
-    if not np.isfinite(wide).all() or wide.min(initial=0) < 0 or np.abs(sums - 1).max(initial=0) > 1e-2:
-        raise ValueError(
-            f"scores are not probabilities: values {wide.min():.3g} to {wide.max():.3g}, sums {sums.min():.3g} to "
-            f"{sums.max():.3g}; expected values in [0, 1] that sum to one: apply softmax to logits first"
-        )
-    return wide / sums[..., None]

@@ -237,7 +237,7 @@ class _Entries:
         if clip not in self.keys:
             if not os.path.isdir(clip):
                 check_file(clip)
-            content = fingerprint(clip, whole=True)
+            content = fingerprint(clip)
             self.keys[clip] = [{"clip": content, **each} for each in self.settings]
         return None not in [self.cache.find(key) for key in self.keys[clip]]  # looks at all: each counts as used
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.structures import ClipError, FlowStacks
+from onlooker.structures import ClipError
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, shrink, to_square
 from onlooker.video.sampling import Indices, Sampling
@@ -76,11 +76,8 @@ def flow(frames: Pixels, method: str = "dis") -> Flow:
         (x + flow[t, y, x, 0], y + flow[t, y, x, 1]) of frame t + 1.
 
     Raises:
-        ValueError: an unknown method.
         RuntimeError: the method is not installed.
     """
-    if method not in FLOWS:
-        raise ValueError(f"unknown flow method {method!r}, expected one of {', '.join(FLOWS)}")
     return np.stack(list(_between(frames, method)))
 
 
@@ -134,6 +131,14 @@ class FlowSettings:
             yield to_bytes(moved, self.limit)
 
 
+class FlowStacks(NamedTuple):
+    """Stacks `T H W 2L` of flow as bytes (`to_bytes`); times and indices of their first frames, as in `Frames`."""
+
+    stacks: Pixels
+    times: NDArray[np.float64]
+    indices: Indices
+
+
 def read_flow(path: Path | str, sampling: Sampling, settings: FlowSettings) -> FlowStacks:
     """Stacks of flow at the `T` frames of a video that a sampling chooses.
 
@@ -163,7 +168,7 @@ def read_flow(path: Path | str, sampling: Sampling, settings: FlowSettings) -> F
     # `P H W 2` and `T L` to `T H W 2L`.
     stacked = np.moveaxis(np.stack(fields)[np.searchsorted(unique, pairs)], 1, 3)
     together = stacked.reshape(*stacked.shape[:3], -1)
-    return FlowStacks(together, frames.times[np.searchsorted(frames.indices, starts)], starts, settings.limit)
+    return FlowStacks(together, frames.times[np.searchsorted(frames.indices, starts)], starts)
 
 
 def flow_ahead(frames: Pixels, settings: FlowSettings) -> Pixels:
