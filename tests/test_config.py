@@ -73,7 +73,7 @@ def test_settings_that_older_figures_do_not_name_are_left_out_where_they_are_off
     off = TrainConfig().to_dict()
     assert TrainConfig.from_field({"training": off}, "training") == TrainConfig()
     assert TrainConfig.from_field({"training": {**off, "mixup": 0.0, "ema": 0.0}}, "training") == TrainConfig()
-    with pytest.raises(ValueError, match=r"mixup is 0\.2, and this setting no longer exists"):
+    with pytest.raises(ValueError, match=r"TrainConfig has no setting mixup"):
         TrainConfig.from_field({"training": {**off, "mixup": 0.2}}, "training")
     with pytest.raises(ValueError, match=r"training has no epochs, lr$"):
         TrainConfig.from_field(
@@ -88,7 +88,7 @@ def test_removed_settings_of_older_files_are_ignored_where_they_are_off(monkeypa
     old = new | {"momentum": 0.9}
     assert TrainConfig.from_field({"training": old}, "training") == TrainConfig()
     check_settings(Path("run"), {"training": old}, {"training": new})
-    with pytest.raises(ValueError, match=r"momentum is 0\.5, and this setting no longer exists"):
+    with pytest.raises(ValueError, match=r"TrainConfig has no setting momentum"):
         TrainConfig.from_dict(old | {"momentum": 0.5})
 
 

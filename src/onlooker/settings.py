@@ -119,8 +119,6 @@ class Config:
         """A config from plain values; a ValueError for an unknown setting, or one out of its range."""
         known, values = {f.name for f in dataclasses.fields(cls)}, without_off(values)
         for unknown in sorted(set(values) - known):
-            if unknown in OFF:
-                raise ValueError(f"{unknown} is {reprlib.repr(values[unknown])}, and this setting no longer exists")
             raise ValueError(f"{cls.__name__} has no setting {unknown}; {suggestion(unknown, sorted(known))}")
         return cls(**values)
 

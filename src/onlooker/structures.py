@@ -311,8 +311,3 @@ class Evaluation:
             _check_scores(scores, name)
         if self.scores.shape[1] != len(self.classes):
             raise ValueError(f"scores have {self.scores.shape[1]} columns for {len(self.classes)} classes")
-        if len(self.frame_scores) not in (0, len(self.names)):
-            raise ValueError(f"frame_scores of {len(self.frame_scores)} videos for {len(self.names)} names")
-        if len(self.targets) and not (self.targets.min() >= 0 and self.targets.max() < len(self.classes)):
-            found = f"targets from {self.targets.min()} to {self.targets.max()}"
-            raise ValueError(f"{found}, expected 0 to {len(self.classes) - 1}")

@@ -228,11 +228,9 @@ class Source:
         if isinstance(self._source, int):
             remedy = "check its number, that no other program uses it, and your permission (on Linux: group video)"
             return ClipError(f"camera {self.name}", reason, remedy)
-        more = "allow more time (--timeout)" + (", or wait for it (--wait-for-source)" if self._index < 0 else "")
-        if attempts:
-            more = "wait longer (--attempts, --wait, --timeout)"
-            reason = f"{reason}; {attempts} new connections brought no frame"
-        return ClipError(self.name, reason, f"check that it sends, and the network; or {more}")
+        reason += f"; {attempts} new connections brought no frame" if attempts else ""
+        remedy = "check that it sends, and the network; or wait longer (--timeout, --attempts, --wait-for-source)"
+        return ClipError(self.name, reason, remedy)
 
     def _arrivals(self) -> Generator[_Arrival]:
         """The frames of one connection."""

@@ -1,13 +1,11 @@
 """Writing frames as a video that every browser plays (H.264 mp4), for overlays and reports."""
 
-import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Self
 
 import av
 import numpy as np
@@ -40,15 +38,12 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
         frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8, all of one size.
 
     Raises:
-        ValueError: another suffix, frames of another shape, type or size than the first, no frames, or an fps that is
-            not positive.
+        ValueError: another suffix, frames of another shape, type or size than the first, or no frames.
         DiskFullError, NotWritableError: there is no space for it, or the folder cannot be written to.
     """
     path = Path(path)
     if path.suffix.lower() != ".mp4":
         raise ValueError(f"{path}: cannot write {path.suffix or 'a name without suffix'}, expected .mp4")
-    if not (math.isfinite(fps) and fps > 0):
-        raise ValueError(f"fps is {fps}, expected a positive number")
     images = _images(frames)
     first = next(images, None)
     if first is None:
@@ -68,7 +63,7 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
     return path
 
 
-class Recording:
+class Recording(AbstractContextManager["Recording"]):
     """An mp4 that grows frame by frame, each with its own time, as from a live stream; in constant memory.
 
     It can be played while it grows and after a crash, except for the last frame.
@@ -118,9 +113,6 @@ class Recording:
 
     def _explained(self) -> AbstractContextManager[None]:
         return explain_write_errors("this recording", self.path.parent, _RECORD_AGAIN, path=self.path)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
