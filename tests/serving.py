@@ -14,12 +14,12 @@ ADDRESS = "http://127.0.0.1:8765"
 OWN = {"X-Onlooker": "1", "Origin": ADDRESS}  # what the page itself sends
 
 
-def save_model(runs: Path, name: str = "tiny", **settings: object) -> Recognizer:
+def save_model(runs: Path, name: str = "tiny", model: str = "convalstm") -> Recognizer:
     """A run folder with an untrained model."""
     torch.manual_seed(0)
     data = DataConfig(frames=4, size=16, normalization="half")
-    model = create_model("convalstm", 3, size=16, hidden=4, **settings)
-    recognizer = Recognizer(model, ("clap", "nothing", "wave"), data, frame_rate=10.0, threshold=0.3)
+    net = create_model(model, 3, size=16, hidden=4)
+    recognizer = Recognizer(net, ("clap", "nothing", "wave"), data, frame_rate=10.0, threshold=0.3)
     recognizer.save(runs / name / "model")
     return recognizer
 

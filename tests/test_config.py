@@ -109,7 +109,6 @@ def test_the_name_is_not_among_a_models_settings() -> None:
         "hidden": 8,
         "head_units": 0,
         "dropout": 0.5,
-        "init": "zeros",
         "attention_loss": False,
     }
 

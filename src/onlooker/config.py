@@ -130,9 +130,6 @@ class ModelConfig(Config):
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384)
     head_units: int = setting(0, "Units of a tanh layer before the output; 0: none.", MODEL, minimum=0, maximum=65_536)
     dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, minimum=0, below=1)
-    init: Literal["zeros", "first-frame", "clip-mean"] = setting(
-        "zeros", "Initial state: zeros, or learned from the first frame or from all frames (clip-mean).", MODEL
-    )
     attention_loss: bool = setting(False, "Auxiliary loss: the attended features alone must predict the class.", MODEL)
     glimpse: Glimpse = setting(
         "auto",

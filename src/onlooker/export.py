@@ -145,7 +145,7 @@ def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
     channels = data.in_channels - data.flow_channels
     mean, std = (list(values[:channels]) for values in NORMALIZATIONS[data.normalization])
     flow = {"channels": data.flow_channels, "method": data.flow, "limit": data.flow_limit}
-    times = {name: getattr(recognizer.localization, name) for name in ("onset", "level", "score_smoothing")}
+    times = {name: getattr(recognizer.localization, name) for name in ("onset", "level")}
     return {
         "onlooker": onlooker.__version__,
         "classes": list(recognizer.classes),

@@ -43,16 +43,15 @@ class PixelStep(nn.Module):
         recognizer: its model is copied to the CPU.
 
     Raises:
-        ValueError: a model without a step, one whose initial state needs the whole clip, or one with a motion crop.
+        ValueError: a model without a step, or one with a motion crop.
     """
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__()
         model, crop = recognizer.model, recognizer.data.motion_crop
-        if not model.encodes_frames or model.init != "zeros":
-            found = f"its init is {model.init!r}" if model.encodes_frames else "it reads several frames together"
-            names = ", ".join(list_models(streaming=True))
-            raise ValueError(f"this model has no step to export, {found}; train one of {names}, with --init zeros")
+        if not (model.encodes_frames and model.streams):
+            found = "it needs the whole clip" if model.encodes_frames else "it reads several frames together"
+            raise ValueError(f"this model has no step to export, {found}; train one of {', '.join(list_models())}")
         if crop:
             remedy = "train on whole frames (--motion-crop 0), or use `onlooker watch`"
             raise ValueError(f"motion_crop is {crop}: no exported step cuts out what moves; {remedy}")

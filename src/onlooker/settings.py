@@ -26,6 +26,8 @@ OFF |= {
     "smoothing": 0.0,
     "upsampling": "bilinear",
     "min_length": 1,
+    "score_smoothing": 0.0,
+    "init": "zeros",
 }
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {

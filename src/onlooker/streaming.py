@@ -14,14 +14,8 @@ from numpy.typing import NDArray
 from onlooker.answer import best_event, nothing_name
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.transforms import to_video
-from onlooker.localization.online import (
-    EventState,
-    PlaceState,
-    make_causal,
-    update_agreement,
-    update_event,
-    update_place,
-)
+from onlooker.localization.boxes import Candidates
+from onlooker.localization.online import EventState, find_box, make_causal, update_agreement, update_event
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.repeated_conv import Loop, repeated
 from onlooker.models.video_model import VideoModel
@@ -47,13 +41,13 @@ class StreamState:
     """Everything that is kept of a stream from frame to frame; it does not grow.
 
     Args:
-        model: the model's own state, for a batch of one; None before the first frame.
-        place: where it happens: smoothed attention, last frame, tracks.
+        model: the model's own state, for a batch of one.
+        image: the last frame, in which boxes are found; None for a model without attention.
         event: whether it happens, for a model with evidence.
     """
 
-    model: Any = None
-    place: PlaceState = field(default_factory=PlaceState)
+    model: Any
+    image: Pixels | None = None
     event: EventState = field(default_factory=EventState)
 
 
@@ -107,29 +101,27 @@ class Streams:
             frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size; `1+L H W 3` for a
                 model that needs optical flow of L pairs of frames: this frame and the L after it.
         """
-        # New streams go in a separate batch: a model may learn its first state from their first frames.
-        new = [name for name in frames if name not in self.states]
-        batches, before = (new, [name for name in frames if name in self.states]), dict(self.states)
+        before = dict(self.states)
         try:
-            return {step.source or "": step for names in batches if names for step in self._step_batch(names, frames)}
+            return self._step_batch(frames) if frames else {}
         except Exception:
             self.states = before
             raise
 
     @torch.inference_mode()
-    def _step_batch(self, names: list[str], frames: dict[str, Frame]) -> list[Step]:
-        states = [self.states.get(name, StreamState()) for name in names]
-        samples = np.stack([self._sample(frames[name][2]) for name in names])
+    def _step_batch(self, frames: dict[str, Frame]) -> dict[str, Step]:
+        states = [self.states.get(name) or StreamState(self.model.initial_state(1)) for name in frames]
+        samples = np.stack([self._sample(frame[2]) for frame in frames.values()])
         device = next(self.model.parameters()).device
         video = to_video(torch.from_numpy(samples).to(device), self.data.normalization, self.data.flow_channels)
-        with repeated(self._loop(len(names))):
-            output, after = self.model.step(video, _joined([state.model for state in states]))
+        joined = type(states[0].model)(*map(torch.cat, zip(*(state.model for state in states), strict=True)))
+        with repeated(self._loop(len(frames))):
+            output, after = self.model.step(video, joined)
         scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         evidence = None if output.evidence is None else output.evidence.float().tolist()
-        steps = []
-        for i, name in enumerate(names):
-            index, time, frame = frames[name]
+        steps = dict[str, Step]()
+        for i, (name, (index, time, frame)) in enumerate(frames.items()):
             shown = frame[0].copy() if self.lookahead else frame  # a view would keep the frames after it in memory
             step = Step(index, time, scores[i], self.classes, source=name, pixels=shown)
             state = replace(states[i], model=type(after)(*(part[i : i + 1] for part in after)))
@@ -143,10 +135,10 @@ class Streams:
                 step = replace(step, threshold=self.threshold, happening=happening)
             if attention is not None:
                 image = samples[i, ..., : self.data.image_channels]
-                state = replace(state, place=update_place(state.place, attention[i], image, self.localization))
-                step = _located(replace(step, attention=attention[i]), state.place, image)
-            self.states[name] = state
-            steps.append(step)
+                found = find_box(state.image, attention[i], image, self.localization)
+                state = replace(state, image=image)
+                step = _located(replace(step, attention=attention[i]), found, image)
+            self.states[name], steps[name] = state, step
         return steps
 
     def _sample(self, frames: Pixels) -> Pixels:
@@ -166,22 +158,17 @@ class Streams:
         return self._loops.setdefault(batch, Loop())
 
 
-def _joined(states: Sequence[Any]) -> Any:
-    """States of single streams as the state of their batch; None if they are new."""
-    return None if states[0] is None else type(states[0])(*map(torch.cat, zip(*states, strict=True)))
-
-
-def _located(step: Step, place: PlaceState, image: Pixels) -> Step:
+def _located(step: Step, found: Candidates, image: Pixels) -> Step:
     """The step with box and point, found in `image`, in pixels of its frame; none for uniform attention.
 
     An answer of nothing by the threshold has no box.
     """
     assert step.pixels is not None
     scale, box = np.divide(step.pixels.shape[1::-1], image.shape[1::-1]), None
-    if place.best is not None and not (step.threshold is not None and step.happening is False):
-        corners = tuple((place.best.corners * np.tile(scale, 2)).tolist())
-        box = Box(step.label, step.index, corners, step.score * place.best.concentration)
-    point = None if np.isnan(place.point[0]) else tuple((place.point * scale).tolist())
+    if len(found) and not (step.threshold is not None and step.happening is False):
+        corners = tuple((found.corners[0] * np.tile(scale, 2)).tolist())
+        box = Box(step.label, step.index, corners, step.score * float(found.concentration[0]))
+    point = tuple((found.point * scale).tolist()) if len(found) else None
     return replace(step, box=box, point=point)
 
 

@@ -102,13 +102,12 @@ class Step(Scored):
         source: the name of the stream, without a password.
         dropped: frames of this stream so far that were skipped because the model was too slow.
         reconnections: how often this stream was lost and reconnected so far.
-        box: where it happens, in pixels of the frame, with the predicted class: the track with the highest mean
-            concentration; None for uniform attention, or a model that does not attend.
+        box: where it happens, in pixels of the frame, with the predicted class; None for uniform attention, or a model
+            that does not attend.
         point: x and y of the pixel with the most attention, in pixels of the frame; None as for `box`.
         evidence: how much this frame contributes: the log of its weight, up to a constant; None without evidence.
         happening: whether the event happens at this frame, from this frame and earlier ones, with the delay of
-            `score_smoothing` (`localization.online.update_event`) or of `StreamConfig.agreement`. None for a model
-            without evidence and without a threshold.
+            `StreamConfig.agreement`. None for a model without evidence and without a threshold.
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
         threshold: the probability that an event needs; None: the answer is the most probable class.
     """

@@ -61,13 +61,6 @@ CASES: dict[str, Case] = {
         for name in ("alstm", "convalstm", "mil", "report")
     },
     "motion-grounded": ("motion", BOTH, {**FLOW, "attention_loss": True}),
-    # The state before the first frame.
-    **{
-        f"{name}-{init}": (name, PICTURE, {"init": init})
-        for name in ("lstm", "alstm", "convlstm", "convalstm")
-        for init in ("first-frame", "clip-mean")
-    },
-    "motion-first-frame": ("motion", BOTH, {**FLOW, "init": "first-frame"}),
     # Cells and glimpses of others.
     "convlstm-separable": ("convlstm", PICTURE, {"cell": "separable"}),
     "convalstm-separable": ("convalstm", PICTURE, {"cell": "separable", "glimpse": "product"}),

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onlooker.evaluation.metrics import wilson_interval, write_scores
 from onlooker.localization import localize
 from onlooker.localization.boxes import cut_boxes, find_boxes
-from onlooker.localization.maps import background, causal_motion, contrast, motion, smooth, smooth_step, upsample
-from onlooker.localization.online import EventState, PlaceState, make_causal, update_event, update_place
+from onlooker.localization.maps import background, causal_motion, contrast, motion, upsample
+from onlooker.localization.online import EventState, find_box, make_causal, update_event
 from onlooker.localization.parameters import LocalizationParameters, explanation_cost
 from onlooker.localization.segments import event_frames, evidence_scores, find_segments, runs_above
 from onlooker.localization.tubes import box_iou, label_tubes, link
@@ -67,14 +67,14 @@ def evidence() -> NDArray[np.float32]:
 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "usual": {},
-    "scores": {"gap": 1, "score_smoothing": 1.0},
+    "scores": {"gap": 1},
     "motion_one": {"foreground": "motion", "threshold": 0.2},
     "background_plain": {"foreground": "background", "closing": 0.1},
     "contrast_one": {"foreground": "contrast", "onset": 0.0},
     "thing_one": {"foreground": "contrast", "extent": "object", "threshold": 0.5},
     "thing_motion": {"foreground": "motion", "extent": "object"},
     "causal_plain": {"foreground": "causal-motion", "gap": 1},
-    "causal_late": {"score_smoothing": 2.0, "onset": 0.3, "level": 1.0},
+    "causal_late": {"onset": 0.3, "level": 1.0},
 }
 
 
@@ -135,25 +135,20 @@ def test_places(name: str) -> None:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_streams(name: str) -> None:
     pictures, maps = scene()
-    chosen, places, lasting, said = make_causal(parameters(name)), PlaceState(), EventState(), []
+    chosen, last, lasting, said = make_causal(parameters(name)), None, EventState(), []
     for picture, attention, told in zip(pictures, maps, evidence().tolist(), strict=True):
-        places, lasting = update_place(places, attention, picture, chosen), update_event(lasting, told, chosen)
-        surest = places.best
-        box = None if surest is None else [surest.number, surest.corners.tolist(), surest.mean, surest.age]
-        said.append([box, len(places.tracks.active), places.point.tolist(), lasting.highest, lasting.happening])
+        found, lasting = find_box(last, attention, picture, chosen), update_event(lasting, told, chosen)
+        box = [found.corners[0].tolist(), float(found.concentration[0])] if len(found) else [None, None]
+        said.append([*box, found.point.tolist(), lasting.highest, lasting.happening])
+        last = picture
     check(f"localization_live_{name}", {"said": said})
 
 
 def test_maps() -> None:
     pictures, maps = scene()
-    steps = [smooth_step(None, maps[0], 3.0)]
-    for attention in maps[1:]:
-        steps.append(smooth_step(steps[-1], attention, 3.0))
     check(
         "localization_maps",
         {
-            "smooth": smooth(maps, 2.0),
-            "smooth_steps": np.stack(steps),
             "bilinear": upsample(maps, (SIDE, SIDE + 5)),
             "motion": motion(pictures),
             "motion_so_far": causal_motion(pictures),

@@ -52,7 +52,7 @@ def lossless_clip(path: Path, pixels: NDArray[np.uint8]) -> Path:
 
 # A clip: what, where and when.
 
-SHARP = LocalizationParameters(foreground="contrast", threshold=0.2, onset=0.8, score_smoothing=1.0)
+SHARP = LocalizationParameters(foreground="contrast", threshold=0.2, onset=0.8)
 MOVING = LocalizationParameters(foreground="motion", extent="object")
 PREDICTED: dict[str, tuple[str, dict[str, Any], LocalizationParameters | None]] = {
     "convalstm": ("convalstm", {}, None),
@@ -103,7 +103,7 @@ LOCATED = {
     "thing-plain": LocalizationParameters(foreground="contrast", extent="object", closing=0.1, onset=0.9),
     "whole": LocalizationParameters(foreground="motion", onset=0.0),
 }
-IN_STREAM = LocalizationParameters(foreground="causal-motion", score_smoothing=2.0)
+IN_STREAM = LocalizationParameters(foreground="causal-motion")
 
 
 def looked(frames: int = 16, evidence: bool = False) -> tuple[Prediction, NDArray[np.uint8]]:

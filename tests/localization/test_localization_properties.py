@@ -24,7 +24,6 @@ PARAMETERS = st.builds(
     threshold=st.floats(0.05, 0.95),
     closing=st.sampled_from((0.0, 0.05, 0.3)),
     gap=st.integers(0, 4),
-    score_smoothing=st.sampled_from((0.0, 1.5)),
     onset=SHARES,
 )
 

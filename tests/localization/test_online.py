@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from onlooker.localization.boxes import find_boxes
-from onlooker.localization.online import EventState, PlaceState, make_causal, update_event, update_place
+from onlooker.localization.online import EventState, find_box, make_causal, update_event
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.tubes import OnlineTracks, update_tracks
 
 
 def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -23,31 +22,23 @@ def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
 def test_boxes_are_those_of_the_clip(foreground: str) -> None:
     parameters = LocalizationParameters(foreground=foreground, threshold=0.1)
     pictures, maps = scene()
-    of_clip, places = OnlineTracks(), PlaceState()
-    for t, here in enumerate(find_boxes(maps, pictures, parameters)):
-        of_clip = update_tracks(of_clip, here, parameters)
-        places = update_place(places, maps[t], pictures[t], parameters)
-        assert places.best is not None
-        expected = max((track for track in of_clip.active if not track.missed), key=lambda track: track.mean)
-        np.testing.assert_array_equal(places.best.corners, expected.corners)
-        assert places.best.number == expected.number
-        np.testing.assert_array_equal(places.point, here.point)
+    for t, expected in enumerate(find_boxes(maps, pictures, parameters)):
+        box = find_box(pictures[t - 1] if t else None, maps[t], pictures[t], parameters)
+        assert len(box) == 1
+        np.testing.assert_array_equal(box.corners, expected.corners)
+        np.testing.assert_array_equal(box.point, expected.point)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 3.0])
 @pytest.mark.parametrize(("onset", "level"), [(0.0, 0.0), (0.05, 0.0), (0.5, 1.5), (0.5, 9.0), (1.0, 0.0)])
-def test_an_event_is_where_the_smoothed_share_reaches_the_onset(onset: float, level: float, smoothing: float) -> None:
-    parameters = LocalizationParameters(onset=onset, level=level, score_smoothing=smoothing)
+def test_an_event_is_where_the_share_reaches_the_onset(onset: float, level: float) -> None:
+    parameters = LocalizationParameters(onset=onset, level=level)
     evidence = 2 * np.random.default_rng(3).standard_normal(60).cumsum() / np.sqrt(np.arange(1, 61))
-    here, said, naive, smoothed = EventState(), [], [], None
+    here, said, naive = EventState(), [], []
     for t, of_frame in enumerate(evidence):
         here = update_event(here, float(of_frame), parameters)
         said.append(here.happening)
         share = np.exp(of_frame - max(level, evidence[: t + 1].max()))
-        share = share if share >= onset else 0.0
-        weight = 1 - np.exp(-1 / smoothing) if smoothing else 1
-        smoothed = share if smoothed is None else smoothed + weight * (share - smoothed)
-        naive.append(smoothed >= onset and smoothed > 0)
+        naive.append(share >= onset and share > 0)
     assert said == naive
     assert here.highest == evidence.max()
     if (onset, level) in ((0.05, 0.0), (0.5, 1.5)):
@@ -56,17 +47,17 @@ def test_an_event_is_where_the_smoothed_share_reaches_the_onset(onset: float, le
 
 def test_uniform_attention_gives_no_box() -> None:
     even = np.full((6, 6), 1 / 36, np.float32)
-    places = update_place(PlaceState(), even, scene()[0][0], LocalizationParameters())
-    assert places.best is None
-    assert np.isnan(places.point).all()
+    box = find_box(None, even, scene()[0][0], LocalizationParameters())
+    assert not len(box)
+    assert np.isnan(box.point).all()
 
 
-def test_the_state_does_not_grow_with_time() -> None:
+def test_a_frame_of_another_size_is_a_first_one() -> None:
     pictures, maps = scene()
-    places, parameters = PlaceState(), LocalizationParameters(foreground="contrast")
-    for t in range(300):
-        places = update_place(places, maps[t % 12], pictures[t % 12], parameters)
-        assert len(places.tracks.active) <= 1 + parameters.gap
+    parameters = LocalizationParameters(foreground="causal-motion")
+    for last in (pictures[0, :24], pictures[1, :, :24]):
+        box = find_box(last, maps[1], pictures[1], parameters)
+        np.testing.assert_array_equal(box.corners, find_box(None, maps[1], pictures[1], parameters).corners)
 
 
 def test_foregrounds_that_need_later_frames_are_replaced() -> None:

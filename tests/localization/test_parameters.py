@@ -17,7 +17,6 @@ from onlooker.localization.parameters import LocalizationParameters, explanation
         ({"onset": 1.1}, "onset is 1.1, expected at least 0 and at most 1"),
         ({"closing": 0.6}, "closing is 0.6, expected at least 0 and at most 0.5"),
         ({"level": float("nan")}, "level is nan, expected a finite number"),
-        ({"score_smoothing": -1}, "score_smoothing is -1, expected at least 0"),
         ({"gap": -1}, "gap is -1, expected at least 0"),
     ],
 )

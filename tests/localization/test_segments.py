@@ -24,7 +24,6 @@ def test_segments_end_half_way_to_the_next_frame() -> None:
     first, second = find_segments(RISE, TIMES, ("wave",), HALF)
     assert (first.start, first.end, first.score) == (0.375, 0.875, pytest.approx(0.7))
     assert (second.start, second.end, second.score) == (1.375, 1.625, pytest.approx(0.5))
-    assert len(find_segments(RISE, TIMES, ("wave",), replace(HALF, score_smoothing=2.0))) == 1
 
 
 def test_every_probable_class_has_its_own_segments() -> None:

@@ -1,4 +1,4 @@
-"""Boxes linked across gaps, in clips and streams; tubes trimmed by class scores."""
+"""Boxes linked across gaps; tubes trimmed by class scores."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 
 from onlooker.localization.boxes import Candidates
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.tubes import OnlineTracks, box_iou, interpolate, label_tubes, link, update_tracks
+from onlooker.localization.tubes import box_iou, interpolate, label_tubes, link
 
 LINK = LocalizationParameters(gap=2, onset=0.5)
 
@@ -29,31 +29,6 @@ def test_short_gaps_are_filled_and_long_ones_end_a_track() -> None:
     tracks = sorted(link(frames, LINK), key=lambda track: track.first)
     assert [(track.first, len(track)) for track in tracks] == [(0, 5), (9, 1)]
     np.testing.assert_allclose(tracks[0].corners[:, 0], [0, 2, 4, 6, 8])
-
-
-def test_tracks_of_a_stream_keep_the_last_box_in_gaps_and_follow_what_overlaps() -> None:
-    gaps = [candidates((2 * t, 0, 0.5)) if t in (0, 1, 4, 9) else candidates() for t in range(10)]
-    jumps = [candidates((0, 0, 0.5)), candidates((30, 0, 0.4)), candidates((2, 0, 0.5))]
-    for frames, expected in ((gaps, [(1, 18, 0)]), (jumps, [(0, 2, 0), (1, 30, 1)])):
-        state = OnlineTracks()
-        for here in frames:
-            state = update_tracks(state, here, LINK)
-        assert [(track.number, track.corners[0], track.missed) for track in state.active] == expected
-
-
-def test_online_tracks_do_not_depend_on_later_frames_and_do_not_grow() -> None:
-    frames = [candidates((t % 5, 0, 0.5)) for t in range(300)]
-    state, seen = OnlineTracks(), []
-    for here in frames:
-        state = update_tracks(state, here, LINK)
-        seen.append([(track.number, track.corners.tolist()) for track in state.active])
-    assert {len(now) for now in seen} == {1}
-    assert [number for number, _ in seen[-1]] == [0]
-    assert state.active[0].age == state.active[0].boxes == 300
-    again = OnlineTracks()
-    for t in range(7):
-        again = update_tracks(again, frames[t], LINK)
-    assert [(track.number, track.corners.tolist()) for track in again.active] == seen[6]
 
 
 def test_tubes_are_trimmed_by_their_class_and_have_every_frame_of_the_video() -> None:

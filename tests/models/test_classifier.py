@@ -207,7 +207,6 @@ def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
         "dropout": 0.25,
         "in_channels": 1,
         "flow_channels": 0,
-        "init": "zeros",
         "attention_loss": False,
         "size": SIZE,
         "pretrained": False,

@@ -37,7 +37,7 @@ def test_the_page_without_any_model(tmp_path: Path) -> None:
 
 
 def test_models_are_listed_newest_first_and_damaged_ones_are_not(page: TestClient, settings: ServeSettings) -> None:
-    save_model(settings.runs, "whole", init="clip-mean")
+    save_model(settings.runs, "whole", "single-frame")
     save_model(settings.runs, "damaged")
     (settings.runs / "damaged" / "model" / "recognizer.json").write_text("{")
     (settings.runs / "file").touch()

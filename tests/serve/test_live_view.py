@@ -80,7 +80,7 @@ def test_what_is_no_frame_ends_the_connection_with_its_reason(page: TestClient, 
 
 
 def test_models_that_cannot_stream_say_so(page: TestClient, settings: ServeSettings) -> None:
-    save_model(settings.runs, "whole", init="clip-mean")
+    save_model(settings.runs, "whole", "single-frame")
     whole = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "whole")
     for model, code in ((whole, "no_stream"), ("nobody", "model_gone"), ("", "model_gone")):
         with connect(page, model) as camera:

@@ -102,7 +102,7 @@ class Draw:
         }  # fmt: skip
         net: VideoModel
         if name in ("report", "convlstm"):
-            settings |= {"head_units": 0, "init": "zeros", "forget_bias": 1.0}
+            settings |= {"head_units": 0, "clip_mean": False, "forget_bias": 1.0}
             net = Published(len(self.classes), **{**find_recipe(name).settings, **settings})
         else:
             net = create_model(name, len(self.classes), **settings)

@@ -35,7 +35,7 @@ def initialize_motion(model: VideoModel, rgb: VideoModel, flow: VideoModel) -> N
         (net.cell.upper, seen.cell.cell),
         (net.head, seen.head),
     ]
-    if isinstance(getattr(net, "learned_init", None), MotionInit) and seen.init == "clip-mean":
+    if isinstance(getattr(net, "learned_init", None), MotionInit) and hasattr(seen, "learned_init"):
         parts.append((net.learned_init.upper, seen.learned_init))
     if net.attention_head is not None and seen.attention_head is not None:
         parts.append((net.attention_head, seen.attention_head))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from onlooker.config import DataConfig, FlowMethod, Modality, ModelConfig, Settings, TrainConfig
 from onlooker.models.registry import resolve
@@ -16,7 +15,6 @@ STREAMS: tuple[Modality, Modality] = ("rgb", "flow")
 NAMES = {"convnet": "ConvNet", "lstm": "LSTM", "alstm": "ALSTM", "convlstm": "ConvLSTM", "convalstm": "ConvALSTM"}
 SINGLE = tuple(NAMES)
 MOTION = "motion"
-FROM_ZEROS = ("convnet", "lstm", "convlstm")  # models whose state starts from zeros in the authors' code, too
 # Epochs in the authors' scripts; they have none for a ConvNet.
 EPOCHS = {
     **{f"{model}-{of}": 200 for of in STREAMS for model in ("lstm", "alstm")},
@@ -133,13 +131,9 @@ class Budget:
     def model_config(self, model: str) -> ModelConfig:
         """The settings of a model."""
         name = f"{PREFIX}{model}" if self.published and model != "convnet" else model
-        learned = self.published and model not in FROM_ZEROS
-        init: Literal["zeros", "clip-mean"] = "clip-mean" if learned else "zeros"
         dropout = self.lstm_dropout if model in ("lstm", "alstm") else self.dropout
         units = 0 if self.published and model == "convnet" else self.head_units  # a softmax on the features
-        return ModelConfig(
-            name, self.encoder, self.pretrained, hidden=self.hidden, head_units=units, dropout=dropout, init=init
-        )
+        return ModelConfig(name, self.encoder, self.pretrained, hidden=self.hidden, head_units=units, dropout=dropout)
 
 
 BUDGETS = {

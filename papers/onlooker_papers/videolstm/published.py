@@ -1,27 +1,52 @@
 """The recurrent models as in the code of Li et al. 2016: `published-lstm`, `published-convalstm`, and so on.
 
 They differ from those of the library in the layers before the classes, which read the whole map instead of its mean,
-in attention that is not multiplied by the number of locations (`product`), and in the state before the first frame
-(`clip-mean`), which sees the whole clip.
+in attention that is not multiplied by the number of locations (`product`), and in the state before the first frame,
+which is predicted from the mean over the whole clip.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.cell import State
-from onlooker.models.cells.init import LearnedInit
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.motion import MotionCell
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import Recipe, find_recipe, register_model
-from onlooker.models.video_model import make_head
+from onlooker.models.video_model import Output, make_head
 from onlooker_papers import optimizers, single_frame
 
 PREFIX = "published-"
 NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion")
+
+
+class LearnedInit(nn.Module):
+    """Predicts each part of the initial state from the mean over all frames: `tanh(W ∗ X)`.
+
+    Parts that are maps come from a 3×3 convolution (the code of Li et al. 2016: H_0, C_0 = tanh(conv(mean over time of
+    X))), vectors from the features averaged over locations (the code of Sharma et al. 2015).
+
+    Args:
+        num_features: D of the features.
+        state: an example, for the shapes of the parts.
+    """
+
+    def __init__(self, num_features: int, state: State) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(
+            nn.Conv2d(num_features, part.shape[1], 3, padding=1)
+            if part.ndim == 4
+            else nn.Linear(num_features, part.shape[1])
+            for part in state
+        )
+
+    def forward(self, features: Tensor) -> State:
+        """Features `B D h w` to a state."""
+        mean = features.mean((2, 3))
+        return State(*(torch.tanh(part(features if isinstance(part, nn.Conv2d) else mean)) for part in self.parts))
 
 
 class MotionInit(nn.Module):
@@ -50,9 +75,10 @@ class Published(Classifier):
     """A `Classifier` with the settings of the authors' code.
 
     Args:
-        num_classes, cell, attention, glimpse, encoder, hidden, head_units, dropout, init, in_channels, flow_channels,
-            size, pretrained: as for `Classifier`; with `clip-mean`, the first state of `motion` is that of
-            `MotionInit`.
+        num_classes, cell, attention, glimpse, encoder, hidden, head_units, dropout, in_channels, flow_channels, size,
+            pretrained: as for `Classifier`.
+        clip_mean: the state before the first frame is predicted from the mean over all frames, so that the model
+            cannot stream (`LearnedInit`, for `motion` `MotionInit`); otherwise it is zero.
         flatten: the layers before the classes read all locations of the state; otherwise their mean.
         forget_bias: initial bias of the forget gates.
     """
@@ -69,7 +95,7 @@ class Published(Classifier):
         hidden: int = 512,
         head_units: int = 1024,
         dropout: float = 0.7,
-        init: str = "clip-mean",
+        clip_mean: bool = True,
         in_channels: int = 3,
         flow_channels: int = 0,
         size: int = 224,
@@ -78,14 +104,16 @@ class Published(Classifier):
         forget_bias: float = 0.0,
     ) -> None:
         super().__init__(
-            num_classes, cell, attention, glimpse, encoder, hidden, head_units, dropout, init, False, in_channels,
+            num_classes, cell, attention, glimpse, encoder, hidden, head_units, dropout, False, in_channels,
             flow_channels, size, pretrained,
         )  # fmt: skip
-        self.flatten = flatten
+        self.clip_mean, self.streams, self.flatten = clip_mean, not clip_mean, flatten
+        if clip_mean:
+            self.learned_init: Any = LearnedInit(self.encoder.num_features, super().initial_state(1))
         if flatten and self._map_state:
             self.head = make_head(self.num_features * self.grid[0] * self.grid[1], head_units, dropout, num_classes)
-        if init == "clip-mean" and isinstance(self.cell, MotionCell):
-            self.learned_init = cast(Any, MotionInit(self.cell))
+        if clip_mean and isinstance(self.cell, MotionCell):
+            self.learned_init = MotionInit(self.cell)
         for part in self.modules():
             if isinstance(part, LSTM | ConvLSTM):
                 gates: Any = part.from_features
@@ -97,6 +125,18 @@ class Published(Classifier):
         cell = self.cell.cell if isinstance(self.cell, AttentiveCell) else self.cell
         return isinstance(cell, ConvLSTM | MotionCell)
 
+    def forward_features(self, features: Tensor, state: State | None = None) -> Output:
+        """As `Classifier`; without a state from that of the clip."""
+        if state is None and self.clip_mean:
+            state = self.learned_init(features.mean(1))
+        return super().forward_features(features, state)
+
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros; a ValueError if the first state depends on the clip."""
+        if self.clip_mean:
+            raise ValueError("the first state of this model is predicted from the whole clip; build it without")
+        return super().initial_state(batch_size)
+
     def classify(self, hidden: Tensor) -> Tensor:
         """Hidden states `N D` or `N D h w` to logits `N K`."""
         return self.head(hidden.flatten(1)) if self.flatten and hidden.ndim == 4 else super().classify(hidden)
@@ -105,14 +145,14 @@ class Published(Classifier):
 def _settings(name: str) -> dict[str, Any]:
     """The settings of a model in the authors' code."""
     settings: dict[str, Any] = {
-        "hidden": 512, "head_units": 1024, "dropout": 0.7, "init": "clip-mean", "flatten": True, "forget_bias": 0.0
+        "hidden": 512, "head_units": 1024, "dropout": 0.7, "clip_mean": True, "flatten": True, "forget_bias": 0.0
     }  # fmt: skip
     if name in ("convalstm", "motion"):
         settings["glimpse"] = "product"
     if name in ("lstm", "alstm"):
         settings["dropout"] = 0.5
     if name in ("lstm", "convlstm"):
-        settings["init"] = "zeros"
+        settings["clip_mean"] = False
     return settings
 
 

@@ -16,7 +16,7 @@ from onlooker_papers.videolstm.target_clips import data
 SMALL = {"encoder": "conv4", "hidden": 4, "size": 48}
 # The settings of the library, as arguments of `Published`.
 OURS = {
-    "glimpse": "scaled", "init": "zeros", "head_units": 0, "dropout": 0.5, "flatten": False, "forget_bias": 1.0
+    "glimpse": "scaled", "clip_mean": False, "head_units": 0, "dropout": 0.5, "flatten": False, "forget_bias": 1.0
 }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_the_other_settings() -> None:
         biases: list[Any] = [part.from_features.bias for part in cells]
         assert sum(len(bias) for bias in biases), name
         assert not any(bias.any() for bias in biases), name
-    assert [published(name).init for name in NAMES] == ["zeros", "clip-mean", "zeros", "clip-mean", "clip-mean"]
+    assert [published(name).clip_mean for name in NAMES] == [False, True, False, True, True]
     dropouts = {
         name: [part.p for part in published(name).head.modules() if isinstance(part, torch.nn.Dropout)]
         for name in NAMES
@@ -66,8 +66,34 @@ def test_a_run_gets_the_published_settings_unless_others_are_given() -> None:
     data = DataConfig(frames=2, size=48)
     net = configured(ModelConfig("published-alstm", "conv4"), data, 3)
     assert isinstance(net, Published)
-    assert (net.init, net.cell.num_hidden) == ("clip-mean", 512)
+    assert (net.clip_mean, net.cell.num_hidden) == (True, 512)
     assert configured(ModelConfig("published-alstm", "conv4", hidden=8), data, 3).cell.num_hidden == 8
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["lstm", "alstm", "convlstm", "convalstm", "report"])
+def test_the_first_state_is_the_tanh_of_the_mean_features(name: str) -> None:
+    net: Any = published(name, clip_mean=True)
+    features = torch.randn(2, 5, net.encoder.num_features, *net.grid)
+    mean = features.sum(1) / 5
+    state = net.learned_init(mean)
+    for part, layer in zip(state, net.learned_init.parts, strict=True):
+        if name in ("lstm", "alstm"):
+            expected = torch.tanh(mean.flatten(2).mean(2) @ layer.weight.T + layer.bias)
+        else:
+            expected = torch.tanh(torch.nn.functional.conv2d(mean, layer.weight, layer.bias, padding=1))
+        torch.testing.assert_close(part, expected)
+    zeros = published(name, clip_mean=False).initial_state(2)
+    assert [part.shape for part in state] == [part.shape for part in zeros]
+    torch.testing.assert_close(net.forward_features(features).logits, net.forward_features(features, state).logits)
+
+
+def test_the_first_state_is_learned_and_needs_the_clip() -> None:
+    net: Any = published("alstm").train()
+    net(torch.rand(2, 2, 3, 48, 48)).logits.square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in net.learned_init.parameters())
+    with pytest.raises(ValueError, match="the first state of this model is predicted from the whole clip"):
+        net.step(torch.rand(1, 3, 48, 48))
 
 
 def test_the_first_state_of_motion_comes_from_rgb_by_3x3_and_from_flow_by_1x1_kernels() -> None:

@@ -1,6 +1,6 @@
 """Where and when: attention maps and frame scores become boxes, tubes and segments, learned from labels alone.
 
-One clip passes through these modules in order: maps (smoothing, upsampling, foreground) → boxes → tubes and segments;
+One clip passes through these modules in order: maps (upsampling, foreground) → boxes → tubes and segments;
 `online` does the same for a stream, frame by frame.
 """
 

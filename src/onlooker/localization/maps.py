@@ -1,7 +1,6 @@
-"""Attention maps before boxes are cut from them: upsampled, and weighted by the foreground; smoothing over time."""
+"""Attention maps before boxes are cut from them: upsampled, and weighted by the foreground."""
 
 import itertools
-import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -16,40 +15,6 @@ Floats = NDArray[np.float32]
 
 Foreground = Literal["none", "motion", "causal-motion", "background", "contrast"]
 NOISE = 4 / 255  # share of the full range; smaller differences are camera and codec noise
-
-
-def smooth(values: ArrayLike, frames: float) -> Floats:
-    """Smooth values over time; constant values are unchanged, also at both ends.
-
-    Args:
-        values: `T …`, one array per frame, such as scores `T K`.
-        frames: the standard deviation of a Gaussian in frames, normalized within the clip; 0: no smoothing.
-
-    Raises:
-        ValueError: no frames.
-    """
-    array: Floats = np.asarray(values, dtype=np.float32)
-    if not array.ndim or not len(array):
-        raise ValueError(f"values have shape {array.shape}, expected T …, at least one frame")
-    if frames == 0:
-        return array
-    distance = np.subtract.outer(np.arange(len(array)), np.arange(len(array)))
-    weights = np.exp(-0.5 * (distance / frames) ** 2)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.tensordot(weights.astype(np.float32), array, axes=1)
-
-
-def smooth_step(last: Floats | None, value: ArrayLike, frames: float) -> Floats:
-    """Exponential smoothing of a stream: y_t = y_(t-1) + (1 - exp(-1 / frames)) (x_t - y_(t-1)), and y_0 = x_0.
-
-    Args:
-        last: the smoothed value of the previous frame; None at the first.
-        frames: the time constant: after this many frames 1/e of an old value is left. 0: no smoothing.
-    """
-    value = np.asarray(value, dtype=np.float32)
-    if last is None or frames == 0:
-        return value
-    return last + np.float32(-math.expm1(-1 / frames)) * (value - last)
 
 
 def upsample(attention: ArrayLike, size: tuple[int, int]) -> Floats:

@@ -36,12 +36,6 @@ class LocalizationParameters(Config):
         maximum=0.5,
     )
     gap: int = setting(5, "Maximum number of consecutive frames without a box inside a tube.", minimum=0)
-    score_smoothing: float = setting(
-        0.0,
-        "Smoothing of class scores and of evidence over time, in frames; see `smooth`. In a stream, it delays events "
-        "(`online.update_event`).",
-        minimum=0,
-    )
     onset: float = setting(
         0.5,
         "A tube or a segment lasts where the class score (the evidence, if the model has it) is at least this share of "

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.localization.maps import smooth
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.structures import Segment
 
@@ -43,8 +42,8 @@ def evidence_scores(scores: NDArray[np.floating], evidence: NDArray[np.floating]
 
 
 def event_frames(evidence: NDArray[np.floating], parameters: LocalizationParameters) -> NDArray[np.bool_]:
-    """In which of `T` frames the event happens: where the smoothed evidence is at least `onset` times its maximum."""
-    share = smooth(evidence_scores(np.ones(1), evidence), parameters.score_smoothing)[:, 0]
+    """In which of `T` frames the event happens: where the evidence is at least `onset` times its maximum."""
+    share = evidence_scores(np.ones(1), evidence)[:, 0]
     return (share >= parameters.onset * share.max()) & (share > 0)
 
 
@@ -73,7 +72,7 @@ def find_segments(
         times: `T`, presentation times in seconds, never descending; frames of equal times (padding of a short clip)
             count as one.
         classes: the `K` class names.
-        parameters: `score_smoothing` and `onset` are used.
+        parameters: `onset` is used.
 
     Raises:
         ValueError: shapes that do not match, or descending times.
@@ -87,7 +86,7 @@ def find_segments(
     midpoints = (distinct[1:] + distinct[:-1]) / 2
     start, end = max(0.0, 2 * distinct[0] - midpoints[0]), 2 * distinct[-1] - midpoints[-1]
     bounds = np.concatenate(([start], midpoints, [end]))
-    scores = smooth(frame_scores[first_of], parameters.score_smoothing)
+    scores = frame_scores[first_of]
     segments = [
         Segment(name, float(bounds[first]), float(bounds[last + 1]), float(scores[first : last + 1, k].mean()))
         for k, name in enumerate(classes)

@@ -1,14 +1,13 @@
-"""Boxes linked over time to tubes: through a clip, or frame by frame in a stream."""
+"""The boxes of a clip linked over time to tubes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.localization.boxes import Candidates
-from onlooker.localization.maps import smooth
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import MIN_SCORE, check_scores, runs_above
 from onlooker.structures import Tube
@@ -16,7 +15,6 @@ from onlooker.structures import Tube
 __all__ = ["box_iou", "label_tubes", "link"]
 
 Floats = NDArray[np.float32]
-_MIN_IOU = 0.1  # of consecutive boxes of a stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,62 +71,6 @@ def interpolate(frames: NDArray[Any], known: Sequence[int] | NDArray[Any], corne
     return np.stack([np.interp(frames, known, side) for side in corners.T], axis=1).astype(np.float32)
 
 
-@dataclass(frozen=True, eq=False)
-class OnlineTrack:
-    """A track of a stream, of constant size.
-
-    Args:
-        corners: `4`, the last box.
-        concentration: of the last box.
-        age: frames since its start, the first one included.
-        missed: frames since its last box.
-        mean: mean concentration of its boxes.
-        boxes: number of boxes so far.
-    """
-
-    number: int
-    corners: Floats
-    concentration: float
-    age: int
-    missed: int
-    mean: float
-    boxes: int
-
-
-@dataclass(frozen=True)
-class OnlineTracks:
-    """The tracks of a stream that have not ended, as of its last frame; and how many there have been so far."""
-
-    active: tuple[OnlineTrack, ...] = ()
-    count: int = 0
-
-
-def update_tracks(tracks: OnlineTracks, boxes: Candidates, parameters: LocalizationParameters) -> OnlineTracks:
-    """One frame of greedy online linking (Singh et al., *Online real-time multiple spatiotemporal action localization
-    and prediction*, 2017, section 3.3).
-
-    The box continues the track with the highest mean concentration whose last box it overlaps; without one it starts a
-    track. A track without a box for more than `gap` frames ends.
-
-    Args:
-        tracks: of the previous frame; `OnlineTracks()` at the first.
-        boxes: one or none.
-        parameters: `gap` is used.
-    """
-    free, active = len(boxes) > 0, []
-    for track in sorted(tracks.active, key=lambda track: -track.mean):
-        if free and box_iou(track.corners, boxes.corners[0]) >= _MIN_IOU:
-            free, concentration, count = False, float(boxes.concentration[0]), track.boxes + 1
-            mean = track.mean + (concentration - track.mean) / count
-            active.append(OnlineTrack(track.number, boxes.corners[0], concentration, track.age + 1, 0, mean, count))
-        elif track.missed < parameters.gap:
-            active.append(replace(track, age=track.age + 1, missed=track.missed + 1))
-    if free:
-        concentration = float(boxes.concentration[0])
-        active.append(OnlineTrack(tracks.count, boxes.corners[0], concentration, 1, 0, concentration, 1))
-    return OnlineTracks(tuple(active), tracks.count + free)
-
-
 def label_tubes(
     tracks: Sequence[Track],
     frame_scores: NDArray[np.floating],
@@ -153,14 +95,13 @@ def label_tubes(
         ValueError: shapes that do not match, or a track that ends after the sample.
     """
     check_scores(frame_scores, len(indices), len(classes))
-    scores = smooth(frame_scores, parameters.score_smoothing)
     tubes = []
     for track in tracks:
         after = track.first + len(track)
         if after > len(indices):
             raise ValueError(f"a track ends at frame {after - 1} of {len(indices)}")
         for k, name in enumerate(classes):
-            in_track = scores[track.first : after, k]
+            in_track = frame_scores[track.first : after, k]
             if in_track.max() < MIN_SCORE:
                 continue
             runs = runs_above(in_track, parameters.onset)

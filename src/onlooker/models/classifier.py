@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import State
-from onlooker.models.cells.init import INITS, LearnedInit
 from onlooker.models.cells.mil import pool
 from onlooker.models.cells.unroll import unroll
 from onlooker.models.encoders import Encoder, build_encoder
@@ -31,8 +30,6 @@ class Classifier(VideoModel):
         hidden: units or channels of the cell.
         head_units: width of a tanh layer before the classes (Li et al. 2016 use 1024); 0: none.
         dropout: before the classes.
-        init: the state before the first frame: `zeros`; `first-frame`, predicted from its features; or `clip-mean`,
-            predicted from the average of all frames, as published (Li et al. 2016), which cannot stream.
         attention_loss: auxiliary loss: a linear layer classifies the attended features of each frame (attention
             pooling, Ilse et al. 2018), so that the map stays where the class is visible.
         flow_channels: number of optical-flow channels, which come last and have a second encoder: 2 for each
@@ -56,7 +53,6 @@ class Classifier(VideoModel):
         hidden: int = 64,
         head_units: int = 0,
         dropout: float = 0.5,
-        init: str = "zeros",
         attention_loss: bool = False,
         in_channels: int = 3,
         flow_channels: int = 0,
@@ -77,16 +73,10 @@ class Classifier(VideoModel):
         self.cell = build_cell(cell, self.encoder.num_features, hidden, self.grid, attention, glimpse)
         self.num_features = self.cell.num_hidden
         self.head = make_head(self.num_features, head_units, dropout, num_classes)
-        if init not in INITS:
-            raise ValueError(f"init is {init!r}, expected one of {', '.join(INITS)}")
-        self.init = init
-        if init != "zeros":
-            state = self.cell.initial_state(1, self.grid, torch.device("cpu"), torch.float32)
-            self.learned_init = LearnedInit(self.encoder.num_features, state)
         attended = self.cell.num_attended or self.encoder.num_features
         self.attention_head = nn.Linear(attended, num_classes) if attention_loss else None
         self.attends, self.has_attention_loss = attention is not None, attention_loss
-        self.has_evidence, self.streams = self.cell.has_evidence, init != "clip-mean"
+        self.has_evidence = self.cell.has_evidence
         # Convolutions over few channels are several times faster on a CPU with the channels last in memory.
         self.to(memory_format=torch.channels_last)
 
@@ -94,10 +84,13 @@ class Classifier(VideoModel):
         """A video `B T C H W` to class logits at every frame, attention and evidence."""
         return self.forward_features(self.encode_video(video))
 
-    def forward_features(self, features: Tensor) -> Output:
-        """The model after its encoder, on feature maps `B T D h w`; a ValueError for features of another encoder."""
+    def forward_features(self, features: Tensor, state: State | None = None) -> Output:
+        """The model after its encoder, on feature maps `B T D h w`; a ValueError for features of another encoder.
+
+        `state` is that before the first frame; None: zeros.
+        """
         self.check_features(features)
-        output, _ = unroll(self.cell, features, self._first_state(features))
+        output, _ = unroll(self.cell, features, self.initial_state(len(features)) if state is None else state)
         logits = self.classify(output.hidden.flatten(0, 1)).unflatten(0, features.shape[:2])
         return Output(logits, output.attention, output.evidence)
 
@@ -105,33 +98,16 @@ class Classifier(VideoModel):
         """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory.
 
         Begin with `state=None`, then pass the returned state.
-
-        Raises:
-            ValueError: the first frame for a model with `init="clip-mean"`, which needs the whole clip.
         """
-        features = self.encode(frame)
-        if state is None:
-            if not self.streams:
-                raise ValueError("init is 'clip-mean', which needs the whole clip; train with first-frame or zeros")
-            state = self._first_state(features[:, None])
-        return self.step_features(features, state)
+        return self.step_features(self.encode(frame), self.initial_state(len(frame)) if state is None else state)
 
     def step_features(self, features: Tensor, state: State) -> tuple[Output, State]:
         """`step` after the encoder: features `B D h w`."""
         output, state = self.cell(features, state)
         return Output(self.classify(output.hidden), output.attention, output.evidence), state
 
-    def _first_state(self, features: Tensor) -> State:
-        """The state before the first frame of features `B T D h w`."""
-        if self.init == "zeros":
-            return self.initial_state(len(features))
-        state: State = self.learned_init(features[:, 0] if self.init == "first-frame" else features.mean(1))
-        return state
-
     def initial_state(self, batch_size: int) -> State:
-        """Zeros; a ValueError if the model learns its first state from frames."""
-        if self.init != "zeros":
-            raise ValueError(f"init is {self.init!r}: the first state is learned from frames; begin `step` with None")
+        """Zeros."""
         weight = next(self.parameters())
         return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
 

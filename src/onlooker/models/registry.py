@@ -150,9 +150,9 @@ def register_model(name: str, recipe: Recipe) -> None:
     _registered[name] = recipe
 
 
-def list_models(streaming: bool = False) -> list[str]:
-    """The names of the library's models, if `streaming` only those that predict frame by frame (`step`)."""
-    return [name for name, recipe in MODELS.items() if not streaming or recipe.model.streams]
+def list_models() -> list[str]:
+    """The names of the library's models, all of which predict frame by frame (`step`)."""
+    return list(MODELS)
 
 
 def find_recipe(name: str) -> Recipe:

@@ -65,7 +65,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     streams = True
     lag = 0
     has_attention_loss = False
-    init = "zeros"  # the state before the first frame: zeros, or learned from frames
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module

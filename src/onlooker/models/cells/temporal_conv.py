@@ -51,7 +51,7 @@ class TemporalConv(Cell):
         u = self.dropout(F.silu(self.first(last_v)))
         last_u = torch.cat((last_u, u), 1)  # of t - 4 to t
         z = F.silu(self.second(torch.cat(last_u.split(U, 1)[::2], 1)))
-        count = count.clamp_min(0) + 1  # a learned initial state may have any value
+        count = count + 1
         mean, maximum = state.hidden.split(U, 1)
         hidden = torch.cat((mean + (z - mean) / count, torch.maximum(maximum, z)), 1)
         return CellOutput(hidden), State(hidden, torch.cat((last_v[:, U:], last_u[:, U:], count), 1))
