@@ -108,17 +108,19 @@ class ModelConfig(Config):
 
     name: str = setting("linear", "The model; `onlooker models` lists them.")
     encoder: str = setting(
-        "small", "Image encoder: small, conv4, or any timm network; NAME:vector pools its features to one vector."
+        "small",
+        "Image encoder: small, conv4, or any timm network; NAME:vector pools its features to one vector. Video encoder "
+        "(linear): torchvision:NAME, such as torchvision:r3d_18; transformers:NAME, or transformers:FOLDER.",
     )
     pretrained: bool | None = setting(
         None,
-        "Start the encoder from pretrained weights; default: if they are installed (small). For timm networks these "
-        "are ImageNet weights, which are downloaded.",
+        "Start the encoder from pretrained weights; default: if they are installed (small, transformers:FOLDER). For "
+        "networks of other libraries these are downloaded: of timm ImageNet weights, of torchvision Kinetics weights.",
     )
     weights: str = setting(
         "",
-        "A file with the weights of a timm network, .safetensors or .pth (read as weights only), in place of a "
-        "download.",
+        "A file with the weights of a timm or torchvision network, .safetensors or .pth (read as weights only), in "
+        "place of a download.",
         MODEL,
     )
     frozen: bool | None = setting(

@@ -105,5 +105,8 @@ def models() -> None:
         encoders.add_row(name, f"{count_parameters(cast(Any, encoder)):,}", str(encoder.num_features), weights)
     timm = "ImageNet's, downloaded: --encoder resnet18 --pretrained; with the terms of each network and of ImageNet"
     encoders.add_row("any timm network", "", "", timm)
+    encoders.add_row(
+        "torchvision:NAME, transformers:NAME", "", "", "of video, downloaded; with linear, see docs/models.md"
+    )
     for each in (table, encoders):
         Console().print(each)

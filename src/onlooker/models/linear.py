@@ -87,9 +87,14 @@ class LinearClassifier(VideoModel):
         pretrained: bool | str = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
-        self.encoder = build_encoders(encoder, in_channels, flow_channels, size, pretrained)
+        self._set_up(build_encoders(encoder, in_channels, flow_channels, size, pretrained), window)
+        self.to(memory_format=torch.channels_last)
+
+    def _set_up(self, encoder: Encoder, window: int) -> None:
+        """The encoder and the layer, after what every model has."""
+        self.encoder = encoder
         cast(nn.Module, self.encoder).requires_grad_(False).eval()
-        self.grid = self.encoder.grid(size, size)
+        self.grid = self.encoder.grid(self.size, self.size)
         if window < 2:
             raise ValueError(f"window is {window} frames, expected at least 2")
         self.window, self.lag = window, window // 2
@@ -98,8 +103,7 @@ class LinearClassifier(VideoModel):
         self.register_buffer("cosines", _cosines(window), persistent=False)
         self.register_buffer("center", torch.zeros(window, self.num_features))
         self.register_buffer("scale", torch.ones(window, self.num_features))
-        self.head = nn.Linear(self.num_features, num_classes)
-        self.to(memory_format=torch.channels_last)
+        self.head = nn.Linear(self.num_features, self.num_classes)
 
     def forward(self, video: Tensor) -> Output:
         """A video `B T C H W` to class logits from the frames so far at every frame, and attention."""

@@ -12,7 +12,9 @@ from torch import nn
 from onlooker.config import AUGMENTING, DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import ENCODERS, TERMS, has_weights
+from onlooker.models.encoders.video import has_folder, is_video
 from onlooker.models.linear import LinearClassifier
+from onlooker.models.linear_video import LinearVideo
 from onlooker.models.packages import load_packages
 from onlooker.models.video_model import VideoModel
 from onlooker.settings import check_type, suggestion
@@ -41,6 +43,7 @@ class Recipe:
         paired: for modality `both`, RGB and flow have an encoder each.
         solver: how it is trained: by `gradient` descent, or as a `linear` layer on statistics (`training.linear`).
         unused: settings of a run that have no effect on it, although its class has them.
+        of_video: its class with an encoder of video; None: its encoder reads single frames.
     """
 
     summary: str
@@ -51,6 +54,7 @@ class Recipe:
     paired: bool = False
     solver: Literal["gradient", "linear"] = "gradient"
     unused: frozenset[str] = frozenset()
+    of_video: type[VideoModel] | None = None
 
     @property
     def attends(self) -> bool:
@@ -79,6 +83,7 @@ MODELS: dict[str, Recipe] = {
         paired=True,
         solver="linear",
         unused=frozenset(GRADIENT | {"frozen"}),
+        of_video=LinearVideo,
     ),
     "convnet": Recipe(
         "frames classified independently, averaged: what can be predicted without motion",
@@ -189,7 +194,8 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
             f"in_channels is {settings['in_channels']} and flow_channels is not given: {name} takes frames with "
             "optical flow as their last channels; give both, such as in_channels=5, flow_channels=2 for RGB and a field"
         )
-    return recipe.model(num_classes, **{**recipe.settings, **settings})
+    of_video = recipe.of_video if is_video(str(settings.get("encoder"))) else None
+    return (of_video or recipe.model)(num_classes, **{**recipe.settings, **settings})
 
 
 def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoModel:
@@ -233,9 +239,10 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
 def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Settings:
     """The settings of a run, with `auto` and None replaced by the model's own values.
 
-    `pretrained`: whether its encoder has weights in this package, or for stored features any; `normalization`: that of
-    its pretrained weights, else `half`; `loss`: that of its recipe. Stored features are of a frozen encoder, without
-    augmentation. The rest follows from these: `TrainConfig.resolved_aggregation`, `configured`.
+    `pretrained`: whether its encoder has weights in this package or a folder, or for stored features any;
+    `normalization`: that of its pretrained weights, else (and for encoders of video) `half`; `loss`: that of its
+    recipe. Stored features are of a frozen encoder, without augmentation. The rest follows from these:
+    `TrainConfig.resolved_aggregation`, `configured`.
 
     Raises:
         ValueError: an unknown model, an aggregation that does not fit the loss, or stored features of an encoder that
@@ -251,10 +258,14 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
             raise ValueError("weights is a file, and pretrained is false; leave out --no-pretrained")
         model = replace(model, pretrained=True)
     if model.pretrained is None:
-        trained = has_weights(model.encoder) if training.features else model.encoder in TERMS
+        trained = (
+            has_weights(model.encoder) if training.features else model.encoder in TERMS or has_folder(model.encoder)
+        )
         model = replace(model, pretrained=trained and "encoder" not in recipe.ignores)
+    if (video := is_video(model.encoder)) and data.normalization not in ("auto", "half"):
+        raise ValueError(f"normalization is {data.normalization!r}, and {model.encoder} has its own; leave it out")
     if data.normalization == "auto":
-        data = replace(data, normalization="imagenet" if model.pretrained else "half")
+        data = replace(data, normalization="imagenet" if model.pretrained and not video else "half")
     if training.loss == "auto":
         training = replace(training, loss=recipe.loss)
     return Settings(model, data, training)
@@ -313,4 +324,5 @@ def planned_bytes(kind: type[VideoModel], settings: dict[str, Any]) -> int:
 
 
 def _classes() -> dict[str, type[VideoModel]]:
-    return {recipe.model.__name__: recipe.model for recipe in (*MODELS.values(), *_registered.values())}
+    recipes = (*MODELS.values(), *_registered.values())
+    return {kind.__name__: kind for recipe in recipes for kind in (recipe.model, recipe.of_video) if kind}

@@ -65,7 +65,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     streams = True
     lag = 0
     has_attention_loss = False
-    encoder: Encoder | None  # of single frames, if there is one
+    encoder: Encoder | None  # of single frames, or of windows of them, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module
     num_features: int  # feature dimension of the head (D)
@@ -93,7 +93,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     def encode(self, frames: Tensor) -> Tensor:
         """The encoder alone, `N C H W -> N D h w`."""
-        if self.encoder is None:
+        if self.encoder is None or not self.encodes_frames:
             raise ValueError("this model has no encoder of single frames; use one that has, such as lstm or convlstm")
         self.check_frames(frames.shape[1:])
         return self.encoder(frames.contiguous(memory_format=torch.channels_last))

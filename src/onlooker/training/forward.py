@@ -41,7 +41,7 @@ def encode_samples(model: VideoModel, samples: Tensor, data: DataConfig, at_once
     """Frames `… H W C` uint8, or stored features `… h w D` float16, to features `… D h w`.
 
     Args:
-        model: an encoder of single frames; the samples are moved to its device.
+        model: the samples are moved to its device. An encoder of video takes clips, and encodes their windows.
         samples: with any dimensions in front.
         data: normalization.
         at_once: frames that are encoded together; None: all.
@@ -49,6 +49,8 @@ def encode_samples(model: VideoModel, samples: Tensor, data: DataConfig, at_once
     samples = samples.to(_device(model))
     if samples.dtype == torch.float16:
         return to_features(samples)
+    if not model.encodes_frames:
+        return model.encode_video(to_video(samples, data.normalization, data.flow_channels))
     frames = samples.flatten(0, -4)
     parts = (to_video(part, data.normalization, data.flow_channels) for part in frames.split(at_once or len(frames)))
     return torch.cat([model.encode(part) for part in parts]).unflatten(0, samples.shape[:-3])

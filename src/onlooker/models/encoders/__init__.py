@@ -72,7 +72,8 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool | str
         return encoder
     base, _, kind = name.partition(":")
     if kind not in ("", "vector"):
-        raise ValueError(f"encoder {name!r} ends in {kind!r}, expected NAME or NAME:vector; {_INSTALL}")
+        expected = "NAME or NAME:vector, or with model linear torchvision:NAME or transformers:NAME"
+        raise ValueError(f"encoder {name!r} ends in {kind!r}, expected {expected}; {_INSTALL}")
     try:
         return Backbone(base, in_channels, pretrained, size, vector=bool(kind))
     except ValueError as error:
@@ -81,7 +82,7 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool | str
 
 
 def has_weights(name: str) -> bool:
-    """Whether an encoder has pretrained weights: in this package, or as a timm network."""
+    """Whether an encoder has pretrained weights: in this package, or as a network of another library."""
     if name not in ENCODERS:
         load_packages()
     return name in TERMS or name not in ENCODERS
