@@ -14,6 +14,7 @@ from commands import SAMPLE, TINY, call, fails
 
 from onlooker.data.folder import find_clips
 from onlooker.evaluation.conclusion import advice, first_line
+from onlooker.evaluation.report import percent
 from onlooker.video.reader import read
 
 COMMANDS = (
@@ -289,6 +290,18 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(squares: Path, tm
     assert "trained without a test split; give new clips with --clips" in fails("evaluate", run)
     assert "was trained on all of these clips" in fails("evaluate", run, "--clips", squares)
     assert "holds a run of one split; choose another folder" in fails(*words[:2], "--run", run / "final", *words[4:])
+
+
+def test_auto_compares_models_and_trains_the_best(squares: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["train", squares, "--run", run, "--model", "auto", "--folds", 2, "--patience", 0, *TINY]
+    said = call(*words).output
+    accuracy = json.loads((run / "comparison.json").read_text(encoding="utf-8"))["accuracy"]
+    assert list(accuracy) == ["linear", "atcn", "tcn-both"]
+    best = max(accuracy, key=accuracy.__getitem__)
+    assert f"chosen: {best}, {percent(accuracy[best])} of the clips correct in cross-validation" in said
+    stored = json.loads((run / "final" / "config.json").read_text(encoding="utf-8"))
+    assert stored["model"]["name"] == best.removesuffix("-both")
 
 
 def test_comparing_models(squares: Path, tmp_path: Path) -> None:

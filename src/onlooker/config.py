@@ -106,7 +106,9 @@ AUGMENTING = frozenset(f.name for f in fields(DataConfig) if f.metadata["group"]
 class ModelConfig(Config):
     """Which model."""
 
-    name: str = setting("linear", "The model; `onlooker models` lists them.")
+    name: str = setting(
+        "linear", "The model; `onlooker models` lists them. auto: the best of three in cross-validation."
+    )
     encoder: str = setting(
         "small",
         "Image encoder: small, conv4, or any timm network; NAME:vector pools its features to one vector. Video encoder "

@@ -24,6 +24,7 @@ from onlooker.storage import path_or_address
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Train and evaluate")
+_AUTO, _AUTO_FOLDS = "auto", 3
 
 
 @_command
@@ -65,6 +66,8 @@ def train(
 
     - with --set, a published data set as it is distributed, with its official split.
 
+    With --model auto, some models are compared by cross-validation, and the best one is trained: minutes to hours.
+
     All clips of one recording (a person, a camera) are in the same split; for a folder, recordings.csv (columns clip
     and recording) names them.
     """
@@ -73,7 +76,8 @@ def train(
     from onlooker.runs.train import train_run
     from onlooker.training.processes import launched
 
-    if "modality" not in given_options(context):
+    auto, folds = model.name == _AUTO, folds or _AUTO_FOLDS * (model.name == _AUTO)
+    if not auto and "modality" not in given_options(context):
         data = dataclasses.replace(data, modality=find_recipe(model.name).modality or data.modality)
     settings = Settings(model, data, training)
     if folds and (strict or devices > 1):
@@ -81,7 +85,7 @@ def train(
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
     if resume and not folds:
         _check_resumed(context, run, clips, settings)
-    else:
+    elif not auto:
         _check_options(context, settings)
     if folds:
         _cross_validate(clips, run, settings, published, folds)
@@ -123,19 +127,24 @@ def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settin
 
 def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetConfig, folds: int) -> None:
     from onlooker.data.sets import asked_splits, read_set
+    from onlooker.evaluation.report import percent
     from onlooker.models.registry import resolve
-    from onlooker.runs.compare import compare, with_baseline
+    from onlooker.runs.compare import candidates, compare, with_baseline
     from onlooker.runs.train import train_final
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
-    complete, clip_set = resolve(*settings), read_set(clips, published)
-    models = with_baseline({settings.model.name: complete}, settings)
+    name, clip_set = settings.model.name, read_set(clips, published)
+    models = candidates(settings) if name == _AUTO else with_baseline({name: resolve(*settings)}, settings)
     splits = asked_splits(clip_set, published, folds)
     with stoppable():
         figures = compare(clip_set, run, models, splits, [settings.training.seed])
-        final = train_final(clip_set, run, complete)
+        if name == _AUTO:  # the first of equally good ones, which is the fastest
+            name = max(figures["accuracy"], key=figures["accuracy"].__getitem__)
+        final = train_final(clip_set, run, models[name])
     print_comparison(figures, run)
+    if settings.model.name == _AUTO:
+        typer.echo(f"chosen: {name}, {percent(figures['accuracy'][name])} of the clips correct in cross-validation")
     typer.echo(f"final model, trained without a test split: {final}; use it with `onlooker predict {run} CLIP`")
 
 

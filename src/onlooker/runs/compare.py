@@ -30,7 +30,7 @@ from onlooker.runs.train import continue_run, finished_figures, folder_name
 from onlooker.structures import Clip, ClipError
 from onlooker.training.reading import read_clips
 
-__all__ = ["compare", "default_jobs", "run_parallel", "settings_of", "with_baseline"]
+__all__ = ["candidates", "compare", "default_jobs", "run_parallel", "settings_of", "with_baseline"]
 
 BASELINE = "linear"
 _GIB = 4  # memory of a training: its clips, and the libraries
@@ -118,6 +118,17 @@ def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
         data = replace(shared.data, modality=cast(Modality, modality or own))
         found[row] = _complete(name, shared._replace(data=data))
     return found
+
+
+def candidates(shared: Settings) -> dict[str, Settings]:
+    """The models that `--model auto` compares, the fastest one first, with the shared settings.
+
+    The linear one; attention and convolutions over time on the same frozen features; and a network that learns from
+    frames and optical flow from random weights, which needs some hundred clips.
+    """
+    learned = shared._replace(model=replace(shared.model, encoder="conv4", pretrained=False, weights=""))
+    frozen = shared._replace(training=replace(shared.training, features=True))
+    return {**settings_of("linear", shared), **settings_of("atcn", frozen), **settings_of("tcn:both", learned)}
 
 
 def _complete(name: str, shared: Settings) -> Settings:
