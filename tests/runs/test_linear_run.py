@@ -128,7 +128,7 @@ def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path,
     final = train_final(read_set(squares), tmp_path, resolve(LINEAR, DATA, TRAIN))
     assert torch.equal(load(final).model.head.weight, load(run).model.head.weight)  # type: ignore[union-attr]
     figures = json.loads((final / "cross_validation.json").read_text(encoding="utf-8"))
-    assert set(figures) == {"chosen", "labels_to_check"}
+    assert set(figures) == {"chosen", "statistics", "labels_to_check"}
     with pytest.raises(ClipError, match="trained without a test split; give new clips"):
         evaluate(tmp_path)
 

@@ -21,6 +21,7 @@ SCORES = [
 MEASURED = {
     "videos": 6, "classes": ["up", "wave"], "accuracy": 2 / 6, "accuracy_interval": [0.1, 0.7], "majority_share": 0.5,
     "confusion": [[1, 2], [2, 1]], "labels_to_check": [{"name": "up/1.mp4"}],
+    "statistics": "changes and order",
 }  # fmt: skip
 
 
@@ -55,6 +56,7 @@ def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> Non
         "classes": ["up", "wave"], "confusion": [[1, 2], [2, 1]], "clips": 6,
     }  # fmt: skip
     assert "accuracy 2 of 6" in shown["conclusion"]
+    assert "what changes and in which order" in shown["looks_at"]
     cells = [
         [[clip.path.name for clip in clips_of_cell(project, run, row, column)] for column in range(2)]
         for row in range(2)

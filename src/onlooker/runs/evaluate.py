@@ -99,7 +99,7 @@ def write_report(
 
     Returns:
         The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is there: `chosen`,
-        `cross_validated` and `labels_to_check` of model linear.
+        `statistics`, `cross_validated` and `labels_to_check` of model linear.
     """
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
     measured = measure(evaluation) | (read_figures(run, CROSS_VALIDATION) or {} if out == run else {})

@@ -115,7 +115,7 @@ def _fit_and_cross_validate(
 
     tested = bool(record.split.test) or not request.cross_validate
     scores = cross_validated(clips, choice if tested else None, None if quiet else "cross-validation")
-    chosen: dict[str, Any] = {"chosen": str(choice)}
+    chosen: dict[str, Any] = {"chosen": str(choice), "statistics": choice.label}
     known, held_out, threshold = _evaluation(samples, scores, record), None, None
     if known is not None:
         if not tested and len(known.names) == len(samples.clips):

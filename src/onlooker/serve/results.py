@@ -11,6 +11,7 @@ from onlooker.evaluation.metrics import FORMULA
 from onlooker.files import printable, read_bytes, read_json
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
+from onlooker.serve.translation import t
 
 __all__ = ["clips_of_cell", "clips_to_check", "keep_results", "results"]
 
@@ -20,13 +21,17 @@ _DOUBTS = "tested JOIN clip ON clip.id = clip WHERE NOT settled AND folder = tru
 
 
 def results(run: Path | None) -> dict[str, Any]:
-    """Accuracy, confusion matrix, conclusion and advice of a run; a Problem 404 if it has no results."""
+    """Figures and conclusion of a run, and what its model looks at; a Problem 404 if it has no results."""
     measured = _measured(run)
+    looks_at = {  # by the statistics that cross-validation has chosen (`training.linear.SETS`)
+        "all but order": t("looks_at.all"), "changes": t("looks_at.changes"), "changes and order": t("looks_at.order")
+    }  # fmt: skip
     return {
         **{name: measured[name] for name in ("accuracy", "confusion")},
         "clips": measured["videos"],
         "classes": [*map(printable, measured["classes"])],
         "conclusion": first_line(measured),
+        "looks_at": looks_at.get(str(measured.get("statistics")), ""),
         "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
     }
 

@@ -118,6 +118,11 @@ class Choice:
     temperature: float
     tried: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str | None:
+        """The chosen one of `SETS`; None if nothing was tried."""
+        return next(iter(self.tried), None)
+
     def __str__(self) -> str:
         if not self.tried:
             return f"statistics {self.statistics}; {self.method}"

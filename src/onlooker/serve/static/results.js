@@ -29,7 +29,7 @@ export const resultsView = (results, page) => [
   h("div.reached", {},
     h("p.accuracy", {}, h("b", {}, percent(results.accuracy)),
       h("span", {}, t("results.of", { count: results.clips }))),
-    [results.conclusion, results.advice[0]].filter(Boolean).map((text) => h("p.conclusion", {}, sentence(text))),
+    [results.conclusion, results.looks_at, results.advice[0]].filter(Boolean).map((text) => h("p.conclusion", {}, sentence(text))),
     h("div.row", {}, button("camera", t("results.live"), () => page.tryLive(), { kind: "primary" }),
       button("upload", t("results.clip"), () => page.go("look")))),
   matrix(results, page)];
