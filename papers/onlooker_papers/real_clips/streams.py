@@ -89,13 +89,13 @@ def training_streams(parts: Sequence[Part]) -> list[Stream]:
     return [stitch(parts, random.permutation(order).tolist()) for order in orders]
 
 
-def reported_events(scores: Floats, classes: Sequence[str], threshold: float) -> Ints:
+def reported_events(scores: Floats, classes: Sequence[str], threshold: float, agreement: int = AGREEMENT) -> Ints:
     """The class that is reported at each of `T` frames, from probabilities `T K`; -1: nothing."""
     of_events = event_scores(scores, classes)
     label = np.where(of_events.max(1) >= threshold, of_events.argmax(1), -1)
     frames = np.arange(len(label))
     began = np.maximum.accumulate(np.where(np.diff(label, prepend=-2) != 0, frames, 0))
-    return np.where(frames - began + 1 >= AGREEMENT, label, -1)
+    return np.where(frames - began + 1 >= agreement, label, -1)
 
 
 def count(reported: Ints, stream: Stream, classes: Sequence[str]) -> Counts:

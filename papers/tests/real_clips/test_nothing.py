@@ -8,7 +8,7 @@ from onlooker.answer import best_event
 from onlooker.localization.online import EventState, update_agreement
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import Choice, Method
-from onlooker_papers.real_clips.nothing import at_found, stream_threshold
+from onlooker_papers.real_clips.nothing import at_found, stream_rule
 from onlooker_papers.real_clips.stream_model import held_out_scores, play, training_windows
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
@@ -96,8 +96,19 @@ def test_a_training_window_of_nothing_has_no_frame_of_an_event() -> None:
     assert 0 < nothing.sum() <= 24
     assert set(windows.groups) == {"0", "1", "2", "3", "4"}
     choice = Choice("mean,spread,change,largest", Method("logistic", 10.0), np.zeros((0, 3)), 1.0)
-    threshold = stream_threshold(held_out_scores(net, streams, windows, choice), CLASSES)
+    scored = [*held_out_scores(net, streams, windows, choice)]
+    threshold, _ = stream_rule(scored, CLASSES, [AGREEMENT])
     assert 0.2 < threshold < 1, "events differ from nothing, but not from one another"
+
+
+def test_the_rule_has_the_fewest_false_alarms_of_those_that_find_the_events() -> None:
+    stream = stitch(parts(), [0, 7, 5, 5, 5])  # a fight from 5 to 31, then nothing
+    scores = np.tile([0.1, 0.1, 0.8], (len(stream.clip), 1))
+    scores[8:20] = scores[55:60] = [0.1, 0.7, 0.2]  # the event for 12 frames; a false alarm of 5
+    assert stream_rule([(stream, scores)], CLASSES, [3]) == (0.7, 3)
+    assert count(reported_events(scores, CLASSES, 0.7, 3), stream, CLASSES) == Counts(1, 1, 1, 1)
+    assert stream_rule([(stream, scores)], CLASSES, [3, 6, 12]) == (0.7, 6)
+    assert count(reported_events(scores, CLASSES, 0.7, 6), stream, CLASSES) == Counts(1, 1, 1, 0)
 
 
 def test_the_false_alarms_at_a_share_of_events_found() -> None:
