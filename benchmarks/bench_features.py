@@ -2,7 +2,9 @@
 
 import argparse
 import os
+import resource
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -30,7 +32,6 @@ from onlooker.models.video_model import VideoModel
 from onlooker.runs.features import encode_clips
 from onlooker.training.precision import choose_precision
 from onlooker.video.sampling import equally_spaced
-from onlooker_papers.measurement import largest_so_far
 
 SEED, BATCH, SECONDS = 0, 8, 10
 LONGER = 4  # times SECONDS; peak memory must not grow with the length of a clip
@@ -84,6 +85,16 @@ def alone(batches: list[Tensor], encoder: nn.Module, precision: str) -> Callable
 def network(encoder: str, data: DataConfig) -> VideoModel:
     torch.manual_seed(SEED)
     return create_model("convnet", 2, encoder=encoder, in_channels=data.in_channels, size=data.size)
+
+
+def largest_so_far() -> float:
+    """The peak memory of this process in GiB. On Linux, a new program inherits `ru_maxrss`, but not `VmHWM`."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
 
 
 def encode_all(clip: Path, cache: Path, encoder: str, data: DataConfig) -> float:

@@ -16,11 +16,9 @@ def of_mean(values: Sequence[float] | NDArray[np.float64]) -> list[float]:
     return [center, center - half, center + half]
 
 
-def over_seeds(later: Sequence[float], earlier: Sequence[float]) -> list[float | None]:
-    """The mean difference of two accuracies, paired by seed, and its interval (Student's t; None for one seed)."""
+def over_seeds(later: Sequence[float], earlier: Sequence[float]) -> list[float]:
+    """The mean difference of two accuracies, paired by seed, and its interval (Student's t)."""
     each = [a - b for a, b in zip(later, earlier, strict=True)]
-    if len(each) < 2:
-        return [each[0], None, None]
     half = _T[len(each)] * stdev(each) / len(each) ** 0.5
     return [mean(each), mean(each) - half, mean(each) + half]
 

@@ -21,6 +21,7 @@ _A0 = (
     (104, 384, 5, 3, 2), (104, 280, 1, 5, 1), (104, 280, 1, 5, 1), (104, 344, 1, 5, 1),
 )  # fmt: skip
 _STEM, _LAST, _HEAD = 8, 480, 2048
+_DROPOUT, _DROP_PATH = 0.2, 0.2  # before the classes; stochastic depth of the last layer, which grows linearly from 0
 _SQUEEZE, _MULTIPLE = 0.25, 8  # channels of squeeze-and-excitation, rounded to multiples of 8
 
 # What the layers keep from earlier frames: a list of tensors, in the order in which the layers use them.
@@ -34,24 +35,22 @@ class MoViNet(nn.Module):
         num_classes: K.
         causal: look at earlier frames alone, so that `step` works (section 3.2: stream buffers, cumulative global
             average pooling).
-        dropout: before the classes.
-        drop_path: stochastic depth of the last layer; it grows linearly from 0.
     """
 
-    def __init__(self, num_classes: int, causal: bool = False, dropout: float = 0.2, drop_path: float = 0.2) -> None:
+    def __init__(self, num_classes: int, causal: bool = False) -> None:
         super().__init__()
         self.causal = causal
         self.stem = nn.Sequential(*_convolution(3, _STEM, (1, 3, 3), 2), nn.SiLU())
         channels, layers = _STEM, []
         for number, (out, inner, frames, pixels, stride) in enumerate(_A0):
-            drop = drop_path * number / len(_A0)
+            drop = _DROP_PATH * number / len(_A0)
             layers.append(Layer(channels, out, inner, (frames, pixels, pixels), stride, causal, drop))
             channels = out
         self.layers = nn.ModuleList(layers)
         self.last = nn.Sequential(*_convolution(channels, _LAST, (1, 1, 1), 1), nn.SiLU())
         self.pool = Pool(causal)
         self.head = nn.Sequential(
-            nn.Linear(_LAST, _HEAD), nn.SiLU(), nn.Dropout(dropout), nn.Linear(_HEAD, num_classes)
+            nn.Linear(_LAST, _HEAD), nn.SiLU(), nn.Dropout(_DROPOUT), nn.Linear(_HEAD, num_classes)
         )
         self.to(memory_format=torch.channels_last_3d)
 

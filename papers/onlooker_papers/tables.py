@@ -81,10 +81,10 @@ def span(ends: Sequence[float], digits: int = 1) -> str:
     return f"{low} to {high}" if min(ends) < 0 else f"{low}–{high}"
 
 
-def difference(of: Sequence[float | None]) -> str:
-    """A difference of shares in points, with its interval if it has one: `+3.1 (-1.0 to +7.2)`."""
-    center, *ends = (None if each is None else f"{100 * each:+.1f}" for each in of)
-    return f"{center} ({ends[0]} to {ends[1]})" if ends and None not in ends else str(center)
+def difference(of: Sequence[float]) -> str:
+    """A difference of shares in points, with its interval: `+3.1 (-1.0 to +7.2)`."""
+    center, low, high = (f"{100 * each:+.1f}" for each in of)
+    return f"{center} ({low} to {high})"
 
 
 def fixed(digits: int, scale: float = 1) -> Callable[[float], str]:

@@ -38,12 +38,11 @@ class TSM(nn.Module):
     Args:
         num_classes: K.
         causal: shift from earlier frames only, so that `step` works.
-        dropout: before the classes.
     """
 
-    def __init__(self, num_classes: int, causal: bool = False, dropout: float = 0.5) -> None:
+    def __init__(self, num_classes: int, causal: bool = False) -> None:
         super().__init__()
-        network = mobilenet_v2(num_classes=num_classes, dropout=dropout)
+        network = mobilenet_v2(num_classes=num_classes, dropout=0.5)
         self.layers, self.classifier, self.causal = network.features, network.classifier, causal
         self.to(memory_format=torch.channels_last)
 

@@ -17,6 +17,5 @@ def test_a_difference_has_an_interval_over_recordings() -> None:
 
 
 def test_a_difference_has_an_interval_over_seeds() -> None:
-    assert over_seeds([0.9], [0.5]) == [pytest.approx(0.4), None, None]
     assert over_seeds([0.9, 0.8, 0.7], [0.5, 0.4, 0.3]) == pytest.approx([0.4, 0.4, 0.4])
     assert over_seeds([0.9, 0.8, 0.7], [0.5] * 3) == pytest.approx([0.3, 0.3 - 0.2484, 0.3 + 0.2484], abs=1e-3)

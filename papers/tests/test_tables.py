@@ -64,12 +64,8 @@ def test_a_grid_of_two_names() -> None:
     assert made.texts == [["`a`", "aone_set"], ["`b`", "bone_set"]]
 
 
-@pytest.mark.parametrize(
-    ("of", "text"),
-    [([0.031, -0.01, 0.072], "+3.1 (-1.0 to +7.2)"), ([-0.5], "-50.0"), ([0.5, None, None], "+50.0")],
-)
-def test_differences_in_points(of: list[float | None], text: str) -> None:
-    assert difference(of) == text
+def test_differences_in_points() -> None:
+    assert difference([0.031, -0.01, 0.072]) == "+3.1 (-1.0 to +7.2)"
 
 
 def test_pages_are_filled_with_declared_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,20 +15,13 @@ from onlooker.evaluation.report import Page
 from onlooker.files import write_bytes
 from onlooker.recognizer import load
 from onlooker_papers.mnist import DigitSplit
-from onlooker_papers.pages import add_curves, add_settings
+from onlooker_papers.pages import add_settings
 from onlooker_papers.sheet import sheet
 from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm import tables
-from onlooker_papers.videolstm.ablation import BEST, FLOW, MOTION, WITH_ATTENTION_LOSS
+from onlooker_papers.videolstm.ablation import WITH_ATTENTION_LOSS
 from onlooker_papers.videolstm.budget import Budget
-from onlooker_papers.videolstm.official_budget import SINGLE
 from onlooker_papers.videolstm.target_clips import SIZE, TargetClips, data
-
-# A plot has at most as many lines as there are colors.
-_PLOTS = {
-    "RGB alone": (*SINGLE, WITH_ATTENTION_LOSS[0].name),
-    "the flow, alone and with RGB": ("convnet-flow", FLOW.name, MOTION.name, BEST.name),
-}
 
 
 def write_page(
@@ -44,12 +37,10 @@ def write_page(
         "The paper's own sets, UCF101 and HMDB-51: `--ucf101 DIR`, `--hmdb51 DIR`."
     )
     add_table(page, tables.ablation(results))
-    for heading, made in {
-        "Where, from labels only": tables.places,
-        "When, from labels only": tables.segments,
-    }.items():
-        page.heading(heading)
-        add_table(page, made(results))
+    page.heading("Where, from labels only")
+    add_table(page, tables.places(results))
+    page.heading("When, from labels only")
+    add_table(page, tables.segments(results))
     page.heading("Where it looked")
     image = sheet(list(_looks(run, budget, splits)))
     write_bytes(run / "attention.png", image)
@@ -59,10 +50,6 @@ def write_page(
         "hue is direction, saturation is speed.",
         wide=True,
     )
-    page.heading("Training curves")
-    for title, names in _PLOTS.items():
-        ending = f"-{budget.clips}-seed{budget.seeds[0]}"
-        add_curves(page, {name: run / f"{name}{ending}" for name in names}, f"{title}, one seed")
     settings = {
         "clips": budget.clips, "seeds": list(budget.seeds), **budget.counts, **data("both").to_dict(),
         **asdict(budget.training),

@@ -37,7 +37,6 @@ class TargetClips(Dataset[Sample]):
         digits: the data set of digits.
         count: number of clips (B).
         seed: seed of the clips.
-        streams: `rgb` (here gray), `flow` or `both`.
         frames: frames in a clip (T).
         event: shortest and longest duration of the motion, as a share of the clip; default: the whole clip.
     """
@@ -47,20 +46,19 @@ class TargetClips(Dataset[Sample]):
         digits: Digits,
         count: int,
         seed: int,
-        streams: Modality = "both",
         frames: int = FRAMES,
         event: tuple[float, float] = ALWAYS,
     ) -> None:
-        self.modality = streams
+        self.modality: Modality = "both"
         moving = MovingTarget(digits, frames=frames, event=event)
         self.batch: TargetBatch = moving.batch(count, seed=seed)
         self.images: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
-        limit = data(streams).flow_limit
+        limit = data(self.modality).flow_limit
         fields = np.stack([to_bytes(flow(np.repeat(clip, 3, -1)), limit) for clip in self.images])
         self.flow: NDArray[np.uint8] = np.concatenate([fields, fields[:, -1:]], 1)  # B T H W 2
 
     def seen_as(self, streams: Modality) -> "TargetClips":
-        """The same clips for a model of other streams."""
+        """The same clips for a model of these streams: `rgb` (here gray), `flow` or `both`."""
         other = object.__new__(TargetClips)
         other.__dict__.update(self.__dict__, modality=streams)
         return other

@@ -22,7 +22,7 @@ def squares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(frozen, "MODEL", ModelConfig("linear", "conv4"))
     encode = frozen.encode
     for module in (own_clips, few_shot):
-        monkeypatch.setattr(module, "encode", lambda name, run, pretrained=True: encode(name, run, False))
+        monkeypatch.setattr(module, "encode", lambda name, run, *_, **__: encode(name, run, False))
     return make_set(tmp_path / "clips" / "basketball")
 
 
