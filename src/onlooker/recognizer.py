@@ -284,7 +284,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         restore_folder(each)
     folder = next((each for each in folders if (each / RECORD).exists()), None)
     if folder is None:
-        state = "the folder holds no trained model" if folders else "no such folder"
+        state = "a file, not a folder" if run.exists() else "no such folder"
+        state = "the folder holds no trained model" if folders else state
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
     stored, config, weights_file = folder / RECORD, folder / "config.json", folder / _WEIGHTS
     with reading(stored):
