@@ -74,6 +74,10 @@ def test_teaching_from_the_first_class_to_live_answers_and_corrections(
         assert sum(counts) == 14
         page.click(".cover >> text=Show it something")
         page.wait_for_selector(".stage.looking")
+        page.click(".train-action .primary")
+        page.wait_for_selector(".stage.live:not(.looking)")
+        page.wait_for_selector(".stage.looking", timeout=90_000)  # with the new model, as the camera is on
+        page.wait_for_selector(".train-action .primary", timeout=90_000)
         page.wait_for_function("() => Number(document.querySelector('.stage.live').dataset.rate) > 0")
         page.locator(".cell").first.click()
         page.wait_for_selector("dialog .tile")

@@ -113,7 +113,8 @@ export class Teach {
   /** The open camera looks with the newest model; it rests without one, and while one is fitted. */
   lookLive() {
     const { state, project } = this.page;
-    const model = !this.training.fitting && state.models.find(({ id }) => id === project?.model);
+    const newest = this.training.trained ?? project?.model;
+    const model = !this.training.fitting && state.models.find(({ id }) => id === newest);
     if (!model) this.live.rest();
     else if (this.live.stream && !(this.live.connection && this.live.model.id === model.id)) {
       rememberClasses(model.classes);
@@ -131,7 +132,7 @@ export class Teach {
   trainingChanged(trained) {
     if (trained) {
       this.untried = true;
-      this.page.parts.look.chosen = this.page.project.model;
+      this.page.parts.look.chosen = this.training.trained;
       const action = { label: t("results.live"), run: () => this.page.tryLive() };
       toast(t("train.done"), this.live.stream ? {} : { action });
     }

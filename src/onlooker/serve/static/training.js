@@ -9,7 +9,7 @@ const FEWEST = 2; // classes
 export class Training {
   /** `page` of main.js; `changed(trained)` is called when `fitting` changes, with whether there is a new model. */
   constructor(page, changed) {
-    Object.assign(this, { page, changed, fitting: false });
+    Object.assign(this, { page, changed, fitting: false, trained: null }); // `trained`: id of the newest model
     this.hints = h("ul.hints", { "aria-label": t("train.hints") });
     this.action = h("div.train-action");
     this.results = h("section.card.results", { "aria-label": t("results.title") });
@@ -64,22 +64,23 @@ export class Training {
     const result = await follow(job, ({ text, progress, result: reached }) => {
       note.textContent = text;
       if (progress !== null) bar.value = progress;
-      if (reached?.model && this.fitting) this.fitted(true); // it is used while its report is drawn
+      if (reached?.model && this.fitting) this.fitted(reached.model); // it is used while its report is drawn
     }, { every: 500 }).catch((error) => { failed = error; });
     this.job = undefined;
     if (!result && !failed) toast(t("train.cancelled"));
-    if (this.fitting) await this.fitted(Boolean(result));
+    if (this.fitting) await this.fitted(result?.model);
     this.page.showTraining(false);
     this.loaded = undefined;
     await this.page.loadProject().catch(complain);
     if (failed) show(this.action, errorCard(failed, button(null, t("again"), () => this.start(), { kind: "primary" })));
   }
 
-  async fitted(trained) {
+  async fitted(model) {
     this.fitting = false;
+    this.trained = model ?? this.trained;
     await this.page.loadState().catch(complain);
     await this.page.loadProject().catch(complain);
-    this.changed(trained);
+    this.changed(Boolean(model));
   }
 
   async loadResults() {
