@@ -65,13 +65,14 @@ def processes_of(parent: int) -> list[int]:
     return [int(pid) for pid in children if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def test_torchrun_on_two_machines_gives_the_bytes_of_two_devices(clips: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_torchrun_gives_the_bytes_of_two_devices(clips: Path, tmp_path: Path, nodes: int) -> None:
     assert "report:" in run_to_end(command(clips, tmp_path / "devices", "--devices", 2))
-    torchrun = ["torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d"]
-    torchrun += ["--rdzv-endpoint", f"127.0.0.1:{free_port()}", "-m", "--"]
-    machines = [start([*torchrun, *command(clips, tmp_path / "machines")]) for _ in range(2)]
+    each = ["--nnodes", str(nodes), "--nproc-per-node", str(2 // nodes), "--rdzv-backend", "c10d"]
+    torchrun = ["torch.distributed.run", *each, "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "-m", "--"]
+    machines = [start([*torchrun, *command(clips, tmp_path / "machines")]) for _ in range(nodes)]
     texts = ["".join(machine.communicate(timeout=240)) for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0], texts
+    assert [machine.returncode for machine in machines] == [0] * nodes, texts
     assert sum("report:" in text for text in texts) == 1, "one process writes the run"
     assert curves(tmp_path / "devices") == curves(tmp_path / "machines")
     assert content(tmp_path / "devices") == content(tmp_path / "machines")

@@ -1,6 +1,5 @@
 """The command line: `onlooker COMMAND`."""
 
-import os
 import sys
 from importlib.metadata import entry_points
 from io import TextIOWrapper
@@ -62,8 +61,6 @@ for _entry_point in entry_points(group=_ENTRY_POINTS):
 
 def main() -> None:
     """The `onlooker` command."""
-    if "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("LOCAL_RANK") != "0":
-        return  # of the processes that torchrun starts on a machine, the first one starts the others
     for stream in (sys.stdout, sys.stderr):
         # A terminal or file whose encoding lacks a character shows a question mark instead of ending in an error.
         if isinstance(stream, TextIOWrapper):
