@@ -74,6 +74,7 @@ def own_clips(results: Results) -> Table:
         "set": key(0),
         "default": ("default", share),
         "95 %": ("interval", span),
+        "`small-free`": ("free", share),
         "random weights": ("linear", share),
         "best": ("best", share),
         "its row": ("best_row", code),
@@ -81,7 +82,10 @@ def own_clips(results: Results) -> Table:
         "test clips": "test_clips",
         "minutes": ("minutes", fixed(1)),
     }
-    note = "Test clips correct, %. *Random weights*: the same encoder, untrained. *Minutes* of one core for all clips."
+    note = (
+        "Test clips correct, %. *Random weights*: the same encoder, untrained. *Minutes* of one core, which was busy, for "
+        "all clips."
+    )
     return build(rows(results["own-clips"], "*"), columns, note)
 
 
