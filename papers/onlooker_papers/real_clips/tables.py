@@ -83,8 +83,8 @@ def own_clips(results: Results) -> Table:
         "minutes": ("minutes", fixed(1)),
     }
     note = (
-        "Test clips correct, %. *Random weights*: the same encoder, untrained. *Minutes* of one core, which was busy, for "
-        "all clips."
+        "Test clips correct, %. *Random weights*: the same encoder, untrained. *Minutes* of one core, which was busy, "
+        "for all clips."
     )
     return build(rows(results["own-clips"], "*"), columns, note)
 
