@@ -53,7 +53,7 @@ class PixelStep(nn.Module):
             found = "it needs the whole clip" if model.encodes_frames else "it reads several frames together"
             raise ValueError(f"this model has no step to export, {found}; train one of {', '.join(list_models())}")
         if crop:
-            remedy = "train on whole frames (--motion-crop 0), or use `onlooker watch`"
+            remedy = "train on whole frames (--motion-crop 0), or predict clips with PyTorch"
             raise ValueError(f"motion_crop is {crop}: no exported step cuts out what moves; {remedy}")
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.normalization, self.flow_channels = recognizer.data.normalization, recognizer.data.flow_channels

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SIZE = 64  # height and width of Tiny ImageNet's images
-_HELD_BACK = 10  # one of so many images of a class of Caltech-101 is for validation; the set has no official split
+_HELD_BACK = 10  # every tenth image of a class of Caltech-101 is for validation; the set has no official split
 
 Files = list[tuple[Path, str]]  # each with its class
 

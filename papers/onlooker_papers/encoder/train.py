@@ -63,7 +63,7 @@ CALTECH_101 = Recipe(
 
 
 class ImageClassifier(nn.Module):
-    """The encoder, the mean over its map, and a linear layer; for contrastive training, two layers beside it."""
+    """The encoder, the mean over its map, and a linear layer; for contrastive training, two more layers on the mean."""
 
     def __init__(self, num_classes: int, contrastive: bool = False) -> None:
         super().__init__()
