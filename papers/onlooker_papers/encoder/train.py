@@ -11,10 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.transforms.functional import normalize
 
+from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.models.encoders import build_encoder
 from onlooker.training.precision import choose_precision
 from onlooker_papers.encoder.images import SIZE, Images, random_crops
+
+IMAGENET = NORMALIZATIONS["imagenet"]  # what the encoder expects
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ class Training:
             views = batch.repeat(2) if self.recipe.contrast else batch
             recipe, pixels = self.recipe, images.pixels[views].to(self.device)
             crops = random_crops(pixels, self._size(), random, recipe.min_area, recipe.jitter, recipe.gray)
-            loss = self._step(normalize(crops), images.targets[views].to(self.device))
+            loss = self._step(normalize(crops, *IMAGENET), images.targets[views].to(self.device))
             total += float(loss) / len(batches)
             self.average.update_parameters(self.model)
         return total
@@ -225,18 +229,11 @@ def learning_rate(recipe: Recipe, epoch: float) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (epoch - recipe.warmup) / (recipe.epochs - recipe.warmup)))
 
 
-def normalize(images: Tensor) -> Tensor:
-    """Normalize images from 0 to 1 by ImageNet's mean and standard deviation, as the encoder expects: `N 3 H W`."""
-    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device)[:, None, None]
-    deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device)[:, None, None]
-    return (images - mean) / deviation
-
-
 @torch.inference_mode()
 def evaluate(model: nn.Module, images: Images, device: torch.device, batch: int = 500) -> float:
     """The accuracy of a model in evaluation mode, in float32."""
     correct = 0
     for pixels, targets in zip(images.pixels.split(batch), images.targets.split(batch), strict=True):
-        logits = model(normalize(pixels.to(device).float() / 255).to(memory_format=torch.channels_last))
+        logits = model(normalize(pixels.to(device).float() / 255, *IMAGENET).to(memory_format=torch.channels_last))
         correct += int((logits.argmax(1).cpu() == targets).sum())
     return correct / len(images.targets)

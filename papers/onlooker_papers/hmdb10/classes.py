@@ -25,7 +25,6 @@ CLASSES = {
 }
 # fmt: on
 FIRST_TEN = tuple(CLASSES)[:10]
-SMALLEST_TEN = tuple(sorted(sorted(CLASSES, key=lambda label: CLASSES[label])[:10]))
 ATTENTION, BASELINE = "report", "convnet"  # the report's model, and single frames
 PUBLISHED_ACCURACY = 0.82  # on single frames
 REPORT_CLIPS = {"training": 730, "validation": 220, "test": 78}
@@ -38,8 +37,8 @@ def hmdb10(
 
     Unknown are the ten classes apart from cartwheel and brush_hair, which of their clips were used, and how these were
     divided. Any ten complete classes that include these two have at least 1,034 clips, more than the report's 1,028, so
-    some clips must have been left out. The only ten complete classes with 1,028 clips are the ten smallest
-    (`SMALLEST_TEN`), which include neither. The default, the first ten in alphabetical order, has 1,150 clips. They are
+    some clips must have been left out. The only ten complete classes with 1,028 clips are the ten smallest,
+    which include neither. The default, the first ten in alphabetical order, has 1,150 clips. They are
     divided in the report's proportions as nearly as complete source videos allow: 817, 246 and 87.
 
     Args:

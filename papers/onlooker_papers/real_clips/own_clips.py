@@ -63,7 +63,6 @@ def measure(name: str, run: Path, results: Path) -> dict[str, Any]:
         "interval": list(wilson_interval(int(right.sum()), len(right))),
         "best": rows[best],
         "best_row": best,
-        "below_best": difference(rows[best], default, len(right)) if best != "default" else [0.0, 0.0, 0.0],
         "majority": float(np.bincount(targets).max() / len(targets)),
         "test_clips": len(right),
         "training_clips": [len(split.training) + len(split.validation) for split in counted.values()],
@@ -108,15 +107,6 @@ def others(name: str, results: Path) -> dict[str, float]:
 def paired(first: Bools, second: Bools) -> list[float]:
     """The difference of two accuracies on the same clips, and its 95 % interval (normal, of paired proportions)."""
     return of_mean(first.astype(float) - second.astype(float))
-
-
-def difference(first: float, second: float, total: int) -> list[float]:
-    """The difference of two accuracies on equally many clips if single predictions are unknown, and its 95 % interval
-    (Newcombe 1998, method 10), which is wider than for paired predictions."""
-    (l1, u1), (l2, u2) = (wilson_interval(round(share * total), total) for share in (first, second))
-    lower = ((first - l1) ** 2 + (u2 - second) ** 2) ** 0.5
-    upper = ((u1 - first) ** 2 + (second - l2) ** 2) ** 0.5
-    return [first - second, first - second - lower, first - second + upper]
 
 
 def _calibration(encoded: Encoded, split: Split) -> dict[str, Any]:

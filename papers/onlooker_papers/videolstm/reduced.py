@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.progress import track
 from safetensors.torch import load_file
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from onlooker.config import DataConfig, Modality, ModelConfig, TrainConfig
@@ -65,22 +65,6 @@ def sampling(modality: Modality) -> DataConfig:
     return resolve(ModelConfig(pretrained=True), data, TrainConfig())[1]
 
 
-def principal_components(rows: NDArray[np.float64], width: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The map of features `N D` to their first principal components, each of variance 1: `width D` and a bias `width`.
-
-    Raises:
-        ValueError: fewer rows or features than components.
-    """
-    if min(rows.shape) < width:
-        raise ValueError(f"{rows.shape[0]} rows of {rows.shape[1]} features have no {width} principal components")
-    center = rows.mean(0)
-    variances, directions = np.linalg.eigh(np.cov(rows.T))
-    chosen = slice(-1, -width - 1, -1)  # `eigh` has the largest last
-    deviations = np.sqrt(np.maximum(variances[chosen], 1e-6 * variances[-1]))  # so that a constant feature stays finite
-    weight = (directions[:, chosen] / deviations).T
-    return weight, -weight @ center
-
-
 @torch.inference_mode()
 def reduced(inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced:
     """An encoder reduced to the principal components on some frames of the training clips."""
@@ -94,9 +78,10 @@ def reduced(inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced
     with torch.autocast("cpu", torch.bfloat16, enabled=str(choose_precision("auto")) == "bf16-mixed"):
         maps = [encode_samples(net, few[index][0], data).movedim(1, -1) for index in every]
     rows = [of_clip[:, ::2, ::2].half().flatten(0, 2) for of_clip in maps]
-    weight, bias = principal_components(torch.cat(rows).double().numpy(), WIDTH)
+    components = PCA(WIDTH, whiten=True).fit(torch.cat(rows).double().numpy())
+    weight = components.components_ / np.sqrt(components.explained_variance_)[:, None]
     whole.weight.copy_(torch.from_numpy(weight)[:, :, None, None])
-    whole.bias.copy_(torch.from_numpy(bias))  # type: ignore[union-attr]
+    whole.bias.copy_(torch.from_numpy(-weight @ components.mean_))  # type: ignore[union-attr]
     encoder.reduce = whole
     return encoder
 

@@ -8,11 +8,12 @@ from published_trees import touch_hmdb51
 
 from onlooker.data.split import Split
 from onlooker.structures import Clip, ClipError
-from onlooker_papers.hmdb10.classes import CLASSES, FIRST_TEN, REPORT_CLIPS, SMALLEST_TEN, hmdb10
+from onlooker_papers.hmdb10.classes import CLASSES, FIRST_TEN, REPORT_CLIPS, hmdb10
 from onlooker_papers.published_sets.hmdb51 import read_split, source
 from onlooker_papers.sets import few_of_each
 
 TWO = ("cartwheel", "wave")
+SMALLEST_TEN = sorted(sorted(CLASSES, key=lambda label: CLASSES[label])[:10])
 
 
 def write_clips(root: Path, label: str, count: int) -> None:
