@@ -11,8 +11,8 @@ from onlooker.localization.boxes import Candidates, cut_boxes, find_boxes
 from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import label_tubes, link
-from onlooker.structures import Box, Tube
-from onlooker_papers.detection import at_thresholds, frame_map, video_map
+from onlooker.structures import Tube
+from onlooker_papers.detection import at_thresholds, video_map
 from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.places import always
 
@@ -52,7 +52,7 @@ def candidates(seen: Seen, method: str, parameters: LocalizationParameters) -> S
 def figures_of(
     clips: Sequence[Seen], method: str, classes: Sequence[str], parameters: LocalizationParameters
 ) -> dict[str, float]:
-    """frame- and video-mAP of a method's tubes, and the share of frames in which its point is in a true box."""
+    """video-mAP of a method's tubes, and the share of frames in which its point is in a true box."""
     labels = {tube.label for seen in clips for tube in seen.truth}
     found: dict[str, list[Tube]] = {}
     inside: list[NDArray[np.float64]] = []
@@ -74,7 +74,6 @@ def figures_of(
     return {
         "point_in_box": float(np.nanmean(np.concatenate(inside))),
         **peak,
-        **at_thresholds("frame_map", frame_map(_boxes(found), _boxes(true_tubes))),
         **at_thresholds("video_map", video_map(found, true_tubes)),
     }
 
@@ -92,15 +91,3 @@ def point_in_box(points: NDArray[np.floating], boxes: NDArray[np.floating]) -> N
     """Whether points `T 2` lie in one of the boxes `T n 4`, `T`; NaN in frames without a box."""
     inside = ((boxes[..., :2] <= points[:, None]) & (points[:, None] <= boxes[..., 2:])).all(-1).any(-1)
     return np.where(np.isfinite(boxes).all(-1).any(-1), inside.astype(float), np.nan)
-
-
-def _boxes(tubes: Mapping[str, Sequence[Tube]]) -> dict[str, list[Box]]:
-    """The boxes of tubes at each frame, by the name of the clip; a box has the score of its tube."""
-    return {
-        name: [
-            Box(tube.label, int(frame), tuple(box.tolist()), tube.score)
-            for tube in of_clip
-            for frame, box in zip(tube.frames, tube.boxes, strict=True)
-        ]
-        for name, of_clip in tubes.items()
-    }
