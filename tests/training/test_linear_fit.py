@@ -238,3 +238,43 @@ def test_features_that_are_not_finite_are_an_error() -> None:
     training.samples[0, 0, 0, 0, 0] = torch.inf
     with pytest.raises(ValueError, match="features of the training clips are not finite; use another encoder"):
         fitted(model, training)
+
+
+def test_copies_are_parts_of_the_frames_and_mirrored_frames() -> None:
+    net, training = made(), Squares([0, 1, 2] * 3, 1)
+    clips, _ = statistics_of(net, training, ["one"] * 9, DATA)  # type: ignore[arg-type]
+    mirrored = net.encode_video(to_video(training.samples.flip(3), "half"))
+    np.testing.assert_allclose(clips.copies[2], net.summarize(mirrored).double().numpy(), atol=1e-6)
+    # Of frames that are bright in one corner only, one crop has more of it than the other.
+    training.samples[:] = 0
+    training.samples[:, :, :3, 13:] = 255
+    upper_right, lower_left, _ = statistics_of(net, training, ["one"] * 9, DATA)[0].copies  # type: ignore[arg-type]
+    training.samples[:] = 0
+    black = statistics_of(net, training, ["one"] * 9, DATA)[0].x  # type: ignore[arg-type]
+    np.testing.assert_allclose(lower_left, black, atol=1e-6)
+    assert np.abs(upper_right - black).max() > 1e-3
+
+
+def test_many_clips_and_stored_features_have_no_copies() -> None:
+    net = made()
+    for samples in (Squares([0, 1, 2] * 22, 1), Squares([0, 1, 2], 1, net)):
+        clips, _ = statistics_of(net, samples, ["one"] * len(samples), DATA)  # type: ignore[arg-type]
+        assert clips.copies == ()
+
+
+def test_copies_are_used_if_they_help() -> None:
+    rng = np.random.default_rng(1)
+    y = np.arange(24) % 2
+    seen, crop, other = (rng.normal(0, 1.5, (24, 20)) + np.eye(20)[y] * 3 for _ in range(3))
+    wrong = rng.normal(0, 1.5, (24, 20)) + np.eye(20)[1 - y] * 3  # as mirrored gestures of the left and the right
+    clips = Clips(seen, y, np.arange(24).astype(str), 2, ("mean",))
+    alone, cropped = choose(clips), choose(clips._replace(copies=(crop, other, wrong)))
+    assert (alone.copies, cropped.copies) == (0, 2)
+    assert "fitted also to two crops of each clip" in str(cropped)
+    assert choose(clips._replace(copies=(crop, other, other + crop - seen))).copies == 3
+    # A layer is fitted to the clips and to their copies, and tested by clips alone.
+    held_out = cross_validated(clips._replace(copies=(crop, other)), cropped)
+    for fit, test in clips.folds(5):
+        x = np.concatenate([of[fit] for of in (seen, crop, other)])
+        logits = regress(x, np.tile(y[fit], 3), 2, (cropped.method,))[0].logits(seen[test])
+        np.testing.assert_allclose(held_out[test], _softmax(logits / cropped.temperature), atol=1e-9)

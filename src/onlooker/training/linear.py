@@ -1,7 +1,7 @@
 """Fit the linear model: statistics of every clip once, then logistic regression or linear discriminant analysis.
 
 Which statistics are used is chosen by cross-validation: those of order are many, and where order does not matter they
-only add noise.
+only add noise. With few clips, the layer is also fitted to altered copies of them, if that is better.
 """
 
 import warnings
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -76,6 +77,10 @@ SETS = {
     "changes": UNORDERED[1:],
     "changes and order": (*UNORDERED[1:], *ORDERED),
 }
+# Copies of the training clips to choose from, by their number: they are made if there are few clips.
+COPIES = {2: "two crops of each clip", 3: "two crops and the mirror image of each clip"}
+FEW = 64  # clips with which copies are made; with more clips they gain little, and encoding them takes most of the time
+_CROP = 0.84  # of the height and width of the frames
 _TEMPERATURES = tuple(2.0**i for i in range(-2, 8))  # at which methods are compared
 _DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
@@ -110,6 +115,7 @@ class Choice:
             layer could be fitted without the clip.
         temperature: for `scores` and for the model.
         tried: the lowest log loss in cross-validation of each of `SETS`; the chosen one first.
+        copies: number of copies of each clip that the layer is fitted to as well, one of `COPIES`, or 0.
     """
 
     statistics: str
@@ -117,6 +123,7 @@ class Choice:
     scores: Floats
     temperature: float
     tried: Mapping[str, float] = field(default_factory=dict)
+    copies: int = 0
 
     @property
     def label(self) -> str | None:
@@ -128,7 +135,8 @@ class Choice:
             return f"statistics {self.statistics}; {self.method}"
         chosen, *others = (f"{name} (log loss {loss:.2f})" for name, loss in self.tried.items())
         rest = f", not {' or '.join(others)}" if others else ""
-        return f"statistics: {chosen}{rest}, by cross-validation; {self.method}"
+        also = f", fitted also to {COPIES[self.copies]}" if self.copies else ""
+        return f"statistics: {chosen}{rest}, by cross-validation; {self.method}{also}"
 
 
 class Clips(NamedTuple):
@@ -140,6 +148,7 @@ class Clips(NamedTuple):
         groups: recordings `B`; clips of one are never divided.
         num_classes: K.
         names: of the statistics, each a block of `x`.
+        copies: statistics `B M` of copies of the clips, in the order of `COPIES`; empty if there are many clips.
     """
 
     x: Floats
@@ -147,10 +156,17 @@ class Clips(NamedTuple):
     groups: NDArray[np.str_]
     num_classes: int
     names: tuple[str, ...]
+    copies: tuple[Floats, ...] = ()
 
     def only(self, chosen: Ints) -> "Clips":
         """Some of the clips."""
-        return self._replace(x=self.x[chosen], y=self.y[chosen], groups=self.groups[chosen])
+        copies = tuple(of[chosen] for of in self.copies)
+        return self._replace(x=self.x[chosen], y=self.y[chosen], groups=self.groups[chosen], copies=copies)
+
+    def to_fit(self, chosen: Ints, columns: Ints, copies: int) -> tuple[Floats, Ints]:
+        """Statistics and classes of some clips, followed by those of this many copies of each."""
+        parts = [of[np.ix_(chosen, columns)] for of in (self.x, *self.copies[:copies])]
+        return np.concatenate(parts), np.tile(self.y[chosen], len(parts))
 
     def columns(self, statistics: str) -> Ints:
         """The columns of some of the statistics, given as for `Choice`."""
@@ -180,7 +196,8 @@ class Clips(NamedTuple):
 
 @_one_thread
 def choose(clips: Clips, folds: int = FOLDS) -> Choice:
-    """The statistics and the method with the lowest log loss in cross-validation, each at its best temperature.
+    """The statistics and the method with the lowest log loss in cross-validation, each at its best temperature; then
+    whether the layer is better if it is fitted to copies of the clips as well.
 
     With clips of a single recording, which cannot be divided: the first of `SETS`, and logistic regression.
     """
@@ -188,23 +205,41 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
     if not parts:
         scores = np.full((len(clips.y), clips.num_classes), np.nan)
         return Choice(next(iter(clips.sets.values())), _DEFAULT, scores, 1.0)
-    tested, lowest, tried = np.concatenate([test for _, test in parts]), np.inf, dict[str, float]()
-    for label, subset in clips.sets.items():
-        logits = np.zeros((len(METHODS), len(clips.y), clips.num_classes))
-        columns = clips.columns(subset)
-        for fit, test in parts:
-            layers = regress(clips.x[np.ix_(fit, columns)], clips.y[fit], clips.num_classes)
-            logits[:, test] = [layer.logits(clips.x[np.ix_(test, columns)]) for layer in layers]
-        losses = np.array([[_log_loss(each[tested] / T, clips.y[tested]) for T in _TEMPERATURES] for each in logits])
-        tried[label] = float(losses.min())
-        if losses.min() < lowest:
-            best, at = np.unravel_index(losses.argmin(), losses.shape)
-            lowest, statistics, method = losses.min(), subset, METHODS[best]
-            logits_of_best, near = logits[best], _TEMPERATURES[at]
-    temperature = near * fit_temperature([*_softmax(logits_of_best[tested] / near)[:, None]], clips.y[tested], "last")
-    scores = np.full_like(logits_of_best, np.nan)
-    scores[tested] = _softmax(logits_of_best[tested] / temperature)
-    return Choice(statistics, method, scores, temperature, dict(sorted(tried.items(), key=lambda each: each[1])))
+    tested = np.concatenate([test for _, test in parts])
+    results = {label: _test(clips, parts, subset, 0) for label, subset in clips.sets.items()}
+    best = min(results.values(), key=lambda each: each.loss)
+    tried = {label: each.loss for label, each in sorted(results.items(), key=lambda each: each[1].loss)}
+    further = (_test(clips, parts, best.statistics, count) for count in COPIES if count <= len(clips.copies))
+    best = min((best, *further), key=lambda each: each.loss)
+    near, logits = best.temperature, best.logits
+    temperature = near * fit_temperature([*_softmax(logits[tested] / near)[:, None]], clips.y[tested], "last")
+    scores = np.full_like(logits, np.nan)
+    scores[tested] = _softmax(logits[tested] / temperature)
+    return Choice(best.statistics, best.method, scores, temperature, tried, best.copies)
+
+
+class _Tested(NamedTuple):
+    """The best method on some statistics, fitted to some copies: its loss, and logits `B K` by layers that were fitted
+    without the clip; `temperature` is the best one of `_TEMPERATURES`."""
+
+    statistics: str
+    copies: int
+    loss: float
+    method: Method
+    temperature: float
+    logits: Floats
+
+
+def _test(clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, copies: int) -> _Tested:
+    """Cross-validate all methods."""
+    logits = np.zeros((len(METHODS), len(clips.y), clips.num_classes))
+    columns, tested = clips.columns(statistics), np.concatenate([test for _, test in parts])
+    for fit, test in parts:
+        layers = regress(*clips.to_fit(fit, columns, copies), clips.num_classes)
+        logits[:, test] = [layer.logits(clips.x[np.ix_(test, columns)]) for layer in layers]
+    losses = np.array([[_log_loss(each[tested] / T, clips.y[tested]) for T in _TEMPERATURES] for each in logits])
+    best, at = np.unravel_index(losses.argmin(), losses.shape)
+    return _Tested(statistics, copies, float(losses.min()), METHODS[best], _TEMPERATURES[at], logits[best])
 
 
 @_one_thread
@@ -246,7 +281,8 @@ def fit_layer(model: VideoModel, clips: Clips, choice: Choice, early: Early | No
 def _fitted(clips: Clips, choice: Choice) -> Layer:
     """The layer on all statistics, with weights of zero for those that were not chosen."""
     columns, M = clips.columns(choice.statistics), clips.x.shape[1]
-    layer = regress(clips.x[:, columns], clips.y, clips.num_classes, (choice.method,))[0]
+    every = np.arange(len(clips.y))
+    layer = regress(*clips.to_fit(every, columns, choice.copies), clips.num_classes, (choice.method,))[0]
     center, scale, weight = np.zeros(M), np.ones(M), np.zeros((clips.num_classes, M))
     center[columns], scale[columns], weight[:, columns] = layer.center, layer.scale, layer.weight
     return Layer(center, scale, weight, layer.bias)
@@ -338,6 +374,7 @@ def statistics_of(
     net = cast(LinearClassifier, model).to(choose_device()).eval()
     rows: list[Tensor] = []
     targets: list[Tensor] = []
+    copies: list[Tensor] = []
     starts = squares = torch.zeros(net.window - 1, net.num_features, dtype=torch.float64)
     batches = DataLoader(samples, _CLIPS)
     for batch, of_batch, _ in tracked(batches, "encoding clips", len(batches), title):
@@ -345,6 +382,9 @@ def statistics_of(
         values = net.statistics(features).double().cpu()
         rows.append(values[:, -1])
         targets.append(of_batch)
+        if len(groups) <= FEW and batch.dtype == torch.uint8 and not data.flow_channels:
+            of_copies = (encode_samples(net, each, data, _FRAMES) for each in _copies(batch))
+            copies.append(torch.stack([net.summarize(each).double().cpu() for each in of_copies]))
         # Only sums are kept: statistics after each frame of all clips would take as much memory as the frames.
         first = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)]
         starts, squares = starts + first.sum(0), squares + first.square().sum(0)
@@ -355,7 +395,20 @@ def statistics_of(
         raise ValueError("features of the training clips are not finite; use another encoder or --normalization")
     mean = starts / len(x)
     early = Early(mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy())
-    return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names)), early
+    altered = tuple(torch.cat(copies, 1).numpy()) if copies else ()
+    return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), altered), early
+
+
+def _copies(frames: Tensor) -> Iterator[Tensor]:
+    """Altered frames `B T H W C` uint8, in the order of `COPIES`: their upper right part and their lower left part,
+    enlarged to their size; and mirrored."""
+    B, T, H, W, _ = frames.shape
+    h, w = round(_CROP * H), round(_CROP * W)
+    for part in (frames[:, :, :h, W - w :], frames[:, :, H - h :, :w]):
+        images = part.flatten(0, 1).permute(0, 3, 1, 2)
+        enlarged = F.interpolate(images, size=(H, W), mode="bilinear", antialias=True)
+        yield enlarged.permute(0, 2, 3, 1).unflatten(0, (B, T))
+    yield frames.flip(3)
 
 
 def _log_loss(logits: Floats, y: Ints) -> float:
