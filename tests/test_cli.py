@@ -302,6 +302,8 @@ def test_auto_compares_models_and_trains_the_best(squares: Path, tmp_path: Path)
     assert f"chosen: {best}, {percent(accuracy[best])} of the clips correct in cross-validation" in said
     stored = json.loads((run / "final" / "config.json").read_text(encoding="utf-8"))
     assert stored["model"]["name"] == best.removesuffix("-both")
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert f"<code>{best}</code> was chosen: with {accuracy[best] * 100:.1f}\u00a0%, no other model" in page
 
 
 def test_comparing_models(squares: Path, tmp_path: Path) -> None:
@@ -312,6 +314,9 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     figures = json.loads((tmp_path / "compared" / "comparison.json").read_text(encoding="utf-8"))
     assert list(figures["accuracy"]) == ["convnet", "lstm", "linear"]
     assert all((tmp_path / "compared" / name / "split-seed0" / "report.html").exists() for name in figures["accuracy"])
+    page = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
+    assert all(f">{name}</td>" in page for name in figures["accuracy"])
+    assert "was chosen" not in page
     rows = [[cell.strip() for cell in line.split("│")] for line in result.output.splitlines() if "│" in line]
     percent = {name: f"{100 * accuracy:.1f} %" for name, accuracy in figures["accuracy"].items()}
     assert [row[1:3] for row in rows] == [

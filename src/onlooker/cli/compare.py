@@ -55,17 +55,15 @@ def print_comparison(figures: dict[str, Any], run: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from onlooker.evaluation.report import percent
+    from onlooker.evaluation.report.summary import comparison_table
 
-    printed = Table("model", "videos correct", "± over seeds", "frames correct")
-    printed.add_row("majority class", percent(figures["majority"]))
-    for name, accuracy in figures["accuracy"].items():
-        spread = figures["spread"][name]
-        deviation = "" if spread is None else f"± {100 * spread:.1f}"
-        printed.add_row(name, percent(accuracy), deviation, percent(figures["frame_accuracy"][name]))
+    found = comparison_table(figures)
+    printed = Table(*found.columns)
+    for row in found.texts:
+        printed.add_row(*row)
     Console().print(printed)
     tested = figures["test_videos"]
     if figures["splits"] == 1 and tested < _FEW:
         typer.echo(f"{tested} test clips, of which each is {100 / tested:.0f} points; --folds 5 tests on all clips")
     warn(figures["skipped"])
-    typer.echo(f"reports: {run / 'MODEL' / 'SPLIT-seedSEED' / 'report.html'}")
+    typer.echo(f"report: {run / 'report.html'}")

@@ -138,9 +138,8 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetCo
     models = candidates(settings) if name == _AUTO else with_baseline({name: resolve(*settings)}, settings)
     splits = asked_splits(clip_set, published, folds)
     with stoppable():
-        figures = compare(clip_set, run, models, splits, [settings.training.seed])
-        if name == _AUTO:  # the first of equally good ones, which is the fastest
-            name = max(figures["accuracy"], key=figures["accuracy"].__getitem__)
+        figures = compare(clip_set, run, models, splits, [settings.training.seed], choose=name == _AUTO)
+        name = figures.get("chosen", name)
         final = train_final(clip_set, run, models[name])
     print_comparison(figures, run)
     if settings.model.name == _AUTO:

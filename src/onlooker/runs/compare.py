@@ -17,13 +17,14 @@ import torch
 from rich.progress import Progress
 
 from onlooker.config import Modality, ModelConfig, Settings, TrainConfig
-from onlooker.data.sets import ClipSet, read_set
+from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, Splits
 from onlooker.evaluation.report import percent
+from onlooker.evaluation.report.summary import comparison_page
 from onlooker.files import read_json, write_json
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.processes import cores, end_with_parent, memory_gb
-from onlooker.run_record import FIGURES, RunRecord, lock_run
+from onlooker.run_record import FIGURES, REPORT, RunRecord, lock_run
 from onlooker.runs.features import encoded_clips
 from onlooker.runs.preparation import build
 from onlooker.runs.train import continue_run, finished_figures, folder_name
@@ -46,6 +47,7 @@ def compare(
     splits: Splits,
     seeds: Sequence[int],
     jobs: int | None = None,
+    choose: bool = False,
 ) -> dict[str, Any]:
     """Train every model with every seed on every split, each in a run `out/MODEL/SPLIT-seedSEED`.
 
@@ -55,16 +57,17 @@ def compare(
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
-        out: gets the runs, and comparison.json.
+        out: gets the runs, comparison.json, and report.html.
         models: the settings of each, by name (`settings_of`); their seed is replaced.
         splits: by name, or a function that makes them from the clips that can be read. Each seed's accuracy is over
             the test videos of all splits together.
         seeds: of weights, order and augmentation; the splits stay.
         jobs: as in `run_parallel`.
+        choose: note the model with the highest accuracy, of equally good ones the first.
 
     Returns:
         By model: `accuracy` (mean over seeds), `spread` (its standard deviation), `frame_accuracy`, `per_seed`,
-        `modality`; and `majority` (baseline) and the counts.
+        `modality`; and `majority` (baseline), the counts, and the name of the `chosen` model, if asked for.
 
     Raises:
         ValueError: settings that no model has, a run that was made with other settings, or another process that
@@ -92,7 +95,10 @@ def compare(
             "modality": {name: of.data.modality for name, of in models.items()},
             "skipped": [str(error) for error in (*clips.left_out, *skipped)],
         }
+        if choose:
+            results["chosen"] = max(results["accuracy"], key=results["accuracy"].__getitem__)
         write_json(out / "comparison.json", results)
+        comparison_page(set_name(clips.path), results).write(out / REPORT)
     return results
 
 

@@ -56,6 +56,14 @@ def test_the_page_shows_the_measured_figures(evaluation: Evaluation, tmp_path: P
     assert "|Most confused: run and <walk> (1 of 4 clips)." in found
 
 
+def test_the_page_explains_the_choice_of_the_model(evaluation: Evaluation, tmp_path: Path) -> None:
+    chosen = "statistics: changes (log loss 0.31), not all but order (log loss 0.42), by cross-validation"
+    text = page(evaluation, tmp_path / "page.html", attends=True, chosen=chosen)
+    assert "|What was chosen|" in words(text)
+    assert "Statistics: changes (log loss 0.31), not all but order (log loss 0.42), by cross-validation." in text
+    assert "What was chosen" not in page(evaluation, tmp_path / "other.html", attends=True)
+
+
 def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -> None:
     scores = np.repeat([[0.9, 0.1], [0.2, 0.8]], 20, 0)
     classes, names = ("a: b", "c*d*"), tuple(map(str, range(40)))

@@ -9,7 +9,7 @@ import numpy as np
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
 from onlooker.evaluation.conclusion import advice, first_line, share_of
 from onlooker.evaluation.report.page import DrawnClip, Page
-from onlooker.evaluation.report.table import percent
+from onlooker.evaluation.report.table import Table, percent
 from onlooker.structures import Evaluation
 
 Curves = Mapping[str, Mapping[str, list[float]]]
@@ -31,7 +31,7 @@ def summary_page(
     """The page of one evaluation.
 
     Args:
-        measured: its metrics (`metrics.measure`), and what `conclusion.advice` can use of a cross-validation.
+        measured: its metrics (`metrics.measure`), and figures of a cross-validation, if there was one.
         curves: loss and accuracy per epoch of training and validation; None where training is not known.
         clips: test clips as mp4, with caption and tone, by their number in the evaluation.
         attends: whether attention is drawn on the clips.
@@ -48,7 +48,7 @@ def summary_page(
         colors = " Color shows attention: the warmer, the higher its weight." if attends else ""
         page.text(tested_by + colors).clips(clips.values())
     _mistakes(page, evaluation, measured, paths or evaluation.names)
-    _training(page, curves)
+    _training(page, curves, measured.get("chosen", ""))
     if evaluation.skipped:
         page.heading("Clips left out")
         page.table([[str(e.path), e.found, e.remedy] for e in evaluation.skipped], ["clip", "problem", "what to do"])
@@ -56,6 +56,30 @@ def summary_page(
     with page.details("All settings of this run"):
         for group, values in settings.items():
             page.table([[f"{group}.{name}", str(value)] for name, value in values.items()], ["setting", "value"])
+    return page
+
+
+def comparison_table(figures: Mapping[str, Any]) -> Table:
+    """The accuracy of each model, from the figures of `runs.compare`, after the majority-class baseline."""
+    rows: list[list[str | None]] = [["majority class", percent(figures["majority"]), None, None]]
+    for name, accuracy in figures["accuracy"].items():
+        spread = figures["spread"][name]
+        deviation = None if spread is None else f"± {100 * spread:.1f}"
+        rows.append([name, percent(accuracy), deviation, percent(figures["frame_accuracy"][name])])
+    return Table(["model", "videos correct", "± over seeds", "frames correct"], rows)
+
+
+def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
+    """The page of a comparison, from the figures of `runs.compare`."""
+    seeds = len(figures["seeds"])
+    page = Page(title, f"{figures['test_videos']} test videos · splits: {figures['splits']} · seeds: {seeds}")
+    if chosen := figures.get("chosen"):
+        accuracy = percent(figures["accuracy"][chosen])
+        page.text(f"`{chosen}` was chosen: with {accuracy}, no other model classifies more of the videos correctly.")
+    table = comparison_table(figures)
+    page.table(table.rows, table.columns, "The report of each training is in its folder, `MODEL/SPLIT-seedSEED`.")
+    if figures["skipped"]:
+        page.heading("Clips left out").text("\n".join(f"- {_escaped(each)}" for each in figures["skipped"]))
     return page
 
 
@@ -121,7 +145,9 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], p
         page.table(found, ["clip", "label", "prediction", "confidence"])
 
 
-def _training(page: Page, curves: Curves | None) -> None:
+def _training(page: Page, curves: Curves | None, chosen: str) -> None:
+    if chosen:
+        page.heading("What was chosen").text(_escaped(f"{chosen[0].upper()}{chosen[1:]}."))
     if curves and curves["training"]["loss"]:
         page.heading("Training")
         kept = 1 + int(np.nanargmin(curves["validation"]["loss"]))
