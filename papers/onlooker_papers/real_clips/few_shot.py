@@ -10,8 +10,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from onlooker.models.linear import UNORDERED
-from onlooker.training.linear import Choice, Clips, Method
+from onlooker.training.linear import Clips, choose
 from onlooker_papers.intervals import of_mean
 from onlooker_papers.real_clips.frozen import DATA, MODEL, encode, fitted_logits
 from onlooker_papers.results import About, Row, write_rows
@@ -21,7 +20,6 @@ COMMAND = "python -m onlooker_papers.real_clips.few_shot"
 OF = ("ucf101_18", "jhmdb")
 WAYS, SHOTS, QUERIES, EPISODES = 5, (1, 5), 5, 200
 _DRAWN = 1000  # attempts to draw a class before an error
-_METHOD = Method("logistic", 10.0)  # the default of the library if there are too few clips for cross-validation
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -55,7 +53,7 @@ def episode(clips: Clips, shots: int, random: np.random.Generator) -> tuple[Ints
 def linear(clips: Clips, support: Ints, query: Ints) -> Floats:
     """The head of the default command: scores `Q WAYS`."""
     shown = clips.only(support)._replace(y=np.repeat(np.arange(WAYS), len(support) // WAYS), num_classes=WAYS)
-    return fitted_logits(shown, Choice(",".join(UNORDERED), _METHOD, np.empty(0), 1.0), clips.x[query])
+    return fitted_logits(shown, choose(shown), clips.x[query])
 
 
 def episodes(clips: Clips, shots: int, count: int = EPISODES) -> list[float]:
@@ -69,7 +67,7 @@ def episodes(clips: Clips, shots: int, count: int = EPISODES) -> list[float]:
 
 def measure(name: str, run: Path, results: Path) -> dict[str, Any]:
     """Episodes of one set; writes its row of `few-shot.json`."""
-    encoded = encode(name, run)
+    encoded = encode(name, run, copies=True)
     settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": encoded.weights}
     rows = {str(shots): {"linear": episodes(encoded.clips, shots)} for shots in SHOTS}
     figures = {**{shots: of["linear"][0] for shots, of in rows.items()}, "heads": rows, "episodes": EPISODES}

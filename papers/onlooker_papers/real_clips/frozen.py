@@ -24,7 +24,7 @@ from onlooker.models.registry import configured, resolve
 from onlooker.runs.features import weights_digest
 from onlooker.structures import Clip
 from onlooker.training.forward import encode_samples
-from onlooker.training.linear import Choice, Clips, fit_layer
+from onlooker.training.linear import Choice, Clips, copies_of, fit_layer
 from onlooker.training.reading import read_clips
 from onlooker_papers.sets import data_folder
 
@@ -125,8 +125,11 @@ def model(classes: int, pretrained: bool | None = None, encoder: str = MODEL.enc
     return cast(LinearClassifier, configured(config, DATA, classes).eval())
 
 
-def encode(name: str, run: Path, pretrained: bool = True, encoder: str = MODEL.encoder) -> Encoded:
-    """The features of all clips of a set; those that are stored in the folder `run` are not computed again.
+def encode(
+    name: str, run: Path, pretrained: bool = True, encoder: str = MODEL.encoder, copies: bool = False
+) -> Encoded:
+    """The features of all clips of a set, and of their copies if asked for; those that are stored in the folder `run`
+    are not computed again.
 
     Raises:
         ValueError, ClipError: as for `splits_of`; or a clip cannot be read.
@@ -136,28 +139,32 @@ def encode(name: str, run: Path, pretrained: bool = True, encoder: str = MODEL.e
     classes = tuple(sorted({clip.label for clip in clips}))
     net = model(len(classes), pretrained, encoder)
     weights = weights_digest(cast(nn.Module, net.encoder))
-    path = run / f"{name}-{DATA.frames}x{DATA.size}-{net.num_features}-{weights[:16]}.npz"
+    path = run / f"{name}-{DATA.frames}x{DATA.size}-{net.num_features}-{weights[:16]}{'-copies' * copies}.npz"
     if not path.exists():
         stream = io.BytesIO()
-        np.savez(stream, **_computed(net, clips, classes, data, name))
+        np.savez(stream, **_computed(net, clips, classes, data, name, copies))
         write_bytes(path, stream.getvalue())
     with np.load(path) as stored:
-        x, minutes = stored["x"], float(stored["minutes"])
+        x, *altered = stored["x"]
+        minutes = float(stored["minutes"])
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
-    statistics = Clips(x, y, groups, len(classes), tuple(net.names))
+    statistics = Clips(x, y, groups, len(classes), tuple(net.names), tuple(altered))
     return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, minutes, weights)
 
 
 @torch.inference_mode()
 def _computed(
-    net: LinearClassifier, clips: Sequence[Clip], classes: Sequence[str], data: DataConfig, title: str
+    net: LinearClassifier, clips: Sequence[Clip], classes: Sequence[str], data: DataConfig, title: str, copies: bool
 ) -> dict[str, Any]:
+    """`x`: the statistics of the clips, and of each kind of copies, `V B M`; `minutes`."""
     began = sum(os.times()[:4])  # CPU time of this process and of those that read clips for it
     samples, _ = read_clips(clips, classes, data, strict=True)
-    batches = (batch for batch, _, _ in track(DataLoader(samples, _CLIPS), title))
-    x = torch.cat([net.summarize(encode_samples(net, batch, data, _FRAMES)).double() for batch in batches])
-    return {"x": x.numpy(), "minutes": (sum(os.times()[:4]) - began) / 60}
+    x = []
+    for batch, _, _ in track(DataLoader(samples, _CLIPS), title):
+        views = (batch, *(copies_of(batch) if copies else ()))
+        x.append(torch.stack([net.summarize(encode_samples(net, view, data, _FRAMES)).double() for view in views]))
+    return {"x": torch.cat(x, 1).numpy(), "minutes": (sum(os.times()[:4]) - began) / 60}
 
 
 @functools.cache

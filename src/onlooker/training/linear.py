@@ -31,6 +31,7 @@ __all__ = [
     "Early",
     "Method",
     "choose",
+    "copies_of",
     "cross_validated",
     "fit_layer",
     "statistics_of",
@@ -131,11 +132,11 @@ class Choice:
         return next(iter(self.tried), None)
 
     def __str__(self) -> str:
+        also = f", fitted also to {COPIES[self.copies]}" if self.copies else ""
         if not self.tried:
-            return f"statistics {self.statistics}; {self.method}"
+            return f"statistics {self.statistics}; {self.method}{also}"
         chosen, *others = (f"{name} (log loss {loss:.2f})" for name, loss in self.tried.items())
         rest = f", not {' or '.join(others)}" if others else ""
-        also = f", fitted also to {COPIES[self.copies]}" if self.copies else ""
         return f"statistics: {chosen}{rest}, by cross-validation; {self.method}{also}"
 
 
@@ -199,12 +200,12 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
     """The statistics and the method with the lowest log loss in cross-validation, each at its best temperature; then
     whether the layer is better if it is fitted to copies of the clips as well.
 
-    With clips of a single recording, which cannot be divided: the first of `SETS`, and logistic regression.
+    With clips of a single recording, which cannot be divided: the first of `SETS`, logistic regression, and crops.
     """
     parts = [*clips.folds(folds)]
     if not parts:
         scores = np.full((len(clips.y), clips.num_classes), np.nan)
-        return Choice(next(iter(clips.sets.values())), _DEFAULT, scores, 1.0)
+        return Choice(next(iter(clips.sets.values())), _DEFAULT, scores, 1.0, copies=2 if clips.copies else 0)
     tested = np.concatenate([test for _, test in parts])
     results = {label: _test(clips, parts, subset, 0) for label, subset in clips.sets.items()}
     best = min(results.values(), key=lambda each: each.loss)
@@ -383,7 +384,7 @@ def statistics_of(
         rows.append(values[:, -1])
         targets.append(of_batch)
         if len(groups) <= FEW and batch.dtype == torch.uint8 and not data.flow_channels:
-            of_copies = (encode_samples(net, each, data, _FRAMES) for each in _copies(batch))
+            of_copies = (encode_samples(net, each, data, _FRAMES) for each in copies_of(batch))
             copies.append(torch.stack([net.summarize(each).double().cpu() for each in of_copies]))
         # Only sums are kept: statistics after each frame of all clips would take as much memory as the frames.
         first = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)]
@@ -399,7 +400,7 @@ def statistics_of(
     return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), altered), early
 
 
-def _copies(frames: Tensor) -> Iterator[Tensor]:
+def copies_of(frames: Tensor) -> Iterator[Tensor]:
     """Altered frames `B T H W C` uint8, in the order of `COPIES`: their upper right part and their lower left part,
     enlarged to their size; and mirrored."""
     B, T, H, W, _ = frames.shape
