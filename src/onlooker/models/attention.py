@@ -77,10 +77,6 @@ class ContextAttention(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """`N D h w -> N 1 h w`."""
-        if features.shape[-2:] != self.grid:
-            raise ValueError(
-                f"features on a grid {tuple(features.shape[-2:])}, this attention was built for {self.grid}"
-            )
         return features.mean(1, keepdim=True)
 
     def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:

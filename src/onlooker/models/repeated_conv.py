@@ -49,8 +49,6 @@ class RepeatedConv2d(nn.Conv2d):
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, bias: bool = True) -> None:
-        if kernel % 2 == 0:
-            raise ValueError(f"kernel is {kernel}, expected an odd number: the map must keep its size")
         super().__init__(in_channels, out_channels, kernel, padding=kernel // 2, bias=bias)
 
     def forward(self, maps: Tensor) -> Tensor:

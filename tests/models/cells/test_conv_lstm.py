@@ -79,12 +79,6 @@ def test_on_a_1x1_grid_it_is_an_lstm(kernel):
     assert torch.allclose(got[..., 0, 0], reference(x)[0], atol=1e-12)
 
 
-@pytest.mark.parametrize("kernel", [0, 2, 4])
-def test_an_even_kernel_is_an_error(kernel):
-    with pytest.raises(ValueError, match=f"kernel is {kernel}, expected an odd number: the map must keep its size"):
-        ConvLSTM(3, 2, kernel)
-
-
 def test_initial_weights():
     torch.manual_seed(0)
     cell = ConvLSTM(30, 8)

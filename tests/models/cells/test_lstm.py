@@ -62,4 +62,3 @@ def test_initial_weights():
     bound = (6 / (30 + 80)) ** 0.5
     assert bound * 0.95 < cell.from_features.weight.abs().max() <= bound, "Xavier-uniform"
     assert cell.from_features.bias.tolist() == [0] * 20 + [1] * 20 + [0] * 40, "only the forget gate starts open"
-    assert not LSTM(30, 20, forget_bias=0).from_features.bias.any()

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.conv4 import Conv4
 from onlooker.models.encoders.paired import Paired
 from onlooker.models.registry import create_model
@@ -19,12 +18,6 @@ def test_each_encoder_sees_its_own_channels() -> None:
     assert features.shape[-2:] == pair.grid(32, 40) == (4, 5)
     torch.testing.assert_close(features[:, :64], pair.rgb(frames[:, :3]))
     torch.testing.assert_close(features[:, 64:], pair.flow(frames[:, 3:]))
-
-
-def test_both_must_have_the_same_grid() -> None:
-    pair = Paired(Conv4(3), Backbone("resnet18", 2, pretrained=False), 2)
-    with pytest.raises(ValueError, match=r"on the grids \[\(2, 2\), \(8, 8\)\], expected one for both"):
-        pair.grid(64, 64)
 
 
 def test_a_motion_model_divides_its_channels() -> None:

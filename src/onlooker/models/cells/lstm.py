@@ -37,15 +37,14 @@ class LSTM(_GatedCell):
     Args:
         num_features: D of the features.
         hidden: units.
-        forget_bias: initial bias of the forget gate; 1 lets an untrained network remember (Jozefowicz et al. 2015).
     """
 
-    def __init__(self, num_features: int, hidden: int, forget_bias: float = 1.0) -> None:
+    def __init__(self, num_features: int, hidden: int) -> None:
         super().__init__()
         self.num_hidden = hidden
         self.from_features = nn.Linear(num_features, 4 * hidden)
         self.from_hidden = nn.Linear(hidden, 4 * hidden, bias=False)
-        _init_gates(self.from_features, self.from_hidden, forget_bias)
+        _init_gates(self.from_features, self.from_hidden)
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
         """Zeros, `B hidden`."""
@@ -63,20 +62,17 @@ class ConvLSTM(_GatedCell):
         num_features: D of the features.
         hidden: channels of the hidden map.
         kernel: height and width of the input-to-state and state-to-state kernels, odd.
-        forget_bias: initial bias of the forget gate.
         separable: depthwise separable convolutions (Chollet 2017), about a ninth of the computation of 3×3 kernels.
     """
 
-    def __init__(
-        self, num_features: int, hidden: int, kernel: int = 3, forget_bias: float = 1.0, separable: bool = False
-    ) -> None:
+    def __init__(self, num_features: int, hidden: int, kernel: int = 3, separable: bool = False) -> None:
         super().__init__()
         self.num_hidden = hidden
         dense = 1 if separable else kernel
         # With attention, the input part also runs at every step.
         self.from_features = RepeatedConv2d(num_features, 4 * hidden, dense)
         self.from_hidden = RepeatedConv2d(hidden, 4 * hidden, dense, bias=False)
-        _init_gates(self.from_features, self.from_hidden, forget_bias)
+        _init_gates(self.from_features, self.from_hidden)
         if separable:
             self.from_features = nn.Sequential(_depthwise(num_features, kernel), self.from_features)
             self.from_hidden = nn.Sequential(_depthwise(hidden, kernel), self.from_hidden)
@@ -90,12 +86,13 @@ class ConvLSTM(_GatedCell):
         return (self.from_features(features),)
 
 
-def _init_gates(from_features: nn.Linear | nn.Conv2d, from_hidden: nn.Linear | nn.Conv2d, forget_bias: float) -> None:
+def _init_gates(from_features: nn.Linear | nn.Conv2d, from_hidden: nn.Linear | nn.Conv2d) -> None:
     nn.init.xavier_uniform_(from_features.weight)
     nn.init.orthogonal_(from_hidden.weight)
     assert from_features.bias is not None
     nn.init.zeros_(from_features.bias)
-    nn.init.constant_(from_features.bias.chunk(4)[1], forget_bias)
+    # An untrained network remembers if the forget gate starts open (Jozefowicz et al. 2015).
+    nn.init.ones_(from_features.bias.chunk(4)[1])
 
 
 def _depthwise(channels: int, kernel: int) -> nn.Conv2d:

@@ -22,26 +22,20 @@ class MILCell(Cell):
     The sums are running sums, so a stream has the same numbers as a clip: `hidden` is H_t, `B D`, and `memory`
     log(1 + Σ exp(e)), `B 1`. The 1 comes from an initial state of zeros: one location without features.
 
-    Random frames are hidden in training (evidence -inf), so that the cell learns to find all frames that show the
-    class, not only the best one; *Hide-and-Seek* (Singh & Lee 2017) hides locations in the same way. Nguyen et al. 2018
-    and Wang et al. 2017 (UntrimmedNets) also weight whole frames.
+    Half of the frames, at random, are hidden in training (evidence -inf), so that the cell learns to find all frames
+    that show the class, not only the best one; *Hide-and-Seek* (Singh & Lee 2017) hides locations in the same way.
+    Nguyen et al. 2018 and Wang et al. 2017 (UntrimmedNets) also weight whole frames.
 
     Args:
         num_features: D of the features.
         units: width of the tanh layer.
-        hidden_share: share of frames that are hidden in training.
-
-    Raises:
-        ValueError: a share below 0, or of 1 or more.
     """
 
     has_evidence = True
 
-    def __init__(self, num_features: int, units: int, hidden_share: float = 0.5) -> None:
+    def __init__(self, num_features: int, units: int) -> None:
         super().__init__()
-        if not 0 <= hidden_share < 1:
-            raise ValueError(f"hidden_share is {hidden_share}, expected a share of the frames, at least 0, below 1")
-        self.num_hidden, self.hidden_share = num_features, hidden_share
+        self.num_hidden = num_features
         self.from_features = nn.Conv2d(num_features, units, 1)
         self.score = nn.Conv2d(units, 1, 1, bias=False)
 
@@ -66,8 +60,8 @@ class MILCell(Cell):
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
         """The results of `attend` on frames `N D h w`; in training, some frames are hidden."""
         evidence, attended, attention = self.attend(features)
-        if self.training and self.hidden_share:
-            evidence = evidence.masked_fill(torch.rand_like(evidence) < self.hidden_share, -math.inf)
+        if self.training:
+            evidence = evidence.masked_fill(torch.rand_like(evidence) < 0.5, -math.inf)
         return evidence, attended, attention
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:

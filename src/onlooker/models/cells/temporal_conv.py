@@ -23,16 +23,15 @@ class TemporalConv(Cell):
     Args:
         num_features: D of the features.
         grid: `(h, w)` of the features.
-        dropout: of v and u.
     """
 
-    def __init__(self, num_features: int, units: int, grid: Grid, dropout: float = 0.2) -> None:
+    def __init__(self, num_features: int, units: int, grid: Grid) -> None:
         super().__init__()
         self.num_hidden, self.units = 2 * units, units
         self.from_features = nn.Linear(num_features * grid[0] * grid[1], units)
         self.first, self.second = nn.Linear(3 * units, units), nn.Linear(3 * units, units)
         self.norm = nn.LayerNorm(units)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(0.2)  # of v and u
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
         """Zeros, `B 2U` and `B 6U+1`."""

@@ -12,7 +12,7 @@ class Paired(nn.Module):
     """The features of RGB and optical flow, concatenated.
 
     Args:
-        rgb, flow: encoders of the first channels, and of the last `flow_channels`: 2 for each displacement field.
+        rgb, flow: encoders of the first channels, and of the last `flow_channels`, with equal grids.
     """
 
     def __init__(self, rgb: Any, flow: Any, flow_channels: int) -> None:
@@ -21,15 +21,8 @@ class Paired(nn.Module):
         self.num_features: int = rgb.num_features + flow.num_features
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """`(h, w)`, the same for both encoders.
-
-        Raises:
-            ValueError: the two have different grids.
-        """
-        rgb, flow = self.rgb.grid(height, width), self.flow.grid(height, width)
-        if rgb != flow:
-            raise ValueError(f"RGB and flow are encoded on the grids {sorted({rgb, flow})}, expected one for both")
-        return rgb
+        """`(h, w)`, the same for both encoders."""
+        return self.rgb.grid(height, width)
 
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N D h w`, the features of RGB first."""
