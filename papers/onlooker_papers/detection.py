@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.localization.boxes import Candidates
-from onlooker.localization.segments import check_scores
 from onlooker.localization.tubes import box_iou
 from onlooker.structures import Box, Segment, Tube
 from onlooker_papers.pointing import peak_in_box
@@ -54,7 +53,6 @@ def label_boxes(
         classes: the `K` class names.
         min_score: classes below this probability at a frame are left out there.
     """
-    check_scores(frame_scores, len(candidates), len(classes))
     return tuple(
         Box(classes[k], int(index), tuple(corners), float(scores[k]) * concentration)
         for boxes, scores, index in zip(candidates, frame_scores, indices, strict=True)

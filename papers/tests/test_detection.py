@@ -258,5 +258,3 @@ def test_labels_and_scores_of_boxes() -> None:
         ("a", 7, 2), ("a", 7, 4), ("b", 7, 2), ("b", 7, 4)
     ]  # fmt: skip
     assert [box.score for box in found] == pytest.approx([0.4, 0.2, 0.0975, 0.04875])
-    with pytest.raises(ValueError, match=r"frame_scores have shape \(1, 2\) for 1 frames and 3 classes"):
-        label_boxes([none], np.ones((1, 2)), np.arange(1), ("a", "b", "c"))

@@ -110,7 +110,7 @@ class Config:
                 expected = _in_words(each.type)
             elif value is not None and not all(_BOUNDS[name][1](value, limit) for name, limit in bounds.items()):
                 expected = " and ".join(f"{_BOUNDS[name][0]} {limit}" for name, limit in bounds.items())
-            elif bounds and isinstance(value, float) and not math.isfinite(value):
+            elif isinstance(value, float) and not math.isfinite(value):
                 expected = "a finite number"
             else:
                 continue

@@ -35,16 +35,13 @@ def choose_temporal_parameters(
     Raises:
         ValueError: a model without evidence.
     """
-    model = recognizer.model
-    if not model.has_evidence:
-        raise ValueError("the model does not weigh frames: there is no evidence to choose an onset for; use model mil")
     parts = [recognizer.frame_evidence(part) for part in samples.split(_CLIPS_ENCODED)]
     evidence, attended = (torch.cat(part) for part in zip(*parts, strict=True))
 
     def label_probability(event: NDArray[np.bool_]) -> NDArray[np.float64]:
         with torch.inference_mode():
             masked = evidence.masked_fill(~torch.from_numpy(event).to(evidence.device), -torch.inf)
-            logits = model.pool_evidence(masked, attended).double() / recognizer.temperature
+            logits = recognizer.model.pool_evidence(masked, attended).double() / recognizer.temperature
             scores = logits.softmax(1).cpu().numpy()
         return scores[np.arange(len(samples)), list(targets)].clip(0, 1)
 

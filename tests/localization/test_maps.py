@@ -33,12 +33,3 @@ def test_the_same_size_changes_nothing_and_a_uniform_map_stays_uniform() -> None
     np.testing.assert_allclose(upsample(VALUES, (3, 4)), VALUES, rtol=1e-5)
     np.testing.assert_allclose(upsample(np.full((1, 4, 4), 1 / 16), (20, 30)), 1 / 600, rtol=1e-5)
     assert not upsample(np.zeros((1, 2, 2)), (4, 4)).any()
-
-
-def test_invalid_arguments() -> None:
-    with pytest.raises(ValueError, match=r"size is \(2, 9\), expected at least"):
-        upsample(VALUES, (2, 9))
-    with pytest.raises(ValueError, match="negative or not finite"):
-        upsample(-VALUES, (9, 9))
-    with pytest.raises(ValueError, match="expected T h w"):
-        upsample(VALUES[0], (9, 9))

@@ -48,9 +48,3 @@ def test_a_segment_ends_where_the_evidence_ends() -> None:
     assert (surest.label, surest.start, surest.end) == ("wave", 0.125, 0.875)
     assert event_frames(evidence, HALF).tolist() == [False, True, True, True, False, False, False, False]
     assert event_frames(evidence, replace(HALF, onset=0.01)).sum() == 4
-
-
-@pytest.mark.parametrize("evidence", [[], [[0.0]], [0.0, np.nan], [0.0, -np.inf]])
-def test_invalid_evidence_is_an_error(evidence: list[float]) -> None:
-    with pytest.raises(ValueError, match="expected T finite numbers, at least one"):
-        evidence_scores(np.ones(1), np.array(evidence))

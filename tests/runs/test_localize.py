@@ -128,7 +128,7 @@ def test_the_chosen_onset_selects_the_frames_that_determine_the_class() -> None:
     samples[:, 2:5, 0, 1, 0] = 255
     found = choose_temporal_parameters(weighing, samples, [1, 1, 1])
     assert (found.onset, found.level) == (0.01, 10)
-    with pytest.raises(ValueError, match="the model does not weigh frames"):
+    with pytest.raises(ValueError, match="no evidence of single frames"):
         choose_temporal_parameters(recognizer(), samples, [1, 1, 1])
 
 

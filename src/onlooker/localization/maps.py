@@ -26,17 +26,8 @@ def upsample(attention: ArrayLike, size: tuple[int, int]) -> Floats:
 
     Returns:
         `T H W`, each map with the same sum as its grid.
-
-    Raises:
-        ValueError: another shape, a size below the grid's, or values that are negative or not finite.
     """
     maps = np.asarray(attention, dtype=np.float32)
-    if maps.ndim != 3 or not maps.size:
-        raise ValueError(f"attention has shape {maps.shape}, expected T h w, not empty")
-    if not np.isfinite(maps).all() or maps.min() < 0:
-        raise ValueError("attention has values that are negative or not finite, expected weights that sum to one")
-    if size[0] < maps.shape[1] or size[1] < maps.shape[2]:
-        raise ValueError(f"size is {size}, expected at least the grid's {maps.shape[1:]}")
     large = np.stack([cv2.resize(grid, size[::-1]) for grid in maps]).astype(np.float32, copy=False)
     sums = large.sum(axis=(1, 2), keepdims=True)
     return large * np.divide(maps.sum(axis=(1, 2), keepdims=True), sums, out=np.zeros_like(sums), where=sums > 0)

@@ -1,6 +1,5 @@
 """Settings by which attention and scores become boxes, tubes and segments, chosen without ground-truth boxes."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,8 +50,6 @@ class LocalizationParameters(Config):
         super().__post_init__()
         if self.extent == "object" and self.foreground == "none":
             raise ValueError("extent is 'object' and foreground is 'none': objects are parts of a foreground; name one")
-        if not math.isfinite(self.level):
-            raise ValueError(f"level is {self.level}, expected a finite number")
 
 
 def explanation_cost(area: ArrayLike, kept: ArrayLike, deleted: ArrayLike) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.structures import Segment
 
-__all__ = ["check_scores", "evidence_scores", "find_segments"]
+__all__ = ["evidence_scores", "find_segments"]
 
 MIN_SCORE = 0.01  # of a class in a clip, to have segments and tubes
 
@@ -31,13 +31,8 @@ def evidence_scores(scores: NDArray[np.floating], evidence: NDArray[np.floating]
     Args:
         scores: `K`, probabilities of the clip.
         evidence: `T`, the log weight of each frame, up to a constant (`Output.evidence`).
-
-    Raises:
-        ValueError: no frames, or evidence that is not finite.
     """
     evidence = np.asarray(evidence, dtype=np.float64)
-    if evidence.ndim != 1 or not len(evidence) or not np.isfinite(evidence).all():
-        raise ValueError(f"evidence of shape {evidence.shape}, expected T finite numbers, at least one")
     return (np.exp(evidence - evidence.max())[:, None] * np.asarray(scores)).astype(np.float32)
 
 
@@ -45,15 +40,6 @@ def event_frames(evidence: NDArray[np.floating], parameters: LocalizationParamet
     """In which of `T` frames the event happens: where the evidence is at least `onset` times its maximum."""
     share = evidence_scores(np.ones(1), evidence)[:, 0]
     return (share >= parameters.onset * share.max()) & (share > 0)
-
-
-def check_scores(frame_scores: NDArray[np.floating], frames: int, classes: int) -> None:
-    """Raise a ValueError unless scores are `T K` for this many frames and classes, with at least one frame."""
-    if frame_scores.shape != (frames, classes) or not frames:
-        raise ValueError(
-            f"frame_scores have shape {frame_scores.shape} for {frames} frames and {classes} classes, expected T K "
-            "with T at least 1"
-        )
 
 
 def find_segments(
@@ -73,13 +59,7 @@ def find_segments(
             count as one.
         classes: the `K` class names.
         parameters: `onset` is used.
-
-    Raises:
-        ValueError: shapes that do not match, or descending times.
     """
-    check_scores(frame_scores, len(times), len(classes))
-    if not (np.diff(times) >= 0).all():
-        raise ValueError("times descend, expected seconds in the order of the frames")
     distinct, first_of = np.unique(np.asarray(times, dtype=np.float64), return_index=True)
     if len(distinct) < 2:
         return ()  # a single image has no duration

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from onlooker.localization.boxes import Candidates
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import MIN_SCORE, check_scores, runs_above
+from onlooker.localization.segments import MIN_SCORE, runs_above
 from onlooker.structures import Tube
 
 __all__ = ["box_iou", "label_tubes", "link"]
@@ -90,16 +90,10 @@ def label_tubes(
         indices: `T`, frame indices in the video, never descending.
         classes: the `K` class names.
         parameters: as for `find_segments`.
-
-    Raises:
-        ValueError: shapes that do not match, or a track that ends after the sample.
     """
-    check_scores(frame_scores, len(indices), len(classes))
     tubes = []
     for track in tracks:
         after = track.first + len(track)
-        if after > len(indices):
-            raise ValueError(f"a track ends at frame {after - 1} of {len(indices)}")
         for k, name in enumerate(classes):
             in_track = frame_scores[track.first : after, k]
             if in_track.max() < MIN_SCORE:
