@@ -212,7 +212,7 @@ def test_quantization_needs_clips(tmp_path: Path) -> None:
     clips = tuple(Clip(tmp_path / name, "run") for name in ("a", "b", "c"))
     settings = ModelConfig(), DataConfig(), TrainConfig()
     RunRecord(tmp_path, CLASSES, *settings, Split(clips[:1], clips[1:2], clips[2:])).write(tmp_path / "run")
-    with pytest.raises(ClipError, match="its training clips are gone; give other clips by --clips"):
+    with pytest.raises(ClipError, match="its training clips are gone; restore them, or export without --quantize"):
         export_run(tmp_path / "run", quantize=True)
 
 
@@ -261,8 +261,8 @@ def test_the_quantized_step_is_close_to_the_model(tmp_path: Path, make_clip: Mak
         for i in range(2):
             make_clip(Path("clips") / label / f"{i}.mp4", frames=6 + i)
     of = recognizer("convalstm")
-    of.save(tmp_path / "run")
-    about = export_run(tmp_path / "run", folder := tmp_path / "export", quantize=True, clips=tmp_path / "clips")
+    folder = export(of, tmp_path / "export", [*sorted((tmp_path / "clips").rglob("*.mp4"))])
+    about = json.loads((folder / "step.json").read_text())
     assert sorted(path.name for path in folder.iterdir()) == ["step.int8.onnx", "step.json", "step.onnx"]
     large, small = about["files"]["step.onnx"], about["files"]["step.int8.onnx"]
     assert small["bytes"] < large["bytes"] / 2

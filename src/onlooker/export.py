@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 import onlooker
-from onlooker.data.folder import find_clips
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.files import explain_write_errors, file_digest, read_json, whole_folder, write_json
@@ -65,36 +64,31 @@ def export(recognizer: Recognizer, folder: Path | str, calibration: Sequence[Pat
     return folder
 
 
-def export_run(run: Path, out: Path | None = None, quantize: bool = False, clips: Path | None = None) -> dict[str, Any]:
+def export_run(run: Path, out: Path | None = None, quantize: bool = False) -> dict[str, Any]:
     """Export a trained run.
 
     Args:
         out: a folder; None: `export` in the run.
-        quantize: also write the step in 8 bits.
-        clips: a folder of clips to calibrate the 8 bits with; None: the training clips of the run.
+        quantize: also write the step in 8 bits, calibrated with the training and validation clips of the run.
 
     Returns:
         The content of step.json.
 
     Raises:
         FileNotFoundError: no trained model there.
-        ValueError: as `export`; or clips without `quantize`.
+        ValueError: as `export`.
         ClipError: no clips to calibrate with, or one that cannot be read.
     """
-    if clips and not quantize:
-        raise ValueError(f"{clips}: clips are used to calibrate 8 bits; add --quantize, or leave --clips out")
-    folder = export(load(run, "cpu"), out or run / "export", _calibration_clips(run, clips) if quantize else ())
+    folder = export(load(run, "cpu"), out or run / "export", _calibration_clips(run) if quantize else ())
     values: dict[str, Any] = read_json(folder / DESCRIPTION)
     return values
 
 
-def _calibration_clips(run: Path, clips: Path | None) -> list[Path]:
-    """Those in a folder; None: the training and validation clips of the run."""
-    if clips:
-        return [clip.path for clip in find_clips(clips, classes=1)]
+def _calibration_clips(run: Path) -> list[Path]:
+    """The training and validation clips of the run."""
     split = RunRecord.read(trained_run(run)).split
     if not (found := [clip.path for clip in (*split.training, *split.validation) if clip.path.exists()]):
-        raise ClipError(run, "its training clips are gone", "give other clips by --clips, to quantize with")
+        raise ClipError(run, "its training clips are gone", "restore them, or export without --quantize")
     return found
 
 

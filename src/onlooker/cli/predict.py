@@ -65,16 +65,13 @@ def export(
     run: RunArgument,
     out: Annotated[Path | None, typer.Option(help="A folder for the files.", show_default="RUN/export")] = None,
     quantize: Annotated[bool, typer.Option("--quantize", help="Also write a step with 8-bit weights.")] = False,
-    clips: Annotated[
-        Path | None, typer.Option(help="With --quantize: other clips than those of the training to calibrate with.")
-    ] = None,
     safe: Safe = False,
 ) -> None:
     """Write the model's step (frame, state → scores, attention, state) as ONNX, for programs without PyTorch."""
     from onlooker.export import export_run
 
     folder = out or run / "export"
-    written = export_run(run, folder, quantize, clips)
+    written = export_run(run, folder, quantize)
     compared = written["compared"]
     typer.echo(f"matches PyTorch to within {compared['largest_difference']:.1e} over {compared['frames']} frames")
     for name, file in written["files"].items():

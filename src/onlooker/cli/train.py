@@ -150,13 +150,7 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetCo
 @_command
 def features(
     context: typer.Context,
-    clips: Annotated[
-        Path,
-        typer.Argument(
-            help="A folder with one sub-folder per class, a list (CSV: path,label), a published data set (--set), or "
-            "one clip."
-        ),
-    ],
+    clips: Clips,
     data: DataConfig,
     published: SetConfig,
     encoder: Annotated[
@@ -171,9 +165,6 @@ def features(
         ),
     ] = None,
     precision: Annotated[Precision, typer.Option(help="As in training.")] = "auto",
-    every: Annotated[
-        bool, typer.Option("--every", help="Encode all frames of each clip, for temporal crops, instead of --frames.")
-    ] = False,
     ray: Ray = None,
     safe: Safe = False,
 ) -> None:
@@ -182,17 +173,16 @@ def features(
     Features that exist already are kept: run the same command again to continue, or run several at once.
     """
     from onlooker.data.array_cache import default_cache
-    from onlooker.data.sets import every_clip
+    from onlooker.data.sets import read_set
     from onlooker.runs.features import make_features
 
-    refuse_unused(context, {*AUGMENTING, "temporal_crops", *(["frames"] if every else [])}, "on stored features")
+    refuse_unused(context, AUGMENTING, "on stored features")
     refuse_unused_flow(context, [data])
     with stoppable():
-        paths, left_out = every_clip(clips, published)
-        data = dataclasses.replace(data, temporal_crops=int(every))
-        made = make_features(paths, encoder, data, pretrained, precision, ray=ray)
-    warn([*left_out, *made.failed])
-    existed = len(paths) - len(made.failed) - made.new
+        clip_set = read_set(clips, published, classes=1)
+        made = make_features([clip.path for clip in clip_set.clips], encoder, data, pretrained, precision, ray=ray)
+    warn([*clip_set.left_out, *made.failed])
+    existed = len(clip_set.clips) - len(made.failed) - made.new
     typer.echo(f"features: {made.new} new, {existed} existed, {len(made.failed)} failed; cache: {default_cache()}")
 
 

@@ -109,14 +109,6 @@ def root_of(path: Path) -> Path:
     return path.parent if path.is_file() else path
 
 
-def every_clip(path: Path, asked: SetConfig | None = None) -> tuple[tuple[Path, ...], tuple[ClipError, ...]]:
-    """The path of one video, or of all clips (`read_set`); and an error for each that is missing."""
-    if is_video(path):
-        return (path,), ()
-    clip_set = read_set(path, asked, classes=1)
-    return tuple(clip.path for clip in clip_set.clips), clip_set.left_out
-
-
 def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0) -> Splits:
     """The given split, or a function that makes splits of the clips that can be read.
 
