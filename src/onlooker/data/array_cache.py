@@ -75,14 +75,14 @@ def open_array(file: Path) -> np.memmap[Any, np.dtype[Any]]:
 
 
 def is_whole(file: Path) -> bool:
-    """Whether `file` is a `.npy` file of the length that its header states, with its checksum if it has one."""
+    """Whether `file` is a `.npy` file of the length that its header states, with its checksum."""
     try:
         rows = open_array(file)
         content = np.memmap(file, np.uint8, "r")
     except (OSError, ValueError):
         return False
     stated = content[rows.offset + rows.nbytes :].tobytes()
-    return not stated or stated == _checksum(content[: rows.offset].tobytes(), zlib.crc32(rows.data))
+    return stated == _checksum(content[: rows.offset].tobytes(), zlib.crc32(rows.data))
 
 
 def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:

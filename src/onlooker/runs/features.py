@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onlooker.config import DataConfig, ModelConfig, Precision, TrainConfig
-from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key, Parts, open_array
+from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key, Parts
 from onlooker.data.clips import ClipFrames, Files, decode_each, readable_samples, require_readable, stored_settings
 from onlooker.data.fingerprint import fingerprint
 from onlooker.data.samples import stored_frames
@@ -127,19 +127,10 @@ def encoded_clips(
     """Clips as samples `(features T h w D float16, target, index)`, and an error for each that cannot be read.
 
     The arguments and errors are those of `encode_clips`; with `strict`, a clip that cannot be read is an error.
-
-    Raises:
-        ValueError: stored maps that the encoder cannot have made.
     """
     made = encode_clips([clip.path for clip in clips], net, data, precision, quiet)
     if strict and made.failed:
         raise made.failed[0]
-    encoders = [stream.encoder for stream in _streams(net, data, precision)]
-    shapes = [(*encoder.grid(data.size, data.size), encoder.num_features) for encoder in encoders]
-    for files in made.results:
-        if not isinstance(files, ClipError):
-            for file, shape in zip(files, shapes, strict=True):
-                check_maps(file, shape)
     return readable_samples(clips, made.results, classes, data)
 
 
@@ -270,16 +261,3 @@ class _Entries:
         if not all(file.exists() for file in files):
             limit = f"the limit of the cache, {format_bytes(self.cache.limit or 0)}"
             raise ValueError(f"{self.cache.folder}: the features do not fit into {limit}; raise ONLOOKER_CACHE_LIMIT")
-
-
-def check_maps(file: Path, shape: tuple[int, ...]) -> None:
-    """Raise a ValueError unless a file holds maps `T h w D` of the encoder whose shape `h w D` is given."""
-    maps = open_array(file)
-    if maps.dtype != np.float16 or maps.shape[1:] != shape:
-        sizes, expected = (" ".join(map(str, each)) for each in (maps.shape, shape))
-        found = f"features {maps.dtype} {sizes}, expected float16 T {expected}"
-    elif not np.isfinite(maps).all():
-        found = "features that are not finite numbers"
-    else:
-        return
-    raise ValueError(f"{file}: {found}; remove the file, and the clip is encoded again")
