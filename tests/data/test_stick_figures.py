@@ -95,10 +95,3 @@ def test_an_interrupted_set_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     write_set(tmp_path / "new", 1, figures=SMALL, actions=("wave",))
     assert (tmp_path / "new" / "wave" / "000.mp4").exists()
-
-
-def test_invalid_arguments(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="clips is 0, expected at least 1 of each action"):
-        write_set(tmp_path / "x", 0)
-    with pytest.raises(ValueError, match="actions are fly; there are bend, jump"):
-        write_set(tmp_path / "x", 1, actions=("fly",))

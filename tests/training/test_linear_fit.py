@@ -146,7 +146,7 @@ def test_it_learns_and_is_deterministic() -> None:
     assert (scores.argmax(1) == torch.tensor(new.targets)).float().mean() > 0.95
     features = first.encode_video(to_video(training.samples, "half"))
     for count in (2, features.shape[1]):
-        standard = (first.summarize(features[:, :count]) - first.center[count - 1]) / first.scale[count - 1]
+        standard = (first.statistics(features[:, :count])[:, -1] - first.center[count - 1]) / first.scale[count - 1]
         standard = standard[:, first.head.weight.any(0)]  # of the statistics that were chosen
         assert standard.mean(0).abs().max() < 1e-4
         assert abs(standard.square().sum(1).mean() - 1) < 0.3, "clips are vectors of unit length, after two frames too"
@@ -158,7 +158,7 @@ def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() ->
     clips, early = statistics_of(net, training, ["one"] * len(training), DATA)  # type: ignore[arg-type]
     features = net.encode_video(to_video(training.samples, "half"))
     for count in range(1, features.shape[1]):
-        every = net.summarize(features[:, :count]).double().numpy()
+        every = net.statistics(features[:, :count])[:, -1].double().numpy()
         np.testing.assert_allclose(early.mean[count - 1], every.mean(0), atol=1e-6)
         np.testing.assert_allclose(early.spread[count - 1], every.std(0), atol=1e-6)
     fit_layer(net, clips, choose(clips), early)

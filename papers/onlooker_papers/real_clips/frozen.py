@@ -163,8 +163,8 @@ def _computed(
     x = []
     for batch, _, _ in track(DataLoader(samples, _CLIPS), title):
         views = (batch, *(copies_of(batch) if copies else ()))
-        x.append(torch.stack([net.summarize(encode_samples(net, view, data, _FRAMES)).double() for view in views]))
-    return {"x": torch.cat(x, 1).numpy(), "minutes": (sum(os.times()[:4]) - began) / 60}
+        x.append(torch.stack([net.statistics(encode_samples(net, view, data, _FRAMES))[:, -1] for view in views]))
+    return {"x": torch.cat(x, 1).double().numpy(), "minutes": (sum(os.times()[:4]) - began) / 60}
 
 
 @functools.cache

@@ -99,7 +99,7 @@ def training_windows(streams: Sequence[Stream], net: LinearClassifier, classes: 
             if label == NOTHING and any(parts[stream.clip[t]].label != NOTHING for t in window):
                 continue
             frames = np.stack([parts[stream.clip[t]].features[stream.place[t]] for t in window])
-            x.append(net.summarize(torch.from_numpy(frames)[None].float())[0].double().numpy())
+            x.append(net.statistics(torch.from_numpy(frames)[None].float())[0, -1].double().numpy())
             y.append(classes.index(label))
             groups.append(str(number))
     return Clips(np.stack(x), np.array(y), np.array(groups), len(classes), tuple(net.names))

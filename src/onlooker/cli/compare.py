@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from onlooker.cli.command import command, stoppable, warn
-from onlooker.cli.options import Clips, Folds, Safe, default_run, refuse_unused_flow
+from onlooker.cli.options import Clips, Folds, Safe, refuse_unused_flow
 from onlooker.config import DataConfig, SetConfig, Settings, SharedConfig, TrainConfig
 
 group = typer.Typer()
@@ -37,6 +37,7 @@ def compare(
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.runs.compare import compare as compare_models
     from onlooker.runs.compare import settings_of, with_baseline
+    from onlooker.runs.train import default_run
 
     run = run or default_run(clips, "compared")
     shared = Settings(models, data, training)

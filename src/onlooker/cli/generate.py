@@ -16,8 +16,8 @@ _command = functools.partial(command, group=group)
 @_command
 def figures(
     folder: NewClips,
-    clips: Annotated[int, typer.Option(help="Clips per action.")] = 20,
-    people: Annotated[int, typer.Option(help="Number of people; each is in one split only.")] = 10,
+    clips: Annotated[int, typer.Option(help="Clips per action.", min=1)] = 20,
+    people: Annotated[int, typer.Option(help="Number of people; each is in one split only.", min=1)] = 10,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes and events."""

@@ -42,14 +42,6 @@ _RAY_HELP = "Use all nodes of a Ray cluster that share the clips: HOST:PORT, aut
 Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help=_RAY_HELP, rich_help_panel=CLIPS)]
 
 
-def default_run(clips: Path, name: str) -> Path:
-    """The folder of a run on these clips, unless --run names one."""
-    from onlooker.data.sets import set_name
-    from onlooker.runs.train import folder_name
-
-    return Path("runs") / f"{set_name(clips)}-{folder_name(name)}"
-
-
 def refuse_unused_flow(context: typer.Context, inputs: Iterable[DataConfig]) -> None:
     """Raise a ValueError if an option is about optical flow, and no model gets any."""
     if all(data.modality == "rgb" for data in inputs):

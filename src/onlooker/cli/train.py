@@ -9,16 +9,7 @@ import typer
 
 from onlooker.cli.command import command, given_options, refuse_unused, stoppable, warn
 from onlooker.cli.compare import print_comparison
-from onlooker.cli.options import (
-    Clips,
-    Devices,
-    Folds,
-    Ray,
-    RunArgument,
-    Safe,
-    default_run,
-    refuse_unused_flow,
-)
+from onlooker.cli.options import Clips, Devices, Folds, Ray, RunArgument, Safe, refuse_unused_flow
 from onlooker.config import AUGMENTING, CLIPS, DataConfig, ModelConfig, Precision, SetConfig, Settings, TrainConfig
 from onlooker.storage import path_or_address
 
@@ -73,7 +64,7 @@ def train(
     """
     from onlooker.data.sets import read_set
     from onlooker.models.registry import find_recipe
-    from onlooker.runs.train import train_run
+    from onlooker.runs.train import default_run, train_run
     from onlooker.training.processes import launched
 
     auto, folds = model.name == _AUTO, folds or _AUTO_FOLDS * (model.name == _AUTO)

@@ -46,9 +46,6 @@ class StickFigures:
         people: number of persons; the n-th video of each action shows person n modulo `people`.
         event: smallest and largest share of the video that the motion fills; `(1, 1)`: all of it.
         noise: standard deviation of the noise of each frame, in levels of 255.
-
-    Raises:
-        ValueError: no people.
     """
 
     frames: int = 48
@@ -57,10 +54,6 @@ class StickFigures:
     people: int = 10
     event: tuple[float, float] = (0.5, 0.8)
     noise: float = 2.0
-
-    def __post_init__(self) -> None:
-        if self.people < 1:
-            raise ValueError(f"people is {self.people}, expected at least 1 person")
 
     def video(self, action: str, number: int = 0, *, seed: int = 0) -> FigureVideo:
         """Video `number` of an action, of person `number` modulo `people`. Equal arguments give equal videos."""
@@ -161,13 +154,8 @@ def write_set(
         progress: called with the tasks and their number; yields the tasks.
 
     Raises:
-        ValueError: fewer than one clip, or an unknown action.
         FileExistsError: the folder is not empty.
     """
-    if clips < 1:
-        raise ValueError(f"clips is {clips}, expected at least 1 of each action")
-    if not actions or set(actions) - set(figure.ACTIONS):
-        raise ValueError(f"actions are {', '.join(actions) or 'none'}; there are {', '.join(figure.ACTIONS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder}: not an empty folder; choose a new folder, or remove it")
     figures = figures or StickFigures()

@@ -43,13 +43,12 @@ def _plain_text(name: str) -> str:
     return printable(name).replace("$", r"\$")
 
 
-def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: str = "epoch", kept: int = 0) -> "Figure":
+def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], kept: int = 0) -> "Figure":
     """Learning curves: one panel per measure, one line per split or run.
 
     Args:
         curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]}, "validation": …}`, one value
             per epoch, NaN if there is none. Measures with "accuracy" in their names are drawn from 0 to 1.
-        x: what is counted from 1.
         kept: the epoch whose weights are used; it is marked; 0: none.
     """
     from matplotlib.figure import Figure
@@ -63,7 +62,7 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: st
                 values = line[measure]
                 style = {"color": COLORS[k % len(COLORS)], "linewidth": 1.8, "marker": "o" if len(values) < 3 else ""}
                 axes.plot(range(1, len(values) + 1), values, label=_plain_text(name), **style)
-        plain(axes, x, "", measure)
+        plain(axes, "epoch", "", measure)
         axes.set_xlim(1, max(2, *(len(line.get(measure, ())) for line in curves.values())))
         axes.locator_params(axis="x", nbins=8, integer=True)
         if "accuracy" in measure:
@@ -72,7 +71,7 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], x: st
         else:
             axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         if kept:
-            axes.axvline(kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: {x} {kept}")
+            axes.axvline(kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: epoch {kept}")
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
     return figure

@@ -153,10 +153,6 @@ class LinearClassifier(VideoModel):
         ordered = [self._waves(moments[:, t : t + W], count) for t, count in enumerate(counts)]
         return torch.cat((torch.cat(unordered, 1), torch.stack(ordered, 1)), 2)
 
-    def summarize(self, features: Tensor) -> Tensor:
-        """The statistics at the last frame of clips, not standardized: features `B T D h w` to `B M`."""
-        return self.statistics(features[:, -self.window :])[:, -1]
-
     def _flat(self, features: Tensor) -> Tensor:
         """Features `B T D h w` to `B T D N`; half precision does not suffice for differences of frames."""
         return features.flatten(3).to(self.center.dtype)

@@ -162,16 +162,11 @@ def list_models() -> list[str]:
 
 def find_recipe(name: str) -> Recipe:
     """The recipe of a model of the library or of an installed package; a ValueError if there is none."""
-    if not is_model(name):
-        raise ValueError(f"unknown model {name!r}; {suggestion(name, [*MODELS, *_registered])}")
-    return MODELS.get(name) or _registered[name]
-
-
-def is_model(name: str) -> bool:
-    """Whether `create_model` knows the name."""
     if name not in MODELS:
         load_packages()
-    return name in MODELS or name in _registered
+    if not (recipe := MODELS.get(name) or _registered.get(name)):
+        raise ValueError(f"unknown model {name!r}; {suggestion(name, [*MODELS, *_registered])}")
+    return recipe
 
 
 def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:

@@ -9,13 +9,13 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from filelock import lock_descriptor
 from rich import box
@@ -36,11 +36,10 @@ from onlooker.storage import path_or_address
 from onlooker.structures import ClipError, Prediction
 from onlooker.video.reader import is_video
 
-__all__ = ["collecting", "distinct_names", "find_videos", "predict_clips", "print_errors", "to_values", "with_progress"]
+__all__ = ["collecting", "distinct_names", "find_videos", "predict_clips", "print_errors", "to_values"]
 
 ROWS, _WIDTH = 100, 1000  # of a table: rows at once, columns if the output is no terminal
 _MIN_SCORE = 0.3  # probability of a class in the whole clip, from which on it gets boxes and times in files
-T = TypeVar("T")
 
 
 def predict_clips(
@@ -92,12 +91,14 @@ def predict_clips(
         done = {clip for clip in clips if results and clip in results}
         done -= {clip for clip, target in targets.items() if not target.exists()}
         todo = [clip for clip in clips if clip not in done]
+        bar: Any = {"console": Console(stderr=True), "transient": True, "disable": len(todo) == 1}
         if done:
             console.print(f"{len(done)} of {len(clips)} clips were predicted before")
         with closing(_predictions(recognizer, run, todo, ray)) as found:
             for first in range(0, len(todo), ROWS):
                 predictions = []
-                for clip, result in with_progress(islice(found, ROWS), "predicting", len(todo), first):
+                part = islice(found, ROWS)
+                for clip, result in track(part, "predicting", len(todo), first, **bar):
                     with collecting(errors.append, clip):
                         if isinstance(result, Exception):
                             raise result
@@ -216,12 +217,6 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     of = recognizer
     parts = of.classes, of.data, of.aggregation, of.localization, of.temperature, of.threshold, threshold
     return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
-
-
-def with_progress(items: Iterable[T], title: str, total: int, done: int = 0) -> Iterable[T]:
-    """Items with a progress bar on stderr that begins at `done` of `total`; without one for a single item."""
-    console = Console(stderr=True)
-    return track(items, title, total, done, console=console, disable=total == 1, transient=True)
 
 
 @contextmanager

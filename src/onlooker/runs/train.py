@@ -24,7 +24,9 @@ from onlooker.storage import local, uploading
 from onlooker.training.processes import ALONE, check_devices, connect, launch, launched
 from onlooker.training.stages import OnProgress, reporting
 
-__all__ = ["TrainedRun", "continue_run", "finished_figures", "folder_name", "train", "train_final", "train_run"]
+__all__ = [
+    "TrainedRun", "continue_run", "default_run", "finished_figures", "folder_name", "train", "train_final", "train_run"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,16 @@ def train(
         FileExistsError, NotWritableError, ClipError, ValueError: as `train_run`.
     """
     configs = _configs(model, settings)
-    path = Path("runs") / f"{set_name(Path(clips))}-{folder_name(model)}" if run is None else Path(run)
+    path = default_run(Path(clips), model) if run is None else Path(run)
     with reporting(progress), uploading([path]) as copies:
         copy = copies.get(path, path)
         figures = train_run(local(clips), copy, *configs, resume=resume, quiet=quiet, devices=devices)
     return TrainedRun(path, figures)
+
+
+def default_run(clips: Path, name: str) -> Path:
+    """The folder of a run on these clips, unless another one is named."""
+    return Path("runs") / f"{set_name(clips)}-{folder_name(name)}"
 
 
 def folder_name(name: str) -> str:

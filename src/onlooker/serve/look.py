@@ -17,6 +17,7 @@ from onlooker.serve.answer import describe_prediction, labels_of_segments
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
 from onlooker.serve.models import Models
+from onlooker.serve.names import file_name
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 from onlooker.streaming import join_steps
@@ -59,7 +60,7 @@ class Looks:
         path = self.folder / look_id / "clip"
         path.parent.mkdir(parents=True)
         file.replace(path)
-        look = Look(look_id, name or "clip", model, path, path)
+        look = Look(look_id, file_name(name), model, path, path)
         self._looks[look_id] = look
         for old in [*self._looks][:-MAX_KEPT]:
             self.delete(old)

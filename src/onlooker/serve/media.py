@@ -7,7 +7,6 @@ the decoder is an error of this clip alone.
 import asyncio
 import math
 import os
-import re
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -25,14 +24,12 @@ from onlooker.video.transcode import VideoFacts, safe_transcode
 __all__ = ["clip_name", "convert", "receive"]
 
 SECONDS = 900.0  # for decoding a clip, in total; the queue waits meanwhile
-_NAME_LENGTH = 100
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 OnFacts = Callable[[VideoFacts], object]
 
 
 async def receive(request: Request, folder: Path) -> tuple[Path, str]:
-    """Write the body of a request to a new file in the folder, and to the disk; the file, and the name to show.
+    """Write the body of a request to a new file in the folder, and to the disk; that file, and its name in the browser.
 
     Raises:
         Problem: 413 for a body that is too large (`security.Guard`), 422 for an empty one.
@@ -54,13 +51,7 @@ async def receive(request: Request, folder: Path) -> tuple[Path, str]:
     except BaseException:  # including a browser that disconnects
         path.unlink(missing_ok=True)
         raise
-    return path, clean_name(request.headers.get("x-filename", ""))
-
-
-def clean_name(name: str) -> str:
-    """The displayed name of a file: without folders and control characters, and not too long."""
-    name = _UNSAFE.sub("", re.split(r"[/\\]", unquote(name, errors="replace"))[-1]).strip(" .")
-    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 10]}…{name[-9:]}"
+    return path, unquote(request.headers.get("x-filename", ""), errors="replace")
 
 
 def clip_name(name: str) -> str:

@@ -24,7 +24,7 @@ class ServeSettings:
         max_seconds: maximum length of a clip.
 
     Raises:
-        ValueError: a host other than this machine without a token, or a port out of range.
+        ValueError: a host other than this machine without a token, or one that is too short.
     """
 
     run: Path | None = None
@@ -42,8 +42,6 @@ class ServeSettings:
             raise ValueError(f"host is {self.host}, which other machines reach; give a token (--token)")
         if self.token is not None and not (self.token.isascii() and self.token.isalnum() and len(self.token) >= 8):
             raise ValueError("the token is too short or has other characters; expected at least 8 letters and digits")
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"port is {self.port}, expected 0 (any that is free) to 65535")
 
 
 def is_loopback(host: str) -> bool:

@@ -30,8 +30,6 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             DiskFullError: the disk is full; the previous checkpoint stays.
         """
-        if storage_options is not None:
-            raise TypeError("storage_options are for remote stores; this writes to a local disk")
         target = Path(path)
         with explain_write_errors("a checkpoint", target.parent), atomic_file(target) as file:
             torch.save(checkpoint, file)
