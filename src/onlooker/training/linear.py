@@ -385,7 +385,7 @@ def statistics_of(
         targets.append(of_batch)
         if len(groups) <= FEW and batch.dtype == torch.uint8 and not data.flow_channels:
             of_copies = (encode_samples(net, each, data, _FRAMES) for each in copies_of(batch))
-            copies.append(torch.stack([net.summarize(each).double().cpu() for each in of_copies]))
+            copies.append(torch.stack([net.statistics(each)[:, -1].double().cpu() for each in of_copies]))
         # Only sums are kept: statistics after each frame of all clips would take as much memory as the frames.
         first = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)]
         starts, squares = starts + first.sum(0), squares + first.square().sum(0)
