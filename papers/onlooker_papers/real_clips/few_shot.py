@@ -21,7 +21,6 @@ OF = ("ucf101_18", "jhmdb")
 WAYS, SHOTS, QUERIES, EPISODES = 5, (1, 5), 5, 200
 _DRAWN = 1000  # attempts to draw a class before an error
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
@@ -50,18 +49,13 @@ def episode(clips: Clips, shots: int, random: np.random.Generator) -> tuple[Ints
     return np.concatenate(support), np.concatenate(query)
 
 
-def linear(clips: Clips, support: Ints, query: Ints) -> Floats:
-    """The head of the default command: scores `Q WAYS`."""
-    shown = clips.only(support)._replace(y=np.repeat(np.arange(WAYS), len(support) // WAYS), num_classes=WAYS)
-    return fitted_logits(shown, choose(shown), clips.x[query])
-
-
 def episodes(clips: Clips, shots: int, count: int = EPISODES) -> list[float]:
     """Mean accuracy over episodes and its 95 % interval; episode i is drawn with seed i."""
     truth, right = np.repeat(np.arange(WAYS), QUERIES), []
     for seed in range(count):
         support, query = episode(clips, shots, np.random.default_rng(seed))
-        right.append(float((linear(clips, support, query).argmax(1) == truth).mean()))
+        shown = clips.only(support)._replace(y=np.repeat(np.arange(WAYS), shots), num_classes=WAYS)
+        right.append(float((fitted_logits(shown, choose(shown), clips.x[query]).argmax(1) == truth).mean()))
     return of_mean(right)
 
 
