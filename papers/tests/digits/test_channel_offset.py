@@ -43,6 +43,24 @@ def test_it_equals_interpolation_by_scipy(spread):
         assert np.allclose(out[n, c].numpy(), expected, atol=1e-12)
 
 
+def test_the_literal_form_equals_a_transcription_of_the_reshape():
+    """Lau's `tf_batch_map_offsets` on NHWC arrays: transpose to NCHW, reshape, add a grid, clip, interpolate."""
+    N, H, W, C = 2, 6, 8, 3
+    features, offsets = np.random.default_rng(0).normal(size=(N, H, W, C)), drawn((N, H, W, 2 * C), 2).numpy()
+    planes = features.transpose(0, 3, 1, 2).reshape(-1, H, W)
+    pairs = offsets.transpose(0, 3, 1, 2).reshape(-1, H, W, 2)
+    grid = np.stack(np.meshgrid(range(H), range(W), indexing="ij"), -1)
+    where = (grid + pairs).clip(0, [H - 1, W - 1])
+    moved = [map_coordinates(of, at.transpose(2, 0, 1), order=1) for of, at in zip(planes, where, strict=True)]
+    expected = np.stack(moved).reshape(N, C, H, W)
+    given = [torch.from_numpy(each.transpose(0, 3, 1, 2).copy()) for each in (features, offsets)]
+    assert np.allclose(channel_offset(*given, literal=True), expected, atol=1e-12)
+    # Nearly all outputs differ from those of the layer that was meant; equal offsets give the same.
+    assert (channel_offset(*given, literal=True) != channel_offset(*given)).double().mean() > 0.95
+    given[1][:] = 0.7
+    assert torch.equal(channel_offset(*given, literal=True), channel_offset(*given))
+
+
 @SPREADS
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_gradients_equal_those_of_grid_sample(spread, dtype, tolerance):

@@ -26,6 +26,7 @@ def moved(net):
     [
         # Shan & Atanasov 2017: 102,483,280 trainable parameters with the ten classes.
         ("channel", 102_483_280),
+        ("literal", 102_483_280),
         # Instead of two 3×3 offset layers (20 to 40 and 50 to 100 channels), two 5×5 ones with 50 or 75 outputs.
         ("tap", 102_483_280 - 9 * (20 * 40 + 50 * 100) + 50 * (25 * 1 + 1) + 50 * (25 * 20 + 1)),
         ("modulated", 102_483_280 - 9 * (20 * 40 + 50 * 100) + 75 * (25 * 1 + 1) + 75 * (25 * 20 + 1)),
@@ -43,10 +44,12 @@ def test_it_is_its_layers_one_after_the_other(offset):
     net = moved(DCN(2, 8, offset)).double()
     x = frames = torch.randn(3, 2, 8, 8, dtype=torch.double)
     weights = dict(net.layers.named_parameters())
-    for place in ("0", "3") if offset == "channel" else ("0", "2"):
-        if offset == "channel":
+    by_channel = offset in ("channel", "literal")
+    for place in ("0", "3") if by_channel else ("0", "2"):
+        if by_channel:
             x = F.conv2d(x, weights[f"{place}.weight"], weights[f"{place}.bias"], padding=2).clamp(min=0)
-            x = channel_offset(x, F.conv2d(x, weights[f"{int(place) + 2}.offsets.weight"], padding=1))
+            moves = F.conv2d(x, weights[f"{int(place) + 2}.offsets.weight"], padding=1)
+            x = channel_offset(x, moves, literal=offset == "literal")
         else:
             says = F.conv2d(x, weights[f"{place}.offsets.weight"], weights[f"{place}.offsets.bias"], padding=2)
             conv = weights[f"{place}.conv.weight"], weights[f"{place}.conv.bias"]
@@ -82,5 +85,5 @@ def test_weights_are_xavier_uniform_biases_zero_and_offsets_small():
 
 
 def test_an_unknown_form_is_an_error():
-    with pytest.raises(ValueError, match="offset is 'pixel', expected one of channel, tap, modulated"):
+    with pytest.raises(ValueError, match="offset is 'pixel', expected one of channel, literal, tap, modulated"):
         DCN(1, 8, "pixel")

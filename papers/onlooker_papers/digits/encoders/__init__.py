@@ -22,6 +22,7 @@ def register_encoders() -> None:
             "lenet": LeNet,
             "stn": STN,
             "dcn": DCN,
+            "dcn:literal": lambda in_channels, size: DCN(in_channels, size, "literal"),
             "dcn:tap": lambda in_channels, size: DCN(in_channels, size, "tap"),
             "dcn:modulated": lambda in_channels, size: DCN(in_channels, size, "modulated"),
             **{f"stn:{count}": partial(_build_glimpses, glimpses=count) for count in range(1, _MAX_GLIMPSES + 1)},

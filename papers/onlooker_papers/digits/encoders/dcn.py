@@ -9,7 +9,7 @@ from onlooker_papers.digits.encoders.vector import VectorEncoder, WideLinear, in
 from onlooker_papers.digits.sampling.channel_offset import ChannelOffset
 from onlooker_papers.digits.sampling.deform_conv import DeformableConv2d
 
-OFFSETS = ("channel", "tap", "modulated")
+OFFSETS = ("channel", "literal", "tap", "modulated")
 _FRAMES = 16  # recomputed at once
 
 
@@ -24,9 +24,9 @@ class DCN(VectorEncoder):
     Args:
         in_channels: C of the frames.
         size: their height and width.
-        offset: `channel`: after each convolution, a learned offset per channel (the authors' code, `ChannelOffset`).
-            `tap`: a learned offset per kernel tap (the paper's equation 1b, `DeformableConv2d`). `modulated`: also a
-            factor per tap (Zhu et al. 2019).
+        offset: `channel`: after each convolution, a learned offset per channel (`ChannelOffset`), as the authors meant
+            it; `literal`: as their code runs it, with the offsets in another order. `tap`: a learned offset per kernel
+            tap (the paper's equation 1b, `DeformableConv2d`). `modulated`: also a factor per tap (Zhu et al. 2019).
 
     Raises:
         ValueError: `offset` is none of these.
@@ -40,9 +40,9 @@ class DCN(VectorEncoder):
             raise ValueError(f"offset is {offset!r}, expected one of {', '.join(OFFSETS)}")
         layers: list[nn.Module] = []
         for channels, width in ((in_channels, 20), (20, 50)):
-            if offset == "channel":
+            if offset in ("channel", "literal"):
                 conv = nn.Conv2d(channels, width, 5, padding=2)
-                layers += [conv, nn.ReLU(), ChannelOffset(width)]
+                layers += [conv, nn.ReLU(), ChannelOffset(width, offset == "literal")]
             else:
                 deformable = DeformableConv2d(channels, width, 5, padding=2, modulated=offset == "modulated")
                 conv = deformable.conv

@@ -15,19 +15,21 @@ class ChannelOffset(nn.Module):
 
     Args:
         channels: C.
+        literal: the offsets of a channel are read as the authors' code does; see `channel_offset`.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, literal: bool = False) -> None:
         super().__init__()
+        self.literal = literal
         self.offsets = nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False)
         nn.init.normal_(self.offsets.weight, std=0.01)
 
     def forward(self, features: Tensor) -> Tensor:
         """`N C H W -> N C H W`."""
-        return channel_offset(features, self.offsets(features))
+        return channel_offset(features, self.offsets(features), self.literal)
 
 
-def channel_offset(features: Tensor, offsets: Tensor) -> Tensor:
+def channel_offset(features: Tensor, offsets: Tensor, literal: bool = False) -> Tensor:
     """Bilinear sampling with an offset per channel: `out[n, c, i, j] = features[n, c, i + Δy, j + Δx]`.
 
     Coordinates are clipped to the border; offsets that reach the border or beyond get no gradient, as in `grid_sample`.
@@ -36,6 +38,8 @@ def channel_offset(features: Tensor, offsets: Tensor) -> Tensor:
     Args:
         features: `N C H W`.
         offsets: `N 2C H W`, pixels: channel 2c is Δy and 2c + 1 is Δx of feature channel c.
+        literal: as the authors' code, which reshapes `N 2C H W` to `N*C H W 2`: Δy and Δx of a pixel are neighbors in
+            one plane of offsets, in 2c for the upper half of the map and in 2c + 1 for the lower half.
 
     Returns:
         `N C H W`.
@@ -49,6 +53,8 @@ def channel_offset(features: Tensor, offsets: Tensor) -> Tensor:
     dtype = wide_dtype(features, offsets)
     with torch.autocast(features.device.type, enabled=False):
         moves = offsets.to(dtype).reshape(N * C, 2, H * W)
+        if literal:
+            moves = moves.reshape(N * C, H * W, 2).mT
         y, x = (normalize(torch.arange(side, dtype=dtype, device=features.device), side) for side in (H, W))
         axes = []
         for axis, (side, line) in enumerate(((H, y.repeat_interleave(W)), (W, x.repeat(H)))):
