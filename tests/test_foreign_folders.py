@@ -117,9 +117,11 @@ def test_a_run_without_its_settings(run: Path, squares: Path) -> None:
         FileNotFoundError, match=r"run: no config.json, .* writes; restore it, or train again in another"
     ):
         evaluate(run)
-    for resume in (False, True):
-        with pytest.raises(FileNotFoundError, match=r"run: a run without config.json; restore it, or choose a new"):
-            train_run(squares, run, MODEL, DATA, TINY, resume=resume, quiet=True)
+    for make in (lambda: None, lambda: (run / "config.json").symlink_to(run / "nowhere")):
+        make()
+        for resume in (False, True):
+            with pytest.raises(FileNotFoundError, match=r"run: a run without config.json; restore it, or choose a new"):
+                train_run(squares, run, MODEL, DATA, TINY, resume=resume, quiet=True)
 
 
 def test_missing_training_clips_are_all_named(run: Path, tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
         NotWritableError: it cannot be written to.
         ValueError: another process trains in it.
     """
-    names = {path.name for path in entries(run)} if run.is_dir() else set()
+    names = {path.name for path in entries(run) if path.exists()} if run.is_dir() else set()
     if "config.json" not in names and names - set(_BEFORE_CONFIG):
         if names & set(_BEFORE_CONFIG):
             raise FileNotFoundError(f"{run}: a run without config.json; restore it, or choose a new folder with --run")

@@ -222,7 +222,7 @@ def models() -> list[Kind]:
 _RUN_FILES = ("config.json", "split.json", "skipped.json", "curves.csv")
 _RUN_FIELDS: dict[str, tuple[tuple[str | int, ...], ...]] = {
     "config.json": (("classes",), ("clips",), ("model",), ("model", "hidden"), ("data",), ("training",),
-                    ("training", "epochs"), ("training", "batch"), ("features",)),
+                    ("training", "epochs"), ("training", "batch")),
     "split.json": (("training",), ("test",), ("test", 0), ("test", 0, "path"), ("test", 0, "label")),
     "skipped.json": (),
 }  # fmt: skip
