@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.boxes import Candidates
-from onlooker.localization.tubes import box_iou
+from onlooker.localization.boxes import Candidates, box_iou
 from onlooker.structures import Box, Segment, Tube
 from onlooker_papers.pointing import peak_in_box
 

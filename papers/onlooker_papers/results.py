@@ -260,6 +260,12 @@ def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
     return {**found, **{key: value for key, value in figures.items() if key not in found}}
 
 
+def _where_real(figures: dict[str, Any]) -> dict[str, Any]:
+    """The main figures are those of the default command, if it was measured."""
+    window = figures.get("default", {}).get("methods", {}).get("window", {})
+    return {**figures, **{key: window[key] for key in ("video_map_20", "video_map_50", "point_in_box") if window}}
+
+
 _COLUMNS = ("accuracy", "spread", "frame_accuracy", "per_seed", "streams", "places")
 _PLACES = ("peak_in_silhouette", "peak_in_box", "box_iou_50")
 
@@ -289,6 +295,7 @@ _LAYOUTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "glimpses": _glimpses,
     "moving-target": _moving_target,
     "real-clips": _real_clips,
+    "where-real": _where_real,
 }
 
 

@@ -43,11 +43,13 @@ class StreamState:
     Args:
         model: the model's own state, for a batch of one.
         image: the last frame, in which boxes are found; None for a model without attention.
+        paths: of the window around what moves (`localization.online.find_box`); None without a window.
         event: whether it happens, for a model with evidence.
     """
 
     model: Any
     image: Pixels | None = None
+    paths: NDArray[np.float32] | None = None
     event: EventState = field(default_factory=EventState)
 
 
@@ -135,8 +137,8 @@ class Streams:
                 step = replace(step, threshold=self.threshold, happening=happening)
             if attention is not None:
                 image = samples[i, ..., : self.data.image_channels]
-                found = find_box(state.image, attention[i], image, self.localization)
-                state = replace(state, image=image)
+                found, paths = find_box(state.image, attention[i], image, self.localization, state.paths)
+                state = replace(state, image=image, paths=paths)
                 step = _located(replace(step, attention=attention[i]), found, image)
             self.states[name], steps[name] = state, step
         return steps

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from onlooker.evaluation.metrics import wilson_interval, write_scores
 from onlooker.localization import localize
-from onlooker.localization.boxes import cut_boxes, find_boxes
+from onlooker.localization.boxes import box_iou, cut_boxes, find_boxes
 from onlooker.localization.maps import background, causal_motion, contrast, motion, upsample
 from onlooker.localization.online import EventState, find_box, make_causal, update_event
 from onlooker.localization.parameters import LocalizationParameters, explanation_cost
 from onlooker.localization.segments import event_frames, evidence_scores, find_segments, runs_above
-from onlooker.localization.tubes import box_iou, label_tubes, link
+from onlooker.localization.tubes import label_tubes, link
 from onlooker.structures import Box, ClipError, Evaluation, Prediction, Segment, Tube
 from onlooker_papers.detection import (
     at_thresholds,
@@ -137,7 +137,7 @@ def test_streams(name: str) -> None:
     pictures, maps = scene()
     chosen, last, lasting, said = make_causal(parameters(name)), None, EventState(), []
     for picture, attention, told in zip(pictures, maps, evidence().tolist(), strict=True):
-        found, lasting = find_box(last, attention, picture, chosen), update_event(lasting, told, chosen)
+        found, lasting = find_box(last, attention, picture, chosen)[0], update_event(lasting, told, chosen)
         box = [found.corners[0].tolist(), float(found.concentration[0])] if len(found) else [None, None]
         said.append([*box, found.point.tolist(), lasting.highest, lasting.happening])
         last = picture

@@ -12,10 +12,10 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from torchvision.ops import box_iou as reference_iou
 
-from onlooker.localization.boxes import Candidates, find_boxes
+from onlooker.localization.boxes import Candidates, box_iou, find_boxes
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import MIN_SCORE, find_segments, runs_above
-from onlooker.localization.tubes import box_iou, label_tubes, link
+from onlooker.localization.tubes import label_tubes, link
 
 CLASSES = ("a", "b", "c")
 SHARES = st.floats(0, 1, width=32)

@@ -23,7 +23,7 @@ def test_boxes_are_those_of_the_clip(foreground: str) -> None:
     parameters = LocalizationParameters(foreground=foreground, threshold=0.1)
     pictures, maps = scene()
     for t, expected in enumerate(find_boxes(maps, pictures, parameters)):
-        box = find_box(pictures[t - 1] if t else None, maps[t], pictures[t], parameters)
+        box, _ = find_box(pictures[t - 1] if t else None, maps[t], pictures[t], parameters)
         assert len(box) == 1
         np.testing.assert_array_equal(box.corners, expected.corners)
         np.testing.assert_array_equal(box.point, expected.point)
@@ -47,7 +47,7 @@ def test_an_event_is_where_the_share_reaches_the_onset(onset: float, level: floa
 
 def test_uniform_attention_gives_no_box() -> None:
     even = np.full((6, 6), 1 / 36, np.float32)
-    box = find_box(None, even, scene()[0][0], LocalizationParameters())
+    box, _ = find_box(None, even, scene()[0][0], LocalizationParameters())
     assert not len(box)
     assert np.isnan(box.point).all()
 
@@ -56,8 +56,8 @@ def test_a_frame_of_another_size_is_a_first_one() -> None:
     pictures, maps = scene()
     parameters = LocalizationParameters(foreground="causal-motion")
     for last in (pictures[0, :24], pictures[1, :, :24]):
-        box = find_box(last, maps[1], pictures[1], parameters)
-        np.testing.assert_array_equal(box.corners, find_box(None, maps[1], pictures[1], parameters).corners)
+        box, _ = find_box(last, maps[1], pictures[1], parameters)
+        np.testing.assert_array_equal(box.corners, find_box(None, maps[1], pictures[1], parameters)[0].corners)
 
 
 def test_foregrounds_that_need_later_frames_are_replaced() -> None:

@@ -10,7 +10,7 @@ from onlooker.localization.parameters import LocalizationParameters, explanation
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"extent": "all"}, "extent is 'all', expected attention or object"),
+        ({"extent": "all"}, "extent is 'all', expected attention, object or window"),
         ({"foreground": "depth"}, "foreground is 'depth', expected none, motion"),
         ({"threshold": 0.0}, "threshold is 0.0, expected above 0 and below 1. Share of the highest"),
         ({"threshold": 1.0}, "threshold is 1.0, expected above 0 and below 1. Share of the highest"),

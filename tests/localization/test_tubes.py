@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from onlooker.localization.boxes import Candidates
+from onlooker.localization.boxes import Candidates, box_iou
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.tubes import box_iou, interpolate, label_tubes, link
+from onlooker.localization.tubes import interpolate, label_tubes, link
 
 LINK = LocalizationParameters(gap=2, onset=0.5)
 

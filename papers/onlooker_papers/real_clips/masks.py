@@ -13,10 +13,9 @@ from torchvision.ops import masks_to_boxes
 from onlooker.config import Settings
 from onlooker.data.samples import read_sample
 from onlooker.localization import localize
-from onlooker.localization.boxes import cut_boxes
+from onlooker.localization.boxes import box_iou, cut_boxes
 from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.tubes import box_iou
 from onlooker.models.registry import find_recipe
 from onlooker.recognizer import Recognizer, load
 from onlooker.run_record import RunRecord

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onlooker.data.samples import Sample
 from onlooker.structures import Clip, Tube
 from onlooker_papers.videolstm import where_real
 from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
@@ -19,9 +20,28 @@ def test_boxes_are_halved() -> None:
     assert truth_of(Clip(Path("ucf/Surfing/other.mp4"), "Surfing"), annotated) == []
 
 
-def test_a_model_that_is_not_trained_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_data: Path
-) -> None:
-    monkeypatch.setenv("ONLOOKER_DATA", str(real_data))
-    with pytest.raises(FileNotFoundError, match=r"motion/model/model.safetensors"):
-        where_real.reproduce(tmp_path, tmp_path / "results", 1)
+def test_tubes_in_clips_of_other_classes_are_false_positives(monkeypatch: pytest.MonkeyPatch) -> None:
+    tube = Tube("Surfing", np.arange(4), np.float32([[80, 60, 160, 120]] * 4))  # in the middle, at half the size
+    annotated = {"Surfing/v_Surfing_g01_c01": AnnotatedClip("Surfing/v_Surfing_g01_c01", 4, (tube,))}
+    monkeypatch.setattr(where_real, "ucf101_24", lambda path: annotated)
+    monkeypatch.setattr(where_real, "data_folder", Path)
+    clips = [
+        Clip(Path("Surfing/v_Surfing_g01_c01.mp4"), "Surfing"),
+        Clip(Path("Archery/v_Archery_g01_c01.mp4"), "Archery"),
+    ]
+    pixels = np.zeros((4, 90, 120, 3), np.uint8)
+    sample = Sample(pixels, np.arange(4) / 4, np.arange(4), np.arange(4)[None], (90, 120), pixels)
+
+    def predict(surfing: float) -> where_real.Predict:
+        """The first clip has probability .5 of its class, and the second one this of the same class."""
+
+        def of_clip(clip: Clip) -> tuple[Sample, np.ndarray, np.ndarray]:
+            share = 0.5 if clip.label == "Surfing" else surfing
+            return sample, np.tile(np.float32([1 - share, share]), (4, 1)), np.full((4, 3, 3), 1 / 9, np.float32)
+
+        return of_clip
+
+    found = where_real.score(clips, ("Archery", "Surfing"), predict(0.4))
+    assert (found["clips"], found["all_clips"]) == (1, 2)
+    assert found["methods"]["center"]["video_map_20"] == 1
+    assert where_real.score(clips, ("Archery", "Surfing"), predict(0.6))["methods"]["center"]["video_map_20"] == 0.5

@@ -1,5 +1,6 @@
 """Boxes around attended objects: connected components of pixels above a share of the map's maximum."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -8,14 +9,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from onlooker.localization.maps import FOREGROUNDS, NOISE, background, upsample
 from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.tracking import follow, to_corners
 
-__all__ = ["Candidates", "cut_boxes", "find_boxes"]
+__all__ = ["Candidates", "box_iou", "cut_boxes", "find_boxes"]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Pixels = NDArray[np.uint8]
 
 _MIN_COMPONENT = 0.1  # of the largest component's pixels: smaller components are noise
+_MOVING = ("motion", "stable-motion")  # foregrounds that also mark places where an object was or will be
+_AGREES = 0.25  # IoU of a window and a component from which on the component is the object in the window
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +29,7 @@ class Candidates:
     Args:
         corners: `n 4`, x1 y1 x2 y2 in pixels of the frame.
         concentration: `n`, the share of the map's mass inside the box minus the box's share of the frame: 1 for a sharp
-            map, 0 for a uniform one, whatever the box.
+            map, 0 for a uniform one, whatever the box. With `extent="window"`, that of the foreground's mass.
         points: `n 2`, x and y of the pixel in the box with the most attention; see `find_boxes`.
     """
 
@@ -42,13 +46,32 @@ class Candidates:
         return len(self.corners)
 
 
-def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationParameters) -> tuple[Candidates, ...]:
+def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Intersection over union of boxes `… 4`, broadcast against each other; 0 if both are empty."""
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    intersection = sides.clip(min=0).prod(axis=-1)
+    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - intersection
+    iou: NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return iou
+
+
+def find_boxes(
+    attention: ArrayLike,
+    frames: Pixels,
+    parameters: LocalizationParameters,
+    places: Callable[[Floats], NDArray[np.int64]] = follow,
+) -> tuple[Candidates, ...]:
     """The box of every frame.
 
     The map is upsampled to the frame and multiplied by the foreground; the box encloses the
     connected high values with the most attention. With `extent="object"` it is a component of the foreground, and each
     pixel's attention counts for the nearest component: the box is as large as the object, even if the model attends to
     a part or to its border. In frames without foreground (nothing moves) the map is used alone.
+
+    With `extent="window"` the box is a window of fixed size, which follows foreground × √attention through the clip
+    (`tracking.follow`); or the component in it, if their IoU is .25 or more: where the camera moves, components have
+    nothing to do with the object.
 
     The point of a box is the pixel of its component with the highest attention × foreground². Both are averaged first:
     attention over a cell, twice, because a map is coarser than pixels; the foreground over the size of gaps that are
@@ -58,6 +81,7 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     Args:
         attention: `T h w`, sums to one over `h w`.
         frames: `T H W C`, uint8; boxes are in their pixels.
+        places: finds the places of the window from foreground × √attention, `T H W`.
 
     Returns:
         The candidates of each frame; none for a uniform map.
@@ -78,13 +102,18 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: LocalizationPar
     if make_foreground is None:
         return _threshold_all(large, attended, averaged, parameters)
     foreground = make_foreground(frames)
-    steady = np.minimum(foreground, background(frames)) if parameters.foreground == "motion" else foreground
+    steady = np.minimum(foreground, background(frames)) if parameters.foreground in _MOVING else foreground
     gap = parameters.closing * min(H, W)
     # Pixels outside of the foreground keep a small value: they can be attended to as well.
     floor = np.float32(1e-6) * averaged.max((1, 2), keepdims=True)
     saliency = (averaged + floor) * (_box_mean(steady, (gap, gap)) + np.float32(NOISE)) ** 2
     if parameters.extent == "attention":
         return _threshold_all(large * (foreground + np.float32(NOISE)), attended, saliency, parameters)
+    if parameters.extent == "window":
+        weighted = foreground * np.sqrt(large / large.mean(axis=(1, 2), keepdims=True))
+        corners, weights = to_corners(places(weighted), (H, W)), large * (foreground + np.float32(NOISE))
+        found = zip(foreground, weights, attended, corners, saliency, strict=True)
+        return tuple(_in_window(*of_frame, parameters) for of_frame in found)
     return tuple(
         _select_object(objects, weights, points, parameters)
         if allowed.any() and (objects > NOISE).any()
@@ -143,6 +172,29 @@ def _select_object(
     mass = np.bincount(owner[nearest].ravel(), weights.ravel(), len(stats)) / weights.sum(dtype=np.float64)
     label = int(np.where(large, mass, -1).argsort(kind="stable")[-1])
     return _to_candidates(labels == label, stats[label], mass[label], saliency)
+
+
+def _in_window(
+    foreground: Floats,
+    weights: Floats,
+    allowed: NDArray[np.bool_],
+    corners: Floats,
+    saliency: Floats,
+    parameters: LocalizationParameters,
+) -> Candidates:
+    """The window, or the component of the foreground `H W` that is the object in it; if nothing moves, `_threshold`."""
+    if not (foreground > NOISE).any():
+        return _threshold(weights, allowed, saliency, parameters)
+    x1, y1, x2, y2 = (int(side) for side in np.rint(corners))
+    inside = np.zeros(weights.shape, np.bool_)
+    inside[y1:y2, x1:x2] = True
+    found = _select_object(foreground, (inside + np.float32(1e-6)).astype(np.float32), saliency, parameters)
+    if box_iou(found.corners[0], corners) < _AGREES:
+        found = _to_candidates(inside, np.array([x1, y1, x2 - x1, y2 - y1], np.int32), np.float64(1), saliency)
+    x1, y1, x2, y2 = (int(side) for side in found.corners[0])
+    share = foreground[y1:y2, x1:x2].sum(dtype=np.float64) / foreground.sum(dtype=np.float64)
+    area = (y2 - y1) * (x2 - x1) / foreground.size
+    return Candidates(found.corners, np.array([(share - area).clip(0, 1)], np.float32), found.points)
 
 
 def _components(high: NDArray[np.bool_], parameters: LocalizationParameters) -> tuple[Ints, Ints]:

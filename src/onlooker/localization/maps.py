@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onlooker.localization.tracking import stable_motion
+
 __all__ = ["motion", "upsample"]
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-Foreground = Literal["none", "motion", "causal-motion", "background", "contrast"]
+Foreground = Literal["none", "motion", "stable-motion", "causal-motion", "background", "contrast"]
 NOISE = 4 / 255  # share of the full range; smaller differences are camera and codec noise
 
 
@@ -71,6 +73,7 @@ def contrast(frames: Pixels) -> Floats:
 FOREGROUNDS: dict[Foreground, Callable[[Pixels], Floats] | None] = {
     "none": None,
     "motion": motion,
+    "stable-motion": stable_motion,
     "causal-motion": causal_motion,
     "background": background,
     "contrast": contrast,

@@ -8,10 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from onlooker.localization.boxes import Candidates, find_boxes
 from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.tracking import advance, contrast
 
+Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 _LATER = ("motion", "background")  # foregrounds that need later frames
+_LEAD = 3.0  # of the best path over any other at most: how long a window stays after another place moves more
 
 
 def make_causal(parameters: LocalizationParameters) -> LocalizationParameters:
@@ -20,19 +23,34 @@ def make_causal(parameters: LocalizationParameters) -> LocalizationParameters:
 
 
 def find_box(
-    last: Pixels | None, attention: ArrayLike, frame: Pixels, parameters: LocalizationParameters
-) -> Candidates:
-    """The box of one frame, in its pixels; none for uniform attention.
+    last: Pixels | None,
+    attention: ArrayLike,
+    frame: Pixels,
+    parameters: LocalizationParameters,
+    paths: Floats | None = None,
+) -> tuple[Candidates, Floats | None]:
+    """The box of one frame, in its pixels; none for uniform attention. And `paths` for the next frame.
 
     Args:
         last: the previous frame; None at the first. One of another size is as none.
         attention: `h w`, sums to one.
         frame: `H W C`, uint8.
         parameters: those of `make_causal`.
+        paths: of the window, if the parameters have one: how much worse the best path to each place is than the best of
+            all; None at the first frame.
     """
-    # Causal motion needs two frames; only the box of the second is used.
+    after = paths
+
+    def place(foreground: Floats) -> NDArray[np.int64]:
+        nonlocal after
+        here = contrast(foreground[-1])
+        best = here if paths is None else advance(paths, here)[0]
+        after = np.maximum(best - best.max(), -_LEAD).astype(np.float32)
+        return np.repeat([np.unravel_index(int(best.argmax()), best.shape)], 2, 0)
+
+    # Motion needs two frames; only the box of the second is used.
     frames = np.stack((frame if last is None or last.shape != frame.shape else last, frame))
-    return find_boxes(np.stack((attention, attention)), frames, parameters)[-1]
+    return find_boxes(np.stack((attention, attention)), frames, parameters, place)[-1], after
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ class LocalizationParameters(Config):
     """Settings of localization; each is checked when it is set."""
 
     foreground: Foreground = setting("none", "Which pixels may belong to an object; see `maps.FOREGROUNDS`.")
-    extent: Literal["attention", "object"] = setting(
+    extent: Literal["attention", "object", "window"] = setting(
         "attention",
-        "What a box encloses: the high values of map × foreground, or the whole connected component of the foreground "
-        "that the attention is on.",
+        "What a box encloses: the high values of map × foreground; the whole connected component of the foreground "
+        "that the attention is on; or a window that follows the foreground, or the component in it if both agree.",
     )
     threshold: float = setting(
         0.35,
@@ -48,8 +48,10 @@ class LocalizationParameters(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.extent == "object" and self.foreground == "none":
-            raise ValueError("extent is 'object' and foreground is 'none': objects are parts of a foreground; name one")
+        if self.extent != "attention" and self.foreground == "none":
+            raise ValueError(
+                f"extent is {self.extent!r} and foreground is 'none': objects are parts of a foreground; name one"
+            )
 
 
 def explanation_cost(area: ArrayLike, kept: ArrayLike, deleted: ArrayLike) -> NDArray[np.float64]:

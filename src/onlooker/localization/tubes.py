@@ -12,7 +12,7 @@ from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import MIN_SCORE, runs_above
 from onlooker.structures import Tube
 
-__all__ = ["box_iou", "label_tubes", "link"]
+__all__ = ["label_tubes", "link"]
 
 Floats = NDArray[np.float32]
 
@@ -33,16 +33,6 @@ class Track:
 
     def __len__(self) -> int:
         return len(self.corners)
-
-
-def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Intersection over union of boxes `… 4`, broadcast against each other; 0 if both are empty."""
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    intersection = sides.clip(min=0).prod(axis=-1)
-    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - intersection
-    iou: NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
-    return iou
 
 
 def link(boxes: Sequence[Candidates], parameters: LocalizationParameters) -> tuple[Track, ...]:

@@ -25,11 +25,11 @@ from onlooker.training.linear import choose, cross_validated, fit_layer, statist
 from onlooker.training.processes import ALONE, Processes
 from onlooker.tuning import tune_times
 
-__all__ = ["Fitted", "fit_by_gradient", "fit_run"]
+__all__ = ["BOXES", "Fitted", "fit_by_gradient", "fit_run"]
 
-# How boxes are found: around the attended object, as far as it moves. Parameters chosen on each set, by blanking parts
-# of the frames, gave no better boxes (results/answered.md).
-BOXES = LocalizationParameters(foreground="motion", extent="object", threshold=0.1)
+# How boxes are found: a window that follows what moves, or the moving object in it. Parameters chosen on each set, by
+# blanking parts of the frames, gave no better boxes (results/answered.md).
+BOXES = LocalizationParameters(foreground="stable-motion", extent="window", threshold=0.1)
 _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
 
 
