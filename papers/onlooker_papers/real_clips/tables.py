@@ -126,6 +126,20 @@ def peers(results: Results) -> Table:
     return build(rows(results["peers"], "*/*"), columns, note)
 
 
+@table("where-real")
+def where(results: Results) -> Table:
+    """Tubes and points on five classes of UCF101 with boxes, one row per rule for boxes."""
+    figures = results["where-real"]["default"]
+    columns: Columns = {
+        "box": key(0),
+        "video-mAP .2": ("video_map_20", share),
+        "video-mAP .5": ("video_map_50", share),
+        "point in the box": ("point_in_box", share),
+    }
+    note = f"In %. {figures['clips']} test clips with boxes; tubes in the others of {figures['all_clips']} are wrong."
+    return build(rows(figures["methods"], "*"), columns, note)
+
+
 @table("real-nothing", "nothing")
 def false_alarms(results: Results) -> Table:
     """False alarms and events found, one row per set."""

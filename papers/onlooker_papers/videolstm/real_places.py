@@ -7,16 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.data.samples import Sample
-from onlooker.localization.boxes import Candidates, cut_boxes, find_boxes
-from onlooker.localization.maps import motion
+from onlooker.localization.boxes import Candidates, find_boxes
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import label_tubes, link
 from onlooker.structures import Tube
 from onlooker_papers.detection import at_thresholds, video_map
-from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.places import always
 
-ATTENTION = "attention"
 CENTER = np.array([0.25, 0.25, 0.75, 0.75], np.float32)  # a box in shares of the frame
 
 
@@ -28,7 +25,7 @@ class Seen:
         name: the name in the annotations.
         sample: its frames.
         scores: `T K`.
-        maps: attention, and Grad-CAM of the predicted class, `T h w` each.
+        maps: by rules for boxes, `T h w` each.
         truth: its tubes, in pixels of the video.
     """
 
@@ -44,8 +41,6 @@ def candidates(seen: Seen, method: str, parameters: LocalizationParameters) -> S
     frames = seen.sample.pixels
     if method == "center":
         return always(CENTER * np.array([*frames.shape[2:0:-1]] * 2, np.float32), len(frames))
-    if method == "motion":
-        return cut_boxes(motion(frames), parameters)
     return find_boxes(seen.maps[method], frames, parameters)
 
 
@@ -56,24 +51,17 @@ def figures_of(
     labels = {tube.label for seen in clips for tube in seen.truth}
     found: dict[str, list[Tube]] = {}
     inside: list[NDArray[np.float64]] = []
-    peaks: list[NDArray[np.float64]] = []
     for seen in clips:
         boxes = candidates(seen, method, parameters)
-        tracks = link(boxes, parameters)
         (height, width), (H, W) = seen.sample.size, seen.sample.pixels.shape[1:3]
         scale = np.array([width / W, height / H] * 2, np.float32)
-        tubes = label_tubes(tracks, seen.scores, seen.sample.indices, classes, parameters)
+        tubes = label_tubes(link(boxes, parameters), seen.scores, seen.sample.indices, classes, parameters)
         found[seen.name] = [replace(tube, boxes=tube.boxes * scale) for tube in tubes if tube.label in labels]
-        true = true_boxes(seen)
         points = np.stack([each.point for each in boxes]) * scale[:2]
-        inside.append(point_in_box(points, true))
-        if method in seen.maps:
-            peaks.append(peak_in_box(seen.maps[method][None], true[None], seen.sample.size)[0])
+        inside.append(point_in_box(points, true_boxes(seen)))
     true_tubes = {seen.name: list(seen.truth) for seen in clips}
-    peak = {"peak_in_box": float(np.nanmean(np.concatenate(peaks)))} if peaks else {}
     return {
         "point_in_box": float(np.nanmean(np.concatenate(inside))),
-        **peak,
         **at_thresholds("video_map", video_map(found, true_tubes)),
     }
 

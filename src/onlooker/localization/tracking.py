@@ -32,7 +32,7 @@ def stable_motion(frames: Pixels) -> Floats:
     The next frame is warped onto each one by the similarity transform (shift, rotation, scale) that most corners follow
     (Lucas & Kanade 1981, RANSAC), and so is the previous one. Pixels that only one of the two shows count as still.
     """
-    gray = [cv2.GaussianBlur(_gray(frame), (3, 3), 0) for frame in frames]
+    gray = [_gray(frame) for frame in frames]
     found = np.zeros(frames.shape[:3], np.float32)
     if len(gray) < 2:
         return found
