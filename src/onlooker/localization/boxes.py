@@ -109,10 +109,10 @@ def find_boxes(
     saliency = (averaged + floor) * (_box_mean(steady, (gap, gap)) + np.float32(NOISE)) ** 2
     if parameters.extent == "attention":
         return _threshold_all(large * (foreground + np.float32(NOISE)), attended, saliency, parameters)
-    if parameters.extent == "window":
+    if parameters.extent == "window" and (foreground > NOISE).any():
         weighted = foreground * np.sqrt(large / large.mean(axis=(1, 2), keepdims=True))
-        corners, weights = to_corners(places(weighted), (H, W)), large * (foreground + np.float32(NOISE))
-        found = zip(foreground, weights, attended, corners, saliency, strict=True)
+        corners = to_corners(places(weighted), (H, W))
+        found = zip(foreground, corners, saliency, strict=True)
         return tuple(_in_window(*of_frame, parameters) for of_frame in found)
     return tuple(
         _select_object(objects, weights, points, parameters)
@@ -174,25 +174,18 @@ def _select_object(
     return _to_candidates(labels == label, stats[label], mass[label], saliency)
 
 
-def _in_window(
-    foreground: Floats,
-    weights: Floats,
-    allowed: NDArray[np.bool_],
-    corners: Floats,
-    saliency: Floats,
-    parameters: LocalizationParameters,
-) -> Candidates:
-    """The window, or the component of the foreground `H W` that is the object in it; if nothing moves, `_threshold`."""
-    if not (foreground > NOISE).any():
-        return _threshold(weights, allowed, saliency, parameters)
+def _in_window(foreground: Floats, corners: Floats, saliency: Floats, parameters: LocalizationParameters) -> Candidates:
+    """The window, or the component of the foreground `H W` that is the object in it."""
     x1, y1, x2, y2 = (int(side) for side in np.rint(corners))
-    inside = np.zeros(weights.shape, np.bool_)
+    inside = np.zeros(foreground.shape, np.bool_)
     inside[y1:y2, x1:x2] = True
-    found = _select_object(foreground, (inside + np.float32(1e-6)).astype(np.float32), saliency, parameters)
-    if box_iou(found.corners[0], corners) < _AGREES:
-        found = _to_candidates(inside, np.array([x1, y1, x2 - x1, y2 - y1], np.int32), np.float64(1), saliency)
+    found = _to_candidates(inside, np.array([x1, y1, x2 - x1, y2 - y1], np.int32), np.float64(1), saliency)
+    if (foreground > NOISE).any():
+        near = (inside + np.float32(1e-6)).astype(np.float32)
+        region = _select_object(foreground, near, saliency, parameters)
+        found = region if box_iou(region.corners[0], corners) >= _AGREES else found
     x1, y1, x2, y2 = (int(side) for side in found.corners[0])
-    share = foreground[y1:y2, x1:x2].sum(dtype=np.float64) / foreground.sum(dtype=np.float64)
+    share = foreground[y1:y2, x1:x2].sum(dtype=np.float64) / max(foreground.sum(dtype=np.float64), 1e-9)
     area = (y2 - y1) * (x2 - x1) / foreground.size
     return Candidates(found.corners, np.array([(share - area).clip(0, 1)], np.float32), found.points)
 

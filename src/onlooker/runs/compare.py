@@ -98,7 +98,7 @@ def compare(
         if choose:
             results["chosen"] = max(results["accuracy"], key=results["accuracy"].__getitem__)
         write_json(out / "comparison.json", results)
-        comparison_page(set_name(clips.path), results).write(out / REPORT)
+        comparison_page(f"Models on {set_name(clips.path)}", results).write(out / REPORT)
     return results
 
 
