@@ -17,16 +17,14 @@ from onlooker.config import DataConfig
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import (
-    METHODS,
     Choice,
     Clips,
-    Method,
     choose,
     cross_validated,
     fit_layer,
-    regress,
     statistics_of,
 )
+from onlooker.training.regression import METHODS, Method, regress
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
 

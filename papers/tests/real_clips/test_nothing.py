@@ -7,7 +7,8 @@ import torch
 from onlooker.answer import best_event
 from onlooker.localization.online import EventState, update_agreement
 from onlooker.models.linear import LinearClassifier
-from onlooker.training.linear import Choice, Method
+from onlooker.training.linear import Choice
+from onlooker.training.regression import Method
 from onlooker_papers.real_clips.nothing import at_found, stream_rule
 from onlooker_papers.real_clips.stream_model import held_out_scores, play, training_windows
 from onlooker_papers.real_clips.streams import (

@@ -76,7 +76,7 @@ def find_boxes(
     The point of a box is the pixel of its component with the highest attention × foreground². Both are averaged first:
     attention over a cell, twice, because a map is coarser than pixels; the foreground over the size of gaps that are
     closed, so that the body of an object weighs more than its border. Motion is combined with the difference from the
-    clip's median: motion alone also marks places where an object that moves back and forth was or will be.
+    clip's median: it also marks places where an object was or will be.
 
     Args:
         attention: `T h w`, sums to one over `h w`.
@@ -102,11 +102,7 @@ def find_boxes(
     if make_foreground is None:
         return _threshold_all(large, attended, averaged, parameters)
     foreground = make_foreground(frames)
-    steady = np.minimum(foreground, background(frames)) if parameters.foreground in _MOVING else foreground
-    gap = parameters.closing * min(H, W)
-    # Pixels outside of the foreground keep a small value: they can be attended to as well.
-    floor = np.float32(1e-6) * averaged.max((1, 2), keepdims=True)
-    saliency = (averaged + floor) * (_box_mean(steady, (gap, gap)) + np.float32(NOISE)) ** 2
+    saliency = _saliency(averaged, foreground, frames, parameters)
     if parameters.extent == "attention":
         return _threshold_all(large * (foreground + np.float32(NOISE)), attended, saliency, parameters)
     if parameters.extent == "window" and (foreground > NOISE).any():
@@ -120,6 +116,15 @@ def find_boxes(
         else _threshold(weights, allowed, points, parameters)
         for objects, weights, allowed, points in zip(foreground, large, attended, saliency, strict=True)
     )
+
+
+def _saliency(averaged: Floats, foreground: Floats, frames: Pixels, parameters: LocalizationParameters) -> Floats:
+    """Averaged attention × averaged foreground², `T H W`."""
+    steady = np.minimum(foreground, background(frames)) if parameters.foreground in _MOVING else foreground
+    gap = parameters.closing * min(frames.shape[1:3])
+    # Pixels outside of the foreground keep a small value: they can be attended to as well.
+    floor = np.float32(1e-6) * averaged.max((1, 2), keepdims=True)
+    return (averaged + floor) * (_box_mean(steady, (gap, gap)) + np.float32(NOISE)) ** 2
 
 
 def cut_boxes(weights: Floats, parameters: LocalizationParameters) -> tuple[Candidates, ...]:

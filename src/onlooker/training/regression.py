@@ -1,0 +1,122 @@
+"""Linear layers on standardized statistics: logistic regression, and linear discriminant analysis."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["METHODS", "Layer", "Method", "regress", "spread_of"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_EQUAL = 1e-12  # variance up to which the clips of a class count as equal
+_NEVER = 20.0  # how far the logit of a class without training clips is below all others
+
+
+class Method(NamedTuple):
+    """How a layer is fitted, to clips that are vectors of unit length on average.
+
+    Args:
+        name: "logistic", multinomial logistic regression with an L2 penalty; or "discriminant", linear discriminant
+            analysis: normal distributions with a mean for each class and a covariance for all.
+        setting: C of scikit-learn for "logistic", from nearly constant to nearly separating. For "discriminant" the
+            share, 0 to 1, of the multiple of the identity towards which the covariance is shrunk (Friedman 1989).
+    """
+
+    name: str
+    setting: float
+
+    def __str__(self) -> str:
+        if self.name == "logistic":
+            return f"logistic regression with C = {self.setting:g}"
+        return f"discriminant analysis with shrinkage {self.setting:g}"
+
+
+# The shares are close to 1 because there are many more statistics than clips: in most dimensions, Σ is zero. With 20 to
+# 100 clips they weigh tr(Σ)/M as .1 to .6 would weigh the mean over the dimensions in which clips differ.
+METHODS = tuple(Method("logistic", C) for C in (0.1, 1.0, 10.0, 100.0, 1000.0)) + tuple(
+    Method("discriminant", share) for share in (0.1, 0.6, 0.9, 0.97, 0.99)
+)
+
+
+class Layer(NamedTuple):
+    """A linear layer on standardized statistics: center and scale `M`, weight `K M`, bias `K`."""
+
+    center: Floats
+    scale: Floats
+    weight: Floats
+    bias: Floats
+
+    def logits(self, x: Floats) -> Floats:
+        """Statistics `B M` to `B K`."""
+        return (x - self.center) / self.scale @ self.weight.T + self.bias
+
+
+def regress(x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = METHODS) -> list[Layer]:
+    """A layer for each method, from the statistics of clips `B M` and their classes `B`."""
+    present, targets = np.unique(y, return_inverse=True)
+    center = x.mean(0)
+    scale = spread_of(center, x.std(0))
+    x = (x - center) / scale
+    # The weights of both methods lie in the space that the clips span, which is much smaller with few clips.
+    basis, z = np.linalg.qr(x.T) if x.shape[1] > len(x) else (np.eye(x.shape[1]), x.T)
+    layers = []
+    for rows, biases in _rows(z.T, targets, x.shape[1], methods):
+        weight, bias = np.zeros((num_classes, x.shape[1])), np.full(num_classes, biases.min() - _NEVER)
+        weight[present], bias[present] = rows @ basis.T, biases
+        layers.append(Layer(center, scale, weight, bias))
+    return layers
+
+
+def spread_of(center: Floats, spread: Floats) -> Floats:
+    """The spread of statistics `… M`, times √M so that vectors have unit length; √M where it is almost zero: there,
+    statistics differ by rounding errors only."""
+    rounding = np.maximum(1e-6 * np.abs(center), 1e-5 * spread.max(-1, keepdims=True))
+    scale: Floats = np.where(spread > rounding, spread, 1) * np.sqrt(spread.shape[-1])
+    return scale
+
+
+def _rows(z: Floats, y: Ints, M: int, methods: Sequence[Method]) -> Iterator[tuple[Floats, Floats]]:
+    """Weights and biases of the classes 0 to K - 1, which all have clips, for each method; M statistics became z."""
+    from sklearn.linear_model import LogisticRegression
+
+    solver, discriminant = LogisticRegression(tol=1e-6, max_iter=1000, warm_start=True), _Discriminant(z, y, M)
+    for name, setting in methods:
+        if name == "discriminant":
+            yield discriminant.rows(setting)
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about steps of the solver, and about fewer than two clips per class
+            solver.set_params(C=setting).fit(z, y)
+        rows, biases = solver.coef_, solver.intercept_
+        if len(rows) == 1:  # of two classes: the logit of the second minus that of the first
+            rows, biases = np.concatenate([-rows, rows]) / 2, np.concatenate([-biases, biases]) / 2
+        yield rows, biases
+
+
+class _Discriminant:
+    """Linear discriminant analysis of clips with classes `B`, whose covariance is decomposed once.
+
+    With class means μ_k, shares π_k and the covariance Σ within classes, shrunk by a share s,
+
+        logit_k(z) = μ_k · Σ_s⁻¹ z - μ_k · Σ_s⁻¹ μ_k / 2 + log π_k,   Σ_s = (1 - s) Σ + s tr(Σ)/M I
+
+    The clips z, `B R`, are given in a basis of the R dimensions of `M` in which they differ: in the others, Σ is zero.
+    """
+
+    def __init__(self, z: Floats, y: Ints, M: int) -> None:
+        counts = np.bincount(y)
+        self.means = np.stack([z[y == k].mean(0) for k in range(len(counts))])
+        within = z - self.means[y]
+        values, self.vectors = np.linalg.eigh(within.T @ within / len(z))
+        self.values, trace = np.maximum(values, 0), float(values.sum())
+        self.average = trace / M if trace > _EQUAL else 1.0
+        self.priors = np.log(counts / len(z))
+
+    def rows(self, share: float) -> tuple[Floats, Floats]:
+        inverse = self.vectors / ((1 - share) * self.values + share * self.average) @ self.vectors.T
+        rows = self.means @ inverse
+        return rows, self.priors - (rows * self.means).sum(1) / 2
