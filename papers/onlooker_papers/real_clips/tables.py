@@ -74,6 +74,7 @@ def own_clips(results: Results) -> Table:
         "set": key(0),
         "default": ("default", share),
         "95 %": ("interval", span),
+        "before": ("before", share),
         "`small-free`": ("free", share),
         "random weights": ("linear", share),
         "best": ("best", share),
@@ -83,8 +84,8 @@ def own_clips(results: Results) -> Table:
         "minutes": ("minutes", fixed(1)),
     }
     note = (
-        "Test clips correct, %. *Random weights*: the same encoder, untrained. *Minutes* of one core, which was busy, "
-        "for all clips."
+        "Test clips correct, %. *Before*: without statistics of order. *Random weights*: the same encoder, untrained. "
+        "*Minutes* of one core, which was busy, for all clips."
     )
     return build(rows(results["own-clips"], "*"), columns, note)
 
