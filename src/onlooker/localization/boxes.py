@@ -1,4 +1,4 @@
-"""Boxes around attended objects: connected components of pixels above a share of the map's maximum."""
+"""Boxes around attended objects: connected components of pixels, or a window that follows what moves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ def find_boxes(
         places: finds the places of the window from foreground × √attention, `T H W`.
 
     Returns:
-        The candidates of each frame; none for a uniform map.
+        The candidates of each frame; none for a uniform map, except with a window where something moves.
 
     Raises:
         ValueError: frames of another type or shape, or a number of frames that differs from that of the maps.

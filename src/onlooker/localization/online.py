@@ -29,7 +29,7 @@ def find_box(
     parameters: LocalizationParameters,
     paths: Floats | None = None,
 ) -> tuple[Candidates, Floats | None]:
-    """The box of one frame, in its pixels; none for uniform attention. And `paths` for the next frame.
+    """The box of one frame, in its pixels, if there is one (`find_boxes`); and `paths` for the next frame.
 
     Args:
         last: the previous frame; None at the first. One of another size is as none.

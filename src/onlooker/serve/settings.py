@@ -24,7 +24,7 @@ class ServeSettings:
         max_seconds: maximum length of a clip.
 
     Raises:
-        ValueError: a host other than this machine without a token, or one that is too short.
+        ValueError: a host other than this machine without a token, or a token that is too short.
     """
 
     run: Path | None = None
