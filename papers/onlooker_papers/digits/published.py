@@ -42,6 +42,7 @@ SLIDES = {
 SMOOTH, _SMOOTH_WINDOW = "gesture-61", 61
 TABLE = (*VARIANTS, SMOOTH)
 CODE, TEXT = "lstm-keras", "lstm"  # the LSTM that the authors' code runs, and that of the paper's text
+LITERAL = ":literal"  # ends the names of encoders whose layers sample as the authors' code does
 PUBLISHED_READING = "same-videos"  # what the authors' code tests on
 FRAMES = 50
 _AT_ONCE = 50  # frames that are encoded at once
@@ -162,11 +163,12 @@ def _row_with_distances(variant: str, row: Mapping[str, Mapping[str, Any]]) -> d
     for encoder, here in found.items():
         for name, table in tables.items():
             if table:
-                (loss, accuracy) = table[encoder]
+                (loss, accuracy) = table[encoder.removesuffix(LITERAL)]
                 whole[encoder][name] = {"loss": here["loss"] - loss, "accuracy": here["accuracy"] - accuracy}
         holds = {}
         for place, measure in enumerate(("loss", "accuracy")):
-            gaps = {e: PUBLISHED[base][encoder][place] - PUBLISHED[base][e][place] for e in found}
+            printed = {e: PUBLISHED[base][e.removesuffix(LITERAL)][place] for e in found}
+            gaps = {e: printed[encoder] - printed[e] for e in found}
             holds[measure] = all((here[measure] - found[e][measure]) * gap > 0 for e, gap in gaps.items() if gap)
         if len(found) > 1:
             whole[encoder]["order_holds"] = holds

@@ -5,9 +5,9 @@ from typing import Any
 
 from onlooker.evaluation.report import Table
 from onlooker_papers.digits.held_out import CEILINGS, FRAMES, best, of_encoder
+from onlooker_papers.digits.pretraining import IN_THE_CODE, RECIPES
 from onlooker_papers.digits.pretraining import PUBLISHED as SINGLE_DIGITS
-from onlooker_papers.digits.pretraining import RECIPES
-from onlooker_papers.digits.published import CODE, PUBLISHED, PUBLISHED_READING, SMOOTH, TEXT
+from onlooker_papers.digits.published import CODE, LITERAL, PUBLISHED, PUBLISHED_READING, SMOOTH, TEXT
 from onlooker_papers.tables import Column, Entry, Results, build, code, grid, key, rows, share, table
 
 Cell = Mapping[str, float]
@@ -57,7 +57,7 @@ def paper(results: Results) -> Table:
 
     def cell(variant: str, encoder: str) -> str | None:
         here = cells[variant].get(encoder, {}).get(CODE, {}).get(PUBLISHED_READING)
-        loss, accuracy = published[variant.removesuffix("-61")][encoder]
+        loss, accuracy = published[variant.removesuffix("-61")][encoder.removesuffix(LITERAL)]
         return f"{loss:.2f} · {share(accuracy)} → {_figures(here) if here else '–'}"
 
     frozen = {e: of["encoder"] for row in cells.values() for e, of in row.items() if "encoder" in of}
@@ -158,23 +158,25 @@ def glimpses(results: Results) -> Table:
 @table("pretraining")
 def pretraining(results: Results) -> Table:
     """The encoders on single digits, compared with the published figures."""
-    found, recipes = results["pretraining"], ("published", *RECIPES)
+    found, recipes = results["pretraining"], ("published", "literal", *RECIPES)
 
     def ours(encoder: str, recipe: str) -> str | None:
         row = found[encoder].get(recipe)
         return f"{row['loss']:.3f} · {share(row['accuracy'], 2)} ({row['passes']:g})" if row else None
 
     def line(encoder: str) -> list[str | int | None]:
-        parameters, loss, accuracy = SINGLE_DIGITS[encoder]
-        counted = next(iter(found[encoder].values()))["parameters"]
-        published = f"{loss:.3f} · {share(accuracy, 2)} (5)"
-        return [code(encoder), parameters, counted, published, *(ours(encoder, recipe) for recipe in recipes)]
+        name, counted = encoder.removesuffix(LITERAL), next(iter(found[encoder].values()))["parameters"]
+        parameters, *of_paper = SINGLE_DIGITS[name]
+        published = [f"{of[0]:.3f} · {share(of[1], 2)}" if of else None for of in (of_paper, IN_THE_CODE.get(name))]
+        return [code(encoder), parameters, counted, *published, *(ours(encoder, recipe) for recipe in recipes)]
 
     own, long = RECIPES.values()
     note = (
         "Loss · accuracy in % on MNIST's test digits, scaled (epochs); parameters with `Linear(500, 10)`. *published*: "
-        f"Adadelta, batch 32, all digits, the last weights; *one-cycle*: AdamW up to {own.lr:g} and back to 0 (`dcn` "
-        f"half of it), batch {own.batch}; *long*: the same up to {long.lr:g}, batch {long.batch}."
+        "Adadelta, batch 32, all digits, the last weights; *literal*: the same with the authors' transforms "
+        "(a Lanczos filter, pixels not interpolated, the center a pixel off); *one-cycle*: AdamW up to "
+        f"{own.lr:g} and back to 0 (`dcn` half of it), batch {own.batch}; *long*: the same up to {long.lr:g}, batch {long.batch}."
     )
-    columns = ["encoder", "published parameters", "ours", "published", *(f"ours, {recipe}" for recipe in recipes)]
+    columns = ["encoder", "published parameters", "ours", "published", "comment in the code"]
+    columns += [f"ours, {recipe}" for recipe in recipes]
     return Table(columns, [line(encoder) for encoder in found], note)
