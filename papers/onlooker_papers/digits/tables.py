@@ -175,7 +175,7 @@ def pretraining(results: Results) -> Table:
         "Loss · accuracy in % on MNIST's test digits, scaled (epochs); parameters with `Linear(500, 10)`. *published*: "
         "Adadelta, batch 32, all digits, the last weights; *literal*: the same with the authors' transforms "
         "(a Lanczos filter, pixels not interpolated, the center a pixel off); *one-cycle*: AdamW up to "
-        f"{own.lr:g} and back to 0 (`dcn` half of it), batch {own.batch}; *long*: up to {long.lr:g}, batch {long.batch}."
+        f"{own.lr:g} and back to 0 (`dcn` half of it), batch {own.batch}; *long*: up to {long.lr:g}, of {long.batch}."
     )
     columns = ["encoder", "published parameters", "ours", "published", "comment in the code"]
     columns += [f"ours, {recipe}" for recipe in recipes]
