@@ -19,15 +19,15 @@ CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 @contextmanager
 def serving(clips: Path, runs: Path, run: Path | None = None, port: int = 0, **settings: Any) -> Iterator[str]:
     """A server in a thread; gives its address on this machine. Other settings are those of `ServeSettings`."""
-    import uvicorn
-
     from onlooker.serve.app import create_app
+    from onlooker.serve.connections import make_server
     from onlooker.serve.settings import ServeSettings
 
     with socket.create_server(("127.0.0.1", port)) as listening:
         port = listening.getsockname()[1]
-        app = create_app(ServeSettings(run, clips, runs, port=port, max_upload=20_000_000, **settings))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        of_page = ServeSettings(run, clips, runs, port=port, max_upload=20_000_000, **settings)
+        server = make_server(create_app(of_page), of_page)
+        server.config.timeout_graceful_shutdown = 1
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{port}/"

@@ -35,7 +35,9 @@ def run(trained: tuple[Path, str], tmp_path: Path) -> Path:
 def model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     network = create_model("convalstm", 2, in_channels=1, size=16, hidden=8)
-    return Recognizer(network, ["a", "b"], DataConfig(frames=4, size=16, channels=1)).save(tmp_path / "model")
+    return Recognizer(network, ["a", "b"], DataConfig(frames=4, size=16, channels=1, normalization="half")).save(
+        tmp_path / "model"
+    )
 
 
 def change(file: Path, field: str, value: Any) -> None:

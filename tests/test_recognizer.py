@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -181,8 +182,16 @@ def test_inconsistent_parts_are_errors() -> None:
         Recognizer(model, ("a", "b"), DATA)
     with pytest.raises(ValueError, match="frames of 32 pixels and 3 channels for a model of 16 pixels and 3 channels"):
         Recognizer(model, CLASSES, DataConfig(size=32))
-    for name, value in (("frame_rate", 0.0), ("temperature", float("inf")), ("threshold", 1.5)):
-        with pytest.raises(ValueError, match=f"{name} is {value}, expected a"):
+    for classes in (("a", "b", "a"), ("a", "", "b")):
+        with pytest.raises(ValueError, match="expected names that differ and are not empty"):
+            Recognizer(model, classes, DATA)
+    for name, value in (
+        ("frame_rate", 1e308),
+        ("temperature", 1e-320),
+        ("temperature", float("nan")),
+        ("threshold", 2),
+    ):
+        with pytest.raises(ValueError, match=re.escape(f"{name} is {value:g}, expected a")):
             Recognizer(model, CLASSES, DATA, **{name: value})
 
 

@@ -20,6 +20,7 @@ Aggregation = Literal["auto", "mean", "product", "last"]
 Precision = Literal["auto", "32", "bf16"]
 
 _SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four times as many
+_SMALLEST_CROP = 0.05  # of the frame's shorter side
 
 # Headings of `--help` for options that few people need first.
 INPUT, FLOW, AUGMENTATION = "Model input", "Optical flow", "Augmentation of training clips"
@@ -67,6 +68,8 @@ class DataConfig(Config):
         super().__post_init__()
         if self.channels not in (1, 3):
             raise ValueError(f"channels is {self.channels}, expected 1 (grayscale) or 3 (RGB)")
+        if 0 < self.motion_crop < _SMALLEST_CROP:
+            raise ValueError(f"motion_crop is {self.motion_crop:g}, expected 0, or from {_SMALLEST_CROP} to 1")
         if (needed := self.frames * self.size**2 * self.in_channels) > _SAMPLE:
             sizes = f"{format_bytes(needed)}, at most {format_bytes(_SAMPLE)} are possible"
             raise ValueError(
@@ -267,6 +270,11 @@ class StreamConfig(Config):
     )
     wait_for_source: bool = setting(
         False, "Wait for a camera or address that does not answer at the start, as for one that was lost.", CONNECTION
+    )
+    follow: str = setting(
+        "",
+        "Comma-separated hosts to which a web address may lead, by a redirect or a playlist (.m3u8), besides its own.",
+        CONNECTION,
     )
 
 

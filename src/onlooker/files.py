@@ -195,6 +195,14 @@ def short_name(name: str) -> str:
     return f"{content[:183].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:16]}"
 
 
+def is_regular(path: Path) -> bool:
+    """Whether a path, or what it links to, is a file on a disk.
+
+    Files of the kernel look like empty files, and reading some of them never ends.
+    """
+    return path.is_file() and path.resolve().parts[1:2] not in (("proc",), ("sys",))
+
+
 def check_regular(path: Path) -> None:
     """Check a path before it is opened: reading a pipe would wait for a writer, and reading a device never ends.
 
@@ -202,7 +210,7 @@ def check_regular(path: Path) -> None:
         ValueError: the path, or what it links to, is no regular file.
         OSError: there is none.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    if not stat.S_ISREG(path.stat().st_mode) or not is_regular(path):
         raise ValueError(f"{printable(path)}: not a regular file; replace it, or remove it")
 
 

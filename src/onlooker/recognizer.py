@@ -1,6 +1,5 @@
 """A trained model with everything it needs: how clips become samples, the class names, how to localize."""
 
-import math
 import reprlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -64,6 +63,9 @@ class Classification(NamedTuple):
         return scores, *rest  # type: ignore[return-value]
 
 
+_FRAME_RATES, _TEMPERATURES = (1e-3, 1e4), (1e-6, 1e6)  # the least and the largest that can be meant
+
+
 class Recognizer:
     """A trained model with its preprocessing and postprocessing: what happens in clips and streams, where and when.
 
@@ -102,9 +104,13 @@ class Recognizer:
                 f"frames of {data.size} pixels and {data.in_channels} channels for a model of {model.size} pixels and "
                 f"{model.in_channels} channels"
             )
-        for name, value in (("frame_rate", frame_rate), ("temperature", temperature)):
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} is {value}, expected a number above 0")
+        if not all(classes) or len(set(classes)) < len(classes):
+            raise ValueError(f"classes are {reprlib.repr(list(classes))}, expected names that differ and are not empty")
+        for name, value, (low, high) in (
+            ("frame_rate", frame_rate, _FRAME_RATES), ("temperature", temperature, _TEMPERATURES)
+        ):  # fmt: skip
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"{name} is {value:g}, expected a number from {low:g} to {high:g}")
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1, or None")
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
@@ -307,6 +313,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         model = rebuild(kind, settings)
     load_weights(model, weights_file)
     with reading(stored):
+        if data.normalization == "auto":
+            raise ValueError("data.normalization is 'auto', expected that of a trained model: half, imagenet or mnist")
         model = model.to(choose_device(device))
         return Recognizer(model, classes, data, aggregation, localization, frame_rate, temperature, threshold)
 

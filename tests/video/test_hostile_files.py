@@ -101,6 +101,7 @@ def test_a_rotated_jpeg_with_damaged_tags_is_an_error_with_its_name(tmp_path: Pa
         (".tif", page_at_zeros, "0003.tif: several images in one file"),
         (".png", os.mkfifo, "0003.png is not a regular file"),
         (".png", lambda path: path.symlink_to("/dev/zero"), "0003.png is not a regular file"),
+        (".png", lambda path: path.symlink_to("/proc/kmsg"), "0003.png is not a regular file"),
         (".png", lambda path: path.symlink_to(path.name), "0003.png is not a regular file"),
         (".png", Path.mkdir, "0003.png is not a regular file"),
     ],

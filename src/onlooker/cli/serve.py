@@ -24,6 +24,10 @@ def _on_this_machine(clips: Path) -> Path:
     return clips
 
 
+_UNENCRYPTED = (
+    "The connection is not encrypted: others in the network can read the token, clips and camera images. Use "
+    "--certificate FILE, or a proxy that adds HTTPS: --public https://NAME without --host (docs/page.md)."
+)
 _command = functools.partial(command, group=group, panel="Use a run")
 
 
@@ -38,6 +42,9 @@ def serve(
     token: Annotated[
         str | None, typer.Option(help="Secret text in the address of the page; default: random, if --host is given.")
     ] = None,
+    public: Annotated[
+        str | None, typer.Option(help="The address under which a proxy makes the page public: https://page.example.org")
+    ] = None,
     certificate: Annotated[
         Path | None,
         typer.Option(help="Serve by HTTPS, which phones require for their camera (PEM).", exists=True, dir_okay=False),
@@ -49,33 +56,32 @@ def serve(
 ) -> None:
     """Open a web page: classify clips and cameras with a model, teach it with examples, correct it."""
     try:
-        import uvicorn
-
         from onlooker.serve.app import create_app
+        from onlooker.serve.connections import make_server
         from onlooker.serve.settings import ServeSettings, is_loopback, page_address
         from onlooker.video.safe import VARIABLE
     except ModuleNotFoundError as error:
         raise RuntimeError(f"the page needs {error.name}; install onlooker[serve]") from error
     if key and not certificate:
         raise ValueError("--key without --certificate; give both, or neither")
-    if token is None and not is_loopback(host):
+    if token is None and (public or not is_loopback(host)):
         token = secrets.token_hex(8)
     with _listen(host, port) as listening:
         port = listening.getsockname()[1]
-        settings = ServeSettings(run, clips, host=host, port=port, token=token, certificate=certificate)
-        config = uvicorn.Config(
-            create_app(settings), log_level="warning", server_header=False, proxy_headers=False,
-            ssl_certfile=certificate, ssl_keyfile=key, ws_max_size=2_000_000, timeout_graceful_shutdown=3,
-        )  # fmt: skip
+        settings = ServeSettings(
+            run, clips, host=host, port=port, token=token, public=public, certificate=certificate, key=key
+        )
         address = page_address(settings)
         typer.echo(f"{address}  (Ctrl-C ends it)")
-        if not is_loopback(host):
-            typer.echo(f"{page_address(settings, local=False)}  on other devices in this network")
+        if public or not is_loopback(host):
+            typer.echo(f"{page_address(settings, local=False)}  on other devices")
+        if not (certificate or is_loopback(host)):
+            typer.echo(_UNENCRYPTED)
         if not no_browser:
             threading.Timer(1, webbrowser.open, (address,)).start()
         os.environ[VARIABLE] = "1"  # everything that a browser sends is decoded by processes with limits
         with stoppable("run the same command to open the page again"):
-            uvicorn.Server(config).run([listening])
+            make_server(create_app(settings), settings).run([listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,5 +1,6 @@
 """The server of the page: its routes and middleware, and how it starts and ends."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 import onlooker
 from onlooker.serve import live, look, models, teach
@@ -26,6 +28,7 @@ from onlooker.serve.translation import texts
 __all__ = ["ServeSettings", "create_app"]
 
 _HERE = Path(__file__).parent
+_log = logging.getLogger("uvicorn.error")
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
@@ -52,7 +55,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.project, app.state.teaching, app.state.folder = project, teaching, folder
     app.add_middleware(Guard, settings=settings)
-    for kind in (RequestValidationError, HTTPException, Problem, ValueError, OSError, Exception):
+    for kind in (RequestValidationError, HTTPException, ClientDisconnect, Problem, ValueError, OSError, Exception):
         app.add_exception_handler(kind, _respond)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
 
@@ -85,5 +88,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
 def _respond(request: Request, error: Exception) -> JSONResponse:
     """An error as the JSON of a `Problem`."""
+    if isinstance(error, ClientDisconnect):
+        _log.warning("%s %s: cut off by the sender", request.method, request.url.path)
     problem = as_problem(error)
     return JSONResponse(problem.to_dict(), problem.status)

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from onlooker.files import DiskFullError, NotWritableError
 from onlooker.serve.translation import t, texts
@@ -59,4 +60,6 @@ def as_problem(error: BaseException) -> Problem:
             return Problem(error.status_code, "http", reason=error.detail)
         case ValueError():
             return Problem(422, "invalid", reason=error)
+        case ClientDisconnect():
+            return Problem(400, "cut_off")
     return Problem(500, "internal", kind=type(error).__name__, reason=error)

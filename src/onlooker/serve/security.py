@@ -5,11 +5,13 @@ that resolves to this machine is refused); a request that changes something need
 page; and the content-security policy keeps the page from loading or sending anything elsewhere.
 """
 
+import asyncio
 import re
 import secrets
 import socket
 from contextlib import suppress
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
@@ -26,6 +28,7 @@ __all__ = ["Guard"]
 
 UPLOADS = ("/api/look", "/api/project/clips")  # addresses whose request bodies are clips
 _MAX_JSON = 64_000  # bytes of any other request body
+_STALLED = 30  # seconds without any byte of a body
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(:\d{1,5})?", re.IGNORECASE)
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' ws://{host} "
@@ -49,6 +52,8 @@ class Guard:
         self.app, self.settings = app, settings
         self.cookie = f"onlooker-{settings.port}"  # all ports of a machine share their cookies
         self._names = {"localhost", settings.host.lower()}
+        if settings.public:
+            self._names.add(str(urlsplit(settings.public).hostname))
         if not is_loopback(settings.host):
             name = socket.gethostname().lower()
             self._names |= {name, f"{name.partition('.')[0]}.local"}
@@ -95,9 +100,10 @@ class Guard:
         if request.scope["type"] == "websocket" or not secrets.compare_digest(given.encode(), token.encode()):
             raise Problem(401, "token")
         query = request.url.remove_query_params("token").query
-        response = RedirectResponse(f"{request.scope['path']}?{query}".rstrip("?"), 303)
+        path = request.scope["path"].lstrip("/\\")  # `//name` and `/\\name` would be the address of another server
+        response = RedirectResponse(f"/{path}?{query}".rstrip("?"), 303)
         # Lax: a link in a web mail opens the page; requests that change something need the page's origin and header.
-        secure = request.url.scheme == "https"
+        secure = request.url.scheme == "https" or str(self.settings.public).startswith("https:")
         response.set_cookie(self.cookie, token, _REMEMBERED, httponly=True, samesite="lax", secure=secure)
         return response
 
@@ -107,11 +113,15 @@ class Guard:
         stated = request.headers.get("content-length", "0")
         if not stated.isdecimal() or int(stated) > limit:
             raise _too_large(int(stated) if stated.isdecimal() else None, limit)
-        received = 0
+        received, more = 0, request.scope["type"] == "http"
 
         async def limited() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, more
+            try:
+                message = await asyncio.wait_for(receive(), _STALLED if more else None)
+            except TimeoutError:
+                raise Problem(408, "stalled", seconds=_STALLED) from None
+            more = message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > limit:
                 raise _too_large(None, limit)

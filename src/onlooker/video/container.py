@@ -10,7 +10,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from onlooker.files import without_password
+from onlooker.files import is_regular, without_password
 from onlooker.structures import ClipError
 from onlooker.video.mp4_claims import check_samples
 
@@ -57,7 +57,7 @@ def check_file(path: Path) -> None:
                 shown = without_password(str(path))
                 raise ClipError(shown, "an address, not a file", "download it, or use `onlooker watch` for addresses")
             raise ClipError(path, "no such file", "check the path")
-        if not path.is_file():
+        if not is_regular(path):
             # Reading a pipe would wait for a writer; a device never ends.
             raise ClipError(path, "not a regular file", "give a video file or a folder of numbered images")
         with path.open("rb") as file:

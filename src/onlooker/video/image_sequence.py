@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from onlooker.files import is_regular
 from onlooker.structures import ClipError, Frames
 from onlooker.video.container import check_size
 from onlooker.video.decode import RATE, FrameStore
@@ -86,7 +87,7 @@ def _read_images(paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
 
 def _load(path: Path) -> NDArray[np.uint8]:
     """`H W 3`, upright."""
-    if not path.is_file():  # a pipe would wait for a writer, a device never ends
+    if not is_regular(path):  # a pipe would wait for a writer, a device never ends
         raise ClipError(path.parent, f"{path.name} is not a regular file", "save it as an image, or remove it")
     try:
         # Opened here: Pillow 13 memory-maps a gray TIFF given by name, and mixes up one that is rotated.

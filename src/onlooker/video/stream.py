@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, cast
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -24,6 +25,7 @@ from onlooker.video.container import LENIENT, MAX_PIXELS, error_text, video_stre
 from onlooker.video.decode import Converter, decode_packets, frame_rate
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
+from onlooker.video.web_address import WebAddress
 
 State = Literal["online", "reconnecting", "gone"]
 Frame = tuple[int, float, Pixels]  # index, seconds since the first frame, `H W 3`
@@ -31,7 +33,7 @@ SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "http",
 
 # Without "file": a playlist from the network must not name files of this machine.
 _PROTOCOLS = "rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto,rtmp,rtmps,srt"
-_FORMATS = "rtsp,sdp,rtp,mpegts,flv,hls,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,m4v,h264,hevc"
+_FORMATS = "rtsp,sdp,rtp,mpegts,flv,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,m4v,h264,hevc"
 # Microseconds of a stream that FFmpeg analyzes before the first frame; its default would take 7 s of MPEG-TS.
 _ANALYZE = "1000000"
 
@@ -240,7 +242,7 @@ class Source:
         elif isinstance(self._source, int):
             yield from _of_camera(self._source, self._clock)
         else:
-            yield from _of_address(self._source, self.name, self._config.timeout, self._clock, self._convert)
+            yield from _of_address(self._source, self.name, self._config, self._clock, self._convert)
 
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
@@ -302,7 +304,9 @@ def _of_camera(number: int, clock: LiveClock) -> Generator[_Arrival]:
         camera.release()
 
 
-def _of_address(address: str, name: str, timeout: float, clock: LiveClock, convert: Converter) -> Generator[_Arrival]:
+def _open_address(address: str, config: StreamConfig) -> InputContainer:
+    """Open a live address. Redirects and playlists lead to its own server and to `config.follow` only."""
+    timeout = config.timeout
     options = {
         "protocol_whitelist": _PROTOCOLS,
         "format_whitelist": _FORMATS,
@@ -311,10 +315,29 @@ def _of_address(address: str, name: str, timeout: float, clock: LiveClock, conve
     }
     if address.lower().startswith("rtsp"):
         options["rtsp_flags"] = "prefer_tcp"  # packets lost over UDP would damage frames
+    if not address.lower().startswith("http"):
+        return av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
+    web = WebAddress(address, config.follow.split(","), timeout)
+    if web.is_playlist:
+        options |= {"format_whitelist": f"{_FORMATS},hls", "http_persistent": "0", "http_multiple": "0"}
+        return av.open(address, options=options, timeout=(timeout, timeout), io_open=web.open, **LENIENT)
+    options["max_redirects"] = "0"
+    try:
+        return av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
+    except (av.error.FFmpegError, OSError):
+        if (end := web.leads_to()) == address:
+            raise
+        return _open_address(end, config)
+
+
+def _of_address(
+    address: str, name: str, config: StreamConfig, clock: LiveClock, convert: Converter
+) -> Generator[_Arrival]:
+    timeout = config.timeout
     opened = False
     begin = last = time.monotonic()
     try:
-        with av.open(address, options=options, timeout=(timeout, timeout), **LENIENT) as container:
+        with _open_address(address, config) as container:
             opened, video = True, video_stream(name, container)
             clock.connected(frame_rate(video))
             unit = float(video.time_base or 0)

@@ -1,0 +1,103 @@
+"""Senders that hold connections open: half a header, half an upload."""
+
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+from browsing import moving_square, serving
+from serving import save_model, wait_for_job
+
+from onlooker.serve import connections, security
+from onlooker.video.write import write
+
+HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    save_model(tmp_path / "runs")
+    with serving(tmp_path / "clips", tmp_path / "runs") as address:
+        yield address
+
+
+def open_half(address: str, stack: ExitStack, sent: bytes = HALF) -> socket.socket:
+    name, port = address.rstrip("/").removeprefix("http://").split(":")
+    connection = stack.enter_context(socket.create_connection((name, int(port)), timeout=10))
+    connection.sendall(sent)
+    return connection
+
+
+def is_closed(connection: socket.socket, seconds: float = 5) -> bool:
+    connection.settimeout(seconds)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def test_a_header_that_does_not_end_is_given_up(address, monkeypatch):
+    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.3)
+    with ExitStack() as stack:
+        slow = open_half(address, stack)
+        assert is_closed(slow)
+        # The same after a complete request on the same connection.
+        reused = open_half(address, stack, b"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert reused.recv(12) == b"HTTP/1.1 200"
+        reused.sendall(HALF)
+        reused.settimeout(5)
+        while reused.recv(65536):
+            pass
+
+
+def test_of_many_the_one_that_waits_longest_is_closed(address, monkeypatch):
+    monkeypatch.setattr(connections, "MAX_WAITING", 20)
+    with ExitStack() as stack:
+        slow = [open_half(address, stack) for _ in range(25)]
+        assert httpx.get(f"{address}api/state").status_code == 200
+        assert all(is_closed(each) for each in slow[:5])
+        assert not is_closed(slow[-1], 0.1)
+
+
+def test_an_upload_that_stops_is_given_up_and_one_that_is_cut_off_is_one_line_in_the_log(address, monkeypatch, caplog):
+    monkeypatch.setattr(security, "_STALLED", 0.3)
+    model = httpx.get(f"{address}api/state").json()["models"][0]["id"]
+    host = address.removeprefix("http://").rstrip("/")
+    head = (
+        f"POST /api/look?model={model} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nX-Onlooker: 1\r\n"
+        "Content-Length: 1000\r\n\r\nhalf"
+    )
+    with caplog.at_level(logging.WARNING), ExitStack() as stack:
+        assert open_half(address, stack, head.encode()).recv(12) == b"HTTP/1.1 408"
+        monkeypatch.setattr(security, "_STALLED", 30)
+        open_half(address, stack, head.encode()).close()
+        until = time.monotonic() + 5
+        while not caplog.records and time.monotonic() < until:
+            time.sleep(0.02)
+    assert [record.getMessage() for record in caplog.records] == ["POST /api/look: cut off by the sender"]
+    assert caplog.records[0].exc_info is None
+
+
+@pytest.mark.slow
+def test_two_thousand_slow_senders_do_not_keep_the_owner_from_looking_at_a_clip(address, tmp_path):
+    write(tmp_path / "clip.mp4", moving_square(1.0), 20)
+    own = {"X-Onlooker": "1", "Origin": address.rstrip("/")}
+    with ExitStack() as stack, httpx.Client(base_url=address, headers=own) as client:
+        model = client.get("/api/state").json()["models"][0]["id"]
+
+        def look() -> float:
+            started = time.perf_counter()
+            job = client.post("/api/look", params={"model": model}, content=(tmp_path / "clip.mp4").read_bytes())
+            assert wait_for_job(client, job.json()["job"])["state"] == "done"
+            return time.perf_counter() - started
+
+        look()
+        for _ in range(2000):
+            open_half(address, stack)
+        assert look() < 1
