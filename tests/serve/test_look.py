@@ -57,6 +57,20 @@ def test_a_clip_is_answered_as_by_the_library(
     assert (part.status_code, part.content) == (206, path.read_bytes()[10:20])
 
 
+def test_a_damaged_clip_is_answered_with_what_was_read(
+    page: TestClient, model: str, finish: Finish, make_clip: Make
+) -> None:
+    for suffix, cut in ((".mp4", False), (".mkv", True), (".avi", True)):
+        clip = make_clip(f"clip{suffix}", frames=24, size=(160, 120), options={"g": "4"})
+        assert "damaged" not in finish(send(page, clip, model=model))["result"]
+        whole, middle = clip.read_bytes(), clip.stat().st_size // 2
+        clip.write_bytes(whole[: len(whole) * 3 // 5] if cut else whole[:middle] + bytes(1500) + whole[middle + 1500 :])
+        result = finish(send(page, clip, model=model))["result"]
+        assert 2 <= result["frames"] < 24
+        assert f"{result['frames']} of 24 frames could be read" in result["damaged"]
+        assert page.get(result["video"]).content[4:8] == b"ftyp"  # a copy of these, which browsers play
+
+
 def test_places_are_shares_of_the_frame() -> None:
     prediction = Prediction(
         Path("a.mp4"), ("nothing", "wave"), np.array([[0.4, 0.6]] * 3, np.float32), np.array([0.4, 0.6], np.float32),

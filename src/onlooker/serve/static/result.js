@@ -31,7 +31,9 @@ export class LookResult {
 
   watch() {
     return h("div.watch", {}, h("div.title-row", {}, h("h1.clip-name", { title: this.result.name }, this.result.name),
+      this.look.list && button(null, t("look.list_back"), () => this.look.showList()),
       button("upload", t("look.other"), () => this.look.start())),
+    this.result.damaged && h("p.warning", { role: "status" }, this.result.damaged),
     this.player.stage, this.player.controls, this.timeline.element);
   }
 
