@@ -18,7 +18,7 @@ from onlooker.serve.models import find_model
 from onlooker.serve.previews import Previews
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
-from onlooker.serve.results import clips_of_cell, clips_to_check, results
+from onlooker.serve.results import clips_of_cell, clips_to_check, results, wrong_clips
 from onlooker.serve.training import Training
 from onlooker.serve.translation import t
 
@@ -133,6 +133,10 @@ def routes(teaching: Teaching) -> APIRouter:
     @routes.get("/api/project/results/clips")
     def cell(row: int, column: int) -> list[dict[str, Any]]:
         return [*map(_describe, clips_of_cell(project, training.newest_run(), row, column))]
+
+    @routes.get("/api/project/results/wrong")
+    def wrong() -> list[dict[str, Any]]:
+        return [*map(_describe, wrong_clips(project, training.newest_run()))]
 
     @routes.get("/api/project/inbox")
     def inbox() -> dict[str, Any]:

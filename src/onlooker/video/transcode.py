@@ -115,10 +115,8 @@ def _decoded(path: Path) -> Iterator[tuple[float, int, int, Callable[[], Pixels]
         yield seconds, width, height, partial(convert, frame)
 
 
-def _until_error(
-    path: Path, errors: list[ClipError]
-) -> Iterator[tuple[float, int, int, Callable[[], Pixels]]]:
-    """As `_decoded`; it ends where decoding fails, unless that is at the first frames, and adds the error to `errors`."""
+def _until_error(path: Path, errors: list[ClipError]) -> Iterator[tuple[float, int, int, Callable[[], Pixels]]]:
+    """As `_decoded`; where decoding fails after some frames, it ends, and the error is added to `errors`."""
     index = -1
     try:
         for index, frame in enumerate(_decoded(path)):  # noqa: B007 - how far it came
