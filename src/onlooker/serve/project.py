@@ -102,6 +102,11 @@ class Project:
             return found[0]
         raise Problem(404, "no_clip")
 
+    def settled(self, clip_id: str) -> ProjectClip:
+        """The same after the changes that are being made."""
+        with self._lock:
+            return self.clip(clip_id)
+
     def change_text(self, back: bool = True) -> str | None:
         """A description of the change that can be undone (`back`) or redone; None if there is none."""
         if not (numbers := self._last(back)):
