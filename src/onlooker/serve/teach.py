@@ -90,6 +90,11 @@ def _describe(clip: ProjectClip) -> dict[str, Any]:
     return {"id": clip.id, "label": printable(clip.label), "name": printable(clip.path.name), "seconds": seconds}
 
 
+def _file(path: Path, media_type: str) -> FileResponse:
+    """A file as the response; an OSError, which is a Problem 404, if it was deleted meanwhile."""
+    return FileResponse(path, media_type=media_type, headers=_CACHED, stat_result=path.stat())
+
+
 def _hints(counts: dict[str, int]) -> list[str]:
     """What to record, most important first."""
     hints = []
@@ -114,11 +119,11 @@ def routes(teaching: Teaching) -> APIRouter:
 
     @routes.get("/media/clip/{clip_id}.jpg")
     def still(clip_id: str) -> FileResponse:
-        return FileResponse(teaching.previews.still(clip_id), media_type="image/jpeg", headers=_CACHED)
+        return _file(teaching.previews.still(clip_id), "image/jpeg")
 
     @routes.get("/media/clip/{clip_id}.mp4")
     def playable(clip_id: str) -> FileResponse:
-        return FileResponse(teaching.previews.playable(clip_id), media_type="video/mp4", headers=_CACHED)
+        return _file(teaching.previews.playable(clip_id), "video/mp4")
 
     @routes.post("/api/project/train", status_code=202)
     async def train() -> dict[str, str]:

@@ -66,8 +66,15 @@ class ImageSequence:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The numbered images of a folder in natural order (9 before 10), by the digits at the end of their names."""
-    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
+    """The numbered images of a folder in natural order (9 before 10), by the digits at the end of their names.
+
+    Raises:
+        ClipError: the folder cannot be read.
+    """
+    try:
+        images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
+    except OSError as error:
+        raise ClipError(folder, f"cannot be read ({error.strerror})", "allow reading it, or remove it") from error
     numbered = [(number, path) for path in images if (number := re.search(r"(\d+)$", path.stem))]
     return [path for _, path in sorted(numbered, key=lambda pair: (int(pair[0][1]), pair[1].name))]
 
