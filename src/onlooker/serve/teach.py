@@ -34,6 +34,7 @@ Label = Annotated[str, Query(alias="class")]
 Batch = Annotated[str, Query(max_length=40)]
 Target = Annotated[str, Body(alias="class", embed=True)]
 Text = Annotated[str, Body(embed=True)]
+Seconds = Annotated[float, Body(embed=True, ge=0, allow_inf_nan=False)]
 
 
 class Teaching:
@@ -83,6 +84,17 @@ class Teaching:
         finally:
             file.unlink(missing_ok=True)
         return {"clip": _describe(self.project.clip(clip_id))}
+
+    def add_part(self, look_id: str, label: str, start: float, end: float) -> dict[str, Any]:
+        """Add a part of a clip that was looked at, in seconds; parts of one clip are of one recording."""
+        look, part = self.looks.get(look_id), self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
+        try:
+            convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), part, max_seconds=self.settings.max_seconds)
+            added = self.add(label, part, f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4")
+        finally:
+            part.unlink(missing_ok=True)
+        self.project.share_recording(added["clip"]["id"], look.name)
+        return added
 
 
 def _describe(clip: ProjectClip) -> dict[str, Any]:
@@ -191,6 +203,10 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
         folder = await run_in_threadpool(project.incoming)
         file, name = await receive(request, folder)
         return await run_in_threadpool(teaching.add, label, file, name, batch)
+
+    @routes.post("/api/look/{look_id}/examples")
+    def add_part(look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:
+        return teaching.add_part(look_id, label, start, end)
 
     @routes.post("/api/project/clips/{clip_id}/label")
     def set_label(clip_id: str, label: Target, version: int) -> dict[str, Any]:
