@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from onlooker.intervals import as_cut
 from onlooker.structures import Prediction, Tube
 
 __all__ = ["best_tubes", "to_activitynet", "to_coco"]
@@ -77,4 +78,4 @@ def to_activitynet(prediction: Prediction, min_score: float) -> dict[str, Any]:
         for segment in prediction.segments
         if scores[segment.label] >= min_score
     ]
-    return {"version": "VERSION 1.3", "results": {prediction.path.stem: segments}, "external_data": {}}
+    return {"version": "VERSION 1.3", "results": {as_cut(prediction.path).stem: segments}, "external_data": {}}

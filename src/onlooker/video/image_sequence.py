@@ -57,7 +57,11 @@ class ImageSequence:
         return store.frames(self.times)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-        for index, pixels in enumerate(_read_images(self.images)):
+        return self.between(0, len(self.images))
+
+    def between(self, first: int, after: int) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+        """As iteration: the frames from `first` on, before `after`."""
+        for index, pixels in enumerate(_read_images(self.images[first:after]), first):
             yield index, index / RATE, pixels
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from onlooker.intervals import file_of
 from onlooker.structures import ClipError
 from onlooker.video.container import open_video
 from onlooker.video.decode import RATE, Converter, decode_file, frame_rate
-from onlooker.video.image_sequence import ImageSequence
+from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.safe import answers
 from onlooker.video.write import Recording
@@ -105,8 +106,8 @@ def safe_transcode(
 
 def _decoded(path: Path) -> Iterator[tuple[float, int, int, Callable[[], Pixels]]]:
     """Of each frame: seconds since the first, width and height, and its pixels, as large as a copy needs them."""
-    if os.path.isdir(path):
-        for _, seconds, image in ImageSequence(path):
+    if os.path.isdir(path) or file_of(path) != path:
+        for _, seconds, image in VideoReader(path):
             yield seconds, image.shape[1], image.shape[0], partial(np.asarray, image)
         return
     convert = Converter(path, _COPY_SIDE)
@@ -129,7 +130,7 @@ def _until_error(path: Path, errors: list[ClipError]) -> Iterator[tuple[float, i
 
 def _header(path: Path) -> tuple[bool, float, int]:
     """What the header says: whether browsers play the file itself, the seconds of a frame, and the number of frames."""
-    if os.path.isdir(path):
+    if os.path.isdir(path) or file_of(path) != path:
         return False, 1 / RATE, 0
     with open_video(path) as (container, stream):
         context, start = stream.codec_context, float((stream.start_time or 0) * (stream.time_base or 0))
