@@ -1,7 +1,11 @@
 """Events of streams are sent when they begin and end, in order, until they are accepted."""
 
+import asyncio
+import hashlib
+import hmac
 import json
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +20,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ports import free_port
 from typer.testing import CliRunner
 
 from onlooker import publish
 from onlooker.cli import app
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.models.registry import create_model
-from onlooker.publish import Event, EventTracker, Publisher
+from onlooker.publish import Event, EventTracker, Publisher, open_publisher
 from onlooker.recognizer import Recognizer
 from onlooker.runs.watch import watch_sources
 from onlooker.structures import ClipError, Step
@@ -77,7 +82,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def publishing(address: str) -> Iterator[tuple[Publisher, list[ClipError]]]:
     lost = list[ClipError]()
-    publisher = Publisher(address, lost.append)
+    publisher = open_publisher(address, ["door"], lost.append)
     yield publisher, lost
     publisher.close(5)
 
@@ -144,7 +149,7 @@ def test_a_refused_event_is_reported_and_the_next_one_sent(status: int) -> None:
 def test_what_is_not_sent_at_the_end_is_reported() -> None:
     with Receiver(answers=(503,) * 1000) as receiver:
         lost: list[ClipError] = []
-        publisher = Publisher(receiver.address, lost.append)
+        publisher = open_publisher(receiver.address, ["door"], lost.append)
         publisher.add(event(0))
         publisher.add(event(1))
         began = time.monotonic()
@@ -164,11 +169,17 @@ def test_what_is_not_sent_at_the_end_is_reported() -> None:
         "http://",
         "http://host:abc/",
         "http://h/a b",
+        "mqtt://anna:secret@host/x",
+        "mqtt://host",
+        "mqtt://host/a/#",
+        "mqtt://host/a+b",
+        "clip.srt",
+        "ftp://host/clip.vtt",
     ],
 )
 def test_other_addresses_are_refused(address: str) -> None:
-    with pytest.raises(ValueError, match=r"publish is '.*', expected an address like https://host/path") as raised:
-        Publisher(address, print)
+    with pytest.raises(ValueError, match=r"events is '.*', expected https://host/path, mqtt://host/topic or") as raised:
+        open_publisher(address, ["door"], print)
     assert "secret" not in str(raised.value)
 
 
@@ -236,7 +247,7 @@ def test_watch_publishes_the_events_of_a_clip(tmp_path: Path, make_clip: Any) ->
     run = Recognizer(model, ("clap", "run"), DataConfig(size=16, normalization="half")).save(tmp_path / "run")
     path = make_clip(frames=12)
     with Receiver() as receiver:
-        words = ["watch", str(run), str(path), "--json", "--publish", receiver.address]
+        words = ["watch", str(run), str(path), "--json", "--events", receiver.address]
         done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     labels = [json.loads(line)["label"] for line in done.stdout.splitlines()]
@@ -245,8 +256,8 @@ def test_watch_publishes_the_events_of_a_clip(tmp_path: Path, make_clip: Any) ->
     assert len(events) == 2 * changes
     assert events[0] == ("begins", labels[0], str(path))
     assert events[-1] == ("ends", labels[-1], str(path))
-    done = CliRunner().invoke(app, [*words[:3], "--publish", "ftp://host"])
-    assert (done.exit_code, "expected an address like https://host/path" in done.stderr) == (1, True)
+    done = CliRunner().invoke(app, [*words[:3], "--events", "ftp://host"])
+    assert (done.exit_code, "expected https://host/path, mqtt" in done.stderr) == (1, True)
 
 
 def test_the_event_of_a_file_ends_with_it_while_another_source_goes_on(tmp_path: Path, make_clip: Any) -> None:
@@ -256,8 +267,143 @@ def test_the_event_of_a_file_ends_with_it_while_another_source_goes_on(tmp_path:
     path = make_clip(frames=12)
     with Receiver() as receiver, socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        watch_sources(run, [str(path), address], StreamConfig(timeout=3, attempts=0), publish=receiver.address)
+        watch_sources(run, [str(path), address], StreamConfig(timeout=3, attempts=0), events=[receiver.address])
         over = time.time()
     last = receiver.got[-1]
     assert (last["event"], last["source"]) == ("ends", str(path))
     assert over - datetime.fromisoformat(last["at"]).timestamp() > 1
+
+
+def test_a_webhook_is_signed_with_a_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONLOOKER_WEBHOOK_SECRET", "s3cret")
+    with Receiver() as receiver, publishing(receiver.address) as (publisher, lost):
+        publisher.add(event(0))
+        publisher.close(5)
+    assert lost == []
+    body = json.dumps(receiver.got[0]).encode()
+    expected = hmac.new(b"s3cret", body, hashlib.sha256).hexdigest()
+    assert receiver.headers[0]["X-Onlooker-Signature"] == f"sha256={expected}"
+
+
+def test_a_receiver_that_never_answers_delays_nobody_and_what_is_dropped_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publish, "_WAITING", 20)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        lost = list[ClipError]()
+        publisher = open_publisher(f"http://127.0.0.1:{silent.getsockname()[1]}/x", ["door"], lost.append)
+        began = time.monotonic()
+        for number in range(5000):
+            publisher.add(event(number))
+        assert time.monotonic() - began < 2
+        assert "20 events wait for it; new ones are dropped" in str(lost[0])
+        monkeypatch.setattr(publish, "_ANSWER", 0.2)
+        publisher.close(0.2)
+    dropped = int(str(lost[-1]).split(": ")[1].split()[0])
+    assert 4979 <= dropped <= 4980
+    assert "events were dropped, while 20 others waited for it" in str(lost[-1])
+
+
+def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
+    path, lost = tmp_path / "door.vtt", list[ClipError]()
+    publisher = open_publisher(str(path), ["door"], lost.append)
+    assert path.read_text() == "WEBVTT\n", "complete from the start"
+    for label, began, ended in (("wave", 0.5, 1.25), ("a <b>", 3600.0, None), ("a <b>", 3600.0, 3723.5)):
+        publisher.add(Event("door", label, began, ended, 0.5))
+    publisher.close(5)
+    assert path.read_text() == (
+        "WEBVTT\n\n00:00:00.500 --> 00:00:01.250\nwave\n\n01:00:00.000 --> 01:02:03.500\na &lt;b&gt;\n"
+    )
+    assert [each.name for each in tmp_path.iterdir()] == ["door.vtt"]
+    assert lost == []
+    with pytest.raises(ValueError, match="holds the events of one source, not of 2"):
+        open_publisher(str(path), ["door", "gate"], lost.append)
+
+
+class Broker:
+    """As much of an MQTT broker as a publisher needs."""
+
+    def __init__(self, port: int) -> None:
+        self.server = socket.create_server(("127.0.0.1", port))
+        self.connects, self.got = list[bytes](), list[tuple[str, str, bool]]()  # topic, payload, whether it is retained
+        Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        connection, _ = self.server.accept()
+        with connection, connection.makefile("rb") as file:
+            while kind := file.read(1):
+                size = shift = 0
+                while (byte := file.read(1)[0]) & 128:
+                    size, shift = size | (byte & 127) << shift, shift + 7
+                self._answer(kind[0], file.read(size | byte << shift), connection)
+
+    def _answer(self, kind: int, body: bytes, connection: socket.socket) -> None:
+        if kind >> 4 == 1:  # connect
+            self.connects.append(body)
+            connection.sendall(b"\x20\x02\x00\x00")
+        elif kind >> 4 == 3:  # publish
+            end = 2 + struct.unpack(">H", body[:2])[0]
+            payload = end + 2 * bool(kind & 6)
+            self.got.append((body[2:end].decode(), body[payload:].decode(), bool(kind & 1)))
+            if kind & 6:
+                connection.sendall(b"\x40\x02" + body[end:payload])
+
+
+def test_events_reach_an_mqtt_broker_that_starts_late_after_a_sensor_for_each_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
+    monkeypatch.setenv("ONLOOKER_MQTT_PASSWORD", "t0ken")
+    port, lost = free_port(), list[ClipError]()
+    publisher = open_publisher(
+        f"mqtt://anna@127.0.0.1:{port}/home/door", ["0", "rtsp://cam/a", "clip.mp4"], lost.append
+    )
+    publisher.add(Event("0", "wave", 1.0, None, 0.9))
+    publisher.add(Event("rtsp://cam/a", "wave", 2.0, 3.0, 0.8))
+    time.sleep(0.2)
+    broker = Broker(port)
+    publisher.close(20)
+    broker.server.close()
+    assert lost == []
+    assert all(part in broker.connects[0] for part in (b"anna", b"t0ken", b"home/door/status", b"offline"))
+    assert all(retained for _, _, retained in broker.got)
+    topics = ["home/door/0", "home/door/rtsp-cam-a", "home/door/clip-mp4"]
+    assert [topic for topic, *_ in broker.got[:7:2]] == [
+        *(f"homeassistant/binary_sensor/onlooker-{topic.replace('/', '-')}/config" for topic in topics),
+        "home/door/status",
+    ]
+    sensor = json.loads(broker.got[2][1])
+    assert (sensor["state_topic"], sensor["availability_topic"]) == (topics[1], "home/door/status")
+    states = [(topic, json.loads(text)["event"]) for topic, text, _ in broker.got if topic in topics]
+    assert states == [*((topic, "none") for topic in topics), (topics[0], "begins"), (topics[1], "ends")]
+    assert [text for topic, text, _ in broker.got if topic == "home/door/status"] == ["online", "offline"]
+
+
+def test_a_real_broker_keeps_the_sensor_and_the_last_state_for_a_subscriber_that_comes_later() -> None:
+    amqtt = pytest.importorskip("amqtt.broker", reason="needs amqtt")
+    paho = pytest.importorskip("paho.mqtt.client")
+    port, got, loop = free_port(), dict[str, str](), asyncio.new_event_loop()
+    Thread(target=loop.run_forever, daemon=True).start()
+    config = {"listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}}}
+    asyncio.run_coroutine_threadsafe(_start(amqtt, config), loop).result(20)
+    with publishing(f"mqtt://127.0.0.1:{port}/home") as (publisher, lost):
+        publisher.add(Event("door", "wave", 1.0, None, 0.9))
+        publisher.close(10)
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client.on_message = lambda *given: got.update({given[2].topic: given[2].payload.decode()})
+    client.on_connect = lambda *_: client.subscribe("#", 1)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    until = time.monotonic() + 20
+    while len(got) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    client.disconnect()
+    loop.call_soon_threadsafe(loop.stop)
+    assert lost == []
+    assert got["home/status"] == "offline"
+    assert json.loads(got["home/door"])["label"] == "wave"
+    assert json.loads(got["homeassistant/binary_sensor/onlooker-home-door/config"])["name"] == "door"
+
+
+async def _start(amqtt: Any, config: dict[str, Any]) -> None:
+    await amqtt.Broker(config).start()

@@ -1,11 +1,12 @@
-"""Export to COCO and ActivityNet."""
+"""Export to COCO; times of probable classes."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from onlooker.localization.formats import best_tubes, to_activitynet, to_coco
+from onlooker.annotations import Interval, of_prediction
+from onlooker.localization.formats import best_tubes, to_coco
 from onlooker.structures import Prediction, Segment, Tube
 
 CLASSES = ("jump", "wave")
@@ -36,7 +37,7 @@ def test_each_object_has_its_most_probable_class_only() -> None:
 def test_without_a_probable_class_there_is_no_box() -> None:
     seen = prediction((0.25, 0.25))
     assert best_tubes(seen, 0.3) == ()
-    assert to_activitynet(seen, 0.3)["results"] == {"clip": []}
+    assert of_prediction(seen) == {seen.path: []}
     assert to_coco(seen, ())["annotations"] == []
 
 
@@ -71,7 +72,6 @@ def test_coco_needs_the_size_of_the_video() -> None:
         to_coco(unsized, ())
 
 
-def test_activitynet_has_the_times_of_probable_classes() -> None:
-    found = to_activitynet(prediction(), 0.5)
-    assert found["results"] == {"clip": [{"label": "wave", "segment": [0.5, 2.0], "score": 0.8}]}
-    assert len(to_activitynet(prediction(), 0.1)["results"]["clip"]) == 2
+def test_a_file_has_the_times_of_probable_classes() -> None:
+    assert [*of_prediction(prediction()).values()] == [[Interval("wave", 0.5, 2.0, 0.8)]]
+    assert [len(each) for each in of_prediction(prediction((0.3, 0.7))).values()] == [2]

@@ -10,10 +10,13 @@ import typer
 from onlooker.cli.command import command, stoppable
 from onlooker.cli.options import Ray, RunArgument, Safe
 from onlooker.config import StreamConfig
+from onlooker.storage import is_address
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json"))
 
+_FORMATS = "csv, label-studio, elan or webvtt"
+_EVENTS = "Send events to https://HOST/PATH, mqtt://HOST/TOPIC (also for Home Assistant), or FILE.vtt; repeatable."
 _ClipsOrFolders = Annotated[list[Path], typer.Argument(help="Video files, image sequences, or folders of these.")]
 
 
@@ -30,13 +33,16 @@ def predict(
     threshold: Annotated[
         float | None, typer.Option(help="Minimum probability of an event, else nothing.", show_default="of the run")
     ] = None,
+    times: Annotated[
+        list[str] | None, typer.Option(metavar="FORMAT", help=f"Also write times to --out as {_FORMATS}; repeatable.")
+    ] = None,
     ray: Ray = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
     """Predict what happens in clips, where and when: one row per clip, with the runner-up class."""
     from onlooker.runs.predict import find_videos, predict_clips
 
-    failed = predict_clips(run, find_videos(clips), out, json, threshold, ray)
+    failed = predict_clips(run, find_videos(clips), out, json, threshold, ray, times or ())
     if out is not None:
         typer.echo(f"boxes, times and drawn clips: {out}")
     return failed
@@ -50,14 +56,14 @@ def watch(
     ],
     stream: StreamConfig,
     json: Annotated[bool, typer.Option("--json", help="Print frames and changes as JSON objects.")] = False,
-    publish: Annotated[str | None, typer.Option(help="Send events to this address by HTTP POST, as JSON.")] = None,
+    events: Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help=_EVENTS)] = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
     """Classify live streams: print a line when the class changes, when an event begins or ends, and every second."""
     from onlooker.runs.watch import watch_sources
 
     with stoppable():
-        return watch_sources(run, sources, stream, json, publish)
+        return watch_sources(run, sources, stream, json, events or ())
 
 
 @functools.partial(command, group=group, panel="Use a run")
@@ -76,6 +82,38 @@ def export(
     typer.echo(f"matches PyTorch to within {compared['largest_difference']:.1e} over {compared['frames']} frames")
     for name, file in written["files"].items():
         typer.echo(f"{folder / name}: {file['bytes'] / 1e6:.2f} MB")
+
+
+@functools.partial(command, group=group, panel="Models and data")
+def convert(
+    labels: Annotated[
+        list[Path],
+        typer.Argument(help="Files of ActivityNet, Label Studio (.json), CVAT (.xml), ELAN, WebVTT, or CSV."),
+    ],
+    out: Annotated[Path, typer.Argument(help="The file to write, best a .csv.")],
+    to: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help=f"{_FORMATS}, or activitynet.", show_default="by the suffix")
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Frames per second of labels that count frames.", show_default="of each video"),
+    ] = None,
+) -> None:
+    """Convert labels of time intervals, such as those of an annotation program, to a CSV file to train on."""
+    from onlooker.annotations import FORMATS, Interval, find_format, read_intervals
+
+    name, videos = find_format(out, to), dict[Path, list[Interval]]()
+    for path in labels:
+        for video, intervals in read_intervals(path, fps).items():
+            videos.setdefault(video, []).extend(intervals)
+    FORMATS[name].write(out, videos, fps)
+    count, missing = (
+        sum(map(len, videos.values())),
+        [video for video in videos if not is_address(video) and not video.exists()],
+    )
+    typer.echo(f"{count} intervals of {len(videos)} videos: {out}")
+    if missing:
+        typer.secho(f"{len(missing)} of the videos are not there, such as {missing[0]}", fg="yellow", err=True)
 
 
 @functools.partial(command, group=group, panel="Models and data")

@@ -1,12 +1,11 @@
-"""Tubes and segments in file formats of other programs: COCO, ActivityNet."""
+"""Tubes in a file format of other programs: COCO; for segments, see `onlooker.annotations`."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from onlooker.intervals import as_cut
 from onlooker.structures import Prediction, Tube
 
-__all__ = ["best_tubes", "to_activitynet", "to_coco"]
+__all__ = ["best_tubes", "to_coco"]
 
 
 def best_tubes(prediction: Prediction, min_score: float) -> tuple[Tube, ...]:
@@ -65,17 +64,3 @@ def to_coco(prediction: Prediction, tubes: Sequence[Tube]) -> dict[str, Any]:
             for number, (track, tube, frame, (x1, y1, x2, y2)) in enumerate(boxes, 1)
         ],
     }
-
-
-def to_activitynet(prediction: Prediction, min_score: float) -> dict[str, Any]:
-    """ActivityNet's results format: per video, labels with start and end in seconds, and scores.
-
-    Classes whose probability in the whole clip is below `min_score` are left out.
-    """
-    scores = dict(zip(prediction.classes, prediction.scores.tolist(), strict=True))
-    segments = [
-        {"label": segment.label, "segment": [segment.start, segment.end], "score": segment.score}
-        for segment in prediction.segments
-        if scores[segment.label] >= min_score
-    ]
-    return {"version": "VERSION 1.3", "results": {as_cut(prediction.path).stem: segments}, "external_data": {}}

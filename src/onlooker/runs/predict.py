@@ -9,7 +9,7 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -24,10 +24,11 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from onlooker.annotations import FORMATS, MIN_SCORE, find_format, of_prediction
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import check_regular, check_writable, explain_write_errors, printable, short_name, write_json
 from onlooker.intervals import as_cut, file_of
-from onlooker.localization.formats import best_tubes, to_activitynet, to_coco
+from onlooker.localization.formats import best_tubes, to_coco
 from onlooker.models.video_model import choose_device
 from onlooker.processes import map_ahead
 from onlooker.recognizer import Recognizer, load
@@ -40,7 +41,6 @@ from onlooker.video.reader import is_video
 __all__ = ["collecting", "distinct_names", "find_videos", "predict_clips", "print_errors", "to_values"]
 
 ROWS, _WIDTH = 100, 1000  # of a table: rows at once, columns if the output is no terminal
-_MIN_SCORE = 0.3  # probability of a class in the whole clip, from which on it gets boxes and times in files
 
 
 def predict_clips(
@@ -50,6 +50,7 @@ def predict_clips(
     json: Path | None = None,
     threshold: float | None = None,
     ray: str | None = None,
+    times: Sequence[str] = (),
 ) -> list[ClipError]:
     """Predict each clip and print one row per clip; continue after a clip that cannot be read.
 
@@ -64,6 +65,7 @@ def predict_clips(
         json: file for all scores and attention, one JSON object per line and clip.
         threshold: minimum probability of an event; below it, the answer is nothing. None: the threshold of the run.
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process does.
+        times: formats (`annotations.FORMATS`) in which times are also written to `out`.
 
     Returns:
         An error for each clip that could not be read, or whose files could not be written.
@@ -77,6 +79,9 @@ def predict_clips(
         raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
     clips, errors = list(dict.fromkeys(clips)), list[ClipError]()
     targets = _targets(clips, out) if out else {}
+    formats = dict.fromkeys(["activitynet", *(find_format(Path("times"), name) for name in times)])
+    if times and not out:
+        raise ValueError("--times is where no file is written; give --out, too")
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
     recognizer, console = load(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
 
@@ -84,7 +89,7 @@ def predict_clips(
         clip = prediction.path
         with collecting(errors.append, clip):  # the prediction is printed even if its files cannot be written
             if clip in targets:
-                _write_files(targets[clip], clip, prediction)
+                _write_files(targets[clip], clip, prediction, formats)
         if results and clip not in results:  # last: a clip with a result is not drawn again
             results.add(clip, to_values(prediction))
 
@@ -248,11 +253,13 @@ def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
     return dict(zip(clips, targets, strict=True))
 
 
-def _write_files(target: Path, clip: Path, prediction: Prediction) -> None:
+def _write_files(target: Path, clip: Path, prediction: Prediction, formats: Iterable[str]) -> None:
     """Write boxes and times, then the drawn clip: where that exists, the others do too."""
-    tubes = best_tubes(prediction, _MIN_SCORE)
+    tubes = best_tubes(prediction, MIN_SCORE)
     write_json(target.with_name(f"{target.stem}.json"), to_coco(prediction, tubes))
-    write_json(target.with_name(f"{target.stem}-segments.json"), to_activitynet(prediction, _MIN_SCORE))
+    for name in formats:
+        file = target.with_name(f"{target.stem}{FORMATS[name].ending}")
+        FORMATS[name].write(file, of_prediction(prediction), None)
     write_drawn(clip, target, prediction, tubes)
 
 

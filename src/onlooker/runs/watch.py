@@ -12,9 +12,9 @@ from rich.text import Text
 
 from onlooker.answer import NOTHING
 from onlooker.config import StreamConfig
-from onlooker.files import printable
+from onlooker.files import printable, without_password
 from onlooker.intervals import file_of
-from onlooker.publish import Event, EventTracker, Publisher
+from onlooker.publish import Event, EventTracker, open_publisher
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
 from onlooker.storage import is_address
@@ -39,17 +39,17 @@ def watch_sources(
     sources: Sequence[str],
     config: StreamConfig,
     every_frame: bool = False,
-    publish: str | None = None,
+    events: Sequence[str] = (),
 ) -> list[ClipError]:
     """Print what happens in the sources until all have ended, then on stderr how many frames were processed.
 
     Args:
         sources: numbers of cameras, addresses, paths; see `video.stream.Source`.
         every_frame: print one JSON object per frame instead of lines for people.
-        publish: an address to which events are sent as they begin and end (`publish.Publisher`).
+        events: addresses to which events are sent as they begin and end (`publish.open_publisher`).
 
     Returns:
-        An error for each source that could not be read or was lost, and for each event that could not be published.
+        An error for each source that could not be read or was lost, and for each event that could not be sent.
 
     Raises:
         ValueError: a run that cannot process streams, or an invalid source or address.
@@ -62,9 +62,9 @@ def watch_sources(
         errors.append(error)
         print_errors([error])
 
-    def send(events: Sequence[Event]) -> None:
-        for event in events:
-            if publisher:
+    def send(changes: Sequence[Event]) -> None:
+        for event in changes:
+            for publisher in publishers:
                 publisher.add(event)
 
     def print_status(status: Status) -> None:
@@ -79,7 +79,7 @@ def watch_sources(
             _print_dim(f"{status.source}: {status.state}{f' ({status.reason})' if status.reason else ''}")
         online.add(status.source)
 
-    publisher = Publisher(publish, report) if publish else None
+    publishers = [open_publisher(address, [*map(without_password, sources)], report) for address in events]
     recognizer = load(run)
     tracker = EventTracker(recognizer.model.lag, config.agreement)
     steps = recognizer.watch(sources, config, report, print_status)
@@ -97,7 +97,7 @@ def watch_sources(
                 stream.printed = step
     finally:
         send(tracker.end_all())
-        if publisher:
+        for publisher in publishers:
             publisher.close()
         for source, stream in streams.items():
             _print_dim(printable(f"{source}: {_counts(stream)}"))
