@@ -41,7 +41,7 @@ def commands(page: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that the docs mention: two classes in `clips/`, `clip.mp4`, `street.mp4`."""
+    """The files that the docs mention: two classes in `clips/`, `clip.mp4`, `street.mp4`, three days with times."""
     folder = tmp_path_factory.mktemp("reader")
     for fps, label in enumerate(("jump", "wave"), 10):  # no clip is a copy of another
         for i in range(6):
@@ -50,6 +50,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             make_clip(clip, frames=6 + i, fps=fps)
     make_clip(folder / "clip.mp4", frames=6)
     make_clip(folder / "street.mp4", frames=60)
+    rows = ["path,start,end,label"]
+    for number, day in enumerate(("monday", "tuesday", "wednesday")):
+        make_clip(folder / f"{day}.mp4", frames=90 + number)
+        rows += [f"{day}.mp4,{start},{start + 1},{('jump', 'wave')[start % 2]}" for start in (1, 4, 6)]
+    (folder / "times.csv").write_text("\n".join(rows[:7]))
+    (folder / "wednesday.csv").write_text("\n".join([rows[0], *rows[7:]]))
     return folder
 
 

@@ -1,37 +1,30 @@
-"""Localization metrics: pointing game, CorLoc, and mean average precision of boxes, tubes and segments.
+"""Localization metrics: pointing game, CorLoc, and mean average precision of boxes and tubes.
 
 Predicted and true objects are records of the same type, keyed by video; the score of a true one is ignored. Means
 leave out classes without true objects, and videos without either.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onlooker.evaluation.detection import THRESHOLDS, Floats, mean_ap, segment_overlaps
 from onlooker.localization.boxes import Candidates, box_iou
 from onlooker.structures import Box, Segment, Tube
 from onlooker_papers.pointing import peak_in_box
 
 __all__ = [
     "at_thresholds",
-    "average_precision",
     "cor_loc",
     "frame_map",
     "label_boxes",
     "pointing_game",
     "segment_iou",
-    "segment_map",
     "tube_iou",
     "video_map",
 ]
-
-Floats = NDArray[np.float64]
-
-# IoU thresholds of a match: .2 as on UCF101-24, and .5, .55, … .95 as in COCO.
-THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
 
 
 def label_boxes(
@@ -83,37 +76,7 @@ def tube_iou(a: Tube, b: Tube) -> float:
 
 def segment_iou(a: Segment, b: Segment) -> float:
     """Intersection over union in time."""
-    return float(_segment_overlaps([a], [b]).item())
-
-
-def average_precision(scores: ArrayLike, right: ArrayLike, truths: int, recalls: int | None = None) -> float:
-    """The area under the precision-recall curve; precision is the highest one at that recall or above.
-
-    Objects of equal score count as one step, so their order does not matter.
-
-    Args:
-        scores: `n`.
-        right: `n`, whether each is a match.
-        truths: number of true objects.
-        recalls: None: every recall that is reached (PASCAL VOC from 2010, UCF101-24, ActivityNet, THUMOS); 101: the
-            mean at 0, .01, … 1 (COCO).
-
-    Raises:
-        ValueError: no true objects.
-    """
-    if truths < 1:
-        raise ValueError(f"{truths} true objects, expected at least one")
-    values, hits = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=bool)
-    order = np.argsort(-values, kind="stable")
-    together = np.append(np.diff(values[order]) != 0, True)[: len(order)]
-    count = np.flatnonzero(together) + 1
-    found = hits[order].cumsum()[together]
-    recall, precision = found / truths, found / count
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    if recalls is None:
-        return float((np.diff(recall, prepend=0.0) * best).sum())
-    at = np.searchsorted(recall, np.linspace(0, 1, recalls))
-    return float(np.append(best, 0.0)[at].mean())
+    return float(segment_overlaps([a], [b]).item())
 
 
 def frame_map(
@@ -136,23 +99,14 @@ def frame_map(
         {(video, t): here for video, boxes in side.items() for t, here in _by_frame(boxes).items()}
         for side in (found, true)
     )
-    return _mean_ap(guesses, truths, _box_overlaps, thresholds, recalls)
+    return mean_ap(guesses, truths, _box_overlaps, thresholds, recalls)
 
 
 def video_map(
     found: Mapping[str, Iterable[Tube]], true: Mapping[str, Iterable[Tube]], thresholds: Sequence[float] = THRESHOLDS
 ) -> Floats:
     """video-mAP: mean average precision of tubes by `tube_iou`; `L`, the mean over classes at each threshold."""
-    return _mean_ap(found, true, _tube_overlaps, thresholds)
-
-
-def segment_map(
-    found: Mapping[str, Iterable[Segment]],
-    true: Mapping[str, Iterable[Segment]],
-    thresholds: Sequence[float] = THRESHOLDS,
-) -> Floats:
-    """Segment mAP of ActivityNet and THUMOS'14; `L`, the mean over classes at each threshold."""
-    return _mean_ap(found, true, _segment_overlaps, thresholds)
+    return mean_ap(found, true, _tube_overlaps, thresholds)
 
 
 def at_thresholds(name: str, values: Floats) -> dict[str, float]:
@@ -199,61 +153,3 @@ def _box_overlaps(found: Sequence[Box], true: Sequence[Box]) -> Floats:
 
 def _tube_overlaps(found: Sequence[Tube], true: Sequence[Tube]) -> Floats:
     return np.array([[tube_iou(a, b) for b in true] for a in found]).reshape(len(found), len(true))
-
-
-def _segment_overlaps(found: Sequence[Segment], true: Sequence[Segment]) -> Floats:
-    a, b = (np.array([(each.start, each.end) for each in side]).reshape(-1, 1, 2) for side in (found, true))
-    b = b.swapaxes(0, 1)
-    both = np.maximum(0.0, np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]))
-    return both / (a[..., 1] - a[..., 0] + b[..., 1] - b[..., 0] - both)
-
-
-def _mean_ap(
-    found: Mapping[Any, Iterable[Any]],
-    true: Mapping[Any, Iterable[Any]],
-    overlaps: Callable[[Sequence[Any], Sequence[Any]], Floats],
-    thresholds: Sequence[float],
-    recalls: int | None = None,
-) -> Floats:
-    """Mean over classes of the average precision at each threshold, for any kind of object."""
-    truths, guesses = _by_class(true), _by_class(found)
-    if not truths:
-        return np.full(len(thresholds), np.nan)
-    precisions = []
-    for label, places in truths.items():
-        scores, right = [np.zeros(0)], [np.zeros((len(thresholds), 0), bool)]
-        for place, here in guesses.get(label, {}).items():
-            ordered = sorted(here, key=lambda each: -each.score)
-            scores.append(np.array([each.score for each in ordered]))
-            right.append(_matched(overlaps(ordered, places.get(place, [])), thresholds))
-        count = sum(map(len, places.values()))
-        every, hits = np.concatenate(scores), np.concatenate(right, axis=1)
-        precisions.append([average_precision(every, each, count, recalls) for each in hits])
-    return np.mean(precisions, axis=0)
-
-
-def _by_class(things: Mapping[Any, Iterable[Any]]) -> dict[str, dict[Any, list[Any]]]:
-    sorted_out: dict[str, dict[Any, list[Any]]] = {}
-    for place, here in things.items():
-        for each in here:
-            sorted_out.setdefault(each.label, {}).setdefault(place, []).append(each)
-    return sorted_out
-
-
-def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]:
-    """Which predictions match: overlaps `n m`, sorted by score, to `L n`.
-
-    Each prediction takes the true object that it overlaps most among those not yet taken, as in COCO and ActivityNet; a
-    second prediction of the same object is a false positive.
-    """
-    right = np.zeros((len(thresholds), len(overlaps)), bool)
-    if not overlaps.shape[1]:
-        return right
-    for hits, threshold in zip(right, thresholds, strict=True):
-        free = overlaps.copy()
-        for i, row in enumerate(free):
-            best = int(row.argmax())
-            if row[best] >= threshold:
-                hits[i] = True
-                free[:, best] = -1
-    return right

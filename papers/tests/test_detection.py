@@ -8,18 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from onlooker.evaluation.detection import THRESHOLDS, average_precision, segment_map
 from onlooker.localization.boxes import Candidates
 from onlooker.structures import Box, Segment, Tube
 from onlooker_papers.detection import (
-    THRESHOLDS,
     at_thresholds,
-    average_precision,
     cor_loc,
     frame_map,
     label_boxes,
     pointing_game,
     segment_iou,
-    segment_map,
     tube_iou,
     video_map,
 )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from onlooker.data.lists import read_table
 from onlooker.files import printable, read_bytes, read_json, write_bytes, write_json
+from onlooker.intervals import as_cut
 from onlooker.localization.formats import best_tubes
 from onlooker.settings import suggestion
 from onlooker.storage import is_address, path_or_address
@@ -86,7 +87,9 @@ def of_prediction(prediction: Prediction) -> Videos:
     """The segments of classes whose probability in the whole clip reaches `MIN_SCORE`."""
     scores = dict(zip(prediction.classes, prediction.scores.tolist(), strict=True))
     segments = sorted(prediction.segments, key=lambda segment: segment.start)
-    return {prediction.path: [make_interval(**vars(each)) for each in segments if scores[each.label] >= MIN_SCORE]}
+    return {
+        as_cut(prediction.path): [make_interval(**vars(each)) for each in segments if scores[each.label] >= MIN_SCORE]
+    }
 
 
 def import_optional(name: str, extra: str = "labels") -> Any:

@@ -288,11 +288,16 @@ class SetConfig(Config):
     split: int = setting(1, "Its official split: 1, 2 or 3.", CLIPS)
     lists: str = setting("", "Folder of its official split files, if they are elsewhere.", CLIPS)
     classes: str = setting("", "Classes to use, separated by commas; default: all.", CLIPS)
+    fill: str = setting(
+        "", "Of a list with times: a class of examples from the gaps between them, such as nothing.", CLIPS
+    )
     complete: bool = setting(True, "Require all published clips; --no-complete allows a partial copy.", CLIPS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         unused = [name for name in ("split", "lists", "complete") if getattr(self, name) != getattr(SetConfig, name)]
+        if self.fill and self.set:
+            raise ValueError("fill is for lists with times, not for published sets; leave one of the two out")
         if unused and not self.set:
             raise ValueError(f"{' and '.join(unused)} without a published set; give --set, or leave it out")
 

@@ -19,6 +19,7 @@ import onlooker
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.files import explain_write_errors, file_digest, read_json, whole_folder, write_json
+from onlooker.intervals import file_of
 from onlooker.onnx_step import DESCRIPTION, INT8, STEP, ExportedStep, PixelStep, inexpressible, write_graph
 from onlooker.recognizer import Recognizer, load, trained_run
 from onlooker.run_record import RunRecord
@@ -87,7 +88,7 @@ def export_run(run: Path, out: Path | None = None, quantize: bool = False) -> di
 def _calibration_clips(run: Path) -> list[Path]:
     """The training and validation clips of the run."""
     split = RunRecord.read(trained_run(run)).split
-    if not (found := [clip.path for clip in (*split.training, *split.validation) if clip.path.exists()]):
+    if not (found := [clip.path for clip in (*split.training, *split.validation) if file_of(clip.path).exists()]):
         raise ClipError(run, "its training clips are gone", "restore them, or export without --quantize")
     return found
 

@@ -32,6 +32,7 @@ from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.folder import entries
 from onlooker.data.split import Split
 from onlooker.files import check_digest, check_writable, file_digest, read_bytes, read_json, reading, write_json
+from onlooker.intervals import file_of
 from onlooker.settings import field_of, without_off
 from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
@@ -75,7 +76,7 @@ class RunRecord:
     def write(self, run: Path) -> None:
         """Write config.json, split.json and skipped.json into the folder of a run."""
         # Clips whose features are stored may have been removed.
-        there = all(os.path.exists(clip.path) for clip in self.split.clips)
+        there = all(os.path.exists(file_of(clip.path)) for clip in self.split.clips)
         write_json(run / "split.json", self.split.to_dict(self.clips, fingerprints=there))
         write_json(run / "skipped.json", [error.to_dict() for error in self.skipped])
         config = {

@@ -57,7 +57,7 @@ class Clip:
     """One labeled video: a file, or a folder with an image sequence.
 
     Args:
-        path: a video file, or a folder with an image sequence.
+        path: a video file, or a folder with an image sequence; or a part of one, such as `recording.mp4#t=12.5,17`.
         recording: what it was cut from (a person, a camera); a split keeps the clips of one recording together.
     """
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from onlooker.data.lists import read_lines, read_list
+from onlooker.data.sets import read_set
 from onlooker.structures import Clip, ClipError
 
 
@@ -69,6 +70,18 @@ def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter
         (["path,label,split", "a.mp4,x,train", "b.mp4,y,"], "line 3 is 'b.mp4,y,'; expected a value for split"),
         (["path,label,recording", "a.mp4,x,tom", "b.mp4,y"], "line 3 is 'b.mp4,y'; expected a value for recording"),
         (["path,label,split", "a.mp4,x,dev"], "line 2: split 'dev'; expected one of train, training, val, valid"),
+        (
+            ["path,start,end,label", "a.mp4,1,2,x", "a.mp4,0:01,2.0,x"],
+            r"line 3 is a duplicate of line 2: .*a.mp4#t=1,2;",
+        ),
+        (
+            ["path,start,end,label", "a.mp4,5,7.5,x", "b.mp4,6,7,y", "a.mp4,6,7,x", "a.mp4,0:07,8,y"],
+            r"line 2 \(x, 5 to 7.5 s\) and line 5 \(y, 7 to 8 s\) of .*a.mp4 overlap; correct the times",
+        ),
+        (["path,start,end,label", "a.mp4,,,x", "a.mp4,3,4,y"], r"line 2 \(x, 0 to inf s\) and line 3 \(y, 3 to 4 s\)"),
+        (["path,start,end,label", "a.mp4,5,,x"], "line 2: start '5', end ''; expected both in seconds, mm:ss or hh:mm"),
+        (["path,start,end,label", "a.mp4,-1,2,x"], "line 2: start '-1', end '2'; expected both in seconds"),
+        (["path,start,end,label", "a.mp4,7,0:07,x"], "line 2: start 7, end 0:07; expected a start before the end"),
         (["path,label", "a.mp4,x", "", "a.mp4,y"], r"line 4 is a duplicate of line 2: .*a.mp4; keep one of them"),
     ],
 )
@@ -112,3 +125,30 @@ def test_files_that_are_not_lists(tmp_path: Path) -> None:
         read_lines(path, "copy it")
     path.write_bytes(b"\xef\xbb\xbfa 1\r\n\r\n b 2 \r\n")
     assert read_lines(path, "copy it") == [(1, "a 1"), (3, "b 2")]
+
+
+def test_intervals_of_recordings(tmp_path: Path) -> None:
+    touch(tmp_path, "long/a.mp4", "b.mp4")
+    rows = ["long/a.mp4;1:30;1:02:03.5;x;train", "long/a.mp4;3723.5;3724;y;train", "b.mp4;;;x;test", "c.mp4;1;2;x;test"]
+    parts, missing = read_list(write(tmp_path / "clips.csv", ["path;start;end;label;split", *rows]))
+    assert parts == {
+        "training": [
+            Clip(tmp_path / "long" / "a.mp4#t=90,3723.5", "x", "long/a.mp4"),
+            Clip(tmp_path / "long" / "a.mp4#t=3723.5,3724", "y", "long/a.mp4"),
+        ],
+        "test": [Clip(tmp_path / "b.mp4", "x")],
+    }
+    assert [error.path.name for error in missing] == ["c.mp4#t=1,2"]
+
+
+def test_a_recording_is_in_one_split_unless_its_parts_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    rows = [f"a.mp4,{start},{start + 1},{'xy'[start % 2]},{'test' if start > 7 else 'train'}" for start in range(10)]
+    listed = write(tmp_path / "clips.csv", ["path,start,end,label,split", *rows])
+    with pytest.raises(ClipError, match=r"line 10: recording a.mp4 is in test, and in training in line 2; splits must"):
+        read_set(listed)
+    parts = [f"{row},{'abcd'[start // 3]}" for start, row in enumerate(rows)]
+    parts = [row.replace(",test,c", ",test,d") for row in parts]
+    split = read_set(write(listed, ["path,start,end,label,split,recording", *parts])).split
+    assert split is not None
+    assert {clip.recording for clip in split.test} == {"d"}

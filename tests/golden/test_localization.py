@@ -8,6 +8,7 @@ import pytest
 from golden import check, measured_as_stored
 from numpy.typing import NDArray
 
+from onlooker.evaluation.detection import average_precision, segment_map
 from onlooker.evaluation.metrics import wilson_interval, write_scores
 from onlooker.localization import localize
 from onlooker.localization.boxes import box_iou, cut_boxes, find_boxes
@@ -19,13 +20,11 @@ from onlooker.localization.tubes import label_tubes, link
 from onlooker.structures import Box, ClipError, Evaluation, Prediction, Segment, Tube
 from onlooker_papers.detection import (
     at_thresholds,
-    average_precision,
     cor_loc,
     frame_map,
     label_boxes,
     pointing_game,
     segment_iou,
-    segment_map,
     tube_iou,
     video_map,
 )

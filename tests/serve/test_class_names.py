@@ -5,6 +5,7 @@ import os
 import pytest
 from projects import add, put
 
+from onlooker.serve.names import file_name
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 
@@ -26,7 +27,8 @@ def test_names_that_are_no_text_are_skipped(project: Project) -> None:
         ("", "name_length"), (" \t", "name_length"), ("x" * 300, "name_length"), ("ü" * 61, "name_length"),
         ("../up", "name_character"), ("a\\b", "name_character"), ("<b>bold</b>", "name_character"),
         ("right\u202eleft", "name_character"), ("zero\x00", "name_character"), (".hidden", "name_dot"),
-        ("end.", "name_dot"), ("__MACOSX", "name_dot"),
+        ("end.", "name_dot"), ("__MACOSX", "name_dot"), ("wa\u200bve", "name_invisible"), ("\u3164", "name_invisible"),
+        ("a\u200db", "name_invisible"), ("con", "name_device"), ("NUL.txt", "name_device"), ("com1", "name_device"),
     ],
 )  # fmt: skip
 def test_names_that_no_class_can_have(project: Project, name: str, code: str) -> None:
@@ -34,6 +36,17 @@ def test_names_that_no_class_can_have(project: Project, name: str, code: str) ->
         project.add_class(name)
     assert (error.value.status, error.value.code) == (422, code)
     assert not project.folder.exists()
+
+
+def test_names_that_look_alike_are_one(project: Project) -> None:
+    project.add_class("cafe\u0301")
+    assert [*project.counts()] == ["caf\u00e9"]
+    for same in ("caf\u00e9", "CAFE\u0301"):
+        with pytest.raises(Problem, match="class caf\u00e9 exists"):
+            project.add_class(same)
+    project.add_class("\U0001f469\u200d\U0001f52c")  # an emoji of two, with a joiner
+    assert file_name("aux.mp4") == "_aux.mp4"
+    assert file_name("c\u200blip.mp4") == "clip.mp4"
 
 
 def test_names_that_are_taken(project: Project) -> None:

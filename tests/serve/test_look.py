@@ -13,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from serving import save_model
 
+from onlooker.data.folder import find_clips
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import load
 from onlooker.serve import look as module
@@ -55,6 +56,35 @@ def test_a_clip_is_answered_as_by_the_library(
     assert played.content == path.read_bytes()  # H.264: played as it is
     part = page.get(result["video"], headers={"Range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, path.read_bytes()[10:20])
+
+
+def test_a_damaged_clip_is_answered_with_what_was_read(
+    page: TestClient, model: str, finish: Finish, make_clip: Make
+) -> None:
+    for suffix, cut in ((".mp4", False), (".mkv", True), (".avi", True)):
+        clip = make_clip(f"clip{suffix}", frames=24, size=(160, 120), options={"g": "4"})
+        assert "damaged" not in finish(send(page, clip, model=model))["result"]
+        whole, middle = clip.read_bytes(), clip.stat().st_size // 2
+        clip.write_bytes(whole[: len(whole) * 3 // 5] if cut else whole[:middle] + bytes(1500) + whole[middle + 1500 :])
+        result = finish(send(page, clip, model=model))["result"]
+        assert 2 <= result["frames"] < 24
+        assert f"{result['frames']} of 24 frames could be read" in result["damaged"]
+        assert page.get(result["video"]).content[4:8] == b"ftyp"  # a copy of these, which browsers play
+
+
+def test_marked_parts_become_examples_of_one_recording(
+    page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
+) -> None:
+    look = finish(send(page, make_clip(frames=40, fps=10), "walk.mp4", model=model))["result"]["id"]
+    for start, end, label in ((0.5, 1.5, "wave"), (2, 3.2, "clap")):
+        added = page.post(f"/api/look/{look}/examples", json={"class": label, "start": start, "end": end})
+        assert added.json()["clip"]["seconds"] == pytest.approx(end - start, abs=0.11)
+    found = {path.relative_to(settings.clips).as_posix() for path in settings.clips.glob("[!.]*/*.mp4")}
+    assert found == {"wave/walk 0.5-1.5.mp4", "clap/walk 2.0-3.2.mp4"}
+    assert {clip.recording for clip in find_clips(settings.clips)} == {"walk.mp4"}
+    outside = page.post(f"/api/look/{look}/examples", json={"class": "wave", "start": 7, "end": 9})
+    assert outside.status_code == 422
+    assert "outside the recording" in outside.json()["error"]["found"]
 
 
 def test_places_are_shares_of_the_frame() -> None:

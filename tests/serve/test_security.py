@@ -102,6 +102,29 @@ def test_other_machines_need_the_token(settings: ServeSettings, tmp_path: Path) 
         assert client.get("/api/state", headers={"Cookie": "foo"}).status_code == 401
 
 
+def test_the_redirect_with_the_token_stays_on_this_server(settings: ServeSettings, tmp_path: Path) -> None:
+    with with_token(settings, tmp_path) as client:
+        for path in ("//evil.example", "/\\evil.example", "/%5Cevil.example", "///evil.example//x"):
+            answer = client.get(f"http://192.0.2.7:8765{path}?token={TOKEN}")
+            assert (answer.status_code, answer.headers["location"][:5]) in [(303, "/evil"), (303, "/")], path
+            client.cookies.clear()
+
+
+def test_a_proxy_makes_the_page_public(settings: ServeSettings, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"https://page.example.org, which other machines reach; give a token"):
+        ServeSettings(public="https://page.example.org")
+    with pytest.raises(ValueError, match=r"expected an address such as https://page"):
+        ServeSettings(public="page.example.org", token=TOKEN)
+    public = ServeSettings(runs=settings.runs, token=TOKEN, public="https://page.example.org")
+    assert page_address(public, local=False) == f"https://page.example.org/?token={TOKEN}"
+    with TestClient(create_app(public), base_url="http://page.example.org", follow_redirects=False) as client:
+        answer = client.get(f"/?token={TOKEN}")
+        assert "Secure" in answer.headers["set-cookie"]
+        own = {"X-Onlooker": "1", "Cookie": answer.headers["set-cookie"].partition(";")[0]}
+        for origin, status in (("https://page.example.org", 404), ("https://evil.example", 403)):
+            assert client.delete("/api/jobs/none", headers=own | {"Origin": origin}).status_code == status
+
+
 def test_a_person_without_the_token_is_told_in_words(settings: ServeSettings, tmp_path: Path) -> None:
     with with_token(settings, tmp_path) as client:
         answer = client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})

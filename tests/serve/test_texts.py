@@ -12,12 +12,13 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 
+from onlooker.files import DiskFullError
 from onlooker.serve.problem import Problem, as_problem
 from onlooker.serve.translation import t, texts
 from onlooker.structures import ClipError
 
 SERVE = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
-OF_PYTHON = ("problem.", "hint.", "change.", "looks_at.")  # parts of the file that only Python uses
+OF_PYTHON = ("problem.", "hint.", "change.", "looks_at.", "look.damaged")  # parts of the file that only Python uses
 # What jobs report: of looks, and the stages of `onlooker.train`.
 NOTES = ("queued", "checking", "preparing", "looking", "starting", "reading clips", "encoding clips", "fitting",
          "drawing clips", "done")  # fmt: skip
@@ -125,3 +126,13 @@ def test_a_problem_has_the_text_of_its_code_and_of_the_library():
     }  # fmt: skip
     with pytest.raises(KeyError, match="nobody"):
         Problem(422, "nobody")
+
+
+def test_messages_name_what_to_do_on_the_page() -> None:
+    assert not re.search(r"(?<!\w)--(?!clips)[a-z]", (SERVE / "texts" / "en.json").read_text("utf-8"))
+    full = DiskFullError("runs/a: no space left for a checkpoint: 1.0 MB free; free some; `onlooker train --resume`")
+    shown = as_problem(full)
+    assert (shown.found, shown.remedy) == (
+        "runs/a: no space left for a checkpoint: 1.0 MB free; free some", "free some space and try again",
+    )  # fmt: skip
+    assert as_problem(ClipError("a.mp4", "cut off", "copy it again, or read it with --safe")).remedy == ""

@@ -26,8 +26,8 @@ import typer
 
 from onlooker.answer import NOTHING, event_scores
 from onlooker.cli.command import command, stoppable
+from onlooker.evaluation.detection import segment_map
 from onlooker.structures import Segment
-from onlooker_papers.detection import segment_map
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.real_clips.stream_model import fitted, play
 from onlooker_papers.real_clips.streams import (

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.config import TrainConfig
+from onlooker.evaluation.detection import segment_map
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import evidence_scores, find_segments
 from onlooker.recognizer import Recognizer
 from onlooker.structures import Segment
 from onlooker.tuning import ONSETS, choose_temporal_parameters
-from onlooker_papers.detection import at_thresholds, segment_iou, segment_map
+from onlooker_papers.detection import at_thresholds, segment_iou
 from onlooker_papers.videolstm.ablation import ModelSpec, Trial
 from onlooker_papers.videolstm.target_clips import CLASSES, ClipsOf, TargetClips
 

@@ -53,7 +53,8 @@ def train(
 
     - a folder with one sub-folder per class, or with train/, val/ and test/, each with one sub-folder per class;
 
-    - a CSV file with the columns path and label, and optionally split (train, val, test) and recording;
+    - a CSV file with the columns path and label, and optionally start and end (of a part of a long recording, in
+    seconds or mm:ss), split (train, val, test) and recording;
 
     - with --set, a published data set as it is distributed, with its official split.
 
@@ -184,14 +185,29 @@ def evaluate(
     clips: Annotated[
         Path | None, typer.Option(help="Evaluate on the test split of other clips (as for `onlooker train`).")
     ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(help="Play whole recordings, and compare events with a list (path,start,end,label)."),
+    ] = None,
     safe: Safe = False,
 ) -> None:
-    """Measure accuracy per video and per frame, confusions and calibration, and write a report."""
+    """Measure accuracy per video and per frame, confusions and calibration, and write a report.
+
+    With --recordings: mean average precision in time, events found, and false alarms per hour.
+    """
     from onlooker.data.sets import read_set, set_name
     from onlooker.runs.evaluate import evaluate as evaluate_run
 
     if published.set and clips is None:
         raise ValueError("--set describes the folder given by --clips; give --clips too, or leave out --set")
+    if clips and recordings:
+        raise ValueError("--clips and --recordings are two evaluations; give one of them")
+    if recordings:
+        from onlooker.runs.recordings import evaluate_recordings, show
+
+        with stoppable():
+            show(evaluate_recordings(run, read_set(recordings, published, classes=1)))
+        return
     measured = evaluate_run(run, read_set(clips, published, classes=1) if clips else None)
     _print_metrics(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
 

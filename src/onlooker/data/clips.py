@@ -19,6 +19,7 @@ from onlooker.config import DataConfig, Modality
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows, open_array
 from onlooker.data.samples import stored_frames
 from onlooker.files import check_writable, format_bytes
+from onlooker.intervals import file_of
 from onlooker.processes import map_ahead
 from onlooker.structures import Clip, ClipError
 from onlooker.video.sampling import Sampling, TemporalCrops, equally_spaced, every_frame
@@ -58,7 +59,8 @@ def stored_settings(config: DataConfig) -> dict[str, Any]:
 def _identity(path: Path) -> list[Any]:
     """What a clip is for the cache: its absolute path, and the size and modification time of its files."""
     try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        file = file_of(path)
+        files = sorted(file.iterdir()) if file.is_dir() else [file]
         stats = [(file.name, file.stat()) for file in files]
     except FileNotFoundError as error:
         raise ClipError(path, "no such file", "check the path") from error

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from onlooker.files import check_regular
+from onlooker.intervals import split_interval
 from onlooker.structures import ClipError
 from onlooker.video.image_sequence import find_images
 
@@ -16,14 +17,15 @@ _ENDS = 1 << 20  # bytes
 def fingerprint(path: Path) -> str:
     """A hash of a clip's content, the images of a sequence in order: 32 hexadecimal digits. Names do not count.
 
-    Of each file its size counts, and its first and last mebibyte.
+    Of each file its size counts, and its first and last mebibyte. That of a part of a recording is the hash of the
+    recording, followed by `#` and the times.
 
     Raises:
         ClipError: the clip does not exist, or cannot be read.
     """
-    digest = hashlib.sha256()
+    digest, (whole, times) = hashlib.sha256(), split_interval(path)
     try:
-        for file in find_images(path) if os.path.isdir(path) else [path]:
+        for file in find_images(whole) if os.path.isdir(whole) else [whole]:
             check_regular(file)
             with file.open("rb") as content:
                 size = os.fstat(content.fileno()).st_size
@@ -33,4 +35,4 @@ def fingerprint(path: Path) -> str:
     except (OSError, ValueError) as error:
         problem = f"cannot be read ({getattr(error, 'strerror', None) or error})"
         raise ClipError(path, problem, "restore it, or leave it out") from error
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()[:32] + ("" if times is None else f"#{times}")

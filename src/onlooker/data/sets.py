@@ -8,6 +8,7 @@ from pathlib import Path
 
 from onlooker.config import SetConfig
 from onlooker.data.folder import find_parts
+from onlooker.data.gaps import fill_gaps
 from onlooker.data.lists import check_classes, read_list
 from onlooker.data.split import Split, Splits, hold_out_validation, make_splits
 from onlooker.structures import Clip, ClipError
@@ -92,10 +93,13 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
     if path.is_file() and is_video(path):
         raise ClipError(path, "one video", "give a folder with one sub-folder per class, or a list of clips (CSV)")
     parts, left_out = read_list(path) if path.is_file() else (find_parts(path, classes), [])
+    if asked.fill and not fill_gaps(parts, asked.fill):
+        remedy = "give a list with the columns start and end, or leave out --fill"
+        raise ClipError(path, f"no time between intervals for class {asked.fill}", remedy)
     if asked.class_names:
         known = sorted({clip.label for part in parts.values() for clip in part})
         chosen = check_classes(asked.class_names, known, str(path))
-        parts = {name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()}
+        parts = {name: [clip for clip in part if clip.label in (*chosen, asked.fill)] for name, part in parts.items()}
     return ClipSet(path, parts, tuple(left_out))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.data.fingerprint import fingerprint
+from onlooker.intervals import file_of
 from onlooker.settings import field_of
 from onlooker.structures import Clip, ClipError
 
@@ -94,19 +95,19 @@ Splits = Mapping[str, Split] | Callable[[Sequence[Clip]], Mapping[str, Split]]
 
 def require_clips(clips: Iterable[Clip]) -> None:
     """Raise a ClipError if clips of a stored split do not exist."""
-    if missing := [clip.path for clip in clips if not os.path.exists(clip.path)]:
+    if missing := [clip.path for clip in clips if not os.path.exists(file_of(clip.path))]:
         others = ", ".join(map(str, missing[1:_NAMED])) + (", …" if len(missing) > _NAMED else "")
         found = f"not found, like {len(missing) - 1} more ({others})" if missing[1:] else "not found"
         raise ClipError(missing[0], found, _RESTORE)
 
 
 def copies_of(values: SplitDict, clips: Iterable[Clip]) -> list[Clip]:
-    """Those of `clips` with the content of a stored training or validation clip, whatever their paths.
+    """Those of `clips` with the content of a stored training or validation clip, or of the recording that it is in.
 
     `values` is what `Split.to_dict` returned with `fingerprints`; without them nothing is found.
     """
-    stored = {entry.get("fingerprint") for name in ("training", "validation") for entry in values[name]} - {None}
-    return [clip for clip in clips if fingerprint(clip.path) in stored] if stored else []
+    stored = {str(entry.get("fingerprint", "")).partition("#")[0] for name in SPLITS[:2] for entry in values[name]}
+    return [clip for clip in clips if fingerprint(file_of(clip.path)) in stored] if stored - {""} else []
 
 
 def make_splits(clips: Sequence[Clip], folds: int = 0) -> dict[str, Split]:

@@ -16,6 +16,7 @@ from onlooker.drawing.overlay import (
     ring,
     time_bar,
 )
+from onlooker.intervals import file_of
 from onlooker.structures import Prediction, Tube
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
@@ -42,7 +43,7 @@ def write_drawn(path: Path | str, out: Path | str, prediction: Prediction, tubes
         ClipError: the clip cannot be read.
         ValueError: `out` is no .mp4, or is the clip itself.
     """
-    if os.path.realpath(out) == os.path.realpath(path):
+    if os.path.realpath(out) == os.path.realpath(file_of(path)):
         raise ValueError(f"{out}: the drawn clip would replace the clip itself; give another file")
     count = prediction.indices[-1] - prediction.indices[0]
     seconds = prediction.times[-1] - prediction.times[0]

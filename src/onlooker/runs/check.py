@@ -13,11 +13,13 @@ from rich.progress import track
 from rich.table import Column, Table
 from rich.text import Text
 
+from onlooker.answer import NOTHING, nothing_class
 from onlooker.config import ModelConfig
 from onlooker.data.clip_facts import ClipFacts, read_facts
 from onlooker.data.clips import decode_each
 from onlooker.data.findings import Finding, fact_findings, label_findings, unreadable_findings
 from onlooker.data.folder import ignored_files
+from onlooker.data.gaps import unlabeled_seconds
 from onlooker.data.sets import ClipSet, read_set
 from onlooker.data.split import SPLITS, Split, split_clips, split_without_test
 from onlooker.files import printable
@@ -129,6 +131,9 @@ def _within(folder: Path, paths: Sequence[Path]) -> list[str]:
 def show_overview(path: Path, clips: Sequence[Clip], split: Split) -> None:
     """Print the table of classes before training, and whether there are findings; nothing is decoded."""
     show_classes(path, clips, split, ignored_files(path, [clip.path for clip in clips]))
+    if (seconds := unlabeled_seconds(clips)) and nothing_class(sorted({clip.label for clip in clips})) is None:
+        text = f"{seconds / 60:.1f} min lie between the intervals; --fill {NOTHING} makes examples of {NOTHING} of them"
+        Console().print(Text(text), soft_wrap=True)
     if count := len(list(label_findings(clips))):
         text = f"{count} finding{'s'[: count > 1]} about these clips: run `onlooker check {path}`"
         Console().print(Text(printable(text)), soft_wrap=True)

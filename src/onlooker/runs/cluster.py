@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from onlooker.intervals import file_of
 from onlooker.processes import cores
 from onlooker.structures import ClipError
 from onlooker.video.safe import VARIABLE
@@ -82,7 +83,7 @@ class _Worker:
     def run(self, path: Path) -> Any:
         """The result for a clip; an error is returned as a result."""
         try:
-            if not path.exists():
+            if not file_of(path).exists():
                 place = "each node needs the clips at the same path, as on a shared disk"
                 raise ClipError(path, f"not found on {socket.gethostname()}", place)
             return self._work(path)

@@ -19,6 +19,7 @@ from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.evaluation.report import Tone
 from onlooker.evaluation.report.summary import summary_page
 from onlooker.files import check_writable, printable, read_json, write_json
+from onlooker.intervals import as_cut, file_of
 from onlooker.recognizer import Recognizer, load, trained_run
 from onlooker.run_record import CROSS_VALIDATION, FIGURES, REPORT, SCORES, RunRecord, read_curves, read_figures
 from onlooker.structures import Clip, ClipError, Evaluation
@@ -63,11 +64,11 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         raise ValueError(f"{run / 'model' / 'recognizer.json'}: {found}; restore the file that was changed")
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
-        test, known = _new_clips(run, recognizer, other)
+        test, known = new_clips(run, recognizer, other)
         skipped = (*other.left_out, *known)
     elif record.split.test:
         out, test, skipped = run, record.split.test, record.skipped
-        if not any(os.path.exists(clip.path) for clip in test):  # the remaining clips are tested
+        if not any(os.path.exists(file_of(clip.path)) for clip in test):  # the remaining clips are tested
             require_clips(test)
     elif read_figures(run, CROSS_VALIDATION) and (of_run := read_figures(run)):
         return of_run
@@ -123,7 +124,7 @@ def write_report(
     return measured
 
 
-def _new_clips(run: Path, recognizer: Recognizer, clips: ClipSet) -> tuple[tuple[Clip, ...], list[ClipError]]:
+def new_clips(run: Path, recognizer: Recognizer, clips: ClipSet) -> tuple[tuple[Clip, ...], list[ClipError]]:
     """The clips that the model was not trained on, by content, and an error for each of the others."""
     if unknown := sorted({clip.label for clip in clips.test} - set(recognizer.classes)):
         remedy = f"the model knows {', '.join(recognizer.classes)}"
@@ -164,6 +165,6 @@ def _drawn(recognizer: Recognizer, clip: Clip, answer: str, tone: Tone) -> tuple
     frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
-    caption = f"{printable(f'{clip.label} · {clip.path.stem}')}\n{answer}"
+    caption = f"{printable(f'{clip.label} · {as_cut(clip.path).stem}')}\n{answer}"
     drawn = draw_clip(frames.pixels, prediction)
     return drawn, caption, tone, fps

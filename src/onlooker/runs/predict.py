@@ -27,6 +27,7 @@ from rich.text import Text
 from onlooker.annotations import FORMATS, MIN_SCORE, find_format, of_prediction
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import check_regular, check_writable, explain_write_errors, printable, short_name, write_json
+from onlooker.intervals import as_cut, file_of
 from onlooker.localization.formats import best_tubes, to_coco
 from onlooker.models.video_model import choose_device
 from onlooker.processes import map_ahead
@@ -244,7 +245,7 @@ def print_errors(errors: Sequence[ClipError]) -> None:
 def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
     """The file that each clip is drawn to: all different, and none of them a clip."""
     targets = [out / f"{name}.mp4" for name in distinct_names(clips)]
-    given = {os.path.realpath(clip) for clip in clips}
+    given = {os.path.realpath(file_of(clip)) for clip in clips}
     for target in targets:
         if os.path.realpath(target) in given:
             raise ValueError(f"{target}: the drawn clip would replace a clip; choose another --out")
@@ -271,7 +272,7 @@ def distinct_names(clips: Sequence[Path]) -> list[str]:
     Raises:
         ValueError: a clip is given twice.
     """
-    paths = [Path(os.path.realpath(clip)) for clip in clips]
+    paths = [as_cut(Path(os.path.realpath(clip))) for clip in clips]
     if len(set(paths)) < len(paths):
         raise ValueError(f"{next(path for path in paths if paths.count(path) > 1)}: given twice; give each clip once")
     stems = Counter(path.stem.casefold() for path in paths)

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.data.sets import ClipSet, set_name
+from onlooker.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
+from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, require_clips, split_without_test
 from onlooker.evaluation.conclusion import first_line
 from onlooker.models.registry import find_recipe, resolve
@@ -50,6 +50,7 @@ def train(
     quiet: bool = False,
     progress: OnProgress | None = None,
     devices: int = 1,
+    fill: str = "",
     **settings: Any,
 ) -> TrainedRun:
     """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and evaluate it.
@@ -65,6 +66,7 @@ def train(
         progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are.
             An exception in it ends the training, and `resume` continues it. With several `devices`, epochs are not
             reported.
+        fill: as in `SetConfig`.
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Raises:
@@ -75,7 +77,8 @@ def train(
     path = default_run(Path(clips), model) if run is None else Path(run)
     with reporting(progress), uploading([path]) as copies:
         copy = copies.get(path, path)
-        figures = train_run(local(clips), copy, *configs, resume=resume, quiet=quiet, devices=devices)
+        source = read_set(local(clips), SetConfig(fill=fill)) if fill else local(clips)
+        figures = train_run(source, copy, *configs, resume=resume, quiet=quiet, devices=devices)
     return TrainedRun(path, figures)
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from onlooker.answer import NOTHING
 from onlooker.config import StreamConfig
 from onlooker.files import printable, without_password
+from onlooker.intervals import file_of
 from onlooker.publish import Event, EventTracker, open_publisher
 from onlooker.recognizer import load
 from onlooker.runs.predict import print_errors
@@ -54,7 +55,7 @@ def watch_sources(
         ValueError: a run that cannot process streams, or an invalid source or address.
     """
     console, errors, streams = Console(), list[ClipError](), dict[str | None, _Stream]()
-    files = {source for source in sources if os.path.exists(source) or is_address(source)}
+    files = {source for source in sources if os.path.exists(file_of(source)) or is_address(source)}
     online: set[str] = set()  # sources that have been connected
 
     def report(error: ClipError) -> None:

@@ -20,6 +20,7 @@ from onlooker.serve.models import Models
 from onlooker.serve.names import file_name
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
+from onlooker.serve.translation import t
 from onlooker.streaming import join_steps
 from onlooker.structures import Prediction, Step
 from onlooker.video.transcode import VideoFacts
@@ -88,6 +89,8 @@ class Looks:
             self.delete(look.id)
             raise
         shown = {name: getattr(facts, name) for name in ("seconds", "width", "height", "frames")}
+        if facts.damaged:
+            shown["damaged"] = t("look.damaged", read=facts.frames, claimed=facts.claimed)
         about = {"id": look.id, "name": look.name, "video": f"/media/{look.id}.mp4", "model": look.model}
         rate = facts.frames / facts.seconds
         return {**about, "frames_per_second": rate, **shown, **describe_prediction(prediction, labels)}
@@ -95,12 +98,14 @@ class Looks:
     def _prepare(self, look: Look, job: Job) -> VideoFacts:
         """Check the clip by decoding all of it, and copy it if browsers do not play it."""
         limit = self.settings.max_seconds
-        facts = convert(look.path, max_seconds=limit, on_facts=lambda _: job.report("checking"))
+        facts = convert(look.path, max_seconds=limit, on_facts=lambda _: job.report("checking"), salvage=True)
         if facts.playable:
             return facts
         copy, seconds = look.path.with_name("copy.mp4"), facts.seconds
-        convert(look.path, copy, None, limit, lambda now: job.report("preparing", min(1, now.seconds / seconds)))
+        convert(look.path, copy, None, limit, lambda now: job.report("preparing", min(1, now.seconds / seconds)), True)
         look.video = copy
+        if facts.damaged:
+            look.path = copy
         return facts
 
     def _predict(self, look: Look, facts: VideoFacts, job: Job) -> tuple[Prediction, list[str]]:

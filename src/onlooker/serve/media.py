@@ -65,8 +65,11 @@ def convert(
     still: Path | None = None,
     max_seconds: float = math.inf,
     on_facts: OnFacts = lambda _: None,
+    salvage: bool = False,
 ) -> VideoFacts:
     """Decode a clip once for facts, a copy and a still; `on_facts` gets the facts so far, and may raise to end it.
+
+    With `salvage`, a damaged clip ends where decoding fails.
 
     Raises:
         Problem: 422, not a video, one that cannot be decoded, a single frame, or longer than `max_seconds`; an
@@ -75,7 +78,7 @@ def convert(
     """
     deadline, facts = monotonic() + SECONDS, None
     try:
-        for facts in safe_transcode(path, copy, still, max_seconds):
+        for facts in safe_transcode(path, copy, still, max_seconds, salvage):
             on_facts(facts)
             if monotonic() > deadline:
                 raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")

@@ -1,12 +1,14 @@
 """Stills of the project's clips, made once, and copies of those clips that not every browser plays."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
 from onlooker.serve.media import convert
-from onlooker.serve.project import Project
+from onlooker.serve.problem import Problem
+from onlooker.serve.project import Project, ProjectClip
 
 __all__ = ["Previews"]
 
@@ -20,22 +22,36 @@ class Previews:
 
     def still(self, clip_id: str) -> Path:
         """The first frame of a clip, a small JPEG; a Problem 422 if the clip cannot be decoded."""
-        clip, still = self.project.clip(clip_id).path, self.folder / f"{clip_id}.jpg"
-        with self._locks[still.name]:
-            if _is_old(still, clip):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                part = still.with_suffix(".part")
-                facts = convert(clip, still=part)
-                part.replace(still)
-                self.project.set_facts(clip_id, facts.seconds, facts.playable)
-        return still
+        return self._follow(clip_id, self._make_still)
 
     def playable(self, clip_id: str) -> Path:
         """The clip in a format that every browser plays: the file itself, or a copy; errors as for `still`."""
         self.still(clip_id)  # which finds out whether a copy is needed
-        clip, copy = self.project.clip(clip_id), self.folder / f"{clip_id}.mp4"
-        if clip.playable:
-            return clip.path
+        return self._follow(clip_id, lambda clip: clip.path if clip.playable else self._make_copy(clip))
+
+    def _follow(self, clip_id: str, make: Callable[[ProjectClip], Path]) -> Path:
+        """What is made of a clip; made again if its file was moved meanwhile, as when its class is renamed."""
+        clip = self.project.clip(clip_id)
+        try:
+            return make(clip)
+        except (Problem, OSError):
+            if (moved := self.project.settled(clip_id)).path == clip.path:
+                raise
+            return make(moved)
+
+    def _make_still(self, clip: ProjectClip) -> Path:
+        still = self.folder / f"{clip.id}.jpg"
+        with self._locks[still.name]:
+            if _is_old(still, clip.path):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                part = still.with_suffix(".part")
+                facts = convert(clip.path, still=part)
+                part.replace(still)
+                self.project.set_facts(clip.id, facts.seconds, facts.playable)
+        return still
+
+    def _make_copy(self, clip: ProjectClip) -> Path:
+        copy = self.folder / f"{clip.id}.mp4"
         with self._locks[copy.name]:
             if _is_old(copy, clip.path):
                 part = copy.with_suffix(".part.mp4")

@@ -1,5 +1,6 @@
 """What the page tells its user when something is wrong: a code, what was found, what was expected, what to do."""
 
+import re
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +14,8 @@ from onlooker.structures import ClipError
 __all__ = ["Problem", "as_problem"]
 
 _PARTS = ("found", "expected", "remedy")
+_OF_LIBRARY = ("reason", "remedy")  # values that are texts of the library
+_COMMAND = re.compile(r"(?<!\w)--[a-z]|`onlooker ")
 
 
 class Problem(Exception):  # noqa: N818 - the word that its user reads
@@ -28,6 +31,7 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
     def __init__(self, status: int, code: str, **values: object) -> None:
         self.status, self.code = status, code
         known = texts()["problem"][code]
+        values = {name: _for_the_page(str(value)) if name in _OF_LIBRARY else value for name, value in values.items()}
         self.found, self.expected, self.remedy = (
             t(f"problem.{code}.{part}", **values) if part in known else "" for part in _PARTS
         )
@@ -36,6 +40,11 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: `{"error": {…}}`."""
         return {"error": {name: getattr(self, name) for name in ("code", *_PARTS)}}
+
+
+def _for_the_page(text: str) -> str:
+    """A message of the library without the clauses that advise options or commands, which a page does not have."""
+    return "; ".join(each for each in text.split("; ") if not _COMMAND.search(each))
 
 
 def as_problem(error: BaseException) -> Problem:

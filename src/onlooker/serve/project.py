@@ -21,7 +21,7 @@ from onlooker.files import check_writable, printable
 from onlooker.serve.database import Database
 from onlooker.serve.names import class_name, file_name, is_hidden, new_class_name
 from onlooker.serve.problem import Problem
-from onlooker.serve.recordings import follow_moves
+from onlooker.serve.recordings import follow_moves, join_recording
 from onlooker.serve.renames import STORE, TRASH, Move, backwards, check_moves, check_store, empty_trash, make_moves
 from onlooker.serve.translation import t
 from onlooker.video.reader import is_video
@@ -102,6 +102,11 @@ class Project:
             return found[0]
         raise Problem(404, "no_clip")
 
+    def settled(self, clip_id: str) -> ProjectClip:
+        """The same after the changes that are being made."""
+        with self._lock:
+            return self.clip(clip_id)
+
     def change_text(self, back: bool = True) -> str | None:
         """A description of the change that can be undone (`back`) or redone; None if there is none."""
         if not (numbers := self._last(back)):
@@ -166,6 +171,13 @@ class Project:
             text = t("change.add_clip", name=Path(target).name, label=label)
             self._do(text, [*moves, (f"{TRASH}/{file.name}", target)], batch=batch, new=(clip_id, file.name))
             return self.clip(clip_id)
+
+    def share_recording(self, clip_id: str, recording: str) -> None:
+        """Note in recordings.csv that a clip is part of a recording, so that no split divides it."""
+        with self._lock:
+            names = [f"{clip.path.parent.name}/{clip.path.name}" for clip in self.select("")]
+            clip = self.clip(clip_id).path
+            join_recording(self.folder, names, f"{clip.parent.name}/{clip.name}", recording)
 
     def set_label(self, clip_id: str, label: str) -> None:
         """Give a clip the class that the user has chosen or confirmed; a Problem 404 if one of them is not there."""

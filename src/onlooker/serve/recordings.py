@@ -2,12 +2,12 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from onlooker.files import read_bytes, write_bytes
 
-__all__ = ["follow_moves"]
+__all__ = ["follow_moves", "join_recording"]
 
 _FILE = "recordings.csv"
 
@@ -33,6 +33,25 @@ def follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
             row["clip"] = target + row["clip"][len(source) :]
         if not moved and "/" in target and not target.startswith("."):
             rows.append({"clip": target, "recording": target})
+    _write(folder, columns, rows)
+
+
+def join_recording(folder: Path, names: Iterable[str], clip: str, recording: str) -> None:
+    """Write the recording of a clip into the list; a list that is made for it names every clip.
+
+    Args:
+        names: of all clips, as in the list.
+    """
+    if not (folder / _FILE).exists():
+        _write(folder, ["clip", "recording"], [{"clip": name, "recording": name} for name in names])
+    rows = [*csv.DictReader(io.StringIO(read_bytes(folder / _FILE).decode("utf-8-sig"), newline=""))]
+    listed = {row.get("clip"): row for row in rows}
+    rows += [] if clip in listed else [{"clip": clip}]
+    (listed.get(clip) or rows[-1])["recording"] = recording
+    _write(folder, [name for name in rows[0] if name], rows)
+
+
+def _write(folder: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

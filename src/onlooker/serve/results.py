@@ -13,7 +13,7 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 from onlooker.serve.translation import t
 
-__all__ = ["clips_of_cell", "clips_to_check", "keep_results", "results"]
+__all__ = ["clips_of_cell", "clips_to_check", "keep_results", "results", "wrong_clips"]
 
 _UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
 # A label that the user has confirmed, or changed since, is not asked about again.
@@ -29,11 +29,18 @@ def results(run: Path | None) -> dict[str, Any]:
     return {
         **{name: measured[name] for name in ("accuracy", "confusion")},
         "clips": measured["videos"],
+        "wrong": sum(map(sum, measured["confusion"])) - sum(row[k] for k, row in enumerate(measured["confusion"])),
         "classes": [*map(printable, measured["classes"])],
         "conclusion": first_line(measured),
         "looks_at": looks_at.get(str(measured.get("statistics")), ""),
         "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
     }
+
+
+def wrong_clips(project: Project, run: Path | None) -> list[ProjectClip]:
+    """The first clips that are classified wrongly, the most certain errors first."""
+    _measured(run)
+    return project.select("JOIN tested ON tested.clip = id WHERE truth != predicted ORDER BY margin DESC LIMIT 100")
 
 
 def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> list[ProjectClip]:
@@ -64,8 +71,9 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
     """
     tested: list[tuple[object, ...]] = []
     if (run / "evaluation.json").exists() and (run / "scores.csv").exists():  # else its report has failed
-        doubted = {each["name"] for each in read_json(run / "evaluation.json").get("labels_to_check", [])}
-        tested = [(ids[clip], *values, clip in doubted) for clip, *values in _scores(run) if clip in ids]
+        doubted = [each["name"] for each in read_json(run / "evaluation.json").get("labels_to_check", [])]
+        rank = {name: number for number, name in enumerate(reversed(doubted), 1)}  # the most doubtful has the highest
+        tested = [(ids[clip], *values, rank.get(clip, 0)) for clip, *values in _scores(run) if clip in ids]
     with project.database.transaction():
         project.database.run("DELETE FROM tested")
         for row in tested:

@@ -18,7 +18,7 @@ from onlooker.serve.models import find_model
 from onlooker.serve.previews import Previews
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
-from onlooker.serve.results import clips_of_cell, clips_to_check, results
+from onlooker.serve.results import clips_of_cell, clips_to_check, results, wrong_clips
 from onlooker.serve.training import Training
 from onlooker.serve.translation import t
 
@@ -34,6 +34,7 @@ Label = Annotated[str, Query(alias="class")]
 Batch = Annotated[str, Query(max_length=40)]
 Target = Annotated[str, Body(alias="class", embed=True)]
 Text = Annotated[str, Body(embed=True)]
+Seconds = Annotated[float, Body(embed=True, ge=0, allow_inf_nan=False)]
 
 
 class Teaching:
@@ -84,10 +85,26 @@ class Teaching:
             file.unlink(missing_ok=True)
         return {"clip": _describe(self.project.clip(clip_id))}
 
+    def add_part(self, look_id: str, label: str, start: float, end: float) -> dict[str, Any]:
+        """Add a part of a clip that was looked at, in seconds; parts of one clip are of one recording."""
+        look, part = self.looks.get(look_id), self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
+        try:
+            convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), part, max_seconds=self.settings.max_seconds)
+            added = self.add(label, part, f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4")
+        finally:
+            part.unlink(missing_ok=True)
+        self.project.share_recording(added["clip"]["id"], look.name)
+        return added
+
 
 def _describe(clip: ProjectClip) -> dict[str, Any]:
     seconds = None if clip.seconds is None else round(clip.seconds, 3)
     return {"id": clip.id, "label": printable(clip.label), "name": printable(clip.path.name), "seconds": seconds}
+
+
+def _file(path: Path, media_type: str) -> FileResponse:
+    """A file as the response; an OSError, which is a Problem 404, if it was deleted meanwhile."""
+    return FileResponse(path, media_type=media_type, headers=_CACHED, stat_result=path.stat())
 
 
 def _hints(counts: dict[str, int]) -> list[str]:
@@ -114,11 +131,11 @@ def routes(teaching: Teaching) -> APIRouter:
 
     @routes.get("/media/clip/{clip_id}.jpg")
     def still(clip_id: str) -> FileResponse:
-        return FileResponse(teaching.previews.still(clip_id), media_type="image/jpeg", headers=_CACHED)
+        return _file(teaching.previews.still(clip_id), "image/jpeg")
 
     @routes.get("/media/clip/{clip_id}.mp4")
     def playable(clip_id: str) -> FileResponse:
-        return FileResponse(teaching.previews.playable(clip_id), media_type="video/mp4", headers=_CACHED)
+        return _file(teaching.previews.playable(clip_id), "video/mp4")
 
     @routes.post("/api/project/train", status_code=202)
     async def train() -> dict[str, str]:
@@ -133,6 +150,10 @@ def routes(teaching: Teaching) -> APIRouter:
     @routes.get("/api/project/results/clips")
     def cell(row: int, column: int) -> list[dict[str, Any]]:
         return [*map(_describe, clips_of_cell(project, training.newest_run(), row, column))]
+
+    @routes.get("/api/project/results/wrong")
+    def wrong() -> list[dict[str, Any]]:
+        return [*map(_describe, wrong_clips(project, training.newest_run()))]
 
     @routes.get("/api/project/inbox")
     def inbox() -> dict[str, Any]:
@@ -182,6 +203,10 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
         folder = await run_in_threadpool(project.incoming)
         file, name = await receive(request, folder)
         return await run_in_threadpool(teaching.add, label, file, name, batch)
+
+    @routes.post("/api/look/{look_id}/examples")
+    def add_part(look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:
+        return teaching.add_part(look_id, label, start, end)
 
     @routes.post("/api/project/clips/{clip_id}/label")
     def set_label(clip_id: str, label: Target, version: int) -> dict[str, Any]:

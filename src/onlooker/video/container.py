@@ -11,6 +11,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from onlooker.files import is_regular, without_password
+from onlooker.intervals import file_of
 from onlooker.structures import ClipError
 from onlooker.video.mp4_claims import check_samples
 
@@ -51,19 +52,20 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 def check_file(path: Path) -> None:
     """Raise a ClipError unless a path is a readable, non-empty file; also for an mp4 that claims too many samples."""
+    file = file_of(path)
     try:
-        if not path.exists():
+        if not file.exists():
             if re.match(r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE):  # a path collapses the slashes
                 shown = without_password(str(path))
                 raise ClipError(shown, "an address, not a file", "download it, or use `onlooker watch` for addresses")
             raise ClipError(path, "no such file", "check the path")
-        if not is_regular(path):
+        if not is_regular(file):
             # Reading a pipe would wait for a writer; a device never ends.
             raise ClipError(path, "not a regular file", "give a video file or a folder of numbered images")
-        with path.open("rb") as file:
-            if not file.read(1):
+        with file.open("rb") as content:
+            if not content.read(1):
                 raise ClipError(path, "zero bytes", "copy or record it again, or remove it")
-        check_samples(path)
+        check_samples(file)
     except ClipError:
         raise
     except (OSError, ValueError) as error:

@@ -36,11 +36,7 @@ class ImageSequence:
     @cached_property
     def images(self) -> list[Path]:
         """The files, in order; a ClipError if there are none, or the folder cannot be read."""
-        try:
-            paths = find_images(self.folder)
-        except OSError as error:
-            found = f"the folder cannot be read ({error.strerror})"
-            raise ClipError(self.folder, found, "allow reading it") from error
+        paths = find_images(self.folder)
         if not paths:
             what = "a folder without numbered images"
             raise ClipError(self.folder, what, "give a video file, or number the images (0001.jpg, 0002.jpg, ...)")
@@ -61,13 +57,24 @@ class ImageSequence:
         return store.frames(self.times)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-        for index, pixels in enumerate(_read_images(self.images)):
+        return self.between(0, len(self.images))
+
+    def between(self, first: int, after: int) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+        """As iteration: the frames from `first` on, before `after`."""
+        for index, pixels in enumerate(_read_images(self.images[first:after]), first):
             yield index, index / RATE, pixels
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The numbered images of a folder in natural order (9 before 10), by the digits at the end of their names."""
-    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
+    """The numbered images of a folder in natural order (9 before 10), by the digits at the end of their names.
+
+    Raises:
+        ClipError: the folder cannot be read.
+    """
+    try:
+        images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
+    except OSError as error:
+        raise ClipError(folder, f"the folder cannot be read ({error.strerror})", "allow reading it") from error
     numbered = [(number, path) for path in images if (number := re.search(r"(\d+)$", path.stem))]
     return [path for _, path in sorted(numbered, key=lambda pair: (int(pair[0][1]), pair[1].name))]
 

@@ -127,9 +127,19 @@ def _fill(
     container: InputContainer, stream: VideoStream, index: PacketIndex, runs: list[range], store: FrameStore
 ) -> int:
     """Decode the runs, put the frames that the store asks for, and return how many these are."""
-    wanted = dict(zip(index.pts[index.shown[store.unique]].tolist(), store.unique.tolist(), strict=True))
-    size = stream.codec_context.width, stream.codec_context.height
-    convert, last, count = Converter(store.path), index.pts.min() - 1, 0
+    convert, count = Converter(store.path), 0
+    for place, frame in decode_frames(container, stream, index, runs, store.unique):
+        store.put(place, convert(frame))
+        count += 1
+    return count
+
+
+def decode_frames(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, runs: list[range], places: NDArray[np.int64]
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Those frames of the runs that are among `places`, ascending; IndexContradictedError where the index is wrong."""
+    wanted = dict(zip(index.pts[index.shown[places]].tolist(), places.tolist(), strict=True))
+    size, last = (stream.codec_context.width, stream.codec_context.height), index.pts.min() - 1
     for frame in decode_runs(container, stream, index, runs, wanted):
         if frame.pts is None or frame.pts <= last:
             raise IndexContradictedError
@@ -137,9 +147,7 @@ def _fill(
         if frame.pts in wanted:
             if frame.is_corrupt or (frame.width, frame.height) != size:
                 raise IndexContradictedError
-            store.put(wanted[frame.pts], convert(frame))
-            count += 1
-    return count
+            yield wanted[frame.pts], frame
 
 
 def decode_runs(

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.intervals import file_of, split_interval
 from onlooker.structures import Frames
 from onlooker.video.image_sequence import ImageSequence, find_images
+from onlooker.video.part import VideoPart, length
 from onlooker.video.safe import GuardedVideo, is_safe
 from onlooker.video.sampling import Sampling, equally_spaced
-from onlooker.video.video_file import VideoFile
+from onlooker.video.video_file import VideoFile, shared_file
 
 __all__ = ["SUFFIXES", "VideoReader", "is_video", "read"]
 
@@ -23,7 +25,7 @@ SUFFIXES = frozenset(
 
 
 class VideoReader:
-    """A video file, or a folder of numbered images (an image sequence), opened when it is needed.
+    """A video file, a folder of numbered images (an image sequence), or a part of one, opened when it is needed.
 
     Frames are exactly those of sequential decoding, even if the reader seeks; they are RGB and upright. Indices count
     the frames that can be decoded, in display order. In a damaged file, damage in parts that the chosen frames do not
@@ -34,8 +36,9 @@ class VideoReader:
         for index, time, pixels in reader: ...            # in constant memory
 
     Args:
-        path: a video file, or a folder of numbered images; decoded by a worker process with limits of memory and time
-            if the environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`).
+        path: a video file, or a folder of numbered images; with `#t=12.5,17` at the end, only the frames from second
+            12.5 on and before second 17, whose indices and times begin at 0. It is decoded by a worker process with
+            limits of memory and time if the environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`).
 
     Raises:
         ClipError: in every method: naming the clip, if nothing can be decoded.
@@ -43,8 +46,7 @@ class VideoReader:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        kind = ImageSequence if os.path.isdir(path) else VideoFile
-        self._video = GuardedVideo(self.path) if is_safe() else kind(self.path)
+        self._video = GuardedVideo(self.path) if is_safe() else _opened(self.path)
         self._size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -54,6 +56,11 @@ class VideoReader:
     def times(self) -> NDArray[np.float64]:
         """When each frame is shown, in seconds since the first."""
         return self._video.times
+
+    @property
+    def seconds(self) -> float:
+        """The length, to the end of the last frame."""
+        return length(self.times)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,9 +97,16 @@ class VideoReader:
         return iter(self._video)
 
 
+def _opened(path: Path) -> VideoFile | ImageSequence | VideoPart:
+    file, times = split_interval(path)
+    if times is None:
+        return ImageSequence(file) if os.path.isdir(file) else VideoFile(file)
+    return VideoPart(path, ImageSequence(file) if os.path.isdir(file) else shared_file(file), times)
+
+
 def is_video(path: Path | str) -> bool:
-    """Whether a path looks like a video: a file with one of `SUFFIXES`, or a folder with numbered images."""
-    path = Path(path)
+    """Whether a path looks like a video: a file with one of `SUFFIXES`, a folder with numbered images, or a part."""
+    path = file_of(path)
     if os.path.isdir(path):
         return bool(find_images(path))
     return path.suffix.lower() in SUFFIXES and os.path.isfile(path)

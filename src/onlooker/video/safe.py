@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.files import DiskFullError, NotWritableError
+from onlooker.intervals import file_of
 from onlooker.structures import ClipError, Frames
 from onlooker.video.container import REENCODE
 from onlooker.video.sampling import Sampling
@@ -90,7 +91,7 @@ def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
         ClipError, IndexError, ValueError: as the call; a ClipError too if the worker ends or takes too long.
     """
     worker = _idle_worker() or _Worker(path)
-    seconds = SECONDS + SECONDS_PER_MB * (os.path.getsize(path) if os.path.exists(path) else 0) / 1e6
+    seconds = SECONDS + SECONDS_PER_MB * (os.path.getsize(file) if os.path.exists(file := file_of(path)) else 0) / 1e6
     try:
         with suppress(OSError):  # it has ended: `receive` says so
             worker.connection.send((os.getcwd(), path, call, arguments))

@@ -4,17 +4,18 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from onlooker.intervals import file_of
 from onlooker.structures import ClipError
 from onlooker.video.container import open_video
 from onlooker.video.decode import RATE, Converter, decode_file, frame_rate
-from onlooker.video.image_sequence import ImageSequence
+from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.safe import answers
 from onlooker.video.write import Recording
@@ -25,6 +26,7 @@ _PLAYED_SIDE = 1920  # pixels, of files that are played as they are: every phone
 _LATE = 0.05  # seconds: a first frame that is shown later than that shifts all times of a player
 _REPORTED = 50  # frames after which the facts so far are reported
 _COPY_SIDE = 1280  # pixels, at most
+_WHOLE = 0.9  # share of the frames that a header claims, which may be wrong by some
 _STILL_SIDE, _STILL_QUALITY = 160, 80
 
 
@@ -36,6 +38,8 @@ class VideoFacts:
         seconds: until the end of the last frame.
         width, height: of the upright frames, pixels.
         playable: every browser plays the file itself: H.264 in an mp4, of moderate size.
+        claimed: number of frames by the header, at least `frames`.
+        damaged: not all of them could be read, because the file was cut off or is damaged.
     """
 
     seconds: float
@@ -43,10 +47,16 @@ class VideoFacts:
     width: int
     height: int
     playable: bool
+    claimed: int = 0
+    damaged: bool = False
 
 
 def transcode(
-    path: Path, copy: Path | None = None, still: Path | None = None, max_seconds: float = math.inf
+    path: Path,
+    copy: Path | None = None,
+    still: Path | None = None,
+    max_seconds: float = math.inf,
+    salvage: bool = False,
 ) -> Iterator[VideoFacts]:
     """Decode a video once, and write a copy of it.
 
@@ -54,6 +64,7 @@ def transcode(
         path: a video file, or a folder of numbered images.
         copy: a new file, .mp4: H.264, its longer side at most 1280 pixels, every frame with its time.
         still: a file for the first frame as a small JPEG.
+        salvage: end without an error where decoding fails after some frames; the video is then not playable.
 
     Yields:
         The facts so far, every 50 frames, and at the end those of the whole video.
@@ -62,10 +73,11 @@ def transcode(
         ClipError: no video, it cannot be decoded, or it is longer than `max_seconds`.
         DiskFullError, NotWritableError: the copy cannot be written.
     """
-    playable, duration = _playable(path)
+    (playable, duration, claimed), errors = _header(path), list[ClipError]()
     with ExitStack() as opened:
         recording = opened.enter_context(Recording(copy, seekable=True)) if copy else None
-        for index, (seconds, width, height, to_pixels) in enumerate(_decoded(path)):
+        decoded = _until_error(path, errors) if salvage else _decoded(path)
+        for index, (seconds, width, height, to_pixels) in enumerate(decoded):
             if seconds > max_seconds:
                 raise ClipError(path, f"longer than {max_seconds:g} s", f"cut it: at most {max_seconds:g} s are read")
             if recording:
@@ -73,24 +85,29 @@ def transcode(
             if still and index == 0:
                 _fit(to_pixels(), _STILL_SIDE).save(still, "jpeg", quality=_STILL_QUALITY)
             rate = index / seconds if seconds else 1 / duration
-            facts = VideoFacts(seconds + 1 / rate, index + 1, width, height, playable)
+            facts = VideoFacts(seconds + 1 / rate, index + 1, width, height, playable, max(claimed, index + 1))
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
-    yield facts
+    damaged = bool(errors) or facts.frames < _WHOLE * facts.claimed
+    yield replace(facts, damaged=damaged, playable=playable and not (salvage and damaged))
 
 
 def safe_transcode(
-    path: Path, copy: Path | None = None, still: Path | None = None, max_seconds: float = math.inf
+    path: Path,
+    copy: Path | None = None,
+    still: Path | None = None,
+    max_seconds: float = math.inf,
+    salvage: bool = False,
 ) -> Iterator[VideoFacts]:
     """As `transcode`, in a separate process with limits of memory and time (`video.safe`)."""
-    for answer in answers(path, "transcode", copy=copy, still=still, max_seconds=max_seconds):
+    for answer in answers(path, "transcode", copy=copy, still=still, max_seconds=max_seconds, salvage=salvage):
         yield VideoFacts(**answer)
 
 
 def _decoded(path: Path) -> Iterator[tuple[float, int, int, Callable[[], Pixels]]]:
     """Of each frame: seconds since the first, width and height, and its pixels, as large as a copy needs them."""
-    if os.path.isdir(path):
-        for _, seconds, image in ImageSequence(path):
+    if os.path.isdir(path) or file_of(path) != path:
+        for _, seconds, image in VideoReader(path):
             yield seconds, image.shape[1], image.shape[0], partial(np.asarray, image)
         return
     convert = Converter(path, _COPY_SIDE)
@@ -99,15 +116,28 @@ def _decoded(path: Path) -> Iterator[tuple[float, int, int, Callable[[], Pixels]
         yield seconds, width, height, partial(convert, frame)
 
 
-def _playable(path: Path) -> tuple[bool, float]:
-    """Whether browsers play the file itself, and the duration of a frame by its header, in seconds."""
-    if os.path.isdir(path):
-        return False, 1 / RATE
+def _until_error(path: Path, errors: list[ClipError]) -> Iterator[tuple[float, int, int, Callable[[], Pixels]]]:
+    """As `_decoded`; where decoding fails after some frames, it ends, and the error is added to `errors`."""
+    index = -1
+    try:
+        for index, frame in enumerate(_decoded(path)):  # noqa: B007 - how far it came
+            yield frame
+    except ClipError as error:
+        if index < 1:
+            raise
+        errors.append(error)
+
+
+def _header(path: Path) -> tuple[bool, float, int]:
+    """What the header says: whether browsers play the file itself, the seconds of a frame, and the number of frames."""
+    if os.path.isdir(path) or file_of(path) != path:
+        return False, 1 / RATE, 0
     with open_video(path) as (container, stream):
         context, start = stream.codec_context, float((stream.start_time or 0) * (stream.time_base or 0))
         known = "mp4" in container.format.name and context.name == "h264" and context.pix_fmt == "yuv420p"
         fits = max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _LATE
-        return known and fits, 1 / frame_rate(stream)
+        rate = frame_rate(stream)
+        return known and fits, 1 / rate, stream.frames or round((container.duration or 0) / 1e6 * rate)
 
 
 def _fit(pixels: Pixels, side: int) -> Image.Image:

@@ -1,8 +1,12 @@
 """The frames of a video file, read in this process: by an index where it can be relied on, else by decoding all."""
 
+import os
 from collections.abc import Iterator
-from functools import cached_property
+from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
+from threading import Lock
 
 import av
 import numpy as np
@@ -11,7 +15,7 @@ from numpy.typing import NDArray
 from onlooker.structures import ClipError, Frames
 from onlooker.video.container import REENCODE, open_video
 from onlooker.video.decode import Converter, FrameStore, decode_file
-from onlooker.video.index import IndexContradictedError, PacketIndex, decode_indexed, index_packets
+from onlooker.video.index import IndexContradictedError, PacketIndex, decode_frames, decode_indexed, index_packets
 from onlooker.video.sampling import Sampling
 
 
@@ -19,17 +23,21 @@ class VideoFile:
     """A video file, opened when it is needed; see `VideoReader`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._lock = path, Lock()
+        self._times: NDArray[np.float64] | None = None
         self._index: PacketIndex | None = None
         self._expected: int | None = None  # number of frames, at first the number of packets; None: not counted yet
 
-    @cached_property
+    @property
     def times(self) -> NDArray[np.float64]:
         """As in `VideoReader`."""
-        if self._expected is None:
-            with open_video(self.path) as opened:
-                self._index, self._expected = index_packets(*opened)
-        return self._decode_all() if self._index is None else self._index.times
+        with self._lock:  # threads that read parts of one file wait for the first of them
+            if self._times is None:
+                if self._expected is None:
+                    with open_video(self.path) as opened:
+                        self._index, self._expected = index_packets(*opened)
+                self._times = self._decode_all() if self._index is None else self._index.times
+            return self._times
 
     def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
         """As in `VideoReader`, and the size."""
@@ -40,27 +48,39 @@ class VideoFile:
         with open_video(self.path) as opened:
             if self._expected is None:
                 self._index, self._expected = index_packets(*opened)
-            if self._index is not None:
-                store = make_store(len(self._index.shown))
-                store.check(len(self._index.shown))
+            if (index := self._index) is not None:
+                store = make_store(len(index.shown))
+                store.check(len(index.shown))
                 try:
-                    decode_indexed(*opened, self._index, store)
-                    return store.frames(self._index.times)
+                    decode_indexed(*opened, index, store)
+                    return store.frames(index.times)
                 except (IndexContradictedError, av.error.FFmpegError, ClipError):  # a thread's error is a ClipError
                     self._index = None
         # Everything is decoded: twice where the number of packets is not that of the frames.
         for _ in range(2):
             store = make_store(self._expected or 1)
-            self.times = self._decode_all(store)
-            if np.array_equal(store.indices, make_store(len(self.times)).indices):
-                store.check(len(self.times))
-                return store.frames(self.times)
+            self._times = times = self._decode_all(store)
+            if np.array_equal(store.indices, make_store(len(times)).indices):
+                store.check(len(times))
+                return store.frames(times)
         raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         convert = Converter(self.path)
         for index, seconds, frame in decode_file(self.path):
             yield index, seconds, convert(frame)
+
+    def between(self, first: int, after: int) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+        """As iteration: the frames from `first` on, before `after`; those before them only where there is no index."""
+        convert, places = Converter(self.path), np.arange(first, after)
+        if (index := self._index) is not None:
+            with suppress(IndexContradictedError, av.error.FFmpegError, ClipError), open_video(self.path) as opened:
+                for place, frame in decode_frames(*opened, index, index.runs(index.shown[places]), places):
+                    if place == first:
+                        yield place, float(index.times[place]), convert(frame)
+                        first += 1
+        for place, seconds, frame in islice(decode_file(self.path), first, after) if first < after else ():
+            yield place, seconds, convert(frame)
 
     def _decode_all(self, store: FrameStore | None = None) -> NDArray[np.float64]:
         """Decode everything, put the frames that the store asks for, and return the times of all frames."""
@@ -72,3 +92,20 @@ class VideoFile:
                 store.put(index, convert(frame))
         self._expected = len(times)
         return np.array(times)
+
+
+def shared_file(path: Path) -> VideoFile:
+    """The same object for all parts of a file that are read in this process: the file is indexed once."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return VideoFile(path)  # whose methods say why
+    return _shared(path.absolute(), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(32)  # an index of an hour has 2 MB
+def _shared(path: Path, _size: int, _modified: int) -> VideoFile:
+    return VideoFile(path)
+
+
+os.register_at_fork(after_in_child=_shared.cache_clear)  # a thread that the child has not may hold a lock

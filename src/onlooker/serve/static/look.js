@@ -5,6 +5,7 @@ import { cameraAllowed } from "./camera.js";
 import { rememberClasses, spoken } from "./colors.js";
 import { announce, button, errorCard, h, icon, percent, show, t } from "./dom.js";
 import { LiveView } from "./live.js";
+import { ClipList } from "./look_list.js";
 import { LookResult } from "./result.js";
 import { drawnControls } from "./settings.js";
 
@@ -33,6 +34,8 @@ export class Look {
   /** The beginning: where clips come from. */
   start() {
     this.stop();
+    this.list?.close();
+    this.list = null;
     if (!this.state.models.length) { this.noModel(); return; }
     this.state.models.forEach((model) => rememberClasses(model.classes));
     show(this.panel, h("div.welcome", {},
@@ -49,8 +52,8 @@ export class Look {
 
   dropZone() {
     const input = h("input.unseen",
-      { type: "file", accept: "video/*,.mkv,.avi,.gif", id: "clip-file", tabindex: -1, "aria-label": t("look.choose"),
-      onchange: () => this.lookAt(input.files[0]) });
+      { type: "file", accept: "video/*,.mkv,.avi,.gif", multiple: true, id: "clip-file", tabindex: -1, "aria-label": t("look.choose"),
+      onchange: () => this.lookAtAll([...input.files]) });
     const buttons = [button("upload", t("look.choose"), () => input.click(), { kind: "primary" })];
     if (cameraAllowed()) buttons.push(button("camera", t("look.camera"), () => this.openCamera()));
     return h("div.drop", { "aria-label": t("look.drop") },
@@ -75,12 +78,22 @@ export class Look {
   drop(event) {
     event.preventDefault();
     this.panel.classList.remove("dropping");
-    const file = event.dataTransfer.files[0];
-    if (file && this.state.models.length) this.lookAt(file);
+    if (this.state.models.length) this.lookAtAll([...event.dataTransfer.files]);
   }
 
+  /** One clip with all that is seen in it, or several as a list. */
+  lookAtAll(files) {
+    if (!files.length) return;
+    this.start();
+    if (files.length === 1) { this.lookAt(files[0]); return; }
+    this.list = new ClipList(files, this);
+    this.showList();
+    this.list.begin();
+  }
+
+  showList() { this.stop(); this.run = new AbortController(); show(this.panel, this.list.element); }
+
   lookAt(file) {
-    if (!file) return;
     this.again = () => this.lookAt(file);
     this.name = file.name;
     const error = tooLarge(file, this.state.limits?.bytes);
@@ -122,6 +135,7 @@ export class Look {
     if (error.code === "model_gone") this.page.loadState().catch(() => {});
     this.run = new AbortController(); // the message stays until one begins something else
     const actions = [button(null, t("look.other"), () => this.start(), { kind: "primary" })];
+    if (this.list) actions.push(button(null, t("look.list_back"), () => this.showList()));
     if (this.again) actions.push(button(null, t("again"), this.again));
     show(this.panel, h("div.working", {}, this.name && h("h2", {}, this.name), errorCard(error, ...actions)));
   }

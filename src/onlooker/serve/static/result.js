@@ -3,6 +3,7 @@
 import { Bars, sureness } from "./bars.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
 import { button, h, icon, seconds, show, t } from "./dom.js";
+import { Marker } from "./mark.js";
 import { drawMoment, momentOf } from "./overlay.js";
 import { Player } from "./player.js";
 import { drawnControls } from "./settings.js";
@@ -25,14 +26,17 @@ export class LookResult {
     this.player = new Player((time) => this.frame(time));
     this.timeline = new Timeline(this.player);
     this.bars = new Bars();
+    this.marker = new Marker(result, this.timeline, look.page);
     this.now = h("p.now");
     this.element = h("div.result", {}, this.watch(), this.side());
   }
 
   watch() {
     return h("div.watch", {}, h("div.title-row", {}, h("h1.clip-name", { title: this.result.name }, this.result.name),
+      this.look.list && button(null, t("look.list_back"), () => this.look.showList()),
       button("upload", t("look.other"), () => this.look.start())),
-    this.player.stage, this.player.controls, this.timeline.element);
+    this.result.damaged && h("p.warning", { role: "status" }, this.result.damaged),
+    this.player.stage, this.player.controls, this.timeline.element, this.marker.element);
   }
 
   side() {

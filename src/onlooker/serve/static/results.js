@@ -25,11 +25,16 @@ function matrix({ classes, confusion }, page) {
       row.map((count, k) => cell(count, i, k)))))));
 }
 
+const wrongClips = (page, label) => get("/api/project/results/wrong").then((clips) => clipsDialog(label, clips, page), complain);
+
 export const resultsView = (results, page) => [
   h("div.reached", {},
     h("p.accuracy", {}, h("b", {}, percent(results.accuracy)),
       h("span", {}, t("results.of", { count: results.clips }))),
     [results.conclusion, results.looks_at, results.advice[0]].filter(Boolean).map((text) => h("p.conclusion", {}, sentence(text))),
     h("div.row", {}, button("camera", t("results.live"), () => page.tryLive(), { kind: "primary" }),
-      button("upload", t("results.clip"), () => page.go("look")))),
+      button("upload", t("results.clip"), () => page.go("look")),
+      results.wrong > 0 && button(null, t("results.wrong", { count: results.wrong }),
+        () => wrongClips(page, t("results.wrong", { count: results.wrong }))),
+      button(null, t("results.check"), () => page.go("correct")))),
   matrix(results, page)];

@@ -38,7 +38,7 @@ export class Teach {
       h("div.head", {}, h("div", {}, h("h1", {}, t("teach.title")), this.title),
         h("div.row", {}, this.undo, this.redo)),
       h("div.left", {}, this.uploads.element, this.training.results, this.classes, this.empty, this.addForm()),
-      h("aside.right", {}, this.camera, this.training.element)));
+      h("aside.right", {}, this.camera, this.training.element), this.training.bar));
     this.panel.addEventListener("dragover", (event) => event.preventDefault());
     this.panel.addEventListener("drop", (event) => this.drop(event, null));
     this.showCamera();

@@ -1,4 +1,4 @@
-// The class at every moment as a colored strip: click or drag to seek.
+// The class at every moment as a colored strip: click or drag to seek, or to select a part.
 
 import { colorOf, isQuiet, spoken } from "./colors.js";
 import { h, seconds, show, t } from "./dom.js";
@@ -36,12 +36,24 @@ export class Timeline {
     this.player = player;
     this.head = h("div.playhead");
     this.lanes = h("div.lanes");
-    const seek = (event) => event.buttons & 1 && this.duration && player.seek(this.timeOf(event));
+    this.marks = h("div.marks", { "aria-hidden": "true" });
+    const seek = (event) => {
+      if (!(event.buttons & 1) || !this.duration) return;
+      const time = this.timeOf(event);
+      if (this.selecting) this.select([Math.min(this.from, time), Math.max(this.from, time)]);
+      player.seek(time);
+    };
     this.element = h("div.timeline", {
       role: "slider", tabindex: 0, "aria-label": t("timeline.label"), "aria-valuemin": 0, "aria-valuemax": 0,
       "aria-valuenow": 0,
-      onpointerdown: (event) => { this.element.setPointerCapture(event.pointerId); seek(event); }, onpointermove: seek,
-    }, this.lanes, this.head);
+      onpointerdown: (event) => {
+        this.element.setPointerCapture(event.pointerId);
+        this.from = this.timeOf(event);
+        seek(event);
+      },
+      onpointermove: seek,
+      onpointerup: () => this.selected && this.selecting?.(...this.selected),
+    }, this.lanes, this.marks, this.head);
   }
 
   /** Shows an answer about a clip of `duration` seconds. */
@@ -55,6 +67,25 @@ export class Timeline {
     this.head.style.setProperty("--left", `${(100 * time) / this.duration}%`);
     this.element.setAttribute("aria-valuenow", time.toFixed(2));
     this.element.setAttribute("aria-valuetext", t("timeline.now", { time: seconds(time), label: spoken(label ?? "") }));
+  }
+
+  /** Shows a part, `[start, end]` in seconds, as selected; null: none. */
+  select(part) {
+    this.selected = part;
+    this.marks.querySelector(".selected")?.remove();
+    if (part) this.marks.append(this.mark("span.mark-part.selected", ...part));
+  }
+
+  /** Shows a part that was added to a class. */
+  keep(start, end, label) {
+    this.select(null);
+    this.marks.append(this.mark("span.mark-part", start, end, label));
+  }
+
+  mark(selector, start, end, label = "") {
+    const share = (value) => `${(100 * value) / this.duration}%`;
+    return h(selector, { "--left": share(start), "--wide": share(end - start), "--color": label ? colorOf(label) : "transparent",
+      title: label });
   }
 
   timeOf(event) {

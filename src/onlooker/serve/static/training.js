@@ -12,6 +12,7 @@ export class Training {
     Object.assign(this, { page, changed, fitting: false, trained: null }); // `trained`: id of the newest model
     this.hints = h("ul.hints", { "aria-label": t("train.hints") });
     this.action = h("div.train-action");
+    this.bar = h("div.train-bar"); // on a small screen: at the bottom, wherever the page is scrolled to
     this.results = h("section.card.results", { "aria-label": t("results.title") });
     this.element = h("section.card.train", { "aria-label": t("train.title") }, h("h2", {}, t("train.title")),
       this.hints, this.action);
@@ -21,6 +22,7 @@ export class Training {
     show(this.hints, project.hints.map((hint) => h("li", {}, icon("warn"), h("span", {}, hint))));
     if (project.training && !this.job) this.watch(project.training);
     if (!this.job) this.showButton(project);
+    this.showBar(project);
     if (project.model !== this.loaded && !this.job) this.loadResults();
   }
 
@@ -33,6 +35,14 @@ export class Training {
     this.button = button(null, t(project.model ? "train.again" : "train.start"), () => this.start(),
       { kind: "primary", disabled: !ready });
     show(this.action, this.button, h("p.hint", {}, t(ready ? "train.about" : "train.need")));
+  }
+
+  showBar(project) {
+    const count = project.classes.reduce((sum, each) => sum + each.count, 0);
+    show(this.bar, h("span", {}, t("train.clips", { count })), this.job
+      ? h("span.hint", {}, t("job.running"))
+      : button(null, t(project.model ? "train.again" : "train.start"), () => this.start(),
+        { kind: "primary", disabled: this.button?.disabled ?? true }));
   }
 
   async start() {
@@ -55,6 +65,7 @@ export class Training {
     if (this.job) return;
     Object.assign(this, { job, offered: null, fitting: true });
     this.page.showTraining(true);
+    if (this.page.project) this.showBar(this.page.project);
     this.changed(false);
     const note = h("p.note", { role: "status" }, t("job.running"));
     const bar = h("progress", { max: 1, "aria-label": t("train.progress") });

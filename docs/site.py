@@ -1,0 +1,82 @@
+"""Hooks of mkdocs: pages from outside of docs/, a reference of every public name, and links that fit the site."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mkdocs.structure.files import Files
+
+ROOT = Path(__file__).resolve().parents[1]
+# Files of the project that are pages of the site, by their names there.
+PAGES = {
+    "index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "security.md": "SECURITY.md",
+    "changelog.md": "CHANGELOG.md", "papers.md": "papers/README.md", "results.md": "results/README.md",
+    "answered.md": "results/answered.md",
+}  # fmt: skip
+LINK = re.compile(r"(\]\(|^\[[^\]]+\]: |src=\")(?!https?:|#|mailto:)([^)\s\"#]+)", re.MULTILINE)
+_SECOND = "/cli/", "/serve/"  # parts of the library that are commands, not functions to call
+
+
+def on_files(files: "Files", config: Any) -> "Files":
+    """Add the pages and, for links to them, the results files."""
+    from mkdocs.structure.files import File
+
+    for name, source in PAGES.items():
+        files.append(File.generated(config, name, content=(ROOT / source).read_text("utf-8")))
+    files.append(File.generated(config, "reference.md", content=reference()))
+    for path in (*ROOT.glob("results/*.json"), *ROOT.glob("examples/**/*"), ROOT / "LICENSE"):
+        if path.is_file():
+            files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+    files.remove(next(file for file in files if file.src_uri == "site.py"))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: "Files") -> str:
+    """Links between files of the project to links between pages of the site; without targets outside of it."""
+    here = (ROOT / PAGES.get(page.file.src_uri, f"docs/{page.file.src_uri}")).parent
+    names = {(ROOT / source).resolve(): name for name, source in PAGES.items()}
+
+    def moved(match: re.Match[str]) -> str:
+        target = (here / match[2]).resolve()
+        if target in names:
+            return match[1] + names[target]
+        if target.is_relative_to(ROOT / "docs"):
+            return match[1] + target.relative_to(ROOT / "docs").as_posix()
+        return match[1] + target.relative_to(ROOT).as_posix()
+
+    return LINK.sub(moved, re.sub(r"<!-- .*? -->\n?", "", markdown))
+
+
+def reference() -> str:
+    """A page with the docstring of every public name: those of `onlooker`, then those of its modules."""
+    parts = ["# Reference", "Every public name. Those of the first section can be imported from `onlooker` itself."]
+    top = {name: f"{module}.{name}" for module, names in exported() for name in names}
+    parts += ["## onlooker", *(f"::: {path}" for path in top.values())]
+    for module, names in public():
+        paths = [f"{module}.{name}" for name in names]
+        if left := [path for path in paths if path not in top.values()]:
+            parts += [f"## {module}", *(f"::: {path}" for path in left)]
+    return "\n\n".join(parts) + "\n"
+
+
+def exported() -> Iterator[tuple[str, list[str]]]:
+    """The modules whose names `onlooker` exports, as its `__init__` lists them."""
+    tree = ast.parse((ROOT / "src/onlooker/__init__.py").read_text("utf-8"))
+    (table,) = (node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict))
+    yield from ast.literal_eval(table).items()
+
+
+def public() -> Iterator[tuple[str, list[str]]]:
+    """The modules of the library with an `__all__`, and the names in it that are functions and classes."""
+    for path in sorted((ROOT / "src/onlooker").rglob("*.py")):
+        if path.name == "__init__.py" or any(part in path.as_posix() for part in _SECOND):
+            continue
+        body = ast.parse(path.read_text("utf-8")).body
+        defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        listed = next((n.value for n in body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"), None)  # type: ignore[attr-defined]
+        if listed is not None:
+            module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
+            yield module, [name for name in ast.literal_eval(listed) if name in defined]

@@ -1,0 +1,58 @@
+"""Intervals of recordings are paths too: `recording.mp4#t=12.5,17`, the syntax of the W3C's Media Fragments.
+
+They last from a start (included) to an end (excluded), in seconds. If a file of that very name exists, the path means
+this file.
+"""
+
+import math
+import os
+import re
+from pathlib import Path
+
+__all__ = ["Times", "file_of"]
+
+Times = tuple[float, float]  # start and end, in seconds
+WHOLE: Times = (0.0, math.inf)
+
+_TIME = r"(?:\d+:){0,2}\d+(?:\.\d*)?"
+_INTERVAL = re.compile(rf"(?s)(.+)#t=(?:npt:)?(?=.)({_TIME})?(?:,({_TIME}))?", re.ASCII)
+
+
+def split_interval(path: Path | str) -> tuple[Path, Times | None]:
+    """The file (or folder) of a clip, and its times there; None: all of it. The end is inf if none is given."""
+    if not (found := _INTERVAL.fullmatch(os.fspath(path))) or os.path.exists(path):
+        return Path(path), None
+    start, end = (
+        parse_time(text) if text else default for text, default in zip(found.groups()[1:], WHOLE, strict=True)
+    )
+    return Path(found[1]), (start, end)
+
+
+def file_of(path: Path | str) -> Path:
+    """The file (or folder) that a clip is in: the path itself, without its interval."""
+    return split_interval(path)[0]
+
+
+def with_interval(file: Path, start: float, end: float = math.inf) -> Path:
+    """The path of an interval of a file; times are rounded to milliseconds."""
+    return Path(f"{file}#t={_text(start)}" + (f",{_text(end)}" if end < math.inf else ""))
+
+
+def as_cut(path: Path) -> Path:
+    """The path that the clip would have if it were cut into a file of its own: `recording-12.5-17.mp4`."""
+    file, times = split_interval(path)
+    return path if times is None else file.with_name("-".join([file.stem, *map(_text, times)]) + file.suffix)
+
+
+def parse_time(text: str) -> float:
+    """Seconds, rounded to milliseconds, from text such as `75.5`, `1:15.5` or `0:01:15.5`; a ValueError for others."""
+    if not re.fullmatch(_TIME, text, re.ASCII):
+        raise ValueError(f"time is {text!r}, expected seconds, mm:ss or hh:mm:ss, such as 75.5 or 1:15.5")
+    seconds = 0.0
+    for part in text.split(":"):
+        seconds = 60 * seconds + float(part)
+    return round(seconds, 3)
+
+
+def _text(seconds: float) -> str:
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")

@@ -1,0 +1,61 @@
+// Several clips that were dropped at once: looked at one after the other, as a list of answers.
+
+import { cancel, follow, tooLarge, upload } from "./api.js";
+import { colorOf, spoken } from "./colors.js";
+import { button, h, percent, show, t } from "./dom.js";
+
+const KEPT = 25; // answers whose clips the server still has
+
+export class ClipList {
+  constructor(files, look) {
+    Object.assign(this, { look, run: new AbortController() });
+    this.rows = files.map((file) => ({ file, state: h("span.detail", {}, t("look.waiting")), item: h("li") }));
+    this.rows.forEach((row) => this.draw(row));
+    this.element = h("div.clip-list", {},
+      h("div.title-row", {}, h("h1", {}, t("look.list", { count: files.length })),
+        button("upload", t("look.other"), () => look.start())),
+      h("p.hint", {}, t("look.list_lead")), h("ol", {}, this.rows.map((row) => row.item)));
+  }
+
+  draw(row) {
+    const open = row.result || row.error ? () => this.open(row) : null;
+    const color = row.result ? { "--color": colorOf(row.result.label) } : {};
+    show(row.item, h("button.clip-row", { type: "button", disabled: !open, onclick: open, ...color },
+      row.result && h("span.dot"), h("span.clip-name", { title: row.file.name }, row.file.name), row.state));
+  }
+
+  open(row) {
+    const old = this.rows.filter((each) => each.result).indexOf(row) < this.rows.filter((each) => each.result).length - KEPT;
+    this.look.again = () => this.look.lookAt(row.file);
+    if (row.error || old) this.look.again(); else this.look.present(row.result);
+  }
+
+  /** Looks at the clips, until the list is closed. */
+  async begin() {
+    for (const row of this.rows) {
+      if (this.run.signal.aborted) return;
+      try {
+        const error = tooLarge(row.file, this.look.state.limits?.bytes);
+        if (error) throw error;
+        row.state.textContent = t("look.sending");
+        const path = `/api/look?model=${this.look.model.id}`;
+        const { job } = await upload(path, row.file, row.file.name, () => {}, this.run.signal);
+        this.run.job = job;
+        row.result = await follow(job, (now) => { row.state.textContent = now.text; },
+          { stopped: () => this.run.signal.aborted });
+        if (!row.result) return;
+        row.state.textContent = `${spoken(row.result.label)} · ${percent(row.result.score)}`;
+      } catch (error) {
+        if (this.run.signal.aborted) return;
+        row.error = error;
+        row.state.textContent = error.found ?? error.message;
+      }
+      this.draw(row);
+    }
+  }
+
+  close() {
+    this.run.abort();
+    if (this.run.job) cancel(this.run.job).catch(() => {});
+  }
+}

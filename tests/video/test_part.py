@@ -1,0 +1,163 @@
+"""A part of a recording is read bit for bit as a clip that was cut there, wherever it is, at the same cost."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import clips
+import numpy as np
+import pytest
+from PIL import Image
+
+from onlooker.data.fingerprint import fingerprint
+from onlooker.structures import ClipError
+from onlooker.video import index, safe, video_file
+from onlooker.video.flow import FlowSettings, read_flow
+from onlooker.video.reader import VideoReader, is_video, read
+from onlooker.video.sampling import every_frame
+
+CASES = {
+    "B-frames": ("a.mp4", {"options": {"g": "30", "bf": "3"}}),
+    "open groups": ("a.mp4", {"options": {"bf": "3", "x264-params": "open-gop=1:keyint=24:scenecut=0"}}),
+    "avi": ("a.avi", {}),
+    "avi with B-frames": ("a.avi", {"options": {"bf": "2"}}),
+    "transport stream": ("a.ts", {"codec": "libx264"}),
+    "gif": ("a.gif", {}),
+}
+
+
+def images(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        Image.fromarray(clips.paint(number)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_equal_to_the_frames_between_two_times(case: str, make_clip: Callable[..., Path]) -> None:
+    name, settings = CASES[case]
+    clip = make_clip(name, **{"frames": 120, **settings})
+    reference, _ = clips.all_frames(clip)
+    reader = VideoReader(f"{clip}#t=3.45,7.2")  # 7.2 is the time of frame 72, which is excluded
+    assert [clips.painted_number(frame) for frame in reader.get(every_frame).pixels] == list(range(35, 72))
+    assert len(reader) == 37
+    frames = reader.get([36, 0, 5])
+    assert frames.indices.tolist() == [36, 0, 5]
+    assert frames.times == pytest.approx([3.6, 0, 0.5])
+    assert all((mine == reference[35 + i]).all() for i, mine in zip(frames.indices, frames.pixels, strict=True))
+    streamed = list(reader)
+    assert [(number, round(seconds, 6)) for number, seconds, _ in streamed] == [(i, i / 10) for i in range(37)]
+    assert all((mine == theirs).all() for (_, _, mine), theirs in zip(streamed, reference[35:], strict=False))
+    with pytest.raises(IndexError, match=r"a\.\w+#t=3.45,7.2: frames \[-1\] asked for, expected 0 to 36"):
+        reader.get([-1])
+
+
+def test_equal_to_a_clip_that_was_cut(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    whole, cut = (
+        make_clip("whole.mp4", frames=90, options={"g": "30", "keyint_min": "30", "bf": "3"}),
+        tmp_path / "cut.mp4",
+    )
+    with av.open(str(whole)) as source, av.open(str(cut), "w") as out:
+        video = source.streams.video[0]
+        copy = out.add_stream_from_template(video)
+        for packet in [packet for packet in source.demux(video) if packet.size][30:60]:
+            packet.stream = copy
+            out.mux(packet)
+    part, mine, theirs = f"{whole}#t=3,6", read(f"{whole}#t=0:03,0:06", 7), read(cut, 7)
+    assert (mine.pixels == theirs.pixels).all()
+    assert mine.indices.tolist() == theirs.indices.tolist()
+    assert mine.times == pytest.approx(theirs.times)
+    settings = FlowSettings(length=3)
+    assert (read_flow(part, every_frame, settings).stacks == read_flow(cut, every_frame, settings).stacks).all()
+    assert is_video(part)
+    assert fingerprint(Path(part)) != fingerprint(whole)
+
+
+def test_an_image_sequence(tmp_path: Path) -> None:
+    part = VideoReader(f"{images(tmp_path / 'images', 50)}#t=1,1.2")
+    assert [clips.painted_number(pixels) for _, _, pixels in part] == list(range(25, 30))
+    assert part.get([0, 4]).times == pytest.approx([0, 4 / 25])
+
+
+def test_a_late_part_costs_as_much_as_an_early_one(
+    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, decoded, indexed = make_clip("a.mp4", frames=900, options={"g": "30", "bf": "2"}), list[int](), list[int]()
+    decode, make_index = index.decode_runs, video_file.index_packets
+
+    def decode_counted(*arguments: object) -> object:
+        for frame in decode(*arguments):
+            decoded.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(index, "free_cores", lambda: 1)
+    monkeypatch.setattr(index, "decode_runs", decode_counted)
+    monkeypatch.setattr(video_file, "decode_file", None)
+    monkeypatch.setattr(video_file, "index_packets", lambda *opened: indexed.append(1) or make_index(*opened))
+    counts = []
+    for start in (0, 40, 85):
+        decoded.clear()
+        reader = VideoReader(f"{clip}#t={start},{start + 5}")
+        assert len(reader.get(every_frame)) == len(list(reader)) == 50
+        counts.append(len(decoded))
+    assert max(counts) <= 2 * (50 + 30)
+    assert len(indexed) == 1, "all parts of a file share its index"
+
+
+def test_an_index_that_is_contradicted_midway(make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    decode = video_file.decode_frames
+
+    def fail(*arguments: object) -> object:
+        for number, each in enumerate(decode(*arguments)):
+            if number == 4:
+                raise index.IndexContradictedError
+            yield each
+
+    monkeypatch.setattr(video_file, "decode_frames", fail)
+    frames = list(VideoReader(f"{make_clip('a.mp4', frames=60)}#t=2,3"))
+    assert [clips.painted_number(pixels) for _, _, pixels in frames] == list(range(20, 30))
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ("7,9", r"a.mp4#t=7,9: outside the recording, which is 6.00 s long; correct the times"),
+        ("5,6.6", "outside the recording"),
+        ("3,2", r"a.mp4#t=3,2: no frame between these times; give a start, and an end after it"),
+        ("3.01,3.09", "no frame between these times"),
+    ],
+)
+def test_times_that_cannot_be_read(times: str, message: str, make_clip: Callable[..., Path]) -> None:
+    with pytest.raises(ClipError, match=message):
+        read(f"{make_clip('a.mp4', frames=60)}#t={times}")
+
+
+def test_times_that_can_be_read(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    clip = make_clip("a.mp4", frames=60)
+    sizes = {"5,6.4": 10, "5": 10, ",1": 10, "npt:0:05,00:00:06": 10, "0,6": 60}  # 6.4: rounded
+    assert {times: len(VideoReader(f"{clip}#t={times}")) for times in sizes} == sizes
+    make_clip("c.mp4", frames=7).rename(tmp_path / "b.mp4#t=1,2")  # a file of that very name
+    assert len(VideoReader(tmp_path / "b.mp4#t=1,2")) == 7
+    with pytest.raises(ClipError, match=r"none.mp4#t=1,2: no such file; check the path"):
+        read(tmp_path / "none.mp4#t=1,2")
+
+
+def test_a_recording_that_was_truncated(make_clip: Callable[..., Path]) -> None:
+    clip = make_clip("a.avi", frames=200)
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    frames = read(f"{clip}#t=2,4", 20)
+    assert [clips.painted_number(frame) for frame in frames.pixels] == list(range(20, 40))
+    with pytest.raises(ClipError, match=r"a.avi#t=18,19: outside the recording, which is \d\.\d+ s long"):
+        read(f"{clip}#t=18,19")
+
+
+def test_decoded_by_a_worker(make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    part = f"{make_clip('a.mp4', frames=60)}#t=2,4"
+    expected = read(part, 9)
+    monkeypatch.setenv(safe.VARIABLE, "1")
+    guarded = read(part, 9)
+    assert (guarded.pixels == expected.pixels).all()
+    assert len(list(VideoReader(part))) == 20
+    with pytest.raises(ClipError, match=r"a.mp4#t=9,10: outside the recording"):
+        read(part.replace("2,4", "9,10"))
+    np.testing.assert_allclose(guarded.times, expected.times)
