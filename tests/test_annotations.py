@@ -47,6 +47,14 @@ def test_a_file_holds_several_videos_in_other_folders(name: str, tmp_path: Path,
         FORMATS["webvtt"].write(tmp_path / "x.vtt", videos, None)
 
 
+@pytest.mark.parametrize("name", ["csv", "label-studio", "elan"])
+def test_a_part_of_a_recording_is_named_by_its_file(name: str, tmp_path: Path, make_clip: Make) -> None:
+    pytest.importorskip(NEEDS.get(name, "numpy"))
+    clip, file = make_clip("clip.mp4", frames=20, fps=10), tmp_path / f"x{FORMATS[name].ending}"
+    FORMATS[name].write(file, {Path(f"{clip}#t=0.5,1.5"): INTERVALS[:1]}, None)
+    assert {path: times(of) for path, of in read_intervals(file).items()} == {clip: [("wave", 0.7, 1.3)]}
+
+
 LABEL_STUDIO: list[dict[str, Any]] = [
     {
         "id": 7,
@@ -148,7 +156,7 @@ HUGE = "9" * 400
         ("a.json", TASK % '{"timelinelabels": ["x"]}', "task 1: no ranges"),
         ("a.json", TASK % '{"timelinelabels": ["x"], "ranges": [{"start": 0, "end": 2}]}', "task 1: x from -0.1"),
         ("a.json", TASK % '{"labels": [" "], "start": 0, "end": 2}', "task 1: label is ' ', expected a name"),
-        ("a.csv", "path,start,end,label\na.mp4,0,soon,x\n", "line 2: could not convert string to float: 'soon'"),
+        ("a.csv", "path,start,end,label\na.mp4,0,soon,x\n", "line 2: time is 'soon', expected seconds, mm:ss"),
         ("a.csv", "path,start,label\na.mp4,0,x\n", "no column end in the header"),
         ("a.vtt", "hello", "the file: Invalid format"),
         ("a.vtt", "WEBVTT\n\n00:02.000 --> 00:01.000\nx\n", "cue 1: x from 2.0 to 1.0 s"),

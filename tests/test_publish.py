@@ -385,7 +385,7 @@ def test_a_real_broker_keeps_the_sensor_and_the_last_state_for_a_subscriber_that
     port, got, loop = free_port(), dict[str, str](), asyncio.new_event_loop()
     Thread(target=loop.run_forever, daemon=True).start()
     config = {"listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}}}
-    asyncio.run_coroutine_threadsafe(_start(amqtt, config), loop).result(20)
+    broker = asyncio.run_coroutine_threadsafe(_started(amqtt, config), loop).result(20)
     with publishing(f"mqtt://127.0.0.1:{port}/home") as (publisher, lost):
         publisher.add(Event("door", "wave", 1.0, None, 0.9))
         publisher.close(10)
@@ -398,6 +398,7 @@ def test_a_real_broker_keeps_the_sensor_and_the_last_state_for_a_subscriber_that
     while len(got) < 3 and time.monotonic() < until:
         time.sleep(0.05)
     client.disconnect()
+    asyncio.run_coroutine_threadsafe(broker.shutdown(), loop).result(20)
     loop.call_soon_threadsafe(loop.stop)
     assert lost == []
     assert got["home/status"] == "offline"
@@ -405,5 +406,7 @@ def test_a_real_broker_keeps_the_sensor_and_the_last_state_for_a_subscriber_that
     assert json.loads(got["homeassistant/binary_sensor/onlooker-home-door/config"])["name"] == "door"
 
 
-async def _start(amqtt: Any, config: dict[str, Any]) -> None:
-    await amqtt.Broker(config).start()
+async def _started(amqtt: Any, config: dict[str, Any]) -> Any:
+    broker = amqtt.Broker(config)
+    await broker.start()
+    return broker

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from onlooker.data.lists import read_table
 from onlooker.files import printable, read_bytes, read_json, write_bytes, write_json
-from onlooker.intervals import as_cut
+from onlooker.intervals import as_cut, parse_time, split_interval
 from onlooker.localization.formats import best_tubes
 from onlooker.settings import suggestion
 from onlooker.storage import is_address, path_or_address
@@ -87,9 +87,7 @@ def of_prediction(prediction: Prediction) -> Videos:
     """The segments of classes whose probability in the whole clip reaches `MIN_SCORE`."""
     scores = dict(zip(prediction.classes, prediction.scores.tolist(), strict=True))
     segments = sorted(prediction.segments, key=lambda segment: segment.start)
-    return {
-        as_cut(prediction.path): [make_interval(**vars(each)) for each in segments if scores[each.label] >= MIN_SCORE]
-    }
+    return {prediction.path: [make_interval(**vars(each)) for each in segments if scores[each.label] >= MIN_SCORE]}
 
 
 def import_optional(name: str, extra: str = "labels") -> Any:
@@ -106,7 +104,7 @@ def make_interval(label: Any, start: Any, end: Any, score: Any = 1, split: str =
         raise ValueError(f"label is {label!r}, expected a name")
     if float(end) > _LONGEST:
         raise ValueError(f"end is {float(end):g} s, expected at most {_LONGEST:g}")
-    times = round(float(start), 6), round(float(end), 6)
+    times = round(float(start), 3), round(float(end), 3)
     return Interval(printable(" ".join(label.split())), *times, float(score), split, recording)
 
 
@@ -175,6 +173,16 @@ def _one_video(path: Path, videos: Videos) -> tuple[Path, Sequence[Interval]]:
     return next(iter(videos.items()))
 
 
+def _whole(videos: Videos) -> Videos:
+    """The same by whole files: of a clip that is a part of a file, the times are moved."""
+    files: dict[Path, list[Interval]] = {}
+    for video, intervals in videos.items():
+        file, (start, _) = split_interval(video)[0], split_interval(video)[1] or (0.0, 0.0)
+        moved = [replace(each, start=each.start + start, end=each.end + start) for each in intervals]
+        files.setdefault(file, []).extend(moved)
+    return files
+
+
 def _name(video: Path, folder: Path) -> str:
     """A video as files in a folder name it: an address, or the path from there."""
     name = path_or_address(video)
@@ -184,12 +192,14 @@ def _name(video: Path, folder: Path) -> str:
 def _read_csv(path: Path, _: float | None) -> Found:
     for line, row in read_table(path, ("path", "start", "end", "label"), ("split", "recording", "score")):
         with _naming(path, f"line {line}"):
-            rest = row.get("score") or 1, row.get("split") or "", row.get("recording") or ""
-            yield _find(path.parent, row["path"]), make_interval(row["label"], row["start"], row["end"], *rest)
+            times, score = (parse_time(row["start"]), parse_time(row["end"])), row.get("score") or 1
+            interval = make_interval(row["label"], *times, score, row.get("split") or "", row.get("recording") or "")
+            yield _find(path.parent, row["path"]), interval
 
 
 def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
-    rows = [{"path": _name(video, path.parent), **vars(each)} for video, of in videos.items() for each in of]
+    files = _whole(videos).items()
+    rows = [{"path": _name(file, path.parent), **vars(each)} for file, of in files for each in of]
     optional = [name for name in ("split", "recording") if rows and all(row[name] for row in rows)]
     optional += ["score"] * any(row["score"] != 1 for row in rows)
     text = io.StringIO()
@@ -212,7 +222,9 @@ def _read_activitynet(path: Path, _: float | None) -> Found:
 
 def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
     results = {
-        video.stem: [{"label": each.label, "segment": [each.start, each.end], "score": each.score} for each in of]
+        as_cut(video).stem: [
+            {"label": each.label, "segment": [each.start, each.end], "score": each.score} for each in of
+        ]
         for video, of in videos.items()
     }
     if len(results) < len(videos):
@@ -242,7 +254,7 @@ def _read_label_studio(path: Path, fps: float | None) -> Found:
 
 def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
     tasks = []
-    for video, of in videos.items():
+    for video, of in _whole(videos).items():
         name, result = _name(video, path.parent), list[dict[str, Any]]()
         for each in of:
             first, last = _frames(video, each, fps)
@@ -294,7 +306,7 @@ def _read_elan(path: Path, _: float | None) -> Found:
 
 def _write_elan(path: Path, videos: Videos, _: float | None) -> None:
     """One tier per class: annotations of one tier must not overlap."""
-    elan, (video, intervals) = import_optional("pympi.Elan"), _one_video(path, videos)
+    elan, (video, intervals) = import_optional("pympi.Elan"), _one_video(path, _whole(videos))
     eaf, relative = elan.Eaf(author="onlooker"), quote(_name(video, path.parent), errors="replace")
     eaf.remove_tier("default")
     eaf.add_linked_file(f"file://{quote(str(video.absolute()), errors='replace')}", f"./{relative}", "video/mp4")
@@ -360,7 +372,7 @@ def to_supervision(prediction: Prediction) -> dict[int, Any]:
 
 
 def to_fiftyone(prediction: Prediction) -> Any:
-    """A `fiftyone.Sample`: temporal detections `events`, and in frames, which it counts from 1, detections `boxes`."""
+    """A `fiftyone.Sample` of a whole file: temporal detections `events`, and detections `boxes` in its frames."""
     fo, (height, width) = import_optional("fiftyone", "fiftyone"), prediction.size or (1, 1)
     sample, ((path, intervals),) = fo.Sample(str(prediction.path.absolute())), of_prediction(prediction).items()
     events = [
