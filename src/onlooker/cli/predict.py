@@ -92,7 +92,7 @@ def convert(
     ],
     out: Annotated[Path, typer.Argument(help="The file to write, best a .csv.")],
     to: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help=f"{_FORMATS}, or activitynet.", show_default="by the suffix")
+        str | None, typer.Option(metavar="FORMAT", help=f"activitynet, {_FORMATS}.", show_default="by the suffix")
     ] = None,
     fps: Annotated[
         float | None,

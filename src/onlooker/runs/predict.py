@@ -81,7 +81,7 @@ def predict_clips(
     targets = _targets(clips, out) if out else {}
     formats = dict.fromkeys(["activitynet", *(find_format(Path("times"), name) for name in times)])
     if times and not out:
-        raise ValueError("--times is where no file is written; give --out, too")
+        raise ValueError("--times without --out; give --out, the folder for the files")
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
     recognizer, console = load(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
 
