@@ -11,7 +11,7 @@ TOOLS := .venv-tools
 TOOLS_READY := $(TOOLS)/.ready
 UV := $(TOOLS)/bin/uv pip install
 
-.PHONY: demo test test-all test-latest test-wheel sizes hashed hashes licenses sbom audit bench bench-env real-clips notebook clean
+.PHONY: demo test test-all test-latest dist test-wheel sizes hashed hashes licenses sbom audit bench bench-env real-clips notebook clean
 
 demo: $(READY)  ## train on generated stick figures, write the report
 	$(BIN)/onlooker demo
@@ -51,8 +51,10 @@ $(READY): pyproject.toml papers/pyproject.toml constraints.txt $(if $(TORCH),$(T
 VERSIONS ?= highest
 WHEEL := .venv-wheel
 
-test-wheel: $(TOOLS_READY)  ## `onlooker demo` and the first steps of a newcomer from the built wheel; needs the package index
+dist: $(TOOLS_READY)  ## the sdist, and the wheel made from it; needs the package index
 	rm -rf dist && $(TOOLS)/bin/uv build --quiet
+
+test-wheel: dist  ## `onlooker demo` and the first steps of a newcomer from the built wheel; needs the package index
 	$(PYTHON) -m venv --clear $(WHEEL)
 	$(UV) --quiet $(if $(TORCH),--torch-backend=$(TORCH)) --python $(WHEEL)/bin/python --resolution $(VERSIONS) -r pyproject.toml --extra export --extra serve
 	$(UV) --quiet --python $(WHEEL)/bin/python --no-deps dist/*.whl
