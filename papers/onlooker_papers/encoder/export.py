@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from onlooker.drawing.plots import loss_and_accuracy, to_png
 from onlooker.evaluation.metrics import wilson_interval
 from onlooker.files import write_bytes
+from onlooker.models.encoders import TERMS
 from onlooker.models.encoders.small import Small
 from onlooker.models.video_model import count_parameters
 from onlooker_papers.encoder.images import Images
@@ -29,11 +30,14 @@ COMMAND = (
 )
 
 
-def export(run: Path, file: Path, validation: Images, train_images: int, device: torch.device) -> dict[str, Any]:
+def export(
+    run: Path, file: Path, name: str, validation: Images, train_images: int, device: torch.device
+) -> dict[str, Any]:
     """Write the averaged weights of a training's encoder as safetensors, in half precision and without its classifier.
 
-    They are evaluated on the validation images, with the classifier that was trained with them. Returns the figures of
-    the results file.
+    `name` is that of the encoder, `small` or `small-free`, whose terms are in the file's metadata. The weights are
+    evaluated on the validation images, with the classifier that was trained with them. Returns the figures of the
+    results file.
     """
     state = read_state(run)
     trained = averaged_weights(run)
@@ -45,7 +49,7 @@ def export(run: Path, file: Path, validation: Images, train_images: int, device:
     }
     model.encoder.load_state_dict(shipped)
     accuracy = evaluate(model.eval().to(device), validation, device)
-    content, total = save(shipped), len(validation.targets)
+    content, total = packed(shipped, name), len(validation.targets)
     log = state["log"]
     write_bytes(file, content)
     return {
@@ -63,6 +67,12 @@ def export(run: Path, file: Path, validation: Images, train_images: int, device:
         "recipe": state["recipe"],
         "curve": {name: [line[name] for line in log] for name in ("size", "loss", "accuracy", "minutes")},
     }
+
+
+def packed(weights: dict[str, torch.Tensor], name: str) -> bytes:
+    """The safetensors file of the packaged encoder `name`, with its terms in the metadata."""
+    # One entry: safetensors writes several in an order that changes from run to run.
+    return save(weights, {"terms": f"onlooker's encoder {name}, {TERMS[name]}; model card: README.md beside this file"})
 
 
 def record(file: str, figures: dict[str, Any], results: Path) -> Path:
