@@ -106,10 +106,10 @@ STANDARD = Budget(
     name="standard: some twenty hours of one core, fewer on two",
     pretraining={
         "lenet": {"published": 5.0, "literal": 5.0, "one-cycle": 2.0, "long": 5.0},
-        "stn": {"published": 5.0, "one-cycle": 2.0, "long": 5.0},
+        "stn": {"published": 0.5, "one-cycle": 2.0, "long": 5.0},
         "dcn": {"published": 0.5, "one-cycle": 1.5, "long": 6.0},
-        "stn:literal": {"literal": 5.0},
-        "dcn:literal": {"published": 0.5, "literal": 0.5},
+        "stn:literal": {"literal": 0.5},
+        "dcn:literal": {"published": 0.5},
     },
     frames=50,
     rounds={CODE: 300},
