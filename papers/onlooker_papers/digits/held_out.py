@@ -19,14 +19,7 @@ from onlooker.structures import Evaluation
 from onlooker.training.fit import fit
 from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label
-from onlooker_papers.digits.models import (
-    CEILING,
-    STAGES,
-    TRACKS,
-    DigitModel,
-    prepare,
-    settings_of,
-)
+from onlooker_papers.digits.models import CEILING, TRACKS, DigitModel, prepare, settings_of
 from onlooker_papers.digits.pretraining import SIZE, seconds
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
@@ -223,13 +216,6 @@ def pair_posterior(first: Tensor, second: Tensor) -> Tensor:
     joint = joint + joint.mT - torch.diag_embed(joint.diagonal(dim1=1, dim2=2))
     low, high = torch.triu_indices(10, 10)
     return joint[:, low, high]
-
-
-def of_encoder(of_variant: Mapping[str, Mapping[str, Any]], encoder: str) -> Mapping[str, Any] | None:
-    """The published system on an encoder, frozen or end to end as chosen by validation; None if neither exists."""
-    names = [f"{encoder}-lstm-{stage}" for stage in STAGES.values()]
-    found = [of_variant[name] for name in names if name in of_variant]
-    return max(found, key=lambda of: of["validation"], default=None)
 
 
 def best(of_variant: Mapping[str, Mapping[str, Any]]) -> str:
