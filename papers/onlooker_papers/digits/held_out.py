@@ -19,14 +19,7 @@ from onlooker.structures import Evaluation
 from onlooker.training.fit import fit
 from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label
-from onlooker_papers.digits.models import (
-    CEILING,
-    STAGES,
-    TRACKS,
-    DigitModel,
-    prepare,
-    settings_of,
-)
+from onlooker_papers.digits.models import CEILING, STAGES, TRACKS, DigitModel, prepare, settings_of
 from onlooker_papers.digits.pretraining import SIZE, seconds
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
@@ -44,10 +37,7 @@ ALONE = DigitModel(
 # The same for the model that classifies five frames together.
 FOLLOWED = DigitModel("tracks:1", model=TRACKS, lr=2e-3, aggregation="last", batch=64, frames=10)
 # The ways in which a model of pairs may combine frames: a product, and groups of frames.
-CEILINGS = {
-    CEILING: ALONE,
-    f"{CEILING}-{TRACKS}": FOLLOWED,
-}
+CEILINGS = {CEILING: ALONE, f"{CEILING}-{TRACKS}": FOLLOWED}
 VALIDATION = 320  # videos of validation digits
 
 
