@@ -1,8 +1,10 @@
 """The tables of the HMDB-51 report, next to its published figure."""
 
+from functools import partial
+
 from onlooker.evaluation.report import Table
-from onlooker_papers.hmdb10.classes import ATTENTION, PUBLISHED_ACCURACY
-from onlooker_papers.tables import Entry, Results, build, code, difference, key, rows, share, table
+from onlooker_papers.hmdb10.classes import ATTENTION, BASELINE, PUBLISHED_ACCURACY
+from onlooker_papers.tables import Columns, Entry, Results, build, code, difference, fixed, key, rows, share, table
 
 REAL = "hmdb10-real"
 
@@ -37,3 +39,25 @@ def on_jhmdb(results: Results) -> Table:
         "map.",
         [["published: VGG-16, ten classes of HMDB-51", share(PUBLISHED_ACCURACY), None, None, None, "about 100,000"]],
     )
+
+
+@table("hmdb10-protocol", REAL)
+def protocols(results: Results) -> Table:
+    """What the division of clips, the loss and the number of clips change, for `report` and single frames."""
+    found = results[REAL]["protocol"]
+
+    def correct(name: str, row: Entry) -> str:
+        return f"{share(row[f'models/{name}/frame_accuracy'])} ({share(row[f'models/{name}/accuracy'])})"
+
+    def apart(name: str, row: Entry) -> str | None:
+        of = row[f"models/{name}"]
+        return None if of["known"] is None else f"{share(of['known'])} / {share(of['unknown'])}"
+
+    columns: Columns = {
+        "protocol": key(0),
+        "training clips": ("training_clips", fixed(0)),
+        "test clips of known videos, %": ("known", share),
+        **{f"`{name}`: frames (clips), %": partial(correct, name) for name in (ATTENTION, BASELINE)},
+        **{f"`{name}`: known / other": partial(apart, name) for name in (ATTENTION, BASELINE)},
+    }
+    return build(rows(found, "*"), columns, "")
