@@ -97,14 +97,11 @@ class Trial:
             recognizer = Recognizer(model, self.classes, DATA, spec.aggregation)
             recognizer.save(self.folder / "model")
             return {
-                **self.measure(recognizer),
-                "videos": how.epochs * len(learn),
-                "minutes": round(seconds(self.folder) / 60, 1),
-                "threads": torch.get_num_threads(),
-                "parameters": parameters,
-                "trained": count_parameters(model),
+                **self.measure(recognizer), "videos": how.epochs * len(learn),
+                "minutes": round(seconds(self.folder) / 60, 1), "threads": torch.get_num_threads(),
+                "parameters": parameters, "trained": count_parameters(model),
                 "validation": validated["accuracy"][validated["loss"].index(min(validated["loss"]))],
-            }
+            }  # fmt: skip
 
         settings = self._settings(**(how.to_dict() | of_model), size=size)
         return memo_of_training(self.folder, settings, compute)

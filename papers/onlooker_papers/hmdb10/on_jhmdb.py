@@ -33,7 +33,7 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import encoded_clips, weights_digest
 from onlooker.structures import Clip, Evaluation
 from onlooker_papers.hmdb10 import tables
-from onlooker_papers.hmdb10.classes import ATTENTION, BASELINE, REPORT_CLIPS
+from onlooker_papers.hmdb10.classes import ATTENTION, REPORT_CLIPS
 from onlooker_papers.hmdb10.curves import loss_curves
 from onlooker_papers.hmdb10.protocols import OURS, PROTOCOLS, Protocol, divide, known, names_of_hmdb51
 from onlooker_papers.hmdb10.reproduce import attention_rows, train_all_epochs
@@ -217,8 +217,8 @@ def every_draw(run: Path, draws: int = DRAWS, training: TrainConfig = TRAINING, 
 def explain(
     run: Path, results: Path, protocol: str, draws: int = DRAWS, training: TrainConfig = TRAINING
 ) -> dict[str, Any]:
-    """Compute what is missing of one protocol, and write its row; errors as for `reproduce`."""
-    every = every_draw(run, draws, training, protocol)
+    """Compute what is missing of one protocol, with the learning rates of ours, and write its row; errors as there."""
+    ours, every = (every_draw(run, draws, training, name) for name in (OURS, protocol))
     clips, splits = every[0].clips, [draw.split for draw in every]
     seen = np.concatenate([known(clips, split) for split in splits])
     names = names_of_hmdb51(data_folder() / "annotations" / "hmdb51")
@@ -226,8 +226,8 @@ def explain(
     recordings = {clip.path: clip.recording for clip in clips}
     tested = [f"{number} {recordings[clip.path]}" for number, split in enumerate(splits) for clip in split.test]
     models, memos = dict[str, Any](), list[Path]()
-    for name in (ATTENTION, BASELINE):
-        rate = chosen_rate(every, name)
+    for name in PROTOCOLS[protocol].models:
+        rate = chosen_rate(ours, name)
         cells = [draw.figures(name, rate) for draw in every]
         memos += [draw.folder(name, rate).with_suffix(".json") for draw in every]
         shares = np.concatenate([cell["frames"]["test"] for cell in cells])

@@ -9,16 +9,17 @@ from onlooker.config import Loss
 from onlooker.data.split import Split, group_of
 from onlooker.structures import Clip
 from onlooker_papers.apportion import apportion
-from onlooker_papers.hmdb10.classes import FIRST_TEN, REPORT_CLIPS
+from onlooker_papers.hmdb10.classes import ATTENTION, BASELINE, FIRST_TEN, REPORT_CLIPS
 from onlooker_papers.published_sets.hmdb51 import read_split, source
 
 
 class Protocol(NamedTuple):
-    """Whether recordings stay whole or each clip is divided by itself, the loss, and half of the training clips."""
+    """Whether recordings stay whole or each clip is divided by itself, the loss, and how much is trained."""
 
     whole: bool = True
     loss: Loss = "auto"
-    half: bool = False
+    half: bool = False  # of the training clips
+    models: tuple[str, ...] = (ATTENTION, BASELINE)
 
 
 OURS, RANDOM = "each recording in one split", "clips divided at random"
@@ -26,8 +27,8 @@ PROTOCOLS = {
     OURS: Protocol(),
     RANDOM: Protocol(whole=False),
     f"{OURS}, loss of the last frame": Protocol(loss="last"),
-    f"{OURS}, half of the training clips": Protocol(half=True),
-    f"{RANDOM}, half of the training clips": Protocol(whole=False, half=True),
+    f"{OURS}, half of the training clips": Protocol(half=True, models=(BASELINE,)),
+    f"{RANDOM}, half of the training clips": Protocol(whole=False, half=True, models=(BASELINE,)),
 }
 
 

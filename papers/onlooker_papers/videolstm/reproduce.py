@@ -85,13 +85,9 @@ def train_ahead(among: Sequence[Trial], jobs: int) -> None:
 def _timing(timed: Sequence[Trial], budget: Budget) -> Row:
     seeds, how = [trial.train() for trial in timed], budget.timing
     figures = {
-        **means(seeds),
-        "each": [of["segment_map_50"] for of in seeds],
-        "onsets": [of["onset"] for of in seeds],
-        "clips": how.clips,
-        "epochs": how.training.epochs,
-        "test_clips": how.counts["test"],
-    }
+        **means(seeds), "each": [of["segment_map_50"] for of in seeds], "onsets": [of["onset"] for of in seeds],
+        "clips": how.clips, "epochs": how.training.epochs, "test_clips": how.counts["test"],
+    }  # fmt: skip
     return Row.of(figures, *(trial.memo_path() for trial in timed))
 
 
