@@ -33,8 +33,12 @@ def over_recordings(later: Sequence[str], earlier: Sequence[str], recordings: Se
         recordings: the recording of each clip.
     """
     a, b = (np.mean([np.frombuffer(each.encode(), np.uint8) - 48.0 for each in of], axis=0) for of in (later, earlier))
-    apart = a - b
-    center = float(apart.mean())
+    return clustered(a - b, recordings)
+
+
+def clustered(values: Sequence[float] | NDArray[np.float64], recordings: Sequence[str]) -> list[float]:
+    """The mean of a value of each clip, and its interval over recordings."""
+    center = float(np.mean(values))
     _, numbers = np.unique(np.asarray(recordings), return_inverse=True)
-    half = _Z * float(np.sqrt((np.bincount(numbers, apart - center) ** 2).sum())) / len(apart)
+    half = _Z * float(np.sqrt((np.bincount(numbers, np.asarray(values) - center) ** 2).sum())) / len(values)
     return [center, center - half, center + half]

@@ -158,12 +158,7 @@ def key(place: int, show: Callable[[str], Cell] = words) -> Callable[[Entry], Ce
     return lambda entry: show(entry.key[place])
 
 
-def build(
-    entries: Iterable[Entry],
-    columns: Columns,
-    note: str = "",
-    before: Iterable[Sequence[Cell]] = (),
-) -> Table:
+def build(entries: Iterable[Entry], columns: Columns, note: str = "", before: Iterable[Sequence[Cell]] = ()) -> Table:
     """A table with one row per entry.
 
     Args:

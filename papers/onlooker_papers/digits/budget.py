@@ -91,17 +91,9 @@ def _both(encoder: str, recipe: str = "one-cycle") -> tuple[DigitModel, DigitMod
 QUICK = Budget(
     name="quick: minutes, to see that everything runs",
     pretraining={"lenet": {"one-cycle": 2.0}, "stn": {"one-cycle": 1.0}, "dcn": {"one-cycle": 0.1}},
-    frames=10,
-    rounds={CODE: 10, TEXT: 10},
-    more_rounds={},
-    slow=("normal",),
-    whole=TABLE,
-    readings=tuple(READINGS),
-    entries=(Entry(GLIMPSES, 1_600, ("normal",)),),
-    objects=1_280,
-    ceilings={},
-    tests=200,
-)
+    frames=10, rounds={CODE: 10, TEXT: 10}, more_rounds={}, slow=("normal",), whole=TABLE, readings=tuple(READINGS),
+    entries=(Entry(GLIMPSES, 1_600, ("normal",)),), objects=1_280, ceilings={}, tests=200,
+)  # fmt: skip
 STANDARD = Budget(
     name="standard: some twenty hours of one core, fewer on two",
     pretraining={

@@ -37,10 +37,7 @@ ALONE = DigitModel(
 # The same for the model that classifies five frames together.
 FOLLOWED = DigitModel("tracks:1", model=TRACKS, lr=2e-3, aggregation="last", batch=64, frames=10)
 # The ways in which a model of pairs may combine frames: a product, and groups of frames.
-CEILINGS = {
-    CEILING: ALONE,
-    f"{CEILING}-{TRACKS}": FOLLOWED,
-}
+CEILINGS = {CEILING: ALONE, f"{CEILING}-{TRACKS}": FOLLOWED}
 VALIDATION = 320  # videos of validation digits
 
 
@@ -100,14 +97,11 @@ class Trial:
             recognizer = Recognizer(model, self.classes, DATA, spec.aggregation)
             recognizer.save(self.folder / "model")
             return {
-                **self.measure(recognizer),
-                "videos": how.epochs * len(learn),
-                "minutes": round(seconds(self.folder) / 60, 1),
-                "threads": torch.get_num_threads(),
-                "parameters": parameters,
-                "trained": count_parameters(model),
+                **self.measure(recognizer), "videos": how.epochs * len(learn),
+                "minutes": round(seconds(self.folder) / 60, 1), "threads": torch.get_num_threads(),
+                "parameters": parameters, "trained": count_parameters(model),
                 "validation": validated["accuracy"][validated["loss"].index(min(validated["loss"]))],
-            }
+            }  # fmt: skip
 
         settings = self._settings(**(how.to_dict() | of_model), size=size)
         return memo_of_training(self.folder, settings, compute)

@@ -69,13 +69,10 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitS
         loss, accuracy = _test(model, ScaledDigits(splits.test, mean=scaled.level, literal=literal))
         Recognizer(model, tuple("0123456789"), DATA).save(folder / "model")
         return {
-            "accuracy": accuracy,
-            "loss": loss,
-            "parameters": parameters,
-            "passes": passes if published else how.epochs / PARTS,
-            "digits": len(digits),
+            "accuracy": accuracy, "loss": loss, "parameters": parameters,
+            "passes": passes if published else how.epochs / PARTS, "digits": len(digits),
             "minutes": round(taken / 60, 1),
-        }
+        }  # fmt: skip
 
     return memo_of_training(folder, {"encoder": encoder, "digits": digest(splits), **of_recipe}, compute)
 

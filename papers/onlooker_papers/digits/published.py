@@ -101,15 +101,10 @@ def table_cell(
         By model and by reading (`READINGS`): `loss`, `accuracy`, and their spreads between rounds.
     """
     settings = {
-        "variant": variant,
-        "encoder": encoder,
-        "recipe": recipe,
-        "weights": fingerprint(pretraining_of(encoders, encoder, recipe)),
-        "rounds": dict(rounds),
-        "digits": digest(splits),
-        "frames": frames,
-        "readings": list(readings),
-    }
+        "variant": variant, "encoder": encoder, "recipe": recipe,
+        "weights": fingerprint(pretraining_of(encoders, encoder, recipe)), "rounds": dict(rounds),
+        "digits": digest(splits), "frames": frames, "readings": list(readings),
+    }  # fmt: skip
 
     def compute() -> dict[str, Any]:
         model = pretrained(encoders, encoder, recipe).to("cuda" if torch.cuda.is_available() else "cpu")
