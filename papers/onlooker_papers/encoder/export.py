@@ -50,7 +50,7 @@ def export(run: Path, file: Path, validation: Images, train_images: int, device:
     write_bytes(file, content)
     return {
         "accuracy": accuracy,
-        "accuracy_interval": list(wilson_interval(round(accuracy * total), total)),
+        "accuracy_interval": wilson_interval(accuracy, total),
         "classes": model.head.out_features,
         "train_images": train_images,
         "validation_images": total,

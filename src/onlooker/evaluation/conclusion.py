@@ -24,11 +24,7 @@ def share_of(count: int, total: int) -> str:
 
 
 def interval_of(measured: Measured) -> str:
-    """`95 % interval 67 to 97 %, over 12 recordings`; without their number in figures of earlier versions.
-
-    Args:
-        measured: as for `first_line`.
-    """
+    """`95 % interval 67 to 97 %, over 12 recordings`; without their number in figures of earlier versions."""
     if not (ends := measured.get("accuracy_interval")):
         return over(1, measured["videos"])
     low, high = (percent(end, 0 if measured["videos"] < _FEW else 1) for end in ends)
@@ -93,8 +89,8 @@ def advice(measured: Measured) -> list[str]:
         steps.append("Add clips, of as many people, places and cameras as possible.")
     if high - low > 0.2 and not measured.get("cross_validated"):
         few = f"{total} test clips leave an interval of {100 * (high - low):.0f} points"
-        found = "All test clips come from one recording" if (low, high) == _ANY else few
-        steps.append(f"{found}; `onlooker train CLIPS --folds 5` tests on all.")
+        few = "All test clips come from one recording" if (low, high) == _ANY else few
+        steps.append(f"{few}; `onlooker train CLIPS --folds 5` tests on all.")
     return steps
 
 

@@ -17,12 +17,9 @@ from onlooker.evaluation.calibration import calibration_error, perfect_calibrati
 from onlooker.files import read_bytes, write_bytes
 from onlooker.structures import Evaluation
 
-__all__ = [
-    "FORMULA", "METRICS", "accuracy_interval", "measure", "read_correct", "wilson_interval", "write_scores"
-]  # fmt: skip
+__all__ = ["FORMULA", "METRICS", "accuracy_interval", "measure", "read_correct", "wilson_interval", "write_scores"]
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
-_RESAMPLES = 10_000
 
 
 def _correct(of: Evaluation) -> NDArray[np.bool_]:
@@ -93,9 +90,8 @@ def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] 
 
     Clips of one recording are not independent: a bootstrap draws whole recordings with replacement, and the interval is
     between percentiles of the shares of their clips. Over few recordings it is too narrow: say how many there are.
-
-    If the share is the same in all recordings, such as one, it is so in every resample, although the next recording may
-    differ. Then the interval is Wilson's, with the number of recordings as the number of trials.
+    If all recordings have the same share, such as 1, so has every resample, although the next recording may differ;
+    then the interval is Wilson's, with recordings as trials.
     """
     _, of_clip = np.unique(recordings, return_inverse=True)
     sums = np.stack([np.bincount(of_clip, np.asarray(correct, np.float64)), np.bincount(of_clip)], axis=1)
@@ -103,7 +99,7 @@ def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] 
         return None
     # Recordings with the same sums are interchangeable: it suffices to draw how many of each kind there are.
     kinds, counts = np.unique(sums, axis=0, return_counts=True)
-    drawn = np.random.default_rng(0).multinomial(len(sums), counts / len(sums), _RESAMPLES) @ kinds
+    drawn = np.random.default_rng(0).multinomial(len(sums), counts / len(sums), 10_000) @ kinds
     low, high = map(float, np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975)))
     return [low, high] if low < high else wilson_interval(low, len(sums))
 
@@ -132,5 +128,4 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
 
 def read_correct(path: Path) -> list[bool]:
     """For each video of a CSV that `write_scores` wrote, whether it is classified correctly."""
-    rows = csv.DictReader(io.StringIO(read_bytes(path).decode()))
-    return [row["truth"] == row["predicted"] for row in rows]
+    return [row["truth"] == row["predicted"] for row in csv.DictReader(io.StringIO(read_bytes(path).decode()))]

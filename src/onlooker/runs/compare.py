@@ -67,9 +67,8 @@ def compare(
         choose: note the model with the highest accuracy, of equally good ones the first.
 
     Returns:
-        By model: `accuracy` (mean over seeds), its 95 % `interval` over the `recordings`, `spread` (its standard
-        deviation), `frame_accuracy`, `per_seed`, `modality`; and `majority` (baseline), the counts, and the name of the
-        `chosen` model, if asked for.
+        By model: `accuracy` (mean over seeds), `interval` (95 %), `spread` (standard deviation), `frame_accuracy`,
+        `per_seed`, `modality`; and `majority` (baseline), the counts, and the name of the `chosen` model, if asked for.
 
     Raises:
         ValueError: settings that no model has, a run that was made with other settings, or another process that
