@@ -12,7 +12,6 @@ A table is declared once, in the `tables.py` of its paper, by its name in docs/ 
                 "correct, %": ("accuracy", share),  # path in the row's figures, and format; or a dash
                 "95 %": ("interval", span),
                 "twice": lambda row: 2 * row["accuracy"],  # or any function of the row
-                "million parameters": ("parameters", fixed(1, 1e-6)),
             },
             "Test clips, one seed.",
         )
