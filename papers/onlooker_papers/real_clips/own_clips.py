@@ -46,22 +46,22 @@ def measure(name: str, run: Path, results: Path, stored: bool = False) -> dict[s
     """The figures of one set; writes its rows of `own-clips.json` and `calibration.json`, next to `real-clips.json`.
 
     Args:
-        stored: keep the answers on test clips that the set's row has, and its calibration.
+        stored: only new figures, from the answers on test clips that the set's row has; some may lack the last splits.
     """
     splits, row = splits_of(name), read_rows(results, FILE)[name,] if stored else {}
-    memos: dict[str, dict[str, str]] = {number: {**row["memos"][number]} if row else {} for number in splits}
-    for (kind, of), (number, split) in itertools.product(KINDS.items(), splits.items()):
-        if kind not in memos[number]:
-            memos[number][kind] = as_text(right_answers(encode(name, run, **of), split))
     if row:
-        settings, minutes = row["settings"], row["figures"]["minutes"]
+        memos, settings, minutes = row["memos"], row["settings"], row["figures"]["minutes"]
     else:
+        memos = {number: {} for number in splits}
+        for number, kind in itertools.product(splits, KINDS):
+            memos[number][kind] = as_text(right_answers(encode(name, run, **KINDS[kind]), splits[number]))
         trained = encode(name, run)
         settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": trained.weights}
         calibrated, minutes = Row(_calibration(trained, next(iter(splits.values()))), settings), trained.minutes
         write_rows(results, CALIBRATION, About(WHAT_CALIBRATION, COMMAND, [0]), {(name,): calibrated})
-    texts = {kind: "".join(memos[number][kind] for number in splits) for kind in KINDS}
+    texts = {kind: "".join(of.get(kind, "") for of in memos.values()) for kind in KINDS}
     default, random, free = (float(correct_of(text).mean()) for text in texts.values())
+    both = len(texts["linear"])
     tests = [clip for split in splits.values() for clip in split.test]
     recordings, labels = [*map(group_of, tests)], Counter(clip.label for clip in tests)
     best, best_row = max((of, row) for row, of in {"default": default, **others(name, results)}.items())
@@ -79,7 +79,7 @@ def measure(name: str, run: Path, results: Path, stored: bool = False) -> dict[s
         "splits": {number: float(correct_of(of["default"]).mean()) for number, of in memos.items()},
         "minutes": minutes,
         "linear": random,
-        "above_linear": over_recordings([texts["default"]], [texts["linear"]], recordings),
+        "above_linear": over_recordings([texts["default"][:both]], [texts["linear"]], recordings[:both]),
         "free": free,
     }
     about, only = About(WHAT, COMMAND, [0]), "--stored" if stored else ""
