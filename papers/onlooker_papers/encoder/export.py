@@ -53,20 +53,14 @@ def export(
     log = state["log"]
     write_bytes(file, content)
     return {
-        "accuracy": accuracy,
-        "accuracy_interval": list(wilson_interval(round(accuracy * total), total)),
-        "classes": model.head.out_features,
-        "train_images": train_images,
-        "validation_images": total,
-        "parameters": count_parameters(model.encoder),
-        "megabytes": len(content) / 1e6,
+        "accuracy": accuracy, "accuracy_interval": wilson_interval(accuracy, total),
+        "classes": model.head.out_features, "train_images": train_images, "validation_images": total,
+        "parameters": count_parameters(model.encoder), "megabytes": len(content) / 1e6,
         "sha256": hashlib.sha256(content).hexdigest(),
         **{f"multiply_adds_{size}": multiply_adds(size) for size in (64, 112)},
-        "epochs": len(log),
-        "hours": sum(line["minutes"] for line in log) / 60,
-        "recipe": state["recipe"],
+        "epochs": len(log), "hours": sum(line["minutes"] for line in log) / 60, "recipe": state["recipe"],
         "curve": {name: [line[name] for line in log] for name in ("size", "loss", "accuracy", "minutes")},
-    }
+    }  # fmt: skip
 
 
 def packed(weights: dict[str, torch.Tensor], name: str) -> bytes:
