@@ -110,11 +110,8 @@ def glimpses(results: Results) -> Table:
 @table("pretraining")
 def pretraining(results: Results) -> Table:
     """The encoders on single digits, compared with the published figures."""
-    found, recipes, stated = (
-        results["pretraining"],
-        ("published", "literal", *RECIPES),
-        read_claims("digits")["encoders"],
-    )
+    found, recipes = results["pretraining"], ("published", "literal", *RECIPES)
+    stated = read_claims("digits")["encoders"]
 
     def ours(encoder: str, recipe: str) -> str | None:
         row = found[encoder].get(recipe)
