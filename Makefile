@@ -11,7 +11,7 @@ TOOLS := .venv-tools
 TOOLS_READY := $(TOOLS)/.ready
 UV := $(TOOLS)/bin/uv pip install
 
-.PHONY: demo test test-all test-latest dist test-wheel sizes hashed hashes licenses sbom audit bench bench-env real-clips notebook clean
+.PHONY: demo docs test test-all test-latest dist test-wheel sizes hashed hashes licenses sbom audit bench bench-env real-clips notebook clean
 
 demo: $(READY)  ## train on generated stick figures, write the report
 	$(BIN)/onlooker demo
@@ -72,12 +72,15 @@ hashed:  ## the environment from files with known hashes
 
 $(TOOLS_READY): Makefile
 	@$(PYTHON) -m venv $(TOOLS)
-	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 pip-audit==2.10.1 pip-licenses==5.5.5 uv==0.13.9 \
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 pip-audit==2.10.1 pip-licenses==5.5.5 uv==0.13.9 mkdocs-material==9.8.2 "mkdocstrings[python]==1.0.8" \
 		|| { echo "the tools cannot be installed: the package index is not reachable; run this on a machine where it is" >&2; exit 1; }
 	@touch $(TOOLS_READY)
 
 hashes: $(TOOLS_READY)  ## requirements-hashes.txt from constraints.txt; needs the package index
 	$(TOOLS)/bin/uv pip compile --quiet --upgrade --universal --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11 constraints.txt -o requirements-hashes.txt
+
+docs: $(TOOLS_READY)  ## build/site: the documentation as a site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet
 
 licenses: $(READY) $(TOOLS_READY)  ## build/licenses.md: the licenses that the installed packages state
 	@mkdir -p build
