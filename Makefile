@@ -1,10 +1,17 @@
 # One environment for everything: `make demo` and `make test` create it from constraints.txt on first use.
+# `make TORCH=cpu …` creates it with PyTorch's CPU build: on Linux 1.5 GB instead of 6.4 GB.
 PYTHON ?= python3
 VENV ?= .venv
+TORCH ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all test-latest hashed hashes licenses sbom audit bench bench-env real-clips notebook clean
+# Tools that no test needs are in an environment of their own.
+TOOLS := .venv-tools
+TOOLS_READY := $(TOOLS)/.ready
+UV := $(TOOLS)/bin/uv pip install
+
+.PHONY: demo docs test test-all test-latest dist test-wheel sizes hashed hashes licenses sbom audit bench bench-env real-clips notebook clean
 
 demo: $(READY)  ## train on generated stick figures, write the report
 	$(BIN)/onlooker demo
@@ -33,11 +40,29 @@ test-latest:  ## the first steps of a newcomer with the newest version of every 
 	$(LATEST)/bin/python -m pip list --disable-pip-version-check | grep -iE '^(av|lightning|numpy|opencv|timm|torch|torchvision) '; \
 	$(LATEST)/bin/python -m pytest tests/test_first_steps.py
 
-$(READY): pyproject.toml papers/pyproject.toml constraints.txt
+$(READY): pyproject.toml papers/pyproject.toml constraints.txt $(if $(TORCH),$(TOOLS_READY))
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "onlooker needs Python 3.11 or newer, $(PYTHON) is %d.%d; use: make PYTHON=python3.12 ..." % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -e ".[dev]" -e papers
+	$(if $(TORCH),$(UV) --torch-backend=$(TORCH) --python $(BIN)/python, \
+		$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check) --quiet -c constraints.txt -e ".[dev]" -e papers
 	@touch $(READY)
+
+# A wheel in an empty environment, with the oldest or the newest versions that it admits: VERSIONS=lowest-direct or highest.
+VERSIONS ?= highest
+WHEEL := .venv-wheel
+
+dist: $(TOOLS_READY)  ## the sdist, and the wheel made from it; needs the package index
+	rm -rf dist && $(TOOLS)/bin/uv build --quiet
+
+test-wheel: dist  ## `onlooker demo` and the first steps of a newcomer from the built wheel; needs the package index
+	$(PYTHON) -m venv --clear $(WHEEL)
+	$(UV) --quiet $(if $(TORCH),--torch-backend=$(TORCH)) --python $(WHEEL)/bin/python --resolution $(VERSIONS) -r pyproject.toml --extra export --extra serve
+	$(UV) --quiet --python $(WHEEL)/bin/python --no-deps dist/*.whl
+	$(UV) --quiet --python $(WHEEL)/bin/python pytest hypothesis httpx httpx2
+	cd $(WHEEL) && bin/onlooker demo && cp -r ../tests ../conftest.py ../pyproject.toml . && bin/python -m pytest tests/test_first_steps.py
+
+sizes: $(READY)  ## the size of onlooker's environment, with and without PyTorch and its packages for GPUs
+	@$(BIN)/python benchmarks/sizes.py
 
 hashed:  ## the environment from files with known hashes
 	$(PYTHON) -m venv $(VENV)
@@ -45,18 +70,17 @@ hashed:  ## the environment from files with known hashes
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e . -e papers
 	@touch $(READY)
 
-# Tools that no test needs are in an environment of their own.
-TOOLS := .venv-tools
-TOOLS_READY := $(TOOLS)/.ready
-
 $(TOOLS_READY): Makefile
 	@$(PYTHON) -m venv $(TOOLS)
-	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 pip-audit==2.10.1 pip-licenses==5.5.5 uv==0.13.9 \
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 pip-audit==2.10.1 pip-licenses==5.5.5 uv==0.13.9 mkdocs-material==9.8.2 "mkdocstrings[python]==1.0.8" \
 		|| { echo "the tools cannot be installed: the package index is not reachable; run this on a machine where it is" >&2; exit 1; }
 	@touch $(TOOLS_READY)
 
 hashes: $(TOOLS_READY)  ## requirements-hashes.txt from constraints.txt; needs the package index
 	$(TOOLS)/bin/uv pip compile --quiet --upgrade --universal --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11 constraints.txt -o requirements-hashes.txt
+
+docs: $(TOOLS_READY)  ## build/site: the documentation as a site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(TOOLS)/bin/mkdocs build --strict --quiet
 
 licenses: $(READY) $(TOOLS_READY)  ## build/licenses.md: the licenses that the installed packages state
 	@mkdir -p build
@@ -90,7 +114,7 @@ notebook: $(READY)  ## run the notebook, check what it says, and store its outpu
 	OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore $(BIN)/pytest --nbmake --overwrite examples/where-and-when.ipynb
 
 clean:  ## remove environments and caches; runs/ and results/ are kept
-	rm -rf $(VENV) .venv-bench .venv-tools .venv-latest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-tools .venv-latest .venv-wheel .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # The comparisons behind results/real-clips.json (papers/onlooker_papers/real_clips/recipes.py); hours, resumable.
 real-clips: $(READY)  ## train and compare on the real clips in $$ONLOOKER_DATA; some of them: SETS="weizmann basketball"

@@ -12,13 +12,13 @@ from typing import Any
 import harness
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.tables import code, fill
+from onlooker_papers.tables import code, fill, read_results
 
 # The modules that declare tables.
 _PAPERS = ("digits", "encoder", "hmdb10", "real_clips", "videolstm")
 _DECLARING = (
+    "onlooker_papers.claims",
     *(f"onlooker_papers.{paper}.tables" for paper in _PAPERS),
-    "onlooker_papers.videolstm.real_tables",
     "tables",  # of benchmarks
 )
 
@@ -91,6 +91,16 @@ def listed(results: Mapping[str, Mapping[str, Any]]) -> Table:
     return Table(["file", "what", "date", "command", "headline"], rows)
 
 
+def ratios(results: Mapping[str, Mapping[str, Any]]) -> list[list[object]]:
+    """A row per comparison with a peer in the same run: its file, its name, and the peer's time divided by ours."""
+    return [
+        [name.removeprefix("bench-"), *key.split(".", 1)[1:], value]
+        for name, of in results.items()
+        for key, value in flat(of["figures"])
+        if name.startswith("bench-") and key.startswith("ratios.")
+    ]
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file if its text has changed: a temporary file that is then renamed."""
     if path.exists() and path.read_text("utf-8") == text:
@@ -105,7 +115,8 @@ def main() -> None:
         import_module(module)
     results = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(harness.RESULTS.glob("*.json"))}
     write_text(harness.RESULTS / "README.md", f"{_TITLE}\n{listed(results).markdown()}")
-    figures_of = {name: result["figures"] for name, result in results.items()}
+    harness.show("Times of peers and of other ways, divided by ours", ["benchmark", "peer", "ratio"], ratios(results))
+    figures_of = read_results(harness.RESULTS)
     for page in sorted((harness.ROOT / "docs").glob("*.md")):
         write_text(page, fill(page.read_text("utf-8"), figures_of))
 

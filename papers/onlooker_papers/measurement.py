@@ -19,14 +19,8 @@ def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
-    return {
-        "cpu": _cpu(),
-        "cores": cores(),
-        "memory_gb": memory_gb(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "versions": versions,
-    }
+    own = {"cpu": _cpu(), "cores": cores(), "memory_gb": memory_gb(), "system": platform.system()}
+    return {**own, "python": platform.python_version(), "versions": versions}
 
 
 def _cpu() -> str:

@@ -290,13 +290,9 @@ def _real_set(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _LAYOUTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "digits-paper": _digits_paper,
-    "digits-honest": _digits_honest,
-    "glimpses": _glimpses,
-    "moving-target": _moving_target,
-    "real-clips": _real_clips,
-    "where-real": _where_real,
-}
+    "digits-paper": _digits_paper, "digits-honest": _digits_honest, "glimpses": _glimpses,
+    "moving-target": _moving_target, "real-clips": _real_clips, "where-real": _where_real,
+}  # fmt: skip
 
 
 def main(folder: Path) -> None:

@@ -144,7 +144,7 @@ def write_graph(step: PixelStep, path: Path) -> None:
         try:
             import_module(name)
         except ImportError as error:
-            raise RuntimeError(f"{name} is not installed; pip install onnx onnxscript onnxruntime") from error
+            raise RuntimeError(f'{name} is not installed; pip install "onlooker[export]"') from error
     inputs, batch = step.example(2), {0: torch.export.Dim("B")}
     try:
         # `forward` takes one tensor and a variable number of others: their shapes are given the same way.

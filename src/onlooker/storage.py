@@ -236,5 +236,8 @@ def _explained(address: str) -> Iterator[None]:
         if isinstance(error, StorageError) or is_disk_full(error):
             raise
         problem = " ".join(str(error).split())[:300] or type(error).__name__
-        missing = "install that package with pip" if isinstance(error, ImportError) else None
+        missing = None
+        if isinstance(error, ImportError):
+            extra = address.startswith(("s3:", "s3a:"))
+            missing = 'pip install "onlooker[s3]"' if extra else "install that package with pip"
         raise StorageError(address, problem, missing or "check address, network and credentials") from error

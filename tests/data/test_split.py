@@ -68,6 +68,24 @@ def test_folds_are_disjoint_complete_and_keep_recordings_whole(
     assert Counter(clip for split in splits for clip in split.test) == Counter(clips)
 
 
+@given(
+    st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=8), min_size=5, max_size=20),
+    st.integers(1, 4),
+    st.integers(0, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_split_is_complete_and_keeps_recordings_whole(recordings: list[list[int]], classes: int, seed: int) -> None:
+    clips = made(recordings, classes)
+    try:
+        split = split_clips(clips, seed)
+    except ValueError as error:
+        assert any(words in str(error) for words in ("need at least", "cannot be divided"))  # noqa: PT017
+        return
+    keeps_apart(split, clips)
+    assert all((split.training, split.validation, split.test))
+    assert {clip.label for clip in split.training} == {clip.label for clip in clips}
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_splits_without_recordings_are_stratified(seed: int) -> None:
     counts = {"a": 60, "b": 30, "c": 10}

@@ -5,6 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.fft import dct
 
 from onlooker.models.linear import LinearClassifier
@@ -109,6 +111,23 @@ def test_every_frame_of_a_long_stream_has_the_statistics_of_its_own_window():
     np.testing.assert_allclose(model.statistics(features)[0], naive, rtol=1e-6, atol=2e-4)
     still = made(window=40).statistics(torch.full((1, 30, 64, 4, 4), 0.7))[:, :, 64:128]
     np.testing.assert_allclose(still, 0, atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 7), st.integers(1, 12), st.integers(1, 3), st.sampled_from((0.01, 1.0, 50.0)), st.integers(0, 99))
+@torch.no_grad()
+def test_windows_of_any_length_have_the_statistics_of_their_frames_in_clips_and_streams(W, T, side, scale, seed):
+    model = made(window=W, size=16 * side)
+    random = torch.Generator().manual_seed(seed)
+    features = scale * torch.randn(1, T, 64, *model.grid, generator=random)
+    features[:, T // 2 :] += scale  # a cut
+    flat = features[0].double().flatten(2).numpy()
+    windows = [flat[max(0, t + 1 - W) : t + 1] for t in range(T)]
+    naive = [np.concatenate([NAIVE[name](window).mean(1) for name in LinearClassifier.names]) for window in windows]
+    np.testing.assert_allclose(model.statistics(features)[0], naive, atol=2e-5 * scale)
+    whole = model.forward_features(features)
+    for ours, theirs in zip(stepped(model, features), (whole.logits, whole.attention), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4 * max(scale, 1), rtol=1e-4)
 
 
 @torch.no_grad()

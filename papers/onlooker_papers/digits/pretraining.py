@@ -30,14 +30,6 @@ RECIPES = {
     "long": TrainConfig(optimizer="adamw", lr=1.4e-3, batch=128, label_smoothing=0.0, patience=0),
 }
 _GENTLER = {"dcn": 0.5}  # factor on AdamW's learning rate, because each of its 500 features sums 204,800 inputs
-# encoder -> parameters, loss, accuracy of Shan & Atanasov 2017, who do not state the parameters of `stn`.
-PUBLISHED: dict[str, tuple[int | None, float, float]] = {
-    "lenet": (6_431_080, 0.054, 0.9831),
-    "stn": (None, 0.026, 0.9914),
-    "dcn": (102_483_280, 0.072, 0.9762),
-}
-
-IN_THE_CODE = {"lenet": (0.0418, 0.9858), "stn": (0.0265, 0.9921)}  # a comment in `train_cnn.py`
 
 
 def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitSplit) -> dict[str, Any]:
@@ -77,13 +69,10 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitS
         loss, accuracy = _test(model, ScaledDigits(splits.test, mean=scaled.level, literal=literal))
         Recognizer(model, tuple("0123456789"), DATA).save(folder / "model")
         return {
-            "accuracy": accuracy,
-            "loss": loss,
-            "parameters": parameters,
-            "passes": passes if published else how.epochs / PARTS,
-            "digits": len(digits),
+            "accuracy": accuracy, "loss": loss, "parameters": parameters,
+            "passes": passes if published else how.epochs / PARTS, "digits": len(digits),
             "minutes": round(taken / 60, 1),
-        }
+        }  # fmt: skip
 
     return memo_of_training(folder, {"encoder": encoder, "digits": digest(splits), **of_recipe}, compute)
 

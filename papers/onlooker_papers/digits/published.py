@@ -10,6 +10,7 @@ from torch import Tensor
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.training.precision import choose_precision
+from onlooker_papers.claims import read_claims
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import Batch
 from onlooker_papers.digits.pretraining import DATA, pretrained, pretraining_of
@@ -23,21 +24,8 @@ READINGS = {
     "same-paths": "new digits, the same paths",
     "new": "new digits, new paths",
 }
-# variant -> encoder -> (loss, accuracy) of Shan & Atanasov 2017. In the paper, STN's figures for `gesture` are LeNet's.
-PUBLISHED = {
-    "normal": {"lenet": (1.44, 0.9796), "stn": (1.98, 0.8726), "dcn": (1.27, 0.9962)},
-    "rotation": {"lenet": (1.42, 0.9843), "stn": (1.97, 0.9047), "dcn": (1.29, 0.9970)},
-    "scale": {"lenet": (1.52, 0.9628), "stn": (1.99, 0.8690), "dcn": (1.28, 0.9941)},
-    "rotation+scale": {"lenet": (1.51, 0.9682), "stn": (1.99, 0.8910), "dcn": (1.25, 0.9946)},
-    "gesture": {"lenet": (1.48, 0.9719), "stn": (1.48, 0.9719), "dcn": (1.28, 0.9930)},
-}
-# The same table on the authors' slides, without `gesture`.
-SLIDES = {
-    "normal": {"lenet": (1.39, 0.982), "stn": (2.07, 0.849), "dcn": (1.27, 0.997)},
-    "rotation": {"lenet": (1.32, 0.993), "stn": (1.85, 0.922), "dcn": (1.15, 0.998)},
-    "scale": {"lenet": (1.51, 0.975), "stn": (1.96, 0.898), "dcn": (1.23, 0.992)},
-    "rotation+scale": {"lenet": (1.64, 0.958), "stn": (2.04, 0.882), "dcn": (1.23, 0.992)},
-}
+# variant -> encoder -> loss, accuracy in the paper, and on the authors' slides
+PUBLISHED, SLIDES = (read_claims("digits")[place] for place in ("published", "slides"))
 # The paper's parameters for the elastic deformation tear digits; its figure looks as if made with this window (pixels).
 SMOOTH, _SMOOTH_WINDOW = "gesture-61", 61
 TABLE = (*VARIANTS, SMOOTH)
@@ -113,15 +101,10 @@ def table_cell(
         By model and by reading (`READINGS`): `loss`, `accuracy`, and their spreads between rounds.
     """
     settings = {
-        "variant": variant,
-        "encoder": encoder,
-        "recipe": recipe,
-        "weights": fingerprint(pretraining_of(encoders, encoder, recipe)),
-        "rounds": dict(rounds),
-        "digits": digest(splits),
-        "frames": frames,
-        "readings": list(readings),
-    }
+        "variant": variant, "encoder": encoder, "recipe": recipe,
+        "weights": fingerprint(pretraining_of(encoders, encoder, recipe)), "rounds": dict(rounds),
+        "digits": digest(splits), "frames": frames, "readings": list(readings),
+    }  # fmt: skip
 
     def compute() -> dict[str, Any]:
         model = pretrained(encoders, encoder, recipe).to("cuda" if torch.cuda.is_available() else "cpu")

@@ -37,7 +37,7 @@ def encoder(
     recipe = CALTECH_101 if free else TINY_IMAGENET
     validation = read_images(held_back, classes)
     if export is not None:
-        figures = export_weights(run, export, validation, len(files), device)
+        figures = export_weights(run, export, "small-free" if free else "small", validation, len(files), device)
         typer.echo(f"{export}: {figures['megabytes']:.2f} MB, validation accuracy {figures['accuracy']:.1%}")
         typer.echo(record("encoder-free" if free else "encoder", figures, results))
         if figure is not None:

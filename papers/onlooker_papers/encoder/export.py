@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from onlooker.drawing.plots import loss_and_accuracy, to_png
 from onlooker.evaluation.metrics import wilson_interval
 from onlooker.files import write_bytes
+from onlooker.models.encoders import TERMS
 from onlooker.models.encoders.small import Small
 from onlooker.models.video_model import count_parameters
 from onlooker_papers.encoder.images import Images
@@ -29,11 +30,14 @@ COMMAND = (
 )
 
 
-def export(run: Path, file: Path, validation: Images, train_images: int, device: torch.device) -> dict[str, Any]:
+def export(
+    run: Path, file: Path, name: str, validation: Images, train_images: int, device: torch.device
+) -> dict[str, Any]:
     """Write the averaged weights of a training's encoder as safetensors, in half precision and without its classifier.
 
-    They are evaluated on the validation images, with the classifier that was trained with them. Returns the figures of
-    the results file.
+    `name` is that of the encoder, `small` or `small-free`, whose terms are in the file's metadata. The weights are
+    evaluated on the validation images, with the classifier that was trained with them. Returns the figures of the
+    results file.
     """
     state = read_state(run)
     trained = averaged_weights(run)
@@ -45,24 +49,24 @@ def export(run: Path, file: Path, validation: Images, train_images: int, device:
     }
     model.encoder.load_state_dict(shipped)
     accuracy = evaluate(model.eval().to(device), validation, device)
-    content, total = save(shipped), len(validation.targets)
+    content, total = packed(shipped, name), len(validation.targets)
     log = state["log"]
     write_bytes(file, content)
     return {
-        "accuracy": accuracy,
-        "accuracy_interval": list(wilson_interval(round(accuracy * total), total)),
-        "classes": model.head.out_features,
-        "train_images": train_images,
-        "validation_images": total,
-        "parameters": count_parameters(model.encoder),
-        "megabytes": len(content) / 1e6,
+        "accuracy": accuracy, "accuracy_interval": wilson_interval(accuracy, total),
+        "classes": model.head.out_features, "train_images": train_images, "validation_images": total,
+        "parameters": count_parameters(model.encoder), "megabytes": len(content) / 1e6,
         "sha256": hashlib.sha256(content).hexdigest(),
         **{f"multiply_adds_{size}": multiply_adds(size) for size in (64, 112)},
-        "epochs": len(log),
-        "hours": sum(line["minutes"] for line in log) / 60,
-        "recipe": state["recipe"],
+        "epochs": len(log), "hours": sum(line["minutes"] for line in log) / 60, "recipe": state["recipe"],
         "curve": {name: [line[name] for line in log] for name in ("size", "loss", "accuracy", "minutes")},
-    }
+    }  # fmt: skip
+
+
+def packed(weights: dict[str, torch.Tensor], name: str) -> bytes:
+    """The safetensors file of the packaged encoder `name`, with its terms in the metadata."""
+    # One entry: safetensors writes several in an order that changes from run to run.
+    return save(weights, {"terms": f"onlooker's encoder {name}, {TERMS[name]}; model card: README.md beside this file"})
 
 
 def record(file: str, figures: dict[str, Any], results: Path) -> Path:

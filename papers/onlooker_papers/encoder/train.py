@@ -174,12 +174,9 @@ class Training:
     def save(self) -> None:
         """Write the state, from which a training resumes."""
         state = {
-            "recipe": asdict(self.recipe),
-            "log": self.log,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
+            "recipe": asdict(self.recipe), "log": self.log, "model": self.model.state_dict(),
+            "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
+        }  # fmt: skip
         self.run.mkdir(parents=True, exist_ok=True)
         torch.save(state, self.run / "state.part")
         (self.run / "state.part").replace(self.run / "state.pt")

@@ -15,13 +15,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any, cast
 
+import numpy as np
 import torch
 import typer
 from torch import nn
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
-from onlooker.data.split import Split, group_of
+from onlooker.data.split import Split
 from onlooker.drawing.plots import to_png, to_svg
 from onlooker.evaluation.metrics import measure
 from onlooker.evaluation.report import Page
@@ -31,15 +32,16 @@ from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import encoded_clips, weights_digest
 from onlooker.structures import Clip, Evaluation
-from onlooker_papers.apportion import apportion
 from onlooker_papers.hmdb10 import tables
 from onlooker_papers.hmdb10.classes import ATTENTION, REPORT_CLIPS
 from onlooker_papers.hmdb10.curves import loss_curves
+from onlooker_papers.hmdb10.protocols import OURS, PROTOCOLS, Protocol, divide, known, names_of_hmdb51
 from onlooker_papers.hmdb10.reproduce import attention_rows, train_all_epochs
-from onlooker_papers.intervals import over_seeds
+from onlooker_papers.intervals import clustered, over_seeds
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import WHOLE, About, Row, write_rows
+from onlooker_papers.sets import data_folder
 from onlooker_papers.sheet import sheet
 from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm.published import Published
@@ -73,17 +75,19 @@ class Draw:
         clips: clips of the ten classes.
         number: number of the draw.
         training: training settings.
+        protocol: how clips are divided, and the loss.
     """
 
     run: Path
     clips: Sequence[Clip]
     number: int
     training: TrainConfig = TRAINING
+    protocol: Protocol = PROTOCOLS[OURS]
 
     @property
     def split(self) -> Split:
-        """The split in the report's proportions, with each source video in one split."""
-        return Split(**apportion(self.clips, [group_of(clip) for clip in self.clips], REPORT_CLIPS, self.number))
+        """The split in the report's proportions."""
+        return divide(self.clips, self.protocol, self.number)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -119,10 +123,11 @@ class Draw:
         """
         net, split, data = self.build(name), self.split, sampling()
         sides = {side: len(getattr(split, side)) for side in REPORT_CLIPS}
-        training = replace(self.training, seed=self.number, lr=rate)
+        training = replace(self.training, seed=self.number, lr=rate, loss=self.protocol.loss)
         of_features = {"weights": weights_digest(cast(nn.Module, net.encoder)), **data.to_dict()}
         settings = {"model": name, "hidden": MODELS[name], "features": of_features, "clips": sides}
         settings |= {**training.to_dict(), "tested": "last epoch"}
+        settings |= {} if self.protocol.whole else {"divided": "clips"}
 
         def compute() -> dict[str, Any]:
             samples = self.samples(net)
@@ -131,16 +136,13 @@ class Draw:
             evaluations = {side: recognizer.evaluate(of) for side, of in parts.items()}
             shares = {side: frames_correct(of) for side, of in evaluations.items()}
             return {
-                "accuracy": measure(evaluations["test"])["accuracy"],
-                "frame_accuracy": mean(shares["test"]),
+                "accuracy": measure(evaluations["test"])["accuracy"], "frame_accuracy": mean(shares["test"]),
                 "frames": {side: shares[side] for side in ("validation", "test")},
-                "training": mean(shares["training"]),
-                "validation": mean(shares["validation"]),
-                "epoch": len(curves["validation"]["loss"]),
+                "training": mean(shares["training"]), "validation": mean(shares["validation"]),
+                "epoch": len(curves["validation"]["loss"]), "curves": curves,
                 "parameters": count_parameters(net) - count_parameters(cast(nn.Module, net.encoder)),
-                "curves": curves,
                 **({"entropy": attention_entropy(recognizer, parts["test"])} if net.attends else {}),
-            }
+            }  # fmt: skip
 
         return memo_of_training(self.folder(name, rate), settings, compute)
 
@@ -205,10 +207,45 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
     return figures
 
 
-def every_draw(run: Path, draws: int = DRAWS, training: TrainConfig = TRAINING) -> list[Draw]:
+def every_draw(run: Path, draws: int = DRAWS, training: TrainConfig = TRAINING, protocol: str = OURS) -> list[Draw]:
     """The draws of the split; errors as for `reproduce`."""
     clips = ten_classes(next(iter(splits_of(SET).values())).clips)
-    return [Draw(run, clips, number, training) for number in range(draws)]
+    folder = run if protocol == OURS else run / protocol
+    return [Draw(folder, clips, number, training, PROTOCOLS[protocol]) for number in range(draws)]
+
+
+def explain(
+    run: Path, results: Path, protocol: str, draws: int = DRAWS, training: TrainConfig = TRAINING
+) -> dict[str, Any]:
+    """Compute what is missing of one protocol, with the learning rates of ours, and write its row; errors as there."""
+    ours, every = (every_draw(run, draws, training, name) for name in (OURS, protocol))
+    clips, splits = every[0].clips, [draw.split for draw in every]
+    seen = np.concatenate([known(clips, split) for split in splits])
+    names = names_of_hmdb51(data_folder() / "annotations" / "hmdb51")
+    of_names = np.concatenate([known(names, divide(names, draw.protocol, draw.number)) for draw in every])
+    recordings = {clip.path: clip.recording for clip in clips}
+    tested = [f"{number} {recordings[clip.path]}" for number, split in enumerate(splits) for clip in split.test]
+    models, memos = dict[str, Any](), list[Path]()
+    for name in PROTOCOLS[protocol].models:
+        rate = chosen_rate(ours, name)
+        cells = [draw.figures(name, rate) for draw in every]
+        memos += [draw.folder(name, rate).with_suffix(".json") for draw in every]
+        shares = np.concatenate([cell["frames"]["test"] for cell in cells])
+        center, low, _ = clustered(shares, tested)
+        models[name] = {
+            **{key: mean(cell[key] for cell in cells) for key in ("frame_accuracy", "accuracy", "training")},
+            "each": [cell["frame_accuracy"] for cell in cells], "lr": rate,
+            # Of the 95 % interval over recordings, for as many test clips as the report has.
+            "half_width": (center - low) * math.sqrt(len(shares) / REPORT_CLIPS["test"]),
+            "all_or_no_frames": float(np.isin(shares, (0, 1)).mean()),
+            "known": float(shares[seen].mean()) if seen.any() else None,
+            "unknown": float(shares[~seen].mean()),
+        }  # fmt: skip
+    counts = {"training_clips": mean(len(split.training) for split in splits), "draws": draws}
+    figures = {**counts, "known": float(seen.mean()), "known_in_hmdb51": float(of_names.mean()), "models": models}
+    row = Row(figures, {}) if protocol == OURS else Row.of(figures, *memos)  # the memos of ours are in the other row
+    write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), {("protocol", protocol): row})
+    return figures
 
 
 def untested(every: Sequence[Draw]) -> list[bool]:
@@ -239,7 +276,10 @@ def write_page(run: Path, draw: Draw, figures: dict[str, Any]) -> Path:
 
 def main(draws: Annotated[int, typer.Option(help="Draws of the split.", min=2, max=5)] = DRAWS) -> None:
     """Train the report's model, and the models that it is compared with, on every draw."""
-    figures = reproduce(Path("runs/hmdb10-jhmdb"), Path("results"), draws)
+    run, results = Path("runs/hmdb10-jhmdb"), Path("results")
+    figures = reproduce(run, results, draws)
+    for protocol in PROTOCOLS:
+        explain(run, results, protocol, draws)
     write_bytes(Path("docs/hmdb10-curves.png"), to_png(loss_curves(figures["models"])))
     low, high = figures["interval"]
     typer.echo(f"frames correct: {figures['frame_accuracy']:.1%} ({low:.1%} to {high:.1%})")

@@ -32,14 +32,7 @@ from onlooker.training.fit import fit
 from onlooker.video.reader import read
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.apportion import apportion
-from onlooker_papers.hmdb10.classes import (
-    ATTENTION,
-    BASELINE,
-    FIRST_TEN,
-    PUBLISHED_ACCURACY,
-    REPORT_CLIPS,
-    hmdb10,
-)
+from onlooker_papers.hmdb10.classes import ATTENTION, BASELINE, FIRST_TEN, PUBLISHED_ACCURACY, REPORT_CLIPS, hmdb10
 from onlooker_papers.hmdb10.page import write_page
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import About, Row, command_line, write_rows
@@ -166,13 +159,10 @@ def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, An
     right = np.stack(evaluation.frame_scores).argmax(2) == evaluation.targets[:, None]  # B T
     encoder: Any = net.encoder
     return {
-        **measure(evaluation),
-        "frame_accuracy_by_index": right.mean(0).tolist(),
+        **measure(evaluation), "frame_accuracy_by_index": right.mean(0).tolist(), "curves": curves,
         "sides": {side: len(getattr(split, side)) for side in REPORT_CLIPS},
-        "grid": [encoder.num_features, *net.grid],
-        "parameters": count_parameters(net) - count_parameters(encoder),
-        "curves": curves,
-    }
+        "grid": [encoder.num_features, *net.grid], "parameters": count_parameters(net) - count_parameters(encoder),
+    }  # fmt: skip
 
 
 def train_all_epochs(
@@ -224,17 +214,12 @@ def _write_results(
     columns = ("accuracy", "accuracy_interval", "frame_accuracy", "log_loss", "frame_accuracy_by_index", "parameters")
     published = {"published_frame_accuracy": PUBLISHED_ACCURACY} if name == HMDB51 else {}
     row = {
-        "command": command,
-        **published,
-        **{column: {model: of[column] for model, of in models.items()} for column in columns},
-        "majority_share": models[ATTENTION]["majority_share"],
-        "sides": models[ATTENTION]["sides"],
-        "classes": figures["classes"],
-        "epochs": budget.training.epochs,
-        "curves": {model: of["curves"] for model, of in models.items()},
-        "frames": budget.data.frames,
+        "command": command, **published,
+        **{column: {model: of.get(column) for model, of in models.items()} for column in (*columns, "curves")},
+        **{key: models[ATTENTION][key] for key in ("majority_share", "sides")},
+        "classes": figures["classes"], "epochs": budget.training.epochs, "frames": budget.data.frames,
         "encoder": f"{budget.encoder}, {'ImageNet' if budget.pretrained else 'random'} weights, frozen",
-    }
+    }  # fmt: skip
     what = "the HMDB-51 report's attention compared with single frames, one split of each set"
     about = About(what, command, [budget.training.seed])
     write_rows(results, FILE, about, {(name,): Row(row, settings)}, made_by=command)

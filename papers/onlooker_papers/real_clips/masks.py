@@ -145,12 +145,9 @@ def _surest(seen: Prediction, indices: NDArray[np.int64]) -> Floats:
 def _shares(rows: Floats) -> dict[str, float]:
     in_mask, in_box, iou = rows.T
     return {
-        "peak_in_silhouette": float(in_mask.mean()),
-        "peak_in_box": float(in_box.mean()),
-        "box_iou_50": float((iou >= _HIT).mean()),
-        "box_iou": float(iou.mean()),
-        "frames": len(rows),
-    }
+        "peak_in_silhouette": float(in_mask.mean()), "peak_in_box": float(in_box.mean()),
+        "box_iou_50": float((iou >= _HIT).mean()), "box_iou": float(iou.mean()), "frames": len(rows),
+    }  # fmt: skip
 
 
 def score_comparison(

@@ -28,15 +28,7 @@ from onlooker.answer import NOTHING
 from onlooker.cli.command import command, stoppable
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.real_clips.stream_model import fitted, play
-from onlooker_papers.real_clips.streams import (
-    AGREEMENT,
-    Counts,
-    Floats,
-    Stream,
-    count,
-    reported_events,
-    test_stream,
-)
+from onlooker_papers.real_clips.streams import AGREEMENT, Counts, Floats, Stream, count, reported_events, test_stream
 from onlooker_papers.results import write_whole
 
 WHAT = "false alarms an hour and events found in streams stitched from clips that were not trained on"
@@ -65,10 +57,7 @@ class Setting:
 
 _UCF_EVENTS = ("ApplyEyeMakeup", "ApplyLipstick", "Archery", "BabyCrawling", "BalanceBeam")
 _UCF_UNSEEN = ("PlayingSitar", "PlayingViolin", "Surfing", "WalkingWithDog")
-SETTINGS = {
-    "ucf101_18": Setting(9.0, 2.5, _UCF_EVENTS, _UCF_UNSEEN),
-    "surveillance": Setting(1.0, 8.0, ("fight",)),
-}
+SETTINGS = {"ucf101_18": Setting(9.0, 2.5, _UCF_EVENTS, _UCF_UNSEEN), "surveillance": Setting(1.0, 8.0, ("fight",))}
 
 
 def stream_rule(

@@ -63,10 +63,7 @@ RECIPES = {
         training={"lr": 2e-3, "epochs": 40},
     ),
     "basketball": Recipe(
-        folder="basketball",
-        models=ABLATION,
-        data={"frames": 7, "hflip": True},
-        training={"lr": 2e-3, "epochs": 100},
+        folder="basketball", models=ABLATION, data={"frames": 7, "hflip": True}, training={"lr": 2e-3, "epochs": 100}
     ),
     "weizmann": Recipe(models=f"{ABLATION},convnet:both", folds=3, **_PERSON),
     "weizmann_one_out": Recipe(models="motion", folds=9, seeds=1, **_PERSON),

@@ -46,8 +46,8 @@ def write_page(
     write_bytes(run / "attention.png", image)
     page.figure(
         image,
-        "Unseen clips; the true box was not used in training. Below each clip is the optical flow that *motion* sees: "
-        "hue is direction, saturation is speed.",
+        "Unseen clips. Both models have the auxiliary attention loss (`-grounded`), which is not in the paper. The "
+        "true box was not used in training. Below each clip is the flow that *motion* sees: its hue is direction.",
         wide=True,
     )
     settings = {

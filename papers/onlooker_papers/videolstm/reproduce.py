@@ -31,11 +31,7 @@ WHAT = {
 
 
 def reproduce(
-    run: Path,
-    mnist: Path | None = None,
-    budget: str = "standard",
-    results: Path | None = None,
-    jobs: int | None = 1,
+    run: Path, mnist: Path | None = None, budget: str = "standard", results: Path | None = None, jobs: int | None = 1
 ) -> Path:
     """Compute the missing figures of the ablation, and write `report.html`.
 
@@ -56,10 +52,7 @@ def reproduce(
         check_command(results, name, recorded)
     timed = [timed_trial(run, chosen.timing, seed, mnist) for seed in chosen.seeds]
     train_ahead([*trials(run, chosen, mnist), *timed], jobs or default_jobs())
-    parts: dict[str, Mapping[Key, Row]] = {
-        SEGMENTS: {WHOLE: _timing(timed, chosen)},
-        TARGET: _rows(run, chosen, mnist),
-    }
+    parts: dict[str, Mapping[Key, Row]] = {SEGMENTS: {WHOLE: _timing(timed, chosen)}, TARGET: _rows(run, chosen, mnist)}
     shared = {SEGMENTS: {}, TARGET: {"clips": chosen.clips, "epochs": chosen.training.epochs}}
     figures = {}
     for name, rows in parts.items():
@@ -92,13 +85,9 @@ def train_ahead(among: Sequence[Trial], jobs: int) -> None:
 def _timing(timed: Sequence[Trial], budget: Budget) -> Row:
     seeds, how = [trial.train() for trial in timed], budget.timing
     figures = {
-        **means(seeds),
-        "each": [of["segment_map_50"] for of in seeds],
-        "onsets": [of["onset"] for of in seeds],
-        "clips": how.clips,
-        "epochs": how.training.epochs,
-        "test_clips": how.counts["test"],
-    }
+        **means(seeds), "each": [of["segment_map_50"] for of in seeds], "onsets": [of["onset"] for of in seeds],
+        "clips": how.clips, "epochs": how.training.epochs, "test_clips": how.counts["test"],
+    }  # fmt: skip
     return Row.of(figures, *(trial.memo_path() for trial in timed))
 
 

@@ -42,12 +42,7 @@ class TargetClips(Dataset[Sample]):
     """
 
     def __init__(
-        self,
-        digits: Digits,
-        count: int,
-        seed: int,
-        frames: int = FRAMES,
-        event: tuple[float, float] = ALWAYS,
+        self, digits: Digits, count: int, seed: int, frames: int = FRAMES, event: tuple[float, float] = ALWAYS
     ) -> None:
         self.modality: Modality = "both"
         moving = MovingTarget(digits, frames=frames, event=event)

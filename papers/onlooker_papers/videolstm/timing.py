@@ -24,11 +24,7 @@ EVENT = (0.3, 0.6)  # shortest and longest duration of the motion, as a share of
 MODEL = "mil"
 SPEC = ModelSpec(MODEL, "both", label=MODEL)
 # Names of the baselines without evidence of single frames.
-GUESSES = {
-    "class": "the class, from all frames so far",
-    "whole": "the whole clip",
-    "motion": "amount of motion",
-}
+GUESSES = {"class": "the class, from all frames so far", "whole": "the whole clip", "motion": "amount of motion"}
 
 
 @dataclass(frozen=True)
@@ -141,8 +137,4 @@ def _figures(frame_scores: NDArray[np.floating], clips: TargetClips, onset: floa
         true[str(b)] = [Segment(label, max(0.0, float(event[0]) - 0.5), end)]
         found[str(b)] = find_segments(of_frames, times, CLASSES, parameters)
         overlaps.append(segment_iou(found[str(b)][0], true[str(b)][0]) if found[str(b)] else 0.0)
-    return {
-        **at_thresholds("segment_map", segment_map(found, true)),
-        "iou": float(np.mean(overlaps)),
-        "onset": onset,
-    }
+    return {**at_thresholds("segment_map", segment_map(found, true)), "iou": float(np.mean(overlaps)), "onset": onset}

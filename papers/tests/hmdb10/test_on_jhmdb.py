@@ -16,8 +16,11 @@ from onlooker.models.video_model import VideoModel
 from onlooker.structures import Clip, Curves
 from onlooker.training.fit import fit
 from onlooker_papers.hmdb10 import on_jhmdb, reproduce
+from onlooker_papers.hmdb10.classes import FIRST_TEN
 from onlooker_papers.hmdb10.curves import loss_curves
+from onlooker_papers.hmdb10.protocols import OURS, PROTOCOLS, RANDOM, divide, known
 from onlooker_papers.hmdb10.tables import on_jhmdb as table
+from onlooker_papers.hmdb10.tables import protocols
 from onlooker_papers.results import assembled
 
 
@@ -44,6 +47,19 @@ def test_the_literal_size_is_about_a_hundred_thousand_parameters() -> None:
         assert 95_000 < count < 110_000, name
 
 
+def test_clips_divided_at_random_share_recordings() -> None:
+    clips = [Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 4}") for label in "abcdefghij" for n in range(40)]
+    whole, alone, half = (
+        divide(clips, PROTOCOLS[name], 0) for name in (OURS, RANDOM, f"{RANDOM}, half of the training clips")
+    )
+    assert not any(known(clips, whole))
+    assert sum(known(clips, alone)) > 0.9 * len(alone.test)
+    assert {clip.path for clip in alone.clips} == {clip.path for clip in clips}
+    assert (half.validation, half.test) == (alone.validation, alone.test)
+    assert set(half.training) < set(alone.training)
+    assert len(half.training) == pytest.approx(len(alone.training) / 2, abs=5)
+
+
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Clip, ...]:
     """The clips of a tiny set in place of J-HMDB, and tiny samples."""
@@ -52,6 +68,28 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Clip, ...]:
     monkeypatch.setattr(on_jhmdb, "DATA", DataConfig(frames=4, size=48, translate=0.0, scale=0.0))
     torch.set_num_threads(1)
     return clips
+
+
+def test_a_protocol_adds_its_row(clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for label in FIRST_TEN:
+        names = [f"film{n % 4}_{label}_f_cm_np1_fr_bad_{n}.avi 1\n" for n in range(12)]
+        (lists := tmp_path / "annotations" / "hmdb51").mkdir(parents=True, exist_ok=True)
+        (lists / f"{label}_test_split1.txt").write_text("".join(names))
+    (tmp_path / "clips").mkdir()
+    monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
+    paired = [replace(clip, recording=f"{clip.label}{n // 3}") for n, clip in enumerate(clips)]
+    monkeypatch.setattr(on_jhmdb, "splits_of", lambda name: make_splits(paired))
+    once = replace(on_jhmdb.TRAINING, epochs=1)
+    for protocol in (OURS, RANDOM):
+        on_jhmdb.explain(tmp_path / "run", tmp_path / "results", protocol, 2, once)
+    stored = assembled(tmp_path / "results", on_jhmdb.FILE)["figures"]
+    rows = stored["protocol"]
+    assert all(rows[OURS][of] == 0 < rows[RANDOM][of] for of in ("known", "known_in_hmdb51"))
+    assert rows[OURS]["models"]["convnet"]["known"] is None
+    assert f"| {RANDOM} | " in protocols({on_jhmdb.FILE: stored}).markdown()
+    # Draws of both kinds have parts of the same sizes: only `divided` tells their memos apart.
+    (memo, *_) = (tmp_path / "run" / RANDOM / "draw0").glob("convnet-*.json")
+    assert "divided" in memo.read_text()
 
 
 def test_a_tiny_run_fills_the_table(clips: tuple[Clip, ...], tmp_path: Path) -> None:

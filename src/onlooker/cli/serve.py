@@ -61,7 +61,7 @@ def serve(
         from onlooker.serve.settings import ServeSettings, is_loopback, page_address
         from onlooker.video.safe import VARIABLE
     except ModuleNotFoundError as error:
-        raise RuntimeError(f"the page needs {error.name}; install onlooker[serve]") from error
+        raise RuntimeError(f'the page needs {error.name}; pip install "onlooker[serve]"') from error
     if key and not certificate:
         raise ValueError("--key without --certificate; give both, or neither")
     if token is None and (public or not is_loopback(host)):

@@ -27,6 +27,7 @@ def demo(run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path
     with stoppable():
         measured = run_demo(run)
     _print_metrics(measured, run)
+    _print_terms(run)
     typer.echo(f"clips: {clips_of(run)}; classify one: onlooker predict {run} {clips_of(run) / 'wave' / '000.mp4'}")
 
 
@@ -88,6 +89,7 @@ def train(
         measured = train_run(source, run, *settings, None, resume, strict, devices=devices)
     if first:
         _print_metrics(measured, run)
+        _print_terms(run)
 
 
 def _check_options(context: typer.Context, settings: Settings) -> None:
@@ -134,6 +136,7 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetCo
         name = figures.get("chosen", name)
         final = train_final(clip_set, run, models[name])
     print_comparison(figures, run)
+    _print_terms(final)
     if settings.model.name == _AUTO:
         typer.echo(f"chosen: {name}, {percent(figures['accuracy'][name])} of the clips correct in cross-validation")
     typer.echo(f"final model, trained without a test split: {final}; use it with `onlooker predict {run} CLIP`")
@@ -223,3 +226,13 @@ def _print_metrics(measured: dict[str, Any], run: Path) -> None:
     for step in advice(measured):
         typer.echo(f"  - {step}")
     typer.echo(f"report: {path_or_address(run / 'report.html')}")
+
+
+def _print_terms(run: Path) -> None:
+    """The terms of the images that the encoder's pretrained weights were trained on, if they are in this package."""
+    from onlooker.models.encoders import TERMS
+    from onlooker.run_record import RunRecord
+
+    model = RunRecord.read(run).model
+    if model.pretrained and not model.weights and model.encoder in TERMS:
+        typer.echo(f"weights of the encoder {model.encoder}: {TERMS[model.encoder]}")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hatchling.builders.wheel import WheelBuilder
 from packaged_weights import put_weights
+from safetensors import safe_open
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.encoders import TERMS, build_encoder, packaged
@@ -136,7 +137,15 @@ def test_the_model_card_has_the_figures_of_these_weights() -> None:
     assert card(results).markdown() in (ROOT / "docs" / "encoder.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", TERMS)
+def test_the_terms_are_in_the_file_and_in_the_card_beside_it(name: str) -> None:
+    with safe_open(packaged.FOLDER / f"{name}.safetensors", "pt") as file:
+        assert TERMS[name] in file.metadata()["terms"]
+    assert TERMS[name] in (packaged.FOLDER / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_wheel_has_the_weights() -> None:
     files = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
-    assert {f"onlooker/models/encoders/weights/{name}.safetensors" for name in TERMS} <= files
+    packaged_files = {"README.md", *(f"{name}.safetensors" for name in TERMS)}
+    assert {f"onlooker/models/encoders/weights/{name}" for name in packaged_files} <= files
     assert not [name for name in files if name.endswith((".pt", ".bin", ".ckpt"))]

@@ -11,7 +11,7 @@ export class Marker {
     Object.assign(this, { result, timeline, page });
     this.form = h("div.row.mark-form");
     this.toggle = button("plus", t("mark.begin"), () => this.set(!this.on), { "aria-pressed": "false" });
-    this.element = h("div.mark", {}, this.toggle, this.form);
+    this.element = h("div.examples", {}, this.toggle, this.form);
   }
 
   set(on) {
