@@ -214,7 +214,8 @@ def test_results_of_another_model_or_command_are_not_continued(run: Path, make_c
     with pytest.raises(ValueError, match=message):
         predict_clips(run, clips, json=out, threshold=0.5)
     model = create_model("convnet", 2, in_channels=1, size=16)
-    other = Recognizer(model, ["a", "b"], DataConfig(frames=2, size=16, channels=1)).save(tmp_path / "other")
+    data = DataConfig(frames=2, size=16, channels=1, normalization="half")
+    other = Recognizer(model, ["a", "b"], data).save(tmp_path / "other")
     with pytest.raises(ValueError, match=message):
         predict_clips(other, clips, json=out)
     out.write_text("the only copy of my notes")

@@ -100,12 +100,12 @@ def _explained(error: Exception) -> str:
     return printable(text)
 
 
-def given_options(context: typer.Context) -> set[str]:
-    """The settings that the command line contains, by the names of their fields."""
+def given_options(context: typer.Context, sources: Collection[str] = ("COMMANDLINE",)) -> set[str]:
+    """The settings that the command line (or `DEFAULT_MAP`: a file) contains, by the names of their fields."""
     given = {
         name
         for name in context.params
-        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+        if (source := context.get_parameter_source(name)) is not None and source.name in sources
     }
     return given | {name.partition("_")[2] for name in given}
 

@@ -52,6 +52,10 @@ def serve(
     key: Annotated[
         Path | None, typer.Option(help="Its private key, if it is in another file.", exists=True, dir_okay=False)
     ] = None,
+    watch: Annotated[
+        list[str] | None,
+        typer.Option(help="Watch this camera or address with the first model, for /api/v1/events; repeatable."),
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
     """Open a web page: classify clips and cameras with a model, teach it with examples, correct it."""
@@ -69,8 +73,9 @@ def serve(
     with _listen(host, port) as listening:
         port = listening.getsockname()[1]
         settings = ServeSettings(
-            run, clips, host=host, port=port, token=token, public=public, certificate=certificate, key=key
-        )
+            run, clips, host=host, port=port, token=token, public=public, certificate=certificate, key=key,
+            watch=tuple(watch or ()),
+        )  # fmt: skip
         address = page_address(settings)
         typer.echo(f"{address}  (Ctrl-C ends it)")
         if public or not is_loopback(host):

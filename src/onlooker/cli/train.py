@@ -9,13 +9,14 @@ import typer
 
 from onlooker.cli.command import command, given_options, refuse_unused, stoppable, warn
 from onlooker.cli.compare import print_comparison
-from onlooker.cli.options import Clips, Devices, Folds, Ray, RunArgument, Safe, refuse_unused_flow
+from onlooker.cli.options import Clips, ConfigFile, Devices, Folds, Ray, RunArgument, Safe, refuse_unused_flow
 from onlooker.config import AUGMENTING, CLIPS, DataConfig, ModelConfig, Precision, SetConfig, Settings, TrainConfig
 from onlooker.storage import path_or_address
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Train and evaluate")
 _AUTO, _AUTO_FOLDS = "auto", 3
+_GIVEN = ("COMMANDLINE", "DEFAULT_MAP")  # options, and the file of --config
 
 
 @_command
@@ -47,6 +48,11 @@ def train(
     ] = False,
     safe: Safe = False,
     devices: Devices = 1,
+    logger: Annotated[
+        list[str] | None,
+        typer.Option(help="csv, mlflow, tensorboard or wandb: log curves and figures there, too; repeatable."),
+    ] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Train on clips with one label each, and evaluate on test clips.
 
@@ -70,11 +76,11 @@ def train(
     from onlooker.training.processes import launched
 
     auto, folds = model.name == _AUTO, folds or _AUTO_FOLDS * (model.name == _AUTO)
-    if not auto and "modality" not in given_options(context):
+    if not auto and "modality" not in given_options(context, _GIVEN):
         data = dataclasses.replace(data, modality=find_recipe(model.name).modality or data.modality)
     settings = Settings(model, data, training)
-    if folds and (strict or devices > 1):
-        raise ValueError("--strict and --devices cannot be used with --folds; leave them out")
+    if folds and (strict or devices > 1 or logger):
+        raise ValueError("--strict, --devices and --logger cannot be used with --folds; leave them out")
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
     if resume and not folds:
         _check_resumed(context, run, clips, settings)
@@ -86,7 +92,7 @@ def train(
     with stoppable("run the same command with --resume to continue"):
         first = not launched().rank
         source = read_set(clips, published) if first and not resume else clips
-        measured = train_run(source, run, *settings, None, resume, strict, devices=devices)
+        measured = train_run(source, run, *settings, None, resume, strict, devices=devices, loggers=logger or ())
     if first:
         _print_metrics(measured, run)
         _print_terms(run)
@@ -109,7 +115,7 @@ def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settin
 
     if not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
-    stored, given, changed = RunRecord.read(run, root_of(clips)).settings, given_options(context), []
+    stored, given, changed = RunRecord.read(run, root_of(clips)).settings, given_options(context, _GIVEN), []
     for group, config, current in zip(Settings._fields, asked, stored, strict=True):
         for name, value in dataclasses.asdict(config).items():
             if f"{group}_{name}" in given and value not in (getattr(current, name), "auto"):

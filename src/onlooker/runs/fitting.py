@@ -77,7 +77,7 @@ def fit_by_gradient(prepared: Prepared, run: Path, title: str | None, processes:
     training, validation = samples.only(record.split.training), samples.only(record.split.validation)
     if isinstance(training, ClipCrops):
         training = training.random(record.training.seed)
-    fit(prepared.net, training, validation, record.data, record.training, run, title, processes=processes)
+    fit(prepared.net, training, validation, record.data, record.training, run, title, 1, processes, prepared.loggers)
 
 
 def _calibrate(recognizer: Recognizer, validation: ClipFrames) -> EventThreshold | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -34,6 +35,7 @@ class Request:
     strict: bool = False
     quiet: bool = False
     cross_validate: bool = True
+    loggers: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -48,12 +50,14 @@ class Prepared:
     Args:
         samples: those of all clips that can be read.
         gone: clips of a resumed run that cannot be read any more.
+        loggers: get the curves, too (`training.loggers.open_loggers`).
     """
 
     record: RunRecord
     net: VideoModel
     samples: ClipFrames
     gone: tuple[ClipError, ...] = ()
+    loggers: tuple[Any, ...] = ()
 
 
 def new_run(request: Request) -> Prepared:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from onlooker.runs.fitting import Fitted, fit_by_gradient, fit_run
 from onlooker.runs.preparation import Prepared, Request, check_solver, new_run, part_of_run, resumed_run
 from onlooker.settings import suggestion
 from onlooker.storage import local, uploading
+from onlooker.training.loggers import check_loggers, log_figures, open_loggers
 from onlooker.training.processes import ALONE, check_devices, connect, launch, launched
 from onlooker.training.stages import OnProgress, reporting
 
@@ -51,6 +52,7 @@ def train(
     progress: OnProgress | None = None,
     devices: int = 1,
     fill: str = "",
+    loggers: Sequence[str] = (),
     **settings: Any,
 ) -> TrainedRun:
     """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and evaluate it.
@@ -61,7 +63,7 @@ def train(
         clips: the folder or list (`read_set`). `clips` and `run` may be addresses (`onlooker.storage`).
         run: a new folder for the run; None: `runs/CLIPS-MODEL`.
         model: one of `onlooker.list_models()`.
-        resume, quiet, devices: as in `train_run`. With several devices, a script must call this under
+        resume, quiet, devices, loggers: as in `train_run`. With several devices, a script must call this under
             `if __name__ == "__main__":`.
         progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are.
             An exception in it ends the training, and `resume` continues it. With several `devices`, epochs are not
@@ -78,7 +80,7 @@ def train(
     with reporting(progress), uploading([path]) as copies:
         copy = copies.get(path, path)
         source = read_set(local(clips), SetConfig(fill=fill)) if fill else local(clips)
-        figures = train_run(source, copy, *configs, resume=resume, quiet=quiet, devices=devices)
+        figures = train_run(source, copy, *configs, resume=resume, quiet=quiet, devices=devices, loggers=loggers)
     return TrainedRun(path, figures)
 
 
@@ -121,6 +123,7 @@ def train_run(
     quiet: bool = False,
     cross_validate: bool = True,
     devices: int = 1,
+    loggers: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if there are any.
 
@@ -133,14 +136,17 @@ def train_run(
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
         devices: that share each batch, in processes started here unless torchrun has started this one; a resumed run
             may use another number of them. All processes but the first write nothing, and return {}.
+        loggers: of other programs that get the figures, too (`training.loggers`).
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is false, or it holds other files.
         NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can be read.
         ValueError: settings or weights that do not fit; a run of another version; another process trains in it.
+        RuntimeError: the package of a logger is not installed.
     """
     settings = Settings(model, data, training)
-    request = Request(clips, run, settings, split, resume, strict, quiet, cross_validate)
+    request = Request(clips, run, settings, split, resume, strict, quiet, cross_validate, tuple(loggers))
+    check_loggers(loggers)
     processes = launched()
     check_devices(devices)
     if not resume:  # with the model of the run
@@ -163,7 +169,10 @@ def _train(request: Request) -> dict[str, Any]:
             check_solver(processes.count, prepared.record.model)
             if processes.count > 1:
                 torch.distributed.barrier()
-            return _report(prepared, fit_run(prepared, request, processes), request)
+            loggers = open_loggers(request.loggers, run, prepared.record.settings.to_dict())
+            figures = _report(prepared, fit_run(replace(prepared, loggers=loggers), request, processes), request)
+            log_figures(loggers, figures)
+            return figures
 
 
 def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_validate: bool = True) -> dict[str, Any]:

@@ -95,6 +95,13 @@ class Looks:
         rate = facts.frames / facts.seconds
         return {**about, "frames_per_second": rate, **shown, **describe_prediction(prediction, labels)}
 
+    def predict(self, file: Path, model: str, job: Job) -> tuple[VideoFacts, Prediction]:
+        """Predict a clip that was received and is not kept."""
+        job.report("checking")
+        facts = convert(file, max_seconds=self.settings.max_seconds, on_facts=lambda _: job.report("checking"))
+        job.report("looking")
+        return facts, self._predict(Look("", "", model, file, file), facts, job)[0]
+
     def _prepare(self, look: Look, job: Job) -> VideoFacts:
         """Check the clip by decoding all of it, and copy it if browsers do not play it."""
         limit = self.settings.max_seconds

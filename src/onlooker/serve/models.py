@@ -57,10 +57,10 @@ class Models:
         chosen = self._run and self._run.resolve()
         return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))[:_MAX_RUNS]
 
-    def get(self, model_id: str) -> Model:
-        """The model with this id; a Problem 404 if it was removed."""
+    def get(self, model_id: str | None) -> Model:
+        """The model with this id, or the first one; a Problem 404 if it was removed, or there is none."""
         for model in self.find():
-            if model.id == model_id:
+            if model_id in (None, model.id):
                 return model
         raise Problem(404, "model_gone")
 

@@ -26,7 +26,7 @@ from onlooker.serve.translation import t
 
 __all__ = ["Guard"]
 
-UPLOADS = ("/api/look", "/api/project/clips")  # addresses whose request bodies are clips
+UPLOADS = ("/api/look", "/api/project/clips", "/api/v1/predict")  # addresses whose request bodies are clips
 _MAX_JSON = 64_000  # bytes of any other request body
 _STALLED = 30  # seconds without any byte of a body
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(:\d{1,5})?", re.IGNORECASE)
@@ -68,8 +68,10 @@ class Guard:
             send = _with_headers(send, request.headers.get("host", ""))
         try:
             self._check_host(request)
-            if (response := self._check_token(request)) is None:
-                _check_origin(request)
+            bearer = self._is_program(request)
+            if (response := None if bearer else self._check_token(request)) is None:
+                if not bearer:
+                    _check_origin(request)
                 await self.app(scope, self._limited(request, receive), send)
                 return
         except Problem as problem:
@@ -90,6 +92,16 @@ class Guard:
         reached = address is not None and (address.is_loopback or not is_loopback(self.settings.host))
         if match is None or not (reached or name in self._names):
             raise Problem(403, "host")
+
+    def _is_program(self, request: HTTPConnection) -> bool:
+        """Whether this is a request to the API with `Authorization: Bearer TOKEN`, which no other web page can send.
+
+        A server without a token takes any: a browser asks before it sends this header elsewhere, and is refused.
+        """
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        of_api = request.scope["type"] == "http" and request.scope["path"].startswith("/api/v1/")
+        expected = given if self.settings.token is None else self.settings.token
+        return of_api and scheme.lower() == "bearer" and secrets.compare_digest(given.encode(), expected.encode())
 
     def _check_token(self, request: HTTPConnection) -> Response | None:
         """A redirect that stores the token in a cookie, if the address contains it; None if the request has it."""

@@ -4,6 +4,7 @@ import functools
 import math
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
@@ -158,6 +160,7 @@ def fit(
     title: str | None = "training",
     parts: int = 1,
     processes: Processes = ALONE,
+    loggers: Sequence[Logger] = (),
 ) -> Curves:
     """Train `model` and leave it with the weights of its best epoch (lowest validation loss).
 
@@ -173,6 +176,7 @@ def fit(
         parts: epochs per pass through the training samples; more of them save long runs more often.
         processes: those that share each batch (`training.processes`); a run may continue with another number of them.
             All of them read `folder`, the first one writes to it and gets the best weights.
+        loggers: get the curves, too.
 
     Returns:
         Loss and accuracy of each epoch, by split.
@@ -192,7 +196,7 @@ def fit(
     if resume:
         _load(fitting, resume)  # an error of another model's checkpoint, before Lightning reads it
     with quiet():
-        _trainer(train, folder, title, processes).fit(fitting, *batches, ckpt_path=resume, weights_only=True)
+        _trainer(train, folder, title, processes, loggers).fit(fitting, *batches, ckpt_path=resume, weights_only=True)
     if processes.rank == 0:
         _load(fitting, folder / "checkpoints" / "best.ckpt")
         # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
@@ -231,7 +235,9 @@ def _load(fitting: Fitting, path: Path) -> None:
         raise ValueError(f"{path}: not a checkpoint of this run ({problem}); {restore(path)}; {changed}") from error
 
 
-def _trainer(train: TrainConfig, folder: Path, title: str | None, processes: Processes) -> L.Trainer:
+def _trainer(
+    train: TrainConfig, folder: Path, title: str | None, processes: Processes, loggers: Sequence[Logger]
+) -> L.Trainer:
     # Two of them, because `save_last` saves the last epoch only where it is also the best.
     checkpoint = functools.partial(
         MovableCheckpoint, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False
@@ -253,7 +259,7 @@ def _trainer(train: TrainConfig, folder: Path, title: str | None, processes: Pro
         sync_batchnorm=train.sync_batchnorm,
         precision=choose_precision(train.precision),
         callbacks=callbacks,
-        logger=False,
+        logger=[*loggers] or False,
         # Not that of a cluster's scheduler: a job with several tasks trains in each of them alone.
         plugins=[AtomicCheckpointIO(), TorchElasticEnvironment() if several else LightningEnvironment()],
         enable_progress_bar=False,

@@ -1,0 +1,138 @@
+"""The interface for programs below /api/v1: stable, typed, described by openapi.json, with the token of the page."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.security import HTTPBearer
+from fastapi.sse import EventSourceResponse
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from onlooker import structures
+from onlooker.serve.events import Queue, Watcher
+from onlooker.serve.jobs import Jobs
+from onlooker.serve.look import Looks
+from onlooker.serve.media import receive
+from onlooker.serve.problem import Problem
+from onlooker.structures import Segment
+from onlooker.video.transcode import VideoFacts
+
+__all__ = ["create_api"]
+
+_WAITING = 30  # requests with clips at a time
+_POLL = 0.03  # seconds between two looks at a job
+_CLIP = {"content": {"video/*": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
+
+
+class Model(BaseModel):
+    """A trained model."""
+
+    id: str
+    name: str
+    classes: list[str]
+    nothing: str = Field(description="The answer that nothing happens.")
+    frame_rate: float | None = Field(description="Frames per second of training; null: every frame.")
+    threshold: float | None = Field(description="The probability that an event needs; null: the most probable class.")
+
+
+class Tube(BaseModel):
+    """Where an event happens: a box in each of some frames."""
+
+    label: str
+    score: float
+    frames: list[int]
+    boxes: list[tuple[float, float, float, float]] = Field(description="x1 y1 x2 y2, in pixels of the video.")
+
+
+class Prediction(BaseModel):
+    """What happens in a clip, where and when."""
+
+    model: str = Field(description="The id of the model.")
+    label: str
+    score: float
+    scores: dict[str, float] = Field(description="The probability of each class.")
+    tubes: list[Tube]
+    segments: list[Segment]
+    seconds: float
+    frames: int
+    width: int
+    height: int
+
+
+class Event(BaseModel):
+    """An event of a watched source that begins or ends."""
+
+    id: str
+    event: Literal["begins", "ends"]
+    source: str
+    label: str
+    began: float = Field(description="Seconds since the first frame of the source.")
+    ended: float | None
+    score: float
+    at: str = Field(description="The time of day, in UTC (ISO 8601).")
+
+
+class Error(BaseModel):
+    """The answer with any status of 400 or more: what was found, what was expected, what to do."""
+
+    error: dict[Literal["code", "found", "expected", "remedy"], str]
+
+
+def create_api(looks: Looks, jobs: Jobs, watcher: Watcher | None) -> FastAPI:
+    """The interface as an application of its own, so that openapi.json has no other route."""
+    api = FastAPI(
+        title="onlooker", version="1", docs_url=None, redoc_url=None,
+        dependencies=[Depends(HTTPBearer(auto_error=False))],  # for openapi.json: `Guard` checks it
+        responses={"default": {"model": Error, "description": "What is wrong"}},
+    )  # fmt: skip
+    places = asyncio.Semaphore(_WAITING)
+
+    async def subscription() -> AsyncIterator[Queue]:  # before the answer begins
+        if watcher is None:
+            raise Problem(404, "not_watched")
+        with watcher.subscribed() as queue:
+            yield queue
+
+    @api.get("/models")
+    def models() -> list[Model]:
+        """All models, newest first; one that was given to the server is the first."""
+        return [Model(**values) for values in looks.models.describe()]
+
+    @api.post("/predict", openapi_extra={"requestBody": _CLIP})
+    async def predict(request: Request, model: str | None = None) -> Prediction:
+        """Predict a clip with a model (by its id; without: the first one), after all requests before."""
+        if places.locked():
+            raise Problem(503, "busy", most=_WAITING)
+        async with places:
+            chosen = await run_in_threadpool(looks.models.get, model)
+            file, _ = await receive(request, looks.folder)
+            try:
+                job = jobs.submit(lambda job: {"answer": _answer(chosen.id, *looks.predict(file, chosen.id, job))})
+                while not job.finished:
+                    if await request.is_disconnected():
+                        job.cancel()
+                    await asyncio.sleep(_POLL)
+                if job.result is None or job.error:
+                    raise job.error or Problem(400, "cut_off")
+                answer: Prediction = job.result["answer"]
+                return answer
+            finally:
+                file.unlink(missing_ok=True)
+
+    @api.get("/events", response_class=EventSourceResponse)
+    async def events(queue: Annotated[Queue, Depends(subscription)]) -> AsyncIterator[Event]:
+        """Events of the sources that the server watches (`--watch`), from now on."""
+        while True:
+            yield Event(**await queue.get())
+
+    return api
+
+
+def _answer(model: str, facts: VideoFacts, found: structures.Prediction) -> Prediction:
+    scores = dict(zip(found.classes, found.scores.tolist(), strict=True))
+    tubes = [{**vars(each), "frames": each.frames.tolist(), "boxes": each.boxes.tolist()} for each in found.tubes]
+    about = {name: getattr(facts, name) for name in ("seconds", "frames", "width", "height")}
+    values = {"label": found.label, "score": found.score, "scores": scores, "segments": found.segments, **about}
+    return Prediction.model_validate({"model": model, "tubes": tubes, **values})

@@ -1,0 +1,159 @@
+"""The interface for programs: it answers as the library does, describes itself, and needs the token."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pytest
+from browsing import serving
+from fastapi.testclient import TestClient
+from senders import cut, slowly, transport_stream
+from serving import ADDRESS, save_model
+
+from onlooker.recognizer import load
+from onlooker.serve import api
+from onlooker.serve.app import create_app
+from onlooker.serve.settings import ServeSettings
+
+TOKEN = "secret123"
+ANSWERS = {"200": "Prediction", "default": "Error"}
+STREAM = transport_stream(300)
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def program(settings: ServeSettings) -> Iterator[TestClient]:
+    """A program on another machine, which has the token and sends nothing that only the page sends."""
+    with TestClient(create_app(replace(settings, token=TOKEN)), base_url=ADDRESS, headers=BEARER) as client:
+        yield client
+
+
+def test_a_clip_is_answered_as_by_the_library(program: TestClient, settings: ServeSettings, make_clip: Make) -> None:
+    path = make_clip(frames=5, size=(80, 40))
+    (model,) = program.get("/api/v1/models").raise_for_status().json()
+    assert set(model) == {"id", "name", "classes", "nothing", "frame_rate", "threshold"}
+    expected = load(settings.runs / "tiny").predict(path)
+    for query in ("", f"?model={model['id']}"):
+        answer = program.post(f"/api/v1/predict{query}", content=path.read_bytes())
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        assert (found["model"], found["label"]) == (model["id"], expected.label)
+        assert (found["frames"], found["width"], found["height"]) == (5, 80, 40)
+        assert found["scores"] == pytest.approx(dict(zip(expected.classes, expected.scores.tolist(), strict=True)))
+        assert found["segments"] == [vars(each) for each in expected.segments]
+        assert len(found["tubes"]) == len(expected.tubes)
+        for tube, exact in zip(found["tubes"], expected.tubes, strict=True):
+            np.testing.assert_allclose(tube["boxes"], exact.boxes)
+    assert not [*(program.app.state.folder / "looks").iterdir()]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "status", "code"),
+    [
+        ({"Authorization": "Bearer wrong123"}, "/api/v1/models", 401, "token"),
+        ({"Authorization": ""}, "/api/v1/models", 401, "token"),
+        ({"Authorization": f"Basic {TOKEN}"}, "/api/v1/openapi.json", 401, "token"),
+        ({}, "/api/state", 401, "token"),  # the routes of the page need what the page sends
+        ({"Host": "evil.example"}, "/api/v1/models", 403, "host"),
+        ({}, "/api/v1/nowhere", 404, "not_found"),
+        ({}, "/api/v1/events", 404, "not_watched"),
+    ],
+)
+def test_requests_are_checked(program: TestClient, headers: dict[str, str], path: str, status: int, code: str) -> None:
+    answer = program.get(path, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_another_web_page_cannot_send_a_clip_to_a_server_without_a_token(page: TestClient) -> None:
+    foreign = {"Origin": "http://evil.example", "X-Onlooker": ""}
+    assert page.post("/api/v1/predict", content=b"x", headers=foreign).json()["error"]["code"] == "origin"
+    assert page.options("/api/v1/predict", headers=foreign).status_code == 403  # before it sends a header
+    answer = page.post("/api/v1/predict", content=b"x", headers={**foreign, "Authorization": "Bearer any"})
+    assert answer.json()["error"]["code"] == "not_decodable"
+
+
+def test_errors_have_the_format_of_the_page(program: TestClient) -> None:
+    for query, content, status, code in (
+        ("", b"no video", 422, "not_decodable"),
+        ("", b"", 422, "empty"),
+        ("?model=gone", b"x", 404, "model_gone"),
+        ("", bytes(2_000_001), 413, "too_large"),
+    ):
+        answer = program.post(f"/api/v1/predict{query}", content=content)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        api.Error(**answer.json())
+    assert not [*(program.app.state.folder / "looks").iterdir()]  # type: ignore[attr-defined]
+
+
+def test_the_description_has_these_routes_alone_with_their_types(program: TestClient) -> None:
+    described = program.get("/api/v1/openapi.json").json()
+    assert described["servers"] == [{"url": "/api/v1"}]
+    assert set(described["paths"]) == {"/models", "/predict", "/events"}
+    predict = described["paths"]["/predict"]["post"]
+    assert predict["security"] == [{"HTTPBearer": []}]
+    assert predict["requestBody"]["content"] == {"video/*": {"schema": {"type": "string", "format": "binary"}}}
+    replies = {status: reply["content"]["application/json"]["schema"] for status, reply in predict["responses"].items()}
+    assert replies == {name: {"$ref": f"#/components/schemas/{of}"} for name, of in ANSWERS.items()}
+    fields = described["components"]["schemas"]["Prediction"]["properties"]
+    assert fields["tubes"]["items"] == {"$ref": "#/components/schemas/Tube"}
+    for name in fields:
+        assert f'"{name}"' in DOCS
+
+
+def film(connection: socket.socket) -> None:
+    """Twelve seconds of a camera, or until nobody watches."""
+    with connection, suppress(OSError):
+        for chunk in slowly(cut(STREAM), 12 / len(cut(STREAM))):
+            connection.sendall(chunk)
+
+
+def test_events_of_a_watched_camera_arrive(tmp_path: Path) -> None:
+    save_model(tmp_path / "runs")
+    with socket.create_server(("127.0.0.1", 0)) as camera:
+        address = f"tcp://127.0.0.1:{camera.getsockname()[1]}"
+        with (
+            serving(tmp_path / "clips", tmp_path / "runs", token=TOKEN, watch=(address,)) as url,
+            urlopen(Request(f"{url}api/v1/events", headers=BEARER), timeout=60) as events,
+        ):
+            assert events.headers["content-type"].startswith("text/event-stream")
+            sending = Thread(target=film, args=(camera.accept()[0],), daemon=True)
+            sending.start()
+            lines = (line.decode() for line in events)
+            first = api.Event(**json.loads(next(line for line in lines if "data:" in line).removeprefix("data: ")))
+    assert (first.event, first.source, first.ended) == ("begins", address, None)
+    assert first.label in ("clap", "wave")
+
+
+def test_a_server_without_a_model_watches_nothing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no trained model to watch with; give a run"):
+        create_app(ServeSettings(clips=tmp_path / "clips", runs=tmp_path / "runs", watch=("0",)))
+
+
+def test_the_examples_of_the_docs_run(tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_model(tmp_path / "runs")
+    clip = make_clip(frames=5)
+    monkeypatch.chdir(clip.parent)
+    (curl,), (python,) = (re.findall(rf"```{name}\n(.*?)```", DOCS, re.DOTALL) for name in ("bash", "py"))
+    with serving(tmp_path / "clips", tmp_path / "runs", token=TOKEN) as url:
+        values: dict[str, Any] = {}
+        exec(python.replace("http://127.0.0.1:8765", url.rstrip("/")), values)
+        assert values["found"]["label"] in values["model"]["classes"]
+        with pytest.raises(HTTPError, match="404"):
+            values["ask"]("predict?model=gone", b"x")
+        if shutil.which("curl"):
+            command = curl.replace("http://127.0.0.1:8765/", url)
+            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+            assert json.loads(done.stdout)["score"] == values["found"]["score"]
