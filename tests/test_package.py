@@ -9,11 +9,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from commands import call
 from hatchling.metadata.core import ProjectMetadata
 from hatchling.plugin.manager import PluginManager
 
 from onlooker import __version__
 from onlooker.cli.serve import serve
+from onlooker.models.encoders import TERMS
 from onlooker.storage import StorageError, _explained
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,3 +120,12 @@ def test_every_make_target_of_the_workflow_exists() -> None:
     assert {"audit", "dist", "sizes", "test", "test-wheel"} <= targets
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
+
+
+@pytest.mark.parametrize(("encoder", "times"), [("small-free", 1), ("conv4", 0)])
+def test_the_terms_of_packaged_weights_are_printed_once_by_a_training(
+    squares: Path, tmp_path: Path, encoder: str, times: int
+) -> None:
+    output = call("train", squares, "--run", tmp_path / "run", "--encoder", encoder, "--frames", 4, "--size", 16).output
+    assert output.count(f"weights of the encoder {encoder}: ") == times
+    assert output.count(TERMS["small-free"]) == times
