@@ -31,7 +31,7 @@ def test_the_extra_is_named_where_ray_is_missing(
     squares: Path, trained: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    message = "error: --ray needs ray, which is not installed; install onlooker[cluster]"
+    message = 'error: --ray needs ray, which is not installed; pip install "onlooker[cluster]"'
     words = ("--encoder", "conv4", "--size", 16, "--frames", 4)
     assert message in call("features", squares, *words, "--ray", "local", ok=False).stderr
     assert fails("predict", trained[0], squares, "--ray", "auto") == message

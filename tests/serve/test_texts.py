@@ -129,7 +129,7 @@ def test_a_problem_has_the_text_of_its_code_and_of_the_library():
 
 
 def test_messages_name_what_to_do_on_the_page() -> None:
-    assert not re.search(r"(?<!\w)--(?!clips)[a-z]", (SERVE / "texts" / "en.json").read_text("utf-8"))
+    assert not re.search(r"(?<!\w)--(?!clips|watch)[a-z]", (SERVE / "texts" / "en.json").read_text("utf-8"))
     full = DiskFullError("runs/a: no space left for a checkpoint: 1.0 MB free; free some; `onlooker train --resume`")
     shown = as_problem(full)
     assert (shown.found, shown.remedy) == (

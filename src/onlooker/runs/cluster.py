@@ -106,7 +106,9 @@ def _connected(address: str) -> Iterator[Any]:
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise RuntimeError(f"--ray needs {error.name}, which is not installed; install onlooker[cluster]") from error
+        raise RuntimeError(
+            f'--ray needs {error.name}, which is not installed; pip install "onlooker[cluster]"'
+        ) from error
     options: dict[str, Any] = {"include_dashboard": False, "num_cpus": cores()} if address == "local" else {}
     try:
         if address not in ("local", "auto"):  # Ray would wait for minutes where nothing listens
