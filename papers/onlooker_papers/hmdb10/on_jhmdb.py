@@ -4,7 +4,7 @@
 training, validation and test clips (each source video in one split), frame accuracy over five draws of the split. The
 report names two of its ten classes, brush_hair and cartwheel. The latter is not in J-HMDB, so the first ten classes in
 alphabetical order are used. It does not say which epoch is tested; here, it is the last. The page with curves and heat
-maps is in the folder of the run.
+maps is in the folder of the run. `explain` measures what other protocols change.
 """
 
 import math

@@ -58,18 +58,18 @@ def protocols(results: Results) -> Table:
     columns: Columns = {
         "protocol": key(0),
         "training clips": ("training_clips", fixed(0)),
-        "test clips of known videos, %": ("known", share),
+        "test clips of known recordings, %": ("known", share),
         **{f"`{name}`: frames (clips), %": partial(correct, name) for name in (ATTENTION, BASELINE)},
         **{f"`{name}`: known / other": partial(apart, name) for name in (ATTENTION, BASELINE)},
     }
     ours, random = (found[name]["models"][ATTENTION]["half_width"] for name in (OURS, RANDOM))
     note = (
-        f"Means over draws of the split ({', '.join(str(of['draws']) for of in found.values())}), with the learning "
-        "rates of the table above. Known: cut from the same video as a training clip; known / other: frames correct "
-        "in such test clips, and in the others. In a random division of HMDB-51's first ten classes, "
-        f"{share(found[RANDOM]['known_in_hmdb51'])} % of the test clips are known, by their names in the official "
-        f"lists. With 78 test clips, as in the report, the 95 % interval over videos for one draw of `report` is "
-        f"± {share(ours)} points (first row) and ± {share(random)} (second). All frames or none are correct in "
-        f"{share(found[OURS]['models'][BASELINE]['all_or_no_frames'])} % of the test clips of `{BASELINE}`, first row."
+        f"Means over {found[OURS]['draws']} draws of the split, with the learning rates of the table above. Known: of "
+        "the same recording as a training clip; known / other: frames correct in such test clips, and in the others. "
+        "If HMDB-51's first ten classes are divided at random, by the names in the official lists, "
+        f"{share(found[RANDOM]['known_in_hmdb51'])} % of their test clips are known. The 95 % interval over recordings "
+        f"for one draw of as many test clips as the report has, 78, is ± {share(ours)} points for `report` in the "
+        f"first row, ± {share(random)} in the second. In the first row, either all frames or none are correct in "
+        f"{share(found[OURS]['models'][ATTENTION]['all_or_no_frames'])} % of its test clips."
     )
     return build(rows(found, "*"), columns, note)
