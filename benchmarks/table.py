@@ -12,13 +12,13 @@ from typing import Any
 import harness
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.tables import code, fill
+from onlooker_papers.tables import code, fill, read_results
 
 # The modules that declare tables.
 _PAPERS = ("digits", "encoder", "hmdb10", "real_clips", "videolstm")
 _DECLARING = (
+    "onlooker_papers.claims",
     *(f"onlooker_papers.{paper}.tables" for paper in _PAPERS),
-    "onlooker_papers.videolstm.real_tables",
     "tables",  # of benchmarks
 )
 
@@ -105,7 +105,7 @@ def main() -> None:
         import_module(module)
     results = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(harness.RESULTS.glob("*.json"))}
     write_text(harness.RESULTS / "README.md", f"{_TITLE}\n{listed(results).markdown()}")
-    figures_of = {name: result["figures"] for name, result in results.items()}
+    figures_of = read_results(harness.RESULTS)
     for page in sorted((harness.ROOT / "docs").glob("*.md")):
         write_text(page, fill(page.read_text("utf-8"), figures_of))
 

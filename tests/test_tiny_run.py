@@ -17,7 +17,7 @@ from onlooker.runs.train import train_run
 
 TINY = TrainConfig(epochs=2, batch=8, precision="32")
 KEYS = {
-    "videos", "frames", "classes", "accuracy", "accuracy_interval", "frame_accuracy", "class_accuracy",
+    "videos", "frames", "classes", "recordings", "accuracy", "accuracy_interval", "frame_accuracy", "class_accuracy",
     "log_loss", "calibration_error", "majority_share", "confusion", "skipped", "perfect_calibration_error",
 }  # fmt: skip
 

@@ -51,7 +51,10 @@ def digits(
     run = run or Path("runs") / f"digits-{budget}"
     with stoppable():
         made = reproduce_digits(run, mnist, budget, protocol, results, only or ())
-        typer.echo(f"{'figures' if only else 'report'}: {made}")
+        if only:
+            typer.echo(f"figures: {made}")
+        else:
+            _finished("digits", made)
 
 
 @_command
@@ -89,14 +92,14 @@ def videolstm(
 
         run = run or Path("runs") / f"videolstm-{name}-{budget}"
         with stoppable():
-            typer.echo(f"report: {on_set(run, name, root, splits, split, budget, results, pretrained)}")
+            _finished("videolstm", on_set(run, name, root, splits, split, budget, results, pretrained))
         return
     refuse_unused(context, {"splits", "split", "pretrained", "full"}, "here")
     from onlooker_papers.videolstm.reproduce import reproduce as on_target
 
     run = run or Path("runs") / f"videolstm-{budget}"
     with stoppable():
-        typer.echo(f"report: {on_target(run, mnist, budget, results, jobs or None)}")
+        _finished("videolstm", on_target(run, mnist, budget, results, jobs or None))
 
 
 @_command
@@ -130,7 +133,15 @@ def hmdb10(
     run = run or Path("runs") / (f"{named}-quick" if quick else named)
     names = [name.strip() for name in classes.split(",") if name.strip()]
     with stoppable():
-        typer.echo(f"report: {reproduce_hmdb10(run, hmdb51, clips, names, budget, results)}")
+        _finished("hmdb10", reproduce_hmdb10(run, hmdb51, clips, names, budget, results))
+
+
+def _finished(paper: str, report: Path) -> None:
+    """Print the paper's claims, and where the report is."""
+    from onlooker_papers.claims import print_claims
+
+    print_claims(paper)
+    typer.echo(f"report: {report}")
 
 
 def _budget(quick: bool, full: bool) -> str:

@@ -6,14 +6,9 @@ from statistics import mean, stdev
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.evaluation.metrics import accuracy_interval
+
 _T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}  # number of seeds -> quantile of Student's t
-_Z = 1.959964
-
-
-def of_mean(values: Sequence[float] | NDArray[np.float64]) -> list[float]:
-    """The mean of independent values, and its interval (normal)."""
-    center, half = float(np.mean(values)), _Z * float(np.std(values)) / len(values) ** 0.5
-    return [center, center - half, center + half]
 
 
 def over_seeds(later: Sequence[float], earlier: Sequence[float]) -> list[float]:
@@ -23,22 +18,23 @@ def over_seeds(later: Sequence[float], earlier: Sequence[float]) -> list[float]:
     return [mean(each), mean(each) - half, mean(each) + half]
 
 
+def as_text(correct: NDArray[np.bool_]) -> str:
+    """One character per clip: 1 where it is classified correctly."""
+    return "".join("01"[int(each)] for each in correct)
+
+
+def correct_of(text: str) -> NDArray[np.float64]:
+    """The inverse of `as_text`, as numbers."""
+    return np.array([*text], np.float64)
+
+
 def over_recordings(later: Sequence[str], earlier: Sequence[str], recordings: Sequence[str]) -> list[float]:
-    """The difference of two models' accuracies, means over seeds, and its interval over recordings.
-
-    Clips of one recording are not independent, so the variance is that of sums over recordings (Liang & Zeger 1986).
-
-    Args:
-        later, earlier: for each seed one character per clip, 1 where it is classified correctly.
-        recordings: the recording of each clip.
-    """
-    a, b = (np.mean([np.frombuffer(each.encode(), np.uint8) - 48.0 for each in of], axis=0) for of in (later, earlier))
-    return clustered(a - b, recordings)
+    """The difference of two models' accuracies, means over seeds (a text of `as_text` each), and its interval."""
+    apart = np.mean([*map(correct_of, later)], axis=0) - np.mean([*map(correct_of, earlier)], axis=0)
+    return clustered(apart, recordings)
 
 
 def clustered(values: Sequence[float] | NDArray[np.float64], recordings: Sequence[str]) -> list[float]:
-    """The mean of a value of each clip, and its interval over recordings."""
-    center = float(np.mean(values))
-    _, numbers = np.unique(np.asarray(recordings), return_inverse=True)
-    half = _Z * float(np.sqrt((np.bincount(numbers, np.asarray(values) - center) ** 2).sum())) / len(values)
-    return [center, center - half, center + half]
+    """The mean of a value of each clip, from -1 to 1, and its interval over recordings."""
+    ends = accuracy_interval((1 + np.asarray(values)) / 2, recordings) or ()  # of values that are mapped to shares
+    return [float(np.mean(values)), *(2 * end - 1 for end in ends)]

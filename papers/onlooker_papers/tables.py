@@ -12,7 +12,6 @@ A table is declared once, in the `tables.py` of its paper, by its name in docs/ 
                 "correct, %": ("accuracy", share),  # path in the row's figures, and format; or a dash
                 "95 %": ("interval", span),
                 "twice": lambda row: 2 * row["accuracy"],  # or any function of the row
-                "million parameters": ("parameters", fixed(1, 1e-6)),
             },
             "Test clips, one seed.",
         )
@@ -24,9 +23,11 @@ A table is declared once, in the `tables.py` of its paper, by its name in docs/ 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from onlooker.evaluation.report import Cell, Page, Table
+from onlooker.files import read_json
 
 Results = Mapping[str, Mapping[str, Any]]  # figures by the name of the results file, without .json
 
@@ -65,6 +66,12 @@ def table(name: str, *files: str) -> Callable[[Callable[[Results], Table]], Call
         return make
 
     return declare
+
+
+def read_results(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The figures of all results files in a folder by name; `answered`: the answers of answered.md by question."""
+    answers = re.findall(r"\*\*(.+?)\*\* — (.+)", (folder / "answered.md").read_text("utf-8"))
+    return {path.stem: read_json(path)["figures"] for path in folder.glob("*.json")} | {"answered": dict(answers)}
 
 
 # Formats of a value.

@@ -17,6 +17,7 @@ import onlooker
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
+from onlooker.data.split import group_of
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import (
     check_regular,
@@ -236,7 +237,8 @@ class Recognizer:
             results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
         frame_scores, scores = zip(*results, strict=True)
         targets = np.array(samples.targets, dtype=np.int64)
-        return Evaluation(samples.names, self.classes, targets, np.stack(scores), frame_scores, tuple(skipped))
+        groups = tuple(map(group_of, samples.clips))
+        return Evaluation(samples.names, self.classes, targets, np.stack(scores), frame_scores, tuple(skipped), groups)
 
     def save(self, folder: Path | str) -> Path:
         """Write config.json, model.safetensors and recognizer.json; the folder can be uploaded to a model hub as it is.

@@ -295,6 +295,7 @@ class Evaluation:
         scores: `B K`, probabilities of each video.
         frame_scores: for each video `T K`, probabilities at each of its frames; () if they are not known.
         skipped: clips that could not be used, with the reason.
+        recordings: `B`, the recording of each video (`data.split.group_of`); (): each video is its own.
     """
 
     names: tuple[str, ...]
@@ -303,6 +304,7 @@ class Evaluation:
     scores: NDArray[np.floating]
     frame_scores: tuple[NDArray[np.float32], ...]
     skipped: tuple[ClipError, ...] = field(default=())
+    recordings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self, len(self.names), targets=1, scores=2)

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from onlooker.evaluation.metrics import measure, wilson_interval, write_scores
+from onlooker.evaluation.metrics import accuracy_interval, measure, read_correct, wilson_interval, write_scores
 from onlooker.structures import Evaluation
 
 
@@ -34,7 +34,33 @@ def made(videos, classes, seed=0, **changes):
 )
 def test_wilson_interval_equals_newcombes_table(right, total, low, high):
     # Newcombe 1998, Statistics in Medicine 17, table I, method 3.
-    assert wilson_interval(right, total) == pytest.approx((low, high), abs=5e-5)
+    assert wilson_interval(right / total, total) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_an_interval_is_a_bootstrap_over_recordings():
+    rng = np.random.default_rng(3)
+    recordings = rng.integers(0, 12, 90)
+    correct = rng.random(90) < rng.random(12)[recordings]
+    clips_of = [correct[recordings == k] for k in np.unique(recordings)]
+    drawn = ([clips_of[k] for k in rng.integers(0, len(clips_of), len(clips_of))] for _ in range(4000))
+    low, high = np.percentile([np.concatenate(clips).mean() for clips in drawn], (2.5, 97.5))
+    assert accuracy_interval(correct, recordings) == pytest.approx((low, high), abs=0.01)
+    assert high - low > 1.5 * np.ptp(wilson_interval(correct.mean(), 90))  # clips of a recording are alike
+    # The same clips again say nothing new.
+    assert accuracy_interval(np.repeat(correct, 5), np.repeat(recordings, 5)) == accuracy_interval(correct, recordings)
+
+
+def test_an_interval_over_clips_of_their_own_is_close_to_wilsons():
+    assert accuracy_interval(np.arange(263) < 81, np.arange(263)) == pytest.approx((0.2553, 0.3662), abs=0.005)
+
+
+def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
+    assert accuracy_interval([1, 0, 1], ["a", "a", "a"]) is None
+    assert accuracy_interval([1] * 60, [*range(20)] * 3) == pytest.approx((0.8389, 1), abs=5e-5)  # Newcombe: 20 of 20
+    assert accuracy_interval([1, 0] * 20, np.repeat(range(20), 2)) == pytest.approx(wilson_interval(0.5, 20))
+    measured = measure(made(6, 2, recordings=("one",) * 6))
+    assert measured["recordings"] == 1
+    assert "accuracy_interval" not in measured
 
 
 @pytest.mark.parametrize("classes", [2, 6, 12])
@@ -94,4 +120,5 @@ def test_written_scores_can_be_read_back(tmp_path):
         assert row["truth"] == f"class {target}"
         assert row["predicted"] == f"class {scores.argmax()}"
         assert float(row["p(class 1)"]) == pytest.approx(scores[1], rel=1e-5)
+    assert read_correct(tmp_path / "new" / "scores.csv") == [*(evaluation.scores.argmax(1) == evaluation.targets)]
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.csv"]

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from onlooker.evaluation.metrics import measure
+from onlooker.evaluation.metrics import measure, wilson_interval
 from onlooker.structures import Evaluation
 
 FOLDER = Path(__file__).parent / "values"
@@ -57,11 +57,12 @@ def check(
 
 
 def measured_as_stored(of: Evaluation) -> dict[str, Any]:
-    """`measure` with the calibration error of the stored figures, over 15 bins of equal width."""
+    """`measure` with what the stored figures had: 15 bins of equal width for calibration, Wilson's interval."""
     scores, targets, K = torch.from_numpy(of.scores), torch.from_numpy(of.targets), len(of.classes)
     error = float(multiclass_calibration_error(scores, targets, num_classes=K, n_bins=15)) if K > 1 else 0.0
     measured = measure(of) | {"calibration_error": error}
-    del measured["perfect_calibration_error"]
+    measured["accuracy_interval"] = wilson_interval(measured["accuracy"], measured["videos"])
+    del measured["perfect_calibration_error"], measured["recordings"]
     return measured
 
 

@@ -206,7 +206,7 @@ def test_looking_at_the_right_place() -> None:
             "uniform": uniform_in_box(boxes, (6, 8), (48, 48)).tolist(),
             "pointing": pointing_game(maps, boxes, (48, 48)),
             "windows": boxes_with_a_window(windows, boxes, (48, 48)).tolist(),
-            "wilson": [list(wilson_interval(right, 20)) for right in (0, 7, 20)],
+            "wilson": [wilson_interval(right / 20, 20) for right in (0, 7, 20)],
         },
     )
 

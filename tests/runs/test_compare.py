@@ -15,6 +15,7 @@ import pytest
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.split import Split, make_splits
+from onlooker.evaluation.report.summary import comparison_table
 from onlooker.run_record import lock_run
 from onlooker.runs import compare as compare_module
 from onlooker.runs.compare import compare, settings_of
@@ -83,9 +84,13 @@ def test_every_training_is_a_run_and_the_figures_are_means_over_runs(
             frames_by_seed.append(frames_right / frames)
         assert figures["per_seed"][model] == pytest.approx(by_seed)
         assert figures["accuracy"][model] == pytest.approx(mean(by_seed))
+        low, high = figures["interval"][model]
+        assert low <= mean(by_seed) <= high
         assert figures["spread"][model] == pytest.approx(stdev(by_seed))
         assert figures["frame_accuracy"][model] == pytest.approx(mean(frames_by_seed))
     assert (figures["splits"], figures["seeds"]) == (2, [5, 6])
+    assert figures["recordings"] == figures["test_videos"] == 16
+    assert comparison_table(figures).note == "95 % interval: over 16 clips."
     (skipped,) = figures["skipped"]
     assert "broken.mp4: zero bytes" in skipped
     assert json.loads((out / "comparison.json").read_text(encoding="utf-8")) == figures

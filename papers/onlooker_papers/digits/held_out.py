@@ -19,7 +19,7 @@ from onlooker.structures import Evaluation
 from onlooker.training.fit import fit
 from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label
-from onlooker_papers.digits.models import CEILING, STAGES, TRACKS, DigitModel, prepare, settings_of
+from onlooker_papers.digits.models import CEILING, TRACKS, DigitModel, prepare, settings_of
 from onlooker_papers.digits.pretraining import SIZE, seconds
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
@@ -159,18 +159,19 @@ class Ceiling(Trial):
         hits = [p.argmax(1) == batch.labels[:, 0] for p, batch in zip(scores, seen, strict=True)]
         return {
             "accuracy": right.float().mean().item(),
-            "accuracy_interval": list(wilson_interval(int(right.sum()), len(right))),
+            "accuracy_interval": wilson_interval(right.float().mean().item(), len(right)),
             "digit_accuracy": torch.cat(hits).float().mean().item(),
         }
 
 
 def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
-    """Accuracy on whole videos, on their first frames and on single frames, and log loss."""
+    """Accuracy on whole videos, each generated on its own, on their first frames and on single frames; and log loss."""
     scores = _frame_scores(recognizer, videos.video)
     targets = pair_label(videos.labels).numpy()
     names = tuple(f"video {i}" for i in range(len(targets)))
     measured = measure(Evaluation(names, PAIRS, targets, recognizer.aggregate(scores), tuple(scores)))
-    found = {name: measured[name] for name in ("accuracy", "accuracy_interval", "frame_accuracy", "log_loss")}
+    found = {name: measured[name] for name in ("accuracy", "frame_accuracy", "log_loss")}
+    found["accuracy_interval"] = wilson_interval(found["accuracy"], len(targets))
     return {**found, "short_accuracy": float((recognizer.aggregate(scores[:, :SHORT]).argmax(1) == targets).mean())}
 
 
@@ -210,13 +211,6 @@ def pair_posterior(first: Tensor, second: Tensor) -> Tensor:
     joint = joint + joint.mT - torch.diag_embed(joint.diagonal(dim1=1, dim2=2))
     low, high = torch.triu_indices(10, 10)
     return joint[:, low, high]
-
-
-def of_encoder(of_variant: Mapping[str, Mapping[str, Any]], encoder: str) -> Mapping[str, Any] | None:
-    """The published system on an encoder, frozen or end to end as chosen by validation; None if neither exists."""
-    names = [f"{encoder}-lstm-{stage}" for stage in STAGES.values()]
-    found = [of_variant[name] for name in names if name in of_variant]
-    return max(found, key=lambda of: of["validation"], default=None)
 
 
 def best(of_variant: Mapping[str, Mapping[str, Any]]) -> str:

@@ -37,7 +37,7 @@ def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, 
     page.heading("The encoders (figure 1), pre-trained on single digits")
     add_table(page, tables.pretraining(figures))
     page.heading("Figures 2 to 5")
-    for image, caption in write_images(run, splits, pretrained(encoders, "stn", budget.frozen)):
+    for image, caption in write_images(run, splits, pretrained(encoders, "stn", next(iter(budget.pretraining["stn"])))):
         page.figure(image, caption, wide=True)
     with page.details("Budget"):
         page.table([[name, str(value)] for name, value in vars(budget).items()], ["what", "how much"])

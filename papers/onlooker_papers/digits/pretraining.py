@@ -30,12 +30,6 @@ RECIPES = {
     "long": TrainConfig(optimizer="adamw", lr=1.4e-3, batch=128, label_smoothing=0.0, patience=0),
 }
 _GENTLER = {"dcn": 0.5}  # factor on AdamW's learning rate, because each of its 500 features sums 204,800 inputs
-# encoder -> parameters, loss, accuracy of Shan & Atanasov 2017, who do not state the parameters of `stn`.
-PUBLISHED: dict[str, tuple[int | None, float, float]] = {
-    "lenet": (6_431_080, 0.054, 0.9831),
-    "stn": (None, 0.026, 0.9914),
-    "dcn": (102_483_280, 0.072, 0.9762),
-}
 
 
 def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitSplit) -> dict[str, Any]:
@@ -44,25 +38,27 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitS
     Args:
         run: gets the training's folder with the model, and the cell's file next to it.
         encoder: one of the digit encoders.
-        recipe: `published` (`as_published`), or one of `RECIPES`.
-        passes: passes through the training digits, in steps of a tenth; for `published` at most 5, as in the paper.
-        splits: the digits. Validation chooses the epoch; `published` also trains on the validation digits, and uses the
-            last weights.
+        recipe: `published` (`as_published`), `literal` (the same, with the transforms of the authors' code;
+            see `ScaledDigits`), or one of `RECIPES`.
+        passes: passes through the training digits, in steps of a tenth; for the first two at most 5, as in the paper.
+        splits: the digits. Validation chooses the epoch; the first two recipes also train on the validation digits, and
+            use the last weights.
 
     Returns:
         `accuracy` and `loss` on the test digits, `parameters`, `passes`, `digits`, `minutes`.
     """
-    folder, published = pretraining_of(run, encoder, recipe), recipe == "published"
+    folder, published, literal = pretraining_of(run, encoder, recipe), recipe not in RECIPES, recipe == "literal"
     parts = (splits.training, splits.validation) if published else (splits.training,)
     digits = Digits(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels")))
     how = TrainConfig() if published else replace(RECIPES[recipe], epochs=round(passes * PARTS))
     how = replace(how, lr=how.lr * _GENTLER.get(encoder, 1.0))
-    of_recipe = {"passes": passes, "training": "as published"} if published else how.to_dict()
+    of_recipe: dict[str, Any] = {"passes": passes, "training": "as published"} if published else how.to_dict()
+    of_recipe |= {"literal": True} if literal else {}
 
     def compute() -> dict[str, Any]:
         torch.manual_seed(how.seed)
         model = Classifier(10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE)
-        parameters, scaled = count_parameters(model), ScaledDigits(digits)
+        parameters, scaled = count_parameters(model), ScaledDigits(digits, literal=literal)
         if published:
             taken = train_as_published(model, scaled, passes, folder)
         else:
@@ -70,7 +66,7 @@ def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitS
             choose = SingleDigits(ScaledDigits(kept, mean=scaled.level), seed=1)
             fit(model, SingleDigits(scaled, seed=0), choose, DATA, how, folder, f"{encoder}, single digits", PARTS)
             taken = seconds(folder)
-        loss, accuracy = _test(model, ScaledDigits(splits.test, mean=scaled.level))
+        loss, accuracy = _test(model, ScaledDigits(splits.test, mean=scaled.level, literal=literal))
         Recognizer(model, tuple("0123456789"), DATA).save(folder / "model")
         return {
             "accuracy": accuracy, "loss": loss, "parameters": parameters,

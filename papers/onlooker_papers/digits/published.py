@@ -10,6 +10,7 @@ from torch import Tensor
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.training.precision import choose_precision
+from onlooker_papers.claims import read_claims
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import Batch
 from onlooker_papers.digits.pretraining import DATA, pretrained, pretraining_of
@@ -23,25 +24,13 @@ READINGS = {
     "same-paths": "new digits, the same paths",
     "new": "new digits, new paths",
 }
-# variant -> encoder -> (loss, accuracy) of Shan & Atanasov 2017. In the paper, STN's figures for `gesture` are LeNet's.
-PUBLISHED = {
-    "normal": {"lenet": (1.44, 0.9796), "stn": (1.98, 0.8726), "dcn": (1.27, 0.9962)},
-    "rotation": {"lenet": (1.42, 0.9843), "stn": (1.97, 0.9047), "dcn": (1.29, 0.9970)},
-    "scale": {"lenet": (1.52, 0.9628), "stn": (1.99, 0.8690), "dcn": (1.28, 0.9941)},
-    "rotation+scale": {"lenet": (1.51, 0.9682), "stn": (1.99, 0.8910), "dcn": (1.25, 0.9946)},
-    "gesture": {"lenet": (1.48, 0.9719), "stn": (1.48, 0.9719), "dcn": (1.28, 0.9930)},
-}
-# The same table on the authors' slides, without `gesture`.
-SLIDES = {
-    "normal": {"lenet": (1.39, 0.982), "stn": (2.07, 0.849), "dcn": (1.27, 0.997)},
-    "rotation": {"lenet": (1.32, 0.993), "stn": (1.85, 0.922), "dcn": (1.15, 0.998)},
-    "scale": {"lenet": (1.51, 0.975), "stn": (1.96, 0.898), "dcn": (1.23, 0.992)},
-    "rotation+scale": {"lenet": (1.64, 0.958), "stn": (2.04, 0.882), "dcn": (1.23, 0.992)},
-}
+# variant -> encoder -> loss, accuracy in the paper, and on the authors' slides
+PUBLISHED, SLIDES = (read_claims("digits")[place] for place in ("published", "slides"))
 # The paper's parameters for the elastic deformation tear digits; its figure looks as if made with this window (pixels).
 SMOOTH, _SMOOTH_WINDOW = "gesture-61", 61
 TABLE = (*VARIANTS, SMOOTH)
 CODE, TEXT = "lstm-keras", "lstm"  # the LSTM that the authors' code runs, and that of the paper's text
+LITERAL = ":literal"  # ends the names of encoders whose layers sample as the authors' code does
 PUBLISHED_READING = "same-videos"  # what the authors' code tests on
 FRAMES = 50
 _AT_ONCE = 50  # frames that are encoded at once
@@ -157,11 +146,12 @@ def _row_with_distances(variant: str, row: Mapping[str, Mapping[str, Any]]) -> d
     for encoder, here in found.items():
         for name, table in tables.items():
             if table:
-                (loss, accuracy) = table[encoder]
+                (loss, accuracy) = table[encoder.removesuffix(LITERAL)]
                 whole[encoder][name] = {"loss": here["loss"] - loss, "accuracy": here["accuracy"] - accuracy}
         holds = {}
         for place, measure in enumerate(("loss", "accuracy")):
-            gaps = {e: PUBLISHED[base][encoder][place] - PUBLISHED[base][e][place] for e in found}
+            printed = {e: PUBLISHED[base][e.removesuffix(LITERAL)][place] for e in found}
+            gaps = {e: printed[encoder] - printed[e] for e in found}
             holds[measure] = all((here[measure] - found[e][measure]) * gap > 0 for e, gap in gaps.items() if gap)
         if len(found) > 1:
             whole[encoder]["order_holds"] = holds

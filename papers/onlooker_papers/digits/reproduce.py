@@ -104,7 +104,7 @@ def _names(budget: Budget) -> Iterator[str]:
     for encoder, recipes in budget.pretraining.items():
         yield from (f"pretraining/{encoder}/{recipe}" for recipe in recipes)
     for encoder in budget.pretraining:
-        yield from (f"paper/{variant}/{encoder}" for variant in (budget.slow if encoder == "dcn" else TABLE))
+        yield from (f"paper/{variant}/{encoder}" for variant in (budget.slow if encoder.startswith("dcn") else TABLE))
     for variant in VARIANTS:
         yield from (f"held-out/{variant}/{name}" for name, videos in budget.ceilings.items() if variant in videos)
         yield from (f"held-out/{variant}/{e.spec.name}" for e in budget.entries if variant in e.variants)
@@ -142,11 +142,12 @@ class _Tables:
         budget, whole = self.budget, encoder == "lenet" and variant in self.budget.whole
         rounds = {**budget.rounds, **(budget.more_rounds if whole else {})}
         readings = tuple(READINGS) if whole else budget.readings
-        trained, folder = self._pretrained(encoder, budget.frozen), self.run / "paper"
+        recipe = next(iter(budget.pretraining[encoder]))
+        trained, folder = self._pretrained(encoder, recipe), self.run / "paper"
         figures = table_cell(
-            folder, self.encoders, variant, encoder, budget.frozen, rounds, self.splits, budget.frames, readings
+            folder, self.encoders, variant, encoder, recipe, rounds, self.splits, budget.frames, readings
         )
-        of_encoder = {"recipe": budget.frozen, "passes": trained["passes"], "accuracy": trained["accuracy"]}
+        of_encoder = {"recipe": recipe, "passes": trained["passes"], "accuracy": trained["accuracy"]}
         figures = {**figures, "encoder": of_encoder, "rounds": rounds}
         return Row.of(figures, folder / f"{variant}-{encoder}.json")
 

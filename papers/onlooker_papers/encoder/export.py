@@ -49,7 +49,7 @@ def export(run: Path, file: Path, validation: Images, train_images: int, device:
     log = state["log"]
     write_bytes(file, content)
     return {
-        "accuracy": accuracy, "accuracy_interval": list(wilson_interval(round(accuracy * total), total)),
+        "accuracy": accuracy, "accuracy_interval": wilson_interval(accuracy, total),
         "classes": model.head.out_features, "train_images": train_images, "validation_images": total,
         "parameters": count_parameters(model.encoder), "megabytes": len(content) / 1e6,
         "sha256": hashlib.sha256(content).hexdigest(),

@@ -215,7 +215,7 @@ def _write_results(
     published = {"published_frame_accuracy": PUBLISHED_ACCURACY} if name == HMDB51 else {}
     row = {
         "command": command, **published,
-        **{column: {model: of[column] for model, of in models.items()} for column in (*columns, "curves")},
+        **{column: {model: of.get(column) for model, of in models.items()} for column in (*columns, "curves")},
         **{key: models[ATTENTION][key] for key in ("majority_share", "sides")},
         "classes": figures["classes"], "epochs": budget.training.epochs, "frames": budget.data.frames,
         "encoder": f"{budget.encoder}, {'ImageNet' if budget.pretrained else 'random'} weights, frozen",

@@ -32,12 +32,9 @@ def on_jhmdb(results: Results) -> Table:
             "report is better by": apart,
             "parameters": ("parameters", "{:,}".format),
         },
-        f"{len(of['classes'])} classes of J-HMDB ({', '.join(of['classes'])}), encoder `small`, 30 frames per clip, "
-        f"weights after the last of {models[ATTENTION]['epoch']} epochs; means over {draws} draws of the split, and "
-        "their range. `report` is better by: in points, with its 95 % interval over draws (Student's t), which is too "
-        "narrow because the draws share clips. Learning rates were chosen on validation clips that are test clips of "
-        f"no draw. Mean entropy of the attention maps: {share(models[ATTENTION]['entropy'])} % of that of a uniform "
-        "map.",
+        f"{', '.join(of['classes'])}; encoder `small`, {models[ATTENTION]['epoch']} epochs, means over {draws} draws "
+        "of the split, and their range. Intervals are over draws (Student's t), too narrow because these share clips. "
+        "Learning rates were chosen on validation clips that are test clips of no draw.",
         [["published: VGG-16, ten classes of HMDB-51", share(PUBLISHED_ACCURACY), None, None, None, "about 100,000"]],
     )
 

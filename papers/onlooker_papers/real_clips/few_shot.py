@@ -11,7 +11,6 @@ import typer
 from numpy.typing import NDArray
 
 from onlooker.training.linear import Clips, choose
-from onlooker_papers.intervals import of_mean
 from onlooker_papers.real_clips.frozen import DATA, MODEL, encode, fitted_logits
 from onlooker_papers.results import About, Row, write_rows
 
@@ -56,7 +55,8 @@ def episodes(clips: Clips, shots: int, count: int = EPISODES) -> list[float]:
         support, query = episode(clips, shots, np.random.default_rng(seed))
         shown = clips.only(support)._replace(y=np.repeat(np.arange(WAYS), shots), num_classes=WAYS)
         right.append(float((fitted_logits(shown, choose(shown), clips.x[query]).argmax(1) == truth).mean()))
-    return of_mean(right)
+    half = 1.959964 * float(np.std(right)) / count**0.5
+    return [float(np.mean(right)), float(np.mean(right)) - half, float(np.mean(right)) + half]
 
 
 def measure(name: str, run: Path, results: Path) -> dict[str, Any]:

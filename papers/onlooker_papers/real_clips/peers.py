@@ -23,15 +23,16 @@ import typer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from onlooker.data.split import Split
+from onlooker.data.split import Split, group_of
 from onlooker.data.transforms import augment, to_video
-from onlooker.evaluation.metrics import wilson_interval
+from onlooker.evaluation.metrics import accuracy_interval
 from onlooker.training.reading import read_clips
+from onlooker_papers.intervals import as_text, correct_of, over_recordings
 from onlooker_papers.memo import memo
 from onlooker_papers.movinet import MoViNet
 from onlooker_papers.real_clips import frozen
 from onlooker_papers.real_clips.own_clips import FILE as OWN
-from onlooker_papers.real_clips.own_clips import Bools, paired
+from onlooker_papers.real_clips.own_clips import Bools
 from onlooker_papers.results import About, Key, Row, read_rows, write_rows
 from onlooker_papers.tsm import TSM
 
@@ -101,7 +102,7 @@ def train(name: str, split: Split, recipe: Recipe) -> dict[str, Any]:
     net.load_state_dict(best)
     kept = min(log, key=lambda line: line["loss"])
     return {
-        "right": "".join("01"[int(each)] for each in answers(net, test, recipe)[1]),
+        "right": as_text(answers(net, test, recipe)[1]),
         "minutes": log[-1]["seconds"] / 60,
         "epochs": sum(line["steps"] for line in log) * recipe.batch / len(fit),
         "epoch": log.index(kept) + 1,
@@ -165,28 +166,24 @@ def measure(name: str, run: Path, results: Path, networks: Sequence[str] = (*NET
     if own is None or len(own["memos"]["split"][DEFAULT]) != len(split.test):
         path, count = results / f"{OWN}.json", len(split.test)
         raise ValueError(f"{path} has no answers for the {count} test clips of {name}; run real_clips.own_clips")
-    default = _right(own["memos"]["split"][DEFAULT])
+    default, groups = own["memos"]["split"][DEFAULT], [*map(group_of, split.test)]
     settings = {"recipe": asdict(recipe), "data": frozen.DATA.to_dict(), "seed": SEED, "set": name}
     minutes = {"minutes": own["figures"]["minutes"]}
-    rows: dict[Key, Row] = {(name, DEFAULT): Row(_accuracy(default) | minutes, settings)}
+    rows: dict[Key, Row] = {(name, DEFAULT): Row(_accuracy(default, groups) | minutes, settings)}
     for network in networks:
         compute = functools.partial(train, network, split, recipe)
         stored = memo(run / name / f"{network}.json", settings | {"network": network}, compute)
-        right = _right(stored["right"])
+        right = stored["right"]
         kept = {key: stored[key] for key in ("minutes", "epochs", "epoch", "validation")}
-        figures = {**_accuracy(right), "default_above": paired(default, right), **kept}
+        figures = {**_accuracy(right, groups), "default_above": over_recordings([default], [right], groups), **kept}
         rows[name, network] = Row(figures, settings, {network: stored})
     write_rows(results, FILE, About(WHAT, COMMAND, [SEED]), rows)
     return {network: row.figures["accuracy"] for (_, network), row in rows.items()}
 
 
-def _right(text: str) -> Bools:
-    return np.array([each == "1" for each in text])
-
-
-def _accuracy(right: Bools) -> dict[str, Any]:
-    interval = list(wilson_interval(int(right.sum()), len(right)))
-    return {"accuracy": float(right.mean()), "interval": interval, "test_clips": len(right)}
+def _accuracy(right: str, recordings: Sequence[str]) -> dict[str, Any]:
+    correct, counts = correct_of(right), {"recordings": len({*recordings}), "test_clips": len(right)}
+    return {"accuracy": float(correct.mean()), "interval": accuracy_interval(correct, recordings), **counts}
 
 
 def main(

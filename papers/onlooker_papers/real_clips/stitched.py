@@ -7,9 +7,11 @@ Test streams are stitched from clips that are not in training: an event, then on
 The linear model processes them frame by frame. Live segments last while an event is reported: from the third of the
 consecutive frames that agree to the last one. Dated segments have the times that `onlooker watch --publish` sends when
 an event is over (`publish.EventTracker`): earlier by half of the model's window, and the beginning also by the
-frames that had to agree. These are the segments of an offline model whose windows are centered on each frame. For each
-of the two, the threshold is the one with the highest segment-mAP at .5 on streams that are stitched from the training
-clips, where each stream is predicted by a model that was fitted without it.
+frames that had to agree. These are the segments of an offline model whose windows are centered on each frame.
+
+Models see 16 frames, the median length of an event, or 8: a window that is half as long sees an event begin and end
+sooner. For each of the two ways, window and threshold are those with the highest segment-mAP at .3 on streams that are
+stitched from the training clips, where each stream is predicted by a model that was fitted without it.
 
 - `ucf101_18`: the last five classes in alphabetical order are nothing.
 - `jhmdb`: `sit`, `stand` and `walk` are nothing.
@@ -19,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import mean
 from typing import Annotated, Any
 
 import numpy as np
@@ -32,7 +35,6 @@ from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.real_clips.stream_model import fitted, play
 from onlooker_papers.real_clips.streams import (
     AGREEMENT,
-    WINDOW,
     Floats,
     Part,
     Stream,
@@ -44,7 +46,7 @@ from onlooker_papers.results import write_whole
 WHAT = "segment-mAP of events in stitched streams: while they are reported live, and with the times that are published"
 COMMAND = "python -m onlooker_papers.real_clips.stitched"
 OVERLAPS = (0.2, 0.3, 0.5)
-LATE = {"live": (0, 0), "dated": (AGREEMENT - 1 + WINDOW // 2, WINDOW // 2)}  # frames by which both ends are dated back
+WAYS, WINDOWS = ("live", "dated"), (16, 8)
 _THRESHOLDS = [round(float(t), 2) for t in np.linspace(0.05, 0.95, 19)]
 _STREAMS, _PAUSES = 2, (1, 4)  # per split; clips of nothing after an event, from 1 to 3
 
@@ -93,27 +95,46 @@ def true_segments(stream: Stream, rate: float) -> list[Segment]:
     return [Segment(label, first / rate, after / rate) for first, after, label in stream.events]
 
 
+def lateness(way: str, window: int) -> tuple[int, int]:
+    """The frames by which the start and the end of a segment are dated back."""
+    return (AGREEMENT - 1 + window // 2, window // 2) if way == "dated" else (0, 0)
+
+
 def measure(name: str, count: int) -> dict[str, Any]:
     """Segment-mAP of one set, by overlap, live and dated, on its first `count` official splits."""
     setting, splits = SETTINGS[name], [*splits_of(name).values()][:count]
     labels = {clip.label for split in splits for clip in split.clips}
     classes = tuple(sorted({NOTHING, *labels} - {*setting.nothing}))
-    found: dict[str, dict[str, list[Segment]]] = {way: {} for way in LATE}
+    keys = [(way, window) for way in WAYS for window in WINDOWS]
+    found: dict[tuple[str, int], dict[str, list[Segment]]] = {key: {} for key in keys}
+    quality: dict[tuple[str, int], list[float]] = {key: [] for key in keys}
     true: dict[str, list[Segment]] = {}
-    chosen, seconds = list[dict[str, float]](), 0.0
-    for number, model in enumerate(fitted(name, splits, setting.rate, classes)):
-        thresholds = {way: best_threshold(model.held_out, classes, setting.rate, late) for way, late in LATE.items()}
-        chosen.append(thresholds)
-        streams = [with_pauses(model.test, np.random.default_rng((number, i))) for i in range(_STREAMS)]
-        for i, each in enumerate(play(model.net, streams, model.temperature)):
-            key = f"{number}-{i}"
-            true[key] = true_segments(streams[i], setting.rate)
-            seconds += len(each) / setting.rate
-            for way, late in LATE.items():
-                found[way][key] = segments_of(each, classes, thresholds[way], setting.rate, late)
+    seconds = 0.0
+    for window in WINDOWS:
+        for number, model in enumerate(fitted(name, splits, setting.rate, classes, window=window)):
+            streams = [with_pauses(model.test, np.random.default_rng((number, i))) for i in range(_STREAMS)]
+            played = play(model.net, streams, model.temperature)
+            true |= {f"{number}-{i}": true_segments(stream, setting.rate) for i, stream in enumerate(streams)}
+            seconds += sum(map(len, played)) / setting.rate / len(WINDOWS)
+            for way in WAYS:
+                late = lateness(way, window)
+                threshold, reached = best_threshold(model.held_out, classes, setting.rate, late)
+                quality[way, window].append(reached)
+                for i, each in enumerate(played):
+                    segments = segments_of(each, classes, threshold, setting.rate, late)
+                    found[way, window][f"{number}-{i}"] = segments
+    of_windows = {
+        way: {
+            str(window): dict(zip(map(str, OVERLAPS), _map(found[way, window], true), strict=True))
+            for window in WINDOWS
+        }
+        for way in WAYS
+    }
+    chosen = {way: max(WINDOWS, key=lambda window: mean(quality[way, window])) for way in WAYS}
     return {
-        "segment_map": {way: dict(zip(map(str, OVERLAPS), _map(of, true), strict=True)) for way, of in found.items()},
-        "thresholds": chosen,
+        "segment_map": {way: of_windows[way][str(window)] for way, window in chosen.items()},
+        "window": chosen,
+        "windows": of_windows,
         "events": sum(map(len, true.values())),
         "hours": seconds / 3600,
         "classes": len(classes) - 1,
@@ -123,15 +144,17 @@ def measure(name: str, count: int) -> dict[str, Any]:
 
 def best_threshold(
     scored: Sequence[tuple[Stream, Floats]], classes: Sequence[str], rate: float, late: tuple[int, int]
-) -> float:
-    """The threshold with the highest segment-mAP at .5, on streams whose events may follow each other directly."""
+) -> tuple[float, float]:
+    """The threshold with the highest segment-mAP at .3, on streams whose events may follow each other directly."""
     true = {str(i): true_segments(stream, rate) for i, (stream, _) in enumerate(scored)}
 
     def quality(threshold: float) -> float:
         found = {str(i): segments_of(each, classes, threshold, rate, late) for i, (_, each) in enumerate(scored)}
-        return _map(found, true)[-1]
+        return _map(found, true)[1]
 
-    return max(_THRESHOLDS, key=quality)
+    reached = {threshold: quality(threshold) for threshold in _THRESHOLDS}
+    best = max(reached, key=reached.__getitem__)
+    return best, reached[best]
 
 
 def _map(found: dict[str, list[Segment]], true: dict[str, list[Segment]]) -> list[float]:

@@ -40,7 +40,12 @@ class Fitted(NamedTuple):
 
 
 def fitted(
-    name: str, splits: Sequence[Split], rate: float, classes: Sequence[str], left_out: Collection[str] = ()
+    name: str,
+    splits: Sequence[Split],
+    rate: float,
+    classes: Sequence[str],
+    left_out: Collection[str] = (),
+    window: int = WINDOW,
 ) -> Iterator[Fitted]:
     """The model of each split in turn, one and the same module.
 
@@ -48,10 +53,11 @@ def fitted(
         rate: frames per second.
         classes: of events, and nothing; clips of all other classes are nothing.
         left_out: classes of clips that are in no training.
+        window: number of frames that the model sees.
     """
     data = resolve(ModelConfig(pretrained=True), DataConfig(frames=WINDOW, size=112), TrainConfig())[1]
     torch.manual_seed(0)
-    net = create_model("linear", len(classes), encoder="small", pretrained=True, window=WINDOW, size=112)
+    net = create_model("linear", len(classes), encoder="small", pretrained=True, window=window, size=112)
     assert isinstance(net, LinearClassifier)
     folder = RUN / name / weights_digest(cast(nn.Module, net.eval().encoder))[:16]
     parts = {}
@@ -95,7 +101,7 @@ def training_windows(streams: Sequence[Stream], net: LinearClassifier, classes: 
         parts, starts = stream.parts, np.flatnonzero(stream.place == 0).tolist()
         for first, after in zip(starts, [*starts[1:], len(stream.clip)], strict=True):
             label = parts[stream.clip[first]].label
-            window = range(max(0, after - WINDOW), after)
+            window = range(max(0, after - net.window), after)
             if label == NOTHING and any(parts[stream.clip[t]].label != NOTHING for t in window):
                 continue
             frames = np.stack([parts[stream.clip[t]].features[stream.place[t]] for t in window])

@@ -24,11 +24,7 @@ EPOCHS = {
 }
 MOTION_BEGINS = ("convalstm-rgb", "convlstm-flow")  # the runs from whose weights `motion` starts, as published
 BOTH = "motion + convalstm-flow"
-# Published video-mAP in percent at .2 on UCF101-24, learned from class labels; as commonly cited.
 VIDEOLSTM = "VideoLSTM"
-CITED_VIDEO_MAP_20 = {
-    "ALSTM": 5.5, VIDEOLSTM: 36.9, "Mettes et al. 2017": 37.4, "Chéron et al. 2018": 43.9, "Arnab et al. 2020": 61.7,
-}  # fmt: skip
 # Late fusion of a run on the image and a run on the flow; the last pair is VideoLSTM with both streams.
 FUSED = {
     "convalstm-rgb + convlstm-flow": ("convalstm-rgb", "convlstm-flow"),

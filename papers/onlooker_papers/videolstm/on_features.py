@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import nn
 
@@ -28,6 +27,7 @@ from onlooker.structures import Clip
 from onlooker.training.fit import fit
 from onlooker.training.reading import read_clips
 from onlooker_papers.fusion import average_scores, choose_weights
+from onlooker_papers.intervals import as_text
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
@@ -38,7 +38,6 @@ TRAINING = TrainConfig(epochs=12, batch=16, lr=2e-3, label_smoothing=0.0)
 # Units of an LSTM, channels of a ConvLSTM; each of the two has about a hundred thousand weights.
 UNITS, CHANNELS = 128, 32
 MODELS = (*(f"{name}-{of}" for of in STREAMS for name in SINGLE), MOTION)
-_KEPT = ("accuracy", "accuracy_interval", "frame_accuracy", "videos")
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def learn(
     np.savez(folder / "scores.npz", validation=chosen.scores, test=tested.scores)
     found, losses = measure(tested), curves["validation"]["loss"]
     return {
-        **{name: found[name] for name in _KEPT},
+        **{name: found[name] for name in ("accuracy", "frame_accuracy", "videos")},
         "right": as_text(tested.scores.argmax(1) == tested.targets),
         "epoch": losses.index(min(losses)) + 1,
         "parameters": count_parameters(net) - count_parameters(cast(nn.Module, net.encoder)),
@@ -207,8 +206,3 @@ def fuse(members: Sequence[Path], split: Split, file: Path, settings: Mapping[st
         return {"accuracy": float(right.mean()), "weights": list(weights), "right": as_text(right)}
 
     return memo(file, {**settings, "members": {each.name: fingerprint(each) for each in members}}, compute)
-
-
-def as_text(right: NDArray[np.bool_]) -> str:
-    """One character per clip: 1 where it is classified correctly."""
-    return "".join("01"[int(each)] for each in right)

@@ -5,6 +5,7 @@ footage, 21 classes) and 18 complete classes of UCF101, official split 1, one se
 `--split 2`. Every cell is memoized in the run's folder; run the same command to continue.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -17,7 +18,7 @@ import typer
 from onlooker.data.split import group_of
 from onlooker_papers.intervals import over_recordings
 from onlooker_papers.real_clips.frozen import splits_of
-from onlooker_papers.results import About, Row, write_rows
+from onlooker_papers.results import About, Row, read_rows, write_rows
 from onlooker_papers.videolstm.fine_tune import RANDOM_FRAMES
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION, SINGLE, STREAMS
 from onlooker_papers.videolstm.on_features import CHANNELS, MODELS, TRAINING, UNITS, Cell, RealSet, fuse
@@ -32,8 +33,8 @@ STEPS += [(MOTION, "convalstm-rgb"), (BOTH, MOTION)]
 EPOCHS = {"ucf101_18": 6}  # of sets with more clips
 
 
-def measure(of: RealSet, seeds: Sequence[int]) -> tuple[dict[str, Any], list[Path]]:
-    """All cells of the seeds: figures of the ablation, and the memos they are made from."""
+def measure(of: RealSet, seeds: Sequence[int]) -> tuple[dict[str, list[dict[str, Any]]], list[Path]]:
+    """All cells, by model and seed, and their memos."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*MODELS, *FUSED)}
     memos = []
     for seed in seeds:
@@ -45,12 +46,16 @@ def measure(of: RealSet, seeds: Sequence[int]) -> tuple[dict[str, Any], list[Pat
             memos.append(of.run / f"seed{seed}" / f"{words}.json")
             members = [Cell(of, name, seed).folder for name in FUSED[words]]
             found[words].append(fuse(members, of.split, memos[-1], {**of.settings(), "seed": seed}))
+    return found, memos
+
+
+def figures_of(of: RealSet, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """The figures of the ablation, from its cells."""
     right = {name: [each["right"] for each in cells] for name, cells in found.items()}
-    recordings = [group_of(clip) for clip in of.split.test]
-    targets = [clip.label for clip in of.split.test]
+    recordings, targets = zip(*((group_of(clip), clip.label) for clip in of.split.test), strict=True)
     rows = {name: _row(cells) for name, cells in found.items()}
     steps = {f"{b} over {a}": over_recordings(right[b], right[a], recordings) for b, a in STEPS}
-    figures = {
+    return {
         **{name: row["accuracy"] for name, row in rows.items()},
         "rows": rows,
         "steps": steps,
@@ -59,11 +64,10 @@ def measure(of: RealSet, seeds: Sequence[int]) -> tuple[dict[str, Any], list[Pat
         "majority": max(map(targets.count, of.classes)) / len(targets),
         "budget": {
             "epochs": of.training.epochs, "lr": of.training.lr, "width": WIDTH, "units": UNITS, "channels": CHANNELS,
-            "frames": FRAMES.frames, "size": FRAMES.size, "seeds": len(seeds),
+            "frames": FRAMES.frames, "size": FRAMES.size, "seeds": len(right[MOTION]),
             "flow_encoder": {"epochs": of.fine_tuning.epochs, "frames": RANDOM_FRAMES},
         },
     }  # fmt: skip
-    return figures, memos
 
 
 def _row(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -75,8 +79,8 @@ def _row(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**row, "each": [cell["accuracy"] for cell in cells]}
 
 
-def reproduce(name: str, split: int, seeds: int, run: Path, results: Path) -> dict[str, Any]:
-    """Compute the missing cells of one split of a set, and write its rows.
+def reproduce(name: str, split: int, seeds: int, run: Path, results: Path, stored: bool = False) -> dict[str, Any]:
+    """Compute the missing cells of one split of a set, and write its rows; if `stored`, only figures of stored cells.
 
     Raises:
         ValueError: an unknown set or split, ONLOOKER_DATA is not set, or a run made with other settings.
@@ -87,20 +91,28 @@ def reproduce(name: str, split: int, seeds: int, run: Path, results: Path) -> di
         raise ValueError(f"{name} has no split {split}; it has {', '.join(splits)}")
     training = replace(TRAINING, epochs=EPOCHS.get(name, TRAINING.epochs))
     of = RealSet(run / name / f"split{split}", name, splits[f"split{split}"], training)
-    figures, memos = measure(of, range(seeds))
     key = (name,) if split == 1 else (f"{name}-split{split}",)
-    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {key: Row.of(figures, *memos)})
-    return figures
+    if stored:
+        row = read_rows(results, FILE)[key]
+        cells = [(re.sub(r"^seed\d+ ", "", memo), cell) for memo, cell in row["memos"].items()]
+        by_model = {model: [cell for name, cell in cells if name == model] for model, _ in cells}
+        made = Row(figures_of(of, by_model), row["settings"], row["memos"])
+    else:
+        found, memos = measure(of, range(seeds))
+        made = Row.of(figures_of(of, found), *memos)
+    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {key: made}, "--stored" if stored else "")
+    return dict(made.figures)
 
 
 def main(
     sets: Annotated[list[str], typer.Argument(help="Sets with official splits: jhmdb, ucf101_18.")],
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.", min=1, max=3)] = 1,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1,
+    stored: Annotated[bool, typer.Option(help="Only the figures, from the cells in the results.")] = False,
 ) -> None:
     """Train the models on each set."""
     for name in sets:
-        figures = reproduce(name, split, seeds, Path("runs/videolstm-real"), Path("results"))
+        figures = reproduce(name, split, seeds, Path("runs/videolstm-real"), Path("results"), stored)
         for model, row in figures["rows"].items():
             typer.echo(f"{name} {model}: {row['accuracy']:.1%}")
 

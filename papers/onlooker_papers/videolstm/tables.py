@@ -1,15 +1,18 @@
-"""The tables of VideoLSTM's ablation on the moving target."""
+"""The tables of VideoLSTM: its ablation on the moving target and on real video."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from onlooker.evaluation.report import Table
 from onlooker_papers.tables import Entry, Results, build, code, key, rows, share, table
-from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE
+from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, MOTION
+from onlooker_papers.videolstm.official_budget import BOTH, NAMES, SETS, SINGLE, STREAMS, VIDEOLSTM
 from onlooker_papers.videolstm.places import BASELINES
 from onlooker_papers.videolstm.timing import EVENT, FRAMES, GUESSES, MODEL
 
-TARGET, SEGMENTS = "moving-target", "segments"
+TARGET, SEGMENTS, REAL = "moving-target", "segments", "videolstm-real"
+_TITLES = {"jhmdb": "J-HMDB", "ucf101_18": "18 classes of UCF101"}  # split 1 of each, three seeds
+_WORD = {"rgb": "RGB", "flow": "flow"}
 
 
 def seeds(of: Sequence[Any]) -> str:
@@ -85,3 +88,26 @@ def segments(results: Results) -> Table:
         f"test clips, {share(figures['accuracy'])} % classified correctly. The threshold is chosen on validation clips "
         "without their times; for the baselines, it is the best one in hindsight.",
     )
+
+
+@table("real-ablation", REAL)
+def on_real_video(results: Results) -> Table:
+    """The ablation in the form of the paper's table: a row per set and input, the published rows first."""
+    empty = [None] * len(SINGLE)
+    cited = [(f"UCF101, {_WORD[of]}: published", values) for of, values in SETS["ucf101"].cited.items()]
+    made: list[list[str | None]] = [[words, *map(str, values), None, None] for words, values in cited]
+    made += [[f"{of.published.title}, both: published", *empty, None, str(of.cited_together)] for of in SETS.values()]
+    for name in _TITLES:
+        of = results[REAL][name]
+        single = {stream: [share(of[f"{model}-{stream}"]) for model in SINGLE] for stream in STREAMS}
+        made += [[f"{_TITLES[name]}, {_WORD[stream]}", *shares, None, None] for stream, shares in single.items()]
+        made.append([f"{_TITLES[name]}, both", *empty, share(of[MOTION.name]), share(of[BOTH])])
+    of = results[REAL]["jhmdb"]
+    budget = of["budget"]
+    note = (
+        f"Test clips correct, %, split 1, three seeds. {budget['frames']} frames of {budget['size']} pixels, "
+        f"{budget['width']} features per location, {budget['units']} LSTM units or {budget['channels']} ConvLSTM "
+        f"channels. Majority class of J-HMDB: {share(of['majority'])} %. VideoLSTM: `{BOTH}`. Published: as commonly "
+        "cited."
+    )
+    return Table(["set, input", *(NAMES[name] for name in SINGLE), "motion", VIDEOLSTM], made, note)

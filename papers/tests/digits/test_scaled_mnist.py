@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.ndimage import affine_transform, map_coordinates
 
 from onlooker_papers.digits.data.scaled_mnist import ScaledDigits
@@ -21,12 +22,19 @@ def enlarged(image, side):
     return map_coordinates(image.astype(float), np.meshgrid(line, line, indexing="ij"), order=1, mode="nearest")
 
 
+def by_lanczos(image, side):
+    """As `resize_images` of the authors' code."""
+    return np.asarray(Image.fromarray(image.astype("float32")).resize((side, side), Image.Resampling.LANCZOS))
+
+
+@pytest.mark.parametrize("literal", [False, True])
 @pytest.mark.parametrize("side", [64, 45])
-def test_it_equals_scipy_with_the_matrices_of_keras(digits, side):
-    scaled = ScaledDigits(digits, size=side)
+def test_it_equals_scipy_with_the_matrices_of_keras(digits, side, literal):
+    scaled = ScaledDigits(digits, size=side, literal=literal)
+    resized, order, center = (by_lanczos, 0, side / 2 + 0.5) if literal else (enlarged, 1, side / 2 - 0.5)
     images, labels = scaled.batch(torch.arange(20), seed=3)
     zooms, shifts = scaled.transforms(20, seed=3)
-    level = np.mean([enlarged(image, side) for image in digits.images])
+    level = np.mean([resized(image, side) for image in digits.images])
     assert scaled.level == pytest.approx(level, abs=1e-4)
     assert labels.tolist() == digits.labels.tolist()
     assert images.shape == (20, 1, side, side)
@@ -34,12 +42,11 @@ def test_it_equals_scipy_with_the_matrices_of_keras(digits, side):
         (zx, zy), (tx, ty) = zooms[n].tolist(), shifts[n].tolist()
         # random_transform: shift · zoom, then transform_matrix_offset_center; rows are Keras' first axis.
         matrix = np.array([[1, 0, ty], [0, 1, tx], [0, 0, 1.0]]) @ np.diag([zy, zx, 1])
-        middle = side / 2 - 0.5
         there, back = np.eye(3), np.eye(3)
-        there[:2, 2], back[:2, 2] = middle, -middle
+        there[:2, 2], back[:2, 2] = center, -center
         matrix = there @ matrix @ back
         image = affine_transform(
-            enlarged(digits.images[n], side), matrix[:2, :2], matrix[:2, 2], order=1, mode="nearest"
+            resized(digits.images[n], side), matrix[:2, :2], matrix[:2, 2], order=order, mode="nearest"
         )
         assert np.allclose(images[n, 0].numpy(), (image - level) / 255, atol=2e-4)
 

@@ -37,6 +37,24 @@ def test_rotation_and_scale_equal_those_of_scipy():
         assert np.allclose(seen[n, 0].numpy(), expected, atol=1e-10)
 
 
+def test_the_literal_form_equals_the_interpolation_of_the_authors_code():
+    torch.manual_seed(0)
+    image, theta = torch.rand(3, 1, 9, 12, dtype=torch.float64), IDENTITY.double() + 0.4 * torch.randn(3, 2, 3).double()
+    seen = spatial_transform(image, theta, (6, 5), literal=True)
+    for n, row, column in np.ndindex(3, 6, 5):
+        x, y = theta[n].numpy() @ [np.linspace(-1, 1, 5)[column], np.linspace(-1, 1, 6)[row], 1]
+        x, y, value = (x + 1) / 2 * 12, (y + 1) / 2 * 9, 0.0
+        x0, x1 = np.clip([np.floor(x), np.floor(x) + 1], 0, 11)
+        y0, y1 = np.clip([np.floor(y), np.floor(y) + 1], 0, 8)
+        for at_x, at_y, area in [
+            (x0, y0, (x1 - x) * (y1 - y)), (x0, y1, (x1 - x) * (y - y0)),
+            (x1, y0, (x - x0) * (y1 - y)), (x1, y1, (x - x0) * (y - y0)),
+        ]:  # fmt: skip
+            value += area * image[n, 0, int(at_y), int(at_x)].item()
+        assert abs(seen[n, 0, row, column].item() - value) < 1e-10
+    assert (seen == 0).any()
+
+
 def test_several_windows_equal_single_ones():
     torch.manual_seed(0)
     image, theta = torch.randn(3, 2, 9, 11), torch.randn(3, 4, 2, 3)

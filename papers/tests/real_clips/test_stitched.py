@@ -9,7 +9,7 @@ from onlooker.answer import best_event
 from onlooker.localization.online import EventState, update_agreement
 from onlooker.publish import EventTracker
 from onlooker.structures import Segment, Step
-from onlooker_papers.real_clips.stitched import LATE, best_threshold, segments_of, true_segments, with_pauses
+from onlooker_papers.real_clips.stitched import best_threshold, lateness, segments_of, true_segments, with_pauses
 from onlooker_papers.real_clips.streams import AGREEMENT, WINDOW, Part, Stream, stitch
 
 CLASSES = ("fall", "fight", "nothing")
@@ -53,7 +53,7 @@ def test_reports_of_a_late_model_match_when_they_are_dated_back() -> None:
     long = [Part(np.zeros((30, 2, 1, 1), np.float16), part.label, part.label, part.recording) for part in parts()]
     stream = stitch(long, [0, 1, 2, 3, 4])
     scores = answers(stream, WINDOW // 2)
-    (fall, fight), true = segments_of(scores, CLASSES, 0.5, 1.0, LATE["dated"]), true_segments(stream, 1.0)
+    (fall, fight), true = segments_of(scores, CLASSES, 0.5, 1.0, lateness("dated", WINDOW)), true_segments(stream, 1.0)
     assert true == [Segment("fall", 30.0, 60.0), Segment("fight", 90.0, 120.0)]
     assert [(each.start, each.end) for each in (fall, fight)] == [(30.0, 60.0), (90.0, 120.0)]
     live = segments_of(scores, CLASSES, 0.5, 1.0)
@@ -71,15 +71,18 @@ def test_the_dated_segments_are_the_published_events() -> None:
         happening = state.frames >= AGREEMENT
         events += tracker.add(Step(t, t / 4, of_frame, CLASSES, threshold=0.5, happening=happening))
     ended = [(each.label, each.began, each.ended) for each in events if each.ended]
-    found = segments_of(scores, CLASSES, 0.5, 4.0, LATE["dated"])
+    found = segments_of(scores, CLASSES, 0.5, 4.0, lateness("dated", WINDOW))
     assert len(found) > 10
     assert ended == [(each.label, each.start, each.end) for each in found]
 
 
 def test_the_threshold_separates_weak_answers_from_false_ones() -> None:
-    long = [Part(np.zeros((30, 2, 1, 1), np.float16), part.label, part.label, part.recording) for part in parts()]
+    frames = {"nothing": 80, "fall": 30, "fight": 30}
+    long = [Part(np.zeros((frames[p.label], 2, 1, 1), np.float16), p.label, p.label, p.recording) for p in parts()]
     stream = stitch(long, [0, 1, 2, 3, 4])
     scores = np.tile([0.32, 0.08, 0.6], (len(stream.clip), 1))  # falls everywhere, weakly
     for first, after, label in stream.events:
         scores[first:after] = np.where(np.array(CLASSES) == label, 0.5, 0.25)
-    assert 0.32 < best_threshold([(stream, scores)], CLASSES, 1.0, (0, 0)) <= 0.5
+    threshold, reached = best_threshold([(stream, scores)], CLASSES, 1.0, (0, 0))
+    assert 0.32 < threshold <= 0.5
+    assert reached == 1.0

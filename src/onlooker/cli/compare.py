@@ -63,6 +63,7 @@ def print_comparison(figures: dict[str, Any], run: Path) -> None:
     for row in found.texts:
         printed.add_row(*row)
     Console().print(printed)
+    typer.echo(found.note)
     tested = figures["test_videos"]
     if figures["splits"] == 1 and tested < _FEW:
         typer.echo(f"{tested} test clips, of which each is {100 / tested:.0f} points; --folds 5 tests on all clips")

@@ -9,17 +9,34 @@ from onlooker.evaluation.report.table import percent
 from onlooker.files import printable
 from onlooker.structures import Evaluation
 
-__all__ = ["advice", "first_line", "labels_to_check", "share_of"]
+__all__ = ["advice", "first_line", "interval_of", "labels_to_check", "over", "share_of"]
 
 Measured = Mapping[str, Any]
 
 _FEW = 200  # clips, below which a percentage has no decimals
 _SHOWN = 50  # labels to check
+_ANY = (0.0, 1.0)  # where there is no interval
 
 
 def share_of(count: int, total: int) -> str:
     """`7 of 18 (39 %)`."""
     return f"{count} of {total} ({percent(count / total, 0 if total < _FEW else 1)})"
+
+
+def interval_of(measured: Measured) -> str:
+    """`95 % interval 67 to 97 %, over 12 recordings`; without their number in figures of earlier versions."""
+    if not (ends := measured.get("accuracy_interval")):
+        return over(1, measured["videos"])
+    low, high = (percent(end, 0 if measured["videos"] < _FEW else 1) for end in ends)
+    interval = f"95 % interval {low[:-2]} to {high}"
+    return f"{interval}, {over(measured['recordings'], measured['videos'])}" if "recordings" in measured else interval
+
+
+def over(recordings: int, videos: int) -> str:
+    """What an interval is over, such as `over 12 recordings`; or that a single recording gives none."""
+    if recordings == 1:
+        return "all test clips come from one recording: no interval can be given"
+    return f"over {recordings} {'clips' if recordings == videos else 'recordings'}"
 
 
 def first_line(measured: Measured) -> str:
@@ -28,10 +45,9 @@ def first_line(measured: Measured) -> str:
     Args:
         measured: `metrics.measure`.
     """
-    total, (low, high) = measured["videos"], measured["accuracy_interval"]
+    total, (low, _) = measured["videos"], measured.get("accuracy_interval", _ANY)
     correct, digits = round(measured["accuracy"] * total), 0 if total < _FEW else 1
-    interval = f"95 % interval {100 * low:.{digits}f} to {percent(high, digits)}"
-    accuracy = f"accuracy {share_of(correct, total)[:-1]}, {interval})"
+    accuracy = f"accuracy {share_of(correct, total)[:-1]}, {interval_of(measured)})"
     if not _has_classes(measured):
         return accuracy
     most, share = measured["classes"][int(np.sum(measured["confusion"], axis=1).argmax())], measured["majority_share"]
@@ -53,7 +69,7 @@ def advice(measured: Measured) -> list[str]:
     Args:
         measured: as for `first_line`.
     """
-    total, (low, high) = measured["videos"], measured["accuracy_interval"]
+    total, (low, high) = measured["videos"], measured.get("accuracy_interval", _ANY)
     names, steps = [printable(name) for name in measured["classes"]], []
     at_chance = _has_classes(measured) and low <= measured["majority_share"]
     if at_chance:
@@ -69,13 +85,12 @@ def advice(measured: Measured) -> list[str]:
             f"Most confused: {names[i]} and {names[j]} ({both[i, j]} of {total} clips). Check their labels, add clips "
             "that show the difference, or merge them."
         )
-    if high - low > 0.2 and measured["accuracy"] < 1:
+    if high - low > 0.2 and (measured["accuracy"] < 1 or (low, high) == _ANY):
         steps.append("Add clips, of as many people, places and cameras as possible.")
     if high - low > 0.2 and not measured.get("cross_validated"):
-        steps.append(
-            f"{total} test clips leave an interval of {100 * (high - low):.0f} points; `onlooker train CLIPS "
-            "--folds 5` tests on all."
-        )
+        few = f"{total} test clips leave an interval of {100 * (high - low):.0f} points"
+        few = "All test clips come from one recording" if (low, high) == _ANY else few
+        steps.append(f"{few}; `onlooker train CLIPS --folds 5` tests on all.")
     return steps
 
 

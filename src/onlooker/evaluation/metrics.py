@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from onlooker.evaluation.calibration import calibration_error, perfect_calibration_error
-from onlooker.files import write_bytes
+from onlooker.files import read_bytes, write_bytes
 from onlooker.structures import Evaluation
 
-__all__ = ["FORMULA", "METRICS", "measure", "wilson_interval", "write_scores"]
+__all__ = ["FORMULA", "METRICS", "accuracy_interval", "measure", "read_correct", "wilson_interval", "write_scores"]
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
 
 
-def _correct(of: Evaluation) -> int:
-    return int((of.scores.argmax(axis=1) == of.targets).sum())
+def _correct(of: Evaluation) -> NDArray[np.bool_]:
+    return np.asarray(of.scores.argmax(axis=1) == of.targets)
 
 
 def _frames_correct(of: Evaluation) -> NDArray[np.bool_]:
@@ -54,8 +54,9 @@ METRICS: dict[str, Callable[[Evaluation], Any]] = {
     "videos": lambda of: len(of.targets),
     "frames": lambda of: len(_frames_correct(of)) if of.frame_scores else None,
     "classes": lambda of: list(of.classes),
-    "accuracy": lambda of: _correct(of) / len(of.targets),
-    "accuracy_interval": lambda of: list(wilson_interval(_correct(of), len(of.targets))),
+    "recordings": lambda of: len({*of.recordings}),
+    "accuracy": lambda of: float(_correct(of).mean()),
+    "accuracy_interval": lambda of: accuracy_interval(_correct(of), of.recordings),
     "frame_accuracy": lambda of: float(_frames_correct(of).mean()) if of.frame_scores else None,
     "class_accuracy": lambda of: dict(zip(of.classes, _recalls(of), strict=True)),
     "log_loss": _log_loss,
@@ -72,27 +73,42 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
 
     Returns:
         Plain values by name; those of frames only if there are frame scores. `accuracy` is that of videos, with its
-        95 % `accuracy_interval` (Wilson); `class_accuracy` is None for a class without videos; `log_loss` is in nats;
-        `calibration_error` has five bins of equal mass, and `perfect_calibration_error` is its value by chance alone
-        at this number of videos (mean, 95th percentile); `majority_share` is the majority-class baseline; `confusion`
-        has `K K` counts, with true classes in rows.
+        95 % `accuracy_interval` over `recordings`; `class_accuracy` is None for a class without videos; `log_loss` is
+        in nats; `calibration_error` has five bins of equal mass, and `perfect_calibration_error` is its value by chance
+        alone at this number of videos (mean, 95th percentile); `majority_share` is the majority-class baseline;
+        `confusion` has `K K` counts, with true classes in rows.
     """
     scores = evaluation.scores.astype(np.float64)
-    of = replace(evaluation, scores=scores / scores.sum(axis=1, keepdims=True))  # they sum to one exactly
+    scores /= scores.sum(axis=1, keepdims=True)  # they sum to one exactly
+    of = replace(evaluation, scores=scores, recordings=evaluation.recordings or tuple(map(str, range(len(scores)))))
     values = {name: metric(of) for name, metric in METRICS.items()}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a share of trials (Wilson 1927, without continuity correction).
+def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] | None:
+    """The 95 % confidence interval of the share of `B` clips classified correctly; None if all are of one recording.
 
-    Raises:
-        ValueError: no trials, or more successes than trials.
+    Clips of one recording are not independent: a bootstrap draws whole recordings with replacement, and the interval is
+    between percentiles of the shares of their clips. Over few recordings it is too narrow: say how many there are.
+    If all recordings have the same share, such as 1, so has every resample, although the next recording may differ;
+    then the interval is Wilson's, with recordings as trials.
     """
-    from scipy.stats import binomtest  # slow to import
+    _, of_clip = np.unique(recordings, return_inverse=True)
+    sums = np.stack([np.bincount(of_clip, np.asarray(correct, np.float64)), np.bincount(of_clip)], axis=1)
+    if len(sums) == 1:
+        return None
+    # Recordings with the same sums are interchangeable: it suffices to draw how many of each kind there are.
+    kinds, counts = np.unique(sums, axis=0, return_counts=True)
+    drawn = np.random.default_rng(0).multinomial(len(sums), counts / len(sums), 10_000) @ kinds
+    low, high = map(float, np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975)))
+    return [low, high] if low < high else wilson_interval(low, len(sums))
 
-    interval = binomtest(correct, total).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
+
+def wilson_interval(share: float, trials: int) -> list[float]:
+    """The 95 % confidence interval of a share of independent trials (Wilson 1927, without continuity correction)."""
+    z = 1.959964 / trials**0.5
+    center, half = share + z * z / 2, z * (share * (1 - share) + z * z / 4) ** 0.5
+    return [max((center - half) / (1 + z * z), 0.0), min((center + half) / (1 + z * z), 1.0)]
 
 
 def write_scores(path: Path | str, evaluation: Evaluation) -> None:
@@ -108,3 +124,8 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
         texts = (f"'{text}" if text.startswith(FORMULA) else text for text in (name, *classes))
         writer.writerow([*texts, *(f"{float(score):.6g}" for score in scores)])
     write_bytes(Path(path), text.getvalue().encode(errors="backslashreplace"))
+
+
+def read_correct(path: Path) -> list[bool]:
+    """For each video of a CSV that `write_scores` wrote, whether it is classified correctly."""
+    return [row["truth"] == row["predicted"] for row in csv.DictReader(io.StringIO(read_bytes(path).decode()))]

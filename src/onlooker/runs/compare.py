@@ -18,13 +18,14 @@ from rich.progress import Progress
 
 from onlooker.config import Modality, ModelConfig, Settings, TrainConfig
 from onlooker.data.sets import ClipSet, read_set, set_name
-from onlooker.data.split import Split, Splits
+from onlooker.data.split import Split, Splits, group_of
+from onlooker.evaluation.metrics import accuracy_interval, read_correct
 from onlooker.evaluation.report import percent
 from onlooker.evaluation.report.summary import comparison_page
 from onlooker.files import read_json, write_json
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.processes import cores, end_with_parent, memory_gb
-from onlooker.run_record import FIGURES, REPORT, RunRecord, lock_run
+from onlooker.run_record import FIGURES, REPORT, SCORES, RunRecord, lock_run
 from onlooker.runs.features import encoded_clips
 from onlooker.runs.preparation import build
 from onlooker.runs.train import continue_run, finished_figures, folder_name
@@ -66,8 +67,8 @@ def compare(
         choose: note the model with the highest accuracy, of equally good ones the first.
 
     Returns:
-        By model: `accuracy` (mean over seeds), `spread` (its standard deviation), `frame_accuracy`, `per_seed`,
-        `modality`; and `majority` (baseline), the counts, and the name of the `chosen` model, if asked for.
+        By model: `accuracy` (mean over seeds), `interval` (95 %), `spread` (standard deviation), `frame_accuracy`,
+        `per_seed`, `modality`; and `majority` (baseline), the counts, and the name of the `chosen` model, if asked for.
 
     Raises:
         ValueError: settings that no model has, a run that was made with other settings, or another process that
@@ -225,19 +226,23 @@ def _folder(out: Path, model: str, split: str, seed: int) -> Path:
     return out / folder_name(model) / f"{split}-seed{seed}"
 
 
-def _means(out: Path, models: Iterable[str], splits: Iterable[str], seeds: Iterable[int]) -> dict[str, Any]:
-    """The figures of finished runs, by model: means over seeds."""
-    results: dict[str, Any] = {"accuracy": {}, "spread": {}, "frame_accuracy": {}, "per_seed": {}}
+def _means(out: Path, models: Iterable[str], splits: Mapping[str, Split], seeds: Iterable[int]) -> dict[str, Any]:
+    """The figures of finished runs, by model: means over seeds; and the number of recordings."""
+    recordings = [group_of(clip) for split in splits.values() for clip in split.test]
+    results: dict[str, Any] = {"accuracy": {}, "interval": {}, "spread": {}, "frame_accuracy": {}, "per_seed": {}}
     for model in models:
-        by_seed = [[read_json(_folder(out, model, split, seed) / FIGURES) for split in splits] for seed in seeds]
-        accuracies = [_pooled(parts, "accuracy", "videos") for parts in by_seed]
+        by_seed = [[_folder(out, model, split, seed) for split in splits] for seed in seeds]
+        correct = np.stack([np.concatenate([read_correct(run / SCORES) for run in runs]) for runs in by_seed])
+        accuracies = correct.mean(1).tolist()
         results["accuracy"][model] = mean(accuracies)
+        results["interval"][model] = accuracy_interval(correct.mean(0), recordings)
         results["spread"][model] = stdev(accuracies) if len(accuracies) > 1 else None
-        results["frame_accuracy"][model] = mean(_pooled(parts, "frame_accuracy", "frames") for parts in by_seed)
+        results["frame_accuracy"][model] = mean(map(_frame_accuracy, by_seed))
         results["per_seed"][model] = accuracies
-    return results
+    return {**results, "recordings": len({*recordings})}
 
 
-def _pooled(parts: Sequence[_Figures], name: str, count: str) -> float:
-    """A share over the videos or frames of all splits together."""
-    return float(np.average([part[name] for part in parts], weights=[part[count] for part in parts]))
+def _frame_accuracy(runs: Iterable[Path]) -> float:
+    """The share of correct frames, over the frames of all splits together."""
+    parts = [read_json(run / FIGURES) for run in runs]
+    return float(np.average([part["frame_accuracy"] for part in parts], weights=[part["frames"] for part in parts]))

@@ -132,4 +132,5 @@ def _evaluation(samples: ClipFrames, scores: NDArray[np.float64], record: RunRec
     if not len(known):
         return None
     names, targets = tuple(samples.names[i] for i in known), np.array(samples.targets, np.int64)[known]
-    return Evaluation(names, record.classes, targets, scores[known], (), skipped=record.skipped)
+    recordings = tuple(group_of(samples.clips[i]) for i in known)
+    return Evaluation(names, record.classes, targets, scores[known], (), record.skipped, recordings)

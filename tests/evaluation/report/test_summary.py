@@ -50,7 +50,7 @@ def test_the_page_shows_the_measured_figures(evaluation: Evaluation, tmp_path: P
     assert "<h1>my_clips</h1>" in text
     found = words(text)
     assert "|not better than always predicting run (50 %) as far as 4 clips can tell|:" in found
-    for figure in ("3 of 4 clips correct", "75 %", "95 % interval 30 % to 95 %"):
+    for figure in ("3 of 4 clips correct", "75 %", "95 % interval 25 to 100 %, over 4 clips"):
         assert f"|{figure}|" in found
     assert "|What to do next|" in found
     assert "|Most confused: run and <walk> (1 of 4 clips)." in found
@@ -69,7 +69,10 @@ def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -
     classes, names = ("a: b", "c*d*"), tuple(map(str, range(40)))
     good = Evaluation(names, classes, np.repeat([0, 1], 20), scores, tuple(scores[:, None]))
     text = page(good, tmp_path / "page.html", attends=False)
-    assert "accuracy 40 of 40 (100 %, 95 % interval 91 to 100 %); always predicting a: b gives 50 %|" in words(text)
+    assert (
+        "accuracy 40 of 40 (100 %, 95 % interval 91 to 100 %, over 40 clips); always predicting a: b gives 50 %|"
+        in words(text)
+    )
     assert "<strong>accuracy" not in text
     assert "<em>" not in text.split("<nav")[0]
 

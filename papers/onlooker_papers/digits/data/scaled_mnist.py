@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -20,7 +21,8 @@ class ScaledDigits:
     height_shift_range=shift)`: for each image and axis a factor z uniform in `zoom` and a shift t uniform in
     ± `shift` · `size` pixels; pixel p shows the image at z · (p - center) + center + t, bilinearly, and beyond the
     border its nearest pixel. So a factor of 2 shows the digit at half its size, and the shift is in pixels of the
-    image before scaling. The center is the middle of the image, as in Keras since 2018.
+    image before scaling. The center is the middle of the image, as in Keras since 2018; in Keras 2.0, of the authors'
+    code, it is one pixel to the right and below, and pixels are not interpolated (`literal`).
 
     Args:
         digits: where the digits come from.
@@ -28,6 +30,8 @@ class ScaledDigits:
         zoom: smallest and largest factor; 1 keeps the size.
         shift: largest shift, as a share of the side.
         mean: gray level (0 to 255) to subtract, `training.level` of the training digits. None: that of these digits.
+        literal: as the authors' code with Keras 2.0: enlarged by a Lanczos filter, the center has index size/2 + 1/2,
+            and a pixel shows the nearest one.
     """
 
     digits: Digits
@@ -35,6 +39,7 @@ class ScaledDigits:
     zoom: tuple[float, float] = (1.0, 2.5)
     shift: float = 0.2
     mean: float | None = None
+    literal: bool = False
 
     def __len__(self) -> int:
         return len(self.digits)
@@ -74,16 +79,22 @@ class ScaledDigits:
     def place(self, images: Tensor, zooms: Tensor, shifts: Tensor) -> Tensor:
         """Images of `images` (`N 28 28`, uint8) under given factors and shifts (`N 2`, x and y): `N 1 H W`."""
         enlarged = self._enlarge(images[:, None].float())
-        axis = (
-            torch.arange(self.size, device=images.device) * 2 + 1
-        ) / self.size - 1  # in the coordinates of grid_sample
+        if self.literal:
+            shifts = shifts + 1 - zooms
+        # In the coordinates of grid_sample.
+        axis = (torch.arange(self.size, device=images.device) * 2 + 1) / self.size - 1
         lines = axis * zooms[..., None] + shifts[..., None] * (2 / self.size)  # N 2 size
         N, side = len(images), self.size
         grid = torch.stack((lines[:, 0, None].expand(N, side, side), lines[:, 1, :, None].expand(N, side, side)), -1)
-        seen = F.grid_sample(enlarged, grid, padding_mode="border", align_corners=False)
+        mode = "nearest" if self.literal else "bilinear"
+        seen = F.grid_sample(enlarged, grid, mode, padding_mode="border", align_corners=False)
         return seen.sub_(self.level).div_(255)
 
     def _enlarge(self, images: Tensor) -> Tensor:
+        if self.literal:
+            sides = (self.size, self.size)
+            enlarged = [Image.fromarray(of).resize(sides, Image.Resampling.LANCZOS) for of in images[:, 0].numpy()]
+            return torch.from_numpy(np.stack(list(map(np.asarray, enlarged))))[:, None]
         return F.interpolate(images, (self.size, self.size), mode="bilinear", align_corners=False)
 
 

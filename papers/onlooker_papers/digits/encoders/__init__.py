@@ -21,10 +21,11 @@ def register_encoders() -> None:
         {
             "lenet": LeNet,
             "stn": STN,
+            "stn:literal": partial(STN, literal=True),
             "dcn": DCN,
-            "dcn:literal": lambda in_channels, size: DCN(in_channels, size, "literal"),
-            "dcn:tap": lambda in_channels, size: DCN(in_channels, size, "tap"),
-            "dcn:modulated": lambda in_channels, size: DCN(in_channels, size, "modulated"),
+            "dcn:literal": partial(DCN, offset="literal"),
+            "dcn:tap": partial(DCN, offset="tap"),
+            "dcn:modulated": partial(DCN, offset="modulated"),
             **{f"stn:{count}": partial(_build_glimpses, glimpses=count) for count in range(1, _MAX_GLIMPSES + 1)},
         }
     )

@@ -23,6 +23,7 @@ class STN(VectorEncoder):
     Args:
         in_channels: C of the frames.
         size: their height and width, at least 28.
+        literal: the window is sampled as in the authors' code; see `spatial_transform`.
 
     Raises:
         ValueError: frames that are too small for the localization network.
@@ -30,8 +31,9 @@ class STN(VectorEncoder):
 
     num_features = 500
 
-    def __init__(self, in_channels: int = 1, size: int = 64) -> None:
+    def __init__(self, in_channels: int = 1, size: int = 64, literal: bool = False) -> None:
         super().__init__()
+        self.literal = literal
         side = (size // 2 - 4) // 2 - 4
         if side < 1:
             raise ValueError(f"stn pools and convolves the frame before it looks: size is {size}, expected at least 28")
@@ -60,7 +62,7 @@ class STN(VectorEncoder):
 
     def transform(self, frames: Tensor) -> Tensor:
         """The sampled windows: `N C H W -> N C 32 32`."""
-        return spatial_transform(frames, self.windows(frames), (_WINDOW, _WINDOW))
+        return spatial_transform(frames, self.windows(frames), (_WINDOW, _WINDOW), self.literal)
 
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N 500 1 1`."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from onlooker.drawing.plots import loss_and_accuracy, to_svg
-from onlooker.evaluation.conclusion import advice, first_line, share_of
+from onlooker.evaluation.conclusion import advice, first_line, interval_of, over, share_of
 from onlooker.evaluation.report.page import DrawnClip, Page
 from onlooker.evaluation.report.table import Table, percent
 from onlooker.structures import Evaluation
@@ -61,12 +61,15 @@ def summary_page(
 
 def comparison_table(figures: Mapping[str, Any]) -> Table:
     """The accuracy of each model, from the figures of `runs.compare`, after the majority-class baseline."""
-    rows: list[list[str | None]] = [["majority class", percent(figures["majority"]), None, None]]
+    rows: list[list[str | None]] = [["majority class", percent(figures["majority"]), None, None, None]]
     for name, accuracy in figures["accuracy"].items():
         spread = figures["spread"][name]
         deviation = None if spread is None else f"± {100 * spread:.1f}"
-        rows.append([name, percent(accuracy), deviation, percent(figures["frame_accuracy"][name])])
-    return Table(["model", "videos correct", "± over seeds", "frames correct"], rows)
+        interval = figures["interval"][name]
+        ends = None if interval is None else f"{percent(interval[0])[:-2]} to {percent(interval[1])}"
+        rows.append([name, percent(accuracy), ends, deviation, percent(figures["frame_accuracy"][name])])
+    note = f"95 % interval: {over(figures['recordings'], figures['test_videos'])}."
+    return Table(["model", "videos correct", "95 % interval", "± over seeds", "frames correct"], rows, note)
 
 
 def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
@@ -77,7 +80,8 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
         accuracy = percent(figures["accuracy"][chosen])
         page.text(f"`{chosen}` was chosen: with {accuracy}, no other model classifies more of the videos correctly.")
     table = comparison_table(figures)
-    page.table(table.rows, table.columns, "The report of each training is in its folder, `MODEL/SPLIT-seedSEED`.")
+    note = f"{table.note} The report of each training is in its folder, `MODEL/SPLIT-seedSEED`."
+    page.table(table.rows, table.columns, note)
     if figures["skipped"]:
         page.heading("Clips left out").text("\n".join(f"- {_escaped(each)}" for each in figures["skipped"]))
     return page
@@ -95,11 +99,10 @@ def _key_figures(measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     def counted(share: float, of: int = total) -> str:
         return f"{round(share * of)} of {of}"
 
-    low, high = (percent(value, digits) for value in measured["accuracy_interval"])
     accuracy, majority = measured["accuracy"], measured["majority_share"]
     expected, most = (percent(value, 0) for value in measured["perfect_calibration_error"])
     values = [
-        (percent(accuracy, digits), f"{counted(accuracy)} clips correct", f"95 % interval {low} to {high}"),
+        (percent(accuracy, digits), f"{counted(accuracy)} clips correct", interval_of(measured)),
         (percent(majority, digits), "majority-class baseline", f"{counted(majority)}: always the most frequent class"),
     ]
     if frames:
