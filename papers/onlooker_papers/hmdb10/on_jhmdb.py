@@ -231,12 +231,12 @@ def explain(
         cells = [draw.figures(name, rate) for draw in every]
         memos += [draw.folder(name, rate).with_suffix(".json") for draw in every]
         shares = np.concatenate([cell["frames"]["test"] for cell in cells])
-        center, low, _ = clustered(shares, tested)
+        _, low, high = clustered(shares, tested)
         models[name] = {
             **{key: mean(cell[key] for cell in cells) for key in ("frame_accuracy", "accuracy", "training")},
             "each": [cell["frame_accuracy"] for cell in cells], "lr": rate,
             # Of the 95 % interval over recordings, for as many test clips as the report has.
-            "half_width": (center - low) * math.sqrt(len(shares) / REPORT_CLIPS["test"]),
+            "half_width": (high - low) / 2 * math.sqrt(len(shares) / REPORT_CLIPS["test"]),
             "all_or_no_frames": float(np.isin(shares, (0, 1)).mean()),
             "known": float(shares[seen].mean()) if seen.any() else None,
             "unknown": float(shares[~seen].mean()),
