@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -71,17 +71,37 @@ def export(
     run: RunArgument,
     out: Annotated[Path | None, typer.Option(help="A folder for the files.", show_default="RUN/export")] = None,
     quantize: Annotated[bool, typer.Option("--quantize", help="Also write a step with 8-bit weights.")] = False,
+    format: Annotated[
+        Literal["onnx", "openvino", "executorch"], typer.Option(help="Also write the step for this engine.")
+    ] = "onnx",
     safe: Safe = False,
 ) -> None:
     """Write the model's step (frame, state → scores, attention, state) as ONNX, for programs without PyTorch."""
     from onlooker.export import export_run
 
     folder = out or run / "export"
-    written = export_run(run, folder, quantize)
-    compared = written["compared"]
-    typer.echo(f"matches PyTorch to within {compared['largest_difference']:.1e} over {compared['frames']} frames")
+    written = export_run(run, folder, quantize, format)
+    compared = (
+        "matches PyTorch to within {largest_difference:.1e} over {frames} frames; {milliseconds:.2f} ms a frame, "
+    )
+    compared += "PyTorch {pytorch_milliseconds:.2f} ms"
+    typer.echo(compared.format(**written["compared"]))
     for name, file in written["files"].items():
         typer.echo(f"{folder / name}: {file['bytes'] / 1e6:.2f} MB")
+        if "milliseconds" in file:
+            typer.echo(f"  {compared.format(**file)}")
+
+
+@_command
+def push(
+    run: RunArgument,
+    name: Annotated[str, typer.Argument(help="USER/NAME of a model on the Hugging Face hub; a new one is created.")],
+    private: Annotated[bool, typer.Option("--private", help="Only for you, if it is created.")] = False,
+) -> None:
+    """Push the model of a run to the Hugging Face hub, with its model card; log in by `hf auth login` or HF_TOKEN."""
+    from onlooker.runs.push import push as push_run
+
+    typer.echo(f'pushed: onlooker.load("{push_run(run, name, private)}")')
 
 
 @functools.partial(command, group=group, panel="Models and data")
