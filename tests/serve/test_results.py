@@ -67,9 +67,9 @@ def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> Non
             clips_of_cell(project, run, *cell)
 
 
-def test_probable_errors_come_first_then_those_that_the_model_is_least_sure_about(taught: tuple[Project, Path]) -> None:
+def test_probable_errors_come_first_then_other_mistakes_the_most_certain_first(taught: tuple[Project, Path]) -> None:
     project, run = taught
-    assert asked(project, run) == [("1.mp4", "wave", "label"), ("=3.mp4", "up", "unsure"), ("2.mp4", "wave", "unsure")]
+    assert asked(project, run) == [("1.mp4", "wave", "label"), ("2.mp4", "wave", "unsure"), ("=3.mp4", "up", "unsure")]
     assert [clips_to_check(project, run, 1)[0], len(clips_to_check(project, run, 1)[1])] == [3, 1]
 
 
@@ -78,7 +78,7 @@ def test_a_label_is_asked_about_until_it_is_corrected_or_confirmed(taught: tuple
     project, run = taught
     clip = clips_to_check(project, run, 1)[1][0]["clip"]
     eval(f"project.{change}", {"project": project, "clip": clip})
-    assert [name for name, _, _ in asked(project, run)] == ["=3.mp4", "2.mp4"]
+    assert [name for name, _, _ in asked(project, run)] == ["2.mp4", "=3.mp4"]
     project.replay(back=True)
     assert asked(project, run)[0][0] == "1.mp4"
 

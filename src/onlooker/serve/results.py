@@ -40,7 +40,7 @@ def results(run: Path | None) -> dict[str, Any]:
 def wrong_clips(project: Project, run: Path | None) -> list[ProjectClip]:
     """The first clips that are classified wrongly, the most certain errors first."""
     _measured(run)
-    return project.select("JOIN tested ON tested.clip = id WHERE truth != predicted ORDER BY margin DESC LIMIT 100")
+    return project.select("JOIN tested ON tested.clip = id WHERE truth != predicted ORDER BY margin LIMIT 100")
 
 
 def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> list[ProjectClip]:
@@ -48,12 +48,12 @@ def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> 
     classes = _measured(run)["classes"]
     if not 0 <= min(row, column) <= max(row, column) < len(classes):
         raise Problem(404, "no_results")
-    chosen = "JOIN tested ON tested.clip = id WHERE truth = ? AND predicted = ? ORDER BY margin DESC LIMIT 100"
+    chosen = "JOIN tested ON tested.clip = id WHERE truth = ? AND predicted = ? ORDER BY abs(margin) DESC LIMIT 100"
     return project.select(chosen, classes[row], classes[column])
 
 
 def clips_to_check(project: Project, run: Path | None, count: int) -> tuple[int, list[dict[str, Any]]]:
-    """How many labels are doubtful, and the first: probable errors, then those that the model is least sure about."""
+    """How many labels are doubtful, and the first: probable errors, other mistakes, then unsure ones."""
     _measured(run)
     found = f"SELECT id, truth, predicted, score, doubted FROM {_DOUBTS} ORDER BY doubted DESC, margin LIMIT ?"
     items = [
@@ -89,12 +89,18 @@ def _measured(run: Path | None) -> dict[str, Any]:
 
 
 def _scores(run: Path) -> Iterator[tuple[str, str, str, float, float]]:
-    """Name, true class, predicted class, score and margin of the tested clips: `scores.csv`."""
+    """Name, true class, predicted class, score and margin of the tested clips: `scores.csv`.
+
+    The margin is that of the predicted class to the next one; of a mistake, below 0, that of the true class to it.
+    """
     rows = csv.reader(io.StringIO(read_bytes(run / "scores.csv").decode()))
     next(rows)
-    for name, truth, predicted, *scores in rows:
-        second, first = sorted(map(float, scores))[-2:]
-        yield _plain(name), _plain(truth), _plain(predicted), first, first - second
+    classes = read_json(run / "evaluation.json")["classes"]
+    for name, truth, predicted, *texts in rows:
+        scores = [*map(float, texts)]
+        second, first = sorted(scores)[-2:]
+        margin = first - second if truth == predicted else scores[classes.index(_plain(truth))] - first
+        yield _plain(name), _plain(truth), _plain(predicted), first, margin
 
 
 def _plain(text: str) -> str:
