@@ -54,6 +54,7 @@ def reference() -> str:
     """A page with the docstring of every public name: those of `onlooker`, then those of its modules."""
     parts = ["# Reference", "Every public name. Those of the first section can be imported from `onlooker` itself."]
     top = {name: f"{module}.{name}" for module, names in exported() for name in names}
+    top = dict(sorted(top.items(), key=lambda item: item[0][0].isupper()))  # functions first
     parts += ["## onlooker", *(f"::: {path}" for path in top.values())]
     for module, names in public():
         paths = [f"{module}.{name}" for name in names]
