@@ -19,7 +19,7 @@ from onlooker.video.reader import read
 
 COMMANDS = (
     "reproduce", "generate", "demo", "train", "evaluate", "features", "predict", "compare",
-    "export", "watch", "models",
+    "export", "push", "watch", "models",
 )  # fmt: skip
 
 
@@ -188,7 +188,7 @@ def test_features_are_computed_once_and_used_for_training(
     assert "frozen is false, and the encoder of stored features is; leave out --no-frozen" in fails(
         *train, "--no-frozen"
     )
-    assert "--strict and --devices cannot be used with --folds; leave them out" in fails(
+    assert "--strict, --devices and --logger cannot be used with --folds; leave them out" in fails(
         *train, "--folds", 2, "--strict"
     )
     result = call(*train, "--epochs", 2)
