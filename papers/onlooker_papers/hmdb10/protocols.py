@@ -14,7 +14,7 @@ from onlooker_papers.published_sets.hmdb51 import read_split, source
 
 
 class Protocol(NamedTuple):
-    """Whether recordings stay whole or each clip is divided by itself, the loss, and how much is trained."""
+    """Whether recordings stay whole or each clip is divided alone, the loss, and how much is trained."""
 
     whole: bool = True
     loss: Loss = "auto"

@@ -5,7 +5,7 @@
 
 Test streams are stitched from clips that are not in training: an event, then one to three clips of nothing, and so on.
 The linear model processes them frame by frame. Live segments last while an event is reported: from the third of the
-consecutive frames that agree to the last one. Dated segments have the times that `onlooker watch --publish` sends when
+consecutive frames that agree to the last one. Dated segments have the times that `onlooker watch --events` sends when
 an event is over (`publish.EventTracker`): earlier by half of the model's window, and the beginning also by the
 frames that had to agree. These are the segments of an offline model whose windows are centered on each frame.
 

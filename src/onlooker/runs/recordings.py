@@ -29,7 +29,7 @@ __all__ = ["evaluate_recordings"]
 def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     """Watch each recording of a list from begin to end, and compare its events with the intervals of the list.
 
-    Writes evaluation.json into the run's `recordings-NAME`. Events have the times that `onlooker watch --publish`
+    Writes evaluation.json into the run's `recordings-NAME`. Events have the times that `onlooker watch --events`
     sends. Recordings that the model was trained on are left out; one in which nothing happens may be listed as a whole,
     with that class.
 

@@ -43,9 +43,11 @@ class WebAddress:
         return build_opener(_Redirects(self)).open(request, timeout=self.timeout)
 
     def leads_to(self) -> str:
-        """The address at the end of its redirects; errors as for `open`."""
+        """The address at the end of its redirects, with the login if that is on the same host; errors as for `open`."""
         with self.open(self.address) as response:
-            return str(response.geturl())
+            end, own = urlsplit(response.geturl()), urlsplit(self.address)
+        login = own.netloc.rpartition("@")[0] if end.hostname == own.hostname else ""
+        return (end._replace(netloc=f"{login}@{end.netloc}") if login else end).geturl()
 
     def check(self, url: str) -> None:
         """Raise a ValueError for an address on another host."""

@@ -25,7 +25,7 @@ export class ClipList {
   }
 
   open(row) {
-    const old = this.rows.filter((each) => each.result).indexOf(row) < this.rows.filter((each) => each.result).length - KEPT;
+    const old = !this.rows.filter((each) => each.result).slice(-KEPT).includes(row);
     this.look.again = () => this.look.lookAt(row.file);
     if (row.error || old) this.look.again(); else this.look.present(row.result);
   }
