@@ -6,27 +6,26 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from onlooker.processes import cores, memory_gb
+import torch
 
-_PACKAGES = ("onlooker", "torch", "torchvision", "av", "numpy", "opencv-python-headless")
+from onlooker.processes import cores, memory_gb
 
 
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Processor, cores, memory, versions; nothing that identifies the machine."""
+    """Processor, its vector instructions, cores, memory, versions; nothing that identifies the machine."""
     versions = {}
-    for name in (*_PACKAGES, *packages):
+    for name in ("onlooker", "torch", "torchvision", "av", "numpy", "opencv-python-headless", *packages):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
-    own = {"cpu": _cpu(), "cores": cores(), "memory_gb": memory_gb(), "system": platform.system()}
-    return {**own, "python": platform.python_version(), "versions": versions}
+    processor = {"cpu": _cpu(), "vectors": torch.backends.cpu.get_cpu_capability(), "cores": cores()}
+    system = {"memory_gb": memory_gb(), "system": platform.system(), "python": platform.python_version()}
+    return processor | system | {"versions": versions}
 
 
 def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
