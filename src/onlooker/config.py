@@ -291,6 +291,9 @@ class SetConfig(Config):
     fill: str = setting(
         "", "Of a list with times: a class of examples from the gaps between them, such as nothing.", CLIPS
     )
+    divide: bool = setting(
+        False, "If a class has a single recording, divide it by time; its test says nothing about others.", CLIPS
+    )
     complete: bool = setting(True, "Require all published clips; --no-complete allows a partial copy.", CLIPS)
 
     def __post_init__(self) -> None:

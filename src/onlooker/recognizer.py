@@ -16,7 +16,7 @@ import onlooker
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
-from onlooker.data.split import group_of
+from onlooker.data.split import source_of
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import (
     check_regular,
@@ -243,7 +243,7 @@ class Recognizer:
             results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
         frame_scores, scores = zip(*results, strict=True)
         targets = np.array(samples.targets, dtype=np.int64)
-        groups = tuple(map(group_of, samples.clips))
+        groups = tuple(map(source_of, samples.clips))
         return Evaluation(samples.names, self.classes, targets, np.stack(scores), frame_scores, tuple(skipped), groups)
 
     def save(self, folder: Path | str) -> Path:

@@ -295,7 +295,7 @@ class Evaluation:
         scores: `B K`, probabilities of each video.
         frame_scores: for each video `T K`, probabilities at each of its frames; () if they are not known.
         skipped: clips that could not be used, with the reason.
-        recordings: `B`, the recording of each video (`data.split.group_of`); (): each video is its own.
+        recordings: `B`, the recording of each video (`data.split.source_of`); (): each video is its own.
     """
 
     names: tuple[str, ...]

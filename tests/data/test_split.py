@@ -12,9 +12,11 @@ from onlooker.data.folder import find_clips
 from onlooker.data.split import (
     Split,
     copies_of,
+    divide_recordings,
     fold_clips,
     hold_out_validation,
     require_clips,
+    source_of,
     split_clips,
 )
 from onlooker.structures import Clip, ClipError
@@ -123,6 +125,20 @@ def test_recordings_that_hold_all_of_a_class_cannot_be_divided() -> None:
     test = [Clip(Path("c/p.mp4"), "c", "p")]
     with pytest.raises(ValueError, match="cannot be divided so that every class has training clips"):
         hold_out_validation(clips, test)
+
+
+def test_a_single_recording_is_divided_by_time() -> None:
+    paths = [Path(f"day.mp4#t={start},{start + 2}") for start in (100, 2, 30.5, 7)]
+    clips = [Clip(path, label, "day.mp4") for label in "ab" for path in paths]
+    with pytest.raises(ValueError, match=r"class a has 1 recording; .*; or divide recordings by time \(--divide\)"):
+        split_clips(clips)
+    divided = divide_recordings(clips)
+    assert [clip.recording for clip in divided[:4]] == [f"day.mp4#part={part}" for part in (4, 1, 3, 2)]
+    assert {source_of(clip) for clip in divided} == {"recording day.mp4"}
+    split = split_clips(divided)
+    assert {clip.label for clip in split.training} == {"a", "b"}
+    others = [Clip(Path(f"{name}.mp4"), "a", name) for name in "xyz"]
+    assert divide_recordings(clips[:4] + others) == clips[:4] + others, "a class of several recordings"
 
 
 def test_a_split_with_empty_parts_or_shared_clips_is_an_error() -> None:

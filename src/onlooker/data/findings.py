@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
 from onlooker.data.clip_facts import ClipFacts, resemblances
-from onlooker.data.split import SPLITS, Split, count_groups, group_of
+from onlooker.data.split import SPLITS, Split, count_groups, group_of, source_of
 from onlooker.structures import Clip, ClipError
 
 __all__ = ["Finding", "fact_findings", "label_findings", "unreadable_findings"]
@@ -56,11 +56,12 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
         found = f"class {large} has {most} clips, {small} {fewest}"
         why = "a model that always predicts the largest class has a high accuracy"
         yield Finding("imbalance", found, why, "add clips of the small classes, and look at the accuracy of each class")
-    single = {label: count for label, count in total.items() if groups[label] == 1 and count > 1}
+    sources = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in clips})
+    single = {label: count for label, count in total.items() if sources[label] == 1 and count > 1}
     if single and unit == "recording":
         found = f"all clips of a class are of one recording: {_counts(single)}"
-        why = "the class cannot be both trained and tested, and its recording is all a model needs to know"
-        yield Finding("one recording", found, why, "add other recordings of these classes")
+        why = "to know the recording is to know the class, and a test says nothing about other recordings"
+        yield Finding("one recording", found, why, "add other recordings of these classes; until then, use --divide")
 
 
 def fact_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Split | None) -> Iterator[Finding]:
@@ -83,7 +84,7 @@ def _scene_findings(clips: Sequence[Clip], pairs: NDArray[np.int64], split: Spli
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    recording = np.unique([group_of(clip) for clip in clips], return_inverse=True)[1]
+    recording = np.unique([source_of(clip) for clip in clips], return_inverse=True)[1]
     pairs = pairs[recording[pairs[:, 0]] != recording[pairs[:, 1]]]
     graph = coo_array((np.ones(len(pairs)), pairs.T), (len(clips), len(clips)))
     group = connected_components(graph, directed=False)[1]

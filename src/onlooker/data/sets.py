@@ -10,7 +10,7 @@ from onlooker.config import SetConfig
 from onlooker.data.folder import find_parts
 from onlooker.data.gaps import fill_gaps
 from onlooker.data.lists import check_classes, read_list
-from onlooker.data.split import Split, Splits, hold_out_validation, make_splits
+from onlooker.data.split import Split, Splits, divide_recordings, hold_out_validation, make_splits
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
@@ -96,6 +96,8 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
     if asked.fill and not fill_gaps(parts, asked.fill):
         remedy = "give a list with the columns start and end, or leave out --fill"
         raise ClipError(path, f"no time between intervals for class {asked.fill}", remedy)
+    if asked.divide and "" in parts:
+        parts[""] = divide_recordings(parts[""])
     if asked.class_names:
         known = sorted({clip.label for part in parts.values() for clip in part})
         chosen = check_classes(asked.class_names, known, str(path))

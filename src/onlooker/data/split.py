@@ -1,9 +1,10 @@
 """Splits: which clips train, which validate (choose the best epoch), which test; recordings are never divided."""
 
 import os
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from onlooker.intervals import file_of
 from onlooker.settings import field_of
 from onlooker.structures import Clip, ClipError
 
-__all__ = ["Split", "group_of", "hold_out_validation", "make_splits", "split_clips"]
+__all__ = ["Split", "group_of", "hold_out_validation", "make_splits", "source_of", "split_clips"]
 
 _NAMED = 5  # clips in an error
 _RESTORE = "the run was trained with it; give the folder that the clips were moved to, restore it, or train another run"
 
 SPLITS = ("training", "validation", "test")
+
+_PART, _PARTS = "#part=", 5  # of a divided recording
 
 SplitDict = dict[str, list[dict[str, str | None]]]
 
@@ -150,6 +153,32 @@ def group_of(clip: Clip) -> str:
     return f"recording {clip.recording}" if clip.recording is not None else str(clip.path)
 
 
+def source_of(clip: Clip) -> str:
+    """The unit of statistics: as `group_of`, but all parts of a recording are one (`divide_recordings`)."""
+    return group_of(clip).partition(_PART)[0] if clip.recording else group_of(clip)
+
+
+def divide_recordings(clips: Sequence[Clip]) -> list[Clip]:
+    """The same clips; if a class has a single recording, this is divided by time, so that splits can divide it.
+
+    The clips of each class are in five parts (or as many as there are clips), which count as recordings in splits,
+    but not in statistics: a test says nothing about other recordings. Clips are in the order of the numbers in their
+    names, which are times, in intervals and in files that are cut from a recording.
+    """
+    counts, _ = count_groups(clips)
+    divided = {clip.recording for clip in clips if counts[clip.label] == 1 and clip.recording}
+    runs = defaultdict(list)
+    for clip in clips:
+        if clip.recording in divided:
+            runs[clip.recording, clip.label].append(clip)
+    part_of: dict[Clip, str] = {}
+    for (recording, _), of_class in runs.items():
+        of_class.sort(key=lambda clip: [float(number) for number in re.findall(r"\d+(?:\.\d+)?", clip.path.name)])
+        parts = min(_PARTS, len(of_class))
+        part_of |= {clip: f"{recording}{_PART}{i * parts // len(of_class) + 1}" for i, clip in enumerate(of_class)}
+    return [replace(clip, recording=part_of[clip]) if clip in part_of else clip for clip in clips]
+
+
 def count_groups(clips: Sequence[Clip]) -> tuple[Counter[str], str]:
     """The units that splits divide, counted by class: recordings, or clips if no recording is known; and their name."""
     counts = Counter(label for label, _ in {(clip.label, group_of(clip)) for clip in clips})
@@ -161,6 +190,8 @@ def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
     counts, unit = count_groups(clips)
     label, count = min(counts.items(), key=lambda item: (item[1], item[0]))
     if count < minimum:
+        if unit == "recording" and count == 1 and sum(clip.label == label for clip in clips) >= minimum:
+            expected += "; or divide recordings by time (--divide)"
         raise ValueError(f"class {label} has {count} {unit}{'' if count == 1 else 's'}; {expected}")
     return count
 

@@ -45,7 +45,7 @@ def first_line(measured: Measured) -> str:
     Args:
         measured: `metrics.measure`.
     """
-    total, (low, _) = measured["videos"], measured.get("accuracy_interval", _ANY)
+    total, low = measured["videos"], _lower_end(measured)
     correct, digits = round(measured["accuracy"] * total), 0 if total < _FEW else 1
     accuracy = f"accuracy {share_of(correct, total)[:-1]}, {interval_of(measured)})"
     if not _has_classes(measured):
@@ -56,6 +56,11 @@ def first_line(measured: Measured) -> str:
         return f"{accuracy}; {always} gives {percent(share, digits)}"
     doubt = f" as far as {total} clips can tell" if measured["accuracy"] > share else ""
     return f"not better than {always} ({percent(share, digits)}){doubt}: {accuracy}"
+
+
+def _lower_end(measured: Measured) -> float:
+    """The lower end of the interval; the accuracy, if a single recording gives no interval."""
+    return float(measured.get("accuracy_interval", (measured["accuracy"],))[0])
 
 
 def _has_classes(measured: Measured) -> bool:
@@ -71,7 +76,7 @@ def advice(measured: Measured) -> list[str]:
     """
     total, (low, high) = measured["videos"], measured.get("accuracy_interval", _ANY)
     names, steps = [printable(name) for name in measured["classes"]], []
-    at_chance = _has_classes(measured) and low <= measured["majority_share"]
+    at_chance = _has_classes(measured) and _lower_end(measured) <= measured["majority_share"]
     if at_chance:
         steps.append(
             "Check the clips: `onlooker check CLIPS` finds near-duplicates, unbalanced classes, dark and too short "

@@ -21,7 +21,7 @@ from onlooker.data.findings import Finding, fact_findings, label_findings, unrea
 from onlooker.data.folder import ignored_files
 from onlooker.data.gaps import unlabeled_seconds
 from onlooker.data.sets import ClipSet, read_set
-from onlooker.data.split import SPLITS, Split, split_clips, split_without_test
+from onlooker.data.split import SPLITS, Split, source_of, split_clips, split_without_test
 from onlooker.files import printable
 from onlooker.models.registry import find_recipe
 from onlooker.structures import Clip, ClipError
@@ -109,7 +109,7 @@ def show_classes(folder: Path, clips: Sequence[Clip], split: Split | None, ignor
         table.add_column(name, justify="right", no_wrap=True)
     total, parts = Counter(clip.label for clip in clips), [getattr(split, name) for name in SPLITS] if split else []
     of_parts = [Counter(clip.label for clip in part) for part in parts]
-    recordings = Counter(label for label, recording in {(clip.label, clip.recording) for clip in clips} if recording)
+    recordings = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in clips if clip.recording})
     for label in sorted(total)[:_ROWS]:
         cells = label, total[label], "/".join(str(part[label]) for part in of_parts), recordings[label] or ""
         table.add_row(*(Text(printable(str(cell))) for cell in cells))

@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from onlooker.config import Modality, ModelConfig, Settings, TrainConfig
 from onlooker.data.sets import ClipSet, read_set, set_name
-from onlooker.data.split import Split, Splits, group_of
+from onlooker.data.split import Split, Splits, source_of
 from onlooker.evaluation.metrics import accuracy_interval, read_correct
 from onlooker.evaluation.report import percent
 from onlooker.evaluation.report.summary import comparison_page
@@ -228,7 +228,7 @@ def _folder(out: Path, model: str, split: str, seed: int) -> Path:
 
 def _means(out: Path, models: Iterable[str], splits: Mapping[str, Split], seeds: Iterable[int]) -> dict[str, Any]:
     """The figures of finished runs, by model: means over seeds; and the number of recordings."""
-    recordings = [group_of(clip) for split in splits.values() for clip in split.test]
+    recordings = [source_of(clip) for split in splits.values() for clip in split.test]
     results: dict[str, Any] = {"accuracy": {}, "interval": {}, "spread": {}, "frame_accuracy": {}, "per_seed": {}}
     for model in models:
         by_seed = [[_folder(out, model, split, seed) for split in splits] for seed in seeds]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onlooker.answer import nothing_class
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import sample_rate
-from onlooker.data.split import group_of
+from onlooker.data.split import group_of, source_of
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventThreshold, choose_threshold
@@ -132,5 +132,5 @@ def _evaluation(samples: ClipFrames, scores: NDArray[np.float64], record: RunRec
     if not len(known):
         return None
     names, targets = tuple(samples.names[i] for i in known), np.array(samples.targets, np.int64)[known]
-    recordings = tuple(group_of(samples.clips[i]) for i in known)
+    recordings = tuple(source_of(samples.clips[i]) for i in known)
     return Evaluation(names, record.classes, targets, scores[known], (), record.skipped, recordings)

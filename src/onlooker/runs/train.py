@@ -52,6 +52,7 @@ def train(
     progress: OnProgress | None = None,
     devices: int = 1,
     fill: str = "",
+    divide: bool = False,
     loggers: Sequence[str] = (),
     **settings: Any,
 ) -> TrainedRun:
@@ -68,7 +69,7 @@ def train(
         progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are.
             An exception in it ends the training, and `resume` continues it. With several `devices`, epochs are not
             reported.
-        fill: as in `SetConfig`.
+        fill, divide: as in `SetConfig`.
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Raises:
@@ -79,7 +80,7 @@ def train(
     path = default_run(Path(clips), model) if run is None else Path(run)
     with reporting(progress), uploading([path]) as copies:
         copy = copies.get(path, path)
-        source = read_set(local(clips), SetConfig(fill=fill)) if fill else local(clips)
+        source = read_set(local(clips), SetConfig(fill=fill, divide=divide)) if fill or divide else local(clips)
         figures = train_run(source, copy, *configs, resume=resume, quiet=quiet, devices=devices, loggers=loggers)
     return TrainedRun(path, figures)
 

@@ -137,7 +137,7 @@ def main() -> None:
     import onlooker
 
     try:
-        onlooker.train(clips, run, quiet=True, progress=lambda *step: tell(step))
+        onlooker.train(clips, run, quiet=True, divide=True, progress=lambda *step: tell(step))
         tell(("done", 1, 1))
     except onlooker.ClipError as error:
         tell({"reason": f"{error.path.name}: {error.found}", "remedy": error.remedy})
