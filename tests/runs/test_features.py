@@ -8,9 +8,10 @@ from typing import Any
 import moving_squares
 import numpy as np
 import pytest
+import timm
 import torch
 from packaged_weights import put_weights
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.folder import find_clips
@@ -40,6 +41,17 @@ def make(clips: Path, data: DataConfig = DATA, encoder: str = "conv4") -> featur
 
 def train(clips: Path, run: Path, model: ModelConfig = MODEL, data: DataConfig = DATA, **options: Any) -> Any:
     return train_run(clips, run, model, data, TINY, quiet=True, **options)
+
+
+def test_an_encoder_with_weights_from_a_file(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    file, data = tmp_path / "weights.safetensors", replace(DATA, channels=3, size=32)
+    save_file(timm.create_model("test_resnet").state_dict(), file)
+    paths = [clip.path for clip in find_clips(squares)]
+    assert make_features(paths, "test_resnet", data, precision="32", quiet=True, weights=str(file)).new == len(paths)
+    monkeypatch.setattr(features, "stored_frames", never)
+    model = ModelConfig("linear", "test_resnet", weights=str(file))
+    assert train(squares, tmp_path / "run", model, data)["accuracy"] > 0
 
 
 def never(*_: Any, **__: Any) -> Any:

@@ -165,6 +165,7 @@ def features(
             "the random ones of seed 0.",
         ),
     ] = None,
+    weights: Annotated[str, typer.Option(help="A file with the encoder's weights, as in training.")] = "",
     precision: Annotated[Precision, typer.Option(help="As in training.")] = "auto",
     ray: Ray = None,
     safe: Safe = False,
@@ -181,7 +182,8 @@ def features(
     refuse_unused_flow(context, [data])
     with stoppable():
         clip_set = read_set(clips, published, classes=1)
-        made = make_features([clip.path for clip in clip_set.clips], encoder, data, pretrained, precision, ray=ray)
+        paths = [clip.path for clip in clip_set.clips]
+        made = make_features(paths, encoder, data, pretrained, precision, ray=ray, weights=weights)
     warn([*clip_set.left_out, *made.failed])
     existed = len(clip_set.clips) - len(made.failed) - made.new
     typer.echo(f"features: {made.new} new, {existed} existed, {len(made.failed)} failed; cache: {default_cache()}")

@@ -68,12 +68,15 @@ def make_features(
     precision: Precision = "auto",
     quiet: bool = False,
     ray: str | None = None,
+    weights: str = "",
 ) -> Encoded:
     """Encode clips for trainings with the same encoder, given by its name, with the same input and seed 0.
 
-    The arguments and errors are those of `encode_clips`; `pretrained` is that of `ModelConfig`.
+    The arguments and errors are those of `encode_clips`; `pretrained` and `weights` are those of `ModelConfig`.
     """
-    model, data, training = resolve(ModelConfig("linear", encoder, pretrained), data, TrainConfig(features=True))
+    model, data, training = resolve(
+        ModelConfig("linear", encoder, pretrained, weights), data, TrainConfig(features=True)
+    )
     torch.manual_seed(training.seed)
     return encode_clips(clips, configured(model, data, 1), data, precision, quiet, ray)
 
