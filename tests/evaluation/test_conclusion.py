@@ -103,9 +103,3 @@ def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None
     assert np.isin([int(row["name"]) for row in rows[:5]], swapped).all()
     assert np.isin(swapped, [int(row["name"]) for row in rows]).mean() >= 0.7
     assert all(row["label"] == "abcd"[labels[int(row["name"])]] != row["predicted"] for row in rows)
-
-
-def test_a_class_without_clips_is_never_suggested() -> None:
-    scores = np.array([[0.9, 0.1, 0.0], [0.0, 0.1, 0.9], [0.2, 0.8, 0.0]])
-    evaluation = Evaluation(("a", "b", "c"), ("x", "y", "z"), np.array([0, 0, 1]), scores, (scores,) * 3)
-    assert labels_to_check(evaluation) == []

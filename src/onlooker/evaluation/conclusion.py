@@ -102,17 +102,16 @@ def advice(measured: Measured) -> list[str]:
 def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Clips whose labels may be wrong, most likely first: `name`, `label`, `predicted` and its `score`, for JSON.
 
-    Confident learning (Northcutt et al. 2021): the predicted class is not the label, and its probability is at least
-    the mean over the clips that are labeled with it; sorted by p(label) - p(predicted), their normalized margin.
+    The predicted class is not the label; sorted by the probability of the label, the self-confidence of Kuan & Mueller
+    (2022). Of ten labels planted in sets of real clips, it has more among the first than confident learning, whose
+    threshold for each class and normalized margin leave out the errors in classes that are often confused.
 
     Args:
         evaluation: by models that were not trained on the clip, as in a cross-validation.
     """
     scores, targets, classes = evaluation.scores, evaluation.targets, evaluation.classes
-    usual = [scores[targets == k, k].mean() if (targets == k).any() else np.inf for k in range(len(classes))]
     predicted = scores.argmax(axis=1)
-    margin = scores[np.arange(len(targets)), targets] - scores.max(axis=1)
-    doubtful = (predicted != targets) & (scores.max(axis=1) >= np.array(usual)[predicted])
+    confidence = scores[np.arange(len(targets)), targets]
     return [
         {
             "name": evaluation.names[i],
@@ -120,6 +119,6 @@ def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
             "predicted": classes[predicted[i]],
             "score": float(scores[i].max()),
         }
-        for i in np.argsort(margin, kind="stable").tolist()
-        if doubtful[i]
+        for i in np.argsort(confidence, kind="stable").tolist()
+        if predicted[i] != targets[i]
     ][:_SHOWN]
