@@ -11,7 +11,7 @@ from operator import ge, gt, le, lt
 from types import UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin
 
-__all__ = ["OFF", "Config", "check_type", "choices", "field_of", "setting", "suggestion", "without_off"]
+__all__ = ["OFF", "Config", "check_type", "field_of", "setting", "suggestion", "without_off"]
 
 # Settings that were added or removed after results were recorded, and their values at which they have no effect. With
 # these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid.
@@ -51,13 +51,6 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     """For an error about an unknown name: all known names, after the closest ones."""
     close = difflib.get_close_matches(name, known, 2)
     return (f"did you mean {' or '.join(close)}? There are " if close else "there are ") + ", ".join(known)
-
-
-def choices(kind: Any) -> tuple[Any, ...]:
-    """The values of a `Literal`, or of one that may be None; none for any other type."""
-    if len(inner := get_args(kind)) == 2 and inner[1] is type(None):
-        return get_args(inner[0])
-    return inner
 
 
 def without_off(values: Mapping[str, Any]) -> dict[str, Any]:

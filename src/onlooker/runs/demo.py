@@ -7,7 +7,7 @@ from rich.progress import track
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.stick_figures import write_set
-from onlooker.files import read_json
+from onlooker.run_record import read_figures
 from onlooker.runs.train import train_run
 
 __all__ = ["clips_of", "demo"]
@@ -24,10 +24,8 @@ def demo(run: Path, actions: tuple[str, ...] = ACTIONS, clips: int = CLIPS) -> d
     Args:
         clips: of each action.
     """
-
-    if (run / "evaluation.json").exists():  # the last file of a training
-        measured: dict[str, Any] = read_json(run / "evaluation.json")
-        return measured
+    if figures := read_figures(run):  # the last file of a training
+        return figures
     folder = clips_of(run)
     if not folder.exists():  # a folder that exists is complete
         write_set(folder, clips, actions=actions, progress=lambda jobs, n: track(jobs, "writing clips", n))

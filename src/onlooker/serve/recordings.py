@@ -5,11 +5,10 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from onlooker.data.folder import RECORDINGS
 from onlooker.files import read_bytes, write_bytes
 
 __all__ = ["follow_moves", "join_recording"]
-
-_FILE = "recordings.csv"
 
 
 def follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
@@ -20,7 +19,7 @@ def follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
             that gets the name of a deleted one does not share its row. A new clip becomes its own recording.
     """
     try:
-        reader = csv.DictReader(io.StringIO(read_bytes(folder / _FILE).decode("utf-8-sig"), newline=""))
+        reader = csv.DictReader(io.StringIO(read_bytes(folder / RECORDINGS).decode("utf-8-sig"), newline=""))
         rows = [*reader]
     except (OSError, ValueError, csv.Error):
         return
@@ -42,9 +41,9 @@ def join_recording(folder: Path, names: Iterable[str], clip: str, recording: str
     Args:
         names: of all clips, as in the list.
     """
-    if not (folder / _FILE).exists():
+    if not (folder / RECORDINGS).exists():
         _write(folder, ["clip", "recording"], [{"clip": name, "recording": name} for name in names])
-    rows = [*csv.DictReader(io.StringIO(read_bytes(folder / _FILE).decode("utf-8-sig"), newline=""))]
+    rows = [*csv.DictReader(io.StringIO(read_bytes(folder / RECORDINGS).decode("utf-8-sig"), newline=""))]
     listed = {row.get("clip"): row for row in rows}
     rows += [] if clip in listed else [{"clip": clip}]
     (listed.get(clip) or rows[-1])["recording"] = recording
@@ -56,4 +55,4 @@ def _write(folder: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_bytes(folder / _FILE, text.getvalue().encode())
+    write_bytes(folder / RECORDINGS, text.getvalue().encode())

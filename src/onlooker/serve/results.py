@@ -2,13 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.evaluation.metrics import FORMULA
-from onlooker.files import printable, read_bytes, read_json
+from onlooker.files import printable, read_bytes
+from onlooker.run_record import SCORES, read_figures
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 from onlooker.serve.translation import t
@@ -70,10 +71,10 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
         ids: of the clips that it was trained with, by their names at that time.
     """
     tested: list[tuple[object, ...]] = []
-    if (run / "evaluation.json").exists() and (run / "scores.csv").exists():  # else its report has failed
-        doubted = [each["name"] for each in read_json(run / "evaluation.json").get("labels_to_check", [])]
+    if (run / SCORES).exists() and (figures := read_figures(run)):  # else its report has failed
+        doubted = [each["name"] for each in figures.get("labels_to_check", [])]
         rank = {name: number for number, name in enumerate(reversed(doubted), 1)}  # the most doubtful has the highest
-        tested = [(ids[clip], *values, rank.get(clip, 0)) for clip, *values in _scores(run) if clip in ids]
+        tested = [(ids[clip], *of, rank.get(clip, 0)) for clip, *of in _scores(run, figures["classes"]) if clip in ids]
     with project.database.transaction():
         project.database.run("DELETE FROM tested")
         for row in tested:
@@ -82,20 +83,18 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
 
 
 def _measured(run: Path | None) -> dict[str, Any]:
-    if run is None or not (run / "evaluation.json").exists() or not (run / "scores.csv").exists():
+    if run is None or not (run / SCORES).exists() or not (measured := read_figures(run)):
         raise Problem(404, "no_results")
-    measured: dict[str, Any] = read_json(run / "evaluation.json")
     return measured
 
 
-def _scores(run: Path) -> Iterator[tuple[str, str, str, float, float]]:
+def _scores(run: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str, float, float]]:
     """Name, true class, predicted class, score and margin of the tested clips: `scores.csv`.
 
     The margin is that of the predicted class to the next one; of a mistake, below 0, that of the true class to it.
     """
-    rows = csv.reader(io.StringIO(read_bytes(run / "scores.csv").decode()))
+    rows = csv.reader(io.StringIO(read_bytes(run / SCORES).decode()))
     next(rows)
-    classes = read_json(run / "evaluation.json")["classes"]
     for name, truth, predicted, *texts in rows:
         scores = [*map(float, texts)]
         second, first = sorted(scores)[-2:]

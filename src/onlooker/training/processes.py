@@ -8,6 +8,7 @@ within a batch: augmentation and dropout. Batch norm uses the statistics of each
 """
 
 import logging
+import operator
 import os
 import re
 import signal
@@ -82,7 +83,7 @@ def launch(devices: int, work: Callable[[], Any]) -> Any:
     )  # fmt: skip
     logging.disable()  # its tables and stack traces of an error, which is raised below
     try:
-        return elastic_launch(config, _call)(work)[0]
+        return elastic_launch(config, operator.call)(work)[0]
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
@@ -95,10 +96,6 @@ def launch(devices: int, work: Callable[[], Any]) -> Any:
         raise KeyboardInterrupt from interrupt
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _call(work: Callable[[], Any]) -> Any:
-    return work()
 
 
 @contextmanager
