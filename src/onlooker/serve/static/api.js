@@ -6,16 +6,12 @@ import { t } from "./dom.js";
 export class ApiError extends Error {
   constructor(status, error) {
     super(error.found);
-    Object.assign(this,
-      { status, code: error.code, found: error.found, expected: error.expected, remedy: error.remedy });
+    Object.assign(this, error, { status });
   }
 }
 
-const watchers = new Set();
-
-/** Calls `watcher(online)` whenever the server is lost or answers again. */
-export const onConnection = (watcher) => watchers.add(watcher);
-const tell = (online) => watchers.forEach((watcher) => watcher(online));
+/** Tells the page whether the server answers, as `detail` of an event `connection`. */
+const tell = (online) => dispatchEvent(new CustomEvent("connection", { detail: online }));
 
 const lost = () => new ApiError(0, { code: "lost", found: t("error.lost"), remedy: t("error.lost_remedy") });
 
@@ -76,13 +72,14 @@ export function upload(path, blob, name, progress = () => {}, signal = null) {
 
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Waits for a job; `watch(job)` is called with each state of it. Returns its result. */
-export async function follow(id, watch = () => {}, { every = 250, stopped = () => false } = {}) {
-  for (let pause = 60; !stopped(); pause = Math.min(every, pause * 1.6)) {
+/** Waits for a job: `watch(job)` is called with each state of it, an aborted `signal` cancels it. Returns its result. */
+export async function follow(id, watch, { every = 250, signal = null } = {}) {
+  for (let pause = 60; !signal?.aborted; pause = Math.min(every, pause * 1.6)) {
     let job;
     try {
-      job = await get(`/api/jobs/${id}`);
+      job = await request(`/api/jobs/${id}`, { signal });
     } catch (error) {
+      if (signal?.aborted) break;
       if (error.status !== 0) throw error;
       await wait(1000); // the connection may come back
       continue;
@@ -93,19 +90,31 @@ export async function follow(id, watch = () => {}, { every = 250, stopped = () =
     if (job.state === "cancelled") return null;
     await wait(pause);
   }
+  await cancel(id).catch(() => {});
   return null;
 }
 
 export const cancel = (id) => send("DELETE", `/api/jobs/${id}`);
 
-/** Whether a file fits the server's limit; an error to show otherwise. */
-export function tooLarge(file, limit) {
-  if (!limit || file.size <= limit) return null;
-  const values = { name: file.name, size: megabytes(file.size), limit: megabytes(limit) };
-  return new ApiError(413,
-    { code: "too_large", found: t("error.large", values), expected: t("error.large_limit", values),
-    remedy: t("error.large_remedy") });
+/**
+ * Has a model look at a file: `watch(text, progress)` tells how far it is, with `progress` from 0 to 1 or null; an
+ * aborted `signal` ends it. Returns what the model sees, or null.
+ */
+export async function lookAt(file, model, limit, watch, signal) {
+  checkSize(file.name, file.size, limit);
+  const send = (share) => watch(t("look.sending"), share);
+  send(0);
+  const { job } = await upload(`/api/look?model=${model}`, file, file.name, send, signal);
+  return follow(job, ({ text, progress }) => watch(text, progress), { signal });
 }
 
-export const megabytes = (bytes) => t("megabytes",
+/** Throws an error to show where `size`, in bytes, is above the server's limit. */
+export function checkSize(name, size, limit) {
+  if (!limit || size <= limit) return;
+  const values = { name, size: megabytes(size), limit: megabytes(limit) };
+  throw new ApiError(413, { code: "too_large", found: t("error.large", values),
+    expected: t("error.large_limit", values), remedy: t("error.large_remedy") });
+}
+
+const megabytes = (bytes) => t("megabytes",
   { value: bytes < 9.5e6 ? (bytes / 1e6).toFixed(1) : Math.round(bytes / 1e6).toLocaleString("en") });

@@ -14,10 +14,10 @@ const refusal = (reason) => new ApiError(0,
 export const cameraAllowed = () => Boolean(navigator.mediaDevices?.getUserMedia);
 
 /** A stream of the camera. Throws an ApiError that says what is in the way and what to do. */
-export async function openCamera(facing = "user") {
+export async function openCamera() {
   if (!cameraAllowed()) throw refusal("insecure");
   const video = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 },
-    facingMode: { ideal: facing } };
+    facingMode: { ideal: "user" } };
   try {
     return await navigator.mediaDevices.getUserMedia({ video, audio: false });
   } catch (error) {

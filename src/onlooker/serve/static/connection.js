@@ -8,10 +8,11 @@ const WIDTH = 480; // pixels of a frame that is sent; models see fewer
 const AHEAD = 2; // frames on their way at the same time: one is looked at while the next one travels
 const PATIENCE = 4000; // ms after which an answer is no longer waited for
 
-/** `model` as in /api/state; `on`: {answer(message), state(name, error, seconds)} with the states connecting, live, lost, refused. */
+/** `model` as in /api/state; `on`: {answer(message), state(name, error)} with the states
+    connecting, live, lost, refused. */
 export class LiveConnection {
   constructor(video, model, on) {
-    Object.assign(this, { video, model, on, waiting: [], tries: 0, due: 0 });
+    Object.assign(this, { video, model, on, tries: 0, due: 0 });
     this.period = model.frame_rate ? 1000 / model.frame_rate : 0; // ms between frames, as in training
     this.canvas = document.createElement("canvas");
     this.connect();
@@ -45,7 +46,7 @@ export class LiveConnection {
     const pause = Math.min(10, 2 ** this.tries++);
     const error = new ApiError(0,
       { code: "lost", found: t("live.lost"), remedy: t("live.lost_remedy", { seconds: pause }) });
-    this.on.state("lost", error, pause);
+    this.on.state("lost", error);
     this.retry = setTimeout(() => this.connect(), 1000 * pause);
   }
 

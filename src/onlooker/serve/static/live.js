@@ -13,9 +13,9 @@ export class LiveView {
     Object.assign(this, { options, opened });
     this.video = h("video", { playsinline: true, muted: true, autoplay: true, "aria-label": t("live.video") });
     this.canvas = h("canvas", { "aria-hidden": "true" });
-    this.cover = h("div.cover", { hidden: true });
+    this.cover = h("div.cover");
     this.badge = h("div.badge", {}, h("span.dot"), t("live.badge"));
-    this.count = h("div.count", { hidden: true });
+    this.count = h("div.count");
     this.stage = h("div.stage.live", {}, this.video, this.canvas, this.badge, this.count, this.cover);
     this.label = h("p.label", {}, t("live.waiting"));
     this.detail = h("p.detail");
@@ -25,15 +25,15 @@ export class LiveView {
   }
 
   /** Opens the camera; shows what is in the way if it can not. Returns whether it is open. */
-  async open(facing) {
+  async open() {
     if (this.stream) return true;
     const turn = (this.turn = {});
     let stream;
     this.say(h("div.waiting", {}, h("div.spinner"), h("p", {}, t("camera.asking"))));
     try {
-      stream = await openCamera(facing);
+      stream = await openCamera();
     } catch (error) {
-      if (this.turn === turn) this.say(errorCard(error, button("camera", t("camera.retry"), () => this.open(facing), { kind: "primary" })));
+      if (this.turn === turn) this.say(errorCard(error, button("camera", t("camera.retry"), () => this.open(), { kind: "primary" })));
       return false;
     }
     if (this.turn !== turn) { closeCamera(stream); return false; } // closed, or opened again, meanwhile
@@ -54,10 +54,7 @@ export class LiveView {
     return true;
   }
 
-  say(content) {
-    this.cover.hidden = !content;
-    show(this.cover, content ?? []);
-  }
+  say(content) { show(this.cover, content); }
 
   /** Starts to look with a model (as in /api/state); the camera must be open. */
   look(model) {

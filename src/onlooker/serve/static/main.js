@@ -1,9 +1,9 @@
 // The page: its tabs, what the server knows, and the connection to it.
 
-import { get, onConnection, send } from "./api.js";
+import { get, send } from "./api.js";
 import { rememberQuiet } from "./colors.js";
 import { Correct } from "./correct.js";
-import { complain, errorCard, h, rich, show, t, toast } from "./dom.js";
+import { button, complain, errorCard, h, rich, show, t, toast } from "./dom.js";
 import { Look } from "./look.js";
 import { Teach } from "./teach.js";
 
@@ -14,10 +14,10 @@ class Page {
   constructor() {
     this.change = this.change.bind(this);
     this.changes = Promise.resolve(); // the last change, for the next one to wait for
-    onConnection((online) => this.connection(online));
   }
 
   listen() {
+    addEventListener("connection", ({ detail }) => this.connection(detail));
     addEventListener("hashchange", () => this.showTab());
     addEventListener("dragover", (event) => event.preventDefault());
     addEventListener("drop", (event) => event.preventDefault());
@@ -43,8 +43,7 @@ class Page {
     try {
       await Promise.all([this.loadState(), this.loadProject({ everything: true })]);
     } catch (error) {
-      const again = h("button.primary", { type: "button", onclick: () => location.reload() }, t("again"));
-      show(this.working, errorCard(error, again));
+      show(this.working, errorCard(error, button(null, t("again"), () => location.reload(), { kind: "primary" })));
       return;
     }
     const kinds = { look: Look, teach: Teach, correct: Correct };

@@ -22,10 +22,9 @@ export class Marker {
     show(this.form, on && h("p.hint", { role: "status" }, t("mark.how")));
   }
 
-  async offer(start, end) {
+  offer(start, end) {
     if (end - start < SHORTEST) return;
-    if (!this.page.project) await this.page.loadProject().catch(complain);
-    const names = this.page.project?.classes.map(({ name }) => name) ?? [];
+    const names = this.page.project.classes.map(({ name }) => name);
     const input = h("input", { type: "text", list: "mark-classes", "aria-label": t("mark.class"),
       placeholder: t("mark.class"), value: this.last ?? "" });
     const add = async (event) => {

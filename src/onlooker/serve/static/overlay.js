@@ -71,7 +71,7 @@ function drawBox(context, box, mirrored, ratio) {
   const { width, height } = context.canvas;
   const [x1, y1, x2, y2] = box.corners;
   const [left, top] = [(mirrored ? 1 - x2 : x1) * width, y1 * height];
-  const color = canvasColor(box.label);
+  const color = canvasColor(box.label, context.canvas);
   context.beginPath();
   context.roundRect(left, top, (x2 - x1) * width, (y2 - y1) * height, 6 * ratio);
   context.lineWidth = 5 * ratio;

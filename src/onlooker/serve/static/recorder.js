@@ -2,7 +2,7 @@
 
 import { record } from "./camera.js";
 import { spoken } from "./colors.js";
-import { announce, button, h, t } from "./dom.js";
+import { announce, button, h, show, t } from "./dom.js";
 
 const TAP = 400; // ms; a shorter press starts the countdown
 const COUNTDOWN = 3; // seconds
@@ -31,61 +31,53 @@ export class Recorder {
       if (isKey(event)) { event.preventDefault(); if (!event.repeat) begin(); }
     });
     hold.addEventListener("keyup", (event) => { if (isKey(event)) { event.preventDefault(); end(); } });
-    hold.addEventListener("click", (event) => { if (event.detail === 0) this.tap(name()); }); // of a screen reader
+    hold.addEventListener("click", (event) => { if (event.detail === 0) this.countdown(name()); }); // of a screen reader
     hold.addEventListener("contextmenu", (event) => event.preventDefault());
     return hold;
   }
 
   say(text, kind = "") {
-    this.live.count.hidden = !text;
     this.live.count.className = `count ${kind}`;
-    this.live.count.replaceChildren(h("span", {}, text ?? ""));
+    show(this.live.count, text && h("span", {}, text));
   }
 
   press(name) {
     if (!this.live.stream || !name) return;
-    this.turn += 1;
-    this.discard();
-    Object.assign(this, { name, since: performance.now(), finish: record(this.live.stream) });
-    this.clock(this.turn, LONGEST, () => this.release());
+    this.stop();
+    this.begin(name, LONGEST);
   }
 
-  tap(name) {
-    if (!this.live.stream || !name) return;
-    this.discard();
-    this.countdown(name);
+  /** Records for at most `longest` seconds. */
+  begin(name, longest) {
+    Object.assign(this, { name, since: performance.now(), finish: record(this.live.stream) });
+    this.clock(this.turn, longest);
   }
 
   /** Shows the length of the recording while it runs. */
-  clock(turn, longest, end) {
+  clock(turn, longest) {
     if (turn !== this.turn || !this.finish) return;
     const length = (performance.now() - this.since) / 1000;
-    if (length >= longest) { end(); return; }
+    if (length >= longest) { this.keep(); return; }
     this.say(t("record.running", { label: spoken(this.name), time: length.toFixed(1) }), "running");
-    setTimeout(() => this.clock(turn, longest, end), 100);
+    setTimeout(() => this.clock(turn, longest), 100);
   }
 
   release() {
     if (!this.finish) return;
-    if (performance.now() - this.since < TAP) { this.discard(); this.countdown(this.name); } else this.keep();
+    if (performance.now() - this.since < TAP) this.countdown(this.name); else this.keep();
   }
 
   async countdown(name) {
-    const turn = (this.turn += 1);
+    if (!this.live.stream || !name) return;
+    this.stop();
+    const { turn } = this;
     for (let left = COUNTDOWN; left > 0; left -= 1) {
       this.say(String(left), "big");
       announce(String(left));
       await sleep(1);
       if (turn !== this.turn || !this.live.stream) { this.say(null); return; }
     }
-    Object.assign(this, { name, since: performance.now(), finish: record(this.live.stream) });
-    this.clock(turn, LENGTH, () => this.keep());
-  }
-
-  discard() {
-    this.finish?.();
-    this.finish = null;
-    this.say(null);
+    this.begin(name, LENGTH);
   }
 
   async keep() {
@@ -96,8 +88,11 @@ export class Recorder {
     announce(t("record.saved", { label: spoken(name) }));
   }
 
+  /** Ends a countdown or a recording, which is not kept. */
   stop() {
     this.turn += 1;
-    this.discard();
+    this.finish?.();
+    this.finish = null;
+    this.say(null);
   }
 }

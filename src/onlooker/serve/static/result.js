@@ -10,14 +10,7 @@ import { drawnControls } from "./settings.js";
 import { Timeline } from "./timeline.js";
 
 /** The last frame that a model has seen at `time` (seconds). */
-function frameAt(times, time) {
-  let low = 0;
-  for (let high = times.length; high - low > 1;) {
-    const middle = (low + high) >> 1;
-    if (times[middle] <= time + 1e-6) low = middle; else high = middle;
-  }
-  return low;
-}
+const frameAt = (times, time) => Math.max(0, times.findLastIndex((each) => each <= time + 1e-6));
 
 export class LookResult {
   constructor(result, drawn, look) {

@@ -3,7 +3,7 @@
 import { endingOf, cameraAllowed } from "./camera.js";
 import { ClassCard, className } from "./class_card.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
-import { button, complain, h, patch, rich, show, t, toast, typing } from "./dom.js";
+import { button, complain, fileButton, h, patch, rich, show, t, takeDrops, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
 import { Recorder } from "./recorder.js";
 import { drawnControls } from "./settings.js";
@@ -39,8 +39,7 @@ export class Teach {
         h("div.row", {}, this.undo, this.redo)),
       h("div.left", {}, this.uploads.element, this.training.results, this.classes, this.empty, this.addForm()),
       h("aside.right", {}, this.camera, this.training.element), this.training.bar));
-    this.panel.addEventListener("dragover", (event) => event.preventDefault());
-    this.panel.addEventListener("drop", (event) => this.drop(event, null));
+    takeDrops(this.panel, (transfer) => this.drop(transfer, null));
     this.showCamera();
   }
 
@@ -59,15 +58,8 @@ export class Teach {
   }
 
   addForm() {
-    const input = h("input",
-      { type: "text", placeholder: t("teach.name"), "aria-label": t("teach.name"), id: "new-class",
-      autocomplete: "off" });
-    const folder = h("input.unseen",
-      { type: "file", webkitdirectory: true, multiple: true, tabindex: -1, "aria-label": t("teach.folder"),
-      onchange: () => {
-      this.addFiles(chosenFiles(folder), null);
-      folder.value = "";
-    } });
+    const input = h("input", { type: "text", placeholder: t("teach.name"), "aria-label": t("teach.name"),
+      id: "new-class", autocomplete: "off" });
     const add = async (event) => {
       event.preventDefault();
       const name = className(input.value);
@@ -77,9 +69,9 @@ export class Teach {
       }
       input.focus();
     };
-    return h("form.add", { onsubmit: add }, input,
-      button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }), folder,
-      button("upload", t("teach.folder"), () => folder.click()));
+    return h("form.row.add", { onsubmit: add }, input,
+      button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }),
+      fileButton(t("teach.folder"), (folder) => this.addFiles(chosenFiles(folder), null), { webkitdirectory: true }));
   }
 
   enter() {
@@ -113,7 +105,7 @@ export class Teach {
   /** The open camera looks with the newest model; it rests without one, and while one is fitted. */
   lookLive() {
     const { state, project } = this.page;
-    const newest = this.training.trained ?? project?.model;
+    const newest = this.training.trained ?? project.model;
     const model = !this.training.fitting && state.models.find(({ id }) => id === newest);
     if (!model) this.live.rest();
     else if (this.live.stream && !(this.live.connection && this.live.model.id === model.id)) {
@@ -140,7 +132,7 @@ export class Teach {
   }
 
   choose(name) {
-    const names = this.page.project?.classes.map((each) => each.name) ?? [];
+    const names = this.page.project.classes.map((each) => each.name);
     this.chosen = names.includes(name) ? name : names.find((each) => !isQuiet(each)) ?? names[0];
     for (const [each, card] of this.cards) card.element.classList.toggle("chosen", each === this.chosen);
     this.hold.disabled = this.into.disabled = !this.chosen;
@@ -168,12 +160,7 @@ export class Teach {
     this.uploads.add([{ file: blob, name: t("record.file", { label, ending: endingOf(blob) }), label }]);
   }
 
-  async drop(event, label) {
-    event.preventDefault();
-    event.stopPropagation();
-    event.currentTarget.classList.remove("dropping");
-    this.addFiles(await droppedFiles(event.dataTransfer), label);
-  }
+  async drop(transfer, label) { this.addFiles(await droppedFiles(transfer), label); }
 
   /** Adds files to a class, or, without one, each to the class that is named like its folder. */
   addFiles(files, label) {
@@ -184,21 +171,18 @@ export class Teach {
   }
 
   update(project) {
-    if (!project || this.panel.hidden) return;
+    if (this.panel.hidden) return;
     rememberClasses(project.classes.map(({ name }) => name));
-    const clips = project.classes.reduce((sum, each) => sum + each.count, 0);
-    show(this.title, h("span", {}, t("teach.where", { name: project.name, count: clips })),
-      h("code", {}, project.path));
+    const count = project.classes.reduce((sum, each) => sum + each.count, 0);
+    show(this.title, h("span", {}, t("teach.where", { name: project.name, count })), h("code", {}, project.path));
     this.empty.hidden = project.classes.length > 0;
-    for (const [control, what] of [[this.undo, project.undo], [this.redo, project.redo]]) {
+    for (const [control, name, what] of [[this.undo, t("undo"), project.undo], [this.redo, t("redo"), project.redo]]) {
       control.disabled = !what;
-      control.title = control.ariaLabel = [t(control === this.undo ? "undo" : "redo"), what].filter(Boolean).join(": ");
+      control.title = control.ariaLabel = what ? `${name}: ${what}` : name;
     }
-    const names = new Set(project.classes.map(({ name }) => name));
-    for (const name of [...this.cards.keys()]) if (!names.has(name)) this.cards.delete(name);
-    for (const { name } of project.classes) if (!this.cards.has(name)) this.cards.set(name, new ClassCard(name, this));
+    this.cards = new Map(project.classes.map(({ name }) => [name, this.cards.get(name) ?? new ClassCard(name, this)]));
     for (const each of project.classes) this.cards.get(each.name).set(each);
-    patch(this.classes, project.classes.map(({ name }) => this.cards.get(name).element));
+    patch(this.classes, [...this.cards.values()].map(({ element }) => element));
     this.training.update(project);
     this.choose(this.chosen);
   }

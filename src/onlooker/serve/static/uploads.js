@@ -1,6 +1,6 @@
 // Clips from files and folders into classes, a few at a time, with what went wrong.
 
-import { tooLarge, upload } from "./api.js";
+import { checkSize, upload } from "./api.js";
 import { button, complain, errorText, h, rich, show, t, toast } from "./dom.js";
 
 export const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
@@ -40,7 +40,7 @@ export class Uploads {
     this.progress = h("div.uploads-part", { hidden: true }, this.note, this.bar,
       button("close", t("uploads.stop"), () => { this.queue = []; }));
     this.outcome = h("div.uploads-part", { role: "status" });
-    this.element = h("div.uploads", { hidden: true }, this.progress, this.outcome);
+    this.element = h("div.uploads", {}, this.progress, this.outcome);
   }
 
   /** Adds files as `[{file, name, label}]`, together one step of undo. */
@@ -96,8 +96,7 @@ export class Uploads {
   }
 
   async send({ file, name, label, batch }) {
-    const error = tooLarge({ name, size: file.size }, this.page.state?.limits?.bytes);
-    if (error) throw error;
+    checkSize(name, file.size, this.page.state.limits.bytes);
     await upload(`/api/project/clips?${new URLSearchParams({ class: label, batch })}`, file, name);
   }
 
@@ -110,8 +109,7 @@ export class Uploads {
   report(name) {
     const done = this.finished + this.failures.length;
     const total = done + 1 + this.sending.size + this.queue.length;
-    this.element.hidden = total === 1 && !this.listed.length;
-    this.progress.hidden = false;
+    this.progress.hidden = total === 1 && !this.listed.length;
     this.note.textContent = t("uploads.running", { at: total - this.queue.length, total, name });
     Object.assign(this.bar, { max: total, value: done });
   }
@@ -122,18 +120,15 @@ export class Uploads {
     this.progress.hidden = true;
     if (failures.length) this.list([...this.listed, ...failures]);
     else if (finished > 1) toast(t("uploads.done", { count: finished }));
-    this.element.hidden = !this.listed.length;
   }
 
   /** Shows failures until they are tried again, or dismissed. */
   list(failures) {
     this.listed = failures;
-    this.element.hidden = this.progress.hidden && !failures.length;
-    if (!failures.length) { show(this.outcome); return; }
     const again = () => { this.list([]); this.add(failures.map(({ item: { batch, ...item } }) => item)); };
-    show(this.outcome, h("p.found", {}, t("uploads.failed", { count: failures.length })),
+    show(this.outcome, failures.length > 0 && [h("p.found", {}, t("uploads.failed", { count: failures.length })),
       h("ul.failures", { tabindex: 0 },
         failures.map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", rich(errorText(error))))),
-      h("div.row", {}, button("upload", t("again"), again), button("close", t("close"), () => this.list([]))));
+      h("div.row", {}, button("upload", t("again"), again), button("close", t("close"), () => this.list([])))]);
   }
 }

@@ -41,10 +41,9 @@ export class Wall {
   update() {
     const shown = [...this.clips, ...this.older];
     const keys = new Map(shown.map((clip) => [`${clip.id} ${clip.seconds ?? ""} ${clip.label}`, clip]));
-    for (const key of this.tiles.keys()) if (!keys.has(key)) this.tiles.delete(key);
-    for (const [key, clip] of keys) if (!this.tiles.has(key)) this.tiles.set(key, this.tile(clip));
+    this.tiles = new Map([...keys].map(([key, clip]) => [key, this.tiles.get(key) ?? this.tile(clip)]));
     const focused = this.list.querySelector(":focus")?.dataset.clip;
-    patch(this.list, [...keys.keys()].map((key) => this.tiles.get(key)));
+    patch(this.list, [...this.tiles.values()]);
     if (focused) this.list.querySelector(`[data-clip="${focused}"]`)?.focus(); // its tile may be another one now
     this.more.hidden = shown.length >= this.count;
     this.more.textContent = t("clip.more", { count: this.count - shown.length });
@@ -68,9 +67,9 @@ export const setLabel = (id, label, page) => page.change("POST", `/api/project/c
 
 /** A list of classes, and a button that applies the chosen one: the arrow keys choose each class that they pass. */
 export function classChoice(name, classes, value, apply) {
-  const select = h("select", { "aria-label": name, onchange: () => { set.disabled = !select.value || select.value === value; } },
+  const check = () => { set.disabled = !select.value || select.value === value; };
+  const select = h("select", { "aria-label": name, value, onchange: check },
     classes.map(([each, text]) => h("option", { value: each }, text)));
-  select.value = value;
   const set = button(null, t("clip.set_class"), () => apply(select.value), { disabled: true });
   return h("div.row", {}, select, set);
 }
