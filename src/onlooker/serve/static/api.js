@@ -1,6 +1,6 @@
 // Requests to the server of the page, jobs in its queue, and what to say when it does not answer.
 
-import { t } from "./dom.js";
+import { sleep, t } from "./dom.js";
 
 /** What the server, or the connection, said: found, expected, remedy. */
 export class ApiError extends Error {
@@ -46,8 +46,6 @@ export function send(method, path, body) {
   return request(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
 }
 
-export const post = (path, body) => send("POST", path, body);
-
 /**
  * Uploads a file or a recording; `progress(share)` is called while bytes are sent. An aborted `signal` ends it while
  * bytes are sent; after that the answer still arrives, as the server has the file.
@@ -70,9 +68,7 @@ export function upload(path, blob, name, progress = () => {}, signal = null) {
   });
 }
 
-const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-/** Waits for a job: `watch(job)` is called with each state of it, an aborted `signal` cancels it. Returns its result. */
+/** Waits for a job: `watch(job)` gets each state of it, an aborted `signal` cancels it. Returns its result, or null. */
 export async function follow(id, watch, { every = 250, signal = null } = {}) {
   for (let pause = 60; !signal?.aborted; pause = Math.min(every, pause * 1.6)) {
     let job;
@@ -81,14 +77,14 @@ export async function follow(id, watch, { every = 250, signal = null } = {}) {
     } catch (error) {
       if (signal?.aborted) break;
       if (error.status !== 0) throw error;
-      await wait(1000); // the connection may come back
+      await sleep(1000); // the connection may come back
       continue;
     }
     watch(job);
     if (job.state === "done") return job.result;
     if (job.state === "failed") throw new ApiError(422, job.error ?? { found: t("error.unknown") });
     if (job.state === "cancelled") return null;
-    await wait(pause);
+    await sleep(pause);
   }
   await cancel(id).catch(() => {});
   return null;

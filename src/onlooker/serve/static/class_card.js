@@ -14,7 +14,7 @@ export class ClassCard {
     Object.assign(this, { name, teach, page });
     this.wall = new Wall((clip) => clipDialog(clip, page));
     this.count = h("span.many");
-    this.hint = h("p.hint.drop-here", {}, t("class.empty"));
+    this.hint = h("p.hint", {}, t("class.empty"));
     this.element = h("section.card.class", {
       "--color": colorOf(name), "aria-label": spoken(name), "data-class": name,
       onpointerdown: () => teach.choose(name),
@@ -31,13 +31,12 @@ export class ClassCard {
   }
 
   title() {
-    const leave = (event) => {
-      if (event.key === "Escape") title.value = this.name;
-      if (event.key === "Escape" || event.key === "Enter") title.blur();
+    const leave = ({ key, target }) => {
+      if (key === "Escape") target.value = this.name;
+      if (key === "Escape" || key === "Enter") target.blur();
     };
-    const title = h("input.class-name", { type: "text", value: this.name, "aria-label": t("class.name"),
-      onchange: () => this.rename(title), onkeydown: leave });
-    return title;
+    return h("input.class-name", { type: "text", value: this.name, "aria-label": t("class.name"),
+      onchange: ({ target }) => this.rename(target), onkeydown: leave });
   }
 
   async rename(title) {

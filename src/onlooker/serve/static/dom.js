@@ -110,7 +110,7 @@ export function errorCard(error, ...actions) {
       actions.length ? h("div.row", {}, actions) : null));
 }
 
-/** Shows a message, with something that can be done about it; returns a function that closes it. */
+/** Shows a message, with something that can be done about it. */
 export function toast(text, { error = false, action = null } = {}) {
   const box = h(error ? "div.toast.bad" : "div.toast", {}, h("span", {}, rich(text)));
   const close = () => box.remove();
@@ -118,7 +118,6 @@ export function toast(text, { error = false, action = null } = {}) {
   box.append(button("close", t("close"), close, { iconOnly: true }));
   document.getElementById("toasts").append(box);
   if (!error) setTimeout(close, 6000);
-  return close;
 }
 
 /** An error in a line: what was found, what to do. */
@@ -157,6 +156,7 @@ export function dialog(title, ...children) {
 
 export const seconds = (value) => t("seconds", { value: value < 9.95 ? value.toFixed(1) : Math.round(value) });
 export const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
+export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Whether a key press belongs to a field or button rather than to the page. */

@@ -33,7 +33,8 @@ export class LiveView {
     try {
       stream = await openCamera();
     } catch (error) {
-      if (this.turn === turn) this.say(errorCard(error, button("camera", t("camera.retry"), () => this.open(), { kind: "primary" })));
+      const again = button("camera", t("camera.retry"), () => this.open(), { kind: "primary" });
+      if (this.turn === turn) this.say(errorCard(error, again));
       return false;
     }
     if (this.turn !== turn) { closeCamera(stream); return false; } // closed, or opened again, meanwhile
@@ -62,8 +63,7 @@ export class LiveView {
     this.connection?.close();
     if (!this.stream) return;
     this.bars.set(model.classes, model.threshold, model.nothing);
-    this.connection = new LiveConnection(this.video, model,
-      { answer: (message) => this.answer(message), state: (...state) => this.state(...state) });
+    this.connection = new LiveConnection(this.video, model, this);
   }
 
   /** Stops looking; the camera stays open. */
@@ -92,10 +92,10 @@ export class LiveView {
 
   answer(message) {
     const { label, score } = message;
-    const boxes = message.box ? [{ corners: message.box, label, score }] : [];
     const quiet = isQuiet(label);
-    drawMoment(this.canvas, { attention: message.attention, point: quiet ? null : message.point, boxes: quiet ? [] : boxes },
-      this.options, this.mirrored);
+    const boxes = message.box && !quiet ? [{ corners: message.box, label, score }] : [];
+    const moment = { attention: message.attention, point: quiet ? null : message.point, boxes };
+    drawMoment(this.canvas, moment, this.options, this.mirrored);
     this.bars.update(message.scores, label);
     const news = this.label.textContent !== spoken(label);
     if (news) announce(t("live.says", { label: spoken(label), score: percent(score) }), 1500);
@@ -108,12 +108,12 @@ export class LiveView {
 
   measure({ delay, milliseconds }) {
     const now = performance.now();
-    this.delay = this.delay === undefined ? delay : 0.9 * this.delay + 0.1 * delay;
-    const rate = 1000 / (now - (this.last ?? now - 1000));
-    this.rate = this.rate ? 0.9 * this.rate + 0.1 * rate : rate;
+    const smooth = (mean, value) => (mean === undefined ? value : 0.9 * mean + 0.1 * value);
+    this.delay = smooth(this.delay, delay);
+    this.rate = smooth(this.rate, 1000 / (now - (this.last ?? now - 1000)));
     this.last = now;
-    const values = { delay: Math.round(this.delay), rate: (this.rate ?? 0).toFixed(0), step: milliseconds.toFixed(0) };
+    const values = { delay: Math.round(this.delay), rate: Math.round(this.rate), step: Math.round(milliseconds) };
     this.speed.textContent = t("live.speed", values);
-    Object.assign(this.stage.dataset, { delay: values.delay, rate: values.rate });
+    Object.assign(this.stage.dataset, values);
   }
 }

@@ -6,8 +6,8 @@ import { rememberClasses, spoken } from "./colors.js";
 import { announce, button, errorCard, fileButton, h, icon, percent, show, t, takeDrops, VIDEOS } from "./dom.js";
 import { LiveView } from "./live.js";
 import { ClipList } from "./look_list.js";
+import { drawnControls } from "./overlay.js";
 import { LookResult } from "./result.js";
-import { drawnControls } from "./settings.js";
 
 const drawn = { heat: 0.75, box: true, point: true };
 
@@ -33,12 +33,9 @@ export class Look {
     models.forEach(({ classes }) => rememberClasses(classes));
     show(this.panel, h("div.welcome", {},
       h("div.intro", {}, h("h1", {}, t("look.title")), h("p.lead", {}, t("look.lead"))),
-      models.length ? [this.dropZone(), this.modelRow()] : this.noModel()));
-  }
-
-  noModel() {
-    return h("div.empty", {}, h("h2", {}, t("look.no_model")), h("p", {}, t("look.no_model_remedy")),
-      h("div.row", {}, button(null, t("look.go_teach"), () => this.page.go("teach"), { kind: "primary" })));
+      models.length ? [this.dropZone(), this.modelRow()] : h("div.empty", {},
+        h("h2", {}, t("look.no_model")), h("p", {}, t("look.no_model_remedy")),
+        h("div.row", {}, button(null, t("look.go_teach"), () => this.page.go("teach"), { kind: "primary" })))));
   }
 
   dropZone() {
@@ -51,10 +48,10 @@ export class Look {
   }
 
   modelSelect(onchange) {
-    const choose = () => { this.chosen = select.value; onchange(); };
-    const select = h("select", { "aria-label": t("look.model"), value: this.model.id, onchange: choose },
-      this.state.models.map(({ id, name }) => h("option", { value: id }, name)));
-    return h("label.field", {}, h("span", {}, t("look.model")), select);
+    const choose = ({ target }) => { this.chosen = target.value; onchange(); };
+    return h("label.field", {}, h("span", {}, t("look.model")),
+      h("select", { "aria-label": t("look.model"), value: this.model.id, onchange: choose },
+        this.state.models.map(({ id, name }) => h("option", { value: id }, name))));
   }
 
   modelRow() {

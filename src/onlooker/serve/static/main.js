@@ -12,15 +12,14 @@ const $ = (id) => document.getElementById(id);
 
 class Page {
   constructor() {
-    this.change = this.change.bind(this);
     this.changes = Promise.resolve(); // the last change, for the next one to wait for
+    this.online = true;
   }
 
   listen() {
     addEventListener("connection", ({ detail }) => this.connection(detail));
     addEventListener("hashchange", () => this.showTab());
-    addEventListener("dragover", (event) => event.preventDefault());
-    addEventListener("drop", (event) => event.preventDefault());
+    for (const type of ["dragover", "drop"]) addEventListener(type, (event) => event.preventDefault());
     const tabs = TABS.map((name) => $(`tab-${name}`));
     tabs.forEach((tab, i) => {
       tab.addEventListener("click", () => this.go(TABS[i]));
@@ -33,6 +32,7 @@ class Page {
       event.preventDefault(); // the hash says which tab is shown
       $("main").focus();
     });
+    show($("offline").querySelector(".text"), rich(t("offline.text")));
     $("retry").addEventListener("click", () => this.reconnect());
   }
 
@@ -49,11 +49,8 @@ class Page {
     const kinds = { look: Look, teach: Teach, correct: Correct };
     this.parts = Object.fromEntries(TABS.map((name) => [name, new kinds[name]($(`panel-${name}`), this)]));
     this.showTab();
-    if (this.tab !== "correct") this.countInbox().catch(() => {});
-  }
-
-  async countInbox() {
-    if (this.project.model) this.setInboxCount((await get("/api/project/inbox")).count);
+    if (this.tab === "correct" || !this.project.model) return;
+    get("/api/project/inbox").then(({ count }) => this.setInboxCount(count), () => {});
   }
 
   get tab() { return TABS.find((name) => location.hash === `#${name}`) ?? "look"; }
@@ -121,12 +118,6 @@ class Page {
 
   showTraining(running) { $("tab-teach").classList.toggle("busy", running); }
 
-  /** The camera with the newest model, in Teach. */
-  tryLive() {
-    this.go("teach");
-    this.parts.teach.tryLive();
-  }
-
   setInboxCount(count) {
     $("count-correct").hidden = count === 0;
     $("count-correct").textContent = String(count);
@@ -134,16 +125,14 @@ class Page {
 
   connection(online) {
     if (online === this.online || !this.parts) return;
-    const back = this.online === false;
     this.online = online;
     $("offline").hidden = online;
-    if (online) {
-      clearInterval(this.asking);
-      if (back) { toast(t("offline.back")); this.loadProject().catch(() => {}); }
-      return;
+    clearInterval(this.asking);
+    if (!online) this.asking = setInterval(() => this.reconnect(), 3000);
+    else {
+      toast(t("offline.back"));
+      this.loadProject().catch(() => {});
     }
-    show($("offline").querySelector(".text"), rich(t("offline.text")));
-    this.asking = setInterval(() => this.reconnect(), 3000);
   }
 
   reconnect() { this.loadState().catch(() => {}); }

@@ -1,6 +1,6 @@
 // Parts of a recording as examples: drag over the timeline, choose a class, add.
 
-import { post } from "./api.js";
+import { send } from "./api.js";
 import { button, complain, h, show, t, toast } from "./dom.js";
 
 const SHORTEST = 0.2; // seconds
@@ -32,7 +32,7 @@ export class Marker {
       const label = input.value.trim();
       if (!label) { input.focus(); return; }
       try {
-        await post(`/api/look/${this.result.id}/examples`, { class: label, start, end });
+        await send("POST", `/api/look/${this.result.id}/examples`, { class: label, start, end });
         this.last = label;
         this.timeline.keep(start, end, label);
         toast(t("mark.added", { label }));

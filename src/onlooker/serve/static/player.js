@@ -8,16 +8,13 @@ const clock = (value) => `${Math.floor(value / 60)}:${(value % 60).toFixed(2).pa
 export class Player {
   constructor(onframe) {
     this.onframe = onframe;
-    this.step = 1 / 25;
-    this.video = h("video", { playsinline: true, muted: true, loop: true, preload: "auto", "aria-label": t("player.video") });
+    this.video = h("video", { playsinline: true, muted: true, loop: true, preload: "auto",
+      "aria-label": t("player.video"), onclick: () => this.toggle(), onerror: () => this.fail() });
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.cover = h("div.cover");
     this.stage = h("div.stage", {}, this.video, this.canvas, this.cover);
-    this.video.addEventListener("click", () => this.toggle());
-    for (const name of ["play", "pause", "seeked", "loadeddata", "ended"]) {
-      this.video.addEventListener(name, () => this.refresh());
-    }
-    this.video.addEventListener("error", () => this.fail());
+    const refresh = () => this.refresh();
+    for (const name of ["play", "pause", "seeked", "loadeddata"]) this.video.addEventListener(name, refresh);
     this.controls = this.buildControls();
     this.keys = (event) => this.key(event);
   }
@@ -25,8 +22,7 @@ export class Player {
   buildControls() {
     this.playButton = button("play", t("player.play"), () => this.toggle(), { iconOnly: true, kind: "round" });
     this.clock = h("span.clock", { "aria-hidden": "true" });
-    this.speed = h("select",
-      { "aria-label": t("player.speed"), value: 1, onchange: () => this.setSpeed() },
+    this.speed = h("select", { "aria-label": t("player.speed"), value: 1, onchange: () => this.setSpeed() },
       SPEEDS.map((value) => h("option", { value },
         t("player.times", { value: { 0.25: "¼", 0.5: "½" }[value] ?? value }))));
     return h("div.controls", {},
@@ -98,7 +94,7 @@ export class Player {
       || typing(event, { buttons: event.key === " " || event.key === "Enter" })) return;
     const actions = {
       " ": () => this.toggle(), ArrowLeft: () => this.stepBy(-1), ArrowRight: () => this.stepBy(1),
-        Home: () => this.seek(0), End: () => this.seek(this.seconds),
+      Home: () => this.seek(0), End: () => this.seek(this.seconds),
       "-": () => this.changeSpeed(-1), "+": () => this.changeSpeed(1),
     };
     if (event.target.closest?.("[role=tab], input[type=range]") || !actions[event.key]) return;

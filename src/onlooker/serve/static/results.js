@@ -13,7 +13,7 @@ function matrix({ classes, confusion }, openClips) {
     const open = () => openClips(label, `clips?row=${row}&column=${column}`);
     const inside = count ? h("button.cell", { type: "button", "aria-label": label, onclick: open }, String(count))
       : h("span.zero", {}, "·");
-    return h(row === column ? "td.hit" : "td.miss", { "--share": share.toFixed(2) }, inside);
+    return h(row === column ? "td.hit" : "td", { "--share": share.toFixed(2) }, inside);
   };
   const name = (text) => [h("span.dot", { "--color": colorOf(text) }),
     h("span", { title: spoken(text) }, spoken(text))];
@@ -31,8 +31,9 @@ export function resultsView(results, page) {
   return [h("div.reached", {},
     h("p.accuracy", {}, h("b", {}, percent(results.accuracy)),
       h("span", {}, t("results.of", { count: results.clips }))),
-    [results.conclusion, results.looks_at, results.advice[0]].filter(Boolean).map((text) => h("p.conclusion", {}, sentence(text))),
-    h("div.row", {}, button("camera", t("results.live"), () => page.tryLive(), { kind: "primary" }),
+    [results.conclusion, results.looks_at, results.advice[0]].filter(Boolean)
+      .map((text) => h("p.conclusion", {}, sentence(text))),
+    h("div.row", {}, button("camera", t("results.live"), () => page.parts.teach.tryLive(), { kind: "primary" }),
       button("upload", t("results.clip"), () => page.go("look")),
       results.wrong > 0 && button(null, wrong, () => openClips(wrong, "wrong")),
       button(null, t("results.check"), () => page.go("correct")))),

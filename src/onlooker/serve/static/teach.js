@@ -5,8 +5,8 @@ import { ClassCard, className } from "./class_card.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
 import { button, complain, fileButton, h, patch, rich, show, t, takeDrops, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
+import { drawnControls } from "./overlay.js";
 import { Recorder } from "./recorder.js";
-import { drawnControls } from "./settings.js";
 import { Training } from "./training.js";
 import { chosenFiles, droppedFiles, Uploads } from "./uploads.js";
 
@@ -15,15 +15,15 @@ const drawn = { heat: 0.65, box: true, point: true };
 export class Teach {
   constructor(panel, page) {
     Object.assign(this, { panel, page, cards: new Map() });
-    this.live = new LiveView(drawn, () => this.cameraOpened());
-    this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob));
+    this.live = new LiveView(drawn, () => (panel.hidden ? this.live.close() : this.lookLive()));
+    this.recorder = new Recorder(this.live, (label, file) =>
+      this.uploads.add([{ file, name: t("record.file", { label, ending: endingOf(file) }), label }]));
     this.training = new Training(page, (trained) => this.trainingChanged(trained));
     this.uploads = new Uploads(page);
     this.build();
     addEventListener("keydown", (event) => this.key(event));
-    const lift = () => { if (this.spaced) { this.spaced = false; this.recorder.release(); } };
-    addEventListener("keyup", (event) => { if (event.key === " ") lift(); });
-    addEventListener("blur", lift); // the key may be released elsewhere
+    addEventListener("keyup", (event) => { if (event.key === " ") this.recorder.release(); });
+    addEventListener("blur", () => this.recorder.release()); // the key may be released elsewhere
   }
 
   build() {
@@ -46,7 +46,6 @@ export class Teach {
   /** Below the camera: into which class it records, and what the newest model says. Built once: it may be held. */
   buildTarget() {
     this.hold = this.recorder.holdButton(() => this.chosen, t("record.hold"));
-    this.hold.classList.add("primary");
     this.into = h("select", { onchange: () => this.choose(this.into.value) });
     this.intoDot = h("span.dot");
     this.answer = h("div.live-answer");
@@ -79,6 +78,7 @@ export class Teach {
     this.update(this.page.project);
     this.page.loadProject().catch(complain);
   }
+
   leave() { this.recorder.stop(); this.live.close(); this.showCamera(); }
 
   cameraCover() {
@@ -87,11 +87,6 @@ export class Teach {
     const label = t(this.untried ? "results.live" : "teach.open_camera");
     return h("div.waiting", {}, button("camera", label, () => this.live.open(), { kind: "primary" }),
       h("p.hint", {}, t("look.private")));
-  }
-
-  cameraOpened() {
-    if (this.panel.hidden) { this.live.close(); return; }
-    this.lookLive();
   }
 
   showCamera() {
@@ -116,7 +111,9 @@ export class Teach {
     this.showCamera();
   }
 
+  /** Shows the camera with the newest model. */
   async tryLive() {
+    this.page.go("teach");
     if (await this.live.open()) this.camera.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
@@ -125,7 +122,7 @@ export class Teach {
     if (trained) {
       this.untried = true;
       this.page.parts.look.chosen = this.training.trained;
-      const action = { label: t("results.live"), run: () => this.page.tryLive() };
+      const action = { label: t("results.live"), run: () => this.tryLive() };
       toast(t("train.done"), this.live.stream ? {} : { action });
     }
     this.lookLive();
@@ -136,28 +133,20 @@ export class Teach {
     this.chosen = names.includes(name) ? name : names.find((each) => !isQuiet(each)) ?? names[0];
     for (const [each, card] of this.cards) card.element.classList.toggle("chosen", each === this.chosen);
     this.hold.disabled = this.into.disabled = !this.chosen;
-    this.offer(names);
+    const key = JSON.stringify(names);
+    if (this.offered !== key) { // else the list stays, as it may be open
+      this.offered = key;
+      const options = names.map((each) => h("option", { value: each }, spoken(each)));
+      show(this.into, names.length ? options : h("option", { value: "" }, t("teach.name_first")));
+    }
     this.into.value = this.chosen ?? "";
     this.intoDot.style.setProperty("--color", this.chosen ? colorOf(this.chosen) : "transparent");
-  }
-
-  /** The classes to record into; the list stays while they do, as it may be open. */
-  offer(names) {
-    const key = JSON.stringify(names);
-    if (this.offered === key) return;
-    this.offered = key;
-    const options = names.map((name) => h("option", { value: name }, spoken(name)));
-    show(this.into, names.length ? options : h("option", { value: "" }, t("teach.name_first")));
   }
 
   key(event) {
     if (this.panel.hidden || event.key !== " " || typing(event) || !this.live.stream) return;
     event.preventDefault();
-    if (!event.repeat && !this.spaced) { this.spaced = true; this.recorder.press(this.chosen); }
-  }
-
-  keepRecording(label, blob) {
-    this.uploads.add([{ file: blob, name: t("record.file", { label, ending: endingOf(blob) }), label }]);
+    if (!event.repeat) this.recorder.press(this.chosen);
   }
 
   async drop(transfer, label) { this.addFiles(await droppedFiles(transfer), label); }

@@ -22,7 +22,7 @@ const part = (selector, start, end, duration, label, ...inside) => h(selector, {
   "--left": share(start, duration), "--wide": share(end - start, duration),
   "--color": label ? colorOf(label) : "transparent", title: spoken(label) }, ...inside);
 
-function lane(answer, duration) {
+function contents(answer, duration) {
   const runs = runsOf(answer.labels, answer.times, duration).map(({ label, start, end }) =>
     part(isQuiet(label) ? "span.run.nothing" : "span.run", start, end, duration, label,
       h("span.name", {}, spoken(label))));
@@ -31,7 +31,7 @@ function lane(answer, duration) {
   const [from, to] = [answer.times[0], answer.times.at(-1)].map((time) => (1000 * time) / duration);
   const curve = h("svg.curve", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
     h("polygon", { points: `${from},100 ${points} ${to},100` }), h("polyline", { points }));
-  return [h("div.strip", {}, runs), curve];
+  return [...runs, curve];
 }
 
 /** The strip of an answer below a player; it reads and sets the player's time. */
@@ -39,7 +39,7 @@ export class Timeline {
   constructor(player) {
     this.player = player;
     this.head = h("div.playhead");
-    this.lane = h("div.lane");
+    this.strip = h("div.strip");
     this.marks = h("div.marks", { "aria-hidden": "true" });
     const seek = (event) => {
       if (!(event.buttons & 1) || !this.duration) return;
@@ -57,14 +57,14 @@ export class Timeline {
       },
       onpointermove: seek,
       onpointerup: () => this.selected && this.selecting?.(...this.selected),
-    }, this.lane, this.marks, this.head);
+    }, this.strip, this.marks, this.head);
   }
 
   /** Shows an answer about a clip of `duration` seconds. */
   set(answer, duration) {
     Object.assign(this, { answer, duration });
     this.element.setAttribute("aria-valuemax", duration.toFixed(2));
-    show(this.lane, lane(answer, duration));
+    show(this.strip, contents(answer, duration));
   }
 
   at(time, label) {
@@ -87,7 +87,7 @@ export class Timeline {
   }
 
   timeOf(event) {
-    const { left, width } = this.lane.getBoundingClientRect();
+    const { left, width } = this.strip.getBoundingClientRect();
     return this.duration * Math.min(1, Math.max(0, (event.clientX - left) / width));
   }
 }

@@ -1,6 +1,6 @@
 // Training from the page: hints before it, progress while it runs, results after it.
 
-import { cancel, follow, get, post } from "./api.js";
+import { cancel, follow, get, send } from "./api.js";
 import { button, complain, errorCard, h, icon, show, t, toast } from "./dom.js";
 import { resultsView } from "./results.js";
 
@@ -53,7 +53,7 @@ export class Training {
     this.starting = true;
     this.button.disabled = true;
     try {
-      this.watch((await post("/api/project/train")).job);
+      this.watch((await send("POST", "/api/project/train")).job);
     } catch (error) {
       complain(error);
       if (error.status === 409) await this.page.loadProject().catch(complain);

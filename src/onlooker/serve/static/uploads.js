@@ -3,7 +3,7 @@
 import { checkSize, upload } from "./api.js";
 import { button, complain, errorText, h, rich, show, t, toast } from "./dom.js";
 
-export const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
+const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
 const REFRESH = 20; // clips after which the page shows those that were added
 
 const isHidden = (name) => name.startsWith(".") || name === "__MACOSX"; // as where the server reads folders
@@ -46,7 +46,7 @@ export class Uploads {
   /** Adds files as `[{file, name, label}]`, together one step of undo. */
   add(items) {
     const batch = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
-    this.queue.push(...items.map((item) => ({ batch, ...item })));
+    this.queue.push(...items.map((item) => ({ ...item, batch })));
     if (!this.running) this.run();
   }
 
@@ -86,8 +86,9 @@ export class Uploads {
       const error = await sent.then(() => null, (reason) => reason);
       this.sending.delete(sent);
       if (error) {
-        this.failures.push({ item, error });
-        if (error.status === 0 || error.status === 507) this.failRest(error);
+        // Without a server, or without room on its disk, the files that wait would fail in the same way.
+        const rest = [0, 507].includes(error.status) ? this.queue.splice(0) : [];
+        this.failures.push(...[item, ...rest].map((each) => ({ item: each, error })));
         continue;
       }
       this.finished += 1;
@@ -98,12 +99,6 @@ export class Uploads {
   async send({ file, name, label, batch }) {
     checkSize(name, file.size, this.page.state.limits.bytes);
     await upload(`/api/project/clips?${new URLSearchParams({ class: label, batch })}`, file, name);
-  }
-
-  /** Without a server, or without room on its disk, the files that wait would fail in the same way. */
-  failRest(error) {
-    this.failures.push(...this.queue.map((item) => ({ item, error })));
-    this.queue = [];
   }
 
   report(name) {
@@ -125,7 +120,7 @@ export class Uploads {
   /** Shows failures until they are tried again, or dismissed. */
   list(failures) {
     this.listed = failures;
-    const again = () => { this.list([]); this.add(failures.map(({ item: { batch, ...item } }) => item)); };
+    const again = () => { this.list([]); this.add(failures.map(({ item }) => item)); };
     show(this.outcome, failures.length > 0 && [h("p.found", {}, t("uploads.failed", { count: failures.length })),
       h("ul.failures", { tabindex: 0 },
         failures.map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", rich(errorText(error))))),

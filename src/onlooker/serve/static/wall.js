@@ -6,16 +6,11 @@ import { button, complain, dialog, h, patch, seconds, still, t } from "./dom.js"
 
 /** A still of a clip, which plays under the pointer. */
 export function preview(id) {
-  const image = h("img", { src: `/media/clip/${id}.jpg`, alt: "", loading: "lazy" });
-  const box = h("span.preview", {}, image);
-  box.addEventListener("pointerenter", () => {
-    if (still()) return;
-    const video = h("video", { src: `/media/clip/${id}.mp4`, muted: true, loop: true, autoplay: true,
-      playsinline: true, "aria-hidden": "true" });
-    box.append(video);
-    box.addEventListener("pointerleave", () => video.remove(), { once: true });
-  });
-  return box;
+  const play = ({ target }) => still() || target.append(h("video", { src: `/media/clip/${id}.mp4`, muted: true,
+    loop: true, autoplay: true, playsinline: true, "aria-hidden": "true" }));
+  return h("span.preview",
+    { onpointerenter: play, onpointerleave: ({ target }) => target.querySelector("video")?.remove() },
+    h("img", { src: `/media/clip/${id}.jpg`, alt: "", loading: "lazy" }));
 }
 
 const describe = (clip) => [spoken(clip.label), clip.name, clip.seconds && seconds(clip.seconds)]
@@ -24,7 +19,7 @@ const describe = (clip) => [spoken(clip.label), clip.name, clip.seconds && secon
 /** Tiles of a class's clips, kept while they stay the same. */
 export class Wall {
   constructor(open) {
-    Object.assign(this, { open, tiles: new Map(), older: [] });
+    Object.assign(this, { open, tiles: new Map(), clips: [], older: [] });
     this.list = h("ul.wall");
     this.more = h("button.link", { type: "button", hidden: true, onclick: () => this.loadMore().catch(complain) });
     this.element = h("div", {}, this.list, this.more);
@@ -32,8 +27,9 @@ export class Wall {
 
   /** The last clips of a class, and how many there are; those that were loaded in addition stay. */
   set(clips, count = clips.length) {
-    const last = this.clips?.at(-1)?.id;
-    if (!clips.some(({ id }) => id === last) || clips.length !== this.clips.length || count !== this.count) this.older = [];
+    const last = this.clips.at(-1)?.id;
+    const same = clips.some(({ id }) => id === last) && clips.length === this.clips.length && count === this.count;
+    if (!same) this.older = [];
     Object.assign(this, { clips, count });
     this.update();
   }
