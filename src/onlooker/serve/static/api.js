@@ -98,9 +98,9 @@ export const cancel = (id) => send("DELETE", `/api/jobs/${id}`);
  */
 export async function lookAt(file, model, limit, watch, signal) {
   checkSize(file.name, file.size, limit);
-  const send = (share) => watch(t("look.sending"), share);
-  send(0);
-  const { job } = await upload(`/api/look?model=${model}`, file, file.name, send, signal);
+  const sending = (share) => watch(t("look.sending"), share);
+  sending(0);
+  const { job } = await upload(`/api/look?model=${model}`, file, file.name, sending, signal);
   return follow(job, ({ text, progress }) => watch(text, progress), { signal });
 }
 
