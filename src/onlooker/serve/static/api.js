@@ -1,21 +1,17 @@
 // Requests to the server of the page, jobs in its queue, and what to say when it does not answer.
 
-import { t } from "./dom.js";
+import { sleep, t } from "./dom.js";
 
 /** What the server, or the connection, said: found, expected, remedy. */
 export class ApiError extends Error {
   constructor(status, error) {
     super(error.found);
-    Object.assign(this,
-      { status, code: error.code, found: error.found, expected: error.expected, remedy: error.remedy });
+    Object.assign(this, error, { status });
   }
 }
 
-const watchers = new Set();
-
-/** Calls `watcher(online)` whenever the server is lost or answers again. */
-export const onConnection = (watcher) => watchers.add(watcher);
-const tell = (online) => watchers.forEach((watcher) => watcher(online));
+/** Tells the page whether the server answers, as `detail` of an event `connection`. */
+const tell = (online) => dispatchEvent(new CustomEvent("connection", { detail: online }));
 
 const lost = () => new ApiError(0, { code: "lost", found: t("error.lost"), remedy: t("error.lost_remedy") });
 
@@ -50,8 +46,6 @@ export function send(method, path, body) {
   return request(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
 }
 
-export const post = (path, body) => send("POST", path, body);
-
 /**
  * Uploads a file or a recording; `progress(share)` is called while bytes are sent. An aborted `signal` ends it while
  * bytes are sent; after that the answer still arrives, as the server has the file.
@@ -74,38 +68,49 @@ export function upload(path, blob, name, progress = () => {}, signal = null) {
   });
 }
 
-const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-/** Waits for a job; `watch(job)` is called with each state of it. Returns its result. */
-export async function follow(id, watch = () => {}, { every = 250, stopped = () => false } = {}) {
-  for (let pause = 60; !stopped(); pause = Math.min(every, pause * 1.6)) {
+/** Waits for a job: `watch(job)` gets each state of it, an aborted `signal` cancels it. Returns its result, or null. */
+export async function follow(id, watch, { every = 250, signal = null } = {}) {
+  for (let pause = 60; !signal?.aborted; pause = Math.min(every, pause * 1.6)) {
     let job;
     try {
-      job = await get(`/api/jobs/${id}`);
+      job = await request(`/api/jobs/${id}`, { signal });
     } catch (error) {
+      if (signal?.aborted) break;
       if (error.status !== 0) throw error;
-      await wait(1000); // the connection may come back
+      await sleep(1000); // the connection may come back
       continue;
     }
     watch(job);
     if (job.state === "done") return job.result;
     if (job.state === "failed") throw new ApiError(422, job.error ?? { found: t("error.unknown") });
     if (job.state === "cancelled") return null;
-    await wait(pause);
+    await sleep(pause);
   }
+  await cancel(id).catch(() => {});
   return null;
 }
 
 export const cancel = (id) => send("DELETE", `/api/jobs/${id}`);
 
-/** Whether a file fits the server's limit; an error to show otherwise. */
-export function tooLarge(file, limit) {
-  if (!limit || file.size <= limit) return null;
-  const values = { name: file.name, size: megabytes(file.size), limit: megabytes(limit) };
-  return new ApiError(413,
-    { code: "too_large", found: t("error.large", values), expected: t("error.large_limit", values),
-    remedy: t("error.large_remedy") });
+/**
+ * Has a model look at a file: `watch(text, progress)` tells how far it is, with `progress` from 0 to 1 or null; an
+ * aborted `signal` ends it. Returns what the model sees, or null.
+ */
+export async function lookAt(file, model, limit, watch, signal) {
+  checkSize(file.name, file.size, limit);
+  const sending = (share) => watch(t("look.sending"), share);
+  sending(0);
+  const { job } = await upload(`/api/look?model=${model}`, file, file.name, sending, signal);
+  return follow(job, ({ text, progress }) => watch(text, progress), { signal });
 }
 
-export const megabytes = (bytes) => t("megabytes",
+/** Throws an error to show where `size`, in bytes, is above the server's limit. */
+export function checkSize(name, size, limit) {
+  if (!limit || size <= limit) return;
+  const values = { name, size: megabytes(size), limit: megabytes(limit) };
+  throw new ApiError(413, { code: "too_large", found: t("error.large", values),
+    expected: t("error.large_limit", values), remedy: t("error.large_remedy") });
+}
+
+const megabytes = (bytes) => t("megabytes",
   { value: bytes < 9.5e6 ? (bytes / 1e6).toFixed(1) : Math.round(bytes / 1e6).toLocaleString("en") });

@@ -13,7 +13,6 @@ export const sureness = (label, score, scores) =>
 export class Bars {
   constructor() {
     this.element = h("ul.bars", { "aria-label": t("bars.label") });
-    this.rows = new Map();
   }
 
   /** `names`, best first; `threshold`: the score below which the answer is `nothing`, or null. */
@@ -23,27 +22,25 @@ export class Bars {
     const shown = names.filter((name) => name !== nothing).slice(0, TOP);
     const silent = threshold !== null || names.includes(nothing) ? [nothing] : [];
     this.rows = new Map([...shown, ...silent].map((name) => [name, this.row(name)]));
-    show(this.element, [...this.rows.values()].map((row) => row.item));
+    show(this.element, [...this.rows.values()]);
   }
 
   row(name) {
-    const value = h("span.value");
     const marked = this.threshold !== null && name !== this.nothing;
     const mark = marked && h("span.mark",
       { "--at": `${100 * this.threshold}%`, title: t("bars.threshold", { label: spoken(this.nothing) }) });
-    const item = h("li", { "--color": colorOf(name) }, h("span.name", { title: spoken(name) }, spoken(name)),
-      h("span.track", {}, h("span.fill"), mark), value);
-    return { item, value };
+    return h("li", { "--color": colorOf(name) }, h("span.name", { title: spoken(name) }, spoken(name)),
+      h("span.track", {}, h("span.fill"), mark), h("span.value"));
   }
 
   /** Shows scores, a mapping from names, and the label of the moment. */
   update(scores, label) {
-    for (const [name, { item, value }] of this.rows) {
+    for (const [name, item] of this.rows) {
       const silent = name === this.nothing && this.judged;
       const score = silent ? Number(label === name) : scores[name] ?? 0;
       item.style.setProperty("--score", score.toFixed(3));
       item.classList.toggle("best", name === label);
-      value.textContent = silent ? (label === name ? t("bars.below") : "") : percent(score);
+      item.lastChild.textContent = silent ? (label === name ? t("bars.below") : "") : percent(score);
     }
   }
 }

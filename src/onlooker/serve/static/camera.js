@@ -14,10 +14,10 @@ const refusal = (reason) => new ApiError(0,
 export const cameraAllowed = () => Boolean(navigator.mediaDevices?.getUserMedia);
 
 /** A stream of the camera. Throws an ApiError that says what is in the way and what to do. */
-export async function openCamera(facing = "user") {
+export async function openCamera() {
   if (!cameraAllowed()) throw refusal("insecure");
   const video = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 },
-    facingMode: { ideal: facing } };
+    facingMode: { ideal: "user" } };
   try {
     return await navigator.mediaDevices.getUserMedia({ video, audio: false });
   } catch (error) {
@@ -34,15 +34,11 @@ export const isMirrored = (stream) => stream.getVideoTracks()[0].getSettings().f
 export function record(stream) {
   const type = TYPES.find((name) => MediaRecorder.isTypeSupported(name));
   const recorder = new MediaRecorder(stream, { mimeType: type, videoBitsPerSecond: 2_500_000 });
-  const parts = [];
-  recorder.ondataavailable = (event) => event.data.size && parts.push(event.data);
-  const stopped = new Promise((resolve) => {
-    recorder.onstop = () => resolve(new Blob(parts, { type: recorder.mimeType }));
-  });
-  recorder.start(200);
+  const recorded = new Promise((resolve) => { recorder.ondataavailable = ({ data }) => resolve(data); });
+  recorder.start();
   return () => {
     if (recorder.state !== "inactive") recorder.stop();
-    return stopped;
+    return recorded;
   };
 }
 

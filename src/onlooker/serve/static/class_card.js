@@ -1,7 +1,7 @@
 // The card of a class in Teach: its name, which can be changed, and its clips; takes files and clips that are dropped.
 
 import { colorOf, spoken } from "./colors.js";
-import { button, h, t } from "./dom.js";
+import { button, fileButton, h, t, takeDrops, VIDEOS } from "./dom.js";
 import { chosenFiles } from "./uploads.js";
 import { clipDialog, Wall } from "./wall.js";
 
@@ -14,41 +14,29 @@ export class ClassCard {
     Object.assign(this, { name, teach, page });
     this.wall = new Wall((clip) => clipDialog(clip, page));
     this.count = h("span.many");
-    this.hint = h("p.hint.drop-here", {}, t("class.empty"));
+    this.hint = h("p.hint", {}, t("class.empty"));
     this.element = h("section.card.class", {
       "--color": colorOf(name), "aria-label": spoken(name), "data-class": name,
       onpointerdown: () => teach.choose(name),
-      ondragover: (event) => { event.preventDefault(); this.element.classList.add("dropping"); },
-      ondragleave: () => this.element.classList.remove("dropping"),
-      ondrop: (event) => teach.drop(event, name),
     }, this.head(), this.wall.element, this.hint);
+    takeDrops(this.element, (transfer) => teach.drop(transfer, name));
   }
 
   head() {
     const label = spoken(this.name);
-    const input = h("input.unseen", {
-      type: "file", accept: "video/*,.mkv,.avi,.gif", multiple: true, tabindex: -1,
-      "aria-label": t("class.upload", { label }),
-      onchange: () => {
-        this.teach.addFiles(chosenFiles(input), this.name);
-        input.value = "";
-      },
-    });
-    return h("div.class-head", {}, h("span.dot"), this.title(), this.count, h("span.grow"), input,
-      button("upload", t("class.upload", { label }), () => input.click(), { iconOnly: true }),
+    return h("div.class-head", {}, this.title(), this.count,
+      fileButton(t("class.upload", { label }), (input) => this.teach.addFiles(chosenFiles(input), this.name),
+        { accept: VIDEOS }, { iconOnly: true }),
       button("trash", t("class.delete", { label }), () => this.remove(), { iconOnly: true }));
   }
 
   title() {
-    const title = h("input.class-name", {
-      type: "text", value: this.name, "aria-label": t("class.name"),
-      onchange: () => this.rename(title),
-    });
-    title.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") title.blur();
-      if (event.key === "Escape") { title.value = this.name; title.blur(); }
-    });
-    return title;
+    const leave = ({ key, target }) => {
+      if (key === "Escape") target.value = this.name;
+      if (key === "Escape" || key === "Enter") target.blur();
+    };
+    return h("input.class-name", { type: "text", value: this.name, "aria-label": t("class.name"),
+      onchange: ({ target }) => this.rename(target), onkeydown: leave });
   }
 
   async rename(title) {

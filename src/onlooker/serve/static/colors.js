@@ -21,10 +21,10 @@ export function colorOf(name) {
   return `var(--class-${order.indexOf(name) % SIZE})`;
 }
 
-/** The same as a value that a canvas understands. */
-export function canvasColor(name) {
-  const variable = colorOf(name).slice(4, -1);
-  return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
+/** The same as a value that the context of `canvas` understands. */
+export function canvasColor(name, canvas) {
+  canvas.style.color = colorOf(name);
+  return getComputedStyle(canvas).color;
 }
 
 /** `jumping_jack` as people write it. */

@@ -1,5 +1,5 @@
-// Frames of a camera to the server, answers back: at the model's frame rate or the machine's speed, connecting again when
-// the connection is lost.
+// Frames of a camera to the server, answers back: at the model's frame rate or the machine's speed, connecting again
+// when the connection is lost.
 
 import { ApiError } from "./api.js";
 import { t } from "./dom.js";
@@ -8,21 +8,19 @@ const WIDTH = 480; // pixels of a frame that is sent; models see fewer
 const AHEAD = 2; // frames on their way at the same time: one is looked at while the next one travels
 const PATIENCE = 4000; // ms after which an answer is no longer waited for
 
-/** `model` as in /api/state; `on`: {answer(message), state(name, error, seconds)} with the states connecting, live, lost, refused. */
+/** `model` as in /api/state; `view` gets answer(message) and state(name, error): connecting, live, lost, refused. */
 export class LiveConnection {
-  constructor(video, model, on) {
-    Object.assign(this, { video, model, on, waiting: [], tries: 0, due: 0 });
+  constructor(video, model, view) {
+    Object.assign(this, { video, model, view, tries: 0, due: 0 });
     this.period = model.frame_rate ? 1000 / model.frame_rate : 0; // ms between frames, as in training
-    this.canvas = document.createElement("canvas");
+    this.canvas = new OffscreenCanvas(1, 1);
     this.connect();
   }
 
   connect() {
-    this.disconnect();
-    this.on.state("connecting");
+    this.view.state("connecting");
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     this.socket = new WebSocket(`${scheme}://${location.host}/api/live?model=${encodeURIComponent(this.model.id)}`);
-    this.socket.binaryType = "arraybuffer";
     this.waiting = [];
     this.socket.onopen = () => { this.tries = 0; this.pump(this.socket); };
     this.socket.onmessage = (event) => this.receive(JSON.parse(event.data));
@@ -32,12 +30,12 @@ export class LiveConnection {
   receive(message) {
     if (message.error) {
       this.refused = true;
-      this.on.state("refused", new ApiError(0, message.error));
+      this.view.state("refused", new ApiError(0, message.error));
       return;
     }
     this.waiting = this.waiting.filter((sent) => sent > message.received);
-    this.on.state("live");
-    this.on.answer({ ...message, delay: performance.now() - message.sent });
+    this.view.state("live");
+    this.view.answer({ ...message, delay: performance.now() - message.sent });
   }
 
   lost() {
@@ -45,7 +43,7 @@ export class LiveConnection {
     const pause = Math.min(10, 2 ** this.tries++);
     const error = new ApiError(0,
       { code: "lost", found: t("live.lost"), remedy: t("live.lost_remedy", { seconds: pause }) });
-    this.on.state("lost", error, pause);
+    this.view.state("lost", error);
     this.retry = setTimeout(() => this.connect(), 1000 * pause);
   }
 
@@ -54,8 +52,7 @@ export class LiveConnection {
     if (this.closed || socket !== this.socket || socket.readyState !== WebSocket.OPEN) return;
     this.waiting = this.waiting.filter((sent) => sent > performance.now() - PATIENCE);
     const next = () => this.pump(socket);
-    const wait = () => (this.video.requestVideoFrameCallback && !document.hidden
-      ? this.video.requestVideoFrameCallback(next) : setTimeout(next, 33));
+    const wait = () => (document.hidden ? setTimeout(next, 33) : this.video.requestVideoFrameCallback(next));
     const now = performance.now();
     if (this.waiting.length >= AHEAD || !this.video.videoWidth || now < this.due) { setTimeout(next, 8); return; }
     this.due = Math.max(this.due, now - this.period / 2) + this.period; // a late frame does not delay all others
@@ -69,22 +66,14 @@ export class LiveConnection {
     const sent = performance.now();
     this.waiting.push(sent);
     this.canvas.getContext("2d").drawImage(this.video, 0, 0, this.canvas.width, this.canvas.height);
-    const image = await new Promise((resolve) => this.canvas.toBlob(resolve, "image/jpeg", 0.85));
-    const message = new Uint8Array(8 + image.size);
-    new DataView(message.buffer).setFloat64(0, sent, true);
-    message.set(new Uint8Array(await image.arrayBuffer()), 8);
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(message);
+    const image = await this.canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 });
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(new Blob([new Float64Array([sent]), image]));
   }
 
   close() {
     this.closed = true;
-    this.disconnect();
-  }
-
-  disconnect() {
     clearTimeout(this.retry);
-    if (!this.socket) return;
-    this.socket.onmessage = this.socket.onclose = null;
+    this.socket.onmessage = null;
     this.socket.close();
   }
 }

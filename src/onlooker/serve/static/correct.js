@@ -32,7 +32,8 @@ export class Correct {
       rememberClasses(this.page.project.classes.map(({ name }) => name));
       const { items, count } = await get("/api/project/inbox");
       if (this.turn !== turn) return; // loaded again, or answered, meanwhile
-      Object.assign(this, { items: items.map((item) => ({ ...item, card: this.card(item) })), count });
+      for (const item of items) item.card = this.card(item);
+      Object.assign(this, { items, count });
       this.showInbox();
     } catch (error) {
       show(this.inbox);
@@ -59,17 +60,15 @@ export class Correct {
   card(item) {
     const names = this.page.project.classes.map(({ name }) => name);
     const first = [...new Set([item.label, item.suggested])].filter((name) => names.includes(name));
-    const answer = (name) => h(`button.${name === item.suggested ? "answer-button.suggested" : "answer-button"}`,
-      { type: "button", "--color": colorOf(name), onclick: () => this.answer(item, name) }, h("span.dot"),
-      spoken(name));
+    const choose = (name) => this.answer(item, name);
+    const answer = (name) => h(`button.answer-button${name === item.suggested ? ".suggested" : ""}`,
+      { type: "button", "--color": colorOf(name), onclick: () => choose(name) }, h("span.dot"), spoken(name));
     const others = names.filter((name) => !first.includes(name)).map((name) => [name, spoken(name)]);
-    const other = classChoice(t("inbox.other"), [["", t("inbox.other")], ...others], "",
-      (name) => this.answer(item, name));
+    const other = classChoice(t("inbox.other"), [["", t("inbox.other")], ...others], "", choose);
     const clip = { id: item.clip, label: item.label, name: spoken(item.label) };
-    const open = h("button.tile",
-      { type: "button", "aria-label": t("inbox.open", { label: spoken(item.label) }),
+    const open = h("button.tile", { type: "button", "aria-label": t("inbox.open", { label: clip.name }),
       onclick: () => clipDialog(clip, this.page, () => this.load()) }, preview(item.clip));
-    const why = { label: spoken(item.label), suggested: spoken(item.suggested), score: percent(item.score) };
+    const why = { label: clip.name, suggested: spoken(item.suggested), score: percent(item.score) };
     return h("li.card.doubt", { "data-clip": item.clip }, open, h("div", {},
       h("p.why", {}, t(reason(item), why)),
       h("div.row", { role: "group", "aria-label": t("inbox.is") }, first.map(answer), others.length > 0 && other)));
@@ -78,12 +77,11 @@ export class Correct {
   async answer(item, label) {
     if (item.answered) return;
     item.answered = true;
-    const card = this.inbox.querySelector(`[data-clip="${item.clip}"]`);
-    const next = card?.nextElementSibling?.querySelector(".answer-button");
+    const next = item.card.nextElementSibling?.querySelector(".answer-button");
     if (!await setLabel(item.clip, label, this.page)) { this.load(); return; }
     this.turn = null;
     if (label !== item.label) this.corrected += 1;
-    this.items = this.items.filter(({ clip }) => clip !== item.clip);
+    this.items = this.items.filter((each) => each !== item);
     this.count -= 1;
     announce(t("inbox.answered", { label: spoken(label) }));
     this.showInbox();

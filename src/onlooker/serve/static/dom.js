@@ -1,7 +1,7 @@
 // Elements, texts and messages: what every part of the page is built with.
 
 const TEXTS = JSON.parse(document.getElementById("texts").textContent);
-const SVG = new Set(["svg", "path", "circle", "rect", "line", "polyline", "polygon", "g", "text", "title"]);
+const SVG = new Set(["svg", "path", "polyline", "polygon"]);
 
 /** The text of a key such as "look.drop", with {names} replaced; "name.one" and "name.other" by `count`. */
 export function t(key, values = {}) {
@@ -11,7 +11,7 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
 }
 
-const isShown = (child) => child !== null && child !== undefined && child !== false;
+const isShown = (value) => (value ?? false) !== false;
 const real = (children) => children.flat(Infinity).filter(isShown);
 
 /** An element: `h("button.big", {onclick}, "text", child)`; SVG elements are made in their namespace. */
@@ -20,13 +20,13 @@ export function h(selector, props = {}, ...children) {
   const element = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag)
     : document.createElement(tag);
   if (classes.length) element.setAttribute("class", classes.join(" "));
-  for (const [name, value] of Object.entries(props)) setProperty(element, name, value);
   element.append(...real(children));
+  for (const [name, value] of Object.entries(props)) setProperty(element, name, value); // a list knows its options
   return element;
 }
 
 function setProperty(element, name, value) {
-  if (value === null || value === undefined || value === false) return;
+  if (!isShown(value)) return;
   if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
   else if (name.startsWith("--")) element.style.setProperty(name, value);
   else if (name === "value" || name === "muted" || name === "checked") element[name] = value;
@@ -67,6 +67,29 @@ export function button(glyph, label, onclick, { kind = "quiet", iconOnly = false
   return h(`button.${kind}${iconOnly ? ".icon" : ""}`, { type: "button", onclick, ...names, ...props }, inside);
 }
 
+export const VIDEOS = "video/*,.mkv,.avi,.gif"; // files that can be chosen as clips
+
+/** A button that lets files be chosen, and its hidden input: `take(input)` is called when it has files. */
+export function fileButton(label, take, props, options) {
+  const input = h("input.unseen", { type: "file", multiple: true, tabindex: -1, "aria-label": label, ...props,
+    onchange: () => { take(input); input.value = ""; } });
+  return [input, button("upload", label, () => input.click(), options)];
+}
+
+/** Lets files be dropped on an element, which has the class `dropping` meanwhile: `take(transfer)` gets them. */
+export function takeDrops(element, take) {
+  element.addEventListener("dragover", (event) => { event.preventDefault(); element.classList.add("dropping"); });
+  element.addEventListener("dragleave", (event) => {
+    if (!element.contains(event.relatedTarget)) element.classList.remove("dropping");
+  });
+  element.addEventListener("drop", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    for (const each of document.querySelectorAll(".dropping")) each.classList.remove("dropping");
+    take(event.dataTransfer);
+  });
+}
+
 /** A phrase of the server as a sentence: "no video" becomes "No video." */
 export function sentence(text) {
   const whole = text.trim();
@@ -87,7 +110,7 @@ export function errorCard(error, ...actions) {
       actions.length ? h("div.row", {}, actions) : null));
 }
 
-/** Shows a message, with something that can be done about it; returns a function that closes it. */
+/** Shows a message, with something that can be done about it. */
 export function toast(text, { error = false, action = null } = {}) {
   const box = h(error ? "div.toast.bad" : "div.toast", {}, h("span", {}, rich(text)));
   const close = () => box.remove();
@@ -95,7 +118,6 @@ export function toast(text, { error = false, action = null } = {}) {
   box.append(button("close", t("close"), close, { iconOnly: true }));
   document.getElementById("toasts").append(box);
   if (!error) setTimeout(close, 6000);
-  return close;
 }
 
 /** An error in a line: what was found, what to do. */
@@ -123,7 +145,7 @@ export function announce(text, every = 0) {
 /** A dialog that closes with Escape, its button, or a click outside it. */
 export function dialog(title, ...children) {
   const box = h("dialog", { "aria-label": title },
-    h("div.head", {}, h("h2", {}, title), button("close", t("close"), () => box.close(), { iconOnly: true })),
+    h("div.title-row", {}, h("h2", {}, title), button("close", t("close"), () => box.close(), { iconOnly: true })),
       children);
   box.addEventListener("click", (event) => { if (event.target === box) box.close(); });
   box.addEventListener("close", () => box.remove());
@@ -134,6 +156,7 @@ export function dialog(title, ...children) {
 
 export const seconds = (value) => t("seconds", { value: value < 9.95 ? value.toFixed(1) : Math.round(value) });
 export const percent = (value) => `${Math.round(100 * value)}\u00a0%`;
+export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Whether a key press belongs to a field or button rather than to the page. */

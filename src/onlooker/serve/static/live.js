@@ -13,9 +13,9 @@ export class LiveView {
     Object.assign(this, { options, opened });
     this.video = h("video", { playsinline: true, muted: true, autoplay: true, "aria-label": t("live.video") });
     this.canvas = h("canvas", { "aria-hidden": "true" });
-    this.cover = h("div.cover", { hidden: true });
+    this.cover = h("div.cover");
     this.badge = h("div.badge", {}, h("span.dot"), t("live.badge"));
-    this.count = h("div.count", { hidden: true });
+    this.count = h("div.count");
     this.stage = h("div.stage.live", {}, this.video, this.canvas, this.badge, this.count, this.cover);
     this.label = h("p.label", {}, t("live.waiting"));
     this.detail = h("p.detail");
@@ -25,15 +25,16 @@ export class LiveView {
   }
 
   /** Opens the camera; shows what is in the way if it can not. Returns whether it is open. */
-  async open(facing) {
+  async open() {
     if (this.stream) return true;
     const turn = (this.turn = {});
     let stream;
     this.say(h("div.waiting", {}, h("div.spinner"), h("p", {}, t("camera.asking"))));
     try {
-      stream = await openCamera(facing);
+      stream = await openCamera();
     } catch (error) {
-      if (this.turn === turn) this.say(errorCard(error, button("camera", t("camera.retry"), () => this.open(facing), { kind: "primary" })));
+      const again = button("camera", t("camera.retry"), () => this.open(), { kind: "primary" });
+      if (this.turn === turn) this.say(errorCard(error, again));
       return false;
     }
     if (this.turn !== turn) { closeCamera(stream); return false; } // closed, or opened again, meanwhile
@@ -54,10 +55,7 @@ export class LiveView {
     return true;
   }
 
-  say(content) {
-    this.cover.hidden = !content;
-    show(this.cover, content ?? []);
-  }
+  say(content) { show(this.cover, content); }
 
   /** Starts to look with a model (as in /api/state); the camera must be open. */
   look(model) {
@@ -65,8 +63,7 @@ export class LiveView {
     this.connection?.close();
     if (!this.stream) return;
     this.bars.set(model.classes, model.threshold, model.nothing);
-    this.connection = new LiveConnection(this.video, model,
-      { answer: (message) => this.answer(message), state: (...state) => this.state(...state) });
+    this.connection = new LiveConnection(this.video, model, this);
   }
 
   /** Stops looking; the camera stays open. */
@@ -95,10 +92,10 @@ export class LiveView {
 
   answer(message) {
     const { label, score } = message;
-    const boxes = message.box ? [{ corners: message.box, label, score }] : [];
     const quiet = isQuiet(label);
-    drawMoment(this.canvas, { attention: message.attention, point: quiet ? null : message.point, boxes: quiet ? [] : boxes },
-      this.options, this.mirrored);
+    const boxes = message.box && !quiet ? [{ corners: message.box, label, score }] : [];
+    const moment = { attention: message.attention, point: quiet ? null : message.point, boxes };
+    drawMoment(this.canvas, moment, this.options, this.mirrored);
     this.bars.update(message.scores, label);
     const news = this.label.textContent !== spoken(label);
     if (news) announce(t("live.says", { label: spoken(label), score: percent(score) }), 1500);
@@ -111,12 +108,12 @@ export class LiveView {
 
   measure({ delay, milliseconds }) {
     const now = performance.now();
-    this.delay = this.delay === undefined ? delay : 0.9 * this.delay + 0.1 * delay;
-    const rate = 1000 / (now - (this.last ?? now - 1000));
-    this.rate = this.rate ? 0.9 * this.rate + 0.1 * rate : rate;
+    const smooth = (mean, value) => (mean === undefined ? value : 0.9 * mean + 0.1 * value);
+    this.delay = smooth(this.delay, delay);
+    this.rate = smooth(this.rate, 1000 / (now - (this.last ?? now - 1000)));
     this.last = now;
-    const values = { delay: Math.round(this.delay), rate: (this.rate ?? 0).toFixed(0), step: milliseconds.toFixed(0) };
+    const values = { delay: Math.round(this.delay), rate: Math.round(this.rate), step: Math.round(milliseconds) };
     this.speed.textContent = t("live.speed", values);
-    Object.assign(this.stage.dataset, { delay: values.delay, rate: values.rate });
+    Object.assign(this.stage.dataset, values);
   }
 }

@@ -1,6 +1,6 @@
 // Several clips that were dropped at once: looked at one after the other, as a list of answers.
 
-import { cancel, follow, tooLarge, upload } from "./api.js";
+import { lookAt } from "./api.js";
 import { colorOf, spoken } from "./colors.js";
 import { button, h, percent, show, t } from "./dom.js";
 
@@ -32,21 +32,15 @@ export class ClipList {
 
   /** Looks at the clips, until the list is closed. */
   async begin() {
+    const { signal } = this.run;
     for (const row of this.rows) {
-      if (this.run.signal.aborted) return;
       try {
-        const error = tooLarge(row.file, this.look.state.limits?.bytes);
-        if (error) throw error;
-        row.state.textContent = t("look.sending");
-        const path = `/api/look?model=${this.look.model.id}`;
-        const { job } = await upload(path, row.file, row.file.name, () => {}, this.run.signal);
-        this.run.job = job;
-        row.result = await follow(job, (now) => { row.state.textContent = now.text; },
-          { stopped: () => this.run.signal.aborted });
-        if (!row.result) return;
+        const watch = (text) => { row.state.textContent = text; };
+        row.result = await lookAt(row.file, this.look.model.id, this.look.state.limits.bytes, watch, signal);
+        if (signal.aborted || !row.result) return;
         row.state.textContent = `${spoken(row.result.label)} · ${percent(row.result.score)}`;
       } catch (error) {
-        if (this.run.signal.aborted) return;
+        if (signal.aborted) return;
         row.error = error;
         row.state.textContent = error.found ?? error.message;
       }
@@ -54,8 +48,5 @@ export class ClipList {
     }
   }
 
-  close() {
-    this.run.abort();
-    if (this.run.job) cancel(this.run.job).catch(() => {});
-  }
+  close() { this.run.abort(); }
 }

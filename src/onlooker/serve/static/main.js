@@ -1,9 +1,9 @@
 // The page: its tabs, what the server knows, and the connection to it.
 
-import { get, onConnection, send } from "./api.js";
+import { get, send } from "./api.js";
 import { rememberQuiet } from "./colors.js";
 import { Correct } from "./correct.js";
-import { complain, errorCard, h, rich, show, t, toast } from "./dom.js";
+import { button, complain, errorCard, h, rich, show, t, toast } from "./dom.js";
 import { Look } from "./look.js";
 import { Teach } from "./teach.js";
 
@@ -12,15 +12,14 @@ const $ = (id) => document.getElementById(id);
 
 class Page {
   constructor() {
-    this.change = this.change.bind(this);
     this.changes = Promise.resolve(); // the last change, for the next one to wait for
-    onConnection((online) => this.connection(online));
+    this.online = true;
   }
 
   listen() {
+    addEventListener("connection", ({ detail }) => this.connection(detail));
     addEventListener("hashchange", () => this.showTab());
-    addEventListener("dragover", (event) => event.preventDefault());
-    addEventListener("drop", (event) => event.preventDefault());
+    for (const type of ["dragover", "drop"]) addEventListener(type, (event) => event.preventDefault());
     const tabs = TABS.map((name) => $(`tab-${name}`));
     tabs.forEach((tab, i) => {
       tab.addEventListener("click", () => this.go(TABS[i]));
@@ -33,6 +32,7 @@ class Page {
       event.preventDefault(); // the hash says which tab is shown
       $("main").focus();
     });
+    show($("offline").querySelector(".text"), rich(t("offline.text")));
     $("retry").addEventListener("click", () => this.reconnect());
   }
 
@@ -43,18 +43,14 @@ class Page {
     try {
       await Promise.all([this.loadState(), this.loadProject({ everything: true })]);
     } catch (error) {
-      const again = h("button.primary", { type: "button", onclick: () => location.reload() }, t("again"));
-      show(this.working, errorCard(error, again));
+      show(this.working, errorCard(error, button(null, t("again"), () => location.reload(), { kind: "primary" })));
       return;
     }
     const kinds = { look: Look, teach: Teach, correct: Correct };
     this.parts = Object.fromEntries(TABS.map((name) => [name, new kinds[name]($(`panel-${name}`), this)]));
     this.showTab();
-    if (this.tab !== "correct") this.countInbox().catch(() => {});
-  }
-
-  async countInbox() {
-    if (this.project.model) this.setInboxCount((await get("/api/project/inbox")).count);
+    if (this.tab === "correct" || !this.project.model) return;
+    get("/api/project/inbox").then(({ count }) => this.setInboxCount(count), () => {});
   }
 
   get tab() { return TABS.find((name) => location.hash === `#${name}`) ?? "look"; }
@@ -122,12 +118,6 @@ class Page {
 
   showTraining(running) { $("tab-teach").classList.toggle("busy", running); }
 
-  /** The camera with the newest model, in Teach. */
-  tryLive() {
-    this.go("teach");
-    this.parts.teach.tryLive();
-  }
-
   setInboxCount(count) {
     $("count-correct").hidden = count === 0;
     $("count-correct").textContent = String(count);
@@ -135,16 +125,14 @@ class Page {
 
   connection(online) {
     if (online === this.online || !this.parts) return;
-    const back = this.online === false;
     this.online = online;
     $("offline").hidden = online;
-    if (online) {
-      clearInterval(this.asking);
-      if (back) { toast(t("offline.back")); this.loadProject().catch(() => {}); }
-      return;
+    clearInterval(this.asking);
+    if (!online) this.asking = setInterval(() => this.reconnect(), 3000);
+    else {
+      toast(t("offline.back"));
+      this.loadProject().catch(() => {});
     }
-    show($("offline").querySelector(".text"), rich(t("offline.text")));
-    this.asking = setInterval(() => this.reconnect(), 3000);
   }
 
   reconnect() { this.loadState().catch(() => {}); }

@@ -1,6 +1,6 @@
 // Parts of a recording as examples: drag over the timeline, choose a class, add.
 
-import { post } from "./api.js";
+import { send } from "./api.js";
 import { button, complain, h, show, t, toast } from "./dom.js";
 
 const SHORTEST = 0.2; // seconds
@@ -22,10 +22,9 @@ export class Marker {
     show(this.form, on && h("p.hint", { role: "status" }, t("mark.how")));
   }
 
-  async offer(start, end) {
+  offer(start, end) {
     if (end - start < SHORTEST) return;
-    if (!this.page.project) await this.page.loadProject().catch(complain);
-    const names = this.page.project?.classes.map(({ name }) => name) ?? [];
+    const names = this.page.project.classes.map(({ name }) => name);
     const input = h("input", { type: "text", list: "mark-classes", "aria-label": t("mark.class"),
       placeholder: t("mark.class"), value: this.last ?? "" });
     const add = async (event) => {
@@ -33,7 +32,7 @@ export class Marker {
       const label = input.value.trim();
       if (!label) { input.focus(); return; }
       try {
-        await post(`/api/look/${this.result.id}/examples`, { class: label, start, end });
+        await send("POST", `/api/look/${this.result.id}/examples`, { class: label, start, end });
         this.last = label;
         this.timeline.keep(start, end, label);
         toast(t("mark.added", { label }));

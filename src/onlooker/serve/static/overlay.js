@@ -1,7 +1,7 @@
-// What the model attends to, drawn over a playing video: heat map, box, point.
+// What the model attends to, drawn over a playing video: heat map, box, point, and the controls of these.
 
 import { canvasColor, spoken } from "./colors.js";
-import { percent } from "./dom.js";
+import { h, percent, t } from "./dom.js";
 
 // Color of the heat map by attention: dark violet, magenta, orange, pale yellow.
 const RAMP = [[0, 38, 12, 92], [0.35, 150, 34, 120], [0.65, 243, 96, 54], [0.85, 252, 176, 60], [1, 255, 240, 170]];
@@ -33,77 +33,80 @@ function heatPicture(map) {
   return image;
 }
 
-function fit(canvas) {
-  const ratio = devicePixelRatio || 1;
-  const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
+/** Gives a canvas the pixels of where it is shown, all transparent; its context draws in CSS pixels. */
+function cleared(canvas) {
+  const { clientWidth, clientHeight } = canvas;
+  const [width, height] = [clientWidth, clientHeight].map((length) => Math.round(length * devicePixelRatio));
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  return ratio;
+  const context = canvas.getContext("2d");
+  context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+  context.clearRect(0, 0, clientWidth, clientHeight);
+  return context;
 }
 
-function drawHeat(context, map, opacity, mirrored) {
-  const { width, height } = context.canvas;
-  context.save();
+function drawHeat(context, map, opacity) {
   context.globalAlpha = opacity;
   context.imageSmoothingQuality = "high";
-  if (mirrored) { context.translate(width, 0); context.scale(-1, 1); }
-  context.drawImage(heatPicture(map), 0, 0, width, height);
-  context.restore();
+  context.drawImage(heatPicture(map), 0, 0, context.canvas.clientWidth, context.canvas.clientHeight);
+  context.globalAlpha = 1;
 }
 
-function drawTag(context, text, x, y, color, ratio) {
-  context.font = `600 ${13 * ratio}px system-ui, sans-serif`;
-  const [pad, high] = [7 * ratio, 22 * ratio];
-  const width = context.measureText(text).width + 2 * pad;
-  const left = Math.max(0, Math.min(x, context.canvas.width - width));
-  const top = y - high < 0 ? y + 2 * ratio : y - high;
-  context.fillStyle = "rgba(12, 14, 18, 0.82)";
-  context.beginPath();
-  context.roundRect(left, top, width, high, 5 * ratio);
-  context.fill();
-  context.fillStyle = color;
-  context.fillRect(left, top + 4 * ratio, 3 * ratio, high - 8 * ratio);
-  context.fillStyle = "#fff";
-  context.textBaseline = "middle";
-  context.fillText(text, left + pad, top + high / 2 + ratio / 2);
-}
-
-function drawBox(context, box, mirrored, ratio) {
-  const { width, height } = context.canvas;
-  const [x1, y1, x2, y2] = box.corners;
-  const [left, top] = [(mirrored ? 1 - x2 : x1) * width, y1 * height];
-  const color = canvasColor(box.label);
-  context.beginPath();
-  context.roundRect(left, top, (x2 - x1) * width, (y2 - y1) * height, 6 * ratio);
-  context.lineWidth = 5 * ratio;
-  context.strokeStyle = "rgba(12, 14, 18, 0.6)";
-  context.stroke();
-  context.lineWidth = 2.5 * ratio;
-  context.strokeStyle = color;
-  context.stroke();
-  const score = box.score === null || box.score === undefined ? "" : ` ${percent(box.score)}`;
-  drawTag(context, `${spoken(box.label)}${score}`, left, top - 4 * ratio, color, ratio);
-}
-
-function drawPoint(context, [x, y], mirrored, ratio) {
-  const center = [(mirrored ? 1 - x : x) * context.canvas.width, y * context.canvas.height];
-  for (const [color, line] of [["rgba(12, 14, 18, 0.7)", 5], ["#fff", 2]]) {
-    context.strokeStyle = color;
-    context.lineWidth = line * ratio;
-    context.beginPath();
-    context.arc(...center, 9 * ratio, 0, 2 * Math.PI);
+/** Strokes the path, with a dark edge that separates it from any video. */
+function outline(context, color, width) {
+  for (const [strokeStyle, lineWidth] of [["rgba(12, 14, 18, 0.65)", 5], [color, width]]) {
+    Object.assign(context, { strokeStyle, lineWidth });
     context.stroke();
   }
 }
 
+function drawTag(context, text, x, y, color) {
+  context.font = "600 13px system-ui, sans-serif";
+  const [pad, high] = [7, 22];
+  const width = context.measureText(text).width + 2 * pad;
+  const left = Math.max(0, Math.min(x, context.canvas.clientWidth - width));
+  const top = y - high < 0 ? y + 2 : y - high;
+  context.fillStyle = "rgba(12, 14, 18, 0.82)";
+  context.beginPath();
+  context.roundRect(left, top, width, high, 5);
+  context.fill();
+  context.fillStyle = color;
+  context.fillRect(left, top + 4, 3, high - 8);
+  context.fillStyle = "#fff";
+  context.textBaseline = "middle";
+  context.fillText(text, left + pad, top + high / 2 + 0.5);
+}
+
+function drawBox(context, { corners: [x1, y1, x2, y2], label, score }) {
+  const { clientWidth, clientHeight } = context.canvas;
+  const [left, top] = [x1 * clientWidth, y1 * clientHeight];
+  const color = canvasColor(label, context.canvas);
+  context.beginPath();
+  context.roundRect(left, top, (x2 - x1) * clientWidth, (y2 - y1) * clientHeight, 6);
+  outline(context, color, 2.5);
+  drawTag(context, `${spoken(label)} ${percent(score)}`, left, top - 4, color);
+}
+
+function drawPoint(context, [x, y]) {
+  context.beginPath();
+  context.arc(x * context.canvas.clientWidth, y * context.canvas.clientHeight, 9, 0, 2 * Math.PI);
+  outline(context, "#fff", 2);
+}
+
+/** A moment as in a mirror. */
+const mirror = ({ attention, boxes, point }) => ({
+  attention: attention?.map((row) => row.toReversed()),
+  boxes: boxes.map(({ corners: [x1, y1, x2, y2], ...box }) => ({ ...box, corners: [1 - x2, y1, 1 - x1, y2] })),
+  point: point && [1 - point[0], point[1]],
+});
+
 /** Draws one moment: `{attention, boxes, point}`, with what `options` (heat 0 to 1, box, point) ask for. */
 export function drawMoment(canvas, moment, options, mirrored = false) {
-  const ratio = fit(canvas);
-  const context = canvas.getContext("2d");
-  context.clearRect(0, 0, canvas.width, canvas.height);
+  const context = cleared(canvas);
   if (!moment) return;
-  if (moment.attention && options.heat > 0) drawHeat(context, moment.attention, options.heat, mirrored);
-  if (moment.point && options.point) drawPoint(context, moment.point, mirrored, ratio);
-  if (options.box) for (const box of moment.boxes ?? []) drawBox(context, box, mirrored, ratio);
+  const { attention, boxes, point } = mirrored ? mirror(moment) : moment;
+  if (attention && options.heat > 0) drawHeat(context, attention, options.heat);
+  if (point && options.point) drawPoint(context, point);
+  if (options.box) for (const box of boxes) drawBox(context, box);
 }
 
 /** The moment of an answer (see `look`) at frame `index`. */
@@ -113,4 +116,17 @@ export function momentOf(answer, index) {
     point: answer.points?.[index] ?? null,
     boxes: answer.boxes.filter((box) => box.t === index),
   };
+}
+
+/** A slider for the heat map and switches for box and point; they change `drawn` and call `onchange`. */
+export function drawnControls(drawn, onchange = () => {}) {
+  const change = (name, value) => { drawn[name] = value; onchange(); };
+  const slider = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: drawn.heat,
+    "aria-label": t("drawn.heat"), oninput: ({ target }) => change("heat", Number(target.value)) });
+  const toggle = (name) => h("label.switch", {},
+    h("input", { type: "checkbox", checked: drawn[name], onchange: ({ target }) => change(name, target.checked) }),
+    h("span", {}, t(`drawn.${name}`)));
+  return h("fieldset.drawn", {}, h("legend", {}, t("drawn.title")),
+    h("label.field.slider", {}, h("span", {}, t("drawn.heat")), slider),
+    h("div.row", {}, toggle("box"), toggle("point")));
 }

@@ -8,16 +8,13 @@ const clock = (value) => `${Math.floor(value / 60)}:${(value % 60).toFixed(2).pa
 export class Player {
   constructor(onframe) {
     this.onframe = onframe;
-    this.step = 1 / 25;
-    this.video = h("video", { playsinline: true, muted: true, loop: true, preload: "auto", "aria-label": t("player.video") });
+    this.video = h("video", { playsinline: true, muted: true, loop: true, preload: "auto",
+      "aria-label": t("player.video"), onclick: () => this.toggle(), onerror: () => this.fail() });
     this.canvas = h("canvas", { "aria-hidden": "true" });
-    this.cover = h("div.cover", { hidden: true });
+    this.cover = h("div.cover");
     this.stage = h("div.stage", {}, this.video, this.canvas, this.cover);
-    this.video.addEventListener("click", () => this.toggle());
-    for (const name of ["play", "pause", "seeked", "loadeddata", "ended"]) {
-      this.video.addEventListener(name, () => this.refresh());
-    }
-    this.video.addEventListener("error", () => this.fail());
+    const refresh = () => this.refresh();
+    for (const name of ["play", "pause", "seeked", "loadeddata"]) this.video.addEventListener(name, refresh);
     this.controls = this.buildControls();
     this.keys = (event) => this.key(event);
   }
@@ -25,11 +22,9 @@ export class Player {
   buildControls() {
     this.playButton = button("play", t("player.play"), () => this.toggle(), { iconOnly: true, kind: "round" });
     this.clock = h("span.clock", { "aria-hidden": "true" });
-    this.speed = h("select",
-      { "aria-label": t("player.speed"), onchange: () => this.setSpeed(Number(this.speed.value)) },
+    this.speed = h("select", { "aria-label": t("player.speed"), value: 1, onchange: () => this.setSpeed() },
       SPEEDS.map((value) => h("option", { value },
         t("player.times", { value: { 0.25: "¼", 0.5: "½" }[value] ?? value }))));
-    this.speed.value = "1";
     return h("div.controls", {},
       button("back", t("player.back"), () => this.stepBy(-1), { iconOnly: true }), this.playButton,
       button("forward", t("player.forward"), () => this.stepBy(1), { iconOnly: true }), this.clock, this.speed);
@@ -43,8 +38,8 @@ export class Player {
     this.step = 1 / (rate || 25);
     this.stage.style.setProperty("--ratio", String(width / height));
     this.video.src = source;
-    this.setSpeed(Number(this.speed.value));
-    this.cover.hidden = true;
+    this.setSpeed();
+    show(this.cover);
     addEventListener("keydown", this.keys);
     this.running = true;
     this.tick();
@@ -53,7 +48,6 @@ export class Player {
   fail() {
     if (!this.running) return;
     show(this.cover, errorCard({ found: t("player.failed"), remedy: t("player.failed_remedy") }));
-    this.cover.hidden = false;
   }
 
   close() {
@@ -87,14 +81,12 @@ export class Player {
     this.video.pause();
     this.seek((Math.floor(this.time / this.step + 1e-3) + frames + 0.5) * this.step);
   }
-  setSpeed(value) {
-    this.video.playbackRate = this.video.defaultPlaybackRate = value;
-    this.speed.value = String(value);
-  }
+  setSpeed() { this.video.playbackRate = this.video.defaultPlaybackRate = Number(this.speed.value); }
 
   changeSpeed(by) {
-    const at = SPEEDS.indexOf(this.video.playbackRate);
-    this.setSpeed(SPEEDS[Math.min(SPEEDS.length - 1, Math.max(0, at + by))]);
+    const at = this.speed.selectedIndex + by;
+    if (at in SPEEDS) this.speed.selectedIndex = at;
+    this.setSpeed();
   }
 
   key(event) {
@@ -102,7 +94,7 @@ export class Player {
       || typing(event, { buttons: event.key === " " || event.key === "Enter" })) return;
     const actions = {
       " ": () => this.toggle(), ArrowLeft: () => this.stepBy(-1), ArrowRight: () => this.stepBy(1),
-        Home: () => this.seek(0), End: () => this.seek(this.seconds),
+      Home: () => this.seek(0), End: () => this.seek(this.seconds),
       "-": () => this.changeSpeed(-1), "+": () => this.changeSpeed(1),
     };
     if (event.target.closest?.("[role=tab], input[type=range]") || !actions[event.key]) return;

@@ -2,22 +2,14 @@
 
 import { Bars, sureness } from "./bars.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
-import { button, h, icon, seconds, show, t } from "./dom.js";
+import { button, h, icon, seconds, t } from "./dom.js";
 import { Marker } from "./mark.js";
-import { drawMoment, momentOf } from "./overlay.js";
+import { drawMoment, drawnControls, momentOf } from "./overlay.js";
 import { Player } from "./player.js";
-import { drawnControls } from "./settings.js";
 import { Timeline } from "./timeline.js";
 
 /** The last frame that a model has seen at `time` (seconds). */
-function frameAt(times, time) {
-  let low = 0;
-  for (let high = times.length; high - low > 1;) {
-    const middle = (low + high) >> 1;
-    if (times[middle] <= time + 1e-6) low = middle; else high = middle;
-  }
-  return low;
-}
+const frameAt = (times, time) => Math.max(0, times.findLastIndex((each) => each <= time + 1e-6));
 
 export class LookResult {
   constructor(result, drawn, look) {
@@ -64,7 +56,8 @@ export class LookResult {
     const stem = name.replace(/\.[^.]*$/, "");
     const json = `data:application/json,${encodeURIComponent(JSON.stringify({ name, ...answer }))}`;
     return h("details.save", {}, h("summary", {}, t("save.title")),
-      h("div.row", {}, h("a.quiet", { href: json, download: `${stem}.json` }, icon("download"), h("span", {}, t("save.json")))));
+      h("div.row", {}, h("a.quiet", { href: json, download: `${stem}.json` }, icon("download"),
+        h("span", {}, t("save.json")))));
   }
 
   /** Starts to play; the element must be in the page. */
@@ -77,7 +70,6 @@ export class LookResult {
   }
 
   frame(time) {
-    if (!this.timeline.answer) return;
     const { classes, labels, scores, times } = this.result;
     const index = frameAt(times, time);
     this.bars.update(Object.fromEntries(classes.map((name, k) => [name, scores[index][k]])), labels[index]);

@@ -6,15 +6,14 @@ import { button, complain, h, percent, sentence, t } from "./dom.js";
 import { clipsDialog } from "./wall.js";
 
 /** Rows: true class, columns: predicted class; a cell opens its clips. */
-function matrix({ classes, confusion }, page) {
+function matrix({ classes, confusion }, openClips) {
   const cell = (count, row, column) => {
     const share = count / Math.max(1, confusion[row].reduce((sum, each) => sum + each, 0));
     const label = t("matrix.cell", { label: spoken(classes[row]), prediction: spoken(classes[column]), count });
-    const open = () => get(`/api/project/results/clips?row=${row}&column=${column}`)
-      .then((clips) => clipsDialog(label, clips, page), complain);
+    const open = () => openClips(label, `clips?row=${row}&column=${column}`);
     const inside = count ? h("button.cell", { type: "button", "aria-label": label, onclick: open }, String(count))
       : h("span.zero", {}, "·");
-    return h(row === column ? "td.hit" : "td.miss", { "--share": share.toFixed(2) }, inside);
+    return h(row === column ? "td.hit" : "td", { "--share": share.toFixed(2) }, inside);
   };
   const name = (text) => [h("span.dot", { "--color": colorOf(text) }),
     h("span", { title: spoken(text) }, spoken(text))];
@@ -25,16 +24,18 @@ function matrix({ classes, confusion }, page) {
       row.map((count, k) => cell(count, i, k)))))));
 }
 
-const wrongClips = (page, label) => get("/api/project/results/wrong").then((clips) => clipsDialog(label, clips, page), complain);
-
-export const resultsView = (results, page) => [
-  h("div.reached", {},
+export function resultsView(results, page) {
+  const openClips = (title, path) =>
+    get(`/api/project/results/${path}`).then((clips) => clipsDialog(title, clips, page), complain);
+  const wrong = t("results.wrong", { count: results.wrong });
+  return [h("div.reached", {},
     h("p.accuracy", {}, h("b", {}, percent(results.accuracy)),
       h("span", {}, t("results.of", { count: results.clips }))),
-    [results.conclusion, results.looks_at, results.advice[0]].filter(Boolean).map((text) => h("p.conclusion", {}, sentence(text))),
-    h("div.row", {}, button("camera", t("results.live"), () => page.tryLive(), { kind: "primary" }),
+    [results.conclusion, results.looks_at, results.advice[0]].filter(Boolean)
+      .map((text) => h("p.conclusion", {}, sentence(text))),
+    h("div.row", {}, button("camera", t("results.live"), () => page.parts.teach.tryLive(), { kind: "primary" }),
       button("upload", t("results.clip"), () => page.go("look")),
-      results.wrong > 0 && button(null, t("results.wrong", { count: results.wrong }),
-        () => wrongClips(page, t("results.wrong", { count: results.wrong }))),
+      results.wrong > 0 && button(null, wrong, () => openClips(wrong, "wrong")),
       button(null, t("results.check"), () => page.go("correct")))),
-  matrix(results, page)];
+  matrix(results, openClips)];
+}

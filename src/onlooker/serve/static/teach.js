@@ -3,10 +3,10 @@
 import { endingOf, cameraAllowed } from "./camera.js";
 import { ClassCard, className } from "./class_card.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
-import { button, complain, h, patch, rich, show, t, toast, typing } from "./dom.js";
+import { button, complain, fileButton, h, patch, rich, show, t, takeDrops, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
+import { drawnControls } from "./overlay.js";
 import { Recorder } from "./recorder.js";
-import { drawnControls } from "./settings.js";
 import { Training } from "./training.js";
 import { chosenFiles, droppedFiles, Uploads } from "./uploads.js";
 
@@ -15,15 +15,15 @@ const drawn = { heat: 0.65, box: true, point: true };
 export class Teach {
   constructor(panel, page) {
     Object.assign(this, { panel, page, cards: new Map() });
-    this.live = new LiveView(drawn, () => this.cameraOpened());
-    this.recorder = new Recorder(this.live, (name, blob) => this.keepRecording(name, blob));
+    this.live = new LiveView(drawn, () => (panel.hidden ? this.live.close() : this.lookLive()));
+    this.recorder = new Recorder(this.live, (label, file) =>
+      this.uploads.add([{ file, name: t("record.file", { label, ending: endingOf(file) }), label }]));
     this.training = new Training(page, (trained) => this.trainingChanged(trained));
     this.uploads = new Uploads(page);
     this.build();
     addEventListener("keydown", (event) => this.key(event));
-    const lift = () => { if (this.spaced) { this.spaced = false; this.recorder.release(); } };
-    addEventListener("keyup", (event) => { if (event.key === " ") lift(); });
-    addEventListener("blur", lift); // the key may be released elsewhere
+    addEventListener("keyup", (event) => { if (event.key === " ") this.recorder.release(); });
+    addEventListener("blur", () => this.recorder.release()); // the key may be released elsewhere
   }
 
   build() {
@@ -39,15 +39,13 @@ export class Teach {
         h("div.row", {}, this.undo, this.redo)),
       h("div.left", {}, this.uploads.element, this.training.results, this.classes, this.empty, this.addForm()),
       h("aside.right", {}, this.camera, this.training.element), this.training.bar));
-    this.panel.addEventListener("dragover", (event) => event.preventDefault());
-    this.panel.addEventListener("drop", (event) => this.drop(event, null));
+    takeDrops(this.panel, (transfer) => this.drop(transfer, null));
     this.showCamera();
   }
 
   /** Below the camera: into which class it records, and what the newest model says. Built once: it may be held. */
   buildTarget() {
     this.hold = this.recorder.holdButton(() => this.chosen, t("record.hold"));
-    this.hold.classList.add("primary");
     this.into = h("select", { onchange: () => this.choose(this.into.value) });
     this.intoDot = h("span.dot");
     this.answer = h("div.live-answer");
@@ -59,15 +57,8 @@ export class Teach {
   }
 
   addForm() {
-    const input = h("input",
-      { type: "text", placeholder: t("teach.name"), "aria-label": t("teach.name"), id: "new-class",
-      autocomplete: "off" });
-    const folder = h("input.unseen",
-      { type: "file", webkitdirectory: true, multiple: true, tabindex: -1, "aria-label": t("teach.folder"),
-      onchange: () => {
-      this.addFiles(chosenFiles(folder), null);
-      folder.value = "";
-    } });
+    const input = h("input", { type: "text", placeholder: t("teach.name"), "aria-label": t("teach.name"),
+      id: "new-class", autocomplete: "off" });
     const add = async (event) => {
       event.preventDefault();
       const name = className(input.value);
@@ -77,9 +68,9 @@ export class Teach {
       }
       input.focus();
     };
-    return h("form.add", { onsubmit: add }, input,
-      button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }), folder,
-      button("upload", t("teach.folder"), () => folder.click()));
+    return h("form.row.add", { onsubmit: add }, input,
+      button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }),
+      fileButton(t("teach.folder"), (folder) => this.addFiles(chosenFiles(folder), null), { webkitdirectory: true }));
   }
 
   enter() {
@@ -87,6 +78,7 @@ export class Teach {
     this.update(this.page.project);
     this.page.loadProject().catch(complain);
   }
+
   leave() { this.recorder.stop(); this.live.close(); this.showCamera(); }
 
   cameraCover() {
@@ -95,11 +87,6 @@ export class Teach {
     const label = t(this.untried ? "results.live" : "teach.open_camera");
     return h("div.waiting", {}, button("camera", label, () => this.live.open(), { kind: "primary" }),
       h("p.hint", {}, t("look.private")));
-  }
-
-  cameraOpened() {
-    if (this.panel.hidden) { this.live.close(); return; }
-    this.lookLive();
   }
 
   showCamera() {
@@ -113,7 +100,7 @@ export class Teach {
   /** The open camera looks with the newest model; it rests without one, and while one is fitted. */
   lookLive() {
     const { state, project } = this.page;
-    const newest = this.training.trained ?? project?.model;
+    const newest = this.training.trained ?? project.model;
     const model = !this.training.fitting && state.models.find(({ id }) => id === newest);
     if (!model) this.live.rest();
     else if (this.live.stream && !(this.live.connection && this.live.model.id === model.id)) {
@@ -124,7 +111,9 @@ export class Teach {
     this.showCamera();
   }
 
+  /** Shows the camera with the newest model. */
   async tryLive() {
+    this.page.go("teach");
     if (await this.live.open()) this.camera.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
@@ -133,47 +122,34 @@ export class Teach {
     if (trained) {
       this.untried = true;
       this.page.parts.look.chosen = this.training.trained;
-      const action = { label: t("results.live"), run: () => this.page.tryLive() };
+      const action = { label: t("results.live"), run: () => this.tryLive() };
       toast(t("train.done"), this.live.stream ? {} : { action });
     }
     this.lookLive();
   }
 
   choose(name) {
-    const names = this.page.project?.classes.map((each) => each.name) ?? [];
+    const names = this.page.project.classes.map((each) => each.name);
     this.chosen = names.includes(name) ? name : names.find((each) => !isQuiet(each)) ?? names[0];
     for (const [each, card] of this.cards) card.element.classList.toggle("chosen", each === this.chosen);
     this.hold.disabled = this.into.disabled = !this.chosen;
-    this.offer(names);
+    const key = JSON.stringify(names);
+    if (this.offered !== key) { // else the list stays, as it may be open
+      this.offered = key;
+      const options = names.map((each) => h("option", { value: each }, spoken(each)));
+      show(this.into, names.length ? options : h("option", { value: "" }, t("teach.name_first")));
+    }
     this.into.value = this.chosen ?? "";
     this.intoDot.style.setProperty("--color", this.chosen ? colorOf(this.chosen) : "transparent");
-  }
-
-  /** The classes to record into; the list stays while they do, as it may be open. */
-  offer(names) {
-    const key = JSON.stringify(names);
-    if (this.offered === key) return;
-    this.offered = key;
-    const options = names.map((name) => h("option", { value: name }, spoken(name)));
-    show(this.into, names.length ? options : h("option", { value: "" }, t("teach.name_first")));
   }
 
   key(event) {
     if (this.panel.hidden || event.key !== " " || typing(event) || !this.live.stream) return;
     event.preventDefault();
-    if (!event.repeat && !this.spaced) { this.spaced = true; this.recorder.press(this.chosen); }
+    if (!event.repeat) this.recorder.press(this.chosen);
   }
 
-  keepRecording(label, blob) {
-    this.uploads.add([{ file: blob, name: t("record.file", { label, ending: endingOf(blob) }), label }]);
-  }
-
-  async drop(event, label) {
-    event.preventDefault();
-    event.stopPropagation();
-    event.currentTarget.classList.remove("dropping");
-    this.addFiles(await droppedFiles(event.dataTransfer), label);
-  }
+  async drop(transfer, label) { this.addFiles(await droppedFiles(transfer), label); }
 
   /** Adds files to a class, or, without one, each to the class that is named like its folder. */
   addFiles(files, label) {
@@ -184,21 +160,18 @@ export class Teach {
   }
 
   update(project) {
-    if (!project || this.panel.hidden) return;
+    if (this.panel.hidden) return;
     rememberClasses(project.classes.map(({ name }) => name));
-    const clips = project.classes.reduce((sum, each) => sum + each.count, 0);
-    show(this.title, h("span", {}, t("teach.where", { name: project.name, count: clips })),
-      h("code", {}, project.path));
+    const count = project.classes.reduce((sum, each) => sum + each.count, 0);
+    show(this.title, h("span", {}, t("teach.where", { name: project.name, count })), h("code", {}, project.path));
     this.empty.hidden = project.classes.length > 0;
-    for (const [control, what] of [[this.undo, project.undo], [this.redo, project.redo]]) {
+    for (const [control, name, what] of [[this.undo, t("undo"), project.undo], [this.redo, t("redo"), project.redo]]) {
       control.disabled = !what;
-      control.title = control.ariaLabel = [t(control === this.undo ? "undo" : "redo"), what].filter(Boolean).join(": ");
+      control.title = control.ariaLabel = what ? `${name}: ${what}` : name;
     }
-    const names = new Set(project.classes.map(({ name }) => name));
-    for (const name of [...this.cards.keys()]) if (!names.has(name)) this.cards.delete(name);
-    for (const { name } of project.classes) if (!this.cards.has(name)) this.cards.set(name, new ClassCard(name, this));
+    this.cards = new Map(project.classes.map(({ name }) => [name, this.cards.get(name) ?? new ClassCard(name, this)]));
     for (const each of project.classes) this.cards.get(each.name).set(each);
-    patch(this.classes, project.classes.map(({ name }) => this.cards.get(name).element));
+    patch(this.classes, [...this.cards.values()].map(({ element }) => element));
     this.training.update(project);
     this.choose(this.chosen);
   }

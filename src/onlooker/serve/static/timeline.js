@@ -15,19 +15,23 @@ function runsOf(labels, times, duration) {
   return runs;
 }
 
-function lane(answer, duration) {
-  const share = (value) => `${(100 * value) / duration}%`;
-  const runs = runsOf(answer.labels, answer.times, duration).map((run) =>
-    h(isQuiet(run.label) ? "span.run.nothing" : "span.run",
-      { "--left": share(run.start), "--wide": share(run.end - run.start), "--color": colorOf(run.label),
-        title: spoken(run.label) },
-      h("span.name", {}, spoken(run.label))));
+const share = (time, duration) => `${(100 * time) / duration}%`;
+
+/** An element from `start` to `end` of a clip, in the color of a class. */
+const part = (selector, start, end, duration, label, ...inside) => h(selector, {
+  "--left": share(start, duration), "--wide": share(end - start, duration),
+  "--color": label ? colorOf(label) : "transparent", title: spoken(label) }, ...inside);
+
+function contents(answer, duration) {
+  const runs = runsOf(answer.labels, answer.times, duration).map(({ label, start, end }) =>
+    part(isQuiet(label) ? "span.run.nothing" : "span.run", start, end, duration, label,
+      h("span.name", {}, spoken(label))));
   const tops = answer.scores.map((scores) => Math.max(...scores));
   const points = tops.map((top, i) => `${(1000 * answer.times[i]) / duration},${100 - 100 * top}`).join(" ");
   const [from, to] = [answer.times[0], answer.times.at(-1)].map((time) => (1000 * time) / duration);
   const curve = h("svg.curve", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
     h("polygon", { points: `${from},100 ${points} ${to},100` }), h("polyline", { points }));
-  return h("div.lane", {}, h("div.strip", {}, runs), curve);
+  return [...runs, curve];
 }
 
 /** The strip of an answer below a player; it reads and sets the player's time. */
@@ -35,7 +39,7 @@ export class Timeline {
   constructor(player) {
     this.player = player;
     this.head = h("div.playhead");
-    this.lanes = h("div.lanes");
+    this.strip = h("div.strip");
     this.marks = h("div.marks", { "aria-hidden": "true" });
     const seek = (event) => {
       if (!(event.buttons & 1) || !this.duration) return;
@@ -53,43 +57,37 @@ export class Timeline {
       },
       onpointermove: seek,
       onpointerup: () => this.selected && this.selecting?.(...this.selected),
-    }, this.lanes, this.marks, this.head);
+    }, this.strip, this.marks, this.head);
   }
 
   /** Shows an answer about a clip of `duration` seconds. */
   set(answer, duration) {
     Object.assign(this, { answer, duration });
     this.element.setAttribute("aria-valuemax", duration.toFixed(2));
-    show(this.lanes, lane(answer, duration));
+    show(this.strip, contents(answer, duration));
   }
 
   at(time, label) {
-    this.head.style.setProperty("--left", `${(100 * time) / this.duration}%`);
+    this.head.style.setProperty("--left", share(time, this.duration));
     this.element.setAttribute("aria-valuenow", time.toFixed(2));
     this.element.setAttribute("aria-valuetext", t("timeline.now", { time: seconds(time), label: spoken(label ?? "") }));
   }
 
-  /** Shows a part, `[start, end]` in seconds, as selected; null: none. */
-  select(part) {
-    this.selected = part;
+  /** Shows a range, `[start, end]` in seconds, as selected; null: none. */
+  select(range) {
+    this.selected = range;
     this.marks.querySelector(".selected")?.remove();
-    if (part) this.marks.append(this.mark("span.mark-part.selected", ...part));
+    if (range) this.marks.append(part("span.mark-part.selected", ...range, this.duration, ""));
   }
 
-  /** Shows a part that was added to a class. */
+  /** Shows a range that was added to a class. */
   keep(start, end, label) {
     this.select(null);
-    this.marks.append(this.mark("span.mark-part", start, end, label));
-  }
-
-  mark(selector, start, end, label = "") {
-    const share = (value) => `${(100 * value) / this.duration}%`;
-    return h(selector, { "--left": share(start), "--wide": share(end - start), "--color": label ? colorOf(label) : "transparent",
-      title: label });
+    this.marks.append(part("span.mark-part", start, end, this.duration, label));
   }
 
   timeOf(event) {
-    const { left, width } = this.lanes.getBoundingClientRect();
+    const { left, width } = this.strip.getBoundingClientRect();
     return this.duration * Math.min(1, Math.max(0, (event.clientX - left) / width));
   }
 }

@@ -1,10 +1,11 @@
 // Training from the page: hints before it, progress while it runs, results after it.
 
-import { cancel, follow, get, post } from "./api.js";
+import { cancel, follow, get, send } from "./api.js";
 import { button, complain, errorCard, h, icon, show, t, toast } from "./dom.js";
 import { resultsView } from "./results.js";
 
-const FEWEST = 2; // classes
+const FEWEST = 2; // classes with clips
+const isReady = ({ classes }) => classes.filter(({ count }) => count).length >= FEWEST;
 
 export class Training {
   /** `page` of main.js; `changed(trained)` is called when `fitting` changes, with whether there is a new model. */
@@ -28,29 +29,31 @@ export class Training {
 
   /** The button before a training; it, or an error in its place, stays while nothing about it changes. */
   showButton(project) {
-    const ready = project.classes.filter(({ count }) => count).length >= FEWEST;
+    const ready = isReady(project);
     const state = `${Boolean(project.model)} ${ready}`;
     if (this.offered === state) return;
     this.offered = state;
-    this.button = button(null, t(project.model ? "train.again" : "train.start"), () => this.start(),
-      { kind: "primary", disabled: !ready });
+    this.button = this.startButton(project);
     show(this.action, this.button, h("p.hint", {}, t(ready ? "train.about" : "train.need")));
+  }
+
+  startButton(project) {
+    return button(null, t(project.model ? "train.again" : "train.start"), () => this.start(),
+      { kind: "primary", disabled: !isReady(project) });
   }
 
   showBar(project) {
     const count = project.classes.reduce((sum, each) => sum + each.count, 0);
-    show(this.bar, h("span", {}, t("train.clips", { count })), this.job
-      ? h("span.hint", {}, t("job.running"))
-      : button(null, t(project.model ? "train.again" : "train.start"), () => this.start(),
-        { kind: "primary", disabled: this.button?.disabled ?? true }));
+    show(this.bar, h("span", {}, t("train.clips", { count })),
+      this.job ? h("span.hint", {}, t("job.running")) : this.startButton(project));
   }
 
   async start() {
     if (this.starting || this.job) return;
     this.starting = true;
-    if (this.button) this.button.disabled = true;
+    this.button.disabled = true;
     try {
-      this.watch((await post("/api/project/train")).job);
+      this.watch((await send("POST", "/api/project/train")).job);
     } catch (error) {
       complain(error);
       if (error.status === 409) await this.page.loadProject().catch(complain);
@@ -65,7 +68,7 @@ export class Training {
     if (this.job) return;
     Object.assign(this, { job, offered: null, fitting: true });
     this.page.showTraining(true);
-    if (this.page.project) this.showBar(this.page.project);
+    this.showBar(this.page.project);
     this.changed(false);
     const note = h("p.note", { role: "status" }, t("job.running"));
     const bar = h("progress", { max: 1, "aria-label": t("train.progress") });

@@ -1,9 +1,9 @@
 // Clips from files and folders into classes, a few at a time, with what went wrong.
 
-import { tooLarge, upload } from "./api.js";
+import { checkSize, upload } from "./api.js";
 import { button, complain, errorText, h, rich, show, t, toast } from "./dom.js";
 
-export const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
+const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
 const REFRESH = 20; // clips after which the page shows those that were added
 
 const isHidden = (name) => name.startsWith(".") || name === "__MACOSX"; // as where the server reads folders
@@ -40,13 +40,13 @@ export class Uploads {
     this.progress = h("div.uploads-part", { hidden: true }, this.note, this.bar,
       button("close", t("uploads.stop"), () => { this.queue = []; }));
     this.outcome = h("div.uploads-part", { role: "status" });
-    this.element = h("div.uploads", { hidden: true }, this.progress, this.outcome);
+    this.element = h("div.uploads", {}, this.progress, this.outcome);
   }
 
   /** Adds files as `[{file, name, label}]`, together one step of undo. */
   add(items) {
     const batch = `${Date.now()}-${Math.random().toString(36).slice(2)}`;
-    this.queue.push(...items.map((item) => ({ batch, ...item })));
+    this.queue.push(...items.map((item) => ({ ...item, batch })));
     if (!this.running) this.run();
   }
 
@@ -86,8 +86,9 @@ export class Uploads {
       const error = await sent.then(() => null, (reason) => reason);
       this.sending.delete(sent);
       if (error) {
-        this.failures.push({ item, error });
-        if (error.status === 0 || error.status === 507) this.failRest(error);
+        // Without a server, or without room on its disk, the files that wait would fail in the same way.
+        const rest = [0, 507].includes(error.status) ? this.queue.splice(0) : [];
+        this.failures.push(...[item, ...rest].map((each) => ({ item: each, error })));
         continue;
       }
       this.finished += 1;
@@ -96,22 +97,14 @@ export class Uploads {
   }
 
   async send({ file, name, label, batch }) {
-    const error = tooLarge({ name, size: file.size }, this.page.state?.limits?.bytes);
-    if (error) throw error;
+    checkSize(name, file.size, this.page.state.limits.bytes);
     await upload(`/api/project/clips?${new URLSearchParams({ class: label, batch })}`, file, name);
-  }
-
-  /** Without a server, or without room on its disk, the files that wait would fail in the same way. */
-  failRest(error) {
-    this.failures.push(...this.queue.map((item) => ({ item, error })));
-    this.queue = [];
   }
 
   report(name) {
     const done = this.finished + this.failures.length;
     const total = done + 1 + this.sending.size + this.queue.length;
-    this.element.hidden = total === 1 && !this.listed.length;
-    this.progress.hidden = false;
+    this.progress.hidden = total === 1 && !this.listed.length;
     this.note.textContent = t("uploads.running", { at: total - this.queue.length, total, name });
     Object.assign(this.bar, { max: total, value: done });
   }
@@ -122,18 +115,15 @@ export class Uploads {
     this.progress.hidden = true;
     if (failures.length) this.list([...this.listed, ...failures]);
     else if (finished > 1) toast(t("uploads.done", { count: finished }));
-    this.element.hidden = !this.listed.length;
   }
 
   /** Shows failures until they are tried again, or dismissed. */
   list(failures) {
     this.listed = failures;
-    this.element.hidden = this.progress.hidden && !failures.length;
-    if (!failures.length) { show(this.outcome); return; }
-    const again = () => { this.list([]); this.add(failures.map(({ item: { batch, ...item } }) => item)); };
-    show(this.outcome, h("p.found", {}, t("uploads.failed", { count: failures.length })),
+    const again = () => { this.list([]); this.add(failures.map(({ item }) => item)); };
+    show(this.outcome, failures.length > 0 && [h("p.found", {}, t("uploads.failed", { count: failures.length })),
       h("ul.failures", { tabindex: 0 },
         failures.map(({ item, error }) => h("li", {}, h("b", {}, item.name), ": ", rich(errorText(error))))),
-      h("div.row", {}, button("upload", t("again"), again), button("close", t("close"), () => this.list([]))));
+      h("div.row", {}, button("upload", t("again"), again), button("close", t("close"), () => this.list([])))]);
   }
 }

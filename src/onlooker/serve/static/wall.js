@@ -6,16 +6,11 @@ import { button, complain, dialog, h, patch, seconds, still, t } from "./dom.js"
 
 /** A still of a clip, which plays under the pointer. */
 export function preview(id) {
-  const image = h("img", { src: `/media/clip/${id}.jpg`, alt: "", loading: "lazy" });
-  const box = h("span.preview", {}, image);
-  box.addEventListener("pointerenter", () => {
-    if (still()) return;
-    const video = h("video", { src: `/media/clip/${id}.mp4`, muted: true, loop: true, autoplay: true,
-      playsinline: true, "aria-hidden": "true" });
-    box.append(video);
-    box.addEventListener("pointerleave", () => video.remove(), { once: true });
-  });
-  return box;
+  const play = ({ target }) => still() || target.append(h("video", { src: `/media/clip/${id}.mp4`, muted: true,
+    loop: true, autoplay: true, playsinline: true, "aria-hidden": "true" }));
+  return h("span.preview",
+    { onpointerenter: play, onpointerleave: ({ target }) => target.querySelector("video")?.remove() },
+    h("img", { src: `/media/clip/${id}.jpg`, alt: "", loading: "lazy" }));
 }
 
 const describe = (clip) => [spoken(clip.label), clip.name, clip.seconds && seconds(clip.seconds)]
@@ -24,7 +19,7 @@ const describe = (clip) => [spoken(clip.label), clip.name, clip.seconds && secon
 /** Tiles of a class's clips, kept while they stay the same. */
 export class Wall {
   constructor(open) {
-    Object.assign(this, { open, tiles: new Map(), older: [] });
+    Object.assign(this, { open, tiles: new Map(), clips: [], older: [] });
     this.list = h("ul.wall");
     this.more = h("button.link", { type: "button", hidden: true, onclick: () => this.loadMore().catch(complain) });
     this.element = h("div", {}, this.list, this.more);
@@ -32,8 +27,9 @@ export class Wall {
 
   /** The last clips of a class, and how many there are; those that were loaded in addition stay. */
   set(clips, count = clips.length) {
-    const last = this.clips?.at(-1)?.id;
-    if (!clips.some(({ id }) => id === last) || clips.length !== this.clips.length || count !== this.count) this.older = [];
+    const last = this.clips.at(-1)?.id;
+    const same = clips.some(({ id }) => id === last) && clips.length === this.clips.length && count === this.count;
+    if (!same) this.older = [];
     Object.assign(this, { clips, count });
     this.update();
   }
@@ -41,10 +37,9 @@ export class Wall {
   update() {
     const shown = [...this.clips, ...this.older];
     const keys = new Map(shown.map((clip) => [`${clip.id} ${clip.seconds ?? ""} ${clip.label}`, clip]));
-    for (const key of this.tiles.keys()) if (!keys.has(key)) this.tiles.delete(key);
-    for (const [key, clip] of keys) if (!this.tiles.has(key)) this.tiles.set(key, this.tile(clip));
+    this.tiles = new Map([...keys].map(([key, clip]) => [key, this.tiles.get(key) ?? this.tile(clip)]));
     const focused = this.list.querySelector(":focus")?.dataset.clip;
-    patch(this.list, [...keys.keys()].map((key) => this.tiles.get(key)));
+    patch(this.list, [...this.tiles.values()]);
     if (focused) this.list.querySelector(`[data-clip="${focused}"]`)?.focus(); // its tile may be another one now
     this.more.hidden = shown.length >= this.count;
     this.more.textContent = t("clip.more", { count: this.count - shown.length });
@@ -68,9 +63,9 @@ export const setLabel = (id, label, page) => page.change("POST", `/api/project/c
 
 /** A list of classes, and a button that applies the chosen one: the arrow keys choose each class that they pass. */
 export function classChoice(name, classes, value, apply) {
-  const select = h("select", { "aria-label": name, onchange: () => { set.disabled = !select.value || select.value === value; } },
+  const check = () => { set.disabled = !select.value || select.value === value; };
+  const select = h("select", { "aria-label": name, value, onchange: check },
     classes.map(([each, text]) => h("option", { value: each }, text)));
-  select.value = value;
   const set = button(null, t("clip.set_class"), () => apply(select.value), { disabled: true });
   return h("div.row", {}, select, set);
 }
