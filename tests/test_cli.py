@@ -222,10 +222,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
     [
         ("train {tmp}/nowhere", "nowhere: no such folder; give a folder with one sub-folder per class"),
         ("train {tmp}", "0 sub-folders; expected at least 2, each with the clips of one class"),
-        (
-            "train {squares} --run {tmp}/r --size 4",
-            "size is 4, expected at least 8 and at most 4096. Height",
-        ),
+        ("train {squares} --run {tmp}/r --size 4", "size is 4, expected at least 8 and at most 4096. Height"),
         ("train {squares} --run {tmp}/r --model magic", "unknown model 'magic'; there are linear"),
         ("train {squares} --run {tmp}/r --encoder magic", "unknown encoder 'magic'; there are conv4"),
         (

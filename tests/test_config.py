@@ -76,10 +76,7 @@ def test_settings_that_older_figures_do_not_name_are_left_out_where_they_are_off
     with pytest.raises(ValueError, match=r"TrainConfig has no setting mixup"):
         TrainConfig.from_field({"training": {**off, "mixup": 0.2}}, "training")
     with pytest.raises(ValueError, match=r"training has no epochs, lr$"):
-        TrainConfig.from_field(
-            {"training": {key: off[key] for key in set(off) - {"epochs", "lr"}}},
-            "training",
-        )
+        TrainConfig.from_field({"training": {key: off[key] for key in set(off) - {"epochs", "lr"}}}, "training")
 
 
 def test_removed_settings_of_older_files_are_ignored_where_they_are_off(monkeypatch: pytest.MonkeyPatch) -> None:

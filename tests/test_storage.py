@@ -262,15 +262,7 @@ def test_a_run_that_was_killed_continues_on_another_machine(
 ) -> None:
     """Equal weights: a training that is not interrupted, and one that is killed, in another cache."""
     memory.put(str(make_set(tmp_path / "clips", clips=6, frames=4, side=16)), "/bucket/clips", recursive=True)
-    settings = {
-        "model": "lstm",
-        "hidden": 4,
-        "frames": 4,
-        "size": 16,
-        "epochs": 10,
-        "quiet": True,
-        "pretrained": False,
-    }
+    settings = {"model": "lstm", "hidden": 4, "frames": 4, "size": 16, "epochs": 10, "quiet": True, "pretrained": False}
     onlooker.train("memory://bucket/clips", run=tmp_path / "whole", **settings)
     run, copied = "memory://bucket/run", "/bucket/run-killed"
 

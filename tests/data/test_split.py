@@ -9,14 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlooker.data.folder import find_clips
-from onlooker.data.split import (
-    Split,
-    copies_of,
-    fold_clips,
-    hold_out_validation,
-    require_clips,
-    split_clips,
-)
+from onlooker.data.split import Split, copies_of, fold_clips, hold_out_validation, require_clips, split_clips
 from onlooker.structures import Clip, ClipError
 
 

@@ -100,10 +100,7 @@ def test_trainings_end_if_their_parent_is_killed(tmp_path: Path, how: signal.Sig
     assert len(list(tmp_path.glob("begun-*"))) == 2, "waiting tasks are not started"
 
 
-@pytest.mark.parametrize(
-    ("gpus", "memory", "expected"),
-    [(0, 24, 4), (0, 9, 2), (0, 2, 1), (0, None, 4), (3, 24, 1)],
-)
+@pytest.mark.parametrize(("gpus", "memory", "expected"), [(0, 24, 4), (0, 9, 2), (0, 2, 1), (0, None, 4), (3, 24, 1)])
 def test_default_jobs(monkeypatch: pytest.MonkeyPatch, gpus: int, memory: int | None, expected: int) -> None:
     monkeypatch.setattr(compare, "cores", lambda: 4)
     monkeypatch.setattr(compare, "memory_gb", lambda: memory)

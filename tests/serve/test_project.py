@@ -203,10 +203,7 @@ def test_a_disk_that_is_full_changes_nothing(project: Project, full: str, monkey
     def fail(*_: object) -> None:
         raise DiskFullError(28, "no space left")
 
-    patched = {
-        "renames": "onlooker.serve.project.make_moves",
-        "recordings": "onlooker.serve.recordings.write_bytes",
-    }
+    patched = {"renames": "onlooker.serve.project.make_moves", "recordings": "onlooker.serve.recordings.write_bytes"}
     with monkeypatch.context() as patch:
         patch.setattr(patched[full], fail)
         for change in (lambda: add(project, "b", "2"), lambda: project.delete_clip(clip), lambda: project.replay(True)):

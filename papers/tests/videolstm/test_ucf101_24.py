@@ -85,11 +85,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     [
         (3, [tube(3, [[1, 1, 2, 2]] * 2)], f"{NAME}: a tube ends with frame 3, the clip has 3"),
         (9, [tube(3, [[1, 1, 0, 2]])], "a box without width or height; expected x1 < x2 and y1 < y2"),
-        (
-            9,
-            [tube(3, [[1, 1, 2, 2]]) | {"ef": 4}],
-            "ValueError: boxes has 1 entries, expected 2",
-        ),
+        (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 4}], "ValueError: boxes has 1 entries, expected 2"),
         (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 2}], "not the annotations of UCF101-24"),
     ],
 )

@@ -158,8 +158,7 @@ def test_asking_for_the_grid_changes_nothing(training):
 
 @pytest.mark.parametrize("kind", [Backbone, BackboneVector])
 @pytest.mark.parametrize(
-    ("name", "size", "reason"),
-    [("vgg16", 16, "Output size is too small"), ("vit_tiny_patch16_224", 8, "Kernel size")],
+    ("name", "size", "reason"), [("vgg16", 16, "Output size is too small"), ("vit_tiny_patch16_224", 8, "Kernel size")]
 )
 def test_a_size_that_a_network_cannot_take_is_an_error_that_names_both(kind, name, size, reason):
     encoder = kind(name, size=size)
