@@ -23,14 +23,6 @@ COMMANDS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    patch = pytest.MonkeyPatch()
-    patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
-
-
 def test_help_is_fast() -> None:
     # Beside what every command line of typer with entry points imports: other work on the machine slows down both.
     imports = [sys.executable, "-c", "import typer.rich_utils, importlib.metadata"]

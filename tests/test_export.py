@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,6 @@ from onlooker.video.resize import resize
 CLASSES = ("clap", "run", "wave")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "live_without_pytorch.py"
 Make = Callable[..., Path]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 FRAME_BY_FRAME = [name for name, recipe in MODELS.items() if recipe.model.streams]

@@ -20,8 +20,6 @@ from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.structures import Prediction
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CLASSES = ("left", "right", "up")
 SHARP = LocalizationParameters(foreground="contrast", threshold=0.2, onset=0.8)
 MOVING = LocalizationParameters(foreground="motion", extent="object")

@@ -16,14 +16,6 @@ NAMES = [name for name, recipe in MODELS.items() if recipe.model is Classifier]
 every_model = pytest.mark.parametrize("name", NAMES)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def made(name, **changes):
     """A seeded model in evaluation mode, with distinct scores and batch-norm statistics of some data."""
     torch.manual_seed(0)

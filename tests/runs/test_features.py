@@ -48,7 +48,6 @@ def never(*_: Any, **__: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=3)
 
 

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import moving_squares
 import numpy as np
 import pytest
 import torch
@@ -25,12 +24,6 @@ from onlooker.structures import ClipError
 from onlooker.training import linear
 
 DATA, TRAIN, LINEAR = DataConfig(frames=6, size=32), TrainConfig(), ModelConfig("linear", "conv4")
-
-
-@pytest.fixture(scope="module")
-def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=6)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from typing import Any
 import moving_squares
 import numpy as np
 import pytest
-import torch
 
 import onlooker
 from onlooker import run_record as folder_module
@@ -41,7 +40,6 @@ STATED = replace(DATA, normalization="half"), replace(TINY, loss="every")
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=5)
 
 

@@ -36,7 +36,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def watch(*words: object) -> Result:
-    torch.set_num_threads(1)
     return CliRunner(env={"COLUMNS": "60"}).invoke(app, ["watch", *map(str, words)])
 
 

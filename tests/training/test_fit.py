@@ -32,8 +32,6 @@ from onlooker.training.fit import Fitting, batch_size, fit
 from onlooker.training.losses import frame_cross_entropy
 from onlooker.training.optimizers import register_optimizer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
 TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", label_smoothing=0.0)
 

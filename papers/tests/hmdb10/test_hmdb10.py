@@ -63,7 +63,6 @@ def _pooled() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def hmdb51(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cut-down HMDB-51: of each class, a color, two clips of each of four films, one of them broken."""
-    torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("hmdb51")
     for k, label in enumerate(CLASSES):
         (root / label).mkdir()

@@ -45,7 +45,6 @@ def budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     root = write_ucf101(tmp_path_factory.mktemp("sets") / "ucf101")
     (root / "UCF-101" / "Archery" / "v_Archery_g05_c01.avi").write_bytes(b"")
     return root

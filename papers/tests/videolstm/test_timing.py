@@ -16,7 +16,6 @@ CHOSEN = LocalizationParameters(onset=0.05, level=3.0)
 
 @pytest.fixture(scope="module")
 def clips() -> TargetClips:
-    torch.set_num_threads(1)
     return TargetClips(split_digits().test, 12, 2, frames=FRAMES, event=EVENT)
 
 

@@ -32,7 +32,6 @@ TINY = Budget(
 
 @pytest.fixture(scope="module")
 def splits() -> DigitSplit:
-    torch.set_num_threads(1)
     return split_digits()
 
 

@@ -22,7 +22,6 @@ SEEN = LocalizationParameters(foreground="background", threshold=0.05, onset=0.0
 
 @pytest.fixture(scope="module")
 def clips() -> TargetClips:
-    torch.set_num_threads(1)
     return TargetClips(split_digits().test, 6, seed=2)
 
 
