@@ -1,5 +1,8 @@
 """Run commands in tests: their result, and the one-line message of those that fail."""
 
+import json
+from pathlib import Path
+
 import torch
 from click.testing import Result
 from typer.testing import CliRunner
@@ -17,6 +20,12 @@ def call(*words: object, ok: bool = True) -> Result:
         raise result.exception
     assert (result.exit_code == 0) == ok, result.output
     return result
+
+
+def names_in_split(run: Path) -> dict[str, set[str]]:
+    """The names of the clips of each part of a run's split."""
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    return {part: {Path(clip["path"]).name for clip in clips} for part, clips in split.items()}
 
 
 def fails(*words: object) -> str:

@@ -51,9 +51,7 @@ def test_invalid_settings_are_errors(config: Any, changed: dict[str, Any], messa
         ({"aggregation": "last"}, "last"),
     ],
 )
-def test_a_clip_is_scored_as_it_was_trained_unless_aggregation_is_given(
-    settings: dict[str, Any], aggregation: str
-) -> None:
+def test_clips_are_scored_as_trained_unless_aggregation_is_given(settings: dict[str, Any], aggregation: str) -> None:
     assert TrainConfig(**settings).resolved_aggregation == aggregation
 
 

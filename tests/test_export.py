@@ -116,9 +116,7 @@ LIKE_OTHERS = {"alstm", "atcn", "convlstm", "report"}  # their parts are in mode
     [pytest.param(name, {}, marks=[pytest.mark.slow] * (name in LIKE_OTHERS)) for name in FRAME_BY_FRAME]
     + [("alstm", {"channels": 1, "head_units": 5})],
 )
-def test_the_exported_step_equals_the_eager_one_over_100_frames(
-    name: str, settings: dict[str, Any], tmp_path: Path
-) -> None:
+def test_exported_steps_equal_eager_ones_over_100_frames(name: str, settings: dict[str, Any], tmp_path: Path) -> None:
     of = recognizer(name, **settings)
     folder = export(of, tmp_path / "export")
     assert sorted(path.name for path in folder.iterdir()) == ["step.json", "step.onnx"]

@@ -23,18 +23,9 @@ Change = Callable[[Path, random.Random], None]
 
 # Values that a field may be given.
 VALUES: dict[str, Any] = {
-    "null": None,
-    "a list": [],
-    "an object": {},
-    "text": "attack",
-    "-1": -1,
-    "0": 0,
-    "a billion": 10**9,
-    "1e308": 1e308,
-    "NaN": float("nan"),
-    "a list in a list": [[[[]]]],
-    "10**400": 10**400,
-}
+    "null": None, "a list": [], "an object": {}, "text": "attack", "-1": -1, "0": 0, "a billion": 10**9,
+    "1e308": 1e308, "NaN": float("nan"), "a list in a list": [[[[]]]], "10**400": 10**400,
+}  # fmt: skip
 
 
 def changed(part: str, file: str, change: Change, *, refuse: bool = False, names: tuple[str, ...] = ()) -> Make:

@@ -60,9 +60,7 @@ def until(what: Any, seconds: float = 180.0) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_one_thread_per_process_and_one_line_per_task(
-    jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_thread_per_process_a_line_per_task(jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_parallel({str(number): partial(alone, tmp_path, number) for number in range(2)}, jobs)
     said = [(tmp_path / f"begun-{number}").read_text().split() for number in range(2)]
     if jobs == 1:

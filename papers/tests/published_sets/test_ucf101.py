@@ -1,6 +1,7 @@
 """UCF101: the published layout, and the three official splits."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,8 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def official(real_data: Path) -> Path:
-    folder = real_data / "annotations" / "ucf101"
-    if not folder.is_dir():
-        pytest.skip("no lists of UCF101 here")
-    return folder
+def official(annotations: Callable[[str], Path]) -> Path:
+    return annotations("ucf101")
 
 
 @pytest.fixture(scope="module")
