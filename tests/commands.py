@@ -1,9 +1,10 @@
 """Run commands in tests: their result, and the one-line message of those that fail."""
 
 import json
+import os
 from pathlib import Path
+from unittest.mock import patch
 
-import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -14,8 +15,8 @@ TINY = [*SAMPLE, "--encoder", "conv4", "--epochs", "2", "--batch", "8", "--preci
 
 
 def call(*words: object, ok: bool = True) -> Result:
-    torch.set_num_threads(1)
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
+    with patch.dict(os.environ):  # which some commands change, for the processes that they start
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert (result.exit_code == 0) == ok, result.output
