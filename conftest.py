@@ -33,15 +33,6 @@ def make_clip(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """PyTorch with one thread: the sums of several are in another order, and small models are no faster with them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(autouse=True)
 def _same_random_weights() -> None:
     """A test's models have the same random weights in every run: a failure can be seen again."""
@@ -56,7 +47,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """Tiny models are slower with more."""
+    """Tiny models are slower with more, which also add numbers in another order."""
     torch.set_num_threads(1)
 
 

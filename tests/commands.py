@@ -1,6 +1,10 @@
 """Run commands in tests: their result, and the one-line message of those that fail."""
 
-import torch
+import json
+import os
+from pathlib import Path
+from unittest.mock import patch
+
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -11,12 +15,18 @@ TINY = [*SAMPLE, "--encoder", "conv4", "--epochs", "2", "--batch", "8", "--preci
 
 
 def call(*words: object, ok: bool = True) -> Result:
-    torch.set_num_threads(1)
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
+    with patch.dict(os.environ):  # which some commands change, for the processes that they start
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert (result.exit_code == 0) == ok, result.output
     return result
+
+
+def names_in_split(run: Path) -> dict[str, set[str]]:
+    """The names of the clips of each part of a run's split."""
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    return {part: {Path(clip["path"]).name for clip in clips} for part, clips in split.items()}
 
 
 def fails(*words: object) -> str:

@@ -71,10 +71,7 @@ def visit(run: Path, clips: Path) -> None:
     app = create_app(ServeSettings(run, clips, clips.with_name("page-runs")))
     with TestClient(app, base_url="http://localhost", headers=own) as page:
         model = page.get("/api/state").json()["models"][0]["id"]
-        jobs = [
-            page.post("/api/look", params={"model": model}, content=clip),
-            page.post("/api/project/train"),
-        ]
+        jobs = [page.post("/api/look", params={"model": model}, content=clip), page.post("/api/project/train")]
         for path in ("/", "/api/project"):
             page.get(path).raise_for_status()
         for job in jobs:

@@ -101,7 +101,6 @@ def test_predict_and_watch_answer_nothing(
     assert (values["label"], values["score"]) == ("nothing", pytest.approx(1 - best))
     with pytest.raises(ValueError, match=r"threshold is 1\.5, expected a probability from 0 to 1"):
         predict_clips(run, [clip], threshold=1.5)
-    torch.set_num_threads(1)
     watched = CliRunner().invoke(app, ["watch", str(run), str(clip), "--threshold", "1"])
     assert watched.exit_code == 0, watched.output
     assert {line.split()[2] for line in watched.stdout.splitlines()} == {"nothing"}

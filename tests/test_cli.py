@@ -21,14 +21,7 @@ COMMANDS = (
     "reproduce", "generate", "demo", "train", "evaluate", "features", "predict", "compare",
     "export", "push", "watch", "models",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    patch = pytest.MonkeyPatch()
-    patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
+Trained = tuple[Path, str]
 
 
 def test_help_is_fast() -> None:
@@ -94,7 +87,7 @@ def test_models_are_listed_with_their_parameters() -> None:
     assert "--encoder resnet18 --pretrained" in text
 
 
-def test_training_prints_the_accuracy_and_writes_a_run(trained: tuple[Path, str]) -> None:
+def test_training_prints_the_accuracy_and_writes_a_run(trained: Trained) -> None:
     run, output = trained
     assert f"report: {run / 'report.html'}" in output
     measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
@@ -105,7 +98,7 @@ def test_training_prints_the_accuracy_and_writes_a_run(trained: tuple[Path, str]
     assert (config["model"]["hidden"], config["data"]["size"], config["training"]["epochs"]) == (8, 16, 2)
 
 
-def test_evaluating_again_gives_the_same(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+def test_evaluating_again_gives_the_same(trained: Trained, squares: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained[0], tmp_path / "run")
     before = (run / "evaluation.json").read_bytes()
     (run / "evaluation.json").unlink()
@@ -120,7 +113,7 @@ def test_evaluating_again_gives_the_same(trained: tuple[Path, str], squares: Pat
     assert "classes sideways; the model knows down, left, right, up" in fails("evaluate", run, "--clips", other)
 
 
-def test_predicting_one_clip(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+def test_predicting_one_clip(trained: Trained, squares: Path, tmp_path: Path) -> None:
     path = squares / "left" / "00.mp4"
     out, drawn = tmp_path / "a" / "scores.json", tmp_path / "b" / "00.mp4"
     output = call("predict", trained[0], path, "--json", out, "--out", drawn.parent).output
@@ -139,9 +132,7 @@ def test_predicting_one_clip(trained: tuple[Path, str], squares: Path, tmp_path:
     assert len(painted.all_frames(drawn)[0]) == 12
 
 
-def test_predict_names_broken_clips_and_classifies_the_others(
-    trained: tuple[Path, str], squares: Path, tmp_path: Path
-) -> None:
+def test_broken_clips_are_named_and_others_predicted(trained: Trained, squares: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"")
     good = [squares / way / "00.mp4" for way in moving_squares.WAYS]
@@ -157,7 +148,7 @@ def test_predict_names_broken_clips_and_classifies_the_others(
     assert {path.name for path in (tmp_path / "seen").iterdir()} == files
 
 
-def test_export_calibrates_8_bits_on_training_clips(trained: tuple[Path, str], tmp_path: Path) -> None:
+def test_export_calibrates_8_bits_on_training_clips(trained: Trained, tmp_path: Path) -> None:
     run, _ = trained
     said = call("export", run, "--out", tmp_path / "live", "--quantize").output
     split = json.loads((run / "split.json").read_text())
@@ -168,9 +159,7 @@ def test_export_calibrates_8_bits_on_training_clips(trained: tuple[Path, str], t
     assert not (run / "export").exists()
 
 
-def test_features_are_computed_once_and_used_for_training(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_are_computed_once_to_train(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     folder, run = Path(shutil.copytree(squares, tmp_path / "squares")), tmp_path / "run"
     (folder / "up" / "broken.mp4").write_bytes(b"")
@@ -198,7 +187,7 @@ def test_features_are_computed_once_and_used_for_training(
     assert "00.mp4" in call("predict", run, folder / "left" / "00.mp4").output
 
 
-def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_overwritten_but_can_continue(trained: Trained, squares: Path, tmp_path: Path) -> None:
     run = shutil.copytree(trained[0], tmp_path / "run")
     message = fails("train", squares, "--run", run, *SAMPLE)
     assert f"{run}: holds a run already; choose another --run, also to train with new clips; or continue an" in message
@@ -222,10 +211,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
     [
         ("train {tmp}/nowhere", "nowhere: no such folder; give a folder with one sub-folder per class"),
         ("train {tmp}", "0 sub-folders; expected at least 2, each with the clips of one class"),
-        (
-            "train {squares} --run {tmp}/r --size 4",
-            "size is 4, expected at least 8 and at most 4096. Height",
-        ),
+        ("train {squares} --run {tmp}/r --size 4", "size is 4, expected at least 8 and at most 4096. Height"),
         ("train {squares} --run {tmp}/r --model magic", "unknown model 'magic'; there are linear"),
         ("train {squares} --run {tmp}/r --encoder magic", "unknown encoder 'magic'; there are conv4"),
         (
@@ -249,9 +235,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: tuple[Path, str], sq
         ("train {squares} --run {run}/config.json", "config.json: a file is in its place; choose another"),
     ],
 )
-def test_errors_are_one_line(
-    trained: tuple[Path, str], squares: Path, tmp_path: Path, command: str, message: str
-) -> None:
+def test_errors_are_one_line(trained: Trained, squares: Path, tmp_path: Path, command: str, message: str) -> None:
     given = [word.format(tmp=tmp_path, squares=squares, run=trained[0]) for word in command.split()]
     assert message in fails(*given)
 

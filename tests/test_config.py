@@ -51,9 +51,7 @@ def test_invalid_settings_are_errors(config: Any, changed: dict[str, Any], messa
         ({"aggregation": "last"}, "last"),
     ],
 )
-def test_a_clip_is_scored_as_it_was_trained_unless_aggregation_is_given(
-    settings: dict[str, Any], aggregation: str
-) -> None:
+def test_clips_are_scored_as_trained_unless_aggregation_is_given(settings: dict[str, Any], aggregation: str) -> None:
     assert TrainConfig(**settings).resolved_aggregation == aggregation
 
 
@@ -76,10 +74,7 @@ def test_settings_that_older_figures_do_not_name_are_left_out_where_they_are_off
     with pytest.raises(ValueError, match=r"TrainConfig has no setting mixup"):
         TrainConfig.from_field({"training": {**off, "mixup": 0.2}}, "training")
     with pytest.raises(ValueError, match=r"training has no epochs, lr$"):
-        TrainConfig.from_field(
-            {"training": {key: off[key] for key in set(off) - {"epochs", "lr"}}},
-            "training",
-        )
+        TrainConfig.from_field({"training": {key: off[key] for key in set(off) - {"epochs", "lr"}}}, "training")
 
 
 def test_removed_settings_of_older_files_are_ignored_where_they_are_off(monkeypatch: pytest.MonkeyPatch) -> None:

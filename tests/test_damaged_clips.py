@@ -2,12 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import clips as painted
 import pytest
-import torch
 
 from onlooker.config import DataConfig
 from onlooker.models.registry import create_model
@@ -19,15 +17,6 @@ from onlooker.video.reader import VideoReader, read
 DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")
 SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".gif", ".mov", ".ts")
 COUNT = 210
-
-
-@pytest.fixture(autouse=True)
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

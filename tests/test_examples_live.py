@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from onlooker.config import DataConfig
 from onlooker.models.registry import create_model
@@ -32,7 +31,6 @@ def test_a_repetition_is_counted_once_however_its_class_flickers() -> None:
 def test_the_counter_reads_a_clip(
     tmp_path: Path, make_clip: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.manual_seed(0)
     model = create_model("lstm", 2, size=16, hidden=4)
     recognizer = Recognizer(model, ("open", "closed"), DataConfig(size=16, normalization="half"))
     run, clip = recognizer.save(tmp_path / "run"), make_clip(frames=6)

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,6 @@ from onlooker.video.resize import resize
 CLASSES = ("clap", "run", "wave")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "live_without_pytorch.py"
 Make = Callable[..., Path]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 FRAME_BY_FRAME = [name for name, recipe in MODELS.items() if recipe.model.streams]
@@ -124,9 +116,7 @@ LIKE_OTHERS = {"alstm", "atcn", "convlstm", "report"}  # their parts are in mode
     [pytest.param(name, {}, marks=[pytest.mark.slow] * (name in LIKE_OTHERS)) for name in FRAME_BY_FRAME]
     + [("alstm", {"channels": 1, "head_units": 5})],
 )
-def test_the_exported_step_equals_the_eager_one_over_100_frames(
-    name: str, settings: dict[str, Any], tmp_path: Path
-) -> None:
+def test_exported_steps_equal_eager_ones_over_100_frames(name: str, settings: dict[str, Any], tmp_path: Path) -> None:
     of = recognizer(name, **settings)
     folder = export(of, tmp_path / "export")
     assert sorted(path.name for path in folder.iterdir()) == ["step.json", "step.onnx"]

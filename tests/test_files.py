@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -115,10 +116,7 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG])
 def test_an_error_of_a_folder_that_cannot_be_written_explains_it(tmp_path: Path, number: int) -> None:
     message = rf"^{tmp_path}: a page cannot be written \({os.strerror(number)}\); ask its owner$"
-    with (
-        pytest.raises(NotWritableError, match=message),
-        explain_write_errors("a page", tmp_path, "ask its owner"),
-    ):
+    with pytest.raises(NotWritableError, match=message), explain_write_errors("a page", tmp_path, "ask its owner"):
         raise OSError(number, os.strerror(number))
 
 
@@ -127,19 +125,14 @@ def test_checking_a_writable_folder_does_not_change_it(tmp_path: Path) -> None:
     assert not list((tmp_path / "new" / "run").iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_noticed_before_work_begins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_folder_is_noticed_before_work_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(NotWritableError, match=r"file/run: a file is in its place; choose another"):
         check_writable(tmp_path / "file" / "run")
     with pytest.raises(NotWritableError, match=r"file: a file is in its place; use --run"):
         check_writable(tmp_path / "file", "use --run")
-
-    def refused(*_: Any, **__: Any) -> None:  # root may write to every folder, and tests may be run by root
-        raise PermissionError(errno.EROFS, "Read-only file system")
-
-    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    refused = PermissionError(errno.EROFS, "Read-only file system")  # root, who may run the tests, may write anywhere
+    monkeypatch.setattr("tempfile.TemporaryFile", Mock(side_effect=refused))
     with pytest.raises(NotWritableError, match=r"run: cannot be written to \(Read-only file system\); choose another"):
         check_writable(tmp_path / "run")
 

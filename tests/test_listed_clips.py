@@ -2,10 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import clips
-from commands import TINY, call, fails
+from commands import TINY, call, fails, names_in_split
 
 BRIEF = (*TINY, "--epochs", "1", "--model", "alstm")
 
@@ -26,11 +25,6 @@ def write_list(root: Path) -> Path:
     return path
 
 
-def sides(run: Path) -> dict[str, set[str]]:
-    found: dict[str, Any] = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    return {side: {Path(entry["path"]).name for entry in entries} for side, entries in found.items()}
-
-
 def test_clips_of_a_list_that_are_missing_are_named(tmp_path: Path) -> None:
     listed, run = write_list(tmp_path / "clips"), tmp_path / "run"
     words = ("train", listed, *BRIEF)
@@ -38,7 +32,7 @@ def test_clips_of_a_list_that_are_missing_are_named(tmp_path: Path) -> None:
     left_out = [line for line in result.stderr.splitlines() if line.startswith("left out")]
     assert len(left_out) == 4
     assert "arm_0.mp4: not found (line 2 of" in left_out[0]
-    assert len(sides(run)["test"]) == 4
+    assert len(names_in_split(run)["test"]) == 4
     assert "not found (line" in (run / "report.html").read_text(encoding="utf-8")
     assert "not found (line" in fails(*words, "--run", tmp_path / "strict", "--strict")
     stored = call("features", listed, "--size", 16, "--encoder", "conv4")
@@ -52,7 +46,7 @@ def test_clips_of_a_list_that_are_missing_are_named(tmp_path: Path) -> None:
     assert "of 4 (" in call("evaluate", run).output
     compared = tmp_path / "compared"
     call("compare", listed, "--run", compared, *TINY, "--epochs", 1, "--models", "convnet", "--seeds", 1, "--jobs", 1)
-    assert sides(compared / "convnet" / "split-seed0") == sides(run)
+    assert names_in_split(compared / "convnet" / "split-seed0") == names_in_split(run)
     figures = json.loads((compared / "comparison.json").read_text(encoding="utf-8"))
     assert sum("not found (line" in error for error in figures["skipped"]) == 4
 

@@ -123,9 +123,7 @@ def test_every_make_target_of_the_workflow_exists() -> None:
 
 
 @pytest.mark.parametrize(("encoder", "times"), [("small-free", 1), ("conv4", 0)])
-def test_the_terms_of_packaged_weights_are_printed_once_by_a_training(
-    squares: Path, tmp_path: Path, encoder: str, times: int
-) -> None:
+def test_training_prints_the_terms_of_packaged_weights(squares: Path, tmp_path: Path, encoder: str, times: int) -> None:
     output = call("train", squares, "--run", tmp_path / "run", "--encoder", encoder, "--frames", 4, "--size", 16).output
     assert output.count(f"weights of the encoder {encoder}: ") == times
     assert output.count(TERMS["small-free"]) == times

@@ -9,7 +9,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import torch
 from clips import make_clip
 from typer.testing import CliRunner
 
@@ -92,7 +91,6 @@ def serve(words: list[str], place: Path) -> None:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if commands(p) or blocks(p, "python")], ids=lambda p: p.name)
 def test_commands_and_python_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
     # Each page begins in a new folder, as its reader does.
     shutil.rmtree(place / "runs", ignore_errors=True)
     monkeypatch.setenv("ONLOOKER_CACHE", str(place / "cache"))

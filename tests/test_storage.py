@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import fsspec
 import pytest
@@ -185,11 +186,8 @@ def test_what_cannot_be_uploaded_is_kept_and_does_not_keep_others_from_it(
 
 
 def test_a_full_disk_is_no_error_of_the_address(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
     put(memory, a="one")
-    monkeypatch.setattr(type(memory), "get_file", full)
+    monkeypatch.setattr(type(memory), "get_file", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(DiskFullError, match=r"no space left for a copy of memory://set: .* or set ONLOOKER_CACHE"):
         local(SET)
 
@@ -262,15 +260,7 @@ def test_a_run_that_was_killed_continues_on_another_machine(
 ) -> None:
     """Equal weights: a training that is not interrupted, and one that is killed, in another cache."""
     memory.put(str(make_set(tmp_path / "clips", clips=6, frames=4, side=16)), "/bucket/clips", recursive=True)
-    settings = {
-        "model": "lstm",
-        "hidden": 4,
-        "frames": 4,
-        "size": 16,
-        "epochs": 10,
-        "quiet": True,
-        "pretrained": False,
-    }
+    settings = {"model": "lstm", "hidden": 4, "frames": 4, "size": 16, "epochs": 10, "quiet": True, "pretrained": False}
     onlooker.train("memory://bucket/clips", run=tmp_path / "whole", **settings)
     run, copied = "memory://bucket/run", "/bucket/run-killed"
 
@@ -350,22 +340,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_train_continue_and_predict_in_a_bucket(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clips = make_set(tmp_path / "clips", clips=6, frames=4, side=16)
     bucket.put(f"{clips}/", "bucket/clips", recursive=True)
-    run = "s3://bucket/runs/squares"
-    call("features", "s3://bucket/clips", "--frames", 4, "--size", 16)
-    call(
-        "train",
-        "s3://bucket/clips",
-        "--model",
-        "lstm",
-        "--run",
-        run,
-        "--features",
-        *TINY[8:],
-        "--frames",
-        4,
-        "--size",
-        16,
-    )
+    run, sample = "s3://bucket/runs/squares", ["--frames", 4, "--size", 16]
+    call("features", "s3://bucket/clips", *sample)
+    call("train", "s3://bucket/clips", "--model", "lstm", "--run", run, "--features", *TINY[8:], *sample)
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "another machine"))
     for part in ("model", "evaluation.json", "complete.json"):  # as if it had been interrupted
         bucket.rm(f"bucket/runs/squares/{part}", recursive=True)

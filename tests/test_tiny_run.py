@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import moving_squares
-import pytest
+from kills import killed_in
 from pages import self_contained
 
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.run_record import read_curves
+from onlooker.runs import train as train_module
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.train import train_run
 
@@ -49,23 +50,10 @@ def test_training_writes_a_self_contained_report(trained: tuple[Path, str], squa
     assert evaluate(run) == measured
 
 
-def test_a_run_that_was_killed_while_reporting_continues(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data, model, run = (
-        DataConfig(frames=4, size=16, channels=1),
-        ModelConfig(name="convnet", encoder="conv4"),
-        tmp_path / "run",
-    )
-    from onlooker.runs import train as clips
-
-    def killed(*_: object) -> None:
-        raise SystemExit(9)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(clips, "write_report", killed)
-        with pytest.raises(SystemExit):
-            train_run(squares, run, model, data, TINY, quiet=True)
+def test_a_run_that_was_killed_while_reporting_continues(squares: Path, tmp_path: Path) -> None:
+    data, model, run = DataConfig(frames=4, size=16, channels=1), ModelConfig("convnet", "conv4"), tmp_path / "run"
+    with killed_in(train_module, "write_report"):
+        train_run(squares, run, model, data, TINY, quiet=True)
     resumed = train_run(squares, run, model, data, replace(TINY, epochs=9), resume=True, quiet=True)
     assert resumed == json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert resumed == train_run(squares, tmp_path / "other", model, data, TINY, quiet=True)

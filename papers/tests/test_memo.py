@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -27,24 +28,18 @@ def test_a_result_is_computed_once(tmp_path: Path) -> None:
 
 
 def test_interrupted_computation_is_repeated(tmp_path: Path) -> None:
-    def killed() -> dict[str, Any]:
-        raise KeyboardInterrupt
-
     path = tmp_path / "cell.json"
     with pytest.raises(KeyboardInterrupt):
-        memo(path, {"epochs": 3}, killed)
+        memo(path, {"epochs": 3}, Mock(side_effect=KeyboardInterrupt))
     assert [p.name for p in tmp_path.iterdir()] == ["cell.in_progress.json"]
     assert memo(path, {"epochs": 3}, lambda: {"loss": 1.0}) == {"loss": 1.0}
     assert [p.name for p in tmp_path.iterdir()] == ["cell.json"]
 
 
 def test_interrupted_computation_continues_only_under_its_settings(tmp_path: Path) -> None:
-    def killed() -> dict[str, Any]:
-        raise KeyboardInterrupt
-
     path = tmp_path / "cell.json"
     with pytest.raises(KeyboardInterrupt):
-        memo(path, {"digits": 3600}, killed)
+        memo(path, {"digits": 3600}, Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(ValueError, match=r"cell.in_progress.json: made with other settings \(digits\)"):
         memo(path, {"digits": 54000}, dict)
 

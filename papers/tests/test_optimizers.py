@@ -15,9 +15,7 @@ from onlooker.training.optimizers import optimizer_of
         ("adadelta", torch.optim.Adadelta, {"lr": 1e-3, "rho": 0.95, "eps": 1e-7}),
     ],
 )
-def test_optimizers_have_the_constants_of_keras(
-    name: str, kind: type[torch.optim.Optimizer], constants: dict[str, float]
-) -> None:
+def test_constants_equal_keras(name: str, kind: type[torch.optim.Optimizer], constants: dict[str, float]) -> None:
     optimizer = optimizer_of(create_model("lstm", 2, size=16), TrainConfig(optimizer=name, lr=1e-3))
     assert isinstance(optimizer, kind)
     (group,) = optimizer.param_groups

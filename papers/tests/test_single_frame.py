@@ -8,7 +8,6 @@ from onlooker.models.registry import create_model
 
 @torch.no_grad()
 def test_it_sees_the_middle_frame_alone() -> None:
-    torch.manual_seed(0)
     model = create_model("single-frame", 4, size=32, hidden=16, head_units=7).eval()
     video = torch.randn(2, 5, 3, 32, 32)
     logits = model(video).logits

@@ -21,10 +21,7 @@ from onlooker_papers.tables import (
 )
 
 FIGURES = {
-    "peers": {
-        "two_sets": {"x3d": {"accuracy": 0.5, "interval": [0.4, 0.6]}, "tsm": {"accuracy": 0.25}},
-        "clips": 12,
-    }
+    "peers": {"two_sets": {"x3d": {"accuracy": 0.5, "interval": [0.4, 0.6]}, "tsm": {"accuracy": 0.25}}, "clips": 12}
 }
 
 

@@ -23,18 +23,9 @@ Change = Callable[[Path, random.Random], None]
 
 # Values that a field may be given.
 VALUES: dict[str, Any] = {
-    "null": None,
-    "a list": [],
-    "an object": {},
-    "text": "attack",
-    "-1": -1,
-    "0": 0,
-    "a billion": 10**9,
-    "1e308": 1e308,
-    "NaN": float("nan"),
-    "a list in a list": [[[[]]]],
-    "10**400": 10**400,
-}
+    "null": None, "a list": [], "an object": {}, "text": "attack", "-1": -1, "0": 0, "a billion": 10**9,
+    "1e308": 1e308, "NaN": float("nan"), "a list in a list": [[[[]]]], "10**400": 10**400,
+}  # fmt: skip
 
 
 def changed(part: str, file: str, change: Change, *, refuse: bool = False, names: tuple[str, ...] = ()) -> Make:
@@ -184,11 +175,7 @@ def models() -> list[Kind]:
         "NaN": (_tensors(_nan), True, 0),
         "one that is infinite": (_tensors(lambda t, rng: t[rng.choice(sorted(t))].view(-1)[:1].fill_(np.inf)), True, 5),
         "a bit of a number flipped": (_edited(lambda data, rng: _flipped(data, rng, _head(data))), True, 25),
-        "a bit of the header flipped": (
-            _edited(lambda data, rng: _flipped(data, rng, 0, _head(data))),
-            False,
-            15,
-        ),
+        "a bit of the header flipped": (_edited(lambda data, rng: _flipped(data, rng, 0, _head(data))), False, 15),
         "a header of 2**60 bytes": (_edited(lambda data, _: struct.pack("<Q", 1 << 60) + data[8:]), True, 0),
         "a pickle": (_pickled, True, 0),
         "a pickle instead": (_pickle_only, True, 0),

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -24,16 +25,12 @@ def names(cache: ArrayCache) -> list[str]:
     return sorted(path.name for path in cache.folder.iterdir())
 
 
-def never() -> Iterator[NDArray[Any]]:
-    raise AssertionError("computed again")
-
-
 def test_an_array_is_computed_once_from_its_parts(cache: ArrayCache) -> None:
     file = cache.get({"a": 1, "b": "x"}, lambda: [ROWS[:1], ROWS[1:]])
     stored = np.load(file)
     np.testing.assert_array_equal(stored, ROWS)
     assert stored.dtype == np.float32
-    assert cache.get({"b": "x", "a": 1}, never) == file
+    assert cache.get({"b": "x", "a": 1}, Mock(side_effect=AssertionError("computed again"))) == file
     assert names(cache) == [file.name]
 
 
@@ -126,25 +123,17 @@ def test_the_limit_of_the_users_cache(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    def homeless() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
     for name in ("ONLOOKER_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("Could not determine home directory.")))
     with pytest.raises(
         NotWritableError, match=r"no home folder .* name a folder that can be written in ONLOOKER_CACHE"
     ):
         default_cache()
 
 
-def test_a_folder_that_cannot_be_written_names_the_clip_and_the_variable(
-    cache: ArrayCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(*_: Any) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("os.fsync", refused)
+def test_a_read_only_folder_names_the_clip_and_the_variable(cache: ArrayCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", Mock(side_effect=PermissionError(13, "Permission denied")))
     message = r"clip.mp4: its frames cannot be written in .*cache \(Permission denied\); name .* in ONLOOKER_CACHE"
     with pytest.raises(NotWritableError, match=message):
         cache.get({"a": 1}, lambda: [ROWS], "its frames", Path("clip.mp4"))

@@ -120,9 +120,7 @@ def test_damaged_clips_are_named_and_the_others_are_used(clips: list[Clip], tmp_
     assert [tuple(batch[0].shape) for batch in DataLoader(samples, 3)] == [(3, 4, 16, 16, 3), (1, 4, 16, 16, 3)]
 
 
-def test_clips_beyond_the_limit_of_the_cache_are_decoded_again(
-    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clips_beyond_the_limit_are_decoded(clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected, _ = prepare(clips, ("a", "b"), CONFIG, tmp_path / "large")
     monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "7kB")  # two clips of 3.2 kB
     with pytest.warns(UserWarning, match=r"2 of 6 clips do not fit into the cache's limit of 7\.0 kB, .* raise ONLOOK"):

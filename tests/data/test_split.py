@@ -8,17 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onlooker.data import split as splits
 from onlooker.data.folder import find_clips
-from onlooker.data.split import (
-    Split,
-    copies_of,
-    divide_recordings,
-    fold_clips,
-    hold_out_validation,
-    require_clips,
-    source_of,
-    split_clips,
-)
+from onlooker.data.split import Split, copies_of, fold_clips, hold_out_validation, require_clips, split_clips
 from onlooker.structures import Clip, ClipError
 
 
@@ -132,13 +124,13 @@ def test_a_single_recording_is_divided_by_time() -> None:
     clips = [Clip(path, label, "day.mp4") for label in "ab" for path in paths]
     with pytest.raises(ValueError, match=r"class a has 1 recording; .*; or divide recordings by time \(--divide\)"):
         split_clips(clips)
-    divided = divide_recordings(clips)
+    divided = splits.divide_recordings(clips)
     assert [clip.recording for clip in divided[:4]] == [f"day.mp4#part={part}" for part in (4, 1, 3, 2)]
-    assert {source_of(clip) for clip in divided} == {"recording day.mp4"}
+    assert {splits.source_of(clip) for clip in divided} == {"recording day.mp4"}
     split = split_clips(divided)
     assert {clip.label for clip in split.training} == {"a", "b"}
     others = [Clip(Path(f"{name}.mp4"), "a", name) for name in "xyz"]
-    assert divide_recordings(clips[:4] + others) == clips[:4] + others, "a class of several recordings"
+    assert splits.divide_recordings(clips[:4] + others) == clips[:4] + others, "a class of several recordings"
 
 
 def test_a_split_with_empty_parts_or_shared_clips_is_an_error() -> None:

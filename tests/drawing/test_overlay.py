@@ -3,16 +3,7 @@
 import numpy as np
 import pytest
 
-from onlooker.drawing.overlay import (
-    BOX_COLORS,
-    boxes,
-    caption,
-    enlarge,
-    full_strength,
-    overlay,
-    ring,
-    time_bar,
-)
+from onlooker.drawing.overlay import BOX_COLORS, boxes, caption, enlarge, full_strength, overlay, ring, time_bar
 
 
 def gray(H=70, W=90, level=128):
@@ -120,9 +111,7 @@ def test_enlarging_keeps_large_frames_and_repeats_the_pixels_of_tiny_ones():
 
 @pytest.mark.parametrize(
     ("draw", "message"),
-    [
-        (lambda frame: overlay(frame / 255, np.ones((4, 4))), r"image is float64 \(70, 90, 3\), expected uint8 H W 3"),
-    ],
+    [(lambda frame: overlay(frame / 255, np.ones((4, 4))), r"image is float64 \(70, 90, 3\), expected uint8 H W 3")],
 )
 def test_invalid_input_is_an_error(draw, message):
     with pytest.raises(ValueError, match=message):

@@ -7,11 +7,7 @@ import xml.etree.ElementTree as ET
 import cv2
 import numpy as np
 
-from onlooker.drawing.plots import (
-    loss_and_accuracy,
-    to_png,
-    to_svg,
-)
+from onlooker.drawing.plots import loss_and_accuracy, to_png, to_svg
 
 
 def curves():

@@ -39,7 +39,5 @@ def test_one_of_ten_events_may_be_missed_but_not_one_of_nine() -> None:
 @pytest.mark.parametrize(
     ("targets", "classes"), [([0, 2, 0], CLASSES), ([1, 1, 1], CLASSES), ([0, 1, 2], ("a", "b", "c"))]
 )
-def test_there_is_no_threshold_without_both_events_and_clips_of_nothing(
-    targets: list[int], classes: tuple[str, ...]
-) -> None:
+def test_no_threshold_without_both_events_and_clips_of_nothing(targets: list[int], classes: tuple[str, ...]) -> None:
     assert choose_threshold(np.eye(3), np.array(targets), classes) is None

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torchmetrics.functional.classification import multiclass_calibration_error
-
-from onlooker.evaluation.metrics import measure, wilson_interval
-from onlooker.structures import Evaluation
 
 FOLDER = Path(__file__).parent / "values"
 _SHOWN = 16  # elements of a float array that are stored
 _PROCESSORS = ("AVX2", "AVX512")  # on which the values are the stored ones; others round differently
-_TRAINED = 0.05  # how far values may be apart after steps of training, which multiply what processors round differently
 
 
-def check(
-    name: str, values: Mapping[str, Any], rtol: float = 1e-5, atol: float = 1e-5, trained: Collection[str] = ()
-) -> None:
+def check(name: str, values: Mapping[str, Any], rtol: float = 1e-5, atol: float = 1e-5) -> None:
     """Compare values with the stored ones, or store them.
 
     Arrays of whole numbers and truth values are compared exactly, by a checksum; floats by their sum, the sum of
@@ -39,7 +32,6 @@ def check(
         values: nested dicts and lists of ints, floats, strings, truth values, None, NumPy arrays and tensors.
         rtol: how far floats may be apart, relative to the stored.
         atol: how far floats may be apart at least; a sum over an array, as many times as the root of its length.
-        trained: keys of values after steps of training, which may be apart much further.
     """
     file, found = FOLDER / f"{name}.json", _plain(values)
     if os.environ.get("GOLDEN_WRITE") == "1":
@@ -47,23 +39,10 @@ def check(
         file.write_text(json.dumps(found, sort_keys=True, indent=1) + "\n")
         return
     assert file.is_file(), f"{file}: no such file; GOLDEN_WRITE=1 writes it"
-    stored, found = json.loads(file.read_text()), json.loads(json.dumps(found))
-    loose = {key: stored.pop(key, None) for key in trained if key in found}
-    differences = _compare("", loose, {key: found.pop(key) for key in loose}, _TRAINED, _TRAINED)
-    differences += _compare("", stored, found, rtol, atol)
+    differences = _compare("", json.loads(file.read_text()), json.loads(json.dumps(found)), rtol, atol)
     if differences and (kind := torch.backends.cpu.get_cpu_capability()) not in _PROCESSORS:
         pytest.skip(f"{file.name}: {len(differences)} differ, and this processor ({kind}) rounds differently")
     assert not differences, f"{file.name}: {len(differences)} differ\n" + "\n".join(differences[:40])
-
-
-def measured_as_stored(of: Evaluation) -> dict[str, Any]:
-    """`measure` with what the stored figures had: 15 bins of equal width for calibration, Wilson's interval."""
-    scores, targets, K = torch.from_numpy(of.scores), torch.from_numpy(of.targets), len(of.classes)
-    error = float(multiclass_calibration_error(scores, targets, num_classes=K, n_bins=15)) if K > 1 else 0.0
-    measured = measure(of) | {"calibration_error": error}
-    measured["accuracy_interval"] = wilson_interval(measured["accuracy"], measured["videos"])
-    del measured["perfect_calibration_error"], measured["recordings"]
-    return measured
 
 
 def _plain(value: Any) -> Any:

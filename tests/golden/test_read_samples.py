@@ -1,44 +1,22 @@
 """Golden values of samples from lossless images and from an mp4: pixels, flow, crops, times."""
 
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
-import torch
 from golden import check
 from numpy.typing import NDArray
 from PIL import Image
 
 from onlooker.config import DataConfig
-from onlooker.data.array_cache import ArrayCache, load_rows
-from onlooker.data.clips import ClipFrames, cached_sample, prepare
+from onlooker.data.array_cache import ArrayCache
+from onlooker.data.clips import cached_sample
 from onlooker.data.samples import read_sample
-from onlooker.structures import Clip
-from onlooker.video.flow import (
-    FlowSettings,
-    flow,
-    flow_ahead,
-    read_flow,
-    to_bytes,
-)
-from onlooker.video.motion_crop import motion_crop
 from onlooker.video.reader import VideoReader, read
-from onlooker.video.resize import resize, shrink
-from onlooker.video.sampling import TemporalCrops, equally_spaced, every_frame
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 24
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def frames(count: int = FRAMES, seed: int = 0) -> NDArray[np.uint8]:
@@ -139,30 +117,6 @@ def test_samples(name: str, pictures: Path, short: Path, mp4: Path, tmp_path: Pa
     )
 
 
-def items(of: ClipFrames) -> list[Any]:
-    return [[frames, target, index] for frames, target, index in (of[i] for i in range(len(of)))]
-
-
-@pytest.mark.parametrize("name", ["rgb", "both", "windows", "follow_both"])
-def test_clips_as_samples(name: str, pictures: Path, short: Path, mp4: Path, tmp_path: Path) -> None:
-    clips = [Clip(mp4, "still"), Clip(pictures, "moves"), Clip(short, "still")]
-    samples, errors = prepare(clips, ("moves", "still"), config(name), tmp_path)
-    found: dict[str, Any] = {
-        "items": items(samples),
-        "only": items(samples.only([clips[2], clips[0]])),
-        "targets": samples.targets,
-        "some": load_rows(samples.files[1], lambda total: np.array([total - 1, 0, 1])),
-        "errors": len(errors),
-    }
-    if name == "windows":
-        for epoch in range(2):
-            drawn = samples.random(5)
-            drawn.set_epoch(epoch)
-            found[f"drawn{epoch}"] = items(drawn)
-        found["every"] = [list(samples.every_crop(i)) for i in range(3)]
-    check(f"clips_{name}", found)
-
-
 def test_reading(pictures: Path, short: Path, mp4: Path) -> None:
     found: dict[str, Any] = {}
     for name, path in (("pictures", pictures), ("short", short), ("mp4", mp4)):
@@ -178,66 +132,3 @@ def test_reading(pictures: Path, short: Path, mp4: Path) -> None:
             "streamed_indices": [index for index, _, _ in together],
         }
     check("video_read", found)
-
-
-def test_sampling() -> None:
-    cases = [(1, 3), (4, 4), (5, 8), (24, 6), (100, 7), (301, 30)]
-    spread = [(5, 8, 3), (16, 16, 2), (30, 8, 1), (30, 8, 4), (301, 16, 25)]
-    check(
-        "video_sample",
-        {
-            "equally_spaced": {f"{case}": equally_spaced(*case).tolist() for case in cases},
-            "windows": {f"{case}": TemporalCrops(*case[1:]).rows(case[0]).tolist() for case in spread},
-            "frames_of": {
-                f"{case}": [crops(case[0]).tolist(), crops.positions(case[0]).tolist()]
-                for case, crops in ((case, TemporalCrops(*case[1:])) for case in spread[:4])
-            },
-        },
-    )
-
-
-def test_resizing() -> None:
-    pixels = frames(2)
-    check(
-        "video_resize",
-        {f"{size}_{channels}": resize(pixels, size, channels) for size in (16, 64, 112) for channels in (1, 3)}
-        | {"shrunk": shrink(pixels[0], 31), "kept": shrink(pixels[0], 64)},
-    )
-
-
-def test_flow(pictures: Path, short: Path, mp4: Path) -> None:
-    few = frames(6)
-    found: dict[str, Any] = {
-        "dis": flow(few),
-        "farneback": flow(few, "farneback"),
-        "dis_small": flow(few[:, :12, :14]),
-        "bytes": to_bytes(flow(few), 5.0),
-        "ahead": flow_ahead(few[:4], FlowSettings(size=24)),
-    }
-    for name, path in (("pictures", pictures), ("short", short), ("mp4", mp4)):
-        for key, settings in (
-            ("usual", {}),
-            ("small", {"size": 24, "length": 2, "limit": 4.0}),
-            ("shrunk", {"side": 40, "length": 1, "method": "farneback"}),
-        ):
-            seen = read_flow(path, partial(equally_spaced, count=5), FlowSettings(**settings))
-            found[f"{name}_{key}"] = [seen.stacks, seen.times, seen.indices]
-        found[f"{name}_streamed"] = read_flow(path, every_frame, FlowSettings(2, size=24)).stacks
-    check("video_flow", found)
-
-
-def test_following() -> None:
-    video = frames()
-    found: dict[str, Any] = {}
-    maps = np.random.default_rng(2).random((FRAMES, 4, 4), np.float32)
-    maps /= maps.sum((1, 2), keepdims=True)
-    for share in (0.3, 0.5, 1.0):
-        seen = motion_crop(video, share)
-        found[f"{share}"] = {
-            "windows": seen.boxes,
-            "cut": seen.cut(video, 24),
-            "cut_flow": seen.cut(video[..., [0, 1, 2, 0, 1, 2]], 16),
-            "maps": seen.to_frame(maps),
-        }
-    found["still"] = motion_crop(video[:1].repeat(3, 0), 0.5).boxes
-    check("video_follow", found)

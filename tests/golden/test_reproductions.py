@@ -7,12 +7,11 @@ before the redesign and the code after it give equal figures.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from commands import call
 from golden import check
 from moving_squares import make_set
@@ -31,8 +30,8 @@ LEFT_OUT = {
 
 
 @pytest.fixture(autouse=True)
-def _repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """One thread, no clips but these, and videos that are encoded alike each time.
+def _repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No clips but these, and videos that are encoded alike each time.
 
     The trees of macroblocks of libx264 read, in frames of some sizes, memory that nothing was written to; with them the
     bytes of a video, and the pixels a little, depend on what the process did before.
@@ -40,10 +39,6 @@ def _repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     monkeypatch.setenv("ONLOOKER_DATA", "")
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(write._OPTIONS, "x264-params", "mbtree=0:threads=1")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def kept(value: Any) -> Any:

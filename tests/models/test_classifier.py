@@ -16,14 +16,6 @@ NAMES = [name for name, recipe in MODELS.items() if recipe.model is Classifier]
 every_model = pytest.mark.parametrize("name", NAMES)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def made(name, **changes):
     """A seeded model in evaluation mode, with distinct scores and batch-norm statistics of some data."""
     torch.manual_seed(0)
@@ -197,20 +189,10 @@ def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"README.md", "config.json", "model.safetensors"}
     config = json.loads((tmp_path / "config.json").read_text())
     assert config == {
-        "num_classes": CLASSES,
-        "cell": "convlstm",
-        "attention": "context",
-        "glimpse": "product",
-        "encoder": "conv4",
-        "hidden": 8,
-        "head_units": 0,
-        "dropout": 0.25,
-        "in_channels": 1,
-        "flow_channels": 0,
-        "attention_loss": False,
-        "size": SIZE,
-        "pretrained": False,
-    }
+        "num_classes": CLASSES, "cell": "convlstm", "attention": "context", "glimpse": "product", "encoder": "conv4",
+        "hidden": 8, "head_units": 0, "dropout": 0.25, "in_channels": 1, "flow_channels": 0, "attention_loss": False,
+        "size": SIZE, "pretrained": False,
+    }  # fmt: skip
 
 
 def change_weights(folder, change):

@@ -126,9 +126,7 @@ def test_features_are_those_without_a_cluster(
 
 
 @pytest.mark.slow
-def test_a_clip_is_computed_again_if_its_worker_dies_and_named_after_three_times(
-    cluster: Any, clips: list[Path], tmp_path: Path
-) -> None:
+def test_a_clip_whose_worker_dies_three_times_is_named(cluster: Any, clips: list[Path], tmp_path: Path) -> None:
     (notes := tmp_path / "notes").mkdir()
     killed, deadly = (clips[0].rename(tmp_path / "killed.mp4"), clips[1].rename(tmp_path / "deadly.mp4"))
     given = [killed, deadly, *clips[2:]]
@@ -202,9 +200,7 @@ def test_the_clips_of_a_node_that_is_lost_are_computed_by_others(cluster: Any, c
 
 
 @pytest.mark.slow
-def test_the_command_starts_a_cluster_of_its_own(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_starts_its_own_cluster(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path))
     words = [squares, "--encoder", "conv4", "--size", 16, "--frames", 4, "--ray", "local"]

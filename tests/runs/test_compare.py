@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,17 +24,8 @@ DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=16, precision="32")
 SMALL = ModelConfig(hidden=8)
 MODELS = settings_of("convnet,lstm", Settings(SMALL, DATA, TINY))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    patch = pytest.MonkeyPatch()
-    patch.setenv("ONLOOKER_CACHE", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
-
-
 TWO_FOLDS = partial(make_splits, folds=2)
+Compared = tuple[Path, dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +43,12 @@ def splits(squares: Path) -> dict[str, Split]:
 
 
 @pytest.fixture(scope="module")
-def compared(
-    tmp_path_factory: pytest.TempPathFactory, squares: Path, splits: dict[str, Split]
-) -> tuple[Path, dict[str, Any]]:
+def compared(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Compared:
     out = tmp_path_factory.mktemp("compared")
     return out, compare(squares, out, MODELS, TWO_FOLDS, (5, 6), jobs=1)
 
 
-def test_every_training_is_a_run_and_the_figures_are_means_over_runs(
-    compared: tuple[Path, dict[str, Any]], splits: dict[str, Split]
-) -> None:
+def test_every_training_is_a_run_and_the_figures_are_means_over_runs(compared: Compared) -> None:
     out, figures = compared
     for model in ("convnet", "lstm"):
         by_seed, frames_by_seed = [], []
@@ -96,9 +82,7 @@ def test_every_training_is_a_run_and_the_figures_are_means_over_runs(
     assert json.loads((out / "comparison.json").read_text(encoding="utf-8")) == figures
 
 
-def test_only_what_is_missing_is_computed(
-    compared: tuple[Path, dict[str, Any]], squares: Path, splits: dict[str, Split], tmp_path: Path
-) -> None:
+def test_only_what_is_missing_is_computed(compared: Compared, squares: Path, tmp_path: Path) -> None:
     out = shutil.copytree(compared[0], tmp_path / "compared")
     lost = out / "lstm" / "fold1-seed5" / "evaluation.json"
     before = lost.read_bytes()
@@ -111,14 +95,12 @@ def test_only_what_is_missing_is_computed(
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
-def test_nothing_is_computed_where_all_is_there(
-    compared: tuple[Path, dict[str, Any]], squares: Path, splits: dict[str, Split], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_computed_twice(compared: Compared, squares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare_module, "run_parallel", lambda tasks, _: pytest.fail("computes"))
     assert compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), jobs=1) == compared[1]
 
 
-def test_one_process_computes_a_comparison_at_a_time(compared: tuple[Path, dict[str, Any]], squares: Path) -> None:
+def test_one_process_computes_a_comparison_at_a_time(compared: Compared, squares: Path) -> None:
     with lock_run(compared[0]), pytest.raises(ValueError, match="another process computes it; wait until it ends, or"):
         compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), jobs=1)
 
@@ -132,18 +114,13 @@ def test_one_process_computes_a_comparison_at_a_time(compared: tuple[Path, dict[
     ],
 )
 def test_runs_of_other_settings_are_not_mixed_in(
-    compared: tuple[Path, dict[str, Any]],
-    squares: Path,
-    model: ModelConfig,
-    data: DataConfig,
-    training: TrainConfig,
-    message: str,
+    compared: Compared, squares: Path, model: ModelConfig, data: DataConfig, training: TrainConfig, message: str
 ) -> None:
     with pytest.raises(ValueError, match=f"lstm.fold0-seed5: made with other settings {message}"):
         compare(squares, compared[0], settings_of("lstm", Settings(model, data, training)), TWO_FOLDS, (5, 6))
 
 
-def test_the_majority_class_baseline(splits: dict[str, Split], compared: Any) -> None:
+def test_the_majority_class_baseline(splits: dict[str, Split], compared: Compared) -> None:
     labels = [clip.label for split in splits.values() for clip in split.test]
     assert compared[1]["test_videos"] == len(labels) == 16
     assert compared[1]["majority"] == pytest.approx(max(map(labels.count, labels)) / 16)
@@ -220,9 +197,7 @@ def test_models_with_and_without_attention_are_compared_on_pixels(squares: Path,
     assert figures["modality"] == {"report": "rgb", "convnet": "rgb"}
 
 
-def test_runs_of_another_split_are_not_mixed_in(
-    compared: tuple[Path, dict[str, Any]], squares: Path, splits: dict[str, Split]
-) -> None:
+def test_runs_of_another_split_are_not_mixed_in(compared: Compared, squares: Path, splits: dict[str, Split]) -> None:
     turned = {"fold0": splits["fold1"], "fold1": splits["fold0"]}
     with pytest.raises(ValueError, match=r"fold0-seed5: made with other settings \(split\)"):
         compare(squares, compared[0], MODELS, lambda clips: turned, (5, 6), jobs=1)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from onlooker.video.resize import resize
 from onlooker.video.sampling import equally_spaced
 
 Make = Callable[..., Path]
+NEVER = Mock(side_effect=AssertionError("encoded again"))
 EVERY = replace(DATA, temporal_crops=1)
 
 
@@ -57,10 +59,6 @@ def file_of(clip: Path, data: DataConfig = DATA) -> Path:
     return files[0]
 
 
-def never(frames: Tensor) -> None:
-    raise AssertionError("encoded again")
-
-
 @pytest.mark.parametrize(
     ("frames", "data", "stored", "counts"),
     [
@@ -82,7 +80,7 @@ def test_stored_features_equal_the_output_of_the_encoder(
         expected = pooled(resize(read(paths[0], count).pixels, 16, 3)).astype(np.float32)
         rows = load_rows((file_of(paths[0], data),), partial(equally_spaced, count=count)).astype(np.float32)
         np.testing.assert_allclose(rows, expected, atol=1e-3)
-    assert encode(paths, data, meanwhile=never) == Encoded(made.results, 0)
+    assert encode(paths, data, meanwhile=NEVER) == Encoded(made.results, 0)
 
 
 @pytest.mark.parametrize("every", [False, True])
@@ -105,7 +103,7 @@ def test_a_renamed_or_copied_clip_is_found_and_a_changed_one_is_not(make_clip: M
     encode([path := make_clip()])
     copy = Path(shutil.copy(path, tmp_path / "copy.mp4"))
     moved = path.rename(tmp_path / "moved.mp4")
-    assert encode([copy, moved], meanwhile=never).new == 0
+    assert encode([copy, moved], meanwhile=NEVER).new == 0
     content = bytearray(copy.read_bytes())
     content[-1] ^= 1
     copy.write_bytes(content)
@@ -179,9 +177,7 @@ def test_features_that_overflow_half_precision_are_an_error(make_clip: Make) -> 
     assert cached() == {}
 
 
-def test_features_beyond_the_limit_of_the_cache_are_an_error_at_once(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_beyond_the_limit_of_the_cache_are_an_error(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     paths, batches = [make_clip(f"{n:02}.mp4", frames=3 + n) for n in range(20)], list[Tensor]()
     monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "2KB")  # a clip has at least 400 bytes
     with pytest.raises(ValueError, match=r"the features do not fit into .* 2.0 kB; raise ONLOOKER_CACHE_LIMIT"):
@@ -230,9 +226,7 @@ def begin(clips: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_encoding_killed_at_random_moments_can_be_completed(
-    tmp_path: Path, cache: Callable[[str], Path], kills: int
-) -> None:
+def test_encoding_that_was_killed_can_be_completed(tmp_path: Path, cache: Callable[[str], Path], kills: int) -> None:
     clips, chance = tmp_path / "clips", random.Random(0)
     paths = make_folders(clips, 2 * kills)
     encode(paths)
@@ -294,9 +288,7 @@ def test_clips_encoded_elsewhere_are_stored_as_those_encoded_here(
     assert cached() == here
 
 
-def test_an_error_elsewhere_stops_the_encoding_and_ends_the_workers(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_elsewhere_stops_encoding_and_ends_workers(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     clips, ended = [make_clip(f"{i}.mp4", frames=3 + i) for i in range(3)], []
 
     def map_clips(start: Any, missing: Iterable[Path], address: str) -> Generator[tuple[Path, Any]]:

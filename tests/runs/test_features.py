@@ -4,12 +4,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import moving_squares
 import numpy as np
 import pytest
 import timm
 import torch
+from kills import killed_in
 from packaged_weights import put_weights
 from safetensors.torch import load_file, save_file
 
@@ -33,6 +35,7 @@ from onlooker.structures import ClipError
 DATA = DataConfig(frames=4, size=16, channels=1)
 MODEL = ModelConfig("convalstm", "conv4", hidden=8)
 TINY = TrainConfig(epochs=2, batch=8, precision="32", features=True)
+NEVER = Mock(side_effect=AssertionError("encoded again"))
 
 
 def make(clips: Path, data: DataConfig = DATA, encoder: str = "conv4") -> features.Encoded:
@@ -49,18 +52,13 @@ def test_an_encoder_with_weights_from_a_file(squares: Path, tmp_path: Path, monk
     save_file(timm.create_model("test_resnet").state_dict(), file)
     paths = [clip.path for clip in find_clips(squares)]
     assert make_features(paths, "test_resnet", data, precision="32", quiet=True, weights=str(file)).new == len(paths)
-    monkeypatch.setattr(features, "stored_frames", never)
+    monkeypatch.setattr(features, "stored_frames", NEVER)
     model = ModelConfig("linear", "test_resnet", weights=str(file))
     assert train(squares, tmp_path / "run", model, data)["accuracy"] > 0
 
 
-def never(*_: Any, **__: Any) -> Any:
-    raise AssertionError("encoded again")
-
-
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=3)
 
 
@@ -87,14 +85,12 @@ def test_training_finds_what_was_encoded_before(
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     assert make(squares, data).new == 12
     assert make(squares, data).new == 0
-    monkeypatch.setattr(features, "stored_frames", never)
-    monkeypatch.setattr(preparation, "read_clips", never)
+    monkeypatch.setattr(features, "stored_frames", NEVER)
+    monkeypatch.setattr(preparation, "read_clips", NEVER)
     train(squares, tmp_path / "run", ModelConfig(model, "conv4"), data)
 
 
-def test_models_are_compared_on_features_that_are_encoded_once(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compared_models_share_their_features(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def encode_one(*given: Any, **options: Any) -> Any:
         encoded.append(given)
         return stored_frames(*given, **options)
@@ -139,7 +135,6 @@ def test_settings_of_a_training_on_features() -> None:
 
 
 def test_stored_features_are_those_of_the_encoder(squares: Path) -> None:
-    torch.manual_seed(0)
     encoder: Any = build_encoder("conv4", 1, 16)
     encoder.eval()
     path = find_clips(squares)[5].path
@@ -175,9 +170,7 @@ def test_half_precision_is_close_to_single_precision(squares: Path) -> None:
         ),
     ],
 )
-def test_a_run_on_features_is_complete_and_predicts_from_clips(
-    squares: Path, tmp_path: Path, model: ModelConfig, data: DataConfig
-) -> None:
+def test_runs_on_features_predict_clips(squares: Path, tmp_path: Path, model: ModelConfig, data: DataConfig) -> None:
     measured = train(squares, tmp_path / "run", model, data)
     recognizer = load(tmp_path / "run")
     assert recognizer.data == replace(data, translate=0.0, scale=0.0, normalization="half")
@@ -195,7 +188,6 @@ def test_a_run_on_features_is_complete_and_predicts_from_clips(
 
 
 def test_frozen_weights_stay_and_are_in_no_checkpoint(run: Path) -> None:
-    torch.manual_seed(0)
     before: Any = build_encoder("conv4", 1, 16)
     after = load_file(run / "model" / "model.safetensors")
     assert all(torch.equal(tensor, after[f"encoder.{name}"]) for name, tensor in before.state_dict().items())
@@ -204,16 +196,9 @@ def test_frozen_weights_stay_and_are_in_no_checkpoint(run: Path) -> None:
     assert not any(name.startswith("model.encoder") and name.endswith("weight") for name in state)
 
 
-def test_a_run_on_features_that_was_killed_resumes_with_equal_results(
-    squares: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: object) -> None:
-        raise SystemExit(9)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(train_module, "write_report", killed)
-        with pytest.raises(SystemExit):
-            train(squares, tmp_path / "run")
+def test_a_run_on_features_that_was_killed_resumes_with_equal_results(squares: Path, run: Path, tmp_path: Path) -> None:
+    with killed_in(train_module, "write_report"):
+        train(squares, tmp_path / "run")
     resumed = train_run(squares, tmp_path / "run", ModelConfig(), DataConfig(), TrainConfig(), resume=True, quiet=True)
     assert resumed == read_json(run / "evaluation.json")
 
@@ -248,9 +233,7 @@ def test_an_entry_that_is_removed_while_a_model_is_trained_is_an_error(squares: 
         _ = samples[3]
 
 
-def test_maps_that_another_program_has_written_are_encoded_again(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_maps_of_other_programs_are_not_used(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     make(squares)
     file = sorted((tmp_path / "cache").iterdir())[3]

@@ -2,35 +2,26 @@
 
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-import moving_squares
 import numpy as np
 import pytest
 import torch
 from commands import fails
+from kills import killed_in
 
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.sets import read_set
-from onlooker.data.split import make_splits
 from onlooker.models.registry import configured, resolve
 from onlooker.recognizer import load
 from onlooker.runs import fitting
-from onlooker.runs.compare import compare, settings_of, with_baseline
+from onlooker.runs.compare import settings_of, with_baseline
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
 from onlooker.training import linear
 
 DATA, TRAIN, LINEAR = DataConfig(frames=6, size=32), TrainConfig(), ModelConfig("linear", "conv4")
-
-
-@pytest.fixture(scope="module")
-def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=6)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +56,7 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     assert [step.label for step in recognizer.watch(clip)][-1] in recognizer.classes
 
 
-def test_a_run_with_a_class_for_nothing_has_a_threshold(
-    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_class_for_nothing_has_a_threshold(squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
     for name, label in (("left", "left"), ("up", "None")):
@@ -86,23 +75,14 @@ def test_a_run_with_a_class_for_nothing_has_a_threshold(
         train_run(clips, tmp_path / "other", LINEAR, DATA, TRAIN, quiet=True)
 
 
-def test_a_killed_run_starts_again_and_ends_the_same(
-    run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fitting, "cross_validated", killed)
-        with pytest.raises(KeyboardInterrupt):
-            train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True)
+def test_a_killed_run_starts_again_and_ends_the_same(run: Path, squares: Path, tmp_path: Path) -> None:
+    with killed_in(fitting, "cross_validated"):
+        train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True)
     train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True, resume=True)
     np.testing.assert_array_equal(scores(tmp_path / "cut"), scores(run))
 
 
-def test_training_on_stored_features_gives_the_same(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stored_features_give_the_same_scores(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "FEW", 0)  # no copies, for which frames are needed
     for name in ("stored", "frames"):
         training = replace(TRAIN, features=name == "stored", precision="32")
@@ -136,14 +116,6 @@ def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path,
     assert set(figures) == {"chosen", "statistics", "labels_to_check"}
     with pytest.raises(ClipError, match="trained without a test split; give new clips"):
         evaluate(tmp_path)
-
-
-@pytest.mark.slow
-def test_it_is_cross_validated(squares: Path, tmp_path: Path) -> None:
-    models = settings_of("linear", Settings(LINEAR, replace(DATA, size=16), TRAIN))
-    figures = compare(squares, tmp_path, models, partial(make_splits, folds=2), [0])
-    assert list(figures["accuracy"]) == ["linear"]
-    assert figures["test_videos"] == 24
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,6 @@ def test_a_clip_whose_results_have_no_space_does_not_end_the_others(
 
 
 def test_without_a_probable_class_there_is_no_box(tmp_path: Path, make_clip: Make) -> None:
-    torch.manual_seed(0)
     classes = tuple(f"class {k}" for k in range(9))
     unsure = Recognizer(create_model("convalstm", 9, size=32, hidden=4, dropout=0.0), classes, DATA)
     run, clip = unsure.save(tmp_path / "run"), make_clip("a.mp4", frames=8)

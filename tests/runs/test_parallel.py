@@ -60,9 +60,7 @@ def until(what: Any, seconds: float = 180.0) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_one_thread_per_process_and_one_line_per_task(
-    jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_thread_per_process_a_line_per_task(jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_parallel({str(number): partial(alone, tmp_path, number) for number in range(2)}, jobs)
     said = [(tmp_path / f"begun-{number}").read_text().split() for number in range(2)]
     if jobs == 1:
@@ -100,10 +98,7 @@ def test_trainings_end_if_their_parent_is_killed(tmp_path: Path, how: signal.Sig
     assert len(list(tmp_path.glob("begun-*"))) == 2, "waiting tasks are not started"
 
 
-@pytest.mark.parametrize(
-    ("gpus", "memory", "expected"),
-    [(0, 24, 4), (0, 9, 2), (0, 2, 1), (0, None, 4), (3, 24, 1)],
-)
+@pytest.mark.parametrize(("gpus", "memory", "expected"), [(0, 24, 4), (0, 9, 2), (0, 2, 1), (0, None, 4), (3, 24, 1)])
 def test_default_jobs(monkeypatch: pytest.MonkeyPatch, gpus: int, memory: int | None, expected: int) -> None:
     monkeypatch.setattr(compare, "cores", lambda: 4)
     monkeypatch.setattr(compare, "memory_gb", lambda: memory)

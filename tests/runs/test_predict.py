@@ -145,9 +145,7 @@ def predict_until_killed(run: Path, clips: list[Path], out: Path, number: int) -
     assert process.exitcode == -signal.SIGKILL
 
 
-def test_clips_are_decoded_while_others_are_predicted(
-    run: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clips_are_decoded_during_predictions(run: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
     clips, second = [make_clip("1.mp4"), make_clip("2.mp4")], Event()
     read, predict = Recognizer.read, Recognizer.predict
@@ -177,9 +175,7 @@ def predicted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-def test_the_same_command_continues_after_a_kill(
-    run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path]
-) -> None:
+def test_the_command_continues_after_a_kill(run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path]) -> None:
     clips = [make_clip(f"{number}.mp4", frames=2 + number) for number in range(6)]
     whole, out = tmp_path / "whole" / "results.jsonl", tmp_path / "results.jsonl"
     predict_clips(run, clips, json=whole)

@@ -5,11 +5,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import moving_squares
 import numpy as np
 import pytest
-import torch
+from kills import killed_in
 
 import onlooker
 from onlooker import run_record as folder_module
@@ -41,7 +42,6 @@ STATED = replace(DATA, normalization="half"), replace(TINY, loss="every")
 
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=5)
 
 
@@ -74,9 +74,7 @@ def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(run: 
     assert evaluate(tmp_path / "run") == measured  # with the stored temperature
 
 
-def test_killed_training_on_temporal_crops_resumes_with_identical_results(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_on_temporal_crops_resumes(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crops, three = replace(DATA, temporal_crops=2), replace(TINY, epochs=3, patience=0)
     train_run(squares, tmp_path / "whole", MODEL, crops, three, quiet=True)
 
@@ -142,18 +140,12 @@ def test_a_clip_of_one_frame_has_no_flow_and_is_named(tmp_path: Path) -> None:
     assert "one frame has no motion" in figures["skipped"][0]["found"]
 
 
-def test_a_clip_left_out_is_still_named_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clip_left_out_is_still_named_after_a_kill(tmp_path: Path) -> None:
     folder = moving_squares.make_set(tmp_path / "squares", clips=4)
     for label in ("left", "up"):
         (folder / label / f"broken-{label}.mp4").write_bytes(b"")
-
-    def killed(*_: object) -> None:
-        raise SystemExit(9)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(clips_module, "write_report", killed)
-        with pytest.raises(SystemExit):
-            train_run(folder, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
+    with killed_in(clips_module, "write_report"):
+        train_run(folder, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
     figures = train_run(folder, tmp_path / "run", MODEL, DATA, TINY, resume=True, quiet=True)
     assert [Path(error["path"]).name for error in figures["skipped"]] == ["broken-left.mp4", "broken-up.mp4"]
 
@@ -198,14 +190,11 @@ def test_copies_of_training_clips_are_recognized_by_their_content(run: Path, squ
 def test_a_run_that_cannot_be_written_to_is_noticed_before_clips_are_read(
     run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reads(*_: Any, **__: Any) -> Any:
-        raise AssertionError("reads clips")
-
     def refuses(folder: Path, remedy: str) -> None:
         raise NotWritableError(f"{folder}: cannot be written to (Read-only file system); {remedy}")
 
     for module in (preparation, evaluate_module):
-        monkeypatch.setattr(module, "read_clips", reads)
+        monkeypatch.setattr(module, "read_clips", Mock(side_effect=AssertionError("reads clips")))
     for module in (folder_module, evaluate_module):
         monkeypatch.setattr(module, "check_writable", refuses)
     with pytest.raises(NotWritableError, match=r"new: cannot be written to \(.*\); choose another folder with --run"):
@@ -244,9 +233,7 @@ def test_the_final_model_is_continued_only_under_its_settings(squares: Path, tmp
         train_final(clips, tmp_path, Settings(MODEL, *STATED))
 
 
-def test_a_second_training_in_the_same_folder_is_refused(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_training_of_a_run_is_refused(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read, run = preparation.read_clips, tmp_path / "run"
 
     def and_train_again(*given: Any, **settings: Any) -> Any:
@@ -261,23 +248,14 @@ def test_a_second_training_in_the_same_folder_is_refused(
 
 
 def test_training_from_python(squares: Path, tmp_path: Path) -> None:
-    settings: dict[str, Any] = {
-        "model": "convnet",
-        "encoder": "conv4",
-        "frames": 3,
-        "size": 16,
-        "channels": 1,
-        "epochs": 1,
-        "batch": 8,
-    }
-    trained = onlooker.train(str(squares), run=tmp_path / "run", quiet=True, precision="32", **settings)
+    settings: Any = {"model": "convnet", "encoder": "conv4", "frames": 3, "size": 16, "channels": 1, "epochs": 1}
+    settings |= {"batch": 8, "precision": "32", "quiet": True}
+    trained = onlooker.train(str(squares), run=tmp_path / "run", **settings)
     assert trained.path == tmp_path / "run"
     assert trained.figures == json.loads((tmp_path / "run" / "evaluation.json").read_text(encoding="utf-8"))
     assert str(trained) == f"{trained.path}: {first_line(trained.figures)}"
     assert onlooker.train(squares, trained.path, resume=True, quiet=True).figures == trained.figures
-    with_flow = onlooker.train(
-        squares, tmp_path / "flow", quiet=True, precision="32", **{**settings, "model": "motion"}
-    )
+    with_flow = onlooker.train(squares, tmp_path / "flow", **{**settings, "model": "motion"})
     assert RunRecord.read(with_flow.path).data.modality == "both", "that of the recipe"
     with pytest.raises(TypeError, match=r"train has no setting epoch; did you mean epochs\? There are aggregation"):
         onlooker.train(squares, epoch=3)

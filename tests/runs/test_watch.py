@@ -36,7 +36,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def watch(*words: object) -> Result:
-    torch.set_num_threads(1)
     return CliRunner(env={"COLUMNS": "60"}).invoke(app, ["watch", *map(str, words)])
 
 
@@ -87,7 +86,6 @@ def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
 
 
 def test_a_mil_model_reports_evidence_and_whether_the_event_is_going_on(tmp_path: Path, make_clip: Make) -> None:
-    torch.manual_seed(0)
     model, path = create_model("mil", 2, size=16, hidden=4), make_clip(frames=12)
     with torch.no_grad():
         model.cell.score.weight.mul_(1000)

@@ -15,6 +15,7 @@ import onlooker
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 pytest.importorskip("playwright", reason="no playwright, which drives a browser")
 
+Open, Trained = Callable[..., Any], tuple[Path, str]
 STATIC = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
 
 
@@ -28,9 +29,7 @@ def test_code_of_the_pages_is_small_and_loads_nothing_else():
         assert set(outside) <= {"http://www.w3.org"}, path.name
 
 
-def test_a_dropped_clip_shows_label_box_and_timeline(
-    address: str, open_page: Callable[..., Any], trained: tuple[Path, str], squares: Path
-):
+def test_a_dropped_clip_shows_label_box_and_timeline(address: str, open_page: Open, trained: Trained, squares: Path):
     clip = squares / "left" / "00.mp4"
     expected = onlooker.load(trained[0]).predict(clip)
     page = open_page(address)
@@ -51,9 +50,7 @@ def test_a_dropped_clip_shows_label_box_and_timeline(
     assert sum(widths) == pytest.approx(strip, rel=0.02)  # every moment has a class
 
 
-def test_several_clips_are_a_list_of_answers(
-    address: str, open_page: Callable[..., Any], trained: tuple[Path, str], squares: Path, tmp_path: Path
-):
+def test_several_clips_become_a_list(address: str, open_page: Open, trained: Trained, squares: Path, tmp_path: Path):
     (tmp_path / "notes.mp4").write_bytes(b"no video")
     clips = [squares / "left" / "00.mp4", tmp_path / "notes.mp4", squares / "up" / "01.mp4"]
     recognizer = onlooker.load(trained[0])
@@ -74,9 +71,7 @@ def test_several_clips_are_a_list_of_answers(
     page.wait_for_selector(".clip-list")
 
 
-def test_a_part_of_the_timeline_becomes_an_example(
-    address: str, open_page: Callable[..., Any], trained: tuple[Path, str], squares: Path
-):
+def test_a_part_of_the_timeline_becomes_an_example(address: str, open_page: Open, squares: Path):
     page = open_page(address)
     page.wait_for_selector(".drop")
     drop(page, ".drop", squares / "left" / "00.mp4")
@@ -94,9 +89,7 @@ def test_a_part_of_the_timeline_becomes_an_example(
     page.wait_for_selector("[data-class=marked] .clip, [data-class=marked] video, [data-class=marked] img")
 
 
-def test_a_look_goes_on_while_another_tab_is_shown_and_cancel_ends_it(
-    address: str, open_page: Callable[..., Any], squares: Path
-):
+def test_a_look_goes_on_while_another_tab_is_shown_and_cancel_ends_it(address: str, open_page: Open, squares: Path):
     page = open_page(address)
     page.wait_for_selector(".drop")
     page.route("**/api/jobs/*", lambda route: None)  # the answers of the job are on their way
@@ -120,9 +113,7 @@ def test_a_look_goes_on_while_another_tab_is_shown_and_cancel_ends_it(
         ('<img src=x onerror="alert(1)">.mp4', b"markup" * 100, r"(?i)video|read|decode"),
     ],
 )
-def test_what_is_not_a_clip_is_explained(
-    address: str, open_page: Callable[..., Any], tmp_path: Path, name: str, content: bytes, said: str
-):
+def test_other_files_are_explained(address: str, open_page: Open, tmp_path: Path, name: str, content: bytes, said: str):
     page = open_page(address, errors_expected=True)
     page.wait_for_selector(".drop")
     path = tmp_path / "clip.mp4"
@@ -135,7 +126,7 @@ def test_what_is_not_a_clip_is_explained(
     page.wait_for_selector(".drop")  # the next clip can be tried
 
 
-def test_a_file_above_the_limit_is_not_even_sent(address: str, open_page: Callable[..., Any]):
+def test_a_file_above_the_limit_is_not_even_sent(address: str, open_page: Open):
     page = open_page(address)
     page.wait_for_selector(".drop")
     page.evaluate("""() => {
@@ -147,7 +138,7 @@ def test_a_file_above_the_limit_is_not_even_sent(address: str, open_page: Callab
     assert "long.mp4 has 20 MB" in page.inner_text(".error")
 
 
-def test_live_camera_is_recognized_with_its_delay(address: str, open_page: Callable[..., Any]):
+def test_live_camera_is_recognized_with_its_delay(address: str, open_page: Open):
     page = open_page(address)
     page.click("text=Use the camera")
     page.wait_for_selector(".stage.looking")
@@ -158,7 +149,7 @@ def test_live_camera_is_recognized_with_its_delay(address: str, open_page: Calla
     page.wait_for_selector(".drop")
 
 
-def test_refused_camera_says_what_to_do(address: str, open_page: Callable[..., Any]):
+def test_refused_camera_says_what_to_do(address: str, open_page: Open):
     page = open_page(address)
     refuse = "(name) => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', name)); }"
     for name, remedy in [
@@ -177,9 +168,7 @@ def test_refused_camera_says_what_to_do(address: str, open_page: Callable[..., A
     page.click("text=Stop the camera")
 
 
-def test_a_lost_server_is_announced_and_found_again(
-    trained: tuple[Path, str], tmp_path: Path, open_page: Callable[..., Any]
-):
+def test_a_lost_server_is_announced_and_found_again(trained: Trained, tmp_path: Path, open_page: Open):
     with serving(tmp_path / "clips", tmp_path / "runs", trained[0]) as url:
         page = open_page(url, errors_expected=True)
         page.click("text=Use the camera")
@@ -193,7 +182,7 @@ def test_a_lost_server_is_announced_and_found_again(
         page.click("text=Stop the camera")
 
 
-def test_tabs_by_keyboard_and_narrow_screens(address: str, open_page: Callable[..., Any]):
+def test_tabs_by_keyboard_and_narrow_screens(address: str, open_page: Open):
     page = open_page(address, viewport={"width": 360, "height": 740}, color_scheme="dark", reduced_motion="reduce")
     page.wait_for_selector(".drop")
     page.focus("#tab-look")

@@ -1,10 +1,11 @@
 """Jobs: one after the other, and one that fails or is cancelled affects no other."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -54,13 +55,8 @@ def test_jobs_run_in_turn(jobs: Jobs) -> None:
 
 
 def test_an_error_is_of_its_job_alone(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
-    def failing(error: Exception) -> Callable[[Job], dict[str, Any]]:
-        def fail(_: Job) -> dict[str, Any]:
-            raise error
-
-        return fail
-
-    clip, other = jobs.submit(failing(ClipError("a.mp4", "no frame", "again"))), jobs.submit(failing(KeyError("x")))
+    errors = ClipError("a.mp4", "no frame", "again"), KeyError("x")
+    clip, other = (jobs.submit(Mock(side_effect=error)) for error in errors)
     good = jobs.submit(lambda _: {"a": 1})
     assert ended(clip, other, good) == ["failed", "failed", "done"]
     assert [job.describe()["error"]["code"] for job in (clip, other)] == ["clip", "internal"]

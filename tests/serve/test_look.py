@@ -24,6 +24,7 @@ from onlooker.structures import Prediction, Segment, Tube
 
 Make = Callable[..., Path]
 Finish = Callable[[str], dict[str, Any]]
+Look = Callable[..., dict[str, Any]]
 
 
 def send(page: TestClient, path: Path, name: str = "clip.mp4", **query: str) -> str:
@@ -33,18 +34,21 @@ def send(page: TestClient, path: Path, name: str = "clip.mp4", **query: str) -> 
     return str(answered.json()["job"])
 
 
+@pytest.fixture
+def look(page: TestClient, model: str, finish: Finish) -> Look:
+    """What the page says of a clip."""
+    return lambda *clip: dict(finish(send(page, *clip, model=model))["result"])
+
+
 def kept(page: TestClient) -> list[Path]:
     return list((page.app.state.folder / "looks").iterdir())  # type: ignore[attr-defined]
 
 
-def test_a_clip_is_answered_as_by_the_library(
-    page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
-) -> None:
+def test_answers_equal_the_librarys(page: TestClient, settings: ServeSettings, look: Look, make_clip: Make) -> None:
     path = make_clip(frames=5, size=(80, 40))
-    result = finish(send(page, path, "<b>a</b>.mp4", model=model))["result"]
+    got = look(path, "<b>a</b>.mp4")
     expected = load(settings.runs / "tiny").predict(path)
-    assert (result["name"], result["width"], result["height"], result["frames"]) == ("_b_a__b_.mp4", 80, 40, 5)
-    got = result
+    assert (got["name"], got["width"], got["height"], got["frames"]) == ("_b_a__b_.mp4", 80, 40, 5)
     assert (got["label"], got["score"], got["classes"]) == (expected.label, expected.score, list(expected.classes))
     assert got["labels"] == [step.label for step in expected.steps]
     np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
@@ -52,30 +56,28 @@ def test_a_clip_is_answered_as_by_the_library(
     assert expected.attention is not None
     shares = np.clip(expected.attention / full_strength(expected.attention), 0, 1)
     np.testing.assert_allclose(got["attention"], shares, atol=1e-3)
-    played = page.get(result["video"])
+    played = page.get(got["video"])
     assert played.content == path.read_bytes()  # H.264: played as it is
-    part = page.get(result["video"], headers={"Range": "bytes=10-19"})
+    part = page.get(got["video"], headers={"Range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, path.read_bytes()[10:20])
 
 
-def test_a_damaged_clip_is_answered_with_what_was_read(
-    page: TestClient, model: str, finish: Finish, make_clip: Make
-) -> None:
+def test_a_damaged_clip_is_answered_with_what_was_read(page: TestClient, look: Look, make_clip: Make) -> None:
     for suffix, cut in ((".mp4", False), (".mkv", True), (".avi", True)):
         clip = make_clip(f"clip{suffix}", frames=24, size=(160, 120), options={"g": "4"})
-        assert "damaged" not in finish(send(page, clip, model=model))["result"]
+        assert "damaged" not in look(clip)
         whole, middle = clip.read_bytes(), clip.stat().st_size // 2
         clip.write_bytes(whole[: len(whole) * 3 // 5] if cut else whole[:middle] + bytes(1500) + whole[middle + 1500 :])
-        result = finish(send(page, clip, model=model))["result"]
+        result = look(clip)
         assert 2 <= result["frames"] < 24
         assert f"{result['frames']} of 24 frames could be read" in result["damaged"]
         assert page.get(result["video"]).content[4:8] == b"ftyp"  # a copy of these, which browsers play
 
 
 def test_marked_parts_become_examples_of_one_recording(
-    page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
+    page: TestClient, settings: ServeSettings, look: Look, make_clip: Make
 ) -> None:
-    look = finish(send(page, make_clip(frames=40, fps=10), "walk.mp4", model=model))["result"]["id"]
+    look = look(make_clip(frames=40, fps=10), "walk.mp4")["id"]
     for start, end, label in ((0.5, 1.5, "wave"), (2, 3.2, "clap")):
         added = page.post(f"/api/look/{look}/examples", json={"class": label, "start": start, "end": end})
         assert added.json()["clip"]["seconds"] == pytest.approx(end - start, abs=0.11)
@@ -108,11 +110,9 @@ def test_places_are_shares_of_the_frame() -> None:
     assert json.loads(json.dumps(values, allow_nan=False)) == values
 
 
-def test_a_long_clip_is_answered_as_a_stream(
-    page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
-) -> None:
+def test_a_long_clip_is_a_stream(page: TestClient, settings: ServeSettings, look: Look, make_clip: Make) -> None:
     path = make_clip(frames=40)  # 4 s; training clips have 4 frames at 10 per second
-    got = finish(send(page, path, model=model))["result"]
+    got = look(path)
     expected = join_steps(path, load(settings.runs / "tiny").watch(path))
     assert len(got["times"]) == 40
     np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
@@ -120,10 +120,8 @@ def test_a_long_clip_is_answered_as_a_stream(
     assert set(got["labels"]) <= events | {"nothing"}
 
 
-def test_a_clip_that_browsers_do_not_play_is_copied(
-    page: TestClient, model: str, finish: Finish, make_clip: Make, tmp_path: Path
-) -> None:
-    result = finish(send(page, make_clip("a.webm", frames=6), "Größe/ä.webm", model=model))["result"]
+def test_what_browsers_do_not_play_is_copied(page: TestClient, look: Look, make_clip: Make, tmp_path: Path) -> None:
+    result = look(make_clip("a.webm", frames=6), "Größe/ä.webm")
     assert str(tmp_path) not in json.dumps(result)  # no paths of the machine
     (tmp_path / "played.mp4").write_bytes(page.get(result["video"]).content)
     assert len(clips.all_frames(tmp_path / "played.mp4")[0]) == 6
@@ -147,11 +145,9 @@ def test_a_hostile_clip_is_refused_and_deleted(
     assert len(kept(page)) == 1
 
 
-def test_only_so_many_clips_are_kept(
-    page: TestClient, model: str, finish: Finish, make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_few_clips_are_kept(page: TestClient, look: Look, make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_KEPT", 2)
-    ids = [finish(send(page, make_clip(), model=model))["result"]["id"] for _ in range(4)]
+    ids = [look(make_clip())["id"] for _ in range(4)]
     assert [page.get(f"/media/{each}.mp4").status_code for each in ids] == [404, 404, 200, 200]
     assert len(kept(page)) == 2
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from projects import add, clips_of, put, restarted, tree
@@ -146,9 +147,7 @@ def test_clips_that_are_confirmed_or_corrected_are_settled_until_that_is_undone(
     project.close()
 
 
-def test_changes_that_are_too_old_are_forgotten_at_the_next_start_with_their_files(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_changes_are_forgotten_with_their_files(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEPT", 3)
     project.delete_clip(add(project, "a", "1"))
     for number in range(4):
@@ -200,15 +199,9 @@ def test_a_disk_that_is_full_changes_nothing(project: Project, full: str, monkey
     (project.folder / "recordings.csv").write_text(rows := "clip,recording\na/clip.mp4,anna\n")
     before, version = tree(project), project.version
 
-    def fail(*_: object) -> None:
-        raise DiskFullError(28, "no space left")
-
-    patched = {
-        "renames": "onlooker.serve.project.make_moves",
-        "recordings": "onlooker.serve.recordings.write_bytes",
-    }
+    patched = {"renames": "onlooker.serve.project.make_moves", "recordings": "onlooker.serve.recordings.write_bytes"}
     with monkeypatch.context() as patch:
-        patch.setattr(patched[full], fail)
+        patch.setattr(patched[full], Mock(side_effect=DiskFullError(28, "no space left")))
         for change in (lambda: add(project, "b", "2"), lambda: project.delete_clip(clip), lambda: project.replay(True)):
             with pytest.raises(DiskFullError):
                 change()

@@ -12,6 +12,7 @@ from browsing import serving, teach_run, texts_of
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 pytest.importorskip("playwright", reason="no playwright, which drives a browser")
 
+Open, Trained = Callable[..., Any], tuple[Path, str]
 PROJECT = 'fetch("/api/project").then((response) => response.json())'
 
 
@@ -23,12 +24,17 @@ def hold(page: Any, seconds: float) -> None:
     page.mouse.up()
 
 
+def new_class(page: Any, name: str) -> None:
+    page.fill("#new-class", name)
+    page.keyboard.press("Enter")
+
+
 def clips_of(page: Any, label: str) -> int:
     return page.locator(f"[data-class={label}] .tile").count()
 
 
 def test_a_cancelled_training_leaves_clips_and_models_as_they_were(
-    tmp_path: Path, open_page: Callable[..., Any], trained: tuple[Path, str], squares: Path
+    tmp_path: Path, open_page: Open, trained: Trained, squares: Path
 ):
     clips, runs = shutil.copytree(squares, tmp_path / "squares"), tmp_path / "runs"
     teach_run(trained[0], clips, runs)
@@ -49,9 +55,7 @@ def test_a_cancelled_training_leaves_clips_and_models_as_they_were(
     assert (sorted(clips.glob("*/*.mp4")), [path.name for path in runs.iterdir()]) == before
 
 
-def test_teaching_from_the_first_class_to_live_answers_and_corrections(
-    tmp_path: Path, open_page: Callable[..., Any], two_classes: Path
-):
+def test_teaching_from_the_first_class_to_answers_and_corrections(tmp_path: Path, open_page: Open, two_classes: Path):
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page = open_page(url, errors_expected=True, reduced_motion="reduce")
         assert "no model yet" in page.inner_text(".empty")
@@ -61,8 +65,7 @@ def test_teaching_from_the_first_class_to_live_answers_and_corrections(
         page.wait_for_selector("[data-class=up] .tile >> nth=6")
         page.wait_for_selector(".failures")
         assert page.inner_text(".failures").startswith("notes.mp4")
-        page.fill("#new-class", "push")
-        page.keyboard.press("Enter")
+        new_class(page, "push")
         page.wait_for_selector("[data-class=push].chosen")
         record(page)
         page.click(".train-action .primary")
@@ -128,7 +131,7 @@ def correct_and_undo(page: Any) -> None:
 
 
 def test_a_new_model_is_live_before_its_report_and_stays_if_that_fails(
-    tmp_path: Path, open_page: Callable[..., Any], trained: tuple[Path, str], squares: Path
+    tmp_path: Path, open_page: Open, trained: Trained, squares: Path
 ):
     clips, job = shutil.copytree(squares, tmp_path / "squares"), dict[str, Any]()
     teach_run(trained[0], clips, tmp_path / "runs")
@@ -151,11 +154,7 @@ def test_a_new_model_is_live_before_its_report_and_stays_if_that_fails(
 
 
 def test_an_inbox_of_many_clips_shows_the_next_ones_when_the_first_are_answered(
-    tmp_path: Path,
-    open_page: Callable[..., Any],
-    trained: tuple[Path, str],
-    squares: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, open_page: Open, trained: Trained, squares: Path, monkeypatch: pytest.MonkeyPatch
 ):
     clips = shutil.copytree(squares, tmp_path / "squares")
     teach_run(trained[0], clips, tmp_path / "runs")
@@ -179,26 +178,21 @@ def test_an_inbox_of_many_clips_shows_the_next_ones_when_the_first_are_answered(
     database.close()
 
 
-def test_names_and_conflicts_in_the_project(address: str, open_page: Callable[..., Any]):
+def test_names_and_conflicts_in_the_project(address: str, open_page: Open):
     page = open_page(f"{address}#teach", errors_expected=True)
-    page.fill("#new-class", "left")
-    page.keyboard.press("Enter")
+    new_class(page, "left")
     page.wait_for_selector("[data-class=left]")
     for name in ("../outside", "left"):
-        page.fill("#new-class", name)
-        page.keyboard.press("Enter")
+        new_class(page, name)
         page.wait_for_selector(".toast.bad")
         page.click(".toast.bad button")
     other = open_page(f"{address}#teach", errors_expected=True)
-    other.fill("#new-class", "first")
-    other.keyboard.press("Enter")
+    new_class(other, "first")
     other.wait_for_selector("[data-class=first]")
-    page.fill("#new-class", "later")
-    page.keyboard.press("Enter")
+    new_class(page, "later")
     page.wait_for_selector(".toast.bad:has-text('another tab')")
     page.click(".toast.bad button")
-    page.fill("#new-class", "much  later")
-    page.keyboard.press("Enter")
+    new_class(page, "much  later")
     page.wait_for_selector("[data-class='much later'].chosen")
     page.fill("[data-class='much later'] .class-name", " at  last")
     page.keyboard.press("Enter")
@@ -215,9 +209,7 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Callable[..
     assert page.locator(".class").count() == 0
 
 
-def test_clips_that_wait_follow_their_class_when_it_is_renamed_and_are_one_step(
-    tmp_path: Path, open_page: Callable[..., Any], squares: Path
-):
+def test_clips_that_wait_follow_their_renamed_class_and_are_one_step(tmp_path: Path, open_page: Open, squares: Path):
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page, held, holding = open_page(f"{url}#teach", reduced_motion="reduce"), list[Any](), [True]
         page.route("**/api/project/clips?*", lambda route: held.append(route) if holding else route.continue_())
@@ -227,8 +219,7 @@ def test_clips_that_wait_follow_their_class_when_it_is_renamed_and_are_one_step(
         page.wait_for_timeout(200)
         assert len(held) == 3, "a few at a time"
         holding.clear()
-        page.fill("#new-class", "up")
-        page.keyboard.press("Enter")  # waits for those on their way
+        new_class(page, "up")  # waits for those on their way
         for route in held:
             route.continue_()
         page.wait_for_selector("[data-class=up]")
@@ -238,9 +229,7 @@ def test_clips_that_wait_follow_their_class_when_it_is_renamed_and_are_one_step(
         assert {path.name for path in (tmp_path / "clips").iterdir()} == {".onlooker", "links", "up"}
 
 
-def test_files_that_were_not_added_wait_until_they_are_tried_again_or_dismissed(
-    tmp_path: Path, open_page: Callable[..., Any], squares: Path
-):
+def test_files_that_were_not_added_wait_for_a_retry_or_dismissal(tmp_path: Path, open_page: Open, squares: Path):
     full = {"error": {"code": "disk_full", "found": "a full disk", "remedy": "free some space"}}
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
@@ -270,7 +259,7 @@ def test_files_that_were_not_added_wait_until_they_are_tried_again_or_dismissed(
 
 
 @pytest.mark.slow
-def test_hundreds_of_files_at_once_are_shown_in_parts(tmp_path: Path, open_page: Callable[..., Any], squares: Path):
+def test_hundreds_of_files_at_once_are_shown_in_parts(tmp_path: Path, open_page: Open, squares: Path):
     clip, bad = (squares / "left" / "00.mp4").read_bytes(), {f"bad-{number}.mp4" for number in range(0, 300, 50)}
     for number in range(300):
         path = tmp_path / "many" / f"class {number % 4}" / f"{number}.mp4"

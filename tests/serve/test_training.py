@@ -75,9 +75,7 @@ class Recorded(Job):
             self._act(self)
 
 
-def test_progress_is_told_and_the_model_is_live_before_its_results(
-    project: Project, training: Callable[..., Training]
-) -> None:
+def test_a_model_is_live_before_its_results(project: Project, training: Callable[..., Training]) -> None:
     job, made = Recorded(), training(READING, "model", DRAWING, DONE)
     result = made.run(job)
     assert [note for note, _ in job.reports] == ["starting", "reading clips", *["drawing clips"] * 2, "done"]
@@ -131,9 +129,7 @@ def test_only_runs_of_this_project_that_have_a_model_are_its_newest(
     assert made.run(Job())["run"] == "clips-page-11"
 
 
-def test_one_training_at_a_time_and_clips_stay_while_it_reads_them(
-    page: TestClient, make_clip: Callable[..., Path]
-) -> None:
+def test_one_training_at_a_time_and_clips_stay_meanwhile(page: TestClient, make_clip: Callable[..., Path]) -> None:
     folder = page.app.state.project.folder  # type: ignore[attr-defined]
     for name in ("a/1", "a/2", "b/1", "b/2"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

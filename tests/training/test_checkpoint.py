@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from kills import killed_in
 
 from onlooker.files import DiskFullError
 from onlooker.training.checkpoint import PARTS, AtomicCheckpointIO
@@ -29,18 +30,12 @@ def test_a_flipped_bit_is_detected(tmp_path: Path) -> None:
         AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
 
 
-def test_a_kill_between_write_and_rename_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_between_write_and_rename_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "last.ckpt"
     saved(target, 1)
     before = target.read_bytes()
-
-    def killed(*_: Any) -> None:
-        raise SystemExit(9)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", killed)
-        with pytest.raises(SystemExit):
-            saved(target, 2)
+    with killed_in(os, "replace"):
+        saved(target, 2)
     assert target.read_bytes() == before
     saved(target, 3)
     assert torch.load(target, weights_only=True)["epoch"] == 3

@@ -32,8 +32,6 @@ from onlooker.training.fit import Fitting, batch_size, fit
 from onlooker.training.losses import frame_cross_entropy
 from onlooker.training.optimizers import register_optimizer
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
 TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", label_smoothing=0.0)
 
@@ -101,9 +99,7 @@ def test_each_epoch_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert all("training" in line and "validation" in line and line.endswith("s left") for line in lines)
 
 
-def test_a_job_of_slurm_with_several_tasks_trains_in_each_process_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_task_of_a_slurm_job_trains_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"NTASKS": "4", "JOB_NAME": "train", "JOB_ID": "1", "PROCID": "1", "LOCALID": "1"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning sets it when it is imported in this environment
@@ -284,7 +280,6 @@ def first_loss(model: VideoModel, frames: Tensor, targets: Tensor, settings: Tra
 
 
 def test_the_attention_loss_equals_its_equation() -> None:
-    torch.manual_seed(0)
     model = create_model("convalstm", 2, in_channels=1, size=32, hidden=4, dropout=0.0, attention_loss=True).eval()
     frames, targets = torch.randint(256, (3, 4, 32, 32, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
     video = to_video(frames, "half")
@@ -339,7 +334,6 @@ def test_an_unknown_optimizer_is_an_error() -> None:
 
 
 def test_the_loss_of_the_last_frame_and_attention_regularization() -> None:
-    torch.manual_seed(0)
     model = create_model("alstm", 2, in_channels=1, size=16, hidden=4, dropout=0.0).eval()
     frames, targets = torch.randint(256, (3, 4, 16, 16, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
     logits, attention, _ = model(to_video(frames, "half"))
@@ -359,9 +353,7 @@ def test_few_clips_reduce_the_batch_size(given: int | None, clips: int, size: in
 
 
 @pytest.mark.parametrize("wrong", [False, True])  # the best epoch is the last one, or the first one
-def test_a_run_resumes_from_what_is_at_an_address_after_any_upload(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: bool
-) -> None:
+def test_a_run_resumes_from_any_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: bool) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(storage, "UPLOAD_EVERY", 0.01)
     address, files, states = Path("memory://run"), fsspec.filesystem("memory"), list[dict[str, bytes]]()

@@ -16,14 +16,7 @@ from torch.utils.data import Dataset
 from onlooker.config import DataConfig
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import LinearClassifier
-from onlooker.training.linear import (
-    Choice,
-    Clips,
-    choose,
-    cross_validated,
-    fit_layer,
-    statistics_of,
-)
+from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer, statistics_of
 from onlooker.training.regression import METHODS, Method, regress
 
 DATA = DataConfig(frames=4, size=16, normalization="half")

@@ -79,9 +79,7 @@ def test_torchrun_gives_the_bytes_of_two_devices(clips: Path, tmp_path: Path, no
 
 
 @pytest.mark.parametrize("killed", ["the first process", "the last process", "the command"])
-def test_kill_9_of_a_process_ends_all_and_the_run_resumes_with_the_same_bytes(
-    clips: Path, tmp_path: Path, killed: str
-) -> None:
+def test_kill_9_of_a_process_ends_all_and_resumes_with_the_same_bytes(clips: Path, tmp_path: Path, killed: str) -> None:
     options = ["--devices", 2, "--epochs", 40]
     run, whole = tmp_path / "run", tmp_path / "whole"
     command_line = start(command(clips, run, *options))

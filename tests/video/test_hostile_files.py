@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Condition
+from unittest.mock import Mock
 
 import clips
 import pytest
@@ -42,13 +43,8 @@ class Refusing:
 
 
 @pytest.mark.parametrize("error", [ValueError("no such plane"), RuntimeError("bad state"), MemoryError()])
-def test_any_error_of_a_source_names_the_source(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def refuse(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(stream.VideoReader, "__iter__", refuse)
+def test_any_error_of_a_source_names_it(make_clip: Make, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(stream.VideoReader, "__iter__", Mock(side_effect=error))
     path = make_clip("a.mp4")
     source = stream.Source(path, StreamConfig(), condition := Condition())
     source.start()
@@ -59,15 +55,9 @@ def test_any_error_of_a_source_names_the_source(
     assert source.finished
 
 
-def test_a_disk_that_fails_while_a_file_is_read_is_an_error_of_the_file(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_fails_is_an_error_of_the_file(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip("a.mp4")
-
-    def fail(*_: object) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(decode, "read_packets", fail)
+    monkeypatch.setattr(decode, "read_packets", Mock(side_effect=OSError(5, "Input/output error")))
     with pytest.raises(ClipError, match=r"a\.mp4: cannot be decoded \(input/output error\); encode it again"):
         list(iter(VideoReader(path)))
 
@@ -128,9 +118,7 @@ CLAIMS = {
 
 
 @pytest.mark.parametrize("name", CLAIMS)
-def test_small_files_that_claim_millions_of_samples_take_little_memory(
-    make_clip: Make, tmp_path: Path, name: str
-) -> None:
+def test_files_that_claim_millions_of_samples_take_little_memory(make_clip: Make, tmp_path: Path, name: str) -> None:
     (tmp_path / "whole").mkdir()
     make_clip("whole/clip.mp4", frames=24, options={"g": "8"})
     path = CLAIMS[name](Material(tmp_path), tmp_path, random.Random(0)).path
@@ -164,9 +152,7 @@ def _measure(path: Path, results: "multiprocessing.SimpleQueue[tuple[str, float]
     results.put((error, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000))
 
 
-def test_the_limit_of_samples_does_not_apply_to_uncompressed_sound(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_limit_of_samples_is_not_for_uncompressed_sound(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_clip("a.mov", audio=True)
     boxes = parse(path.read_bytes())
     sound = [*([(b"hdlr", bytes(8) + b"soun")]), (b"stts", struct.pack(">IIII", 0, 1, 10**9, 1))]

@@ -1,7 +1,7 @@
 """Folders of numbered images as clips."""
 
-from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import clips
 import cv2
@@ -106,9 +106,7 @@ def test_a_file_is_never_passed_to_another_program(tmp_path: Path, monkeypatch: 
 
 
 def test_a_folder_that_cannot_be_read_is_a_clip_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(_: Path) -> Iterator[Path]:  # root may read every folder, and tests may be run by root
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "iterdir", refused)
+    refused = PermissionError(13, "Permission denied")  # root, who may run the tests, may read every folder
+    monkeypatch.setattr(Path, "iterdir", Mock(side_effect=refused))
     with pytest.raises(ClipError, match=r"the folder cannot be read \(Permission denied\); allow reading it"):
         ImageSequence(tmp_path).images  # noqa: B018

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import av
 import clips
@@ -14,6 +15,7 @@ from onlooker.video import index, video_file
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.sampling import TemporalCrops, equally_spaced
 
+Make = Callable[..., Path]
 CASES = {
     "h264 B-frames": ("a.mp4", {"options": {"g": "30", "bf": "3"}}),
     "h264 B-pyramid, one group": ("a.mkv", {"options": {"bf": "5", "b-pyramid": "normal"}}),
@@ -41,7 +43,7 @@ CASES = {
 
 
 @pytest.fixture(params=CASES)
-def clip(request: pytest.FixtureRequest, make_clip: Callable[..., Path]) -> Path:
+def clip(request: pytest.FixtureRequest, make_clip: Make) -> Path:
     name, settings = CASES[request.param]
     return make_clip(name, **{"frames": 120, **settings})
 
@@ -64,13 +66,8 @@ def test_equal_to_sequential_decoding(clip: Path, monkeypatch: pytest.MonkeyPatc
     assert [time for _, time, _ in streamed] == pytest.approx(times)
 
 
-def test_indexed_files_are_not_decoded_as_a_whole(
-    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("decoded the whole file")
-
-    monkeypatch.setattr(video_file, "decode_file", refuse)
+def test_indexed_files_are_not_decoded_as_a_whole(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video_file, "decode_file", Mock(side_effect=AssertionError("decoded the whole file")))
     for name, settings in CASES.values():
         if settings.get("codec") not in ("libvpx", "libx264") and name != "a.mpg" and "intra" not in str(settings):
             if name == "a.avi" and settings.get("options"):
@@ -78,7 +75,7 @@ def test_indexed_files_are_not_decoded_as_a_whole(
             read(make_clip(name, frames=60, **{k: v for k, v in settings.items() if k != "pts"}), 7)
 
 
-def test_frames_cut_off_by_an_edit_list_are_not_counted(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+def test_frames_cut_off_by_an_edit_list_are_not_counted(make_clip: Make, tmp_path: Path) -> None:
     whole, cut = make_clip("whole.mp4", frames=60, options={"g": "20", "bf": "2"}), tmp_path / "cut.mp4"
     with av.open(str(whole)) as source, av.open(str(cut), "w") as out:
         video = source.streams.video[0]
@@ -95,7 +92,7 @@ def test_frames_cut_off_by_an_edit_list_are_not_counted(make_clip: Callable[...,
     assert all((mine == reference[i]).all() for i, mine in zip(frames.indices, frames.pixels, strict=True))
 
 
-def test_only_what_is_needed_is_decoded(make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_is_needed_is_decoded(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip("a.avi", frames=600)
     decoded = []
     original = index.decode_runs
@@ -122,12 +119,7 @@ def test_only_what_is_needed_is_decoded(make_clip: Callable[..., Path], monkeypa
     ],
 )
 def test_only_needed_packets_are_read_again(
-    suffix: str,
-    options: dict[str, str],
-    demuxed: int,
-    make_clip: Callable[..., Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    suffix: str, options: dict[str, str], demuxed: int, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clip = tmp_path / f"remuxed{suffix}"
     with av.open(str(make_clip("a.mp4", frames=120, codec="mpeg4", options={"g": "10"}))) as source:
@@ -156,7 +148,7 @@ def test_only_needed_packets_are_read_again(
     assert len(packets) <= demuxed
 
 
-def test_any_order_and_repetition(make_clip: Callable[..., Path]) -> None:
+def test_any_order_and_repetition(make_clip: Make) -> None:
     clip = make_clip("a.mp4", frames=40, options={"g": "10"})
     video = VideoReader(clip)
     frames = video.get([len(video) - 1, 3, 3, 17])
@@ -168,9 +160,7 @@ def test_any_order_and_repetition(make_clip: Callable[..., Path]) -> None:
     assert crops.positions(len(video)).tolist() == [list(range(first, first + 8)) for first in (0, 8, 16)]
 
 
-def test_a_wrong_packet_count_costs_a_second_decoding_not_a_wrong_frame(
-    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_packet_count_costs_a_second_decoding(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     clip, decodings, decode_file = make_clip("a.mp4", frames=25), [], video_file.decode_file
 
     def counting(*arguments: object) -> object:
@@ -192,9 +182,7 @@ def test_a_wrong_packet_count_costs_a_second_decoding_not_a_wrong_frame(
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.webm", "images"])
-def test_a_reader_is_reusable_and_knows_length_times_and_size(
-    make_clip: Callable[..., Path], tmp_path: Path, name: str
-) -> None:
+def test_a_reader_is_reusable_and_knows_length_times_and_size(make_clip: Make, tmp_path: Path, name: str) -> None:
     if name == "images":
         path = tmp_path / name
         path.mkdir()

@@ -16,6 +16,7 @@ from onlooker.video.flow import FlowSettings, read_flow
 from onlooker.video.reader import VideoReader, is_video, read
 from onlooker.video.sampling import every_frame
 
+Make = Callable[..., Path]
 CASES = {
     "B-frames": ("a.mp4", {"options": {"g": "30", "bf": "3"}}),
     "open groups": ("a.mp4", {"options": {"bf": "3", "x264-params": "open-gop=1:keyint=24:scenecut=0"}}),
@@ -34,7 +35,7 @@ def images(folder: Path, count: int) -> Path:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_equal_to_the_frames_between_two_times(case: str, make_clip: Callable[..., Path]) -> None:
+def test_equal_to_the_frames_between_two_times(case: str, make_clip: Make) -> None:
     name, settings = CASES[case]
     clip = make_clip(name, **{"frames": 120, **settings})
     reference, _ = clips.all_frames(clip)
@@ -52,7 +53,7 @@ def test_equal_to_the_frames_between_two_times(case: str, make_clip: Callable[..
         reader.get([-1])
 
 
-def test_equal_to_a_clip_that_was_cut(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+def test_equal_to_a_clip_that_was_cut(make_clip: Make, tmp_path: Path) -> None:
     whole, cut = (
         make_clip("whole.mp4", frames=90, options={"g": "30", "keyint_min": "30", "bf": "3"}),
         tmp_path / "cut.mp4",
@@ -79,9 +80,7 @@ def test_an_image_sequence(tmp_path: Path) -> None:
     assert part.get([0, 4]).times == pytest.approx([0, 4 / 25])
 
 
-def test_a_late_part_costs_as_much_as_an_early_one(
-    make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_late_part_costs_as_much_as_an_early_one(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     clip, decoded, indexed = make_clip("a.mp4", frames=900, options={"g": "30", "bf": "2"}), list[int](), list[int]()
     decode, make_index = index.decode_runs, video_file.index_packets
 
@@ -104,7 +103,7 @@ def test_a_late_part_costs_as_much_as_an_early_one(
     assert len(indexed) == 1, "all parts of a file share its index"
 
 
-def test_an_index_that_is_contradicted_midway(make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_is_contradicted_midway(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     decode = video_file.decode_frames
 
     def fail(*arguments: object) -> object:
@@ -127,12 +126,12 @@ def test_an_index_that_is_contradicted_midway(make_clip: Callable[..., Path], mo
         ("3.01,3.09", "no frame between these times"),
     ],
 )
-def test_times_that_cannot_be_read(times: str, message: str, make_clip: Callable[..., Path]) -> None:
+def test_times_that_cannot_be_read(times: str, message: str, make_clip: Make) -> None:
     with pytest.raises(ClipError, match=message):
         read(f"{make_clip('a.mp4', frames=60)}#t={times}")
 
 
-def test_times_that_can_be_read(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+def test_times_that_can_be_read(make_clip: Make, tmp_path: Path) -> None:
     clip = make_clip("a.mp4", frames=60)
     sizes = {"5,6.4": 10, "5": 10, ",1": 10, "npt:0:05,00:00:06": 10, "0,6": 60}  # 6.4: rounded
     assert {times: len(VideoReader(f"{clip}#t={times}")) for times in sizes} == sizes
@@ -142,7 +141,7 @@ def test_times_that_can_be_read(make_clip: Callable[..., Path], tmp_path: Path) 
         read(tmp_path / "none.mp4#t=1,2")
 
 
-def test_a_recording_that_was_truncated(make_clip: Callable[..., Path]) -> None:
+def test_a_recording_that_was_truncated(make_clip: Make) -> None:
     clip = make_clip("a.avi", frames=200)
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     frames = read(f"{clip}#t=2,4", 20)
@@ -151,7 +150,7 @@ def test_a_recording_that_was_truncated(make_clip: Callable[..., Path]) -> None:
         read(f"{clip}#t=18,19")
 
 
-def test_decoded_by_a_worker(make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoded_by_a_worker(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     part = f"{make_clip('a.mp4', frames=60)}#t=2,4"
     expected = read(part, 9)
     monkeypatch.setenv(safe.VARIABLE, "1")

@@ -97,9 +97,7 @@ def endless(path: Path, frames: int = 24) -> Path:
     return path
 
 
-def test_too_much_time_or_memory_is_an_error_of_the_clip(
-    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_much_time_or_memory_is_an_error(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, good = endless(tmp_path / "endless.gif"), make_clip("good.mp4")
     limits = r"at most 2 GiB, and 60 s and 10 s per MB, are allowed; remove it, or read it without --safe if you trust"
     assert len(read(good, 4)) == 4

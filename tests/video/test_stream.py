@@ -119,11 +119,7 @@ def test_endless_garbage_is_an_error_within_the_timeout() -> None:
             time.sleep(0.02)
 
     begin = time.monotonic()
-    with (
-        Sender(endless) as sender,
-        Source(sender.address, StreamConfig(timeout=1)) as source,
-        pytest.raises(ClipError),
-    ):
+    with Sender(endless) as sender, Source(sender.address, StreamConfig(timeout=1)) as source, pytest.raises(ClipError):
         next(source)
     assert time.monotonic() - begin < 20
 
@@ -155,10 +151,7 @@ def test_closing_does_not_wait_for_an_active_sender() -> None:
 def test_a_slow_reader_gets_the_newest_frame() -> None:
     config = StreamConfig(timeout=2, attempts=0)
     pieces = cut(STREAM, 10)
-    with (
-        Sender(lambda: slowly(pieces, 1.5 / len(pieces))) as sender,
-        Source(sender.address, config) as source,
-    ):
+    with Sender(lambda: slowly(pieces, 1.5 / len(pieces))) as sender, Source(sender.address, config) as source:
         indices = []
         for index, when, frame in source:
             assert painted_number(frame) == index
@@ -234,10 +227,7 @@ def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
 def test_each_frame_comes_with_the_following_ones() -> None:
     config = StreamConfig(rate=5, drop="none", timeout=2, attempts=1, wait=0.05)
     part = transport_stream(18)
-    with (
-        Sender(lambda: [part], lambda: [part]) as sender,
-        Source(sender.address, config, ahead=2) as source,
-    ):
+    with Sender(lambda: [part], lambda: [part]) as sender, Source(sender.address, config, ahead=2) as source:
         frames, _ = taken(source)
     numbers = [[painted_number(each) for each in pixels] for _, _, pixels in frames]
     assert [index for index, _, _ in frames[:4]] == [0, 5, 10, 15]

@@ -135,9 +135,7 @@ def test_a_setting_holds_for_its_frames(digits: Digits) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS[1:])
-def test_equal_seeds_equal_videos_whatever_the_chunk(
-    digits: Digits, variant: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equal_seeds_equal_videos_in_any_chunk(digits: Digits, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     moving = AugmentedDigits(digits, frames=10, variant=variant)
     first = moving.batch(7, seed=3)
     assert not torch.equal(first.video, moving.batch(7, seed=4).video)

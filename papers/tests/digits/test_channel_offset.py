@@ -9,11 +9,6 @@ from scipy.ndimage import map_coordinates
 from onlooker_papers.digits.sampling.channel_offset import ChannelOffset, channel_offset
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def by_grid_sample(features, offsets):
     """Each channel as a separate image, by PyTorch."""
     N, C, H, W = features.shape

@@ -5,12 +5,9 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
+from onlooker.models.video_model import count_parameters
 from onlooker_papers.digits.encoders.dcn import DCN, OFFSETS
 from onlooker_papers.digits.sampling.channel_offset import channel_offset
-
-
-def numbers(module):
-    return sum(p.numel() for p in module.parameters())
 
 
 def moved(net):
@@ -34,13 +31,12 @@ def moved(net):
 )
 def test_it_has_the_published_number_of_parameters(offset, count):
     with torch.device("meta"):
-        assert numbers(DCN(1, 64, offset)) + numbers(torch.nn.Linear(500, 10)) == count
+        assert count_parameters(DCN(1, 64, offset)) + count_parameters(torch.nn.Linear(500, 10)) == count
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_it_is_its_layers_one_after_the_other(offset):
-    torch.manual_seed(0)
     net = moved(DCN(2, 8, offset)).double()
     x = frames = torch.randn(3, 2, 8, 8, dtype=torch.double)
     weights = dict(net.layers.named_parameters())
@@ -61,7 +57,6 @@ def test_it_is_its_layers_one_after_the_other(offset):
 
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_checkpointing_changes_no_number(offset):
-    torch.manual_seed(0)
     net = moved(DCN(1, 8, offset))
     frames, pull = torch.randn(37, 1, 8, 8), torch.randn(37, 500, 1, 1)
     plain = F.relu(net.fc(net.layers(frames).flatten(1)))[:, :, None, None]
@@ -71,7 +66,6 @@ def test_checkpointing_changes_no_number(offset):
 
 
 def test_weights_are_xavier_uniform_biases_zero_and_offsets_small():
-    torch.manual_seed(0)
     net = DCN(1, 16)
     for layer, fan in ((net.layers[0], 25 * 21), (net.layers[3], 25 * 70), (net.fc, 50 * 256 + 500)):
         bound = (6 / fan) ** 0.5

@@ -24,11 +24,6 @@ CASES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def seed():
-    torch.manual_seed(0)
-
-
 def tensors(case, spread, dtype=torch.float32):
     N, C, O, H, W, kernel, padding, masked = CASES[case]  # noqa: E741
     input, weight, bias = torch.randn(N, C, H, W), torch.randn(O, C, *kernel), torch.randn(O)

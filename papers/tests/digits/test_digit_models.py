@@ -15,7 +15,6 @@ def test_where_the_last_frame_is_the_aggregation_it_alone_is_learned() -> None:
 
 
 def test_who_follows_two_things_begins_with_what_reads_one() -> None:
-    torch.manual_seed(0)
     settings: dict[str, Any] = {"head": "each-glimpse", "in_channels": 1, "size": 64, "hidden": 8}
     one = create_model("tracks", 10, things=1, **settings).eval()
     two = create_model("tracks", 55, things=2, **settings).eval()

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from onlooker.models.video_model import count_parameters
 from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.encoders.glimpses import Glimpses, contrast
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
@@ -19,10 +20,6 @@ def made(*arguments, stir=0.0, **settings):
         for parameter in net.parameters():
             parameter += stir * torch.randn_like(parameter)
     return net
-
-
-def numbers(module):
-    return sum(p.numel() for p in module.parameters())
 
 
 def squares(*corners, side=64, width=14):
@@ -55,7 +52,7 @@ def test_it_has_the_parameters_that_its_docstring_counts():
     for glimpses in (1, 2, 5):
         net = Glimpses(1, glimpses)
         assert net.num_features == 64 * glimpses
-        assert numbers(net) == localization + recurrent + recognition == 102_019
+        assert count_parameters(net) == localization + recurrent + recognition == 102_019
     assert "102,019" in Glimpses.__doc__
 
 

@@ -12,12 +12,7 @@ from onlooker_papers.digits import held_out
 from onlooker_papers.digits.data.moving_mnist import PAIRS, Batch, MovingDigits, pair_label
 from onlooker_papers.digits.held_out import pair_posterior
 from onlooker_papers.digits.models import DigitModel
-from onlooker_papers.mnist import DigitSplit, split_digits
-
-
-@pytest.fixture(scope="module")
-def splits() -> DigitSplit:
-    return split_digits()
+from onlooker_papers.mnist import DigitSplit
 
 
 def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None:
@@ -35,9 +30,7 @@ def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "product"])
-def test_videos_are_scored_by_the_aggregation(
-    monkeypatch: pytest.MonkeyPatch, splits: DigitSplit, aggregation: str
-) -> None:
+def test_the_aggregation_scores_videos(monkeypatch: pytest.MonkeyPatch, splits: DigitSplit, aggregation: str) -> None:
     frames = np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)  # sure of each frame
     answer = lambda recognizer, samples: Classification(torch.from_numpy(frames.astype(np.float32)))  # noqa: E731
     monkeypatch.setattr(Recognizer, "classify", answer)

@@ -4,21 +4,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from onlooker.models.video_model import count_parameters
 from onlooker_papers.digits.encoders.lenet import LeNet
-
-
-def numbers(module):
-    return sum(p.numel() for p in module.parameters())
 
 
 def test_it_has_the_published_number_of_parameters():
     # Shan & Atanasov 2017: 6,431,080 trainable parameters with the ten classes.
-    assert numbers(LeNet(in_channels=1, size=64)) + numbers(torch.nn.Linear(500, 10)) == 6_431_080
+    assert count_parameters(LeNet(in_channels=1, size=64)) + count_parameters(torch.nn.Linear(500, 10)) == 6_431_080
 
 
 @torch.no_grad()
 def test_it_is_its_layers_one_after_the_other():
-    torch.manual_seed(0)
     net = LeNet(2, 12).double()
     frames = torch.randn(3, 2, 12, 12, dtype=torch.double)
     x = frames
@@ -30,7 +26,6 @@ def test_it_is_its_layers_one_after_the_other():
 
 
 def test_weights_are_xavier_uniform_and_biases_zero():
-    torch.manual_seed(0)
     net = LeNet(1, 64)
     for layer, fan in ((net.conv1, 25 + 20 * 25), (net.conv2, 20 * 25 + 50 * 25), (net.fc, 12_800 + 500)):
         bound = (6 / fan) ** 0.5

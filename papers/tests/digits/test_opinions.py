@@ -12,7 +12,6 @@ D, K = 5, 3
 
 @torch.no_grad()
 def test_it_is_the_weighted_product_of_what_its_frames_say() -> None:
-    torch.manual_seed(0)
     pool, features = OpinionPool(nn.Linear(D, K), D), torch.randn(2, 4, D)
     nn.init.normal_(pool.weight.weight)
     pooled = pool(features).softmax(2)
@@ -27,7 +26,6 @@ def test_it_is_the_weighted_product_of_what_its_frames_say() -> None:
 
 @torch.no_grad()
 def test_before_it_learns_all_frames_count_alike() -> None:
-    torch.manual_seed(0)
     pool, features = OpinionPool(nn.Linear(D, K), D), torch.randn(1, 6, D)
     product = clip_scores(pool.judge(features[0]).softmax(1), "product").log()
     assert torch.allclose(pool(features)[0, -1].log_softmax(0), (0.3 * product).log_softmax(0), atol=1e-5)
@@ -63,7 +61,6 @@ def test_it_learns_which_frames_to_trust_where_an_average_cannot() -> None:
 
 @torch.no_grad()
 def test_half_precision_sums_in_full() -> None:
-    torch.manual_seed(0)
     pool, features = OpinionPool(nn.Linear(D, K), D).bfloat16(), torch.randn(1, 500, D).bfloat16()
     pooled = pool(features)[0, -1]
     assert pooled.dtype == torch.float32

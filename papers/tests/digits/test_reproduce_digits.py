@@ -19,12 +19,6 @@ from onlooker_papers.digits.held_out import FOLLOWED
 from onlooker_papers.digits.models import DigitModel
 from onlooker_papers.mnist import DigitSplit, split_digits
 
-
-@pytest.fixture(scope="module")
-def splits() -> DigitSplit:
-    return split_digits()
-
-
 # The published protocol.
 
 
@@ -277,9 +271,7 @@ def test_a_run_of_another_budget_is_reported(run: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_one_protocol_after_the_other_makes_one_page(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_protocol_after_another_makes_one_page(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
     shutil.copytree(run / "run", tmp_path / "run")
     (tmp_path / "run" / "figures.json").unlink()
@@ -305,9 +297,7 @@ def test_one_protocol_after_the_other_makes_one_page(
         ({"mnist": Path("nowhere")}, "nowhere"),
     ],
 )
-def test_wrong_arguments_are_reported_before_anything_is_computed(
-    tmp_path: Path, wrong: dict[str, Any], message: str
-) -> None:
+def test_wrong_arguments_are_reported_before_computing(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         reproduce.reproduce(tmp_path / "run", **wrong)
     assert not (tmp_path / "run").exists()

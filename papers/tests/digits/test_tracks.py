@@ -36,7 +36,6 @@ def test_parameters_are_those_of_the_layers_in_the_docstring():
 
 @torch.no_grad()
 def test_things_are_shared_by_the_equations():
-    torch.manual_seed(0)
     frames = torch.rand(3, 2, 32, 40, dtype=torch.double).pow(8)
     centers, radii = find_things(frames, 3)
     for n in range(3):

@@ -1,6 +1,7 @@
 """The report's ten classes: which they may be, and how their clips are divided."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,8 @@ def write_clips(root: Path, label: str, count: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def official(real_data: Path) -> Path:
-    folder = real_data / "annotations" / "hmdb51"
-    if not folder.is_dir():
-        pytest.skip("no split files of HMDB-51 here")
-    return folder
+def official(annotations: Callable[[str], Path]) -> Path:
+    return annotations("hmdb51")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from unittest.mock import Mock
 
 import moving_squares
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import Result
+from kills import killed_in
 from pages import self_contained
 from torch import Tensor, nn
 from typer.testing import CliRunner
@@ -63,7 +64,6 @@ def _pooled() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def hmdb51(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cut-down HMDB-51: of each class, a color, two clips of each of four films, one of them broken."""
-    torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("hmdb51")
     for k, label in enumerate(CLASSES):
         (root / label).mkdir()
@@ -106,7 +106,7 @@ def test_what_is_published() -> None:
     assert (training.batch, training.epochs, training.patience) == (15, 10, 0)
 
 
-def test_figures_count_what_the_models_answer(made: Path, hmdb51: Path) -> None:
+def test_figures_count_what_the_models_answer(made: Path) -> None:
     models = read_json(made / "run" / "figures.json")["models"]
     assert list(models) == ["report", "convnet"]
     for found in models.values():
@@ -155,27 +155,17 @@ def test_results_have_a_key_for_each_set(made: Path, squares: Path, tmp_path: Pa
 
 
 def test_a_finished_run_computes_nothing_again(made: Path, hmdb51: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: Any, **__: Any) -> Any:
-        raise AssertionError("computed again")
-
     for name in ("fit", "encoded_clips"):
-        monkeypatch.setattr(module, name, never)
+        monkeypatch.setattr(module, name, Mock(side_effect=AssertionError("computed again")))
     before = (made / "run" / "figures.json").read_bytes()
     (made / "run" / "report.html").unlink()
     assert reproduce(made / "run", hmdb51, classes=CLASSES[::-1], budget=TINY).exists()
     assert (made / "run" / "figures.json").read_bytes() == before
 
 
-def test_a_run_that_was_killed_continues_with_equal_results(
-    made: Path, hmdb51: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: Any) -> Any:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "measure", killed)
-        with pytest.raises(KeyboardInterrupt):
-            reproduce(tmp_path / "run", hmdb51, classes=CLASSES, budget=TINY)
+def test_a_run_that_was_killed_continues_with_equal_results(made: Path, hmdb51: Path, tmp_path: Path) -> None:
+    with killed_in(module, "measure"):
+        reproduce(tmp_path / "run", hmdb51, classes=CLASSES, budget=TINY)
     assert not (tmp_path / "run" / "models" / "report.json").exists()
     longer = replace(TINY, training=replace(TINY.training, epochs=7))
     with pytest.raises(ValueError, match=r"made with other settings \(epochs\)"):
@@ -212,9 +202,7 @@ def test_errors_leave_no_run(hmdb51: Path, squares: Path, tmp_path: Path, words:
     assert not (tmp_path / "run").exists()
 
 
-def test_the_command_gives_its_options_to_the_run(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_options_of_the_command_reach_the_run(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PUBLISHED", replace(TINY, pretrained=True))
     run = tmp_path / "run"
     result = call("--clips", squares, "--classes", "up, down", "--no-pretrained", "--run", run)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from moving_squares import make_set
 
 from onlooker.config import DataConfig
@@ -66,7 +65,6 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Clip, ...]:
     clips = read_set(make_set(tmp_path / "squares", clips=12)).clips
     monkeypatch.setattr(on_jhmdb, "splits_of", lambda name: make_splits(clips))
     monkeypatch.setattr(on_jhmdb, "DATA", DataConfig(frames=4, size=48, translate=0.0, scale=0.0))
-    torch.set_num_threads(1)
     return clips
 
 

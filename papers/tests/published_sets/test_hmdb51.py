@@ -1,6 +1,7 @@
 """HMDB-51 and J-HMDB: the published layout and the official splits."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,11 +43,8 @@ def small(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def official(real_data: Path) -> Path:
-    folder = real_data / "annotations" / "hmdb51"
-    if not folder.is_dir():
-        pytest.skip("no split files of HMDB-51 here")
-    return folder
+def official(annotations: Callable[[str], Path]) -> Path:
+    return annotations("hmdb51")
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,12 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from commands import call, fails
+from commands import TINY, call, fails, names_in_split
 from published_trees import HMDB51_TESTS, hmdb51_name, touch_hmdb51, write_hmdb51, write_ucf101
-from test_cli import TINY
 
 from onlooker.config import SetConfig
 from onlooker.data.sets import read_set
@@ -28,21 +27,16 @@ def ucf101(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_ucf101(tmp_path_factory.mktemp("sets") / "UCF101")
 
 
-def sides(run: Path) -> dict[str, set[str]]:
-    found: dict[str, Any] = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    return {side: {Path(entry["path"]).name for entry in entries} for side, entries in found.items()}
-
-
 def test_training_on_an_official_split_of_hmdb51(hmdb51: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     said = call("train", hmdb51, *HMDB, "--split", 2, "--run", run, *BRIEF).output
     assert "of 4 (" in said
-    assert sides(run)["test"] == {
+    assert names_in_split(run)["test"] == {
         hmdb51_name(label, film) for label in ("cartwheel", "wave") for film in HMDB51_TESTS[2]
     }
     # The seventh film is in no split; four learn or choose.
-    assert len(sides(run)["training"] | sides(run)["validation"]) == 8
-    assert not any("Film_6" in name for side in sides(run).values() for name in side)
+    assert len(names_in_split(run)["training"] | names_in_split(run)["validation"]) == 8
+    assert not any("Film_6" in name for side in names_in_split(run).values() for name in side)
     # It goes on without a word of the set, as the run knows its split.
     before = (run / "evaluation.json").read_bytes()
     shutil.rmtree(run / "model")
@@ -57,7 +51,7 @@ def test_features_of_a_set_serve_every_split(ucf101: Path, tmp_path: Path, monke
     encode = ("features", ucf101, *UCF, *seen)
     assert "features: 18 new, 0 existed, 0 failed" in call(*encode).output
     call("train", ucf101, *UCF, "--split", 3, "--features", *seen, "--run", run)
-    assert sides(run)["test"] == {
+    assert names_in_split(run)["test"] == {
         f"v_{label}_g{group:02}_c01.avi" for label in ("Archery", "Basketball", "YoYo") for group in (3, 4)
     }
     assert "18 existed" in call(*encode).output
@@ -68,8 +62,8 @@ def test_comparing_on_an_official_split_over_seeds(ucf101: Path, tmp_path: Path)
     brief = (*TINY, "--epochs", "1", "--models", "convnet,alstm", "--seeds", 2, "--jobs", 1)
     call("compare", ucf101, *UCF, "--split", 2, "--run", out, *brief)
     assert {path.name for path in (out / "alstm").iterdir() if path.is_dir()} == {"split2-seed0", "split2-seed1"}
-    assert sides(out / "alstm" / "split2-seed0") == sides(out / "convnet" / "split2-seed1")
-    assert {name[-11:-8] for name in sides(out / "alstm" / "split2-seed0")["test"]} == {"g02", "g03"}
+    assert names_in_split(out / "alstm" / "split2-seed0") == names_in_split(out / "convnet" / "split2-seed1")
+    assert {name[-11:-8] for name in names_in_split(out / "alstm" / "split2-seed0")["test"]} == {"g02", "g03"}
     figures = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
     assert (figures["test_videos"], figures["splits"], figures["seeds"]) == (6, 1, [0, 1])
 
@@ -87,10 +81,8 @@ def test_a_run_is_evaluated_on_the_test_split_of_a_set(ucf101: Path, tmp_path: P
     assert "--set describes the folder given by --clips" in fails("evaluate", run, "--set", "ucf101")
 
 
-def test_the_official_lists_contain_every_clip_of_hmdb51(real_data: Path, tmp_path: Path) -> None:
-    lists = real_data / "annotations" / "hmdb51"
-    if not lists.is_dir():
-        pytest.skip("no split files of HMDB-51 here")
+def test_the_official_lists_contain_every_clip_of_hmdb51(annotations: Callable[[str], Path], tmp_path: Path) -> None:
+    lists = annotations("hmdb51")
     asked = [SetConfig("hmdb51", split, str(lists)) for split in (1, 2, 3)]
     folder = touch_hmdb51(lists, tmp_path)
     paths = {clip.path for each in asked for clip in read_set(folder, each, classes=1).clips}

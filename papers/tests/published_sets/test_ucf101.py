@@ -1,6 +1,7 @@
 """UCF101: the published layout, and the three official splits."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,8 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def official(real_data: Path) -> Path:
-    folder = real_data / "annotations" / "ucf101"
-    if not folder.is_dir():
-        pytest.skip("no lists of UCF101 here")
-    return folder
+def official(annotations: Callable[[str], Path]) -> Path:
+    return annotations("ucf101")
 
 
 @pytest.fixture(scope="module")
@@ -130,11 +128,7 @@ def test_clips_that_are_missing(small: Path) -> None:
         ("classInd.txt", lambda t: t + "3 Surfing\n", r"line 4 is a duplicate of line 3: 3; take the official file"),
         ("classInd.txt", lambda t: t + "Surfing\n", r"line 4 is 'Surfing'; expected the number of a class, a space"),
         ("classInd.txt", lambda t: t.replace("3 YoYo", ""), r"trainlist01.txt: line 49: no class YoYo in classInd.txt"),
-        (
-            "trainlist01.txt",
-            lambda t: t + t.splitlines()[1],
-            r"line 73 is a duplicate of line 2: Archery/.*g05_c02",
-        ),
+        ("trainlist01.txt", lambda t: t + t.splitlines()[1], r"line 73 is a duplicate of line 2: Archery/.*g05_c02"),
         ("trainlist01.txt", lambda t: t.replace("avi 3", "avi 1"), r"line 49: YoYo/.* is of class 1; .* says 3; take"),
         ("trainlist01.txt", lambda t: t + "YoYo/g01.avi 3", r"line 73 is 'YoYo/g01.avi 3'; expected <Class>/v_<Class>"),
         ("testlist01.txt", lambda t: t + entry("YoYo", 5, 1), r"testlist01.txt: YoYo/v_YoYo_g05_c01.avi is in train"),

@@ -64,7 +64,6 @@ def test_alarms_and_events_are_counted_by_hand() -> None:
 
 
 def test_a_stream_has_a_state_over_its_seams() -> None:
-    torch.manual_seed(0)
     net = LinearClassifier(3, "conv4", window=WINDOW, size=16).eval()
     streams = [stitch(parts(), [0, 1, 2]), stitch(parts(), [3, 0])]
     for stream, scores in zip(streams, play(net, streams, 2.0), strict=True):
@@ -83,7 +82,6 @@ def test_test_streams_are_of_nothing_with_some_events() -> None:
 
 
 def test_a_training_window_of_nothing_has_no_frame_of_an_event() -> None:
-    torch.manual_seed(0)
     net = LinearClassifier(3, "conv4", window=WINDOW, size=16).eval()
     marked = [part._replace(features=np.full_like(part.features, part.label != "nothing")) for part in parts() * 6]
     streams = training_streams([p._replace(recording=f"{p.recording} {i}") for i, p in enumerate(marked)])

@@ -22,19 +22,10 @@ from onlooker_papers.videolstm import official, on_features
 from onlooker_papers.videolstm.official_budget import BOTH, BUDGETS, FUSED, MOTION, SINGLE, Budget
 
 TINY = Budget(
-    "tiny",
-    TrainConfig(epochs=1, batch=4, label_smoothing=0.0, patience=0, precision="32"),
-    encoder="conv4",
-    pretrained=False,
-    size=32,
-    flow_length=2,
-    frames=4,
-    crops=2,
-    hidden=4,
-    head_units=4,
-    classes=2,
+    "tiny", TrainConfig(epochs=1, batch=4, label_smoothing=0.0, patience=0, precision="32"),
+    encoder="conv4", pretrained=False, size=32, flow_length=2, frames=4, crops=2, hidden=4, head_units=4, classes=2,
     complete=False,
-)
+)  # fmt: skip
 NAMES = {MOTION, *(f"{model}-{streams}" for model in SINGLE for streams in ("rgb", "flow"))}
 
 
@@ -45,7 +36,6 @@ def budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     root = write_ucf101(tmp_path_factory.mktemp("sets") / "ucf101")
     (root / "UCF-101" / "Archery" / "v_Archery_g05_c01.avi").write_bytes(b"")
     return root
@@ -143,9 +133,7 @@ def test_what_is_there_is_not_computed_again_and_the_rest_continues(
     assert (run / "split1" / "figures.json").read_bytes() == before
 
 
-def test_a_run_made_with_other_settings_is_refused(
-    done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_settings_are_refused(done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Path(shutil.copytree(done / "run", tmp_path / "run"))
 
     def again(**changes: Any) -> None:
@@ -182,9 +170,7 @@ def test_the_published_sizes_are_those_of_the_paper() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_with_the_settings_of_the_authors_code(
-    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_with_settings_of_the_authors_code(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = BUDGETS["full"]
     small = replace(TINY, training=replace(full.training, epochs=1, batch=4, precision="32"), published=True, size=64,
                     flow_length=1, flow="farneback")  # fmt: skip
@@ -200,9 +186,7 @@ def test_a_run_with_the_settings_of_the_authors_code(
     assert motion.cell.upper.from_features.bias.chunk(4)[1].shape == (4,)
 
 
-def test_encoders_are_trained_on_the_split(
-    done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_encoders_learn_from_the_split(done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BUDGETS, "tiny", replace(TINY, fine_tuning=replace(TINY.training, lr=1e-3)))
     monkeypatch.setattr(official._Models, "figures", lambda _: {})
     monkeypatch.setattr(official, "_write_page", lambda *_: tmp_path)

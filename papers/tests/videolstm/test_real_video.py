@@ -25,7 +25,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("real")
     clips = read_set(make_set(folder / "squares")).clips
     once = replace(on_features.TRAINING, epochs=1, precision="32")
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(real_video, "splits_of", lambda name: {"split1": make_splits(clips)["split"]})
         patch.setattr(reduced, "FRAMES", DataConfig(frames=4, size=48))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
@@ -16,7 +15,6 @@ CHOSEN = LocalizationParameters(onset=0.05, level=3.0)
 
 @pytest.fixture(scope="module")
 def clips() -> TargetClips:
-    torch.set_num_threads(1)
     return TargetClips(split_digits().test, 12, 2, frames=FRAMES, event=EVENT)
 
 
@@ -57,7 +55,6 @@ def test_the_wrong_class_at_the_right_time_counts_nothing(clips: TargetClips) ->
 
 
 def test_the_onset_is_chosen_without_a_true_time(clips: TargetClips) -> None:
-    torch.manual_seed(0)
     config = data("both", FRAMES)
     model = create_model("mil", 10, in_channels=3, flow_channels=2, size=SIZE, hidden=8)
     blind = TargetClips(split_digits().validation, 4, 1, frames=FRAMES, event=EVENT)

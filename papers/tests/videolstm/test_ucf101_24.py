@@ -1,5 +1,6 @@
 """UCF101-24: the corrected boxes, in our letters."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,8 @@ NAME = "Surfing/v_Surfing_g01_c01"
 
 
 @pytest.fixture(scope="module")
-def official(real_data: Path) -> Path:
-    folder = real_data / "annotations" / "ucf101-24"
-    if not folder.is_dir():
-        pytest.skip("no boxes of UCF101-24 here")
-    return folder
+def official(annotations: Callable[[str], Path]) -> Path:
+    return annotations("ucf101-24")
 
 
 def test_frames_and_pixels_count_from_zero_and_boxes_are_corners(tmp_path: Path) -> None:
@@ -50,11 +48,9 @@ def test_the_corrected_annotations(official: Path) -> None:
     assert dunk.tubes[0].boxes[0].tolist() == [188, 101, 235, 179]
 
 
-def test_the_test_clips_are_those_of_split_1(official: Path, real_data: Path) -> None:
+def test_the_test_clips_are_those_of_split_1(official: Path, annotations: Callable[[str], Path]) -> None:
     clips = ucf101_24(official / "finalAnnots.mat")
-    lists = real_data / "annotations" / "ucf101"
-    if not lists.is_dir():
-        pytest.skip("no lists of UCF101 here")
+    lists = annotations("ucf101")
     training, test = (
         {line.split()[0].removesuffix(".avi") for line in (lists / f"{split}list01.txt").read_text().splitlines()}
         for split in ("train", "test")
@@ -85,11 +81,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     [
         (3, [tube(3, [[1, 1, 2, 2]] * 2)], f"{NAME}: a tube ends with frame 3, the clip has 3"),
         (9, [tube(3, [[1, 1, 0, 2]])], "a box without width or height; expected x1 < x2 and y1 < y2"),
-        (
-            9,
-            [tube(3, [[1, 1, 2, 2]]) | {"ef": 4}],
-            "ValueError: boxes has 1 entries, expected 2",
-        ),
+        (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 4}], "ValueError: boxes has 1 entries, expected 2"),
         (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 2}], "not the annotations of UCF101-24"),
     ],
 )

@@ -12,7 +12,7 @@ import torch
 from pages import self_contained
 
 from onlooker.config import TrainConfig
-from onlooker_papers.mnist import DigitSplit, split_digits
+from onlooker_papers.mnist import DigitSplit
 from onlooker_papers.videolstm import ablation, localization, reproduce
 from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, Trial, ensemble, summary
 from onlooker_papers.videolstm.budget import Budget
@@ -28,12 +28,6 @@ TINY = Budget(
     TrainConfig(epochs=1, batch=6, patience=0),
     Timing(6, {"validation": 4, "test": 8}, TrainConfig(epochs=1, batch=6, patience=0)),
 )
-
-
-@pytest.fixture(scope="module")
-def splits() -> DigitSplit:
-    torch.set_num_threads(1)
-    return split_digits()
 
 
 @pytest.fixture(scope="module")

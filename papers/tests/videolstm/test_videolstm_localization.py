@@ -22,7 +22,6 @@ SEEN = LocalizationParameters(foreground="background", threshold=0.05, onset=0.0
 
 @pytest.fixture(scope="module")
 def clips() -> TargetClips:
-    torch.set_num_threads(1)
     return TargetClips(split_digits().test, 6, seed=2)
 
 
@@ -92,7 +91,6 @@ def test_parameters_are_chosen_without_a_true_box(clips: TargetClips) -> None:
 
 
 def test_a_model_from_its_answers_to_its_figures(clips: TargetClips) -> None:
-    torch.manual_seed(0)
     config = data("both")
     model = create_model(
         "motion", 10, in_channels=3, flow_channels=config.flow_channels, size=SIZE, hidden=8, dropout=0.0

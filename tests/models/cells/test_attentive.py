@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 
 from onlooker.models.attention import ContextAttention, SoftAttention
 from onlooker.models.cells.attentive import GLIMPSES, AttentiveCell
@@ -11,11 +12,6 @@ from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.unroll import unroll
 
 D, HIDDEN, UNITS = 5, 4, 3
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    torch.manual_seed(0)
 
 
 def run(cell, video):
@@ -42,10 +38,6 @@ def even(attention):
 
 def weights(module):
     return {key: value.numpy(force=True) for key, value in module.state_dict().items()}
-
-
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
 
 
 def softmax(z):

@@ -5,12 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit as sigmoid
 
 from onlooker.models.cells.lstm import lstm_update
-
-
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
 
 
 @settings(max_examples=25, deadline=None)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit as sigmoid
 
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.lstm import ConvLSTM
@@ -22,10 +23,6 @@ def convolve(weight, x):
                     if 0 <= y < h and 0 <= z < w:
                         out[:, row, column] += weight[:, :, dy + side, dx + side] @ x[:, y, z]
     return out
-
-
-def sigmoid(z):
-    return 1 / (1 + np.exp(-z))
 
 
 def by_equation(cell, video, H, C):
@@ -80,7 +77,6 @@ def test_on_a_1x1_grid_it_is_an_lstm(kernel):
 
 
 def test_initial_weights():
-    torch.manual_seed(0)
     cell = ConvLSTM(30, 8)
     w = cell.from_hidden.weight.flatten(1)  # 32 rows of 72: the rows are orthonormal
     assert torch.allclose(w @ w.T, torch.eye(32), atol=1e-5), "orthogonal"
@@ -93,7 +89,6 @@ def test_initial_weights():
 @torch.no_grad()
 def test_separable_convolutions_are_those_of_kernels_that_are_products():
     """A depthwise and a pointwise convolution are one convolution, whose kernel is their product."""
-    torch.manual_seed(0)
     separable, full = ConvLSTM(5, 4, separable=True).double(), ConvLSTM(5, 4).double()
     for name in ("from_features", "from_hidden"):
         places, channels = getattr(separable, name)

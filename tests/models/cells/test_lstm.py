@@ -55,7 +55,6 @@ def test_a_map_is_averaged_over_its_locations():
 
 
 def test_initial_weights():
-    torch.manual_seed(0)
     cell = LSTM(30, 20)
     w = cell.from_hidden.weight
     assert torch.allclose(w.T @ w, torch.eye(20), atol=1e-5), "orthogonal"

@@ -22,7 +22,6 @@ def lstm(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 @pytest.mark.parametrize("glimpse", ["product", "scaled"])
 def test_it_equals_the_equations_of_videolstm(glimpse: str) -> None:
-    torch.manual_seed(0)
     cell = MotionCell(D, HIDDEN, glimpse).double()
     features = torch.randn(2, 4, D, *GRID, dtype=torch.double)
     state = State(*torch.randn(2, 2, 2 * HIDDEN, *GRID, dtype=torch.double))

@@ -15,7 +15,6 @@ def start(cell, B, grid=GRID):
 
 @torch.no_grad()
 def test_it_equals_two_dilated_convolutions_with_zero_padding():
-    torch.manual_seed(0)
     cell, features = TemporalConv(D, U, GRID).eval(), torch.randn(2, 12, D, *GRID)
     torch.nn.init.normal_(cell.norm.weight)
     torch.nn.init.normal_(cell.norm.bias)
@@ -35,7 +34,6 @@ def test_it_equals_two_dilated_convolutions_with_zero_padding():
 
 @torch.no_grad()
 def test_the_receptive_field_is_seven_frames_besides_the_running_statistics():
-    torch.manual_seed(0)
     cell, features = TemporalConv(D, U, GRID).eval(), torch.randn(1, 16, D, *GRID)
     other = features.clone()
     other[:, 3] += 1
@@ -50,7 +48,6 @@ def test_the_receptive_field_is_seven_frames_besides_the_running_statistics():
 
 @torch.no_grad()
 def test_the_state_stays_in_full_precision_where_layers_are_computed_in_half():
-    torch.manual_seed(0)
     cell, features = TemporalConv(D, U, GRID).eval(), torch.randn(1, 20, D, *GRID)
     exact = unroll(cell, features, start(cell, 1))[0].hidden
     with torch.autocast("cpu", torch.bfloat16):

@@ -89,7 +89,6 @@ def test_files_without_fitting_weights_are_refused(tmp_path):
 
 
 def test_a_model_from_a_file_of_weights_is_saved_with_them(tmp_path):
-    torch.manual_seed(0)
     whole, file = timm.create_model("test_resnet"), tmp_path / "weights.safetensors"
     save_file(whole.state_dict(), file)
     model = configured(ModelConfig("lstm", "test_resnet", weights=str(file)), DataConfig(size=64), 2)
@@ -107,7 +106,6 @@ def test_a_model_from_a_file_of_weights_is_saved_with_them(tmp_path):
 @pytest.mark.parametrize("kind", [Backbone, BackboneVector])
 @torch.no_grad()
 def test_frames_of_any_number_of_channels(kind, channels):
-    torch.manual_seed(0)
     encoder = kind("test_resnet", channels).eval()
     frames = torch.rand(1, channels, 40, 56)
     features = encoder(frames)
@@ -120,7 +118,6 @@ def test_frames_of_any_number_of_channels(kind, channels):
 @pytest.mark.parametrize(("row", "column"), [(0, 5), (3, 0)])
 @torch.no_grad()
 def test_a_cell_of_the_map_responds_to_its_part_of_the_frame(name, row, column):
-    torch.manual_seed(0)
     encoder = Backbone(name).eval()
     frames = torch.zeros(1, 3, 128, 192)
     before = encoder(frames)
@@ -133,7 +130,6 @@ def test_a_cell_of_the_map_responds_to_its_part_of_the_frame(name, row, column):
 
 
 def test_the_vector_is_the_input_of_the_classifier_of_the_network():
-    torch.manual_seed(0)
     encoder = BackboneVector("test_resnet").eval()
     network = timm.create_model("test_resnet", pretrained=False).eval()
     missing, unexpected = network.load_state_dict(encoder.net.state_dict(), strict=False)
@@ -158,8 +154,7 @@ def test_asking_for_the_grid_changes_nothing(training):
 
 @pytest.mark.parametrize("kind", [Backbone, BackboneVector])
 @pytest.mark.parametrize(
-    ("name", "size", "reason"),
-    [("vgg16", 16, "Output size is too small"), ("vit_tiny_patch16_224", 8, "Kernel size")],
+    ("name", "size", "reason"), [("vgg16", 16, "Output size is too small"), ("vit_tiny_patch16_224", 8, "Kernel size")]
 )
 def test_a_size_that_a_network_cannot_take_is_an_error_that_names_both(kind, name, size, reason):
     encoder = kind(name, size=size)

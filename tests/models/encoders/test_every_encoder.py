@@ -24,11 +24,8 @@ CASES = [(name, size) for name in NAMES for size in SIZES.get(name, ANY_SIZE)]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _forget():
     yield
-    torch.set_num_threads(before)
     built.cache_clear()
 
 

@@ -65,9 +65,7 @@ def first_filters_of(model: VideoModel) -> torch.Tensor:
     return next(value for name, value in model.state_dict().items() if name.endswith(FIRST))
 
 
-def test_a_configured_model_has_packaged_weights_and_create_model_has_random_ones(
-    weights: dict[str, torch.Tensor],
-) -> None:
+def test_configured_models_have_packaged_weights_and_create_model_random_ones(weights: dict[str, torch.Tensor]) -> None:
     expected = weights[FIRST].float()
     assert torch.equal(first_filters_of(configured(ModelConfig("lstm", "small"), DataConfig(), 2)), expected)
     random = configured(ModelConfig("lstm", "small", pretrained=False), DataConfig(), 2)

@@ -10,7 +10,6 @@ from onlooker.models.registry import create_model
 
 @torch.no_grad()
 def test_each_encoder_sees_its_own_channels() -> None:
-    torch.manual_seed(0)
     pair = Paired(Conv4(3), Conv4(20), 20).eval()
     frames = torch.rand(2, 23, 32, 40)
     features = pair(frames)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from unittest.mock import Mock
 from urllib.error import URLError
 
 import pytest
@@ -82,9 +83,7 @@ def test_the_map_of_s3d_is_the_mean_of_its_features_for_any_size(tmp_path):
     ],
 )
 @torch.no_grad()
-def test_the_classifier_of_the_network_gives_its_own_logits_from_the_map(
-    tmp_path, name, size, grid, classifier, colors
-):
+def test_the_classifier_of_a_network_gives_its_logits_from_the_map(tmp_path, name, size, grid, classifier, colors):
     net, file = whole(name, tmp_path)
     encoder = torchvision_video(name, size, str(file)).eval()
     video, pixels = windows(size)
@@ -127,10 +126,7 @@ def test_wrong_names_and_sizes_are_errors_that_say_what_to_use():
 
 
 def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path, monkeypatch):
-    def unreachable(*_, **__):
-        raise URLError("no network")
-
-    monkeypatch.setattr(_api, "load_state_dict_from_url", unreachable)
+    monkeypatch.setattr(_api, "load_state_dict_from_url", Mock(side_effect=URLError("no network")))
     expected = r"s3d: the weights of s3d cannot be loaded \(.*no network.*put https://.*/s3d-.*\.pth into .*checkpoints"
     with pytest.raises(RuntimeError, match=expected):
         torchvision_video("s3d", 32, True)
