@@ -111,6 +111,9 @@ def test_an_interrupt_ends_with_how_to_continue(stop: type[BaseException], capsy
         raise stop
     assert ended.value.exit_code == 130
     assert "stopped; continue with --resume" in capsys.readouterr().err
+    with pytest.raises(typer.Exit), stoppable(lambda: "begin again"):
+        raise stop
+    assert "stopped; begin again" in capsys.readouterr().err
 
 
 def test_an_error_that_an_interrupt_causes_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:

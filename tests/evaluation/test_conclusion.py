@@ -32,22 +32,22 @@ def test_percentages_are_shown_with_counts() -> None:
     [
         (
             [[16, 2], [3, 15]],
-            "accuracy 31 of 36 (86 %, 95 % interval 75 to 97 %, over 36 clips); always predicting fight gives 50 %",
+            "accuracy 31 of 36 (86 %, 95 % interval 75 to 97 %, over 36 clips); always predicting “fight” gives 50 %",
         ),
         (
             [[8, 12], [6, 10]],
-            "not better than always predicting fight (56 %): "
+            "not better than always predicting “fight” (56 %): "
             "accuracy 18 of 36 (50 %, 95 % interval 33 to 67 %, over 36 clips)",
         ),
         (
             [[6, 3], [3, 6]],
-            "not better than always predicting fight (50 %) as far as 18 clips can tell: "
+            "not better than always predicting “fight” (50 %) as far as 18 clips can tell: "
             "accuracy 12 of 18 (67 %, 95 % interval 44 to 89 %, over 18 clips)",
         ),
         (
             [[160, 10], [10, 120]],
             "accuracy 280 of 300 (93.3 %, 95 % interval 90.3 to 96.0 %, over 300 clips); "
-            "always predicting fight gives 56.7 %",
+            "always predicting “fight” gives 56.7 %",
         ),
         ([[3, 1], [0, 0]], "accuracy 3 of 4 (75 %, 95 % interval 25 to 100 %, over 4 clips)"),
     ],
@@ -67,7 +67,7 @@ def test_one_recording_gives_no_interval() -> None:
     figures = measured([[18, 0], [0, 18]]) | {"recordings": 1}
     del figures["accuracy_interval"]
     alone = "all test clips come from one recording: no interval can be given"
-    assert first_line(figures) == f"accuracy 36 of 36 (100 %, {alone}); always predicting fight gives 50 %"
+    assert first_line(figures) == f"accuracy 36 of 36 (100 %, {alone}); always predicting “fight” gives 50 %"
     assert advice(figures)[-2].startswith("Add clips, of as many people")
     assert advice(figures)[-1].startswith("All test clips come from one recording; `onlooker train")
 
@@ -75,7 +75,7 @@ def test_one_recording_gives_no_interval() -> None:
 def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     check, pair, more, test = advice(measured([[8, 12], [6, 10]]))
     assert "onlooker check" in check
-    assert "fight and other (18 of 36 clips)" in pair
+    assert "“fight” and “other” (18 of 36 clips)" in pair
     assert "Add clips, of as many people" in more
     assert "36 test clips leave an interval of 33 points" in test
     assert advice(measured([[200, 0], [0, 200]])) == []

@@ -101,6 +101,21 @@ def test_a_clip_is_one_row_with_its_runner_up(
     assert "an event needs a probability of 99 %, else it is nothing" in capsys.readouterr().out
 
 
+def test_a_recording_is_told_from_the_clips_of_the_training(
+    tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = DataConfig(frames=4, size=16, normalization="half")
+    recognizer = Recognizer(create_model("convnet", 2, size=16), ("run", "wave"), data, frame_rate=5)
+    run = recognizer.save(tmp_path / "run")
+    short, long, longer = (make_clip(f"{frames}.mp4", frames=frames) for frames in (8, 60, 80))  # 10 a second
+    assert predict_clips(run, [short, long, longer]) == []
+    (note,) = (line for line in capsys.readouterr().err.splitlines() if "longer" in line)
+    assert note.startswith(f"{long} and 1 more: much longer than the clips of the training; ")
+    assert f"`onlooker watch {run} RECORDING --events FILE.vtt`" in note
+    assert predict_clips(run, [short]) == []
+    assert capsys.readouterr().err == ""
+
+
 def test_clips_have_distinct_names(tmp_path: Path) -> None:
     names = ("b.mp4", "x/c.mp4", "y/C.mp4", "y/c.avi")
     expected = [["b"], ["b", "c"], ["b", "x-c", "y-C"], ["0-b", "1-x-c", "2-y-C", "3-y-c"]]

@@ -119,8 +119,8 @@ def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> N
 
 
 @contextmanager
-def stoppable(hint: str = "run the same command to continue") -> Iterator[None]:
-    """On Ctrl-C, print one line that says how to continue."""
+def stoppable(hint: str | Callable[[], str] = "run the same command to continue") -> Iterator[None]:
+    """On Ctrl-C, print one line that says how to continue: `hint`, or what it returns then."""
     try:
         yield
     except (Exception, KeyboardInterrupt, SystemExit) as error:
@@ -130,7 +130,7 @@ def stoppable(hint: str = "run the same command to continue") -> Iterator[None]:
             cause = cause.__context__
         if cause is None:
             raise
-        typer.secho(f"stopped; {hint}", fg="yellow", err=True)
+        typer.secho(f"stopped; {hint if isinstance(hint, str) else hint()}", fg="yellow", err=True)
         raise typer.Exit(130) from None
 
 

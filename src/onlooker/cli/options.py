@@ -53,7 +53,8 @@ def _read_options(context: typer.Context, path: Path | None) -> Path | None:
             values = read_json(file) if file.suffix == ".json" else _read_yaml(file)
             context.default_map = dict(_options_of(values))
         except (ValueError, OSError) as error:
-            raise typer.BadParameter(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+            reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
+            raise typer.BadParameter(f"{path}: {reason}") from error
     return path
 
 

@@ -76,7 +76,8 @@ def serve(
             run, clips, host=host, port=port, token=token, public=public, certificate=certificate, key=key,
             watch=tuple(watch or ()),
         )  # fmt: skip
-        address = page_address(settings)
+        os.environ[VARIABLE] = "1"  # everything that a browser sends is decoded by processes with limits
+        app, address = create_app(settings), page_address(settings)  # first: a wrong run is an error without an address
         typer.echo(f"{address}  (Ctrl-C ends it)")
         if public or not is_loopback(host):
             typer.echo(f"{page_address(settings, local=False)}  on other devices")
@@ -84,9 +85,8 @@ def serve(
             typer.echo(_UNENCRYPTED)
         if not no_browser:
             threading.Timer(1, webbrowser.open, (address,)).start()
-        os.environ[VARIABLE] = "1"  # everything that a browser sends is decoded by processes with limits
         with stoppable("run the same command to open the page again"):
-            make_server(create_app(settings), settings).run([listening])
+            make_server(app, settings).run([listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

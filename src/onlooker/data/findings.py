@@ -49,8 +49,8 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
     groups, unit = count_groups(clips)
     if few := {label: count for label, count in groups.items() if count < _FEW}:
         found = f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}s: {_counts(few)}"
-        why = "with so few, one clip decides the accuracy of a class; fewer than 2 cannot be both trained and tested"
-        yield Finding("few clips", found, why, "add clips, or leave the class out (--classes)")
+        why = f"with so few, one {unit} decides the accuracy of a class; fewer than 2 cannot be both trained and tested"
+        yield Finding("few clips", found, why, f"add {unit}s, or leave the class out (--classes)")
     (large, most), (small, fewest) = total.most_common()[0], total.most_common()[-1]
     if most > _IMBALANCE * fewest:
         found = f"class {large} has {most} clips, {small} {fewest}"
@@ -71,7 +71,7 @@ def fact_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Spli
     pairs, scene, motion = resemblances(facts, _SAME_SCENE)
     copies = pairs[(scene >= _SAME_FRAMES) & (motion >= _SAME_MOTION)].tolist()
     if both := [(clips[i].path, clips[j].path) for i, j in copies if clips[i].label != clips[j].label]:
-        found = f"{len(both)} pairs of clips show the same frames in different classes"
+        found = f"pairs of clips that show the same frames in different classes: {len(both)}"
         why = "one of the two labels is wrong, and the model is taught both"
         yield Finding("two labels", found, why, "remove one clip of each pair", tuple(both))
     yield from _scene_findings(clips, pairs, split)

@@ -51,7 +51,7 @@ def first_line(measured: Measured) -> str:
     if not _has_classes(measured):
         return accuracy
     most, share = measured["classes"][int(np.sum(measured["confusion"], axis=1).argmax())], measured["majority_share"]
-    always = f"always predicting {printable(most)}"
+    always = f"always predicting “{printable(most)}”"
     if low > share:
         return f"{accuracy}; {always} gives {percent(share, digits)}"
     doubt = f" as far as {total} clips can tell" if measured["accuracy"] > share else ""
@@ -87,8 +87,8 @@ def advice(measured: Measured) -> list[str]:
     i, j = np.unravel_index(both.argmax(), both.shape)
     if both[i, j]:
         steps.append(
-            f"Most confused: {names[i]} and {names[j]} ({both[i, j]} of {total} clips). Check their labels, add clips "
-            "that show the difference, or merge them."
+            f"Most confused: “{names[i]}” and “{names[j]}” ({both[i, j]} of {total} clips). Check their labels, add "
+            "clips that show the difference, or merge them."
         )
     if high - low > 0.2 and (measured["accuracy"] < 1 or (low, high) == _ANY):
         steps.append("Add clips, of as many people, places and cameras as possible.")

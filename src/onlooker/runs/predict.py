@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import lock_descriptor
 from rich import box
 from rich.console import Console
@@ -41,6 +42,7 @@ from onlooker.video.reader import is_video
 __all__ = ["collecting", "distinct_names", "find_videos", "predict_clips", "print_errors", "to_values"]
 
 ROWS, _WIDTH = 100, 1000  # of a table: rows at once, columns if the output is no terminal
+_LONG = 4  # times the time between frames in training; above it, short events fall between the frames of a clip
 
 
 def predict_clips(
@@ -77,7 +79,7 @@ def predict_clips(
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
-    clips, errors = list(dict.fromkeys(clips)), list[ClipError]()
+    clips, errors, long = list(dict.fromkeys(clips)), list[ClipError](), list[Path]()
     targets = _targets(clips, out) if out else {}
     formats = dict.fromkeys(["activitynet", *(find_format(Path("times"), name) for name in times)])
     if times and not out:
@@ -110,12 +112,29 @@ def predict_clips(
                             raise result
                         chosen = result.threshold if threshold is None else threshold
                         predictions.append(replace(result, path=clip, threshold=chosen))  # absolute from a cluster
+                        long += [clip] * _is_sparse(result, recognizer)
                     if not isinstance(result, Exception):
                         write(predictions[-1], results)
                 if predictions:
                     console.print(_clip_table(predictions))
+    if long:
+        _print_note(long, run, recognizer.data.frames)
     print_errors(errors)
     return errors
+
+
+def _print_note(recordings: Sequence[Path], run: Path, frames: int) -> None:
+    more = f" and {len(recordings) - 1} more" if len(recordings) > 1 else ""
+    note = f"{recordings[0]}{more}: much longer than the clips of the training; these are classes of the whole, from "
+    note += f"{frames} frames; to find each event, `onlooker watch {run} RECORDING --events FILE.vtt` sees all of it"
+    Console(stderr=True).print(Text(printable(note), "yellow"), soft_wrap=True)
+
+
+def _is_sparse(prediction: Prediction, recognizer: Recognizer) -> bool:
+    """Whether the frames of a clip are so much farther apart than in training that events fall between them."""
+    if not (recognizer.frame_rate and recognizer.model.streams) or len(prediction.times) < 2:
+        return False
+    return float(np.diff(prediction.times).max()) > _LONG / recognizer.frame_rate
 
 
 class ResultsFile:

@@ -49,11 +49,11 @@ def test_the_page_shows_the_measured_figures(evaluation: Evaluation, tmp_path: P
     assert all(words in text for words in ("lost.mp4", "zero bytes", "Loss per epoch", "model.name"))
     assert "<h1>my_clips</h1>" in text
     found = words(text)
-    assert "|not better than always predicting run (50 %) as far as 4 clips can tell|:" in found
+    assert "|not better than always predicting “run” (50 %) as far as 4 clips can tell|:" in found
     for figure in ("3 of 4 clips correct", "75 %", "95 % interval 25 to 100 %, over 4 clips"):
         assert f"|{figure}|" in found
     assert "|What to do next|" in found
-    assert "|Most confused: run and <walk> (1 of 4 clips)." in found
+    assert "|Most confused: “run” and “<walk>” (1 of 4 clips)." in found
 
 
 def test_the_page_explains_the_choice_of_the_model(evaluation: Evaluation, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -
     good = Evaluation(names, classes, np.repeat([0, 1], 20), scores, tuple(scores[:, None]))
     text = page(good, tmp_path / "page.html", attends=False)
     assert (
-        "accuracy 40 of 40 (100 %, 95 % interval 91 to 100 %, over 40 clips); always predicting a: b gives 50 %|"
+        "accuracy 40 of 40 (100 %, 95 % interval 91 to 100 %, over 40 clips); always predicting “a: b” gives 50 %|"
         in words(text)
     )
     assert "<strong>accuracy" not in text

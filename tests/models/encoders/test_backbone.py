@@ -25,6 +25,8 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
         ValueError, match=r"unknown encoder 'resnet1e6'; there are conv4.* vgg16 .*close to.*onlooker-papers"
     ):
         build_encoder("resnet1e6", 3, 32)
+    with pytest.raises(ValueError, match=r"^unknown encoder 'smal'; did you mean small\b"):
+        build_encoder("smal", 3, 32)
     with pytest.raises(ValueError, match=r"timm has no network 'qqqqqqq'$"):
         Backbone("qqqqqqq")
 

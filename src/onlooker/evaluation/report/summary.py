@@ -108,7 +108,7 @@ def _key_figures(measured: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     if frames:
         of_frames = measured["frame_accuracy"]
         correct = f"{counted(of_frames, frames)} frames correct"
-        values.insert(1, (percent(of_frames, digits), correct, "each frame on its own"))
+        values.insert(1, (percent(of_frames, digits), correct, "the class at each frame"))
     chance = f"a perfectly calibrated model: about {expected}, up to {most}"
     return [*values, (percent(measured["calibration_error"], 0), "calibration error", chance)]
 

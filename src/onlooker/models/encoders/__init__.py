@@ -10,6 +10,7 @@ from onlooker.models.encoders.conv4 import Conv4
 from onlooker.models.encoders.packaged import load_packaged
 from onlooker.models.encoders.small import Small
 from onlooker.models.packages import load_packages
+from onlooker.settings import suggestion
 
 __all__ = ["ENCODERS", "TERMS", "Encoder", "build_encoder", "has_weights"]
 
@@ -77,8 +78,8 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool | str
     try:
         return Backbone(base, in_channels, pretrained, size, vector=bool(kind))
     except ValueError as error:
-        known = f"{', '.join(ENCODERS)} and every timm network, such as vgg16"
-        raise ValueError(f"unknown encoder {name!r}; there are {known} ({error}); {_INSTALL}") from error
+        known = f"{suggestion(name, [*ENCODERS])} and every timm network, such as vgg16"
+        raise ValueError(f"unknown encoder {name!r}; {known} ({error}); {_INSTALL}") from error
 
 
 def has_weights(name: str) -> bool:
