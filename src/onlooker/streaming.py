@@ -131,10 +131,11 @@ class Streams:
                 state = replace(state, event=update_event(state.event, evidence[i], self.localization))
                 step = replace(step, evidence=evidence[i], happening=state.event.happening)
             if self.threshold is not None:
-                event = update_agreement(state.event, best_event(scores[i], self.classes, self.threshold))
+                label = best_event(scores[i], self.classes, self.threshold)
+                event = update_agreement(state.event, label, int(scores[i].argmax()), self.agreement)
+                needed = self.threshold if event.label == label else float(scores[i].max())  # less: the event goes on
                 happening = event.frames >= self.agreement and step.happening is not False
-                state = replace(state, event=event)
-                step = replace(step, threshold=self.threshold, happening=happening)
+                state, step = replace(state, event=event), replace(step, threshold=needed, happening=happening)
             if attention is not None:
                 image = samples[i, ..., : self.data.image_channels]
                 found, paths = find_box(state.image, attention[i], image, self.localization, state.paths)

@@ -109,7 +109,8 @@ class Step(Scored):
         happening: whether the event happens at this frame, from this frame and earlier ones, with the delay of
             `StreamConfig.agreement`. None for a model without evidence and without a threshold.
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
-        threshold: the probability that an event needs; None: the answer is the most probable class.
+        threshold: the probability that an event needs, less while one goes on; None: the answer is the most probable
+            class.
     """
 
     index: int

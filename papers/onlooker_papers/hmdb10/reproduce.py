@@ -151,7 +151,7 @@ def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, An
     samples, skipped = encoded_clips(split.clips, classes, net, settings.data)
     split = split.without({error.path for error in skipped})
     folder = run / "models" / name
-    recognizer, curves = train_all_epochs(folder, net, samples, split, settings.data, settings.training, name)
+    recognizer, curves = train_all_epochs(folder, net, samples, split, settings.data, settings.training)
     samples = samples.only(split.test)
     if net.attends:
         write_bytes(run / "attention.png", sheet(attention_rows(recognizer, samples), _COLUMNS))
@@ -166,16 +166,10 @@ def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, An
 
 
 def train_all_epochs(
-    folder: Path,
-    net: VideoModel,
-    samples: ClipFrames,
-    split: Split,
-    data: DataConfig,
-    training: TrainConfig,
-    title: str | None = None,
+    folder: Path, net: VideoModel, samples: ClipFrames, split: Split, data: DataConfig, training: TrainConfig
 ) -> tuple[Recognizer, Curves]:
     """Train a model on the features of a split, and save it with the weights of its last epoch, not of the best one."""
-    curves = fit(net, samples.only(split.training), samples.only(split.validation), data, training, folder, title)
+    curves = fit(net, samples.only(split.training), samples.only(split.validation), data, training, folder, folder.name)
     state = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "last.ckpt", "cpu")["state_dict"]
     net.load_state_dict({**net.state_dict(), **{name.removeprefix("model."): of for name, of in state.items()}})
     rate = sample_rate([clip.path for clip in split.training], data)

@@ -90,12 +90,19 @@ def training_streams(parts: Sequence[Part]) -> list[Stream]:
 
 
 def reported_events(scores: Floats, classes: Sequence[str], threshold: float, agreement: int = AGREEMENT) -> Ints:
-    """The class that is reported at each of `T` frames, from probabilities `T K`; -1: nothing."""
-    of_events = event_scores(scores, classes)
+    """The class that a stream reports at each of `T` frames, from probabilities `T K`; -1: nothing."""
+    of_events, frames = event_scores(scores, classes), np.arange(len(scores))
     label = np.where(of_events.max(1) >= threshold, of_events.argmax(1), -1)
-    frames = np.arange(len(label))
-    began = np.maximum.accumulate(np.where(np.diff(label, prepend=-2) != 0, frames, 0))
-    return np.where(frames - began + 1 >= agreement, label, -1)
+    reported = np.where(frames - _began(label) + 1 >= agreement, label, -1)
+    # An event goes on while its class is the most probable one, or reaches the threshold.
+    held, last = np.where(label < 0, scores.argmax(1), label), np.maximum.accumulate(np.where(reported < 0, -1, frames))
+    goes_on = (last >= 0) & (held == reported[last]) & (_began(held) <= last + 1)
+    return np.where(goes_on, held, reported)
+
+
+def _began(values: Ints) -> Ints:
+    """For each frame, the first one of those up to it that have the same value."""
+    return np.maximum.accumulate(np.where(np.diff(values, prepend=-2) != 0, np.arange(len(values)), 0))
 
 
 def count(reported: Ints, stream: Stream, classes: Sequence[str]) -> Counts:

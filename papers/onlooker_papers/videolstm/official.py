@@ -219,7 +219,7 @@ class _Models:
                 initialize_motion(net, *(load(each, device="cpu").model for each in begins))
             classes = sorted({clip.label for clip in self.clips.training})
             samples, _ = encoded_clips(self.clips.clips, classes, net, data, strict=True)
-            return learn(run, net, samples, self.clips, data, training, run.name)
+            return learn(run, net, samples, self.clips, data, training)
 
         settings = {"model": config.to_dict(), "training": training.to_dict()}
         if begins:

@@ -164,13 +164,7 @@ class Cell:
 
 
 def learn(
-    folder: Path,
-    net: VideoModel,
-    samples: ClipFrames,
-    split: Split,
-    data: DataConfig,
-    training: TrainConfig,
-    title: str | None = None,
+    folder: Path, net: VideoModel, samples: ClipFrames, split: Split, data: DataConfig, training: TrainConfig
 ) -> dict[str, Any]:
     """Train a model on the stored features of a split, save it, and keep the scores of its clips in `scores.npz`.
 
@@ -180,7 +174,7 @@ def learn(
     fitted, validation, test = map(samples.only, (split.training, split.validation, split.test))
     if isinstance(fitted, ClipCrops):
         fitted = fitted.random(training.seed)
-    curves = fit(net, fitted, validation, data, training, folder, title)
+    curves = fit(net, fitted, validation, data, training, folder, folder.name)
     recognizer = Recognizer(net, samples.classes, data, training.resolved_aggregation)
     recognizer.save(folder / "model")
     chosen, tested = recognizer.evaluate(validation), recognizer.evaluate(test)

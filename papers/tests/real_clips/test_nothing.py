@@ -36,14 +36,16 @@ def parts() -> list[Part]:
     ]
 
 
-def test_reports_are_those_of_a_live_stream() -> None:
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
+def test_reports_are_those_of_a_live_stream(threshold: float) -> None:
     random, state = np.random.default_rng(1), EventState()
     scores = np.repeat(random.dirichlet([0.6] * 3, 40), random.integers(1, 7, 40), 0)
     live = []
     for of_frame in scores:
-        state = update_agreement(state, best_event(of_frame, CLASSES, 0.5))
+        label = best_event(of_frame, CLASSES, threshold)
+        state = update_agreement(state, label, int(of_frame.argmax()), AGREEMENT)
         live.append(state.label if state.frames >= AGREEMENT and state.label is not None else -1)
-    np.testing.assert_array_equal(reported_events(scores, CLASSES, 0.5), live)
+    np.testing.assert_array_equal(reported_events(scores, CLASSES, threshold), live)
     assert {-1, 0, 1} == set(live)
 
 

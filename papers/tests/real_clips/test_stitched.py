@@ -67,11 +67,11 @@ def test_the_dated_segments_are_the_published_events() -> None:
     tracker, events = EventTracker(WINDOW // 2, AGREEMENT), []
     state = EventState()
     for t, of_frame in enumerate(scores.astype(np.float32)):
-        state = update_agreement(state, best_event(of_frame, CLASSES, 0.5))
-        happening = state.frames >= AGREEMENT
-        events += tracker.add(Step(t, t / 4, of_frame, CLASSES, threshold=0.5, happening=happening))
+        state = update_agreement(state, best_event(of_frame, CLASSES, 0.8), int(of_frame.argmax()), AGREEMENT)
+        needed, happening = min(0.8, float(of_frame.max())), state.frames >= AGREEMENT
+        events += tracker.add(Step(t, t / 4, of_frame, CLASSES, threshold=needed, happening=happening))
     ended = [(each.label, each.began, each.ended) for each in events if each.ended]
-    found = segments_of(scores, CLASSES, 0.5, 4.0, lateness("dated", WINDOW))
+    found = segments_of(scores, CLASSES, 0.8, 4.0, lateness("dated", WINDOW))
     assert len(found) > 10
     assert ended == [(each.label, each.start, each.end) for each in found]
 

@@ -83,12 +83,16 @@ def update_event(state: EventState, evidence: float, parameters: LocalizationPar
     return replace(state, highest=highest, happening=share >= parameters.onset and share > 0)
 
 
-def update_agreement(state: EventState, label: int | None) -> EventState:
-    """Process one frame: count the consecutive frames in which the same event reached the threshold.
+def update_agreement(state: EventState, label: int | None, likeliest: int, agreement: int) -> EventState:
+    """Process one frame: count the consecutive frames with the same event.
 
     Args:
         state: of the previous frame; `EventState()` at the first.
-        label: the event of this frame (`answer.best_event`); None: nothing.
+        label: the event that reaches the threshold in this frame (`answer.best_event`); None: none does.
+        likeliest: the most probable class, which may be that of nothing. While it is the class of an event that has had
+            `agreement` frames, this event goes on below the threshold.
     """
+    if label is None and state.frames >= agreement and likeliest == state.label:
+        label = likeliest
     before = state.frames if label == state.label else 0
     return replace(state, label=label, frames=0 if label is None else before + 1)
