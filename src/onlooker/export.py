@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
@@ -61,6 +62,8 @@ def export(
     folder = Path(folder)
     if folder.exists() and (others := {path.name for path in folder.iterdir()} - _FILES):
         raise FileExistsError(f"{folder}: holds {min(others)}, which is not of an export; choose another folder")
+    if format != "onnx" and not find_spec(format):
+        raise RuntimeError(f'{format} is not installed; pip install "onlooker[{format}]"')
     step = PixelStep(recognizer)
     with explain_write_errors("the exported step", folder), whole_folder(folder) as draft, _quiet():
         draft.mkdir(parents=True)
@@ -93,8 +96,6 @@ def _convert(step: PixelStep, folder: Path, format: Format) -> tuple[str, ...]:
             step.to(memory_format=torch.contiguous_format)  # XNNPACK refuses weights in another one
             program = lower(torch.export.export(step, step.example(1)), partitioner=[xnnpack])
             (folder / files[0]).write_bytes(program.to_executorch().buffer)
-    except ModuleNotFoundError as error:
-        raise RuntimeError(f'{error.name} is not installed; pip install "onlooker[{format}]"') from error
     except Exception as error:  # its exceptions have no common base class
         raise inexpressible(step.model, error, format) from error
     return files

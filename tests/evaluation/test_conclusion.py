@@ -66,10 +66,11 @@ def test_an_interval_says_over_how_many_recordings_it_is() -> None:
 def test_one_recording_gives_no_interval() -> None:
     figures = measured([[18, 0], [0, 18]]) | {"recordings": 1}
     del figures["accuracy_interval"]
-    alone = "all test clips come from one recording: no interval can be given"
+    alone = "no interval can be given: all test clips come from one recording"
     assert first_line(figures) == f"accuracy 36 of 36 (100 %, {alone}); always predicting “fight” gives 50 %"
     assert advice(figures)[-2].startswith("Add clips, of as many people")
-    assert advice(figures)[-1].startswith("All test clips come from one recording; `onlooker train")
+    assert advice(figures)[-1].startswith("The test clips come from too few recordings: test more clips")
+    assert "come from 2 recordings); always" in first_line(figures | {"recordings": 2})
 
 
 def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:

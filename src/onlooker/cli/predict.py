@@ -62,7 +62,7 @@ def watch(
     """Classify live streams: print a line when the class changes, when an event begins or ends, and every second."""
     from onlooker.runs.watch import watch_sources
 
-    with stoppable():
+    with stoppable("run the same command to watch again"):
         return watch_sources(run, sources, stream, json, events or ())
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from onlooker.evaluation.metrics import MIN_RECORDINGS
 from onlooker.evaluation.report.table import percent
 from onlooker.files import printable
 from onlooker.structures import Evaluation
@@ -26,17 +27,19 @@ def share_of(count: int, total: int) -> str:
 def interval_of(measured: Measured) -> str:
     """`95 % interval 67 to 97 %, over 12 recordings`; without their number in figures of earlier versions."""
     if not (ends := measured.get("accuracy_interval")):
-        return over(1, measured["videos"])
+        return over(measured.get("recordings", 1), measured["videos"])
     low, high = (percent(end, 0 if measured["videos"] < _FEW else 1) for end in ends)
     interval = f"95 % interval {low[:-2]} to {high}"
     return f"{interval}, {over(measured['recordings'], measured['videos'])}" if "recordings" in measured else interval
 
 
 def over(recordings: int, videos: int) -> str:
-    """What an interval is over, such as `over 12 recordings`; or that a single recording gives none."""
-    if recordings == 1:
-        return "all test clips come from one recording: no interval can be given"
-    return f"over {recordings} {'clips' if recordings == videos else 'recordings'}"
+    """What an interval is over, such as `over 12 recordings`; or that there are too few of them for one."""
+    unit = "clips" if recordings == videos else "recordings"
+    if recordings < MIN_RECORDINGS:
+        of = "one recording" if recordings == 1 else f"{recordings} {unit}"
+        return f"no interval can be given: all test clips come from {of}"
+    return f"over {recordings} {unit}"
 
 
 def first_line(measured: Measured) -> str:
@@ -94,8 +97,8 @@ def advice(measured: Measured) -> list[str]:
         steps.append("Add clips, of as many people, places and cameras as possible.")
     if high - low > 0.2 and not measured.get("cross_validated"):
         few = f"{total} test clips leave an interval of {100 * (high - low):.0f} points"
-        few = "All test clips come from one recording" if (low, high) == _ANY else few
-        steps.append(f"{few}; `onlooker train CLIPS --folds 5` tests on all.")
+        few = "The test clips come from too few recordings" if (low, high) == _ANY else few
+        steps.append(f"{few}: test more clips (`onlooker train CLIPS --folds 5` tests all that it trains on).")
     return steps
 
 

@@ -19,6 +19,8 @@ from onlooker.structures import Evaluation
 
 __all__ = ["FORMULA", "METRICS", "accuracy_interval", "measure", "read_correct", "wilson_interval", "write_scores"]
 
+MIN_RECORDINGS = 3  # for an interval: with two, it is between the accuracies on one and on the other
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
 
 
@@ -86,7 +88,7 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] | None:
-    """The 95 % confidence interval of the share of `B` clips classified correctly; None if all are of one recording.
+    """The 95 % confidence interval of the share of `B` clips classified correctly; None for one or two recordings.
 
     Clips of one recording are not independent: a bootstrap draws whole recordings with replacement, and the interval is
     between percentiles of the shares of their clips. Over few recordings it is too narrow: say how many there are.
@@ -95,7 +97,7 @@ def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] 
     """
     _, of_clip = np.unique(recordings, return_inverse=True)
     sums = np.stack([np.bincount(of_clip, np.asarray(correct, np.float64)), np.bincount(of_clip)], axis=1)
-    if len(sums) == 1:
+    if len(sums) < MIN_RECORDINGS:
         return None
     # Recordings with the same sums are interchangeable: it suffices to draw how many of each kind there are.
     kinds, counts = np.unique(sums, axis=0, return_counts=True)
