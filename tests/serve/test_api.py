@@ -75,6 +75,7 @@ def test_a_clip_is_answered_as_by_the_library(program: TestClient, settings: Ser
 def test_requests_are_checked(program: TestClient, headers: dict[str, str], path: str, status: int, code: str) -> None:
     answer = program.get(path, headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert "page" not in answer.json()["error"]["remedy"], "advice for programs"
 
 
 def test_another_web_page_cannot_send_a_clip_to_a_server_without_a_token(page: TestClient) -> None:

@@ -21,7 +21,7 @@ from onlooker.serve import live, look, models, teach
 from onlooker.serve.api import create_api
 from onlooker.serve.events import Watcher
 from onlooker.serve.jobs import Jobs
-from onlooker.serve.problem import Problem, as_problem
+from onlooker.serve.problem import API, Problem, as_problem
 from onlooker.serve.project import Project
 from onlooker.serve.security import Guard
 from onlooker.serve.settings import ServeSettings
@@ -64,7 +64,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     for kind in (RequestValidationError, HTTPException, ClientDisconnect, Problem, ValueError, OSError, Exception):
         for each in (app, api):
             each.add_exception_handler(kind, _respond)
-    app.mount("/api/v1", api)
+    app.mount(API, api)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
 
     environment = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined)
@@ -99,4 +99,4 @@ def _respond(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, ClientDisconnect):
         _log.warning("%s %s: cut off by the sender", request.method, request.url.path)
     problem = as_problem(error)
-    return JSONResponse(problem.to_dict(), problem.status)
+    return JSONResponse(problem.to_dict(request.url.path), problem.status)

@@ -11,8 +11,9 @@ from onlooker.files import DiskFullError, NotWritableError
 from onlooker.serve.translation import t, texts
 from onlooker.structures import ClipError
 
-__all__ = ["Problem", "as_problem"]
+__all__ = ["API", "Problem", "as_problem"]
 
+API = "/api/v1"
 _PARTS = ("found", "expected", "remedy")
 _OF_LIBRARY = ("reason", "remedy")  # values that are texts of the library
 _COMMAND = re.compile(r"(?<!\w)--[a-z]|`onlooker ")
@@ -37,9 +38,12 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
         )
         super().__init__(": ".join(filter(None, (code, self.found, self.expected, self.remedy))))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON: `{"error": {…}}`."""
-        return {"error": {name: getattr(self, name) for name in ("code", *_PARTS)}}
+    def to_dict(self, path: str = "") -> dict[str, Any]:
+        """Plain values, for JSON: `{"error": {…}}`. Programs, with a path in `API`, can have another remedy."""
+        values = {name: getattr(self, name) for name in ("code", *_PARTS)}
+        if path.startswith(f"{API}/") and "program" in texts()["problem"][self.code]:
+            values["remedy"] = t(f"problem.{self.code}.program")
+        return {"error": values}
 
 
 def _for_the_page(text: str) -> str:

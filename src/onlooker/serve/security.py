@@ -75,7 +75,7 @@ class Guard:
                 await self.app(scope, self._limited(request, receive), send)
                 return
         except Problem as problem:
-            response = JSONResponse(problem.to_dict(), problem.status)
+            response = JSONResponse(problem.to_dict(scope["path"]), problem.status)
             if problem.code == "token" and "text/html" in request.headers.get("accept", ""):  # a person
                 response = PlainTextResponse(t("token"), problem.status)
         if scope["type"] == "websocket":
