@@ -81,6 +81,7 @@ def launch(devices: int, work: Callable[[], Any]) -> Any:
         min_nodes=1, max_nodes=1, nproc_per_node=devices, run_id=str(os.getpid()), rdzv_backend="c10d",
         rdzv_endpoint="localhost:0", max_restarts=0,
     )  # fmt: skip
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # each process warns if no parameter is unused
     logging.disable()  # its tables and stack traces of an error, which is raised below
     try:
         return elastic_launch(config, operator.call)(work)[0]
