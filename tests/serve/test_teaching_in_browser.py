@@ -182,10 +182,14 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Open):
     page = open_page(f"{address}#teach", errors_expected=True)
     new_class(page, "left")
     page.wait_for_selector("[data-class=left]")
-    for name in ("../outside", "left"):
+    for name, problem in (("../outside", "contain '/'"), ("left", "left exists"), ("con", "“con” is")):
         new_class(page, name)
-        page.wait_for_selector(".toast.bad")
-        page.click(".toast.bad button")
+        page.wait_for_selector(f'.add .wrong:has-text("{problem}")')
+    page.fill("#new-class", "right")
+    assert page.is_hidden(".wrong")
+    page.evaluate("import('/static/dom.js').then(({ toast }) => [1, 2].forEach(() => toast('twice', { error: true })))")
+    page.click(".toast.bad button")
+    assert page.locator(".toast").count() == 0, "equal messages are one"
     other = open_page(f"{address}#teach", errors_expected=True)
     new_class(other, "first")
     other.wait_for_selector("[data-class=first]")

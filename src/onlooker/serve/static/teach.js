@@ -3,7 +3,7 @@
 import { endingOf, cameraAllowed } from "./camera.js";
 import { ClassCard, className } from "./class_card.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
-import { button, complain, fileButton, h, patch, rich, show, t, takeDrops, toast, typing } from "./dom.js";
+import { button, complain, errorText, fileButton, h, patch, rich, show, t, takeDrops, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
 import { drawnControls } from "./overlay.js";
 import { Recorder } from "./recorder.js";
@@ -58,11 +58,13 @@ export class Teach {
 
   addForm() {
     const input = h("input", { type: "text", placeholder: t("teach.name"), "aria-label": t("teach.name"),
-      id: "new-class", autocomplete: "off" });
+      id: "new-class", autocomplete: "off", "aria-describedby": "wrong-name", oninput: () => show(wrong) });
+    const wrong = h("p.wrong", { id: "wrong-name", role: "alert" });
+    const refused = (error) => (error.status ? show(wrong, rich(errorText(error))) : complain(error));
     const add = async (event) => {
       event.preventDefault();
       const name = className(input.value);
-      if (name && await this.page.change("POST", "/api/project/classes", { name })) {
+      if (name && await this.page.change("POST", "/api/project/classes", { name }, refused)) {
         input.value = "";
         this.choose(name);
       }
@@ -70,7 +72,7 @@ export class Teach {
     };
     return h("form.row.add", { onsubmit: add }, input,
       button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }),
-      fileButton(t("teach.folder"), (folder) => this.addFiles(chosenFiles(folder), null), { webkitdirectory: true }));
+      fileButton(t("teach.folder"), (folder) => this.addFiles(chosenFiles(folder), null), { webkitdirectory: true }), wrong);
   }
 
   enter() {
