@@ -75,7 +75,7 @@ def test_teaching_from_the_first_class_to_answers_and_corrections(tmp_path: Path
         page.wait_for_selector("button.cell", timeout=90_000)
         counts = [int(text) for text in texts_of(page.locator(".cell"))]
         assert sum(counts) == 14
-        page.click(".cover >> text=Show it something")
+        page.click(".cover >> text=Turn on the camera")
         page.wait_for_selector(".stage.looking")
         page.click(".train-action .primary")
         page.wait_for_selector(".stage.live:not(.looking)")
@@ -144,7 +144,7 @@ def test_a_new_model_is_live_before_its_report_and_stays_if_that_fails(
         page.click(".train-action .primary")
         page.wait_for_selector(".train-action progress")
         job["result"] = {"model": page.evaluate(PROJECT)["model"]}
-        page.click(".cover >> text=Show it something")
+        page.click(".cover >> text=Turn on the camera")
         page.wait_for_selector(".stage.looking")
         assert page.locator(".train-action progress").count() == 1
         job.update(state="failed", error={"found": "no space for the report", "remedy": "free some"})

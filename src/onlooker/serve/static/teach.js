@@ -53,7 +53,7 @@ export class Teach {
     return h("div.target", {}, this.answer,
       h("div.row.spread", {}, h("label.field", {}, h("span", {}, t("teach.into")),
         h("span.into", {}, this.intoDot, this.into)), this.hold),
-      h("p.hint", {}, t("record.how")), this.drawn);
+      h("p.hint", {}, t("record.how"), h("span.keyboard", {}, " ", t("record.key"))), this.drawn);
   }
 
   addForm() {
@@ -72,7 +72,8 @@ export class Teach {
     };
     return h("form.row.add", { onsubmit: add }, input,
       button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }),
-      fileButton(t("teach.folder"), (folder) => this.addFiles(chosenFiles(folder), null), { webkitdirectory: true }), wrong);
+      fileButton(t("teach.folder"), (folder) => this.addFiles(chosenFiles(folder), null), { webkitdirectory: true }),
+      wrong);
   }
 
   enter() {
@@ -86,8 +87,7 @@ export class Teach {
   cameraCover() {
     if (!cameraAllowed()) return h("div.waiting", {}, h("p", {}, t("camera.insecure")),
       h("p.hint", {}, t("camera.insecure_remedy")));
-    const label = t(this.untried ? "results.live" : "teach.open_camera");
-    return h("div.waiting", {}, button("camera", label, () => this.live.open(), { kind: "primary" }),
+    return h("div.waiting", {}, button("camera", t("teach.open_camera"), () => this.live.open(), { kind: "primary" }),
       h("p.hint", {}, t("look.private")));
   }
 
@@ -108,7 +108,6 @@ export class Teach {
     else if (this.live.stream && !(this.live.connection && this.live.model.id === model.id)) {
       rememberClasses(model.classes);
       this.live.look(model);
-      this.untried = false;
     }
     this.showCamera();
   }
@@ -122,7 +121,6 @@ export class Teach {
   /** A new model is live at once where the camera is on; the camera is never turned on unasked. */
   trainingChanged(trained) {
     if (trained) {
-      this.untried = true;
       this.page.parts.look.chosen = this.training.trained;
       const action = { label: t("results.live"), run: () => this.tryLive() };
       toast(t("train.done"), this.live.stream ? {} : { action });

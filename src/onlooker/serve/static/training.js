@@ -44,6 +44,7 @@ export class Training {
 
   showBar(project) {
     const count = project.classes.reduce((sum, each) => sum + each.count, 0);
+    this.bar.hidden = count === 0;
     show(this.bar, h("span", {}, t("train.clips", { count })),
       this.job ? h("span.hint", {}, t("job.running")) : this.startButton(project));
   }
