@@ -62,9 +62,10 @@ def test_teaching_from_the_first_class_to_answers_and_corrections(tmp_path: Path
         page.click(".empty .primary")
         assert page.is_disabled(".train-action .primary")
         page.set_input_files("input[webkitdirectory]", two_classes)
+        page.wait_for_selector(".toast:has-text('One other file was ignored')")
         page.wait_for_selector("[data-class=up] .tile >> nth=6")
         page.wait_for_selector(".failures")
-        assert page.inner_text(".failures").startswith("notes.mp4")
+        assert texts_of(page.locator(".failures li b")) == ["notes.mp4"]
         new_class(page, "push")
         page.wait_for_selector("[data-class=push].chosen")
         record(page)

@@ -122,8 +122,7 @@ export class Teach {
   trainingChanged(trained) {
     if (trained) {
       this.page.parts.look.chosen = this.training.trained;
-      const action = { label: t("results.live"), run: () => this.tryLive() };
-      toast(t("train.done"), this.live.stream ? {} : { action });
+      toast(t("train.done"));
     }
     this.lookLive();
   }
@@ -151,11 +150,14 @@ export class Teach {
 
   async drop(transfer, label) { this.addFiles(await droppedFiles(transfer), label); }
 
-  /** Adds files to a class, or, without one, each to the class that is named like its folder. */
+  /** Adds files to a class, or, without one, each to that of its folder, whose files that are no videos are ignored. */
   addFiles(files, label) {
-    const items = files.map(({ file, folder }) => ({ file, name: file.name, label: label ?? folder }))
-      .filter((item) => item.label && !item.name.startsWith("."));
-    if (files.length && !items.length) { toast(t("teach.loose"), { error: true }); return; }
+    const isVideo = ({ name }) => this.page.state.endings.some((ending) => name.toLowerCase().endsWith(ending));
+    const clips = files.filter(({ file, folder }) => !folder || isVideo(file));
+    if (clips.length < files.length) toast(t("teach.ignored", { count: files.length - clips.length }));
+    const items = clips.map(({ file, folder }) => ({ file, name: file.name, label: label ?? folder }))
+      .filter((item) => item.label);
+    if (clips.length && !items.length) { toast(t("teach.loose"), { error: true }); return; }
     this.uploads.add(items);
   }
 

@@ -100,9 +100,8 @@ export class Training {
 
   async loadResults() {
     this.loaded = this.page.project.model;
-    const last = this.loaded && await get("/api/project/results").catch((error) => {
-      if (error.status !== 404) complain(error);
-    });
+    const last = this.loaded
+      && await get("/api/project/results").catch((error) => error.status !== 404 && complain(error));
     show(this.results, last ? resultsView(last, this.page) : []);
   }
 }
