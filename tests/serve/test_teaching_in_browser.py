@@ -52,6 +52,7 @@ def test_a_cancelled_training_leaves_clips_and_models_as_they_were(
         assert page.is_visible(".accuracy b")  # of the model before
         page.reload()
         page.wait_for_selector(".train-action .primary:enabled:has-text('Train again')")
+        page.wait_for_load_state("networkidle")  # else images are asked for after the server has ended
     assert (sorted(clips.glob("*/*.mp4")), [path.name for path in runs.iterdir()]) == before
 
 
