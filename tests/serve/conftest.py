@@ -103,7 +103,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture(scope="module")
 def two_classes(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with twelve clips of two classes, of which three have the wrong label, and a file that is no clip."""
+    """A folder with twelve clips of two classes, three of which have a wrong label, and two files that are no clips."""
     folder = tmp_path_factory.mktemp("mine") / "mine"
     for label in ("left", "up"):
         (folder / label).mkdir(parents=True)
@@ -113,4 +113,5 @@ def two_classes(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     shutil.copy(squares / "left" / "05.mp4", folder / "up" / "wrong-2.mp4")
     (folder / "left" / "04.mp4").rename(folder / "up" / "wrong-3.mp4")
     (folder / "up" / "notes.mp4").write_text("no clip")
+    (folder / "up" / "Thumbs.db").write_text("of Windows")
     return folder

@@ -63,7 +63,7 @@ def test_several_clips_become_a_list(address: str, open_page: Open, trained: Tra
         shown = page.inner_text(f".clip-list li:nth-child({place + 1})")
         assert clips[place].name in shown
         assert f"{found.label} · {100 * found.score:.0f}" in shown
-    assert "video" in page.inner_text(".clip-list li:nth-child(2)")
+    assert "Choose another file" in page.inner_text(".clip-list li:nth-child(2) .error .remedy")
     page.click(".clip-list li:nth-child(3) button")
     page.wait_for_selector(".answer .label")
     assert page.inner_text("h1.clip-name") == "01.mp4"

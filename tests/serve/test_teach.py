@@ -68,8 +68,8 @@ def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> 
         return " ".join(describe(page)["hints"])
 
     assert hints(a=4, b=5) == (
-        "Record at least 5 clips of each class: a 4 of 5 Add a class nothing with clips in which nobody acts, so that "
-        "the model can say that nothing happens"
+        "Record at least 5 clips of each class: a 4 of 5 Add a class “nothing” with clips in which nothing happens, so "
+        "that the model can say so"
     )
     assert hints(a=5, none=5, b=16) == "b has 16 clips, a only 5: record more of a"
     assert describe(page)["nothing"] == "none"

@@ -26,6 +26,7 @@ from onlooker.serve.project import Project
 from onlooker.serve.security import Guard
 from onlooker.serve.settings import ServeSettings
 from onlooker.serve.translation import texts
+from onlooker.video.reader import SUFFIXES
 
 __all__ = ["ServeSettings", "create_app"]
 
@@ -77,7 +78,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     @app.get("/api/state")
     def state() -> dict[str, Any]:
         limits = {"bytes": settings.max_upload, "seconds": settings.max_seconds}
-        return {"models": known.describe(), "limits": limits}
+        return {"models": known.describe(), "limits": limits, "endings": sorted(SUFFIXES)}
 
     @app.get("/api/jobs/{job_id}")
     async def job(job_id: str) -> dict[str, Any]:

@@ -41,9 +41,8 @@ export class LiveConnection {
   lost() {
     if (this.closed || this.refused) return;
     const pause = Math.min(10, 2 ** this.tries++);
-    const error = new ApiError(0,
-      { code: "lost", found: t("live.lost"), remedy: t("live.lost_remedy", { seconds: pause }) });
-    this.view.state("lost", error);
+    const remedy = t("live.lost_remedy", { seconds: pause });
+    this.view.state("lost", new ApiError(0, { code: "lost", found: t("live.lost"), remedy }));
     this.retry = setTimeout(() => this.connect(), 1000 * pause);
   }
 

@@ -101,8 +101,7 @@ export function sentence(text) {
 export const rich = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
 
 /** An error as a card: what was found, what was expected, what to do. */
-export function errorCard(error, ...actions) {
-  const { found, expected, remedy } = error;
+export function errorCard({ found, expected, remedy }, ...actions) {
   return h("div.error", { role: "alert" }, icon("warn"),
     h("div", {}, h("p.found", {}, rich(sentence(found || t("error.unknown")))),
       expected && h("p", {}, rich(t("error.expected", { expected }))),
@@ -110,21 +109,22 @@ export function errorCard(error, ...actions) {
       actions.length ? h("div.row", {}, actions) : null));
 }
 
-/** Shows a message, with something that can be done about it. */
-export function toast(text, { error = false, action = null } = {}) {
-  const box = h(error ? "div.toast.bad" : "div.toast", {}, h("span", {}, rich(text)));
-  const close = () => box.remove();
-  if (action) box.append(h("button.link", { type: "button", onclick: () => { close(); action.run(); } }, action.label));
-  box.append(button("close", t("close"), close, { iconOnly: true }));
-  document.getElementById("toasts").append(box);
-  if (!error) setTimeout(close, 6000);
+/** Shows a message, in place of an equal one; it stays while the pointer or the focus is on it. */
+export function toast(text, { error = false } = {}) {
+  const box = h(error ? "div.toast.bad" : "div.toast", {}, h("span", {}, rich(text)),
+    button("close", t("close"), () => box.remove(), { iconOnly: true }));
+  const list = document.getElementById("toasts");
+  for (const each of [...list.children]) if (each.textContent === box.textContent) each.remove();
+  list.append(box);
+  const end = () => (box.matches(":hover, :focus-within") ? setTimeout(end, 3000) : box.remove());
+  setTimeout(end, error ? 12000 : 6000);
 }
 
 /** An error in a line: what was found, what to do. */
 export const errorText = ({ found, message, remedy }) =>
   [found ?? message, remedy].filter(Boolean).map(sentence).join(" ");
 
-/** Shows a failed request as a message that stays until it is closed; a lost server has its own banner. */
+/** Shows a failed request as a message; a lost server has its own banner. */
 export function complain(error) {
   if (error.name === "AbortError" || error.code === "lost") return;
   toast(errorText(error), { error: true });

@@ -117,8 +117,7 @@ export class Look {
 
   async openCamera() {
     this.stop();
-    const live = new LiveView(drawn, () => live.look(this.model));
-    this.live = live;
+    const live = (this.live = new LiveView(drawn, () => live.look(this.model)));
     show(this.panel, h("div.result", {},
       h("div.watch", {}, live.stage, live.speed),
       h("aside.side", {}, live.answerCard, live.bars.element, drawnControls(drawn),

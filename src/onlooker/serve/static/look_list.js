@@ -2,7 +2,7 @@
 
 import { lookAt } from "./api.js";
 import { colorOf, spoken } from "./colors.js";
-import { button, h, percent, show, t } from "./dom.js";
+import { button, h, icon, percent, rich, sentence, show, t } from "./dom.js";
 
 const KEPT = 25; // answers whose clips the server still has
 
@@ -18,10 +18,12 @@ export class ClipList {
   }
 
   draw(row) {
-    const open = row.result || row.error ? () => this.open(row) : null;
-    const color = row.result ? { "--color": colorOf(row.result.label) } : {};
-    show(row.item, h("button.clip-row", { type: "button", disabled: !open, onclick: open, ...color },
-      row.result && h("span.dot"), h("span.clip-name", { title: row.file.name }, row.file.name), row.state));
+    const { file: { name }, result, error } = row;
+    show(row.item, h(error ? "button.clip-row.error" : "button.clip-row",
+      { type: "button", disabled: !result && !error, onclick: () => this.open(row) },
+      result && h("span.dot", { "--color": colorOf(result.label) }), error && icon("warn"),
+      h("span.clip-name", { title: name }, name), row.state,
+      error?.remedy && h("span.remedy", {}, rich(sentence(error.remedy)))));
   }
 
   open(row) {
@@ -42,7 +44,7 @@ export class ClipList {
       } catch (error) {
         if (signal.aborted) return;
         row.error = error;
-        row.state.textContent = error.found ?? error.message;
+        row.state.textContent = sentence(error.found ?? error.message);
       }
       this.draw(row);
     }

@@ -91,13 +91,13 @@ class Page {
     this.parts?.teach.update(project);
   }
 
-  /** Changes the project, after the changes before; what went wrong is shown. Returns whether it has been changed. */
-  change(method, path, body) {
-    this.changes = this.changes.then(() => this.changeNow(method, path, body));
+  /** Changes the project, after the changes before; `refused(error)` shows why not. Returns whether it was changed. */
+  change(method, path, body, refused = complain) {
+    this.changes = this.changes.then(() => this.changeNow(method, path, body, refused));
     return this.changes;
   }
 
-  async changeNow(method, path, body) {
+  async changeNow(method, path, body, refused) {
     const { uploads } = this.parts.teach;
     const release = await uploads.hold();
     try {
@@ -109,7 +109,7 @@ class Page {
       if (error.code === "changed") {
         await this.loadProject().catch(() => {});
         toast(t("changed"), { error: true });
-      } else complain(error);
+      } else refused(error);
       return false;
     } finally {
       release();

@@ -110,13 +110,11 @@ export function drawMoment(canvas, moment, options, mirrored = false) {
 }
 
 /** The moment of an answer (see `look`) at frame `index`. */
-export function momentOf(answer, index) {
-  return {
-    attention: answer.attention?.[index] ?? null,
-    point: answer.points?.[index] ?? null,
-    boxes: answer.boxes.filter((box) => box.t === index),
-  };
-}
+export const momentOf = (answer, index) => ({
+  attention: answer.attention?.[index] ?? null,
+  point: answer.points?.[index] ?? null,
+  boxes: answer.boxes.filter((box) => box.t === index),
+});
 
 /** A slider for the heat map and switches for box and point; they change `drawn` and call `onchange`. */
 export function drawnControls(drawn, onchange = () => {}) {

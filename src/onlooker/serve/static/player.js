@@ -46,8 +46,7 @@ export class Player {
   }
 
   fail() {
-    if (!this.running) return;
-    show(this.cover, errorCard({ found: t("player.failed"), remedy: t("player.failed_remedy") }));
+    if (this.running) show(this.cover, errorCard({ found: t("player.failed"), remedy: t("player.failed_remedy") }));
   }
 
   close() {

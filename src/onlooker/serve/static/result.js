@@ -8,6 +8,8 @@ import { drawMoment, drawnControls, momentOf } from "./overlay.js";
 import { Player } from "./player.js";
 import { Timeline } from "./timeline.js";
 
+const SHOWN = 6; // events at first
+
 /** The last frame that a model has seen at `time` (seconds). */
 const frameAt = (times, time) => Math.max(0, times.findLastIndex((each) => each <= time + 1e-6));
 
@@ -43,12 +45,19 @@ export class LookResult {
       h("p.label", {}, spoken(label)),
       h("p.detail", {}, sureness(label, score, ranking.map(([, each]) => each)),
         segments.length > 0 && ` · ${t("result.count", { count: segments.length })}`),
-      segments.length > 0 && h("ul.events", { "aria-label": t("result.events") }, segments.slice(0, 6).map((part) =>
-        h("li", {}, h("button.event", { type: "button", "--color": colorOf(part.label),
-          onclick: () => this.player.seek(part.start) },
-        h("span.dot"), h("span", {}, spoken(part.label)),
-        h("span.when", {}, t("result.range", { start: part.start.toFixed(1), end: part.end.toFixed(1) })))))),
+      segments.length > 0 && this.events(segments.toSorted((one, other) => one.start - other.start)),
       this.now, this.bars.element);
+  }
+
+  /** The first of the events, until all are asked for. */
+  events(segments) {
+    const chips = segments.map(({ label, start, end }, i) => h("li", { hidden: i >= SHOWN }, h("button.event",
+      { type: "button", "--color": colorOf(label), onclick: () => this.player.seek(start) },
+      h("span.dot"), h("span", {}, spoken(label)),
+      h("span.when", {}, t("result.range", { start: start.toFixed(1), end: end.toFixed(1) })))));
+    const showAll = ({ target }) => { for (const chip of chips) chip.hidden = false; target.parentNode.remove(); };
+    return h("ul.events", { "aria-label": t("result.events") }, chips, chips.length > SHOWN && h("li", {},
+      h("button.link", { type: "button", onclick: showAll }, t("result.more", { count: chips.length - SHOWN }))));
   }
 
   takeAway() {

@@ -32,10 +32,10 @@ export function resultsView(results, page) {
     h("p.accuracy", {}, h("b", {}, percent(results.accuracy)),
       h("span", {}, t("results.of", { count: results.clips }))),
     [results.conclusion, results.looks_at, results.advice[0]].filter(Boolean)
-      .map((text) => h("p.conclusion", {}, sentence(text))),
-    h("div.row", {}, button("camera", t("results.live"), () => page.parts.teach.tryLive(), { kind: "primary" }),
-      button("upload", t("results.clip"), () => page.go("look")),
-      results.wrong > 0 && button(null, wrong, () => openClips(wrong, "wrong")),
-      button(null, t("results.check"), () => page.go("correct")))),
-  matrix(results, openClips)];
+      .map((text) => h("p.conclusion", {}, sentence(text)))),
+  matrix(results, openClips),
+  h("div.row", {}, button("camera", t("results.live"), () => page.parts.teach.tryLive(), { kind: "primary" }),
+    button("upload", t("results.clip"), () => page.go("look")),
+    results.wrong > 0 && button(null, wrong, () => openClips(wrong, "wrong")),
+    button(null, t("results.check"), () => page.go("correct")))];
 }

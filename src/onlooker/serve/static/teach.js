@@ -3,7 +3,7 @@
 import { endingOf, cameraAllowed } from "./camera.js";
 import { ClassCard, className } from "./class_card.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
-import { button, complain, fileButton, h, patch, rich, show, t, takeDrops, toast, typing } from "./dom.js";
+import { button, complain, errorText, fileButton, h, patch, rich, show, t, takeDrops, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
 import { drawnControls } from "./overlay.js";
 import { Recorder } from "./recorder.js";
@@ -53,16 +53,18 @@ export class Teach {
     return h("div.target", {}, this.answer,
       h("div.row.spread", {}, h("label.field", {}, h("span", {}, t("teach.into")),
         h("span.into", {}, this.intoDot, this.into)), this.hold),
-      h("p.hint", {}, t("record.how")), this.drawn);
+      h("p.hint", {}, t("record.how"), h("span.keyboard", {}, " ", t("record.key"))), this.drawn);
   }
 
   addForm() {
     const input = h("input", { type: "text", placeholder: t("teach.name"), "aria-label": t("teach.name"),
-      id: "new-class", autocomplete: "off" });
+      id: "new-class", autocomplete: "off", "aria-describedby": "wrong-name", oninput: () => show(wrong) });
+    const wrong = h("p.wrong", { id: "wrong-name", role: "alert" });
+    const refused = (error) => (error.status ? show(wrong, rich(errorText(error))) : complain(error));
     const add = async (event) => {
       event.preventDefault();
       const name = className(input.value);
-      if (name && await this.page.change("POST", "/api/project/classes", { name })) {
+      if (name && await this.page.change("POST", "/api/project/classes", { name }, refused)) {
         input.value = "";
         this.choose(name);
       }
@@ -70,7 +72,8 @@ export class Teach {
     };
     return h("form.row.add", { onsubmit: add }, input,
       button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }),
-      fileButton(t("teach.folder"), (folder) => this.addFiles(chosenFiles(folder), null), { webkitdirectory: true }));
+      fileButton(t("teach.folder"), (folder) => this.addFiles(chosenFiles(folder), null), { webkitdirectory: true }),
+      wrong);
   }
 
   enter() {
@@ -84,8 +87,7 @@ export class Teach {
   cameraCover() {
     if (!cameraAllowed()) return h("div.waiting", {}, h("p", {}, t("camera.insecure")),
       h("p.hint", {}, t("camera.insecure_remedy")));
-    const label = t(this.untried ? "results.live" : "teach.open_camera");
-    return h("div.waiting", {}, button("camera", label, () => this.live.open(), { kind: "primary" }),
+    return h("div.waiting", {}, button("camera", t("teach.open_camera"), () => this.live.open(), { kind: "primary" }),
       h("p.hint", {}, t("look.private")));
   }
 
@@ -106,7 +108,6 @@ export class Teach {
     else if (this.live.stream && !(this.live.connection && this.live.model.id === model.id)) {
       rememberClasses(model.classes);
       this.live.look(model);
-      this.untried = false;
     }
     this.showCamera();
   }
@@ -120,10 +121,8 @@ export class Teach {
   /** A new model is live at once where the camera is on; the camera is never turned on unasked. */
   trainingChanged(trained) {
     if (trained) {
-      this.untried = true;
       this.page.parts.look.chosen = this.training.trained;
-      const action = { label: t("results.live"), run: () => this.tryLive() };
-      toast(t("train.done"), this.live.stream ? {} : { action });
+      toast(t("train.done"));
     }
     this.lookLive();
   }
@@ -151,11 +150,14 @@ export class Teach {
 
   async drop(transfer, label) { this.addFiles(await droppedFiles(transfer), label); }
 
-  /** Adds files to a class, or, without one, each to the class that is named like its folder. */
+  /** Adds files to a class, or, without one, each to that of its folder, whose files that are no videos are ignored. */
   addFiles(files, label) {
-    const items = files.map(({ file, folder }) => ({ file, name: file.name, label: label ?? folder }))
-      .filter((item) => item.label && !item.name.startsWith("."));
-    if (files.length && !items.length) { toast(t("teach.loose"), { error: true }); return; }
+    const isVideo = ({ name }) => this.page.state.endings.some((ending) => name.toLowerCase().endsWith(ending));
+    const clips = files.filter(({ file, folder }) => !folder || isVideo(file));
+    if (clips.length < files.length) toast(t("teach.ignored", { count: files.length - clips.length }));
+    const items = clips.map(({ file, folder }) => ({ file, name: file.name, label: label ?? folder }))
+      .filter((item) => item.label);
+    if (clips.length && !items.length) { toast(t("teach.loose"), { error: true }); return; }
     this.uploads.add(items);
   }
 

@@ -49,14 +49,12 @@ export class Timeline {
     };
     this.element = h("div.timeline", {
       role: "slider", tabindex: 0, "aria-label": t("timeline.label"), "aria-valuemin": 0, "aria-valuemax": 0,
-      "aria-valuenow": 0,
+      "aria-valuenow": 0, onpointermove: seek, onpointerup: () => this.selected && this.selecting?.(...this.selected),
       onpointerdown: (event) => {
         this.element.setPointerCapture(event.pointerId);
         this.from = this.timeOf(event);
         seek(event);
       },
-      onpointermove: seek,
-      onpointerup: () => this.selected && this.selecting?.(...this.selected),
     }, this.strip, this.marks, this.head);
   }
 

@@ -44,6 +44,7 @@ export class Training {
 
   showBar(project) {
     const count = project.classes.reduce((sum, each) => sum + each.count, 0);
+    this.bar.hidden = count === 0;
     show(this.bar, h("span", {}, t("train.clips", { count })),
       this.job ? h("span.hint", {}, t("job.running")) : this.startButton(project));
   }
@@ -99,9 +100,8 @@ export class Training {
 
   async loadResults() {
     this.loaded = this.page.project.model;
-    const last = this.loaded && await get("/api/project/results").catch((error) => {
-      if (error.status !== 404) complain(error);
-    });
+    const last = this.loaded
+      && await get("/api/project/results").catch((error) => error.status !== 404 && complain(error));
     show(this.results, last ? resultsView(last, this.page) : []);
   }
 }
