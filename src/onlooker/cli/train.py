@@ -89,11 +89,7 @@ def train(
     if folds:
         _cross_validate(clips, run, settings, published, folds)
         return
-
-    def hint() -> str:  # a run without settings is not resumed, it begins
-        return f"run the same command{' with --resume' * (run / 'config.json').exists()} to continue"
-
-    with stoppable(hint):
+    with stoppable(lambda: f"run the same command{' with --resume' * (run / 'config.json').exists()} to continue"):
         first = not launched().rank
         source = read_set(clips, published) if first and not resume else clips
         measured = train_run(source, run, *settings, None, resume, strict, devices=devices, loggers=logger or ())

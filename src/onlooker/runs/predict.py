@@ -79,7 +79,7 @@ def predict_clips(
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
-    clips, errors, long = list(dict.fromkeys(clips)), list[ClipError](), list[Path]()
+    clips, errors = list(dict.fromkeys(clips)), list[ClipError]()
     targets = _targets(clips, out) if out else {}
     formats = dict.fromkeys(["activitynet", *(find_format(Path("times"), name) for name in times)])
     if times and not out:
@@ -114,29 +114,24 @@ def predict_clips(
                             raise result
                         chosen = result.threshold if threshold is None else threshold
                         predictions.append(replace(result, path=clip, threshold=chosen))  # absolute from a cluster
-                        long += [clip] * _is_sparse(result, recognizer)
                     if not isinstance(result, Exception):
                         write(predictions[-1], results)
                 if predictions:
                     console.print(_clip_table(predictions))
-    if long:
-        _print_note(long, run, recognizer.data.frames)
+                    _note_recordings(predictions, run, recognizer)
     print_errors(errors)
     return errors
 
 
-def _print_note(recordings: Sequence[Path], run: Path, frames: int) -> None:
-    more = f" and {len(recordings) - 1} more" if len(recordings) > 1 else ""
-    note = f"{recordings[0]}{more}: much longer than the clips of the training; these are classes of the whole, from "
-    note += f"{frames} frames; to find each event, `onlooker watch {run} RECORDING --events FILE.vtt` sees all of it"
-    Console(stderr=True).print(Text(printable(note), "yellow"), soft_wrap=True)
-
-
-def _is_sparse(prediction: Prediction, recognizer: Recognizer) -> bool:
-    """Whether the frames of a clip are so much farther apart than in training that events fall between them."""
-    if not (recognizer.frame_rate and recognizer.model.streams) or len(prediction.times) < 2:
-        return False
-    return float(np.diff(prediction.times).max()) > _LONG / recognizer.frame_rate
+def _note_recordings(predictions: Sequence[Prediction], run: Path, recognizer: Recognizer) -> None:
+    """Name the clips whose frames are so much farther apart than in training that events fall between them."""
+    if not (rate := recognizer.frame_rate) or not recognizer.model.streams:
+        return
+    if recordings := [of.path for of in predictions if np.diff(of.times, append=of.times[-1]).max() > _LONG / rate]:
+        more = f" and {len(recordings) - 1} more" if len(recordings) > 1 else ""
+        note = f"{recordings[0]}{more}: much longer than the clips of the training; these are classes of the whole, "
+        note += f"from {recognizer.data.frames} frames; to find each event, `onlooker watch {run} RECORDING --events "
+        Console(stderr=True).print(Text(printable(f"{note}FILE.vtt` sees all of it"), "yellow"), soft_wrap=True)
 
 
 class ResultsFile:
