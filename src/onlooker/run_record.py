@@ -37,7 +37,7 @@ from onlooker.settings import field_of, without_off
 from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
 
-__all__ = ["RunRecord", "check_settings", "lock_run", "read_curves", "read_figures", "start_run"]
+__all__ = ["SCORES", "RunRecord", "check_settings", "lock_run", "read_curves", "read_figures", "start_run"]
 
 FIGURES, SCORES, REPORT = "evaluation.json", "scores.csv", "report.html"
 CROSS_VALIDATION = "cross_validation.json"

@@ -9,7 +9,7 @@ from onlooker.data.lists import SPLIT_NAMES, Parts, read_table
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import SUFFIXES, is_video
 
-__all__ = ["find_clips", "find_parts"]
+__all__ = ["RECORDINGS", "find_clips", "find_parts"]
 
 RECORDINGS = "recordings.csv"
 
