@@ -68,6 +68,15 @@ def test_a_step_predicts_nothing_until_frames_agree() -> None:
         assert step.label == label
 
 
+def test_without_a_class_of_nothing_an_event_ends_below_the_threshold(make_clip: Make) -> None:
+    path, plain = make_clip(frames=30), recognizer(("still", "clap", "run"))
+    highest = [step.scores.max() for step in plain.watch(path)]
+    of = recognizer(plain.classes, threshold=float(np.median(highest)))
+    happening = [step.happening for step in of.watch(path, StreamConfig(agreement=1))]
+    assert happening == [bool(score >= of.threshold) for score in highest]
+    assert False in happening
+
+
 @pytest.mark.parametrize("agreement", [1, 3])
 def test_a_stream_reports_an_event_after_agreement_and_then_equals_the_clip(make_clip: Make, agreement: int) -> None:
     classes = ("nothing", "clap", "run")
@@ -77,13 +86,14 @@ def test_a_stream_reports_an_event_after_agreement_and_then_equals_the_clip(make
     steps, reached, before = list(of.watch(path, StreamConfig(agreement=agreement))), [], []
     for step in steps:
         event = int(step.scores[1:].argmax()) + 1
-        reached.append(event if step.scores[event] >= of.threshold else None)
+        goes_on = bool(before) and before[-1] and int(step.scores.argmax()) == reached[-1]
+        reached.append(event if step.scores[event] >= of.threshold or goes_on else None)
         happening = len(reached) >= agreement and reached[-1] is not None and len(set(reached[-agreement:])) == 1
         assert step.happening is happening
         assert step.label == (classes[reached[-1]] if happening else "nothing")
         assert (step.box is None) or happening
         before.append(happening)
-    assert {True, False} == set(before)
+    assert before == [False] * (agreement - 1) + [True] * (len(steps) - agreement + 1), "nothing is never more probable"
     always = list(of.watch(path, StreamConfig(threshold=0, agreement=1)))
     assert "nothing" not in {step.label for step in always}, "the threshold of the stream replaces that of the run"
     assert {step.happening for step in plain.watch(path)} == {None}

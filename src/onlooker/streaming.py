@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlooker.answer import best_event, nothing_name
+from onlooker.answer import best_event, nothing_class, nothing_name
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.transforms import to_video
 from onlooker.localization.boxes import Candidates
@@ -132,7 +132,9 @@ class Streams:
                 step = replace(step, evidence=evidence[i], happening=state.event.happening)
             if self.threshold is not None:
                 label = best_event(scores[i], self.classes, self.threshold)
-                event = update_agreement(state.event, label, int(scores[i].argmax()), self.agreement)
+                # Where nothing is no class, some event is always the most probable one, and would never end.
+                likeliest = None if nothing_class(self.classes) is None else int(scores[i].argmax())
+                event = update_agreement(state.event, label, likeliest, self.agreement)
                 needed = self.threshold if event.label == label else float(scores[i].max())  # less: the event goes on
                 happening = event.frames >= self.agreement and step.happening is not False
                 state, step = replace(state, event=event), replace(step, threshold=needed, happening=happening)

@@ -83,14 +83,14 @@ def update_event(state: EventState, evidence: float, parameters: LocalizationPar
     return replace(state, highest=highest, happening=share >= parameters.onset and share > 0)
 
 
-def update_agreement(state: EventState, label: int | None, likeliest: int, agreement: int) -> EventState:
+def update_agreement(state: EventState, label: int | None, likeliest: int | None, agreement: int) -> EventState:
     """Process one frame: count the consecutive frames with the same event.
 
     Args:
         state: of the previous frame; `EventState()` at the first.
         label: the event that reaches the threshold in this frame (`answer.best_event`); None: none does.
-        likeliest: the most probable class, which may be that of nothing. While it is the class of an event that has had
-            `agreement` frames, this event goes on below the threshold.
+        likeliest: the most probable class, if one of them is that of nothing. While it is the class of an event with
+            at least `agreement` frames so far, this event goes on below the threshold.
     """
     if label is None and state.frames >= agreement and likeliest == state.label:
         label = likeliest

@@ -149,8 +149,6 @@ def train_run(
     request = Request(clips, run, settings, split, resume, strict, quiet, cross_validate, tuple(loggers))
     check_loggers(loggers)
     processes = launched()
-    if resume and processes == ALONE and (figures := read_figures(run)):  # the last file of a training
-        return figures
     check_devices(devices)
     if not resume:  # with the model of the run
         check_solver(max(devices, processes.count), model)
