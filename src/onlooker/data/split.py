@@ -167,12 +167,12 @@ def divide_recordings(clips: Sequence[Clip]) -> list[Clip]:
     """
     counts, _ = count_groups(clips)
     divided = {clip.recording for clip in clips if counts[clip.label] == 1 and clip.recording}
-    runs = defaultdict(list)
+    clips_of = defaultdict(list)
     for clip in clips:
         if clip.recording in divided:
-            runs[clip.recording, clip.label].append(clip)
+            clips_of[clip.recording, clip.label].append(clip)
     part_of: dict[Clip, str] = {}
-    for (recording, _), of_class in runs.items():
+    for (recording, _), of_class in clips_of.items():
         of_class.sort(key=lambda clip: [float(number) for number in re.findall(r"\d+(?:\.\d+)?", clip.path.name)])
         parts = min(_PARTS, len(of_class))
         part_of |= {clip: f"{recording}{_PART}{i * parts // len(of_class) + 1}" for i, clip in enumerate(of_class)}
