@@ -34,7 +34,7 @@ def interval_of(measured: Measured) -> str:
 
 
 def over(recordings: int, videos: int) -> str:
-    """What an interval is over, such as `over 12 recordings`; or that there are too few of them for one."""
+    """What an interval is over, such as `over 12 recordings`; or why there is none."""
     unit = "clips" if recordings == videos else "recordings"
     if recordings < MIN_RECORDINGS:
         of = "one recording" if recordings == 1 else f"{recordings} {unit}"
