@@ -1,7 +1,7 @@
 """Speed next to a peer, in one run: no ratio of results/ may have fallen by more than a third.
 
-A peer's own code differs with the processor's vector instructions (channel offsets at 50 channels: 16 times faster than
-the peer with AVX2, 4 times with AVX-512), so a ratio is compared only where they are those of the recorded run.
+Peers and ours gain differently from wider vectors, so a ratio is compared only where the processor has the vector
+instructions of the recorded run.
 """
 
 import json
@@ -16,7 +16,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT = 2 / 3  # of a recorded ratio, on other machines too: both sides are measured here
+LEFT = 2 / 3  # of a recorded ratio; both sides are measured here
 
 
 def _busy() -> float:
@@ -34,7 +34,7 @@ def _ticks() -> list[int]:
 
 
 def _measure(name: str, threads: int, folder: Path) -> dict[str, float]:
-    """Ratios of a benchmark in a process of its own: what a process did before changes the time of large arrays."""
+    """Ratios of a benchmark in a new process: what a process did before changes the time of large arrays."""
     code = (
         f"import sys, harness; from pathlib import Path; harness.RESULTS = Path({str(folder)!r})\n"
         f"sys.argv[1:] = ['--repetitions', '5']; import bench_{name}; bench_{name}.main()"

@@ -3,11 +3,12 @@
     python -m onlooker_papers.real_clips.stitched               # writes results/stitched.json
     python -m onlooker_papers.real_clips.stitched --splits 3    # an hour
 
-Test streams are stitched from clips that are not in training: an event, then one to three clips of nothing, and so on.
-The linear model processes them frame by frame. Live segments last while an event is reported: from the third of the
-consecutive frames that agree to the last one. Dated segments have the times that `onlooker watch --events` sends when
-an event is over (`publish.EventTracker`): earlier by half of the model's window, and the beginning also by the
-frames that had to agree. These are the segments of an offline model whose windows are centered on each frame.
+Test streams are stitched from clips that are not in training: an event, then one to three clips of nothing, and so
+on. The linear model processes them frame by frame. Live segments last while an event is reported: from the third of
+the consecutive frames that agree until their class is not the most probable one. Dated segments have the times that
+`onlooker watch --events` sends when an event is over (`publish.EventTracker`): earlier by half of the model's window,
+and the beginning also by the frames that had to agree. These are the segments of an offline model whose windows are
+centered on each frame.
 
 Models see 16 frames, the median length of an event, or 8: a window that is half as long sees an event begin and end
 sooner. For each of the two ways, window and threshold are those with the highest segment-mAP at .3 on streams that are

@@ -20,13 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from onlooker.files import format_bytes
-from onlooker.serve.problem import Problem
+from onlooker.serve.problem import API, Problem
 from onlooker.serve.settings import ServeSettings, is_loopback
 from onlooker.serve.translation import t
 
 __all__ = ["Guard"]
 
-UPLOADS = ("/api/look", "/api/project/clips", "/api/v1/predict")  # addresses whose request bodies are clips
+UPLOADS = ("/api/look", "/api/project/clips", f"{API}/predict")  # addresses whose request bodies are clips
 _MAX_JSON = 64_000  # bytes of any other request body
 _STALLED = 30  # seconds without any byte of a body
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(:\d{1,5})?", re.IGNORECASE)
@@ -99,7 +99,7 @@ class Guard:
         A server without a token takes any: a browser asks before it sends this header elsewhere, and is refused.
         """
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        of_api = request.scope["type"] == "http" and request.scope["path"].startswith("/api/v1/")
+        of_api = request.scope["type"] == "http" and request.scope["path"].startswith(f"{API}/")
         expected = given if self.settings.token is None else self.settings.token
         return of_api and scheme.lower() == "bearer" and secrets.compare_digest(given.encode(), expected.encode())
 
