@@ -46,11 +46,18 @@ Found = Iterator[tuple[Path, Interval]]
 
 
 class Format(NamedTuple):
-    """A file format: how a file for one clip ends; functions that read and write one, by frames per second or None."""
+    """A file format.
+
+    Args:
+        ending: how a file for one clip ends.
+        read, write: read and write a file, by frames per second or None.
+        module: the optional module that writing needs, if any.
+    """
 
     ending: str
     read: Callable[[Path, float | None], Found]
     write: Callable[[Path, Videos, float | None], None]
+    module: str = ""
 
 
 def read_intervals(path: Path, fps: float | None = None) -> dict[Path, list[Interval]]:
@@ -346,7 +353,7 @@ FORMATS = {
     "activitynet": Format("-segments.json", _read_activitynet, _write_activitynet),
     "label-studio": Format("-label-studio.json", _read_label_studio, _write_label_studio),
     "cvat": Format(".xml", _read_cvat, _refuse),
-    "elan": Format(".eaf", _read_elan, _write_elan),
+    "elan": Format(".eaf", _read_elan, _write_elan, "pympi.Elan"),
     "webvtt": Format(".vtt", _read_webvtt, _write_webvtt),
 }
 

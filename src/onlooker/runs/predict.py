@@ -84,8 +84,8 @@ def predict_clips(
     formats = dict.fromkeys(["activitynet", *(find_format(Path("times"), name) for name in times)])
     if times and not out:
         raise ValueError("--times without --out; give --out, the folder for the files")
-    if "elan" in formats:
-        import_optional("pympi.Elan")  # an error before clips are predicted
+    for module in filter(None, (FORMATS[name].module for name in formats)):
+        import_optional(module)  # an error before clips are predicted
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
     recognizer, console = load(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
 
