@@ -103,3 +103,20 @@ def test_correct_is_accessible(taught: str, open_page: Callable[..., Any]):
     page = open_still(open_page, f"{taught}#correct")
     page.wait_for_selector(".doubt")
     assert serious(page, "correct") == []
+
+
+def test_reports_are_accessible(trained: tuple[Path, str], browser: Any):
+    page = browser.new_page()
+    page.goto(f"{(trained[0] / 'report.html').as_uri()}#cell-0-0")
+    page.evaluate("for (const cell of document.querySelectorAll('.cell')) cell.style.display = 'block'")
+    page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+    page.evaluate(axe_playwright.Axe().axe_script)
+    found = serious(page, "report")
+    page.set_viewport_size(PHONE)
+    assert (
+        page.evaluate("""() => [...document.querySelectorAll("*")].filter((each) => each.scrollWidth
+        > each.clientWidth + 2 && getComputedStyle(each).overflowX === "auto" && each.tabIndex < 0).length""")
+        == 0
+    )
+    page.close()
+    assert found == []

@@ -88,7 +88,7 @@ def advice(measured: Measured) -> list[str]:
     counts = np.asarray(measured["confusion"])
     both = np.triu(counts + counts.T, 1)
     i, j = np.unravel_index(both.argmax(), both.shape)
-    if both[i, j]:
+    if both[i, j] > 1:
         steps.append(
             f"Most confused: “{names[i]}” and “{names[j]}” ({both[i, j]} of {total} clips). Check their labels, add "
             "clips that show the difference, or merge them."

@@ -141,11 +141,15 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], p
     ]
     if mistakes:
         page.table(mistakes, ["clip", "true class", "prediction", "confidence"], "Most confident first.")
-    if of_all := measured.get("labels_to_check"):
+    listed = {evaluation.names[k] for k in order if predicted[k] != evaluation.targets[k]}
+    doubted = [row for row in measured.get("labels_to_check", []) if row["name"] not in listed]
+    if doubted:
         page.heading("Labels to check")
-        page.text("Of all clips, each predicted by a model that was not trained on it; the most doubtful label first.")
-        found = [[row["name"], row["label"], row["predicted"], percent(row["score"], 0)] for row in of_all]
-        page.table(found, ["clip", "label", "prediction", "confidence"])
+        page.text(
+            "Of the other clips, each predicted by a model that was not trained on it; the most doubtful label first."
+        )
+        rows = [[row["name"], row["label"], row["predicted"], percent(row["score"], 0)] for row in doubted]
+        page.table(rows, ["clip", "label", "prediction", "confidence"])
 
 
 def _training(page: Page, curves: Curves | None, chosen: str) -> None:
