@@ -5,12 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from commands import call
 
-from onlooker.annotations import FORMATS, Interval, read_intervals, to_fiftyone, to_supervision
-from onlooker.structures import ClipError, Prediction, Segment, Tube
+from onlooker.annotations import FORMATS, Interval, read_intervals
+from onlooker.structures import ClipError
 
 Make = Callable[..., Path]
 NEEDS = {"elan": "pympi", "webvtt": "webvtt", "cvat": "defusedxml"}
@@ -195,30 +194,3 @@ def test_labels_are_converted_to_a_list_to_train_on(tmp_path: Path, make_clip: M
     assert (
         "did you mean webvtt" in call("convert", tmp_path / "net.json", tmp_path / "x", "--to", "vtt", ok=False).stderr
     )
-
-
-def prediction(path: Path) -> Prediction:
-    boxes = np.array([[10, 20, 30, 60], [12, 20, 32, 60]], np.float32)
-    tubes = (Tube("wave", np.array([3, 4]), boxes, 0.7), Tube("wave", np.array([4]), boxes[:1] + 50, 0.3))
-    return Prediction(
-        path, ("jump", "wave"), np.tile(np.float32([0.2, 0.8]), (2, 1)), np.float32([0.2, 0.8]), np.array([0.0, 1.0]),
-        np.array([0, 5]), size=(200, 100), tubes=tubes, segments=(Segment("wave", 0.5, 1.0, 0.75),),
-    )  # fmt: skip
-
-
-def test_supervision_gets_the_boxes_of_each_frame() -> None:
-    pytest.importorskip("supervision")
-    first, second = to_supervision(prediction(Path("clip.mp4"))).values()
-    assert first.xyxy.tolist() == [[10, 20, 30, 60]]
-    assert (first.tracker_id.tolist(), first.data["class_name"].tolist()) == ([1], ["wave"])
-    assert (second.tracker_id.tolist(), second.class_id.tolist()) == ([1, 2], [1, 1])
-    assert second.confidence.tolist() == pytest.approx([0.7, 0.3])
-
-
-def test_fiftyone_gets_events_and_boxes(make_clip: Make) -> None:
-    pytest.importorskip("fiftyone")
-    sample = to_fiftyone(prediction(make_clip("clip.mp4", frames=20, fps=10)))
-    (event,) = sample["events"].detections
-    assert (event.label, event.support, event.confidence) == ("wave", [6, 10], 0.75)
-    assert sorted(sample.frames) == [4, 5]
-    assert sample.frames[4]["boxes"].detections[0].bounding_box == pytest.approx([0.1, 0.1, 0.2, 0.2])

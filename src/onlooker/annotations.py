@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from onlooker.data.lists import read_table
 from onlooker.files import printable, read_bytes, read_json, write_bytes, write_json
 from onlooker.intervals import as_cut, parse_time, split_interval
-from onlooker.localization.formats import best_tubes
 from onlooker.settings import suggestion
 from onlooker.storage import is_address, path_or_address
 from onlooker.structures import ClipError, Prediction, Segment
 from onlooker.video.reader import SUFFIXES, VideoReader, is_video
 
-__all__ = ["FORMATS", "Interval", "read_intervals", "to_fiftyone", "to_supervision"]
+__all__ = ["FORMATS", "Interval", "read_intervals"]
 
 MIN_SCORE = 0.3  # probability of a class in the whole clip, from which on it gets boxes and times in files
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
@@ -356,44 +355,3 @@ FORMATS = {
     "elan": Format(".eaf", _read_elan, _write_elan, "pympi.Elan"),
     "webvtt": Format(".vtt", _read_webvtt, _write_webvtt),
 }
-
-
-def _boxes(prediction: Prediction) -> dict[int, NDArray[np.float64]]:
-    """For each frame with boxes, by its index: rows of x1 y1 x2 y2, score, class, number of the track from 1."""
-    rows: dict[int, list[list[float]]] = {}
-    for track, tube in enumerate(best_tubes(prediction, MIN_SCORE), 1):
-        for frame, corners in zip(tube.frames.tolist(), tube.boxes.tolist(), strict=True):
-            rows.setdefault(frame, []).append([*corners, tube.score, prediction.classes.index(tube.label), track])
-    return {frame: np.array(rows[frame]) for frame in sorted(rows)}
-
-
-def to_supervision(prediction: Prediction) -> dict[int, Any]:
-    """A `supervision.Detections` for each frame with a box, by frame index."""
-    supervision, names, found = import_optional("supervision"), np.array(prediction.classes), dict[int, Any]()
-    for frame, rows in _boxes(prediction).items():
-        ids, tracks = rows[:, 5:].T.astype(int)
-        found[frame] = supervision.Detections(
-            rows[:, :4], confidence=rows[:, 4], class_id=ids, tracker_id=tracks, data={"class_name": names[ids]}
-        )
-    return found
-
-
-def to_fiftyone(prediction: Prediction) -> Any:
-    """A `fiftyone.Sample` of a whole file: temporal detections `events`, and detections `boxes` in its frames."""
-    fo, (height, width) = import_optional("fiftyone", "fiftyone"), prediction.size or (1, 1)
-    sample, ((path, intervals),) = fo.Sample(str(prediction.path.absolute())), of_prediction(prediction).items()
-    events = [
-        fo.TemporalDetection(label=each.label, support=[*_frames(path, each, None)], confidence=each.score)
-        for each in intervals
-    ]
-    sample["events"] = fo.TemporalDetections(detections=events)
-    for frame, rows in _boxes(prediction).items():
-        detections = [
-            fo.Detection(
-                label=prediction.classes[int(k)], confidence=score, index=int(track),
-                bounding_box=[x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height],
-            )
-            for x1, y1, x2, y2, score, k, track in rows.tolist()
-        ]  # fmt: skip
-        sample.frames[frame + 1] = fo.Frame(boxes=fo.Detections(detections=detections))
-    return sample
