@@ -12,16 +12,15 @@ from onlooker.annotations import FORMATS, Interval, read_intervals
 from onlooker.structures import ClipError
 
 Make = Callable[..., Path]
-NEEDS = {"elan": "pympi", "webvtt": "webvtt", "cvat": "defusedxml"}
+NEEDS = {"elan": "pympi", "webvtt": "webvtt"}
 INTERVALS = [Interval("wave", 0.2, 0.8, 0.5), Interval("a <b> & 'c'", 0.4, 1.0, 0.7), Interval("jump", 1.0, 2.0, 0.25)]
-WRITTEN = [name for name in FORMATS if name != "cvat"]
 
 
 def times(intervals: list[Interval]) -> list[tuple[str, float, float]]:
     return [(each.label, round(each.start, 3), round(each.end, 3)) for each in intervals]
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("name", FORMATS)
 def test_what_is_written_is_read_again(name: str, tmp_path: Path, make_clip: Make) -> None:
     pytest.importorskip(NEEDS.get(name, "numpy"))
     clip = make_clip("clips/clip 1.mp4", frames=20, fps=10)
@@ -90,26 +89,6 @@ def test_label_studio_counts_frames_from_1_and_seconds(tmp_path: Path, make_clip
     assert times(found)[0] == ("wave", 0.1, 0.3)
 
 
-CVAT = """<?xml version="1.0" encoding="utf-8"?>
-<annotations><version>1.1</version><meta><task><name>x</name><source>clip.mp4</source></task></meta>
-<track id="0" label="wave" source="manual">
-  <box frame="2" outside="0" occluded="0" keyframe="1" xtl="1" ytl="1" xbr="9" ybr="9"/>
-  <box frame="3" outside="0" xtl="1" ytl="1" xbr="9" ybr="9"/>
-  <box frame="4" outside="1" xtl="1" ytl="1" xbr="9" ybr="9"/>
-  <box frame="8" outside="0" xtl="1" ytl="1" xbr="9" ybr="9"/>
-</track><track id="1" label="jump"><points frame="19" outside="0" points="1,2"/></track></annotations>"""
-
-
-def test_cvat_tracks_last_until_they_are_outside(tmp_path: Path, make_clip: Make) -> None:
-    pytest.importorskip("defusedxml")
-    clip, file = make_clip("clip.mp4", frames=20, fps=10), tmp_path / "annotations.xml"
-    file.write_text(CVAT)
-    expected = [("wave", 0.2, 0.4), ("wave", 0.8, 0.9), ("jump", 1.9, 2.0)]
-    assert {path: times(of) for path, of in read_intervals(file).items()} == {clip: expected}
-    with pytest.raises(ValueError, match="only read"):
-        FORMATS["cvat"].write(file, {}, None)
-
-
 def test_activitynet_keeps_the_official_split(tmp_path: Path) -> None:
     annotations = [{"label": "wave", "segment": [1, 2.5]}]
     (tmp_path / "a.json").write_text(
@@ -133,13 +112,9 @@ HUGE = "9" * 400
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("a.xml", BOMB, "the file: EntitiesForbidden"),
-        ("a.xml", OUTSIDE, "the file: EntitiesForbidden"),
+        ("a.eaf", OUTSIDE, "the file: EntitiesForbidden"),
         ("a.eaf", BOMB, "the file: EntitiesForbidden"),
-        ("a.xml", "<annotations>", "the file: no element found"),
-        ("a.xml", CVAT.replace('frame="3"', ""), "track 0: no frame"),
-        ("a.xml", CVAT.replace('frame="3"', f'frame="{HUGE}"'), "track 0: "),
-        ("a.xml", CVAT.replace('label="jump"', ""), "track 1: no label"),
+        ("a.eaf", "<annotations>", "the file: no element found"),
         ("a.eaf", EAF.format(0), "tier t, annotation a1: ts1 or ts2 has no TIME_VALUE"),
         ("a.eaf", EAF.format("soon"), "the file: invalid literal"),
         ("a.eaf", EAF.format(0).replace("<MEDIA_DESC", "<X"), "the file: no MEDIA_DESCRIPTOR"),
@@ -164,7 +139,7 @@ HUGE = "9" * 400
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_file_and_place(name: str, text: str, problem: str, tmp_path: Path) -> None:
-    pytest.importorskip({".xml": "defusedxml", ".eaf": "pympi", ".vtt": "webvtt"}.get(Path(name).suffix, "numpy"))
+    pytest.importorskip({".eaf": "pympi", ".vtt": "webvtt"}.get(Path(name).suffix, "numpy"))
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=problem) as raised:
         read_intervals(tmp_path / name, fps=10)

@@ -273,27 +273,6 @@ def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
     write_json(path, tasks)
 
 
-def _read_cvat(path: Path, fps: float | None) -> Found:
-    """An interval from each frame in which a track appears to the one in which it is outside, or after its last."""
-    root = _xml(path)
-    sources = {element.text or "" for element in root.iter("source")}
-    if len(sources) != 1:
-        raise ClipError(path, f"names {len(sources)} videos", "export one task as CVAT for video 1.1")
-    video = _find(path.parent, sources.pop())
-    for number, track in enumerate(root.iter("track"), 1):
-        with _naming(path, f"track {track.get('id', number)}"):
-            begin, shapes = None, sorted((int(each.attrib["frame"]), each.get("outside") == "1") for each in track)
-            for frame, outside in [*shapes, (shapes[-1][0] + 1, True)] if shapes else ():
-                if outside and begin is not None:
-                    yield video, make_interval(track.attrib["label"], begin, _seconds(video, frame, fps))
-                if outside or begin is None:
-                    begin = None if outside else _seconds(video, frame, fps)
-
-
-def _refuse(path: Path, *_: Any) -> None:
-    raise ValueError(f"{path}: this format is only read; choose another one")
-
-
 def _read_elan(path: Path, _: float | None) -> Found:
     """The aligned annotations of all tiers; an empty one is labeled by its tier."""
     _xml(path)  # pympi expands entities
@@ -351,7 +330,6 @@ FORMATS = {
     "csv": Format(".csv", _read_csv, _write_csv),
     "activitynet": Format("-segments.json", _read_activitynet, _write_activitynet),
     "label-studio": Format("-label-studio.json", _read_label_studio, _write_label_studio),
-    "cvat": Format(".xml", _read_cvat, _refuse),
     "elan": Format(".eaf", _read_elan, _write_elan, "pympi.Elan"),
     "webvtt": Format(".vtt", _read_webvtt, _write_webvtt),
 }

@@ -108,7 +108,7 @@ def push(
 def convert(
     labels: Annotated[
         list[Path],
-        typer.Argument(help="Files of ActivityNet, Label Studio (.json), CVAT (.xml), ELAN, WebVTT, or CSV."),
+        typer.Argument(help="Files of ActivityNet, Label Studio (.json), ELAN, WebVTT, or CSV."),
     ],
     out: Annotated[Path, typer.Argument(help="The file to write, best a .csv.")],
     to: Annotated[
