@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from commands import call, fails
 from numpy.typing import NDArray
+from PIL import Image
 
 import onlooker
 from onlooker.data.clip_facts import ClipFacts
@@ -213,6 +214,18 @@ def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, mo
     assert row.split() == ["Schläge", "üben", "3", "2/1/0", "3"]
     assert "ignored: 1 (wave/day 1/deep.mp4)" in lines
     assert "no test split: every clip is tested by cross-validation" in lines
+
+
+def test_images_that_are_left_out_of_sequences_are_counted_and_named(tmp_path: Path) -> None:
+    for label in ("jump", "wave"):
+        for clip in range(3):
+            folder = tmp_path / label / f"clip {clip}"
+            folder.mkdir(parents=True)
+            for number, image in enumerate(picture(clip, T=3), 1):
+                for name in ("img_{:05}", "flow_x_{:05}"):
+                    Image.fromarray(image).save(folder / f"{name.format(number)}.png")
+    said = call("check", tmp_path).stdout
+    assert "left out of image sequences: 18 (jump/clip 0/flow_x_00001.png, jump/clip 0/flow_x_00002.png, " in said
 
 
 @pytest.mark.parametrize(("counts", "words"), [

@@ -1,5 +1,6 @@
 """Folders of numbered images as clips."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from onlooker.structures import ClipError
-from onlooker.video.image_sequence import ImageSequence
+from onlooker.video.image_sequence import ImageSequence, find_images, left_out_images
 from onlooker.video.reader import VideoReader, is_video, read
 
 
@@ -110,3 +111,76 @@ def test_a_folder_that_cannot_be_read_is_a_clip_error(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Path, "iterdir", Mock(side_effect=refused))
     with pytest.raises(ClipError, match=r"the folder cannot be read \(Permission denied\); allow reading it"):
         ImageSequence(tmp_path).images  # noqa: B018
+
+
+def _save(folder: Path, names: Sequence[str]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        Image.fromarray(clips.paint(number)).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["1305031102.175304.png", "1305031102.211214.png", "1305031102.9.png", "1305031103.009999.png"],
+        ["2019-07-01_06-59-58.jpg", "2019-07-01_06-59-59.jpg", "2019-07-01_07-00-00.jpg", "2019-07-01_07-00-58.jpg"],
+        ["20230101_120000_900.png", "20230101_120000_950.png", "20230101_120001_900.png"],
+        ["vlcsnap-2020-01-01-12h30m15s123.png", "vlcsnap-2020-01-01-12h31m15s123.png"],
+        ["00-09-58.500.png", "00-10-01.500.png", "00-10-58.500.png"],
+        ["0009_rgb.png", "0010_rgb.png", "0100_rgb.png"],
+        ["frame0009-left.jpg", "frame0010-left.jpg"],
+        ["shot (9).png", "shot (10).png", "shot (11).png"],
+        ["IMG_9.PNG", "IMG_10.PNG", "img_11.png"],
+        ["frame_0001_t0.033.png", "frame_0002_t0.067.png"],
+        ["scene1_0001.png", "scene1_0002.png", "scene2_0003.png"],
+    ],
+)
+def test_images_are_in_the_natural_order_of_their_whole_names(tmp_path: Path, names: list[str]) -> None:
+    assert [path.name for path in find_images(_save(tmp_path, names))] == names
+    assert not left_out_images(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "series"),
+    [
+        (["cam0_{:03}.png", "cam1_{:03}.png"], r"cam0_\* \(3\), cam1_\* \(3\)"),
+        (["{:03}_left.png", "{:03}_right.png"], r"\*_left \(3\), \*_right \(3\)"),
+        (["{:03}_1.png", "{:03}_2.png"], r"\*_1 \(3\), \*_2 \(3\)"),
+        (["{:03}.jpg", "{:03}.png"], r"\*\.jpg \(3\), \*\.png \(3\)"),
+        (["20230101_12000{}_cam0.png", "20230101_12000{}_cam1.png"], r"\*_cam0 \(3\), \*_cam1 \(3\)"),
+        (["flow_x_{:05}.png", "flow_y_{:05}.png"], r"flow_x_\* \(3\), flow_y_\* \(3\)"),
+    ],
+)
+def test_several_series_in_a_folder_are_refused_by_name(tmp_path: Path, patterns: list[str], series: str) -> None:
+    _save(tmp_path, [pattern.format(number) for number in range(3) for pattern in patterns])
+    assert is_video(tmp_path)  # which says why it cannot be read
+    with pytest.raises(ClipError, match=rf"images of 2 series: {series}; give each series a folder of its own"):
+        read(tmp_path, 1)
+
+
+def test_flow_depth_copies_and_single_images_are_left_out_of_the_scene(tmp_path: Path) -> None:
+    images = [f"img_{number:05}.png" for number in range(4)]
+    others = [name.replace("img", kind) for name in images for kind in ("flow_x", "flow_y", "depth")]
+    others += ["img_00002 (1).png", "cover.png", "title2.png"]
+    _save(tmp_path, [*images, *others])
+    assert [clips.painted_number(pixels) for _, _, pixels in VideoReader(tmp_path)] == [0, 1, 2, 3]
+    assert {path.name for path in left_out_images(tmp_path)} == {*others}
+
+
+@pytest.mark.parametrize(
+    ("orientation", "first_row", "first_column"),
+    [  # of the stored image, by the side at which it is shown: table of the EXIF standard
+        (1, "top", "left"), (2, "top", "right"), (3, "bottom", "right"), (4, "bottom", "left"),
+        (5, "left", "top"), (6, "right", "top"), (7, "right", "bottom"), (8, "left", "bottom"),
+    ],
+)  # fmt: skip
+def test_all_eight_orientations_of_exif(tmp_path: Path, orientation: int, first_row: str, first_column: str) -> None:
+    upright = clips.paint(9)
+    rows, columns = (-1 if side in ("bottom", "right") else 1 for side in (first_row, first_column))
+    stored = upright.swapaxes(0, 1) if first_row in ("left", "right") else upright
+    image = Image.fromarray(np.ascontiguousarray(stored[::rows, ::columns]))
+    exif = image.getexif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / "1.png", exif=exif)
+    assert (read(tmp_path, 1).pixels == upright).all()

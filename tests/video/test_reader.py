@@ -2,9 +2,11 @@
 
 import os
 import pickle
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import clips
 import numpy as np
 import pytest
@@ -12,8 +14,9 @@ from PIL import Image
 
 from onlooker.structures import ClipError
 from onlooker.video.reader import VideoReader, is_video, read
-from onlooker.video.resize import resize, shrink
+from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import every_frame
+from onlooker.video.transcode import transcode
 
 Maker = Callable[..., Path]
 
@@ -46,6 +49,62 @@ def test_upright(make_clip: Maker, rotation: int) -> None:
     wrong = np.rot90(turned, 2, (1, 2))
     assert np.abs(frames.pixels.astype(int) - wrong).mean() > 20
     assert [(pixels == frames.pixels[index]).all() for index, _, pixels in VideoReader(clip)] == [True] * 8
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shown"),
+    [
+        ((1, 0, 0, 1), lambda pixels: pixels),
+        ((-1, 0, 0, 1), lambda pixels: pixels[:, :, ::-1]),
+        ((1, 0, 0, -1), lambda pixels: pixels[:, ::-1]),
+        ((-1, 0, 0, -1), lambda pixels: pixels[:, ::-1, ::-1]),
+        ((0, 1, 1, 0), lambda pixels: pixels.swapaxes(1, 2)),
+        ((0, 1, -1, 0), lambda pixels: np.rot90(pixels, -1, (1, 2))),
+        ((0, -1, 1, 0), lambda pixels: np.rot90(pixels, 1, (1, 2))),
+        ((0, -1, -1, 0), lambda pixels: pixels.swapaxes(1, 2)[:, ::-1, ::-1]),
+    ],
+)
+def test_all_eight_orientations_of_a_display_matrix(
+    make_clip: Maker, matrix: tuple[int, ...], shown: Callable[[Pixels], Pixels]
+) -> None:
+    clip = make_clip(frames=3)
+    plain, data = read(clip, 3).pixels, bytearray(clip.read_bytes())
+    start = data.find(b"tkhd") + 44  # a point x y is shown at ax + cy, bx + dy
+    a, b, c, d = (65536 * value for value in matrix)
+    data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    clip.write_bytes(data)
+    assert (read(clip, 3).pixels == shown(plain)).all()
+    (*_, facts) = transcode(clip)
+    assert (facts.height, facts.width) == shown(plain).shape[1:3]
+    assert facts.playable == (a * d > b * c)  # a rotation: not every browser mirrors
+
+
+@pytest.mark.parametrize(
+    ("sizes", "default", "chosen"),
+    [
+        ([(64, 48), (160, 120)], [True, True], 1),
+        ([(160, 120), (64, 48)], [True, True], 0),
+        ([(64, 48), (160, 120)], [True, False], 0),
+        ([(160, 120), (64, 48)], [False, True], 1),
+    ],
+)
+def test_the_main_one_of_two_video_streams(
+    tmp_path: Path, sizes: list[tuple[int, int]], default: list[bool], chosen: int
+) -> None:
+    path = tmp_path / "two.mkv"
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=10) for _ in sizes]
+        for stream, size, is_default in zip(streams, sizes, default, strict=True):
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuv420p"
+            stream.disposition = av.stream.Disposition.default if is_default else av.stream.Disposition(0)
+        for number, (stream, size) in enumerate(zip(streams, sizes, strict=True)):
+            frame = av.VideoFrame.from_ndarray(clips.paint(number + 1, size), format="rgb24")
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    width, height = sizes[chosen]
+    assert read(path, 1).pixels.shape == (1, height, width, 3)
+    assert clips.painted_number(read(path, 1).pixels[0]) == chosen + 1
 
 
 def test_variable_frame_rate(make_clip: Maker) -> None:

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from rich import box
@@ -25,6 +26,7 @@ from onlooker.data.split import SPLITS, Split, source_of, split_clips, split_wit
 from onlooker.files import printable
 from onlooker.models.registry import find_recipe
 from onlooker.structures import Clip, ClipError
+from onlooker.video.image_sequence import left_out_images
 
 __all__ = ["Checked", "check", "plan_split", "show_overview"]
 
@@ -122,6 +124,11 @@ def show_classes(folder: Path, clips: Sequence[Clip], split: Split | None, ignor
     if ignored:
         names = ", ".join(_within(folder, ignored[:_SHOWN])) + (", ..." if len(ignored) > _SHOWN else "")
         console.print(Text(printable(f"ignored: {len(ignored)} ({names})")))
+    left_out = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))
+    if examples := [*islice(left_out, _SHOWN)]:
+        count = len(examples) + sum(1 for _ in left_out)  # there may be millions
+        names = ", ".join(_within(folder, examples)) + (", ..." if count > _SHOWN else "")
+        console.print(Text(printable(f"left out of image sequences: {count} ({names})")))
 
 
 def _within(folder: Path, paths: Sequence[Path]) -> list[str]:

@@ -24,6 +24,8 @@ _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,
 # Text in a file that is not UTF-8 is replaced: PyAV 18 raises an error unless it is asked to, later versions always do.
 LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
+_DEFAULT = 5_000_000  # pixels that the mark of the default stream is worth
+
 REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 
 
@@ -83,7 +85,9 @@ def check_size(path: Path | str, width: int, height: int) -> None:
 
 
 def video_stream(path: Path | str, container: InputContainer) -> VideoStream:
-    """The first video stream that is not cover art, ready to decode; or a ClipError.
+    """The main video stream, ready to decode, or a ClipError: not cover art, and not a small preview.
+
+    As FFmpeg chooses: the largest frames, where being marked as the default counts as 5 million pixels.
 
     One thread decodes: damaged files give the same frames every time, and live frames are not delayed.
     """
@@ -93,13 +97,19 @@ def video_stream(path: Path | str, container: InputContainer) -> VideoStream:
         kinds = ["cover art"] if container.streams.video else sorted({stream.type for stream in container.streams})
         what = f"no video stream, only {' and '.join(kinds)}" if kinds else "no video stream"
         raise ClipError(path, what, "give a file with a video stream")
-    stream = streams[0]
+    stream = max(streams, key=_preference)
     if stream.codec_context is None:
         raise ClipError(path, "a video codec that FFmpeg does not know", REENCODE)
     check_size(path, stream.codec_context.width, stream.codec_context.height)
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     stream.codec_context.thread_count = 1
     return stream
+
+
+def _preference(stream: VideoStream) -> int:
+    context = stream.codec_context
+    pixels = context.width * context.height if context else 0
+    return pixels + _DEFAULT * bool(stream.disposition & av.stream.Disposition.default)
 
 
 def error_text(error: BaseException) -> str:

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -48,12 +50,29 @@ class Converter:
         except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
             what = f"a frame ({frame.format.name}, {width}x{height}) cannot be converted to RGB ({error_text(error)})"
             raise ClipError(self.name, what, REENCODE) from error
-        # Counter-clockwise, as the display matrix says; other angles are rounded to a multiple of 90 degrees.
-        return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+        transposed, right, down = orientation(frame)
+        upright = rgb.swapaxes(0, 1) if transposed else rgb
+        return np.ascontiguousarray(upright[::down, ::right])
 
     def _fitted(self, width: int, height: int) -> tuple[int, int]:
         scale = min(1.0, (self._max_side or MAX_SIDE) / max(width, height))
         return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def orientation(frame: VideoFrame) -> tuple[bool, int, int]:
+    """How a frame is shown, by its display matrix: one of eight ways, to which other angles are rounded.
+
+    Returns:
+        Whether rows become columns; then -1 where the frame is mirrored horizontally, else 1; and the same vertically.
+    """
+    side_data: Any = frame.side_data  # whose annotations lack its keys
+    matrix = side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None:
+        return False, 1, 1
+    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()  # x y are shown at ax + cy, bx + dy
+    transposed = abs(b) + abs(c) > abs(a) + abs(d)
+    right, down = (c, b) if transposed else (a, d)
+    return transposed, -1 if right < 0 else 1, -1 if down < 0 else 1
 
 
 def frame_rate(stream: VideoStream) -> float:

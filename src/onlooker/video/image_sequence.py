@@ -8,9 +8,12 @@ frames that a damaged video has lost have no names, so reading a video continues
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +28,14 @@ from onlooker.video.sampling import Sampling
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 # Whatever the suffix: otherwise Pillow would pass a file that turns out to be EPS to Ghostscript, another program.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
+_NUMBER = re.compile(r"((?<![\d.])\d+\.\d+(?!\d|\.\d)|\d+)")
+# A date with or without a time, seconds since 1970 with or without a fraction, or a time of day.
+_TIME_STAMP = re.compile(
+    r"(?<!\d)(?:(?:(?:19|20)\d\d([-_.]?)[01]\d\1[0-3]\d|\d\d([-:.h])\d\d[-:.m]\d\d)(?:[-_.,t hms:]+\d{2,})*"
+    r"|1\d{9}(?:[-_.]?\d{3,9}|\.\d+)?)(?!\d)"
+)
+_COMPANION = re.compile(r"flow|depth|mask|[\d*] \([\d*]+\)$")  # series that go with the images of a scene
+_SHOWN = 4  # series in an error
 
 
 class ImageSequence:
@@ -66,17 +77,67 @@ class ImageSequence:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The numbered images of a folder in natural order (9 before 10), by the digits at the end of their names.
+    """The images of a sequence in the natural order of their names (9 before 10); empty if none is numbered.
+
+    Images of other series are left out (`left_out_images`) if they go with a scene (optical flow, depth, masks,
+    copies such as `0001 (1).jpg`), or if there is one of them.
 
     Raises:
-        ClipError: the folder cannot be read.
+        ClipError: the folder cannot be read, or holds several series, such as those of two cameras.
     """
+    every_series = _find_series(numbered_images(folder))
+    series = {name: images for name, images in every_series.items() if len(images) > 1} or every_series
+    names = sorted(name for name in series if len(series) == 1 or not _COMPANION.search(name))
+    if series and len(names) != 1:
+        shown = ", ".join(f"{name} ({len(series[name])})" for name in sorted(series)[:_SHOWN])
+        found = f"images of {len(series)} series: {shown}{', ...' if len(series) > _SHOWN else ''}"
+        raise ClipError(folder, found, "give each series a folder of its own; a clip is one series")
+    return series[names[0]] if names else []
+
+
+def numbered_images(folder: Path) -> list[Path]:
+    """The images of a folder that have a number in their names, unsorted; errors as for `find_images`."""
+    return [path for path in _all_images(folder) if _NUMBER.search(path.stem)]
+
+
+def left_out_images(folder: Path) -> list[Path]:
+    """The images of a folder that are no part of its sequence; none of a clip that cannot be read."""
     try:
-        images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
+        return sorted({*_all_images(folder)} - {*find_images(folder)})
+    except ClipError:
+        return []
+
+
+def _all_images(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
     except OSError as error:
         raise ClipError(folder, f"the folder cannot be read ({error.strerror})", "allow reading it") from error
-    numbered = [(number, path) for path in images if (number := re.search(r"(\d+)$", path.stem))]
-    return [path for _, path in sorted(numbered, key=lambda pair: (int(pair[0][1]), pair[1].name))]
+
+
+def _find_series(images: Sequence[Path]) -> dict[str, list[Path]]:
+    """Images by what their names have in common, such as `img_*` and `flow_x_*`; each series in natural order."""
+    several_suffixes = len({path.stem for path in images}) < len(images)  # 0001.jpg and 0001.png
+    names = {path: (path.name if several_suffixes else path.stem).casefold() for path in images}
+    groups = defaultdict[tuple[str, ...], list[Path]](list)
+    parts = {path: _NUMBER.split(_TIME_STAMP.sub("*", name)) for path, name in names.items()}
+    for path in images:
+        groups[tuple(parts[path][::2])].append(path)
+    series = defaultdict[str, list[Path]](list)
+    for texts, group in groups.items():
+        values = [len({parts[path][place] for path in group}) for place in range(1, 2 * len(texts) - 1, 2)]
+        for path in group:
+            if max(values, default=len(group)) == len(group):  # a number tells all frames apart
+                parts[path][1::2] = "*" * len(values)
+            elif not any("*" in text for text in texts):  # without time stamps, the number that changes most counts
+                parts[path][2 * values.index(max(values)) + 1] = "*"
+            series["".join(parts[path])].append(path)
+    return {name: sorted(group, key=lambda path: _natural(names[path])) for name, group in series.items()}
+
+
+def _natural(name: str) -> list[Any]:
+    """A key that sorts the numbers in names by their values."""
+    return [Decimal(part) if place % 2 else part for place, part in enumerate(_NUMBER.split(name))]
 
 
 def _read_images(paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onlooker.intervals import file_of, split_interval
 from onlooker.structures import Frames
-from onlooker.video.image_sequence import ImageSequence, find_images
+from onlooker.video.image_sequence import ImageSequence, numbered_images
 from onlooker.video.part import VideoPart, length
 from onlooker.video.safe import GuardedVideo, is_safe
 from onlooker.video.sampling import Sampling, equally_spaced
@@ -108,7 +108,7 @@ def is_video(path: Path | str) -> bool:
     """Whether a path looks like a video: a file with one of `SUFFIXES`, a folder with numbered images, or a part."""
     path = file_of(path)
     if os.path.isdir(path):
-        return bool(find_images(path))
+        return bool(numbered_images(path))
     return path.suffix.lower() in SUFFIXES and os.path.isfile(path)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from onlooker.intervals import file_of
 from onlooker.structures import ClipError
 from onlooker.video.container import open_video
-from onlooker.video.decode import RATE, Converter, decode_file, frame_rate
+from onlooker.video.decode import RATE, Converter, decode_file, decode_packets, frame_rate, orientation, read_packets
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.safe import answers
@@ -112,7 +112,7 @@ def _decoded(path: Path) -> Iterator[tuple[float, int, int, Callable[[], Pixels]
         return
     convert = Converter(path, _COPY_SIDE)
     for _, seconds, frame in decode_file(path):
-        width, height = (frame.width, frame.height)[:: -1 if round(frame.rotation / 90) % 2 else 1]
+        width, height = (frame.width, frame.height)[:: -1 if orientation(frame)[0] else 1]
         yield seconds, width, height, partial(convert, frame)
 
 
@@ -137,7 +137,10 @@ def _header(path: Path) -> tuple[bool, float, int]:
         known = "mp4" in container.format.name and context.name == "h264" and context.pix_fmt == "yuv420p"
         fits = max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _LATE
         rate = frame_rate(stream)
-        return known and fits, 1 / rate, stream.frames or round((container.duration or 0) / 1e6 * rate)
+        first = next(decode_packets(path, stream, read_packets(container, stream)), None)
+        transposed, right, down = orientation(first) if first else (False, 1, 1)
+        mirrored = (right * down < 0) != transposed  # by some browsers only
+        return known and fits and not mirrored, 1 / rate, stream.frames or round((container.duration or 0) / 1e6 * rate)
 
 
 def _fit(pixels: Pixels, side: int) -> Image.Image:
