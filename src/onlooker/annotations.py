@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.data.lists import read_table
+from onlooker.data.tables import read_table
 from onlooker.files import printable, read_bytes, read_json, write_bytes, write_json
 from onlooker.intervals import as_cut, parse_time, split_interval
 from onlooker.settings import suggestion

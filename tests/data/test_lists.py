@@ -1,13 +1,15 @@
 """Lists of clips: CSV files of users, and errors that name the line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from onlooker.data.lists import read_lines, read_list
+from onlooker.data.lists import read_list
 from onlooker.data.sets import read_set
+from onlooker.data.tables import read_lines
 from onlooker.structures import Clip, ClipError
+from onlooker.video.reader import VideoReader
 
 
 def write(path: Path, lines: Sequence[str]) -> Path:
@@ -25,7 +27,7 @@ def touch(root: Path, *names: str) -> Path:
 def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
     touch(tmp_path, "air drumming/a,b.mp4", "c.mp4", "other/d.mp4")
     rows = ['"air drumming/a,b.mp4",riding a bike', "c.mp4 , abseiling", f"{tmp_path}/other/d.mp4,abseiling"]
-    parts, missing = read_list(write(tmp_path / "clips.csv", ["path,label", *rows]))
+    parts, missing, _ = read_list(write(tmp_path / "clips.csv", ["path,label", *rows]))
     assert parts == {
         "": [
             Clip(tmp_path / "air drumming" / "a,b.mp4", "riding a bike"),
@@ -48,7 +50,7 @@ def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter
     ]
     path = write(tmp_path / "clips.csv", [line.replace(",", delimiter) for line in rows])
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))  # as a spreadsheet writes it
-    parts, _ = read_list(path)
+    parts, _, _ = read_list(path)
     assert {split: [(c.path.name, c.label, c.recording) for c in clips] for split, clips in parts.items()} == {
         "training": [("a.mp4", "x", "p1"), ("b.mp4", "y", "p1")],
         "validation": [("c.mp4", "x", "p2")],
@@ -60,10 +62,10 @@ def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter
     ("lines", "message"),
     [
         (
-            ["file,label", "a.mp4,x"],
-            "no column path in the header 'file,label'; expected path,label, optionally split and",
+            ["address,label", "a.mp4,x"],
+            "no column path in the header 'address,label'; expected path,label, optionally split and",
         ),
-        (["a.mp4,x", "b.mp4,y"], "no column path in the header 'a.mp4,x'; expected path,label"),
+        (["a.mp4,x,1", "b.mp4,y,2"], "no column path in the header 'a.mp4,x,1'; expected path,label"),
         (["path,label"], "no clips; add a row for each clip below the header"),
         (["path,label", "a.mp4,x", "b.mp4,"], "line 3 is 'b.mp4,'; expected a value for label, as in other rows"),
         (["path,label", "a.mp4,x", ",y"], "line 3 is ',y'; expected a value for path"),
@@ -94,7 +96,7 @@ def test_errors_in_a_list_name_the_line(tmp_path: Path, lines: list[str], messag
 def test_missing_clips_are_left_out_and_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.mp4")
     path = write(tmp_path / "clips.csv", ["path,label", "a.mp4,0", "b.mp4,1", "c.mp4,1"])
-    parts, missing = read_list(path)
+    parts, missing, _ = read_list(path)
     assert [clip.label for clip in parts[""]] == ["0", "1"]
     assert list(map(str, missing)) == [f"{tmp_path}/c.mp4: not found (line 4 of {path}, class 1); left out"]
 
@@ -130,7 +132,7 @@ def test_files_that_are_not_lists(tmp_path: Path) -> None:
 def test_intervals_of_recordings(tmp_path: Path) -> None:
     touch(tmp_path, "long/a.mp4", "b.mp4")
     rows = ["long/a.mp4;1:30;1:02:03.5;x;train", "long/a.mp4;3723.5;3724;y;train", "b.mp4;;;x;test", "c.mp4;1;2;x;test"]
-    parts, missing = read_list(write(tmp_path / "clips.csv", ["path;start;end;label;split", *rows]))
+    parts, missing, _ = read_list(write(tmp_path / "clips.csv", ["path;start;end;label;split", *rows]))
     assert parts == {
         "training": [
             Clip(tmp_path / "long" / "a.mp4#t=90,3723.5", "x", "long/a.mp4"),
@@ -152,3 +154,140 @@ def test_a_recording_is_in_one_split_unless_its_parts_are_named(tmp_path: Path) 
     split = read_set(write(listed, ["path,start,end,label,split,recording", *parts])).split
     assert split is not None
     assert {clip.recording for clip in split.test} == {"d"}
+
+
+def find(
+    folder: Path, text: str | bytes, name: str = "clips.csv"
+) -> tuple[dict[str, list[tuple[str, ...]]], list[str]]:
+    """By split, the clips of a list beside a.mp4 to d.mp4: path, label and recording; and the notes."""
+    touch(folder, "a.mp4", "b.mp4", "sub/c.mp4", "sub/d e.mp4")
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    parts, _, notes = read_list(folder / name)
+    found = {
+        split: [(str(clip.path.relative_to(folder)), clip.label, clip.recording or "") for clip in clips]
+        for split, clips in parts.items()
+    }
+    return found, notes
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("FileName,Action", "FileName, Action"),
+        ("video,class", "video, class"),
+        ("Video File;Category Name", "Video File, Category Name"),
+        ("clip_path\tbehaviour", "clip_path, behaviour"),
+    ],
+)
+def test_usual_names_of_columns_are_known(tmp_path: Path, header: str, columns: str) -> None:
+    delimiter = next(character for character in ",;\t" if character in header)
+    rows = [header, f"a.mp4{delimiter}x", f"b.mp4{delimiter}y"]
+    parts, notes = find(tmp_path, "\n".join(rows))
+    assert parts == {"": [("a.mp4", "x", ""), ("b.mp4", "y", "")]}
+    assert notes == [f"columns {columns} are read as path, label"]
+
+
+def test_columns_of_times_splits_and_people_are_used_and_others_named(tmp_path: Path) -> None:
+    text = (
+        "path,label,start_time,Stop Time,Subset,subject,rater,fold\na.mp4,x,1,2.5,train,p1,r,1\nb.mp4,y,,,test,p2,r,2\n"
+    )
+    parts, notes = find(tmp_path, text)
+    assert parts == {"training": [("a.mp4#t=1,2.5", "x", "p1")], "test": [("b.mp4", "y", "p2")]}
+    understood, ignored = notes
+    assert understood == "columns start_time, Stop Time, Subset, subject are read as start, end, split, recording"
+    assert ignored.startswith("ignored columns: rater, fold; cross-validation makes its own (--folds)")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("path,filename,label\na.mp4,a.mp4,x\n", "columns path and filename both mean path; keep one of them"),
+        ("path,label,person,group\na.mp4,x,p,g\n", "columns person and group both mean recording"),
+        ("path,label,start_ms,end_ms\na.mp4,x,1000,2000\n", "the unit of column start_ms is not known; give start"),
+        ("path,label\na.mp4,x\nsub/d, e.mp4,y\n", "line 3 is 'sub/d,e.mp4,y': 3 fields below 2 columns; put a field"),
+        ('path,label\na.mp4,"x\nb.mp4,y\n', r"line 3 cannot be read as CSV \(unexpected end of data\)"),
+        ("path,start_frame,end_frame,label\na.mp4,5,2,x\n", "line 2: start_frame '5', end_frame '2'; expected two fr"),
+        ("path,start_frame,end_frame,label\na.mp4,0.5,2,x\n", "line 2: start_frame '0.5', end_frame '2'"),
+        ("p\0a\0t\0h\0", "not UTF-8 text .zero bytes.; give a CSV file"),
+        ("path,label\na.mp4,x\nb.mp4,y".encode("utf-16-be"), "not UTF-8 text"),
+        ("path,label\nä.mp4,x".encode("latin-1"), "not UTF-8 text"),
+    ],
+)
+def test_what_could_be_misread_is_refused(tmp_path: Path, text: str | bytes, problem: str) -> None:
+    with pytest.raises(ClipError, match=problem):
+        find(tmp_path, text)
+
+
+TABLE = {"": [("a.mp4", "x", ""), ("sub/d e.mp4", "run, fast", "")]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'path,label\na.mp4,x\nsub/d e.mp4,"run, fast"\n',
+        'path,label\na.mp4, x\nsub/d e.mp4, "run, fast"\n',
+        "sep=;\npath;label\na.mp4;x\nsub/d e.mp4;run, fast\n",
+        "path;label\r\na.mp4;x\r\nsub\\d e.mp4;run, fast\r\n",
+        "a.mp4;x\nsub/d e.mp4;run, fast\n",
+        "a.mp4 x\nsub/d e.mp4 run, fast\n",
+        "\ta.mp4\tx\n\tsub/d e.mp4\trun, fast\n".replace("\ta", "note\tpath\tlabel\n\ta", 1),
+        "path\tlabel\na.mp4\tx\nsub/d e.mp4\trun, fast\n".encode("utf-16"),
+        "path;label\na.mp4;x\nsub/d e.mp4;run, fast\n".encode("utf-8-sig"),
+        'path,note,label\na.mp4,"two\nlines",x\nsub/d e.mp4,,"run, fast"\n',
+    ],
+)
+def test_lists_as_spreadsheets_and_people_write_them(tmp_path: Path, text: str | bytes) -> None:
+    assert find(tmp_path, text)[0] == TABLE
+
+
+def test_numbers_as_labels_are_named(tmp_path: Path) -> None:
+    parts, notes = find(tmp_path, "a.mp4 1\nb.mp4 2\n", "trainlist01.txt")
+    assert parts == {"": [("a.mp4", "1", ""), ("b.mp4", "2", "")]}
+    assert notes == ["labels are numbers, which become the names of the classes"]
+
+
+def test_decimal_commas(tmp_path: Path) -> None:
+    parts, _ = find(tmp_path, "path;start;end;label\na.mp4;0,25;1:02,5;x\n")
+    assert parts == {"": [("a.mp4#t=0.25,62.5", "x", "a.mp4")]}
+    with pytest.raises(ClipError, match=r"line 2: start '0,25', end '1'; expected both in seconds"):
+        find(tmp_path, 'path,start,end,label\na.mp4,"0,25",1,x\n')
+
+
+def test_frames_become_the_times_at_which_they_are_shown(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+    make_clip("clip.mp4", frames=20, fps=30)
+    rows = ["clip.mp4,0,4,x", "clip.mp4,4,20,y", "gone.mp4,0,4,x", "gone.mp4,4,9,x"]
+    listed = write(tmp_path / "clips.csv", ["path,start_frame,end_frame,label", *rows])
+    parts, missing, _ = read_list(listed)
+    first, second = (VideoReader(clip.path) for clip in parts[""])
+    assert (len(first), len(second), len(missing)) == (4, 16, 2)
+    with pytest.raises(ClipError, match="line 2: start_frame '4', end_frame '21' of 20 frames"):
+        read_list(write(listed, ["path,start_frame,end_frame,label", "clip.mp4,4,21,x"]))
+    text = "path,start_frame,end_frame,start,stop,label\na.mp4,0,4,1,2,x\n"
+    parts_in_seconds, notes = find(tmp_path, text)
+    assert parts_in_seconds == {"": [("a.mp4#t=1,2", "x", "a.mp4")]}
+    assert notes == ["columns stop are read as end", "ignored columns: start_frame, end_frame"]
+
+
+def test_paths_may_be_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "data/clips/a.mp4", "data/clips/b.mp4", "data/lists/c.mp4")
+    rows = ["path,label", "clips/a.mp4,x", "clips/b.mp4,y"]
+    listed = write(tmp_path / "data" / "lists" / "list.csv", rows)
+    parts, _, notes = read_list(listed)
+    assert [clip.path.resolve() for clip in parts[""]] == [tmp_path / "data" / "clips" / f"{name}.mp4" for name in "ab"]
+    assert notes == [f"paths are relative to {tmp_path / 'data'}"]
+    elsewhere = write(tmp_path / "list.csv", rows)
+    monkeypatch.chdir(tmp_path / "data")
+    assert len(read_list(elsewhere)[0][""]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("net.json", '{"database": {}}'), ("a.eaf", "<x/>"), ("a.vtt", "WEBVTT"), ("p.boris", "{}"),
+        ("events.tsv", "Observation id\tObservation date\tSubject\tBehavior\tBehavior type\n"),
+    ],
+)  # fmt: skip
+def test_files_of_annotation_programs_are_to_be_converted(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ClipError, match=f"not a list of clips; run `onlooker convert {tmp_path}/{name} list.csv`"):
+        read_set(tmp_path / name)

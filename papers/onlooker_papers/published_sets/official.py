@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from onlooker.data.lists import read_lines
 from onlooker.data.split import Split
+from onlooker.data.tables import read_lines
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import SUFFIXES
 from onlooker_papers.apportion import apportion

@@ -5,7 +5,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from onlooker.data.lists import SPLIT_NAMES, Parts, read_table
+from onlooker.data.lists import SPLIT_NAMES, Parts
+from onlooker.data.tables import read_table
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import SUFFIXES, is_video
 

@@ -1,16 +1,18 @@
 """Lists of clips: a CSV file with path, label, split and recording; a clip may be an interval of a long recording."""
 
-import csv
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from onlooker.data.tables import Table, read_table
 from onlooker.files import read_bytes
 from onlooker.intervals import WHOLE, file_of, parse_time, split_interval, with_interval
 from onlooker.settings import suggestion
 from onlooker.structures import Clip, ClipError
+from onlooker.video.reader import frame_bounds
 
-__all__ = ["check_classes", "read_lines"]
+__all__ = ["check_classes"]
 
 # What a list or a folder may call a split.
 SPLIT_NAMES = {
@@ -20,31 +22,46 @@ SPLIT_NAMES = {
 }
 
 Parts = dict[str, list[Clip]]
+_TIMES, _FRAMES = ("start", "end"), ("start_frame", "end_frame")
+_ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris")  # what `onlooker convert` reads, besides CSV
+_BORIS = b"Observation id"  # how its tables begin
 
 
-def read_list(path: Path) -> tuple[Parts, list[ClipError]]:
-    """The clips of a CSV file with a header: `path,label` and optionally `start`, `end`, `split` and `recording`.
+def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
+    """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split` and `recording`.
 
-    Paths are relative to the file. `split` is training, validation or test (or train, val). With `start` and `end`
-    (seconds, mm:ss or hh:mm:ss), a clip is this part of a file, whose clips are of one recording unless `recording`
-    names several. Columns are in any order; others are ignored.
+    Paths are relative to the file; if none of them exists, to the working directory, or to the parent
+    of the file's folder. `split` is training, validation or test (or train, val). With `start` and
+    `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file, whose clips are of one recording
+    unless `recording` names several. With `start_frame` and `end_frame`, counted from 0, it begins when
+    the first is shown, and ends when the second is. Columns may have other usual names (`read_table`).
 
     Returns:
-        The clips by split, all under "" if there is no split; and an error for each clip that does not exist.
+        The clips by split, all under "" if there is no split; an error for each clip that does not
+        exist; and how the file was understood, a sentence each.
 
     Raises:
-        ClipError: as `read_table`; or an unknown split, a path in two rows, a recording in two splits, wrong times,
-            intervals that overlap and have different labels, or a class without clips, for which the model would
-            silently lack an output.
+        ClipError: as `read_table`; or a file of an annotation program, an unknown split, a path in two
+            rows, a recording in two splits, wrong times, intervals that overlap and have different
+            labels, or a class without clips, for which the model would silently lack an output.
     """
-    rows = read_table(path, ("path", "label"), ("split", "recording"))
+    if path.suffix.lower() in _ANNOTATIONS or (path.is_file() and _BORIS in read_bytes(path)[:100]):
+        remedy = f"run `onlooker convert {path} list.csv`, and give list.csv"
+        raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
+    table = read_table(path, ("path", "label"), ("split", "recording", *_TIMES, *_FRAMES))
+    folder, notes = _understand(path, table)
     lines: dict[Path, int] = {}
     labels: list[str] = []
     split_of: dict[str, tuple[str, int]] = {}  # of recordings
     missing: list[ClipError] = []
     parts: Parts = {}
-    for number, row in rows:
-        file, split = _with_times(path, number, row), row.get("split", "").lower()
+    for number, row in table:
+        file = _in_folder(folder, row["path"])
+        if table.names.keys() & set(_TIMES):
+            file = _with_times(path, number, row, file, table.delimiter)
+        elif row.get("start_frame") or row.get("end_frame"):
+            file = _with_frames(path, number, row, file)
+        split = row.get("split", "").lower()
         if split and split not in SPLIT_NAMES:
             raise ClipError(path, f"line {number}: split {row['split']!r}", f"expected one of {', '.join(SPLIT_NAMES)}")
         if file in lines:
@@ -69,29 +86,83 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError]]:
     _check_overlaps(path, lines, labels)
     present = {clip.label for part in parts.values() for clip in part}
     if not present:
-        problem = f"none of its {len(rows)} clips exists, such as {missing[0].path}"
+        problem = f"none of its {len(table.rows)} clips exists, such as {missing[0].path}"
         raise ClipError(path, problem, "paths are relative to the list; correct them, or move it")
     if lost := [label for label in labels if label not in present]:
         problem = f"none of the {labels.count(lost[0])} clips of class {lost[0]} exists"
         raise ClipError(path, problem, "add some, or remove the class from the list")
-    return parts, missing
+    return parts, missing, notes
 
 
-def _with_times(path: Path, number: int, row: Mapping[str, str]) -> Path:
-    """The path of the clip in a row, as an interval if the row has times."""
-    file, texts = path.parent / row["path"], [row.get(name, "") for name in ("start", "end")]
+def _understand(path: Path, table: Table) -> tuple[Path, list[str]]:
+    """The folder that the paths of a list are relative to, and how the list was understood, a sentence each.
+
+    Raises:
+        ClipError: a column of times in an unknown unit.
+    """
+    in_seconds = bool(table.names.keys() & set(_TIMES))
+    unknown = [name for name in table.header if re.match("(?i)start|begin", name)]
+    if unknown and not table.names.keys() & {*_TIMES, *_FRAMES}:
+        remedy = "give start and end in seconds, or start_frame and end_frame; or remove the column"
+        raise ClipError(path, f"the unit of column {unknown[0]} is not known", remedy)
+    notes = table.notes(unused=_FRAMES if in_seconds else ())
+    if all(row["label"].isdecimal() for _, row in table):
+        notes.append("labels are numbers, which become the names of the classes")
+    names = [row["path"] for _, row in table]
+    for folder in (path.parent, Path.cwd(), path.absolute().parent.parent):
+        if any(os.path.exists(file_of(_in_folder(folder, name))) for name in names):
+            break
+    else:
+        folder = path.parent
+    if folder != path.parent:
+        notes.append(f"paths are relative to {folder}")
+    return folder, notes
+
+
+def _in_folder(folder: Path, name: str) -> Path:
+    """A file that a list names, maybe with the backslashes of Windows."""
+    if "\\" in name and not os.path.exists(file_of(folder / name)):
+        name = name.replace("\\", "/")
+    return folder / name
+
+
+def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, delimiter: str) -> Path:
+    """The path of the clip in a row, as an interval if the row has times.
+
+    Where commas do not separate fields, they may be decimal commas.
+    """
+    texts = [row.get(name, "") for name in _TIMES]
     if not any(texts):
         return file
     try:
-        start, end = (parse_time(text) for text in texts)
+        start, end = (parse_time(text if delimiter == "," else text.replace(",", ".")) for text in texts)
     except ValueError as error:
         given = f"line {number}: start {texts[0]!r}, end {texts[1]!r}"
-        raise ClipError(
-            path, given, "expected both in seconds, mm:ss or hh:mm:ss; or neither: the whole file"
-        ) from error
+        expected = "expected both in seconds, mm:ss or hh:mm:ss; or neither: the whole file"
+        raise ClipError(path, given, expected) from error
     if start >= end:
-        raise ClipError(path, f"line {number}: start {texts[0]}, end {texts[1]}", "expected a start before the end")
+        problem = f"line {number}: start {texts[0]}, end {texts[1]}"
+        raise ClipError(path, problem, "expected a start before the end")
     return with_interval(file, start, end)
+
+
+def _with_frames(path: Path, number: int, row: Mapping[str, str], file: Path) -> Path:
+    """The path of the clip between two frames of a file, from when the first to when the second is shown.
+
+    Those of a file that cannot be read are taken for seconds: its clips are left out when they are read.
+    """
+    texts = [row.get(name, "") for name in _FRAMES]
+    given = f"line {number}: start_frame {texts[0]!r}, end_frame {texts[1]!r}"
+    if not all(text.isdecimal() for text in texts) or int(texts[0]) >= int(texts[1]):
+        raise ClipError(path, given, "expected two frames, counted from 0, the first before the second")
+    start, end = map(int, texts)
+    try:
+        bounds = frame_bounds(file)
+    except ClipError:
+        return with_interval(file, start, end)
+    if end >= len(bounds):
+        raise ClipError(path, f"{given} of {len(bounds) - 1} frames", "correct them")
+    return with_interval(file, bounds[start], bounds[end])
 
 
 def _check_overlaps(path: Path, lines: Mapping[Path, int], labels: Sequence[str]) -> None:
@@ -108,56 +179,6 @@ def _check_overlaps(path: Path, lines: Mapping[Path, int], labels: Sequence[str]
             found = " and ".join(f"line {n} ({label}, {a:g} to {b:g} s)" for _, (a, b), n, label in pair)
             raise ClipError(path, f"{found} of {row[0]} overlap", "correct the times, or give both the same label")
         before.append(row)
-
-
-def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file by column, with their line numbers.
-
-    Fields are separated by commas, semicolons or tabs; the text is UTF-8. Case does not matter in the header.
-
-    Raises:
-        ClipError: no such file, no CSV, a column is missing, a row is not complete, or there are no rows.
-    """
-    lines = read_lines(path, f"give a CSV file with the columns {' and '.join(columns)}, in UTF-8")
-    delimiter = max(",;\t", key=lines[0][1].count)
-    try:
-        header, *values = [
-            [field.strip() for field in next(csv.reader([line], delimiter=delimiter))] for _, line in lines
-        ]
-    except csv.Error as error:
-        raise ClipError(path, f"cannot be read as CSV ({error})", "save it again as CSV in UTF-8") from error
-    header, expected = [name.lower() for name in header], ",".join(columns)
-    if absent := [name for name in columns if name not in header]:
-        more = f", optionally {' and '.join(optional)}" if optional else ""
-        problem = f"no column {absent[0]} in the header {lines[0][1]!r}"
-        raise ClipError(path, problem, f"expected {expected}{more}")
-    rows = [(number, dict(zip(header, row, strict=False))) for (number, _), row in zip(lines[1:], values, strict=True)]
-    needed = [*columns, *(name for name in optional if any(row.get(name) for _, row in rows))]
-    for (number, row), (_, line) in zip(rows, lines[1:], strict=True):
-        if empty := [name for name in needed if not row.get(name)]:
-            raise ClipError(path, f"line {number} is {line!r}", f"expected a value for {empty[0]}, as in other rows")
-    if not rows:
-        raise ClipError(path, "no clips", "add a row for each clip below the header")
-    return rows
-
-
-def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:
-    """The lines of a text file that are not empty, stripped, with their line numbers from 1.
-
-    Raises:
-        ClipError: no such file, not UTF-8, or an empty file; `remedy` says what to do.
-        ValueError: no regular file, or a very large one.
-    """
-    if not os.path.exists(path):
-        raise ClipError(path, "no such file", remedy)
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ClipError(path, f"not UTF-8 text ({error.reason})", remedy) from error
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if not lines:
-        raise ClipError(path, "an empty file", remedy)
-    return lines
 
 
 def check_classes(asked: Sequence[str], known: Iterable[str], data_set: str) -> tuple[str, ...]:

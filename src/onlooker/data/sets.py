@@ -29,11 +29,13 @@ class ClipSet:
     Args:
         parts: clips by split (training, validation, test); all under "" if no splits are given.
         left_out: an error for each clip that is listed but does not exist.
+        notes: how names were understood, a sentence each.
     """
 
     path: Path
     parts: Mapping[str, Sequence[Clip]]
     left_out: tuple[ClipError, ...] = ()
+    notes: Sequence[str] = ()
 
     @property
     def root(self) -> Path:
@@ -92,7 +94,7 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
         return ClipSet(path, {"training": split.training, "validation": split.validation, "test": split.test})
     if path.is_file() and is_video(path):
         raise ClipError(path, "one video", "give a folder with one sub-folder per class, or a list of clips (CSV)")
-    parts, left_out = read_list(path) if path.is_file() else (find_parts(path, classes), [])
+    parts, left_out, notes = read_list(path) if path.is_file() else (find_parts(path, classes), [], [])
     if asked.fill and not fill_gaps(parts, asked.fill):
         remedy = "give a list with the columns start and end, or leave out --fill"
         raise ClipError(path, f"no time between intervals for class {asked.fill}", remedy)
@@ -102,7 +104,7 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
         known = sorted({clip.label for part in parts.values() for clip in part})
         chosen = check_classes(asked.class_names, known, str(path))
         parts = {name: [clip for clip in part if clip.label in (*chosen, asked.fill)] for name, part in parts.items()}
-    return ClipSet(path, parts, tuple(left_out))
+    return ClipSet(path, parts, tuple(left_out), notes)
 
 
 def set_name(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,18 @@ def is_video(path: Path | str) -> bool:
     if os.path.isdir(path):
         return bool(numbered_images(path))
     return path.suffix.lower() in SUFFIXES and os.path.isfile(path)
+
+
+@lru_cache(8)  # tables name a file in many rows
+def frame_bounds(path: Path) -> NDArray[np.float64]:
+    """When each frame of a video is shown, and when the last one ends, in seconds.
+
+    Rounded down to milliseconds, as times of intervals are: rounded up, an interval would lack its frame.
+    """
+    reader = VideoReader(path)
+    bounds = np.append(reader.times, reader.seconds)
+    rounded: NDArray[np.float64] = np.floor(1000 * bounds + 0.001) / 1000
+    return rounded
 
 
 def read(path: Path | str, count: int = 30) -> Frames:

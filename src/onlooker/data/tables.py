@@ -1,0 +1,195 @@
+"""Tables in CSV as spreadsheets, other programs and people write them: columns by their usual names."""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from onlooker.files import read_bytes
+from onlooker.structures import ClipError
+from onlooker.video.reader import SUFFIXES
+
+__all__ = ["Table", "read_lines", "read_table"]
+
+Row = tuple[int, dict[str, str]]  # the number of its line, and its values by column
+
+_PATH = "path clip file video filename filepath clipname clippath videoname videopath videofile"
+# What a column is called, without case, spaces and punctuation.
+_NAMES = {
+    "path": _PATH,
+    "clip": _PATH,
+    "label": (
+        "label class category action activity gesture target behavior behaviour labelname classname "
+        "actionname categoryname classlabel actionlabel"
+    ),
+    "start": (
+        "start begin from onset starts begins starttime begintime timestart startsec beginsec "
+        "startsecond startseconds starttimestamp tstart"
+    ),
+    "end": (
+        "end stop to ends stops endtime stoptime timeend timestop endsec stopsec endsecond "
+        "endseconds endtimestamp stoptimestamp tend"
+    ),
+    "start_frame": "startframe beginframe framestart startframes framebegin",
+    "end_frame": "endframe stopframe frameend endframes framestop",
+    "split": "split subset partition datasplit splitname traintest",
+    "recording": (
+        "recording subject person group speaker participant actor performer signer patient individual "
+        "subjectid personid groupid speakerid participantid actorid recordingid subjectname personname"
+    ),
+}
+_MAY_BE_EMPTY = ("start", "end", "start_frame", "end_frame")
+_FOLDS = "cross-validation makes its own (--folds); for a split of yours, name it train or test in a column split"
+_VIDEO = re.compile(rf"(?i)(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))(?:\s+(.+))?")
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a CSV file.
+
+    Args:
+        rows: the number of each line, and its values by column: those asked for, and others as written.
+        header: the names of the columns as the file writes them.
+        names: the name in the header of each column that was asked for and is there.
+        delimiter: what separates the fields; a space for `path label` without a header.
+    """
+
+    rows: Sequence[Row]
+    header: Sequence[str]
+    names: dict[str, str]
+    delimiter: str
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def notes(self, unused: Sequence[str] = ()) -> list[str]:
+        """How columns of other names were understood, and which were ignored, a sentence each."""
+        notes = []
+        used = {column: name for column, name in self.names.items() if column not in unused}
+        if renamed := [column for column, name in used.items() if _plain(name) != _plain(column)]:
+            written = ", ".join(used[column] for column in renamed)
+            notes.append(f"columns {written} are read as {', '.join(renamed)}")
+        if ignored := [name for name in self.header if name and name not in used.values()]:
+            folds = f"; {_FOLDS}" if "fold" in map(_plain, ignored) else ""
+            notes.append(f"ignored columns: {', '.join(ignored)}{folds}")
+        return notes
+
+
+def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Table:
+    """The rows of a CSV file, separated by commas, semicolons or tabs.
+
+    Columns are known by their usual names, whatever their case. Without a header, lines are a path
+    to a video and the value of the second column.
+
+    Raises:
+        ClipError: no such file, no CSV, a column is missing or there twice, a row is not complete
+            or too long, or there are no rows.
+    """
+    expected = " and ".join(columns)
+    text = _read_text(path, f"give a CSV file with the columns {expected}, in UTF-8")
+    delimiter, lines = _split_fields(path, text, (*columns, *optional))
+    more = f", optionally {' and '.join(optional)}" if optional else ""
+    header = lines[0][1]
+    names: dict[str, str] = {}
+    for name in header:
+        for column in (*columns, *optional):
+            if _plain(name) not in _names_of(column):
+                continue
+            if column in names:
+                problem = f"columns {names[column]} and {name} both mean {column}"
+                raise ClipError(path, problem, "keep one of them, or rename the other")
+            names[column] = name
+    if not names and len(header) == len(columns) and _VIDEO.fullmatch(header[0]):
+        header = list(columns)
+        names = {column: column for column in columns}
+    else:
+        del lines[0]
+    if absent := [column for column in columns if column not in names]:
+        problem = f"no column {absent[0]} in the header {delimiter.join(header)!r}"
+        raise ClipError(path, problem, f"expected {','.join(columns)}{more}")
+    meanings = {name: column for column, name in names.items()}
+    keys = [meanings.get(name, name) for name in header]
+    rows = [(number, dict(zip(keys, fields, strict=False))) for number, fields in lines]
+    used = [column for column in optional if any(row.get(column) for _, row in rows)]
+    needed = [*columns, *(column for column in used if column not in _MAY_BE_EMPTY)]
+    for (number, row), (_, fields) in zip(rows, lines, strict=True):
+        written = delimiter.join(fields)
+        if empty := [column for column in needed if not row.get(column)]:
+            remedy = f"expected a value for {names[empty[0]]}, as in other rows"
+            raise ClipError(path, f"line {number} is {written!r}", remedy)
+        if any(fields[len(header) :]):
+            problem = f"line {number} is {written!r}: {len(fields)} fields below {len(header)} columns"
+            raise ClipError(path, problem, f'put a field that contains "{delimiter}" into quotes')
+    if not rows:
+        raise ClipError(path, "no clips", "add a row for each clip below the header")
+    return Table(rows, header, names, delimiter)
+
+
+def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:
+    """The lines of a text file that are not empty, stripped, with their line numbers from 1.
+
+    Raises:
+        ClipError: no such file, not UTF-8, or an empty file; `remedy` says what to do.
+        ValueError: no regular file, or a very large one.
+    """
+    lines = enumerate(_read_text(path, remedy).splitlines(), 1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def _read_text(path: Path, remedy: str) -> str:
+    if not os.path.exists(path):
+        raise ClipError(path, "no such file", remedy)
+    content = read_bytes(path)
+    try:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ClipError(path, f"not UTF-8 text ({error.reason})", remedy) from error
+    if "\0" in text:
+        raise ClipError(path, "not UTF-8 text (zero bytes)", remedy)
+    if not text.strip():
+        raise ClipError(path, "an empty file", remedy)
+    return text
+
+
+def _split_fields(path: Path, text: str, columns: Sequence[str]) -> tuple[str, list[tuple[int, list[str]]]]:
+    """The delimiter, and the fields of the lines that are not empty, with their numbers.
+
+    The delimiter is that of `sep=`, which Excel reads, or the one that gives most columns.
+    """
+    first = next(line for line in text.splitlines() if line.strip())
+    stated = re.fullmatch(r'"?sep=(.)"?', first.strip(" \r\n"), re.IGNORECASE)
+    known = {name for column in columns for name in _names_of(column)}
+
+    def columns_with(delimiter: str) -> tuple[int, int]:
+        fields = first.split(delimiter)
+        return sum(_plain(field) in known for field in fields), len(fields)
+
+    delimiter = stated[1] if stated else max(",;\t|", key=columns_with)
+    if not stated and delimiter not in first:
+        lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+        return " ", [(number, _path_and_label(line)) for number, line in lines if line]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    try:
+        rows = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
+    except csv.Error as error:
+        problem = f"line {reader.line_num} cannot be read as CSV ({error})"
+        raise ClipError(path, problem, "save it again as CSV in UTF-8") from error
+    return delimiter, [row for row in rows if any(row[1])][1 if stated else 0 :]
+
+
+def _path_and_label(line: str) -> list[str]:
+    """The fields of a line such as `clips/first one.mp4 riding a bike`."""
+    if video := _VIDEO.fullmatch(line):
+        return [field for field in video.groups() if field]
+    return line.rsplit(maxsplit=1)
+
+
+def _names_of(column: str) -> list[str]:
+    return _NAMES.get(column, column).split()
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character.isalnum())
