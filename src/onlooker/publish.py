@@ -44,7 +44,7 @@ class Event:
     Args:
         source: the name of the stream.
         label: its class.
-        began, ended: seconds since the first frame of the stream, dated back as `EventTracker` says; `ended` is None
+        began, ended: seconds (`structures`), dated back as `EventTracker` says; `ended` is None
             while it goes on.
         score: the mean probability over its frames so far.
     """

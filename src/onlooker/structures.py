@@ -1,8 +1,9 @@
 """Records that modules exchange: frozen, and validated on construction.
 
 Letters, here and everywhere: `B` videos in a batch, `T` frames, `C` image channels, `H W` image height and width in
-pixels, `D` feature channels, `h w` feature grid, `N = B*T` frames flattened, `K` classes. Times are in seconds, frame
-indices start at 0, boxes are `x1 y1 x2 y2` in pixels of the original video.
+pixels, `D` feature channels, `h w` feature grid, `N = B*T` frames flattened, `K` classes. Frame indices start at 0,
+boxes are `x1 y1 x2 y2` in pixels of the original video. Times are in seconds of the clock of players: it is 0 where a
+file begins, which is before its first frame if the sound begins earlier; and at the first frame of a live source.
 """
 
 import math
@@ -72,7 +73,7 @@ class Frames:
 
     Args:
         pixels: `T H W 3`, uint8 RGB, upright (rotation metadata is applied).
-        times: `T`, presentation times in seconds from the first frame of the video.
+        times: `T`, presentation times in seconds.
         indices: `T`, frame indices in the video. Padding of a short clip repeats an index.
     """
 
@@ -193,7 +194,7 @@ class Segment:
     """An event with a start and an end.
 
     Args:
-        start, end: seconds from the first frame of the video.
+        start, end: seconds.
         score: confidence; 1 for ground truth.
     """
 

@@ -115,6 +115,31 @@ def test_variable_frame_rate(make_clip: Maker) -> None:
     assert read(make_clip(pts=milliseconds, frames=8), 4).indices.tolist() == [1, 3, 5, 7]
 
 
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.ts"])
+def test_times_are_those_of_players_where_sound_begins_before_the_picture(make_clip: Maker, name: str) -> None:
+    codec = "libx264" if name == "late.ts" else None
+    clip = make_clip(name, frames=30, pts=[2000 + 100 * i for i in range(30)], audio=True, codec=codec)
+    times = 2 + np.arange(30) / 10
+    assert VideoReader(clip).times == pytest.approx(times, abs=0.03)  # AAC begins with a block of silence
+    assert [seconds for _, seconds, _ in VideoReader(clip)] == pytest.approx(times, abs=0.03)
+    assert VideoReader(clip).seconds == pytest.approx(5, abs=0.03)
+    part = VideoReader(f"{clip}#t=3.95,4.45")
+    assert part.times == pytest.approx(0.05 + np.arange(5) / 10, abs=0.03)
+    assert [seconds for _, seconds, _ in part] == pytest.approx(part.times)
+    assert [clips.painted_number(pixels) for pixels in part.get(every_frame).pixels] == list(range(20, 25))
+
+
+@pytest.mark.parametrize("audio", [True, False])
+def test_the_copy_of_a_late_video_has_its_times_in_every_player(make_clip: Maker, tmp_path: Path, audio: bool) -> None:
+    clip, copy = make_clip(frames=30, pts=[2000 + 100 * i for i in range(30)], audio=audio), tmp_path / "copy.mp4"
+    (facts,) = transcode(clip, copy)
+    assert facts.playable == audio  # some players begin at 0, others at the first time stamp
+    assert facts.seconds == pytest.approx(5 if audio else 3, abs=0.05)
+    times = VideoReader(copy).times
+    assert times[0] == 0
+    assert times[-30:] == pytest.approx(VideoReader(clip).times, abs=1e-3)
+
+
 def test_times_count_from_the_first_frame(make_clip: Maker) -> None:
     clip = make_clip(pts=[3000 + 100 * i for i in range(10)], frames=10)
     assert read(clip, 10).times == pytest.approx([i / 10 for i in range(10)])

@@ -196,19 +196,21 @@ def test_an_rtsp_camera() -> None:
 
 
 def test_a_file_on_a_server_is_read_whole_and_once(make_clip: Make) -> None:
-    path = make_clip(frames=30)
+    path = make_clip(frames=30, pts=[2000 + 100 * i for i in range(30)], audio=True)  # sound begins 2 s earlier
     handler = partial(Quiet, directory=str(path.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         with Source(f"http://127.0.0.1:{server.server_port}/clip.mp4") as source:
-            numbers = []
-            for _, _, frame in source:
+            numbers, times = [], []
+            for _, seconds, frame in source:
                 numbers.append(painted_number(frame))
+                times.append(seconds)
                 time.sleep(0.005)
         server.shutdown()
         thread.join()
     assert numbers == list(range(30))
+    assert times == pytest.approx(VideoReader(path).times)
 
 
 def test_a_file_is_read_as_it_is(make_clip: Make) -> None:

@@ -26,6 +26,7 @@ MAX_BROKEN = 100_000  # packets in a row that cannot be decoded, after which the
 # are treated as unspecified.
 _UNSPECIFIED = 2
 _MATRICES = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
+_SAME = 1e-3  # seconds: less is rounding
 RATE = 25.0  # frames per second, assumed for images, and where a file or sender does not say
 
 
@@ -73,6 +74,12 @@ def orientation(frame: VideoFrame) -> tuple[bool, int, int]:
     transposed = abs(b) + abs(c) > abs(a) + abs(d)
     right, down = (c, b) if transposed else (a, d)
     return transposed, -1 if right < 0 else 1, -1 if down < 0 else 1
+
+
+def start_of(container: InputContainer, first: float) -> float:
+    """The time stamp, in seconds, at which players begin a file: that of its first frame, or of sound before that."""
+    start = first if container.start_time is None else container.start_time / av.time_base
+    return start if start < first - _SAME else first
 
 
 def frame_rate(stream: VideoStream) -> float:
@@ -149,7 +156,7 @@ def decode_packets(
 
 
 def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
-    """All frames of a file that can be decoded, in display order: index, seconds since the first, frame.
+    """All frames of a file that can be decoded, in display order: index, seconds (`structures`), frame.
 
     Times always ascend: a frame whose timestamp is missing or runs backwards follows one frame duration after the last.
 
@@ -159,13 +166,13 @@ def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
     with open_video(path) as (container, stream):
         reliable = has_display_times(container, stream)
         unit, duration = float(stream.time_base or 0), 1 / frame_rate(stream)
-        index, seconds, origin = -1, 0.0, None
+        index, seconds, origin = -1, 0.0, 0.0
         for index, frame in enumerate(decode_packets(path, stream, chain(read_packets(container, stream), [None]))):
+            stamp = frame.pts * unit if reliable and frame.pts is not None else None
             if index == 0:
-                origin = frame.pts if reliable else None
-            else:
-                since = 0.0 if frame.pts is None or origin is None else (frame.pts - origin) * unit
-                seconds = since if since > seconds else seconds + duration
+                origin = start_of(container, stamp or 0.0)
+            since = 0.0 if stamp is None else stamp - origin
+            seconds = since if index == 0 or since > seconds else seconds + duration
             yield index, seconds, frame
     if index < 0:
         raise ClipError(path, "no frame could be decoded", REENCODE)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from onlooker.processes import free_cores
 from onlooker.video.container import open_video
-from onlooker.video.decode import Converter, FrameStore, has_display_times, read_packets
+from onlooker.video.decode import Converter, FrameStore, has_display_times, read_packets, start_of
 
 _EARLIER = 3  # keyframes before a run to which reading may have to seek, because demuxers seek by different times
 
@@ -54,7 +54,7 @@ class PacketIndex:
         pts: display time of each, in the stream's unit of time.
         keys: positions of the keyframes, at which decoding can start.
         shown: positions of the frames in display order, without those that the container's edit list cuts off.
-        times: display time of each shown frame, in seconds since the first.
+        times: display time of each shown frame, in seconds (`structures`).
     """
 
     pts: NDArray[np.int64]
@@ -95,7 +95,9 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     if not (reliable and keys[:1].any() and not hidden.all() and (np.diff(ticks[shown]) > 0).all()):
         return None, len(ticks)
     shown = shown[~hidden[shown]]
-    times = (ticks[shown] - ticks[shown[0]]) * float(stream.time_base or 0)
+    unit = float(stream.time_base or 0)
+    times = ticks[shown] * unit
+    times -= start_of(container, times[0])
     return PacketIndex(ticks, np.flatnonzero(keys), shown, times), len(ticks)
 
 

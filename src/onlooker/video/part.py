@@ -33,8 +33,7 @@ class VideoPart:
     def times(self) -> NDArray[np.float64]:
         """As in `VideoReader`."""
         with self._named():
-            times = self._video.times[slice(*self._places())]
-        return times - times[0]
+            return self._own(self._video.times[slice(*self._places())])
 
     def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
         """As in `VideoReader`, and the size."""
@@ -50,14 +49,17 @@ class VideoPart:
             self._places()  # an index for all threads is made once
             frames, of_file = self._video.get(in_file, size, shorter_side)
             first, _ = self._places()
-        return Frames(frames.pixels, frames.times - self._video.times[first], frames.indices - first), of_file
+        return Frames(frames.pixels, self._own(frames.times), frames.indices - first), of_file
 
     def __iter__(self) -> Iterator[tuple[int, float, Pixels]]:
         with self._named():
             first, after = self._places()
-            origin = self._video.times[first]
             for index, seconds, pixels in self._video.between(first, after):
-                yield index - first, seconds - origin, pixels
+                yield index - first, max(seconds - self._start, 0.0), pixels
+
+    def _own(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Seconds from the start of the part."""
+        return np.maximum(times - self._start, 0)
 
     def _places(self) -> tuple[int, int]:
         """The first frame of the part in the video, and the one after the last; a ClipError if there is none."""
@@ -80,5 +82,5 @@ class VideoPart:
 
 
 def length(times: NDArray[np.float64]) -> float:
-    """Seconds from the first frame of a video to the end of the last one; `times`: when each is shown."""
+    """When the last frame of a video ends; `times`: when each is shown."""
     return float(times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 1 / RATE))

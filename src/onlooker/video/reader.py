@@ -37,8 +37,8 @@ class VideoReader:
 
     Args:
         path: a video file, or a folder of numbered images; with `#t=12.5,17` at the end, only the frames from second
-            12.5 on and before second 17, whose indices and times begin at 0. It is decoded by a worker process with
-            limits of memory and time if the environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`).
+            12.5 on and before second 17, whose indices and times count from there. It is decoded by a worker process
+            with limits of memory and time if the environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`).
 
     Raises:
         ClipError: in every method: naming the clip, if nothing can be decoded.
@@ -54,12 +54,12 @@ class VideoReader:
 
     @property
     def times(self) -> NDArray[np.float64]:
-        """When each frame is shown, in seconds since the first."""
+        """When each frame is shown, in seconds (`structures`)."""
         return self._video.times
 
     @property
     def seconds(self) -> float:
-        """The length, to the end of the last frame."""
+        """When the last frame ends."""
         return length(self.times)
 
     @property
@@ -93,7 +93,7 @@ class VideoReader:
         return frames
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-        """All frames in constant memory: index, seconds since the first frame, `H W 3` pixels."""
+        """All frames in constant memory: index, seconds, `H W 3` pixels."""
         return iter(self._video)
 
 

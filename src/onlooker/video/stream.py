@@ -22,13 +22,13 @@ from onlooker.files import without_password
 from onlooker.structures import ClipError
 from onlooker.video.clock import LiveClock
 from onlooker.video.container import LENIENT, MAX_PIXELS, error_text, video_stream
-from onlooker.video.decode import Converter, decode_packets, frame_rate
+from onlooker.video.decode import Converter, decode_packets, frame_rate, start_of
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.web_address import WebAddress
 
 State = Literal["online", "reconnecting", "gone"]
-Frame = tuple[int, float, Pixels]  # index, seconds since the first frame, `H W 3`
+Frame = tuple[int, float, Pixels]  # index, seconds, `H W 3`
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "http", "https")
 
 # Without "file": a playlist from the network must not name files of this machine.
@@ -125,7 +125,7 @@ class Source:
         return self._over.is_set() and not self._queue
 
     def poll(self) -> Frame | None:
-        """The next frame: index, seconds since the first, pixels (uint8, RGB, upright); None if none has arrived.
+        """The next frame: index, seconds, pixels (uint8, RGB, upright); None if none has arrived.
 
         Raises:
             ClipError: the source cannot be read, or was lost for good; raised once, after its last frame.
@@ -343,6 +343,7 @@ def _of_address(
             unit = float(video.time_base or 0)
             # A file on a server has a duration, a live stream has none.
             recorded = container.duration is not None
+            late = None if recorded else 0.0  # seconds from the start of a file to its first frame
 
             def packets() -> Iterator["Packet[VideoStream] | None"]:
                 for packet in container.demux():  # of all streams: one that sends only sound must not block forever
@@ -355,7 +356,9 @@ def _of_address(
             last = time.monotonic()
             for frame in decode_packets(name, video, packets()):
                 stamp = None if frame.pts is None else frame.pts * unit
-                yield _Arrival(clock(stamp), partial(convert, frame), recorded)
+                if late is None:
+                    late = stamp - start_of(container, stamp) if stamp is not None else 0.0
+                yield _Arrival(clock(stamp) + late, partial(convert, frame), recorded)
                 last = time.monotonic()
     # IndexError: from PyAV, for a new stream. ValueError: includes frames of an impossible size, and no video stream.
     except (av.error.FFmpegError, OSError, IndexError, RuntimeError, ValueError) as error:

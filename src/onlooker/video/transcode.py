@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import av
 import numpy as np
 from PIL import Image
 
@@ -23,7 +24,7 @@ from onlooker.video.write import Recording
 __all__ = ["VideoFacts", "safe_transcode", "transcode"]
 
 _PLAYED_SIDE = 1920  # pixels, of files that are played as they are: every phone decodes these
-_LATE = 0.05  # seconds: a first frame that is shown later than that shifts all times of a player
+_LATE = 0.05  # seconds: some players begin a file at 0, others at its first time stamp
 _REPORTED = 50  # frames after which the facts so far are reported
 _COPY_SIDE = 1280  # pixels, at most
 _WHOLE = 0.9  # share of the frames that a header claims, which may be wrong by some
@@ -73,18 +74,22 @@ def transcode(
         ClipError: no video, it cannot be decoded, or it is longer than `max_seconds`.
         DiskFullError, NotWritableError: the copy cannot be written.
     """
-    (playable, duration, claimed), errors = _header(path), list[ClipError]()
+    (playable, duration, claimed), errors, first = _header(path), list[ClipError](), 0.0
     with ExitStack() as opened:
         recording = opened.enter_context(Recording(copy, seekable=True)) if copy else None
         decoded = _until_error(path, errors) if salvage else _decoded(path)
         for index, (seconds, width, height, to_pixels) in enumerate(decoded):
             if seconds > max_seconds:
                 raise ClipError(path, f"longer than {max_seconds:g} s", f"cut it: at most {max_seconds:g} s are read")
+            if index == 0:
+                first = seconds
             if recording:
+                if index == 0 and seconds > _LATE:  # sound begins before: where players begin a late video differs
+                    recording.add(np.asarray(_fit(to_pixels(), _COPY_SIDE)), 0)
                 recording.add(np.asarray(_fit(to_pixels(), _COPY_SIDE)), seconds)
             if still and index == 0:
                 _fit(to_pixels(), _STILL_SIDE).save(still, "jpeg", quality=_STILL_QUALITY)
-            rate = index / seconds if seconds else 1 / duration
+            rate = index / (seconds - first) if index else 1 / duration
             facts = VideoFacts(seconds + 1 / rate, index + 1, width, height, playable, max(claimed, index + 1))
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
@@ -105,7 +110,7 @@ def safe_transcode(
 
 
 def _decoded(path: Path) -> Iterator[tuple[float, int, int, Callable[[], Pixels]]]:
-    """Of each frame: seconds since the first, width and height, and its pixels, as large as a copy needs them."""
+    """Of each frame: seconds, width and height, and its pixels, as large as a copy needs them."""
     if os.path.isdir(path) or file_of(path) != path:
         for _, seconds, image in VideoReader(path):
             yield seconds, image.shape[1], image.shape[0], partial(np.asarray, image)
@@ -133,7 +138,7 @@ def _header(path: Path) -> tuple[bool, float, int]:
     if os.path.isdir(path) or file_of(path) != path:
         return False, 1 / RATE, 0
     with open_video(path) as (container, stream):
-        context, start = stream.codec_context, float((stream.start_time or 0) * (stream.time_base or 0))
+        context, start = stream.codec_context, (container.start_time or 0) / av.time_base
         known = "mp4" in container.format.name and context.name == "h264" and context.pix_fmt == "yuv420p"
         fits = max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _LATE
         rate = frame_rate(stream)
