@@ -77,13 +77,16 @@ def test_a_damaged_clip_is_answered_with_what_was_read(page: TestClient, look: L
 def test_marked_parts_become_examples_of_one_recording(
     page: TestClient, settings: ServeSettings, look: Look, make_clip: Make
 ) -> None:
-    look = look(make_clip(frames=40, fps=10), "walk.mp4")["id"]
+    other_look, look = look, look(make_clip(frames=40, fps=10), "walk.mp4")["id"]
     for start, end, label in ((0.5, 1.5, "wave"), (2, 3.2, "clap")):
         added = page.post(f"/api/look/{look}/examples", json={"class": label, "start": start, "end": end})
         assert added.json()["clip"]["seconds"] == pytest.approx(end - start, abs=0.11)
     found = {path.relative_to(settings.clips).as_posix() for path in settings.clips.glob("[!.]*/*.mp4")}
     assert found == {"wave/walk 0.5-1.5.mp4", "clap/walk 2.0-3.2.mp4"}
     assert {clip.recording for clip in find_clips(settings.clips)} == {"walk.mp4"}
+    other = other_look(make_clip("other.mp4", frames=30, fps=10), "walk.mp4")["id"]
+    page.post(f"/api/look/{other}/examples", json={"class": "wave", "start": 0.5, "end": 1.5})
+    assert len({clip.recording for clip in find_clips(settings.clips)}) == 2, "another file of the same name"
     outside = page.post(f"/api/look/{look}/examples", json={"class": "wave", "start": 7, "end": 9})
     assert outside.status_code == 422
     assert "outside the recording" in outside.json()["error"]["found"]

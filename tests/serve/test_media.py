@@ -8,6 +8,7 @@ from unittest.mock import Mock
 import clips
 import numpy as np
 import pytest
+from PIL import Image
 from starlette.requests import Request
 
 from onlooker.files import DiskFullError
@@ -71,12 +72,15 @@ def test_a_full_disk_is_told(
         ("zero bytes", "zero bytes"),
         ("missing moov", "or a damaged one"),
         ("long", "longer than 1 s"),
+        ("image", "an image"),
     ],
 )
 def test_what_is_no_clip_is_refused_with_its_reason(tmp_path: Path, make_clip: Make, kind: str, found: str) -> None:
     path = make_clip(frames={"one frame": 1, "long": 30}.get(kind, 10))
     if kind == "audio only":
         clips.make_sound(path)
+    elif kind == "image":
+        Image.fromarray(clips.paint(1)).save(path, "jpeg")
     elif kind not in ("one frame", "long"):
         clips.damage(path, kind, 0)
     copy, still = tmp_path / "copy.mp4", tmp_path / "still.jpg"

@@ -219,7 +219,7 @@ def test_a_full_database_says_so(project: Project) -> None:
     project.database.run(f"PRAGMA max_page_count = {project.database.value('PRAGMA page_count')}")
     names = [f"{number}" * 30 + ".mp4" for number in range(200)]
     with pytest.raises(DiskFullError, match="no space left for the page's database"):
-        _ = [add(project, "a", "1", name) for name in names]
+        _ = [add(project, "a", name, name) for name in names]
 
 
 _KILLED = """

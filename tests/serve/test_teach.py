@@ -14,6 +14,8 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from onlooker.data.folder import find_clips
+from onlooker.serve import media
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
 
@@ -179,11 +181,93 @@ def test_a_folder_of_numbered_images_is_a_clip_like_others(page: TestClient, tmp
 )
 def test_too_few_clips_are_not_trained_on(page: TestClient, make_clip: Make, counts: dict[str, int], code: str) -> None:
     for label, count in counts.items():
-        for _ in range(count):
-            upload(page, label, make_clip())
+        for number in range(count):
+            upload(page, label, make_clip(frames=10 + number, size=(64 if label == "a" else 32, 48)))
     response = page.post("/api/project/train")
     assert (response.status_code, response.json()["error"]["code"]) == (422, code)
     assert page.get("/api/project/inbox").json() == {"count": 0, "items": []}
+
+
+def test_the_same_file_again_is_named_and_not_added(page: TestClient, make_clip: Make) -> None:
+    upload(page, "wave", make_clip("first.mp4"))
+    again = upload(page, "clap", make_clip("first.mp4"), "copy.mp4")["error"]
+    assert (again["code"], again["found"]) == ("duplicate", "the same file as first.mp4 of wave")
+    assert names(describe(page)) == {"wave": ["first.mp4"]}
+    clip = describe(page)["classes"][0]["clips"][0]["id"]
+    change(page, "DELETE", f"clips/{clip}")
+    assert "clip" in upload(page, "clap", make_clip("first.mp4")), "it was deleted there"
+
+
+def test_a_clip_of_another_program_is_known_once_it_was_shown(
+    page: TestClient, make_clip: Make, settings: ServeSettings
+) -> None:
+    file = make_clip(settings.clips / "wave" / "by hand.mp4")
+    page.get(f"/media/clip/{describe(page)['classes'][0]['clips'][0]['id']}.jpg")
+    assert upload(page, "wave", file)["error"]["found"] == "the same file as by hand.mp4 of wave"
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("a.webm", {"jpg", "mp4"}), ("a.mp4", {"jpg"})])
+def test_an_upload_is_decoded_once(
+    page: TestClient,
+    make_clip: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: ServeSettings,
+    name: str,
+    kinds: set[str],
+) -> None:
+    decoded = list[Path]()
+    transcode = media.safe_transcode
+
+    def counting(path: Path, *arguments: Any) -> Any:
+        decoded.append(path)
+        return transcode(path, *arguments)
+
+    monkeypatch.setattr(media, "safe_transcode", counting)
+    clip = upload(page, "wave", make_clip(name, frames=12))["clip"]["id"]
+    for suffix in ("jpg", "mp4"):
+        assert page.get(f"/media/clip/{clip}.{suffix}").status_code == 200
+    assert len(decoded) == 1
+    previews = {path.name for path in (settings.clips / ".onlooker" / "previews").iterdir()}
+    assert previews == {f"{clip}.{kind}" for kind in kinds}, "no copy of what browsers play"
+
+
+def test_clips_of_one_sitting_or_person_are_one_recording(
+    page: TestClient, make_clip: Make, settings: ServeSettings
+) -> None:
+    own = upload(page, "wave", make_clip("own.mp4"))["clip"]["id"]
+    for number in range(2):
+        upload(page, "clap", make_clip(f"{number}.mp4", frames=10 + number), recording="sitting 1")
+    assert [clip.recording for clip in find_clips(settings.clips)] == ["sitting 1", "sitting 1", "wave/own.mp4"]
+    assert page.get(f"/api/project/clips/{own}/recording").json() == {"recording": "", "known": ["sitting 1"]}
+    named = page.post(f"/api/project/clips/{own}/recording", json={"recording": " Anna "})
+    assert named.status_code == 200
+    assert page.get(f"/api/project/clips/{own}/recording").json()["recording"] == "Anna"
+    assert find_clips(settings.clips)[-1].recording == "Anna"
+    page.post(f"/api/project/clips/{own}/recording", json={"recording": ""})
+    assert find_clips(settings.clips)[-1].recording == "wave/own.mp4"
+
+
+def test_a_list_of_recordings_is_read_as_training_reads_it(page: TestClient) -> None:
+    def read(content: bytes) -> Any:
+        return page.post("/api/project/recordings", content=content).json()
+
+    assert read("\ufeffClip;Recording\r\nwave/1.mp4;Anna\r\nclap/2.mp4;Ben\r\n".encode()) == {
+        "wave/1.mp4": "Anna",
+        "clap/2.mp4": "Ben",
+    }
+    assert "no column recording" in read(b"clip,person\na/1.mp4,Anna\n")["error"]["found"]
+
+
+def test_two_classes_are_merged_and_divided_again(page: TestClient, make_clip: Make, settings: ServeSettings) -> None:
+    for number, label in enumerate(("wave", "waving", "waving")):
+        upload(page, label, make_clip("1.mp4", frames=10 + number), recording=label)
+    before = names(describe(page))
+    project = change(page, "PATCH", "classes", json={"name": "waving", "to": "wave", "merge": True})
+    assert {label: sorted(of) for label, of in names(project).items()} == {"wave": ["1-2.mp4", "1-3.mp4", "1.mp4"]}
+    assert sorted(str(clip.recording) for clip in find_clips(settings.clips, 1)) == ["wave", "waving", "waving"]
+    assert project["undo"] == "merge waving into wave"
+    assert names(change(page, "POST", "undo")) == before
+    assert names(change(page, "POST", "redo"))["wave"] == names(project)["wave"]
 
 
 EVENTS = ("open", "os.listdir", "os.scandir", "os.rename", "os.remove")
@@ -220,7 +304,9 @@ def test_a_request_of_a_project_with_thousands_of_clips_costs_what_it_costs_with
         for name, request in {
             "project": lambda: page.get("/api/project"),
             "clips": lambda first=first: page.get("/api/project/clips", params={"class": "a", "before": first}),
-            "upload": lambda: page.post("/api/project/clips", params={"class": "b"}, content=clip),
+            "upload": lambda count=count: page.post(
+                "/api/project/clips", params={"class": "b"}, content=clip + count.to_bytes(2)
+            ),
             "label": lambda first=first, version=version: page.post(
                 f"/api/project/clips/{first}/label", params={"version": version + 1}, json={"class": "b"}
             ),

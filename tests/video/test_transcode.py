@@ -9,11 +9,13 @@ from pathlib import Path
 import clips
 import numpy as np
 import pytest
+from PIL import Image
 
 from onlooker.files import NotWritableError
 from onlooker.structures import ClipError
 from onlooker.video import safe
 from onlooker.video.transcode import safe_transcode, transcode
+from onlooker.video.write import write
 
 Make = Callable[..., Path]
 
@@ -28,6 +30,21 @@ def test_the_process_with_limits_gives_the_same(make_clip: Make, tmp_path: Path)
     (a, times), (b, same) = clips.all_frames(plain), clips.all_frames(limited)
     assert times == same
     assert np.abs(np.array(a, int) - b).mean() < 2  # the encoder's bytes depend on its threads
+
+
+def test_the_still_is_of_the_most_change(tmp_path: Path) -> None:
+    frames = np.full((20, 48, 64, 3), 90, np.uint8)
+    frames[12:, 8:40, 8:56] = 250  # a square appears
+    (*_, facts) = transcode(write(tmp_path / "clip.mp4", frames, 10), still=tmp_path / "still.jpg")
+    with Image.open(tmp_path / "still.jpg") as image:
+        assert np.asarray(image.convert("L"))[24, 32] > 200
+    assert facts.frames == 20
+
+
+def test_a_copy_is_made_only_of_what_browsers_do_not_play(make_clip: Make, tmp_path: Path) -> None:
+    for name in ("clip.mp4", "clip.webm"):
+        list(transcode(make_clip(name), tmp_path / f"copy of {name}.mp4", unless_playable=True))
+    assert {path.name for path in tmp_path.glob("copy*")} == {"copy of clip.webm.mp4"}
 
 
 def test_a_video_that_is_too_long_is_not_read_to_its_end(make_clip: Make) -> None:

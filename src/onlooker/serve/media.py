@@ -15,15 +15,18 @@ from urllib.parse import unquote
 
 from fastapi import Request
 
-from onlooker.files import explain_write_errors
+from onlooker.files import explain_write_errors, file_digest
 from onlooker.serve.problem import Problem
 from onlooker.structures import ClipError
 from onlooker.video.reader import SUFFIXES
 from onlooker.video.transcode import VideoFacts, safe_transcode
 
-__all__ = ["clip_name", "convert", "receive"]
+__all__ = ["clip_digest", "clip_name", "convert", "receive"]
 
 SECONDS = 900.0  # for decoding a clip, in total; the queue waits meanwhile
+
+_IMAGES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # JPEG, PNG, GIF, BMP, TIFF
+_IMAGE_BRANDS = (b"WEBP", b"heic", b"heix", b"mif1", b"avif")
 
 OnFacts = Callable[[VideoFacts], object]
 
@@ -54,6 +57,11 @@ async def receive(request: Request, folder: Path) -> tuple[Path, str]:
     return path, unquote(request.headers.get("x-filename", ""), errors="replace")
 
 
+def clip_digest(path: Path) -> str:
+    """The SHA-256 digest of a clip's file; "" for a folder of images."""
+    return file_digest(path) if path.is_file() else ""
+
+
 def clip_name(name: str) -> str:
     """The name of a file, with the suffix of a video."""
     return name if Path(name).suffix.lower() in SUFFIXES else f"{name or 'clip'}.mp4"
@@ -66,10 +74,13 @@ def convert(
     max_seconds: float = math.inf,
     on_facts: OnFacts = lambda _: None,
     salvage: bool = False,
+    unless_playable: bool = False,
 ) -> VideoFacts:
     """Decode a clip once for facts, a copy and a still; `on_facts` gets the facts so far, and may raise to end it.
 
-    With `salvage`, a damaged clip ends where decoding fails.
+    Args:
+        salvage: a damaged clip ends where decoding fails.
+        unless_playable: write the copy only if browsers do not play the clip itself.
 
     Raises:
         Problem: 422, not a video, one that cannot be decoded, a single frame, or longer than `max_seconds`; an
@@ -78,23 +89,34 @@ def convert(
     """
     deadline, facts = monotonic() + SECONDS, None
     try:
-        for facts in safe_transcode(path, copy, still, max_seconds, salvage):
+        for facts in safe_transcode(path, copy, still, max_seconds, salvage, unless_playable):
             on_facts(facts)
             if monotonic() > deadline:
                 raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")
         if facts is None or facts.frames < 2:
-            raise Problem(422, "one_frame")
+            raise Problem(422, "image" if _is_image(path) else "one_frame")
     except BaseException as error:
-        if copy:
-            copy.unlink(missing_ok=True)
+        for made in filter(None, (copy, still)):
+            made.unlink(missing_ok=True)
         if isinstance(error, ClipError):
-            raise _explained(error, max_seconds) from error
+            raise _explained(error, path, max_seconds) from error
         raise
     return facts
 
 
-def _explained(error: ClipError, max_seconds: float) -> Problem:
+def _is_image(path: Path) -> bool:
+    """Whether a file begins as an image does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head.startswith(_IMAGES) or head[8:] in _IMAGE_BRANDS
+
+
+def _explained(error: ClipError, path: Path, max_seconds: float) -> Problem:
     """The error with a remedy for a user of the browser, not of the command line."""
+    if _is_image(path):
+        return Problem(422, "image")
     if error.found.startswith("longer than"):
         return Problem(422, "too_long", reason=error.found, most=f"{max_seconds:g}")
     return Problem(422, "not_decodable", reason=error.found)

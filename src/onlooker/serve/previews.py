@@ -6,9 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from onlooker.serve.media import convert
+from onlooker.serve.media import clip_digest, convert
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
+from onlooker.video.transcode import VideoFacts
 
 __all__ = ["Previews"]
 
@@ -20,8 +21,18 @@ class Previews:
         self.project, self.folder = project, project.store / "previews"
         self._locks: defaultdict[str, Lock] = defaultdict(Lock)  # of what is being made, or has been
 
+    def make(self, clip_id: str, file: Path, max_seconds: float) -> VideoFacts:
+        """What is made of a clip that is to be added, by decoding it once; its facts. Errors as of `convert`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        copy, still = (self.folder / f"{clip_id}{suffix}" for suffix in (".mp4", ".jpg"))
+        return convert(file, copy, still, max_seconds, unless_playable=True)
+
     def still(self, clip_id: str) -> Path:
-        """The first frame of a clip, a small JPEG; a Problem 422 if the clip cannot be decoded."""
+        """The frame of a clip that differs most from the one before it, a small JPEG.
+
+        Raises:
+            Problem: 422, the clip cannot be decoded.
+        """
         return self._follow(clip_id, self._make_still)
 
     def playable(self, clip_id: str) -> Path:
@@ -47,7 +58,7 @@ class Previews:
                 part = still.with_suffix(".part")
                 facts = convert(clip.path, still=part)
                 part.replace(still)
-                self.project.set_facts(clip.id, facts.seconds, facts.playable)
+                self.project.set_facts(clip.id, facts.seconds, facts.playable, clip_digest(clip.path))
         return still
 
     def _make_copy(self, clip: ProjectClip) -> Path:
@@ -59,6 +70,11 @@ class Previews:
                 convert(clip.path, part)
                 part.replace(copy)
         return copy
+
+    def delete(self, clip_id: str) -> None:
+        """Delete what was made of a clip."""
+        for file in self.folder.glob(f"{clip_id}.*"):
+            file.unlink(missing_ok=True)
 
     def prune(self) -> None:
         """Delete what was made of clips that are gone."""

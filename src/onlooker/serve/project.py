@@ -9,7 +9,7 @@ next start. A request reads the times of the class folders, and lists those that
 import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +17,20 @@ from threading import RLock
 
 from filelock import FileLock, Timeout
 
-from onlooker.files import check_writable, printable
+from onlooker.data.folder import RECORDINGS
+from onlooker.files import check_writable, file_digest, printable
 from onlooker.serve.database import Database
 from onlooker.serve.names import class_name, file_name, is_hidden, new_class_name
 from onlooker.serve.problem import Problem
-from onlooker.serve.recordings import follow_moves, join_recording
+from onlooker.serve.recordings import follow_moves, join_recording, read_recordings
 from onlooker.serve.renames import STORE, TRASH, Move, backwards, check_moves, check_store, empty_trash, make_moves
 from onlooker.serve.translation import t
 from onlooker.video.reader import is_video
 
 __all__ = ["Project", "ProjectClip"]
 
-KEPT = 5000  # changes that can be undone; files that older changes have deleted are removed
+KEPT = 100  # changes that can be undone; files that older changes have deleted are removed
+_KEEP_CONTENT = "INSERT OR REPLACE INTO state VALUES (?, ?)"  # the clip of a digest
 _CLIPS = "SELECT id, folder, clip.name, seconds, playable FROM clip JOIN class ON class.name = folder"
 
 
@@ -146,13 +148,35 @@ class Project:
             if (to := self._new_class(to, besides=name)) != name:
                 self._do(t("change.rename_class", name=name, to=to), [(name, to)])
 
+    def merge_class(self, name: str, to: str) -> None:
+        """Move the clips of a class to another one, and remove it; a Problem 404 if one of them is not there."""
+        with self._lock:
+            for label in (name, to):
+                self._require_class(label)
+            moves = list[Move]()
+            taken = set[str]()
+            for clip in self.clips(name):
+                target = self._free(to, clip.path.name, taken)
+                taken.add(target)
+                moves.append((_path_of(clip), target))
+            self._do(t("change.merge_class", name=name, to=to), [*moves, (name, self._trash())])
+
     def delete_class(self, name: str) -> None:
         """Remove a class with all its clips; a Problem 404 if there is none."""
         with self._lock:
             self._require_class(name)
             self._do(t("change.delete_class", name=name), [(name, self._trash())])
 
-    def add_clip(self, label: str, file: Path, name: str, clip_id: str, batch: str = "") -> ProjectClip:
+    def check_new(self, digest: str) -> None:
+        """Raise a Problem 409 if a clip of the project is known to have this content."""
+        clip_id = self.database.value("SELECT value FROM state WHERE key = ?", f"content {digest}")
+        for clip in self.select("WHERE id = ?", clip_id) if digest and clip_id else ():
+            if clip.path.is_file() and file_digest(clip.path) == digest:
+                raise Problem(409, "duplicate", name=clip.path.name, label=clip.label)
+
+    def add_clip(
+        self, label: str, file: Path, name: str, clip_id: str, batch: str = "", recording: str = ""
+    ) -> ProjectClip:
         """Add a clip; a class that does not exist is made, and a name that is taken gets a number.
 
         Args:
@@ -160,24 +184,44 @@ class Project:
             name: the intended name of the file.
             clip_id: a new id.
             batch: changes of the same batch that follow each other are undone together.
+            recording: what it is a part of, if that is known.
+
+        Raises:
+            Problem: 409 if the project has the same clip.
         """
+        digest = file_digest(file)
         with self._lock:
             self.refresh()
+            self.check_new(digest)
             moves, label = list[Move](), class_name(label, self.counts())
             if label not in self.counts():
                 label = self._new_class(label)
                 moves.append(self._empty(label))
             target = self._free(label, name)
             text = t("change.add_clip", name=Path(target).name, label=label)
-            self._do(text, [*moves, (f"{TRASH}/{file.name}", target)], batch=batch, new=(clip_id, file.name))
+            new = clip_id, file.name, digest
+            self._do(text, [*moves, (f"{TRASH}/{file.name}", target)], batch=batch, new=new)
+            if recording:
+                self.share_recording(clip_id, recording)
             return self.clip(clip_id)
+
+    def recordings(self) -> dict[str, str]:
+        """The recordings of clips, by their paths relative to the folder; empty if none are known."""
+        file = self.folder / RECORDINGS
+        return read_recordings(file) if file.exists() else {}
 
     def share_recording(self, clip_id: str, recording: str) -> None:
         """Note in recordings.csv that a clip is part of a recording, so that no split divides it."""
         with self._lock:
-            names = [f"{clip.path.parent.name}/{clip.path.name}" for clip in self.select("")]
-            clip = self.clip(clip_id).path
-            join_recording(self.folder, names, f"{clip.parent.name}/{clip.name}", recording)
+            names = [_path_of(clip) for clip in self.select("")]
+            join_recording(self.folder, names, _path_of(self.clip(clip_id)), recording)
+
+    def name_recording(self, name: str, digest: str) -> str:
+        """The recording that a file is: its name, or another one if a file of other content has this name."""
+        key = f"recording {name}"
+        self.database.run("INSERT OR IGNORE INTO state VALUES (?, ?)", key, digest)
+        is_first = self.database.value("SELECT value FROM state WHERE key = ?", key) == digest
+        return name if is_first else f"{name} {digest[:8]}"
 
     def set_label(self, clip_id: str, label: str) -> None:
         """Give a clip the class that the user has chosen or confirmed; a Problem 404 if one of them is not there."""
@@ -191,9 +235,11 @@ class Project:
                 text = t("change.move_clip", name=name, label=clip.label, to=label)
             self._do(text, moves, settled=clip_id)
 
-    def set_facts(self, clip_id: str, seconds: float, playable: bool) -> None:
-        """Keep what decoding a clip has found."""
+    def set_facts(self, clip_id: str, seconds: float, playable: bool, digest: str = "") -> None:
+        """Keep what decoding a clip has found, and the digest of its content."""
         self.database.run("UPDATE clip SET seconds = ?, playable = ? WHERE id = ?", seconds, playable, clip_id)
+        if digest:
+            self.database.run(_KEEP_CONTENT, f"content {digest}", clip_id)
 
     def delete_clip(self, clip_id: str) -> None:
         """Remove a clip; a Problem 404 if there is none."""
@@ -284,13 +330,13 @@ class Project:
         moves: Sequence[Move],
         settled: str | None = None,
         batch: str = "",
-        new: tuple[str, str] | None = None,
+        new: tuple[str, str, str] | None = None,
     ) -> None:
         """Make a change; changes that were undone cannot be redone afterwards.
 
         Args:
             settled: the clip whose label it confirms.
-            new: id and file of the clip that it adds.
+            new: id, file and digest of the clip that it adds.
         """
         self._open(make=True)
         check_moves(self.folder, moves)
@@ -300,7 +346,9 @@ class Project:
             insert = "INSERT INTO change (text, batch, moves, settled, state) VALUES (?, ?, ?, ?, 'doing')"
             number = self.database.value(f"{insert} RETURNING number", *values)
             if new:
-                self.database.run("INSERT INTO clip (id, name, folder) VALUES (?, ?, ?)", *new, TRASH)
+                clip_id, name, digest = new
+                self.database.run("INSERT INTO clip (id, name, folder) VALUES (?, ?, ?)", clip_id, name, TRASH)
+                self.database.run(_KEEP_CONTENT, f"content {digest}", clip_id)
         self._finish(number, None)
 
     def _finish(self, number: int, before: str | None) -> None:
@@ -386,10 +434,15 @@ class Project:
             raise Problem(409, "file_exists", name=name)
         return name
 
-    def _free(self, label: str, name: str) -> str:
+    def _free(self, label: str, name: str, taken: Collection[str] = ()) -> str:
         """A free path for a clip in a class, with its name or a similar one."""
         chosen, number = f"{label}/{file_name(name)}", 1
-        while (self.folder / chosen).exists():
+        while chosen in taken or (self.folder / chosen).exists():
             number += 1
             chosen = f"{label}/{file_name(name, number)}"
         return chosen
+
+
+def _path_of(clip: ProjectClip) -> str:
+    """The path of a clip relative to the folder."""
+    return f"{clip.label}/{clip.path.name}"

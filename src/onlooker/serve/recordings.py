@@ -6,9 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from onlooker.data.folder import RECORDINGS
-from onlooker.files import read_bytes, write_bytes
+from onlooker.data.tables import read_table
+from onlooker.files import write_bytes
+from onlooker.structures import ClipError
 
-__all__ = ["follow_moves", "join_recording"]
+__all__ = ["follow_moves", "join_recording", "read_recordings"]
+
+Row = dict[str, str]
+
+
+def read_recordings(path: Path) -> dict[str, str]:
+    """The recordings by clip; a ClipError for a list that cannot be read, as training does."""
+    return {row["clip"]: row["recording"] for _, row in read_table(path, ("clip", "recording"))}
 
 
 def follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
@@ -18,13 +27,7 @@ def follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
         moves: renames of clips and class folders. The rows of deleted clips go to the trash with them, so that a clip
             that gets the name of a deleted one does not share its row. A new clip becomes its own recording.
     """
-    try:
-        reader = csv.DictReader(io.StringIO(read_bytes(folder / RECORDINGS).decode("utf-8-sig"), newline=""))
-        rows = [*reader]
-    except (OSError, ValueError, csv.Error):
-        return
-    columns = [name for name in reader.fieldnames or () if name]
-    if not {"clip", "recording"} <= set(columns):
+    if not (rows := _read(folder / RECORDINGS)):
         return
     for source, target in moves:
         moved = [row for row in rows if f"{row['clip']}/".startswith(f"{source}/")]
@@ -32,7 +35,7 @@ def follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
             row["clip"] = target + row["clip"][len(source) :]
         if not moved and "/" in target and not target.startswith("."):
             rows.append({"clip": target, "recording": target})
-    _write(folder, columns, rows)
+    _write(folder, rows)
 
 
 def join_recording(folder: Path, names: Iterable[str], clip: str, recording: str) -> None:
@@ -41,18 +44,27 @@ def join_recording(folder: Path, names: Iterable[str], clip: str, recording: str
     Args:
         names: of all clips, as in the list.
     """
-    if not (folder / RECORDINGS).exists():
-        _write(folder, ["clip", "recording"], [{"clip": name, "recording": name} for name in names])
-    rows = [*csv.DictReader(io.StringIO(read_bytes(folder / RECORDINGS).decode("utf-8-sig"), newline=""))]
-    listed = {row.get("clip"): row for row in rows}
-    rows += [] if clip in listed else [{"clip": clip}]
-    (listed.get(clip) or rows[-1])["recording"] = recording
-    _write(folder, [name for name in rows[0] if name], rows)
+    rows = _read(folder / RECORDINGS)
+    if not rows and (folder / RECORDINGS).exists():
+        return  # it is damaged: training says how
+    rows = rows or [{"clip": name, "recording": name} for name in names]
+    listed = {row["clip"]: row for row in rows}
+    if clip not in listed:
+        rows.append({"clip": clip})
+    listed.get(clip, rows[-1])["recording"] = recording
+    _write(folder, rows)
 
 
-def _write(folder: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
+def _read(path: Path) -> list[Row]:
+    try:
+        return [row for _, row in read_table(path, ("clip", "recording"))]
+    except (ClipError, OSError, ValueError):
+        return []
+
+
+def _write(folder: Path, rows: Sequence[Mapping[str, str]]) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(text, [*rows[0]], extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_bytes(folder / RECORDINGS, text.getvalue().encode())

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from onlooker.answer import NOTHING, nothing_class
-from onlooker.files import printable
+from onlooker.files import file_digest, printable
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
 from onlooker.serve.media import clip_name, convert, receive
@@ -18,6 +18,7 @@ from onlooker.serve.models import find_model
 from onlooker.serve.previews import Previews
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
+from onlooker.serve.recordings import read_recordings
 from onlooker.serve.results import clips_of_cell, clips_to_check, results, wrong_clips
 from onlooker.serve.training import Training
 from onlooker.serve.translation import t
@@ -31,9 +32,12 @@ CHECKED = 12  # clips to check at a time
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Label = Annotated[str, Query(alias="class")]
+MAX_RECORDING = 100  # characters of the name of a recording
+Recording = Annotated[str, Query(max_length=MAX_RECORDING)]
 Batch = Annotated[str, Query(max_length=40)]
 Target = Annotated[str, Body(alias="class", embed=True)]
 Text = Annotated[str, Body(embed=True)]
+Flag = Annotated[bool, Body(embed=True)]
 Seconds = Annotated[float, Body(embed=True, ge=0, allow_inf_nan=False)]
 
 
@@ -74,13 +78,17 @@ class Teaching:
             make()
         return self.describe()
 
-    def add(self, label: str, file: Path, name: str, batch: str = "") -> dict[str, Any]:
+    def add(self, label: str, file: Path, name: str, batch: str = "", recording: str = "") -> dict[str, Any]:
         """Add a clip, after decoding all of it; the file, in `Project.incoming()`, is moved or removed."""
         clip_id = secrets.token_hex(8)
         try:
-            facts = convert(file, max_seconds=self.settings.max_seconds)
-            self.project.add_clip(label, file, clip_name(name), clip_id, batch)
+            self.project.check_new(file_digest(file))
+            facts = self.previews.make(clip_id, file, self.settings.max_seconds)
+            self.project.add_clip(label, file, clip_name(name), clip_id, batch, recording)
             self.project.set_facts(clip_id, facts.seconds, facts.playable)
+        except BaseException:
+            self.previews.delete(clip_id)
+            raise
         finally:
             file.unlink(missing_ok=True)
         return {"clip": _describe(self.project.clip(clip_id))}
@@ -90,11 +98,11 @@ class Teaching:
         look, part = self.looks.get(look_id), self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
         try:
             convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), part, max_seconds=self.settings.max_seconds)
-            added = self.add(label, part, f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4")
+            recording = self.project.name_recording(look.name, file_digest(look.path))
+            name = f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4"
+            return self.add(label, part, name, recording=recording)
         finally:
             part.unlink(missing_ok=True)
-        self.project.share_recording(added["clip"]["id"], look.name)
-        return added
 
 
 def _describe(clip: ProjectClip) -> dict[str, Any]:
@@ -179,8 +187,9 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
         return teaching.change(version, lambda: project.add_class(name))
 
     @routes.patch("/api/project/classes")
-    def rename_class(name: Text, to: Text, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.rename_class(name, to))
+    def rename_class(name: Text, to: Text, version: int, merge: Flag = False) -> dict[str, Any]:
+        rename = project.merge_class if merge else project.rename_class
+        return teaching.change(version, lambda: rename(name, to))
 
     @routes.delete("/api/project/classes")
     def delete_class(name: str, version: int) -> dict[str, Any]:
@@ -199,10 +208,32 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
         return [*map(_describe, project.clips(label, _SHOWN, before))]
 
     @routes.post("/api/project/clips")
-    async def add_clip(request: Request, label: Label, batch: Batch = "") -> dict[str, Any]:
+    async def add_clip(request: Request, label: Label, batch: Batch = "", recording: Recording = "") -> dict[str, Any]:
         folder = await run_in_threadpool(project.incoming)
         file, name = await receive(request, folder)
-        return await run_in_threadpool(teaching.add, label, file, name, batch)
+        return await run_in_threadpool(teaching.add, label, file, name, batch, recording)
+
+    @routes.post("/api/project/recordings")
+    async def read_list(request: Request) -> dict[str, str]:
+        file, _ = await receive(request, teaching.looks.folder)
+        try:
+            return await run_in_threadpool(read_recordings, file)
+        finally:
+            file.unlink(missing_ok=True)
+
+    @routes.get("/api/project/clips/{clip_id}/recording")
+    def recording_of(clip_id: str) -> dict[str, Any]:
+        clip, recordings = project.clip(clip_id), project.recordings()
+        own = recordings.get(path := f"{clip.label}/{clip.path.name}", "")
+        known = sorted({name for name in recordings.values() if name not in recordings})
+        return {"recording": "" if own == path else own, "known": known}
+
+    @routes.post("/api/project/clips/{clip_id}/recording")
+    def set_recording(clip_id: str, recording: Text) -> None:
+        teaching.training.check_moving()
+        clip = project.clip(clip_id)
+        own = f"{clip.label}/{clip.path.name}"
+        project.share_recording(clip_id, recording.strip()[:MAX_RECORDING] or own)
 
     @routes.post("/api/look/{look_id}/examples")
     def add_part(look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 import math
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 from PIL import Image
 
 from onlooker.intervals import file_of
@@ -29,6 +31,9 @@ _REPORTED = 50  # frames after which the facts so far are reported
 _COPY_SIDE = 1280  # pixels, at most
 _WHOLE = 0.9  # share of the frames that a header claims, which may be wrong by some
 _STILL_SIDE, _STILL_QUALITY = 160, 80
+
+# Of a frame: seconds, width and height, and its image with a longer side of at most some pixels.
+Decoded = tuple[float, int, int, Callable[[int], Image.Image]]
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,16 @@ def transcode(
     still: Path | None = None,
     max_seconds: float = math.inf,
     salvage: bool = False,
+    unless_playable: bool = False,
 ) -> Iterator[VideoFacts]:
     """Decode a video once, and write a copy of it.
 
     Args:
         path: a video file, or a folder of numbered images.
         copy: a new file, .mp4: H.264, its longer side at most 1280 pixels, every frame with its time.
-        still: a file for the first frame as a small JPEG.
+        still: a file for a small JPEG: the frame that differs most from the one before it.
         salvage: end without an error where decoding fails after some frames; the video is then not playable.
+        unless_playable: write the copy only if browsers do not play the file itself.
 
     Yields:
         The facts so far, every 50 frames, and at the end those of the whole video.
@@ -76,7 +83,9 @@ def transcode(
     """
     (playable, duration, claimed), errors, first = _header(path), list[ClipError](), 0.0
     with ExitStack() as opened:
-        recording = opened.enter_context(Recording(copy, seekable=True)) if copy else None
+        is_copied = copy is not None and not (unless_playable and playable)
+        recording = opened.enter_context(Recording(copy, seekable=True)) if copy and is_copied else None
+        preview = opened.enter_context(closing(_Still(still))) if still else None
         decoded = _until_error(path, errors) if salvage else _decoded(path)
         for index, (seconds, width, height, to_pixels) in enumerate(decoded):
             if seconds > max_seconds:
@@ -85,10 +94,10 @@ def transcode(
                 first = seconds
             if recording:
                 if index == 0 and seconds > _LATE:  # sound begins before: where players begin a late video differs
-                    recording.add(np.asarray(_fit(to_pixels(), _COPY_SIDE)), 0)
-                recording.add(np.asarray(_fit(to_pixels(), _COPY_SIDE)), seconds)
-            if still and index == 0:
-                _fit(to_pixels(), _STILL_SIDE).save(still, "jpeg", quality=_STILL_QUALITY)
+                    recording.add(np.asarray(to_pixels(_COPY_SIDE)), 0)
+                recording.add(np.asarray(to_pixels(_COPY_SIDE)), seconds)
+            if preview:
+                preview.add(to_pixels(_STILL_SIDE))
             rate = index / (seconds - first) if index else 1 / duration
             facts = VideoFacts(seconds + 1 / rate, index + 1, width, height, playable, max(claimed, index + 1))
             if index % _REPORTED == _REPORTED - 1:
@@ -103,25 +112,60 @@ def safe_transcode(
     still: Path | None = None,
     max_seconds: float = math.inf,
     salvage: bool = False,
+    unless_playable: bool = False,
 ) -> Iterator[VideoFacts]:
     """As `transcode`, in a separate process with limits of memory and time (`video.safe`)."""
-    for answer in answers(path, "transcode", copy=copy, still=still, max_seconds=max_seconds, salvage=salvage):
+    for answer in answers(
+        path,
+        "transcode",
+        copy=copy,
+        still=still,
+        max_seconds=max_seconds,
+        salvage=salvage,
+        unless_playable=unless_playable,
+    ):
         yield VideoFacts(**answer)
 
 
-def _decoded(path: Path) -> Iterator[tuple[float, int, int, Callable[[], Pixels]]]:
-    """Of each frame: seconds, width and height, and its pixels, as large as a copy needs them."""
+class _Still:
+    """The frame that differs most from the one before it, as a small JPEG; it is written at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._chosen: Image.Image | None = None
+        self._before: NDArray[np.int16] | None = None
+        self._most = -1.0
+
+    def add(self, image: Image.Image) -> None:
+        gray = np.asarray(image.convert("L"), np.int16)
+        change = 0.0
+        if self._before is not None and self._before.shape == gray.shape:
+            change = float(np.abs(gray - self._before).mean())
+        if change > self._most:
+            self._chosen, self._most = image, change
+        self._before = gray
+
+    def close(self) -> None:
+        if self._chosen:
+            self._chosen.save(self._path, "jpeg", quality=_STILL_QUALITY)
+
+
+def _decoded(path: Path) -> Iterator[Decoded]:
     if os.path.isdir(path) or file_of(path) != path:
-        for _, seconds, image in VideoReader(path):
-            yield seconds, image.shape[1], image.shape[0], partial(np.asarray, image)
+        for _, seconds, pixels in VideoReader(path):
+            yield seconds, pixels.shape[1], pixels.shape[0], partial(_fit, pixels)
         return
-    convert = Converter(path, _COPY_SIDE)
+    converters = {side: Converter(path, side) for side in (_COPY_SIDE, _STILL_SIDE)}
+
+    def convert(frame: VideoFrame, side: int) -> Image.Image:
+        return _fit(converters[side](frame), side)
+
     for _, seconds, frame in decode_file(path):
         width, height = (frame.width, frame.height)[:: -1 if orientation(frame)[0] else 1]
         yield seconds, width, height, partial(convert, frame)
 
 
-def _until_error(path: Path, errors: list[ClipError]) -> Iterator[tuple[float, int, int, Callable[[], Pixels]]]:
+def _until_error(path: Path, errors: list[ClipError]) -> Iterator[Decoded]:
     """As `_decoded`; where decoding fails after some frames, it ends, and the error is added to `errors`."""
     index = -1
     try:
