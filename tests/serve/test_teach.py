@@ -255,7 +255,7 @@ def test_a_list_of_recordings_is_read_as_training_reads_it(page: TestClient) -> 
         "wave/1.mp4": "Anna",
         "clap/2.mp4": "Ben",
     }
-    assert "no column recording" in read(b"clip,person\na/1.mp4,Anna\n")["error"]["found"]
+    assert "no column recording" in read(b"clip,place\na/1.mp4,hall\n")["error"]["found"]
 
 
 def test_two_classes_are_merged_and_divided_again(page: TestClient, make_clip: Make, settings: ServeSettings) -> None:
