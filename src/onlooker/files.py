@@ -9,6 +9,7 @@ import shutil
 import stat
 import tempfile
 import time
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,8 +18,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 __all__ = [
-    "DiskFullError", "NotWritableError", "check_regular", "check_writable", "explain_write_errors", "file_digest",
-    "format_bytes", "printable", "read_bytes", "read_json", "without_password", "write_bytes", "write_json",
+    "DiskFullError", "NotWritableError", "check_regular", "check_writable", "composed", "explain_write_errors",
+    "file_digest", "format_bytes", "printable", "read_bytes", "read_json", "without_password", "write_bytes",
+    "write_json",
 ]  # fmt: skip
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
@@ -185,6 +187,11 @@ def printable(text: object) -> str:
     """Text for a terminal: control characters, which may move the cursor, and bytes that are not UTF-8, as escapes."""
     unsafe = "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
     return re.sub(unsafe, lambda character: character[0].encode("unicode_escape").decode(), str(text))
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's form NFC, in which names are compared: those of files that macOS has packed are in NFD."""
+    return unicodedata.normalize("NFC", name)
 
 
 def short_name(name: str) -> str:

@@ -20,6 +20,7 @@ from onlooker.data.split import source_of
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import (
     check_regular,
+    composed,
     explain_write_errors,
     file_digest,
     format_bytes,
@@ -301,7 +302,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         kind = find_class(field_of(values, "model", str), field_of(values, "package", str))
         data = DataConfig.from_field(values, "data")
         localization = LocalizationParameters.from_field(values, "localization")
-        classes, aggregation = field_of(values, "classes", list[str]), field_of(values, "aggregation", str)
+        classes = list(map(composed, field_of(values, "classes", list[str])))
+        aggregation = field_of(values, "aggregation", str)
         frame_rate, threshold = (field_of(values, name, float | None) for name in ("frame_rate", "threshold"))
         temperature = field_of(values, "temperature", float)
     check_regular(weights_file)

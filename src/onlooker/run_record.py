@@ -31,7 +31,16 @@ import onlooker
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.folder import entries
 from onlooker.data.split import Split
-from onlooker.files import check_digest, check_writable, file_digest, read_bytes, read_json, reading, write_json
+from onlooker.files import (
+    check_digest,
+    check_writable,
+    composed,
+    file_digest,
+    read_bytes,
+    read_json,
+    reading,
+    write_json,
+)
 from onlooker.intervals import file_of
 from onlooker.settings import field_of, without_off
 from onlooker.storage import address_of, local
@@ -102,7 +111,7 @@ class RunRecord:
         with reading(run / "config.json"):
             stored = read_json(run / "config.json")
             folder = clips or local(field_of(stored, "clips", str))
-            classes = tuple(field_of(stored, "classes", list[str]))
+            classes = tuple(map(composed, field_of(stored, "classes", list[str])))
             model = ModelConfig.from_field(stored, "model")
             data = DataConfig.from_field(stored, "data")
             training = TrainConfig.from_field(stored, "training")

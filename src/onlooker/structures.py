@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.answer import Scored, nothing_name
-from onlooker.files import printable
+from onlooker.files import composed, printable
 
 __all__ = ["Box", "Clip", "ClipError", "Curves", "Evaluation", "Frames", "Prediction", "Segment", "Step", "Tube"]
 
@@ -59,12 +59,18 @@ class Clip:
 
     Args:
         path: a video file, or a folder with an image sequence; or a part of one, such as `recording.mp4#t=12.5,17`.
+        label: its class; `composed`, as the recording.
         recording: what it was cut from (a person, a camera); a split keeps the clips of one recording together.
     """
 
     path: Path
     label: str
     recording: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", composed(self.label))
+        if self.recording is not None:
+            object.__setattr__(self, "recording", composed(self.recording))
 
 
 @dataclass(frozen=True, eq=False)

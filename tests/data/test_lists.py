@@ -98,7 +98,8 @@ def test_missing_clips_are_left_out_and_named(tmp_path: Path) -> None:
     path = write(tmp_path / "clips.csv", ["path,label", "a.mp4,0", "b.mp4,1", "c.mp4,1"])
     parts, missing, _ = read_list(path)
     assert [clip.label for clip in parts[""]] == ["0", "1"]
-    assert list(map(str, missing)) == [f"{tmp_path}/c.mp4: not found (line 4 of {path}, class 1); left out"]
+    remedy = "correct its path, which is relative to the list"
+    assert list(map(str, missing)) == [f"{tmp_path}/c.mp4: not found (line 4 of {path}, class 1); {remedy}"]
 
 
 def test_a_class_without_clips(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_listed_clips_that_do_not_exist_are_a_finding(tmp_path: Path) -> None:
     with (tmp_path / "list.csv").open("w", newline="") as file:
         rows = [[str(clip.path), clip.label] for clip in find_clips(folder)]
         csv.writer(file).writerows([["path", "label"], *rows, ["gone.mp4", "jump"]])
-    assert "1 of 11 listed clips do not exist" in check(tmp_path / "list.csv", quiet=True).findings[0].found
+    assert "1 of 11 clips do not exist" in check(tmp_path / "list.csv", quiet=True).findings[0].found
     assert "   gone.mp4" in call("check", tmp_path / "list.csv").stdout.splitlines()
 
 
@@ -117,6 +117,7 @@ def test_a_folder_of_unreadable_clips_has_a_result(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("counts", "name", "words"), [
     ({"jump": 6, "wave": 2}, "few clips", "1 of 2 classes have fewer than 5 clips: wave 2"),
     ({"jump": 31, "wave": 6}, "imbalance", "class jump has 31 clips, wave 6"),
+    ({"Jump_high": 5, "jump high": 5}, "similar names", "only in case or spaces: 'Jump_high' and 'jump high'"),
 ])  # fmt: skip
 def test_findings_from_labels(counts: dict[str, int], name: str, words: str) -> None:
     (finding,) = [each for each in label_findings(labeled(**counts)) if each.name == name]

@@ -41,10 +41,18 @@ def test_the_extra_is_named_where_ray_is_missing(
 def test_a_folder_stands_for_the_clips_in_it(squares: Path, tmp_path: Path) -> None:
     videos = sorted(squares.glob("*/*.mp4"))
     (tmp_path / "empty").mkdir()
-    assert find_videos([squares]) == videos
-    assert find_videos([videos[3], squares / "up", tmp_path / "empty", tmp_path / "none.mp4"]) == [
+    assert find_videos([squares]) == (videos, [])
+    assert find_videos([videos[3], squares / "up", tmp_path / "empty", tmp_path / "none.mp4"])[0] == [
         videos[3], *sorted((squares / "up").iterdir()), tmp_path / "empty", tmp_path / "none.mp4",
     ]  # fmt: skip
+    shutil.copytree(squares / "up", tmp_path / "some" / ".onlooker" / "trash")
+    shutil.copytree(squares / "up", tmp_path / "some" / "__MACOSX")
+    shutil.copytree(squares / "up", tmp_path / "some" / "day 1")
+    (tmp_path / "some" / "gone.mp4").symlink_to("nothing")
+    (tmp_path / "some" / "notes.txt").touch()
+    found, ignored = find_videos([tmp_path / "some"])
+    assert found == [*sorted((tmp_path / "some" / "day 1").iterdir()), tmp_path / "some" / "gone.mp4"]
+    assert ignored == [tmp_path / "some" / "notes.txt"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "nothing"])
@@ -170,7 +178,7 @@ def test_predictions_continue_after_the_command_was_killed(cluster: Any, squares
     command.kill()
     command.wait()
     before = {json.loads(line)["path"] for line in out.read_text().splitlines(keepends=True) if line.endswith("\n")}
-    clips = find_videos([folder])
+    clips = find_videos([folder])[0]
     assert 5 <= len(before) < len(clips)
     assert predict_clips(run, clips, json=out, ray=cluster.address) == []
     assert predict_clips(run, clips, json=tmp_path / "alone.jsonl") == []

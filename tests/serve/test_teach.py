@@ -73,7 +73,7 @@ def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> 
         "Record at least 5 clips of each class: a 4 of 5 Add a class “nothing” with clips in which nothing happens, so "
         "that the model can say so"
     )
-    assert hints(a=5, none=5, b=16) == "b has 16 clips, a only 5: record more of a"
+    assert hints(a=5, none=5, b=26) == "b has 26 clips, a only 5: record more of a"
     assert describe(page)["nothing"] == "none"
     assert "classes background and none mean the same" in hints(background=5)
     assert describe(page)["nothing"] == "background"

@@ -4,6 +4,7 @@ import os
 import pickle
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -13,7 +14,8 @@ import pytest
 from PIL import Image
 
 from onlooker.structures import ClipError
-from onlooker.video.reader import VideoReader, is_video, read
+from onlooker.video.container import _FORMATS
+from onlooker.video.reader import SUFFIXES, VideoReader, is_video, read
 from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import every_frame
 from onlooker.video.transcode import transcode
@@ -173,6 +175,31 @@ def test_is_video(make_clip: Maker, tmp_path: Path) -> None:
     assert not is_video(tmp_path)
     (tmp_path / "notes.txt").write_text("no video")
     assert not is_video(tmp_path / "notes.txt")
+
+
+def test_all_that_can_be_read_is_found_by_its_suffix(tmp_path: Path) -> None:
+    no_video = {"m4a", "m4b", "isma", "ism", "heif", "heic", "avif", "mka", "mks", "ogg", "mpo"}
+    for name in _FORMATS.split(","):
+        with suppress(ValueError):  # another name of a format
+            suffixes = av.ContainerFormat(name, "r").extensions - no_video
+            assert {f".{suffix}" for suffix in suffixes} <= SUFFIXES, name
+    for suffix, codec in {
+        "MTS": "mpeg2video",
+        "mjpeg": "mjpeg",
+        "3gp": "mpeg4",
+        "ogv": "libvpx",
+        "wmv": "wmv2",
+    }.items():
+        path = tmp_path / f"clip.{suffix}"
+        with av.open(str(path), "w") as file:
+            stream = file.add_stream(codec, rate=10)
+            stream.width, stream.height = 176, 144
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            for _ in range(5):
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((144, 176, 3), np.uint8), format="rgb24")))
+            file.mux(stream.encode(None))
+        assert is_video(path)
+        assert len(VideoReader(path)) == 5, suffix
 
 
 def test_broken_packets_are_skipped(make_clip: Maker) -> None:

@@ -15,7 +15,7 @@ import typer
 from onlooker.files import printable
 from onlooker.storage import address_of, local, uploading
 
-__all__ = ["command", "given_options", "refuse_unused", "stoppable", "warn"]
+__all__ = ["command", "given_options", "note", "refuse_unused", "stoppable", "warn"]
 
 
 def command(
@@ -132,6 +132,12 @@ def stoppable(hint: str | Callable[[], str] = "run the same command to continue"
             raise
         typer.secho(f"stopped; {hint if isinstance(hint, str) else hint()}", fg="yellow", err=True)
         raise typer.Exit(130) from None
+
+
+def note(lines: Iterable[str]) -> None:
+    """Print what a user should know about the clips, apart from the results."""
+    for line in lines:
+        typer.echo(printable(line), err=True)
 
 
 def warn(items: Iterable[object]) -> None:

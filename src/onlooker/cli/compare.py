@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from onlooker.cli.command import command, stoppable, warn
+from onlooker.cli.command import command, note, stoppable, warn
 from onlooker.cli.options import Clips, Folds, Safe, refuse_unused_flow
 from onlooker.config import DataConfig, SetConfig, Settings, SharedConfig, TrainConfig
 
@@ -45,6 +45,7 @@ def compare(
     refuse_unused_flow(context, [of.data for of in asked.values()])
     chosen = range(training.seed, training.seed + seeds)
     clip_set = read_set(clips, published)
+    note(clip_set.remarks)
     splits = asked_splits(clip_set, published, folds)
     with stoppable():
         figures = compare_models(clip_set, run, with_baseline(asked, shared), splits, chosen, jobs or None)

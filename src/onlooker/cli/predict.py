@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from onlooker.cli.command import command, stoppable
+from onlooker.cli.command import command, note, stoppable
 from onlooker.cli.options import Ray, RunArgument, Safe
 from onlooker.config import StreamConfig
 from onlooker.storage import is_address
@@ -40,9 +40,13 @@ def predict(
     safe: Safe = False,
 ) -> Sequence[Exception]:
     """Predict what happens in clips, where and when: one row per clip, with the runner-up class."""
+    from onlooker.data.folder import ignored_text
     from onlooker.runs.predict import find_videos, predict_clips
 
-    failed = predict_clips(run, find_videos(clips), out, json, threshold, ray, times or ())
+    videos, ignored = find_videos(clips)
+    failed = predict_clips(run, videos, out, json, threshold, ray, times or ())
+    if ignored:
+        note([ignored_text(Path(), ignored)])
     if out is not None:
         typer.echo(f"boxes, times and drawn clips: {out}")
     return failed

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from onlooker.cli.command import command, given_options, refuse_unused, stoppable, warn
+from onlooker.cli.command import command, given_options, note, refuse_unused, stoppable, warn
 from onlooker.cli.compare import print_comparison
 from onlooker.cli.options import Clips, ConfigFile, Devices, Folds, Ray, RunArgument, Safe, refuse_unused_flow
 from onlooker.config import AUGMENTING, CLIPS, DataConfig, ModelConfig, Precision, SetConfig, Settings, TrainConfig
@@ -135,6 +135,7 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetCo
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
     name, clip_set = settings.model.name, read_set(clips, published)
+    note(clip_set.remarks)
     models = candidates(settings) if name == _AUTO else with_baseline({name: resolve(*settings)}, settings)
     splits = asked_splits(clip_set, published, folds)
     with stoppable():
@@ -184,6 +185,7 @@ def features(
         clip_set = read_set(clips, published, classes=1)
         paths = [clip.path for clip in clip_set.clips]
         made = make_features(paths, encoder, data, pretrained, precision, ray=ray, weights=weights)
+    note(clip_set.remarks)
     warn([*clip_set.left_out, *made.failed])
     existed = len(clip_set.clips) - len(made.failed) - made.new
     typer.echo(f"features: {made.new} new, {existed} existed, {len(made.failed)} failed; cache: {default_cache()}")
@@ -219,7 +221,10 @@ def evaluate(
         with stoppable():
             show(evaluate_recordings(run, read_set(recordings, published, classes=1)))
         return
-    measured = evaluate_run(run, read_set(clips, published, classes=1) if clips else None)
+    clip_set = read_set(clips, published, classes=1) if clips else None
+    if clip_set:
+        note(clip_set.remarks)
+    measured = evaluate_run(run, clip_set)
     _print_metrics(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
 
 

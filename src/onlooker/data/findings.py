@@ -1,6 +1,7 @@
 """What can be wrong with clips before training, and what to do about it: from labels alone, and from a few frames."""
 
-from collections import Counter
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,10 @@ from onlooker.data.clip_facts import ClipFacts, resemblances
 from onlooker.data.split import SPLITS, Split, count_groups, group_of, source_of
 from onlooker.structures import Clip, ClipError
 
-__all__ = ["Finding", "fact_findings", "label_findings", "unreadable_findings"]
+__all__ = ["IMBALANCE", "Finding", "fact_findings", "label_findings", "unreadable_findings"]
 
 _FEW = 5  # clips of a class; with fewer, the test split (a fifth) has one clip of it or none
-_IMBALANCE = 5  # ratio of the largest class to the smallest; above it, the largest may be most of the set
+IMBALANCE = 5  # ratio of the largest class to the smallest; above it, the largest may be most of the set
 # Correlation of thumbnails. Copies that were encoded again, brightened, or cut by 5 % have .92 to 1. Of 660,000 pairs
 # of clips of different sources (J-HMDB, surveillance, basketball, hands), 7 are above; each of them shows one scene.
 _SAME_SCENE = 0.92
@@ -52,10 +53,18 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
         why = f"with so few, one {unit} decides the accuracy of a class; fewer than 2 cannot be both trained and tested"
         yield Finding("few clips", found, why, f"add {unit}s, or leave the class out (--classes)")
     (large, most), (small, fewest) = total.most_common()[0], total.most_common()[-1]
-    if most > _IMBALANCE * fewest:
+    if most > IMBALANCE * fewest:
         found = f"class {large} has {most} clips, {small} {fewest}"
         why = "a model that always predicts the largest class has a high accuracy"
         yield Finding("imbalance", found, why, "add clips of the small classes, and look at the accuracy of each class")
+    alike = defaultdict(list)
+    for label in sorted(total):
+        alike[_spoken(label)].append(label)
+    for labels in alike.values():
+        if len(labels) > 1:
+            found = f"classes whose names differ only in case or spaces: {' and '.join(map(repr, labels))}"
+            why = "the model is taught to tell them apart"
+            yield Finding("similar names", found, why, "if they are one class, give them one name")
     sources = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in clips})
     single = {label: count for label, count in total.items() if sources[label] == 1 and count > 1}
     if single and unit == "recording":
@@ -152,9 +161,9 @@ def unreadable_findings(
 ) -> Iterator[Finding]:
     """Listed clips that do not exist, clips that cannot be read, and classes of which no clip can be read."""
     if missing:
-        found = f"{len(missing)} of {len(clips) + len(missing)} listed clips do not exist"
-        paths = tuple((error.path,) for error in missing)
-        yield Finding("missing", found, "they are left out", "check their paths, which are relative to the list", paths)
+        found = f"{len(missing)} of {len(clips) + len(missing)} clips do not exist"
+        why = f"they are left out; the first: {missing[0].found}"
+        yield Finding("missing", found, why, missing[0].remedy, tuple((error.path,) for error in missing))
     if errors:
         lost = {clip.label for clip in clips} - {clip.label for clip in clips if clip.path not in errors}
         found = f"{len(errors)} of {len(clips)} clips cannot be read"
@@ -162,6 +171,11 @@ def unreadable_findings(
         first = next(iter(errors.values()))
         why = f"they are left out; the first: {first.found}"
         yield Finding("unreadable", found, why, first.remedy, tuple((path,) for path in errors))
+
+
+def _spoken(name: str) -> str:
+    """A name without case, and with one space between words, as it is spoken."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").replace("-", " ").split())
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -1,70 +1,158 @@
 """A folder of clips, one sub-folder per class, and recordings.csv, which says which clips belong together."""
 
 import os
-from collections.abc import Collection
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from onlooker.data.lists import SPLIT_NAMES, Parts
 from onlooker.data.tables import read_table
+from onlooker.files import composed
 from onlooker.structures import Clip, ClipError
-from onlooker.video.reader import SUFFIXES, is_video
+from onlooker.video.reader import is_video
 
-__all__ = ["RECORDINGS", "find_clips", "find_parts"]
+__all__ = ["RECORDINGS", "find_clips", "ignored_text", "is_hidden", "is_run", "list_files", "read_folder"]
 
 RECORDINGS = "recordings.csv"
+_SHOWN = 5  # names in a sentence
+_SYSTEM = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}  # nothing of a user's
+_PERSON = re.compile(r"(person|subject|participant|actor|signer|user|subj|sub|p|s)[-_ ]*\d+", re.IGNORECASE)
+_FETCH = "fetch it (git annex get, dvc pull), mount its disk, or remove the link"
+_HOLDS = "a class folder holds video files, or one folder per image sequence; move it out if it is not a class"
+_OWN_FOLDER = "put the images of each clip into a folder of its own, such as"
+
+
+class FolderContent(NamedTuple):
+    """What is in a folder of clips.
+
+    Args:
+        parts: clips by split, sorted; all under "" if there is no split.
+        left_out: an error for each link to a file that does not exist.
+        ignored: the files that are neither hidden nor of a clip.
+        notes: how names of folders were understood, a sentence each.
+    """
+
+    parts: Parts
+    left_out: list[ClipError]
+    ignored: list[Path]
+    notes: list[str]
 
 
 def find_clips(folder: Path, classes: int = 2) -> list[Clip]:
-    """All clips of a folder, sorted; those of `find_parts`, whatever their split."""
-    return [clip for part in find_parts(folder, classes).values() for clip in part]
+    """All clips of a folder, sorted; those of `read_folder`, whatever their split."""
+    return [clip for part in read_folder(folder, classes).parts.values() for clip in part]
 
 
-def find_parts(folder: Path, classes: int = 2) -> Parts:
+def read_folder(folder: Path, classes: int = 2) -> FolderContent:
     """The clips of a folder with one sub-folder per class; or with train/, val/ and test/, each with one per class.
 
-    A clip is a video file or a folder with an image sequence. Hidden entries, `__MACOSX` and files of other kinds are
-    skipped. Clips may differ in size and length.
+    A clip is a video file or a folder with an image sequence. Hidden entries and folders of operating systems are
+    skipped. Clips may differ in size and length. In a class folder without clips of its own, each sub-folder is a
+    recording, such as a person, or a split.
 
     If `recordings.csv` (columns clip, recording) is in the folder, each clip carries its recording.
 
-    Returns:
-        The clips by split, sorted; all under "" if there is no split.
-
     Raises:
         ClipError: no such folder, a class folder without clips, fewer than `classes` class folders, the folder of one
-            class, or a recordings.csv that does not name every clip.
+            class or of a run, one that holds the right one, or a recordings.csv that does not name every clip.
     """
     if not folder.is_dir():
         state = "a file, not a folder" if folder.exists() else "no such folder"
         raise ClipError(folder, state, "give a folder with one sub-folder per class")
-    parts = {name: _clips_by_class(each, classes) for name, each in (_split_folders(folder) or {"": folder}).items()}
-    if not (folder / RECORDINGS).exists():
-        return parts
-    recordings = {row["clip"]: row["recording"] for _, row in read_table(folder / RECORDINGS, ("clip", "recording"))}
-    names = {clip.path: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips}
+    if is_run(folder):
+        raise ClipError(folder, "the folder of a run, not of clips", "give it first, as RUN, and then the clips")
+    parts = {name: _clips_by_class(path, classes) for name, path in (_split_folders(folder) or {"": folder}).items()}
+    clips = [clip for part in parts.values() for clip in part]
+    notes = [*_twins(folder)]
+    if (folder / RECORDINGS).exists():
+        parts = _with_recordings(folder, parts)
+    elif recordings := sorted({clip.recording for clip in clips if clip.recording}):
+        if "" in parts and len(recordings) > 1 and {name.lower() for name in recordings} <= SPLIT_NAMES.keys():
+            parts = _split_by_recording(clips)
+        else:
+            kept = "a split keeps the clips of each together"
+            notes.append(f"sub-folders of classes are recordings ({_some(recordings)}); {kept}")
+    others = list_files(folder, {clip.path for clip in clips}.__contains__)[1]
+    links = [path for path in others if _is_broken(path)]
+    left_out = [ClipError(link, f"a link to {os.readlink(link)}, which does not exist", _FETCH) for link in links]
+    ignored = [path for path in others if path not in links and path != folder / RECORDINGS]
+    return FolderContent(parts, left_out, ignored, notes)
+
+
+def list_files(folder: Path, is_clip: Callable[[Path], bool] | None = None) -> tuple[list[Path], list[Path]]:
+    """All clips in a folder, at any depth, and all other files, in order, without hidden ones.
+
+    An image sequence in a folder that holds videos, too, is no clip.
+    """
+    clips, others = list[Path](), list[Path]()
+    for path in entries(folder):
+        if (is_clip or _is_clip)(path):
+            clips.append(path)
+        elif path.is_dir() and not (path.is_symlink() and folder.resolve().is_relative_to(path.resolve())):
+            inside = list_files(path, is_clip)
+            clips += inside[0]
+            others += inside[1]
+        else:
+            others.append(path)
+    return clips, others
+
+
+def ignored_text(folder: Path, ignored: Iterable[Path]) -> str:
+    """How many files are ignored, and the names of the first ones."""
+    names = [Path(os.path.relpath(path, folder)).as_posix() for path in ignored]
+    return f"ignored: {len(names)} ({_some(names)})"
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a trained run or model."""
+    return any((folder / part / "recognizer.json").is_file() for part in ("", "model", "final/model"))
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in a folder, sorted, without hidden entries and without what operating systems add."""
+    return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is neither a clip nor a class."""
+    return name.startswith(".") or name in _SYSTEM
+
+
+def _is_clip(path: Path) -> bool:
+    if not path.is_dir():
+        return is_video(path)
+    return is_video(path) and not any(is_video(inside) for inside in entries(path) if not inside.is_dir())
+
+
+def _is_broken(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
+def _with_recordings(folder: Path, parts: Parts) -> Parts:
+    """The clips with the recordings in `recordings.csv`."""
+    rows = read_table(folder / RECORDINGS, ("clip", "recording"))
+    recordings = {composed(row["clip"]): row["recording"] for _, row in rows}
+    recordings |= {row["clip"]: row["recording"] for _, row in rows}
+    names = {clip: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips}
+    names = {clip: name if name in recordings else composed(name) for clip, name in names.items()}
     if missing := [name for name in names.values() if name not in recordings]:
         problem = f"{len(missing)} of {len(names)} clips are not listed, such as {missing[0]}"
         raise ClipError(folder / RECORDINGS, problem, "add a row for each, or remove the file")
     return {
-        split: [replace(clip, recording=recordings[names[clip.path]]) for clip in clips]
-        for split, clips in parts.items()
+        split: [replace(clip, recording=recordings[names[clip]]) for clip in clips] for split, clips in parts.items()
     }
 
 
-def ignored_files(folder: Path, clips: Collection[Path]) -> list[Path]:
-    """The files of a folder that are no part of its clips, without hidden ones; those of classes not asked for are."""
-    clips, depths, ignored = set(clips), {len(clip.parts) for clip in clips}, list[Path]()
-    for root, folders, names in os.walk(folder):
-        inside = {name: Path(root, name) for name in sorted([*folders, *names])}
-        left = [name for name, path in inside.items() if path not in clips and not _is_hidden(path)]
-        folders[:] = [name for name in left if name in folders]
-        ignored += [inside[name] for name in left if name in names]
-    return [
-        path
-        for path in ignored
-        if path != folder / RECORDINGS and not (path.suffix.lower() in SUFFIXES and len(path.parts) in depths)
-    ]
+def _split_by_recording(clips: Iterable[Clip]) -> Parts:
+    """The clips of class folders that hold train/ and test/."""
+    parts: Parts = {}
+    for clip in clips:
+        split = SPLIT_NAMES[str(clip.recording).lower()]
+        parts.setdefault(split, []).append(replace(clip, recording=None))
+    return parts
 
 
 def _split_folders(folder: Path) -> dict[str, Path]:
@@ -74,31 +162,72 @@ def _split_folders(folder: Path) -> dict[str, Path]:
     return names if "training" in names and len(names) > 1 and not holds_clips else {}
 
 
-def entries(folder: Path) -> list[Path]:
-    """What is in a folder, sorted, without hidden entries and without what macOS adds to archives."""
-    return sorted(path for path in folder.iterdir() if not _is_hidden(path))
-
-
-def _is_hidden(path: Path) -> bool:
-    return path.name.startswith(".") or path.name == "__MACOSX"
+def _twins(folder: Path) -> Iterable[str]:
+    """A sentence for each class of several folders."""
+    counts = Counter(composed(path.name) for path in entries(folder) if path.is_dir())
+    for name, count in counts.items():
+        if count > 1:
+            yield f"{count} folders whose names differ only in their Unicode form are one class: {name}"
 
 
 def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
     labels = [path for path in entries(folder) if path.is_dir()]
-    clips = {label: [Clip(path, label.name) for path in entries(label) if is_video(path)] for label in labels}
-    loose = [path for path in entries(folder) if is_video(path)]
+    clips = {label: _clips_of(label) for label in labels}
+    loose = [path for path in entries(folder) if _is_clip(path)]
     if loose and not any(clips.values()):
-        problem = f"holds {_count(len(loose), 'clip')} itself, like the folder of one class"
-        remedy = f"give the folder that holds the class folders ({folder.resolve().parent}?)"
-        raise ClipError(folder, problem, remedy)
-    if len(labels) < classes:
+        raise _without_classes(folder, loose)
+    every = [clip for label in labels for clip in clips[label]]
+    inner = Path(os.path.commonpath([clip.path.parent for clip in every])) if every else folder
+    if inner != folder and inner not in {clip.path.parent for clip in every}:
+        raise ClipError(folder, f"all clips are in folders of {inner}", "give that one, if its folders are the classes")
+    if len({composed(label.name) for label in labels}) < classes:
         expected = f"expected at least {classes}, each with the clips of one class"
         raise ClipError(folder, _count(len(labels), "sub-folder"), expected)
     if empty := [label for label in labels if not clips[label]]:
-        more = f", and none in {', '.join(label.name for label in empty[1:])}" if len(empty) > 1 else ""
-        remedy = "a class folder holds video files, or one folder per image sequence; move it out if it is not a class"
-        raise ClipError(empty[0], f"no clips{more}", remedy)
-    return [clip for of_class in clips.values() for clip in of_class]
+        raise _without_clips(empty)
+    recordings = {clip.recording or "" for clip in every}
+    if all(_PERSON.fullmatch(label.name) for label in labels) and not any(map(_PERSON.fullmatch, recordings | {""})):
+        return [Clip(clip.path, clip.recording, clip.label) for clip in every if clip.recording]
+    return every
+
+
+def _clips_of(label: Path) -> list[Clip]:
+    """The clips of a class folder; if it holds none itself, those of its sub-folders, which are recordings."""
+    inside = entries(label)
+    if clips := [Clip(path, label.name) for path in inside if _is_clip(path)]:
+        return clips
+    folders = [path for path in inside if path.is_dir()]
+    return [Clip(path, label.name, folder.name) for folder in folders for path in list_files(folder)[0]]
+
+
+def _without_classes(folder: Path, clips: Sequence[Path]) -> ClipError:
+    """The error for a folder that holds clips, and whose sub-folders hold none."""
+    remedy = f"give the folder that holds the class folders ({folder.resolve().parent}?)"
+    if all(path.is_dir() for path in clips):
+        names = _some([path.name for path in clips])
+        remedy += f"; or if {names} are classes, {_OWN_FOLDER} {clips[0] / 'clip1'}"
+    return ClipError(folder, f"holds {_count(len(clips), 'clip')} itself, like the folder of one class", remedy)
+
+
+def _without_clips(empty: Sequence[Path]) -> ClipError:
+    """The error for class folders without clips: what the first one holds instead, and what to do."""
+    files = list_files(empty[0])[1]
+    if is_video(empty[0]):
+        return ClipError(
+            empty[0], "numbered images, and no folder for each clip", f"{_OWN_FOLDER} {empty[0] / 'clip1'}"
+        )
+    if links := [path for path in files if _is_broken(path)]:
+        return ClipError(empty[0], f"no clips, and {len(links)} links to files that do not exist", _FETCH)
+    more = f", and none in {', '.join(label.name for label in empty[1:])}" if len(empty) > 1 else ""
+    kinds = Counter(path.suffix or path.name for path in files)
+    holds = f" ({', '.join(f'{count} {kind}' for kind, count in kinds.most_common(_SHOWN))})" if kinds else ""
+    return ClipError(
+        empty[0], f"no clips{more}{holds}", f"fetch them (dvc pull); {_HOLDS}" if ".dvc" in kinds else _HOLDS
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _count(number: int, thing: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from onlooker.data.tables import Table, read_table
-from onlooker.files import read_bytes
+from onlooker.files import composed, read_bytes
 from onlooker.intervals import WHOLE, file_of, parse_time, split_interval, with_interval
 from onlooker.settings import suggestion
 from onlooker.structures import Clip, ClipError
@@ -82,7 +82,8 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
                 raise ClipError(path, problem, "splits must not share it; correct the split, or the column recording")
             parts.setdefault(split, []).append(clip)
         else:
-            missing.append(ClipError(file, f"not found (line {number} of {path}, class {row['label']})", "left out"))
+            problem = f"not found (line {number} of {path}, class {row['label']})"
+            missing.append(ClipError(file, problem, "correct its path, which is relative to the list"))
     _check_overlaps(path, lines, labels)
     present = {clip.label for part in parts.values() for clip in part}
     if not present:
@@ -187,11 +188,11 @@ def check_classes(asked: Sequence[str], known: Iterable[str], data_set: str) -> 
     Raises:
         ValueError: an unknown class, one given twice, or fewer than two.
     """
-    known = tuple(known)
+    known, asked = tuple(known), tuple(map(composed, asked))
     for name in asked:
         if name not in known:
             raise ValueError(f"{data_set} has no class {name!r}; {suggestion(name, known)}")
-    chosen = tuple(asked) or known
+    chosen = asked or known
     if len(set(chosen)) < max(2, len(chosen)):
         raise ValueError(f"classes are {', '.join(chosen)}; expected at least 2, each once")
     return chosen

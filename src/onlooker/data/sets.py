@@ -1,16 +1,18 @@
 """Clips and their splits from whatever the user has: a folder, a list, or a published data set in its own layout."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
+from shlex import quote
 
 from onlooker.config import SetConfig
-from onlooker.data.folder import find_parts
+from onlooker.data.folder import ignored_text, read_folder
 from onlooker.data.gaps import fill_gaps
 from onlooker.data.lists import check_classes, read_list
 from onlooker.data.split import Split, Splits, divide_recordings, hold_out_validation, make_splits
+from onlooker.files import composed
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
@@ -28,19 +30,40 @@ class ClipSet:
 
     Args:
         parts: clips by split (training, validation, test); all under "" if no splits are given.
-        left_out: an error for each clip that is listed but does not exist.
+        left_out: an error for each clip that is listed or linked but does not exist.
+        ignored: the files in the folder that are not used, without hidden ones.
         notes: how names were understood, a sentence each.
+        asked: which classes and intervals.
     """
 
     path: Path
     parts: Mapping[str, Sequence[Clip]]
     left_out: tuple[ClipError, ...] = ()
+    ignored: Sequence[Path] = ()
     notes: Sequence[str] = ()
+    asked: SetConfig = field(default_factory=SetConfig)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a user should know about how the clips were found, a sentence each."""
+        return [*self.notes, *([ignored_text(self.root, self.ignored)] if self.ignored else [])]
 
     @property
     def root(self) -> Path:
         """The folder that the paths of clips are stored relative to."""
         return root_of(self.path)
+
+    @property
+    def words(self) -> str:
+        """The path and the options of these clips on a command line."""
+        words = [quote(str(self.path))]
+        for option in fields(self.asked):
+            value = getattr(self.asked, option.name)
+            if isinstance(value, bool) and value != option.default:
+                words.append(f"--{option.name}" if value else f"--no-{option.name}")
+            elif value != option.default:
+                words.append(f"--{option.name} {quote(str(value))}")
+        return " ".join(words)
 
     @property
     def clips(self) -> tuple[Clip, ...]:
@@ -91,10 +114,16 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
     asked = asked or SetConfig()
     if asked.set:
         split = _official(path, asked)
-        return ClipSet(path, {"training": split.training, "validation": split.validation, "test": split.test})
+        return ClipSet(
+            path, {"training": split.training, "validation": split.validation, "test": split.test}, asked=asked
+        )
     if path.is_file() and is_video(path):
         raise ClipError(path, "one video", "give a folder with one sub-folder per class, or a list of clips (CSV)")
-    parts, left_out, notes = read_list(path) if path.is_file() else (find_parts(path, classes), [], [])
+    if path.is_file():
+        parts, left_out, notes = read_list(path)
+        ignored = list[Path]()
+    else:
+        parts, left_out, ignored, notes = read_folder(path, classes)
     if asked.fill and not fill_gaps(parts, asked.fill):
         remedy = "give a list with the columns start and end, or leave out --fill"
         raise ClipError(path, f"no time between intervals for class {asked.fill}", remedy)
@@ -103,8 +132,9 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
     if asked.class_names:
         known = sorted({clip.label for part in parts.values() for clip in part})
         chosen = check_classes(asked.class_names, known, str(path))
-        parts = {name: [clip for clip in part if clip.label in (*chosen, asked.fill)] for name, part in parts.items()}
-    return ClipSet(path, parts, tuple(left_out), notes)
+        chosen += (composed(asked.fill),)
+        parts = {name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()}
+    return ClipSet(path, parts, tuple(left_out), ignored, notes, asked)
 
 
 def set_name(path: Path) -> str:

@@ -19,7 +19,6 @@ from onlooker.config import ModelConfig
 from onlooker.data.clip_facts import ClipFacts, read_facts
 from onlooker.data.clips import decode_each
 from onlooker.data.findings import Finding, fact_findings, label_findings, unreadable_findings
-from onlooker.data.folder import ignored_files
 from onlooker.data.gaps import unlabeled_seconds
 from onlooker.data.sets import ClipSet, read_set
 from onlooker.data.split import SPLITS, Split, source_of, split_clips, split_without_test
@@ -40,14 +39,12 @@ class Checked:
 
     Args:
         split: the split that `onlooker train` would use, without unreadable clips; or why no split is possible.
-        ignored: files in the folder that are not clips.
-        left_out: clips that are listed but missing, or cannot be read.
+        left_out: clips that are listed or linked but missing, or cannot be read.
         findings: the most important first.
     """
 
     clips: ClipSet
     split: Split | str
-    ignored: Sequence[Path]
     left_out: tuple[ClipError, ...]
     findings: tuple[Finding, ...]
 
@@ -78,8 +75,7 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         findings.append(Finding("no split", found, "these clips cannot be trained and tested on", remedy))
     readable = [clip for clip in clip_set.clips if clip.path in facts]
     findings += [*fact_findings(readable, list(facts.values()), planned), *label_findings(clip_set.clips)]
-    ignored = ignored_files(clip_set.path, paths)
-    return Checked(clip_set, split, ignored, (*clip_set.left_out, *errors.values()), tuple(findings))
+    return Checked(clip_set, split, (*clip_set.left_out, *errors.values()), tuple(findings))
 
 
 def plan_split(
@@ -104,8 +100,9 @@ def plan_split(
     return split_without_test(readable, seed) if few else split_clips(readable, seed)
 
 
-def show_classes(folder: Path, clips: Sequence[Clip], split: Split | None, ignored: Sequence[Path]) -> None:
-    """Print the table of classes, and the ignored files with their paths in `folder`; it fits into 80 columns."""
+def show_classes(clip_set: ClipSet, split: Split | None) -> None:
+    """Print the table of classes, which fits into 80 columns, and what is to be known about how they were found."""
+    clips = clip_set.clips
     table, console = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False), Console()
     for name in ("clips", "train/val/test", "recordings"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -121,13 +118,12 @@ def show_classes(folder: Path, clips: Sequence[Clip], split: Split | None, ignor
     console.print(table)
     if split and not split.test:
         console.print("no test split: every clip is tested by cross-validation")
-    if ignored:
-        names = ", ".join(_within(folder, ignored[:_SHOWN])) + (", ..." if len(ignored) > _SHOWN else "")
-        console.print(Text(printable(f"ignored: {len(ignored)} ({names})")))
+    for remark in clip_set.remarks:
+        console.print(Text(printable(remark)), soft_wrap=True)
     left_out = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))
     if examples := [*islice(left_out, _SHOWN)]:
         count = len(examples) + sum(1 for _ in left_out)  # there may be millions
-        names = ", ".join(_within(folder, examples)) + (", ..." if count > _SHOWN else "")
+        names = ", ".join(_within(clip_set.root, examples)) + (", ..." if count > _SHOWN else "")
         console.print(Text(printable(f"left out of image sequences: {count} ({names})")))
 
 
@@ -135,21 +131,24 @@ def _within(folder: Path, paths: Sequence[Path]) -> list[str]:
     return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
 
 
-def show_overview(path: Path, clips: Sequence[Clip], split: Split) -> None:
-    """Print the table of classes before training, and whether there are findings; nothing is decoded."""
-    show_classes(path, clips, split, ignored_files(path, [clip.path for clip in clips]))
+def show_overview(clip_set: ClipSet, split: Split) -> None:
+    """Print the table of classes and findings about them before training; nothing is decoded."""
+    clips = clip_set.clips
+    show_classes(clip_set, split)
     if (seconds := unlabeled_seconds(clips)) and nothing_class(sorted({clip.label for clip in clips})) is None:
         text = f"{seconds / 60:.1f} min lie between the intervals; --fill {NOTHING} makes examples of {NOTHING} of them"
         Console().print(Text(text), soft_wrap=True)
-    if count := len(list(label_findings(clips))):
-        text = f"{count} finding{'s'[: count > 1]} about these clips: run `onlooker check {path}`"
-        Console().print(Text(printable(text)), soft_wrap=True)
+    if findings := list(label_findings(clips)):
+        count = f"{len(findings)} findings" if len(findings) > 1 else "1 finding"
+        text = f"{count} about these clips: run `onlooker check {clip_set.words}`"
+        for line in [*(finding.found for finding in findings), text]:
+            Console().print(Text(printable(line)), soft_wrap=True)
 
 
 def show(checked: Checked) -> None:
     """Print the table of classes and the findings."""
     clips, split, console = checked.clips, checked.split, Console()
-    show_classes(clips.path, clips.clips, None if isinstance(split, str) else split, checked.ignored)
+    show_classes(clips, None if isinstance(split, str) else split)
     for number, finding in enumerate(checked.findings, 1):
         console.print()
         console.print(Text(printable(f"{number}. {finding.found}"), "bold"))

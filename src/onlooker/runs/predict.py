@@ -26,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from onlooker.annotations import FORMATS, MIN_SCORE, find_format, import_optional, of_prediction
+from onlooker.data.folder import list_files
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import check_regular, check_writable, explain_write_errors, printable, short_name, write_json
 from onlooker.intervals import as_cut, file_of
@@ -196,13 +197,18 @@ class ResultsFile:
             self._file.close()
 
 
-def find_videos(paths: Sequence[Path]) -> list[Path]:
-    """The clips among some paths, and those in folders of clips, at any depth; other paths as they are."""
-    clips: list[Path] = []
+def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The clips among some paths, and those in folders of clips, at any depth; and the other files there.
+
+    Paths that are no folders of clips are returned as they are, like links to clips that do not exist.
+    """
+    clips, others = list[Path](), list[Path]()
     for path in paths:
-        inside = sorted(filter(is_video, path.rglob("[!.]*"))) if os.path.isdir(path) and not is_video(path) else []
-        clips += inside or [path]
-    return clips
+        inside = list_files(path) if os.path.isdir(path) and not is_video(path) else ([], [])
+        links = [other for other in inside[1] if other.is_symlink() and not other.exists()]
+        clips += [*inside[0], *links] or [path]
+        others += [other for other in inside[1] if other not in links]
+    return clips, others
 
 
 def _predictions(

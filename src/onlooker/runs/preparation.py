@@ -67,16 +67,17 @@ def new_run(request: Request) -> Prepared:
         ClipError: no clips of a class can be read, or with `strict` not all of them.
         ValueError: settings or clips that do not fit.
     """
-    clips, split, left_out = _asked_clips(request)
+    clip_set, split = _asked_clips(request)
+    clips = clip_set.clips
     name, seed = request.settings.model.name, request.settings.training.seed
     planned = plan_split(clips, split, name, seed)  # an error before clips are read
     classes, settings = tuple(sorted({clip.label for clip in clips})), resolve(*request.settings)
     net = build(*settings, classes)
     if not request.quiet:
-        show_overview(request.clips.path if isinstance(request.clips, ClipSet) else request.clips, clips, planned)
+        show_overview(clip_set, planned)
     samples, unreadable = _read(request, net, clips, classes, settings)
     _require_classes(classes, samples.clips, clips, unreadable)
-    skipped = (*left_out, *unreadable)
+    skipped = (*clip_set.left_out, *unreadable)
     split = plan_split(clips, split, name, seed, {error.path for error in skipped})
     record = RunRecord(request.folder, classes, *settings, split, skipped)
     record.write(request.run)
@@ -128,18 +129,18 @@ def _read(
     return read_clips(clips, classes, data, request.strict, request.quiet)
 
 
-def _asked_clips(request: Request) -> tuple[tuple[Clip, ...], Split | None, tuple[ClipError, ...]]:
-    """All clips, their split if it is known before they are read, and those that are left out already."""
-    asked: ClipSet | Split
-    if request.split is None:
-        asked = request.clips if isinstance(request.clips, ClipSet) else read_set(request.clips)
-        split, left_out = asked.split, asked.left_out
-    else:
-        asked, split, left_out = request.split, request.split, ()
-    if request.strict and left_out:
-        raise left_out[0]
+def _asked_clips(request: Request) -> tuple[ClipSet, Split | None]:
+    """All clips, and their split if it is known before they are read."""
+    asked, split = request.clips, request.split
+    if split is not None:
+        path = asked.path if isinstance(asked, ClipSet) else asked
+        asked = ClipSet(path, {"": split.clips})
+    elif isinstance(asked, Path):
+        asked = read_set(asked)
+    if request.strict and asked.left_out:
+        raise asked.left_out[0]
     nothing_class(sorted({clip.label for clip in asked.clips}))
-    return asked.clips, split, left_out
+    return asked, split or asked.split
 
 
 def _require_classes(

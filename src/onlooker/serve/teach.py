@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from onlooker.answer import NOTHING, nothing_class
+from onlooker.data.findings import IMBALANCE
 from onlooker.files import file_digest, printable
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
@@ -26,7 +27,6 @@ from onlooker.serve.translation import t
 __all__ = ["Teaching", "routes"]
 
 _FEW = 5  # clips of a class, at least
-_IMBALANCE = 3  # ratio of the largest class to the smallest
 _SHOWN = 24  # clips of a class at a time
 CHECKED = 12  # clips to check at a time
 _CACHED = {"Cache-Control": "private, max-age=3600"}
@@ -121,7 +121,7 @@ def _hints(counts: dict[str, int]) -> list[str]:
     if few := {label: count for label, count in counts.items() if count < _FEW}:
         missing = ", ".join(t("hint.missing", label=label, clips=count, few=_FEW) for label, count in few.items())
         hints.append(t("hint.few_clips", few=_FEW, missing=missing))
-    elif counts and counts[large := max(counts, key=lambda name: counts[name])] > _IMBALANCE * min(counts.values()):
+    elif counts and counts[large := max(counts, key=lambda name: counts[name])] > IMBALANCE * min(counts.values()):
         small = min(counts, key=lambda name: counts[name])
         hints.append(t("hint.unbalanced", large=large, many=counts[large], small=small, few=counts[small]))
     try:

@@ -19,7 +19,7 @@ MAX_SIDE = 16384
 MAX_PIXELS = 8192 * 8192  # of one frame; a header of a few bytes can claim gigabytes
 
 # Only demuxers of single video files: FFmpeg also reads playlists, which name other files and web addresses.
-_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,h264,hevc,ivf"
+_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,h264,hevc,ivf,mjpeg"
 
 # Text in a file that is not UTF-8 is replaced: PyAV 18 raises an error unless it is asked to, later versions always do.
 LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}

@@ -18,9 +18,13 @@ from onlooker.video.video_file import VideoFile, shared_file
 
 __all__ = ["SUFFIXES", "VideoReader", "is_video", "read"]
 
+# Of files in the formats that are read (`_FORMATS` in container.py), as cameras and programs name them.
 SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv", ".gif", ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts"}
-    | {".wmv", ".asf", ".flv", ".ogv", ".3gp", ".3g2"}
+    {".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3gpp", ".3g2", ".3gp2", ".f4v", ".mj2", ".ismv", ".psp", ".insv", ".lrv"}
+    | {".mkv", ".mk3d", ".webm", ".avi", ".divx", ".gif", ".wmv", ".asf", ".wm", ".flv", ".ogv", ".ogm", ".ogx"}
+    | {".mpg", ".mpeg", ".mpe", ".mpv", ".m1v", ".m2v", ".m2p", ".vob", ".mod", ".tod", ".evo"}
+    | {".ts", ".mts", ".m2ts", ".m2t", ".trp", ".tp", ".mjpeg", ".mjpg", ".ivf"}
+    | {".h264", ".264", ".h26l", ".avc", ".h265", ".265", ".hevc"}
 )
 
 
