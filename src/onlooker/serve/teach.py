@@ -1,7 +1,7 @@
 """The routes of the page's tabs Teach and Correct."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,6 +93,11 @@ class Teaching:
             file.unlink(missing_ok=True)
         return {"clip": _describe(self.project.clip(clip_id))}
 
+    def with_predictions(self, clips: Sequence[ProjectClip]) -> list[dict[str, Any]]:
+        """Clips that the newest model was tested with, and what it predicted, as plain values."""
+        predicted = dict(self.project.database.run("SELECT clip, predicted FROM tested"))
+        return [{**_describe(clip), "predicted": printable(predicted[clip.id])} for clip in clips]
+
     def add_part(self, look_id: str, label: str, start: float, end: float) -> dict[str, Any]:
         """Add a part of a clip that was looked at, in seconds; parts of one clip are of one recording."""
         look, part = self.looks.get(look_id), self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
@@ -157,11 +162,11 @@ def routes(teaching: Teaching) -> APIRouter:
 
     @routes.get("/api/project/results/clips")
     def cell(row: int, column: int) -> list[dict[str, Any]]:
-        return [*map(_describe, clips_of_cell(project, training.newest_run(), row, column))]
+        return teaching.with_predictions(clips_of_cell(project, training.newest_run(), row, column))
 
     @routes.get("/api/project/results/wrong")
     def wrong() -> list[dict[str, Any]]:
-        return [*map(_describe, wrong_clips(project, training.newest_run()))]
+        return teaching.with_predictions(wrong_clips(project, training.newest_run()))
 
     @routes.get("/api/project/inbox")
     def inbox() -> dict[str, Any]:

@@ -1,7 +1,9 @@
-// One color for each class, the same in every part of the page.
+// One color for each class, the same in every part of the page and after it is opened again.
 
 const SIZE = 10; // colors --class-0 … --class-9 in base.css
-const order = [];
+const KEY = "onlooker-colors";
+const order = JSON.parse(localStorage.getItem(KEY) ?? "[]");
+const keep = () => localStorage.setItem(KEY, JSON.stringify(order.slice(-500)));
 const quiet = new Set(); // names, as the server says, of the class in which nothing happens
 
 /** Takes a name of the class in which nothing happens, such as "nothing" or "none". */
@@ -11,7 +13,19 @@ export const isQuiet = (name) => quiet.has(name);
 
 /** Gives classes their colors in this order; those that already have one keep it. */
 export function rememberClasses(names) {
-  for (const name of names) if (!isQuiet(name) && !order.includes(name)) order.push(name);
+  const added = names.filter((name) => !isQuiet(name) && !order.includes(name));
+  order.push(...added);
+  if (added.length) keep();
+}
+
+/** A class that was renamed keeps its color. */
+export function rememberRenamed(from, to) {
+  const at = order.indexOf(from);
+  if (at < 0 || isQuiet(to)) return;
+  const old = order.indexOf(to);
+  if (old >= 0) order[old] = "";
+  order[at] = to;
+  keep();
 }
 
 /** The CSS color of a class; that in which nothing happens is gray. */

@@ -109,15 +109,22 @@ export function errorCard({ found, expected, remedy }, ...actions) {
       actions.length ? h("div.row", {}, actions) : null));
 }
 
-/** Shows a message, in place of an equal one; it stays while the pointer or the focus is on it. */
-export function toast(text, { error = false } = {}) {
+/**
+ * Shows a message, in place of an equal one or the oldest of three; it stays while the pointer or the focus is on it.
+ * `action`: the name of a button and what it does. Returns the message.
+ */
+export function toast(text, { error = false, action = null } = {}) {
+  const act = () => { box.remove(); action[1](); };
   const box = h(error ? "div.toast.bad" : "div.toast", {}, h("span", {}, rich(text)),
+    action && h("button.link", { type: "button", onclick: act }, action[0]),
     button("close", t("close"), () => box.remove(), { iconOnly: true }));
   const list = document.getElementById("toasts");
   for (const each of [...list.children]) if (each.textContent === box.textContent) each.remove();
+  while (list.children.length > 2) list.firstChild.remove();
   list.append(box);
   const end = () => (box.matches(":hover, :focus-within") ? setTimeout(end, 3000) : box.remove());
-  setTimeout(end, error ? 12000 : 6000);
+  setTimeout(end, error || action ? 12000 : 6000);
+  return box;
 }
 
 /** An error in a line: what was found, what to do. */

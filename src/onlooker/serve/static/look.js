@@ -19,9 +19,7 @@ export class Look {
 
   get state() { return this.page.state; }
   get model() { return this.state.models.find(({ id }) => id === this.chosen) ?? this.state.models[0]; }
-
   enter() { if (!this.run && !this.result && !this.live) this.start(); }
-
   leave() { if (this.live) this.start(); this.result?.pause(); }
 
   /** The beginning: where clips come from. */

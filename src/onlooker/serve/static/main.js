@@ -33,6 +33,7 @@ class Page {
       $("main").focus();
     });
     show($("offline").querySelector(".text"), rich(t("offline.text")));
+    addEventListener("keydown", (event) => this.undoByKey(event));
     $("retry").addEventListener("click", () => this.reconnect());
   }
 
@@ -87,6 +88,7 @@ class Page {
 
   setProject(project) {
     this.project = project;
+    if (project.undo !== this.told?.undo) this.told?.box.remove(); // its button would undo another change
     rememberQuiet(project.nothing);
     this.parts?.teach.update(project);
   }
@@ -95,6 +97,28 @@ class Page {
   change(method, path, body, refused = complain) {
     this.changes = this.changes.then(() => this.changeNow(method, path, body, refused));
     return this.changes;
+  }
+
+  /** Changes the project and says so, with a button that undoes it. Returns whether it was changed. */
+  async changeAndTell(text, method, path, body) {
+    if (!await this.change(method, path, body)) return false;
+    const action = [t("undo"), () => this.replay("undo")];
+    this.told = { undo: this.project.undo, box: toast(text, { action }) };
+    return true;
+  }
+
+  /** Undoes or redoes a change. */
+  async replay(which) {
+    await this.change("POST", `/api/project/${which}`);
+    if (this.tab === "correct") this.parts.correct.load();
+  }
+
+  undoByKey(event) {
+    const which = { z: event.shiftKey ? "redo" : "undo", y: "redo" }[event.key.toLowerCase()];
+    if (!which || !(event.ctrlKey || event.metaKey) || this.tab === "look" || !this.project?.[which]) return;
+    if (event.target.closest?.("input[type=text], dialog")) return;
+    event.preventDefault();
+    this.replay(which);
   }
 
   async changeNow(method, path, body, refused) {

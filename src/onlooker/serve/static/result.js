@@ -88,6 +88,5 @@ export class LookResult {
   }
 
   pause() { this.player.video.pause(); }
-
   close() { this.player.close(); }
 }

@@ -8,7 +8,9 @@ import { LiveView } from "./live.js";
 import { drawnControls } from "./overlay.js";
 import { Recorder } from "./recorder.js";
 import { Training } from "./training.js";
-import { chosenFiles, droppedFiles, Uploads } from "./uploads.js";
+import { chosenFiles, droppedFiles, listedRecordings, Uploads } from "./uploads.js";
+
+const SITTING = 30 * 60 * 1000; // ms without a recording, after which the next one is of another sitting
 
 const drawn = { heat: 0.65, box: true, point: true };
 
@@ -17,7 +19,8 @@ export class Teach {
     Object.assign(this, { panel, page, cards: new Map() });
     this.live = new LiveView(drawn, () => (panel.hidden ? this.live.close() : this.lookLive()));
     this.recorder = new Recorder(this.live, (label, file) =>
-      this.uploads.add([{ file, name: t("record.file", { label, ending: endingOf(file) }), label }]));
+      this.uploads.add([{ file, name: t("record.file", { label, ending: endingOf(file) }), label,
+        recording: this.recordingName() }]));
     this.training = new Training(page, (trained) => this.trainingChanged(trained));
     this.uploads = new Uploads(page);
     this.build();
@@ -28,8 +31,8 @@ export class Teach {
 
   build() {
     this.title = h("div.where");
-    this.undo = button("undo", t("undo"), () => this.page.change("POST", "/api/project/undo"), { iconOnly: true });
-    this.redo = button("redo", t("redo"), () => this.page.change("POST", "/api/project/redo"), { iconOnly: true });
+    this.undo = button("undo", t("undo"), () => this.page.replay("undo"), { iconOnly: true });
+    this.redo = button("redo", t("redo"), () => this.page.replay("redo"), { iconOnly: true });
     this.classes = h("div.classes");
     this.empty = h("div.empty", {}, h("h2", {}, t("teach.empty")), h("p", {}, rich(t("teach.empty_remedy"))));
     this.target = this.buildTarget();
@@ -70,10 +73,20 @@ export class Teach {
       }
       input.focus();
     };
+    this.who = h("input", { type: "text", maxlength: 80, autocomplete: "off", title: t("who.why"),
+      placeholder: t("who.new"), "aria-label": t("who.new") });
     return h("form.row.add", { onsubmit: add }, input,
       button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }),
       fileButton(t("teach.folder"), (folder) => this.addFiles(chosenFiles(folder), null), { webkitdirectory: true }),
-      wrong);
+      this.who, wrong);
+  }
+
+  /** Of which recording a new clip of the camera is: the person in it, or the sitting. */
+  recordingName() {
+    const now = new Date();
+    if (now - (this.lastRecorded ?? 0) > SITTING) this.sitting = now.toISOString().slice(0, 16).replace("T", " ");
+    this.lastRecorded = now;
+    return this.who.value.trim() || t("record.sitting", { time: this.sitting });
   }
 
   enter() {
@@ -151,12 +164,15 @@ export class Teach {
   async drop(transfer, label) { this.addFiles(await droppedFiles(transfer), label); }
 
   /** Adds files to a class, or, without one, each to that of its folder, whose files that are no videos are ignored. */
-  addFiles(files, label) {
+  async addFiles(files, label) {
     const isVideo = ({ name }) => this.page.state.endings.some((ending) => name.toLowerCase().endsWith(ending));
-    const clips = files.filter(({ file, folder }) => !folder || isVideo(file));
-    if (clips.length < files.length) toast(t("teach.ignored", { count: files.length - clips.length }));
-    const items = clips.map(({ file, folder }) => ({ file, name: file.name, label: label ?? folder }))
-      .filter((item) => item.label);
+    const folderOf = ({ path }) => path.split("/").at(-2);
+    const recordings = await listedRecordings(files).catch((error) => { complain(error); return {}; });
+    const others = files.filter(({ file }) => file.name.toLowerCase() !== "recordings.csv");
+    const clips = others.filter((each) => !folderOf(each) || isVideo(each.file));
+    if (clips.length < others.length) toast(t("teach.ignored", { count: others.length - clips.length }));
+    const items = clips.map((each) => ({ file: each.file, name: each.file.name, label: label ?? folderOf(each),
+      recording: recordings[each.path] ?? this.who.value.trim() })).filter((item) => item.label);
     if (clips.length && !items.length) { toast(t("teach.loose"), { error: true }); return; }
     this.uploads.add(items);
   }

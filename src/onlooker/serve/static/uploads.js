@@ -8,32 +8,44 @@ const REFRESH = 20; // clips after which the page shows those that were added
 
 const isHidden = (name) => name.startsWith(".") || name === "__MACOSX"; // as where the server reads folders
 
-/** The files of a drop as `[{file, folder}]`; `folder` is the name of the folder that contains the file, or null. */
+/** The files of a drop as `[{file, path}]`; `path` is that of the file, from what was dropped on. */
 export async function droppedFiles(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (!entries.length) return [...transfer.files].map((file) => ({ file, folder: null }));
-  return (await Promise.all(entries.map((entry) => walk(entry, null)))).flat();
+  if (!entries.length) return [...transfer.files].map((file) => ({ file, path: file.name }));
+  return (await Promise.all(entries.map((entry) => walk(entry, "")))).flat();
 }
 
 async function walk(entry, folder) {
   if (isHidden(entry.name)) return [];
-  if (entry.isFile) return [{ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), folder }];
+  const path = folder + entry.name;
+  if (entry.isFile) return [{ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), path }];
   const reader = entry.createReader();
   const inside = [];
   const read = () => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
   for (let part = await read(); part.length; part = await read()) inside.push(...part);
-  return (await Promise.all(inside.map((each) => walk(each, entry.name)))).flat();
+  return (await Promise.all(inside.map((each) => walk(each, `${path}/`)))).flat();
 }
 
 /** The same for an input that chooses a folder. */
 export const chosenFiles = (input) =>
-  [...input.files].map((file) => ({ file, path: (file.webkitRelativePath ?? "").split("/") }))
-    .filter(({ path }) => !path.some(isHidden)).map(({ file, path }) => ({ file, folder: path.at(-2) ?? null }));
+  [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }))
+    .filter(({ path }) => !path.split("/").some(isHidden));
+
+/** The recordings that files named recordings.csv give to clips, by the path of the clip. */
+export async function listedRecordings(files) {
+  const recordings = {};
+  for (const { file, path } of files) {
+    if (file.name.toLowerCase() !== "recordings.csv") continue;
+    const listed = await upload("/api/project/recordings", file, file.name);
+    for (const [clip, name] of Object.entries(listed)) recordings[path.slice(0, -file.name.length) + clip] = name;
+  }
+  return recordings;
+}
 
 /** A queue of uploads into the project of the page. */
 export class Uploads {
   constructor(page) {
-    Object.assign(this, { page, queue: [], sending: new Set(), finished: 0, failures: [] });
+    Object.assign(this, { page, queue: [], sending: new Set(), finished: 0, failures: [], same: [] });
     this.listed = []; // failures of earlier uploads: a recording that was not added exists only here
     this.note = h("p");
     this.bar = h("progress", { "aria-label": t("uploads.progress") });
@@ -85,6 +97,7 @@ export class Uploads {
       this.sending.add(sent);
       const error = await sent.then(() => null, (reason) => reason);
       this.sending.delete(sent);
+      if (error?.code === "duplicate") { this.same.push(error); continue; }
       if (error) {
         // Without a server, or without room on its disk, the files that wait would fail in the same way.
         const rest = [0, 507].includes(error.status) ? this.queue.splice(0) : [];
@@ -96,13 +109,13 @@ export class Uploads {
     }
   }
 
-  async send({ file, name, label, batch }) {
+  async send({ file, name, label, batch, recording = "" }) {
     checkSize(name, file.size, this.page.state.limits.bytes);
-    await upload(`/api/project/clips?${new URLSearchParams({ class: label, batch })}`, file, name);
+    await upload(`/api/project/clips?${new URLSearchParams({ class: label, batch, recording })}`, file, name);
   }
 
   report(name) {
-    const done = this.finished + this.failures.length;
+    const done = this.finished + this.failures.length + this.same.length;
     const total = done + 1 + this.sending.size + this.queue.length;
     this.progress.hidden = total === 1 && !this.listed.length;
     this.note.textContent = t("uploads.running", { at: total - this.queue.length, total, name });
@@ -110,9 +123,10 @@ export class Uploads {
   }
 
   summary() {
-    const { failures, finished } = this;
-    Object.assign(this, { failures: [], finished: 0 });
+    const { failures, finished, same } = this;
+    Object.assign(this, { failures: [], finished: 0, same: [] });
     this.progress.hidden = true;
+    if (same.length) toast(t("uploads.same", { count: same.length, found: errorText(same[0]) }));
     if (failures.length) this.list([...this.listed, ...failures]);
     else if (finished > 1) toast(t("uploads.done", { count: finished }));
   }

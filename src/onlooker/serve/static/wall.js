@@ -1,8 +1,8 @@
 // Clips as tiles, and what can be done with one of them.
 
-import { get } from "./api.js";
+import { get, send } from "./api.js";
 import { colorOf, spoken } from "./colors.js";
-import { button, complain, dialog, h, patch, seconds, still, t } from "./dom.js";
+import { button, complain, dialog, h, patch, seconds, show, still, t } from "./dom.js";
 
 /** A still of a clip, which plays under the pointer. */
 export function preview(id) {
@@ -13,7 +13,8 @@ export function preview(id) {
     h("img", { src: `/media/clip/${id}.jpg`, alt: "", loading: "lazy" }));
 }
 
-const describe = (clip) => [spoken(clip.label), clip.name, clip.seconds && seconds(clip.seconds)]
+const describe = ({ label, predicted, name, seconds: length }) => [spoken(label),
+  predicted && t("clip.predicted", { label: spoken(predicted) }), name, length && seconds(length)]
   .filter(Boolean).join(", ");
 
 /** Tiles of a class's clips, kept while they stay the same. */
@@ -46,15 +47,21 @@ export class Wall {
   }
 
   async loadMore() {
-    const { id, label } = this.older.at(-1) ?? this.clips.at(-1);
-    this.older.push(...await get(`/api/project/clips?${new URLSearchParams({ class: label, before: id })}`));
-    this.update();
+    while (this.clips.length + this.older.length < this.count) {
+      const { id, label } = this.older.at(-1) ?? this.clips.at(-1);
+      const next = await get(`/api/project/clips?${new URLSearchParams({ class: label, before: id })}`);
+      if (!next.length) break;
+      this.older.push(...next);
+      this.update();
+    }
   }
 
   tile(clip) {
     return h("li", {}, h("button.tile",
       { type: "button", "aria-label": describe(clip), "data-clip": clip.id, onclick: () => this.open(clip) },
-      preview(clip.id), clip.seconds && h("span.length", {}, seconds(clip.seconds))));
+      preview(clip.id), clip.seconds && h("span.length", {}, seconds(clip.seconds))),
+    clip.predicted && clip.predicted !== clip.label && h("span.verdict", {}, [clip.label, clip.predicted].map((label, i) =>
+      [i ? " → " : "", h("span.dot", { "--color": colorOf(label) }), spoken(label)])));
   }
 }
 
@@ -70,6 +77,19 @@ export function classChoice(name, classes, value, apply) {
   return h("div.row", {}, select, set);
 }
 
+/** Who is in a clip, or of which recording it is; clips of one are never on both sides of a test. */
+function recordingField({ id }) {
+  const path = `/api/project/clips/${id}/recording`;
+  const options = h("datalist", { id: "recordings" });
+  const input = h("input", { type: "text", list: "recordings", maxlength: 100, "aria-label": t("who.label"),
+    onchange: () => send("POST", path, { recording: input.value }).catch(complain) });
+  get(path).then(({ recording, known }) => {
+    input.value = recording;
+    show(options, known.map((value) => h("option", { value })));
+  }, complain);
+  return h("label.field", { title: t("who.why") }, h("span", {}, t("who.label")), input, options);
+}
+
 /** A clip in large: its class can be changed, and it can be deleted. */
 export function clipDialog(clip, page, changed = () => {}) {
   const act = async (change) => { box.close(); if (await change()) changed(); };
@@ -78,8 +98,9 @@ export function clipDialog(clip, page, changed = () => {}) {
   const box = dialog(clip.name,
     h("video.large", { src: `/media/clip/${clip.id}.mp4`, poster: `/media/clip/${clip.id}.jpg`, controls: true,
       loop: true, autoplay: !still(), muted: true, playsinline: true, "--color": colorOf(clip.label) }),
-    h("div.row.spread", {}, h("div.field", {}, h("span", {}, t("clip.class")), choice),
-      button("trash", t("clip.delete"), () => act(() => page.change("DELETE", `/api/project/clips/${clip.id}`)))));
+    h("div.row.spread", {}, h("div.field", {}, h("span", {}, t("clip.class")), choice), recordingField(clip),
+      button("trash", t("clip.delete"), () => act(() =>
+        page.changeAndTell(t("told.deleted", { name: clip.name }), "DELETE", `/api/project/clips/${clip.id}`)))));
 }
 
 /** Clips in a dialog, for example those of a cell of the confusion matrix. */
