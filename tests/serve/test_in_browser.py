@@ -71,6 +71,41 @@ def test_several_clips_become_a_list(address: str, open_page: Open, trained: Tra
     page.wait_for_selector(".clip-list")
 
 
+def test_an_answer_is_found_again_after_a_reload_and_back_stays_on_the_page(
+    address: str, open_page: Open, squares: Path, tmp_path: Path
+):
+    page = open_page(address, errors_expected=True)
+    page.wait_for_selector(".drop")
+    drop(page, ".drop", squares / "left" / "00.mp4")
+    label = page.inner_text(".answer .label")
+    page.reload()
+    assert page.inner_text(".answer .label") == label
+    assert page.inner_text("h1.clip-name") == "00.mp4"
+    page.click("#tab-teach")
+    page.go_back()
+    page.wait_for_selector(".answer .label")
+    page.go_back()
+    page.wait_for_selector(".drop")
+    page.go_forward()
+    page.wait_for_selector(".answer .label")
+    page.goto(f"{address}#look/0123456789abcdef")  # of a server that was restarted
+    page.wait_for_selector(".error")
+    assert "ended when the server was restarted" in page.inner_text(".error")
+    page.click(".error .primary")
+    page.set_input_files("#clip-file", [squares / "left" / "00.mp4", squares / "up" / "00.mp4"])
+    page.wait_for_selector(".clip-list li:nth-child(2) .dot")
+    with page.expect_download() as download:
+        page.click("text=Answers (CSV)")
+    rows = Path(download.value.path()).read_text().splitlines()
+    assert [row.partition(",")[0] for row in rows] == ['"clip"', '"00.mp4"', '"00.mp4"']
+    page.click(".clip-list li:nth-child(2) button")
+    page.wait_for_selector(".answer .label")
+    page.go_back()
+    page.wait_for_selector(".clip-list")
+    page.go_back()
+    page.wait_for_selector(".drop")
+
+
 def test_a_part_of_the_timeline_becomes_an_example(address: str, open_page: Open, squares: Path):
     page = open_page(address)
     page.wait_for_selector(".drop")

@@ -1,6 +1,7 @@
 """Looking at clips: every answer of the page equals that of the library, in shares of the frame."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,33 @@ def test_a_long_clip_is_a_stream(page: TestClient, settings: ServeSettings, look
     np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
     events = {segment["label"] for segment in got["segments"]}
     assert set(got["labels"]) <= events | {"nothing"}
+
+
+def test_a_file_above_the_limit_is_watched_like_a_recording(
+    page: TestClient, look: Look, model: str, settings: ServeSettings, make_clip: Make
+) -> None:
+    path = make_clip(frames=30 * 10, options={"g": "50"})
+    assert settings.max_seconds < 30
+    result = look(path)
+    assert (result["seconds"], len(result["times"])) == (pytest.approx(30, abs=0.1), 300)
+    refused = page.post("/api/project/clips", params={"class": "a"}, content=path.read_bytes()).json()["error"]
+    assert (refused["code"], "mark its parts" in refused["remedy"]) == ("too_long", True)
+
+
+def test_answers_can_be_taken_along(page: TestClient, look: Look, make_clip: Make, tmp_path: Path) -> None:
+    result = look(make_clip(frames=40), "a walk.mp4")
+    events = sorted((each["start"], each["label"]) for each in result["segments"])
+    assert events
+    taken = {kind: page.get(f"/media/{result['id']}/as/{kind}") for kind in ("vtt", "csv", "mp4")}
+    for kind, response in taken.items():
+        assert f"a%20walk.{kind}" in response.headers["content-disposition"]
+        (tmp_path / f"taken.{kind}").write_bytes(response.content)
+    cues = re.findall(r"00:(\d\d:\d\d\.\d{3}) --> \S+\n(.+)\n", taken["vtt"].text)
+    assert cues == [(f"00:{start:06.3f}", label) for start, label in events]
+    assert taken["csv"].text.splitlines()[0] == "path,start,end,label,score"
+    assert taken["csv"].text.splitlines()[1].startswith("a walk.mp4,")
+    assert len(clips.all_frames(tmp_path / "taken.mp4")[0]) == 40
+    assert page.get(f"/media/{result['id']}/as/exe").status_code == 422
 
 
 def test_what_browsers_do_not_play_is_copied(page: TestClient, look: Look, make_clip: Make, tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def test_hundreds_of_files_at_once_are_shown_in_parts(tmp_path: Path, open_page:
         path = tmp_path / "many" / f"class {number % 4}" / f"{number}.mp4"
         path = path.with_name(f"bad-{number}.mp4") if f"bad-{number}.mp4" in bad else path
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"no video" if path.name in bad else clip)
+        path.write_bytes(b"no video" if path.name in bad else clip + number.to_bytes(2))
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
         page.set_input_files("input[webkitdirectory]", tmp_path / "many")
@@ -290,7 +290,6 @@ def test_hundreds_of_files_at_once_are_shown_in_parts(tmp_path: Path, open_page:
         page.wait_for_selector("[data-class='class 1'] .tile >> nth=23")
         page.wait_for_timeout(1000)
         assert 0 < len(asked) <= 4 * 24
-        for shown in (48, 72, 75):
-            page.click("[data-class='class 1'] .link")
-            page.wait_for_selector(f"[data-class='class 1'] .tile >> nth={shown - 1}")
+        page.click("[data-class='class 1'] .link")
+        page.wait_for_selector("[data-class='class 1'] .tile >> nth=74")
         assert page.is_hidden("[data-class='class 1'] .link")

@@ -22,7 +22,7 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.write import write
 
-__all__ = ["draw_clip"]
+__all__ = ["draw_clip", "write_drawn"]
 
 TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
 

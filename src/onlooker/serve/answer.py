@@ -8,21 +8,17 @@ from numpy.typing import NDArray
 
 from onlooker.answer import nothing_name
 from onlooker.drawing.overlay import full_strength
-from onlooker.structures import Prediction
+from onlooker.structures import Prediction, Segment, Tube
 
-__all__ = ["attention_levels", "describe_prediction", "labels_of_segments"]
+__all__ = ["attention_levels", "describe_prediction", "labels_of_segments", "shown_segments"]
 
+_DRAWN_FRAMES = 20_000  # of a recording; in longer ones no heat map is drawn: its values would fill the browser
 _SHOWN_SCORE = 0.3  # minimum for boxes and segments
 
 
 def describe_prediction(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
     """A prediction and its labels at every frame, for JSON."""
-    attention = prediction.attention
-    shown = {prediction.label} - {nothing_name(prediction.classes)}
-
-    def is_shown(label: str, score: float) -> bool:
-        return label in shown or (score >= _SHOWN_SCORE and label != nothing_name(prediction.classes))
-
+    attention = prediction.attention if len(prediction.times) <= _DRAWN_FRAMES else None
     position = {int(index): t for t, index in reversed(list(enumerate(prediction.indices)))}
     return {
         "classes": list(prediction.classes),
@@ -39,12 +35,23 @@ def describe_prediction(prediction: Prediction, labels: Sequence[str]) -> dict[s
         "boxes": [
             {"t": position[int(index)], "corners": corners, "label": tube.label, "score": round(tube.score, 4)}
             for tube in prediction.tubes
-            if is_shown(tube.label, tube.score)
+            if _is_shown(prediction, tube)
             for index, corners in zip(tube.frames, _shares(tube.boxes, prediction), strict=True)
             if int(index) in position
         ],
-        "segments": [vars(each) for each in prediction.segments if is_shown(each.label, each.score)],
+        "segments": [vars(segment) for segment in shown_segments(prediction)],
     }
+
+
+def shown_segments(prediction: Prediction) -> list[Segment]:
+    """The events that the page shows."""
+    return [segment for segment in prediction.segments if _is_shown(prediction, segment)]
+
+
+def _is_shown(prediction: Prediction, event: Segment | Tube) -> bool:
+    if event.label == nothing_name(prediction.classes):
+        return False
+    return event.label == prediction.label or event.score >= _SHOWN_SCORE
 
 
 def attention_levels(attention: NDArray[np.float32], scale: float) -> list[Any]:

@@ -1,19 +1,22 @@
 """Looking at a clip: the prediction of a model at every moment of it. The last clips are kept."""
 
+import math
 import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from onlooker.annotations import FORMATS, Interval
+from onlooker.drawing.clip import write_drawn
 from onlooker.recognizer import Recognizer
-from onlooker.serve.answer import describe_prediction, labels_of_segments
+from onlooker.serve.answer import describe_prediction, labels_of_segments, shown_segments
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
 from onlooker.serve.models import Models
@@ -29,6 +32,7 @@ __all__ = ["Look", "Looks", "routes"]
 
 MAX_KEPT = 30  # clips: those that wait, and the last ones; of more, the oldest is deleted
 _LONG = 1.5  # a clip this many times as long as training clips is a recording of several events
+_FORMATS = {"vtt": "webvtt", "csv": "csv"}
 _STORED = {"Cache-Control": "private, max-age=1800"}
 
 
@@ -39,6 +43,7 @@ class Look:
     Args:
         path: the clip as it was received.
         video: what the page plays: the clip itself, or a copy.
+        prediction: what a model sees in it, once it has looked.
     """
 
     id: str
@@ -46,6 +51,7 @@ class Look:
     model: str
     path: Path
     video: Path
+    prediction: Prediction | None = None
 
 
 class Looks:
@@ -85,6 +91,7 @@ class Looks:
             facts = self._prepare(look, job)
             job.report("looking")
             prediction, labels = self._predict(look, facts, job)
+            look.prediction = prediction
         except BaseException:
             self.delete(look.id)
             raise
@@ -102,14 +109,32 @@ class Looks:
         job.report("looking")
         return facts, self._predict(Look("", "", model, file, file), facts, job)[0]
 
+    def take(self, look_id: str, kind: str) -> tuple[Path, str]:
+        """What a model sees in a clip as a file: times as "vtt" or "csv", the drawn clip as "mp4"; and its name."""
+        look = self.get(look_id)
+        if look.prediction is None:
+            raise Problem(404, "look_gone")
+        file = look.path.with_name(f"taken.{kind}")
+        if kind == "mp4":
+            write_drawn(look.video, file, look.prediction, look.prediction.tubes)
+        else:
+            segments = sorted(shown_segments(look.prediction), key=lambda segment: segment.start)
+            intervals = [Interval(**vars(segment)) for segment in segments]
+            FORMATS[_FORMATS[kind]].write(file, {file.with_name(look.name): intervals}, None)
+        return file, f"{Path(look.name).stem}.{kind}"
+
     def _prepare(self, look: Look, job: Job) -> VideoFacts:
         """Check the clip by decoding all of it, and copy it if browsers do not play it."""
         limit = self.settings.max_seconds
-        facts = convert(look.path, max_seconds=limit, on_facts=lambda _: job.report("checking"), salvage=True)
+        if is_recording(self.models.load(look.model), limit):
+            limit = math.inf  # it is watched as a stream, however long it is
+        copy = look.path.with_name("copy.mp4")
+        report = partial(_report_checking, job)
+        facts = convert(look.path, copy, None, limit, report, salvage=True, unless_playable=True)
         if facts.playable:
             return facts
-        copy, seconds = look.path.with_name("copy.mp4"), facts.seconds
-        convert(look.path, copy, None, limit, lambda now: job.report("preparing", min(1, now.seconds / seconds)), True)
+        if not copy.exists():  # a damaged file of a kind that browsers play
+            convert(look.path, copy, None, limit, lambda _: job.report("preparing"), salvage=True)
         look.video = copy
         if facts.damaged:
             look.path = copy
@@ -128,6 +153,11 @@ class Looks:
 
         prediction = join_steps(look.video, reported())
         return prediction, labels_of_segments(prediction)
+
+
+def _report_checking(job: Job, facts: VideoFacts) -> None:
+    is_known = facts.claimed > facts.frames
+    job.report("checking", facts.frames / facts.claimed if is_known else None)
 
 
 def is_recording(recognizer: Recognizer, seconds: float) -> bool:
@@ -151,5 +181,10 @@ def routes(looks: Looks, jobs: Jobs) -> APIRouter:
     @router.get("/media/{look_id}.mp4")
     def video(look_id: str) -> FileResponse:
         return FileResponse(looks.get(look_id).video, media_type="video/mp4", headers=_STORED)
+
+    @router.get("/media/{look_id}/as/{kind}")
+    def take(look_id: str, kind: Literal["vtt", "csv", "mp4"]) -> FileResponse:
+        file, name = looks.take(look_id, kind)
+        return FileResponse(file, filename=name)
 
     return router

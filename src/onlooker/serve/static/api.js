@@ -12,7 +12,6 @@ export class ApiError extends Error {
 
 /** Tells the page whether the server answers, as `detail` of an event `connection`. */
 const tell = (online) => dispatchEvent(new CustomEvent("connection", { detail: online }));
-
 const lost = () => new ApiError(0, { code: "lost", found: t("error.lost"), remedy: t("error.lost_remedy") });
 
 async function parse(response) {
@@ -94,13 +93,14 @@ export const cancel = (id) => send("DELETE", `/api/jobs/${id}`);
 
 /**
  * Has a model look at a file: `watch(text, progress)` tells how far it is, with `progress` from 0 to 1 or null; an
- * aborted `signal` ends it. Returns what the model sees, or null.
+ * aborted `signal` ends it; `began(job)` gets the id of its job. Returns what the model sees, or null.
  */
-export async function lookAt(file, model, limit, watch, signal) {
+export async function lookAt(file, model, limit, watch, signal, began) {
   checkSize(file.name, file.size, limit);
   const sending = (share) => watch(t("look.sending"), share);
   sending(0);
   const { job } = await upload(`/api/look?model=${model}`, file, file.name, sending, signal);
+  began(job);
   return follow(job, ({ text, progress }) => watch(text, progress), { signal });
 }
 

@@ -8,7 +8,6 @@ const quiet = new Set(); // names, as the server says, of the class in which not
 
 /** Takes a name of the class in which nothing happens, such as "nothing" or "none". */
 export const rememberQuiet = (name) => quiet.add(name);
-
 export const isQuiet = (name) => quiet.has(name);
 
 /** Gives classes their colors in this order; those that already have one keep it. */

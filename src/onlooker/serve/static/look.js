@@ -1,6 +1,6 @@
 // Look: a clip or the camera, and what a model sees in it.
 
-import { lookAt } from "./api.js";
+import { follow, lookAt } from "./api.js";
 import { cameraAllowed } from "./camera.js";
 import { rememberClasses, spoken } from "./colors.js";
 import { announce, button, errorCard, fileButton, h, icon, percent, show, t, takeDrops, VIDEOS } from "./dom.js";
@@ -13,18 +13,32 @@ const drawn = { heat: 0.75, box: true, point: true };
 
 export class Look {
   constructor(panel, page) {
-    Object.assign(this, { panel, page });
+    Object.assign(this, { panel, page, place: "" }); // `place`: what is shown, as in the address
     takeDrops(panel, ({ files }) => { if (this.state.models.length) this.lookAtAll([...files]); });
   }
 
   get state() { return this.page.state; }
   get model() { return this.state.models.find(({ id }) => id === this.chosen) ?? this.state.models[0]; }
-  enter() { if (!this.run && !this.result && !this.live) this.start(); }
+  /** Shows what the address says: the answer of a job, which the server keeps, or the beginning. */
+  enter() {
+    const { place } = this.page;
+    if (place === this.place && (this.run || this.result || this.live)) return;
+    if (place === "list" && this.list) this.showList();
+    else if (["", "list", "camera"].includes(place)) this.start();
+    else this.reopen(place);
+  }
+
   leave() { if (this.live) this.start(); this.result?.pause(); }
+
+  move(place) {
+    this.place = place;
+    if (!this.panel.hidden) this.page.move(place);
+  }
 
   /** The beginning: where clips come from. */
   start() {
     this.stop();
+    this.move("");
     this.list?.close();
     this.list = null;
     const { models } = this.state;
@@ -69,13 +83,27 @@ export class Look {
     this.list.begin();
   }
 
-  showList() { this.stop(); this.run = new AbortController(); show(this.panel, this.list.element); }
+  showList() { this.stop(); this.move("list"); this.run = new AbortController(); show(this.panel, this.list.element); }
 
   /** Shows a clip from its upload to its answer. */
-  async lookAt(file) {
-    this.stop();
+  lookAt(file) {
     this.again = () => this.lookAt(file);
-    this.name = file.name;
+    const { model, state: { limits } } = this;
+    return this.work(file.name, (watch, signal) =>
+      lookAt(file, model.id, limits.bytes, watch, signal, (job) => this.move(job)));
+  }
+
+  /** Shows a clip whose job has begun before. */
+  reopen(job) {
+    this.again = null;
+    this.place = job;
+    return this.work("", (watch, signal) => follow(job, ({ text, progress }) => watch(text, progress), { signal }));
+  }
+
+  /** Shows the progress of a clip, and then its answer, which `work(watch, signal)` resolves to. */
+  async work(name, work) {
+    this.stop();
+    this.name = name;
     const run = (this.run = new AbortController());
     const note = h("p", { role: "status" });
     const bar = h("progress", { max: 1, "aria-label": t("look.progress") });
@@ -83,10 +111,10 @@ export class Look {
       note.textContent = text;
       if (progress === null) bar.removeAttribute("value"); else bar.value = progress;
     };
-    show(this.panel, h("div.working", {}, h("div.spinner"), h("h2", {}, file.name), note, bar,
+    show(this.panel, h("div.working", {}, h("div.spinner"), name && h("h2", {}, name), note, bar,
       button("close", t("cancel"), () => this.start())));
     try {
-      const result = await lookAt(file, this.model.id, this.state.limits.bytes, watch, run.signal);
+      const result = await work(watch, run.signal);
       if (this.run !== run) return;
       this.run = null;
       if (result) this.present(result); else this.start();
@@ -115,6 +143,7 @@ export class Look {
 
   async openCamera() {
     this.stop();
+    this.move("camera");
     const live = (this.live = new LiveView(drawn, () => live.look(this.model)));
     show(this.panel, h("div.result", {},
       h("div.watch", {}, live.stage, live.speed),

@@ -13,7 +13,8 @@ export class ClipList {
     this.rows.forEach((row) => this.draw(row));
     this.element = h("div.clip-list", {},
       h("div.title-row", {}, h("h1", {}, t("look.list", { count: files.length })),
-        button("upload", t("look.other"), () => look.start())),
+        h("div.row", {}, button("download", t("save.list"), () => this.save()),
+          button("upload", t("look.other"), () => look.start()))),
       h("p.hint", {}, t("look.list_lead")), h("ol", {}, this.rows.map((row) => row.item)));
   }
 
@@ -29,7 +30,10 @@ export class ClipList {
   open(row) {
     const old = !this.rows.filter((each) => each.result).slice(-KEPT).includes(row);
     this.look.again = () => this.look.lookAt(row.file);
-    if (row.error || old) this.look.again(); else this.look.present(row.result);
+    if (row.error || old) { this.look.again(); return; }
+    this.look.stop();
+    this.look.move(row.job);
+    this.look.present(row.result);
   }
 
   /** Looks at the clips, until the list is closed. */
@@ -38,7 +42,8 @@ export class ClipList {
     for (const row of this.rows) {
       try {
         const watch = (text) => { row.state.textContent = text; };
-        row.result = await lookAt(row.file, this.look.model.id, this.look.state.limits.bytes, watch, signal);
+        const { model, state: { limits } } = this.look;
+        row.result = await lookAt(row.file, model.id, limits.bytes, watch, signal, (job) => { row.job = job; });
         if (signal.aborted || !row.result) return;
         row.state.textContent = `${spoken(row.result.label)} · ${percent(row.result.score)}`;
       } catch (error) {
@@ -48,6 +53,17 @@ export class ClipList {
       }
       this.draw(row);
     }
+  }
+
+  /** Saves the answers so far as CSV. */
+  save() {
+    const cell = (value) => `"${String(value).replace(/^[=+@-]/, "'$&").replaceAll('"', '""')}"`;
+    const answers = this.rows.filter(({ result }) => result).map(({ result: { name, label, score, segments } }) =>
+      [name, label, score.toFixed(4), segments.map((each) =>
+        `${each.label} ${each.start.toFixed(2)} to ${each.end.toFixed(2)}`).join("; ")]);
+    const rows = [["clip", "label", "score", "events"], ...answers];
+    const text = rows.map((row) => `${row.map(cell).join(",")}\n`).join("");
+    h("a", { href: `data:text/csv,${encodeURIComponent(text)}`, download: "answers.csv" }).click();
   }
 
   close() { this.run.abort(); }

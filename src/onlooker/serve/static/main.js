@@ -54,11 +54,18 @@ class Page {
     get("/api/project/inbox").then(({ count }) => this.setInboxCount(count), () => {});
   }
 
-  get tab() { return TABS.find((name) => location.hash === `#${name}`) ?? "look"; }
+  get tab() { return TABS.find((name) => location.hash.startsWith(`#${name}`)) ?? "look"; }
+  get place() { return location.hash.split("/")[1] ?? ""; } // what Look shows: list, camera, or a job
 
   go(name) {
-    if (this.tab !== name) history.pushState(null, "", `#${name}`);
+    if (this.tab !== name) this.move(name === "look" ? this.parts.look.place : "", name);
     this.showTab();
+  }
+
+  /** Changes the address: Back leads to what was shown before. */
+  move(place, tab = "look") {
+    const hash = `#${tab}${place && `/${place}`}`;
+    if (location.hash !== hash) history.pushState(null, "", hash);
   }
 
   showTab() {

@@ -36,7 +36,7 @@ export class LookResult {
   side() {
     const several = this.look.state.models.length > 1;
     return h("aside.side", {}, this.answerCard(), drawnControls(this.drawn, () => this.frame(this.player.time)),
-      several && this.look.modelSelect(() => this.look.again()), this.takeAway());
+      several && this.look.again && this.look.modelSelect(() => this.look.again()), this.takeAway());
   }
 
   answerCard() {
@@ -64,9 +64,11 @@ export class LookResult {
     const { id, model, name, video, ...answer } = this.result;
     const stem = name.replace(/\.[^.]*$/, "");
     const json = `data:application/json,${encodeURIComponent(JSON.stringify({ name, ...answer }))}`;
+    const link = (kind, text, href = `/media/${id}/as/${kind}`) =>
+      h("a.quiet", { href, download: `${stem}.${kind}` }, icon("download"), h("span", {}, text));
     return h("details.save", {}, h("summary", {}, t("save.title")),
-      h("div.row", {}, h("a.quiet", { href: json, download: `${stem}.json` }, icon("download"),
-        h("span", {}, t("save.json")))));
+      h("div.row", {}, link("json", t("save.json"), json), link("vtt", t("save.vtt")),
+        link("csv", t("save.csv")), link("mp4", t("save.drawn"))));
   }
 
   /** Starts to play; the element must be in the page. */

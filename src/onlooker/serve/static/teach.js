@@ -11,7 +11,6 @@ import { Training } from "./training.js";
 import { chosenFiles, droppedFiles, listedRecordings, Uploads } from "./uploads.js";
 
 const SITTING = 30 * 60 * 1000; // ms without a recording, after which the next one is of another sitting
-
 const drawn = { heat: 0.65, box: true, point: true };
 
 export class Teach {

@@ -5,7 +5,6 @@ import { button, complain, errorText, h, rich, show, t, toast } from "./dom.js";
 
 const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
 const REFRESH = 20; // clips after which the page shows those that were added
-
 const isHidden = (name) => name.startsWith(".") || name === "__MACOSX"; // as where the server reads folders
 
 /** The files of a drop as `[{file, path}]`; `path` is that of the file, from what was dropped on. */
