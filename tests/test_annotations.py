@@ -1,6 +1,7 @@
 """Time intervals in the formats of other programs: read, written, and refused where they are wrong."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from commands import call
 
 from onlooker.annotations import FORMATS, Interval, read_intervals
 from onlooker.structures import ClipError
+from onlooker.video.reader import VideoReader
 
 Make = Callable[..., Path]
-NEEDS = {"elan": "pympi", "webvtt": "webvtt"}
+WRITTEN = [name for name in FORMATS if name != "boris"]
 INTERVALS = [Interval("wave", 0.2, 0.8, 0.5), Interval("a <b> & 'c'", 0.4, 1.0, 0.7), Interval("jump", 1.0, 2.0, 0.25)]
 
 
@@ -20,9 +22,8 @@ def times(intervals: list[Interval]) -> list[tuple[str, float, float]]:
     return [(each.label, round(each.start, 3), round(each.end, 3)) for each in intervals]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_what_is_written_is_read_again(name: str, tmp_path: Path, make_clip: Make) -> None:
-    pytest.importorskip(NEEDS.get(name, "numpy"))
     clip = make_clip("clips/clip 1.mp4", frames=20, fps=10)
     file = clip.with_name(f"clip 1{FORMATS[name].ending}")
     FORMATS[name].write(file, {clip: INTERVALS}, None)
@@ -47,7 +48,6 @@ def test_a_file_holds_several_videos_in_other_folders(name: str, tmp_path: Path,
 
 @pytest.mark.parametrize("name", ["csv", "label-studio", "elan"])
 def test_a_part_of_a_recording_is_named_by_its_file(name: str, tmp_path: Path, make_clip: Make) -> None:
-    pytest.importorskip(NEEDS.get(name, "numpy"))
     clip, file = make_clip("clip.mp4", frames=20, fps=10), tmp_path / f"x{FORMATS[name].ending}"
     FORMATS[name].write(file, {Path(f"{clip}#t=0.5,1.5"): INTERVALS[:1]}, None)
     assert {path: times(of) for path, of in read_intervals(file).items()} == {clip: [("wave", 0.7, 1.3)]}
@@ -112,8 +112,8 @@ HUGE = "9" * 400
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("a.eaf", OUTSIDE, "the file: EntitiesForbidden"),
-        ("a.eaf", BOMB, "the file: EntitiesForbidden"),
+        ("a.eaf", OUTSIDE, "the file: declarations of entities"),
+        ("a.eaf", BOMB, "the file: declarations of entities"),
         ("a.eaf", "<annotations>", "the file: no element found"),
         ("a.eaf", EAF.format(0), "tier t, annotation a1: ts1 or ts2 has no TIME_VALUE"),
         ("a.eaf", EAF.format("soon"), "the file: invalid literal"),
@@ -132,25 +132,18 @@ HUGE = "9" * 400
         ("a.json", TASK % '{"labels": [" "], "start": 0, "end": 2}', "task 1: label is ' ', expected a name"),
         ("a.csv", "path,start,end,label\na.mp4,0,soon,x\n", "line 2: time is 'soon', expected seconds, mm:ss"),
         ("a.csv", "path,start,label\na.mp4,0,x\n", "no column end in the header"),
-        ("a.vtt", "hello", "the file: Invalid format"),
+        ("a.vtt", "hello", "the file: no WEBVTT in the first line"),
         ("a.vtt", "WEBVTT\n\n00:02.000 --> 00:01.000\nx\n", "cue 1: x from 2.0 to 1.0 s"),
-        ("a.vtt", f"WEBVTT\n\n{HUGE}:00:01.000 --> {HUGE}:00:02.000\nx\n", "the file: "),
+        ("a.vtt", f"WEBVTT\n\n{HUGE}:00:01.000 --> {HUGE}:00:02.000\nx\n", "cue 1: end is inf s"),
+        ("a.vtt", "WEBVTT\n\n00:01,000 --> 00:02,000\nx\n", "1 cues whose times cannot be read"),
         ("a.txt", "x", "no format is called '.txt'"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_file_and_place(name: str, text: str, problem: str, tmp_path: Path) -> None:
-    pytest.importorskip({".eaf": "pympi", ".vtt": "webvtt"}.get(Path(name).suffix, "numpy"))
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=problem) as raised:
         read_intervals(tmp_path / name, fps=10)
     assert str(raised.value).startswith(str(tmp_path / name))
-
-
-def test_a_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "webvtt", None)
-    (tmp_path / "a.vtt").write_text("WEBVTT\n")
-    with pytest.raises(RuntimeError, match=r'webvtt is not installed; pip install "onlooker\[labels\]"'):
-        read_intervals(tmp_path / "a.vtt")
 
 
 def test_labels_are_converted_to_a_list_to_train_on(tmp_path: Path, make_clip: Make) -> None:
@@ -169,3 +162,125 @@ def test_labels_are_converted_to_a_list_to_train_on(tmp_path: Path, make_clip: M
     assert (
         "did you mean webvtt" in call("convert", tmp_path / "net.json", tmp_path / "x", "--to", "vtt", ok=False).stderr
     )
+
+
+def answers(*results: dict[str, Any], video: str = "clip.mp4") -> dict[str, Any]:
+    return {"data": {"video": video}, "annotations": [{"result": list(results)}]}
+
+
+def test_label_studio_leaves_nothing_out_without_counting_it(tmp_path: Path, make_clip: Make) -> None:
+    for name in ("a", "b", "c"):
+        make_clip(f"{name}.mp4", frames=20, fps=10)
+    timeline = {"type": "timelinelabels", "value": {"ranges": [{"start": 1, "end": 10}], "timelinelabels": ["wave"]}}
+    choice = {"type": "choices", "value": {"choices": ["jump"]}}
+    boxes = {"type": "videorectangle", "value": {"sequence": [], "labels": ["person"]}}
+    tasks = [answers(timeline, choice, video="a.mp4"), answers(choice, video="b.mp4"), answers(boxes, video="c.mp4")]
+    (tmp_path / "all.json").write_text(json.dumps([*tasks, answers(video="d.mp4")]))
+    done = call("convert", tmp_path / "all.json", tmp_path / "all.csv")
+    assert (tmp_path / "all.csv").read_text().splitlines() == [
+        "path,start,end,label", "a.mp4,0.0,1.0,wave", "b.mp4,0.0,2.0,jump",
+    ]  # fmt: skip
+    expected = "left out: 1 results of kind choices, 1 results of kind videorectangle, 1 tasks without labels"
+    assert expected in done.stderr
+    (tmp_path / "boxes.json").write_text(json.dumps(tasks[2:]))
+    with pytest.raises(ClipError, match="no time intervals; left out: 1 results of kind videorectangle"):
+        read_intervals(tmp_path / "boxes.json")
+
+
+def test_frames_of_label_studio_are_equally_spaced_in_time(tmp_path: Path, make_clip: Make) -> None:
+    clip = make_clip("clip.mp4", frames=30, fps=30)
+    value = {"ranges": [{"start": 3, "end": 6}], "timelinelabels": ["wave"]}
+    (tmp_path / "a.json").write_text(json.dumps([answers({"value": value})]))
+    (interval,) = read_intervals(tmp_path / "a.json")[clip]
+    assert len(VideoReader(f"{clip}#t={interval.start},{interval.end}")) == 4
+
+
+def test_elan_counts_from_its_time_origin(tmp_path: Path) -> None:
+    text = EAF.format(500).replace('"ts2"/>', '"ts2" TIME_VALUE="1500"/>')
+    (tmp_path / "a.eaf").write_text(text.replace('a.mp4"', 'a.mp4" TIME_ORIGIN="2000"'))
+    assert read_intervals(tmp_path / "a.eaf") == {tmp_path / "a.mp4": [Interval("x", 2.5, 3.5)]}
+
+
+def test_subtitles_of_streams_count_as_their_video(tmp_path: Path, make_clip: Make) -> None:
+    clip = make_clip("clip.mp4", frames=20, fps=10)
+    head = "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:01.000,MPEGTS:270000\n\n"
+    (tmp_path / "clip.vtt").write_text(head + "1\n00:00.000 --> 00:01.000 align:start\n<v Tom>wave</v>\n")
+    assert {path: times(of) for path, of in read_intervals(tmp_path / "clip.vtt").items()} == {
+        clip: [("wave", 2.0, 3.0)]
+    }
+
+
+def test_names_with_percent_signs_stay(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path,start,end,label\na%20b.mp4,0,1,x\nnew%20.mp4,0,1,x\n")
+    assert {path.name for path in read_intervals(tmp_path / "a.csv")} == {"a%20b.mp4", "new%20.mp4"}
+    (tmp_path / "a%20b.mp4").touch()
+    text = EAF.format(0).replace('"ts2"/>', '"ts2" TIME_VALUE="9"/>')
+    (tmp_path / "a.eaf").write_text(text.replace("a.mp4", "a%20b.mp4"))
+    assert [path.name for path in read_intervals(tmp_path / "a.eaf")] == ["a%20b.mp4"]
+
+
+def test_a_list_keeps_recordings_that_only_some_rows_have(tmp_path: Path) -> None:
+    videos = {
+        tmp_path / "a.mp4": [Interval("x", 0.0, 1.0, recording="tom")],
+        tmp_path / "b.mp4": [Interval("y", 0.0, 1.0)],
+    }
+    FORMATS["csv"].write(tmp_path / "all.csv", videos, None)
+    assert (tmp_path / "all.csv").read_text().splitlines()[1:] == ["a.mp4,0.0,1.0,x,tom", "b.mp4,0.0,1.0,y,b.mp4"]
+
+
+BORIS_PROJECT = {
+    "behaviors_conf": {"0": {"code": "run", "type": "State event"}, "1": {"code": "bark", "type": "Point event"}},
+    "observations": {
+        "first": {
+            "file": {"1": ["C:\\videos\\a.mp4", "b.mp4"], "2": []},
+            "time offset": 100.0,
+            "media_info": {"length": {"C:\\videos\\a.mp4": 10.0, "b.mp4": 20.0}, "offset": {"1": 0.0}},
+            "events": [
+                [101.0, "rex", "run", "", ""], [102.0, "ada", "run", "", ""], [103.5, "rex", "run", "", ""],
+                [104.0, "rex", "bark", "", ""], [112.0, "ada", "run", "", ""], [113.0, "", "run", "", ""],
+            ],
+        },
+        "live": {"file": [], "events": [[1.0, "", "run", "", ""], [2.0, "", "run", "", ""]]},
+    },
+}  # fmt: skip
+
+
+def test_projects_of_boris(tmp_path: Path) -> None:
+    (tmp_path / "p.boris").write_text(json.dumps(BORIS_PROJECT))
+    left_out = Counter[str]()
+    assert read_intervals(tmp_path / "p.boris", left_out=left_out) == {
+        tmp_path / "a.mp4": [
+            Interval("run", 1, 3.5, recording="rex"), Interval("run", 2, 10, recording="ada"),
+        ],
+        tmp_path / "b.mp4": [Interval("run", 0, 2, recording="ada")],
+    }  # fmt: skip
+    assert left_out == {
+        "events without duration (bark)": 1, "events without a media file": 2, "starts without a stop (run)": 1
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="only read"):
+        FORMATS["boris"].write(tmp_path / "x.boris", {}, None)
+
+
+AGGREGATED = """\
+Observation id,Source,Time offset (s),Media duration (s),Subject,Behavior,Behavior type,Start (s),Stop (s)
+one,player #1:a.mp4;b.mp4,0.0,10.0;20.0,rex,run,STATE,1.5,2.5
+one,player #1:a.mp4;b.mp4,0.0,10.0;20.0,No focal subject,run,STATE,11.0,12.0
+one,player #1:a.mp4;b.mp4,0.0,10.0;20.0,rex,bark,POINT,3,3
+"""
+TABULAR = """Observation id\tone\t\t
+Time offset (s)\t5.0
+Time\tMedia file path\tSubject\tBehavior\tStatus
+6.500\ta.mp4\trex\trun\tSTART
+7.000\ta.mp4\trex\tbark\tPOINT
+7.500\ta.mp4\trex\trun\tSTOP
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("events.csv", AGGREGATED), ("events.tsv", TABULAR)])
+def test_tables_of_boris(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    left_out = Counter[str]()
+    videos = read_intervals(tmp_path / name, left_out=left_out)
+    assert videos.pop(tmp_path / "a.mp4") == [Interval("run", 1.5, 2.5, recording="rex")]
+    assert videos == ({tmp_path / "b.mp4": [Interval("run", 1, 2)]} if name == "events.csv" else {})
+    assert left_out == {"events without duration (bark)": 1}

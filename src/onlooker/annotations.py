@@ -1,34 +1,34 @@
 """Time intervals and predictions in file formats of other programs: `FORMATS`; XML is read without entities."""
 
-import csv
 import html
-import io
+import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
+from xml.etree import ElementTree
 
-import numpy as np
-from numpy.typing import NDArray
-
-from onlooker.data.tables import read_table
-from onlooker.files import printable, read_bytes, read_json, write_bytes, write_json
+from onlooker.data.tables import BORIS, read_rows, read_table
+from onlooker.files import printable, read_bytes, read_json, write_bytes, write_csv, write_json
 from onlooker.intervals import as_cut, parse_time, split_interval
 from onlooker.settings import suggestion
 from onlooker.storage import is_address, path_or_address
 from onlooker.structures import ClipError, Prediction, Segment
-from onlooker.video.reader import SUFFIXES, VideoReader, is_video
+from onlooker.video.container import open_video
+from onlooker.video.reader import SUFFIXES, frame_bounds, is_video
 
 __all__ = ["FORMATS", "Interval", "read_intervals"]
 
 MIN_SCORE = 0.3  # probability of a class in the whole clip, from which on it gets boxes and times in files
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
+_TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
+_CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
 _LOCAL_FILES = "/data/local-files/?d="  # how Label Studio names files of its machine
 
 
@@ -41,7 +41,7 @@ class Interval(Segment):
 
 
 Videos = Mapping[Path, Sequence[Interval]]  # by the path of the video
-Found = Iterator[tuple[Path, Interval]]
+Intervals = Iterator[tuple[Path, Interval]]
 
 
 class Format(NamedTuple):
@@ -49,35 +49,48 @@ class Format(NamedTuple):
 
     Args:
         ending: how a file for one clip ends.
-        read, write: read and write a file, by frames per second or None.
-        module: the optional module that writing needs, if any.
+        read: reads a file, by frames per second or None, and counts what it leaves out by its kind.
+        write: writes a file, by frames per second or None.
     """
 
     ending: str
-    read: Callable[[Path, float | None], Found]
+    read: Callable[[Path, float | None, Counter[str]], Intervals]
     write: Callable[[Path, Videos, float | None], None]
-    module: str = ""
 
 
-def read_intervals(path: Path, fps: float | None = None) -> dict[Path, list[Interval]]:
-    """The intervals of a file in one of `FORMATS`, by video. A video is searched for beside the file; it may be absent.
+def read_intervals(
+    path: Path, fps: float | None = None, left_out: Counter[str] | None = None
+) -> dict[Path, list[Interval]]:
+    """The intervals of a file in one of `FORMATS`, by video, in seconds of the clock of players.
+
+    A video is searched for beside the file; it may be absent.
 
     Args:
         fps: frames per second at which the file counts frames, if it does; None: those of the videos.
+        left_out: counts what is in the file and not among the intervals, by its kind.
 
     Raises:
         ClipError: an unknown format, a missing or impossible value (which one is named), or no intervals.
-        RuntimeError: a package that is not installed.
     """
-    name, videos = find_format(path), dict[Path, list[Interval]]()
-    if name == "activitynet" and read_bytes(path).lstrip()[:1] == b"[":
+    left_out = Counter() if left_out is None else left_out
+    videos: dict[Path, list[Interval]] = {}
+    content = read_bytes(path)
+    name = "boris" if BORIS in content[:100] else find_format(path)
+    if name == "activitynet" and content.lstrip()[:1] == b"[":
         name = "label-studio"
     with _naming(path, "the file"):
-        for video, interval in sorted(FORMATS[name].read(path, fps), key=lambda each: each[1].start):
+        intervals = FORMATS[name].read(path, fps, left_out)
+        for video, interval in sorted(intervals, key=lambda pair: pair[1].start):
             videos.setdefault(video, []).append(interval)
     if not videos:
-        raise ClipError(path, "no time intervals", "label times, and export them again; see docs/connect.md")
+        found = "; ".join(["no time intervals", *(f"left out: {count_of(left_out)}" for _ in left_out)][:2])
+        raise ClipError(path, found, "label times, and export them again; see docs/connect.md")
     return videos
+
+
+def count_of(left_out: Counter[str]) -> str:
+    """What is left out, with its numbers."""
+    return ", ".join(f"{number} {kind}" for kind, number in left_out.items())
 
 
 def find_format(path: Path, name: str | None = None) -> str:
@@ -94,14 +107,6 @@ def of_prediction(prediction: Prediction) -> Videos:
     scores = dict(zip(prediction.classes, prediction.scores.tolist(), strict=True))
     segments = sorted(prediction.segments, key=lambda segment: segment.start)
     return {prediction.path: [make_interval(**vars(each)) for each in segments if scores[each.label] >= MIN_SCORE]}
-
-
-def import_optional(name: str, extra: str = "labels") -> Any:
-    """A module that an extra installs; a RuntimeError names the extra if it is missing."""
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise RuntimeError(f'{name.partition(".")[0]} is not installed; pip install "onlooker[{extra}]"') from error
 
 
 def make_interval(label: Any, start: Any, end: Any, score: Any = 1, split: str = "", recording: str = "") -> Interval:
@@ -128,49 +133,55 @@ def _naming(path: Path, where: str) -> Iterator[None]:
         raise ClipError(path, f"{where}: {problem}", "correct it, or export the labels again") from error
 
 
-def _xml(path: Path) -> Any:
-    return import_optional("defusedxml.ElementTree").fromstring(read_bytes(path))  # refuses entities
+def _find(folder: Path, name: str, url: bool = False) -> Path:
+    """A video that labels name by a path, a file:// address or one of Label Studio: beside them, if it is there.
 
-
-def _find(folder: Path, name: str) -> Path:
-    """A video that labels name by a path, a file:// address or one of Label Studio: beside them, if it is there."""
-    if is_address(name):
+    Args:
+        url: the name may have escapes such as %20.
+    """
+    if is_address(name) and not name.startswith("file:"):
         return Path(name)
-    name = unquote(name.partition(_LOCAL_FILES)[2] or name)
-    base = name.replace("\\", "/").rpartition("/")[2]
-    uploaded = re.sub(r"^[0-9a-f]{8}-", "", base)  # Label Studio's prefix of uploads
-    elsewhere = os.path.isabs(name) or "://" in name or not name
-    found = (folder / each for each in (name, base, uploaded) if each and os.path.exists(folder / each))
-    return next(found, folder / (uploaded if elsewhere else name))
+    name = name.partition(_LOCAL_FILES)[2] or name
+    elsewhere = os.path.isabs(name) or "://" in name or re.match(r"[A-Za-z]:[\\/]", name) or not name
+    candidates = list[str]()
+    for path in (unquote(name), name) if url else (name,):
+        slashes = path.replace("\\", "/")
+        base = slashes.rpartition("/")[2]
+        uploaded = re.sub(r"^[0-9a-f]{8}-", "", base)  # Label Studio's prefix of uploads
+        candidates += [path, slashes, base, uploaded]
+    there = (folder / path for path in candidates if path and os.path.exists(folder / path))
+    return next(there, folder / candidates[3 if elsewhere else 1])
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.iterdir(), reverse=True) if is_video(path)}
 
 
-@lru_cache(1)
-def _bounds(video: Path) -> NDArray[np.float64]:
-    """When each frame of a video begins, in seconds, and when the last one ends."""
+def _length_and_rate(video: Path) -> tuple[float, float]:
+    """When the last frame of a video ends, in seconds, and its mean number of frames per second."""
     try:
-        times = VideoReader(video).times
+        bounds = frame_bounds(video)
     except ClipError as error:
-        found = f"its frames cannot be counted ({error.found})"
-        raise ClipError(video, found, "put it beside the labels, or give --fps") from error
-    return np.append(times, times[-1] + (times[-1] - times[0]) / max(1, len(times) - 1))
+        problem = f"its frames cannot be counted ({error.found})"
+        raise ClipError(video, problem, "put it beside the labels, or give --fps") from error
+    return float(bounds[-1]), (len(bounds) - 1) / float(bounds[-1] - bounds[0])
 
 
 def _seconds(video: Path, frame: int, fps: float | None) -> float:
-    """When a frame, counted from 0, begins."""
-    if fps is None and not 0 <= frame < len(_bounds(video)):
-        raise ValueError(f"frame {frame} of a video of {len(_bounds(video)) - 1} frames")
-    return frame / fps if fps else float(_bounds(video)[frame])
+    """The time of a frame, counted from 0, in a program that counts equally spaced ones, as browsers do."""
+    if fps:
+        return frame / fps
+    length, rate = _length_and_rate(video)
+    if not 0 <= frame <= round(length * rate):
+        raise ValueError(f"frame {frame} of a video of {round(length * rate)} frames")
+    return math.floor(1000 * frame / rate + 0.001) / 1000  # as `frame_bounds`
 
 
 def _frames(video: Path, interval: Segment, fps: float | None) -> tuple[int, int]:
     """The first and the last frame of an interval, counted from 1."""
-    times = interval.start, interval.end
-    first, after = (round(time * fps) if fps else int(np.abs(_bounds(video) - time).argmin()) for time in times)
-    return first + 1, max(first + 1, after)
+    rate = fps or _length_and_rate(video)[1]
+    first = round(interval.start * rate) + 1
+    return first, max(first, round(interval.end * rate))
 
 
 def _one_video(path: Path, videos: Videos) -> tuple[Path, Sequence[Interval]]:
@@ -195,35 +206,42 @@ def _name(video: Path, folder: Path) -> str:
     return name if is_address(name) else Path(os.path.relpath(video, folder)).as_posix()
 
 
-def _read_csv(path: Path, _: float | None) -> Found:
-    for line, row in read_table(path, ("path", "start", "end", "label"), ("split", "recording", "score")):
+def _read_csv(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+    table = read_table(path, ("path", "start", "end", "label"), ("split", "recording", "score"))
+    left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
+    for line, row in table:
         with _naming(path, f"line {line}"):
-            times, score = (parse_time(row["start"]), parse_time(row["end"])), row.get("score") or 1
-            interval = make_interval(row["label"], *times, score, row.get("split") or "", row.get("recording") or "")
-            yield _find(path.parent, row["path"]), interval
+            start, end = table.time(row["start"]), table.time(row["end"])
+            score, split, recording = (row.get(name, "") for name in ("score", "split", "recording"))
+            yield _find(path.parent, row["path"]), make_interval(row["label"], start, end, score or 1, split, recording)
 
 
 def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
-    files = _whole(videos).items()
-    rows = [{"path": _name(file, path.parent), **vars(each)} for file, of in files for each in of]
-    optional = [name for name in ("split", "recording") if rows and all(row[name] for row in rows)]
-    optional += ["score"] * any(row["score"] != 1 for row in rows)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["path", "start", "end", "label", *optional], extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
+    rows = list[dict[str, Any]]()
+    for file, intervals in _whole(videos).items():
+        name = _name(file, path.parent)
+        rows += [{"path": name, **vars(interval)} for interval in intervals]
+    columns = ["path", "start", "end", "label"]
+    columns += [name for name in ("split", "recording") if any(row[name] for row in rows)]
+    if any(row["score"] != 1 for row in rows):
+        columns.append("score")
+    if "recording" in columns:
+        rows = [{**row, "recording": row["recording"] or row["path"]} for row in rows]
+    write_csv(path, [columns, *([row[name] for name in columns] for row in rows)])
 
 
-def _read_activitynet(path: Path, _: float | None) -> Found:
-    values, there = read_json(path), _by_stem(path.parent)
+def _read_activitynet(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+    values, beside = read_json(path), _by_stem(path.parent)
     for name, entry in values["database" if "database" in values else "results"].items():
         with _naming(path, f"video {name}"):
-            video = there.get(name) or there.get(f"v_{name}") or _find(path.parent, f"{name}.mp4")
-            of, split = (entry, "") if isinstance(entry, list) else (entry["annotations"], entry.get("subset", ""))
-            for each in of:
-                start, end = each["segment"]
-                yield video, make_interval(each["label"], start, end, each.get("score", 1), split)
+            video = beside.get(name) or beside.get(f"v_{name}") or _find(path.parent, f"{name}.mp4")
+            split = "" if isinstance(entry, list) else entry.get("subset", "")
+            events = entry if isinstance(entry, list) else entry["annotations"]
+            if not events:
+                left_out["videos without labels"] += 1
+            for event in events:
+                start, end = event["segment"]
+                yield video, make_interval(event["label"], start, end, event.get("score", 1), split)
 
 
 def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
@@ -238,8 +256,8 @@ def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
     write_json(path, {"version": "VERSION 1.3", "results": results, "external_data": {}})
 
 
-def _read_label_studio(path: Path, fps: float | None) -> Found:
-    """Timeline labels (frames from 1, the last one included) and labels of a sound track (seconds).
+def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) -> Intervals:
+    """Labels of a timeline (frames from 1, the last one included) or of a sound track (seconds), or of a whole video.
 
     Of several annotations of a task, the first that was not canceled; if there is none, its first prediction.
     """
@@ -247,15 +265,33 @@ def _read_label_studio(path: Path, fps: float | None) -> Found:
         with _naming(path, f"task {number}"):
             names = [str(name) for name in task["data"].values()]
             named = (name for name in names if _LOCAL_FILES in name or Path(name).suffix.lower() in SUFFIXES)
-            video = _find(path.parent, next(named, None) or task["data"]["video"])
-            done = [each for each in task["annotations"] if not each.get("was_cancelled")] or task.get("predictions")
-            for result in done[0]["result"] if done else ():
-                value, score = result["value"], result.get("score", 1)
-                for span in value["ranges"] if "timelinelabels" in value else ():
-                    start, end = _seconds(video, span["start"] - 1, fps), _seconds(video, span["end"], fps)
-                    yield from ((video, make_interval(label, start, end, score)) for label in value["timelinelabels"])
-                for label in value.get("labels", ()) if "start" in value else ():
-                    yield video, make_interval(label, value["start"], value["end"], score)
+            video = _find(path.parent, next(named, None) or task["data"]["video"], url=True)
+            done = [answer for answer in task["annotations"] if not answer.get("was_cancelled")]
+            done = done or task.get("predictions") or []
+            results = done[0]["result"] if done else []
+            if not results:
+                left_out["tasks without labels"] += 1
+            left_out.update("further annotations of a task" for _ in done[1:])
+            intervals = [interval for result in results for interval in _labels_in_time(video, result, fps)]
+            others = [result for result in results if not {"ranges", "start"} & result["value"].keys()]
+            chosen = [label for result in others for label in result["value"].get("choices", ())]
+            if len(chosen) == 1 and not intervals:
+                intervals = [make_interval(chosen[0], 0, _length_and_rate(video)[0])]
+                others = []
+            left_out.update(f"results of kind {result.get('type', 'choices')}" for result in others)
+            yield from ((video, interval) for interval in intervals)
+
+
+def _labels_in_time(video: Path, result: dict[str, Any], fps: float | None) -> Iterator[Interval]:
+    """The intervals of one result of Label Studio."""
+    value, score = result["value"], result.get("score", 1)
+    labels = value.get("timelinelabels") or value.get("labels") or value.get("choices") or ()
+    spans = [(value["start"], value["end"])] if "start" in value else []
+    if "timelinelabels" in value or "ranges" in value:
+        ranges = value["ranges"]
+        spans = [(_seconds(video, span["start"] - 1, fps), _seconds(video, span["end"], fps)) for span in ranges]
+    for start, end in spans:
+        yield from (make_interval(label, start, end, score) for label in labels)
 
 
 def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
@@ -273,44 +309,85 @@ def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
     write_json(path, tasks)
 
 
-def _read_elan(path: Path, _: float | None) -> Found:
+def _read_elan(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
     """The aligned annotations of all tiers; an empty one is labeled by its tier."""
-    _xml(path)  # pympi expands entities
-    eaf = import_optional("pympi").Eaf(str(path), suppress_version_warning=True)
-    if not eaf.media_descriptors:
+    text = read_bytes(path).decode("utf-8-sig")
+    if "<!" in re.sub("(?s)<!--.*?-->", "", text):
+        raise ValueError("declarations of entities or of a document type")
+    root = ElementTree.fromstring(text)
+    media = root.find("HEADER/MEDIA_DESCRIPTOR")
+    if media is None:
         raise KeyError("MEDIA_DESCRIPTOR")
-    media = eaf.media_descriptors[0]
-    video = _find(path.parent, (media.get("RELATIVE_MEDIA_URL") or media["MEDIA_URL"]).removeprefix("./"))
-    for tier, (annotations, *_rest) in eaf.tiers.items():
-        for name, (start, end, label, _reference) in annotations.items():
-            with _naming(path, f"tier {tier}, annotation {name}"):
-                if None in (times := [eaf.timeslots[slot] for slot in (start, end)]):
-                    raise ValueError(f"{start} or {end} has no TIME_VALUE")
-                yield video, make_interval(label.strip() or tier, times[0] / 1000, times[1] / 1000)
+    address = media.get("RELATIVE_MEDIA_URL") or media.attrib["MEDIA_URL"]
+    video = _find(path.parent, address.removeprefix("./"), url=True)
+    origin = int(media.get("TIME_ORIGIN", 0))  # milliseconds of the video at time 0 of the labels
+    slots = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
+    times = {slot: (origin + int(time)) / 1000 for slot, time in slots.items() if time is not None}
+    left_out.update("annotations without times of their own" for _ in root.iter("REF_ANNOTATION"))
+    for tier in root.iter("TIER"):
+        for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
+            with _naming(path, f"tier {tier.get('TIER_ID')}, annotation {annotation.get('ANNOTATION_ID')}"):
+                first, last = (annotation.attrib[f"TIME_SLOT_REF{number}"] for number in (1, 2))
+                if not {first, last} <= times.keys():
+                    raise ValueError(f"{first} or {last} has no TIME_VALUE")
+                label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
+                yield video, make_interval(label or tier.get("TIER_ID"), times[first], times[last])
 
 
 def _write_elan(path: Path, videos: Videos, _: float | None) -> None:
     """One tier per class: annotations of one tier must not overlap."""
-    elan, (video, intervals) = import_optional("pympi.Elan"), _one_video(path, _whole(videos))
-    eaf, relative = elan.Eaf(author="onlooker"), quote(_name(video, path.parent), errors="replace")
-    eaf.remove_tier("default")
-    eaf.add_linked_file(f"file://{quote(str(video.absolute()), errors='replace')}", f"./{relative}", "video/mp4")
-    for label in sorted({each.label for each in intervals}):
-        eaf.add_tier(label)
-    for each in intervals:
-        start = round(each.start * 1000)
-        eaf.add_annotation(each.label, start, max(start + 1, round(each.end * 1000)), each.label)
-    write_bytes(path, elan.to_string(eaf, encoding="utf-8"))
+    video, intervals = _one_video(path, _whole(videos))
+    root = ElementTree.Element("ANNOTATION_DOCUMENT", AUTHOR="onlooker", DATE="", FORMAT="3.0", VERSION="3.0")
+    header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
+    address = f"file://{quote(str(video.absolute()), errors='replace')}"
+    relative = f"./{quote(_name(video, path.parent), errors='replace')}"
+    media = {"MEDIA_URL": address, "RELATIVE_MEDIA_URL": relative, "MIME_TYPE": "video/mp4"}
+    ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
+    order = ElementTree.SubElement(root, "TIME_ORDER")
+    numbers = count(1)
+    for label in sorted({interval.label for interval in intervals}):
+        tier = ElementTree.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=label)
+        for interval in (interval for interval in intervals if interval.label == label):
+            start = round(interval.start * 1000)
+            references = {"ANNOTATION_ID": f"a{next(numbers)}"}
+            for number, time in enumerate((start, max(start + 1, round(interval.end * 1000))), 1):
+                slot = references[f"TIME_SLOT_REF{number}"] = f"ts{next(numbers)}"
+                ElementTree.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(time))
+            annotation = ElementTree.SubElement(tier, "ANNOTATION")
+            annotation = ElementTree.SubElement(annotation, "ALIGNABLE_ANNOTATION", references)
+            ElementTree.SubElement(annotation, "ANNOTATION_VALUE").text = label
+    order[:] = sorted(order, key=lambda slot: int(slot.attrib["TIME_VALUE"]))
+    kind = {"LINGUISTIC_TYPE_ID": "default-lt", "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false"}
+    ElementTree.SubElement(root, "LINGUISTIC_TYPE", kind)
+    write_bytes(path, ElementTree.tostring(root, "utf-8", xml_declaration=True))
 
 
-def _read_webvtt(path: Path, _: float | None) -> Found:
+def _read_webvtt(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
     """The cues of the video of the same name beside the file."""
-    cues = import_optional("webvtt").from_string(read_bytes(path).decode("utf-8-sig"), strict=True)
+    text = "\n".join(read_bytes(path).decode("utf-8-sig").splitlines())
+    if not text.startswith("WEBVTT"):
+        raise ValueError("no WEBVTT in the first line")
+    cues = [*_CUE.finditer(text)]
+    if len(cues) < text.count("-->"):
+        raise ValueError(f"{text.count('-->') - len(cues)} cues whose times cannot be read")
     video = _by_stem(path.parent).get(path.stem, path.with_suffix(".mp4"))
+    shift = _stream_shift(text, video)
     for number, cue in enumerate(cues, 1):
         with _naming(path, f"cue {number}"):
-            start, end = (time.in_milliseconds() / 1000 for time in (cue.start_time, cue.end_time))
-            yield video, make_interval(html.unescape(cue.text), start, end)
+            start, end = (parse_time(time) + shift for time in cue.groups()[:2])
+            yield video, make_interval(html.unescape(re.sub("<[^>]*>", "", cue[3])), start, end)
+
+
+def _stream_shift(text: str, video: Path) -> float:
+    """Seconds from the clock of subtitles to that of players: subtitles of streams count as MPEG-TS does."""
+    if "X-TIMESTAMP-MAP" not in text:
+        return 0.0
+    local, ticks = re.search("LOCAL:([0-9:.]+)", text), re.search("MPEGTS:([0-9]+)", text)
+    if not (local and ticks):
+        raise ValueError("X-TIMESTAMP-MAP without LOCAL and MPEGTS")
+    with open_video(video) as (container, _):
+        begin = (container.start_time or 0) / 1_000_000
+    return int(ticks[1]) / 90_000 - parse_time(local[1]) - begin
 
 
 def _write_webvtt(path: Path, videos: Videos, _: float | None) -> None:
@@ -326,10 +403,96 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
 
 
+class _Coded(NamedTuple):
+    """An event of BORIS.
+
+    Args:
+        place: where it is in the file.
+        media: the files that the observer watched one after another, and the length of each in seconds.
+        offset: seconds of the clock of the observation when the first file begins.
+        key: observation, subject, behavior and modifiers: two moments with the same key are a start and a stop.
+        times: a start and a stop; one moment; or nothing: an event without duration.
+    """
+
+    place: str
+    media: Sequence[tuple[str, float]]
+    offset: float
+    key: tuple[str, str, str, str]
+    times: Sequence[float]
+
+
+def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+    """The states of a project (.boris), or of a table of aggregated or tabular events; subjects are recordings."""
+    begun: dict[tuple[str, str, str, str], float] = {}
+    for event in _boris_project(path) if path.suffix.lower() == ".boris" else _boris_table(path):
+        subject, behavior = event.key[1:3]
+        times = event.times
+        if not times or not event.media:
+            left_out["events without a media file" if times else f"events without duration ({behavior})"] += 1
+            continue
+        if len(times) == 1 and event.key not in begun:
+            begun[event.key] = times[0]
+            continue
+        if len(times) == 1:
+            times = (begun.pop(event.key), times[0])
+        start, end = (time - event.offset for time in times)
+        with _naming(path, event.place):
+            for media, length in event.media:
+                if start < length and end > 0:
+                    part = max(start, 0), min(end, length)
+                    yield _find(path.parent, media), make_interval(behavior, *part, recording=subject)
+                start -= length
+                end -= length
+    left_out.update(f"starts without a stop ({key[2]})" for key in begun)
+
+
+def _boris_project(path: Path) -> Iterator[_Coded]:
+    project = read_json(path)
+    kinds = {behavior["code"]: behavior["type"] for behavior in project["behaviors_conf"].values()}
+    for name, observation in project["observations"].items():
+        players, info = observation["file"], observation.get("media_info", {})
+        files = players.get("1", []) if isinstance(players, dict) else []
+        media = [(file, info.get("length", {})[file] if file != files[-1] else math.inf) for file in files]
+        offset = observation.get("time offset", 0) + info.get("offset", {}).get("1", 0)
+        for time, subject, behavior, modifiers, *_ in observation["events"]:
+            times = [float(time)] if kinds.get(behavior, "").lower().startswith("state") else []
+            yield _Coded(f"observation {name}", media, float(offset), (name, subject, behavior, modifiers), times)
+
+
+def _boris_table(path: Path) -> Iterator[_Coded]:
+    """The rows below the line with the names of columns; what is above it holds for all rows."""
+    _, lines = read_rows(path, ("start", "end", "label"), "export the events again")
+    top = next(i for i, (_, fields) in enumerate(lines) if {"Subject", "Behavior"} <= set(fields))
+    above = {fields[0]: fields[1] for _, fields in lines[:top] if len(fields) > 1}
+    first: dict[str, str] = {}  # media file by observation
+    for number, fields in lines[top + 1 :]:
+        row = above | dict(zip(lines[top][1], fields, strict=False))
+        name, subject = row["Observation id"], row["Subject"].replace("No focal subject", "")
+        file = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
+        source = re.split(r"\||\s*player #2", row.get("Source", ""))[0].removeprefix("player #1:")
+        files = [file.strip() for file in (source if Path(source).suffix else file).split(";")]
+        if len(files) == 1 and first.setdefault(name, files[0]) != files[0]:
+            raise ValueError(f"line {number}: another media file, and no column Source; convert the project (.boris)")
+        lengths = row.get("Media duration (s)", "").partition("|")[0].split(";")
+        media = [(file, math.inf) for file in files if Path(file).suffix]
+        media[:-1] = [(file, float(length)) for file, length in zip(files[:-1], lengths, strict=False)]
+        kind = row.get("Behavior type") or row["Status"]
+        columns = {"STATE": ("Start (s)", "Stop (s)"), "POINT": ()}.get(kind, ("Time",))
+        modifiers = "|".join(row[column] for column in row if column.startswith("Modifier"))
+        times = [float(row[column]) for column in columns]
+        offset = float(row.get("Time offset (s)") or 0)
+        yield _Coded(f"line {number}", media, offset, (name, subject, row["Behavior"], modifiers), times)
+
+
+def _refuse(path: Path, *_: Any) -> None:
+    raise ValueError(f"{path}: this format is only read; choose another one")
+
+
 FORMATS = {
     "csv": Format(".csv", _read_csv, _write_csv),
     "activitynet": Format("-segments.json", _read_activitynet, _write_activitynet),
     "label-studio": Format("-label-studio.json", _read_label_studio, _write_label_studio),
-    "elan": Format(".eaf", _read_elan, _write_elan, "pympi.Elan"),
+    "elan": Format(".eaf", _read_elan, _write_elan),
     "webvtt": Format(".vtt", _read_webvtt, _write_webvtt),
+    "boris": Format(".boris", _read_boris, _refuse),
 }

@@ -1,7 +1,9 @@
 """Files that are written completely or not at all, and clear errors where a file cannot be read or written."""
 
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -11,7 +13,7 @@ import tempfile
 import time
 import unicodedata
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any, BinaryIO
 __all__ = [
     "DiskFullError", "NotWritableError", "check_regular", "check_writable", "composed", "explain_write_errors",
     "file_digest", "format_bytes", "printable", "read_bytes", "read_json", "without_password", "write_bytes",
-    "write_json",
+    "write_csv", "write_json",
 ]  # fmt: skip
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
@@ -269,6 +271,13 @@ def write_json(path: Path, values: Any) -> None:
     """Write a JSON file; see `write_bytes`."""
     # A name may contain bytes that are not UTF-8; they are written as escapes, which are also valid in JSON.
     write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[object]], delimiter: str = ",") -> None:
+    """Write a table, whose first row is the header; see `write_bytes`."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from http.client import HTTPException
+from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event as Signal
@@ -22,7 +23,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from onlooker.annotations import FORMATS, Interval, import_optional, make_interval
+from onlooker.annotations import FORMATS, Interval, make_interval
 from onlooker.answer import nothing_name
 from onlooker.structures import ClipError, Step
 
@@ -235,7 +236,10 @@ class _Mqtt(Publisher):
 
     def __init__(self, address: str, name: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]) -> None:
         secure, user, host, port, self._topic = _MQTT.findall(address)[0]
-        mqtt = import_optional("paho.mqtt.client", "events")
+        try:
+            mqtt = import_module("paho.mqtt.client")
+        except ImportError as error:
+            raise RuntimeError('paho is not installed; pip install "onlooker[events]"') from error
         self._client = client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
         self._connected, self._problem, self._greeted = Signal(), "it cannot be reached", False
         self._topics = {source: f"{self._topic}/{_slug(source) or number}" for number, source in enumerate(sources)}

@@ -258,7 +258,8 @@ def test_frames_become_the_times_at_which_they_are_shown(tmp_path: Path, make_cl
     make_clip("clip.mp4", frames=20, fps=30)
     rows = ["clip.mp4,0,4,x", "clip.mp4,4,20,y", "gone.mp4,0,4,x", "gone.mp4,4,9,x"]
     listed = write(tmp_path / "clips.csv", ["path,start_frame,end_frame,label", *rows])
-    parts, missing, _ = read_list(listed)
+    parts, missing, notes = read_list(listed)
+    assert notes == ["start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"]
     first, second = (VideoReader(clip.path) for clip in parts[""])
     assert (len(first), len(second), len(missing)) == (4, 16, 2)
     with pytest.raises(ClipError, match="line 2: start_frame '4', end_frame '21' of 20 frames"):

@@ -5,7 +5,6 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -115,14 +114,6 @@ def test_a_recording_is_told_from_the_clips_of_the_training(
     assert f"`onlooker watch {run} RECORDING --events FILE.vtt`" in note
     assert predict_clips(run, [short]) == []
     assert capsys.readouterr().err == ""
-
-
-def test_a_missing_package_is_named_before_anything_is_predicted(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pympi", None)
-    with pytest.raises(RuntimeError, match=r'pip install "onlooker\[labels\]"'):
-        predict_clips(run, [tmp_path / "none.mp4"], out=tmp_path / "out", times=["elan"])
 
 
 def test_clips_have_distinct_names(tmp_path: Path) -> None:

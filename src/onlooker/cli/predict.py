@@ -1,13 +1,14 @@
 """The commands that use a trained run: each is a few lines around one function of the library."""
 
 import functools
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from onlooker.cli.command import command, note, stoppable
+from onlooker.cli.command import command, note, stoppable, warn
 from onlooker.cli.options import Ray, RunArgument, Safe
 from onlooker.config import StreamConfig
 from onlooker.storage import is_address
@@ -112,7 +113,7 @@ def push(
 def convert(
     labels: Annotated[
         list[Path],
-        typer.Argument(help="Files of ActivityNet, Label Studio (.json), ELAN, WebVTT, or CSV."),
+        typer.Argument(help="Files of ActivityNet, Label Studio (.json), ELAN, BORIS, WebVTT, or CSV."),
     ],
     out: Annotated[Path, typer.Argument(help="The file to write, best a .csv.")],
     to: Annotated[
@@ -124,11 +125,11 @@ def convert(
     ] = None,
 ) -> None:
     """Convert labels of time intervals, such as those of an annotation program, to a CSV file to train on."""
-    from onlooker.annotations import FORMATS, Interval, find_format, read_intervals
+    from onlooker.annotations import FORMATS, Interval, count_of, find_format, read_intervals
 
-    name, videos = find_format(out, to), dict[Path, list[Interval]]()
+    name, videos, left_out = find_format(out, to), dict[Path, list[Interval]](), Counter[str]()
     for path in labels:
-        for video, intervals in read_intervals(path, fps).items():
+        for video, intervals in read_intervals(path, fps, left_out).items():
             videos.setdefault(video, []).extend(intervals)
     FORMATS[name].write(out, videos, fps)
     count, missing = (
@@ -136,6 +137,8 @@ def convert(
         [video for video in videos if not is_address(video) and not video.exists()],
     )
     typer.echo(f"{count} intervals of {len(videos)} videos: {out}")
+    if left_out:
+        warn([count_of(left_out)])
     if missing:
         typer.secho(f"{len(missing)} of the videos are not there, such as {missing[0]}", fg="yellow", err=True)
 

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from onlooker.data.tables import Table, read_table
+from onlooker.data.tables import BORIS, Table, read_table
 from onlooker.files import composed, read_bytes
-from onlooker.intervals import WHOLE, file_of, parse_time, split_interval, with_interval
+from onlooker.intervals import WHOLE, file_of, split_interval, with_interval
 from onlooker.settings import suggestion
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import frame_bounds
@@ -24,7 +24,6 @@ SPLIT_NAMES = {
 Parts = dict[str, list[Clip]]
 _TIMES, _FRAMES = ("start", "end"), ("start_frame", "end_frame")
 _ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris")  # what `onlooker convert` reads, besides CSV
-_BORIS = b"Observation id"  # how its tables begin
 
 
 def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
@@ -45,7 +44,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
             rows, a recording in two splits, wrong times, intervals that overlap and have different
             labels, or a class without clips, for which the model would silently lack an output.
     """
-    if path.suffix.lower() in _ANNOTATIONS or (path.is_file() and _BORIS in read_bytes(path)[:100]):
+    if path.suffix.lower() in _ANNOTATIONS or (path.is_file() and BORIS in read_bytes(path)[:100]):
         remedy = f"run `onlooker convert {path} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
     table = read_table(path, ("path", "label"), ("split", "recording", *_TIMES, *_FRAMES))
@@ -58,7 +57,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
     for number, row in table:
         file = _in_folder(folder, row["path"])
         if table.names.keys() & set(_TIMES):
-            file = _with_times(path, number, row, file, table.delimiter)
+            file = _with_times(path, number, row, file, table)
         elif row.get("start_frame") or row.get("end_frame"):
             file = _with_frames(path, number, row, file)
         split = row.get("split", "").lower()
@@ -107,6 +106,8 @@ def _understand(path: Path, table: Table) -> tuple[Path, list[str]]:
         remedy = "give start and end in seconds, or start_frame and end_frame; or remove the column"
         raise ClipError(path, f"the unit of column {unknown[0]} is not known", remedy)
     notes = table.notes(unused=_FRAMES if in_seconds else ())
+    if not in_seconds and table.names.keys() & set(_FRAMES):
+        notes.append("start_frame and end_frame count from 0, and a clip ends when its end_frame is shown")
     if all(row["label"].isdecimal() for _, row in table):
         notes.append("labels are numbers, which become the names of the classes")
     names = [row["path"] for _, row in table]
@@ -127,16 +128,13 @@ def _in_folder(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, delimiter: str) -> Path:
-    """The path of the clip in a row, as an interval if the row has times.
-
-    Where commas do not separate fields, they may be decimal commas.
-    """
+def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, table: Table) -> Path:
+    """The path of the clip in a row, as an interval if the row has times."""
     texts = [row.get(name, "") for name in _TIMES]
     if not any(texts):
         return file
     try:
-        start, end = (parse_time(text if delimiter == "," else text.replace(",", ".")) for text in texts)
+        start, end = map(table.time, texts)
     except ValueError as error:
         given = f"line {number}: start {texts[0]!r}, end {texts[1]!r}"
         expected = "expected both in seconds, mm:ss or hh:mm:ss; or neither: the whole file"

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onlooker.files import read_bytes
+from onlooker.intervals import parse_time
 from onlooker.structures import ClipError
 from onlooker.video.reader import SUFFIXES
 
-__all__ = ["Table", "read_lines", "read_table"]
+__all__ = ["Table", "read_lines", "read_rows", "read_table"]
+
+BORIS = b"Observation id"  # how tables of this annotation program begin
 
 Row = tuple[int, dict[str, str]]  # the number of its line, and its values by column
 
@@ -62,6 +65,10 @@ class Table:
     names: dict[str, str]
     delimiter: str
 
+    def time(self, text: str) -> float:
+        """Seconds from a field (`parse_time`); where commas do not separate fields, they may be decimal commas."""
+        return parse_time(text if self.delimiter == "," else text.replace(",", "."))
+
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
 
@@ -89,8 +96,8 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
             or too long, or there are no rows.
     """
     expected = " and ".join(columns)
-    text = _read_text(path, f"give a CSV file with the columns {expected}, in UTF-8")
-    delimiter, lines = _split_fields(path, text, (*columns, *optional))
+    remedy = f"give a CSV file with the columns {expected}, in UTF-8"
+    delimiter, lines = read_rows(path, (*columns, *optional), remedy)
     more = f", optionally {' and '.join(optional)}" if optional else ""
     header = lines[0][1]
     names: dict[str, str] = {}
@@ -154,11 +161,16 @@ def _read_text(path: Path, remedy: str) -> str:
     return text
 
 
-def _split_fields(path: Path, text: str, columns: Sequence[str]) -> tuple[str, list[tuple[int, list[str]]]]:
+def read_rows(path: Path, columns: Sequence[str], remedy: str) -> tuple[str, list[tuple[int, list[str]]]]:
     """The delimiter, and the fields of the lines that are not empty, with their numbers.
 
-    The delimiter is that of `sep=`, which Excel reads, or the one that gives most columns.
+    The delimiter is that of `sep=`, which Excel reads, or the one that gives most of the columns. A space stands for
+    lines of a path and a value.
+
+    Raises:
+        ClipError: no such file, or no CSV; `remedy` says what to do.
     """
+    text = _read_text(path, remedy)
     first = next(line for line in text.splitlines() if line.strip())
     stated = re.fullmatch(r'"?sep=(.)"?', first.strip(" \r\n"), re.IGNORECASE)
     known = {name for column in columns for name in _names_of(column)}

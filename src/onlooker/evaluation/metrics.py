@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.evaluation.calibration import calibration_error, perfect_calibration_error
-from onlooker.files import read_bytes, write_bytes
+from onlooker.files import read_bytes, write_csv
 from onlooker.structures import Evaluation
 
 __all__ = ["FORMULA", "METRICS", "accuracy_interval", "measure", "read_correct", "wilson_interval", "write_scores"]
@@ -118,14 +118,12 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
 
     A name that a spreadsheet would compute as a formula is preceded by an apostrophe.
     """
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["name", "truth", "predicted", *(f"p({name})" for name in evaluation.classes)])
+    rows = [["name", "truth", "predicted", *(f"p({name})" for name in evaluation.classes)]]
     for name, target, scores in zip(evaluation.names, evaluation.targets, evaluation.scores, strict=True):
         classes = evaluation.classes[int(target)], evaluation.classes[int(scores.argmax())]
         texts = (f"'{text}" if text.startswith(FORMULA) else text for text in (name, *classes))
-        writer.writerow([*texts, *(f"{float(score):.6g}" for score in scores)])
-    write_bytes(Path(path), text.getvalue().encode(errors="backslashreplace"))
+        rows.append([*texts, *(f"{float(score):.6g}" for score in scores)])
+    write_csv(Path(path), rows)
 
 
 def read_correct(path: Path) -> list[bool]:

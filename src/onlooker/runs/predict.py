@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from onlooker.annotations import FORMATS, MIN_SCORE, find_format, import_optional, of_prediction
+from onlooker.annotations import FORMATS, MIN_SCORE, find_format, of_prediction
 from onlooker.data.folder import list_files
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import check_regular, check_writable, explain_write_errors, printable, short_name, write_json
@@ -85,8 +85,6 @@ def predict_clips(
     formats = dict.fromkeys(["activitynet", *(find_format(Path("times"), name) for name in times)])
     if times and not out:
         raise ValueError("--times without --out; give --out, the folder for the files")
-    for module in filter(None, (FORMATS[name].module for name in formats)):
-        import_optional(module)  # an error before clips are predicted
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
     recognizer, console = load(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
 

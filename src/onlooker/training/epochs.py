@@ -1,7 +1,5 @@
 """What is written and shown after each epoch: `curves.csv` and a line, instead of Lightning's messages."""
 
-import csv
-import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from onlooker.files import write_bytes
+from onlooker.files import write_csv
 from onlooker.training.stages import report
 
 __all__ = ["EpochRecords", "quiet"]
@@ -31,13 +29,10 @@ class EpochRecords(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, fitting: Any) -> None:
         """Write all epochs so far; report the accuracies and the time left."""
-        text = io.StringIO()
-        writer = csv.writer(text)
         columns = {f"{split}_{name}": values for split, part in fitting.curves.items() for name, values in part.items()}
-        writer.writerow(["epoch", *columns, "seconds"])
         rows = zip(*columns.values(), (round(s, 1) for s in fitting.seconds), strict=False)
-        writer.writerows([epoch, *row] for epoch, row in enumerate(rows))
-        write_bytes(self.path, text.getvalue().encode())
+        numbered = ([epoch, *row] for epoch, row in enumerate(rows))
+        write_csv(self.path, [["epoch", *columns, "seconds"], *numbered])
         done, epochs, seconds = trainer.current_epoch + 1, trainer.max_epochs or 1, fitting.seconds[-1]
         report("training", done, epochs)
         if self.title is not None:
