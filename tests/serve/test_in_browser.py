@@ -117,9 +117,13 @@ def test_a_part_of_the_timeline_becomes_an_example(address: str, open_page: Open
     page.mouse.down()
     page.mouse.move(strip["x"] + strip["width"] * 0.8, y, steps=5)
     page.mouse.up()
-    page.fill(".mark-form input", "marked")
+    page.fill(".mark-form input >> nth=0", "0.3")
+    page.fill(".mark-form input >> nth=1", "0.9")
+    page.fill(".mark-form input[type=text]", "marked")
     page.get_by_role("button", name="Add", exact=True).click()
     page.wait_for_selector(".mark-part:not(.selected)")
+    assert "Added to marked" in page.inner_text(".mark-form .hint")
+    assert page.locator(".toast").count() == 0, "no message covers the next field"
     page.click("#tab-teach")
     page.wait_for_selector("[data-class=marked] .clip, [data-class=marked] video, [data-class=marked] img")
 

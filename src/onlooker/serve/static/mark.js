@@ -1,7 +1,8 @@
 // Parts of a recording as examples: drag over the timeline, choose a class, add.
 
 import { send } from "./api.js";
-import { button, complain, h, show, t, toast } from "./dom.js";
+import { spoken } from "./colors.js";
+import { button, complain, h, show, t } from "./dom.js";
 
 const SHORTEST = 0.2; // seconds
 
@@ -27,23 +28,38 @@ export class Marker {
     const names = this.page.project.classes.map(({ name }) => name);
     const input = h("input", { type: "text", list: "mark-classes", "aria-label": t("mark.class"),
       placeholder: t("mark.class"), value: this.last ?? "" });
+    const range = [start, end].map((time, i) => h("input.edge", { type: "number", step: 0.1, min: 0, required: true,
+      max: this.result.seconds.toFixed(3), value: time.toFixed(2), "aria-label": t(i ? "mark.end" : "mark.start"),
+      oninput: () => this.timeline.select(range.map((edge) => Number(edge.value))) }));
     const add = async (event) => {
       event.preventDefault();
       const label = input.value.trim();
+      const [from, to] = range.map((edge) => Number(edge.value));
+      if (to - from < SHORTEST) { range[1].focus(); return; }
       if (!label) { input.focus(); return; }
       try {
-        await send("POST", `/api/look/${this.result.id}/examples`, { class: label, start, end });
+        const body = { class: label, start: from, end: to };
+        const { clip } = await send("POST", `/api/look/${this.result.id}/examples`, body);
         this.last = label;
-        this.timeline.keep(start, end, label);
-        toast(t("mark.added", { label }));
+        const mark = this.timeline.keep(from, to, label);
         await this.page.loadProject();
-        show(this.form, h("p.hint", { role: "status" }, t("mark.how")));
+        this.say(label, clip, mark);
       } catch (error) { complain(error); }
     };
-    show(this.form, h("form.row", { onsubmit: add },
-      h("span", {}, t("result.range", { start: start.toFixed(1), end: end.toFixed(1) })), input,
+    show(this.form, h("form.row", { onsubmit: add }, range[0], "–", range[1], input,
       h("datalist", { id: "mark-classes" }, names.map((name) => h("option", { value: name }))),
       button("plus", t("mark.add"), null, { kind: "primary", type: "submit" })));
     input.focus();
+  }
+
+  /** Says that a part was added, beside where the next one is marked, with a button that deletes it. */
+  say(label, clip, mark) {
+    const remove = async () => {
+      if (!await this.page.change("DELETE", `/api/project/clips/${clip.id}`)) return;
+      mark.remove();
+      this.set(true);
+    };
+    show(this.form, h("p.hint", { role: "status" }, t("mark.added", { label: spoken(label) }), " ", t("mark.how")),
+      button("trash", t("mark.remove"), remove));
   }
 }

@@ -78,10 +78,11 @@ export class Timeline {
     if (range) this.marks.append(part("span.mark-part.selected", ...range, this.duration, ""));
   }
 
-  /** Shows a range that was added to a class. */
+  /** Shows a range that was added to a class; returns its element. */
   keep(start, end, label) {
     this.select(null);
     this.marks.append(part("span.mark-part", start, end, this.duration, label));
+    return this.marks.lastChild;
   }
 
   timeOf(event) {

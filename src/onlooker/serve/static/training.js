@@ -5,6 +5,9 @@ import { button, complain, errorCard, h, icon, show, t, toast } from "./dom.js";
 import { resultsView } from "./results.js";
 
 const FEWEST = 2; // classes with clips
+const PACE = "onlooker-pace"; // seconds per clip of the last training on this machine
+const pace = () => Number(localStorage.getItem(PACE)) || 0.8;
+const clipsOf = ({ classes }) => classes.reduce((sum, { count }) => sum + count, 0);
 const isReady = ({ classes }) => classes.filter(({ count }) => count).length >= FEWEST;
 
 export class Training {
@@ -30,11 +33,13 @@ export class Training {
   /** The button before a training; it, or an error in its place, stays while nothing about it changes. */
   showButton(project) {
     const ready = isReady(project);
-    const state = `${Boolean(project.model)} ${ready}`;
+    const state = `${Boolean(project.model)} ${ready} ${clipsOf(project)}`;
     if (this.offered === state) return;
     this.offered = state;
     this.button = this.startButton(project);
-    show(this.action, this.button, h("p.hint", {}, t(ready ? "train.about" : "train.need")));
+    const time = Math.ceil(Math.max(10, clipsOf(project) * pace()) / 5) * 5;
+    const about = time < 90 ? t("seconds", { value: time }) : t("train.minutes", { count: Math.round(time / 60) });
+    show(this.action, this.button, h("p.hint", {}, ready ? t("train.about", { time: about }) : t("train.need")));
   }
 
   startButton(project) {
@@ -43,7 +48,7 @@ export class Training {
   }
 
   showBar(project) {
-    const count = project.classes.reduce((sum, each) => sum + each.count, 0);
+    const count = clipsOf(project);
     this.bar.hidden = count === 0;
     show(this.bar, h("span", {}, t("train.clips", { count })),
       this.job ? h("span.hint", {}, t("job.running")) : this.startButton(project));
@@ -76,12 +81,14 @@ export class Training {
     show(this.action, h("div.progress", {}, note, bar,
       button("close", t("train.cancel"), () => cancel(job).catch(complain))));
     let failed = null;
+    const began = performance.now();
     const result = await follow(job, ({ text, progress, result: reached }) => {
       note.textContent = text;
       if (progress !== null) bar.value = progress;
       if (reached?.model && this.fitting) this.fitted(reached.model); // it is used while its report is drawn
     }, { every: 500 }).catch((error) => { failed = error; });
     this.job = undefined;
+    if (result) localStorage.setItem(PACE, (performance.now() - began) / 1000 / clipsOf(this.page.project));
     if (!result && !failed) toast(t("train.cancelled"));
     if (this.fitting) await this.fitted(result?.model);
     this.page.showTraining(false);

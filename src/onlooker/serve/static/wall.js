@@ -60,8 +60,8 @@ export class Wall {
     return h("li", {}, h("button.tile",
       { type: "button", "aria-label": describe(clip), "data-clip": clip.id, onclick: () => this.open(clip) },
       preview(clip.id), clip.seconds && h("span.length", {}, seconds(clip.seconds))),
-    (clip.predicted ?? clip.label) !== clip.label && h("span.verdict", {}, [clip.label, clip.predicted].map((label, i) =>
-      [i ? " → " : "", h("span.dot", { "--color": colorOf(label) }), spoken(label)])));
+    (clip.predicted ?? clip.label) !== clip.label && h("span.verdict", {},
+      [clip.label, clip.predicted].map((label, i) => [i ? " → " : "", h("span.dot", { "--color": colorOf(label) }), spoken(label)])));
   }
 }
 
