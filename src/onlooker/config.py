@@ -53,6 +53,13 @@ class DataConfig(Config):
         minimum=0,
         maximum=1,
     )
+    frame_rate: float | None = setting(
+        None,
+        "Frames per second of image sequences, unless a file frame_rate.txt beside the images, or above, says it.",
+        INPUT,
+        above=0,
+        maximum=1000,
+    )
     normalization: Normalization = setting("auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT)
     flow: FlowMethod = setting("dis", "Method that computes optical flow.", FLOW)
     flow_length: int = setting(

@@ -39,6 +39,7 @@ from onlooker.storage import check_complete, local
 from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, Prediction, Step
 from onlooker.training.forward import encode_samples, forward_samples
+from onlooker.video.image_sequence import RATE_REMEDY
 
 __all__ = ["Classification", "Recognizer", "load", "mean_over_crops"]
 
@@ -77,7 +78,7 @@ class Recognizer:
         data: how clips are sampled, resized and normalized.
         aggregation: how frame scores become clip scores (`clip_scores`): `mean`, `product` or `last`.
         localization: how attention and scores become tubes and segments.
-        frame_rate: frames per second of the training samples, the default for streams; None: every frame.
+        frame_rate: frames per second of the training samples, the default for streams; None: unknown, every frame.
         temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature` chooses it.
         threshold: an event that is less probable is not reported: the answer is nothing (`answer.nothing_class`).
             `choose_threshold` chooses it. None: the answer is the most probable class.
@@ -144,6 +145,7 @@ class Recognizer:
         return Prediction(
             Path(path), self.classes, frame_scores, scores, sample.times, sample.indices,
             attention=attention, size=sample.size, evidence=evidence, threshold=self.threshold,
+            assumes_rate=sample.assumes_rate,
         )  # fmt: skip
 
     @torch.inference_mode()
@@ -271,6 +273,13 @@ class Recognizer:
         }
         write_json(folder / RECORD, values)
         return folder
+
+
+def rate_text(recognizer: Recognizer) -> str:
+    """The frame rate of the training samples in words."""
+    if recognizer.frame_rate:
+        return f"{recognizer.frame_rate:.3g} frames per second in the samples of training"
+    return f"unknown: {RATE_REMEDY}, and train again"
 
 
 def load(run: Path | str, device: str = "auto") -> Recognizer:

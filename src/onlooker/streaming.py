@@ -253,7 +253,7 @@ def watch(
         raise ValueError("no source to watch; give a camera's number, an address, or a path")
     condition = Condition()
     files = [local(each) if isinstance(each, str | Path) and is_address(each) else each for each in sources]
-    opened = [Source(each, config, condition, streams.lookahead) for each in files]
+    opened = [Source(each, config, condition, streams.lookahead, streams.data.frame_rate) for each in files]
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")

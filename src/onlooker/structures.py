@@ -232,6 +232,7 @@ class Prediction(Scored):
         points: `T 2`, x and y in pixels of the video: the pixel with the most attention inside the attended object,
             finer than a cell of `attention`. NaN for uniform attention; None without attention.
         threshold: as for `Step`.
+        assumes_rate: times are those of 25 frames per second, because nothing says how many there are.
     """
 
     path: Path
@@ -247,6 +248,7 @@ class Prediction(Scored):
     evidence: NDArray[np.float32] | None = None
     points: NDArray[np.float32] | None = None
     threshold: float | None = None
+    assumes_rate: bool = False
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
@@ -285,7 +287,8 @@ class Prediction(Scored):
 
     def __str__(self) -> str:
         best = ", then ".join(f"{label} {100 * score:.1f} %" for label, score in self.ranking[:2])
-        when = [f"  when: {self.when} s"] if self.when else []
+        assumed = ", if there are 25 frames per second" if self.assumes_rate else ""
+        when = [f"  when: {self.when} s{assumed}"] if self.when else []
         where = [f"  where: {self.where} (mean box, x1 y1 x2 y2)"] if self.where else []
         return "\n".join(map(printable, [f"{self.path.name}: {best}", *when, *where]))
 

@@ -217,6 +217,39 @@ def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, mo
     assert "no test split: every clip is tested by cross-validation" in lines
 
 
+def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, run = tmp_path / "clips", tmp_path / "run"
+    for label in ("jump", "wave"):
+        for clip in range(3):
+            (folder / label / str(clip)).mkdir(parents=True)
+            for number, image in enumerate(picture(clip, T=8)):
+                Image.fromarray(image).save(folder / label / str(clip) / f"{number}.png")
+    assert "the frame rate of 6 of 6 clips is unknown" in call("check", folder).stdout
+    said = call("check", folder, "--frame-rate", 12).stdout
+    assert "frames per second: 12" in said
+    assert "unknown" not in said
+    (folder / "frame_rate.txt").write_text("15")
+    said = call("check", folder, "--frame-rate", 12).stdout
+    assert "frames per second: 15" in said  # the file beside the images wins
+    assert "ignored" not in said
+    (folder / "frame_rate.txt").unlink()
+    words = "--size", 16, "--frames", 4, "--encoder", "conv4"
+    assert "frame rate: unknown: give --frame-rate" in call("train", folder, "--run", run, *words).stderr
+    assert onlooker.load(run).frame_rate is None
+    assert "samples.frame_rate</td><td>unknown" in (run / "report.html").read_text()
+    clip = folder / "jump" / "0"
+    assert onlooker.load(run).predict(clip).assumes_rate
+    said = call("predict", run, clip).stderr
+    assert "the frame rate is unknown, and seconds are those of 25 frames per second" in said
+    assert call("predict", run, clip, "--frame-rate", 12).stderr == ""
+    said = call("train", folder, "--run", tmp_path / "known", *words, "--frame-rate", 12).stderr
+    assert "frame rate: 6 frames per second in the samples of training" in said
+    recognizer = onlooker.load(tmp_path / "known")
+    assert recognizer.frame_rate == pytest.approx(6)  # frames 1, 3, 5 and 7 of 8
+
+
 def test_images_that_are_left_out_of_sequences_are_counted_and_named(tmp_path: Path) -> None:
     for label in ("jump", "wave"):
         for clip in range(3):

@@ -41,7 +41,7 @@ def watch(*words: object) -> Result:
 
 def test_a_line_per_second_and_per_change_is_printed(run: Path, make_clip: Make) -> None:
     path = make_clip(frames=35)
-    done = watch(run, path)
+    done = watch(run, path, "--rate", 0)
     assert done.exit_code == 0, done.output
     steps, said = list(load(run).watch(path)), []
     for step in steps:
@@ -144,7 +144,7 @@ def test_several_sources_are_distinguished_and_one_may_fail(run: Path, make_clip
 def test_errors_are_one_line(run: Path, tmp_path: Path) -> None:
     silent = Sender(list, hold=10)
     with silent:
-        done = watch(run, silent.address, "--timeout", 0.5)
+        done = watch(run, silent.address, "--timeout", 0.5, "--rate", 0)
     assert done.exit_code == 1
     assert done.stderr.startswith(f"error: {silent.address}: no answer within 0.5 s; ")
     assert len(done.stderr.splitlines()) == 1
@@ -160,7 +160,7 @@ def test_errors_are_one_line(run: Path, tmp_path: Path) -> None:
 
 def test_a_lost_source_is_reported(run: Path) -> None:
     part = transport_stream(40)
-    patience = ("--attempts", 1, "--wait", 0.05, "--timeout", 2, "--drop", "none")
+    patience = ("--rate", 0, "--attempts", 1, "--wait", 0.05, "--timeout", 2, "--drop", "none")
     with Sender(lambda: [part], lambda: [part]) as sender:
         done = watch(run, sender.address, "--json", *patience)
     values = [json.loads(line) for line in done.stdout.splitlines()]
@@ -174,11 +174,32 @@ def test_a_lost_source_is_reported(run: Path) -> None:
     assert len(lines) == 5  # and lost again, with its error and counts
 
 
+def test_a_model_of_an_unknown_frame_rate_asks_for_it(run: Path, make_clip: Make) -> None:
+    note = watch(run, make_clip(frames=3)).stderr.splitlines()[0]
+    assert note.startswith(
+        "frame rate unknown: give --frame-rate, or write the frames per second into a file frame_rate.txt"
+    )
+    assert note.endswith(
+        "every frame is used; give --rate N, the frames per second of a training sample (0: every frame)"
+    )
+
+
+def test_standard_input_is_a_stream(run: Path, make_clip: Make) -> None:
+    command = [sys.executable, "-c", "from onlooker.cli import main; main()", "watch", str(run), "-", "--json"]
+    with make_clip("a.mkv", frames=12).open("rb") as video:
+        done = subprocess.run(command, stdin=video, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    steps = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(step["index"], step["source"]) for step in steps if "index" in step] == [(i, "-") for i in range(12)]
+    assert "-: 12 frames, 0 dropped, 0 reconnections" in done.stderr
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
 def test_ctrl_c_ends_in_two_lines(run: Path) -> None:
     chunks = slowly(cut(transport_stream(100), 10) * 20, 0.05)
     with Sender(lambda: chunks) as sender:
         command = [sys.executable, "-c", "from onlooker.cli import main; main()", "watch", str(run), sender.address]
+        command += ["--rate", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert "%" in process.stdout.readline()

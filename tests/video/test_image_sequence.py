@@ -35,6 +35,35 @@ def test_natural_order_and_exact_pixels(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("12", 12), ("29.97\n", 29.97), ("frame_rate 5\n", 5), ("frame_rate: 5", 5), ("frame_rate = 5", 5)],
+)
+@pytest.mark.parametrize("above", [0, 2])
+def test_a_file_says_the_frame_rate(tmp_path: Path, text: str, rate: float, above: int) -> None:
+    clip = tmp_path.joinpath(*"ab"[:above])
+    clip.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(clips.paint(1)).save(clip / "1.png")
+    Image.fromarray(clips.paint(1)).save(clip / "2.png")
+    (tmp_path / "frame_rate.txt").write_text(text)
+    reader = VideoReader(clip, frame_rate=100)  # a setting is for those that do not say it
+    assert reader.times[:2] == pytest.approx([0, 1 / rate])
+    assert [seconds for _, seconds, _ in reader][:2] == pytest.approx([0, 1 / rate])
+    assert not reader.assumes_rate
+
+
+def test_an_unknown_frame_rate_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for safe in ("0", "1"):
+        monkeypatch.setenv("ONLOOKER_SAFE", safe)
+        unknown, stated = VideoReader(folder), VideoReader(folder, frame_rate=12)
+        assert (unknown.times[1], unknown.assumes_rate) == (1 / 25, True)
+        assert (stated.times[1], stated.assumes_rate) == (1 / 12, False)
+        assert VideoReader(f"{folder}#t=0,0.5", frame_rate=12).get([2]).times == pytest.approx([2 / 12])
+    (folder / "frame_rate.txt").write_text("fast")
+    with pytest.raises(ClipError, match=r"frame_rate\.txt says 'fast'; write frames per second into it, such as 12.5"):
+        read(folder, 1)
+
+
 def test_equally_spaced_and_padded(folder: Path) -> None:
     assert read(folder, 3).indices.tolist() == [2, 6, 10]
     assert read(folder, 15).indices.tolist() == [*range(12), 11, 11, 11]

@@ -23,6 +23,11 @@ from onlooker.video.transcode import transcode
 Maker = Callable[..., Path]
 
 
+def test_standard_input_is_for_streams() -> None:
+    with pytest.raises(ClipError, match=r"-: standard input; save it as a file; only `onlooker watch` reads it"):
+        read("-")
+
+
 def test_one_frame(make_clip: Maker) -> None:
     frames = read(make_clip(frames=1), 4)
     assert frames.indices.tolist() == [0, 0, 0, 0]

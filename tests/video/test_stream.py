@@ -1,5 +1,6 @@
 """Frames of live sources: streams on the loopback address that stop, restart, stall and send garbage."""
 
+import io
 import os
 import re
 import threading
@@ -10,12 +11,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Self
+from unittest.mock import Mock
 
+import av
 import clips
 import cv2
 import numpy as np
 import pytest
-from clips import painted_number
+from clips import paint, painted_number
 from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
 
 from onlooker.config import StreamConfig
@@ -178,6 +181,31 @@ def test_a_lower_frame_rate() -> None:
             times = [when for _, when, _ in source]
     np.testing.assert_allclose(times, np.arange(12) / 5, atol=1e-3)
     assert source.dropped == 0
+
+
+def test_frames_without_timestamps_have_the_times_of_their_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
+    images, stamps = io.BytesIO(), list[float | None]()
+    with av.open(images, "w", format="mjpeg") as container:
+        video = container.add_stream("mjpeg", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        for number in range(10):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(paint(number), format="rgb24")))
+    given = LiveClock.__call__
+    monkeypatch.setattr(LiveClock, "__call__", lambda clock, stamp: stamps.append(stamp) or given(clock, stamp))
+    with Sender(lambda: [images.getvalue()]) as sender, Source(sender.address, ALL) as source:
+        assert ascending([seconds for _, seconds, _ in source])
+    assert stamps == [None] * len(stamps)  # FFmpeg's are those of 25 frames per second, which it assumes
+    assert len(stamps) >= 9
+
+
+@pytest.mark.parametrize("name", ["/dev/video7", Path("/dev/video7")])
+def test_a_device_of_a_camera(name: str | Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    camera = Mock(isOpened=lambda: False)
+    monkeypatch.setattr("cv2.VideoCapture", lambda number: asked.append(number) or camera)
+    with pytest.raises(ClipError, match="camera /dev/video7: no camera answers there"), Source(name) as source:
+        next(source)
+    assert asked == [7]
 
 
 def test_an_rtsp_camera() -> None:

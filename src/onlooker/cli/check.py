@@ -3,7 +3,7 @@
 import typer
 
 from onlooker.cli.command import command, stoppable
-from onlooker.cli.options import Clips, Safe
+from onlooker.cli.options import Clips, FrameRate, Safe
 from onlooker.config import SetConfig
 
 group = typer.Typer()
@@ -12,6 +12,7 @@ group = typer.Typer()
 def check(
     clips: Clips,
     published: SetConfig,
+    frame_rate: FrameRate = None,
     safe: Safe = False,
 ) -> None:
     """Check clips before training: classes, split, ignored files, near-duplicates, and what can spoil the result.
@@ -23,7 +24,7 @@ def check(
     from onlooker.runs.check import show
 
     with stoppable():
-        checked = check_clips(read_set(clips, published, classes=1))
+        checked = check_clips(read_set(clips, published, classes=1), frame_rate=frame_rate)
     show(checked)
 
 

@@ -96,6 +96,8 @@ ConfigFile = Annotated[
     ),
 ]
 _SAFE_HELP = "Decode untrusted files in a separate process with limits of memory and time; slower."
+_RATE_HELP = DataConfig.__dataclass_fields__["frame_rate"].metadata["help"]
+FrameRate = Annotated[float | None, typer.Option(help=_RATE_HELP)]
 Safe = Annotated[bool, typer.Option("--safe", callback=_set_safe, help=_SAFE_HELP, rich_help_panel=CLIPS)]
 _RAY_HELP = "Use all nodes of a Ray cluster that share the clips: HOST:PORT, auto (RAY_ADDRESS), or local (a new one)."
 Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help=_RAY_HELP, rich_help_panel=CLIPS)]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, cast
 import typer
 
 from onlooker.cli.command import command, note, stoppable, warn
-from onlooker.cli.options import Ray, RunArgument, Safe
+from onlooker.cli.options import FrameRate, Ray, RunArgument, Safe
 from onlooker.config import StreamConfig
 from onlooker.storage import is_address
 
@@ -37,6 +37,7 @@ def predict(
     times: Annotated[
         list[str] | None, typer.Option(metavar="FORMAT", help=f"Also write times to --out as {_FORMATS}; repeatable.")
     ] = None,
+    frame_rate: FrameRate = None,
     ray: Ray = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
@@ -45,7 +46,7 @@ def predict(
     from onlooker.runs.predict import find_videos, predict_clips
 
     videos, ignored = find_videos(clips)
-    failed = predict_clips(run, videos, out, json, threshold, ray, times or ())
+    failed = predict_clips(run, videos, out, json, threshold, ray, times or (), frame_rate)
     if ignored:
         note([ignored_text(Path(), ignored)])
     if out is not None:
@@ -57,7 +58,10 @@ def predict(
 def watch(
     run: RunArgument,
     sources: Annotated[
-        list[str], typer.Argument(help="Camera numbers, addresses (rtsp, tcp, http, ...), video files.")
+        list[str],
+        typer.Argument(
+            help="Cameras (0, /dev/video0), addresses (rtsp, tcp, http, ...), video files, - (standard input)."
+        ),
     ],
     stream: StreamConfig,
     json: Annotated[bool, typer.Option("--json", help="Print frames and changes as JSON objects.")] = False,

@@ -24,7 +24,7 @@ class ClipFacts:
     """What 8 equally spaced frames of a clip tell.
 
     Args:
-        frames, rate: number of frames in the whole clip, and frames per second (0: a single frame).
+        frames, rate: number of frames in the whole clip, and frames per second (0: a single frame, or unknown).
         thumbnails: `8 16 16`, gray levels from 0 to 255.
     """
 
@@ -49,15 +49,15 @@ class ClipFacts:
         return float(np.ptp(self.thumbnails, axis=0).max())
 
 
-def read_facts(path: Path) -> ClipFacts:
-    """Decode a few small frames of a clip; a ClipError if it cannot be read."""
-    reader = VideoReader(path)
+def read_facts(path: Path, frame_rate: float | None = None) -> ClipFacts:
+    """Decode a few small frames of a clip; a ClipError if it cannot be read. `frame_rate`: as in `VideoReader`."""
+    reader = VideoReader(path, frame_rate)
     pixels = reader.get(partial(equally_spaced, count=_FRAMES), shorter_side=_SIDE).pixels
     gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32) for frame in pixels]
     thumbnails = np.stack([cv2.resize(frame, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA) for frame in gray])
     times = reader.times
     span = float(times[-1] - times[0])
-    rate = (len(times) - 1) / span if span > 0 else 0.0
+    rate = (len(times) - 1) / span if span > 0 and not reader.assumes_rate else 0.0
     return ClipFacts(len(times), rate, reader.size, thumbnails.astype(np.float32))
 
 

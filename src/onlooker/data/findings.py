@@ -13,6 +13,7 @@ from onlooker.config import DataConfig
 from onlooker.data.clip_facts import ClipFacts, resemblances
 from onlooker.data.split import SPLITS, Split, count_groups, group_of, source_of
 from onlooker.structures import Clip, ClipError
+from onlooker.video.image_sequence import RATE_REMEDY
 
 __all__ = ["IMBALANCE", "Finding", "fact_findings", "label_findings", "unreadable_findings"]
 
@@ -77,6 +78,10 @@ def fact_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Spli
     """Findings from a few frames of each clip; the most important first."""
     if not facts:
         return
+    if unknown := [clip.path for clip, fact in zip(clips, facts, strict=True) if fact.frames > 1 and not fact.rate]:
+        found = f"the frame rate of {len(unknown)} of {len(clips)} clips is unknown: image sequences do not say it"
+        why = "25 frames per second are assumed, and the speed of live video is not that of the training"
+        yield Finding("frame rate", found, why, RATE_REMEDY, tuple((path,) for path in unknown))
     pairs, scene, motion = resemblances(facts, _SAME_SCENE)
     copies = pairs[(scene >= _SAME_FRAMES) & (motion >= _SAME_MOTION)].tolist()
     if both := [(clips[i].path, clips[j].path) for i, j in copies if clips[i].label != clips[j].label]:

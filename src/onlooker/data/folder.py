@@ -12,6 +12,7 @@ from onlooker.data.lists import SPLIT_NAMES, Parts
 from onlooker.data.tables import read_table
 from onlooker.files import composed
 from onlooker.structures import Clip, ClipError
+from onlooker.video.image_sequence import RATE_FILE
 from onlooker.video.reader import is_video
 
 __all__ = ["RECORDINGS", "find_clips", "ignored_text", "is_hidden", "is_run", "list_files", "read_folder"]
@@ -78,7 +79,8 @@ def read_folder(folder: Path, classes: int = 2) -> FolderContent:
     others = list_files(folder, {clip.path for clip in clips}.__contains__)[1]
     links = [path for path in others if _is_broken(path)]
     left_out = [ClipError(link, f"a link to {os.readlink(link)}, which does not exist", _FETCH) for link in links]
-    ignored = [path for path in others if path not in links and path != folder / RECORDINGS]
+    others = [path for path in others if path != folder / RECORDINGS and path.name != RATE_FILE]
+    ignored = [path for path in others if path not in links]
     return FolderContent(parts, left_out, ignored, notes)
 
 

@@ -33,6 +33,7 @@ class Sample:
         frames: `U H W C`, uint8, whole frames, in which localization looks for the foreground: RGB (or gray) of
             `pixels`, or the frames that `crop` cuts; flow for a model of flow alone.
         crop: the crops that `pixels` are cut with; None: `pixels` are whole frames.
+        assumes_rate: `times` are those of 25 frames per second, because nothing says how many there are.
     """
 
     pixels: NDArray[np.uint8]
@@ -42,6 +43,7 @@ class Sample:
     size: tuple[int, int]
     frames: NDArray[np.uint8]
     crop: Crop | None = None
+    assumes_rate: bool = False
 
     def at(self, places: NDArray[np.int64]) -> "Sample":
         """Some of the frames, given by their positions among the `U`, as a single temporal crop."""
@@ -56,7 +58,7 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
     """
-    reader = VideoReader(path)
+    reader = VideoReader(path, config.frame_rate)
     if not config.temporal_crops:
         return read_at(reader, config, partial(equally_spaced, count=config.frames))
     crops = TemporalCrops(config.frames, config.temporal_crops)
@@ -77,11 +79,12 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         shown = reader.get(sampling, size=c.size)
         parts.append(resize(shown.pixels, c.size, c.channels))
     if c.modality != "rgb":
-        shown = read_flow(reader.path, sampling, FlowSettings(c.flow_length, c.flow, c.flow_limit, c.size))
+        shown = read_flow(reader, sampling, FlowSettings(c.flow_length, c.flow, c.flow_limit, c.size))
         parts.append(shown.stacks)
     pixels = np.concatenate(parts, -1)
     crops = np.arange(len(pixels))[None]
-    return Sample(pixels, shown.times, shown.indices, crops, reader.size, pixels[..., : c.image_channels])
+    scenes, assumed = pixels[..., : c.image_channels], reader.assumes_rate
+    return Sample(pixels, shown.times, shown.indices, crops, reader.size, scenes, assumes_rate=assumed)
 
 
 def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
@@ -93,20 +96,23 @@ def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -
         parts.append(resize(crop.cut(frames.pixels, c.size), c.size, c.channels))
     if c.modality != "rgb":  # flow of whole frames: at the edge of a crop it depends on what is outside of the crop
         limit = LIMIT * min(SIDE, *reader.size) / SIDE  # in pixels of a sample: `DataConfig.flow_limit`
-        flow = read_flow(reader.path, sampling, FlowSettings(c.flow_length, c.flow, limit))
+        flow = read_flow(reader, sampling, FlowSettings(c.flow_length, c.flow, limit))
         parts.append(crop.cut(flow.stacks, c.size))
     pixels, crops = np.concatenate(parts, -1), np.arange(len(frames))[None]
-    return Sample(pixels, frames.times, frames.indices, crops, reader.size, frames.pixels, crop)
+    return Sample(pixels, frames.times, frames.indices, crops, reader.size, frames.pixels, crop, reader.assumes_rate)
 
 
 def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
-    """Median frames per second of the samples of at most `count` clips; None if none can be read or has a duration."""
+    """Median frames per second of the samples of at most `count` clips; None if it is unknown."""
     sampling: Sampling = every_frame if config.temporal_crops else partial(equally_spaced, count=config.frames)
     rates = []
     for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):
         try:
-            times = VideoReader(paths[i]).times
+            reader = VideoReader(paths[i], config.frame_rate)
+            times = reader.times
         except ClipError:
+            continue
+        if reader.assumes_rate:
             continue
         times = np.unique(times[sampling(len(times))])  # padding repeats the last frame
         if len(times) > 1:
@@ -117,7 +123,7 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
 def stored_frames(path: Path, config: DataConfig, distinct: bool = False) -> Iterator[NDArray[np.uint8]]:
     """What is stored of a clip, in parts `N H W C`: all frames for temporal crops, which can start anywhere; else
     `config.frames` equally spaced ones, if `distinct` without the repeated last frame of a shorter clip."""
-    reader, start = VideoReader(path), 0
+    reader, start = VideoReader(path, config.frame_rate), 0
     if config.temporal_crops and not config.motion_crop:
         while start < len(reader):
             yield read_at(reader, config, partial(_part, start=start)).pixels

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -41,26 +42,29 @@ class Checked:
         split: the split that `onlooker train` would use, without unreadable clips; or why no split is possible.
         left_out: clips that are listed or linked but missing, or cannot be read.
         findings: the most important first.
+        frame_rates: those that are known, ascending, with 3 digits.
     """
 
     clips: ClipSet
     split: Split | str
     left_out: tuple[ClipError, ...]
     findings: tuple[Finding, ...]
+    frame_rates: tuple[float, ...] = ()
 
 
-def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
+def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | None = None) -> Checked:
     """Read a few frames of each clip, and find problems that can spoil the training or the test.
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
+        frame_rate: as in `DataConfig`.
 
     Raises:
         ClipError: there are no clips.
     """
     clip_set = clips if isinstance(clips, ClipSet) else read_set(Path(clips), classes=1)
     paths, console = [clip.path for clip in clip_set.clips], Console(stderr=True)
-    decoded = decode_each(paths, read_facts)
+    decoded = decode_each(paths, partial(read_facts, frame_rate=frame_rate))
     read = track(decoded, "reading clips", len(paths), console=console, disable=quiet, transient=True)
     results = dict(zip(paths, read, strict=True))
     facts = {path: result for path, result in results.items() if isinstance(result, ClipFacts)}
@@ -75,7 +79,8 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         findings.append(Finding("no split", found, "these clips cannot be trained and tested on", remedy))
     readable = [clip for clip in clip_set.clips if clip.path in facts]
     findings += [*fact_findings(readable, list(facts.values()), planned), *label_findings(clip_set.clips)]
-    return Checked(clip_set, split, (*clip_set.left_out, *errors.values()), tuple(findings))
+    rates = sorted({float(f"{fact.rate:.3g}") for fact in facts.values() if fact.rate})
+    return Checked(clip_set, split, (*clip_set.left_out, *errors.values()), tuple(findings), tuple(rates))
 
 
 def plan_split(
@@ -149,6 +154,9 @@ def show(checked: Checked) -> None:
     """Print the table of classes and the findings."""
     clips, split, console = checked.clips, checked.split, Console()
     show_classes(clips, None if isinstance(split, str) else split)
+    if checked.frame_rates:
+        lowest, highest = checked.frame_rates[0], checked.frame_rates[-1]
+        console.print(f"frames per second: {lowest:g}" + (f" to {highest:g}" if lowest < highest else ""))
     for number, finding in enumerate(checked.findings, 1):
         console.print()
         console.print(Text(printable(f"{number}. {finding.found}"), "bold"))

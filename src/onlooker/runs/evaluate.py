@@ -20,7 +20,7 @@ from onlooker.evaluation.report import Tone
 from onlooker.evaluation.report.summary import summary_page
 from onlooker.files import check_writable, printable, read_json, write_json
 from onlooker.intervals import as_cut, file_of
-from onlooker.recognizer import Recognizer, load, trained_run
+from onlooker.recognizer import Recognizer, load, rate_text, trained_run
 from onlooker.run_record import CROSS_VALIDATION, FIGURES, REPORT, SCORES, RunRecord, read_curves, read_figures
 from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.training.reading import read_clips
@@ -114,6 +114,7 @@ def write_report(
         **record.settings.to_dict(),
         "localization": {**({"chosen": tuning} if tuning else {}), **asdict(recognizer.localization)},
         "probabilities": {name: getattr(recognizer, name) for name in ("aggregation", "temperature", "threshold")},
+        "samples": {"frame_rate": rate_text(recognizer)},
     }
     root, files = root_of(record.clips), [clip.path for clip in samples.clips]
     paths = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in files]

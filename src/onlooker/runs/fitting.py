@@ -17,7 +17,7 @@ from onlooker.evaluation.events import EventThreshold, choose_threshold
 from onlooker.files import whole_folder, write_json
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import find_recipe
-from onlooker.recognizer import Recognizer
+from onlooker.recognizer import Recognizer, rate_text
 from onlooker.run_record import CROSS_VALIDATION, RunRecord
 from onlooker.runs.preparation import Prepared, Request
 from onlooker.structures import ClipError, Evaluation
@@ -60,7 +60,8 @@ def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) 
             threshold = _calibrate(recognizer, validation)
     except ClipError as error:  # a clip that was removed while the model was trained
         tuning = f"not tuned: {error}"
-    for name, chosen in {"localization": tuning, "threshold": threshold}.items():
+    notes = {"localization": tuning, "threshold": threshold, "frame rate": rate_text(recognizer)}
+    for name, chosen in notes.items():
         if chosen and not quiet:
             print(f"{name}: {chosen}", file=sys.stderr)
     recognizer.threshold = threshold and threshold.probability

@@ -38,6 +38,7 @@ from onlooker.runs.cluster import map_clips
 from onlooker.runs.features import weights_digest
 from onlooker.storage import path_or_address
 from onlooker.structures import ClipError, Prediction
+from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import is_video
 
 __all__ = ["collecting", "distinct_names", "find_videos", "predict_clips", "print_errors", "to_values"]
@@ -54,6 +55,7 @@ def predict_clips(
     threshold: float | None = None,
     ray: str | None = None,
     times: Sequence[str] = (),
+    frame_rate: float | None = None,
 ) -> list[ClipError]:
     """Predict each clip and print one row per clip; continue after a clip that cannot be read.
 
@@ -69,6 +71,7 @@ def predict_clips(
         threshold: minimum probability of an event; below it, the answer is nothing. None: the threshold of the run.
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process does.
         times: formats (`annotations.FORMATS`) in which times are also written to `out`.
+        frame_rate: as in `DataConfig`; None: that of the run.
 
     Returns:
         An error for each clip that could not be read, or whose files could not be written.
@@ -87,6 +90,8 @@ def predict_clips(
         raise ValueError("--times without --out; give --out, the folder for the files")
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
     recognizer, console = load(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
+    if frame_rate is not None:
+        recognizer.data = replace(recognizer.data, frame_rate=frame_rate)
 
     def write(prediction: Prediction, results: ResultsFile | None) -> None:
         clip = prediction.path
@@ -118,6 +123,7 @@ def predict_clips(
                 if predictions:
                     console.print(_clip_table(predictions))
                     _note_recordings(predictions, run, recognizer)
+                    _note_rates(predictions)
     print_errors(errors)
     return errors
 
@@ -131,6 +137,16 @@ def _note_recordings(predictions: Sequence[Prediction], run: Path, recognizer: R
         note = f"{recordings[0]}{more}: much longer than the clips of the training; these are classes of the whole, "
         note += f"from {recognizer.data.frames} frames; to find each event, `onlooker watch {run} RECORDING --events "
         Console(stderr=True).print(Text(printable(f"{note}FILE.vtt` sees all of it"), "yellow"), soft_wrap=True)
+
+
+def _note_rates(predictions: Sequence[Prediction]) -> None:
+    """Name the clips whose seconds are assumed."""
+    if paths := [prediction.path for prediction in predictions if prediction.assumes_rate]:
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        note = (
+            f"{paths[0]}{more}: the frame rate is unknown, and seconds are those of 25 frames per second; {RATE_REMEDY}"
+        )
+        Console(stderr=True).print(Text(printable(note), "yellow"), soft_wrap=True)
 
 
 class ResultsFile:
@@ -215,7 +231,9 @@ def _predictions(
     """Each clip and its prediction, or its error: by this process, or by a Ray cluster."""
     if ray is None:
         return _predict_here(recognizer, clips)
-    return map_clips(partial(_predictor, load(run, "cpu")), clips, ray)
+    remote = load(run, "cpu")
+    remote.data = recognizer.data
+    return map_clips(partial(_predictor, remote), clips, ray)
 
 
 def _predict_here(recognizer: Recognizer, clips: Sequence[Path]) -> Generator[tuple[Path, Any]]:
@@ -322,6 +340,7 @@ def to_values(prediction: Prediction) -> dict[str, Any]:
             for tube in prediction.tubes
         ],
         "segments": [vars(segment) for segment in prediction.segments],
+        **({"assumes_rate": True} if prediction.assumes_rate else {}),
     }
 
 

@@ -15,7 +15,7 @@ from onlooker.config import StreamConfig
 from onlooker.files import printable, without_password
 from onlooker.intervals import file_of
 from onlooker.publish import Event, EventTracker, open_publisher
-from onlooker.recognizer import load
+from onlooker.recognizer import load, rate_text
 from onlooker.runs.predict import print_errors
 from onlooker.storage import is_address
 from onlooker.structures import ClipError, Step
@@ -55,7 +55,7 @@ def watch_sources(
         ValueError: a run that cannot process streams, or an invalid source or address.
     """
     console, errors, streams = Console(), list[ClipError](), dict[str | None, _Stream]()
-    files = {source for source in sources if os.path.exists(file_of(source)) or is_address(source)}
+    files = {source for source in sources if _is_file(source)}
     online: set[str] = set()  # sources that have been connected
 
     def report(error: ClipError) -> None:
@@ -85,6 +85,9 @@ def watch_sources(
     steps = recognizer.watch(sources, config, report, print_status)
     if config.rate is None and recognizer.frame_rate:
         _print_dim(f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame")
+    elif config.rate is None:
+        note = "every frame is used; give --rate N, the frames per second of a training sample (0: every frame)"
+        _print_dim(f"frame rate {rate_text(recognizer)}; {note}")
     try:
         for step in steps:
             send(tracker.add(step))
@@ -102,6 +105,10 @@ def watch_sources(
         for source, stream in streams.items():
             _print_dim(printable(f"{source}: {_counts(stream)}"))
     return errors
+
+
+def _is_file(source: str) -> bool:
+    return is_address(source) or (os.path.exists(file_of(source)) and not source.startswith("/dev/"))
 
 
 def _counts(stream: _Stream) -> str:

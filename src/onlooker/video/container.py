@@ -60,6 +60,8 @@ def check_file(path: Path) -> None:
             if re.match(r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE):  # a path collapses the slashes
                 shown = without_password(str(path))
                 raise ClipError(shown, "an address, not a file", "download it, or use `onlooker watch` for addresses")
+            if str(path) == "-":
+                raise ClipError(path, "standard input", "save it as a file; only `onlooker watch` reads it as it comes")
             raise ClipError(path, "no such file", "check the path")
         if not is_regular(file):
             # Reading a pipe would wait for a writer; a device never ends.

@@ -27,6 +27,7 @@ MAX_BROKEN = 100_000  # packets in a row that cannot be decoded, after which the
 _UNSPECIFIED = 2
 _MATRICES = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
 _SAME = 1e-3  # seconds: less is rounding
+_RAW = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"})  # formats of frames without timestamps
 RATE = 25.0  # frames per second, assumed for images, and where a file or sender does not say
 
 
@@ -82,9 +83,15 @@ def start_of(container: InputContainer, first: float) -> float:
     return start if start < first - _SAME else first
 
 
-def frame_rate(stream: VideoStream) -> float:
+def assumes_rate(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether neither timestamps nor the codec say how fast frames follow: FFmpeg assumes 25 per second."""
+    return container.format.name in _RAW and not stream.codec_context.framerate
+
+
+def frame_rate(container: InputContainer, stream: VideoStream) -> float:
     """Frames per second; 25 where a file or sender does not say."""
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    of_codec = stream.codec_context.framerate if container.format.name in _RAW else None
+    rate = float(of_codec or stream.average_rate or stream.guessed_rate or 0)
     return rate if rate > 0 else RATE
 
 
@@ -165,7 +172,7 @@ def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
     """
     with open_video(path) as (container, stream):
         reliable = has_display_times(container, stream)
-        unit, duration = float(stream.time_base or 0), 1 / frame_rate(stream)
+        unit, duration = float(stream.time_base or 0), 1 / frame_rate(container, stream)
         index, seconds, origin = -1, 0.0, 0.0
         for index, frame in enumerate(decode_packets(path, stream, chain(read_packets(container, stream), [None]))):
             stamp = frame.pts * unit if reliable and frame.pts is not None else None

@@ -139,7 +139,7 @@ class FlowStacks(NamedTuple):
     indices: Indices
 
 
-def read_flow(path: Path | str, sampling: Sampling, settings: FlowSettings) -> FlowStacks:
+def read_flow(video: Path | str | VideoReader, sampling: Sampling, settings: FlowSettings) -> FlowStacks:
     """Stacks of flow at the `T` frames of a video that a sampling chooses.
 
     Flow is always between consecutive frames of the video, however far apart the chosen frames are; a pair that several
@@ -154,10 +154,10 @@ def read_flow(path: Path | str, sampling: Sampling, settings: FlowSettings) -> F
         pairs = _pairs(sampling(total), settings.length, total)
         return np.unique(np.minimum([pairs, pairs + 1], total - 1))
 
-    reader = VideoReader(path)
+    reader = video if isinstance(video, VideoReader) else VideoReader(video)
     frames = reader.get(both, shorter_side=settings.side)
     if (total := len(reader)) < 2:
-        raise ClipError(path, "1 frame decoded, and one frame has no motion", "give a video of at least 2")
+        raise ClipError(reader.path, "1 frame decoded, and one frame has no motion", "give a video of at least 2")
     starts = sampling(total)
     pairs = _pairs(starts, settings.length, total)
     unique = np.unique(pairs)

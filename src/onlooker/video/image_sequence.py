@@ -7,6 +7,7 @@ A sequence with an unreadable image is an error: the image has a name, so its ow
 frames that a damaged video has lost have no names, so reading a video continues without them.
 """
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,8 @@ from onlooker.video.container import check_size
 from onlooker.video.decode import RATE, FrameStore
 from onlooker.video.sampling import Sampling
 
+RATE_FILE = "frame_rate.txt"  # frames per second of the images beside it, and of those in folders below
+RATE_REMEDY = f"give --frame-rate, or write the frames per second into a file {RATE_FILE} beside the images or above"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 # Whatever the suffix: otherwise Pillow would pass a file that turns out to be EPS to Ghostscript, another program.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
@@ -41,8 +44,9 @@ _SHOWN = 4  # series in an error
 class ImageSequence:
     """A folder of numbered images as a video; see `VideoReader`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, frame_rate: float | None = None) -> None:
+        self.folder, self._frame_rate = folder, frame_rate
+        self.assumes_rate = False  # as in `VideoReader`, once it has been read
 
     @cached_property
     def images(self) -> list[Path]:
@@ -56,7 +60,10 @@ class ImageSequence:
     @property
     def times(self) -> NDArray[np.float64]:
         """As in `VideoReader`."""
-        return np.arange(len(self.images)) / RATE
+        indices = np.arange(len(self.images))
+        rate = _stated_rate(self.folder) or self._frame_rate
+        self.assumes_rate = rate is None
+        return indices / (rate or RATE)
 
     def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
         """As in `VideoReader`, and the size."""
@@ -72,8 +79,9 @@ class ImageSequence:
 
     def between(self, first: int, after: int) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         """As iteration: the frames from `first` on, before `after`."""
+        times = self.times.tolist()
         for index, pixels in enumerate(_read_images(self.images[first:after]), first):
-            yield index, index / RATE, pixels
+            yield index, times[index], pixels
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -93,6 +101,18 @@ def find_images(folder: Path) -> list[Path]:
         found = f"images of {len(series)} series: {shown}{', ...' if len(series) > _SHOWN else ''}"
         raise ClipError(folder, found, "give each series a folder of its own; a clip is one series")
     return series[names[0]] if names else []
+
+
+def _stated_rate(folder: Path) -> float | None:
+    """Frames per second by the nearest `frame_rate.txt`, in a folder or above; None if there is none."""
+    for parent in (folder / RATE_FILE).absolute().parents:
+        if os.path.isfile(file := parent / RATE_FILE):
+            text = file.read_bytes()[:100].decode(errors="replace").strip()
+            stated = re.fullmatch(r"(?:frame_rate\s*[:=]?\s*)?(\d{1,4}(?:\.\d{1,9})?)", text, re.ASCII)
+            if stated is None or not float(stated[1]):
+                raise ClipError(folder, f"{file} says {text[:20]!r}", "write frames per second into it, such as 12.5")
+            return float(stated[1])
+    return None
 
 
 def numbered_images(folder: Path) -> list[Path]:

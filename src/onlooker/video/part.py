@@ -30,6 +30,11 @@ class VideoPart:
         self.path, self._video, (self._start, self._end) = path, video, times
 
     @property
+    def assumes_rate(self) -> bool:
+        """As in `VideoReader`."""
+        return self._video.assumes_rate
+
+    @property
     def times(self) -> NDArray[np.float64]:
         """As in `VideoReader`."""
         with self._named():

@@ -44,13 +44,15 @@ class VideoReader:
             12.5 on and before second 17, whose indices and times count from there. It is decoded by a worker process
             with limits of memory and time if the environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`).
 
+        frame_rate: frames per second of an image sequence that does not say it (`image_sequence.RATE_FILE`).
+
     Raises:
         ClipError: in every method: naming the clip, if nothing can be decoded.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, frame_rate: float | None = None) -> None:
         self.path = Path(path)
-        self._video = GuardedVideo(self.path) if is_safe() else _opened(self.path)
+        self._video = GuardedVideo(self.path, frame_rate) if is_safe() else _opened(self.path, frame_rate)
         self._size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -60,6 +62,11 @@ class VideoReader:
     def times(self) -> NDArray[np.float64]:
         """When each frame is shown, in seconds (`structures`)."""
         return self._video.times
+
+    @property
+    def assumes_rate(self) -> bool:
+        """Whether 25 frames per second are assumed, as nothing says how many there are; known once it has been read."""
+        return self._video.assumes_rate
 
     @property
     def seconds(self) -> float:
@@ -101,11 +108,11 @@ class VideoReader:
         return iter(self._video)
 
 
-def _opened(path: Path) -> VideoFile | ImageSequence | VideoPart:
+def _opened(path: Path, rate: float | None) -> VideoFile | ImageSequence | VideoPart:
     file, times = split_interval(path)
     if times is None:
-        return ImageSequence(file) if os.path.isdir(file) else VideoFile(file)
-    return VideoPart(path, ImageSequence(file) if os.path.isdir(file) else shared_file(file), times)
+        return ImageSequence(file, rate) if os.path.isdir(file) else VideoFile(file)
+    return VideoPart(path, ImageSequence(file, rate) if os.path.isdir(file) else shared_file(file), times)
 
 
 def is_video(path: Path | str) -> bool:

@@ -57,13 +57,14 @@ def is_safe() -> bool:
 class GuardedVideo:
     """A video that a worker reads; see `VideoReader`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, frame_rate: float | None = None) -> None:
+        self.path, self._rate, self.assumes_rate = path, {"frame_rate": frame_rate}, False
 
     @cached_property
     def times(self) -> NDArray[np.float64]:
         """As in `VideoReader`."""
-        (answer,) = answers(self.path, "times")
+        (answer,) = answers(self.path, "times", **self._rate)
+        self.assumes_rate = answer["assumes_rate"]
         return np.array(answer["times"], np.float64)
 
     def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
@@ -72,7 +73,7 @@ class GuardedVideo:
             total = len(self.times)
             indices = np.array(sampling(total), np.int64)
             asked = {"total": total, "indices": indices, "size": size, "shorter_side": shorter_side}
-            (answer,) = answers(self.path, "get", **asked)
+            (answer,) = answers(self.path, "get", **asked, **self._rate)
             if answer["total"] == total:
                 H, W = answer["size"]
                 return Frames(answer["pixels"], np.array(answer["times"]), indices), (H, W)
@@ -80,7 +81,7 @@ class GuardedVideo:
         raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-        for answer in answers(self.path, "frames"):
+        for answer in answers(self.path, "frames", **self._rate):
             yield int(answer["index"]), float(answer["seconds"]), answer["pixels"]
 
 

@@ -1,6 +1,8 @@
 """Live frames from a camera, an address or a file, read by a thread that reconnects when the connection is lost."""
 
 import math
+import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -22,7 +24,7 @@ from onlooker.files import without_password
 from onlooker.structures import ClipError
 from onlooker.video.clock import LiveClock
 from onlooker.video.container import LENIENT, MAX_PIXELS, error_text, video_stream
-from onlooker.video.decode import Converter, decode_packets, frame_rate, start_of
+from onlooker.video.decode import Converter, assumes_rate, decode_packets, frame_rate, start_of
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.web_address import WebAddress
@@ -37,7 +39,9 @@ _FORMATS = "rtsp,sdp,rtp,mpegts,flv,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matrosk
 # Microseconds of a stream that FFmpeg analyzes before the first frame; its default would take 7 s of MPEG-TS.
 _ANALYZE = "1000000"
 
+_PIPE = "pipe:0"  # standard input
 _MAX_WAIT = 30.0  # seconds between two connection attempts
+_FASTEST = 1000.0  # frames per second of a sender that does not say when they were taken
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
 _FRAMELESS = 3  # times the timeout after which data that contain no frame count as a lost connection
 
@@ -84,20 +88,30 @@ class Source:
     at the start is an error; with `config.wait_for_source` it is treated like a lost one.
 
     Args:
-        source: a number, as `int` or `str`: that camera of the machine; an address that starts with one of `SCHEMES`;
-            else the path of a video file or of a folder of numbered images (`./0` for one that is called 0).
+        source: a number, as `int` or `str`, or `/dev/video0`: that camera of the machine; an address that starts with
+            one of `SCHEMES`; `-`: standard input; else the path of a video file or of a folder of numbered images
+            (`./0` for one that is called 0).
         condition: is notified of every frame and of the end; several sources may share one.
         ahead: how many following frames are handed out with each frame, for optical flow: `1+ahead H W 3` instead of
             `H W 3`. They are always the directly following ones, whatever `rate` and `drop` skip; frames without them,
             at the end and before a lost connection, are not handed out.
+        frame_rate: of an image sequence, as in `VideoReader`.
 
     Raises:
         ValueError: an invalid source.
     """
 
-    def __init__(self, source: int | str | Path, config: StreamConfig, condition: Condition, ahead: int = 0) -> None:
+    def __init__(
+        self,
+        source: int | str | Path,
+        config: StreamConfig,
+        condition: Condition,
+        ahead: int = 0,
+        frame_rate: float | None = None,
+    ) -> None:
         self._source, self.name = _parse(source), without_password(str(source))
         self.dropped = self.reconnections = 0
+        self._frame_rate = frame_rate
         self._config, self.condition, self._ahead, self._over = config, condition, ahead, Event()
         self._recent: deque[tuple[bool, _Arrival]] = deque(maxlen=ahead + 1)  # whether to hand it out
         # Changes, frames to hand out (index, time, and pixels, also of the following frames), and an error at the end.
@@ -215,7 +229,8 @@ class Source:
             except _LostError as lost:
                 if self._index > before:
                     failures = 0
-                attempts = self._config.attempts if self._index >= 0 or self._config.wait_for_source else 0
+                may_return = self._source != _PIPE and (self._index >= 0 or self._config.wait_for_source)
+                attempts = self._config.attempts if may_return else 0
                 if isinstance(lost, _EndedError) and not attempts and self._index >= 0:
                     return
                 if 0 <= attempts <= failures:
@@ -237,7 +252,7 @@ class Source:
     def _arrivals(self) -> Generator[_Arrival]:
         """The frames of one connection."""
         if isinstance(self._source, Path):
-            for _, seconds, pixels in VideoReader(self._source):
+            for _, seconds, pixels in VideoReader(self._source, self._frame_rate):
                 yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
         elif isinstance(self._source, int):
             yield from _of_camera(self._source, self._clock)
@@ -273,6 +288,11 @@ def _parse(source: int | str | Path) -> int | str | Path:
     """A camera as `int`, an address as `str`, a file or folder as `Path`."""
     if isinstance(source, int) or (isinstance(source, str) and source.isdecimal()):
         return int(source)
+    if source == "-":
+        return _PIPE
+    device = os.path.realpath(source) if str(source).startswith("/dev/") else ""
+    if camera := re.fullmatch(r"/dev/video(\d+)", device, re.ASCII):
+        return int(camera[1])
     scheme, separator, rest = str(source).partition("://")
     if isinstance(source, Path) or not separator:
         return Path(source)
@@ -313,6 +333,8 @@ def _open_address(address: str, config: StreamConfig) -> InputContainer:
         "max_pixels": str(MAX_PIXELS),
         "analyzeduration": _ANALYZE,
     }
+    if address == _PIPE:
+        options["protocol_whitelist"] = "pipe"
     if address.lower().startswith("rtsp"):
         options["rtsp_flags"] = "prefer_tcp"  # packets lost over UDP would damage frames
     if not address.lower().startswith("http"):
@@ -339,10 +361,11 @@ def _of_address(
     try:
         with _open_address(address, config) as container:
             opened, video = True, video_stream(name, container)
-            clock.connected(frame_rate(video))
+            untimed = assumes_rate(container, video)  # frames are as late as they arrive
+            clock.connected(_FASTEST if untimed else frame_rate(container, video))
             unit = float(video.time_base or 0)
             # A file on a server has a duration, a live stream has none.
-            recorded = container.duration is not None
+            recorded = container.duration is not None or address == _PIPE  # which waits for its reader
             late = None if recorded else 0.0  # seconds from the start of a file to its first frame
 
             def packets() -> Iterator["Packet[VideoStream] | None"]:
@@ -355,7 +378,7 @@ def _of_address(
 
             last = time.monotonic()
             for frame in decode_packets(name, video, packets()):
-                stamp = None if frame.pts is None else frame.pts * unit
+                stamp = None if untimed or frame.pts is None else frame.pts * unit
                 if late is None:
                     late = stamp - start_of(container, stamp) if stamp is not None else 0.0
                 yield _Arrival(clock(stamp) + late, partial(convert, frame), recorded)

@@ -185,7 +185,7 @@ def _header(path: Path) -> tuple[bool, float, int]:
         context, start = stream.codec_context, (container.start_time or 0) / av.time_base
         known = "mp4" in container.format.name and context.name == "h264" and context.pix_fmt == "yuv420p"
         fits = max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _LATE
-        rate = frame_rate(stream)
+        rate = frame_rate(container, stream)
         first = next(decode_packets(path, stream, read_packets(container, stream)), None)
         transposed, right, down = orientation(first) if first else (False, 1, 1)
         mirrored = (right * down < 0) != transposed  # by some browsers only

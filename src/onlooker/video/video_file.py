@@ -10,11 +10,13 @@ from threading import Lock
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from onlooker.structures import ClipError, Frames
 from onlooker.video.container import REENCODE, open_video
-from onlooker.video.decode import Converter, FrameStore, decode_file
+from onlooker.video.decode import Converter, FrameStore, assumes_rate, decode_file
 from onlooker.video.index import IndexContradictedError, PacketIndex, decode_frames, decode_indexed, index_packets
 from onlooker.video.sampling import Sampling
 
@@ -26,6 +28,7 @@ class VideoFile:
         self.path, self._lock = path, Lock()
         self._times: NDArray[np.float64] | None = None
         self._index: PacketIndex | None = None
+        self.assumes_rate = False  # as in `VideoReader`, once it has been read
         self._expected: int | None = None  # number of frames, at first the number of packets; None: not counted yet
 
     @property
@@ -35,7 +38,7 @@ class VideoFile:
             if self._times is None:
                 if self._expected is None:
                     with open_video(self.path) as opened:
-                        self._index, self._expected = index_packets(*opened)
+                        self._make_index(*opened)
                 self._times = self._decode_all() if self._index is None else self._index.times
             return self._times
 
@@ -47,7 +50,7 @@ class VideoFile:
 
         with open_video(self.path) as opened:
             if self._expected is None:
-                self._index, self._expected = index_packets(*opened)
+                self._make_index(*opened)
             if (index := self._index) is not None:
                 store = make_store(len(index.shown))
                 store.check(len(index.shown))
@@ -81,6 +84,10 @@ class VideoFile:
                         first += 1
         for place, seconds, frame in islice(decode_file(self.path), first, after) if first < after else ():
             yield place, seconds, convert(frame)
+
+    def _make_index(self, container: InputContainer, stream: VideoStream) -> None:
+        self._index, self._expected = index_packets(container, stream)
+        self.assumes_rate = assumes_rate(container, stream)
 
     def _decode_all(self, store: FrameStore | None = None) -> NDArray[np.float64]:
         """Decode everything, put the frames that the store asks for, and return the times of all frames."""

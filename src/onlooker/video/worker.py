@@ -21,7 +21,7 @@ from onlooker.video.transcode import transcode
 
 
 def _times(reader: VideoReader) -> Iterator[Answer]:
-    yield {"times": reader.times.tolist()}
+    yield {"times": reader.times.tolist(), "assumes_rate": reader.assumes_rate}
 
 
 def _get(reader: VideoReader, total: int, indices: NDArray[np.int64], **sizes: int | None) -> Iterator[Answer]:
@@ -55,14 +55,16 @@ def serve(number: int) -> None:
     _limit_memory()
     _send(connection, {})
     reader: VideoReader | None = None
+    opened: tuple[Path, float | None] | None = None
     with suppress(EOFError):
         while True:
             folder, path, call, arguments = connection.recv()
             os.chdir(folder)
             end = None
             try:
-                if reader is None or reader.path != path:
-                    reader = VideoReader(path)
+                asked = path, arguments.pop("frame_rate", None)
+                if reader is None or asked != opened:
+                    reader, opened = VideoReader(*asked), asked
                 for answer in CALLS[call](reader, **arguments):
                     _send(connection, answer)
             except Exception as error:
