@@ -43,7 +43,7 @@ def test_the_config_of_a_run_repeats_it(squares: Path, trained: tuple[Path, str]
     [
         ("modle: {name: lstm}", "no field modle; did you mean model?"),
         ("frames: 4", "no field frames; write it below data:"),
-        ("data: {framse: 4}", "DataConfig has no setting framse; did you mean frames?"),
+        ("data: {framse: 4}", "DataConfig has no setting framse; did you mean frames or frame_rate?"),
         ("data: {frames: 4.5}", "frames is 4.5, expected a whole number"),
         ("training: {lr: fast}", "lr is 'fast', expected a number"),
         ("data: [4]", "data is [4], expected {…}"),
