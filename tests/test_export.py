@@ -304,31 +304,3 @@ def test_the_example_needs_no_pytorch(
     assert missing.returncode == 1
     assert "missing.mp4: cannot be opened" in missing.stderr
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 45
-
-
-@pytest.mark.parametrize(
-    ("format", "package", "file"), [("openvino", "openvino", "step.xml"), ("executorch", "executorch.exir", "step.pte")]
-)
-@pytest.mark.parametrize("name", ["convalstm", "linear"])
-def test_other_engines_equal_the_model(tmp_path: Path, format: Any, package: str, file: str, name: str) -> None:
-    pytest.importorskip(package, reason=f"no {format}")
-    of = recognizer(name)
-    folder = export(of, tmp_path / "export", format=format)
-    about = json.loads((folder / "step.json").read_text())
-    assert {path.name for path in folder.iterdir()} == {"step.json", *about["files"]}
-    assert about["files"][file]["largest_difference"] <= 1e-3
-    assert min(about["files"][file]["milliseconds"], about["files"][file]["pytorch_milliseconds"]) > 0
-    exported, state, frames = ExportedStep(folder, file), None, pixels(of, 10, 1)
-    for frame, (scores, *_) in zip(frames, eager(of, frames), strict=True):
-        answer = exported.step(frame, state)
-        state = answer.state
-        np.testing.assert_allclose(answer.scores, scores, atol=1e-3)
-    export(of, folder)  # those of before are of another export
-    assert sorted(path.name for path in folder.iterdir()) == ["step.json", "step.onnx"]
-
-
-def test_a_missing_engine_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(RuntimeError, match=r'openvino is not installed; pip install "onlooker\[openvino\]"'):
-        export(recognizer(), tmp_path / "export", format="openvino")
-    assert not any(tmp_path.iterdir())

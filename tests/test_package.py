@@ -53,7 +53,7 @@ def test_the_readme_works_where_it_is_shown_alone(monkeypatch: pytest.MonkeyPatc
 def test_all_extras_are_in_all() -> None:
     extras = PROJECT["optional-dependencies"]
     (named,) = re.findall(r"\[(.*)\]", extras["all"][0])
-    assert named.split(",") == sorted(set(extras) - {"all", "dev", "executorch"})  # which pins versions
+    assert named.split(",") == sorted(set(extras) - {"all", "dev"})
 
 
 def test_every_extra_that_a_message_names_exists() -> None:

@@ -1,4 +1,4 @@
-"""Export one step of a trained model for programs with other engines than PyTorch: write, verify, quantize.
+"""Export one step of a trained model for programs without PyTorch: write, verify, quantize.
 
 Such a program only resizes frames; `step.json` holds everything that it needs, as plain values.
 """
@@ -8,12 +8,10 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,17 +29,12 @@ from onlooker.structures import ClipError
 __all__ = ["TOLERANCE", "export", "export_run", "verify"]
 
 TOLERANCE = 1e-4  # of probabilities, attention and evidence, against the model itself
-_OTHER_TOLERANCE = 1e-3  # of engines that fuse operations
 _COMPARED = 100  # consecutive frames: small differences may accumulate in the state
 _CALIBRATION = 16  # clips that determine the ranges of activations
-Format = Literal["onnx", "openvino", "executorch"]
-OTHERS: dict[Format, tuple[str, ...]] = {"onnx": (), "openvino": ("step.xml", "step.bin"), "executorch": ("step.pte",)}
-_FILES = {STEP, INT8, DESCRIPTION, *OTHERS["openvino"], *OTHERS["executorch"]}
+_FILES = {STEP, INT8, DESCRIPTION}
 
 
-def export(
-    recognizer: Recognizer, folder: Path | str, calibration: Sequence[Path] = (), format: Format = "onnx"
-) -> Path:
+def export(recognizer: Recognizer, folder: Path | str, calibration: Sequence[Path] = ()) -> Path:
     """Write `step.onnx` and `step.json`, and with calibration clips `step.int8.onnx`, into a folder.
 
     The exported step is compared with the model over 100 frames before the folder is changed.
@@ -50,11 +43,9 @@ def export(
         folder: an earlier export in it is replaced when this one is complete.
         calibration: also write the step with 8-bit weights and activations of convolutions and matrix products; the
             ranges of activations are taken from 16 of these clips, best those of the training.
-        format: also write the step for this engine: `step.xml` and `step.bin` (openvino), or `step.pte` (executorch).
 
     Raises:
-        ValueError: a model without a step, or one that the format cannot express; a step that differs by more than 1e-4
-            (other engines than onnxruntime: 1e-3).
+        ValueError: a model without a step, or one that ONNX cannot express; a step that differs by more than 1e-4.
         ClipError: a calibration clip that cannot be read.
         RuntimeError: the packages for exporting are not installed.
         FileExistsError, DiskFullError, NotWritableError: the folder holds other files, or cannot be written to.
@@ -62,8 +53,6 @@ def export(
     folder = Path(folder)
     if folder.exists() and (others := {path.name for path in folder.iterdir()} - _FILES):
         raise FileExistsError(f"{folder}: holds {min(others)}, which is not of an export; choose another folder")
-    if format != "onnx" and not find_spec(format):
-        raise RuntimeError(f'{format} is not installed; pip install "onlooker[{format}]"')
     step = PixelStep(recognizer)
     with explain_write_errors("the exported step", folder), whole_folder(folder) as draft, _quiet():
         draft.mkdir(parents=True)
@@ -72,42 +61,18 @@ def export(
         compared = verify(recognizer, draft)
         if calibration:
             files[INT8] = _quantize(recognizer, draft, calibration)
-        files |= {name: {} for name in _convert(step, draft, format)}
         for name, figures in files.items():
             figures |= {"bytes": (draft / name).stat().st_size, "sha256": file_digest(draft / name)}
-        about = _describe(recognizer, step) | {"compared": compared, "files": files}
-        write_json(draft / DESCRIPTION, about)
-        if format != "onnx":
-            files[OTHERS[format][0]] |= verify(recognizer, draft, OTHERS[format][0], _OTHER_TOLERANCE)
-            write_json(draft / DESCRIPTION, about)
+        write_json(draft / DESCRIPTION, _describe(recognizer, step) | {"compared": compared, "files": files})
     return folder
 
 
-def _convert(step: PixelStep, folder: Path, format: Format) -> tuple[str, ...]:
-    """Write the files of another engine next to `step.onnx`; their names."""
-    files = OTHERS[format]
-    try:
-        if format == "openvino":
-            engine = import_module("openvino")  # its converter, which is not needed, would send statistics
-            engine.save_model(engine.Core().read_model(folder / STEP), folder / files[0], compress_to_fp16=False)
-        elif format == "executorch":
-            lower = import_module("executorch.exir").to_edge_transform_and_lower
-            xnnpack = import_module("executorch.backends.xnnpack.partition.xnnpack_partitioner").XnnpackPartitioner()
-            step.to(memory_format=torch.contiguous_format)  # XNNPACK refuses weights in another one
-            program = lower(torch.export.export(step, step.example(1)), partitioner=[xnnpack])
-            (folder / files[0]).write_bytes(program.to_executorch().buffer)
-    except Exception as error:  # its exceptions have no common base class
-        raise inexpressible(step.model, error, format) from error
-    return files
-
-
-def export_run(run: Path, out: Path | None = None, quantize: bool = False, format: Format = "onnx") -> dict[str, Any]:
+def export_run(run: Path, out: Path | None = None, quantize: bool = False) -> dict[str, Any]:
     """Export a trained run.
 
     Args:
         out: a folder; None: `export` in the run.
         quantize: also write the step in 8 bits, calibrated with the training and validation clips of the run.
-        format: as in `export`.
 
     Returns:
         The content of step.json.
@@ -117,7 +82,7 @@ def export_run(run: Path, out: Path | None = None, quantize: bool = False, forma
         ValueError: as `export`.
         ClipError: no clips to calibrate with, or one that cannot be read.
     """
-    folder = export(load(run, "cpu"), out or run / "export", _calibration_clips(run) if quantize else (), format)
+    folder = export(load(run, "cpu"), out or run / "export", _calibration_clips(run) if quantize else ())
     values: dict[str, Any] = read_json(folder / DESCRIPTION)
     return values
 
@@ -143,23 +108,22 @@ def _quiet() -> Iterator[None]:
 
 
 @torch.inference_mode()
-def verify(recognizer: Recognizer, folder: Path, file: str = STEP, tolerance: float | None = None) -> dict[str, Any]:
+def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
     """Compare an exported step with its model over 100 random frames, each with the state of the frames before.
 
     Returns:
         The largest difference of a probability, an attention weight or a frame's evidence, and the median milliseconds
-        of a frame by the engine and by PyTorch, in turn.
+        of a frame by onnxruntime and by PyTorch, in turn.
 
     Raises:
-        ValueError: it is above the tolerance (None: 1e-4), or the engine cannot run the file.
+        ValueError: it is above 1e-4, or onnxruntime cannot run the file.
     """
     data, rng, state, differences = recognizer.data, np.random.default_rng(0), None, [0.0]
     # On the CPU: a GPU may compute convolutions with reduced precision, which differs by more than the tolerance.
     model, shape = copy.deepcopy(recognizer.model).cpu(), (data.size, data.size, data.in_channels)
     frames = (rng.integers(256, size=shape, dtype=np.uint8) for _ in range(_COMPARED))
-    tolerance = TOLERANCE if tolerance is None else tolerance
     try:
-        exported, seconds, answer = ExportedStep(folder, file), list[tuple[float, float]](), None
+        exported, seconds, answer = ExportedStep(folder), list[tuple[float, float]](), None
         for frame in frames:
             begin = perf_counter()
             answer = exported.step(frame[None], answer and answer.state)
@@ -172,9 +136,9 @@ def verify(recognizer: Recognizer, folder: Path, file: str = STEP, tolerance: fl
             differences += [np.abs(a.numpy() - b).max() for a, b in pairs if a is not None and b is not None]
     except Exception as error:  # onnxruntime's exceptions have no common base class
         raise inexpressible(model, error) from error
-    if not (largest := float(np.max(differences))) <= tolerance:  # NumPy propagates NaN
+    if not (largest := float(np.max(differences))) <= TOLERANCE:  # NumPy propagates NaN
         found = f"differs from the model by {largest:.2g} over {_COMPARED} frames"
-        raise ValueError(f"the exported step {found}, expected at most {tolerance:g}; nothing is written")
+        raise ValueError(f"the exported step {found}, expected at most {TOLERANCE:g}; nothing is written")
     engine, pytorch = np.round(1000 * np.median(seconds, 0), 3).tolist()
     return {
         "frames": _COMPARED,

@@ -1,11 +1,10 @@
-"""One step of a model as an ONNX graph: how it is traced, and how onnxruntime and other engines run it.
+"""One step of a model as an ONNX graph: how it is traced, and how onnxruntime runs it.
 
 The graph takes pixels as bytes and contains normalization, encoder, one step of the cell, and the classes.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,7 +91,7 @@ class PixelStep(nn.Module):
 
 
 class ExportedStep:
-    """An exported step on the CPU: `step.onnx` or `step.int8.onnx` in a folder, or the file of another engine.
+    """An exported step on the CPU: `step.onnx` or `step.int8.onnx` in a folder.
 
     Raises:
         ValueError: damaged, or not the file that step.json describes.
@@ -105,21 +104,14 @@ class ExportedStep:
             with reading(record):
                 digest = field_of(field_of(read_json(record), "files", dict), file, dict).get("sha256")
             check_digest(path, digest, record)
-        if path.suffix != ".onnx":
-            about = read_json(record)
-            self._states = {name: part["shape"][1:] for name, part in about["state"].items()}
-            self._outputs = [*about["outputs"], *(part["next"] for part in about["state"].values())]
-            self._run = _openvino(path) if path.suffix == ".xml" else _executorch(path)
-            return
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = torch.get_num_threads()
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._states = {each.name: each.shape[1:] for each in session.get_inputs() if "state_" in each.name}
-        self._outputs = [each.name for each in session.get_outputs()]
-        self._run = partial(session.run, None)
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._states = {each.name: each.shape[1:] for each in self._session.get_inputs() if "state_" in each.name}
+        self._outputs = [each.name for each in self._session.get_outputs()]
 
     def feeds(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> dict[str, Array]:
         """What the graph takes, by name, for frames `B H W C` uint8; without a state these are the first."""
@@ -128,7 +120,7 @@ class ExportedStep:
 
     def step(self, frame: NDArray[np.uint8], state: tuple[Array, ...] | None = None) -> StepOutput:
         """One frame `B H W C` uint8 of each stream; begin with None, and pass on the state that comes back."""
-        outputs = dict(zip(self._outputs, self._run(self.feeds(frame, state)), strict=True))
+        outputs = dict(zip(self._outputs, self._session.run(None, self.feeds(frame, state)), strict=True))
         after = tuple(value for name, value in outputs.items() if name.startswith("next_state_"))
         return StepOutput(outputs["scores"], outputs.get("attention"), outputs.get("evidence"), after)
 
@@ -139,19 +131,6 @@ class ExportedStep:
             feeds, output = self.feeds(frame[None], state), self.step(frame[None], state)
             yield feeds, output
             state = output.state
-
-
-def _openvino(path: Path) -> Callable[[dict[str, Array]], Iterable[Array]]:
-    # Without the hint, some processors compute in bfloat16.
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    compiled = import_module("openvino").Core().compile_model(path, "CPU", settings)
-    return lambda feeds: compiled(feeds).values()
-
-
-def _executorch(path: Path) -> Callable[[dict[str, Array]], Iterable[Array]]:
-    method = import_module("executorch.runtime").Runtime.get().load_program(path).load_method("forward")
-    # Copied: the next step reuses the memory.
-    return lambda feeds: [each.numpy().copy() for each in method.execute([*map(torch.from_numpy, feeds.values())])]
 
 
 def write_graph(step: PixelStep, path: Path) -> None:
@@ -180,9 +159,9 @@ def write_graph(step: PixelStep, path: Path) -> None:
         raise inexpressible(step.model, error) from error
 
 
-def inexpressible(model: VideoModel, error: Exception, format: str = "ONNX") -> ValueError:
-    """The error for a model that the exporter or the engine rejects."""
+def inexpressible(model: VideoModel, error: Exception) -> ValueError:
+    """The error for a model that the exporter or onnxruntime rejects."""
     encoder, cell = type(model.encoder).__name__, type(getattr(model, "cell", model)).__name__
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    what = f"a model with encoder {encoder} and cell {cell} cannot be written as {format} ({reason})"
+    what = f"a model with encoder {encoder} and cell {cell} cannot be written as ONNX ({reason})"
     return ValueError(f"{what}; conv4 and most timm networks can")

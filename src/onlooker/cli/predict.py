@@ -4,7 +4,7 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -80,25 +80,19 @@ def export(
     run: RunArgument,
     out: Annotated[Path | None, typer.Option(help="A folder for the files.", show_default="RUN/export")] = None,
     quantize: Annotated[bool, typer.Option("--quantize", help="Also write a step with 8-bit weights.")] = False,
-    format: Annotated[
-        Literal["onnx", "openvino", "executorch"], typer.Option(help="Also write the step for this engine.")
-    ] = "onnx",
     safe: Safe = False,
 ) -> None:
     """Write the model's step (frame, state → scores, attention, state) as ONNX, for programs without PyTorch."""
     from onlooker.export import export_run
 
     folder = out or run / "export"
-    written = export_run(run, folder, quantize, format)
+    written = export_run(run, folder, quantize)
     compared = (
         "matches PyTorch to within {largest_difference:.1e} over {frames} frames; {milliseconds:.2f} ms a frame, "
     )
-    compared += "PyTorch {pytorch_milliseconds:.2f} ms"
-    typer.echo(compared.format(**written["compared"]))
+    typer.echo((compared + "PyTorch {pytorch_milliseconds:.2f} ms").format(**written["compared"]))
     for name, file in written["files"].items():
         typer.echo(f"{folder / name}: {file['bytes'] / 1e6:.2f} MB")
-        if "milliseconds" in file:
-            typer.echo(f"  {compared.format(**file)}")
 
 
 @_command
