@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from onlooker.answer import nothing_class, nothing_name
+from onlooker.answer import (
+    answer_names,
+    answer_scores,
+    decide,
+    nothing_class,
+    nothing_name,
+    perhaps_nothing,
+    require_one_nothing,
+)
 from onlooker.cli import app
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.models.registry import create_model
@@ -36,13 +45,51 @@ def prediction(scores: list[float], classes: tuple[str, ...], threshold: float |
 
 @pytest.mark.parametrize(
     ("classes", "position"),
-    [(("fight", "None"), 1), (("NOTHING", "fight"), 0), (("a", "Background", "b"), 1), (("nothing new", "a"), None)],
-)
-def test_the_class_for_nothing_has_one_of_three_names(classes: tuple[str, ...], position: int) -> None:
+    [
+        (("fight", "None"), 1), (("NOTHING", "fight"), 0), (("a", "Background", "b"), 1), (("nothing new", "a"), None),
+        (("Swipe", "No gesture"), 1), (("no_event", "fall"), 0), (("Idle", "walk"), 0), (("fall", "no-activity"), 1),
+        (("Normal", "fall"), None), (("other", "fall"), None), (("north", "south"), None), (("idle", "none"), 1),
+    ],
+)  # fmt: skip
+def test_the_class_for_nothing_has_a_usual_name(classes: tuple[str, ...], position: int | None) -> None:
     assert nothing_class(classes) == position
     assert nothing_name(classes) == ("nothing" if position is None else classes[position])
-    with pytest.raises(ValueError, match="none and Nothing mean the same, that nothing happens; make one class"):
-        nothing_class(("none", "fight", "Nothing"))
+
+
+def test_the_class_for_nothing_can_be_named() -> None:
+    assert nothing_class(("Normal", "fall", "idle"), "Normal") == 0
+    assert nothing_class(("Normal", "fall", "idle"), "") is None
+    assert nothing_class(("Normal", "fall"), "gone") is None
+    assert nothing_name(("nothing", "fall"), "") == "no event", "the class of this name is an event"
+    for several in (("none", "fight", "Nothing"), ("none", "Nothing")):
+        with pytest.raises(ValueError, match="none and Nothing mean the same, that nothing happens; make one class"):
+            require_one_nothing(several)
+        require_one_nothing(several, "none")
+        require_one_nothing(several, "")
+    with pytest.raises(ValueError, match="nothing is 'gone', expected a class: Normal, fall; or '' for none of them"):
+        require_one_nothing(("Normal", "fall"), "gone")
+
+
+def test_ambiguous_names_are_asked_about() -> None:
+    names = ("Normal", "other", "NonViolence", "no_fall", "Not falling", "Doing other things")
+    assert perhaps_nothing((*names, "fall", "north", "nodding", "NORTH")) == [*names]
+    assert perhaps_nothing((*names, "nothing")) == []
+
+
+def test_answers_of_clips_frames_and_records_are_one_decision() -> None:
+    random, names = np.random.default_rng(0), ("none", "fall", "fight")
+    scores = random.dirichlet(np.ones(3), (7, 5)).astype(np.float32)
+    for nothing in (None, "fight", ""):
+        position, answers = nothing_class(names, nothing), answer_names(names, nothing)
+        for threshold in (None, 0.0, 0.4, 0.7):
+            labels = [answers[k] for k in decide(scores, position, threshold).ravel()]
+            made = [replace(prediction([*of], names, threshold), nothing=nothing) for of in scores.reshape(-1, 3)]
+            assert [of.label for of in made] == labels
+            expected = answer_scores(scores, decide(scores, position, threshold)).ravel()
+            assert [of.score for of in made] == pytest.approx(expected.tolist())
+    thresholds = np.array([0.1, np.nan, 0.9, np.nan, 0.4])
+    for t, threshold in enumerate((0.1, None, 0.9, None, 0.4)):
+        assert (decide(scores, 0, thresholds)[:, t] == decide(scores[:, t], 0, threshold)).all()
 
 
 @pytest.mark.parametrize(

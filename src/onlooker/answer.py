@@ -1,45 +1,108 @@
-"""What a model answers: the most probable class, or that nothing happens."""
+"""What a model answers: the most probable class, or that nothing happens. Every figure is of this decision."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["NOTHING", "Scored", "best_event", "event_scores", "nothing_class", "nothing_name"]
+from onlooker.files import composed
+
+__all__ = [
+    "NOTHING", "Scored", "answer_names", "answer_scores", "best_event", "decide", "event_scores", "nothing_class",
+    "nothing_name", "perhaps_nothing", "require_one_nothing",
+]  # fmt: skip
 
 NOTHING = "nothing"
-_NAMES = ("none", NOTHING, "background")  # of the class in which nothing happens, whatever their case
+# Names of the class in which nothing happens, as `_letters` of them; the first one that is among the classes is it.
+_NAMES = (NOTHING, "none", "background", "idle", "noevent", "noaction", "nogesture", "noactivity", "nomotion")
+# Names of such classes that can also mean an event, or the opposite of one: users are asked.
+_PERHAPS = ("normal", "other", "others", "doingotherthings", "negative", "rest", "neutral", "unknown")
+_NEGATION = re.compile(r"(?i:no|non|not|without)[\W_]+\w|([Nn]on?|[Nn]ot)[A-Z][a-z]")  # no_fall, NonViolence
 
 
-def nothing_class(classes: Sequence[str]) -> int | None:
-    """The position of the class in which nothing happens: none, nothing or background; None if there is none.
+def _letters(name: str) -> str:
+    """A name without case and separators."""
+    return re.sub(r"[\W_]+", "", composed(name)).casefold()
 
-    Raises:
-        ValueError: several such classes.
+
+def nothing_class(classes: Sequence[str], nothing: str | None = None) -> int | None:
+    """The position of the class in which nothing happens; None if there is none.
+
+    Args:
+        nothing: its name; "": no class is; None: the first with a usual name, such as nothing, none or idle.
     """
-    found = [k for k, name in enumerate(classes) if name.lower() in _NAMES]
-    if len(found) > 1:
-        names = " and ".join(classes[k] for k in found)
-        raise ValueError(f"classes {names} mean the same, that nothing happens; make one class of them")
-    return found[0] if found else None
+    if nothing is not None:
+        return classes.index(composed(nothing)) if composed(nothing) in classes else None
+    names = [_letters(name) for name in classes]
+    return next((names.index(name) for name in _NAMES if name in names), None)
 
 
-def nothing_name(classes: Sequence[str]) -> str:
-    """The name of the answer that nothing happens: that of `nothing_class`, else `nothing`; errors as there."""
-    position = nothing_class(classes)
-    return NOTHING if position is None else classes[position]
+def require_one_nothing(classes: Sequence[str], nothing: str | None = None) -> None:
+    """Raise a ValueError if `nothing` is no class, or if it is None and several classes have usual names."""
+    if nothing and composed(nothing) not in classes:
+        raise ValueError(f"nothing is {nothing!r}, expected a class: {', '.join(classes)}; or '' for none of them")
+    usual = [name for name in classes if _letters(name) in _NAMES]
+    if nothing is None and len(usual) > 1:
+        remedy = "make one class of them, or name one with --nothing"
+        raise ValueError(f"classes {' and '.join(usual)} mean the same, that nothing happens; {remedy}")
 
 
-def event_scores(scores: NDArray[np.floating], classes: Sequence[str]) -> NDArray[np.floating]:
+def perhaps_nothing(classes: Sequence[str]) -> list[str]:
+    """The classes in which nothing may happen, by their names, if no class has a usual name."""
+    if nothing_class(classes) is not None:
+        return []
+    return [name for name in classes if _letters(name) in _PERHAPS or _NEGATION.match(name)]
+
+
+def nothing_name(classes: Sequence[str], nothing: str | None = None) -> str:
+    """The name of the answer that nothing happens: that of `nothing_class`; if there is none, `nothing`."""
+    position = nothing_class(classes, nothing)
+    if position is not None:
+        return classes[position]
+    return "no event" if NOTHING in classes else NOTHING
+
+
+def answer_names(classes: Sequence[str], nothing: str | None = None) -> tuple[str, ...]:
+    """The names of all answers: the classes, and after them that nothing happens, unless it is one of them."""
+    if nothing_class(classes, nothing) is not None:
+        return tuple(classes)
+    return (*classes, nothing_name(classes, nothing))
+
+
+def event_scores(scores: NDArray[np.floating], nothing: int | None) -> NDArray[np.floating]:
     """Probabilities `... K` with -1 for the class in which nothing happens: all others are events."""
-    nothing = nothing_class(classes)
-    return scores if nothing is None else np.where(np.arange(len(classes)) == nothing, -1, scores)
+    return scores if nothing is None else np.where(np.arange(scores.shape[-1]) == nothing, -1, scores)
 
 
-def best_event(scores: NDArray[np.floating], classes: Sequence[str], threshold: float) -> int | None:
+def decide(scores: NDArray[np.floating], nothing: int | None, threshold: ArrayLike | None) -> NDArray[np.int64]:
+    """The answers, positions among `answer_names`: the most probable event if it reaches the threshold, else nothing.
+
+    Args:
+        scores: `... K`, probabilities.
+        nothing: position of the class in which nothing happens (`nothing_class`).
+        threshold: one for all, or one for each of `...`; without one (None, NaN) the answer is the most probable class.
+    """
+    minimum = np.asarray(np.nan if threshold is None else threshold, scores.dtype)
+    events = event_scores(scores, nothing)
+    silent = scores.shape[-1] if nothing is None else nothing
+    answers = np.where(events.max(-1) >= minimum, events.argmax(-1), silent)
+    return np.where(np.isnan(minimum), scores.argmax(-1), answers)
+
+
+def answer_scores(scores: NDArray[np.floating], answers: NDArray[np.int64]) -> NDArray[np.floating]:
+    """The probability of each answer; of nothing, if it is not a class: one minus the highest probability."""
+    every = np.concatenate([scores, 1 - scores.max(-1, keepdims=True)], -1)
+    return np.take_along_axis(every, answers[..., None], -1)[..., 0]
+
+
+def best_event(
+    scores: NDArray[np.floating], classes: Sequence[str], threshold: float, nothing: str | None = None
+) -> int | None:
     """The most probable event, from probabilities `K`; None if it does not reach the threshold: nothing happens."""
-    of_events = event_scores(scores, classes)
-    return int(of_events.argmax()) if of_events.max() >= threshold else None
+    position = nothing_class(classes, nothing)
+    answer = int(decide(scores, position, threshold))
+    return None if answer in (position, len(classes)) else answer
 
 
 class Scored:
@@ -48,14 +111,18 @@ class Scored:
     scores: NDArray[np.float32]
     classes: tuple[str, ...]
     threshold: float | None
+    nothing: str | None
 
     @property
     def label(self) -> str:
         """The most probable class; with a threshold, the most probable event that reaches it, else nothing."""
-        if self.threshold is None:
-            return self.classes[int(self.scores.argmax())]
-        event = best_event(self.scores, self.classes, self.threshold)
-        return nothing_name(self.classes) if event is None else self.classes[event]
+        answer = decide(self.scores, nothing_class(self.classes, self.nothing), self.threshold)
+        return answer_names(self.classes, self.nothing)[int(answer)]
+
+    @property
+    def nothing_name(self) -> str:
+        """The name of the answer that nothing happens."""
+        return nothing_name(self.classes, self.nothing)
 
     @property
     def score(self) -> float:

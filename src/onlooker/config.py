@@ -214,6 +214,11 @@ class TrainConfig(Config):
     sync_batchnorm: bool = setting(
         False, "With several GPUs: batch norm over the clips of all of them, not of each (--devices).", TRAINING
     )
+    nothing: str | None = setting(
+        None,
+        "The class in which nothing happens, which is never reported as an event; default: the one named nothing, "
+        "none, background, no_gesture, idle, ... '': no class is.",
+    )
     workers: int = setting(0, "Processes that load clips; 0: the main process.", TRAINING, minimum=0, maximum=1024)
 
     def __post_init__(self) -> None:
@@ -268,7 +273,7 @@ class StreamConfig(Config):
     threshold: float | None = setting(
         None,
         "Minimum probability of an event; below it the answer is nothing. Default: the threshold of the run, which has "
-        "one if one of its classes is none, nothing or background.",
+        "one if nothing happens in one of its classes (`onlooker train --nothing`).",
         minimum=0,
         maximum=1,
     )

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 import onlooker
+from onlooker.answer import nothing_name
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.files import explain_write_errors, file_digest, read_json, whole_folder, write_json
@@ -163,6 +164,7 @@ def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
         "frames": data.frames,
         "frame_rate": recognizer.frame_rate,  # of the frames that the model was trained on; None: every frame
         "threshold": recognizer.threshold,  # an event that is less probable is not reported; None: no threshold
+        "nothing": nothing_name(recognizer.classes, recognizer.nothing),  # what is answered then
         "batch": "any",
         "frame": {
             "shape": ["B", data.size, data.size, data.in_channels],

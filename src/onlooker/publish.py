@@ -24,7 +24,6 @@ from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from onlooker.annotations import FORMATS, Interval, make_interval
-from onlooker.answer import nothing_name
 from onlooker.structures import ClipError, Step
 
 __all__ = ["Event", "EventTracker", "Publisher", "open_publisher"]
@@ -96,7 +95,7 @@ class EventTracker:
         """The events that end and begin with a step."""
         of = self._streams.setdefault(step.source, _Stream(deque(maxlen=self.lag + self.agreement)))
         of.times.append(step.time)
-        label = None if step.happening is False or step.label == nothing_name(step.classes) else step.label
+        label = None if step.happening is False or step.label == step.nothing_name else step.label
         if of.event and of.event.label == label:
             of.total, of.steps = of.total + step.score, of.steps + 1
             return []

@@ -82,6 +82,7 @@ class Recognizer:
         temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature` chooses it.
         threshold: an event that is less probable is not reported: the answer is nothing (`answer.nothing_class`).
             `choose_threshold` chooses it. None: the answer is the most probable class.
+        nothing: the class in which nothing happens, as for `answer.nothing_class`.
 
     Raises:
         ValueError: names, sizes or channels that do not match the model, or an unknown aggregation.
@@ -97,6 +98,7 @@ class Recognizer:
         frame_rate: float | None = None,
         temperature: float = 1.0,
         threshold: float | None = None,
+        nothing: str | None = None,
     ) -> None:
         if aggregation not in AGGREGATIONS:
             raise ValueError(f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}")
@@ -119,6 +121,7 @@ class Recognizer:
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
         self.aggregation, self.localization, self.frame_rate = aggregation, localization, frame_rate
         self.temperature, self.threshold = temperature, threshold
+        self.nothing = nothing
 
     def read(self, path: Path | str) -> Sample:
         """What the model sees of a clip; a ClipError if it cannot be read."""
@@ -145,7 +148,7 @@ class Recognizer:
         return Prediction(
             Path(path), self.classes, frame_scores, scores, sample.times, sample.indices,
             attention=attention, size=sample.size, evidence=evidence, threshold=self.threshold,
-            assumes_rate=sample.assumes_rate,
+            nothing=self.nothing, assumes_rate=sample.assumes_rate,
         )  # fmt: skip
 
     @torch.inference_mode()
@@ -225,7 +228,7 @@ class Recognizer:
         """
         config = config or StreamConfig()
         threshold = self.threshold if config.threshold is None else config.threshold
-        settings = self.localization, self.temperature, threshold, config.agreement
+        settings = self.localization, self.temperature, threshold, config.agreement, self.nothing
         return Streams(self.model, self.classes, self.data, *settings)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
@@ -246,8 +249,17 @@ class Recognizer:
             results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
         frame_scores, scores = zip(*results, strict=True)
         targets = np.array(samples.targets, dtype=np.int64)
-        groups = tuple(map(source_of, samples.clips))
-        return Evaluation(samples.names, self.classes, targets, np.stack(scores), frame_scores, tuple(skipped), groups)
+        return Evaluation(
+            samples.names,
+            self.classes,
+            targets,
+            np.stack(scores),
+            frame_scores,
+            tuple(skipped),
+            tuple(map(source_of, samples.clips)),
+            self.threshold,
+            self.nothing,
+        )
 
     def save(self, folder: Path | str) -> Path:
         """Write config.json, model.safetensors and recognizer.json; the folder can be uploaded to a model hub as it is.
@@ -269,6 +281,7 @@ class Recognizer:
             "frame_rate": self.frame_rate,
             "temperature": self.temperature,
             "threshold": self.threshold,
+            "nothing": self.nothing,
             "localization": asdict(self.localization),
         }
         write_json(folder / RECORD, values)
@@ -315,6 +328,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         aggregation = field_of(values, "aggregation", str)
         frame_rate, threshold = (field_of(values, name, float | None) for name in ("frame_rate", "threshold"))
         temperature = field_of(values, "temperature", float)
+        nothing = field_of({"nothing": None, **values}, "nothing", str | None)  # not in models of earlier versions
     check_regular(weights_file)
     with reading(config):
         settings, size = without_off(read_json(config)), weights_file.stat().st_size
@@ -329,7 +343,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         if data.normalization == "auto":
             raise ValueError("data.normalization is 'auto', expected that of a trained model: half, imagenet or mnist")
         model = model.to(choose_device(device))
-        return Recognizer(model, classes, data, aggregation, localization, frame_rate, temperature, threshold)
+        chosen = aggregation, localization, frame_rate, temperature, threshold, nothing
+        return Recognizer(model, classes, data, *chosen)
 
 
 def trained_run(run: Path) -> Path:

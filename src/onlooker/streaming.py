@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlooker.answer import best_event, nothing_class, nothing_name
+from onlooker.answer import best_event, nothing_class
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.transforms import to_video
 from onlooker.localization.boxes import Candidates
@@ -62,6 +62,7 @@ class Streams:
         localization: how attention becomes boxes and evidence becomes events; made causal (`make_causal`).
         temperature, threshold: of the probabilities, and of events (`Recognizer`).
         agreement: number of consecutive frames in which an event must reach the threshold to be reported.
+        nothing: the class in which nothing happens, as for `answer.nothing_class`.
 
     Raises:
         ValueError: a model that cannot process single frames, or samples that are cut out by a motion crop.
@@ -77,9 +78,10 @@ class Streams:
         temperature: float = 1.0,
         threshold: float | None = None,
         agreement: int = StreamConfig.agreement,
+        nothing: str | None = None,
     ) -> None:
         self.model, self.classes, self.data, self.temperature = model, tuple(classes), data, temperature
-        self.threshold, self.agreement = threshold, agreement
+        self.threshold, self.agreement, self.nothing = threshold, agreement, nothing
         self.localization = make_causal(localization or LocalizationParameters())
         self.lookahead = 0 if data.modality == "rgb" else data.flow_length  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
@@ -125,15 +127,16 @@ class Streams:
         steps = dict[str, Step]()
         for i, (name, (index, time, frame)) in enumerate(frames.items()):
             shown = frame[0].copy() if self.lookahead else frame  # a view would keep the frames after it in memory
-            step = Step(index, time, scores[i], self.classes, source=name, pixels=shown)
+            step = Step(index, time, scores[i], self.classes, source=name, pixels=shown, nothing=self.nothing)
             state = replace(states[i], model=type(after)(*(part[i : i + 1] for part in after)))
             if evidence is not None:
                 state = replace(state, event=update_event(state.event, evidence[i], self.localization))
                 step = replace(step, evidence=evidence[i], happening=state.event.happening)
             if self.threshold is not None:
-                label = best_event(scores[i], self.classes, self.threshold)
+                label = best_event(scores[i], self.classes, self.threshold, self.nothing)
                 # Where nothing is no class, some event is always the most probable one, and would never end.
-                likeliest = None if nothing_class(self.classes) is None else int(scores[i].argmax())
+                has_nothing = nothing_class(self.classes, self.nothing) is not None
+                likeliest = int(scores[i].argmax()) if has_nothing else None
                 event = update_agreement(state.event, label, likeliest, self.agreement)
                 needed = self.threshold if event.label == label else float(scores[i].max())  # less: the event goes on
                 happening = event.frames >= self.agreement and step.happening is not False
@@ -195,7 +198,7 @@ def join_steps(path: Path | str, watched: Iterable[Step]) -> Prediction:
         steps.append(replace(step, pixels=None))
     if not steps:
         raise ClipError(path, "too short for this model", "give a longer clip")
-    first, nothing = steps[0], nothing_name(steps[0].classes)
+    first, nothing = steps[0], steps[0].nothing_name
     scores, times = np.stack([step.scores for step in steps]), [step.time for step in steps]
     events = np.array([step.label != nothing for step in steps])
     segments, tubes = list[Segment](), list[Tube]()
@@ -223,6 +226,7 @@ def join_steps(path: Path | str, watched: Iterable[Step]) -> Prediction:
         evidence=_stacked([step.evidence for step in steps]),
         points=None if first.attention is None else _stacked([step.point or (np.nan, np.nan) for step in steps]),
         threshold=first.threshold,
+        nothing=first.nothing,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.answer import Scored, nothing_name
+from onlooker.answer import Scored, answer_names, answer_scores, decide, nothing_class
 from onlooker.files import composed, printable
 
 __all__ = ["Box", "Clip", "ClipError", "Curves", "Evaluation", "Frames", "Prediction", "Segment", "Step", "Tube"]
@@ -118,6 +118,7 @@ class Step(Scored):
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
         threshold: the probability that an event needs, less while one goes on; None: the answer is the most probable
             class.
+        nothing: the class in which nothing happens, as for `answer.nothing_class`.
     """
 
     index: int
@@ -134,6 +135,7 @@ class Step(Scored):
     happening: bool | None = None
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
     threshold: float | None = None
+    nothing: str | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
@@ -142,7 +144,7 @@ class Step(Scored):
     @property
     def label(self) -> str:
         """As in `Scored`; with a threshold, it is nothing until enough frames agree (`happening`)."""
-        return nothing_name(self.classes) if self.threshold is not None and self.happening is False else super().label
+        return self.nothing_name if self.threshold is not None and self.happening is False else super().label
 
 
 def _check_box(corners: NDArray[np.float32], score: float) -> None:
@@ -231,7 +233,7 @@ class Prediction(Scored):
         evidence: `T`, how much each frame contributes: the log of its weight, up to a constant; or None.
         points: `T 2`, x and y in pixels of the video: the pixel with the most attention inside the attended object,
             finer than a cell of `attention`. NaN for uniform attention; None without attention.
-        threshold: as for `Step`.
+        threshold, nothing: as for `Step`.
         assumes_rate: times are those of 25 frames per second, because nothing says how many there are.
     """
 
@@ -249,6 +251,7 @@ class Prediction(Scored):
     points: NDArray[np.float32] | None = None
     threshold: float | None = None
     assumes_rate: bool = False
+    nothing: str | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
@@ -269,7 +272,7 @@ class Prediction(Scored):
         maps = [None] * len(self.times) if self.attention is None else self.attention
         frames = zip(self.indices.tolist(), self.times.tolist(), self.frame_scores, maps, strict=True)
         return tuple(
-            Step(index, time, scores, self.classes, attention, threshold=self.threshold)
+            Step(index, time, scores, self.classes, attention, threshold=self.threshold, nothing=self.nothing)
             for index, time, scores, attention in frames
         )
 
@@ -307,6 +310,9 @@ class Evaluation:
         frame_scores: for each video `T K`, probabilities at each of its frames; () if they are not known.
         skipped: clips that could not be used, with the reason.
         recordings: `B`, the recording of each video (`data.split.source_of`); (): each video is its own.
+        threshold: of events, as for `Step`; or `B`, of each video, NaN where there is none: that of a cross-validation
+            is chosen without the video.
+        nothing: as for `Step`.
     """
 
     names: tuple[str, ...]
@@ -316,6 +322,8 @@ class Evaluation:
     frame_scores: tuple[NDArray[np.float32], ...]
     skipped: tuple[ClipError, ...] = field(default=())
     recordings: tuple[str, ...] = ()
+    threshold: float | NDArray[np.floating] | None = None
+    nothing: str | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.names), targets=1, scores=2)
@@ -323,3 +331,23 @@ class Evaluation:
             _check_scores(scores, name)
         if self.scores.shape[1] != len(self.classes):
             raise ValueError(f"scores have {self.scores.shape[1]} columns for {len(self.classes)} classes")
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """`B`, what is answered for each video, as positions among `answer_names` (`answer.decide`)."""
+        return decide(self.scores, nothing_class(self.classes, self.nothing), self.threshold)
+
+    @property
+    def answer_names(self) -> tuple[str, ...]:
+        """The classes; with a threshold also that nothing happens, if it is not a class."""
+        return self.classes if self.threshold is None else answer_names(self.classes, self.nothing)
+
+    @property
+    def answer_scores(self) -> NDArray[np.floating]:
+        """`B`, the probability of each answer."""
+        return answer_scores(self.scores, self.answers)
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """`B`, whether the answer is the true class."""
+        return self.answers == self.targets

@@ -1,10 +1,13 @@
 """The metrics of a model compared with NumPy and published intervals, and in degenerate cases."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from onlooker.evaluation.calibration import calibration_error
+from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.metrics import accuracy_interval, measure, read_correct, wilson_interval, write_scores
 from onlooker.structures import Evaluation
 
@@ -109,6 +112,55 @@ def test_a_mistake_with_probability_one_has_a_finite_loss():
     assert measured["accuracy"] == 0
     assert measured["calibration_error"] == pytest.approx(1)
     assert 80 < measured["log_loss"] < 100
+
+
+def test_every_figure_is_of_the_answers_by_the_threshold(tmp_path):
+    plain = replace(made(60, 3), classes=("walk", "nothing", "fall"))
+    thresholds = np.where(np.arange(60) % 3, np.where(np.arange(60) % 2, 0.3, 0.6), np.nan)
+    for threshold in (0.4, thresholds):
+        evaluation = replace(plain, threshold=threshold)
+        each = np.broadcast_to(threshold, 60)
+
+        def answer(scores, minimum):
+            if np.isnan(minimum):
+                return int(scores.argmax())
+            event = 2 * int(scores[2] > scores[0])
+            return event if scores[event] >= minimum else 1
+
+        answers = np.array([answer(scores, minimum) for scores, minimum in zip(plain.scores, each, strict=True)])
+        frames = [
+            answer(of_frame, minimum) == target
+            for scores, minimum, target in zip(plain.frame_scores, each, plain.targets, strict=True)
+            for of_frame in scores
+        ]
+        measured, right = measure(evaluation), answers == plain.targets
+        assert (answers != plain.scores.argmax(1)).any()
+        assert measured["accuracy"] == right.mean()
+        assert measured["frame_accuracy"] == np.mean(frames)
+        assert measured["accuracy_interval"] == accuracy_interval(right, range(60))
+        assert measured["confusion"] == [
+            [int(((plain.targets == i) & (answers == j)).sum()) for j in range(3)] for i in range(3)
+        ]
+        assert list(measured["class_accuracy"].values()) == [right[plain.targets == k].mean() for k in range(3)]
+        confidence = plain.scores[np.arange(60), answers]
+        assert measured["calibration_error"] == pytest.approx(calibration_error(confidence, right))
+        assert measured["log_loss"] == measure(plain)["log_loss"], "of probabilities alone"
+        write_scores(tmp_path / "scores.csv", evaluation)
+        assert read_correct(tmp_path / "scores.csv") == [*right]
+        doubtful = labels_to_check(evaluation)
+        assert {row["name"] for row in doubtful} == {plain.names[i] for i in np.flatnonzero(~right)}
+        assert {row["name"]: row["predicted"] for row in doubtful} == {
+            plain.names[i]: plain.classes[answers[i]] for i in np.flatnonzero(~right)
+        }
+
+
+def test_an_answer_of_nothing_that_is_no_class_has_a_column():
+    scores = np.array([[0.9, 0.1], [0.55, 0.45], [0.2, 0.8]], np.float32)
+    measured = measure(made(3, 2, scores=scores, targets=np.array([0, 0, 1]), threshold=0.6))
+    assert measured["classes"] == ["class 0", "class 1", "nothing"]
+    assert measured["confusion"] == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+    assert measured["class_accuracy"] == {"class 0": 0.5, "class 1": 1.0, "nothing": None}
+    assert measured["accuracy"] == pytest.approx(2 / 3)
 
 
 def test_written_scores_can_be_read_back(tmp_path):

@@ -16,7 +16,16 @@ from torch.utils.data import Dataset
 from onlooker.config import DataConfig
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import LinearClassifier
-from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer, statistics_of
+from onlooker.training.linear import (
+    FOLDS,
+    INNER_FOLDS,
+    Choice,
+    Clips,
+    choose,
+    cross_validated,
+    fit_layer,
+    statistics_of,
+)
 from onlooker.training.regression import METHODS, Method, regress
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
@@ -190,7 +199,8 @@ def test_cross_validated_scores_do_not_leak_recordings() -> None:
     accuracies = []
     for seed in range(2):
         clips = twins(seed)
-        scores = cross_validated(clips)
+        scores, thresholds = cross_validated(clips)
+        assert np.isnan(thresholds).all(), "no class in which nothing happens"
         np.testing.assert_allclose(scores.sum(1), 1)
         accuracies.append((scores.argmax(1) == clips.y).mean())
     assert abs(np.mean(accuracies) - 0.5) < 0.25, "chance, though the layer fits all training clips"
@@ -199,7 +209,19 @@ def test_cross_validated_scores_do_not_leak_recordings() -> None:
 def test_a_given_choice_gives_the_scores_that_it_was_made_with() -> None:
     clips = twins()
     choice = choose(clips)
-    np.testing.assert_allclose(cross_validated(clips, choice), choice.scores, atol=1e-3)
+    np.testing.assert_allclose(cross_validated(clips, choice)[0], choice.scores, atol=1e-3)
+
+
+def test_the_threshold_of_a_cross_validated_clip_is_chosen_without_it() -> None:
+    clips = twins()._replace(nothing=1)
+    scores, thresholds = cross_validated(clips)
+    for fit, test in clips.folds(FOLDS):
+        inside = choose(clips.only(fit), INNER_FOLDS)
+        assert {*thresholds[test]} == {inside.threshold(clips.only(fit)).probability}  # type: ignore[union-attr]
+    assert len({*thresholds}) > 1
+    assert not np.isnan(scores).any()
+    choice = choose(clips)
+    assert {*cross_validated(clips, choice)[1]} == {choice.threshold(clips).probability}  # type: ignore[union-attr]
 
 
 def test_a_single_recording_cannot_be_divided() -> None:
@@ -207,7 +229,7 @@ def test_a_single_recording_cannot_be_divided() -> None:
     choice = choose(clips)
     assert (choice.statistics, choice.temperature) == ("change", 1.0)
     assert np.isnan(choice.scores).all()
-    assert np.isnan(cross_validated(clips)).all()
+    assert np.isnan(cross_validated(clips)[0]).all()
 
 
 def test_a_class_without_training_clips_is_never_predicted() -> None:
@@ -264,7 +286,7 @@ def test_copies_are_used_if_they_help() -> None:
     assert "fitted also to two crops of each clip" in str(cropped)
     assert choose(clips._replace(copies=(crop, other, other + crop - seen))).copies == 3
     # A layer is fitted to the clips and to their copies, and tested by clips alone.
-    held_out = cross_validated(clips._replace(copies=(crop, other)), cropped)
+    held_out, _ = cross_validated(clips._replace(copies=(crop, other)), cropped)
     for fit, test in clips.folds(5):
         x = np.concatenate([of[fit] for of in (seen, crop, other)])
         logits = regress(x, np.tile(y[fit], 3), 2, (cropped.method,))[0].logits(seen[test])

@@ -117,14 +117,15 @@ def _calibration(encoded: Encoded, split: Split) -> dict[str, Any]:
     before, after = softmax(logits, 1), _tempered(clips, logits)
     known = np.isfinite(choice.scores).all(1) & np.isfinite(after).all(1)
     before, after, y = before[known], after[known], clips.y[known]
-    perfect, high = perfect_calibration_error(after)
+    correct = after.argmax(1) == y
+    perfect, high = perfect_calibration_error(after.max(1))
     return {
-        "error": calibration_error(after, y),
+        "error": calibration_error(after.max(1), correct),
         "perfect": perfect,
         "perfect_95": high,
-        "before": calibration_error(before, y),
+        "before": calibration_error(before.max(1), before.argmax(1) == y),
         "clips": len(y),
-        "accuracy": float((after.argmax(1) == y).mean()),
+        "accuracy": float(correct.mean()),
         "temperature": choice.temperature,
     }
 

@@ -28,7 +28,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from onlooker.answer import NOTHING, event_scores
+from onlooker.answer import NOTHING, event_scores, nothing_class
 from onlooker.cli.command import command, stoppable
 from onlooker.evaluation.detection import segment_map
 from onlooker.structures import Segment
@@ -80,7 +80,7 @@ def segments_of(
     scores: Floats, classes: Sequence[str], threshold: float, rate: float, late: tuple[int, int] = (0, 0)
 ) -> list[Segment]:
     """The events that are reported at `T` frames with probabilities `T K`, dated back by `late` frames (start, end)."""
-    reported, of_events = reported_events(scores, classes, threshold), event_scores(scores, classes)
+    reported, of_events = reported_events(scores, classes, threshold), event_scores(scores, nothing_class(classes))
     edges = np.flatnonzero(np.diff(reported, prepend=-2, append=-2))
     found = []
     for first, after in pairwise(edges.tolist()):

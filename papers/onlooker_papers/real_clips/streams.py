@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.answer import NOTHING, event_scores
+from onlooker.answer import NOTHING, event_scores, nothing_class
 from onlooker.config import StreamConfig
 
 Floats = NDArray[np.floating]
@@ -91,7 +91,7 @@ def training_streams(parts: Sequence[Part]) -> list[Stream]:
 
 def reported_events(scores: Floats, classes: Sequence[str], threshold: float, agreement: int = AGREEMENT) -> Ints:
     """The class that a stream reports at each of `T` frames, from probabilities `T K`; -1: nothing."""
-    of_events, frames = event_scores(scores, classes), np.arange(len(scores))
+    of_events, frames = event_scores(scores, nothing_class(classes)), np.arange(len(scores))
     label = np.where(of_events.max(1) >= threshold, of_events.argmax(1), -1)
     reported = np.where(frames - _began(label) + 1 >= agreement, label, -1)
     # An event goes on while its class is the most probable one, or reaches the threshold.

@@ -24,29 +24,27 @@ def confidence_bins(confidence: Floats) -> NDArray[np.int64]:
     return np.searchsorted(np.sort(confidence), confidence, "left") * BINS // max(len(confidence), 1)
 
 
-def calibration_error(scores: Floats, targets: NDArray[np.integer]) -> float:
-    """Expected calibration error of the top class, Σ_b n_b/B |accuracy_b - confidence_b| over bins of equal mass.
+def calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
+    """Expected calibration error of the answers, Σ_b n_b/B |accuracy_b - confidence_b| over bins of equal mass.
 
     Args:
-        scores: `B K`, probabilities.
-        targets: `B`, true classes.
+        confidence: `B`, the probability of each answer.
+        correct: `B`, whether it is right.
     """
-    confidence = scores.max(axis=1)
-    return _error(scores.argmax(axis=1) == targets, confidence, confidence_bins(confidence))
+    return _error(correct, confidence, confidence_bins(confidence))
 
 
-def perfect_calibration_error(scores: Floats, draws: int = 1000) -> tuple[float, float]:
+def perfect_calibration_error(confidence: Floats, draws: int = 1000) -> tuple[float, float]:
     """What `calibration_error` would be if the confidences were right: its mean and its 95th percentile.
 
-    With few clips, a bin's accuracy differs from its confidence by chance. Each simulation draws whether a top class is
+    With few clips, a bin's accuracy differs from its confidence by chance. Each simulation draws whether an answer is
     correct, with its confidence as the probability.
 
     Args:
-        scores: `B K`, probabilities.
+        confidence: `B`, the probability of each answer.
         draws: number of simulated evaluations.
     """
-    confidence, random = scores.max(axis=1), np.random.default_rng(0)
-    numbers = confidence_bins(confidence)
+    random, numbers = np.random.default_rng(0), confidence_bins(confidence)
     errors = [_error(random.random(len(confidence)) < confidence, confidence, numbers) for _ in range(draws)]
     return float(np.mean(errors)), float(np.percentile(errors, 95))
 

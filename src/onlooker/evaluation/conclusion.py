@@ -105,23 +105,22 @@ def advice(measured: Measured) -> list[str]:
 def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Clips whose labels may be wrong, most likely first: `name`, `label`, `predicted` and its `score`, for JSON.
 
-    The predicted class is not the label; sorted by the probability of the label, the self-confidence of Kuan & Mueller
+    The answer is not the label; sorted by the probability of the label, the self-confidence of Kuan & Mueller
     (2022). Of ten labels planted in sets of real clips, it has more among the first than confident learning, whose
     threshold for each class and normalized margin leave out the errors in classes that are often confused.
 
     Args:
         evaluation: by models that were not trained on the clip, as in a cross-validation.
     """
-    scores, targets, classes = evaluation.scores, evaluation.targets, evaluation.classes
-    predicted = scores.argmax(axis=1)
-    confidence = scores[np.arange(len(targets)), targets]
+    targets, answers, names = evaluation.targets, evaluation.answers, evaluation.answer_names
+    confidence, scores = evaluation.scores[np.arange(len(targets)), targets], evaluation.answer_scores
     return [
         {
             "name": evaluation.names[i],
-            "label": classes[targets[i]],
-            "predicted": classes[predicted[i]],
-            "score": float(scores[i].max()),
+            "label": names[targets[i]],
+            "predicted": names[answers[i]],
+            "score": float(scores[i]),
         }
         for i in np.argsort(confidence, kind="stable").tolist()
-        if predicted[i] != targets[i]
+        if answers[i] != targets[i]
     ][:_SHOWN]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onlooker.answer import decide, nothing_class
 from onlooker.evaluation.calibration import calibration_error, perfect_calibration_error
 from onlooker.files import read_bytes, write_csv
 from onlooker.structures import Evaluation
@@ -24,20 +25,19 @@ MIN_RECORDINGS = 3  # for an interval: with two, it is between the accuracies on
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
 
 
-def _correct(of: Evaluation) -> NDArray[np.bool_]:
-    return np.asarray(of.scores.argmax(axis=1) == of.targets)
-
-
 def _frames_correct(of: Evaluation) -> NDArray[np.bool_]:
-    """For every frame of every video, whether its most probable class is the true one."""
-    pairs = zip(of.frame_scores, of.targets, strict=True)
-    return np.concatenate([scores.argmax(axis=1) == target for scores, target in pairs])
+    """For every frame of every video, whether its answer is the true class."""
+    nothing, thresholds = nothing_class(of.classes, of.nothing), np.full(len(of.targets), np.nan)
+    if of.threshold is not None:
+        thresholds[:] = of.threshold
+    videos = zip(of.frame_scores, of.targets, thresholds, strict=True)
+    return np.concatenate([decide(scores, nothing, threshold) == target for scores, target, threshold in videos])
 
 
 def _confusion(of: Evaluation) -> NDArray[np.int64]:
-    """`K K` counts; rows: true class, columns: predicted class."""
-    matrix = np.zeros((len(of.classes),) * 2, np.int64)
-    np.add.at(matrix, (of.targets, of.scores.argmax(axis=1)), 1)
+    """Counts; rows: true class, columns: answer."""
+    matrix = np.zeros((len(of.answer_names),) * 2, np.int64)
+    np.add.at(matrix, (of.targets, of.answers), 1)
     return matrix
 
 
@@ -47,7 +47,8 @@ def _recalls(of: Evaluation) -> list[float | None]:
 
 
 def _log_loss(of: Evaluation) -> float:
-    of_target = of.scores[np.arange(len(of.targets)), of.targets]
+    """By definition of the probabilities alone: no threshold."""
+    of_target = of.scores[np.arange(len(of.targets)), of.targets].astype(np.float64)
     return float(-np.log(np.maximum(of_target, np.finfo(np.float32).tiny)).mean())
 
 
@@ -55,15 +56,15 @@ def _log_loss(of: Evaluation) -> float:
 METRICS: dict[str, Callable[[Evaluation], Any]] = {
     "videos": lambda of: len(of.targets),
     "frames": lambda of: len(_frames_correct(of)) if of.frame_scores else None,
-    "classes": lambda of: list(of.classes),
+    "classes": lambda of: list(of.answer_names),
     "recordings": lambda of: len({*of.recordings}),
-    "accuracy": lambda of: float(_correct(of).mean()),
-    "accuracy_interval": lambda of: accuracy_interval(_correct(of), of.recordings),
+    "accuracy": lambda of: float(of.correct.mean()),
+    "accuracy_interval": lambda of: accuracy_interval(of.correct, of.recordings),
     "frame_accuracy": lambda of: float(_frames_correct(of).mean()) if of.frame_scores else None,
-    "class_accuracy": lambda of: dict(zip(of.classes, _recalls(of), strict=True)),
+    "class_accuracy": lambda of: dict(zip(of.answer_names, _recalls(of), strict=True)),
     "log_loss": _log_loss,
-    "calibration_error": lambda of: calibration_error(of.scores, of.targets),
-    "perfect_calibration_error": lambda of: list(perfect_calibration_error(of.scores)),
+    "calibration_error": lambda of: calibration_error(of.answer_scores, of.correct),
+    "perfect_calibration_error": lambda of: list(perfect_calibration_error(of.answer_scores)),
     "majority_share": lambda of: int(np.bincount(of.targets).max()) / len(of.targets),
     "confusion": lambda of: _confusion(of).tolist(),
     "skipped": lambda of: [error.to_dict() for error in of.skipped],
@@ -74,15 +75,15 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
     """All `METRICS` of an evaluation of `B` videos and `K` classes.
 
     Returns:
-        Plain values by name; those of frames only if there are frame scores. `accuracy` is that of videos, with its
+        Plain values by name; those of frames only if there are frame scores. All but `log_loss` are of the answers
+        (`Evaluation.answers`): with a threshold, what `predict` answers. `accuracy` is that of videos, with its
         95 % `accuracy_interval` over `recordings`; `class_accuracy` is None for a class without videos; `log_loss` is
         in nats; `calibration_error` has five bins of equal mass, and `perfect_calibration_error` is its value by chance
         alone at this number of videos (mean, 95th percentile); `majority_share` is the majority-class baseline;
-        `confusion` has `K K` counts, with true classes in rows.
+        `confusion` counts, with true classes in rows. `classes` are also those of its columns: the last one is nothing
+        if that is an answer, but not a class.
     """
-    scores = evaluation.scores.astype(np.float64)
-    scores /= scores.sum(axis=1, keepdims=True)  # they sum to one exactly
-    of = replace(evaluation, scores=scores, recordings=evaluation.recordings or tuple(map(str, range(len(scores)))))
+    of = replace(evaluation, recordings=evaluation.recordings or tuple(map(str, range(len(evaluation.targets)))))
     values = {name: metric(of) for name, metric in METRICS.items()}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -119,9 +120,10 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
     A name that a spreadsheet would compute as a formula is preceded by an apostrophe.
     """
     rows = [["name", "truth", "predicted", *(f"p({name})" for name in evaluation.classes)]]
-    for name, target, scores in zip(evaluation.names, evaluation.targets, evaluation.scores, strict=True):
-        classes = evaluation.classes[int(target)], evaluation.classes[int(scores.argmax())]
-        texts = (f"'{text}" if text.startswith(FORMULA) else text for text in (name, *classes))
+    videos = zip(evaluation.names, evaluation.targets, evaluation.answers, evaluation.scores, strict=True)
+    for name, target, answer, scores in videos:
+        names = name, evaluation.classes[target], evaluation.answer_names[answer]
+        texts = (f"'{text}" if text.startswith(FORMULA) else text for text in names)
         rows.append([*texts, *(f"{float(score):.6g}" for score in scores)])
     write_csv(Path(path), rows)
 

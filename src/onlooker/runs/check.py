@@ -15,7 +15,7 @@ from rich.progress import track
 from rich.table import Column, Table
 from rich.text import Text
 
-from onlooker.answer import NOTHING, nothing_class
+from onlooker.answer import NOTHING, nothing_class, perhaps_nothing
 from onlooker.config import ModelConfig
 from onlooker.data.clip_facts import ClipFacts, read_facts
 from onlooker.data.clips import decode_each
@@ -105,7 +105,7 @@ def plan_split(
     return split_without_test(readable, seed) if few else split_clips(readable, seed)
 
 
-def show_classes(clip_set: ClipSet, split: Split | None) -> None:
+def show_classes(clip_set: ClipSet, split: Split | None, nothing: str | None = None) -> None:
     """Print the table of classes, which fits into 80 columns, and what is to be known about how they were found."""
     clips = clip_set.clips
     table, console = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False), Console()
@@ -121,6 +121,8 @@ def show_classes(clip_set: ClipSet, split: Split | None) -> None:
         table.add_row(f"and {len(total) - _ROWS} more")
     table.add_row("all", str(len(clips)), "/".join(str(len(part)) for part in parts))
     console.print(table)
+    if text := _about_nothing(sorted(total), nothing):
+        console.print(Text(printable(text)))
     if split and not split.test:
         console.print("no test split: every clip is tested by cross-validation")
     for remark in clip_set.remarks:
@@ -132,15 +134,26 @@ def show_classes(clip_set: ClipSet, split: Split | None) -> None:
         console.print(Text(printable(f"left out of image sequences: {count} ({names})")))
 
 
+def _about_nothing(classes: Sequence[str], nothing: str | None) -> str:
+    """Which class is taken for the one in which nothing happens; or that it may be one with an ambiguous name."""
+    position = nothing_class(classes, nothing)
+    if position is not None:
+        return f"{classes[position]} is the class in which nothing happens, so it is never reported as an event"
+    if nothing is None and (names := perhaps_nothing(classes)):
+        return f"if nothing happens in class {names[0]}, train with --nothing '{names[0]}': else it is an event"
+    return ""
+
+
 def _within(folder: Path, paths: Sequence[Path]) -> list[str]:
     return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
 
 
-def show_overview(clip_set: ClipSet, split: Split) -> None:
+def show_overview(clip_set: ClipSet, split: Split, nothing: str | None = None) -> None:
     """Print the table of classes and findings about them before training; nothing is decoded."""
     clips = clip_set.clips
-    show_classes(clip_set, split)
-    if (seconds := unlabeled_seconds(clips)) and nothing_class(sorted({clip.label for clip in clips})) is None:
+    show_classes(clip_set, split, nothing)
+    classes = sorted({clip.label for clip in clips})
+    if (seconds := unlabeled_seconds(clips)) and nothing_class(classes, nothing) is None:
         text = f"{seconds / 60:.1f} min lie between the intervals; --fill {NOTHING} makes examples of {NOTHING} of them"
         Console().print(Text(text), soft_wrap=True)
     if findings := list(label_findings(clips)):

@@ -142,7 +142,7 @@ def _complete(name: str, shared: Settings) -> Settings:
     model, data, training = shared
     recipe = find_recipe(name)
     if recipe.solver == "linear":
-        training = TrainConfig(seed=training.seed, features=training.features)
+        training = TrainConfig(seed=training.seed, features=training.features, nothing=training.nothing)
         return resolve(ModelConfig(name, model.encoder, model.pretrained), data, training)
     if not recipe.attends:
         model = replace(model, attention_loss=False, glimpse="auto")

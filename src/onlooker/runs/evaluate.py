@@ -144,17 +144,15 @@ def _drawn_clips(
 
     Up to half are mistakes, which come last. A clip that was removed after it was read is not drawn.
     """
-    targets, predicted = evaluation.targets, evaluation.scores.argmax(1)
+    correct, scores = evaluation.correct, evaluation.answer_scores
+    names = [printable(evaluation.answer_names[answer]) for answer in evaluation.answers]
     order = random.Random(0).sample(range(len(samples)), len(samples))
-    mistakes = [i for i in order if predicted[i] != targets[i]]
-    mistakes = mistakes[: _SHOWN // 2]
-    correct = [i for i in order if predicted[i] == targets[i]]
+    mistakes = [i for i in order if not correct[i]][: _SHOWN // 2]
     source = "cross-validated" if measured.get("cross_validated") else "prediction"
-    drawn = correct[: _SHOWN - len(mistakes)] + mistakes
+    drawn = [i for i in order if correct[i]][: _SHOWN - len(mistakes)] + mistakes
     for i in tracked(drawn, "drawing clips", len(drawn), None if quiet else "drawing clips"):
-        name, score = printable(evaluation.classes[predicted[i]]), evaluation.scores[i].max()
         with suppress(ClipError):
-            answer = f"{source}: {name}, {100 * score:.0f} %"
+            answer = f"{source}: {names[i]}, {100 * scores[i]:.0f} %"
             yield i, _drawn(recognizer, samples.clips[i], answer, "wrong" if i in mistakes else "right")
 
 

@@ -53,6 +53,7 @@ def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) 
     rate = sample_rate([clip.path for clip in split.training], record.data)
     aggregation = record.training.resolved_aggregation
     recognizer = Recognizer(net, record.classes, record.data, aggregation, BOXES, rate, temperature)
+    recognizer.nothing = record.training.nothing
     validation = samples.only(split.validation)
     try:
         recognizer.localization, tuning = tune_times(recognizer, validation)
@@ -87,9 +88,8 @@ def _calibrate(recognizer: Recognizer, validation: ClipFrames) -> EventThreshold
         return None
     evaluation = recognizer.evaluate(validation)
     recognizer.temperature = fit_temperature(evaluation.frame_scores, evaluation.targets, recognizer.aggregation)
-    if nothing_class(recognizer.classes) is None:
-        return None
-    return choose_threshold(recognizer.evaluate(validation).scores, evaluation.targets, recognizer.classes)
+    nothing = nothing_class(recognizer.classes, recognizer.nothing)
+    return choose_threshold(recognizer.evaluate(validation).scores, evaluation.targets, nothing)
 
 
 def _fit_and_cross_validate(
@@ -109,29 +109,33 @@ def _fit_and_cross_validate(
     samples = prepared.samples.only((*record.split.training, *record.split.validation))
     groups = [group_of(clip) for clip in samples.clips]
     clips, early = statistics_of(net, samples, groups, record.data, None if quiet else "encoding clips")
+    clips = clips._replace(nothing=nothing_class(record.classes, record.training.nothing))
     choice = choose(clips)
     fit_layer(net, clips, choice, early)
     if not quiet:
         print(f"chosen: {choice}", file=sys.stderr)
 
     tested = bool(record.split.test) or not request.cross_validate
-    scores = cross_validated(clips, choice if tested else None, None if quiet else "cross-validation")
+    tests = cross_validated(clips, choice if tested else None, None if quiet else "cross-validation")
     chosen: dict[str, Any] = {"chosen": str(choice), "statistics": choice.label}
-    known, held_out, threshold = _evaluation(samples, scores, record), None, None
+    known, held_out, threshold = _evaluation(samples, record, *tests), None, None
     if known is not None:
         if not tested and len(known.names) == len(samples.clips):
             held_out, chosen["cross_validated"] = known, True
         chosen["labels_to_check"] = labels_to_check(known)
-        threshold = choose_threshold(known.scores, known.targets, known.classes)
+        threshold = choose_threshold(known.scores, known.targets, clips.nothing)
     write_json(request.run / CROSS_VALIDATION, chosen)
     return choice.temperature, threshold, held_out
 
 
-def _evaluation(samples: ClipFrames, scores: NDArray[np.float64], record: RunRecord) -> Evaluation | None:
+def _evaluation(
+    samples: ClipFrames, record: RunRecord, scores: NDArray[np.float64], thresholds: NDArray[np.float64]
+) -> Evaluation | None:
     """The evaluation of the clips that have scores; None if no clip has any."""
     known = np.flatnonzero(np.isfinite(scores).all(1))
     if not len(known):
         return None
     names, targets = tuple(samples.names[i] for i in known), np.array(samples.targets, np.int64)[known]
     recordings = tuple(source_of(samples.clips[i]) for i in known)
-    return Evaluation(names, record.classes, targets, scores[known], (), record.skipped, recordings)
+    threshold, nothing = thresholds[known], record.training.nothing
+    return Evaluation(names, record.classes, targets, scores[known], (), record.skipped, recordings, threshold, nothing)

@@ -259,7 +259,8 @@ def _predictor(recognizer: Recognizer) -> Callable[[Path], Prediction]:
 def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     """A digest of all that changes predictions."""
     of = recognizer
-    parts = of.classes, of.data, of.aggregation, of.localization, of.temperature, of.threshold, threshold
+    nothing = () if of.nothing is None else (of.nothing,)  # without it, as in earlier versions
+    parts = of.classes, of.data, of.aggregation, of.localization, of.temperature, of.threshold, threshold, *nothing
     return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
 
 

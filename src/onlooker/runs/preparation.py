@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from onlooker.answer import nothing_class
+from onlooker.answer import require_one_nothing
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.sets import ClipSet, read_set, root_of
@@ -74,7 +74,7 @@ def new_run(request: Request) -> Prepared:
     classes, settings = tuple(sorted({clip.label for clip in clips})), resolve(*request.settings)
     net = build(*settings, classes)
     if not request.quiet:
-        show_overview(clip_set, planned)
+        show_overview(clip_set, planned, settings.training.nothing)
     samples, unreadable = _read(request, net, clips, classes, settings)
     _require_classes(classes, samples.clips, clips, unreadable)
     skipped = (*clip_set.left_out, *unreadable)
@@ -139,7 +139,7 @@ def _asked_clips(request: Request) -> tuple[ClipSet, Split | None]:
         asked = read_set(asked)
     if request.strict and asked.left_out:
         raise asked.left_out[0]
-    nothing_class(sorted({clip.label for clip in asked.clips}))
+    require_one_nothing(sorted({clip.label for clip in asked.clips}), request.settings.training.nothing)
     return asked, split or asked.split
 
 

@@ -61,7 +61,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
             if start >= seconds:
                 problem = f"outside the recording, which is {seconds:.2f} s long"
                 errors[clip.path] = ClipError(clip.path, problem, "correct the times")
-            elif clip.label != nothing_name(recognizer.classes):
+            elif clip.label != nothing_name(recognizer.classes, recognizer.nothing):
                 true[str(file)].append(Segment(clip.label, start, min(end, seconds)))
     if not lengths:
         raise [*errors.values()][-1]

@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from onlooker.answer import NOTHING
 from onlooker.config import StreamConfig
 from onlooker.files import printable, without_password
 from onlooker.intervals import file_of
@@ -128,7 +127,7 @@ def _is_change(step: Step, last: Step | None) -> bool:
 
 
 def _line(step: Step, last: Step | None, with_source: bool) -> str:
-    names = step.classes if step.threshold is None else (*step.classes, NOTHING)
+    names = step.classes if step.threshold is None else (*step.classes, step.nothing_name)
     words = [f"{step.time:8.2f} s", f"{step.label:<{max(map(len, names))}}", f"{100 * step.score:5.1f} %"]
     if step.happening is not None:
         before = last is not None and bool(last.happening)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.answer import nothing_name
 from onlooker.drawing.overlay import full_strength
 from onlooker.structures import Prediction, Segment, Tube
 
@@ -23,7 +22,7 @@ def describe_prediction(prediction: Prediction, labels: Sequence[str]) -> dict[s
     return {
         "classes": list(prediction.classes),
         "label": prediction.label,
-        "nothing": nothing_name(prediction.classes),
+        "nothing": prediction.nothing_name,
         "score": prediction.score,
         "threshold": prediction.threshold,
         "ranking": [[name, round(score, 4)] for name, score in prediction.ranking],
@@ -49,7 +48,7 @@ def shown_segments(prediction: Prediction) -> list[Segment]:
 
 
 def _is_shown(prediction: Prediction, event: Segment | Tube) -> bool:
-    if event.label == nothing_name(prediction.classes):
+    if event.label == prediction.nothing_name:
         return False
     return event.label == prediction.label or event.score >= _SHOWN_SCORE
 
@@ -62,7 +61,7 @@ def attention_levels(attention: NDArray[np.float32], scale: float) -> list[Any]:
 
 def labels_of_segments(prediction: Prediction) -> list[str]:
     """The event at each frame of a recording; nothing between the segments."""
-    labels = [nothing_name(prediction.classes)] * len(prediction.times)
+    labels = [prediction.nothing_name] * len(prediction.times)
     for segment in prediction.segments:
         for t in np.flatnonzero((prediction.times >= segment.start) & (prediction.times < segment.end)):
             labels[t] = segment.label

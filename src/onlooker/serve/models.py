@@ -104,7 +104,7 @@ def _describe(model: Model) -> dict[str, Any] | None:
         values = read_json(model.record)
         known = {name: values.get(name) for name in ("frame_rate", "threshold")}
         classes = [str(name) for name in values["classes"]]
-        known["nothing"] = nothing_name(classes)
+        known["nothing"] = nothing_name(classes, values.get("nothing"))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return {"id": model.id, "name": model.run.name, "path": str(model.run), "classes": classes, **known}

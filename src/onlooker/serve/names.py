@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 
-from onlooker.answer import nothing_class
+from onlooker.answer import require_one_nothing
 from onlooker.serve.problem import Problem
 
 __all__ = ["class_name", "file_name", "is_hidden", "new_class_name"]
@@ -65,7 +65,7 @@ def new_class_name(name: str, others: Collection[str]) -> str:
     if same := [other for other in others if _seen(other) == _seen(name)]:
         raise Problem(409, "class_exists", name=same[0])
     try:
-        nothing_class([*others, name])
+        require_one_nothing([*others, name])
     except ValueError as error:
         raise Problem(409, "nothing_exists", reason=error) from error
     return name

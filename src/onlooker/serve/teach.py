@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from onlooker.answer import NOTHING, nothing_class
+from onlooker.answer import nothing_class, nothing_name, require_one_nothing
 from onlooker.data.findings import IMBALANCE
 from onlooker.files import file_digest, printable
 from onlooker.serve.jobs import Jobs
@@ -63,7 +63,7 @@ class Teaching:
                 {"name": printable(name), "count": count, "clips": [*map(_describe, project.clips(name, _SHOWN))]}
                 for name, count in counts.items()
             ],
-            "nothing": next((name for name in counts if nothing_class([name]) is not None), NOTHING),
+            "nothing": nothing_name([*counts]),
             "hints": _hints(counts),
             "undo": project.change_text(back=True),
             "redo": project.change_text(back=False),
@@ -130,6 +130,7 @@ def _hints(counts: dict[str, int]) -> list[str]:
         small = min(counts, key=lambda name: counts[name])
         hints.append(t("hint.unbalanced", large=large, many=counts[large], small=small, few=counts[small]))
     try:
+        require_one_nothing([*counts])
         if nothing_class([*counts]) is None and len(counts) > 1:
             hints.append(t("hint.no_nothing"))
     except ValueError as error:  # a folder made by hand

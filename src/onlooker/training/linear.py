@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from onlooker.config import DataConfig
 from onlooker.evaluation.calibration import fit_temperature
+from onlooker.evaluation.events import EventThreshold, choose_threshold
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.training.forward import encode_samples
@@ -86,6 +87,11 @@ class Choice:
     tried: Mapping[str, float] = field(default_factory=dict)
     copies: int = 0
 
+    def threshold(self, clips: "Clips") -> EventThreshold | None:
+        """The threshold of events, chosen with the scores of these clips."""
+        known = np.isfinite(self.scores).all(1)
+        return choose_threshold(self.scores[known], clips.y[known], clips.nothing)
+
     @property
     def label(self) -> str | None:
         """The chosen one of `SETS`; None if nothing was tried."""
@@ -110,6 +116,7 @@ class Clips(NamedTuple):
         num_classes: K.
         names: of the statistics, each a block of `x`.
         copies: statistics `B M` of copies of the clips, in the order of `COPIES`; empty if there are many clips.
+        nothing: the class in which nothing happens (`answer.nothing_class`).
     """
 
     x: Floats
@@ -118,6 +125,7 @@ class Clips(NamedTuple):
     num_classes: int
     names: tuple[str, ...]
     copies: tuple[Floats, ...] = ()
+    nothing: int | None = None
 
     def only(self, chosen: Ints) -> "Clips":
         """Some of the clips."""
@@ -204,7 +212,7 @@ def _test(clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, cop
 
 
 @_one_thread
-def cross_validated(clips: Clips, choice: Choice | None = None, title: str | None = None) -> Floats:
+def cross_validated(clips: Clips, choice: Choice | None = None, title: str | None = None) -> tuple[Floats, Floats]:
     """Test on all clips, each by a layer that was fitted without it and its recording.
 
     Args:
@@ -213,14 +221,18 @@ def cross_validated(clips: Clips, choice: Choice | None = None, title: str | Non
         title: of a progress bar; None: no bar.
 
     Returns:
-        Scores `B K`, NaN for a clip without which no layer could be fitted.
+        Scores `B K`, NaN for a clip without which no layer could be fitted; thresholds of events `B`, chosen with the
+        scores from which `choice`, or that of the fold, was made; NaN where there is none.
     """
     scores, parts = np.full((len(clips.y), clips.num_classes), np.nan), [*clips.folds(FOLDS)]
+    thresholds = np.full(len(clips.y), np.nan)
     for fit, test in tracked(parts, "fitting", len(parts), title):
         others = clips.only(fit)
         chosen = choice or choose(others, INNER_FOLDS)
         scores[test] = _softmax(_fitted(others, chosen).logits(clips.x[test]) / chosen.temperature)
-    return scores
+        if threshold := chosen.threshold(clips if choice else others):
+            thresholds[test] = threshold.probability
+    return scores, thresholds
 
 
 @_one_thread

@@ -122,7 +122,7 @@ _CROSS_VALIDATED = (
 
 def _mistakes(page: Page, evaluation: Evaluation, measured: Mapping[str, Any], paths: Sequence[str]) -> None:
     page.heading("Mistakes")
-    predicted, sure, classes = evaluation.scores.argmax(1), evaluation.scores.max(1), evaluation.classes
+    predicted, sure, classes = evaluation.answers, evaluation.answer_scores, evaluation.answer_names
     order = np.argsort(-sure, kind="stable").tolist()
     cells: dict[tuple[int, int], list[str]] = {}
     for k in order:
