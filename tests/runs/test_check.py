@@ -15,9 +15,10 @@ import onlooker
 from onlooker.data.clip_facts import ClipFacts
 from onlooker.data.findings import Finding, fact_findings, label_findings
 from onlooker.data.folder import find_clips
+from onlooker.data.sets import ClipSet
 from onlooker.data.split import Split, split_clips, split_without_test
 from onlooker.run_record import RunRecord
-from onlooker.runs.check import check, plan_split
+from onlooker.runs.check import check, plan_split, show_classes
 from onlooker.structures import Clip, ClipError
 from onlooker.video.write import write
 
@@ -280,6 +281,25 @@ def test_training_on_a_class_of_unreadable_clips_is_an_error(tmp_path: Path) -> 
         clip.write_text("no video")
     with pytest.raises(ClipError, match=r"none of the 3 clips of class jump can be read .*leave the class out"):
         onlooker.train(folder, tmp_path / "run", size=16, frames=2, encoder="conv4", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("label", "nothing", "words"),
+    [
+        ("No gesture", None, "No gesture is the class in which nothing happens, so it is never reported as an event"),
+        ("Normal", None, "if nothing happens in class Normal, train with --nothing 'Normal': else it is an event"),
+        ("Normal", "Normal", "Normal is the class in which nothing happens"),
+        ("idle", "", None),
+        ("sit", None, None),
+    ],
+)
+def test_the_class_in_which_nothing_happens_is_named(
+    label: str, nothing: str | None, words: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = ClipSet(Path("clips"), {"": tuple(Clip(Path(f"{name}.mp4"), name) for name in (label, "fall"))})
+    show_classes(clips, None, nothing)
+    shown = capsys.readouterr().out
+    assert words in shown if words else "happens" not in shown
 
 
 def test_training_prints_the_table_first(tmp_path: Path) -> None:

@@ -75,6 +75,40 @@ def test_a_class_for_nothing_has_a_threshold(squares: Path, tmp_path: Path, caps
         train_run(clips, tmp_path / "other", LINEAR, DATA, TRAIN, quiet=True)
 
 
+def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips, run = tmp_path / "clips", tmp_path / "run"
+    clips.mkdir()
+    for name, label in (("left", "left"), ("up", "Normal"), ("right", "idle")):
+        (clips / label).symlink_to(squares / name)
+    with pytest.raises(ValueError, match="nothing is 'Calm', expected a class: Normal, idle, left; or '' for none"):
+        train_run(clips, run, LINEAR, DATA, replace(TRAIN, nothing="Calm"), quiet=True)
+    train_run(clips, run, LINEAR, DATA, replace(TRAIN, nothing="Normal"))
+    assert "Normal is the class in which nothing happens, so it is never reported" in capsys.readouterr().out
+    recognizer = load(run)
+    assert recognizer.nothing == "Normal"
+    recognizer.threshold = 0.999  # an export, a stream and an evaluation have that of the run
+    recognizer.save(run / "model")
+    others = tmp_path / "others"
+    others.mkdir()
+    for name, label in (("down", "Normal"), ("down", "left")):
+        (others / label).mkdir()
+        for path in (squares / name).iterdir():
+            (others / label / f"{label}{path.name}").write_bytes(path.read_bytes())
+    figures = evaluate(run, others)
+    answers = [recognizer.predict(clip.path).label for clip in read_set(others).clips]
+    labels = [clip.label for clip in read_set(others).clips]
+    counts = [
+        [[*zip(labels, answers, strict=True)].count((i, j)) for j in figures["classes"]] for i in figures["classes"]
+    ]
+    assert figures["confusion"] == counts
+    assert answers.count("Normal") == len(answers), "no event is that probable"
+    assert {step.label for step in recognizer.watch(squares / "up" / "00.mp4")} == {"Normal"}
+    train_run(clips, tmp_path / "other", LINEAR, DATA, replace(TRAIN, nothing=""), quiet=True)
+    assert load(tmp_path / "other").threshold is None
+
+
 def test_a_killed_run_starts_again_and_ends_the_same(run: Path, squares: Path, tmp_path: Path) -> None:
     with killed_in(fitting, "cross_validated"):
         train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True)

@@ -122,7 +122,7 @@ def show_classes(clip_set: ClipSet, split: Split | None, nothing: str | None = N
     table.add_row("all", str(len(clips)), "/".join(str(len(part)) for part in parts))
     console.print(table)
     if text := _about_nothing(sorted(total), nothing):
-        console.print(Text(printable(text)))
+        console.print(Text(printable(text)), soft_wrap=True)
     if split and not split.test:
         console.print("no test split: every clip is tested by cross-validation")
     for remark in clip_set.remarks:
