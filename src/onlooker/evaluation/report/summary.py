@@ -160,4 +160,5 @@ def _training(page: Page, curves: Curves | None, chosen: str) -> None:
         kept = 1 + int(np.nanargmin(curves["validation"]["loss"]))
         for name in ("loss", "accuracy"):
             of_split = {split: {name: values[name]} for split, values in curves.items()}
-            page.figure(to_svg(loss_and_accuracy(of_split, kept=kept)), f"{name.capitalize()} per epoch, without a threshold.")
+            caption = f"{name.capitalize()} per epoch, without a threshold."
+            page.figure(to_svg(loss_and_accuracy(of_split, kept=kept)), caption)
