@@ -40,6 +40,7 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     figures = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert figures["videos"] == 24, "all of them, by cross-validation"
     assert figures["cross_validated"]
+    assert [*figures["class_accuracy"]] == figures["classes"] == ["down", "left", "right", "up"]
     assert "frame_accuracy" not in figures
     assert figures["chosen"].startswith("statistics: ")
     assert not (run / "curves.csv").exists()

@@ -137,5 +137,6 @@ def _evaluation(
         return None
     names, targets = tuple(samples.names[i] for i in known), np.array(samples.targets, np.int64)[known]
     recordings = tuple(source_of(samples.clips[i]) for i in known)
-    threshold, nothing = thresholds[known], record.training.nothing
+    threshold = None if np.isnan(thresholds).all() else thresholds[known]
+    nothing = record.training.nothing
     return Evaluation(names, record.classes, targets, scores[known], (), record.skipped, recordings, threshold, nothing)
