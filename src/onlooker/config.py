@@ -1,5 +1,6 @@
 """The settings of a run: one dataclass per group of options."""
 
+import csv
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
@@ -299,7 +300,11 @@ class SetConfig(Config):
     )
     split: int = setting(1, "Its official split: 1, 2 or 3.", CLIPS)
     lists: str = setting("", "Folder of its official split files, if they are elsewhere.", CLIPS)
-    classes: str = setting("", "Classes to use, separated by commas; default: all.", CLIPS)
+    classes: str = setting(
+        "",
+        "Classes to use, separated by commas, a name with a comma in double quotes; default: all.",
+        CLIPS,
+    )
     fill: str = setting(
         "", "Of a list with times: a class of examples from the gaps between them, such as nothing.", CLIPS
     )
@@ -319,4 +324,5 @@ class SetConfig(Config):
     @property
     def class_names(self) -> list[str]:
         """`classes` as a list."""
-        return [name.strip() for name in self.classes.split(",") if name.strip()]
+        names = next(csv.reader([self.classes], skipinitialspace=True), [])
+        return [name.strip() for name in names if name.strip()]

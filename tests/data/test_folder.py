@@ -106,6 +106,18 @@ def test_a_clip_without_recording(tmp_path: Path, rows: list[tuple[str, ...]], m
         find_clips(tmp_path)
 
 
+def test_a_recordings_csv_of_a_spreadsheet_is_read_and_ignored_columns_are_named(tmp_path: Path) -> None:
+    two_classes(tmp_path)
+    lines = ["Filename;Subject;Age", "clap\\a.avi;tom;3", "clap\\b.mp4;ada;4", "wave\\c.MOV;tom;3"]
+    (tmp_path / "recordings.csv").write_text("\n".join(lines))
+    content = read_folder(tmp_path)
+    assert [clip.recording for clip in content.parts[""]] == ["tom", "ada", "tom"]
+    assert content.notes == [
+        "recordings.csv: columns Filename, Subject are read as clip, recording",
+        "recordings.csv: ignored columns: Age",
+    ]
+
+
 def test_folders_in_a_class_folder_are_recordings(tmp_path: Path) -> None:
     touch(*(tmp_path / name for name in ("clap/anna/a.mp4", "clap/ben/b.mp4", "wave/anna/day 2/c.mp4")))
     image_sequence(tmp_path / "wave" / "ben" / "d")

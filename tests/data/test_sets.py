@@ -94,5 +94,6 @@ def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
 def test_a_selection_of_classes(tmp_path: Path) -> None:
     fill(tmp_path, ("a", "b", "c"))
     assert {clip.label for clip in read_set(tmp_path, SetConfig(classes="a,c")).clips} == {"a", "c"}
+    assert SetConfig(classes='"run, fast", jump').class_names == ["run, fast", "jump"]
     with pytest.raises(ValueError, match=r"has no class 'd'; there are a, b, c"):
         read_set(tmp_path, SetConfig(classes="a,d"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from onlooker.data.lists import SPLIT_NAMES, Parts
-from onlooker.data.tables import read_table
+from onlooker.data.tables import Table, read_table
 from onlooker.files import composed
 from onlooker.structures import Clip, ClipError
 from onlooker.video.image_sequence import RATE_FILE
@@ -69,7 +69,9 @@ def read_folder(folder: Path, classes: int = 2) -> FolderContent:
     clips = [clip for part in parts.values() for clip in part]
     notes = [*_twins(folder)]
     if (folder / RECORDINGS).exists():
-        parts = _with_recordings(folder, parts)
+        table = read_table(folder / RECORDINGS, ("clip", "recording"))
+        notes += [f"{RECORDINGS}: {note}" for note in table.notes()]
+        parts = _with_recordings(folder, parts, table)
     elif recordings := sorted({clip.recording for clip in clips if clip.recording}):
         if "" in parts and len(recordings) > 1 and {name.lower() for name in recordings} <= SPLIT_NAMES.keys():
             parts = _split_by_recording(clips)
@@ -133,10 +135,9 @@ def _is_broken(path: Path) -> bool:
     return path.is_symlink() and not path.exists()
 
 
-def _with_recordings(folder: Path, parts: Parts) -> Parts:
+def _with_recordings(folder: Path, parts: Parts, rows: Table) -> Parts:
     """The clips with the recordings in `recordings.csv`."""
-    rows = read_table(folder / RECORDINGS, ("clip", "recording"))
-    recordings = {composed(row["clip"]): row["recording"] for _, row in rows}
+    recordings = {composed(row["clip"].replace("\\", "/")): row["recording"] for _, row in rows}
     recordings |= {row["clip"]: row["recording"] for _, row in rows}
     names = {clip: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips}
     names = {clip: name if name in recordings else composed(name) for clip, name in names.items()}
