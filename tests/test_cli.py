@@ -224,6 +224,7 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: Trained, squares: Pa
         ),
         ("train {squares} --run {tmp}/r --folds 1", "folds is 1, expected at least 2"),
         ("train {squares} --run {tmp}/r --resume", "r: no run to resume; check --run"),
+        ("train {squares} --run {tmp}/r --folds 2 --resume", "r: no cross-validation to resume; check --run"),
         ("train {squares} --run {squares}", "holds files that are not a run's; choose a new folder"),
         ("evaluate {run} --clips {squares}/..", "squares; give that one, if its folders are the classes"),
         ("evaluate {tmp}/nowhere", "nowhere: no such folder; expected one that `onlooker train` has finished"),

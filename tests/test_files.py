@@ -116,7 +116,10 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG])
 def test_an_error_of_a_folder_that_cannot_be_written_explains_it(tmp_path: Path, number: int) -> None:
     message = rf"^{tmp_path}: a page cannot be written \({os.strerror(number)}\); ask its owner$"
-    with pytest.raises(NotWritableError, match=message), explain_write_errors("a page", tmp_path, "ask its owner"):
+    with (
+        pytest.raises(NotWritableError, match=message),
+        explain_write_errors("a page", tmp_path, refused="ask its owner"),
+    ):
         raise OSError(number, os.strerror(number))
 
 

@@ -1,5 +1,6 @@
 """Files at addresses: what is downloaded and uploaded, and what happens when something fails."""
 
+import errno
 import os
 import shutil
 import time
@@ -104,7 +105,15 @@ def test_a_copy_follows_what_is_there(memory: Any, monkeypatch: pytest.MonkeyPat
     assert (local(SET) / "a").read_text() == "one"
 
 
-def test_what_changes_is_uploaded_and_the_rest_is_not(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("links", [True, False])
+def test_what_changes_is_uploaded_and_the_rest_is_not(
+    memory: Any, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")  # as exFAT and some network disks
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
     put(memory, a="one", b="two")
     sent = recorded(monkeypatch, memory, "put_file")
     with uploading([SET]) as copies:

@@ -31,6 +31,7 @@ LIMIT = 1 << 28  # bytes of a file that is read into memory as a whole: the spli
 _PASSWORD = re.compile(r"^(\w{2,}:/{1,2}[^/@:]*):(?:[^/]*|(?!\d+/).*)@")
 # A name or a key among the parameters of an address, as cameras have them: ?usr=admin&pwd=1234
 _SECRET = re.compile(r"(?i)([?&][^=&]*(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&]*=)[^&#]*")
+_CHOOSE = "choose another folder, or allow writing to it"
 _DAY = 24 * 3600.0  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG)
@@ -54,12 +55,13 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 @contextmanager
 def explain_write_errors(
-    content: str, folder: Path, remedy: str = FREE_SPACE, path: Path | None = None
+    content: str, folder: Path, remedy: str = FREE_SPACE, path: Path | None = None, refused: str = _CHOOSE
 ) -> Iterator[None]:
     """Replace an error about a full, failing or write-protected disk by one that says what was written and what to do.
 
     Args:
         content: what is written, such as `a checkpoint`.
+        remedy, refused: what to do if the disk is full, and if it cannot be written to.
         path: what the message starts with; None: the folder.
 
     Raises:
@@ -78,11 +80,11 @@ def explain_write_errors(
             raise DiskFullError(f"{path or folder}: {problem}; {remedy}") from error
         if isinstance(error, OSError) and error.errno in _REFUSED:
             problem = f"{content} cannot be written{where} ({error.strerror})"
-            raise NotWritableError(f"{path or folder}: {problem}; {remedy}") from error
+            raise NotWritableError(f"{path or folder}: {problem}; {refused}") from error
         raise
 
 
-def check_writable(folder: Path, remedy: str = "choose another folder, or allow writing to it") -> None:
+def check_writable(folder: Path, remedy: str = _CHOOSE) -> None:
     """Make a folder if it does not exist, and write an empty file to it, before work that would be lost.
 
     Raises:

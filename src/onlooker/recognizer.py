@@ -40,6 +40,7 @@ from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, Prediction, Step
 from onlooker.training.forward import encode_samples, forward_samples
 from onlooker.video.image_sequence import RATE_REMEDY
+from onlooker.video.reader import is_video
 
 __all__ = ["Classification", "Recognizer", "load", "mean_over_crops"]
 
@@ -317,6 +318,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     if folder is None:
         state = "a file, not a folder" if run.exists() else "no such folder"
         state = "the folder holds no trained model" if folders else state
+        if is_video(run):
+            state = "a clip, and the run is given first, before the clips"
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
     stored, config, weights_file = folder / RECORD, folder / "config.json", folder / _WEIGHTS
     with reading(stored):

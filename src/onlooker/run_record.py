@@ -29,8 +29,9 @@ from filelock import FileLock, Timeout
 
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import entries
-from onlooker.data.split import Split
+from onlooker.data.split import SPLITS, Split
 from onlooker.files import (
     check_digest,
     check_writable,
@@ -46,7 +47,16 @@ from onlooker.settings import field_of, without_off
 from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
 
-__all__ = ["SCORES", "RunRecord", "check_settings", "lock_run", "read_curves", "read_figures", "start_run"]
+__all__ = [
+    "SCORES",
+    "RunRecord",
+    "check_content",
+    "check_settings",
+    "lock_run",
+    "read_curves",
+    "read_figures",
+    "start_run",
+]
 
 FIGURES, SCORES, REPORT = "evaluation.json", "scores.csv", "report.html"
 CROSS_VALIDATION = "cross_validation.json"
@@ -127,6 +137,17 @@ class RunRecord:
                 for error in read_json(run / "skipped.json", list)
             ]
         return cls(folder, classes, model, data, training, split, tuple(errors))
+
+
+def check_content(run: Path, split: Split) -> None:
+    """Raise a ValueError if clips of the stored split of a run are other files now, with the same names."""
+    values = read_json(run / "split.json")
+    stored = [entry.get("fingerprint") for name in SPLITS for entry in values[name]]
+    content = {clip.path: known for clip, known in zip(split.clips, stored, strict=True) if known}
+    here = [path for path in content if os.path.exists(file_of(path))]
+    if replaced := [path for path in here if fingerprint(path) != content[path]]:
+        problem = f"{len(replaced)} of its clips were replaced by others, such as {replaced[0]}"
+        raise ValueError(f"{run}: {problem}; restore them, or train in another folder (--run)")
 
 
 def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

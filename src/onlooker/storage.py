@@ -149,7 +149,10 @@ def _send(place: "_Place", folder: Path, sent: dict[str, tuple[int, int]]) -> No
     with TemporaryDirectory(dir=folder, prefix=".") as snapshot:
         links = {name: Path(snapshot, str(number)) for number, name in enumerate(sorted(order, key=order.__getitem__))}
         for name, link in reversed(links.items()):  # what others refer to is never older than they
-            os.link(folder / name, link)
+            try:
+                os.link(folder / name, link)
+            except OSError:  # exFAT and some network disks have no hard links
+                shutil.copy2(folder / name, link)
         with _explained(place.address):
             for name, link in links.items():
                 if sent.get(name) != _stat(link):

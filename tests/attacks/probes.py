@@ -152,7 +152,7 @@ def watch(material: Material, target: Target, scratch: Path) -> None:
     with more.get("sender", nullcontext)() as sender:
         source = sender.address if sender else str(target.path)
         sources = [str(material.good[0]), source]
-        errors = _going_on(lambda: watch_sources(material.run, sources, STREAM, True, more.get("out")))
+        errors = _going_on(lambda: watch_sources(material.run, sources, STREAM, True, more.get("out") or ()))
         printed = _printed(scratch)
     steps = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     steps = [step for step in steps if "label" in step]  # not what happened to a connection

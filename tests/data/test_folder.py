@@ -174,7 +174,9 @@ def test_images_of_a_class_without_a_folder_for_each_clip(tmp_path: Path) -> Non
 
 def test_the_folder_of_a_run_is_recognized(tmp_path: Path) -> None:
     touch(tmp_path / "model" / "recognizer.json")
-    with pytest.raises(ClipError, match="the folder of a run, not of clips; give it first, as RUN, and then the clips"):
+    with pytest.raises(
+        ClipError, match="the folder of a run, not of clips; give the run first, and the clips after it"
+    ):
         find_clips(tmp_path)
 
 

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import onlooker
+from onlooker.config import SetConfig
 from onlooker.data.clip_facts import ClipFacts
 from onlooker.data.findings import Finding, fact_findings, label_findings
 from onlooker.data.folder import find_clips
-from onlooker.data.sets import ClipSet
+from onlooker.data.sets import ClipSet, read_set
 from onlooker.data.split import Split, split_clips, split_without_test
 from onlooker.run_record import RunRecord
 from onlooker.runs.check import check, plan_split, show_classes
+from onlooker.runs.train import finished_figures
 from onlooker.structures import Clip, ClipError
 from onlooker.video.write import write
 
@@ -203,6 +206,21 @@ def test_spoiled_clips_are_findings(name: str, spoil: Callable[[ClipFacts], Clip
     assert findings[name].clips == ((clips[4].path,),)
 
 
+def test_what_fill_has_made_is_not_to_be_removed() -> None:
+    clips, known = labeled(jump=10, nothing=10), [facts(seed) for seed in range(20)]
+    for i in (3, 15):
+        known[i] = replace(known[i], thumbnails=np.repeat(known[i].thumbnails[:1], 8, 0))
+    (finding,) = fact_findings(clips, known, split_clips(clips), "nothing")
+    assert finding.name == "still"
+    assert finding.clips == ((clips[3].path,),)
+
+
+def test_commands_that_are_shown_have_the_options_that_were_given(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "my clips", {"jump": 1, "wave": 1}, T=2)
+    asked = SetConfig(classes="jump,wave", divide=True)
+    assert read_set(folder, asked).words == f"'{folder}' --classes jump,wave --divide"
+
+
 def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     folder = make_folder(tmp_path / "clips", {"Schläge üben": 3, "wave": 3}, T=3)
@@ -300,6 +318,20 @@ def test_the_class_in_which_nothing_happens_is_named(
     show_classes(clips, None, nothing)
     shown = capsys.readouterr().out
     assert words in shown if words else "happens" not in shown
+
+
+def test_a_run_is_not_continued_with_other_clips_of_the_same_names(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
+    settings: dict[str, Any] = {"size": 16, "frames": 2, "encoder": "conv4", "quiet": True}
+    onlooker.train(folder, tmp_path / "run", **settings)
+    onlooker.train(folder, tmp_path / "run", resume=True, **settings)
+    write(folder / "jump" / "jump1.mp4", picture(9, 2), fps=10)
+    message = r"run: 1 of its clips were replaced by others, such as .*jump1.mp4; restore them, or train in another"
+    with pytest.raises(ValueError, match=message):
+        onlooker.train(folder, tmp_path / "run", resume=True, **settings)
+    record = RunRecord.read(tmp_path / "run")
+    with pytest.raises(ValueError, match=message):  # as the runs of a comparison
+        finished_figures(record, tmp_path / "run")
 
 
 def test_training_prints_the_table_first(tmp_path: Path) -> None:

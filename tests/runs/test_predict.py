@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from commands import fails
 
 from onlooker.config import DataConfig
 from onlooker.data.samples import Sample
@@ -216,6 +217,27 @@ def test_clips_that_failed_or_are_new_are_predicted_by_the_next_call(
     assert [Path(each["path"]) for each in read_results(out)] == [first, second, third]
     assert predict_clips(run, [first, second], tmp_path / "drawn", json=out) == []  # drawings that are missing
     assert len(read_results(out)) == 3
+
+
+def test_a_clip_that_was_replaced_is_predicted_again(
+    run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path]
+) -> None:
+    clips, out = [make_clip(f"{number}.mp4", frames=2) for number in (1, 2)], tmp_path / "results.jsonl"
+    predict_clips(run, clips, json=out)
+    make_clip("1.mp4", frames=3)
+    predict_clips(run, clips, json=out)
+    assert predicted == [*clips, clips[0]]
+    assert [Path(result["path"]) for result in read_results(out)] == [clips[1], clips[0]]
+    clips[1].unlink()
+    assert predict_clips(run, clips, json=out) == []
+
+
+def test_the_run_and_a_clip_in_each_others_place(run: Path, make_clip: Make) -> None:
+    clip = make_clip("1.mp4", frames=2)
+    assert "not of clips; give the run first, and the clips after it" in fails("predict", clip, run)
+    message = "1.mp4: a clip, and the run is given first, before the clips"
+    assert message in fails("watch", clip, run)
+    assert message in fails("export", clip)
 
 
 def test_results_of_another_model_or_command_are_not_continued(run: Path, make_clip: Make, tmp_path: Path) -> None:

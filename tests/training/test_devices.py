@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
 import time
 from dataclasses import replace
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from onlooker.models.registry import create_model
 from onlooker.structures import Curves
 from onlooker.training.batches import EpochOrder, SharedBatches
 from onlooker.training.fit import fit
-from onlooker.training.processes import ALONE, Processes, check_devices, connect, launch, launched
+from onlooker.training.processes import ALONE, Processes, check_devices, check_guard, connect, launch, launched
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half", translate=0.0, scale=0.0)
 TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, precision="32")
@@ -143,6 +145,26 @@ def test_numbers_of_devices_that_are_impossible() -> None:
     for devices, message in {0: "at least 1", 10_000: r"at most the \d+ (cores|GPUs)"}.items():
         with pytest.raises(ValueError, match=f"devices is {devices}, expected {message}"):
             check_devices(devices)
+
+
+def test_a_script_that_would_run_itself_again_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "script.py"
+    main = ModuleType("__main__")
+    main.__file__ = str(script)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda: "spawn")
+    script.write_text("onlooker.train()\n")
+    check_guard(1, 0)
+    for devices, workers in ((2, 0), (1, 2)):
+        with pytest.raises(
+            RuntimeError, match=r"script.py: .* would run it again; write the call below `if __name__ =="
+        ):
+            check_guard(devices, workers)
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda: "fork")
+    check_guard(1, 2)
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda: "spawn")
+    script.write_text('if __name__ == "__main__":\n    onlooker.train()\n')
+    check_guard(2, 2)
 
 
 @pytest.mark.parametrize(("batch", "message"), [(8, "8 clips of a batch"), (16, "9 validation clips")])

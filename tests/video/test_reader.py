@@ -277,6 +277,41 @@ def test_files_that_are_not_videos(make_clip: Maker, tmp_path: Path) -> None:
     assert "not a video file" in errors(playlist)[0]
 
 
+@pytest.mark.parametrize(("content", "message"), [
+    (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS to the video; run `git lfs pull`"),
+    (b"/annex/objects/SHA256E-s1--0.mp4\n", "a pointer of git-annex to the video; run `git annex get`"),
+    (b"\n<!DOCTYPE html><title>Log in", "a web page or a message; download or copy it again, maybe logged in"),
+    (b'<?xml version="1.0"?><Error>AccessDenied', "a web page or a message; download"),
+    (b"Salted__01234567", "an encrypted file; decrypt it"),
+    (b"PK\x03\x04", "an archive; unpack it"),
+    (b"\xff\xd8\xff\xe0\0\x10JFIF", "an image; for an image sequence, give the folder of the images"),
+    (bytes(1000), "zeros, of a download or copy that has not ended; download or copy it again"),
+])  # fmt: skip
+def test_files_that_are_often_named_like_videos_are_told_what_to_do(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(content)
+    assert f"clip.mp4: not a video file but {message}" in errors(tmp_path / "clip.mp4")[0]
+
+
+def test_a_download_that_has_not_ended(make_clip: Maker) -> None:
+    assert (
+        "download or copy it again: its end may be missing" in errors(clips.damage(make_clip(), "missing moov", 0))[0]
+    )
+
+
+def test_an_encrypted_video_is_named(tmp_path: Path) -> None:
+    key, path = "76a6c65c5ea762046bd749a2e632ccbb", tmp_path / "clip.mp4"
+    options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
+    with av.open(str(path), "w", container_options=options) as file:
+        stream = file.add_stream("libx264", rate=10)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+        file.mux(stream.encode(None))
+    assert "clip.mp4: an encrypted video (DRM); only programs that have its key can play it" in errors(path)[0]
+
+
 def test_no_frame_could_be_decoded(make_clip: Maker) -> None:
     clip = make_clip()
     data = bytearray(clip.read_bytes())

@@ -82,6 +82,8 @@ def train(
     if folds and (strict or devices > 1 or logger):
         raise ValueError("--strict, --devices and --logger cannot be used with --folds; leave them out")
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
+    if resume and folds and not any(run.glob("*/*/config.json")):
+        raise FileNotFoundError(f"{run}: no cross-validation to resume; check --run, or leave out --resume")
     if resume and not folds:
         _check_resumed(context, run, clips, settings)
     elif not auto:

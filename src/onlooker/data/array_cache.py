@@ -131,7 +131,7 @@ class ArrayCache:
         if found := self.find(key):
             return found
         file = self.file(key)
-        with explain_write_errors(content, self.folder, _DISK_FULL_REMEDY, path=path):
+        with explain_write_errors(content, self.folder, _DISK_FULL_REMEDY, path, NOT_WRITABLE_REMEDY):
             self._added += _write(file, make())
         if self.limit is not None and self._added > self.limit * _CHECK_INTERVAL:
             self.prune()
@@ -151,7 +151,7 @@ class ArrayCache:
         excess = 0 if self.limit is None else sum(entries.values()) - self.limit
         for file in [*entries][:-1]:
             if excess > 0:
-                with explain_write_errors("the cache", self.folder, NOT_WRITABLE_REMEDY):
+                with explain_write_errors("the cache", self.folder, refused=NOT_WRITABLE_REMEDY):
                     file.unlink(missing_ok=True)
                 excess -= entries[file]
 

@@ -74,8 +74,14 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
         yield Finding("one recording", found, why, "add other recordings of these classes; until then, use --divide")
 
 
-def fact_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Split | None) -> Iterator[Finding]:
-    """Findings from a few frames of each clip; the most important first."""
+def fact_findings(
+    clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Split | None, filled: str = ""
+) -> Iterator[Finding]:
+    """Findings from a few frames of each clip; the most important first.
+
+    Args:
+        filled: the class of gaps between intervals (`fill_gaps`), in which little may happen.
+    """
     if not facts:
         return
     if unknown := [clip.path for clip, fact in zip(clips, facts, strict=True) if fact.frames > 1 and not fact.rate]:
@@ -90,7 +96,9 @@ def fact_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Spli
         yield Finding("two labels", found, why, "remove one clip of each pair", tuple(both))
     yield from _scene_findings(clips, pairs, split)
     yield from _property_findings(clips, facts)
-    yield from _quality_findings(clips, facts)
+    seen = [(clip, fact) for clip, fact in zip(clips, facts, strict=True) if clip.label != filled]
+    if seen:
+        yield from _quality_findings(*zip(*seen, strict=True))
 
 
 def _scene_findings(clips: Sequence[Clip], pairs: NDArray[np.int64], split: Split | None) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from onlooker.structures import Clip, ClipError
 from onlooker.video.image_sequence import RATE_FILE
 from onlooker.video.reader import is_video
 
-__all__ = ["RECORDINGS", "find_clips", "ignored_text", "is_hidden", "is_run", "list_files", "read_folder"]
+__all__ = ["RECORDINGS", "find_clips", "ignored_text", "is_hidden", "list_files", "read_folder", "refuse_run"]
 
 RECORDINGS = "recordings.csv"
 _SHOWN = 5  # names in a sentence
@@ -63,8 +63,7 @@ def read_folder(folder: Path, classes: int = 2) -> FolderContent:
     if not folder.is_dir():
         state = "a file, not a folder" if folder.exists() else "no such folder"
         raise ClipError(folder, state, "give a folder with one sub-folder per class")
-    if is_run(folder):
-        raise ClipError(folder, "the folder of a run, not of clips", "give it first, as RUN, and then the clips")
+    refuse_run(folder)
     parts = {name: _clips_by_class(path, classes) for name, path in (_split_folders(folder) or {"": folder}).items()}
     clips = [clip for part in parts.values() for clip in part]
     notes = [*_twins(folder)]
@@ -110,9 +109,10 @@ def ignored_text(folder: Path, ignored: Iterable[Path]) -> str:
     return f"ignored: {len(names)} ({_some(names)})"
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a trained run or model."""
-    return any((folder / part / "recognizer.json").is_file() for part in ("", "model", "final/model"))
+def refuse_run(folder: Path) -> None:
+    """Raise a ClipError for the folder of a trained run or model, in place of one of clips."""
+    if any((folder / part / "recognizer.json").is_file() for part in ("", "model", "final/model")):
+        raise ClipError(folder, "the folder of a run, not of clips", "give the run first, and the clips after it")
 
 
 def entries(folder: Path) -> list[Path]:

@@ -23,7 +23,7 @@ from onlooker.data.findings import Finding, fact_findings, label_findings, unrea
 from onlooker.data.gaps import unlabeled_seconds
 from onlooker.data.sets import ClipSet, read_set
 from onlooker.data.split import SPLITS, Split, source_of, split_clips, split_without_test
-from onlooker.files import printable
+from onlooker.files import composed, printable
 from onlooker.models.registry import find_recipe
 from onlooker.structures import Clip, ClipError
 from onlooker.video.image_sequence import left_out_images
@@ -78,7 +78,8 @@ def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | 
         found, _, remedy = split.partition("; ")
         findings.append(Finding("no split", found, "these clips cannot be trained and tested on", remedy))
     readable = [clip for clip in clip_set.clips if clip.path in facts]
-    findings += [*fact_findings(readable, list(facts.values()), planned), *label_findings(clip_set.clips)]
+    seen = fact_findings(readable, list(facts.values()), planned, composed(clip_set.asked.fill))
+    findings += [*seen, *label_findings(clip_set.clips)]
     rates = sorted({float(f"{fact.rate:.3g}") for fact in facts.values() if fact.rate})
     return Checked(clip_set, split, (*clip_set.left_out, *errors.values()), tuple(findings), tuple(rates))
 

@@ -26,9 +26,18 @@ from rich.table import Table
 from rich.text import Text
 
 from onlooker.annotations import FORMATS, MIN_SCORE, find_format, of_prediction
-from onlooker.data.folder import list_files
+from onlooker.data.fingerprint import fingerprint
+from onlooker.data.folder import list_files, refuse_run
 from onlooker.drawing.clip import write_drawn
-from onlooker.files import check_regular, check_writable, explain_write_errors, printable, short_name, write_json
+from onlooker.files import (
+    atomic_file,
+    check_regular,
+    check_writable,
+    explain_write_errors,
+    printable,
+    short_name,
+    write_json,
+)
 from onlooker.intervals import as_cut, file_of
 from onlooker.localization.formats import best_tubes, to_coco
 from onlooker.models.video_model import choose_device
@@ -102,6 +111,8 @@ def predict_clips(
             results.add(clip, to_values(prediction))
 
     with closing(ResultsFile(json, _digest(recognizer, threshold))) if json else nullcontext() as results:
+        if results:
+            results.remove_replaced(clips)
         done = {clip for clip in clips if results and clip in results}
         done -= {clip for clip, target in targets.items() if not target.exists()}
         todo = [clip for clip in clips if clip not in done]
@@ -152,7 +163,8 @@ def _note_rates(predictions: Sequence[Prediction]) -> None:
 class ResultsFile:
     """Results of clips, one JSON object per line, written one by one, so that an interrupted command continues.
 
-    Half a line at the end, which a kill leaves, is removed.
+    Half a line at the end, which a kill leaves, is removed. A result counts for a clip of its path and
+    content.
 
     Args:
         model: a hexadecimal digest of the model and all that changes its results; each line starts with it.
@@ -163,7 +175,7 @@ class ResultsFile:
     """
 
     def __init__(self, path: Path, model: str) -> None:
-        self._path, self._model, self._clips = path, model[:16], set[str]()
+        self._path, self._model, self._clips = path, model[:16], dict[str, str]()  # fingerprints by path
         with explain_write_errors("this file", path.parent, path=path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
@@ -185,7 +197,8 @@ class ResultsFile:
                 if not line.startswith(begin[: len(line)]):
                     raise ValueError
                 if line.endswith(b"\n"):
-                    self._clips.add(json_format.loads(line)["path"])
+                    result = json_format.loads(line)
+                    self._clips[result["path"]] = result.get("fingerprint", "")
                     end += len(line)
             except (ValueError, KeyError):
                 problem = f"line {number} is not a result of this model with this threshold"
@@ -193,17 +206,37 @@ class ResultsFile:
         self._file.truncate(end)
 
     def __contains__(self, clip: Path) -> bool:
-        return path_or_address(clip) in self._clips
+        stored = self._clips.get(path_or_address(clip))
+        with suppress(ClipError):  # of a clip that does not exist any more, the result stays
+            return stored is not None and stored == fingerprint(clip)
+        return stored is not None
+
+    def remove_replaced(self, clips: Iterable[Path]) -> None:
+        """Remove the results of clips that are others now than those that were predicted."""
+        replaced = {path_or_address(clip) for clip in clips if clip not in self} & self._clips.keys()
+        if not replaced:
+            return
+        self._file.seek(0)
+        lines = [line for line in self._file if json_format.loads(line)["path"] not in replaced]
+        with explain_write_errors("this file", self._path.parent, path=self._path):
+            with atomic_file(self._path) as whole:
+                whole.writelines(lines)
+            self._file.close()
+            self._file = self._path.open("a+b")
+        lock_descriptor(self._file.fileno(), blocking=False)
+        self._clips = {path: content for path, content in self._clips.items() if path not in replaced}
 
     def add(self, clip: Path, values: Mapping[str, Any]) -> None:
         """Write the result of a clip; an error if it cannot be written, those before it are."""
         name = path_or_address(clip)
-        text = json_format.dumps({"model": self._model, "path": name, **values}, ensure_ascii=False)
+        content = fingerprint(clip)
+        of_clip = {"model": self._model, "path": name, "fingerprint": content}
+        text = json_format.dumps({**of_clip, **values}, ensure_ascii=False)
         line = f"{text}\n".encode(errors="backslashreplace")
         with explain_write_errors("this file", self._path.parent, path=self._path):
             self._file.write(line)
             self._file.flush()
-        self._clips.add(name)
+        self._clips[name] = content
 
     def close(self) -> None:
         """Let another command use the file."""
@@ -218,6 +251,7 @@ def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """
     clips, others = list[Path](), list[Path]()
     for path in paths:
+        refuse_run(path)
         inside = list_files(path) if os.path.isdir(path) and not is_video(path) else ([], [])
         links = [other for other in inside[1] if other.is_symlink() and not other.exists()]
         clips += [*inside[0], *links] or [path]

@@ -14,7 +14,7 @@ from onlooker.data.sets import ClipSet, read_set, root_of
 from onlooker.data.split import Split, require_clips
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.models.video_model import VideoModel
-from onlooker.run_record import RunRecord
+from onlooker.run_record import RunRecord, check_content
 from onlooker.runs.check import plan_split, show_overview
 from onlooker.runs.features import encoded_clips
 from onlooker.structures import Clip, ClipError
@@ -89,9 +89,11 @@ def resumed_run(request: Request) -> Prepared:
 
     Raises:
         ClipError: training clips are missing.
+        ValueError: clips were replaced by others.
     """
     record = RunRecord.read(request.run, request.folder)
     require_clips((*record.split.training, *record.split.validation))
+    check_content(request.run, record.split)
     net = build(*record.settings, record.classes)
     samples, gone = _read(request, net, record.split.clips, record.classes, record.settings)
     return Prepared(record, net, samples, gone)

@@ -15,14 +15,14 @@ from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, require_clips, split_without_test
 from onlooker.evaluation.conclusion import first_line
 from onlooker.models.registry import find_recipe, resolve
-from onlooker.run_record import RunRecord, check_settings, lock_run, read_figures, start_run
+from onlooker.run_record import RunRecord, check_content, check_settings, lock_run, read_figures, start_run
 from onlooker.runs.evaluate import write_report
 from onlooker.runs.fitting import Fitted, fit_by_gradient, fit_run
 from onlooker.runs.preparation import Prepared, Request, check_solver, new_run, part_of_run, resumed_run
 from onlooker.settings import suggestion
 from onlooker.storage import local, uploading
 from onlooker.training.loggers import check_loggers, log_figures, open_loggers
-from onlooker.training.processes import ALONE, check_devices, connect, launch, launched
+from onlooker.training.processes import ALONE, check_devices, check_guard, connect, launch, launched
 from onlooker.training.stages import OnProgress, reporting
 
 __all__ = [
@@ -143,13 +143,14 @@ def train_run(
         FileExistsError: the folder holds a run and `resume` is false, or it holds other files.
         NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can be read.
         ValueError: settings or weights that do not fit; a run of another version; another process trains in it.
-        RuntimeError: the package of a logger is not installed.
+        RuntimeError: the package of a logger is not installed, or a script that starts processes has no guard.
     """
     settings = Settings(model, data, training)
     request = Request(clips, run, settings, split, resume, strict, quiet, cross_validate, tuple(loggers))
     check_loggers(loggers)
     processes = launched()
     check_devices(devices)
+    check_guard(devices, training.workers)
     if not resume:  # with the model of the run
         check_solver(max(devices, processes.count), model)
     if devices > 1 and processes == ALONE:
@@ -193,6 +194,7 @@ def finished_figures(record: RunRecord, run: Path) -> dict[str, Any] | None:
     if not (run / "config.json").exists():
         return None
     stored = RunRecord.read(run, record.clips)
+    check_content(run, stored.split)
     split = record.split.without({error.path for error in stored.skipped})
     check_settings(run, stored.identity, replace(record, **resolve(*record.settings)._asdict(), split=split).identity)
     return read_figures(run)

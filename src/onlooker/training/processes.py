@@ -8,22 +8,25 @@ within a batch: augmentation and dropout. Batch norm uses the statistics of each
 """
 
 import logging
+import multiprocessing
 import operator
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from onlooker.processes import cores, end_with_parent
 
-__all__ = ["ALONE", "Processes", "check_devices", "connect", "launch", "launched"]
+__all__ = ["ALONE", "Processes", "check_devices", "check_guard", "connect", "launch", "launched"]
 
 _LOST = "another process has ended; see its own message, and continue with --resume"
 _GRACE = 10.0  # seconds in which torchrun ends a process that has lost another one, and names that one
@@ -61,6 +64,26 @@ def check_devices(devices: int) -> None:
         raise ValueError(f"devices is {devices}, expected at least 1")
     if devices > (gpus or cores()):
         raise ValueError(f"devices is {devices}, expected at most the {gpus or cores()} {'GPUs' if gpus else 'cores'}")
+
+
+def check_guard(devices: int, workers: int) -> None:
+    """Raise a RuntimeError if processes that share the work would run the script that starts them once more.
+
+    They do where they are not forked, which devices never are: each imports the script first.
+    """
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name.endswith("__main__"):  # of `python -m`, which is not imported again
+        return
+    if devices < 2 and (not workers or multiprocessing.get_start_method() == "fork"):
+        return
+    try:
+        script = Path(main.__file__ or "").read_text(encoding="utf-8")
+    except (AttributeError, OSError, ValueError):  # a notebook, or a program that is no text
+        return
+    if not re.search(r"(?m)^if\b.*__name__", script):
+        remedy = 'write the call below `if __name__ == "__main__":`, or leave out devices and workers'
+        raise RuntimeError(f"{main.__file__}: the processes that share the work would run it again; {remedy}")
 
 
 def launch(devices: int, work: Callable[[], Any]) -> Any:

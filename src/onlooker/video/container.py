@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,18 @@ LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.p
 
 _DEFAULT = 5_000_000  # pixels that the mark of the default stream is worth
 
+_AGAIN = "download or copy it again"
+# How files begin that are often named like videos: what they are, and what to do.
+_OTHER_FILES = {
+    rb"version https://git-lfs": ("a pointer of Git LFS to the video", "run `git lfs pull`"),
+    rb"/annex/objects/|\.\./.*/annex/": ("a pointer of git-annex to the video", "run `git annex get`"),
+    rb"(?i)\s*(<!doctype|<html|<\?xml|<head|<error|\{)": ("a web page or a message", f"{_AGAIN}, maybe logged in"),
+    rb"\0GITCRYPT": ("a file that git-crypt has encrypted", "run `git-crypt unlock`"),
+    rb"Salted__|age-encryption|-----BEGIN PGP": ("an encrypted file", "decrypt it"),
+    rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b": ("an archive", "unpack it"),
+    rb"\xff\xd8\xff|\x89PNG|BM": ("an image", "for an image sequence, give the folder of the images"),
+    rb"\0{64}": ("zeros, of a download or copy that has not ended", _AGAIN),
+}
 REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 
 
@@ -44,7 +56,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         # The prefix keeps FFmpeg from reading a name with a colon as a protocol.
         container = av.open(f"file:{path}", options=options, **LENIENT)
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
-        raise ClipError(path, f"not a video file, or a damaged one ({error_text(error)})", REENCODE) from error
+        found, remedy = _explained(file_of(path))
+        raise ClipError(path, found or f"not a video file, or a damaged one ({error_text(error)})", remedy) from error
     with container:
         try:
             yield container, video_stream(path, container)
@@ -76,6 +89,18 @@ def check_file(path: Path) -> None:
         raise ClipError(
             path, f"cannot be read ({error_text(error)})", "check the path, its permissions and the disk"
         ) from error
+
+
+def _explained(file: Path) -> tuple[str | None, str]:
+    """What a file that cannot be opened is, if its first bytes tell, and what to do."""
+    with suppress(OSError), file.open("rb") as content:
+        start = content.read(64)
+        for pattern, (what, remedy) in _OTHER_FILES.items():
+            if re.match(pattern, start):
+                return f"not a video file but {what}", remedy
+        if start[4:8] == b"ftyp":
+            return None, f"{_AGAIN}: its end may be missing; or repair it (untrunc)"
+    return None, REENCODE
 
 
 def check_size(path: Path | str, width: int, height: int) -> None:

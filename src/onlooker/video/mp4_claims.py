@@ -15,6 +15,7 @@ from onlooker.structures import ClipError
 MAX_SAMPLES = 10_000_000  # of a file: 24 hours at 115 frames per second
 
 _CONTAINERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"mvex", b"edts", b"udta"})
+_ENCRYPTED = {int.from_bytes(name, "big") for name in (b"encv", b"drmi")}  # formats of a track
 _MAX_DEPTH = 10  # FFmpeg refuses deeper boxes
 
 
@@ -45,6 +46,9 @@ def _claimed(path: Path, size: int, _changed: int) -> int:
             elif name == b"cmov":
                 remedy = "copy it into a new file (ffmpeg -i old.mov -c copy new.mov) if you trust it, or remove it"
                 raise ClipError(path, "its index is compressed, and may claim any number of samples", remedy)
+            elif name == b"stsd" and three in _ENCRYPTED:
+                remedy = "only programs that have its key can play it; give a file without copy protection"
+                raise ClipError(path, "an encrypted video (DRM)", remedy)
             elif name == b"trun":
                 fragments += one
     return max(*tracks, fragments)
