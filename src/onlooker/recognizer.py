@@ -149,7 +149,7 @@ class Recognizer:
         return Prediction(
             Path(path), self.classes, frame_scores, scores, sample.times, sample.indices,
             attention=attention, size=sample.size, evidence=evidence, threshold=self.threshold,
-            nothing=self.nothing, assumes_rate=sample.assumes_rate,
+            nothing=self.nothing, assumes_rate=sample.assumes_rate, end=sample.end,
         )  # fmt: skip
 
     @torch.inference_mode()

@@ -257,7 +257,8 @@ def watch(
         raise ValueError("no source to watch; give a camera's number, an address, or a path")
     condition = Condition()
     files = [local(each) if isinstance(each, str | Path) and is_address(each) else each for each in sources]
-    opened = [Source(each, config, condition, streams.lookahead, streams.data.frame_rate) for each in files]
+    data = streams.data
+    opened = [Source(each, config, condition, streams.lookahead, data.frame_rate, data.frames) for each in files]
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")

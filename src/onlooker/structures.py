@@ -235,6 +235,7 @@ class Prediction(Scored):
             finer than a cell of `attention`. NaN for uniform attention; None without attention.
         threshold, nothing: as for `Step`.
         assumes_rate: times are those of 25 frames per second, because nothing says how many there are.
+        end: when the video ends, in seconds; nothing lies after it.
     """
 
     path: Path
@@ -252,6 +253,7 @@ class Prediction(Scored):
     threshold: float | None = None
     assumes_rate: bool = False
     nothing: str | None = None
+    end: float = math.inf
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)

@@ -5,6 +5,7 @@ import pickle
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import av
@@ -17,7 +18,7 @@ from onlooker.structures import ClipError
 from onlooker.video.container import _FORMATS
 from onlooker.video.reader import SUFFIXES, VideoReader, is_video, read
 from onlooker.video.resize import Pixels, resize, shrink
-from onlooker.video.sampling import every_frame
+from onlooker.video.sampling import equally_spaced, every_frame
 from onlooker.video.transcode import transcode
 
 Maker = Callable[..., Path]
@@ -116,10 +117,27 @@ def test_the_main_one_of_two_video_streams(
 
 def test_variable_frame_rate(make_clip: Maker) -> None:
     milliseconds = [0, 10, 500, 520, 1300, 5000, 5001, 9000]
-    frames = read(make_clip(pts=milliseconds, frames=8), 8)
+    frames = VideoReader(make_clip(pts=milliseconds, frames=8)).get(range(8))
     assert frames.times == pytest.approx([t / 1000 for t in milliseconds], abs=1e-3)
-    # equally spaced frames, not equally spaced times
-    assert read(make_clip(pts=milliseconds, frames=8), 4).indices.tolist() == [1, 3, 5, 7]
+
+
+def test_samples_are_equally_spaced_in_time_and_a_frame_lasts_until_the_next_one(make_clip: Maker) -> None:
+    """As many frames of a file that leaves out unchanged ones as of its twin that repeats them."""
+    changes = [0, 3, 4, 5, 6, 30, 31, 32, 59]  # of 60 frames at 20 per second
+    clip = make_clip(pts=[50 * place for place in changes], frames=len(changes))
+    shown = np.searchsorted(changes, np.arange(60), side="right") - 1
+    reader = VideoReader(clip)
+    assert reader.seconds == pytest.approx(3, abs=0.02)
+    for count in (1, 4, 16, 60):
+        frames = reader.get(partial(equally_spaced, count=count))
+        expected = equally_spaced(60, count)
+        assert frames.indices.tolist() == shown[expected].tolist()
+        assert frames.times == pytest.approx(expected / 20, abs=0.02)
+        assert [clips.painted_number(frame) for frame in frames.pixels] == frames.indices.tolist()
+    assert [index for index, _, _ in reader] == list(range(len(changes)))
+    part = VideoReader(f"{clip}#t=1,1.6")  # which begins while the frame of .3 s is shown
+    assert part.times == pytest.approx([0, 0.5, 0.55], abs=0.02)
+    assert part.get(partial(equally_spaced, count=4)).indices.tolist() == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.ts"])

@@ -37,8 +37,10 @@ GARBAGE = np.random.default_rng(0).bytes
 class Source(stream.Source):
     """A source to iterate over, which reads inside `with`."""
 
-    def __init__(self, source: int | str | Path, config: StreamConfig | None = None, ahead: int = 0) -> None:
-        super().__init__(source, config or StreamConfig(), threading.Condition(), ahead)
+    def __init__(
+        self, source: int | str | Path, config: StreamConfig | None = None, ahead: int = 0, hold: int = 0
+    ) -> None:
+        super().__init__(source, config or StreamConfig(), threading.Condition(), ahead, hold=hold)
 
     def __enter__(self) -> Self:
         self.start()
@@ -252,6 +254,45 @@ def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
         assert [index for index, _, _ in source] == [0, 5, 10, 15, 20, 25]
     with Source(path) as source:
         next(source)  # and no more: the thread ends all the same
+
+
+def test_a_frame_of_a_file_is_held_until_the_next_one(make_clip: Make) -> None:
+    milliseconds = [0, 100, 1000, 1100, 1200]
+    path = make_clip(pts=milliseconds, frames=5)
+    with Source(path, StreamConfig(rate=10), hold=20) as source:
+        frames = [(index, when, painted_number(pixels)) for index, when, pixels in source]
+    assert [index for index, _, _ in frames] == [0, *[1] * 9, 2, 3, 4] == [number for _, _, number in frames]
+    assert [when for _, when, _ in frames] == pytest.approx(np.arange(13) / 10, abs=0.01)
+    with Source(path, StreamConfig(rate=10), hold=3) as source:
+        assert [index for index, _, _ in source] == [0, 1, 1, 1, 1, 2, 3, 4], "no more than a model remembers"
+    with Source(path, StreamConfig(rate=10), ahead=1, hold=20) as source:
+        following = [[painted_number(each) for each in pixels] for _, _, pixels in source]
+    assert following == [[0, 1], *[[1, 1]] * 8, [1, 2], [2, 3], [3, 4]], "what is held does not move"
+
+
+def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    wake = threading.Event()
+
+    def motion(_: int, clock: LiveClock) -> Iterator[stream._Arrival]:
+        for second in (0.0, 0.1, 0.2):
+            yield stream._Arrival(clock(second), lambda: clips.paint(0))
+        wake.wait(10)
+        yield stream._Arrival(clock(time.monotonic()), lambda: clips.paint(1))
+
+    monkeypatch.setattr(stream, "_SILENT", 0.05)
+    monkeypatch.setattr(stream, "_of_camera", motion)
+    with Source(0, StreamConfig(rate=10, drop="none"), hold=4) as source:
+        frames, deadline = list[Frame](), time.monotonic() + 10
+        while len(frames) < 8 and time.monotonic() < deadline:
+            if (frame := source.poll()) is not None:
+                frames.append(frame)
+            if len(frames) == 7:
+                assert not source.ready or wake.is_set(), "a camera that stays silent costs nothing"
+                wake.set()
+            time.sleep(0.01)
+    assert [index for index, _, _ in frames] == [0, 1, 2, 2, 2, 2, 2, 3]
+    assert ascending([when for _, when, _ in frames])
+    assert [painted_number(pixels) for _, _, pixels in frames] == [0] * 7 + [1]
 
 
 def test_each_frame_comes_with_the_following_ones() -> None:

@@ -25,7 +25,7 @@ from onlooker.video.sampling import Sampling
 Key = Mapping[str, Any]  # plain values, as in JSON: every setting that an array depends on, by name
 Parts = Iterable[NDArray[np.generic]]  # the rows of an array, `N …`, part by part
 
-VERSION = 3  # part of every key: increase it when reading, resizing or the layout of entries changes
+VERSION = 4  # part of every key: increase it when reading, resizing or the layout of entries changes
 DEFAULT_LIMIT = "20GB"
 NOT_WRITABLE_REMEDY = "name a folder that can be written in ONLOOKER_CACHE"
 _DISK_FULL_REMEDY = (

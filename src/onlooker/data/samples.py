@@ -1,5 +1,6 @@
 """From a clip's file to what a model sees: chosen frames, resized, and optical flow if the model wants it."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +31,7 @@ class Sample:
         times, indices: `U`, of these frames in the video.
         temporal_crops: `W T`, positions in `pixels` of each crop's frames; one row of `U` for equally spaced frames.
         size: height and width of the video.
+        end: when its last frame ends.
         frames: `U H W C`, uint8, whole frames, in which localization looks for the foreground: RGB (or gray) of
             `pixels`, or the frames that `crop` cuts; flow for a model of flow alone.
         crop: the crops that `pixels` are cut with; None: `pixels` are whole frames.
@@ -44,6 +46,7 @@ class Sample:
     frames: NDArray[np.uint8]
     crop: Crop | None = None
     assumes_rate: bool = False
+    end: float = math.inf
 
     def at(self, places: NDArray[np.int64]) -> "Sample":
         """Some of the frames, given by their positions among the `U`, as a single temporal crop."""
@@ -63,10 +66,10 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
         return read_at(reader, config, partial(equally_spaced, count=config.frames))
     crops = TemporalCrops(config.frames, config.temporal_crops)
     if config.motion_crop:  # follows motion through the whole clip
-        sample = read_at(reader, config, every_frame).at(crops(len(reader)))
+        sample = read_at(reader, config, every_frame).at(crops(len(reader.moments)))
     else:
         sample = read_at(reader, config, crops)
-    return replace(sample, temporal_crops=crops.positions(len(reader)))
+    return replace(sample, temporal_crops=crops.positions(len(reader.moments)))
 
 
 def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
@@ -83,8 +86,11 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         parts.append(shown.stacks)
     pixels = np.concatenate(parts, -1)
     crops = np.arange(len(pixels))[None]
-    scenes, assumed = pixels[..., : c.image_channels], reader.assumes_rate
-    return Sample(pixels, shown.times, shown.indices, crops, reader.size, scenes, assumes_rate=assumed)
+    images = pixels[..., : c.image_channels]
+    return Sample(
+        pixels, shown.times, shown.indices, crops, reader.size, images,
+        assumes_rate=reader.assumes_rate, end=reader.seconds,
+    )  # fmt: skip
 
 
 def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
@@ -99,7 +105,10 @@ def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -
         flow = read_flow(reader, sampling, FlowSettings(c.flow_length, c.flow, limit))
         parts.append(crop.cut(flow.stacks, c.size))
     pixels, crops = np.concatenate(parts, -1), np.arange(len(frames))[None]
-    return Sample(pixels, frames.times, frames.indices, crops, reader.size, frames.pixels, crop, reader.assumes_rate)
+    return Sample(
+        pixels, frames.times, frames.indices, crops, reader.size, frames.pixels, crop,
+        assumes_rate=reader.assumes_rate, end=reader.seconds,
+    )  # fmt: skip
 
 
 def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
@@ -109,7 +118,7 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
     for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):
         try:
             reader = VideoReader(paths[i], config.frame_rate)
-            times = reader.times
+            times = reader.moments
         except ClipError:
             continue
         if reader.assumes_rate:
@@ -125,14 +134,14 @@ def stored_frames(path: Path, config: DataConfig, distinct: bool = False) -> Ite
     `config.frames` equally spaced ones, if `distinct` without the repeated last frame of a shorter clip."""
     reader, start = VideoReader(path, config.frame_rate), 0
     if config.temporal_crops and not config.motion_crop:
-        while start < len(reader):
+        while start < len(reader.moments):
             yield read_at(reader, config, partial(_part, start=start)).pixels
             start += _PART
     else:
         chosen = every_frame if config.temporal_crops else partial(equally_spaced, count=config.frames)
         sample = read_at(reader, config, chosen)
         # A motion crop moves on while the last frame is repeated.
-        whole = len(sample.indices) if config.motion_crop or not distinct else len(np.unique(sample.indices))
+        whole = len(sample.times) if config.motion_crop or not distinct else len(np.unique(sample.times))
         yield sample.pixels[:whole]
 
 

@@ -45,14 +45,15 @@ def write_drawn(path: Path | str, out: Path | str, prediction: Prediction, tubes
     """
     if os.path.realpath(out) == os.path.realpath(file_of(path)):
         raise ValueError(f"{out}: the drawn clip would replace the clip itself; give another file")
-    count = prediction.indices[-1] - prediction.indices[0]
-    seconds = prediction.times[-1] - prediction.times[0]
-    fps = float(np.clip(count / seconds, 1, 120)) if count > 0 and seconds > 0 else 10.0
-    return write(out, _drawn(VideoReader(path), prediction, tubes), fps)
+    reader = VideoReader(path)
+    times = reader.times.tolist()
+    fps = float(np.clip(1 / max(reader.seconds - times[-1], 1e-3), 1, 120))
+    times[0] = 0.0  # players differ in where a file begins whose first frame is shown later
+    return write(out, _drawn(reader, prediction, tubes), fps, times)
 
 
 def _drawn(frames: TimedFrames, prediction: Prediction, tubes: Sequence[Tube] = ()) -> Iterator[Pixels]:
-    places, first = np.unique(prediction.indices, return_index=True)
+    moments, first = np.unique(prediction.times, return_index=True)
     strength = full_strength(prediction.attention) if prediction.attention is not None else None
     box_at = [dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in tubes]
     start = float(prediction.times[0])
@@ -65,8 +66,8 @@ def _drawn(frames: TimedFrames, prediction: Prediction, tubes: Sequence[Tube] = 
     steps = prediction.steps
     for index, time, pixels in frames:
         # Between two frames of the prediction, attention and point are interpolated.
-        position = float(np.interp(index, places, np.arange(len(places))))
-        before, after = first[int(position)], first[min(int(position) + 1, len(places) - 1)]
+        position = float(np.interp(time, moments, np.arange(len(moments))))
+        before, after = first[int(position)], first[min(int(position) + 1, len(moments) - 1)]
         attention, point = (
             None if values is None else values[before] + (position - int(position)) * (values[after] - values[before])
             for values in (prediction.attention, prediction.points)

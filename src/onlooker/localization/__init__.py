@@ -35,7 +35,7 @@ def localize(prediction: Prediction, frames: NDArray[np.uint8], parameters: Loca
     if prediction.evidence is not None:
         # The class scores of the clip hold at its decisive frames: only the evidence varies over time.
         frame_scores = evidence_scores(prediction.scores, prediction.evidence)
-    segments = find_segments(frame_scores, prediction.times, prediction.classes, parameters)
+    segments = find_segments(frame_scores, prediction.times, prediction.classes, parameters, prediction.end)
     if prediction.attention is None:
         return replace(prediction, tubes=(), segments=segments)
     if prediction.size is None:

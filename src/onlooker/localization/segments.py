@@ -1,5 +1,6 @@
 """When an event happens: the times at which the score of a class is high relative to the clip."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,6 +48,7 @@ def find_segments(
     times: NDArray[np.floating],
     classes: Sequence[str],
     parameters: LocalizationParameters,
+    end: float = math.inf,
 ) -> tuple[Segment, ...]:
     """The segments of every class, highest score first; a segment's score is its mean probability.
 
@@ -59,13 +61,15 @@ def find_segments(
             count as one.
         classes: the `K` class names.
         parameters: `onset` is used.
+        end: when the clip ends; no segment does so later.
     """
     distinct, first_of = np.unique(np.asarray(times, dtype=np.float64), return_index=True)
     if len(distinct) < 2:
         return ()  # a single image has no duration
     midpoints = (distinct[1:] + distinct[:-1]) / 2
-    start, end = max(0.0, 2 * distinct[0] - midpoints[0]), 2 * distinct[-1] - midpoints[-1]
-    bounds = np.concatenate(([start], midpoints, [end]))
+    start = max(0.0, 2 * distinct[0] - midpoints[0])
+    last = min(2 * distinct[-1] - midpoints[-1], max(end, distinct[-1]))
+    bounds = np.concatenate(([start], midpoints, [last]))
     scores = frame_scores[first_of]
     segments = [
         Segment(name, float(bounds[first]), float(bounds[last + 1]), float(scores[first : last + 1, k].mean()))

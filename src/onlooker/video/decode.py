@@ -88,6 +88,13 @@ def assumes_rate(container: InputContainer, stream: VideoStream) -> bool:
     return container.format.name in _RAW and not stream.codec_context.framerate
 
 
+def end_of(times: NDArray[np.float64], duration: float) -> float:
+    """When the last frame ends: after its own duration in seconds; 0: not known, then that of short frames."""
+    if duration <= 0:
+        duration = float(np.quantile(np.diff(times), 0.1, method="lower")) if len(times) > 1 else 1 / RATE
+    return float(times[-1]) + duration
+
+
 def frame_rate(container: InputContainer, stream: VideoStream) -> float:
     """Frames per second; 25 where a file or sender does not say."""
     of_codec = stream.codec_context.framerate if container.format.name in _RAW else None
@@ -160,6 +167,11 @@ def decode_packets(
         for frame in frames:
             check_size(path, frame.width, frame.height)
             yield frame
+
+
+def duration_of(frame: VideoFrame) -> float:
+    """Seconds that a frame is shown, by its file; 0 where it does not say."""
+    return float((frame.duration or 0) * (frame.time_base or 0))
 
 
 def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:

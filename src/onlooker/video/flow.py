@@ -150,25 +150,31 @@ def read_flow(video: Path | str | VideoReader, sampling: Sampling, settings: Flo
         RuntimeError: the method is not installed.
     """
 
-    def both(total: int) -> Indices:
+    total, wanted = 0, np.zeros(0, np.int64)
+
+    def both(count: int) -> Indices:
+        nonlocal total, wanted
+        total = count
         pairs = _pairs(sampling(total), settings.length, total)
-        return np.unique(np.minimum([pairs, pairs + 1], total - 1))
+        wanted = np.unique(np.minimum([pairs, pairs + 1], total - 1))
+        return wanted
 
     reader = video if isinstance(video, VideoReader) else VideoReader(video)
     frames = reader.get(both, shorter_side=settings.side)
-    if (total := len(reader)) < 2:
+    if total < 2:
         raise ClipError(reader.path, "1 frame decoded, and one frame has no motion", "give a video of at least 2")
     starts = sampling(total)
     pairs = _pairs(starts, settings.length, total)
     unique = np.unique(pairs)
     fields: list[Pixels] = []
     for run in np.split(unique, np.flatnonzero(np.diff(unique) > 1) + 1):  # without gaps
-        first = int(np.searchsorted(frames.indices, run[0]))
+        first = int(np.searchsorted(wanted, run[0]))
         fields += settings.fields(frames.pixels[first : first + len(run) + 1])
     # `P H W 2` and `T L` to `T H W 2L`.
     stacked = np.moveaxis(np.stack(fields)[np.searchsorted(unique, pairs)], 1, 3)
     together = stacked.reshape(*stacked.shape[:3], -1)
-    return FlowStacks(together, frames.times[np.searchsorted(frames.indices, starts)], starts)
+    places = np.searchsorted(wanted, starts)
+    return FlowStacks(together, frames.times[places], frames.indices[places])
 
 
 def flow_ahead(frames: Pixels, settings: FlowSettings) -> Pixels:

@@ -24,7 +24,7 @@ from onlooker.files import is_regular
 from onlooker.structures import ClipError, Frames
 from onlooker.video.container import check_size
 from onlooker.video.decode import RATE, FrameStore
-from onlooker.video.sampling import Sampling
+from onlooker.video.sampling import Choice
 
 RATE_FILE = "frame_rate.txt"  # frames per second of the images beside it, and of those in folders below
 RATE_REMEDY = f"give --frame-rate, or write the frames per second into a file {RATE_FILE} beside the images or above"
@@ -60,14 +60,23 @@ class ImageSequence:
     @property
     def times(self) -> NDArray[np.float64]:
         """As in `VideoReader`."""
-        indices = np.arange(len(self.images))
+        return np.arange(len(self.images)) / self._rate
+
+    @property
+    def end(self) -> float:
+        """As `VideoReader.seconds`."""
+        return len(self.images) / self._rate
+
+    @property
+    def _rate(self) -> float:
+        """Frames per second."""
         rate = _stated_rate(self.folder) or self._frame_rate
         self.assumes_rate = rate is None
-        return indices / (rate or RATE)
+        return rate or RATE
 
-    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
+    def get(self, choose: Choice, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
         """As in `VideoReader`, and the size."""
-        store = FrameStore(self.folder, sampling(len(self.images)), size, shorter_side)
+        store = FrameStore(self.folder, choose(self.times, self.end), size, shorter_side)
         store.check(len(self.images))
         pixels = _read_images(self.images[index] for index in store.unique)
         for index, image in zip(store.unique.tolist(), pixels, strict=True):

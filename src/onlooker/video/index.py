@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from onlooker.processes import free_cores
 from onlooker.video.container import open_video
-from onlooker.video.decode import Converter, FrameStore, has_display_times, read_packets, start_of
+from onlooker.video.decode import Converter, FrameStore, end_of, has_display_times, read_packets, start_of
 
 _EARLIER = 3  # keyframes before a run to which reading may have to seek, because demuxers seek by different times
 
@@ -55,12 +55,14 @@ class PacketIndex:
         keys: positions of the keyframes, at which decoding can start.
         shown: positions of the frames in display order, without those that the container's edit list cuts off.
         times: display time of each shown frame, in seconds (`structures`).
+        end: when the last one ends.
     """
 
     pts: NDArray[np.int64]
     keys: NDArray[np.int64]
     shown: NDArray[np.int64]
     times: NDArray[np.float64]
+    end: float
 
     def runs(self, positions: NDArray[np.int64]) -> list[range]:
         """The packets to decode for the frames at `positions`: separate runs, each from a keyframe on."""
@@ -85,11 +87,13 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     reliable = has_display_times(container, stream) and container.format.name.startswith(_FORMATS)
     reliable = reliable and stream.codec_context.name in _CODECS
     pts, key_marks, hidden_marks = array("q"), bytearray(), bytearray()  # few bytes per packet: there may be millions
+    duration = 0  # of the packet that was read last
     for packet in read_packets(container, stream):
         reliable = reliable and not packet.is_corrupt and packet.pts is not None
         pts.append(packet.pts or 0)
         key_marks.append(packet.is_keyframe)
         hidden_marks.append(packet.is_discard)
+        duration = packet.duration or 0
     ticks, keys, hidden = np.array(pts, np.int64), np.array(key_marks, bool), np.array(hidden_marks, bool)
     shown = np.argsort(ticks, kind="stable")
     if not (reliable and keys[:1].any() and not hidden.all() and (np.diff(ticks[shown]) > 0).all()):
@@ -98,7 +102,9 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     unit = float(stream.time_base or 0)
     times = ticks[shown] * unit
     times -= start_of(container, times[0])
-    return PacketIndex(ticks, np.flatnonzero(keys), shown, times), len(ticks)
+    # Only in decoding order are the durations of packets those of frames: the last one shown may not be the last one.
+    end = end_of(times, duration * unit if shown[-1] == len(ticks) - 1 else 0)
+    return PacketIndex(ticks, np.flatnonzero(keys), shown, times, end), len(ticks)
 
 
 def decode_indexed(container: InputContainer, stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from onlooker.intervals import Times
 from onlooker.structures import ClipError, Frames
-from onlooker.video.decode import RATE
 from onlooker.video.image_sequence import ImageSequence
 from onlooker.video.resize import Pixels
-from onlooker.video.sampling import Indices, Sampling
+from onlooker.video.sampling import Choice, Indices
 from onlooker.video.video_file import VideoFile
 
 _ROUNDED = 0.5  # seconds after the end of a recording that an interval may end: times may be whole seconds
+_HELD = 1.5  # durations of short frames: what is shown for longer is more than a frame between two others
 _SAME = 1e-6  # seconds: of two times that differ by rounding only
 
 
@@ -40,12 +40,18 @@ class VideoPart:
         with self._named():
             return self._own(self._video.times[slice(*self._places())])
 
-    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
-        """As in `VideoReader`, and the size."""
+    @property
+    def end(self) -> float:
+        """As `VideoReader.seconds`."""
+        with self._named():
+            return min(self._end, self._video.end) - self._start
 
-        def in_file(_: int) -> Indices:
+    def get(self, choose: Choice, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
+        """The frames of a choice, as in `VideoReader`, and the size."""
+
+        def in_file(times: NDArray[np.float64], end: float) -> Indices:
             first, after = self._places()
-            chosen = np.asarray(sampling(after - first))
+            chosen = np.asarray(choose(self.times, self.end))
             if len(chosen) and not 0 <= chosen.min() <= chosen.max() < after - first:
                 raise IndexError(f"{self.path}: frames {chosen.tolist()} asked for, expected 0 to {after - first - 1}")
             return chosen + first
@@ -69,10 +75,13 @@ class VideoPart:
     def _places(self) -> tuple[int, int]:
         """The first frame of the part in the video, and the one after the last; a ClipError if there is none."""
         times, start, end = self._video.times, self._start, self._end
-        seconds = length(times)
+        seconds = self._video.end
         if start >= seconds or seconds + _ROUNDED < end < np.inf:
             raise ClipError(self.path, f"outside the recording, which is {seconds:.2f} s long", "correct the times")
         first, after = np.searchsorted(times, np.array([start, end]) - _SAME).tolist()
+        shortest = np.quantile(np.diff(times, append=seconds), 0.1, method="lower")
+        if first and np.append(times, seconds)[first] - start > _HELD * shortest:
+            first -= 1  # the frame before is shown far into the part
         if first >= after:
             raise ClipError(self.path, "no frame between these times", "give a start, and an end after it, in seconds")
         return first, after
@@ -84,8 +93,3 @@ class VideoPart:
             yield
         except ClipError as error:
             raise ClipError(self.path, error.found, error.remedy) from error
-
-
-def length(times: NDArray[np.float64]) -> float:
-    """When the last frame of a video ends; `times`: when each is shown."""
-    return float(times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 1 / RATE))

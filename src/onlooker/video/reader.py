@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 from onlooker.intervals import file_of, split_interval
 from onlooker.structures import Frames
 from onlooker.video.image_sequence import ImageSequence, numbered_images
-from onlooker.video.part import VideoPart, length
+from onlooker.video.part import VideoPart
 from onlooker.video.safe import GuardedVideo, is_safe
-from onlooker.video.sampling import Sampling, equally_spaced
+from onlooker.video.sampling import Indices, Sampling, equally_spaced, held_frames
 from onlooker.video.video_file import VideoFile, shared_file
 
 __all__ = ["SUFFIXES", "VideoReader", "is_video", "read"]
@@ -71,13 +72,20 @@ class VideoReader:
     @property
     def seconds(self) -> float:
         """When the last frame ends."""
-        return length(self.times)
+        return self._video.end
+
+    @property
+    def moments(self) -> NDArray[np.float64]:
+        """The times among which samplings choose: those of the frames, equally spaced where frames are not."""
+        held = held_frames(self.times, self.seconds)
+        return self.times if held is None else held[1]
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the upright frames."""
         if self._size is None:
-            _, self._size = self._video.get(lambda _: np.zeros(1, np.int64), None, None)
+            self.get([0])
+        assert self._size is not None
         return self._size
 
     def get(
@@ -90,8 +98,8 @@ class VideoReader:
         """Chosen frames, each resized as soon as it is decoded, so that many large frames fit in memory.
 
         Args:
-            which: `T` frame indices, in any order, with any repetition; or a sampling, which gives them for the number
-                of frames in the video.
+            which: `T` frame indices, in any order, with any repetition; or a sampling, which chooses among `moments`:
+                the frames are those shown then, and their times those of the moments.
             size: resize frames to a square of this height and width; see `resize`.
             shorter_side: shrink frames whose shorter side is longer than this, keeping the aspect ratio.
 
@@ -99,9 +107,22 @@ class VideoReader:
             IndexError: an index is negative or not below `len`.
             ValueError: no indices.
         """
-        sampling = which if callable(which) else lambda total: np.asarray(which)
-        frames, self._size = self._video.get(sampling, size, shorter_side)
-        return frames
+        sampled: NDArray[np.float64] | None = None
+
+        def choose(times: NDArray[np.float64], end: float) -> Indices:
+            nonlocal sampled
+            sampled = None
+            if not callable(which):
+                return np.asarray(which)
+            if (held := held_frames(times, end)) is None:
+                return which(len(times))
+            indices, moments = held
+            places = which(len(moments))
+            sampled = moments[places]
+            return indices[places]
+
+        frames, self._size = self._video.get(choose, size, shorter_side)
+        return frames if sampled is None else replace(frames, times=sampled)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         """All frames in constant memory: index, seconds, `H W 3` pixels."""

@@ -26,7 +26,7 @@ from onlooker.files import DiskFullError, NotWritableError
 from onlooker.intervals import file_of
 from onlooker.structures import ClipError, Frames
 from onlooker.video.container import REENCODE
-from onlooker.video.sampling import Sampling
+from onlooker.video.sampling import Choice
 
 __all__ = ["VARIABLE"]
 
@@ -61,23 +61,32 @@ class GuardedVideo:
         self.path, self._rate, self.assumes_rate = path, {"frame_rate": frame_rate}, False
 
     @cached_property
-    def times(self) -> NDArray[np.float64]:
-        """As in `VideoReader`."""
+    def _bounds(self) -> tuple[NDArray[np.float64], float]:
         (answer,) = answers(self.path, "times", **self._rate)
         self.assumes_rate = answer["assumes_rate"]
-        return np.array(answer["times"], np.float64)
+        return np.array(answer["times"], np.float64), float(answer["seconds"])
 
-    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """As in `VideoReader`."""
+        return self._bounds[0]
+
+    @property
+    def end(self) -> float:
+        """As `VideoReader.seconds`."""
+        return self._bounds[1]
+
+    def get(self, choose: Choice, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
         """As in `VideoReader`, and the size."""
         for _ in range(3):
             total = len(self.times)
-            indices = np.array(sampling(total), np.int64)
+            indices = np.array(choose(*self._bounds), np.int64)
             asked = {"total": total, "indices": indices, "size": size, "shorter_side": shorter_side}
             (answer,) = answers(self.path, "get", **asked, **self._rate)
             if answer["total"] == total:
                 H, W = answer["size"]
                 return Frames(answer["pixels"], np.array(answer["times"]), indices), (H, W)
-            del self.times
+            del self._bounds
         raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:

@@ -43,6 +43,8 @@ _PIPE = "pipe:0"  # standard input
 _MAX_WAIT = 30.0  # seconds between two connection attempts
 _FASTEST = 1000.0  # frames per second of a sender that does not say when they were taken
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
+_SILENT = 1.0  # seconds without a frame after which a camera is taken to leave out unchanged ones
+_ON_TIME = 0.1  # of the distance between two frames that are handed out: their times are rounded
 _FRAMELESS = 3  # times the timeout after which data that contain no frame count as a lost connection
 
 
@@ -68,6 +70,19 @@ class _Arrival(NamedTuple):
     recorded: bool = False  # of a source with an end, which waits for its reader: nothing is dropped
 
 
+class _Recent(NamedTuple):
+    """One of the last frames.
+
+    Args:
+        wanted: whether to hand it out.
+        number: its index in the source.
+    """
+
+    wanted: bool
+    number: int
+    arrival: _Arrival
+
+
 class _LostError(Exception):
     """A lost connection, which may come back."""
 
@@ -87,6 +102,9 @@ class Source:
     continue by the wall clock. With 0 attempts, an address ends when its sender ends it. A source that does not answer
     at the start is an error; with `config.wait_for_source` it is treated like a lost one.
 
+    With a `rate`, a frame is handed out again, with a later time, while no other one has replaced it: files and cameras
+    may leave out unchanged frames. A lost connection ends that.
+
     Args:
         source: a number, as `int` or `str`, or `/dev/video0`: that camera of the machine; an address that starts with
             one of `SCHEMES`; `-`: standard input; else the path of a video file or of a folder of numbered images
@@ -96,6 +114,7 @@ class Source:
             `H W 3`. They are always the directly following ones, whatever `rate` and `drop` skip; frames without them,
             at the end and before a lost connection, are not handed out.
         frame_rate: of an image sequence, as in `VideoReader`.
+        hold: how often in a row a frame is handed out again at most; what a model remembers.
 
     Raises:
         ValueError: an invalid source.
@@ -108,12 +127,15 @@ class Source:
         condition: Condition,
         ahead: int = 0,
         frame_rate: float | None = None,
+        hold: int = 0,
     ) -> None:
         self._source, self.name = _parse(source), without_password(str(source))
         self.dropped = self.reconnections = 0
         self._frame_rate = frame_rate
         self._config, self.condition, self._ahead, self._over = config, condition, ahead, Event()
-        self._recent: deque[tuple[bool, _Arrival]] = deque(maxlen=ahead + 1)  # whether to hand it out
+        self._recent: deque[_Recent] = deque(maxlen=ahead + 1)
+        self._hold = hold
+        self._held = 0  # times that the last frame was handed out again
         # Changes, frames to hand out (index, time, and pixels, also of the following frames), and an error at the end.
         self._queue: deque[Status | tuple[int, float, list[Callable[[], Pixels]]] | ClipError] = deque()
         self._index, self._slot = -1, -1
@@ -131,7 +153,7 @@ class Source:
     @property
     def ready(self) -> bool:
         """Whether `poll` has a frame, a change or an error, or the source has ended."""
-        return bool(self._queue) or self._over.is_set()
+        return bool(self._queue) or self._over.is_set() or self._is_silent
 
     @property
     def finished(self) -> bool:
@@ -146,6 +168,8 @@ class Source:
         """
         frame, self.changes = None, []
         with self.condition:
+            if self._is_silent:
+                self._hold_frame(self._slot + 1)
             while frame is None and self._queue:
                 item = self._queue.popleft()
                 if isinstance(item, ClipError):
@@ -261,27 +285,56 @@ class Source:
 
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
-        self._index += 1
-        # `rate` selects the first frame in each interval of 1 / rate seconds.
-        slot = math.floor(arrival.time * self._config.rate + 1e-6) if self._config.rate else self._index
-        self._recent.append((slot > self._slot, arrival))
-        self._slot = max(slot, self._slot)
-        wanted, oldest = self._recent[0]
-        if not wanted or len(self._recent) <= self._ahead:
-            return not self._over.is_set()
         with self.condition:
-            if self._config.drop == "latest" and not arrival.recorded:
-                changes = [each for each in self._queue if isinstance(each, Status)]
-                self.dropped += len(self._queue) - len(changes)
-                self._queue = deque(changes)
-            else:
-                self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._over.is_set())
-            if self._over.is_set():
-                return False
-            pixels = [each.pixels for _, each in self._recent]
-            self._queue.append((self._index - self._ahead, oldest.time, pixels))
-            self.condition.notify_all()
+            self._index += 1
+            rate = self._config.rate
+            # `rate` selects the first frame in each interval of 1 / rate seconds.
+            slot = math.floor(arrival.time * rate + _ON_TIME) if rate else self._index
+            if rate and self._recent:
+                for missed in range(max(self._slot + 1, slot - self._hold), slot):
+                    self._hold_frame(missed)
+            if rate and self._held and slot <= self._slot:  # it has arrived late, after others were expected
+                slot = self._slot + 1
+                arrival = arrival._replace(time=slot / rate)
+            self._held = 0
+            return self._append(slot, _Recent(slot > self._slot, self._index, arrival))
+
+    def _append(self, slot: int, frame: _Recent) -> bool:
+        """As `_put`, for a frame of this place in the rate."""
+        self._recent.append(frame)
+        self._slot = max(slot, self._slot)
+        oldest = self._recent[0]
+        if not oldest.wanted or len(self._recent) <= self._ahead:
+            return not self._over.is_set()
+        if self._config.drop == "latest" and not frame.arrival.recorded:
+            changes = [each for each in self._queue if isinstance(each, Status)]
+            self.dropped += len(self._queue) - len(changes)
+            self._queue = deque(changes)
+        else:
+            self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._over.is_set())
+        if self._over.is_set():
+            return False
+        pixels = [recent.arrival.pixels for recent in self._recent]
+        self._queue.append((oldest.number, oldest.arrival.time, pixels))
+        self.condition.notify_all()
         return True
+
+    def _hold_frame(self, slot: int) -> None:
+        """Hand out the last frame again, at this place in the rate."""
+        assert self._config.rate
+        last = self._recent[-1]
+        self._held += 1
+        self._append(slot, last._replace(wanted=True, arrival=last.arrival._replace(time=slot / self._config.rate)))
+
+    @property
+    def _is_silent(self) -> bool:
+        """Whether a camera has sent nothing for so long that its last frame is handed out again."""
+        rate, now = self._config.rate, self._clock.now
+        if not rate or now is None or not self._recent or self._queue or self._held >= self._hold:
+            return False
+        if self._state != "online" or self._recent[-1].arrival.recorded:
+            return False
+        return now >= max(self._recent[-1].arrival.time + _SILENT * (self._held == 0), (self._slot + 1) / rate)
 
 
 def _parse(source: int | str | Path) -> int | str | Path:

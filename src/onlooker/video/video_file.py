@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from onlooker.structures import ClipError, Frames
 from onlooker.video.container import REENCODE, open_video
-from onlooker.video.decode import Converter, FrameStore, assumes_rate, decode_file
+from onlooker.video.decode import RATE, Converter, FrameStore, assumes_rate, decode_file, duration_of, end_of
 from onlooker.video.index import IndexContradictedError, PacketIndex, decode_frames, decode_indexed, index_packets
-from onlooker.video.sampling import Sampling
+from onlooker.video.sampling import Choice
 
 
 class VideoFile:
@@ -27,6 +27,7 @@ class VideoFile:
     def __init__(self, path: Path) -> None:
         self.path, self._lock = path, Lock()
         self._times: NDArray[np.float64] | None = None
+        self._end = 0.0  # of the last frame
         self._index: PacketIndex | None = None
         self.assumes_rate = False  # as in `VideoReader`, once it has been read
         self._expected: int | None = None  # number of frames, at first the number of packets; None: not counted yet
@@ -39,31 +40,45 @@ class VideoFile:
                 if self._expected is None:
                     with open_video(self.path) as opened:
                         self._make_index(*opened)
-                self._times = self._decode_all() if self._index is None else self._index.times
+                if self._index is None:
+                    self._times = self._decode_all()
+                else:
+                    self._times = self._index.times
+                    self._end = self._index.end
             return self._times
 
-    def get(self, sampling: Sampling, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
-        """As in `VideoReader`, and the size."""
+    @property
+    def end(self) -> float:
+        """As `VideoReader.seconds`."""
+        _ = self.times
+        return self._end
 
-        def make_store(total: int) -> FrameStore:
-            return FrameStore(self.path, sampling(total), size, shorter_side)
+    def get(self, choose: Choice, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
+        """The frames of a choice, as in `VideoReader`, and the size."""
+
+        def make_store(times: NDArray[np.float64], end: float) -> FrameStore:
+            return FrameStore(self.path, choose(times, end), size, shorter_side)
 
         with open_video(self.path) as opened:
             if self._expected is None:
                 self._make_index(*opened)
             if (index := self._index) is not None:
-                store = make_store(len(index.shown))
+                store = make_store(index.times, index.end)
                 store.check(len(index.shown))
                 try:
                     decode_indexed(*opened, index, store)
                     return store.frames(index.times)
                 except (IndexContradictedError, av.error.FFmpegError, ClipError):  # a thread's error is a ClipError
                     self._index = None
-        # Everything is decoded: twice where the number of packets is not that of the frames.
+        # Everything is decoded: twice where the frames are not those that were expected from the packets.
+        expected = self._expected or 1
+        times = np.arange(expected) / RATE if self._times is None else self._times
+        end = expected / RATE if self._times is None else self._end
         for _ in range(2):
-            store = make_store(self._expected or 1)
+            store = make_store(times, end)
             self._times = times = self._decode_all(store)
-            if np.array_equal(store.indices, make_store(len(times)).indices):
+            end = self._end
+            if np.array_equal(store.indices, make_store(times, end).indices):
                 store.check(len(times))
                 return store.frames(times)
         raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
@@ -92,13 +107,18 @@ class VideoFile:
     def _decode_all(self, store: FrameStore | None = None) -> NDArray[np.float64]:
         """Decode everything, put the frames that the store asks for, and return the times of all frames."""
         wanted = set() if store is None else set(store.indices.tolist())
-        convert, times = Converter(self.path), []
+        convert = Converter(self.path)
+        seconds_of = []
+        duration = 0.0
         for index, seconds, frame in decode_file(self.path):
-            times.append(seconds)
+            seconds_of.append(seconds)
+            duration = duration_of(frame)
             if store is not None and index in wanted:
                 store.put(index, convert(frame))
+        times = np.array(seconds_of)
         self._expected = len(times)
-        return np.array(times)
+        self._end = end_of(times, duration)
+        return times
 
 
 def shared_file(path: Path) -> VideoFile:

@@ -21,12 +21,12 @@ from onlooker.video.transcode import transcode
 
 
 def _times(reader: VideoReader) -> Iterator[Answer]:
-    yield {"times": reader.times.tolist(), "assumes_rate": reader.assumes_rate}
+    yield {"times": reader.times.tolist(), "seconds": reader.seconds, "assumes_rate": reader.assumes_rate}
 
 
 def _get(reader: VideoReader, total: int, indices: NDArray[np.int64], **sizes: int | None) -> Iterator[Answer]:
     # Indices that were chosen for another number of frames are of no use: the caller will choose again.
-    frames = reader.get(lambda now: indices if now == total else indices[:1] * 0, **sizes)
+    frames = reader.get(indices if len(reader) == total else indices[:1] * 0, **sizes)
     about = {"total": len(reader), "times": frames.times.tolist(), "size": reader.size}
     yield {**about, "pixels": frames.pixels}
 

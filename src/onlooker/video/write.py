@@ -1,7 +1,7 @@
 """Writing frames as a video that every browser plays (H.264 mp4), for overlays and reports."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from fractions import Fraction
 from itertools import chain
@@ -28,7 +28,7 @@ _RECORD_AGAIN = "what it holds can be played; free some space, and run the same 
 _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
 
-def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Path:
+def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float = 25, times: Sequence[float] = ()) -> Path:
     """Write frames as an H.264 mp4. An existing file is replaced once everything is written.
 
     H.264 with 4:2:0 color needs even sides: an odd width or height is padded by repeating its last column or row.
@@ -36,6 +36,8 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
     Args:
         path: the file, .mp4. Missing folders are created.
         frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8, all of one size.
+        fps: frames per second; with `times`, only the last frame is shown for 1 / fps.
+        times: `T` seconds from the start of the file, ascending: when each frame is shown; (): at `fps`.
 
     Raises:
         ValueError: another suffix, frames of another shape, type or size than the first, or no frames.
@@ -54,7 +56,12 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float) -> Pa
         try:
             with av.open(f"file:{temporary}", "w", format="mp4", options=_SEEKABLE) as container:
                 stream = _add_stream(container, first, Fraction(fps).limit_denominator(1001 * 60), _OPTIONS)
-                for image in chain([first], images):
+                if times:
+                    stream.codec_context.time_base = Fraction(1, _CLOCK)
+                for place, image in enumerate(chain([first], images)):
+                    if times:
+                        image.pts = round(_CLOCK * times[place])
+                        image.time_base = Fraction(1, _CLOCK)
                     container.mux(stream.encode(image))
                 container.mux(stream.encode(None))
             temporary.replace(path)
