@@ -19,6 +19,7 @@ Glimpse = Literal["auto", "product", "scaled", "sum"]
 Loss = Literal["auto", "every", "last"]
 Aggregation = Literal["auto", "mean", "product", "last"]
 Precision = Literal["auto", "32", "bf16"]
+ClassWeights = Literal["auto", "none", "balanced"]
 
 _SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four times as many
 _SMALLEST_CROP = 0.05  # of the frame's shorter side
@@ -214,6 +215,12 @@ class TrainConfig(Config):
     precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
     sync_batchnorm: bool = setting(
         False, "With several GPUs: batch norm over the clips of all of them, not of each (--devices).", TRAINING
+    )
+    class_weights: ClassWeights = setting(
+        "auto",
+        "balanced: classes weigh equally in the loss, not by their numbers of clips (none); auto: linear tries both if "
+        "the largest class has more than five times the clips of the smallest, other models do not balance.",
+        TRAINING,
     )
     nothing: str | None = setting(
         None,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from onlooker.evaluation.calibration import (
+    balancing_weights,
     calibration_error,
     confidence_bins,
     fit_temperature,
@@ -84,6 +85,16 @@ def test_the_temperature_equals_a_grid_search(aggregation):
     every = np.exp(np.linspace(-np.log(20), np.log(20), 3001))
     expected = every[np.argmin([loss(temperature) for temperature in every])]
     assert fit_temperature(frames, targets, aggregation) == pytest.approx(expected, rel=4e-3)
+
+
+def test_balanced_weights_count_the_clips_of_a_class_together():
+    weights = balancing_weights(np.array([0, 2, 2, 2]))
+    assert weights.tolist() == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3])
+    logits, targets = calibrated(3000)
+    rare = (targets != 0) | (np.arange(3000) % 10 == 0)  # of one class, only a tenth of the clips was found
+    scores, kept = softmax(1.5 * logits)[rare], targets[rare]
+    balanced = fit_temperature(scores, kept, weights=balancing_weights(kept))
+    assert balanced == pytest.approx(1.5, rel=0.06), "that of all clips"
 
 
 def test_few_clips_that_are_all_correct_do_not_make_the_model_certain():

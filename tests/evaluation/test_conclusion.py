@@ -81,6 +81,8 @@ def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     assert "36 test clips leave an interval of 33 points" in test
     assert advice(measured([[200, 0], [0, 200]])) == []
     assert advice(measured([[200, 1], [0, 200]])) == [], "one mistake is no pattern"
+    lost = advice(measured([[100, 0], [8, 0]]))
+    assert any("No clip of “other” is recognized" in step and "--class-weights balanced" in step for step in lost)
     assert "“other” (2 of 402 clips)" in advice(measured([[200, 1], [1, 200]]))[0]
 
 

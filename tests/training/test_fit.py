@@ -91,6 +91,24 @@ def test_an_easy_task_is_learned_and_every_epoch_is_recorded(tmp_path: Path) -> 
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
+def test_balanced_classes_weigh_equally_in_the_loss(tmp_path: Path) -> None:
+    few = Brightness(20, seed=0)
+    few.targets = [int(i < 4) for i in range(20)]
+    losses = {}
+    for name in ("none", "balanced"):
+        torch.manual_seed(0)
+        model, settings = create_model("convnet", 2, in_channels=1, size=16), replace(TRAIN, epochs=1, batch=20)
+        curves = fit(model, few, few, DATA, replace(settings, class_weights=name), tmp_path / name, title=None)
+        frames, targets, _ = next(iter(DataLoader(few, 20)))
+        with torch.inference_mode():
+            logits = model(to_video(frames, "half")).logits
+        weights = torch.tensor([20 / (2 * 16), 20 / (2 * 4)]) if name == "balanced" else None
+        expected = frame_cross_entropy(logits, targets, weights=weights).item()
+        losses[name] = curves["validation"]["loss"][0]
+        assert losses[name] == pytest.approx(expected, rel=1e-4)
+    assert losses["none"] != pytest.approx(losses["balanced"], rel=1e-3)
+
+
 def test_each_epoch_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = create_model("convnet", 2, in_channels=1, size=16)
     fit(model, Brightness(4, 0), Brightness(4, 1), DATA, TrainConfig(epochs=2, batch=4), tmp_path, title="gestures")

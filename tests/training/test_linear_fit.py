@@ -98,6 +98,42 @@ def test_weights_equal_those_of_scikit_learn_on_all_columns(classes: int, clips:
         np.testing.assert_allclose(layer.weight, full, atol=0.01 * np.abs(full).max())
 
 
+def test_balanced_layers_equal_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [60, 12])
+    x = rng.standard_normal((2, 20))[y] + rng.standard_normal((72, 20))
+    standard = (x - x.mean(0)) / (x.std(0) * 20**0.5)
+    methods = [Method("logistic", 10.0), Method("discriminant", 0.1)]
+    logistic, discriminant = regress(x, y, 2, methods, balanced=True)
+    direct = LogisticRegression(C=10.0, tol=1e-8, max_iter=5000, class_weight="balanced").fit(standard, y)
+    np.testing.assert_allclose(_softmax(logistic.logits(x)), direct.predict_proba(standard), atol=2e-3)
+    estimator = ShrunkCovariance(shrinkage=0.1)
+    equal = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=estimator, priors=[0.5, 0.5])
+    difference = np.diff(discriminant.logits(x) - regress(x, y, 2, methods)[1].logits(x), axis=1)
+    np.testing.assert_allclose(difference, np.log(60 / 12), atol=1e-9)
+    assert (equal.fit(standard, y).predict(standard) == discriminant.logits(x).argmax(1)).mean() > 0.9
+
+
+@pytest.mark.parametrize(("shift", "gains"), [(1.3, True), (9.0, False)])
+def test_equal_weights_are_chosen_where_they_find_more_of_a_rare_class(shift: float, gains: bool) -> None:
+    rng = np.random.default_rng(4)
+    y = np.repeat([0, 1], [100, 8])
+    x = rng.standard_normal((108, 3)) + shift * y[:, None] * np.eye(3)[0]
+    clips = Clips(x, y, np.arange(108).astype(str), 2, ("mean",), class_weights="auto")
+    choice = choose(clips)
+    assert choice.class_accuracies is not None
+    plain, balanced = choice.class_accuracies
+    assert choice.balanced == gains == (balanced - plain > 1 / 16)
+    assert f"(mean accuracy of the classes: {100 * balanced:.0f} % with equal weights" in str(choice)
+    answers = choice.scores.argmax(1)
+    assert np.mean([(answers[y == k] == k).mean() for k in (0, 1)]) == pytest.approx(max(plain, balanced))
+    fixed = choose(clips._replace(class_weights="balanced" if gains else "none"))
+    np.testing.assert_array_equal(fixed.scores, choice.scores)
+    alike = choose(clips.only(np.arange(95, 108)))
+    assert (alike.balanced, alike.class_accuracies) == (False, None), "not tried: five clips and eight"
+    assert str(fixed).endswith("classes weigh equally") == gains
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
 def test_the_discriminant_equals_that_of_scikit_learn(share: float) -> None:
     rng = np.random.default_rng(0)

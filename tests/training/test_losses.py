@@ -23,6 +23,13 @@ def test_the_loss_is_the_mean_over_frames_of_minus_the_log_of_the_softmax(smooth
     assert frame_cross_entropy(logits, targets, smoothing).item() == pytest.approx(total / (B * T), rel=1e-5)
 
 
+def test_weights_of_classes_multiply_the_losses_of_their_clips() -> None:
+    logits, targets = torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 1])
+    each = torch.stack([frame_cross_entropy(logits[i : i + 1], targets[i : i + 1]) for i in range(3)])
+    weighted = frame_cross_entropy(logits, targets, weights=torch.tensor([3.0, 0.5]))
+    torch.testing.assert_close(weighted, (3.0 * each[0] + 0.5 * each[1] + 0.5 * each[2]) / 3)
+
+
 def test_equal_logits_have_the_loss_log_k() -> None:
     loss = frame_cross_entropy(torch.zeros(2, 3, 7), torch.tensor([0, 6]), 0.3)
     assert loss.item() == pytest.approx(math.log(7))

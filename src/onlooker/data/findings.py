@@ -57,7 +57,7 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
     if most > IMBALANCE * fewest:
         found = f"class {large} has {most} clips, {small} {fewest}"
         why = "a model that always predicts the largest class has a high accuracy"
-        yield Finding("imbalance", found, why, "add clips of the small classes, and look at the accuracy of each class")
+        yield Finding("imbalance", found, why, "add clips of the small classes, or train with --class-weights balanced")
     alike = defaultdict(list)
     for label in sorted(total):
         alike[_spoken(label)].append(label)

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from onlooker.models.classifier import clip_scores
 
-__all__ = ["calibration_error", "confidence_bins", "fit_temperature", "perfect_calibration_error"]
+__all__ = [
+    "balancing_weights", "calibration_error", "confidence_bins", "fit_temperature", "perfect_calibration_error"
+]  # fmt: skip
 
 Floats = NDArray[np.floating]
 
@@ -53,7 +55,19 @@ def _error(correct: NDArray[np.bool_], confidence: Floats, numbers: NDArray[np.i
     return float(np.abs(np.bincount(numbers, correct - confidence)).sum() / len(confidence))
 
 
-def fit_temperature(frame_scores: Sequence[Floats], targets: NDArray[np.integer], aggregation: str = "mean") -> float:
+def balancing_weights(targets: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Weights of clips `B` with which all classes weigh equally; their mean is 1."""
+    _, positions, counts = np.unique(targets, return_inverse=True, return_counts=True)
+    weights: NDArray[np.float64] = len(targets) / (len(counts) * counts[positions])
+    return weights
+
+
+def fit_temperature(
+    frame_scores: Sequence[Floats],
+    targets: NDArray[np.integer],
+    aggregation: str = "mean",
+    weights: NDArray[np.floating] | None = None,
+) -> float:
     """The temperature T, 1/20 to 20, of softmax(logits / T) at every frame that gives clips the lowest log loss.
 
     As in Laplace's rule of succession, one more clip is counted as correct and one as wrong, each with the mean
@@ -63,12 +77,14 @@ def fit_temperature(frame_scores: Sequence[Floats], targets: NDArray[np.integer]
         frame_scores: of each clip `T K`, probabilities at T = 1 (their logarithms are logits); clips that were not
             used in training, such as validation clips or all clips of a cross-validation.
         aggregation: of frames (`clip_scores`).
+        weights: `B`, of the clips (`balancing_weights`); None: all weigh the same.
     """
     by_length: dict[int, list[int]] = {}
     for i, scores in enumerate(frame_scores):
         by_length.setdefault(len(scores), []).append(i)
     order = [i for clips in by_length.values() for i in clips]
     rows, truth = np.arange(len(order)), np.asarray(targets)[order]
+    weight = 1.0 if weights is None else weights[order]
     batches = [np.stack([frame_scores[i] for i in clips]).astype(np.float64) for clips in by_length.values()]
     logits = [torch.from_numpy(np.log(np.maximum(batch, np.finfo(np.float32).tiny))) for batch in batches]
 
@@ -76,7 +92,7 @@ def fit_temperature(frame_scores: Sequence[Floats], targets: NDArray[np.integer]
         tempered = [(batch / np.exp(log_temperature)).softmax(-1) for batch in logits]
         scores = torch.cat([clip_scores(batch, aggregation) for batch in tempered]).numpy().clip(1e-12, 1)
         confidence = scores.max(axis=1).mean().clip(0, 1 - 1e-12)
-        return float(-np.log(scores[rows, truth]).sum() - np.log(confidence) - np.log1p(-confidence))
+        return float(-(weight * np.log(scores[rows, truth])).sum() - np.log(confidence) - np.log1p(-confidence))
 
     if not logits or logits[0].shape[-1] < 2:
         return 1.0

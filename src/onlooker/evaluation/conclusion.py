@@ -16,6 +16,7 @@ Measured = Mapping[str, Any]
 
 _FEW = 200  # clips, below which a percentage has no decimals
 _SHOWN = 50  # labels to check
+_LOST = 3  # classes in a sentence
 _ANY = (0.0, 1.0)  # where there is no interval
 
 
@@ -92,6 +93,11 @@ def advice(measured: Measured) -> list[str]:
         steps.append(
             f"Most confused: “{names[i]}” and “{names[j]}” ({both[i, j]} of {total} clips). Check their labels, add "
             "clips that show the difference, or merge them."
+        )
+    if lost := [printable(name) for name, share in measured["class_accuracy"].items() if share == 0]:
+        steps.append(
+            f"No clip of “{'” and “'.join(lost[:_LOST])}” is recognized: add clips of it, or let classes weigh equally "
+            "(`onlooker train CLIPS --class-weights balanced`)."
         )
     if high - low > 0.2 and (measured["accuracy"] < 1 or (low, high) == _ANY):
         steps.append("Add clips, of as many people, places and cameras as possible.")

@@ -73,7 +73,13 @@ class Recipe:
 
 
 # Settings of training by gradient descent alone: optimization, and the augmentation of frames.
-GRADIENT = {f.name for f in fields(TrainConfig)} - {"seed", "aggregation", "features", "nothing"} | AUGMENTING
+GRADIENT = {f.name for f in fields(TrainConfig)} - {
+    "seed",
+    "aggregation",
+    "features",
+    "nothing",
+    "class_weights",
+} | AUGMENTING
 
 MODELS: dict[str, Recipe] = {
     "linear": Recipe(

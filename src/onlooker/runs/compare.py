@@ -142,7 +142,8 @@ def _complete(name: str, shared: Settings) -> Settings:
     model, data, training = shared
     recipe = find_recipe(name)
     if recipe.solver == "linear":
-        training = TrainConfig(seed=training.seed, features=training.features, nothing=training.nothing)
+        shared_names = ("seed", "features", "nothing", "class_weights")
+        training = TrainConfig(**{name: getattr(training, name) for name in shared_names})
         return resolve(ModelConfig(name, model.encoder, model.pretrained), data, training)
     if not recipe.attends:
         model = replace(model, attention_loss=False, glimpse="auto")

@@ -11,7 +11,7 @@ from onlooker.answer import nothing_class
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import sample_rate
 from onlooker.data.split import group_of, source_of
-from onlooker.evaluation.calibration import fit_temperature
+from onlooker.evaluation.calibration import balancing_weights, fit_temperature
 from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventThreshold, choose_threshold
 from onlooker.files import whole_folder, write_json
@@ -58,7 +58,7 @@ def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) 
     try:
         recognizer.localization, tuning = tune_times(recognizer, validation)
         if by_gradient:
-            threshold = _calibrate(recognizer, validation)
+            threshold = _calibrate(recognizer, validation, record.training.class_weights == "balanced")
     except ClipError as error:  # a clip that was removed while the model was trained
         tuning = f"not tuned: {error}"
     notes = {"localization": tuning, "threshold": threshold, "frame rate": rate_text(recognizer)}
@@ -82,14 +82,19 @@ def fit_by_gradient(prepared: Prepared, run: Path, title: str | None, processes:
     fit(prepared.net, training, validation, record.data, record.training, run, title, 1, processes, prepared.loggers)
 
 
-def _calibrate(recognizer: Recognizer, validation: ClipFrames) -> EventThreshold | None:
-    """Choose the temperature, and the threshold of events if there is a class in which nothing happens."""
+def _calibrate(recognizer: Recognizer, validation: ClipFrames, balanced: bool) -> EventThreshold | None:
+    """Choose the temperature, and the threshold of events if there is a class in which nothing happens.
+
+    Classes weigh equally (`balanced`) if they did in training.
+    """
     if len(validation) < _MIN_CALIBRATION:
         return None
     evaluation = recognizer.evaluate(validation)
-    recognizer.temperature = fit_temperature(evaluation.frame_scores, evaluation.targets, recognizer.aggregation)
+    targets, aggregation = evaluation.targets, recognizer.aggregation
+    weights = balancing_weights(targets) if balanced else None
+    recognizer.temperature = fit_temperature(evaluation.frame_scores, targets, aggregation, weights)
     nothing = nothing_class(recognizer.classes, recognizer.nothing)
-    return choose_threshold(recognizer.evaluate(validation).scores, evaluation.targets, nothing)
+    return choose_threshold(recognizer.evaluate(validation).scores, targets, nothing)
 
 
 def _fit_and_cross_validate(
@@ -109,7 +114,8 @@ def _fit_and_cross_validate(
     samples = prepared.samples.only((*record.split.training, *record.split.validation))
     groups = [group_of(clip) for clip in samples.clips]
     clips, early = statistics_of(net, samples, groups, record.data, None if quiet else "encoding clips")
-    clips = clips._replace(nothing=nothing_class(record.classes, record.training.nothing))
+    nothing = nothing_class(record.classes, record.training.nothing)
+    clips = clips._replace(nothing=nothing, class_weights=record.training.class_weights)
     choice = choose(clips)
     fit_layer(net, clips, choice, early)
     if not quiet:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from onlooker.config import DataConfig, TrainConfig
+from onlooker.evaluation.calibration import balancing_weights
 from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.structures import Curves
@@ -46,6 +47,7 @@ class Fitting(L.LightningModule):
         self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
         self.shared: SharedBatches | None = None  # the batches of this process, if it is one of several
         self.seconds: list[float] = []  # training time at the end of each epoch
+        self.class_weights: Tensor | None = None  # `K`
         self._sums: dict[str, list[Tensor]] = {"training": [], "validation": []}
 
     def on_train_start(self) -> None:
@@ -85,7 +87,8 @@ class Fitting(L.LightningModule):
         self._measure("validation", logits, targets, self._loss(logits, targets))
 
     def _loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-        return frame_cross_entropy(self._trained(logits), targets, smoothing)
+        weights = None if self.class_weights is None else self.class_weights.to(logits.device)
+        return frame_cross_entropy(self._trained(logits), targets, smoothing, weights)
 
     def _measure(self, split: str, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
         """Add the loss and accuracy of a batch to the sums of this epoch."""
@@ -189,6 +192,8 @@ def fit(
     if train.sync_batchnorm and not torch.cuda.is_available():
         raise ValueError("sync_batchnorm is for several GPUs, and this machine has none; leave it out")
     fitting, order = Fitting(model, data, train), EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # it has a length
+    if train.class_weights == "balanced":
+        fitting.class_weights = _balanced(training, model.num_classes)
     batches = _batches(fitting, order, training, validation, train, processes)
     folder.mkdir(parents=True, exist_ok=True)
     last = folder / "checkpoints" / "last.ckpt"
@@ -202,6 +207,14 @@ def fit(
         # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
         model.eval().to(choose_device())
     return fitting.curves
+
+
+def _balanced(training: Dataset[Any], num_classes: int) -> Tensor:
+    """The weight of each class in the loss, inverse to its number of clips; the mean over clips is 1."""
+    targets = np.asarray(training.targets)  # type: ignore[attr-defined]  # those of clips
+    weights = np.ones(num_classes, np.float32)
+    weights[targets] = balancing_weights(targets)
+    return torch.from_numpy(weights)
 
 
 def _batches(

@@ -6,7 +6,7 @@ only add noise. With few clips, the layer is also fitted to altered copies of th
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -17,8 +17,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from onlooker.config import DataConfig
-from onlooker.evaluation.calibration import fit_temperature
+from onlooker.answer import decide
+from onlooker.config import ClassWeights, DataConfig
+from onlooker.data.findings import IMBALANCE
+from onlooker.evaluation.calibration import balancing_weights, fit_temperature
 from onlooker.evaluation.events import EventThreshold, choose_threshold
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
@@ -78,6 +80,9 @@ class Choice:
         temperature: for `scores` and for the model.
         tried: the lowest log loss in cross-validation of each of `SETS`; the chosen one first.
         copies: number of copies of each clip that the layer is fitted to as well, one of `COPIES`, or 0.
+        balanced: whether classes weigh equally, in the layer, the log loss and the temperature.
+        class_accuracies: the mean accuracy of the classes in cross-validation, not balanced and balanced, if both were
+            tried.
     """
 
     statistics: str
@@ -86,6 +91,14 @@ class Choice:
     temperature: float
     tried: Mapping[str, float] = field(default_factory=dict)
     copies: int = 0
+    balanced: bool = False
+    class_accuracies: tuple[float, float] | None = None
+
+    def class_accuracy(self, clips: "Clips") -> float:
+        """The mean over classes of the share of their clips that are answered correctly, in cross-validation."""
+        known, threshold = np.isfinite(self.scores).all(1), self.threshold(clips)
+        answers = decide(self.scores[known], clips.nothing, threshold and threshold.probability)
+        return float(np.average(answers == clips.y[known], weights=balancing_weights(clips.y[known])))
 
     def threshold(self, clips: "Clips") -> EventThreshold | None:
         """The threshold of events, chosen with the scores of these clips."""
@@ -99,6 +112,11 @@ class Choice:
 
     def __str__(self) -> str:
         also = f", fitted also to {COPIES[self.copies]}" if self.copies else ""
+        also += "; classes weigh equally" if self.balanced else ""
+        if self.class_accuracies:
+            plain, balanced = (f"{100 * accuracy:.0f} %" for accuracy in self.class_accuracies)
+            also += "" if self.balanced else "; classes weigh by their numbers of clips"
+            also += f" (mean accuracy of the classes: {balanced} with equal weights, {plain} without)"
         if not self.tried:
             return f"statistics {self.statistics}; {self.method}{also}"
         chosen, *others = (f"{name} (log loss {loss:.2f})" for name, loss in self.tried.items())
@@ -117,6 +135,7 @@ class Clips(NamedTuple):
         names: of the statistics, each a block of `x`.
         copies: statistics `B M` of copies of the clips, in the order of `COPIES`; empty if there are many clips.
         nothing: the class in which nothing happens (`answer.nothing_class`).
+        class_weights: as in `TrainConfig`.
     """
 
     x: Floats
@@ -126,6 +145,7 @@ class Clips(NamedTuple):
     names: tuple[str, ...]
     copies: tuple[Floats, ...] = ()
     nothing: int | None = None
+    class_weights: ClassWeights = "none"
 
     def only(self, chosen: Ints) -> "Clips":
         """Some of the clips."""
@@ -163,8 +183,25 @@ class Clips(NamedTuple):
         yield from ((fit, test) for fit, test in parts if len(np.unique(self.y[fit])) > 1 and len(test))
 
 
-@_one_thread
 def choose(clips: Clips, folds: int = FOLDS) -> Choice:
+    """The best layer in cross-validation, with classes that weigh equally or by their numbers of clips.
+
+    Where that is to be chosen, equal weights must find more than one further clip of the smallest class: log losses
+    with different weights of the classes cannot be compared, and the mean accuracy of the classes can.
+    """
+    if clips.class_weights != "auto":
+        return _choose(clips, folds, clips.class_weights == "balanced")
+    plain, counts = _choose(clips, folds, False), np.unique(clips.y, return_counts=True)[1]
+    if not plain.tried or counts.max() <= IMBALANCE * counts.min():
+        return plain
+    balanced = _choose(clips, folds, True)
+    both = plain.class_accuracy(clips), balanced.class_accuracy(clips)
+    gains = both[1] - both[0] > 1 / (len(counts) * counts.min())
+    return replace(balanced if gains else plain, class_accuracies=both)
+
+
+@_one_thread
+def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
     """The statistics and the method with the lowest log loss in cross-validation, each at its best temperature; then
     whether the layer is better if it is fitted to copies of the clips as well.
 
@@ -173,18 +210,19 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
     parts = [*clips.folds(folds)]
     if not parts:
         scores = np.full((len(clips.y), clips.num_classes), np.nan)
-        return Choice(next(iter(clips.sets.values())), _DEFAULT, scores, 1.0, copies=2 if clips.copies else 0)
+        return Choice(next(iter(clips.sets.values())), _DEFAULT, scores, 1.0, {}, 2 if clips.copies else 0, balanced)
     tested = np.concatenate([test for _, test in parts])
-    results = {label: _test(clips, parts, subset, 0) for label, subset in clips.sets.items()}
+    results = {label: _test(clips, parts, subset, 0, balanced) for label, subset in clips.sets.items()}
     best = min(results.values(), key=lambda each: each.loss)
     tried = {label: each.loss for label, each in sorted(results.items(), key=lambda each: each[1].loss)}
-    further = (_test(clips, parts, best.statistics, count) for count in COPIES if count <= len(clips.copies))
+    further = (_test(clips, parts, best.statistics, count, balanced) for count in COPIES if count <= len(clips.copies))
     best = min((best, *further), key=lambda each: each.loss)
     near, logits = best.temperature, best.logits
-    temperature = near * fit_temperature([*_softmax(logits[tested] / near)[:, None]], clips.y[tested], "last")
+    frame_scores, y = [*_softmax(logits[tested] / near)[:, None]], clips.y[tested]
+    temperature = near * fit_temperature(frame_scores, y, "last", balancing_weights(y) if balanced else None)
     scores = np.full_like(logits, np.nan)
     scores[tested] = _softmax(logits[tested] / temperature)
-    return Choice(best.statistics, best.method, scores, temperature, tried, best.copies)
+    return Choice(best.statistics, best.method, scores, temperature, tried, best.copies, balanced)
 
 
 class _Tested(NamedTuple):
@@ -199,14 +237,16 @@ class _Tested(NamedTuple):
     logits: Floats
 
 
-def _test(clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, copies: int) -> _Tested:
+def _test(clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, copies: int, balanced: bool) -> _Tested:
     """Cross-validate all methods."""
     logits = np.zeros((len(METHODS), len(clips.y), clips.num_classes))
     columns, tested = clips.columns(statistics), np.concatenate([test for _, test in parts])
     for fit, test in parts:
-        layers = regress(*clips.to_fit(fit, columns, copies), clips.num_classes)
+        layers = regress(*clips.to_fit(fit, columns, copies), clips.num_classes, balanced=balanced)
         logits[:, test] = [layer.logits(clips.x[np.ix_(test, columns)]) for layer in layers]
-    losses = np.array([[_log_loss(each[tested] / T, clips.y[tested]) for T in _TEMPERATURES] for each in logits])
+    y = clips.y[tested]
+    weights = balancing_weights(y) if balanced else np.ones(len(y))
+    losses = np.array([[_log_loss(each[tested] / T, y, weights) for T in _TEMPERATURES] for each in logits])
     best, at = np.unravel_index(losses.argmin(), losses.shape)
     return _Tested(statistics, copies, float(losses.min()), METHODS[best], _TEMPERATURES[at], logits[best])
 
@@ -255,7 +295,9 @@ def _fitted(clips: Clips, choice: Choice) -> Layer:
     """The layer on all statistics, with weights of zero for those that were not chosen."""
     columns, M = clips.columns(choice.statistics), clips.x.shape[1]
     every = np.arange(len(clips.y))
-    layer = regress(*clips.to_fit(every, columns, choice.copies), clips.num_classes, (choice.method,))[0]
+    layer = regress(*clips.to_fit(every, columns, choice.copies), clips.num_classes, (choice.method,), choice.balanced)[
+        0
+    ]
     center, scale, weight = np.zeros(M), np.ones(M), np.zeros((clips.num_classes, M))
     center[columns], scale[columns], weight[:, columns] = layer.center, layer.scale, layer.weight
     return Layer(center, scale, weight, layer.bias)
@@ -317,12 +359,13 @@ def copies_of(frames: Tensor) -> Iterator[Tensor]:
     yield frames.flip(3)
 
 
-def _log_loss(logits: Floats, y: Ints) -> float:
-    """The mean log loss with one more clip that is correct and one that is wrong, as in `fit_temperature`: else a few
-    clips that are all correct would favor the method that is the most certain."""
+def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
+    """The weighted mean log loss with one more clip that is correct and one that is wrong, as in `fit_temperature`:
+    else a few clips that are all correct would favor the method that is the most certain."""
     scores = _softmax(logits).clip(1e-30)
     confidence = scores.max(axis=1).mean().clip(0, 1 - 1e-12)
-    return float((-np.log(scores[np.arange(len(y)), y]).sum() - np.log(confidence) - np.log1p(-confidence)) / len(y))
+    loss = -(weights * np.log(scores[np.arange(len(y)), y])).sum()
+    return float((loss - np.log(confidence) - np.log1p(-confidence)) / len(y))
 
 
 def _softmax(logits: Floats) -> Floats:

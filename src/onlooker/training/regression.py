@@ -55,8 +55,10 @@ class Layer(NamedTuple):
         return (x - self.center) / self.scale @ self.weight.T + self.bias
 
 
-def regress(x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = METHODS) -> list[Layer]:
-    """A layer for each method, from the statistics of clips `B M` and their classes `B`."""
+def regress(
+    x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = METHODS, balanced: bool = False
+) -> list[Layer]:
+    """A layer for each method, from the statistics of clips `B M` and their classes `B`, which may weigh equally."""
     present, targets = np.unique(y, return_inverse=True)
     center = x.mean(0)
     scale = spread_of(center, x.std(0))
@@ -64,7 +66,7 @@ def regress(x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = ME
     # The weights of both methods lie in the space that the clips span, which is much smaller with few clips.
     basis, z = np.linalg.qr(x.T) if x.shape[1] > len(x) else (np.eye(x.shape[1]), x.T)
     layers = []
-    for rows, biases in _rows(z.T, targets, x.shape[1], methods):
+    for rows, biases in _rows(z.T, targets, x.shape[1], methods, balanced):
         weight, bias = np.zeros((num_classes, x.shape[1])), np.full(num_classes, biases.min() - _NEVER)
         weight[present], bias[present] = rows @ basis.T, biases
         layers.append(Layer(center, scale, weight, bias))
@@ -79,11 +81,13 @@ def spread_of(center: Floats, spread: Floats) -> Floats:
     return scale
 
 
-def _rows(z: Floats, y: Ints, M: int, methods: Sequence[Method]) -> Iterator[tuple[Floats, Floats]]:
+def _rows(z: Floats, y: Ints, M: int, methods: Sequence[Method], balanced: bool) -> Iterator[tuple[Floats, Floats]]:
     """Weights and biases of the classes 0 to K - 1, which all have clips, for each method; M statistics became z."""
     from sklearn.linear_model import LogisticRegression
 
-    solver, discriminant = LogisticRegression(tol=1e-6, max_iter=1000, warm_start=True), _Discriminant(z, y, M)
+    weights = "balanced" if balanced else None
+    solver = LogisticRegression(tol=1e-6, max_iter=1000, warm_start=True, class_weight=weights)
+    discriminant = _Discriminant(z, y, M, balanced)
     for name, setting in methods:
         if name == "discriminant":
             yield discriminant.rows(setting)
@@ -100,21 +104,21 @@ def _rows(z: Floats, y: Ints, M: int, methods: Sequence[Method]) -> Iterator[tup
 class _Discriminant:
     """Linear discriminant analysis of clips with classes `B`, whose covariance is decomposed once.
 
-    With class means μ_k, shares π_k and the covariance Σ within classes, shrunk by a share s,
+    With class means μ_k, shares π_k (equal if `balanced`) and the covariance Σ within classes, shrunk by a share s,
 
         logit_k(z) = μ_k · Σ_s⁻¹ z - μ_k · Σ_s⁻¹ μ_k / 2 + log π_k,   Σ_s = (1 - s) Σ + s tr(Σ)/M I
 
     The clips z, `B R`, are given in a basis of the R dimensions of `M` in which they differ: in the others, Σ is zero.
     """
 
-    def __init__(self, z: Floats, y: Ints, M: int) -> None:
+    def __init__(self, z: Floats, y: Ints, M: int, balanced: bool = False) -> None:
         counts = np.bincount(y)
         self.means = np.stack([z[y == k].mean(0) for k in range(len(counts))])
         within = z - self.means[y]
         values, self.vectors = np.linalg.eigh(within.T @ within / len(z))
         self.values, trace = np.maximum(values, 0), float(values.sum())
         self.average = trace / M if trace > _EQUAL else 1.0
-        self.priors = np.log(counts / len(z))
+        self.priors = np.zeros(len(counts)) if balanced else np.log(counts / len(z))
 
     def rows(self, share: float) -> tuple[Floats, Floats]:
         inverse = self.vectors / ((1 - share) * self.values + share * self.average) @ self.vectors.T
