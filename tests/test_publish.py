@@ -23,6 +23,7 @@ from ports import free_port
 from typer.testing import CliRunner
 
 from onlooker import publish
+from onlooker.annotations import read_intervals
 from onlooker.cli import app
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.models.registry import create_model
@@ -75,7 +76,7 @@ def event(number: int) -> Event:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "_PAUSES", (0.01,) * 9)
+    monkeypatch.setattr(publish, "_PAUSES", tuple(0.01 for _ in publish._PAUSES))  # as many as there are
 
 
 @contextmanager
@@ -112,7 +113,7 @@ def test_an_event_is_lost_after_ten_attempts() -> None:
         publisher.add(event(0))
         publisher.add(event(1))
         publisher.close(5)
-    assert [each["began"] for each in receiver.got] == [0] * 10 + [1]
+    assert [each["began"] for each in receiver.got] == [0] * 10 + [1], "ten, not more"
     (error,) = lost
     assert "answers 503 Service Unavailable; not sent: " in str(error)
     assert "t0ken" not in str(error), "what may be a key is never shown"
@@ -301,8 +302,47 @@ def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
     )
     assert [each.name for each in tmp_path.iterdir()] == ["door.vtt"]
     assert lost == []
+    before = path.read_text()
+    publisher = open_publisher(str(path), ["door"], lost.append)  # the camera is watched again
+    publisher.add(Event("door", "wave", 2.0, 3.0, 0.5))
+    publisher.close(5)
+    text = path.read_text()
+    assert text.startswith(before), "nothing that was written is lost"
+    assert "\n\nNOTE 00:00:00.000 is 20" in text
+    assert text.endswith("\n\n00:00:02.000 --> 00:00:03.000\nwave\n")
+    ((_, intervals),) = read_intervals(path).items()
+    assert {(each.label, each.start) for each in intervals} == {("wave", 0.5), ("a <b>", 3600.0), ("wave", 2.0)}
+    (tmp_path / "other.vtt").write_text("notes")
+    with pytest.raises(ValueError, match="holds something else than WebVTT"):
+        open_publisher(str(tmp_path / "other.vtt"), ["door"], lost.append)
     with pytest.raises(ValueError, match="holds the events of one source, not of 2"):
         open_publisher(str(path), ["door", "gate"], lost.append)
+
+
+def test_a_file_of_events_takes_constant_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "_WAITING", 10**6)
+    publisher = open_publisher(str(tmp_path / "door.vtt"), ["door"], list[ClipError]().append)
+    for number in range(500):
+        publisher.add(Event("door", "wave", number, number + 1, 0.5))
+    publisher.close(5)
+    assert (tmp_path / "door.vtt").read_text().count("-->") == 500
+    held = [value for value in vars(publisher).values() if isinstance(value, dict | list)]
+    assert sum(map(len, held)) < 10, "events that are written are not held"
+
+
+def test_watch_loads_the_run_before_it_touches_a_file_of_events(tmp_path: Path, make_clip: Any) -> None:
+    path, clip = tmp_path / "events.vtt", make_clip(frames=8)
+    path.write_text(before := "WEBVTT\n\n00:00:00.500 --> 00:00:01.250\nwave\n")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        watch_sources(tmp_path / "gone", [str(clip)], StreamConfig(), events=[str(path)])
+    assert path.read_text() == before
+    model = create_model("convalstm", 2, size=16, hidden=4)
+    run = Recognizer(model, ("clap", "run"), DataConfig(size=16, normalization="half")).save(tmp_path / "run")
+    with pytest.raises(FileExistsError, match=r"events\.vtt: holds events already; choose another file, or remove it"):
+        watch_sources(run, [str(clip)], StreamConfig(), events=[str(path)])
+    assert path.read_text() == before, "those of a recording would be in it twice"
+    path.write_text("WEBVTT\n")
+    assert watch_sources(run, [str(clip)], StreamConfig(), events=[str(path)]) == []
 
 
 class Broker:

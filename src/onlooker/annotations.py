@@ -391,11 +391,14 @@ def _stream_shift(text: str, video: Path) -> float:
 
 
 def _write_webvtt(path: Path, videos: Videos, _: float | None) -> None:
-    cues = ["WEBVTT\n"]
-    for each in _one_video(path, videos)[1]:
-        times = f"{_clock(each.start)} --> {_clock(max(each.end, each.start + 0.001))}"
-        cues.append(f"{times}\n{html.escape(each.label, quote=False)}\n")
-    write_bytes(path, "\n".join(cues).encode(errors="backslashreplace"))
+    cues = map(webvtt_cue, _one_video(path, videos)[1])
+    write_bytes(path, "\n".join(["WEBVTT\n", *cues]).encode(errors="backslashreplace"))
+
+
+def webvtt_cue(interval: Interval) -> str:
+    """An interval as lines of WebVTT."""
+    times = f"{_clock(interval.start)} --> {_clock(max(interval.end, interval.start + 0.001))}"
+    return f"{times}\n{html.escape(interval.label, quote=False)}\n"
 
 
 def _clock(seconds: float) -> str:

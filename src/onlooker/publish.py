@@ -23,14 +23,15 @@ from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from onlooker.annotations import FORMATS, Interval, make_interval
+from onlooker.annotations import make_interval, webvtt_cue
+from onlooker.files import explain_write_errors, read_bytes
 from onlooker.structures import ClipError, Step
 
 __all__ = ["Event", "EventTracker", "Publisher", "open_publisher"]
 
 _WAITING = 1000  # events that wait for one address; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
-_PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60, 60)  # seconds between the attempts to send an event
+_PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts to send an event
 _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
 _HOST = r"(\[[\da-f:.]+\]|[^@/?#\s:]+)(?::(\d{1,5}))?"
 _HTTP = re.compile(rf"https?://{_HOST}([/?#]\S*)?", re.IGNORECASE)
@@ -129,7 +130,7 @@ def _earlier(times: Sequence[float], back: int) -> float:
 class Publisher(ABC):
     """Sends events to an address in the background, in order; a slow or dead receiver delays nobody else.
 
-    An event is sent again, at most ten times within five minutes, while the receiver cannot be reached or does not
+    An event is sent at most ten times, within about five minutes, while the receiver cannot be reached or does not
     answer within ten seconds; others wait meanwhile. It may arrive twice, with the same `id`. While a thousand events
     wait, new ones are dropped and counted.
 
@@ -296,17 +297,29 @@ def _slug(name: str) -> str:
 
 
 class _Subtitles(Publisher):
-    """A WebVTT file with the events that are over, replaced as a whole after each."""
+    """A WebVTT file, to which an event is appended when it is over.
+
+    Events of an earlier stream stay; a comment says when the times of this one begin.
+    """
 
     def __init__(self, path: Path, on_lost: Callable[[ClipError], None]) -> None:
-        self._path, self._cues = path, dict[str, Interval]()
-        FORMATS["webvtt"].write(path, {path: []}, None)  # an error now if it cannot be written
+        self._path, begin = path, "WEBVTT\n"
+        if path.exists() and (before := read_bytes(path)):
+            if not before.startswith(b"WEBVTT"):
+                raise ValueError(f"{path}: holds something else than WebVTT; choose another file")
+            begin = f"\nNOTE 00:00:00.000 is {datetime.now(UTC).isoformat(timespec='seconds')}\n"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._append(begin)  # an error now if it cannot be written
         super().__init__(str(path), on_lost)
+
+    def _append(self, text: str) -> None:
+        with explain_write_errors("this file", self._path.parent, path=self._path), self._path.open("ab") as file:
+            file.write(text.encode(errors="backslashreplace"))
 
     def _send(self, event: dict[str, Any], _: float) -> None:
         if event["ended"] is not None and event["ended"] > event["began"]:
-            self._cues[event["id"]] = make_interval(event["label"], event["began"], event["ended"], event["score"])
-            FORMATS["webvtt"].write(self._path, {self._path: [*self._cues.values()]}, None)
+            interval = make_interval(event["label"], event["began"], event["ended"], event["score"])
+            self._append(f"\n{webvtt_cue(interval)}")
 
 
 def open_publisher(address: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]) -> Publisher:

@@ -4,13 +4,16 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browsing import teach_run
 
+from onlooker.evaluation.metrics import write_scores
 from onlooker.files import write_json
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.serve.results import clips_of_cell, clips_to_check, results
+from onlooker.serve.results import _scores, clips_of_cell, clips_to_check, results
+from onlooker.structures import Evaluation
 
 # Name, true class, predicted class, scores of up and wave. The last one is not in the folder any more.
 SCORES = [
@@ -65,6 +68,26 @@ def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> Non
     for cell in ((2, 0), (0, -1)):
         with pytest.raises(Problem, match="no results"):
             clips_of_cell(project, run, *cell)
+
+
+def test_scores_and_margins_are_of_the_answers(tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    scores = np.array([[0.3, 0.7], [0.3, 0.7], [0.9, 0.1]])
+    given = names, ("fall", "nothing"), np.array([0, 1, 1]), scores, ()
+    for threshold, expected in (
+        (0.2, [("fall", 0.3, -0.4), ("fall", 0.3, 0.4), ("fall", 0.9, -0.8)]),
+        (None, [("nothing", 0.7, -0.4), ("nothing", 0.7, 0.4), ("fall", 0.9, -0.8)]),
+    ):
+        write_scores(tmp_path / "scores.csv", Evaluation(*given, threshold=threshold))
+        found = [
+            (predicted, score, margin) for _, _, predicted, score, margin in _scores(tmp_path, ("fall", "nothing"))
+        ]
+        assert [predicted for predicted, *_ in found] == [predicted for predicted, *_ in expected]
+        np.testing.assert_allclose([of[1:] for of in found], [of[1:] for of in expected], atol=1e-6)
+    others = Evaluation(names[:1], ("fall", "walk"), np.array([0]), scores[:1], (), threshold=0.8)
+    write_scores(tmp_path / "scores.csv", others)
+    ((*_, predicted, score, margin),) = _scores(tmp_path, others.answer_names)
+    assert (predicted, score, margin) == ("nothing", pytest.approx(0.3), pytest.approx(0))
 
 
 def test_probable_errors_come_first_then_other_mistakes_the_most_certain_first(taught: tuple[Project, Path]) -> None:

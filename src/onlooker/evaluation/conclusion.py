@@ -94,7 +94,8 @@ def advice(measured: Measured) -> list[str]:
             f"Most confused: “{names[i]}” and “{names[j]}” ({both[i, j]} of {total} clips). Check their labels, add "
             "clips that show the difference, or merge them."
         )
-    if lost := [printable(name) for name, share in measured["class_accuracy"].items() if share == 0]:
+    accuracies = measured.get("class_accuracy", {})
+    if lost := [printable(name) for name, share in accuracies.items() if share == 0]:
         steps.append(
             f"No clip of “{'” and “'.join(lost[:_LOST])}” is recognized: add clips of it, or let classes weigh equally "
             "(`onlooker train CLIPS --class-weights balanced`)."

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onlooker.config import StreamConfig
-from onlooker.files import printable, without_password
+from onlooker.files import printable, read_bytes, without_password
 from onlooker.intervals import file_of
 from onlooker.publish import Event, EventTracker, open_publisher
 from onlooker.recognizer import load, rate_text
@@ -20,6 +21,7 @@ from onlooker.storage import is_address
 from onlooker.structures import ClipError, Step
 from onlooker.video.stream import Status
 
+_ERRORS = 1000
 _INTERVAL = 1.0  # seconds of a stream after which a line is printed without any change
 _MARKS = {(False, False): "", (False, True): "begins", (True, True): "continues", (True, False): "ends"}  # last, now
 
@@ -48,12 +50,15 @@ def watch_sources(
         events: addresses to which events are sent as they begin and end (`publish.open_publisher`).
 
     Returns:
-        An error for each source that could not be read or was lost, and for each event that could not be sent.
+        An error for each source that could not be read or was lost, and for each event that could not be sent; of more
+        than a thousand, the last.
 
     Raises:
         ValueError: a run that cannot process streams, or an invalid source or address.
+        FileExistsError: a file that has events, for a recording.
     """
-    console, errors, streams = Console(), list[ClipError](), dict[str | None, _Stream]()
+    console, streams = Console(), dict[str | None, _Stream]()
+    errors = deque[ClipError](maxlen=_ERRORS)  # of a receiver that is gone for weeks, there would be many
     files = {source for source in sources if _is_file(source)}
     online: set[str] = set()  # sources that have been connected
 
@@ -78,10 +83,12 @@ def watch_sources(
             _print_dim(f"{status.source}: {status.state}{f' ({status.reason})' if status.reason else ''}")
         online.add(status.source)
 
-    publishers = [open_publisher(address, [*map(without_password, sources)], report) for address in events]
     recognizer = load(run)
     tracker = EventTracker(recognizer.model.lag, config.agreement)
     steps = recognizer.watch(sources, config, report, print_status)
+    if files:
+        _keep_events(events)
+    publishers = [open_publisher(address, [*map(without_password, sources)], report) for address in events]
     if config.rate is None and recognizer.frame_rate:
         _print_dim(f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame")
     elif config.rate is None:
@@ -103,7 +110,14 @@ def watch_sources(
             publisher.close()
         for source, stream in streams.items():
             _print_dim(printable(f"{source}: {_counts(stream)}"))
-    return errors
+    return [*errors]
+
+
+def _keep_events(addresses: Sequence[str]) -> None:
+    """Raise a FileExistsError if a file has events already: those of a recording would be in it twice."""
+    for path in map(Path, addresses):
+        if path.is_file() and b"-->" in read_bytes(path):
+            raise FileExistsError(f"{path}: holds events already; choose another file, or remove it")
 
 
 def _is_file(source: str) -> bool:

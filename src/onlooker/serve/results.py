@@ -91,15 +91,17 @@ def _measured(run: Path | None) -> dict[str, Any]:
 def _scores(run: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str, float, float]]:
     """Name, true class, predicted class, score and margin of the tested clips: `scores.csv`.
 
-    The margin is that of the predicted class to the next one; of a mistake, below 0, that of the true class to it.
+    The prediction is the answer, by the threshold if there is one. The margin is that of its score to the highest other
+    one; of a mistake, that of the true class to it, which is below 0 without a threshold.
     """
     rows = csv.reader(io.StringIO(read_bytes(run / SCORES).decode()))
     next(rows)
     for name, truth, predicted, *texts in rows:
-        scores = [*map(float, texts)]
-        second, first = sorted(scores)[-2:]
-        margin = first - second if truth == predicted else scores[classes.index(_plain(truth))] - first
-        yield _plain(name), _plain(truth), _plain(predicted), first, margin
+        scores = dict(zip(classes, map(float, texts), strict=False))  # the last class may be nothing, without a score
+        score = scores.get(_plain(predicted), 1 - max(scores.values()))
+        others = (other for label, other in scores.items() if label != _plain(predicted))
+        margin = score - max(others) if truth == predicted else scores[_plain(truth)] - score
+        yield _plain(name), _plain(truth), _plain(predicted), score, margin
 
 
 def _plain(text: str) -> str:
