@@ -99,14 +99,14 @@ def test_a_list_with_a_name_of_300_bytes_keeps_its_other_clips(tmp_path: Path) -
         (tmp_path / name).touch()
     lines = ["path,label", "a.mp4,a", f"{'l' * 300}.mp4,a", "b.mp4,b"]
     (tmp_path / "list.csv").write_text("\n".join(lines), encoding="utf-8")
-    parts, missing = read_list(tmp_path / "list.csv")
+    parts, missing, _ = read_list(tmp_path / "list.csv")
     assert [clip.path.name for clip in parts[""]] == names
     assert [error.path.name for error in missing] == ["l" * 300 + ".mp4"]
 
 
 def test_a_field_that_csv_cannot_have_is_an_error_of_the_list(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text(f"path,label\n{'l' * 200_000},a\n", encoding="utf-8")
-    with pytest.raises(ClipError, match=r"list.csv: cannot be read as CSV .field larger than"):
+    with pytest.raises(ClipError, match=r"list.csv: line 2 cannot be read as CSV .field larger than"):
         read_list(tmp_path / "list.csv")
 
 

@@ -111,7 +111,7 @@ def ignored_text(folder: Path, ignored: Iterable[Path]) -> str:
 
 def refuse_run(folder: Path) -> None:
     """Raise a ClipError for the folder of a trained run or model, in place of one of clips."""
-    if any((folder / part / "recognizer.json").is_file() for part in ("", "model", "final/model")):
+    if any(os.path.isfile(folder / part / "recognizer.json") for part in ("", "model", "final/model")):
         raise ClipError(folder, "the folder of a run, not of clips", "give the run first, and the clips after it")
 
 
