@@ -44,6 +44,7 @@ _HEADLINES = {
     "pretraining": ("*.long.accuracy",),
     "real-clips": ("*.accuracy.motion",),
     "robustness": ("after.all.tried", "after.all.crashed", "after.all.hung", "after.all.silent"),
+    "scenes": ("sets.*.found",),
     "segments": ("segment_map_50",),
     "stitched": ("*.dated.0.3",),
     "videolstm-real": ("*.rows.convalstm-rgb.accuracy",),

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
@@ -169,3 +170,16 @@ def _claim_huge(data: bytearray, rng: random.Random) -> bytearray:
         at = rng.randrange(16, 256)
         data[at : at + 4] = b"\xff\xff\xff\xff"
     return data
+
+
+def scene(seed: int, T: int = 24, side: int = 96, mover: int = 20, take: int = 0) -> NDArray[np.uint8]:
+    """A background of random patches with a moving bright square, `T H W 3`; the motion depends on the take."""
+    rough = np.random.default_rng(seed).integers(30, 200, (8, 8, 3)).astype(np.uint8)
+    background = cv2.resize(rough, (side, side), interpolation=cv2.INTER_CUBIC)
+    video, chance = np.repeat(background[None], T, 0), np.random.default_rng((seed, take))
+    corner = chance.uniform(0, side - mover, 2)
+    for frame in video:
+        corner = np.clip(corner + chance.uniform(-12, 12, 2), 0, side - mover)
+        x, y = corner.astype(int)
+        frame[y : y + mover, x : x + mover] = 255
+    return video

@@ -20,6 +20,7 @@ TINY = TrainConfig(epochs=2, batch=8, precision="32")
 KEYS = {
     "videos", "frames", "classes", "recordings", "accuracy", "accuracy_interval", "frame_accuracy", "class_accuracy",
     "log_loss", "calibration_error", "majority_share", "confusion", "skipped", "perfect_calibration_error",
+    "known_scenes",
 }  # fmt: skip
 
 

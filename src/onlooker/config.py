@@ -318,6 +318,11 @@ class SetConfig(Config):
     divide: bool = setting(
         False, "If a class has a single recording, divide it by time; its test says nothing about others.", CLIPS
     )
+    scenes: bool = setting(
+        True,
+        "Without recordings, take clips that show one scene as one recording; --no-scenes: clips are independent.",
+        CLIPS,
+    )
     complete: bool = setting(True, "Require all published clips; --no-complete allows a partial copy.", CLIPS)
 
     def __post_init__(self) -> None:

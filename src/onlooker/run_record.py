@@ -3,6 +3,8 @@
     config.json      settings, classes, the folder of the clips, version
     split.json       training, validation and test clips: path, label, recording, fingerprint of the content
     skipped.json     clips that could not be used, and why
+    scenes.safetensors
+                     three gray images of 16 × 16 of each clip of the split, by which its scene is recognized
     curves.csv       loss and accuracy per epoch
     checkpoints/     the best and the last epoch, to continue from
     model/           the trained model: onlooker.load reads it
@@ -19,18 +21,22 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import entries
+from onlooker.data.scenes import scene_images
 from onlooker.data.split import SPLITS, Split
 from onlooker.files import (
     check_digest,
@@ -40,6 +46,7 @@ from onlooker.files import (
     read_bytes,
     read_json,
     reading,
+    write_bytes,
     write_json,
 )
 from onlooker.intervals import file_of
@@ -48,18 +55,13 @@ from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
 
 __all__ = [
-    "SCORES",
-    "RunRecord",
-    "check_content",
-    "check_settings",
-    "lock_run",
-    "read_curves",
-    "read_figures",
-    "start_run",
-]
+    "SCORES", "RunRecord", "check_content", "check_settings", "lock_run", "read_curves", "read_figures", "read_scenes",
+    "start_run", "write_scenes",
+]  # fmt: skip
 
 FIGURES, SCORES, REPORT = "evaluation.json", "scores.csv", "report.html"
 CROSS_VALIDATION = "cross_validation.json"
+_SCENES = "scenes.safetensors"
 _LOCK = ".lock"
 # Files that are written before config.json: a folder with nothing else holds no run yet.
 _BEFORE_CONFIG = ("split.json", "skipped.json")
@@ -217,6 +219,22 @@ def read_figures(run: Path, file: str = FIGURES) -> dict[str, Any] | None:
         file: `FIGURES`, or `CROSS_VALIDATION`: those of the training, which the report shows too.
     """
     return read_json(run / file) if (run / file).exists() else None
+
+
+def write_scenes(run: Path, thumbnails: Sequence[NDArray[np.uint8]]) -> None:
+    """Write the scenes of all clips of the split, in its order, from the thumbnails `8 16 16` of each."""
+    write_bytes(run / _SCENES, save({"images": scene_images(np.stack(thumbnails))}))
+
+
+def read_scenes(run: Path) -> NDArray[np.uint8] | None:
+    """What `write_scenes` wrote, `B 3 16 16`; None in runs of earlier versions."""
+    if not (run / _SCENES).exists():
+        return None
+    with reading(run / _SCENES):
+        images: NDArray[np.uint8] = load(read_bytes(run / _SCENES))["images"]
+        if images.dtype != np.uint8 or images.shape[1:] != (3, 16, 16):
+            raise ValueError(f"images {images.shape} {images.dtype}, expected B 3 16 16 uint8")
+        return images
 
 
 def read_curves(run: Path) -> Curves | None:

@@ -1,25 +1,30 @@
 """Runs of the linear model: from clips and from features, resumed after a kill, compared, and invalid settings."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from commands import fails
+from clips import scene
+from commands import call, fails
 from kills import killed_in
 
-from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.data.sets import read_set
+from onlooker.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
+from onlooker.data.sets import asked_splits, read_set
+from onlooker.evaluation.conclusion import first_line
 from onlooker.models.registry import configured, resolve
 from onlooker.recognizer import load
+from onlooker.run_record import RunRecord
 from onlooker.runs import fitting
-from onlooker.runs.compare import settings_of, with_baseline
+from onlooker.runs.compare import compare, settings_of, with_baseline
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
 from onlooker.training import linear
+from onlooker.video.write import write
 
 DATA, TRAIN, LINEAR = DataConfig(frames=6, size=32), TrainConfig(), ModelConfig("linear", "conv4")
 
@@ -166,3 +171,60 @@ def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path,
 def test_settings_without_effect_are_errors(options: str, message: str, squares: Path, tmp_path: Path) -> None:
     words = ["train", squares, "--model", "linear", "--run", tmp_path / "run", *options.split()]
     assert message in fails(*words)
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve scenes, each cut into four clips; two classes that have nothing to do with what happens."""
+    folder = tmp_path_factory.mktemp("cut") / "clips"
+    for number in range(12):
+        for take in range(4):
+            write(
+                folder / "ab"[number % 2] / f"{number:02}-{take}.mp4",
+                scene(number, T=8, side=64, mover=10, take=take),
+                fps=8,
+            )
+    return folder
+
+
+def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
+    cut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = train_run(cut, tmp_path / "run", LINEAR, DATA, TRAIN)
+    assert "48 of 48 clips show the scene of another clip: splits keep them together, in 12 groups" in (
+        capsys.readouterr().out
+    )
+    assert figures["recordings"] == 12
+    assert figures["scenes"]["unseen"] == figures["accuracy"] < 0.75 < 0.85 < figures["scenes"]["mixed"]
+    line = first_line(figures)
+    assert "over 12 scenes" in line
+    assert re.search(r"; \d+ % if scenes may be on both sides, \d+ % on scenes it has not seen$", line)
+    assert "on scenes it has not seen" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert evaluate(tmp_path / "run") == figures
+    assert "48 of 48 clips show the scene of another clip" in " ".join(call("check", cut).stdout.split())
+
+    # The same scenes in other clips, and others.
+    others = tmp_path / "others"
+    for number in (0, 1, 20, 21):
+        write(others / "ab"[number % 2] / f"{number}.mp4", scene(number, T=8, side=64, mover=10, take=9), fps=8)
+    assert "; 2 of 4 clips show a scene that it was trained on" in first_line(evaluate(tmp_path / "run", others))
+    (tmp_path / "run" / "scenes.safetensors").unlink()  # a run of an earlier version
+    assert "a scene that" not in first_line(evaluate(tmp_path / "run", others))
+
+
+def test_clips_can_be_stated_to_be_independent(cut: Path, tmp_path: Path) -> None:
+    asked = read_set(cut, SetConfig(scenes=False))
+    figures = train_run(asked, tmp_path / "run", LINEAR, DATA, TRAIN, quiet=True)
+    assert figures["accuracy"] > 0.85
+    assert "scenes" not in figures
+    assert "; 48 of 48 clips show a scene that it was trained on" in first_line(figures)
+
+
+def test_folds_keep_scenes_together(cut: Path, tmp_path: Path) -> None:
+    clips = read_set(cut)
+    models = with_baseline({"linear": Settings(LINEAR, DATA, TRAIN)}, Settings(LINEAR, DATA, TRAIN))
+    figures = compare(clips, tmp_path, models, asked_splits(clips, SetConfig(), 3), [0], jobs=1)
+    assert figures["recordings"] == 12
+    assert figures["accuracy"]["linear"] < 0.75
+    split = RunRecord.read(train_final(clips, tmp_path, models["linear"])).split
+    assert len({clip.recording for clip in split.clips}) == 12

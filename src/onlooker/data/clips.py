@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from onlooker.config import DataConfig, Modality
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows, open_array
 from onlooker.data.samples import stored_frames
+from onlooker.data.scenes import FRAMES, thumbnails
 from onlooker.files import check_writable, format_bytes
 from onlooker.intervals import file_of
 from onlooker.processes import map_ahead
@@ -113,6 +114,11 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         subset = copy(self)
         subset._set(clips, [files[clip.path] for clip in clips])
         return subset
+
+    def thumbnails(self, channels: int) -> NDArray[np.uint8]:
+        """The thumbnails of all clips (`scenes.thumbnails`), `B 8 16 16`, of the RGB or gray `channels`."""
+        few = partial(equally_spaced, count=FRAMES)
+        return np.stack([thumbnails(self._loaded(index, few).numpy()[..., :channels]) for index in range(len(self))])
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         return self._loaded(index, self.sampling), self.targets[index], index

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
-from onlooker.data.clip_facts import ClipFacts, resemblances
+from onlooker.data.clip_facts import ClipFacts
+from onlooker.data.scenes import SHARED, copies, scene_images, scenes
 from onlooker.data.split import SPLITS, Split, count_groups, group_of, source_of
 from onlooker.structures import Clip, ClipError
 from onlooker.video.image_sequence import RATE_REMEDY
@@ -19,11 +20,6 @@ __all__ = ["IMBALANCE", "Finding", "fact_findings", "label_findings", "unreadabl
 
 _FEW = 5  # clips of a class; with fewer, the test split (a fifth) has one clip of it or none
 IMBALANCE = 5  # ratio of the largest class to the smallest; above it, the largest may be most of the set
-# Correlation of thumbnails. Copies that were encoded again, brightened, or cut by 5 % have .92 to 1. Of 660,000 pairs
-# of clips of different sources (J-HMDB, surveillance, basketball, hands), 7 are above; each of them shows one scene.
-_SAME_SCENE = 0.92
-_SAME_FRAMES, _SAME_MOTION = 0.98, 0.95  # copies; two moments of a scene rarely have the same motion
-_ONE_SCENE = 0.5  # share of clips in one group; above it, the scene is that of the whole set, as of a fixed camera
 _TELLS = 0.1  # a property of files must beat the majority-class baseline by this much, and by three standard errors
 _STILL = 5.0  # gray levels: the noise of a compressed still image is below, a distant person above
 _DARK = 50.0  # gray levels: of the brightest places; drawings on black are brighter
@@ -88,40 +84,49 @@ def fact_findings(
         found = f"the frame rate of {len(unknown)} of {len(clips)} clips is unknown: image sequences do not say it"
         why = "25 frames per second are assumed, and the speed of live video is not that of the training"
         yield Finding("frame rate", found, why, RATE_REMEDY, tuple((path,) for path in unknown))
-    pairs, scene, motion = resemblances(facts, _SAME_SCENE)
-    copies = pairs[(scene >= _SAME_FRAMES) & (motion >= _SAME_MOTION)].tolist()
-    if both := [(clips[i].path, clips[j].path) for i, j in copies if clips[i].label != clips[j].label]:
-        found = f"pairs of clips that show the same frames in different classes: {len(both)}"
-        why = "one of the two labels is wrong, and the model is taught both"
-        yield Finding("two labels", found, why, "remove one clip of each pair", tuple(both))
-    yield from _scene_findings(clips, pairs, split)
+    images = np.stack([clip.thumbnails for clip in facts])
+    copied = _members(copies(images))
+    if both := [group for group in copied if len({clips[i].label for i in group}) > 1]:
+        found = f"clips that show the same frames in different classes: {sum(map(len, both))}"
+        why = "all labels but one are wrong, and the model is taught each"
+        yield Finding("two labels", found, why, "remove the wrong ones", _paths(clips, both))
+    if copied:
+        found = f"{sum(map(len, copied))} clips are copies of another clip"
+        why = "a model that was trained on one knows the other; splits keep their recordings together"
+        yield Finding("copies", found, why, "remove all but one of each", _paths(clips, copied))
+    yield from _scene_findings(clips, _members(scenes(scene_images(images))), split)
     yield from _property_findings(clips, facts)
     seen = [(clip, fact) for clip, fact in zip(clips, facts, strict=True) if clip.label != filled]
     if seen:
         yield from _quality_findings(*zip(*seen, strict=True))
 
 
-def _scene_findings(clips: Sequence[Clip], pairs: NDArray[np.int64], split: Split | None) -> Iterator[Finding]:
-    """Groups of clips that show one scene but are of several recordings; those in several splits come first."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    recording = np.unique([source_of(clip) for clip in clips], return_inverse=True)[1]
-    pairs = pairs[recording[pairs[:, 0]] != recording[pairs[:, 1]]]
-    graph = coo_array((np.ones(len(pairs)), pairs.T), (len(clips), len(clips)))
-    group = connected_components(graph, directed=False)[1]
-    scenes = [np.flatnonzero(group == each).tolist() for each in dict.fromkeys(group[pairs[:, 0]])]
-    scenes = [scene for scene in scenes if len(scene) <= max(2, _ONE_SCENE * len(clips))]
-    if not scenes:
+def _scene_findings(clips: Sequence[Clip], scenes: Sequence[list[int]], split: Split | None) -> Iterator[Finding]:
+    """Scenes that several recordings show; those in several splits come first."""
+    shared = [scene for scene in scenes if len({source_of(clips[i]) for i in scene}) > 1]
+    shared = [scene for scene in shared if len(scene) <= max(2, SHARED * len(clips))]
+    if not shared:
         return
     part_of = {clip: name for name in SPLITS for clip in getattr(split, name)} if split else {}
-    scenes.sort(key=lambda scene: len({part_of.get(clips[i]) for i in scene}) == 1)
-    tested = [part_of.get(clips[i]) for scene in scenes for i in scene].count("test")
-    found = f"{sum(map(len, scenes))} clips show nearly the same image as another clip"
+    shared.sort(key=lambda scene: len({part_of.get(clips[i]) for i in scene}) == 1)
+    tested = [part_of.get(clips[i]) for scene in shared for i in scene].count("test")
+    found = f"{sum(map(len, shared))} clips show nearly the same image as another clip"
     found += f"; {tested} of them are test clips" if split and split.test else ""
     why = "a model can recognize the scene instead of the action, and a test with such twins does not show it"
     remedy = "give clips that belong together one recording (in recordings.csv), or put them into one split"
-    yield Finding("same scene", found, why, remedy, tuple(tuple(clips[i].path for i in scene) for scene in scenes))
+    yield Finding("same scene", found, why, remedy, _paths(clips, shared))
+
+
+def _members(groups: NDArray[np.int64]) -> list[list[int]]:
+    """The positions in each group of more than one, in order."""
+    members: dict[int, list[int]] = {}
+    for i, first in enumerate(groups.tolist()):
+        members.setdefault(first, []).append(i)
+    return [group for group in members.values() if len(group) > 1]
+
+
+def _paths(clips: Sequence[Clip], groups: Sequence[list[int]]) -> tuple[tuple[Path, ...], ...]:
+    return tuple(tuple(clips[i].path for i in group) for group in groups)
 
 
 def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iterator[Finding]:

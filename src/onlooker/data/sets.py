@@ -1,7 +1,7 @@
 """Clips and their splits from whatever the user has: a folder, a list, or a published data set in its own layout."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -47,6 +47,12 @@ class ClipSet:
     def remarks(self) -> list[str]:
         """What a user should know about how the clips were found, a sentence each."""
         return [*self.notes, *([ignored_text(self.root, self.ignored)] if self.ignored else [])]
+
+    def with_recordings(self, clips: Iterable[Clip]) -> "ClipSet":
+        """The same with the recordings that these clips have."""
+        known = {clip.path: clip for clip in clips}
+        parts = {name: [known.get(clip.path, clip) for clip in part] for name, part in self.parts.items()}
+        return replace(self, parts=parts)
 
     @property
     def root(self) -> Path:

@@ -21,6 +21,7 @@ _RESTORE = "the run was trained with it; give the folder that the clips were mov
 SPLITS = ("training", "validation", "test")
 
 _PART, _PARTS = "#part=", 5  # of a divided recording
+SCENE, COPIES = "scene of ", "copies of "  # what the names of recordings begin with that are found, not given
 
 SplitDict = dict[str, list[dict[str, str | None]]]
 
@@ -180,9 +181,12 @@ def divide_recordings(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def count_groups(clips: Sequence[Clip]) -> tuple[Counter[str], str]:
-    """The units that splits divide, counted by class: recordings, or clips if no recording is known; and their name."""
+    """The units that splits divide, counted by class, and their name: recording; scene, or clip, if none is given."""
     counts = Counter(label for label, _ in {(clip.label, group_of(clip)) for clip in clips})
-    return counts, "recording" if any(clip.recording is not None for clip in clips) else "clip"
+    recordings = [clip.recording for clip in clips if clip.recording is not None]
+    if all(recording.startswith(COPIES) for recording in recordings):
+        return counts, "clip"
+    return counts, "scene" if all(recording.startswith((SCENE, COPIES)) for recording in recordings) else "recording"
 
 
 def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:

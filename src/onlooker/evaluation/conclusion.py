@@ -31,12 +31,15 @@ def interval_of(measured: Measured) -> str:
         return over(measured.get("recordings", 1), measured["videos"])
     low, high = (percent(end, 0 if measured["videos"] < _FEW else 1) for end in ends)
     interval = f"95 % interval {low[:-2]} to {high}"
-    return f"{interval}, {over(measured['recordings'], measured['videos'])}" if "recordings" in measured else interval
+    unit = "scenes" if "scenes" in measured else "recordings"
+    if "recordings" in measured:
+        return f"{interval}, {over(measured['recordings'], measured['videos'], unit)}"
+    return interval
 
 
-def over(recordings: int, videos: int) -> str:
+def over(recordings: int, videos: int, unit: str = "recordings") -> str:
     """What an interval is over, such as `over 12 recordings`; or why there is none."""
-    unit = "clips" if recordings == videos else "recordings"
+    unit = "clips" if recordings == videos else unit
     if recordings < MIN_RECORDINGS:
         of = "one recording" if recordings == 1 else f"{recordings} {unit}"
         return f"no interval can be given: all test clips come from {of}"
@@ -44,11 +47,27 @@ def over(recordings: int, videos: int) -> str:
 
 
 def first_line(measured: Measured) -> str:
-    """The accuracy with its interval, after the majority-class baseline if it is not better than that.
+    """The accuracy with its interval, after the majority-class baseline if it is not better than that, and scenes.
 
     Args:
-        measured: `metrics.measure`.
+        measured: what `runs.evaluate.write_report` returns.
     """
+    return f"{_accuracy_line(measured)}{_scenes_line(measured)}"
+
+
+def _scenes_line(measured: Measured) -> str:
+    """The accuracy with clips of one scene on both sides, beside that without; and how many clips show known scenes."""
+    digits, line = 0 if measured["videos"] < _FEW else 1, ""
+    for unit, unseen in (("scenes", "on scenes it has not seen"), ("copies", "without copies")):
+        if figures := measured.get(unit):
+            line += f"; {percent(figures['mixed'], digits)} if {unit} may be on both sides, "
+            line += f"{percent(figures['unseen'], digits)} {unseen}"
+    if count := measured.get("known_scenes"):
+        line += f"; {count} of {measured['videos']} clips show a scene that it was trained on"
+    return line
+
+
+def _accuracy_line(measured: Measured) -> str:
     total, low = measured["videos"], _lower_end(measured)
     correct, digits = round(measured["accuracy"] * total), 0 if total < _FEW else 1
     accuracy = f"accuracy {share_of(correct, total)[:-1]}, {interval_of(measured)})"

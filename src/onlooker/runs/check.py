@@ -2,12 +2,14 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
 from rich.padding import Padding
@@ -21,14 +23,15 @@ from onlooker.data.clip_facts import ClipFacts, read_facts
 from onlooker.data.clips import decode_each
 from onlooker.data.findings import Finding, fact_findings, label_findings, unreadable_findings
 from onlooker.data.gaps import unlabeled_seconds
+from onlooker.data.scenes import MAX_COMPARED, count_joined, plan_joined
 from onlooker.data.sets import ClipSet, read_set
-from onlooker.data.split import SPLITS, Split, source_of, split_clips, split_without_test
+from onlooker.data.split import SPLITS, Split, count_groups, source_of, split_clips, split_without_test
 from onlooker.files import composed, printable
 from onlooker.models.registry import find_recipe
 from onlooker.structures import Clip, ClipError
 from onlooker.video.image_sequence import left_out_images
 
-__all__ = ["Checked", "check", "plan_split", "show_overview"]
+__all__ = ["Checked", "check", "plan_joined_split", "plan_split", "show_overview"]
 
 _FEW = 300  # clips; a test split of a fifth of fewer clips would be too small
 _ROWS, _SHOWN = 20, 5  # classes in the table; clips or groups of clips listed per finding
@@ -70,9 +73,11 @@ def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | 
     facts = {path: result for path, result in results.items() if isinstance(result, ClipFacts)}
     errors = {path: result for path, result in results.items() if isinstance(result, ClipError)}
     findings = [*unreadable_findings(clip_set.clips, errors, clip_set.left_out)]
+    images = {path: clip.thumbnails for path, clip in facts.items()}
     split: Split | str
     try:
-        split = planned = plan_split(clip_set.clips, clip_set.split, unreadable=errors)
+        split = planned = plan_joined_split(clip_set, images, clip_set.split)
+        clip_set = clip_set.with_recordings(split.clips)
     except ValueError as error:
         split, planned = str(error), None
         found, _, remedy = split.partition("; ")
@@ -106,15 +111,41 @@ def plan_split(
     return split_without_test(readable, seed) if few else split_clips(readable, seed)
 
 
+def plan_joined_split(
+    clip_set: ClipSet,
+    images: Mapping[Path, NDArray[np.uint8]],
+    given: Split | None,
+    model: str = ModelConfig.name,
+    seed: int = 0,
+) -> Split:
+    """As `plan_split`, of the clips that have thumbnails; those that belong together are in one recording.
+
+    Args:
+        images: thumbnails `8 16 16`, by path.
+
+    Raises:
+        ValueError: as `plan_split`.
+    """
+    readable = [clip for clip in clip_set.clips if clip.path in images]
+    if given or not readable:
+        unreadable = {clip.path for clip in clip_set.clips} - set(images)
+        return plan_split(clip_set.clips, given, model, seed, unreadable)
+    thumbnails = np.stack([images[clip.path] for clip in readable])
+    return plan_joined(partial(plan_split, model=model, seed=seed), readable, thumbnails, clip_set.asked.scenes)
+
+
 def show_classes(clip_set: ClipSet, split: Split | None, nothing: str | None = None) -> None:
     """Print the table of classes, which fits into 80 columns, and what is to be known about how they were found."""
     clips = clip_set.clips
     table, console = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False), Console()
-    for name in ("clips", "train/val/test", "recordings"):
+    groups, unit = count_groups(clips)
+    for name in ("clips", "train/val/test", "scenes" if unit == "scene" else "recordings"):
         table.add_column(name, justify="right", no_wrap=True)
     total, parts = Counter(clip.label for clip in clips), [getattr(split, name) for name in SPLITS] if split else []
     of_parts = [Counter(clip.label for clip in part) for part in parts]
     recordings = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in clips if clip.recording})
+    if unit == "scene":
+        recordings = groups
     for label in sorted(total)[:_ROWS]:
         cells = label, total[label], "/".join(str(part[label]) for part in of_parts), recordings[label] or ""
         table.add_row(*(Text(printable(str(cell))) for cell in cells))
@@ -126,6 +157,8 @@ def show_classes(clip_set: ClipSet, split: Split | None, nothing: str | None = N
         console.print(Text(printable(text)), soft_wrap=True)
     if split and not split.test:
         console.print("no test split: every clip is tested by cross-validation")
+    if text := joined_line(clips):
+        console.print(text, soft_wrap=True)
     for remark in clip_set.remarks:
         console.print(Text(printable(remark)), soft_wrap=True)
     left_out = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))
@@ -143,6 +176,15 @@ def _about_nothing(classes: Sequence[str], nothing: str | None) -> str:
     if nothing is None and (names := perhaps_nothing(classes)):
         return f"if nothing happens in class {names[0]}, train with --nothing '{names[0]}': else it is an event"
     return ""
+
+
+def joined_line(clips: Sequence[Clip]) -> str:
+    """How many clips splits keep together because they show one scene, or are copies; empty if there are none."""
+    count, groups = count_joined(clips)
+    if len(clips) > MAX_COMPARED:
+        return f"more than {MAX_COMPARED:,} clips: those of one scene, and copies, are not looked for"
+    what = "show the scene of another clip" if count_groups(clips)[1] == "scene" else "are copies of another clip"
+    return f"{count} of {len(clips)} clips {what}: splits keep them together, in {groups} groups" if count else ""
 
 
 def _within(folder: Path, paths: Sequence[Path]) -> list[str]:

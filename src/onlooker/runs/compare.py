@@ -17,6 +17,7 @@ import torch
 from rich.progress import Progress
 
 from onlooker.config import Modality, ModelConfig, Settings, TrainConfig
+from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, Splits, source_of
 from onlooker.evaluation.metrics import accuracy_interval, read_correct
@@ -29,8 +30,8 @@ from onlooker.run_record import FIGURES, REPORT, SCORES, RunRecord, lock_run
 from onlooker.runs.features import encoded_clips
 from onlooker.runs.preparation import build
 from onlooker.runs.train import continue_run, finished_figures, folder_name
-from onlooker.structures import Clip, ClipError
-from onlooker.training.reading import read_clips
+from onlooker.structures import ClipError
+from onlooker.training.reading import read_clips, read_thumbnails
 
 __all__ = ["candidates", "compare", "default_jobs", "run_parallel", "settings_of", "with_baseline"]
 
@@ -75,7 +76,7 @@ def compare(
             computes in `out`.
     """
     clips = read_set(clips) if isinstance(clips, Path) else clips
-    splits, skipped = _read(clips.clips, splits, [*models.values()])
+    splits, skipped = _read(clips, splits, [*models.values()])
     labels = Counter(clip.label for split in splits.values() for clip in split.test)
     missing: dict[str, Task] = {}
     with lock_run(out):
@@ -203,22 +204,20 @@ def _run_in_worker(name: str, task: Task) -> tuple[str, _Figures]:
     return name, task()
 
 
-def _read(
-    clips: Sequence[Clip], splits: Splits, models: Sequence[Settings]
-) -> tuple[dict[str, Split], tuple[ClipError, ...]]:
+def _read(clips: ClipSet, splits: Splits, models: Sequence[Settings]) -> tuple[dict[str, Split], tuple[ClipError, ...]]:
     """Decode the clips for all models; the splits without those that cannot be read."""
-    classes = sorted({clip.label for clip in clips})
+    classes = sorted({clip.label for clip in clips.clips})
     for model, data, _ in models:  # settings that do not fit are an error before clips are read
         configured(model, data, len(classes))
     modalities = {data.modality for _, data, _ in models}
     data = replace(models[0].data, modality=modalities.pop() if len(modalities) == 1 else "both")
-    samples, skipped = read_clips(clips, classes, data)
+    samples, skipped = read_clips(clips.clips, classes, data)
     for each in models:
         if each.training.features:  # once, not in every training at the same time
             net = build(*each, classes)
             encoded_clips(samples.clips, classes, net, each.data, each.training.precision)
     if callable(splits):
-        return dict(splits(samples.clips)), skipped
+        return dict(plan_joined(splits, samples.clips, read_thumbnails(samples, data), clips.asked.scenes)), skipped
     unreadable = {error.path for error in skipped}
     return {name: split.without(unreadable) for name, split in splits.items()}, skipped
 

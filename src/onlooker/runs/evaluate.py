@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.data.clips import ClipFrames
+from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
-from onlooker.data.split import copies_of, require_clips
+from onlooker.data.split import Split, copies_of, group_of, require_clips
 from onlooker.drawing.clip import draw_clip
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.evaluation.report import Tone
@@ -21,9 +22,18 @@ from onlooker.evaluation.report.summary import summary_page
 from onlooker.files import check_writable, printable, read_json, write_json
 from onlooker.intervals import as_cut, file_of
 from onlooker.recognizer import Recognizer, load, rate_text, trained_run
-from onlooker.run_record import CROSS_VALIDATION, FIGURES, REPORT, SCORES, RunRecord, read_curves, read_figures
+from onlooker.run_record import (
+    CROSS_VALIDATION,
+    FIGURES,
+    REPORT,
+    SCORES,
+    RunRecord,
+    read_curves,
+    read_figures,
+    read_scenes,
+)
 from onlooker.structures import Clip, ClipError, Evaluation
-from onlooker.training.reading import read_clips
+from onlooker.training.reading import read_clips, read_thumbnails
 from onlooker.training.stages import tracked
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
@@ -100,10 +110,14 @@ def write_report(
 
     Returns:
         The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is there: `chosen`,
-        `statistics`, `cross_validated` and `labels_to_check` of model linear.
+        `statistics`, `cross_validated`, `scenes` and `labels_to_check` of model linear; and `known_scenes`: how many of
+        the clips show a scene of clips that the model was fitted to.
     """
+    known_scenes = _known_scenes(run, recognizer, record.split, None if out == run else samples)
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
-    measured = measure(evaluation) | (read_figures(run, CROSS_VALIDATION) or {} if out == run else {})
+    measured = measure(evaluation) | known_scenes
+    if out == run:
+        measured |= read_figures(run, CROSS_VALIDATION) or {}
     write_scores(out / SCORES, evaluation)
     drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured, quiet))
     encoded = {k: (encode_mp4(frames, fps), caption, tone) for k, (frames, caption, tone, fps) in drawn.items()}
@@ -135,6 +149,23 @@ def new_clips(run: Path, recognizer: Recognizer, clips: ClipSet) -> tuple[tuple[
         raise ClipError(clips.path, "the model was trained on all of these clips", "give clips that are new to it")
     errors = [ClipError(path, "the model was trained on it", "it cannot be used for testing") for path in sorted(known)]
     return tuple(clip for clip in clips.test if clip.path not in known), errors
+
+
+def _known_scenes(run: Path, recognizer: Recognizer, split: Split, others: ClipFrames | None) -> dict[str, Any]:
+    """How many of the tested clips show a scene of clips that the model was fitted to, as far as it is known.
+
+    Args:
+        others: the tested clips; None: the test clips of the run, or all of a run that is tested by cross-validation.
+    """
+    images = read_scenes(run)
+    if images is None or len(images) > MAX_COMPARED:
+        return {}
+    fitted = len(split.training) + len(split.validation)
+    if others is not None:
+        images = np.concatenate([images[:fitted], scene_images(read_thumbnails(others, recognizer.data))])
+    elif not split.test:
+        return {"known_scenes": int(seen(images, [group_of(clip) for clip in split.clips]).sum())}
+    return {"known_scenes": int(seen(images, [i < fitted for i in range(len(images))])[fitted:].sum())}
 
 
 def _drawn_clips(

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from onlooker.answer import nothing_class
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import sample_rate
-from onlooker.data.split import group_of, source_of
+from onlooker.data.scenes import count_joined
+from onlooker.data.split import count_groups, group_of, source_of
 from onlooker.evaluation.calibration import balancing_weights, fit_temperature
 from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventThreshold, choose_threshold
+from onlooker.evaluation.metrics import measure
 from onlooker.files import whole_folder, write_json
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import find_recipe
@@ -125,6 +127,13 @@ def _fit_and_cross_validate(
     tests = cross_validated(clips, choice if tested else None, None if quiet else "cross-validation")
     chosen: dict[str, Any] = {"chosen": str(choice), "statistics": choice.label}
     known, held_out, threshold = _evaluation(samples, record, *tests), None, None
+    if known is not None and count_joined(samples.clips)[0]:
+        alone = clips._replace(groups=np.array([str(clip.path) for clip in samples.clips]))
+        title = None if quiet else "cross-validation without scenes"
+        mixed = _evaluation(samples, record, *cross_validated(alone, choice if tested else None, title))
+        if mixed is not None:
+            unit = "scenes" if count_groups(samples.clips)[1] == "scene" else "copies"
+            chosen[unit] = {"mixed": measure(mixed)["accuracy"], "unseen": measure(known)["accuracy"]}
     if known is not None:
         if not tested and len(known.names) == len(samples.clips):
             held_out, chosen["cross_validated"] = known, True

@@ -14,11 +14,11 @@ from onlooker.data.sets import ClipSet, read_set, root_of
 from onlooker.data.split import Split, require_clips
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.models.video_model import VideoModel
-from onlooker.run_record import RunRecord, check_content
-from onlooker.runs.check import plan_split, show_overview
+from onlooker.run_record import RunRecord, check_content, write_scenes
+from onlooker.runs.check import plan_joined_split, plan_split, show_overview
 from onlooker.runs.features import encoded_clips
 from onlooker.structures import Clip, ClipError
-from onlooker.training.reading import read_clips
+from onlooker.training.reading import read_clips, read_thumbnails
 
 __all__ = ["Prepared", "Request", "build", "check_solver", "new_run", "part_of_run", "resumed_run"]
 
@@ -70,17 +70,20 @@ def new_run(request: Request) -> Prepared:
     clip_set, split = _asked_clips(request)
     clips = clip_set.clips
     name, seed = request.settings.model.name, request.settings.training.seed
-    planned = plan_split(clips, split, name, seed)  # an error before clips are read
+    plan_split(clips, split, name, seed)  # an error before clips are read
     classes, settings = tuple(sorted({clip.label for clip in clips})), resolve(*request.settings)
     net = build(*settings, classes)
-    if not request.quiet:
-        show_overview(clip_set, planned, settings.training.nothing)
     samples, unreadable = _read(request, net, clips, classes, settings)
     _require_classes(classes, samples.clips, clips, unreadable)
     skipped = (*clip_set.left_out, *unreadable)
-    split = plan_split(clips, split, name, seed, {error.path for error in skipped})
+    thumbnails = read_thumbnails(samples, settings.data, settings.training.features, request.quiet)
+    images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}
+    split = plan_joined_split(clip_set, images, split, name, seed)
+    if not request.quiet:
+        show_overview(clip_set.with_recordings(split.clips), split, settings.training.nothing)
     record = RunRecord(request.folder, classes, *settings, split, skipped)
     record.write(request.run)
+    write_scenes(request.run, [images[clip.path] for clip in split.clips])
     return Prepared(record, net, samples)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from onlooker.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
+from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, require_clips, split_without_test
 from onlooker.evaluation.conclusion import first_line
@@ -23,6 +24,7 @@ from onlooker.settings import suggestion
 from onlooker.storage import local, uploading
 from onlooker.training.loggers import check_loggers, log_figures, open_loggers
 from onlooker.training.processes import ALONE, check_devices, check_guard, connect, launch, launched
+from onlooker.training.reading import read_clips, read_thumbnails
 from onlooker.training.stages import OnProgress, reporting
 
 __all__ = [
@@ -53,6 +55,7 @@ def train(
     devices: int = 1,
     fill: str = "",
     divide: bool = False,
+    scenes: bool = True,
     loggers: Sequence[str] = (),
     **settings: Any,
 ) -> TrainedRun:
@@ -69,7 +72,7 @@ def train(
         progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are.
             An exception in it ends the training, and `resume` continues it. With several `devices`, epochs are not
             reported.
-        fill, divide: as in `SetConfig`.
+        fill, divide, scenes: as in `SetConfig`.
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
     Raises:
@@ -80,7 +83,8 @@ def train(
     path = default_run(Path(clips), model) if run is None else Path(run)
     with reporting(progress), uploading([path]) as copies:
         copy = copies.get(path, path)
-        source = read_set(local(clips), SetConfig(fill=fill, divide=divide)) if fill or divide else local(clips)
+        asked = SetConfig(fill=fill, divide=divide, scenes=scenes)
+        source = local(clips) if asked == SetConfig() else read_set(local(clips), asked)
         figures = train_run(source, copy, *configs, resume=resume, quiet=quiet, devices=devices, loggers=loggers)
     return TrainedRun(path, figures)
 
@@ -206,7 +210,9 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
     Raises:
         ValueError: a class has fewer than 2 recordings or clips, or the final run was started with other settings.
     """
-    split = split_without_test(clips.clips, settings.training.seed)
+    samples, _ = read_clips(clips.clips, sorted({clip.label for clip in clips.clips}), settings.data)
+    plan = partial(split_without_test, seed=settings.training.seed)
+    split = plan_joined(plan, samples.clips, read_thumbnails(samples, settings.data), clips.asked.scenes)
     with lock_run(run):
         continue_run(RunRecord(clips.root, (), *settings, split), run / "final", cross_validate=False)
     return run / "final"

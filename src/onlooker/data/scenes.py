@@ -1,0 +1,235 @@
+"""Which clips show one scene, and which are copies, from small gray images; such clips are kept together in splits.
+
+Clips that were cut from one recording share its background: a model that knows the background knows the class of the
+others, whatever they show.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.data.split import COPIES, SCENE, group_of
+from onlooker.structures import Clip
+from onlooker.video.sampling import equally_spaced
+
+__all__ = [
+    "MAX_COMPARED", "SAME_SCENE", "copies", "count_joined", "join_clips", "plan_joined", "scene_images", "scenes",
+    "seen", "thumbnails",
+]  # fmt: skip
+
+Images = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Planned = TypeVar("Planned")
+
+FRAMES, _CELLS = 8, 16  # images of a clip, and cells of their side
+NO_THUMBNAILS = np.zeros((FRAMES, _CELLS, _CELLS), np.uint8)
+# Correlation of local contrasts. Chosen on surveillance clips and the training clips of UCF101 (results/scenes.json).
+SAME_SCENE = 0.65
+_SAME_IMAGE, _SAME_MOTION = 0.98, 0.95  # copies that were encoded again; two moments of a scene differ in motion
+SHARED = 0.5  # share of clips in one group; above it, the scene is that of the whole set, as of a fixed camera
+_MINIMUMS = (2, 3, 5)  # recordings of a class that splits and folds need, the first possible one is taken
+_DARK = 16  # gray level; a cell that never exceeds it is a black bar, or a black background
+_CONTRAST, _NEAR = 4.0, 5  # gray levels that count little; cells of the square in which contrast is local
+# Share of cells that differ from those near them by more than 2 gray levels. Things on a plain background (drawn hands,
+# generated squares) have up to .31, 99 % of real clips more than .36.
+_DETAIL, _STRUCTURED = 2.0, 0.35
+_FLAT = 2.0  # gray levels: the standard deviation below which an image shows nothing
+_STILL = 5.0  # gray levels: the noise of a compressed still image is below
+MAX_COMPARED = 20_000  # clips; two minutes on one core
+_BLOCK = 64  # clips compared with all others at once: 80 MB for 10,000 clips
+
+
+def thumbnails(frames: Images) -> Images:
+    """Equally spaced frames of a clip as small gray images: `T H W C` (RGB or gray) to `8 16 16`."""
+    chosen = frames[equally_spaced(len(frames), FRAMES)]
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.shape[-1] == 3 else frame[..., 0] for frame in chosen]
+    return np.stack([cv2.resize(image, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA) for image in gray])
+
+
+def scene_images(images: Images) -> Images:
+    """What tells the scenes of clips: the static background (median over time), the first and the last thumbnail.
+
+    Args:
+        images: `B 8 16 16`.
+
+    Returns:
+        `B 3 16 16`.
+    """
+    background = np.median(images, axis=1).astype(np.uint8)
+    return np.stack([background, images[:, 0], images[:, -1]], axis=1)
+
+
+def scenes(images: Images, minimum: float = SAME_SCENE) -> Ints:
+    """Groups of clips that show one scene: for each clip, the position of the first one of its group.
+
+    Two clips show one scene if the local contrasts of any two of their images correlate; this does not depend on
+    brightness, and black bars and things on a plain background have none. Groups are the connected components.
+
+    Args:
+        images: `B 3 16 16` (`scene_images`).
+        minimum: the correlation that they have at least.
+    """
+    return _components(len(images), _same_scene(images, minimum))
+
+
+def copies(images: Images) -> Ints:
+    """As `scenes`, the groups of clips that have the same content, also if it was encoded again.
+
+    Args:
+        images: thumbnails, `B 8 16 16`.
+    """
+    gray = images.astype(np.float32)
+    changes = gray - gray.mean((2, 3), keepdims=True)
+    changes -= changes.mean(1, keepdims=True)
+    still = np.ptp(images, axis=1).max((1, 2)) < _STILL
+    motions = np.where(still[:, None], 0, _normalized(changes.reshape(len(gray), -1)))
+    means = _normalized(gray.mean(1).reshape(len(gray), -1))
+
+    def alike(rows: slice) -> NDArray[np.bool_]:
+        return (means[rows] @ means.T >= _SAME_IMAGE) & (motions[rows] @ motions.T >= _SAME_MOTION)
+
+    shown = gray.std((2, 3)).max(1) >= _FLAT
+    contents = [image.tobytes() if shows else i for i, (image, shows) in enumerate(zip(images, shown, strict=True))]
+    return _merged(_components(len(images), alike), _first(contents))
+
+
+def seen(images: Images, groups: Sequence[Hashable]) -> NDArray[np.bool_]:
+    """For each clip, whether a clip of another group shows its scene; the arguments are `B 3 16 16` and `B`."""
+    same_scene, group = _same_scene(images), _first(groups)
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(images), _BLOCK)]
+    return np.concatenate([(same_scene(rows) & (group[rows, None] != group)).any(1) for rows in blocks])
+
+
+def plan_joined(
+    plan: Callable[[Sequence[Clip]], Planned], clips: Sequence[Clip], images: Images, by_scene: bool = True
+) -> Planned:
+    """What `plan` makes of the clips, such as a split, with as many of them joined as it allows (`join_clips`).
+
+    More than `MAX_COMPARED` clips are not joined: each is compared with all others, which would take hours.
+
+    Args:
+        images: thumbnails, `B 8 16 16`.
+        by_scene: whether clips without recordings are joined by their scenes, not only as copies.
+    """
+    minimums = (*(_MINIMUMS if by_scene else ()), len(clips) + 1)
+    for minimum in minimums if len(clips) <= MAX_COMPARED else ():
+        with suppress(ValueError):
+            return plan(join_clips(clips, images, minimum))
+    return plan(clips)
+
+
+def join_clips(clips: Sequence[Clip], images: Images, minimum: int = 2) -> list[Clip]:
+    """The clips with those that belong together in one recording.
+
+    Where no clip has a recording, clips that show one scene are of one, unless this is the scene of most clips, as of a
+    fixed camera; the clips of a class that shows fewer than `minimum` scenes are not joined either. Copies are always
+    of one recording; if recordings are given, those that share a copy become one.
+
+    Args:
+        images: thumbnails, `B 8 16 16`.
+    """
+    groups, prefix = copies(images), COPIES
+    if any(clip.recording is not None for clip in clips):
+        groups = _merged(groups, _first([group_of(clip) for clip in clips]))
+    elif minimum <= len(clips):
+        of_scene = _divisible(clips, scenes(scene_images(images)), minimum)
+        prefix = SCENE if len(set(of_scene.tolist())) < len(clips) else COPIES
+        groups = _merged(groups, of_scene)
+    sizes, joined = Counter(groups.tolist()), list[Clip]()
+    for clip, first in zip(clips, groups.tolist(), strict=True):
+        name = clips[first].recording or f"{prefix}{clips[first].label}/{clips[first].path.name} ({first})"
+        joined.append(replace(clip, recording=name) if sizes[first] > 1 else clip)
+    return joined
+
+
+def count_joined(clips: Sequence[Clip]) -> tuple[int, int]:
+    """How many clips are joined by their scenes or as copies (`join_clips`), and in how many recordings."""
+    joined = [clip.recording for clip in clips if clip.recording and clip.recording.startswith((SCENE, COPIES))]
+    return len(joined), len(set(joined))
+
+
+def _divisible(clips: Sequence[Clip], groups: Ints, minimum: int) -> Ints:
+    """The groups without that of most clips, and without the clips of classes that are in fewer than `minimum`."""
+    labels = np.array([clip.label for clip in clips])
+    sizes = np.bincount(groups, minlength=len(clips))
+    alone = (sizes > max(2, SHARED * len(clips)))[groups]
+    divided = np.where(alone, len(clips) + np.arange(len(clips)), groups)
+    for label in set(labels.tolist()):
+        if len(set(divided[labels == label].tolist())) < minimum:
+            alone |= labels == label
+    return _first(np.where(alone, len(clips) + np.arange(len(clips)), groups).tolist())
+
+
+def _same_scene(images: Images, minimum: float = SAME_SCENE) -> Callable[[slice], NDArray[np.bool_]]:
+    """A function from some of the clips to whether each shows the scene of each clip, `b B`."""
+    patterns = np.stack([_local_contrast(image) for image in images], axis=1)
+
+    def alike(rows: slice) -> NDArray[np.bool_]:
+        largest = np.zeros((len(images[rows]), len(images)), np.float32)
+        for ours in patterns:
+            for theirs in patterns:
+                np.maximum(largest, ours[rows] @ theirs.T, out=largest)
+        return largest >= minimum
+
+    return alike
+
+
+def _local_contrast(images: Images) -> Floats:
+    """Images of a clip `3 16 16` to vectors `3 256` whose products are correlations; zero for one without a scene."""
+    gray = np.moveaxis(images, 0, -1).astype(np.float32)
+    light = np.broadcast_to((images.max(0) >= _DARK)[..., None], gray.shape).astype(np.float32)
+    share = np.maximum(_near(light), 1e-6)
+    detail = (light * (gray - _near(gray * light) / share)).astype(np.float32)
+    contrast = np.sqrt(_near(detail * detail) / share)
+    pattern = detail / (contrast + _CONTRAST)
+    structured = (np.abs(detail) > _DETAIL).mean((0, 1)) >= _STRUCTURED
+    return np.where(structured[:, None], _normalized(pattern.reshape(-1, len(images)).T.astype(np.float32)), 0)
+
+
+def _near(values: Floats) -> Floats:
+    """The mean of the cells near each cell, `16 16 C`."""
+    return np.asarray(cv2.blur(values, (_NEAR, _NEAR)), np.float32)
+
+
+def _normalized(vectors: Floats) -> Floats:
+    """Vectors `B N` with mean 0 and norm 1, so that products are correlations; zeros stay."""
+    centered = vectors - vectors.mean(1, keepdims=True)
+    norms = np.linalg.norm(centered, axis=1, keepdims=True)
+    return np.where(norms < _FLAT, 0, centered / np.maximum(norms, 1e-6))
+
+
+def _components(count: int, alike: Callable[[slice], NDArray[np.bool_]]) -> Ints:
+    """The connected components of clips that are alike, compared in blocks, so that pairs are never all in memory."""
+    groups = np.arange(count)
+    for start in range(0, count, _BLOCK):
+        rows, columns = np.nonzero(alike(slice(start, start + _BLOCK)))
+        groups = _linked(groups[rows + start], groups[columns], count)[groups]
+    return groups
+
+
+def _merged(*groupings: Ints) -> Ints:
+    """The components of clips that are together in any of the groupings."""
+    count = len(groupings[0])
+    return _linked(np.tile(np.arange(count), len(groupings)), np.concatenate(groupings), count)
+
+
+def _linked(ends: Ints, others: Ints, count: int) -> Ints:
+    """The components of a graph of `count` nodes with edges between `ends` and `others`."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(ends), np.bool_), (ends, others)), (count, count))
+    return _first(connected_components(graph, directed=False)[1].tolist())
+
+
+def _first(keys: Sequence[Hashable]) -> Ints:
+    """For each key, the position of the first equal one."""
+    first: dict[Hashable, int] = {}
+    return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], np.int64)
