@@ -98,5 +98,5 @@ def test_clips_behind_a_link_that_leads_out_of_the_folder_are_shown_but_stay(pro
     assert [path.name for path in elsewhere.iterdir()] == ["1.mp4"]
     assert project.change_text() == "add class a"
     project.delete_class("b")
-    project.replay(back=True)
+    project.undo()
     assert tree(project) == {"a": {}, "b": {clip: "1"}}

@@ -102,7 +102,7 @@ def test_a_label_is_asked_about_until_it_is_corrected_or_confirmed(taught: tuple
     clip = clips_to_check(project, run, 1)[1][0]["clip"]
     eval(f"project.{change}", {"project": project, "clip": clip})
     assert [name for name, _, _ in asked(project, run)] == ["2.mp4", "=3.mp4"]
-    project.replay(back=True)
+    project.undo()
     assert asked(project, run)[0][0] == "1.mp4"
 
 

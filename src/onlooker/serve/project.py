@@ -109,12 +109,12 @@ class Project:
         with self._lock:
             return self.clip(clip_id)
 
-    def change_text(self, back: bool = True) -> str | None:
-        """A description of the change that can be undone (`back`) or redone; None if there is none."""
-        if not (numbers := self._last(back)):
+    def change_text(self) -> str | None:
+        """A description of the change that can be undone; None if there is none."""
+        if not (numbers := self._last()):
             return None
-        text, count = self.database.value("SELECT text FROM change WHERE number = ?", numbers[0]), len(numbers)
-        return str(text) if count == 1 else t("change.several", text=text, count=count - 1)
+        text = str(self.database.value("SELECT text FROM change WHERE number = ?", numbers[0]))
+        return text if len(numbers) == 1 else t("change.several", text=text, count=len(numbers) - 1)
 
     @contextmanager
     def at(self, version: int) -> Iterator[None]:
@@ -248,8 +248,8 @@ class Project:
             move = f"{clip.label}/{clip.path.name}", self._trash(clip.path.suffix)
             self._do(t("change.delete_clip", name=clip.path.name, label=clip.label), [move])
 
-    def replay(self, back: bool) -> None:
-        """Undo the last change (`back`), or redo the change that was undone last.
+    def undo(self) -> None:
+        """Undo the last change, or the changes of the last batch.
 
         Raises:
             Problem: 409 if there is none, if another program has removed its files (it is then forgotten), or if files
@@ -257,17 +257,17 @@ class Project:
         """
         with self._lock:
             self.refresh()
-            if not (numbers := self._last(back)):
-                raise Problem(409, "nothing_to_undo" if back else "nothing_to_redo")
+            if not (numbers := self._last()):
+                raise Problem(409, "nothing_to_undo")
             for number in numbers:
                 moves = json.loads(self.database.value("SELECT moves FROM change WHERE number = ?", number))
                 try:
-                    check_moves(self.folder, backwards(moves) if back else moves, back)
+                    check_moves(self.folder, backwards(moves), back=True)
                 except FileNotFoundError as error:
-                    self.database.run("DELETE FROM change WHERE number = ?", number)
-                    raise Problem(409, "cannot_undo" if back else "cannot_redo", reason=error) from error
-                self.database.set_state(number, "undoing" if back else "doing")
-                self._finish(number, "done" if back else "undone")
+                    self.database.set_state(number, None)
+                    raise Problem(409, "cannot_undo", reason=error) from error
+                self.database.set_state(number, "undoing")
+                self._finish(number)
 
     def refresh(self, everything: bool = False) -> None:
         """Notice what other programs have changed, by the times of the class folders, or by listing `everything`."""
@@ -312,8 +312,8 @@ class Project:
         try:
             self._used.acquire()
             self.database = Database(file)
-            for number, state in self.database.run("SELECT number, state FROM change WHERE state LIKE '%ing'"):
-                self._finish(number, state)
+            for (number,) in self.database.run("SELECT number FROM change WHERE state LIKE '%ing'"):
+                self._finish(number)
             self._empty_trash()
             self._times = dict.fromkeys(self.counts(), 0)
             self.refresh(everything=True)
@@ -332,7 +332,7 @@ class Project:
         batch: str = "",
         new: tuple[str, str, str] | None = None,
     ) -> None:
-        """Make a change; changes that were undone cannot be redone afterwards.
+        """Make a change.
 
         Args:
             settled: the clip whose label it confirms.
@@ -341,7 +341,6 @@ class Project:
         self._open(make=True)
         check_moves(self.folder, moves)
         with self.database.transaction():
-            self.database.run("DELETE FROM change WHERE state = 'undone'")
             values = text, batch, json.dumps(moves), settled
             insert = "INSERT INTO change (text, batch, moves, settled, state) VALUES (?, ?, ?, ?, 'doing')"
             number = self.database.value(f"{insert} RETURNING number", *values)
@@ -349,13 +348,14 @@ class Project:
                 clip_id, name, digest = new
                 self.database.run("INSERT INTO clip (id, name, folder) VALUES (?, ?, ?)", clip_id, name, TRASH)
                 self.database.run(_KEEP_CONTENT, f"content {digest}", clip_id)
-        self._finish(number, None)
+        self._finish(number)
 
-    def _finish(self, number: int, before: str | None) -> None:
-        """Make the renames of a change that has begun; if that fails, it gets its state before, or never was."""
+    def _finish(self, number: int) -> None:
+        """Make or undo the renames of a change that has begun; if that fails, everything is as before."""
         query = "SELECT state, moves, settled FROM change WHERE number = ?"
         ((state, stored, settled),) = self.database.run(query, number)
         back = state == "undoing"
+        before, after = ("done", None) if back else (None, "done")
         moves: list[Move] = [(str(source), str(target)) for source, target in json.loads(stored)]
         moves = backwards(moves) if back else moves
         try:
@@ -366,7 +366,7 @@ class Project:
                     self.database.move(source, target)
                 if settled:
                     self.database.run("UPDATE clip SET settled = ? WHERE id = ?", not back, settled)
-                self.database.set_state(number, "undone" if back else "done")
+                self.database.set_state(number, after)
                 self.database.count_version()
         except Exception:  # such as a file that another program has open, or a full disk
             with suppress(OSError, ValueError):
@@ -378,16 +378,14 @@ class Project:
             with suppress(OSError):
                 self._times[name] = (self.folder / name).stat().st_mtime_ns
 
-    def _last(self, back: bool) -> list[int]:
-        """The numbers of the changes that are undone or redone next: one, or those of a batch."""
-        state, order, after, end = ("done", "DESC", ">", -1) if back else ("undone", "ASC", "<", 1 << 62)
-        first = f"ORDER BY number {order} LIMIT 1"
-        found = self.database.run(f"SELECT number, batch FROM change WHERE state = ? {first}", state)
-        if not found or not (batch := found[0][1]):
-            return [number for number, _ in found]
-        other = self.database.value(f"SELECT number FROM change WHERE state = ? AND batch != ? {first}", state, batch)
-        query = f"SELECT number FROM change WHERE state = ? AND number {after} ? ORDER BY number {order}"
-        return [number for (number,) in self.database.run(query, state, end if other is None else other)]
+    def _last(self) -> list[int]:
+        """The numbers of the changes that are undone next, the last ones of one batch."""
+        last = self.database.run("SELECT number, batch FROM change ORDER BY number DESC LIMIT 1")
+        if not last or not (batch := last[0][1]):
+            return [number for number, _ in last]
+        before = "SELECT max(number) FROM change WHERE batch != ?"
+        query = f"SELECT number FROM change WHERE number > coalesce(({before}), 0) ORDER BY number DESC"
+        return [number for (number,) in self.database.run(query, batch)]
 
     def _list_class(self, name: str) -> bool:
         """Update the clips of a class from its folder; returns whether anything has changed."""
@@ -405,7 +403,8 @@ class Project:
 
     def _empty_trash(self) -> None:
         """Delete the files that no undo needs, of the last server, and those of changes that are too old."""
-        self.database.run("DELETE FROM change WHERE number <= (SELECT max(number) FROM change) - ?", KEPT)
+        last = "(SELECT max(number) FROM change)"
+        self.database.run(f"DELETE FROM change WHERE state = 'undone' OR number <= {last} - ?", KEPT)
         moves = [move for row in self.database.run("SELECT moves FROM change") for move in json.loads(row[0])]
         empty_trash(self.folder, {str(path) for move in moves for path in move})
         for folder, name in self.database.run("SELECT folder, name FROM clip WHERE folder LIKE ?", f"{STORE}%"):

@@ -67,7 +67,7 @@ def backwards(moves: Sequence[Move]) -> list[Move]:
 
 
 def empty_trash(folder: Path, used: Collection[str]) -> None:
-    """Delete what no undo or redo could restore: all but the paths that are used."""
+    """Delete what no undo could restore: all but the paths that are used."""
     for path in (folder / TRASH).glob("*"):
         if f"{TRASH}/{path.name}" in used:
             continue

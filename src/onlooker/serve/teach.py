@@ -65,8 +65,7 @@ class Teaching:
             ],
             "nothing": nothing_name([*counts]),
             "hints": _hints(counts),
-            "undo": project.change_text(back=True),
-            "redo": project.change_text(back=False),
+            "undo": project.change_text(),
             "model": model and model.id,
             "training": job.id if job and self.training.is_running else None,
         }
@@ -203,11 +202,7 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
 
     @routes.post("/api/project/undo")
     def undo(version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.replay(back=True))
-
-    @routes.post("/api/project/redo")
-    def redo(version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.replay(back=False))
+        return teaching.change(version, project.undo)
 
     @routes.get("/api/project/clips")
     def more(label: Label, before: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ export class Correct {
     this.inbox = h("ul.inbox", { "aria-label": t("inbox.label") });
     this.note = h("div.inbox-note");
     this.again = h("div.row");
-    this.undo = button("undo", t("undo"), () => this.page.replay("undo"));
+    this.undo = button("undo", t("undo"), () => this.page.undo());
     show(panel, h("div.correct", {},
       h("div.head", {}, h("div", {}, h("h1", {}, t("correct.title")), h("p.lead", {}, t("correct.lead"))),
         h("div.row", {}, this.undo, this.again)),

@@ -109,23 +109,21 @@ class Page {
   /** Changes the project and says so, with a button that undoes it. Returns whether it was changed. */
   async changeAndTell(text, method, path, body) {
     if (!await this.change(method, path, body)) return false;
-    const action = [t("undo"), () => this.replay("undo")];
+    const action = [t("undo"), () => this.undo()];
     this.told = { undo: this.project.undo, box: toast(text, { action }) };
     return true;
   }
 
-  /** Undoes or redoes a change. */
-  async replay(which) {
-    await this.change("POST", `/api/project/${which}`);
+  async undo() {
+    await this.change("POST", "/api/project/undo");
     if (this.tab === "correct") this.parts.correct.load();
   }
 
   undoByKey(event) {
-    const which = { z: event.shiftKey ? "redo" : "undo", y: "redo" }[event.key.toLowerCase()];
-    if (!which || !(event.ctrlKey || event.metaKey) || this.tab === "look" || !this.project?.[which]) return;
+    if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || this.tab === "look" || !this.project?.undo) return;
     if (event.target.closest?.("input[type=text], dialog")) return;
     event.preventDefault();
-    this.replay(which);
+    this.undo();
   }
 
   async changeNow(method, path, body, refused) {

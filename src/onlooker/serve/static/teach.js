@@ -30,15 +30,14 @@ export class Teach {
 
   build() {
     this.title = h("div.where");
-    this.undo = button("undo", t("undo"), () => this.page.replay("undo"), { iconOnly: true });
-    this.redo = button("redo", t("redo"), () => this.page.replay("redo"), { iconOnly: true });
+    this.undo = button("undo", t("undo"), () => this.page.undo(), { iconOnly: true });
     this.classes = h("div.classes");
     this.empty = h("div.empty", {}, h("h2", {}, t("teach.empty")), h("p", {}, rich(t("teach.empty_remedy"))));
     this.target = this.buildTarget();
     this.camera = h("section.card.camera", { "aria-label": t("teach.camera") }, this.live.stage, this.target);
     show(this.panel, h("div.teach", {},
       h("div.head", {}, h("div", {}, h("h1", {}, t("teach.title")), this.title),
-        h("div.row", {}, this.undo, this.redo)),
+        this.undo),
       h("div.left", {}, this.uploads.element, this.training.results, this.classes, this.empty, this.addForm()),
       h("aside.right", {}, this.camera, this.training.element), this.training.bar));
     takeDrops(this.panel, (transfer) => this.drop(transfer, null));
@@ -182,10 +181,8 @@ export class Teach {
     const count = project.classes.reduce((sum, each) => sum + each.count, 0);
     show(this.title, h("span", {}, t("teach.where", { name: project.name, count })), h("code", {}, project.path));
     this.empty.hidden = project.classes.length > 0;
-    for (const [control, name, what] of [[this.undo, t("undo"), project.undo], [this.redo, t("redo"), project.redo]]) {
-      control.disabled = !what;
-      control.title = control.ariaLabel = what ? `${name}: ${what}` : name;
-    }
+    this.undo.disabled = !project.undo;
+    this.undo.title = this.undo.ariaLabel = project.undo ? `${t("undo")}: ${project.undo}` : t("undo");
     this.cards = new Map(project.classes.map(({ name }) => [name, this.cards.get(name) ?? new ClassCard(name, this)]));
     for (const each of project.classes) this.cards.get(each.name).set(each);
     patch(this.classes, [...this.cards.values()].map(({ element }) => element));
