@@ -55,8 +55,8 @@ from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
 
 __all__ = [
-    "SCORES", "RunRecord", "check_content", "check_settings", "lock_run", "read_curves", "read_figures", "read_scenes",
-    "start_run", "write_scenes",
+    "REPORT", "SCORES", "RunRecord", "check_content", "check_settings", "lock_run", "read_curves", "read_figures",
+    "read_scenes", "start_run", "write_scenes",
 ]  # fmt: skip
 
 FIGURES, SCORES, REPORT = "evaluation.json", "scores.csv", "report.html"

@@ -1,6 +1,7 @@
 """The page's server as a whole: what it says of itself, its errors, its start and its end."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from urllib.request import urlopen
 import pytest
 from commands import fails
 from fastapi.testclient import TestClient
-from serving import ADDRESS, save_model
+from serving import ADDRESS, OWN, save_model
 
+import onlooker
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
 
@@ -23,7 +25,7 @@ def test_the_state_names_models_project_and_limits(page: TestClient, settings: S
     del model["id"]
     assert model == {
         "name": "tiny", "classes": ["clap", "nothing", "wave"], "nothing": "nothing",
-        "frame_rate": 10.0, "threshold": 0.3, "path": str(settings.runs / "tiny"),
+        "frame_rate": 10.0, "threshold": 0.3, "path": str(settings.runs / "tiny"), "report": False,
     }  # fmt: skip
     assert state["limits"] == {"bytes": 2_000_000, "seconds": 20}
 
@@ -114,3 +116,44 @@ def test_the_command_serves_the_page_until_it_is_stopped(tmp_path: Path) -> None
         assert server.wait(20) in (0, 130, -15)
         assert "Traceback" not in server.stderr.read()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_is_renamed_taken_along_and_deleted(page: TestClient, settings: ServeSettings, tmp_path: Path) -> None:
+    (model,) = page.get("/api/state").json()["models"]
+    assert not model["report"]
+    assert page.get(f"/media/model/{model['id']}.html").status_code == 404
+    (settings.runs / "tiny" / "report.html").write_text("<p>of tiny</p>")
+    report = page.get(f"/media/model/{model['id']}.html")
+    assert report.text == "<p>of tiny</p>"
+    assert report.headers["content-security-policy"].startswith("sandbox"), "whoever made it"
+    assert page.get("/api/state").json()["models"][0]["report"]
+    packed = page.get(f"/media/model/{model['id']}.zip")
+    assert packed.headers["content-disposition"] == 'attachment; filename="tiny.zip"'
+    (tmp_path / "tiny.zip").write_bytes(packed.content)
+    shutil.unpack_archive(tmp_path / "tiny.zip", tmp_path / "unpacked")
+    assert onlooker.load(tmp_path / "unpacked").classes == ("clap", "nothing", "wave")
+
+    save_model(settings.runs, "other")
+    for name, status, code in (("../out", 422, "name_character"), ("other", 409, "class_exists")):
+        answer = page.patch(f"/api/models/{model['id']}", json={"name": name})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert page.patch(f"/api/models/{model['id']}", json={"name": "gestures of May"}).status_code == 200
+    names = {each["name"]: each["id"] for each in page.get("/api/state").json()["models"]}
+    assert {*names} == {"other", "gestures of May"}
+    assert page.delete(f"/api/models/{names['gestures of May']}").status_code == 200
+    assert [path.name for path in settings.runs.iterdir()] == ["other"]
+    assert page.delete(f"/api/models/{names['gestures of May']}").status_code == 404
+
+
+def test_a_run_elsewhere_is_not_deleted(settings: ServeSettings, tmp_path: Path) -> None:
+    save_model(tmp_path, "mine")
+    (settings.runs / "link").symlink_to(tmp_path / "mine")
+    named = ServeSettings(tmp_path / "mine", settings.clips, settings.runs)
+    with TestClient(create_app(named), base_url=ADDRESS, headers=OWN) as client:
+        mine = client.get("/api/state").json()["models"][0]
+        for answer in (
+            client.delete(f"/api/models/{mine['id']}"),
+            client.patch(f"/api/models/{mine['id']}", json={"name": "yours"}),
+        ):
+            assert (answer.status_code, answer.json()["error"]["code"]) == (409, "model_elsewhere")
+    assert (tmp_path / "mine" / "model").is_dir()

@@ -42,7 +42,7 @@ def test_names_that_look_alike_are_one(project: Project) -> None:
     project.add_class("cafe\u0301")
     assert [*project.counts()] == ["caf\u00e9"]
     for same in ("caf\u00e9", "CAFE\u0301"):
-        with pytest.raises(Problem, match="class caf\u00e9 exists"):
+        with pytest.raises(Problem, match="caf\u00e9 exists"):
             project.add_class(same)
     project.add_class("\U0001f469\u200d\U0001f52c")  # an emoji of two, with a joiner
     assert file_name("aux.mp4") == "_aux.mp4"
@@ -53,7 +53,7 @@ def test_names_that_are_taken(project: Project) -> None:
     project.add_class("Wave  hand")
     add(project, " Wave   hand", "1")
     assert project.counts() == {"Wave hand": 1}
-    with pytest.raises(Problem, match="class Wave hand exists"):
+    with pytest.raises(Problem, match="Wave hand exists"):
         project.add_class("wave hand")
     project.rename_class("Wave hand", "wave hand")
     project.add_class("nothing")

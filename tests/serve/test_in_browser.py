@@ -9,6 +9,7 @@ from typing import Any
 import moving_squares
 import pytest
 from browsing import drop, serving, texts_of
+from serving import save_model
 
 import onlooker
 
@@ -124,8 +125,52 @@ def test_a_part_of_the_timeline_becomes_an_example(address: str, open_page: Open
     page.wait_for_selector(".mark-part:not(.selected)")
     assert "Added to marked" in page.inner_text(".mark-form .hint")
     assert page.locator(".toast").count() == 0, "no message covers the next field"
+    page.mouse.move(strip["x"] + strip["width"] * 0.9 / 1.2, y)  # the right edge
+    page.mouse.down()
+    page.mouse.move(strip["x"] + strip["width"] * 0.6, y, steps=5)
+    page.mouse.up()
+    page.get_by_role("button", name="Change").click()
+    page.wait_for_function("() => document.querySelector('.mark-form .edge:nth-of-type(2)')?.value < 0.8")
+    assert page.locator(".mark-part:not(.selected)").count() == 1, "the old one is replaced"
+    page.evaluate("document.querySelector('.stage video').pause()")
+    page.evaluate("document.activeElement.blur()")
+    for key in "+++":
+        page.keyboard.press(key)
+    assert page.locator(".strip").bounding_box()["width"] == pytest.approx(1.2 * strip["width"], rel=0.02)
+    page.keyboard.press("-")
+    page.keyboard.press("Escape")
+    page.keyboard.press("End")
+    page.keyboard.press("o")
+    page.fill(".mark-form input[type=text]", "kept")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.wait_for_function("() => document.querySelectorAll('.mark-part:not(.selected)').length === 2")
+    page.mouse.click(strip["x"] + strip["width"] * 0.5, y)  # the first one
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("Delete")
+    page.wait_for_function("() => document.querySelectorAll('.mark-part').length === 1")
     page.click("#tab-teach")
-    page.wait_for_selector("[data-class=marked] .clip, [data-class=marked] video, [data-class=marked] img")
+    page.wait_for_selector("[data-class=kept] img")
+    assert page.locator("[data-class=marked] img").count() == 0
+
+
+def test_a_model_is_renamed_and_deleted(open_page: Open, tmp_path: Path):
+    save_model(tmp_path / "runs")
+    (tmp_path / "runs" / "tiny" / "report.html").write_text("<p>of tiny</p>")
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page = open_page(url)
+        with page.expect_popup() as opened:
+            page.click("text=Report")
+        assert opened.value.inner_text("p") == "of tiny"
+        with page.expect_download() as taken:
+            page.click("text=Download")
+        assert taken.value.suggested_filename == "tiny.zip"
+        page.once("dialog", lambda dialog: dialog.accept("gestures"))
+        page.click("text=Rename")
+        page.wait_for_selector(".model option:text-is('gestures')", state="attached")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.click(".model >> text=Delete")
+        page.wait_for_selector("text=There is no model yet")
+    assert [*(tmp_path / "runs").iterdir()] == []
 
 
 def test_a_look_goes_on_while_another_tab_is_shown_and_cancel_ends_it(address: str, open_page: Open, squares: Path):
@@ -174,7 +219,7 @@ def test_a_file_above_the_limit_is_not_even_sent(address: str, open_page: Open):
         const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
         document.querySelector(".drop").dispatchEvent(event);
     }""")
-    assert "long.mp4 has 20 MB" in page.inner_text(".error")
+    assert "long.mp4 has 20.1 MB" in page.inner_text(".error")
 
 
 def test_live_camera_is_recognized_with_its_delay(address: str, open_page: Open):

@@ -34,7 +34,7 @@ def test_the_camera_is_answered(page: TestClient, model: str) -> None:
     with connect(page, model) as camera:
         camera.send_bytes(message(sent=123.25))
         got = camera.receive_json()
-    shown = {"label", "score", "scores", "box", "point", "attention"}
+    shown = {"label", "score", "scores", "box", "attention"}
     assert set(got) == {"sent", "received", "milliseconds", *shown}
     assert (got["sent"], got["received"]) == (123.25, 123.25)
     assert set(got["scores"]) == {"clap", "nothing", "wave"}
@@ -52,8 +52,6 @@ def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:
         np.testing.assert_allclose(list(got["scores"].values()), step.scores, atol=1e-4)
         if step.box is not None:
             np.testing.assert_allclose(np.multiply(got["box"], (64, 48, 64, 48)), step.box.corners, atol=0.01)
-        if step.point is not None:
-            np.testing.assert_allclose(np.multiply(got["point"], (64, 48)), step.point, atol=0.01)
         assert 0 <= np.max(got["attention"]) <= 1
 
 

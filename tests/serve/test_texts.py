@@ -88,8 +88,8 @@ def test_every_text_of_javascript_exists_and_is_used():
     code = "\n".join(path.read_text("utf-8") for path in (SERVE / "static").glob("*.js"))
     literal = set(re.findall(r'"([a-z_]+(?:\.[a-z_]+)*)"', code))
     built = {
-        *(f"drawn.{name}" for name in ("box", "point")),
         *(f"camera.{name}" for name in ("denied", "missing", "busy", "insecure")),
+        *(f"save.{name}" for name in ("vtt", "mp4")),
     }
     built |= {f"{name}_remedy" for name in built if name.startswith("camera")}
     templates = "\n".join(path.read_text("utf-8") for path in (SERVE / "templates").glob("*.html"))

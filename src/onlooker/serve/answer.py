@@ -30,7 +30,6 @@ def describe_prediction(prediction: Prediction, labels: Sequence[str]) -> dict[s
         "scores": np.round(prediction.frame_scores.astype(float), 4).tolist(),
         "labels": list(labels),
         "attention": None if attention is None else attention_levels(attention, full_strength(attention)),
-        "points": _points(prediction),
         "boxes": [
             {"t": position[int(index)], "corners": corners, "label": tube.label, "score": round(tube.score, 4)}
             for tube in prediction.tubes
@@ -68,14 +67,8 @@ def labels_of_segments(prediction: Prediction) -> list[str]:
     return labels
 
 
-def _points(prediction: Prediction) -> list[list[float] | None]:
-    if prediction.points is None:
-        return [None] * len(prediction.times)
-    return [None if np.isnan(x) else [x, y] for x, y in _shares(prediction.points, prediction)]
-
-
 def _shares(places: NDArray[np.floating], prediction: Prediction) -> list[list[float]]:
-    """Points `T 2` or boxes `T 4` in pixels, as shares of the frame's width and height."""
+    """Boxes `T 4` in pixels, as shares of the frame's width and height."""
     height, width = prediction.size or (1, 1)
-    shares: list[list[float]] = np.round(places / np.tile([width, height], places.shape[1] // 2), 4).tolist()
+    shares: list[list[float]] = np.round(places / [width, height, width, height], 4).tolist()
     return shares

@@ -84,7 +84,6 @@ class Viewer:
             "score": round(step.score, 4),
             "scores": dict(zip(step.classes, np.round(step.scores.astype(float), 4).tolist(), strict=True)),
             "box": box,
-            "point": step.point and [round(step.point[0] / width, 4), round(step.point[1] / height, 4)],
             "attention": step.attention if step.attention is None else attention_levels(step.attention, self._strength),
         }
 

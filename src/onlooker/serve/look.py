@@ -3,13 +3,14 @@
 import math
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zipfile import ZipFile
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -33,6 +34,7 @@ __all__ = ["Look", "Looks", "routes"]
 MAX_KEPT = 30  # clips: those that wait, and the last ones; of more, the oldest is deleted
 _LONG = 1.5  # a clip this many times as long as training clips is a recording of several events
 _FORMATS = {"vtt": "webvtt", "csv": "csv"}
+Kind = Literal["vtt", "csv", "mp4"]
 _STORED = {"Cache-Control": "private, max-age=1800"}
 
 
@@ -109,6 +111,15 @@ class Looks:
         job.report("looking")
         return facts, self._predict(Look("", "", model, file, file), facts, job)[0]
 
+    def take_all(self, look_ids: Sequence[str], kind: str) -> Path:
+        """The same as `take` of several clips, as a ZIP file."""
+        file = self.folder / f"{secrets.token_hex(8)}.zip"
+        with ZipFile(file, "w") as archive:
+            for number, look_id in enumerate(look_ids, 1):
+                taken, name = self.take(look_id, kind)
+                archive.write(taken, f"{number:02} {name}")
+        return file
+
     def take(self, look_id: str, kind: str) -> tuple[Path, str]:
         """What a model sees in a clip as a file: times as "vtt" or "csv", the drawn clip as "mp4"; and its name."""
         look = self.get(look_id)
@@ -182,8 +193,12 @@ def routes(looks: Looks, jobs: Jobs) -> APIRouter:
     def video(look_id: str) -> FileResponse:
         return FileResponse(looks.get(look_id).video, media_type="video/mp4", headers=_STORED)
 
+    @router.get("/media/looks/as/{kind}")
+    def take_all(kind: Kind, look: Annotated[list[str], Query()]) -> FileResponse:
+        return FileResponse(looks.take_all(look, kind), filename="answers.zip")
+
     @router.get("/media/{look_id}/as/{kind}")
-    def take(look_id: str, kind: Literal["vtt", "csv", "mp4"]) -> FileResponse:
+    def take(look_id: str, kind: Kind) -> FileResponse:
         file, name = looks.take(look_id, kind)
         return FileResponse(file, filename=name)
 

@@ -1,6 +1,7 @@
 """The trained models that the page offers: which runs there are, newest first, and the few that are in memory."""
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,8 @@ import onlooker
 from onlooker.answer import nothing_name
 from onlooker.files import read_json
 from onlooker.recognizer import Recognizer
+from onlooker.run_record import REPORT
+from onlooker.serve.names import new_name
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 
@@ -73,6 +76,36 @@ class Models:
         with self._lock:
             return self._load(self.get(model_id))
 
+    def rename(self, model_id: str, name: str) -> tuple[Path, Path]:
+        """Give the run of a model another name; its folder before and after.
+
+        Raises:
+            Problem: 404 if it was removed, 409 if it is not in the folder of runs or the name is taken, 422 for a name
+                that not every system can store.
+        """
+        run = self._own(model_id)
+        others = [path.name for path in self._runs.iterdir() if path != run]
+        target = run.with_name(new_name(name, others))
+        run.rename(target)
+        return run, target
+
+    def delete(self, model_id: str) -> None:
+        """Delete a model with its run; errors as for `rename`."""
+        shutil.rmtree(self._own(model_id))
+
+    def pack(self, model_id: str, folder: Path) -> Path:
+        """A ZIP file of a model, in a folder; unpacked, it is a run that every command reads."""
+        model = self.get(model_id)
+        stored = model.record.parent
+        return Path(shutil.make_archive(str(folder / model.id), "zip", stored.parent, stored.name))
+
+    def _own(self, model_id: str) -> Path:
+        """The run of a model, if it is a folder in that of the page's runs."""
+        run = self.get(model_id).run
+        if run.is_symlink() or run.parent.resolve() != self._runs.resolve():
+            raise Problem(409, "model_elsewhere", path=run)
+        return run
+
     def describe(self) -> list[dict[str, Any]]:
         """Plain values of all models that can be read, for JSON; no weights are loaded."""
         return [values for model in self.find() if (values := _describe(model))]
@@ -107,4 +140,5 @@ def _describe(model: Model) -> dict[str, Any] | None:
         known["nothing"] = nothing_name(classes, values.get("nothing"))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    known["report"] = (model.run / REPORT).is_file()
     return {"id": model.id, "name": model.run.name, "path": str(model.run), "classes": classes, **known}

@@ -9,7 +9,7 @@ from pathlib import Path
 from onlooker.answer import require_one_nothing
 from onlooker.serve.problem import Problem
 
-__all__ = ["class_name", "file_name", "is_hidden", "new_class_name"]
+__all__ = ["class_name", "file_name", "is_hidden", "new_class_name", "new_name"]
 
 _MAX_NAME = 60  # characters of a class
 _MAX_FILE = 100  # bytes of the name of a clip
@@ -46,10 +46,20 @@ def _seen(name: str) -> str:
 
 
 def new_class_name(name: str, others: Collection[str]) -> str:
-    """A name that a new class can have next to others.
+    """A name that a new class can have next to others; errors as for `new_name`, and 409 for another `nothing`."""
+    name = new_name(name, others)
+    try:
+        require_one_nothing([*others, name])
+    except ValueError as error:
+        raise Problem(409, "nothing_exists", reason=error) from error
+    return name
+
+
+def new_name(name: str, others: Collection[str]) -> str:
+    """A name that a new class or model can have next to others.
 
     Raises:
-        Problem: 422 for an invalid name, 409 if there is such a class.
+        Problem: 422 for an invalid name, 409 if it is taken.
     """
     name = class_name(name)
     if not 0 < len(name) <= _MAX_NAME or len(os.fsencode(name)) > 200:
@@ -64,10 +74,6 @@ def new_class_name(name: str, others: Collection[str]) -> str:
         raise Problem(422, "name_dot")
     if same := [other for other in others if _seen(other) == _seen(name)]:
         raise Problem(409, "class_exists", name=same[0])
-    try:
-        require_one_nothing([*others, name])
-    except ValueError as error:
-        raise Problem(409, "nothing_exists", reason=error) from error
     return name
 
 

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from onlooker.answer import nothing_class, nothing_name, require_one_nothing
 from onlooker.data.findings import IMBALANCE
 from onlooker.files import file_digest, printable
+from onlooker.run_record import REPORT
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
 from onlooker.serve.media import clip_name, convert, receive
@@ -29,6 +30,11 @@ __all__ = ["Teaching", "routes"]
 _FEW = 5  # clips of a class, at least
 _SHOWN = 24  # clips of a class at a time
 CHECKED = 12  # clips to check at a time
+# A report needs nothing but itself; whoever made it, it cannot use the page.
+_OF_REPORT = (
+    "sandbox allow-scripts; default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'"
+)
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Label = Annotated[str, Query(alias="class")]
@@ -138,9 +144,10 @@ def _hints(counts: dict[str, int]) -> list[str]:
 
 
 def routes(teaching: Teaching) -> APIRouter:
-    """Everything of the tabs Teach and Correct."""
+    """Everything of the tabs Teach and Correct, and changes of models."""
     routes, project, training = APIRouter(), teaching.project, teaching.training
     _add_changes(routes, teaching)
+    _add_models(routes, teaching)
 
     @routes.get("/media/clip/{clip_id}.jpg")
     def still(clip_id: str) -> FileResponse:
@@ -177,6 +184,32 @@ def routes(teaching: Teaching) -> APIRouter:
         return {"count": count, "items": items}
 
     return routes
+
+
+def _add_models(routes: APIRouter, teaching: Teaching) -> None:
+    models, training = teaching.looks.models, teaching.training
+
+    @routes.get("/media/model/{model_id}.html")
+    def report(model_id: str) -> FileResponse:
+        path = models.get(model_id).run / REPORT
+        return FileResponse(path, headers={"Content-Security-Policy": _OF_REPORT}, stat_result=path.stat())
+
+    @routes.get("/media/model/{model_id}.zip")
+    def download(model_id: str) -> FileResponse:
+        name = f"{models.get(model_id).run.name}.zip"
+        return FileResponse(models.pack(model_id, teaching.looks.folder), filename=name)
+
+    @routes.patch("/api/models/{model_id}")
+    def rename(model_id: str, name: Text) -> dict[str, Any]:
+        training.check_idle()
+        training.follow_run(*models.rename(model_id, name))
+        return teaching.describe()
+
+    @routes.delete("/api/models/{model_id}")
+    def delete(model_id: str) -> dict[str, Any]:
+        training.check_idle()
+        models.delete(model_id)
+        return teaching.describe()
 
 
 def _add_changes(routes: APIRouter, teaching: Teaching) -> None:

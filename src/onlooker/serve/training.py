@@ -51,10 +51,19 @@ class Training:
         found = run is not None and Path(run).parent == self.runs.resolve() and find_model(Path(run))
         return Path(run) if found else None
 
-    def check(self) -> None:
-        """Raise a Problem if a training runs already, or there are too few clips."""
+    def follow_run(self, run: Path, target: Path) -> None:
+        """Note that a run has another name."""
+        renamed = str(target.resolve()), str(target.with_name(run.name).resolve())
+        self.project.database.run("UPDATE state SET value = ? WHERE key = 'run' AND value = ?", *renamed)
+
+    def check_idle(self) -> None:
+        """Raise a Problem while a training runs."""
         if self.is_running:
             raise Problem(409, "training")
+
+    def check(self) -> None:
+        """Raise a Problem if a training runs already, or there are too few clips."""
+        self.check_idle()
         counts = self.project.counts()
         if len(counts) < _MIN_CLASSES:
             raise Problem(422, "too_few_classes", count=len(counts), classes=_MIN_CLASSES, clips=_MIN_CLIPS)

@@ -106,11 +106,8 @@ export async function lookAt(file, model, limit, watch, signal, began) {
 
 /** Throws an error to show where `size`, in bytes, is above the server's limit. */
 export function checkSize(name, size, limit) {
-  if (!limit || size <= limit) return;
-  const values = { name, size: megabytes(size), limit: megabytes(limit) };
+  if (size <= limit) return;
+  const values = { name, size: Math.ceil(size / 1e5) / 10, limit: limit / 1e6 };
   throw new ApiError(413, { code: "too_large", found: t("error.large", values),
     expected: t("error.large_limit", values), remedy: t("error.large_remedy") });
 }
-
-const megabytes = (bytes) => t("megabytes",
-  { value: bytes < 9.5e6 ? (bytes / 1e6).toFixed(1) : Math.round(bytes / 1e6).toLocaleString("en") });

@@ -19,9 +19,8 @@ export function rememberClasses(names) {
 
 /** A class that was renamed keeps its color. */
 export function rememberRenamed(from, to) {
-  const at = order.indexOf(from);
+  const [at, old] = [order.indexOf(from), order.indexOf(to)];
   if (at < 0 || isQuiet(to)) return;
-  const old = order.indexOf(to);
   if (old >= 0) order[old] = "";
   order[at] = to;
   keep();

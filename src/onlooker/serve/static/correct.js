@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { colorOf, rememberClasses, spoken } from "./colors.js";
-import { announce, button, errorCard, h, patch, percent, show, t } from "./dom.js";
+import { button, errorCard, h, patch, percent, show, t } from "./dom.js";
 import { classChoice, clipDialog, preview, setLabel } from "./wall.js";
 
 const reason = ({ why, label, suggested }) =>
@@ -14,10 +14,9 @@ export class Correct {
     this.inbox = h("ul.inbox", { "aria-label": t("inbox.label") });
     this.note = h("div.inbox-note");
     this.again = h("div.row");
-    this.undo = button("undo", t("undo"), () => this.page.undo());
     show(panel, h("div.correct", {},
       h("div.head", {}, h("div", {}, h("h1", {}, t("correct.title")), h("p.lead", {}, t("correct.lead"))),
-        h("div.row", {}, this.undo, this.again)),
+        this.again),
       h("section", { "aria-label": t("inbox.label") }, this.note, this.inbox)));
   }
 
@@ -43,8 +42,6 @@ export class Correct {
 
   showInbox() {
     const { project } = this.page;
-    this.undo.disabled = !project.undo;
-    this.undo.title = project.undo ?? "";
     patch(this.inbox, this.items.map(({ card }) => card));
     this.page.setInboxCount(this.count);
     show(this.again, project.model && button(null, t("train.again"), () => this.trainAgain(),
@@ -83,7 +80,6 @@ export class Correct {
     if (label !== item.label) this.corrected += 1;
     this.items = this.items.filter((each) => each !== item);
     this.count -= 1;
-    announce(t("inbox.answered", { label: spoken(label) }));
     this.showInbox();
     if (!this.items.length) this.load(); // others may wait
     if (document.activeElement === document.body) next?.focus();

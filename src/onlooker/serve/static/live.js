@@ -8,15 +8,14 @@ import { announce, button, errorCard, h, percent, show, t } from "./dom.js";
 import { drawMoment } from "./overlay.js";
 
 export class LiveView {
-  /** `options`: what is drawn, `{heat, box, point}`, as the page's controls set it; `opened()`: the camera is there. */
+  /** `options`: what is drawn, `{heat, box}`, as the page's controls set it; `opened()`: the camera is there. */
   constructor(options, opened) {
     Object.assign(this, { options, opened });
     this.video = h("video", { playsinline: true, muted: true, autoplay: true, "aria-label": t("live.video") });
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.cover = h("div.cover");
-    this.badge = h("div.badge", {}, h("span.dot"), t("live.badge"));
     this.count = h("div.count");
-    this.stage = h("div.stage.live", {}, this.video, this.canvas, this.badge, this.count, this.cover);
+    this.stage = h("div.stage.live", {}, this.video, this.canvas, this.count, this.cover);
     this.label = h("p.label", {}, t("live.waiting"));
     this.detail = h("p.detail");
     this.speed = h("p.speed");
@@ -94,11 +93,10 @@ export class LiveView {
     const { label, score } = message;
     const quiet = isQuiet(label);
     const boxes = message.box && !quiet ? [{ corners: message.box, label, score }] : [];
-    const moment = { attention: message.attention, point: quiet ? null : message.point, boxes };
-    drawMoment(this.canvas, moment, this.options, this.mirrored);
+    drawMoment(this.canvas, { attention: message.attention, boxes }, this.options, this.mirrored);
     this.bars.update(message.scores, label);
     const news = this.label.textContent !== spoken(label);
-    if (news) announce(t("live.says", { label: spoken(label), score: percent(score) }), 1500);
+    if (news) announce(t("live.says", { label: spoken(label), score: percent(score) }), 600);
     this.label.textContent = spoken(label);
     this.answerCard.style.setProperty("--color", colorOf(label));
     this.answerCard.classList.toggle("silent", quiet);

@@ -3,13 +3,14 @@
 import { follow, lookAt } from "./api.js";
 import { cameraAllowed } from "./camera.js";
 import { rememberClasses, spoken } from "./colors.js";
-import { announce, button, errorCard, fileButton, h, icon, percent, show, t, takeDrops, VIDEOS } from "./dom.js";
+import { announce, button, errorCard, fileButton, h, percent, show, t, takeDrops, VIDEOS } from "./dom.js";
 import { LiveView } from "./live.js";
 import { ClipList } from "./look_list.js";
 import { drawnControls } from "./overlay.js";
+import { modelActions } from "./models.js";
 import { LookResult } from "./result.js";
 
-const drawn = { heat: 0.75, box: true, point: true };
+const drawn = { heat: 0.75, box: true };
 
 export class Look {
   constructor(panel, page) {
@@ -55,7 +56,6 @@ export class Look {
       { accept: VIDEOS, id: "clip-file" }, { kind: "primary" });
     const film = cameraAllowed() && button("camera", t("look.camera"), () => this.openCamera());
     return h("div.drop", { "aria-label": t("look.drop") },
-      h("div.drop-picture", { "aria-hidden": "true" }, icon("upload")),
       h("p.drop-title", {}, t("look.drop")), h("p.hint", {}, t("look.private")), h("div.row", {}, choose, film));
   }
 
@@ -67,10 +67,12 @@ export class Look {
   }
 
   modelRow() {
-    const classes = h("ul.chips", { "aria-label": t("look.classes") });
-    const fill = () => show(classes, this.model.classes.map((name) => h("li", {}, spoken(name))));
+    const about = h("div.about");
+    const fill = () => show(about,
+      h("ul.chips", { "aria-label": t("look.classes") }, this.model.classes.map((name) => h("li", {}, spoken(name)))),
+      modelActions(this.model, this.page, () => this.start()));
     fill();
-    return h("section.model", {}, this.modelSelect(fill), classes);
+    return h("section.model", {}, this.modelSelect(fill), about);
   }
 
   /** One clip with all that is seen in it, or several as a list. */

@@ -13,7 +13,7 @@ export class ClipList {
     this.rows.forEach((row) => this.draw(row));
     this.element = h("div.clip-list", {},
       h("div.title-row", {}, h("h1", {}, t("look.list", { count: files.length })),
-        h("div.row", {}, button("download", t("save.list"), () => this.save()),
+        h("div.row", {}, button("download", t("save.list"), () => this.save()), this.taking("vtt"), this.taking("mp4"),
           button("upload", t("look.other"), () => look.start()))),
       h("p.hint", {}, t("look.list_lead")), h("ol", {}, this.rows.map((row) => row.item)));
   }
@@ -64,6 +64,16 @@ export class ClipList {
     const rows = [["clip", "label", "score", "events"], ...answers];
     const text = rows.map((row) => `${row.map(cell).join(",")}\n`).join("");
     h("a", { href: `data:text/csv,${encodeURIComponent(text)}`, download: "answers.csv" }).click();
+  }
+
+  /** A button that saves what the server still has of the answers, as `kind`. */
+  taking(kind) {
+    const what = t(`save.${kind}`);
+    const name = this.rows.length > KEPT ? t("save.last", { what, count: KEPT }) : what;
+    return button("download", name, () => {
+      const looks = this.rows.filter(({ result }) => result).slice(-KEPT).map(({ result }) => `look=${result.id}`);
+      if (looks.length) h("a", { href: `/media/looks/as/${kind}?${looks.join("&")}`, download: "" }).click();
+    });
   }
 
   close() { this.run.abort(); }

@@ -32,9 +32,8 @@ class Page {
       event.preventDefault(); // the hash says which tab is shown
       $("main").focus();
     });
-    show($("offline").querySelector(".text"), rich(t("offline.text")));
+    show($("offline"), rich(t("offline.text")));
     addEventListener("keydown", (event) => this.undoByKey(event));
-    $("retry").addEventListener("click", () => this.reconnect());
   }
 
   async begin() {
@@ -157,14 +156,12 @@ class Page {
     this.online = online;
     $("offline").hidden = online;
     clearInterval(this.asking);
-    if (!online) this.asking = setInterval(() => this.reconnect(), 3000);
+    if (!online) this.asking = setInterval(() => this.loadState().catch(() => {}), 3000);
     else {
       toast(t("offline.back"));
       this.loadProject().catch(() => {});
     }
   }
-
-  reconnect() { this.loadState().catch(() => {}); }
 }
 
 new Page().begin();

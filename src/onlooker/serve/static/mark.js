@@ -1,4 +1,4 @@
-// Parts of a recording as examples: drag over the timeline, choose a class, add.
+// Parts of a recording as examples: drag over the timeline, choose a class, add; each can be changed and removed.
 
 import { send } from "./api.js";
 import { spoken } from "./colors.js";
@@ -9,57 +9,87 @@ const SHORTEST = 0.2; // seconds
 export class Marker {
   /** `result` of a look, its timeline, and the page; the list of classes is that of the project. */
   constructor(result, timeline, page) {
-    Object.assign(this, { result, timeline, page });
-    this.form = h("div.row.mark-form");
+    Object.assign(this, { result, timeline, page, marks: [], mark: null });
+    this.form = h("div.mark-form");
     this.toggle = button("plus", t("mark.begin"), () => this.set(!this.on), { "aria-pressed": "false" });
-    this.element = h("div.examples", {}, this.toggle, this.form);
+    this.element = h("div.examples", {}, h("div.row", {}, this.toggle,
+      button("plus", t("timeline.closer"), () => timeline.zoom(2), { iconOnly: true }),
+      button("minus", t("timeline.wider"), () => timeline.zoom(0.5), { iconOnly: true })), this.form);
   }
 
   set(on) {
     this.on = on;
     this.toggle.setAttribute("aria-pressed", String(on));
-    this.timeline.selecting = on ? (start, end) => this.offer(start, end) : null;
-    this.timeline.select(null);
-    show(this.form, on && h("p.hint", { role: "status" }, t("mark.how")));
+    this.timeline.selecting = on ? (range, moving) => this.choose(range, moving) : null;
+    this.rest();
   }
 
-  offer(start, end) {
-    if (end - start < SHORTEST) return;
+  /** Nothing is chosen. */
+  rest() {
+    this.mark = null;
+    this.timeline.select(null);
+    show(this.form, this.on && h("p.hint", { role: "status" }, t("mark.how")));
+  }
+
+  /** After a drag: a new part, the chosen one with a moved edge, or, by a click, the one that was added there. */
+  choose([start, end], moving) {
+    if (!moving) this.mark = null;
+    if (end - start >= SHORTEST) { this.edit([start, end]); return; }
+    this.mark = this.marks.find((mark) => mark.range[0] <= start && start <= mark.range[1]);
+    if (this.mark) this.edit(this.mark.range); else this.rest();
+  }
+
+  /** Moves an edge of the chosen part (0 or 1), or of a new one, to `time`. */
+  moveEdge(which, time) {
+    if (!this.on) this.set(true);
+    const second = [Math.max(0, time - which), Math.min(time + 1 - which, this.result.seconds)];
+    const range = (this.timeline.selected ?? second).with(which, time);
+    this.edit(range.sort((one, other) => one - other), { focus: false });
+  }
+
+  /** Shows a part, to be added or changed; `said`: what was done just before. */
+  edit([start, end], { focus = true, said = null } = {}) {
     const names = this.page.project.classes.map(({ name }) => name);
     const input = h("input", { type: "text", list: "mark-classes", "aria-label": t("mark.class"),
-      placeholder: t("mark.class"), value: this.last ?? "" });
+      placeholder: t("mark.class"), value: this.mark?.label ?? this.last ?? "" });
     const range = [start, end].map((time, i) => h("input.edge", { type: "number", step: 0.1, min: 0, required: true,
       max: this.result.seconds.toFixed(3), value: time.toFixed(2), "aria-label": t(i ? "mark.end" : "mark.start"),
       oninput: () => this.timeline.select(range.map((edge) => Number(edge.value))) }));
-    const add = async (event) => {
+    const add = (event) => {
       event.preventDefault();
-      const label = input.value.trim();
-      const [from, to] = range.map((edge) => Number(edge.value));
-      if (to - from < SHORTEST) { range[1].focus(); return; }
-      if (!label) { input.focus(); return; }
-      try {
-        const body = { class: label, start: from, end: to };
-        const { clip } = await send("POST", `/api/look/${this.result.id}/examples`, body);
-        this.last = label;
-        const mark = this.timeline.keep(from, to, label);
-        await this.page.loadProject();
-        this.say(label, clip, mark);
-      } catch (error) { complain(error); }
+      const times = range.map((edge) => Number(edge.value));
+      if (times[1] - times[0] < SHORTEST) range[1].focus();
+      else if (!input.value.trim()) input.focus();
+      else this.add(times, input.value.trim()).catch(complain);
     };
-    show(this.form, h("form.row", { onsubmit: add }, range[0], "–", range[1], input,
-      h("datalist", { id: "mark-classes" }, names.map((name) => h("option", { value: name }))),
-      button("plus", t("mark.add"), null, { kind: "primary", type: "submit" })));
-    input.focus();
+    this.timeline.select([start, end]);
+    show(this.form, said && h("p.hint", { role: "status" }, said),
+      h("form.row", { onsubmit: add, novalidate: true }, range[0], "–", range[1], input,
+        h("datalist", { id: "mark-classes" }, names.map((name) => h("option", { value: name }))),
+        button("plus", t(this.mark ? "mark.change" : "mark.add"), null, { kind: "primary", type: "submit" }),
+        button("trash", t("mark.remove"), () => this.remove())));
+    if (focus) input.focus();
   }
 
-  /** Says that a part was added, beside where the next one is marked, with a button that deletes it. */
-  say(label, clip, mark) {
-    const remove = async () => {
-      if (!await this.page.change("DELETE", `/api/project/clips/${clip.id}`)) return;
-      mark.remove();
-      this.set(true);
-    };
-    show(this.form, h("p.hint", { role: "status" }, t("mark.added", { label: spoken(label) }), " ", t("mark.how")),
-      button("trash", t("mark.remove"), remove));
+  /** Adds the part to a class; one that was added before is replaced. */
+  async add(range, label) {
+    if (this.mark && !await this.remove()) return;
+    const body = { class: label, start: range[0], end: range[1] };
+    const { clip } = await send("POST", `/api/look/${this.result.id}/examples`, body);
+    await this.page.loadProject();
+    this.last = label;
+    this.mark = { range, label, clip, element: this.timeline.keep(...range, label) };
+    this.marks.push(this.mark);
+    this.edit(range, { focus: false, said: t("mark.added", { label: spoken(label) }) });
+  }
+
+  /** Removes the chosen part, and the example that it has become. Returns whether it is gone. */
+  async remove() {
+    const { mark } = this;
+    if (mark && !await this.page.change("DELETE", `/api/project/clips/${mark.clip.id}`)) return false;
+    mark?.element.remove();
+    this.marks = this.marks.filter((each) => each !== mark);
+    this.rest();
+    return true;
   }
 }

@@ -1,4 +1,4 @@
-// What the model attends to, drawn over a playing video: heat map, box, point, and the controls of these.
+// What the model attends to, drawn over a playing video: heat map, box, and the controls of these.
 
 import { canvasColor, spoken } from "./colors.js";
 import { h, percent, t } from "./dom.js";
@@ -51,80 +51,59 @@ function drawHeat(context, map, opacity) {
   context.globalAlpha = 1;
 }
 
-/** Strokes the path, with a dark edge that separates it from any video. */
-function outline(context, color, width) {
-  for (const [strokeStyle, lineWidth] of [["rgba(12, 14, 18, 0.65)", 5], [color, width]]) {
-    Object.assign(context, { strokeStyle, lineWidth });
-    context.stroke();
-  }
-}
-
-function drawTag(context, text, x, y, color) {
+function drawTag(context, text, x, y) {
   context.font = "600 13px system-ui, sans-serif";
-  const [pad, high] = [7, 22];
-  const width = context.measureText(text).width + 2 * pad;
+  const width = context.measureText(text).width + 14;
   const left = Math.max(0, Math.min(x, context.canvas.clientWidth - width));
-  const top = y - high < 0 ? y + 2 : y - high;
+  const top = y < 22 ? y + 2 : y - 22;
   context.fillStyle = "rgba(12, 14, 18, 0.82)";
-  context.beginPath();
-  context.roundRect(left, top, width, high, 5);
-  context.fill();
-  context.fillStyle = color;
-  context.fillRect(left, top + 4, 3, high - 8);
+  context.fillRect(left, top, width, 22);
   context.fillStyle = "#fff";
   context.textBaseline = "middle";
-  context.fillText(text, left + pad, top + high / 2 + 0.5);
+  context.fillText(text, left + 7, top + 11.5);
 }
 
 function drawBox(context, { corners: [x1, y1, x2, y2], label, score }) {
   const { clientWidth, clientHeight } = context.canvas;
   const [left, top] = [x1 * clientWidth, y1 * clientHeight];
-  const color = canvasColor(label, context.canvas);
   context.beginPath();
   context.roundRect(left, top, (x2 - x1) * clientWidth, (y2 - y1) * clientHeight, 6);
-  outline(context, color, 2.5);
-  drawTag(context, `${spoken(label)} ${percent(score)}`, left, top - 4, color);
-}
-
-function drawPoint(context, [x, y]) {
-  context.beginPath();
-  context.arc(x * context.canvas.clientWidth, y * context.canvas.clientHeight, 9, 0, 2 * Math.PI);
-  outline(context, "#fff", 2);
+  const dark = "rgba(12, 14, 18, 0.65)"; // an edge that separates it from any video
+  for (const [strokeStyle, lineWidth] of [[dark, 5], [canvasColor(label, context.canvas), 2.5]]) {
+    Object.assign(context, { strokeStyle, lineWidth });
+    context.stroke();
+  }
+  drawTag(context, `${spoken(label)} ${percent(score)}`, left, top - 4);
 }
 
 /** A moment as in a mirror. */
-const mirror = ({ attention, boxes, point }) => ({
+const mirror = ({ attention, boxes }) => ({
   attention: attention?.map((row) => row.toReversed()),
   boxes: boxes.map(({ corners: [x1, y1, x2, y2], ...box }) => ({ ...box, corners: [1 - x2, y1, 1 - x1, y2] })),
-  point: point && [1 - point[0], point[1]],
 });
 
-/** Draws one moment: `{attention, boxes, point}`, with what `options` (heat 0 to 1, box, point) ask for. */
+/** Draws one moment: `{attention, boxes}`, with what `options` (heat 0 to 1, box) ask for. */
 export function drawMoment(canvas, moment, options, mirrored = false) {
   const context = cleared(canvas);
   if (!moment) return;
-  const { attention, boxes, point } = mirrored ? mirror(moment) : moment;
+  const { attention, boxes } = mirrored ? mirror(moment) : moment;
   if (attention && options.heat > 0) drawHeat(context, attention, options.heat);
-  if (point && options.point) drawPoint(context, point);
   if (options.box) for (const box of boxes) drawBox(context, box);
 }
 
 /** The moment of an answer (see `look`) at frame `index`. */
 export const momentOf = (answer, index) => ({
   attention: answer.attention?.[index] ?? null,
-  point: answer.points?.[index] ?? null,
   boxes: answer.boxes.filter((box) => box.t === index),
 });
 
-/** A slider for the heat map and switches for box and point; they change `drawn` and call `onchange`. */
+/** A slider for the heat map and a switch for the box; they change `drawn` and call `onchange`. */
 export function drawnControls(drawn, onchange = () => {}) {
   const change = (name, value) => { drawn[name] = value; onchange(); };
   const slider = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: drawn.heat,
     "aria-label": t("drawn.heat"), oninput: ({ target }) => change("heat", Number(target.value)) });
-  const toggle = (name) => h("label.switch", {},
-    h("input", { type: "checkbox", checked: drawn[name], onchange: ({ target }) => change(name, target.checked) }),
-    h("span", {}, t(`drawn.${name}`)));
   return h("fieldset.drawn", {}, h("legend", {}, t("drawn.title")),
     h("label.field.slider", {}, h("span", {}, t("drawn.heat")), slider),
-    h("div.row", {}, toggle("box"), toggle("point")));
+    h("label.switch", {}, h("input", { type: "checkbox", checked: drawn.box,
+      onchange: ({ target }) => change("box", target.checked) }), h("span", {}, t("drawn.box"))));
 }

@@ -7,7 +7,7 @@ const clock = (value) => `${Math.floor(value / 60)}:${(value % 60).toFixed(2).pa
 
 export class Player {
   constructor(onframe) {
-    this.onframe = onframe;
+    Object.assign(this, { onframe, actions: {} }); // `actions`: what other keys do
     this.video = h("video", { playsinline: true, muted: true, loop: true, preload: "auto",
       "aria-label": t("player.video"), onclick: () => this.toggle(), onerror: () => this.fail() });
     this.canvas = h("canvas", { "aria-hidden": "true" });
@@ -23,8 +23,7 @@ export class Player {
     this.playButton = button("play", t("player.play"), () => this.toggle(), { iconOnly: true, kind: "round" });
     this.clock = h("span.clock", { "aria-hidden": "true" });
     this.speed = h("select", { "aria-label": t("player.speed"), value: 1, onchange: () => this.setSpeed() },
-      SPEEDS.map((value) => h("option", { value },
-        t("player.times", { value: { 0.25: "¼", 0.5: "½" }[value] ?? value }))));
+      SPEEDS.map((value) => h("option", { value }, t("player.times", { value }))));
     return h("div.controls", {},
       button("back", t("player.back"), () => this.stepBy(-1), { iconOnly: true }), this.playButton,
       button("forward", t("player.forward"), () => this.stepBy(1), { iconOnly: true }), this.clock, this.speed);
@@ -82,19 +81,12 @@ export class Player {
   }
   setSpeed() { this.video.playbackRate = this.video.defaultPlaybackRate = Number(this.speed.value); }
 
-  changeSpeed(by) {
-    const at = this.speed.selectedIndex + by;
-    if (at in SPEEDS) this.speed.selectedIndex = at;
-    this.setSpeed();
-  }
-
   key(event) {
     if (!this.stage.isConnected || !this.stage.offsetParent
       || typing(event, { buttons: event.key === " " || event.key === "Enter" })) return;
     const actions = {
       " ": () => this.toggle(), ArrowLeft: () => this.stepBy(-1), ArrowRight: () => this.stepBy(1),
-      Home: () => this.seek(0), End: () => this.seek(this.seconds),
-      "-": () => this.changeSpeed(-1), "+": () => this.changeSpeed(1),
+      Home: () => this.seek(0), End: () => this.seek(this.seconds), ...this.actions,
     };
     if (event.target.closest?.("[role=tab], input[type=range]") || !actions[event.key]) return;
     event.preventDefault();

@@ -19,13 +19,8 @@ export class Recorder {
   holdButton(name, label) {
     const begin = () => { hold.classList.add("held"); this.press(name()); };
     const end = () => { hold.classList.remove("held"); this.release(); };
-    const onKey = (act) => (event) => {
-      if (event.key !== " " && event.key !== "Enter") return;
-      event.preventDefault();
-      if (!event.repeat) act();
-    };
     const hold = button("camera", label, (event) => { if (event.detail === 0) this.countdown(name()); }, {
-      kind: "hold.primary", onkeydown: onKey(begin), onkeyup: onKey(end), onblur: end, onlostpointercapture: end,
+      kind: "hold.primary", onblur: end, onlostpointercapture: end,
       onpointerdown: (event) => { if (event.button === 0) { hold.setPointerCapture(event.pointerId); begin(); } },
       oncontextmenu: (event) => event.preventDefault() });
     return hold;

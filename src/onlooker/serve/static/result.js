@@ -8,8 +8,6 @@ import { drawMoment, drawnControls, momentOf } from "./overlay.js";
 import { Player } from "./player.js";
 import { Timeline } from "./timeline.js";
 
-const SHOWN = 6; // events at first
-
 /** The last frame that a model has seen at `time` (seconds). */
 const frameAt = (times, time) => Math.max(0, times.findLastIndex((each) => each <= time + 1e-6));
 
@@ -20,7 +18,10 @@ export class LookResult {
     this.player = new Player((time) => this.frame(time));
     this.timeline = new Timeline(this.player);
     this.bars = new Bars();
-    this.marker = new Marker(result, this.timeline, look.page);
+    const marker = (this.marker = new Marker(result, this.timeline, look.page));
+    this.player.actions = { "+": () => this.timeline.zoom(2), "-": () => this.timeline.zoom(0.5),
+      i: () => marker.moveEdge(0, this.player.time), o: () => marker.moveEdge(1, this.player.time),
+      Delete: () => marker.on && marker.remove(), Escape: () => marker.on && marker.rest() };
     this.now = h("p.now");
     this.element = h("div.result", {}, this.watch(), this.side());
   }
@@ -49,15 +50,12 @@ export class LookResult {
       this.now, this.bars.element);
   }
 
-  /** The first of the events, until all are asked for. */
   events(segments) {
-    const chips = segments.map(({ label, start, end }, i) => h("li", { hidden: i >= SHOWN }, h("button.event",
+    const chips = segments.map(({ label, start, end }) => h("li", {}, h("button.event",
       { type: "button", "--color": colorOf(label), onclick: () => this.player.seek(start) },
       h("span.dot"), h("span", {}, spoken(label)),
       h("span.when", {}, t("result.range", { start: start.toFixed(1), end: end.toFixed(1) })))));
-    const showAll = ({ target }) => { for (const chip of chips) chip.hidden = false; target.parentNode.remove(); };
-    return h("ul.events", { "aria-label": t("result.events") }, chips, chips.length > SHOWN && h("li", {},
-      h("button.link", { type: "button", onclick: showAll }, t("result.more", { count: chips.length - SHOWN }))));
+    return h("ul.events", { "aria-label": t("result.events") }, chips);
   }
 
   takeAway() {
@@ -68,7 +66,7 @@ export class LookResult {
       h("a.quiet", { href, download: `${stem}.${kind}` }, icon("download"), h("span", {}, text));
     return h("details.save", {}, h("summary", {}, t("save.title")),
       h("div.row", {}, link("json", t("save.json"), json), link("vtt", t("save.vtt")),
-        link("csv", t("save.csv")), link("mp4", t("save.drawn"))));
+        link("csv", t("save.csv")), link("mp4", t("save.mp4"))));
   }
 
   /** Starts to play; the element must be in the page. */

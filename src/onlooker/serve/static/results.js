@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { colorOf, spoken } from "./colors.js";
 import { button, complain, h, percent, sentence, t } from "./dom.js";
+import { reportLink } from "./models.js";
 import { clipsDialog } from "./wall.js";
 
 /** Rows: true class, columns: predicted class; a cell opens its clips. */
@@ -37,5 +38,6 @@ export function resultsView(results, page) {
   h("div.row", {}, button("camera", t("results.live"), () => page.parts.teach.tryLive(), { kind: "primary" }),
     button("upload", t("results.clip"), () => page.go("look")),
     results.wrong > 0 && button(null, wrong, () => openClips(wrong, "wrong")),
-    button(null, t("results.check"), () => page.go("correct")))];
+    button(null, t("results.check"), () => page.go("correct")),
+    page.state.models.filter(({ id }) => id === page.project.model).map(reportLink))];
 }

@@ -5,18 +5,16 @@ import { ClassCard, className } from "./class_card.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
 import { button, complain, errorText, fileButton, h, patch, rich, show, t, takeDrops, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
-import { drawnControls } from "./overlay.js";
 import { Recorder } from "./recorder.js";
 import { Training } from "./training.js";
 import { chosenFiles, droppedFiles, listedRecordings, Uploads } from "./uploads.js";
 
 const SITTING = 30 * 60 * 1000; // ms without a recording, after which the next one is of another sitting
-const drawn = { heat: 0.65, box: true, point: true };
 
 export class Teach {
   constructor(panel, page) {
     Object.assign(this, { panel, page, cards: new Map() });
-    this.live = new LiveView(drawn, () => (panel.hidden ? this.live.close() : this.lookLive()));
+    this.live = new LiveView({ heat: 0.65, box: true }, () => (panel.hidden ? this.live.close() : this.lookLive()));
     this.recorder = new Recorder(this.live, (label, file) =>
       this.uploads.add([{ file, name: t("record.file", { label, ending: endingOf(file) }), label,
         recording: this.recordingName() }]));
@@ -39,7 +37,7 @@ export class Teach {
       h("div.head", {}, h("div", {}, h("h1", {}, t("teach.title")), this.title),
         this.undo),
       h("div.left", {}, this.uploads.element, this.training.results, this.classes, this.empty, this.addForm()),
-      h("aside.right", {}, this.camera, this.training.element), this.training.bar));
+      h("aside.right", {}, this.camera, this.training.element)));
     takeDrops(this.panel, (transfer) => this.drop(transfer, null));
     this.showCamera();
   }
@@ -50,11 +48,10 @@ export class Teach {
     this.into = h("select", { onchange: () => this.choose(this.into.value) });
     this.intoDot = h("span.dot");
     this.answer = h("div.live-answer");
-    this.drawn = drawnControls(drawn);
     return h("div.target", {}, this.answer,
       h("div.row.spread", {}, h("label.field", {}, h("span", {}, t("teach.into")),
         h("span.into", {}, this.intoDot, this.into)), this.hold),
-      h("p.hint", {}, t("record.how"), h("span.keyboard", {}, " ", t("record.key"))), this.drawn);
+      h("p.hint", {}, t("record.how"), h("span.keyboard", {}, " ", t("record.key"))));
   }
 
   addForm() {
@@ -105,7 +102,7 @@ export class Teach {
   showCamera() {
     this.target.hidden = !this.live.stream;
     const { connection, answerCard, bars, speed } = this.live;
-    this.answer.hidden = this.drawn.hidden = !connection;
+    this.answer.hidden = !connection;
     show(this.answer, connection ? [answerCard, bars.element, speed] : []);
     if (this.live.stream) this.choose(this.chosen); else this.live.say(this.cameraCover());
   }

@@ -3,6 +3,8 @@
 import { colorOf, isQuiet, spoken } from "./colors.js";
 import { h, seconds, show, t } from "./dom.js";
 
+const GRASP = 10; // pixels from an edge, within which it is dragged
+
 /** Runs of equal labels: `[{label, start, end}]` in seconds. */
 function runsOf(labels, times, duration) {
   const runs = [];
@@ -47,15 +49,36 @@ export class Timeline {
       if (this.selecting) this.select([Math.min(this.from, time), Math.max(this.from, time)]);
       player.seek(time);
     };
-    this.element = h("div.timeline", {
-      role: "slider", tabindex: 0, "aria-label": t("timeline.label"), "aria-valuemin": 0, "aria-valuemax": 0,
-      "aria-valuenow": 0, onpointermove: seek, onpointerup: () => this.selected && this.selecting?.(...this.selected),
+    this.whole = h("div.whole", { onpointermove: seek,
+      onpointerup: () => this.selected && this.selecting?.(this.selected, this.moving),
       onpointerdown: (event) => {
-        this.element.setPointerCapture(event.pointerId);
-        this.from = this.timeOf(event);
+        this.whole.setPointerCapture(event.pointerId);
+        this.grasp(this.timeOf(event));
         seek(event);
-      },
-    }, this.strip, this.marks, this.head);
+      } }, this.strip, this.marks, this.head);
+    this.element = h("div.timeline", { role: "slider", tabindex: 0, "aria-label": t("timeline.label"),
+      "aria-valuemin": 0, "aria-valuemax": 0, "aria-valuenow": 0 }, this.whole);
+  }
+
+  /** A drag begins at `time`: at an edge of what is selected, it moves this edge; elsewhere, it selects anew. */
+  grasp(time) {
+    const near = (edge) => Math.abs(time - edge) < (GRASP * this.duration) / this.strip.clientWidth;
+    const [start, end] = this.selected ?? [];
+    this.moving = near(start) || near(end);
+    this.from = near(end) ? start : near(start) ? end : time;
+  }
+
+  /** Shows the strip `by` times as wide, with the player's time in its middle. */
+  zoom(by) {
+    this.wide = Math.min(Math.max(1, (this.wide ?? 1) * by), Math.max(1, this.duration));
+    this.whole.style.setProperty("--zoom", this.wide);
+    this.scroll(0.5);
+  }
+
+  /** Shows the player's time at a share of the width. */
+  scroll(share) {
+    const { scrollWidth, clientWidth } = this.element;
+    this.element.scrollLeft = (this.player.time / this.duration) * scrollWidth - share * clientWidth;
   }
 
   /** Shows an answer about a clip of `duration` seconds. */
@@ -67,6 +90,9 @@ export class Timeline {
 
   at(time, label) {
     this.head.style.setProperty("--left", share(time, this.duration));
+    const { scrollLeft, scrollWidth, clientWidth } = this.element;
+    const left = (time / this.duration) * scrollWidth - scrollLeft;
+    if (left < 0 || left > clientWidth) this.scroll(0.1);
     this.element.setAttribute("aria-valuenow", time.toFixed(2));
     this.element.setAttribute("aria-valuetext", t("timeline.now", { time: seconds(time), label: spoken(label ?? "") }));
   }

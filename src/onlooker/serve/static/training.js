@@ -16,7 +16,6 @@ export class Training {
     Object.assign(this, { page, changed, fitting: false, trained: null }); // `trained`: id of the newest model
     this.hints = h("ul.hints", { "aria-label": t("train.hints") });
     this.action = h("div.train-action");
-    this.bar = h("div.train-bar"); // on a small screen: at the bottom, wherever the page is scrolled to
     this.results = h("section.card.results", { "aria-label": t("results.title") });
     this.element = h("section.card.train", { "aria-label": t("train.title") }, h("h2", {}, t("train.title")),
       this.hints, this.action);
@@ -26,7 +25,6 @@ export class Training {
     show(this.hints, project.hints.map((hint) => h("li", {}, icon("warn"), h("span", {}, hint))));
     if (project.training && !this.job) this.watch(project.training);
     if (!this.job) this.showButton(project);
-    this.showBar(project);
     if (project.model !== this.loaded && !this.job) this.loadResults();
   }
 
@@ -36,45 +34,27 @@ export class Training {
     const state = `${Boolean(project.model)} ${ready} ${clipsOf(project)}`;
     if (this.offered === state) return;
     this.offered = state;
-    this.button = this.startButton(project);
     const time = Math.ceil(Math.max(10, clipsOf(project) * pace()) / 5) * 5;
     const about = time < 90 ? t("seconds", { value: time }) : t("train.minutes", { count: Math.round(time / 60) });
-    show(this.action, this.button, h("p.hint", {}, ready ? t("train.about", { time: about }) : t("train.need")));
-  }
-
-  startButton(project) {
-    return button(null, t(project.model ? "train.again" : "train.start"), () => this.start(),
-      { kind: "primary", disabled: !isReady(project) });
-  }
-
-  showBar(project) {
-    const count = clipsOf(project);
-    this.bar.hidden = count === 0;
-    show(this.bar, h("span", {}, t("train.clips", { count })),
-      this.job ? h("span.hint", {}, t("job.running")) : this.startButton(project));
+    const start = button(null, t(project.model ? "train.again" : "train.start"), () => this.start(),
+      { kind: "primary", disabled: !ready });
+    show(this.action, start, h("p.hint", {}, ready ? t("train.about", { time: about }) : t("train.need")));
   }
 
   async start() {
     if (this.starting || this.job) return;
-    this.starting = true;
-    this.button.disabled = true;
-    try {
-      this.watch((await send("POST", "/api/project/train")).job);
-    } catch (error) {
+    this.starting = send("POST", "/api/project/train");
+    await this.starting.then(({ job }) => this.watch(job), (error) => {
       complain(error);
-      if (error.status === 409) await this.page.loadProject().catch(complain);
-    } finally {
-      this.starting = false;
-      this.offered = null; // the button is made again
-      if (!this.job) this.showButton(this.page.project);
-    }
+      if (error.status === 409) this.page.loadProject().catch(complain);
+    });
+    this.starting = null;
   }
 
   async watch(job) {
     if (this.job) return;
     Object.assign(this, { job, offered: null, fitting: true });
     this.page.showTraining(true);
-    this.showBar(this.page.project);
     this.changed(false);
     const note = h("p.note", { role: "status" }, t("job.running"));
     const bar = h("progress", { max: 1, "aria-label": t("train.progress") });

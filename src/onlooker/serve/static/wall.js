@@ -66,7 +66,8 @@ export class Wall {
 }
 
 /** Gives a clip a class: another one, or its own, which confirms it. */
-export const setLabel = (id, label, page) => page.change("POST", `/api/project/clips/${id}/label`, { class: label });
+export const setLabel = (id, label, page) => page.changeAndTell(t("told.labeled", { label: spoken(label) }),
+  "POST", `/api/project/clips/${id}/label`, { class: label });
 
 /** A list of classes, and a button that applies the chosen one: the arrow keys choose each class that they pass. */
 export function classChoice(name, classes, value, apply) {
