@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from onlooker.config import DataConfig
+from onlooker.data.clips import prepare
 from onlooker.data.fingerprint import fingerprint
-from onlooker.structures import ClipError
+from onlooker.structures import Clip, ClipError
 from onlooker.video import index, safe, video_file
 from onlooker.video.flow import FlowSettings, read_flow
 from onlooker.video.reader import VideoReader, is_video, read
@@ -103,6 +105,31 @@ def test_a_late_part_costs_as_much_as_an_early_one(make_clip: Make, monkeypatch:
         counts.append(len(decoded))
     assert max(counts) <= 2 * (50 + 30)
     assert len(indexed) == 1, "all parts of a file share its index"
+
+
+@pytest.mark.parametrize("name", ["a.h264", "a.ts"])
+def test_the_parts_of_a_file_without_an_index_are_decoded_in_one_pass(
+    name: str, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, decoded = make_clip(name, codec="libx264", frames=200), list[int]()
+    decode = video_file.decode_file
+
+    def decode_counted(path: Path) -> object:
+        for frame in decode(path):
+            decoded.append(frame[0])
+            yield frame
+
+    monkeypatch.setattr(video_file, "decode_file", decode_counted)
+    seconds = VideoReader(clip).seconds / 20
+    parts = [Clip(Path(f"{clip}#t={i * seconds:.3f},{(i + 1) * seconds:.3f}"), "run") for i in range(20)]
+    decoded.clear()
+    samples, errors = prepare(parts, ["run"], DataConfig(size=64, frames=3), tmp_path / "cache")
+    assert not errors
+    assert len(decoded) <= 3 * 200  # for the times, for the frames, and for parts that threads ask for out of order
+    assert len(samples) == 20
+    frames = [VideoReader(part.path).get(every_frame).pixels for part in reversed(parts)]
+    assert [clips.painted_number(frame) for part in reversed(frames) for frame in part] == list(range(200))
+    assert [clips.painted_number(frame) for part in parts for _, _, frame in VideoReader(part.path)] == list(range(200))
 
 
 def test_an_index_that_is_contradicted_midway(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:

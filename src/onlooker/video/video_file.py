@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from threading import Lock
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -20,12 +20,17 @@ from onlooker.video.decode import RATE, Converter, FrameStore, assumes_rate, dec
 from onlooker.video.index import IndexContradictedError, PacketIndex, decode_frames, decode_indexed, index_packets
 from onlooker.video.sampling import Choice
 
+_PAUSED = 2  # decoders of a file without an index that wait for its next parts, which threads ask for out of order
+
 
 class VideoFile:
     """A video file, opened when it is needed; see `VideoReader`."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self._lock = path, Lock()
+        self.path = path
+        self._lock = Lock()
+        self._turn = Lock()  # to decode parts of a file without an index
+        self._paused: dict[int, Iterator[tuple[int, float, VideoFrame]]] = {}  # decoders, by their next frame
         self._times: NDArray[np.float64] | None = None
         self._end = 0.0  # of the last frame
         self._index: PacketIndex | None = None
@@ -70,6 +75,8 @@ class VideoFile:
                     return store.frames(index.times)
                 except (IndexContradictedError, av.error.FFmpegError, ClipError):  # a thread's error is a ClipError
                     self._index = None
+            elif self._times is not None:
+                return self._decode_chosen(make_store(self._times, self._end), self._times)
         # Everything is decoded: twice where the frames are not those that were expected from the packets.
         expected = self._expected or 1
         times = np.arange(expected) / RATE if self._times is None else self._times
@@ -97,8 +104,41 @@ class VideoFile:
                     if place == first:
                         yield place, float(index.times[place]), convert(frame)
                         first += 1
-        for place, seconds, frame in islice(decode_file(self.path), first, after) if first < after else ():
+        for place, seconds, frame in self._decode_between(first, after):
             yield place, seconds, convert(frame)
+
+    def _decode_chosen(self, store: FrameStore, times: NDArray[np.float64]) -> tuple[Frames, tuple[int, int]]:
+        """As `get`, of a file without an index whose times are known."""
+        store.check(len(times))
+        wanted = set(store.unique.tolist())
+        convert = Converter(self.path)
+        with self._turn:
+            for place, _, frame in self._decode_between(min(wanted), max(wanted) + 1):
+                if place in wanted:
+                    store.put(place, convert(frame))
+                    wanted.remove(place)
+        if wanted:
+            raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
+        return store.frames(times)
+
+    def _decode_between(self, first: int, after: int) -> Iterator[tuple[int, float, VideoFrame]]:
+        """The frames from `first` on, before `after`, by the decoder that has paused closest before them."""
+        if first >= after:
+            return
+        with self._lock:
+            nearest = max((place for place in self._paused if place <= first), default=None)
+            decoder = decode_file(self.path) if nearest is None else self._paused.pop(nearest)
+        for place, seconds, frame in decoder:
+            if place >= first:
+                yield place, seconds, frame
+            if place + 1 == after:
+                break
+        else:
+            return
+        with self._lock:
+            self._paused[after] = decoder
+            while len(self._paused) > _PAUSED:
+                del self._paused[min(self._paused)]
 
     def _make_index(self, container: InputContainer, stream: VideoStream) -> None:
         self._index, self._expected = index_packets(container, stream)
