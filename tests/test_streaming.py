@@ -294,9 +294,12 @@ def step_of(index: int, scores: list[float], box: float | None = None, threshold
 def test_steps_of_a_recording_become_one_prediction() -> None:
     quiet, run, wave = [0.8, 0.1, 0.1], [0.0, 0.75, 0.25], [0.1, 0.2, 0.7]
     steps = [step_of(0, quiet), step_of(1, run, 3), step_of(2, run), step_of(3, quiet), step_of(4, wave, 5)]
-    joined = join_steps("a.mp4", iter(steps))
+    joined = join_steps("a.mp4", iter(steps), 0.52)
     found = [(each.label, each.start, each.end, round(each.score, 3)) for each in joined.segments]
-    assert found == [("run", 0.1, pytest.approx(0.3), 0.75), ("wave", 0.4, 0.5, 0.7)]
+    assert found == [
+        ("run", 0.1, pytest.approx(0.3), 0.75),
+        ("wave", 0.4, 0.52, 0.7),
+    ]  # the last one until the recording ends
     np.testing.assert_allclose(joined.scores, np.mean([run, run, wave], 0), atol=1e-6)  # of the events alone
     assert [(tube.label, tube.frames.tolist()) for tube in joined.tubes] == [("run", [1]), ("wave", [4])]
     np.testing.assert_allclose(joined.tubes[1].boxes, [[5, 0, 7, 4]])
@@ -306,10 +309,10 @@ def test_steps_of_a_recording_become_one_prediction() -> None:
 
 
 def test_a_recording_without_events_is_answered_by_all_its_steps() -> None:
-    joined = join_steps("a.mp4", [step_of(0, [0.8, 0.1, 0.1]), step_of(1, [0.6, 0.2, 0.2])])
+    joined = join_steps("a.mp4", [step_of(0, [0.8, 0.1, 0.1]), step_of(1, [0.6, 0.2, 0.2])], 0.2)
     assert (joined.label, joined.segments, joined.tubes) == ("nothing", (), ())
     np.testing.assert_allclose(joined.scores, [0.7, 0.15, 0.15], atol=1e-6)
-    single = join_steps("a.mp4", [step_of(0, [0.1, 0.8, 0.1])])
-    assert (single.label, single.segments) == ("run", ())  # one frame has no duration
+    single = join_steps("a.mp4", [step_of(0, [0.1, 0.8, 0.1])], 0.1)
+    assert [(each.label, each.start, each.end) for each in single.segments] == [("run", 0, 0.1)]
     with pytest.raises(ClipError, match="too short"):
-        join_steps("a.mp4", [])
+        join_steps("a.mp4", [], 0)

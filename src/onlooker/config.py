@@ -311,6 +311,7 @@ class SetConfig(Config):
         "",
         "Classes to use, separated by commas, a name with a comma in double quotes; default: all.",
         CLIPS,
+        repeated=True,
     )
     fill: str = setting(
         "", "Of a list with times: a class of examples from the gaps between them, such as nothing.", CLIPS

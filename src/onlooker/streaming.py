@@ -180,7 +180,7 @@ def _located(step: Step, found: Candidates, image: Pixels) -> Step:
     return replace(step, box=box, point=point)
 
 
-def join_steps(path: Path | str, watched: Iterable[Step]) -> Prediction:
+def join_steps(path: Path | str, watched: Iterable[Step], seconds: float) -> Prediction:
     """The steps of one recording as one prediction; each frame is classified from itself and earlier frames only.
 
     Segments are the runs of steps with the same event; those with boxes are tubes as well. The probabilities of the
@@ -188,6 +188,7 @@ def join_steps(path: Path | str, watched: Iterable[Step]) -> Prediction:
 
     Args:
         watched: steps with pixels, as from `Recognizer.watch`; the pixels are not kept.
+        seconds: when the recording ends.
 
     Raises:
         ClipError: no steps: the recording is too short for the model.
@@ -205,7 +206,7 @@ def join_steps(path: Path | str, watched: Iterable[Step]) -> Prediction:
     for label, run in groupby(range(len(steps)), lambda i: steps[i].label):
         places = list(run)
         score = float(np.mean([steps[i].score for i in places]))
-        end = [*times, 2 * times[-1] - times[-2:][0]][places[-1] + 1]
+        end = [*times, seconds][places[-1] + 1]
         if label != nothing and end > times[places[0]]:
             segments.append(Segment(label, times[places[0]], end, score))
         boxes = {steps[i].index: (box.corners, steps[i].score) for i in places if (box := steps[i].box)}

@@ -23,6 +23,12 @@ def test_length_rate_and_size(tmp_path: Path) -> None:
     assert clip.thumbnails.shape == (8, 16, 16)
 
 
+def test_the_last_frame_counts_as_long_as_the_file_says(tmp_path: Path) -> None:
+    times = [number / 12 for number in range(24)]
+    write(tmp_path / "held.mp4", scene(0), fps=0.5, times=times)
+    assert read_facts(tmp_path / "held.mp4").seconds == pytest.approx(23 / 12 + 2, abs=0.01)
+
+
 def test_darkness_and_stillness(tmp_path: Path) -> None:
     video = scene(0)
     plain, dark = facts(video, tmp_path / "a.mp4"), facts(video // 8, tmp_path / "b.mp4")

@@ -211,7 +211,7 @@ def test_columns_of_times_splits_and_people_are_used_and_others_named(tmp_path: 
         ("path,start_frame,end_frame,label\na.mp4,0.5,2,x\n", "line 2: start_frame '0.5', end_frame '2'"),
         ("p\0a\0t\0h\0", "not UTF-8 text .zero bytes.; give a CSV file"),
         ("path,label\na.mp4,x\nb.mp4,y".encode("utf-16-be"), "not UTF-8 text"),
-        ("path,label\nä.mp4,x".encode("latin-1"), "not UTF-8 text"),
+        ("path,label\nä.mp4,x".encode("latin-1"), "not UTF-8 text .line 2: byte 0xe4.; give a CSV file .+ in UTF-8"),
     ],
 )
 def test_what_could_be_misread_is_refused(tmp_path: Path, text: str | bytes, problem: str) -> None:

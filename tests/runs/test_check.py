@@ -47,7 +47,7 @@ def make_folder(folder: Path, counts: Mapping[str, int], T: int = 30) -> Path:
 def facts(seed: int, **changed: object) -> ClipFacts:
     chance = np.random.default_rng(seed)
     thumbnails = chance.uniform(0, 255, (16, 16)) + chance.uniform(0, 60, (8, 16, 16))
-    return replace(ClipFacts(60, 30, (240, 320), thumbnails.astype(np.float32)), **changed)  # type: ignore[arg-type]
+    return replace(ClipFacts(60, 30, (240, 320), thumbnails.astype(np.float32), 2), **changed)  # type: ignore[arg-type]
 
 
 def labeled(**counts: int) -> list[Clip]:
@@ -267,6 +267,36 @@ def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
     assert "frame rate: 6 frames per second in the samples of training" in said
     recognizer = onlooker.load(tmp_path / "known")
     assert recognizer.frame_rate == pytest.approx(6)  # frames 1, 3, 5 and 7 of 8
+
+
+def test_ignored_columns_are_named_once(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {"jump": 3, "wave": 3}, T=8)
+    rows = [f"{label}/{label}{i}.mp4,{label},{i}" for label in ("jump", "wave") for i in range(3)]
+    (folder / "list.csv").write_text("\n".join(["path,label,fold", *rows]))
+    words = "--size", 16, "--frames", 4, "--encoder", "conv4"
+    for said in (
+        call("check", folder / "list.csv"),
+        call("train", folder / "list.csv", "--run", tmp_path / "run", *words),
+    ):
+        assert (said.stdout + said.stderr).count("ignored columns: fold; cross-validation makes its own") == 1
+
+
+def test_classes_may_be_given_several_times(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 2, "wave": 2, "walk": 2}, T=8)
+    said = call("check", folder, "--classes", "jump", "--classes", "walk").stdout
+    assert "jump" in said
+    assert "walk" in said
+    assert "wave" not in said
+
+
+def test_the_rate_of_raw_video_is_unknown(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+    for label in ("jump", "wave"):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        clip = make_clip("raw.mjpeg", codec="mjpeg", pix_fmt="yuvj420p")
+        clip.rename(tmp_path / "clips" / label / f"{label}.mjpeg")
+    said = " ".join(call("check", tmp_path / "clips").stdout.split())
+    assert "the frame rate of 2 of 2 clips is unknown: image sequences and raw video do not say it" in said
+    assert "-c copy OUT.mp4" in said
 
 
 def test_images_that_are_left_out_of_sequences_are_counted_and_named(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import clips
 import numpy as np
 import pytest
 import torch
 from click.testing import Result
+from PIL import Image
 from senders import Sender, cut, slowly, transport_stream
 from typer.testing import CliRunner
 
@@ -182,6 +184,17 @@ def test_a_model_of_an_unknown_frame_rate_asks_for_it(run: Path, make_clip: Make
     assert note.endswith(
         "every frame is used; give --rate N, the frames per second of a training sample (0: every frame)"
     )
+
+
+def test_an_image_sequence_of_unknown_rate_is_named(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(clips.paint(number)).save(folder / f"{number}.png")
+    note = f"{folder}: the frame rate is unknown, and seconds are those of 25 frames per second; give --frame-rate"
+    assert watch(run, folder).stderr.count(note) == 1
+    (folder / "frame_rate.txt").write_text("10")
+    assert note not in watch(run, folder).stderr
 
 
 def test_standard_input_is_a_stream(run: Path, make_clip: Make) -> None:

@@ -23,6 +23,7 @@ from onlooker.serve.answer import describe_prediction
 from onlooker.serve.settings import ServeSettings
 from onlooker.streaming import join_steps
 from onlooker.structures import Prediction, Segment, Tube
+from onlooker.video.reader import VideoReader
 
 Make = Callable[..., Path]
 Finish = Callable[[str], dict[str, Any]]
@@ -117,7 +118,7 @@ def test_places_are_shares_of_the_frame() -> None:
 def test_a_long_clip_is_a_stream(page: TestClient, settings: ServeSettings, look: Look, make_clip: Make) -> None:
     path = make_clip(frames=40)  # 4 s; training clips have 4 frames at 10 per second
     got = look(path)
-    expected = join_steps(path, load(settings.runs / "tiny").watch(path))
+    expected = join_steps(path, load(settings.runs / "tiny").watch(path), VideoReader(path).seconds)
     assert len(got["times"]) == 40
     np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
     events = {segment["label"] for segment in got["segments"]}

@@ -47,7 +47,9 @@ def command(
         try:
             for name, config in configs.items():
                 fields = [field.name for field in dataclasses.fields(config)]
-                given[name] = config(**{field: given.pop(f"{name}_{field}") for field in fields})
+                values = {field: given.pop(f"{name}_{field}") for field in fields}
+                joined = {field: ",".join(value) for field, value in values.items() if isinstance(value, list)}
+                given[name] = config(**values | joined)
             with uploading(_paths(value for name, value in given.items() if name in writes)) as copies:
                 copies |= {path: local(path) for path in _paths(given.values()) if path not in copies}
                 failed = function(**{name: _copies_of(value, copies) for name, value in given.items()})
@@ -76,9 +78,11 @@ def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     name = config if field.name == "name" else field.name.replace("_", "-")
     flag = f"--{name}/--no-{name}" if bool in (field.type, *get_args(field.type)) else f"--{name}"
     option = typer.Option(flag, help=field.metadata["help"], rich_help_panel=field.metadata["group"])
+    repeated = field.metadata["repeated"]
+    annotation: Any = Annotated[list[str] if repeated else field.type, option]
+    default = [] if repeated else field.default
     kind = inspect.Parameter.KEYWORD_ONLY
-    annotation: Any = Annotated[field.type, option]
-    return inspect.Parameter(f"{config}_{field.name}", kind, default=field.default, annotation=annotation)
+    return inspect.Parameter(f"{config}_{field.name}", kind, default=default, annotation=annotation)
 
 
 def _paths(values: Iterable[Any]) -> list[Path]:

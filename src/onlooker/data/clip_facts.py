@@ -23,17 +23,14 @@ class ClipFacts:
     Args:
         frames, rate: number of frames in the whole clip, and frames per second (0: a single frame, or unknown).
         thumbnails: `8 16 16` (`scenes.thumbnails`).
+        seconds: until the last frame ends; 0: unknown.
     """
 
     frames: int
     rate: float
     size: tuple[int, int]
     thumbnails: NDArray[np.uint8]
-
-    @property
-    def seconds(self) -> float:
-        """The duration, including that of the last frame."""
-        return self.frames / self.rate if self.rate else 0.0
+    seconds: float
 
     @property
     def brightness(self) -> float:
@@ -53,4 +50,5 @@ def read_facts(path: Path, frame_rate: float | None = None) -> ClipFacts:
     times = reader.times
     span = float(times[-1] - times[0])
     rate = (len(times) - 1) / span if span > 0 and not reader.assumes_rate else 0.0
-    return ClipFacts(len(times), rate, reader.size, thumbnails(sample.pixels))
+    seconds = 0.0 if reader.assumes_rate else reader.seconds
+    return ClipFacts(len(times), rate, reader.size, thumbnails(sample.pixels), seconds)

@@ -81,9 +81,11 @@ def fact_findings(
     if not facts:
         return
     if unknown := [clip.path for clip, fact in zip(clips, facts, strict=True) if fact.frames > 1 and not fact.rate]:
-        found = f"the frame rate of {len(unknown)} of {len(clips)} clips is unknown: image sequences do not say it"
+        found = f"the frame rate of {len(unknown)} of {len(clips)} clips is unknown"
+        found += ": image sequences and raw video do not say it"
         why = "25 frames per second are assumed, and the speed of live video is not that of the training"
-        yield Finding("frame rate", found, why, RATE_REMEDY, tuple((path,) for path in unknown))
+        remedy = f"{RATE_REMEDY}; raw video: write it into a file (ffmpeg -r RATE -i IN -c copy OUT.mp4)"
+        yield Finding("frame rate", found, why, remedy, tuple((path,) for path in unknown))
     images = np.stack([clip.thumbnails for clip in facts])
     copied = _members(copies(images))
     if both := [group for group in copied if len({clips[i].label for i in group}) > 1]:

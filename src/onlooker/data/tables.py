@@ -153,7 +153,9 @@ def _read_text(path: Path, remedy: str) -> str:
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ClipError(path, f"not UTF-8 text ({error.reason})", remedy) from error
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = f"not UTF-8 text (line {line}: byte {content[error.start]:#x})"
+        raise ClipError(path, problem, remedy) from error
     if "\0" in text:
         raise ClipError(path, "not UTF-8 text (zero bytes)", remedy)
     if not text.strip():

@@ -134,7 +134,7 @@ def predict_clips(
                 if predictions:
                     console.print(_clip_table(predictions))
                     _note_recordings(predictions, run, recognizer)
-                    _note_rates(predictions)
+                    note_rates([prediction.path for prediction in predictions if prediction.assumes_rate])
     print_errors(errors)
     return errors
 
@@ -150,9 +150,9 @@ def _note_recordings(predictions: Sequence[Prediction], run: Path, recognizer: R
         Console(stderr=True).print(Text(printable(f"{note}FILE.vtt` sees all of it"), "yellow"), soft_wrap=True)
 
 
-def _note_rates(predictions: Sequence[Prediction]) -> None:
+def note_rates(paths: Sequence[Path]) -> None:
     """Name the clips whose seconds are assumed."""
-    if paths := [prediction.path for prediction in predictions if prediction.assumes_rate]:
+    if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         note = (
             f"{paths[0]}{more}: the frame rate is unknown, and seconds are those of 25 frames per second; {RATE_REMEDY}"

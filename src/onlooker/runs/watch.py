@@ -4,6 +4,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from onlooker.files import printable, read_bytes, without_password
 from onlooker.intervals import file_of
 from onlooker.publish import Event, EventTracker, open_publisher
 from onlooker.recognizer import load, rate_text
-from onlooker.runs.predict import print_errors
+from onlooker.runs.predict import note_rates, print_errors
 from onlooker.storage import is_address
 from onlooker.structures import ClipError, Step
+from onlooker.video.reader import VideoReader
 from onlooker.video.stream import Status
 
 _ERRORS = 1000
@@ -88,6 +90,7 @@ def watch_sources(
     steps = recognizer.watch(sources, config, report, print_status)
     if files:
         _keep_events(events)
+        note_rates([Path(source) for source in sources if _assumes_rate(source, recognizer.data.frame_rate)])
     publishers = [open_publisher(address, [*map(without_password, sources)], report) for address in events]
     if config.rate is None and recognizer.frame_rate:
         _print_dim(f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame")
@@ -122,6 +125,16 @@ def _keep_events(addresses: Sequence[str]) -> None:
 
 def _is_file(source: str) -> bool:
     return is_address(source) or (os.path.exists(file_of(source)) and not source.startswith("/dev/"))
+
+
+def _assumes_rate(source: str, frame_rate: float | None) -> bool:
+    """Whether a source is an image sequence that does not say its frame rate."""
+    if not os.path.isdir(file_of(source)):
+        return False
+    reader = VideoReader(source, frame_rate)
+    with suppress(ClipError):  # whose error is reported when it is watched
+        _ = reader.times
+    return reader.assumes_rate
 
 
 def _counts(stream: _Stream) -> str:

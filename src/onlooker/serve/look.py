@@ -27,6 +27,7 @@ from onlooker.serve.settings import ServeSettings
 from onlooker.serve.translation import t
 from onlooker.streaming import join_steps
 from onlooker.structures import Prediction, Step
+from onlooker.video.reader import VideoReader
 from onlooker.video.transcode import VideoFacts
 
 __all__ = ["Look", "Looks", "routes"]
@@ -162,7 +163,7 @@ class Looks:
                 job.report("looking", min(1, step.time / facts.seconds))
                 yield step
 
-        prediction = join_steps(look.video, reported())
+        prediction = join_steps(look.video, reported(), VideoReader(look.video).seconds)
         return prediction, labels_of_segments(prediction)
 
 
