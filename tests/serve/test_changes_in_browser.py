@@ -110,6 +110,33 @@ def test_recordings_of_a_folder_and_people_are_kept_and_the_same_file_is_named(
         page.click("[data-class=up] .tile[aria-label*='02.mp4']")
         assert page.input_value("dialog input") == "Ben"
         page.fill("dialog input", "Carla")
-        with page.expect_response("**/recording"):
-            page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.wait_for_selector(".toast:has-text('02.mp4 is of Carla now')")
         assert {clip.recording for clip in find_clips(tmp_path / "mine")} == {"Anna", "Ben", "Carla"}
+
+
+def test_folders_within_a_class_are_people_and_ignored_files_are_named(open_page: Open, tmp_path: Path, squares: Path):
+    for number, place in enumerate(("left/anna", "left/ben", "up/anna", "up/@eaDir")):
+        (tmp_path / "mine" / place).mkdir(parents=True)
+        shutil.copy(squares / "left" / f"{number:02}.mp4", tmp_path / "mine" / place)
+    (tmp_path / "mine" / "up" / "notes.txt").write_text("of Tuesday")
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        page.set_input_files("input[webkitdirectory]", tmp_path / "mine")
+        count(page, "left", 2)
+        count(page, "up", 1)
+        page.wait_for_selector(".toast:has-text('One other file was ignored: mine/up/notes.txt')")
+        assert {clip.recording for clip in find_clips(tmp_path / "clips")} == {"anna", "ben"}
+        place = """([paths, known, label]) => import('/static/uploads.js').then(({ placed }) => placed(
+            paths.map((path) => ({ file: {}, path, folders: path.split('/').slice(0, -1) })), known, label)
+            .map(({ label, recording }) => `${label} ${recording}`))"""
+        for paths, known, label, expected in (
+            (["wave/1.mp4", "clap/1.mp4"], [], None, ["wave ", "clap "]),
+            (["all/wave/1.mp4", "all/clap/1.mp4"], [], None, ["wave ", "clap "]),
+            (["wave/anna/1.mp4", "clap/anna/1.mp4"], [], None, ["wave anna", "clap anna"]),
+            (["train/wave/1.mp4", "test/wave/1.mp4"], [], None, ["wave ", "wave "]),
+            (["wave/anna/1.mp4"], ["wave"], None, ["wave anna"]),
+            (["anna/1.mp4", "ben/1.mp4"], [], "wave", ["wave anna", "wave ben"]),
+            (["other/1.mp4", "other/2.mp4"], [], "wave", ["wave ", "wave "]),
+        ):
+            assert page.evaluate(place, [paths, known, label]) == expected

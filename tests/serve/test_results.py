@@ -12,7 +12,7 @@ from onlooker.evaluation.metrics import write_scores
 from onlooker.files import write_json
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.serve.results import _scores, clips_of_cell, clips_to_check, results
+from onlooker.serve.results import _scores, clips_of_cell, clips_to_check, keep_results, results
 from onlooker.structures import Evaluation
 
 # Name, true class, predicted class, scores of up and wave. The last one is not in the folder any more.
@@ -54,7 +54,7 @@ def asked(project: Project, run: Path) -> list[tuple[str, str, str]]:
 
 def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> None:
     project, run = taught
-    shown = results(run)
+    shown = results(project, run)
     assert {name: shown[name] for name in ("classes", "confusion", "clips")} == {
         "classes": ["up", "wave"], "confusion": [[1, 2], [2, 1]], "clips": 6,
     }  # fmt: skip
@@ -107,8 +107,22 @@ def test_a_label_is_asked_about_until_it_is_corrected_or_confirmed(taught: tuple
 
 
 def test_a_run_without_results_says_so(taught: tuple[Project, Path]) -> None:
-    _, run = taught
+    project, run = taught
     (run / "scores.csv").unlink()
     for missing in (None, run):
         with pytest.raises(Problem, match="no results yet"):
-            results(missing)
+            results(project, missing)
+
+
+def test_a_class_folder_that_macos_has_named_is_that_of_its_class(taught: tuple[Project, Path]) -> None:
+    project, run = taught
+    nfd = "e\u0301t\u00e9"
+    (project.folder / "up").rename(project.folder / nfd)
+    for file in (run / "scores.csv", run / "evaluation.json"):
+        file.write_text(file.read_text().replace('"up', '"\u00e9t\u00e9').replace("up", "\u00e9t\u00e9"))
+    project.refresh()
+    keep_results(project, run, {f"{clip.label}/{clip.path.name}": clip.id for clip in project.select("")})
+    assert results(project, run)["classes"] == [nfd, "wave"]
+    assert [clip.path.name for clip in clips_of_cell(project, run, 0, 0)] == ["0.mp4"]
+    labels = {item["label"] for item in clips_to_check(project, run, 10)[1]}
+    assert labels == {nfd, "wave"}

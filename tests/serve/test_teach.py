@@ -236,11 +236,18 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
         upload(page, "clap", make_clip(f"{number}.mp4", frames=10 + number), recording="sitting 1")
     assert [clip.recording for clip in find_clips(settings.clips)] == ["sitting 1", "sitting 1", "wave/own.mp4"]
     assert page.get(f"/api/project/clips/{own}/recording").json() == {"recording": "", "known": ["sitting 1"]}
-    named = page.post(f"/api/project/clips/{own}/recording", json={"recording": " Anna "})
-    assert named.status_code == 200
+    assert any("All clips are of one person" in hint for hint in describe(page)["hints"]) is False
+    listed = (settings.clips / "recordings.csv").read_text()
+    project = change(page, "POST", f"clips/{own}/recording", json={"recording": " Anna "})
+    assert project["undo"] == "name who is in own.mp4: Anna"
     assert page.get(f"/api/project/clips/{own}/recording").json()["recording"] == "Anna"
     assert find_clips(settings.clips)[-1].recording == "Anna"
-    page.post(f"/api/project/clips/{own}/recording", json={"recording": ""})
+    change(page, "POST", "undo")
+    assert (settings.clips / "recordings.csv").read_text() == listed
+    assert names(describe(page)).keys() == {"clap", "wave"}
+    project = change(page, "POST", f"clips/{own}/recording", json={"recording": "sitting 1"})
+    assert "All clips are of one person" in project["hints"][-2]
+    change(page, "POST", f"clips/{own}/recording", json={"recording": ""})
     assert find_clips(settings.clips)[-1].recording == "wave/own.mp4"
 
 

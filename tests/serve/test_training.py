@@ -164,9 +164,9 @@ def test_the_process_trains_a_run_that_every_command_reads_and_the_next_one_uses
     project, runs = Project(moving_squares.make_set(tmp_path / "squares", clips=5)), tmp_path / "runs"
     made = Training(project, runs, Models(ServeSettings(runs=runs)))
     for clip in project.clips("left"):  # a class that was marked in a single recording
-        project.share_recording(clip.id, "day.mp4")
+        project.set_recording(clip.id, "day.mp4")
     first = runs / made.run(Job())["run"]
-    assert results(made.newest_run())["clips"] == 20
+    assert results(project, made.newest_run())["clips"] == 20
     assert onlooker.load(first).classes == ("down", "left", "right", "up")
     corrected = [clip.id for clip in project.clips("down")[:3]]
     for clip in corrected:

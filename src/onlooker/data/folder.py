@@ -15,11 +15,20 @@ from onlooker.structures import Clip, ClipError
 from onlooker.video.image_sequence import RATE_FILE
 from onlooker.video.reader import is_video
 
-__all__ = ["RECORDINGS", "find_clips", "ignored_text", "is_hidden", "list_files", "read_folder", "refuse_run"]
+__all__ = [
+    "RECORDINGS",
+    "SYSTEM_FOLDERS",
+    "find_clips",
+    "ignored_text",
+    "is_hidden",
+    "list_files",
+    "read_folder",
+    "refuse_run",
+]
 
 RECORDINGS = "recordings.csv"
 _SHOWN = 5  # names in a sentence
-_SYSTEM = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}  # nothing of a user's
+SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 _PERSON = re.compile(r"(person|subject|participant|actor|signer|user|subj|sub|p|s)[-_ ]*\d+", re.IGNORECASE)
 _FETCH = "fetch it (git annex get, dvc pull), mount its disk, or remove the link"
 _HOLDS = "a class folder holds video files, or one folder per image sequence; move it out if it is not a class"
@@ -122,7 +131,7 @@ def entries(folder: Path) -> list[Path]:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder of this name is neither a clip nor a class."""
-    return name.startswith(".") or name in _SYSTEM
+    return name.startswith(".") or name in SYSTEM_FOLDERS
 
 
 def _is_clip(path: Path) -> bool:

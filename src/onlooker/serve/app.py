@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import onlooker
+from onlooker.data.folder import SYSTEM_FOLDERS
 from onlooker.serve import live, look, models, teach
 from onlooker.serve.api import create_api
 from onlooker.serve.events import Watcher
@@ -78,7 +79,8 @@ def create_app(settings: ServeSettings) -> FastAPI:
     @app.get("/api/state")
     def state() -> dict[str, Any]:
         limits = {"bytes": settings.max_upload, "seconds": settings.max_seconds}
-        return {"models": known.describe(), "limits": limits, "endings": sorted(SUFFIXES)}
+        files = {"endings": sorted(SUFFIXES), "hidden": sorted(SYSTEM_FOLDERS)}
+        return {"models": known.describe(), "limits": limits, **files}
 
     @app.get("/api/jobs/{job_id}")
     async def job(job_id: str) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from onlooker.answer import require_one_nothing
+from onlooker.data import folder
+from onlooker.files import composed
 from onlooker.serve.problem import Problem
 
 __all__ = ["class_name", "file_name", "is_hidden", "new_class_name", "new_name"]
@@ -20,13 +22,13 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGN
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is no clip and no class, as where training reads folders; also one that is no UTF-8."""
-    return name.startswith(".") or name == "__MACOSX" or re.search("[\ud800-\udfff]", name) is not None
+    """Whether a name is no clip and no class, as in training; also one that is no UTF-8, which no database stores."""
+    return folder.is_hidden(name) or re.search("[\ud800-\udfff]", name) is not None
 
 
 def class_name(name: str, classes: Collection[str] = ()) -> str:
     """The class that a name means: of exactly this name, or as new classes have it: composed, with single spaces."""
-    return name if name in classes else " ".join(unicodedata.normalize("NFC", name).split())
+    return name if name in classes else " ".join(composed(name).split())
 
 
 def _visible(name: str) -> str:

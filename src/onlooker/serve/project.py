@@ -25,6 +25,7 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.recordings import follow_moves, join_recording, read_recordings
 from onlooker.serve.renames import STORE, TRASH, Move, backwards, check_moves, check_store, empty_trash, make_moves
 from onlooker.serve.translation import t
+from onlooker.structures import ClipError
 from onlooker.video.reader import is_video
 
 __all__ = ["Project", "ProjectClip"]
@@ -201,20 +202,35 @@ class Project:
             text = t("change.add_clip", name=Path(target).name, label=label)
             new = clip_id, file.name, digest
             self._do(text, [*moves, (f"{TRASH}/{file.name}", target)], batch=batch, new=new)
+            clip = self.clip(clip_id)
             if recording:
-                self.share_recording(clip_id, recording)
-            return self.clip(clip_id)
+                self._join(clip, recording, self.folder / RECORDINGS)
+            return clip
 
     def recordings(self) -> dict[str, str]:
         """The recordings of clips, by their paths relative to the folder; empty if none are known."""
-        file = self.folder / RECORDINGS
-        return read_recordings(file) if file.exists() else {}
+        try:
+            recordings = read_recordings(self.folder / RECORDINGS)
+        except (ClipError, OSError, ValueError):  # there is no list, or training says what is wrong with it
+            return {}
+        return {clip: name for clip, name in recordings.items() if not clip.startswith(f"{TRASH}/")}
 
-    def share_recording(self, clip_id: str, recording: str) -> None:
-        """Note in recordings.csv that a clip is part of a recording, so that no split divides it."""
+    def set_recording(self, clip_id: str, recording: str) -> None:
+        """Note of which recording a clip is, by another recordings.csv in place of the last one; "": of its own."""
         with self._lock:
-            names = [_path_of(clip) for clip in self.select("")]
-            join_recording(self.folder, names, _path_of(self.clip(clip_id)), recording)
+            clip = self.clip(clip_id)
+            path = self.folder / RECORDINGS
+            new = self._trash(".csv")
+            self._join(clip, recording or _path_of(clip), self.folder / new)
+            if (self.folder / new).exists():
+                moves = [(RECORDINGS, self._trash(".csv"))] if path.exists() else []
+                text = t("change.set_recording", name=clip.path.name, recording=recording or "–")
+                self._do(text, [*moves, (new, RECORDINGS)])
+
+    def _join(self, clip: ProjectClip, recording: str, target: Path) -> None:
+        """Write a recordings.csv in which a clip is part of a recording, so that no split divides it."""
+        names = [_path_of(each) for each in self.select("")]
+        join_recording(self.folder / RECORDINGS, names, _path_of(clip), recording, target)
 
     def name_recording(self, name: str, digest: str) -> str:
         """The recording that a file is: its name, or another one if a file of other content has this name."""
@@ -363,7 +379,8 @@ class Project:
             follow_moves(self.folder, moves)
             with self.database.transaction():
                 for source, target in moves:
-                    self.database.move(source, target)
+                    if RECORDINGS not in (source, target):
+                        self.database.move(source, target)
                 if settled:
                     self.database.run("UPDATE clip SET settled = ? WHERE id = ?", not back, settled)
                 self.database.set_state(number, after)
@@ -373,7 +390,7 @@ class Project:
                 make_moves(self.folder, backwards(moves))
             self.database.set_state(number, before)
             raise
-        for name in {path.partition("/")[0] for move in moves for path in move} - {STORE}:
+        for name in {path.partition("/")[0] for move in moves for path in move} - {STORE, RECORDINGS}:
             self._times.pop(name, None)
             with suppress(OSError):
                 self._times[name] = (self.folder / name).stat().st_mtime_ns

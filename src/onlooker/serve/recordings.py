@@ -35,24 +35,25 @@ def follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
             row["clip"] = target + row["clip"][len(source) :]
         if not moved and "/" in target and not target.startswith("."):
             rows.append({"clip": target, "recording": target})
-    _write(folder, rows)
+    _write(folder / RECORDINGS, rows)
 
 
-def join_recording(folder: Path, names: Iterable[str], clip: str, recording: str) -> None:
-    """Write the recording of a clip into the list; a list that is made for it names every clip.
+def join_recording(path: Path, names: Iterable[str], clip: str, recording: str, target: Path) -> None:
+    """Write a list with the recording of a clip; one that is made for it names every clip.
 
     Args:
         names: of all clips, as in the list.
+        target: where it is written; nothing is, if the list at `path` is damaged: training says how.
     """
-    rows = _read(folder / RECORDINGS)
-    if not rows and (folder / RECORDINGS).exists():
-        return  # it is damaged: training says how
+    rows = _read(path)
+    if not rows and path.exists():
+        return
     rows = rows or [{"clip": name, "recording": name} for name in names]
     listed = {row["clip"]: row for row in rows}
     if clip not in listed:
         rows.append({"clip": clip})
     listed.get(clip, rows[-1])["recording"] = recording
-    _write(folder, rows)
+    _write(target, rows)
 
 
 def _read(path: Path) -> list[Row]:
@@ -62,9 +63,9 @@ def _read(path: Path) -> list[Row]:
         return []
 
 
-def _write(folder: Path, rows: Sequence[Mapping[str, str]]) -> None:
+def _write(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, [*rows[0]], extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_bytes(folder / RECORDINGS, text.getvalue().encode())
+    write_bytes(path, text.getvalue().encode())

@@ -38,9 +38,9 @@ def check_moves(folder: Path, moves: Sequence[Move], back: bool = False) -> None
     for source, target in moves:
         if not (folder / source).exists():
             raise FileNotFoundError(f"{source} is not there any more")
-        if (folder / target).exists():
+        if (folder / target).exists() and target not in sources:
             raise Problem(409, "in_the_way", name=printable(target))
-        if back and "/" not in source and target.startswith(TRASH):
+        if back and "/" not in source and target.startswith(TRASH) and (folder / source).is_dir():
             names = sorted(path.name for path in (folder / source).iterdir() if not is_hidden(path.name))
             if others := [name for name in names if f"{source}/{name}" not in sources]:
                 raise Problem(409, "not_empty", name=printable(source), count=len(others), file=printable(others[0]))

@@ -8,7 +8,7 @@ from typing import Any
 
 from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.evaluation.metrics import FORMULA
-from onlooker.files import printable, read_bytes
+from onlooker.files import composed, printable, read_bytes
 from onlooker.run_record import SCORES, read_figures
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
@@ -21,9 +21,10 @@ _UNSURE = 0.25  # margin between the two most probable classes, below which a pr
 _DOUBTS = "tested JOIN clip ON clip.id = clip WHERE NOT settled AND folder = truth AND (doubted OR margin < ?)"
 
 
-def results(run: Path | None) -> dict[str, Any]:
+def results(project: Project, run: Path | None) -> dict[str, Any]:
     """Figures and conclusion of a run, and what its model looks at; a Problem 404 if it has no results."""
     measured = _measured(run)
+    folders = _folders(project)
     looks_at = {  # by the statistics that cross-validation has chosen (`training.linear.SETS`)
         "all but order": t("looks_at.all"), "changes": t("looks_at.changes"), "changes and order": t("looks_at.order")
     }  # fmt: skip
@@ -31,7 +32,7 @@ def results(run: Path | None) -> dict[str, Any]:
         **{name: measured[name] for name in ("accuracy", "confusion")},
         "clips": measured["videos"],
         "wrong": sum(map(sum, measured["confusion"])) - sum(row[k] for k, row in enumerate(measured["confusion"])),
-        "classes": [*map(printable, measured["classes"])],
+        "classes": [printable(folders.get(name, name)) for name in measured["classes"]],
         "conclusion": first_line(measured),
         "looks_at": looks_at.get(str(measured.get("statistics")), ""),
         "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
@@ -50,7 +51,8 @@ def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> 
     if not 0 <= min(row, column) <= max(row, column) < len(classes):
         raise Problem(404, "no_results")
     chosen = "JOIN tested ON tested.clip = id WHERE truth = ? AND predicted = ? ORDER BY abs(margin) DESC LIMIT 100"
-    return project.select(chosen, classes[row], classes[column])
+    folders = _folders(project)
+    return project.select(chosen, *(folders.get(classes[number], classes[number]) for number in (row, column)))
 
 
 def clips_to_check(project: Project, run: Path | None, count: int) -> tuple[int, list[dict[str, Any]]]:
@@ -74,12 +76,22 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
     if (run / SCORES).exists() and (figures := read_figures(run)):  # else its report has failed
         doubted = [each["name"] for each in figures.get("labels_to_check", [])]
         rank = {name: number for number, name in enumerate(reversed(doubted), 1)}  # the most doubtful has the highest
-        tested = [(ids[clip], *of, rank.get(clip, 0)) for clip, *of in _scores(run, figures["classes"]) if clip in ids]
+        clips = {composed(name): clip_id for name, clip_id in ids.items()}
+        folders = _folders(project)
+        for name, truth, predicted, *figures_of_clip in _scores(run, figures["classes"]):
+            if clip_id := clips.get(composed(name)):
+                labels = folders.get(truth, truth), folders.get(predicted, predicted)
+                tested.append((clip_id, *labels, *figures_of_clip, rank.get(name, 0)))
     with project.database.transaction():
         project.database.run("DELETE FROM tested")
         for row in tested:
             project.database.run("INSERT OR REPLACE INTO tested VALUES (?, ?, ?, ?, ?, ?)", *row)
         project.database.run("INSERT OR REPLACE INTO state VALUES ('run', ?)", str(run.resolve()))
+
+
+def _folders(project: Project) -> dict[str, str]:
+    """The names of class folders by those of their classes, which are in Unicode's form NFC."""
+    return {composed(name): name for name in project.counts()}
 
 
 def _measured(run: Path | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The routes of the page's tabs Teach and Correct."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +70,7 @@ class Teaching:
                 for name, count in counts.items()
             ],
             "nothing": nothing_name([*counts]),
-            "hints": _hints(counts),
+            "hints": _hints(counts, {*project.recordings().values()}),
             "undo": project.change_text(),
             "model": model and model.id,
             "training": job.id if job and self.training.is_running else None,
@@ -125,7 +125,7 @@ def _file(path: Path, media_type: str) -> FileResponse:
     return FileResponse(path, media_type=media_type, headers=_CACHED, stat_result=path.stat())
 
 
-def _hints(counts: dict[str, int]) -> list[str]:
+def _hints(counts: dict[str, int], recordings: Collection[str]) -> list[str]:
     """What to record, most important first."""
     hints = []
     if few := {label: count for label, count in counts.items() if count < _FEW}:
@@ -134,6 +134,8 @@ def _hints(counts: dict[str, int]) -> list[str]:
     elif counts and counts[large := max(counts, key=lambda name: counts[name])] > IMBALANCE * min(counts.values()):
         small = min(counts, key=lambda name: counts[name])
         hints.append(t("hint.unbalanced", large=large, many=counts[large], small=small, few=counts[small]))
+    if len(recordings) == 1 and sum(counts.values()) > 1:
+        hints.append(t("hint.one_recording"))
     try:
         require_one_nothing([*counts])
         if nothing_class([*counts]) is None and len(counts) > 1:
@@ -165,7 +167,7 @@ def routes(teaching: Teaching) -> APIRouter:
 
     @routes.get("/api/project/results")
     def reached() -> dict[str, Any]:
-        return results(training.newest_run())
+        return results(project, training.newest_run())
 
     @routes.get("/api/project/results/clips")
     def cell(row: int, column: int) -> list[dict[str, Any]]:
@@ -263,11 +265,9 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
         return {"recording": "" if own == path else own, "known": known}
 
     @routes.post("/api/project/clips/{clip_id}/recording")
-    def set_recording(clip_id: str, recording: Text) -> None:
-        teaching.training.check_moving()
-        clip = project.clip(clip_id)
-        own = f"{clip.label}/{clip.path.name}"
-        project.share_recording(clip_id, recording.strip()[:MAX_RECORDING] or own)
+    def set_recording(clip_id: str, recording: Text, version: int) -> dict[str, Any]:
+        name = recording.strip()[:MAX_RECORDING]
+        return teaching.change(version, lambda: project.set_recording(clip_id, name))
 
     @routes.post("/api/look/{look_id}/examples")
     def add_part(look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:

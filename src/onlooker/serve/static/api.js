@@ -45,10 +45,7 @@ export function send(method, path, body) {
   return request(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
 }
 
-/**
- * Uploads a file or a recording; `progress(share)` is called while bytes are sent. An aborted `signal` ends it while
- * bytes are sent; after that the answer still arrives, as the server has the file.
- */
+/** Uploads a file; `progress(share)` is called, and an aborted `signal` ends it, while bytes are sent. */
 export function upload(path, blob, name, progress = () => {}, signal = null) {
   return new Promise((resolve, reject) => {
     const call = new XMLHttpRequest();
@@ -91,10 +88,7 @@ export async function follow(id, watch, { every = 250, signal = null } = {}) {
 
 export const cancel = (id) => send("DELETE", `/api/jobs/${id}`);
 
-/**
- * Has a model look at a file: `watch(text, progress)` tells how far it is, with `progress` from 0 to 1 or null; an
- * aborted `signal` ends it; `began(job)` gets the id of its job. Returns what the model sees, or null.
- */
+/** Has a model look at a file; `watch(text, progress)` tells how far it is, `began(job)` gets the id of its job. */
 export async function lookAt(file, model, limit, watch, signal, began) {
   checkSize(file.name, file.size, limit);
   const sending = (share) => watch(t("look.sending"), share);

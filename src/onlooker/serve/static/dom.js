@@ -1,7 +1,7 @@
 // Elements, texts and messages: what every part of the page is built with.
 
 const TEXTS = JSON.parse(document.getElementById("texts").textContent);
-const SVG = new Set(["svg", "path", "polyline", "polygon"]);
+const SVG = new Set(["svg", "path"]);
 
 /** The text of a key such as "look.drop", with {names} replaced; "name.one" and "name.other" by `count`. */
 export function t(key, values = {}) {
@@ -101,10 +101,7 @@ export function errorCard({ found, expected, remedy }, ...actions) {
       actions.length ? h("div.row", {}, actions) : null));
 }
 
-/**
- * Shows a message, in place of an equal one or the oldest of three; it stays while the pointer or the focus is on it.
- * `action`: the name of a button and what it does. Returns the message.
- */
+/** Shows a message, in place of an equal one or the oldest of three; `action`: a button's name and what it does. */
 export function toast(text, { error = false, action = null } = {}) {
   const act = () => { box.remove(); action[1](); };
   const box = h(error ? "div.toast.bad" : "div.toast", {}, h("span", {}, rich(text)),

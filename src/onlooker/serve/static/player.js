@@ -2,7 +2,6 @@
 
 import { button, errorCard, h, icon, show, t, typing } from "./dom.js";
 
-const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const clock = (value) => `${Math.floor(value / 60)}:${(value % 60).toFixed(2).padStart(5, "0")}`;
 
 export class Player {
@@ -23,7 +22,7 @@ export class Player {
     this.playButton = button("play", t("player.play"), () => this.toggle(), { iconOnly: true, kind: "round" });
     this.clock = h("span.clock", { "aria-hidden": "true" });
     this.speed = h("select", { "aria-label": t("player.speed"), value: 1, onchange: () => this.setSpeed() },
-      SPEEDS.map((value) => h("option", { value }, t("player.times", { value }))));
+      [0.25, 0.5, 1, 2, 4].map((value) => h("option", { value }, t("player.times", { value }))));
     return h("div.controls", {},
       button("back", t("player.back"), () => this.stepBy(-1), { iconOnly: true }), this.playButton,
       button("forward", t("player.forward"), () => this.stepBy(1), { iconOnly: true }), this.clock, this.speed);

@@ -25,15 +25,9 @@ const part = (selector, start, end, duration, label, ...inside) => h(selector, {
   "--color": label ? colorOf(label) : "transparent", title: spoken(label) }, ...inside);
 
 function contents(answer, duration) {
-  const runs = runsOf(answer.labels, answer.times, duration).map(({ label, start, end }) =>
+  return runsOf(answer.labels, answer.times, duration).map(({ label, start, end }) =>
     part(isQuiet(label) ? "span.run.nothing" : "span.run", start, end, duration, label,
       h("span.name", {}, spoken(label))));
-  const tops = answer.scores.map((scores) => Math.max(...scores));
-  const points = tops.map((top, i) => `${(1000 * answer.times[i]) / duration},${100 - 100 * top}`).join(" ");
-  const [from, to] = [answer.times[0], answer.times.at(-1)].map((time) => (1000 * time) / duration);
-  const curve = h("svg.curve", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
-    h("polygon", { points: `${from},100 ${points} ${to},100` }), h("polyline", { points }));
-  return [...runs, curve];
 }
 
 /** The strip of an answer below a player; it reads and sets the player's time. */

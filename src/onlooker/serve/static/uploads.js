@@ -4,8 +4,8 @@ import { checkSize, upload } from "./api.js";
 import { button, complain, errorText, h, rich, show, t, toast } from "./dom.js";
 
 const AT_ONCE = 3; // uploads: the next clips are sent while the server checks the first
+const SPLIT = /^(train|val|test)/i; // names of folders that hold class folders
 const REFRESH = 20; // clips after which the page shows those that were added
-const isHidden = (name) => name.startsWith(".") || name === "__MACOSX"; // as where the server reads folders
 
 /** The files of a drop as `[{file, path}]`; `path` is that of the file, from what was dropped on. */
 export async function droppedFiles(transfer) {
@@ -15,7 +15,6 @@ export async function droppedFiles(transfer) {
 }
 
 async function walk(entry, folder) {
-  if (isHidden(entry.name)) return [];
   const path = folder + entry.name;
   if (entry.isFile) return [{ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), path }];
   const reader = entry.createReader();
@@ -27,8 +26,7 @@ async function walk(entry, folder) {
 
 /** The same for an input that chooses a folder. */
 export const chosenFiles = (input) =>
-  [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }))
-    .filter(({ path }) => !path.split("/").some(isHidden));
+  [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
 
 /** The recordings that files named recordings.csv give to clips, by the path of the clip. */
 export async function listedRecordings(files) {
@@ -39,6 +37,23 @@ export async function listedRecordings(files) {
     for (const [clip, name] of Object.entries(listed)) recordings[path.slice(0, -file.name.length) + clip] = name;
   }
   return recordings;
+}
+
+/** Class and recording of each file of dropped folders; folders within that of a class are recordings, as of people. */
+export function placed(clips, known, label) {
+  const tops = [...new Set(clips.map(({ folders }) => folders[0]))];
+  const seconds = (wanted) => clips.filter(({ folders }) => wanted(folders[0])).map(({ folders }) => folders[1]);
+  const classAt = (top) => {
+    if (label) return tops.length > 1 ? -1 : 0;
+    if (known.includes(top)) return 0;
+    const others = seconds((other) => other !== top); // the same person may be in two classes
+    return seconds((own) => own === top).some((name) => name && others.includes(name)) && !SPLIT.test(top) ? 0 : 1;
+  };
+  const at = new Map(tops.map((top) => [top, classAt(top)]));
+  return clips.map(({ file, path, folders }) => {
+    const k = Math.min(at.get(folders[0]), folders.length - 1);
+    return { file, name: file.name, path, label: label ?? folders[k], recording: folders.slice(k + 1).join("/") };
+  });
 }
 
 /** A queue of uploads into the project of the page. */

@@ -1,6 +1,6 @@
 // Clips as tiles, and what can be done with one of them.
 
-import { get, send } from "./api.js";
+import { get } from "./api.js";
 import { colorOf, spoken } from "./colors.js";
 import { button, complain, dialog, h, patch, seconds, show, still, t } from "./dom.js";
 
@@ -79,11 +79,12 @@ export function classChoice(name, classes, value, apply) {
 }
 
 /** Who is in a clip, or of which recording it is; clips of one are never on both sides of a test. */
-function recordingField({ id }) {
+function recordingField({ id, name }, page) {
   const path = `/api/project/clips/${id}/recording`;
   const options = h("datalist", { id: "recordings" });
   const input = h("input", { type: "text", list: "recordings", maxlength: 100, "aria-label": t("who.label"),
-    onchange: () => send("POST", path, { recording: input.value }).catch(complain) });
+    onchange: ({ target: { value } }) => page.changeAndTell(t("told.who", { name, recording: value || "–" }),
+      "POST", path, { recording: value }) });
   get(path).then(({ recording, known }) => {
     input.value = recording;
     show(options, known.map((value) => h("option", { value })));
@@ -99,7 +100,7 @@ export function clipDialog(clip, page, changed = () => {}) {
   const box = dialog(clip.name,
     h("video.large", { src: `/media/clip/${clip.id}.mp4`, poster: `/media/clip/${clip.id}.jpg`, controls: true,
       loop: true, autoplay: !still(), muted: true, playsinline: true, "--color": colorOf(clip.label) }),
-    h("div.row.spread", {}, h("div.field", {}, h("span", {}, t("clip.class")), choice), recordingField(clip),
+    h("div.row.spread", {}, h("div.field", {}, h("span", {}, t("clip.class")), choice), recordingField(clip, page),
       button("trash", t("clip.delete"), () => act(() =>
         page.changeAndTell(t("told.deleted", { name: clip.name }), "DELETE", `/api/project/clips/${clip.id}`)))));
 }
