@@ -24,7 +24,7 @@ from onlooker.structures import ClipError
 from onlooker.video import safe
 from onlooker.video.flow import FlowSettings, read_flow
 from onlooker.video.reader import VideoReader, read
-from onlooker.video.sampling import equally_spaced
+from onlooker.video.sampling import Timing, equally_spaced
 
 Make = Callable[..., Path]
 
@@ -82,7 +82,7 @@ def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> 
 
 def test_frames_are_sampled_again_if_the_count_was_wrong(make_clip: Make) -> None:
     reader = VideoReader(make_clip("a.mp4"))
-    reader._video._bounds = np.arange(30.0), 30.0  # as a file says whose packets cannot all be decoded
+    reader._video.timing = Timing(np.arange(30.0), 30.0)  # as a file says whose packets cannot all be decoded
     frames = reader.get(lambda total: np.array([total - 1]))
     assert frames.indices.tolist() == [19]
     assert clips.painted_number(frames.pixels[0]) == 19

@@ -129,12 +129,9 @@ def _is_file(source: str) -> bool:
 
 def _assumes_rate(source: str, frame_rate: float | None) -> bool:
     """Whether a source is an image sequence that does not say its frame rate."""
-    if not os.path.isdir(file_of(source)):
-        return False
-    reader = VideoReader(source, frame_rate)
-    with suppress(ClipError):  # whose error is reported when it is watched
-        _ = reader.times
-    return reader.assumes_rate
+    with suppress(ClipError):  # it is reported when the source is watched
+        return os.path.isdir(file_of(source)) and VideoReader(source, frame_rate).assumes_rate
+    return False
 
 
 def _counts(stream: _Stream) -> str:

@@ -24,7 +24,7 @@ from onlooker.files import is_regular
 from onlooker.structures import ClipError, Frames
 from onlooker.video.container import check_size
 from onlooker.video.decode import RATE, FrameStore
-from onlooker.video.sampling import Choice
+from onlooker.video.sampling import Choice, Timing
 
 RATE_FILE = "frame_rate.txt"  # frames per second of the images beside it, and of those in folders below
 RATE_REMEDY = f"give --frame-rate, or write the frames per second into a file {RATE_FILE} beside the images or above"
@@ -46,7 +46,6 @@ class ImageSequence:
 
     def __init__(self, folder: Path, frame_rate: float | None = None) -> None:
         self.folder, self._frame_rate = folder, frame_rate
-        self.assumes_rate = False  # as in `VideoReader`, once it has been read
 
     @cached_property
     def images(self) -> list[Path]:
@@ -57,38 +56,28 @@ class ImageSequence:
             raise ClipError(self.folder, what, "give a video file, or number the images (0001.jpg, 0002.jpg, ...)")
         return paths
 
-    @property
-    def times(self) -> NDArray[np.float64]:
-        """As in `VideoReader`."""
-        return np.arange(len(self.images)) / self._rate
-
-    @property
-    def end(self) -> float:
-        """As `VideoReader.seconds`."""
-        return len(self.images) / self._rate
-
-    @property
-    def _rate(self) -> float:
-        """Frames per second."""
-        rate = _stated_rate(self.folder) or self._frame_rate
-        self.assumes_rate = rate is None
-        return rate or RATE
+    @cached_property
+    def timing(self) -> Timing:
+        """When the images are shown."""
+        stated = _stated_rate(self.folder) or self._frame_rate
+        bounds = np.arange(len(self.images) + 1) / (stated or RATE)
+        return Timing(bounds[:-1], float(bounds[-1]), stated is None)
 
     def get(self, choose: Choice, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
         """As in `VideoReader`, and the size."""
-        store = FrameStore(self.folder, choose(self.times, self.end), size, shorter_side)
+        store = FrameStore(self.folder, choose(self.timing), size, shorter_side)
         store.check(len(self.images))
         pixels = _read_images(self.images[index] for index in store.unique)
         for index, image in zip(store.unique.tolist(), pixels, strict=True):
             store.put(index, image)
-        return store.frames(self.times)
+        return store.frames(self.timing.times)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         return self.between(0, len(self.images))
 
     def between(self, first: int, after: int) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         """As iteration: the frames from `first` on, before `after`."""
-        times = self.times.tolist()
+        times = self.timing.times.tolist()
         for index, pixels in enumerate(_read_images(self.images[first:after]), first):
             yield index, times[index], pixels
 

@@ -11,7 +11,7 @@ from onlooker.intervals import Times
 from onlooker.structures import ClipError, Frames
 from onlooker.video.image_sequence import ImageSequence
 from onlooker.video.resize import Pixels
-from onlooker.video.sampling import Choice, Indices
+from onlooker.video.sampling import Choice, Indices, Timing
 from onlooker.video.video_file import VideoFile
 
 _ROUNDED = 0.5  # seconds after the end of a recording that an interval may end: times may be whole seconds
@@ -30,28 +30,19 @@ class VideoPart:
         self.path, self._video, (self._start, self._end) = path, video, times
 
     @property
-    def assumes_rate(self) -> bool:
-        """As in `VideoReader`."""
-        return self._video.assumes_rate
-
-    @property
-    def times(self) -> NDArray[np.float64]:
-        """As in `VideoReader`."""
+    def timing(self) -> Timing:
+        """When the frames of the part are shown."""
         with self._named():
-            return self._own(self._video.times[slice(*self._places())])
-
-    @property
-    def end(self) -> float:
-        """As `VideoReader.seconds`."""
-        with self._named():
-            return min(self._end, self._video.end) - self._start
+            first, after = self._places()
+            times, end, assumes_rate = self._video.timing
+            return Timing(self._own(times[first:after]), min(self._end, end) - self._start, assumes_rate)
 
     def get(self, choose: Choice, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
         """The frames of a choice, as in `VideoReader`, and the size."""
 
-        def in_file(times: NDArray[np.float64], end: float) -> Indices:
+        def in_file(_: Timing) -> Indices:
             first, after = self._places()
-            chosen = np.asarray(choose(self.times, self.end))
+            chosen = np.asarray(choose(self.timing))
             if len(chosen) and not 0 <= chosen.min() <= chosen.max() < after - first:
                 raise IndexError(f"{self.path}: frames {chosen.tolist()} asked for, expected 0 to {after - first - 1}")
             return chosen + first
@@ -74,8 +65,8 @@ class VideoPart:
 
     def _places(self) -> tuple[int, int]:
         """The first frame of the part in the video, and the one after the last; a ClipError if there is none."""
-        times, start, end = self._video.times, self._start, self._end
-        seconds = self._video.end
+        times, seconds, _ = self._video.timing
+        start, end = self._start, self._end
         if start >= seconds or seconds + _ROUNDED < end < np.inf:
             raise ClipError(self.path, f"outside the recording, which is {seconds:.2f} s long", "correct the times")
         first, after = np.searchsorted(times, np.array([start, end]) - _SAME).tolist()

@@ -14,7 +14,7 @@ from onlooker.structures import Frames
 from onlooker.video.image_sequence import ImageSequence, numbered_images
 from onlooker.video.part import VideoPart
 from onlooker.video.safe import GuardedVideo, is_safe
-from onlooker.video.sampling import Indices, Sampling, equally_spaced, held_frames
+from onlooker.video.sampling import Indices, Sampling, Timing, equally_spaced, held_frames
 from onlooker.video.video_file import VideoFile, shared_file
 
 __all__ = ["SUFFIXES", "VideoReader", "is_video", "read"]
@@ -62,17 +62,17 @@ class VideoReader:
     @property
     def times(self) -> NDArray[np.float64]:
         """When each frame is shown, in seconds (`structures`)."""
-        return self._video.times
+        return self._video.timing.times
 
     @property
     def assumes_rate(self) -> bool:
-        """Whether 25 frames per second are assumed, as nothing says how many there are; known once it has been read."""
-        return self._video.assumes_rate
+        """Whether 25 frames per second are assumed, as nothing says how many there are."""
+        return self._video.timing.assumes_rate
 
     @property
     def seconds(self) -> float:
         """When the last frame ends."""
-        return self._video.end
+        return self._video.timing.end
 
     @property
     def moments(self) -> NDArray[np.float64]:
@@ -109,13 +109,13 @@ class VideoReader:
         """
         sampled: NDArray[np.float64] | None = None
 
-        def choose(times: NDArray[np.float64], end: float) -> Indices:
+        def choose(timing: Timing) -> Indices:
             nonlocal sampled
             sampled = None
             if not callable(which):
                 return np.asarray(which)
-            if (held := held_frames(times, end)) is None:
-                return which(len(times))
+            if (held := held_frames(timing.times, timing.end)) is None:
+                return which(len(timing.times))
             indices, moments = held
             places = which(len(moments))
             sampled = moments[places]

@@ -26,7 +26,7 @@ from onlooker.files import DiskFullError, NotWritableError
 from onlooker.intervals import file_of
 from onlooker.structures import ClipError, Frames
 from onlooker.video.container import REENCODE
-from onlooker.video.sampling import Choice
+from onlooker.video.sampling import Choice, Timing
 
 __all__ = ["VARIABLE"]
 
@@ -58,35 +58,25 @@ class GuardedVideo:
     """A video that a worker reads; see `VideoReader`."""
 
     def __init__(self, path: Path, frame_rate: float | None = None) -> None:
-        self.path, self._rate, self.assumes_rate = path, {"frame_rate": frame_rate}, False
+        self.path, self._rate = path, {"frame_rate": frame_rate}
 
     @cached_property
-    def _bounds(self) -> tuple[NDArray[np.float64], float]:
+    def timing(self) -> Timing:
+        """When the frames are shown."""
         (answer,) = answers(self.path, "times", **self._rate)
-        self.assumes_rate = answer["assumes_rate"]
-        return np.array(answer["times"], np.float64), float(answer["seconds"])
-
-    @property
-    def times(self) -> NDArray[np.float64]:
-        """As in `VideoReader`."""
-        return self._bounds[0]
-
-    @property
-    def end(self) -> float:
-        """As `VideoReader.seconds`."""
-        return self._bounds[1]
+        return Timing(np.array(answer["times"], np.float64), float(answer["seconds"]), bool(answer["assumes_rate"]))
 
     def get(self, choose: Choice, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
         """As in `VideoReader`, and the size."""
         for _ in range(3):
-            total = len(self.times)
-            indices = np.array(choose(*self._bounds), np.int64)
+            total = len(self.timing.times)
+            indices = np.array(choose(self.timing), np.int64)
             asked = {"total": total, "indices": indices, "size": size, "shorter_side": shorter_side}
             (answer,) = answers(self.path, "get", **asked, **self._rate)
             if answer["total"] == total:
                 H, W = answer["size"]
                 return Frames(answer["pixels"], np.array(answer["times"]), indices), (H, W)
-            del self._bounds
+            del self.timing
         raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:

@@ -6,6 +6,7 @@ and motion-triggered cameras leave out unchanged frames: there, the last frame i
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,23 @@ __all__ = ["equally_spaced"]
 Indices = NDArray[np.int64]
 # From the number of moments of a video, at least 1: `T` indices below it, in any order, with any repetition.
 Sampling = Callable[[int], Indices]
-# From when each frame is shown, and when the last one ends, to `T` frames: what a reader makes of a sampling.
-Choice = Callable[[NDArray[np.float64], float], Indices]
+
+
+class Timing(NamedTuple):
+    """When the frames of a video are shown.
+
+    Args:
+        times: of each frame, in seconds (`structures`), ascending.
+        end: when the last one ends.
+        assumes_rate: 25 frames per second are assumed, because nothing says how many there are.
+    """
+
+    times: NDArray[np.float64]
+    end: float
+    assumes_rate: bool = False
+
+
+Choice = Callable[[Timing], Indices]  # to `T` frames: what a reader makes of a sampling
 
 _MAX_RATE = 120.0  # moments per second
 _ALIKE = 1.5  # ratio of the longest to the shortest of the frame durations that moments are spaced by

@@ -18,7 +18,7 @@ from onlooker.structures import ClipError, Frames
 from onlooker.video.container import REENCODE, open_video
 from onlooker.video.decode import RATE, Converter, FrameStore, assumes_rate, decode_file, duration_of, end_of
 from onlooker.video.index import IndexContradictedError, PacketIndex, decode_frames, decode_indexed, index_packets
-from onlooker.video.sampling import Choice
+from onlooker.video.sampling import Choice, Timing
 
 _PAUSED = 2  # decoders of a file without an index that wait for its next parts, which threads ask for out of order
 
@@ -31,63 +31,50 @@ class VideoFile:
         self._lock = Lock()
         self._turn = Lock()  # to decode parts of a file without an index
         self._paused: dict[int, Iterator[tuple[int, float, VideoFrame]]] = {}  # decoders, by their next frame
-        self._times: NDArray[np.float64] | None = None
-        self._end = 0.0  # of the last frame
+        self._timing: Timing | None = None
         self._index: PacketIndex | None = None
-        self.assumes_rate = False  # as in `VideoReader`, once it has been read
+        self._assumes_rate = False
         self._expected: int | None = None  # number of frames, at first the number of packets; None: not counted yet
 
     @property
-    def times(self) -> NDArray[np.float64]:
-        """As in `VideoReader`."""
+    def timing(self) -> Timing:
+        """When the frames are shown."""
         with self._lock:  # threads that read parts of one file wait for the first of them
-            if self._times is None:
+            if self._timing is None:
                 if self._expected is None:
                     with open_video(self.path) as opened:
                         self._make_index(*opened)
-                if self._index is None:
-                    self._times = self._decode_all()
-                else:
-                    self._times = self._index.times
-                    self._end = self._index.end
-            return self._times
-
-    @property
-    def end(self) -> float:
-        """As `VideoReader.seconds`."""
-        _ = self.times
-        return self._end
+                self._timing = self._decode_all() if self._index is None else self._timing_of(self._index)
+            return self._timing
 
     def get(self, choose: Choice, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
         """The frames of a choice, as in `VideoReader`, and the size."""
 
-        def make_store(times: NDArray[np.float64], end: float) -> FrameStore:
-            return FrameStore(self.path, choose(times, end), size, shorter_side)
+        def make_store(timing: Timing) -> FrameStore:
+            return FrameStore(self.path, choose(timing), size, shorter_side)
 
         with open_video(self.path) as opened:
             if self._expected is None:
                 self._make_index(*opened)
             if (index := self._index) is not None:
-                store = make_store(index.times, index.end)
+                store = make_store(self._timing_of(index))
                 store.check(len(index.shown))
                 try:
                     decode_indexed(*opened, index, store)
                     return store.frames(index.times)
                 except (IndexContradictedError, av.error.FFmpegError, ClipError):  # a thread's error is a ClipError
                     self._index = None
-            elif self._times is not None:
-                return self._decode_chosen(make_store(self._times, self._end), self._times)
+            elif self._timing is not None:
+                return self._decode_chosen(make_store(self._timing), self._timing.times)
         # Everything is decoded: twice where the frames are not those that were expected from the packets.
         expected = self._expected or 1
-        times = np.arange(expected) / RATE if self._times is None else self._times
-        end = expected / RATE if self._times is None else self._end
+        timing = self._timing or Timing(np.arange(expected) / RATE, expected / RATE)
         for _ in range(2):
-            store = make_store(times, end)
-            self._times = times = self._decode_all(store)
-            end = self._end
-            if np.array_equal(store.indices, make_store(times, end).indices):
-                store.check(len(times))
-                return store.frames(times)
+            store = make_store(timing)
+            self._timing = timing = self._decode_all(store)
+            if np.array_equal(store.indices, make_store(timing).indices):
+                store.check(len(timing.times))
+                return store.frames(timing.times)
         raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
     def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
@@ -142,10 +129,13 @@ class VideoFile:
 
     def _make_index(self, container: InputContainer, stream: VideoStream) -> None:
         self._index, self._expected = index_packets(container, stream)
-        self.assumes_rate = assumes_rate(container, stream)
+        self._assumes_rate = assumes_rate(container, stream)
 
-    def _decode_all(self, store: FrameStore | None = None) -> NDArray[np.float64]:
-        """Decode everything, put the frames that the store asks for, and return the times of all frames."""
+    def _timing_of(self, index: PacketIndex) -> Timing:
+        return Timing(index.times, index.end, self._assumes_rate)
+
+    def _decode_all(self, store: FrameStore | None = None) -> Timing:
+        """Decode everything, put the frames that the store asks for, and return when all frames are shown."""
         wanted = set() if store is None else set(store.indices.tolist())
         convert = Converter(self.path)
         seconds_of = []
@@ -157,8 +147,7 @@ class VideoFile:
                 store.put(index, convert(frame))
         times = np.array(seconds_of)
         self._expected = len(times)
-        self._end = end_of(times, duration)
-        return times
+        return Timing(times, end_of(times, duration), self._assumes_rate)
 
 
 def shared_file(path: Path) -> VideoFile:
