@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -30,6 +29,22 @@ _LONGEST = 1e8  # seconds, three years: a later time is a mistake
 _TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
 _CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
 _LOCAL_FILES = "/data/local-files/?d="  # how Label Studio names files of its machine
+
+_ELAN = """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT AUTHOR="onlooker" DATE="" FORMAT="3.0" VERSION="3.0">
+<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">
+<MEDIA_DESCRIPTOR MEDIA_URL="file://{address}"
+ RELATIVE_MEDIA_URL="./{relative}" MIME_TYPE="video/mp4" /></HEADER>
+<TIME_ORDER>{slots}</TIME_ORDER>{tiers}
+<LINGUISTIC_TYPE LINGUISTIC_TYPE_ID="default-lt" TIME_ALIGNABLE="true"
+ GRAPHIC_REFERENCES="false" /></ANNOTATION_DOCUMENT>
+"""
+_ELAN_SLOT = '<TIME_SLOT TIME_SLOT_ID="ts{}" TIME_VALUE="{}" />'
+_ELAN_TIER = '\n<TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID="{}">{}</TIER>'
+_ELAN_ANNOTATION = (
+    '<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{1}" TIME_SLOT_REF1="ts{0}" TIME_SLOT_REF2="ts{1}">'
+    "<ANNOTATION_VALUE>{2}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
+)
 
 
 @dataclass(frozen=True)
@@ -337,29 +352,21 @@ def _read_elan(path: Path, _: float | None, left_out: Counter[str]) -> Intervals
 def _write_elan(path: Path, videos: Videos, _: float | None) -> None:
     """One tier per class: annotations of one tier must not overlap."""
     video, intervals = _one_video(path, _whole(videos))
-    root = ElementTree.Element("ANNOTATION_DOCUMENT", AUTHOR="onlooker", DATE="", FORMAT="3.0", VERSION="3.0")
-    header = ElementTree.SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
-    address = f"file://{quote(str(video.absolute()), errors='replace')}"
-    relative = f"./{quote(_name(video, path.parent), errors='replace')}"
-    media = {"MEDIA_URL": address, "RELATIVE_MEDIA_URL": relative, "MIME_TYPE": "video/mp4"}
-    ElementTree.SubElement(header, "MEDIA_DESCRIPTOR", media)
-    order = ElementTree.SubElement(root, "TIME_ORDER")
-    numbers = count(1)
-    for label in sorted({interval.label for interval in intervals}):
-        tier = ElementTree.SubElement(root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=label)
-        for interval in (interval for interval in intervals if interval.label == label):
-            start = round(interval.start * 1000)
-            references = {"ANNOTATION_ID": f"a{next(numbers)}"}
-            for number, time in enumerate((start, max(start + 1, round(interval.end * 1000))), 1):
-                slot = references[f"TIME_SLOT_REF{number}"] = f"ts{next(numbers)}"
-                ElementTree.SubElement(order, "TIME_SLOT", TIME_SLOT_ID=slot, TIME_VALUE=str(time))
-            annotation = ElementTree.SubElement(tier, "ANNOTATION")
-            annotation = ElementTree.SubElement(annotation, "ALIGNABLE_ANNOTATION", references)
-            ElementTree.SubElement(annotation, "ANNOTATION_VALUE").text = label
-    order[:] = sorted(order, key=lambda slot: int(slot.attrib["TIME_VALUE"]))
-    kind = {"LINGUISTIC_TYPE_ID": "default-lt", "TIME_ALIGNABLE": "true", "GRAPHIC_REFERENCES": "false"}
-    ElementTree.SubElement(root, "LINGUISTIC_TYPE", kind)
-    write_bytes(path, ElementTree.tostring(root, "utf-8", xml_declaration=True))
+    slots = list[int]()
+    tiers: dict[str, list[str]] = {}
+    for interval in sorted(intervals, key=lambda interval: interval.label):
+        label = html.escape(interval.label)
+        start = round(interval.start * 1000)
+        slots += [start, max(start + 1, round(interval.end * 1000))]
+        tiers.setdefault(label, []).append(_ELAN_ANNOTATION.format(len(slots) - 1, len(slots), label))
+    order = sorted(enumerate(slots, 1), key=lambda slot: slot[1])
+    text = _ELAN.format(
+        address=html.escape(quote(str(video.absolute()), errors="replace")),
+        relative=html.escape(quote(_name(video, path.parent), errors="replace")),
+        slots="".join(_ELAN_SLOT.format(*slot) for slot in order),
+        tiers="".join(_ELAN_TIER.format(label, "".join(texts)) for label, texts in tiers.items()),
+    )
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def _read_webvtt(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
