@@ -33,7 +33,7 @@ def test_what_is_written_is_read_again(name: str, tmp_path: Path, make_clip: Mak
     if name not in ("elan", "webvtt"):
         assert [each.score for each in found] == [0.5, 0.7, 0.25]
     FORMATS[name].write(file, {clip: []}, None)
-    with pytest.raises(ClipError, match="no (time intervals|clips)"):
+    with pytest.raises(ClipError, match=r"no (time intervals|clips)"):
         read_intervals(file)
 
 
