@@ -70,7 +70,7 @@ def test_the_opacity_slider_changes_the_heat_map_alone(page: Any):
 
 def test_a_clip_plays_from_a_quarter_to_four_times_its_speed(page: Any):
     speed = page.locator(".controls select")
-    assert texts_of(speed.locator("option")) == ["0.25×", "0.5×", "1×", "2×", "4×"]
+    assert texts_of(speed.locator("option")) == ["¼×", "½×", "1×", "2×", "4×"]
     for value in ("0.25", "0.5", "1", "2", "4"):
         speed.select_option(value)
         assert page.evaluate(f"{VIDEO}.playbackRate") == float(value)

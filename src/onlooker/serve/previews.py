@@ -1,14 +1,13 @@
 """Stills of the project's clips, made once, and copies of those clips that not every browser plays."""
 
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 
 from onlooker.serve.media import clip_digest, convert
 from onlooker.serve.problem import Problem
-from onlooker.serve.project import Project, ProjectClip
+from onlooker.serve.project import Project
 from onlooker.video.transcode import VideoFacts
 
 __all__ = ["Previews"]
@@ -19,7 +18,7 @@ class Previews:
 
     def __init__(self, project: Project) -> None:
         self.project, self.folder = project, project.store / "previews"
-        self._locks: defaultdict[str, Lock] = defaultdict(Lock)  # of what is being made, or has been
+        self._locks: defaultdict[str, RLock] = defaultdict(RLock)  # of what is being made, or has been
 
     def make(self, clip_id: str, file: Path, max_seconds: float) -> VideoFacts:
         """What is made of a clip that is to be added, by decoding it once; its facts. Errors as of `convert`."""
@@ -33,43 +32,34 @@ class Previews:
         Raises:
             Problem: 422, the clip cannot be decoded.
         """
-        return self._follow(clip_id, self._make_still)
+        return self._made(clip_id, ".jpg")
 
     def playable(self, clip_id: str) -> Path:
         """The clip in a format that every browser plays: the file itself, or a copy; errors as for `still`."""
         self.still(clip_id)  # which finds out whether a copy is needed
-        return self._follow(clip_id, lambda clip: clip.path if clip.playable else self._make_copy(clip))
-
-    def _follow(self, clip_id: str, make: Callable[[ProjectClip], Path]) -> Path:
-        """What is made of a clip; made again if its file was moved meanwhile, as when its class is renamed."""
         clip = self.project.clip(clip_id)
-        try:
-            return make(clip)
-        except (Problem, OSError):
-            if (moved := self.project.settled(clip_id)).path == clip.path:
-                raise
-            return make(moved)
+        return clip.path if clip.playable else self._made(clip_id, ".mp4")
 
-    def _make_still(self, clip: ProjectClip) -> Path:
-        still = self.folder / f"{clip.id}.jpg"
-        with self._locks[still.name]:
-            if _is_old(still, clip.path):
-                self.folder.mkdir(parents=True, exist_ok=True)
-                part = still.with_suffix(".part")
-                facts = convert(clip.path, still=part)
-                part.replace(still)
-                self.project.set_facts(clip.id, facts.seconds, facts.playable, clip_digest(clip.path))
-        return still
-
-    def _make_copy(self, clip: ProjectClip) -> Path:
-        copy = self.folder / f"{clip.id}.mp4"
-        with self._locks[copy.name]:
-            if _is_old(copy, clip.path):
-                part = copy.with_suffix(".part.mp4")
-                part.unlink(missing_ok=True)
-                convert(clip.path, part)
-                part.replace(copy)
-        return copy
+    def _made(self, clip_id: str, suffix: str) -> Path:
+        """A still or copy of a clip; made again if its file was moved meanwhile, as when its class is renamed."""
+        made = self.folder / f"{clip_id}{suffix}"
+        part = self.folder / f"{clip_id}.part{suffix}"
+        with self._locks[made.name]:
+            path = self.project.clip(clip_id).path
+            try:
+                if not made.exists() or made.stat().st_mtime < path.stat().st_mtime:
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    part.unlink(missing_ok=True)
+                    is_still = suffix == ".jpg"
+                    facts = convert(path, None if is_still else part, part if is_still else None)
+                    part.replace(made)
+                    if is_still:
+                        self.project.set_facts(clip_id, facts.seconds, facts.playable, clip_digest(path))
+                return made
+            except (Problem, OSError):
+                if self.project.settled(clip_id).path == path:
+                    raise
+                return self._made(clip_id, suffix)
 
     def delete(self, clip_id: str) -> None:
         """Delete what was made of a clip."""
@@ -83,7 +73,3 @@ class Previews:
             if file.name.partition(".")[0] not in known:
                 with suppress(OSError):
                     file.unlink()
-
-
-def _is_old(made: Path, clip: Path) -> bool:
-    return not made.exists() or made.stat().st_mtime < clip.stat().st_mtime

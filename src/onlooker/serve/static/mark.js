@@ -13,8 +13,8 @@ export class Marker {
     this.form = h("div.mark-form");
     this.toggle = button("plus", t("mark.begin"), () => this.set(!this.on), { "aria-pressed": "false" });
     this.element = h("div.examples", {}, h("div.row", {}, this.toggle,
-      button("plus", t("timeline.closer"), () => timeline.zoom(2), { iconOnly: true }),
-      button("minus", t("timeline.wider"), () => timeline.zoom(0.5), { iconOnly: true })), this.form);
+      button("closer", t("timeline.closer"), () => timeline.zoom(2), { iconOnly: true }),
+      button("wider", t("timeline.wider"), () => timeline.zoom(0.5), { iconOnly: true })), this.form);
   }
 
   set(on) {
@@ -24,7 +24,6 @@ export class Marker {
     this.rest();
   }
 
-  /** Nothing is chosen. */
   rest() {
     this.mark = null;
     this.timeline.select(null);

@@ -22,7 +22,8 @@ export class Player {
     this.playButton = button("play", t("player.play"), () => this.toggle(), { iconOnly: true, kind: "round" });
     this.clock = h("span.clock", { "aria-hidden": "true" });
     this.speed = h("select", { "aria-label": t("player.speed"), value: 1, onchange: () => this.setSpeed() },
-      [0.25, 0.5, 1, 2, 4].map((value) => h("option", { value }, t("player.times", { value }))));
+      [[0.25, "¼"], [0.5, "½"], [1, 1], [2, 2], [4, 4]].map(([speed, value]) =>
+        h("option", { value: speed }, t("player.times", { value }))));
     return h("div.controls", {},
       button("back", t("player.back"), () => this.stepBy(-1), { iconOnly: true }), this.playButton,
       button("forward", t("player.forward"), () => this.stepBy(1), { iconOnly: true }), this.clock, this.speed);

@@ -36,8 +36,8 @@ export class Teach {
     show(this.panel, h("div.teach", {},
       h("div.head", {}, h("div", {}, h("h1", {}, t("teach.title")), this.title),
         this.undo),
-      h("div.left", {}, this.uploads.element, this.training.results, this.classes, this.empty, this.addForm()),
-      h("aside.right", {}, this.camera, this.training.element)));
+      h("div.left", {}, this.uploads.element, this.training.element, this.training.results, this.classes, this.empty,
+        this.addForm()), h("aside.right", {}, this.camera)));
     takeDrops(this.panel, (transfer) => this.drop(transfer, null));
     this.showCamera();
   }

@@ -4,11 +4,9 @@ import { cancel, follow, get, send } from "./api.js";
 import { button, complain, errorCard, h, icon, show, t, toast } from "./dom.js";
 import { resultsView } from "./results.js";
 
-const FEWEST = 2; // classes with clips
 const PACE = "onlooker-pace"; // seconds per clip of the last training on this machine
 const pace = () => Number(localStorage.getItem(PACE)) || 0.8;
 const clipsOf = ({ classes }) => classes.reduce((sum, { count }) => sum + count, 0);
-const isReady = ({ classes }) => classes.filter(({ count }) => count).length >= FEWEST;
 
 export class Training {
   /** `page` of main.js; `changed(trained)` is called when `fitting` changes, with whether there is a new model. */
@@ -30,7 +28,7 @@ export class Training {
 
   /** The button before a training; it, or an error in its place, stays while nothing about it changes. */
   showButton(project) {
-    const ready = isReady(project);
+    const ready = project.classes.filter(({ count }) => count).length > 1;
     const state = `${Boolean(project.model)} ${ready} ${clipsOf(project)}`;
     if (this.offered === state) return;
     this.offered = state;
@@ -60,8 +58,8 @@ export class Training {
     const bar = h("progress", { max: 1, "aria-label": t("train.progress") });
     show(this.action, h("div.progress", {}, note, bar,
       button("close", t("train.cancel"), () => cancel(job).catch(complain))));
-    let failed = null;
     const began = performance.now();
+    let failed = null;
     const result = await follow(job, ({ text, progress, result: reached }) => {
       note.textContent = text;
       if (progress !== null) bar.value = progress;
@@ -73,6 +71,7 @@ export class Training {
     if (this.fitting) await this.fitted(result?.model);
     this.page.showTraining(false);
     this.loaded = undefined;
+    await this.page.loadState().catch(complain); // the model has a report now
     await this.page.loadProject().catch(complain);
     if (failed) show(this.action, errorCard(failed, button(null, t("again"), () => this.start(), { kind: "primary" })));
   }
