@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -68,6 +69,10 @@ def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> 
                 (settings.clips / name / f"{number}.mp4").touch()
         return " ".join(describe(page)["hints"])
 
+    (settings.clips / "deep" / "anna").mkdir(parents=True)
+    (settings.clips / "deep" / "anna" / "1.mp4").touch()
+    assert hints().startswith("deep: clips in folders inside a class are not shown here")
+    shutil.rmtree(settings.clips / "deep")
     assert hints(a=4, b=5) == (
         "Record at least 5 clips of each class: a 4 of 5 Add a class “nothing” with clips in which nothing happens, so "
         "that the model can say so"

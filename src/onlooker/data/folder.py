@@ -18,6 +18,7 @@ from onlooker.video.reader import is_video
 __all__ = [
     "RECORDINGS",
     "SYSTEM_FOLDERS",
+    "entries",
     "find_clips",
     "ignored_text",
     "is_hidden",

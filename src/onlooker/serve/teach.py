@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from onlooker.answer import nothing_class, nothing_name, require_one_nothing
 from onlooker.data.findings import IMBALANCE
+from onlooker.data.folder import entries
 from onlooker.files import file_digest, printable
 from onlooker.run_record import REPORT
 from onlooker.serve.jobs import Jobs
@@ -70,11 +71,17 @@ class Teaching:
                 for name, count in counts.items()
             ],
             "nothing": nothing_name([*counts]),
-            "hints": _hints(counts, {*project.recordings().values()}),
+            "hints": [*map(printable, [*self._unseen(counts), *_hints(counts, {*project.recordings().values()})])],
             "undo": project.change_text(),
             "model": model and model.id,
             "training": job.id if job and self.training.is_running else None,
         }
+
+    def _unseen(self, counts: dict[str, int]) -> list[str]:
+        """What is said of classes without clips that hold folders, as of people: training reads them, the page not."""
+        empty = [label for label, count in counts.items() if not count]
+        deep = [label for label in empty if any(path.is_dir() for path in entries(self.project.folder / label))]
+        return [t("hint.folders", labels=", ".join(deep))] if deep else []
 
     def change(self, version: int, make: Callable[[], object]) -> dict[str, Any]:
         """Change the project if it still has the version that the page has seen, and describe it."""
@@ -142,7 +149,7 @@ def _hints(counts: dict[str, int], recordings: Collection[str]) -> list[str]:
             hints.append(t("hint.no_nothing"))
     except ValueError as error:  # a folder made by hand
         hints.append(str(error))
-    return [*map(printable, hints)]
+    return hints
 
 
 def routes(teaching: Teaching) -> APIRouter:
