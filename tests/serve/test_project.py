@@ -352,3 +352,17 @@ def test_recordings_follow_their_clips(project: Project) -> None:
     project.delete_class("a")
     project.rename_class("b", "a")
     assert recordings() == {"b/1.mp4": "anna", "other": "c/clip.mp4"}
+
+
+def test_who_is_in_a_clip_is_undone_also_after_a_restart(project: Project) -> None:
+    first, second = add(project, "a", "1", "1.mp4"), add(project, "a", "2", "2.mp4")
+    project.set_recording(first, "anna")
+    project.set_recording(second, "anna")
+    project = restarted(project)
+    assert project.recordings() == {"a/1.mp4": "anna", "a/2.mp4": "anna"}
+    project.undo()
+    assert project.recordings() == {"a/1.mp4": "anna", "a/2.mp4": "a/2.mp4"}
+    project.undo()
+    assert not (project.folder / "recordings.csv").exists()
+    assert (project.counts(), project.change_text()) == ({"a": 2}, "add 2.mp4 to a")
+    project.close()

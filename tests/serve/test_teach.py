@@ -254,6 +254,11 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
     assert "All clips are of one person" in project["hints"][-2]
     change(page, "POST", f"clips/{own}/recording", json={"recording": ""})
     assert find_clips(settings.clips)[-1].recording == "wave/own.mp4"
+    (settings.clips / "recordings.csv").write_text("clip,place\n")
+    version = {"version": describe(page)["version"]}
+    refused = page.post(f"/api/project/clips/{own}/recording", json={"recording": "Ben"}, params=version)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "recordings_damaged")
+    assert (settings.clips / "recordings.csv").read_text() == "clip,place\n"
 
 
 def test_a_list_of_recordings_is_read_as_training_reads_it(page: TestClient) -> None:

@@ -216,16 +216,21 @@ class Project:
         return {clip: name for clip, name in recordings.items() if not clip.startswith(f"{TRASH}/")}
 
     def set_recording(self, clip_id: str, recording: str) -> None:
-        """Note of which recording a clip is, by another recordings.csv in place of the last one; "": of its own."""
+        """Note of which recording a clip is, by another recordings.csv in place of the last one; "": of its own.
+
+        Raises:
+            Problem: 404 if there is no such clip, 422 for a recordings.csv that cannot be read.
+        """
         with self._lock:
             clip = self.clip(clip_id)
             path = self.folder / RECORDINGS
             new = self._trash(".csv")
             self._join(clip, recording or _path_of(clip), self.folder / new)
-            if (self.folder / new).exists():
-                moves = [(RECORDINGS, self._trash(".csv"))] if path.exists() else []
-                text = t("change.set_recording", name=clip.path.name, recording=recording or "–")
-                self._do(text, [*moves, (new, RECORDINGS)])
+            if not (self.folder / new).exists():
+                raise Problem(422, "recordings_damaged")
+            moves = [(RECORDINGS, self._trash(".csv"))] if path.exists() else []
+            text = t("change.set_recording", name=clip.path.name, recording=recording or "–")
+            self._do(text, [*moves, (new, RECORDINGS)])
 
     def _join(self, clip: ProjectClip, recording: str, target: Path) -> None:
         """Write a recordings.csv in which a clip is part of a recording, so that no split divides it."""

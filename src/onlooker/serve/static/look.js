@@ -70,7 +70,7 @@ export class Look {
     const about = h("div.about");
     const fill = () => show(about,
       h("ul.chips", { "aria-label": t("look.classes") }, this.model.classes.map((name) => h("li", {}, spoken(name)))),
-      modelActions(this.model, this.page, () => this.start()));
+      modelActions(this.model, this.page, () => { this.page.parts.teach.training.trained = null; this.start(); }));
     fill();
     return h("section.model", {}, this.modelSelect(fill), about);
   }
