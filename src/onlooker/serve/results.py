@@ -24,7 +24,6 @@ _DOUBTS = "tested JOIN clip ON clip.id = clip WHERE NOT settled AND folder = tru
 def results(project: Project, run: Path | None) -> dict[str, Any]:
     """Figures and conclusion of a run, and what its model looks at; a Problem 404 if it has no results."""
     measured = _measured(run)
-    folders = _folders(project)
     looks_at = {  # by the statistics that cross-validation has chosen (`training.linear.SETS`)
         "all but order": t("looks_at.all"), "changes": t("looks_at.changes"), "changes and order": t("looks_at.order")
     }  # fmt: skip
@@ -32,7 +31,7 @@ def results(project: Project, run: Path | None) -> dict[str, Any]:
         **{name: measured[name] for name in ("accuracy", "confusion")},
         "clips": measured["videos"],
         "wrong": sum(map(sum, measured["confusion"])) - sum(row[k] for k, row in enumerate(measured["confusion"])),
-        "classes": [printable(folders.get(name, name)) for name in measured["classes"]],
+        "classes": [*map(printable, _class_folders(project, measured))],
         "conclusion": first_line(measured),
         "looks_at": looks_at.get(str(measured.get("statistics")), ""),
         "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
@@ -47,12 +46,11 @@ def wrong_clips(project: Project, run: Path | None) -> list[ProjectClip]:
 
 def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> list[ProjectClip]:
     """The first clips in a cell of the confusion matrix; rows: true classes, columns: predicted classes."""
-    classes = _measured(run)["classes"]
+    classes = _class_folders(project, _measured(run))
     if not 0 <= min(row, column) <= max(row, column) < len(classes):
         raise Problem(404, "no_results")
     chosen = "JOIN tested ON tested.clip = id WHERE truth = ? AND predicted = ? ORDER BY abs(margin) DESC LIMIT 100"
-    folders = _folders(project)
-    return project.select(chosen, *(folders.get(classes[number], classes[number]) for number in (row, column)))
+    return project.select(chosen, classes[row], classes[column])
 
 
 def clips_to_check(project: Project, run: Path | None, count: int) -> tuple[int, list[dict[str, Any]]]:
@@ -92,6 +90,11 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
 def _folders(project: Project) -> dict[str, str]:
     """The names of class folders by those of their classes, which are in Unicode's form NFC."""
     return {composed(name): name for name in project.counts()}
+
+
+def _class_folders(project: Project, measured: dict[str, Any]) -> list[str]:
+    folders = _folders(project)
+    return [folders.get(name, name) for name in measured["classes"]]
 
 
 def _measured(run: Path | None) -> dict[str, Any]:

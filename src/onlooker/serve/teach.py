@@ -61,6 +61,7 @@ class Teaching:
         """The project with the last clips of each class as plain values, for JSON."""
         project, job = self.project, self.training.job
         version, counts = project.version, project.counts()  # in this order: a version that is too old is safe
+        hints = [*self._unseen(counts), *_hints(counts, {*project.recordings().values()})]
         model = (run := self.training.newest_run()) and find_model(run)
         return {
             "name": printable(project.folder.name),
@@ -71,7 +72,7 @@ class Teaching:
                 for name, count in counts.items()
             ],
             "nothing": nothing_name([*counts]),
-            "hints": [*map(printable, [*self._unseen(counts), *_hints(counts, {*project.recordings().values()})])],
+            "hints": [*map(printable, hints)],
             "undo": project.change_text(),
             "model": model and model.id,
             "training": job.id if job and self.training.is_running else None,
