@@ -309,7 +309,7 @@ class SetConfig(Config):
     lists: str = setting("", "Folder of its official split files, if they are elsewhere.", CLIPS)
     classes: str = setting(
         "",
-        "Classes to use, separated by commas, a name with a comma in double quotes; default: all.",
+        "Classes to use, separated by commas, a name with a comma in double quotes; may be repeated; default: all.",
         CLIPS,
         repeated=True,
     )

@@ -77,8 +77,13 @@ def command(
 def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     name = config if field.name == "name" else field.name.replace("_", "-")
     flag = f"--{name}/--no-{name}" if bool in (field.type, *get_args(field.type)) else f"--{name}"
-    option = typer.Option(flag, help=field.metadata["help"], rich_help_panel=field.metadata["group"])
     repeated = field.metadata["repeated"]
+    option = typer.Option(
+        flag,
+        help=field.metadata["help"],
+        rich_help_panel=field.metadata["group"],
+        metavar="<str>" if repeated else None,
+    )
     annotation: Any = Annotated[list[str] if repeated else field.type, option]
     default = [] if repeated else field.default
     kind = inspect.Parameter.KEYWORD_ONLY
