@@ -130,7 +130,8 @@ def test_a_part_of_the_timeline_becomes_an_example(address: str, open_page: Open
     page.mouse.move(strip["x"] + strip["width"] * 0.6, y, steps=5)
     page.mouse.up()
     page.get_by_role("button", name="Change").click()
-    page.wait_for_function("() => document.querySelector('.mark-form .edge:nth-of-type(2)')?.value < 0.8")
+    page.wait_for_selector(".mark-form .hint:has-text('Added to marked')")
+    assert float(page.input_value(".mark-form .edge >> nth=1")) < 0.8
     assert page.locator(".mark-part:not(.selected)").count() == 1, "the old one is replaced"
     page.evaluate("document.querySelector('.stage video').pause()")
     page.evaluate("document.activeElement.blur()")
