@@ -129,6 +129,7 @@ def test_a_model_is_renamed_taken_along_and_deleted(page: TestClient, settings: 
     assert page.get("/api/state").json()["models"][0]["report"]
     packed = page.get(f"/media/model/{model['id']}.zip")
     assert packed.headers["content-disposition"] == 'attachment; filename="tiny.zip"'
+    assert not list((page.app.state.folder / "looks").iterdir())  # type: ignore[attr-defined]
     (tmp_path / "tiny.zip").write_bytes(packed.content)
     shutil.unpack_archive(tmp_path / "tiny.zip", tmp_path / "unpacked")
     assert onlooker.load(tmp_path / "unpacked").classes == ("clap", "nothing", "wave")

@@ -157,6 +157,7 @@ def test_answers_can_be_taken_along(page: TestClient, look: Look, make_clip: Mak
         with ZipFile(tmp_path / "all.zip") as archive:
             assert archive.namelist() == [f"01 a walk.{kind}", f"02 b.{kind}"]
             assert archive.read(f"01 a walk.{kind}")[:20] == taken[kind].content[:20]
+    assert sorted(path.name for path in kept(page)) == sorted([result["id"], other["id"]])
 
 
 def test_what_browsers_do_not_play_is_copied(page: TestClient, look: Look, make_clip: Make, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def first_line(measured: Measured) -> str:
 
 
 def _scenes_line(measured: Measured) -> str:
-    """The accuracy with clips of one scene on both sides, beside that without; and how many clips show known scenes."""
+    """The accuracy with clips of one scene on both sides, and that without; and how many clips show known scenes."""
     digits, line = 0 if measured["videos"] < _FEW else 1, ""
     for unit, unseen in (("scenes", "on scenes it has not seen"), ("copies", "without copies")):
         if figures := measured.get(unit):

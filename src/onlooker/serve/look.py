@@ -12,6 +12,7 @@ from zipfile import ZipFile
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from onlooker.annotations import FORMATS, Interval
@@ -114,12 +115,12 @@ class Looks:
 
     def take_all(self, look_ids: Sequence[str], kind: str) -> Path:
         """The same as `take` of several clips, as a ZIP file."""
-        file = self.folder / f"{secrets.token_hex(8)}.zip"
-        with ZipFile(file, "w") as archive:
-            for number, look_id in enumerate(look_ids, 1):
-                taken, name = self.take(look_id, kind)
-                archive.write(taken, f"{number:02} {name}")
-        return file
+        taken = [self.take(look_id, kind) for look_id in look_ids]
+        packed = self.folder / f"{secrets.token_hex(8)}.zip"
+        with ZipFile(packed, "w") as archive:
+            for number, (file, name) in enumerate(taken, 1):
+                archive.write(file, f"{number:02} {name}")
+        return packed
 
     def take(self, look_id: str, kind: str) -> tuple[Path, str]:
         """What a model sees in a clip as a file: times as "vtt" or "csv", the drawn clip as "mp4"; and its name."""
@@ -196,7 +197,8 @@ def routes(looks: Looks, jobs: Jobs) -> APIRouter:
 
     @router.get("/media/looks/as/{kind}")
     def take_all(kind: Kind, look: Annotated[list[str], Query()]) -> FileResponse:
-        return FileResponse(looks.take_all(look, kind), filename="answers.zip")
+        file = looks.take_all(look, kind)
+        return FileResponse(file, filename="answers.zip", background=BackgroundTask(file.unlink))
 
     @router.get("/media/{look_id}/as/{kind}")
     def take(look_id: str, kind: Kind) -> FileResponse:

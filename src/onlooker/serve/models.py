@@ -1,6 +1,7 @@
 """The trained models that the page offers: which runs there are, newest first, and the few that are in memory."""
 
 import hashlib
+import secrets
 import shutil
 from dataclasses import dataclass
 from functools import lru_cache
@@ -97,7 +98,7 @@ class Models:
         """A ZIP file of a model, in a folder; unpacked, it is a run that every command reads."""
         model = self.get(model_id)
         stored = model.record.parent
-        return Path(shutil.make_archive(str(folder / model.id), "zip", stored.parent, stored.name))
+        return Path(shutil.make_archive(str(folder / secrets.token_hex(8)), "zip", stored.parent, stored.name))
 
     def _own(self, model_id: str) -> Path:
         """The run of a model, if it is a folder in that of the page's runs."""

@@ -216,7 +216,7 @@ class Project:
         return {clip: name for clip, name in recordings.items() if not clip.startswith(f"{TRASH}/")}
 
     def set_recording(self, clip_id: str, recording: str) -> None:
-        """Note of which recording a clip is, by another recordings.csv in place of the last one; "": of its own.
+        """Note of which recording a clip is, by another recordings.csv in place of the last one; "": of no other clip's.
 
         Raises:
             Problem: 404 if there is no such clip, 422 for a recordings.csv that cannot be read.

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from onlooker.answer import nothing_class, nothing_name, require_one_nothing
@@ -207,7 +208,8 @@ def _add_models(routes: APIRouter, teaching: Teaching) -> None:
     @routes.get("/media/model/{model_id}.zip")
     def download(model_id: str) -> FileResponse:
         name = f"{models.get(model_id).run.name}.zip"
-        return FileResponse(models.pack(model_id, teaching.looks.folder), filename=name)
+        file = models.pack(model_id, teaching.looks.folder)
+        return FileResponse(file, filename=name, background=BackgroundTask(file.unlink))
 
     @routes.patch("/api/models/{model_id}")
     def rename(model_id: str, name: Text) -> dict[str, Any]:

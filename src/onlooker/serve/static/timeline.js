@@ -54,7 +54,7 @@ export class Timeline {
       "aria-valuemin": 0, "aria-valuemax": 0, "aria-valuenow": 0 }, this.whole);
   }
 
-  /** A drag begins at `time`: at an edge of what is selected, it moves this edge; elsewhere, it selects anew. */
+  /** A drag begins at `time`: at an edge of what is selected, it moves this edge; elsewhere, it begins another. */
   grasp(time) {
     const near = (edge) => Math.abs(time - edge) < (GRASP * this.duration) / this.strip.clientWidth;
     const [start, end] = this.selected ?? [];
