@@ -216,7 +216,10 @@ class Project:
         return {clip: name for clip, name in recordings.items() if not clip.startswith(f"{TRASH}/")}
 
     def set_recording(self, clip_id: str, recording: str) -> None:
-        """Note of which recording a clip is, by another recordings.csv in place of the last one; "": of no other clip's.
+        """Note of which recording a clip is, by another recordings.csv in place of the last one.
+
+        Args:
+            recording: "": the clip is one by itself.
 
         Raises:
             Problem: 404 if there is no such clip, 422 for a recordings.csv that cannot be read.
