@@ -1,7 +1,7 @@
 """Tables of the benchmarks for docs/."""
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.tables import Columns, Entry, Results, build, code, fixed, key, rows, share, table
+from onlooker_papers.tables import Columns, Entry, Results, build, code, fixed, key, rows, table
 
 
 @table("live-page", "bench-live-page")
@@ -51,23 +51,3 @@ def live_models(results: Results) -> Table:
     )
     entries = (Entry((name,), {**of, **figures["sizes"][name]}) for name, of in figures["milliseconds"].items())
     return build(entries, columns, note)
-
-
-@table("int8", "bench-int8")
-def int8(results: Results) -> Table:
-    """What 8 bits gain and cost."""
-    figures = results["bench-int8"]
-    ways = {"float32": "float32", "bf16": "bfloat16", "int8": "8 bits", "openvino": "8 bits by OpenVINO"}
-    columns: Columns = {
-        "": key(0),
-        **{words: (way, fixed(1)) for way, words in ways.items() if way in figures["milliseconds"]["step"]},
-        "8 bits over bfloat16": lambda entry: f"{figures['ratios'][entry.key[0]]:.1f}×",
-    }
-    tested = "; ".join(
-        f"{name} {share(of['float32'])} and {share(of['int8'])}" for name, of in figures["accuracies"].items()
-    )
-    note = (
-        "A frame on one core in ms. Test clips classified correctly by the default model, in %, in float32 and in 8 "
-        f"bits: {tested}. `python benchmarks/bench_int8.py`"
-    )
-    return build(rows(figures, "milliseconds/*"), columns, note)

@@ -148,17 +148,6 @@ def test_broken_clips_are_named_and_others_predicted(trained: Trained, squares: 
     assert {path.name for path in (tmp_path / "seen").iterdir()} == files
 
 
-def test_export_calibrates_8_bits_on_training_clips(trained: Trained, tmp_path: Path) -> None:
-    run, _ = trained
-    said = call("export", run, "--out", tmp_path / "live", "--quantize").output
-    split = json.loads((run / "split.json").read_text())
-    file = json.loads((tmp_path / "live" / "step.json").read_text())["files"]["step.int8.onnx"]
-    assert file["calibration_clips"] == min(16, len(split["training"] + split["validation"]))
-    assert "over 100 frames" in said
-    assert f"step.int8.onnx: {file['bytes'] / 1e6:.2f} MB" in said
-    assert not (run / "export").exists()
-
-
 def test_features_are_computed_once_to_train(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     folder, run = Path(shutil.copytree(squares, tmp_path / "squares")), tmp_path / "run"

@@ -16,16 +16,13 @@ import torch
 from torch import Tensor, nn
 
 import onlooker.export
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data.split import Split
+from onlooker.config import DataConfig
 from onlooker.data.transforms import to_video
-from onlooker.export import export, export_run, verify
+from onlooker.export import export, verify
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import MODELS, create_model
-from onlooker.onnx_step import INT8, ExportedStep, PixelStep, write_graph
+from onlooker.onnx_step import ExportedStep, PixelStep, write_graph
 from onlooker.recognizer import Recognizer
-from onlooker.run_record import RunRecord
-from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 
@@ -163,7 +160,10 @@ def test_the_documented_rule_for_evidence_equals_a_stream(tmp_path: Path, make_c
     when = json.loads((folder / "step.json").read_text())["happening"]
     seen = np.stack([resize(frame[None], of.data.size, of.data.channels)[0] for _, _, frame in VideoReader(clip)])
     highest, happening = when["level"], []
-    for _, answer in ExportedStep(folder).run(seen):
+    exported, state = ExportedStep(folder), None
+    for frame in seen:
+        answer = exported.step(frame[None], state)
+        state = answer.state
         assert answer.evidence is not None
         highest = max(highest, float(answer.evidence[0]))
         happening.append(bool(np.exp(answer.evidence[0] - highest) >= when["onset"]))
@@ -195,15 +195,6 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(FileExistsError, match=r"holds thesis.tex, which is not of an export; choose another folder"):
         export(recognizer(), tmp_path)
-
-
-def test_quantization_needs_clips(tmp_path: Path) -> None:
-    recognizer().save(tmp_path / "run" / "model")
-    clips = tuple(Clip(tmp_path / name, "run") for name in ("a", "b", "c"))
-    settings = ModelConfig(), DataConfig(), TrainConfig()
-    RunRecord(tmp_path, CLASSES, *settings, Split(clips[:1], clips[1:2], clips[2:])).write(tmp_path / "run")
-    with pytest.raises(ClipError, match="its training clips are gone; restore them, or export without --quantize"):
-        export_run(tmp_path / "run", quantize=True)
 
 
 class Bessel(nn.Module):
@@ -244,25 +235,6 @@ def test_the_exported_step_has_the_temperature_of_the_model(tmp_path: Path) -> N
     expected = sure ** (1 / 3)
     np.testing.assert_allclose(calibrated, expected / expected.sum(), atol=1e-5)
     assert json.loads((tmp_path / "3.0" / "step.json").read_text())["temperature"] == 3
-
-
-def test_the_quantized_step_is_close_to_the_model(tmp_path: Path, make_clip: Make) -> None:
-    for label in CLASSES:
-        for i in range(2):
-            make_clip(Path("clips") / label / f"{i}.mp4", frames=6 + i)
-    of = recognizer("convalstm")
-    folder = export(of, tmp_path / "export", [*sorted((tmp_path / "clips").rglob("*.mp4"))])
-    about = json.loads((folder / "step.json").read_text())
-    assert sorted(path.name for path in folder.iterdir()) == ["step.int8.onnx", "step.json", "step.onnx"]
-    large, small = about["files"]["step.onnx"], about["files"]["step.int8.onnx"]
-    assert small["bytes"] < large["bytes"] / 2
-    assert (small["calibration_clips"], small["calibration_frames"]) == (6, 30)
-    assert 0 < small["largest_difference"] < 0.1
-    frames = pixels(of, 5, 1)
-    for (scores, *_), (_, answer) in zip(eager(of, frames), ExportedStep(folder, INT8).run(frames[:, 0]), strict=True):
-        np.testing.assert_allclose(answer.scores, scores, atol=0.1)
-    export(of, folder)  # without 8 bits now: those of before are of another export
-    assert sorted(path.name for path in folder.iterdir()) == ["step.json", "step.onnx"]
 
 
 WITHOUT = """

@@ -1,4 +1,4 @@
-"""Export one step of a trained model for programs without PyTorch: write, verify, quantize.
+"""Export one step of a trained model for programs without PyTorch: write and verify.
 
 Such a program only resizes frames; `step.json` holds everything that it needs, as plain values.
 """
@@ -6,11 +6,10 @@ Such a program only resizes frames; `step.json` holds everything that it needs, 
 import copy
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,36 +17,28 @@ import torch
 
 import onlooker
 from onlooker.answer import nothing_name
-from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.files import explain_write_errors, file_digest, read_json, whole_folder, write_json
-from onlooker.intervals import file_of
-from onlooker.onnx_step import DESCRIPTION, INT8, STEP, ExportedStep, PixelStep, inexpressible, write_graph
-from onlooker.recognizer import Recognizer, load, trained_run
-from onlooker.run_record import RunRecord
-from onlooker.structures import ClipError
+from onlooker.onnx_step import DESCRIPTION, STEP, ExportedStep, PixelStep, inexpressible, write_graph
+from onlooker.recognizer import Recognizer, load
 
 __all__ = ["TOLERANCE", "export", "export_run", "verify"]
 
 TOLERANCE = 1e-4  # of probabilities, attention and evidence, against the model itself
 _COMPARED = 100  # consecutive frames: small differences may accumulate in the state
-_CALIBRATION = 16  # clips that determine the ranges of activations
-_FILES = {STEP, INT8, DESCRIPTION}
+_FILES = {STEP, DESCRIPTION}
 
 
-def export(recognizer: Recognizer, folder: Path | str, calibration: Sequence[Path] = ()) -> Path:
-    """Write `step.onnx` and `step.json`, and with calibration clips `step.int8.onnx`, into a folder.
+def export(recognizer: Recognizer, folder: Path | str) -> Path:
+    """Write `step.onnx` and `step.json` into a folder.
 
     The exported step is compared with the model over 100 frames before the folder is changed.
 
     Args:
         folder: an earlier export in it is replaced when this one is complete.
-        calibration: also write the step with 8-bit weights and activations of convolutions and matrix products; the
-            ranges of activations are taken from 16 of these clips, best those of the training.
 
     Raises:
         ValueError: a model without a step, or one that ONNX cannot express; a step that differs by more than 1e-4.
-        ClipError: a calibration clip that cannot be read.
         RuntimeError: the packages for exporting are not installed.
         FileExistsError, DiskFullError, NotWritableError: the folder holds other files, or cannot be written to.
     """
@@ -57,23 +48,19 @@ def export(recognizer: Recognizer, folder: Path | str, calibration: Sequence[Pat
     step = PixelStep(recognizer)
     with explain_write_errors("the exported step", folder), whole_folder(folder) as draft, _quiet():
         draft.mkdir(parents=True)
-        files: dict[str, dict[str, Any]] = {STEP: {}}
-        write_graph(step, draft / STEP)
+        graph = draft / STEP
+        write_graph(step, graph)
         compared = verify(recognizer, draft)
-        if calibration:
-            files[INT8] = _quantize(recognizer, draft, calibration)
-        for name, figures in files.items():
-            figures |= {"bytes": (draft / name).stat().st_size, "sha256": file_digest(draft / name)}
-        write_json(draft / DESCRIPTION, _describe(recognizer, step) | {"compared": compared, "files": files})
+        file = {"bytes": graph.stat().st_size, "sha256": file_digest(graph)}
+        write_json(draft / DESCRIPTION, _describe(recognizer, step) | {"compared": compared, "files": {STEP: file}})
     return folder
 
 
-def export_run(run: Path, out: Path | None = None, quantize: bool = False) -> dict[str, Any]:
+def export_run(run: Path, out: Path | None = None) -> dict[str, Any]:
     """Export a trained run.
 
     Args:
         out: a folder; None: `export` in the run.
-        quantize: also write the step in 8 bits, calibrated with the training and validation clips of the run.
 
     Returns:
         The content of step.json.
@@ -81,24 +68,15 @@ def export_run(run: Path, out: Path | None = None, quantize: bool = False) -> di
     Raises:
         FileNotFoundError: no trained model there.
         ValueError: as `export`.
-        ClipError: no clips to calibrate with, or one that cannot be read.
     """
-    folder = export(load(run, "cpu"), out or run / "export", _calibration_clips(run) if quantize else ())
+    folder = export(load(run, "cpu"), out or run / "export")
     values: dict[str, Any] = read_json(folder / DESCRIPTION)
     return values
 
 
-def _calibration_clips(run: Path) -> list[Path]:
-    """The training and validation clips of the run."""
-    split = RunRecord.read(trained_run(run)).split
-    if not (found := [clip.path for clip in (*split.training, *split.validation) if file_of(clip.path).exists()]):
-        raise ClipError(run, "its training clips are gone", "restore them, or export without --quantize")
-    return found
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress log messages and warnings of the exporter and the quantizer."""
+    """Suppress log messages and warnings of the exporter."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -182,41 +160,4 @@ def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
         "outputs": {name: ["B", *shape] for name, shape in step.result_shapes.items()},
         # For a program that decides whether the event happens as `localization.online.update_event` does.
         "happening": times if model.has_evidence else None,
-    }
-
-
-def _quantize(recognizer: Recognizer, folder: Path, calibration: Sequence[Path]) -> dict[str, Any]:
-    """Write the 8-bit step next to the float one; returns how it was calibrated and how much it differs.
-
-    Static quantization with ranges from clips: dynamic ranges reduce the size of convolutions but not their time.
-    """
-    import onnx
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    chosen = [calibration[i] for i in np.unique(np.linspace(0, len(calibration) - 1, _CALIBRATION).astype(int))]
-    samples = [read_sample(path, recognizer.data) for path in chosen]
-    clips = [sample.pixels[sample.temporal_crops[0]] for sample in samples]
-    exported = ExportedStep(folder)
-    steps = [step for frames in clips for step in exported.run(frames)]
-    feeds = (feeds for feeds, _ in steps)
-    graph = onnx.load(folder / STEP)
-    # The quantizer transposes weights, which would contradict the stored shapes.
-    del graph.graph.value_info[:]
-    plain = folder / "plain.onnx"
-    onnx.save(graph, plain)
-    quant_pre_process(str(plain), str(plain), skip_symbolic_shape=True)
-    quantize_static(
-        str(plain), str(folder / INT8), SimpleNamespace(get_next=lambda: next(feeds, None)),
-        quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-    )  # fmt: skip
-    plain.unlink()
-    quantized = ExportedStep(folder, INT8)
-    outputs = [output for frames in clips for _, output in quantized.run(frames)]
-    differences = [np.abs(a.scores - b.scores).max() for (_, a), b in zip(steps, outputs, strict=True)]
-    return {
-        "calibration_clips": len(clips),
-        "calibration_frames": len(differences),
-        "largest_difference": float(max(differences)),
     }

@@ -4,7 +4,6 @@ The graph takes pixels as bytes and contains normalization, encoder, one step of
 """
 
 import copy
-from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,9 +20,9 @@ from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
 from onlooker.settings import field_of
 
-__all__ = ["DESCRIPTION", "INT8", "STEP", "ExportedStep", "PixelStep", "StepOutput", "write_graph"]
+__all__ = ["DESCRIPTION", "STEP", "ExportedStep", "PixelStep", "StepOutput", "write_graph"]
 
-STEP, INT8, DESCRIPTION = "step.onnx", "step.int8.onnx", "step.json"
+STEP, DESCRIPTION = "step.onnx", "step.json"
 Array = NDArray[Any]
 
 
@@ -91,18 +90,18 @@ class PixelStep(nn.Module):
 
 
 class ExportedStep:
-    """An exported step on the CPU: `step.onnx` or `step.int8.onnx` in a folder.
+    """An exported step on the CPU: `step.onnx` in a folder.
 
     Raises:
         ValueError: damaged, or not the file that step.json describes.
     """
 
-    def __init__(self, folder: Path | str, file: str = STEP) -> None:
-        path, record = Path(folder, file), Path(folder, DESCRIPTION)
+    def __init__(self, folder: Path | str) -> None:
+        path, record = Path(folder, STEP), Path(folder, DESCRIPTION)
         check_regular(path)
         if record.exists():  # while it is exported there is none yet
             with reading(record):
-                digest = field_of(field_of(read_json(record), "files", dict), file, dict).get("sha256")
+                digest = field_of(field_of(read_json(record), "files", dict), STEP, dict).get("sha256")
             check_digest(path, digest, record)
         import onnxruntime
 
@@ -123,14 +122,6 @@ class ExportedStep:
         outputs = dict(zip(self._outputs, self._session.run(None, self.feeds(frame, state)), strict=True))
         after = tuple(value for name, value in outputs.items() if name.startswith("next_state_"))
         return StepOutput(outputs["scores"], outputs.get("attention"), outputs.get("evidence"), after)
-
-    def run(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[tuple[dict[str, Array], StepOutput]]:
-        """Step through the frames of one clip, `H W C` uint8: what goes in and what comes out at each."""
-        state = None
-        for frame in frames:
-            feeds, output = self.feeds(frame[None], state), self.step(frame[None], state)
-            yield feeds, output
-            state = output.state
 
 
 def write_graph(step: PixelStep, path: Path) -> None:

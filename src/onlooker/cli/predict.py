@@ -79,14 +79,13 @@ def watch(
 def export(
     run: RunArgument,
     out: Annotated[Path | None, typer.Option(help="A folder for the files.", show_default="RUN/export")] = None,
-    quantize: Annotated[bool, typer.Option("--quantize", help="Also write a step with 8-bit weights.")] = False,
     safe: Safe = False,
 ) -> None:
     """Write the model's step (frame, state → scores, attention, state) as ONNX, for programs without PyTorch."""
     from onlooker.export import export_run
 
     folder = out or run / "export"
-    written = export_run(run, folder, quantize)
+    written = export_run(run, folder)
     compared = (
         "matches PyTorch to within {largest_difference:.1e} over {frames} frames; {milliseconds:.2f} ms a frame, "
     )
