@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,12 +179,10 @@ def test_the_documented_rule_for_evidence_equals_a_stream(tmp_path: Path, make_c
             {"encoder": "conv4", "hidden": 4},
             "no step to export, it needs the whole clip; train one of linear",
         ),
-        ("convlstm", {}, r"motion_crop is 0\.5: no exported step cuts out what moves; train on whole frames"),
     ],
 )
 def test_models_without_a_step_are_refused(tmp_path: Path, name: str, settings: dict[str, Any], words: str) -> None:
     of = recognizer(name, **settings)
-    of.data = replace(of.data, motion_crop=0.5 if not settings and name == "convlstm" else 0.0)
     with pytest.raises(ValueError, match=words):
         export(of, tmp_path / "export")
     assert not any(tmp_path.iterdir())

@@ -260,28 +260,6 @@ def test_pickles_are_not_read(run: Path, tmp_path: Path, make_clip: Make, monkey
     assert (tmp_path / "exploded").exists()
 
 
-def test_predictions_with_a_motion_crop_are_in_frame_coordinates(tmp_path: Path) -> None:
-    video = np.full((12, 96, 128, 3), 40, np.uint8)
-    for t in range(12):
-        video[t, 60:76, 8 + 8 * t : 24 + 8 * t] = 220
-    path = write(tmp_path / "moves.mp4", video, fps=10)
-    of = recognizer(data=replace(DATA, size=32, motion_crop=0.5))
-    seen = of.predict(path)
-    assert seen.attention is not None
-    assert seen.attention.shape == (6, round(2 * 4 / 0.5), round(2 * 4 / 0.375))  # of conv4's 4x4 over the window
-    np.testing.assert_allclose(seen.attention.sum((1, 2)), 1, rtol=1e-4)
-    columns = (np.arange(seen.attention.shape[2]) + 0.5) / seen.attention.shape[2] * 128
-    for attention, middle in list(zip(seen.attention, 16 + 8 * seen.indices, strict=True))[1:-2]:
-        attended = columns[attention.any(0)]
-        assert np.abs(attended - middle).max() <= 14 + 24, "within the crop of 48 pixels that follows the motion"
-    for tube in seen.tubes:
-        assert tube.boxes.min() >= 0
-        assert (tube.boxes[:, 2:] <= [128, 96]).all()
-    assert load(of.save(tmp_path / "model")).data.motion_crop == 0.5
-    drawn = of.overlay(path, tmp_path / "seen.mp4", seen)
-    assert len(read(drawn, 12)) == 12
-
-
 def test_a_model_of_another_package_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = recognizer().save(tmp_path / "run")
     values = json.loads((run / "recognizer.json").read_text())

@@ -277,11 +277,6 @@ def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
             recognizer().watch(sources)
 
 
-def test_a_motion_crop_needs_whole_clips() -> None:
-    with pytest.raises(ValueError, match=r"motion_crop is 0\.5, which needs whole clips; predict clips"):
-        recognizer("convalstm", replace(DATA, motion_crop=0.5)).watch("clip.mp4")
-
-
 def step_of(index: int, scores: list[float], box: float | None = None, threshold: float | None = None) -> Step:
     corners = None if box is None else Box("", index, (box, 0, box + 2, 4))
     pixels = np.zeros((8, 16, 3), np.uint8)

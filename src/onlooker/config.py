@@ -22,7 +22,6 @@ Precision = Literal["auto", "32", "bf16"]
 ClassWeights = Literal["auto", "none", "balanced"]
 
 _SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four times as many
-_SMALLEST_CROP = 0.05  # of the frame's shorter side
 
 # Headings of `--help` for options that few people need first.
 INPUT, FLOW, AUGMENTATION = "Model input", "Optical flow", "Augmentation of training clips"
@@ -47,14 +46,6 @@ class DataConfig(Config):
         minimum=0,
         maximum=10_000,
     )
-    motion_crop: float = setting(
-        0.0,
-        "Crop a square that follows the motion, for a fixed camera and small objects: its side as a fraction of the "
-        "frame's shorter side; 0: whole frames.",
-        INPUT,
-        minimum=0,
-        maximum=1,
-    )
     frame_rate: float | None = setting(
         None,
         "Frames per second of image sequences, unless a file frame_rate.txt beside the images, or above, says it.",
@@ -77,8 +68,6 @@ class DataConfig(Config):
         super().__post_init__()
         if self.channels not in (1, 3):
             raise ValueError(f"channels is {self.channels}, expected 1 (grayscale) or 3 (RGB)")
-        if 0 < self.motion_crop < _SMALLEST_CROP:
-            raise ValueError(f"motion_crop is {self.motion_crop:g}, expected 0, or from {_SMALLEST_CROP} to 1")
         if (needed := self.frames * self.size**2 * self.in_channels) > _SAMPLE:
             sizes = f"{format_bytes(needed)}, at most {format_bytes(_SAMPLE)} are possible"
             raise ValueError(
@@ -88,7 +77,7 @@ class DataConfig(Config):
     @property
     def flow_limit(self) -> float:
         """Where displacements are clipped, in pixels of a sample: 20 in a frame of 256, as in two-stream papers."""
-        return 20 * self.size / 256 / (self.motion_crop or 1)
+        return 20 * self.size / 256
 
     @property
     def flow_channels(self) -> int:

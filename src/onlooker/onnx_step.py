@@ -42,18 +42,15 @@ class PixelStep(nn.Module):
         recognizer: its model is copied to the CPU.
 
     Raises:
-        ValueError: a model without a step, or one with a motion crop.
+        ValueError: a model without a step.
     """
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__()
-        model, crop = recognizer.model, recognizer.data.motion_crop
+        model = recognizer.model
         if not (model.encodes_frames and model.streams):
             found = "it needs the whole clip" if model.encodes_frames else "it reads several frames together"
             raise ValueError(f"this model has no step to export, {found}; train one of {', '.join(list_models())}")
-        if crop:
-            remedy = "train on whole frames (--motion-crop 0), or predict clips with PyTorch"
-            raise ValueError(f"motion_crop is {crop}: no exported step cuts out what moves; {remedy}")
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.normalization, self.flow_channels = recognizer.data.normalization, recognizer.data.flow_channels
         self.temperature = recognizer.temperature

@@ -144,8 +144,6 @@ class Recognizer:
         """The prediction for a sample of a clip, without tubes and segments (`localization.localize` adds them)."""
         pixels = torch.from_numpy(sample.pixels)
         frame_scores, scores, attention, evidence = self.classify_crops(pixels, sample.temporal_crops)
-        if attention is not None and sample.crop is not None:
-            attention = sample.crop.to_frame(attention)
         return Prediction(
             Path(path), self.classes, frame_scores, scores, sample.times, sample.indices,
             attention=attention, size=sample.size, evidence=evidence, threshold=self.threshold,

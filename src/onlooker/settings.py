@@ -16,7 +16,7 @@ __all__ = ["OFF", "Config", "check_type", "field_of", "setting", "suggestion", "
 # Settings that were added or removed after results were recorded, and their values at which they have no effect. With
 # these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid.
 OFF: dict[str, Any] = {"mixup": 0.0, "ema": 0.0, "weights": "", "sync_batchnorm": False, "features": False}
-OFF |= {"frame_rate": None, "nothing": None, "class_weights": "auto"}
+OFF |= {"motion_crop": 0.0, "frame_rate": None, "nothing": None, "class_weights": "auto"}
 OFF |= {
     "statistics": "mean,spread,change,largest",
     "regions": 1,
@@ -117,7 +117,8 @@ class Config:
         """A config from plain values; a ValueError for an unknown setting, or one out of its range."""
         known, values = {f.name for f in dataclasses.fields(cls)}, without_off(values)
         for unknown in sorted(set(values) - known):
-            raise ValueError(f"{cls.__name__} has no setting {unknown}; {suggestion(unknown, sorted(known))}")
+            remedy = "train again without it" if unknown in OFF else suggestion(unknown, sorted(known))
+            raise ValueError(f"{cls.__name__} has no setting {unknown}; {remedy}")
         return cls(**values)
 
     @classmethod

@@ -65,7 +65,7 @@ class Streams:
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
 
     Raises:
-        ValueError: a model that cannot process single frames, or samples that are cut out by a motion crop.
+        ValueError: a model that cannot process single frames.
         RuntimeError: the optical flow method is not installed, or its weights are not available.
     """
 
@@ -86,9 +86,6 @@ class Streams:
         self.lookahead = 0 if data.modality == "rgb" else data.flow_length  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
         self._loops: dict[int, Loop] = {}
-        if data.motion_crop:
-            remedy = "predict clips, or train on whole frames (--motion-crop 0)"
-            raise ValueError(f"motion_crop is {data.motion_crop}, which needs whole clips; {remedy}")
         # A trial step: a model that cannot stream raises here, before any source is opened.
         pixels = np.zeros((1 + self.lookahead, 32, 32, 3), np.uint8)
         self.step({"": (0, 0.0, pixels if self.lookahead else pixels[0])})

@@ -151,7 +151,7 @@ def _head(data: bytes) -> int:
 _FIELDS: dict[str, tuple[tuple[str | int, ...], ...]] = {
     "recognizer.json": (
         ("classes",), ("classes", 0), ("data",), ("data", "frames"), ("data", "size"), ("data", "channels"),
-        ("data", "modality"), ("data", "motion_crop"), ("data", "temporal_crops"), ("model",), ("package",),
+        ("data", "modality"), ("data", "temporal_crops"), ("model",), ("package",),
         ("aggregation",), ("localization",), ("frame_rate",), ("onlooker",),
     ),
     "config.json": (("hidden",), ("encoder",), ("num_classes",), ("size",), ("in_channels",), ("dropout",)),

@@ -72,7 +72,6 @@ PREDICTED: dict[str, Callable[[], Recognizer]] = {
     "stn": lambda: recognizer("lstm", data=GRAY, encoder="stn"),
     "stn-2": lambda: recognizer("lstm", data={**GRAY, "temporal_crops": 2, "frames": 5}, encoder="stn:2"),
     "tracks": lambda: recognizer("tracks", data=GRAY, head="each-glimpse", stretch=3),
-    "motion-crop": lambda: recognizer("convalstm", data={"motion_crop": 0.5}),
 }
 
 

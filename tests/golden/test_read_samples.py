@@ -77,11 +77,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "both_grey_length": {"modality": "both", "channels": 1, "flow_length": 3},
     "windows": {"temporal_crops": 3},
     "windows_both": {"temporal_crops": 3, "modality": "both"},
-    "follow": {"motion_crop": 0.5},
-    "follow_grey": {"motion_crop": 0.5, "channels": 1},
-    "follow_both": {"motion_crop": 0.5, "modality": "both", "flow_length": 2},
-    "follow_flow": {"motion_crop": 0.4, "modality": "flow"},
-    "follow_windows": {"motion_crop": 0.5, "temporal_crops": 3, "modality": "both"},
 }
 
 
@@ -97,8 +92,6 @@ def sample(path: Path, name: str) -> dict[str, Any]:
         "indices": seen.indices.tolist(),
         "windows": seen.temporal_crops.tolist(),
         "size": list(seen.size),
-        "scene": seen.frames if seen.crop else None,
-        "followed": seen.crop.boxes if seen.crop else None,
     }
 
 

@@ -88,7 +88,7 @@ def test_stored_features_equal_the_output_of_the_encoder(
     "changes",
     [
         {}, {"channels": 1}, {"modality": "flow"}, {"modality": "both", "flow_length": 2}, {"frames": 40},
-        {"frames": 1}, {"motion_crop": 0.5},
+        {"frames": 1},
     ],
     ids=str,
 )  # fmt: skip
@@ -113,7 +113,7 @@ def test_a_renamed_or_copied_clip_is_found_and_a_changed_one_is_not(make_clip: M
 def test_a_key_has_all_that_features_depend_on(make_clip: Make) -> None:
     path = make_clip(frames=20)
     names = [
-        {}, {"frames": 5}, {"size": 32}, {"channels": 1}, {"normalization": "imagenet"}, {"motion_crop": 0.5},
+        {}, {"frames": 5}, {"size": 32}, {"channels": 1}, {"normalization": "imagenet"},
         {"temporal_crops": 2}, {"modality": "both"}, {"modality": "both", "flow_length": 2}, {"modality": "flow"},
         {"modality": "flow", "flow": "farneback"},
     ]  # fmt: skip

@@ -163,7 +163,6 @@ def test_half_precision_is_close_to_single_precision(squares: Path) -> None:
     [
         (MODEL, DATA),
         (MODEL, replace(DATA, frames=3, temporal_crops=4)),
-        (MODEL, replace(DATA, motion_crop=0.5)),
         (
             ModelConfig("motion", "conv4", hidden=8),
             replace(DATA, modality="both", flow_length=2, frames=3, temporal_crops=4),

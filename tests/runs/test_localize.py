@@ -144,15 +144,14 @@ def test_times_are_chosen_if_the_model_weighs_frames_and_enough_clips_are_left(m
     assert tune_times(recognizer(), samples) == (LocalizationParameters(), "")
 
 
-@pytest.mark.parametrize("crop", [0.0, 0.5])
-def test_a_run_boxes_the_object_that_is_attended_to(tmp_path: Path, crop: float) -> None:
+def test_a_run_boxes_the_object_that_is_attended_to(tmp_path: Path) -> None:
     video, texture = np.full((8, 96, 128, 3), 60, np.uint8), np.random.default_rng(0).integers(160, 256, (5, 5, 1))
     for t in range(8):
         video[t, 34:54, 6 + 10 * t : 26 + 10 * t] = texture.repeat(4, 0).repeat(4, 1)
     clip = write(tmp_path / "moving.mp4", video, fps=5)
     torch.manual_seed(0)
     model = create_model("convalstm", 2, size=32, hidden=4, dropout=0.0)
-    knowing = Bright(model, ("jump", "wave"), replace(DATA, frames=8, motion_crop=crop), localization=BOXES)
+    knowing = Bright(model, ("jump", "wave"), replace(DATA, frames=8), localization=BOXES)
     (tube, *_) = knowing.predict(clip).tubes
     sides = tube.boxes[2:-2, 2:] - tube.boxes[2:-2, :2]
     assert np.abs(sides - 20).mean() < 5

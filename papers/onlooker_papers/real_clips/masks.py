@@ -1,29 +1,23 @@
 """Where models looked, scored by true masks, which are not used in training."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torchvision.ops import masks_to_boxes
 
-from onlooker.config import Settings
 from onlooker.data.samples import read_sample
 from onlooker.localization import localize
 from onlooker.localization.boxes import box_iou, cut_boxes
 from onlooker.localization.maps import motion
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.models.registry import find_recipe
-from onlooker.recognizer import Recognizer, load
-from onlooker.run_record import RunRecord
-from onlooker.runs.train import folder_name
+from onlooker.recognizer import Recognizer
 from onlooker.structures import Clip, ClipError, Prediction
 from onlooker.video.reader import VideoReader
 from onlooker_papers.grad_cam import grad_cam_prediction
-from onlooker_papers.results import means
 from onlooker_papers.videolstm.real_places import CENTER, point_in_box
 
 Masks = NDArray[np.bool_]
@@ -148,19 +142,3 @@ def _shares(rows: Floats) -> dict[str, float]:
         "peak_in_silhouette": float(in_mask.mean()), "peak_in_box": float(in_box.mean()),
         "box_iou_50": float((iou >= _HIT).mean()), "box_iou": float(iou.mean()), "frames": len(rows),
     }  # fmt: skip
-
-
-def score_comparison(
-    run: Path, models: Mapping[str, Settings], splits: Sequence[str], seeds: Sequence[int], truth: Truth
-) -> dict[str, Any]:
-    """Where the models with attention in a finished comparison looked: by model, `score_places`, means over seeds."""
-
-    def trained(name: str, seed: int) -> Iterable[tuple[Recognizer, Sequence[Clip]]]:
-        folders = (run / folder_name(name) / f"{split}-seed{seed}" for split in splits)
-        return ((load(folder, "cpu"), RunRecord.read(folder).split.test) for folder in folders)
-
-    attentive = [name for name, of in models.items() if find_recipe(of.model.name).attends]
-    return {
-        name: means([score_places(trained(name, seed), truth) for seed in seeds])
-        for name in track(attentive, "scoring attention", disable=not attentive)
-    }

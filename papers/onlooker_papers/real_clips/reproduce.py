@@ -1,7 +1,6 @@
 """Train and compare the models of one recipe, and write its rows to `results/real-clips.json`."""
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.split import make_splits
 from onlooker.runs.compare import compare, settings_of
 from onlooker_papers.fusion import fused_row
-from onlooker_papers.real_clips.masks import read_truth, score_comparison
 from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES
 from onlooker_papers.results import About, Key, Row, read_rows, write_rows
 from onlooker_papers.sets import data_folder
@@ -28,7 +26,7 @@ def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | Non
     """Compute the missing figures of one recipe; existing trainings are not repeated.
 
     The arguments are those of the command; the folder of the recipe is in `run`. Returns the figures of `compare`,
-    `fused` (`fused_row`) of two streams, and `places` (`score_comparison`) with masks.
+    and `fused` (`fused_row`) of two streams.
 
     Raises:
         ValueError: an unknown recipe, ONLOOKER_DATA is not set, or a run made with other settings.
@@ -40,16 +38,12 @@ def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | Non
     data = DataConfig(**{**SAMPLES, **recipe.data})
     training = TrainConfig(**{"batch": 16, "patience": 0, **recipe.training})
     clips = data_folder() / "clips"
-    models = settings_of(recipe.models, Settings(ModelConfig(**{**MODEL, **recipe.model}), data, training))
-    make, seeds = partial(make_splits, folds=recipe.folds), range(recipe.seeds)
-    figures = compare(clips / recipe.folder, run / name, models, make, seeds, jobs)
-    splits = [f"fold{i}" for i in range(recipe.folds)] or ["split"]
+    models = settings_of(recipe.models, Settings(ModelConfig(**MODEL), data, training))
+    seeds = range(recipe.seeds)
+    figures = compare(clips / recipe.folder, run / name, models, make_splits, seeds, jobs)
     if models.keys() >= {*_STREAMS}:
         members = {stream: run / name / stream for stream in _STREAMS}
-        figures["fused"] = fused_row(run / name, members, splits, seeds)
-    if recipe.masks:
-        truth = read_truth(str(clips / recipe.masks) if "/" in recipe.masks else recipe.masks, clips / recipe.folder)
-        figures["places"] = score_comparison(run / name, models, splits, seeds, truth)
+        figures["fused"] = fused_row(run / name, members, ["split"], seeds)
     if results is not None:
         write_set(results, name, figures, data, training)
     return figures

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.data.split import make_splits
+from onlooker.config import DataConfig
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
-from onlooker.runs.compare import compare, settings_of
 from onlooker.structures import Clip, ClipError
 from onlooker.video.write import write
-from onlooker_papers.real_clips.masks import NOT_BLACK, read_truth, score_comparison, score_places
+from onlooker_papers.real_clips.masks import NOT_BLACK, read_truth, score_places
 from onlooker_papers.results import means
 
 DATA = DataConfig(frames=4, size=32, normalization="half")
@@ -78,20 +76,6 @@ def test_what_is_not_black_is_a_mask_too(tmp_path: Path) -> None:
     clip = Clip(clips / "wave" / "0.mp4", "wave")
     figures = score_places([(looks(), [clip])], read_truth(NOT_BLACK, clips))
     assert figures["frames"] == 4
-
-
-def test_a_comparison_says_where_its_models_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
-    clips, masks = make_set(tmp_path, clips=4)
-    training = TrainConfig(epochs=1, batch=4, precision="32")
-    data = DataConfig(frames=3, size=32, channels=1)
-    models = settings_of("lstm,alstm", Settings(ModelConfig(encoder="conv4", hidden=4), data, training))
-    compare(clips, tmp_path / "run", models, make_splits, (0, 1), 1)
-    scored = score_comparison(tmp_path / "run", models, ["split"], (0, 1), read_truth(str(masks), clips))
-    assert list(scored) == ["alstm"], "an LSTM does not attend"
-    places = scored["alstm"]
-    assert set(places["baselines"]) == {"grad_cam", "center", "moving"}
-    assert 0 <= places["peak_in_silhouette"] <= places["peak_in_box"] <= 1
 
 
 def test_masks_that_do_not_fit_say_so(tmp_path: Path) -> None:

@@ -40,11 +40,11 @@ def figures(**accuracies: float) -> dict[str, Any]:
 def test_recipes_are_valid_and_their_rows_recorded(name: str) -> None:
     recipe = RECIPES[name]
     data = DataConfig(**{**SAMPLES, **recipe.data})
-    shared = Settings(ModelConfig(**{**MODEL, **recipe.model}), data, TrainConfig(**recipe.training))
+    shared = Settings(ModelConfig(**MODEL), data, TrainConfig(**recipe.training))
     models = settings_of(recipe.models, shared)
     recorded = read_json(Path(__file__).resolve().parents[3] / "results" / "real-clips.json")["figures"][name]
     assert {*models} | ({"fused"} if "motion" in models else set()) >= {*recorded["accuracy"]}
-    assert (len(recorded["seeds"]), recorded["splits"]) == (recipe.seeds, recipe.folds or 1)
+    assert (len(recorded["seeds"]), recorded["splits"]) == (recipe.seeds, 1)
     assert recorded["budget"] == {
         "epochs": recipe.training["epochs"], "frames": data.frames, "size": data.size, "channels": data.channels
     }  # fmt: skip
@@ -55,10 +55,10 @@ def test_an_unknown_recipe_and_missing_data(tmp_path: Path, monkeypatch: pytest.
         module.reproduce("hand", tmp_path / "run")
     monkeypatch.delenv("ONLOOKER_DATA", raising=False)
     with pytest.raises(ValueError, match=r"ONLOOKER_DATA is not set; set ONLOOKER_DATA to a folder that has clips/SET"):
-        module.reproduce("weizmann", tmp_path / "run")
+        module.reproduce("basketball", tmp_path / "run")
     monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
     with pytest.raises(ValueError, match=r"which has no folder clips; set ONLOOKER_DATA to a folder"):
-        module.reproduce("weizmann", tmp_path / "run")
+        module.reproduce("basketball", tmp_path / "run")
 
 
 def test_several_sets_are_in_one_file(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
 
 def stored_settings(config: DataConfig) -> dict[str, Any]:
     """All settings that the stored frames of a clip depend on (`stored_frames`): part of their key."""
-    names = ["modality", "size", "motion_crop"]
+    names = ["modality", "size"]
     names += ["channels"] if config.modality != "flow" else []
     names += ["flow", "flow_length", "flow_limit"] if config.modality != "rgb" else []
     frames = "every" if config.temporal_crops else config.frames

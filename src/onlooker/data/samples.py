@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
 from onlooker.structures import ClipError, Frames
-from onlooker.video.flow import LIMIT, SIDE, FlowSettings, FlowStacks, read_flow
-from onlooker.video.motion_crop import Crop, motion_crop
+from onlooker.video.flow import FlowSettings, FlowStacks, read_flow
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 from onlooker.video.sampling import Indices, Sampling, TemporalCrops, equally_spaced, every_frame
@@ -33,8 +32,7 @@ class Sample:
         size: height and width of the video.
         end: when its last frame ends.
         frames: `U H W C`, uint8, whole frames, in which localization looks for the foreground: RGB (or gray) of
-            `pixels`, or the frames that `crop` cuts; flow for a model of flow alone.
-        crop: the crops that `pixels` are cut with; None: `pixels` are whole frames.
+            `pixels`; flow for a model of flow alone.
         assumes_rate: `times` are those of 25 frames per second, because nothing says how many there are.
     """
 
@@ -44,15 +42,13 @@ class Sample:
     temporal_crops: NDArray[np.int64]
     size: tuple[int, int]
     frames: NDArray[np.uint8]
-    crop: Crop | None = None
     assumes_rate: bool = False
     end: float = math.inf
 
     def at(self, places: NDArray[np.int64]) -> "Sample":
         """Some of the frames, given by their positions among the `U`, as a single temporal crop."""
         part = {name: getattr(self, name)[places] for name in ("pixels", "times", "indices", "frames")}
-        crop = None if self.crop is None else self.crop.at(places)
-        return replace(self, **part, temporal_crops=np.arange(len(places))[None], crop=crop)
+        return replace(self, **part, temporal_crops=np.arange(len(places))[None])
 
 
 def read_sample(path: Path, config: DataConfig) -> Sample:
@@ -65,17 +61,12 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
     if not config.temporal_crops:
         return read_at(reader, config, partial(equally_spaced, count=config.frames))
     crops = TemporalCrops(config.frames, config.temporal_crops)
-    if config.motion_crop:  # follows motion through the whole clip
-        sample = read_at(reader, config, every_frame).at(crops(len(reader.moments)))
-    else:
-        sample = read_at(reader, config, crops)
+    sample = read_at(reader, config, crops)
     return replace(sample, temporal_crops=crops.positions(len(reader.moments)))
 
 
 def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
     """What a model sees of chosen frames of a clip, as a single temporal crop; errors as for `read_sample`."""
-    if config.motion_crop:
-        return _read_cropped(reader, config, sampling)
     c, parts = config, []
     shown: Frames | FlowStacks
     if c.modality != "flow":
@@ -89,24 +80,6 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
     images = pixels[..., : c.image_channels]
     return Sample(
         pixels, shown.times, shown.indices, crops, reader.size, images,
-        assumes_rate=reader.assumes_rate, end=reader.seconds,
-    )  # fmt: skip
-
-
-def _read_cropped(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
-    c, parts = config, []
-    # Where a motion crop has as many pixels as a sample.
-    frames = reader.get(sampling, shorter_side=round(c.size / c.motion_crop))
-    crop = motion_crop(frames.pixels, c.motion_crop)
-    if c.modality != "flow":
-        parts.append(resize(crop.cut(frames.pixels, c.size), c.size, c.channels))
-    if c.modality != "rgb":  # flow of whole frames: at the edge of a crop it depends on what is outside of the crop
-        limit = LIMIT * min(SIDE, *reader.size) / SIDE  # in pixels of a sample: `DataConfig.flow_limit`
-        flow = read_flow(reader, sampling, FlowSettings(c.flow_length, c.flow, limit))
-        parts.append(crop.cut(flow.stacks, c.size))
-    pixels, crops = np.concatenate(parts, -1), np.arange(len(frames))[None]
-    return Sample(
-        pixels, frames.times, frames.indices, crops, reader.size, frames.pixels, crop,
         assumes_rate=reader.assumes_rate, end=reader.seconds,
     )  # fmt: skip
 
@@ -133,16 +106,13 @@ def stored_frames(path: Path, config: DataConfig, distinct: bool = False) -> Ite
     """What is stored of a clip, in parts `N H W C`: all frames for temporal crops, which can start anywhere; else
     `config.frames` equally spaced ones, if `distinct` without the repeated last frame of a shorter clip."""
     reader, start = VideoReader(path, config.frame_rate), 0
-    if config.temporal_crops and not config.motion_crop:
+    if config.temporal_crops:
         while start < len(reader.moments):
             yield read_at(reader, config, partial(_part, start=start)).pixels
             start += _PART
     else:
-        chosen = every_frame if config.temporal_crops else partial(equally_spaced, count=config.frames)
-        sample = read_at(reader, config, chosen)
-        # A motion crop moves on while the last frame is repeated.
-        whole = len(sample.times) if config.motion_crop or not distinct else len(np.unique(sample.times))
-        yield sample.pixels[:whole]
+        sample = read_at(reader, config, partial(equally_spaced, count=config.frames))
+        yield sample.pixels[: len(np.unique(sample.times)) if distinct else None]
 
 
 def _part(total: int, start: int) -> Indices:

@@ -175,7 +175,7 @@ def _report_checking(job: Job, facts: VideoFacts) -> None:
 
 def is_recording(recognizer: Recognizer, seconds: float) -> bool:
     """Whether a clip is so much longer than training clips that the model processes it as a stream."""
-    if not (recognizer.frame_rate and recognizer.model.streams) or recognizer.data.motion_crop:
+    if not (recognizer.frame_rate and recognizer.model.streams):
         return False
     return seconds > _LONG * recognizer.data.frames / recognizer.frame_rate
 

@@ -40,7 +40,7 @@ def read_thumbnails(
     Args:
         data, features: how the samples were made, and whether they are features.
     """
-    if not features and data.modality != "flow" and not data.motion_crop:
+    if not features and data.modality != "flow":
         return samples.thumbnails(data.channels)
     try:
         decoded, _ = read_clips(samples.clips, samples.classes, _SMALL, quiet=quiet)
