@@ -154,10 +154,9 @@ def main() -> None:
     def cell(name: str, *attention: str) -> Any:
         return build_cell(name, CHANNELS, HIDDEN, GRID, *attention).to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
 
-    conv, alstm, separable = cell("convlstm"), cell("convlstm", *ATTENTION), cell("separable")
+    conv, alstm = cell("convlstm"), cell("convlstm", *ATTENTION)
     precisions = ["fp32", "bf16"] if choose_precision("auto") == "bf16-mixed" else ["fp32"]
     works: dict[str, Callable[[], object]] = {
-        "separable": partial(by_onlooker, separable, False),
         "peer": partial(by_peer, CommonConvLSTM(CHANNELS, HIDDEN, False)),
         "convalstm peer": partial(by_peer, CommonConvLSTM(CHANNELS, HIDDEN, True)),
     }
@@ -172,7 +171,7 @@ def main() -> None:
     with keras:
         seconds = harness.interleaved(works, options.repetitions)
     time = {name: median(times) for name, times in seconds.items()}
-    ratios = {name: round(time["peer"] / time[name], 3) for name in (*precisions, "separable")}
+    ratios = {name: round(time["peer"] / time[name], 3) for name in precisions}
     ratios |= {f"convalstm {name}": round(time["convalstm peer"] / time[f"convalstm {name}"], 3) for name in precisions}
     if "keras" in time:
         ratios |= {label: round(time["keras"] / time[name], 3) for name, label in KERAS.items() if name in precisions}

@@ -192,9 +192,6 @@ class TrainConfig(Config):
         "auto: last with --loss last, else mean.",
         TRAINING,
     )
-    attention_regularization: float = setting(
-        0.0, "Weight of the doubly stochastic attention penalty: attention sums to 1 over time.", TRAINING, minimum=0
-    )
     features: bool = setting(
         False,
         "Train on stored features: the encoder stays frozen, and encodes each clip only once, for all trainings; no "

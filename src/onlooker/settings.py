@@ -16,7 +16,13 @@ __all__ = ["OFF", "Config", "check_type", "field_of", "setting", "suggestion", "
 # Settings that were added or removed after results were recorded, and their values at which they have no effect. With
 # these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid.
 OFF: dict[str, Any] = {"mixup": 0.0, "ema": 0.0, "weights": "", "sync_batchnorm": False, "features": False}
-OFF |= {"motion_crop": 0.0, "frame_rate": None, "nothing": None, "class_weights": "auto"}
+OFF |= {
+    "motion_crop": 0.0,
+    "attention_regularization": 0.0,
+    "frame_rate": None,
+    "nothing": None,
+    "class_weights": "auto",
+}
 OFF |= {
     "statistics": "mean,spread,change,largest",
     "regions": 1,

@@ -351,18 +351,16 @@ def test_an_unknown_optimizer_is_an_error() -> None:
         Fitting(create_model("lstm", 2, size=16), DATA, TrainConfig(optimizer="adam")).configure_optimizers()
 
 
-def test_the_loss_of_the_last_frame_and_attention_regularization() -> None:
+def test_the_loss_of_the_last_frame() -> None:
     model = create_model("alstm", 2, in_channels=1, size=16, hidden=4, dropout=0.0).eval()
     frames, targets = torch.randint(256, (3, 4, 16, 16, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
-    logits, attention, _ = model(to_video(frames, "half"))
+    logits = model(to_video(frames, "half")).logits
 
     def loss(**settings: Any) -> Tensor:
         return first_loss(model, frames, targets, TrainConfig(label_smoothing=0.0, **settings))
 
     torch.testing.assert_close(last := loss(loss="last"), frame_cross_entropy(logits[:, -1:], targets))
     assert not torch.allclose(last, loss())
-    asked = (1 - attention.sum(1)).square().sum((1, 2)).mean()
-    torch.testing.assert_close(loss(attention_regularization=0.5), loss() + 0.5 * asked)
 
 
 @pytest.mark.parametrize(("given", "clips", "size"), [(None, 6, 2), (None, 40, 5), (None, 200, 16), (16, 40, 16)])

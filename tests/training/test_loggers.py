@@ -3,12 +3,10 @@
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from commands import TINY, call, fails
 
-import onlooker
 from onlooker.run_record import read_curves, read_figures
 from onlooker.training import loggers
 
@@ -30,16 +28,7 @@ def read_tensorboard(logs: Path) -> Logged:
     return {name: [each.value for each in events.Scalars(name)] for name in events.Tags()["scalars"]}
 
 
-def read_mlflow(logs: Path) -> Logged:
-    client: Any = pytest.importorskip("mlflow", reason="no mlflow").MlflowClient(f"sqlite:///{logs / 'mlflow.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("onlooker").experiment_id])
-    assert run.info.status == "FINISHED"
-    assert run.data.params["model/name"] == run.info.run_name
-    histories = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-    return {name: [each.value for each in values] for name, values in histories.items()}
-
-
-READERS: dict[str, Callable[[Path], Logged]] = {"csv": read_csv, "tensorboard": read_tensorboard, "mlflow": read_mlflow}
+READERS: dict[str, Callable[[Path], Logged]] = {"csv": read_csv, "tensorboard": read_tensorboard}
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -58,13 +47,6 @@ def test_curves_and_figures_are_logged(squares: Path, tmp_path: Path, name: str,
     if curves is not None:
         assert logged["validation_loss"] == pytest.approx(curves["validation"]["loss"])
         assert logged["training_accuracy"] == pytest.approx(curves["training"]["accuracy"])
-
-
-def test_wandb_logs_offline(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb", reason="no wandb")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    onlooker.train(squares, tmp_path / "run", quiet=True, frames=4, size=32, loggers=["wandb"])
-    assert [*(tmp_path / "run" / "logs" / "wandb").glob("offline-run-*/*.wandb")]
 
 
 def test_several_loggers_change_no_figure(squares: Path, trained: tuple[Path, str], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from onlooker.training.losses import doubly_stochastic, frame_cross_entropy
+from onlooker.training.losses import frame_cross_entropy
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
@@ -40,20 +40,3 @@ def test_half_precision_logits_are_summed_in_single_precision() -> None:
     loss = frame_cross_entropy(logits.bfloat16(), torch.tensor([0, 6]))
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, frame_cross_entropy(logits.bfloat16().float(), torch.tensor([0, 6])))
-
-
-def test_the_penalty_equals_its_equation() -> None:
-    attention = torch.rand(3, 4, 2, 5, generator=torch.Generator().manual_seed(0))
-    total = 0.0
-    for b in range(3):
-        for y in range(2):
-            for x in range(5):
-                total += (1 - sum(attention[b, t, y, x].item() for t in range(4))) ** 2
-    assert doubly_stochastic(attention).item() == pytest.approx(total / 3, rel=1e-5)
-
-
-def test_attending_to_every_location_once_has_no_penalty() -> None:
-    tour = torch.eye(6).view(1, 6, 2, 3)
-    assert doubly_stochastic(tour).item() == 0
-    stare = torch.eye(6)[:1].repeat(6, 1).view(1, 6, 2, 3)
-    assert doubly_stochastic(stare).item() == 25 + 5

@@ -50,7 +50,7 @@ def train(
     devices: Devices = 1,
     logger: Annotated[
         list[str] | None,
-        typer.Option(help="csv, mlflow, tensorboard or wandb: log curves and figures there, too; repeatable."),
+        typer.Option(help="csv or tensorboard: log curves and figures there, too; repeatable."),
     ] = None,
     config: ConfigFile = None,
 ) -> None:

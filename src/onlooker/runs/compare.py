@@ -148,7 +148,6 @@ def _complete(name: str, shared: Settings) -> Settings:
         return resolve(ModelConfig(name, model.encoder, model.pretrained), data, training)
     if not recipe.attends:
         model = replace(model, attention_loss=False, glimpse="auto")
-        training = replace(training, attention_regularization=0.0)
     return resolve(ModelConfig(**{**asdict(model), "name": name}), data, training)
 
 

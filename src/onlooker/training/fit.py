@@ -28,7 +28,7 @@ from onlooker.training.batches import EpochOrder, SharedBatches
 from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping, restore
 from onlooker.training.epochs import EpochRecords, quiet
 from onlooker.training.forward import forward_samples
-from onlooker.training.losses import check_regularization, doubly_stochastic, frame_cross_entropy
+from onlooker.training.losses import frame_cross_entropy
 from onlooker.training.optimizers import optimizer_of, schedule_of
 from onlooker.training.precision import choose_precision
 from onlooker.training.processes import ALONE, Processes
@@ -74,8 +74,6 @@ class Fitting(L.LightningModule):
         loss = self._loss(output.logits, targets, smoothing)
         if own:
             self._measure("training", output.logits, targets, loss)
-        if (weighted := self.train_config.attention_regularization) and output.attention is not None:
-            loss = loss + weighted * doubly_stochastic(output.attention)
         if self.model.has_attention_loss and features is not None and output.attention is not None:
             loss = loss + self._loss(self.model.attended_logits(features, output.attention), targets, smoothing)
         return loss * weight
@@ -188,7 +186,6 @@ def fit(
         ValueError: the loss is not finite any more, or the settings do not fit the model, the clips or the machine.
         DiskFullError: no space for a checkpoint or the curves; training continues from the checkpoint before.
     """
-    check_regularization(model, train)
     if train.sync_batchnorm and not torch.cuda.is_available():
         raise ValueError("sync_batchnorm is for several GPUs, and this machine has none; leave it out")
     fitting, order = Fitting(model, data, train), EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # it has a length

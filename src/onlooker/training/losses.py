@@ -3,10 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from onlooker.config import TrainConfig
-from onlooker.models.video_model import VideoModel
-
-__all__ = ["check_regularization", "doubly_stochastic", "frame_cross_entropy"]
+__all__ = ["frame_cross_entropy"]
 
 
 def frame_cross_entropy(
@@ -25,22 +22,3 @@ def frame_cross_entropy(
     if weights is None:
         return F.cross_entropy(frames, truth, label_smoothing=smoothing)
     return F.cross_entropy(frames, truth, weights, label_smoothing=smoothing, reduction="none").mean()
-
-
-def doubly_stochastic(attention: Tensor) -> Tensor:
-    """`Σ_i (1 - Σ_t a_ti)²`, averaged over videos; 0 for attention `B T h w` that covers each location once.
-
-    Xu et al. 2015; Sharma et al. 2015 weight it with λ = 0, 1 or 10. It can be 0 only if there are as many frames as
-    locations, because the map of each frame sums to one.
-    """
-    difference: Tensor = 1 - attention.float().sum(1)
-    return difference.square().sum((1, 2)).mean()
-
-
-def check_regularization(model: VideoModel, train: TrainConfig) -> None:
-    """Raise a ValueError if attention is regularized in a model without attention."""
-    if train.attention_regularization and not model.attends:
-        raise ValueError(
-            f"attention_regularization is {train.attention_regularization}, and this model does not attend; leave it "
-            "out, or use one that does, such as alstm"
-        )

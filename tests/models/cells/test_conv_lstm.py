@@ -84,17 +84,3 @@ def test_initial_weights():
     assert bound * 0.95 < cell.from_features.weight.abs().max() <= bound, "Xavier-uniform"
     assert cell.from_features.bias.tolist() == [0] * 8 + [1] * 8 + [0] * 16, "only the forget gate starts open"
     assert cell.from_hidden.bias is None
-
-
-@torch.no_grad()
-def test_separable_convolutions_are_those_of_kernels_that_are_products():
-    """A depthwise and a pointwise convolution are one convolution, whose kernel is their product."""
-    separable, full = ConvLSTM(5, 4, separable=True).double(), ConvLSTM(5, 4).double()
-    for name in ("from_features", "from_hidden"):
-        places, channels = getattr(separable, name)
-        getattr(full, name).weight.copy_(channels.weight * places.weight[:, 0][None])
-    full.from_features.bias.copy_(separable.from_features[1].bias)
-    features = torch.randn(2, 3, 5, 4, 6, dtype=torch.double)
-    state = full.initial_state(2, (4, 6), torch.device("cpu"), torch.double)
-    for a, b in zip(unroll(separable, features, state)[1], unroll(full, features, state)[1], strict=True):
-        torch.testing.assert_close(a, b)

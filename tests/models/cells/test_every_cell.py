@@ -20,7 +20,6 @@ ASKS = {
     "memoryless": ("mil",),
     "lstm": ("soft",),
     "convlstm": ("conv", "context", "motion"),
-    "separable": ("conv",),
     "tcn": ("soft",),
 }
 LOOKS = [
@@ -172,7 +171,7 @@ def test_gradients_reach_every_weight_and_every_frame(setting):
 
 
 def test_unknown_names_are_errors():
-    with pytest.raises(ValueError, match="unknown cell 'gurke'; there are memoryless, lstm, convlstm, separable, tcn"):
+    with pytest.raises(ValueError, match="unknown cell 'gurke'; there are memoryless, lstm, convlstm, tcn"):
         build_cell("gurke", D, HIDDEN, (2, 2))
     with pytest.raises(ValueError, match="unknown attention 'hard'; there are soft, conv, context"):
         build_cell("lstm", D, HIDDEN, (2, 2), "hard", "sum")

@@ -41,7 +41,6 @@ CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
     "memoryless": lambda num_features, hidden, grid: Memoryless(num_features),
     "lstm": lambda num_features, hidden, grid: LSTM(num_features, hidden),
     "convlstm": lambda num_features, hidden, grid: ConvLSTM(num_features, hidden),
-    "separable": lambda num_features, hidden, grid: ConvLSTM(num_features, hidden, separable=True),
     "tcn": TemporalConv,
 }
 

@@ -62,20 +62,15 @@ class ConvLSTM(_GatedCell):
         num_features: D of the features.
         hidden: channels of the hidden map.
         kernel: height and width of the input-to-state and state-to-state kernels, odd.
-        separable: depthwise separable convolutions (Chollet 2017), about a ninth of the computation of 3×3 kernels.
     """
 
-    def __init__(self, num_features: int, hidden: int, kernel: int = 3, separable: bool = False) -> None:
+    def __init__(self, num_features: int, hidden: int, kernel: int = 3) -> None:
         super().__init__()
         self.num_hidden = hidden
-        dense = 1 if separable else kernel
         # With attention, the input part also runs at every step.
-        self.from_features = RepeatedConv2d(num_features, 4 * hidden, dense)
-        self.from_hidden = RepeatedConv2d(hidden, 4 * hidden, dense, bias=False)
+        self.from_features = RepeatedConv2d(num_features, 4 * hidden, kernel)
+        self.from_hidden = RepeatedConv2d(hidden, 4 * hidden, kernel, bias=False)
         _init_gates(self.from_features, self.from_hidden)
-        if separable:
-            self.from_features = nn.Sequential(_depthwise(num_features, kernel), self.from_features)
-            self.from_hidden = nn.Sequential(_depthwise(hidden, kernel), self.from_hidden)
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
         """Zeros, `B hidden h w`."""
@@ -93,12 +88,3 @@ def _init_gates(from_features: nn.Linear | nn.Conv2d, from_hidden: nn.Linear | n
     nn.init.zeros_(from_features.bias)
     # An untrained network remembers if the forget gate starts open (Jozefowicz et al. 2015).
     nn.init.ones_(from_features.bias.chunk(4)[1])
-
-
-def _depthwise(channels: int, kernel: int) -> nn.Conv2d:
-    """A depthwise convolution; it starts near the identity, so that training begins as with 1×1 kernels."""
-    conv = nn.Conv2d(channels, channels, kernel, padding="same", groups=channels, bias=False)
-    nn.init.normal_(conv.weight, std=0.1)
-    with torch.no_grad():
-        conv.weight[:, 0, kernel // 2, kernel // 2] += 1
-    return conv

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from onlooker.models.encoders.video import VideoEncoder
 from onlooker.settings import suggestion
 
-_SPAN = 16  # frames that MViT is built for, and the others are usually given
+_SPAN = 16  # frames that these networks are usually given
 
 
 def torchvision_video(name: str, size: int, pretrained: bool | str = False) -> VideoEncoder:
@@ -16,7 +16,7 @@ def torchvision_video(name: str, size: int, pretrained: bool | str = False) -> V
 
     Args:
         name: such as `r3d_18`.
-        size: height and width of the frames; 224 for MViT.
+        size: height and width of the frames.
         pretrained: load the Kinetics weights, from torchvision's cache or the network; or those in this file, a
             checkpoint of the whole network: .safetensors, or .pth, read as weights only.
 
@@ -26,10 +26,10 @@ def torchvision_video(name: str, size: int, pretrained: bool | str = False) -> V
     """
     from torchvision import models  # here, because it takes seconds to import
 
-    if name not in (known := models.list_models(module=models.video)):
+    # Those of MViT have no map: they would need a special case at every step.
+    known = [each for each in models.list_models(module=models.video) if not each.startswith("mvit")]
+    if name not in known:
         raise ValueError(f"torchvision has no network for video {name!r}; {suggestion(name, known)}")
-    if name.startswith("mvit") and size != 224:
-        raise ValueError(f"size is {size}, and {name} takes frames of 224 pixels; give --size 224")
     net, weights = models.get_model(name), models.get_model_weights(name).DEFAULT
     kind, num_features = type(net).__name__, [*net.modules()][-1].weight.shape[1]  # what its classifier takes
     head, _ = [*net.named_children()][-1]
@@ -44,23 +44,17 @@ def torchvision_video(name: str, size: int, pretrained: bool | str = False) -> V
 
 
 class _Layers(nn.Module):
-    """A network up to its last map. A feature extractor of torchvision leaves out some additions of MViT."""
+    """A network up to its last map."""
 
     def __init__(self, net: Any) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, windows: Tensor) -> dict[str, Tensor]:
-        net, features = self.net, windows.transpose(1, 2)
-        if not hasattr(net, "pos_encoding"):
-            for layer in [*net.children()][:-2]:  # without pooling and classifier
-                features = layer(features)
-            return {"last_hidden_state": features}
-        features = net.pos_encoding(net.conv_proj(features).flatten(2).transpose(1, 2))
-        shape = (net.pos_encoding.temporal_size, *net.pos_encoding.spatial_size)
-        for block in net.blocks:
-            features, shape = block(features, shape)
-        return {"last_hidden_state": net.norm(features)}
+        features = windows.transpose(1, 2)
+        for layer in [*self.net.children()][:-2]:  # without pooling and classifier
+            features = layer(features)
+        return {"last_hidden_state": features}
 
 
 def _load(net: nn.Module, name: str, head: str, weights: Any, pretrained: bool | str) -> None:
