@@ -117,5 +117,5 @@ clean:  ## remove environments and caches; runs/ and results/ are kept
 	rm -rf $(VENV) .venv-bench .venv-tools .venv-latest .venv-wheel .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # The comparisons behind results/real-clips.json (papers/onlooker_papers/real_clips/recipes.py); hours, resumable.
-real-clips: $(READY)  ## train and compare on the real clips in $$ONLOOKER_DATA; some of them: SETS="weizmann basketball"
+real-clips: $(READY)  ## train and compare on the real clips in $$ONLOOKER_DATA; some of them: SETS="basketball surveillance"
 	$(BIN)/python -m onlooker_papers.real_clips $(SETS)

@@ -48,7 +48,8 @@ _HEADLINES = {
     "segments": ("segment_map_50",),
     "stitched": ("*.dated.0.3",),
     "videolstm-real": ("*.rows.convalstm-rgb.accuracy",),
-    "where-real": ("video_map_20", "point_in_box"),
+    "where-own": ("*.center_in_box",),
+    "where-real": ("video_map_20", "peak_in_box"),
 }
 _ANY = ("ratio", "ratios.*", "*.accuracy", "accuracy", "*accuracy*", "seconds", "*")
 _SHOWN = 5

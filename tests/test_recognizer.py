@@ -164,8 +164,9 @@ def test_attention_is_interpolated_between_sampled_frames(tmp_path: Path) -> Non
     left, right = color[:, :, 20:60].mean((1, 2)), color[:, :, 196:236].mean((1, 2))
     assert left[0] > 4 * right[0]
     assert right[4] > 4 * left[4]
-    assert left[0] > left[1] > left[3] > left[4]
-    assert left[2] == pytest.approx(right[2], rel=0.2)
+    assert left[0] > left[1] > 4 * left[3]
+    assert right[4] > right[3] > 4 * right[1]
+    assert max(left[2], right[2]) < 0.1 * left[0], "an even map is drawn as nothing"
 
 
 def test_a_drawn_clip_never_replaces_the_clip(make_clip: Make) -> None:

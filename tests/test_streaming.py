@@ -278,10 +278,10 @@ def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
 
 
 def step_of(index: int, scores: list[float], box: float | None = None, threshold: float | None = None) -> Step:
-    corners = None if box is None else Box("", index, (box, 0, box + 2, 4))
+    corners = () if box is None else (Box("", index, (box, 0, box + 2, 4)),)
     pixels = np.zeros((8, 16, 3), np.uint8)
     return Step(
-        index, index / 10, np.array(scores, np.float32), ("nothing", "run", "wave"), box=corners, pixels=pixels,
+        index, index / 10, np.array(scores, np.float32), ("nothing", "run", "wave"), boxes=corners, pixels=pixels,
         attention=np.full((2, 2), 0.25, np.float32), point=None if box is None else (box, 1), threshold=threshold,
     )  # fmt: skip
 

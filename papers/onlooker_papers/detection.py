@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.evaluation.detection import THRESHOLDS, Floats, mean_ap, segment_overlaps
-from onlooker.localization.boxes import Candidates, box_iou
+from onlooker.localization.boxes import box_iou
 from onlooker.structures import Box, Segment, Tube
 from onlooker_papers.pointing import peak_in_box
+from onlooker_papers.videolstm.boxes import Candidates
 
 __all__ = [
     "at_thresholds",

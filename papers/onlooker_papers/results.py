@@ -262,8 +262,8 @@ def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
 
 def _where_real(figures: dict[str, Any]) -> dict[str, Any]:
     """The main figures are those of the default command, if it was measured."""
-    window = figures.get("default", {}).get("methods", {}).get("window", {})
-    return {**figures, **{key: window[key] for key in ("video_map_20", "video_map_50", "point_in_box") if window}}
+    found = figures.get("default", {}).get("methods", {}).get("boxes", {})
+    return {**figures, **{key: found[key] for key in ("video_map_20", "video_map_50", "peak_in_box") if found}}
 
 
 _COLUMNS = ("accuracy", "spread", "frame_accuracy", "per_seed", "streams", "places")

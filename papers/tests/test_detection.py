@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from onlooker.evaluation.detection import THRESHOLDS, average_precision, segment_map
-from onlooker.localization.boxes import Candidates
 from onlooker.structures import Box, Segment, Tube
 from onlooker_papers.detection import (
     at_thresholds,
@@ -21,6 +20,7 @@ from onlooker_papers.detection import (
     tube_iou,
     video_map,
 )
+from onlooker_papers.videolstm.boxes import Candidates
 
 
 def box(label: str, frame: int, x: float, score: float = 1.0, width: float = 10) -> Box:

@@ -49,6 +49,7 @@ Floats = NDArray[np.float32]
 DEFAULT_LOCALIZATION = LocalizationParameters()
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
 _WEIGHTS = "model.safetensors"
+_EARLIER = {"foreground", "extent", "threshold", "closing", "gap"}  # settings of rules for boxes of earlier versions
 _FRAMES_PER_BATCH = 32  # encoded together
 _CLIPS_PER_BATCH = 50  # classified together
 _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×224 pixels
@@ -78,7 +79,7 @@ class Recognizer:
         classes: the `K` class names.
         data: how clips are sampled, resized and normalized.
         aggregation: how frame scores become clip scores (`clip_scores`): `mean`, `product` or `last`.
-        localization: how attention and scores become tubes and segments.
+        localization: how scores become segments.
         frame_rate: frames per second of the training samples, the default for streams; None: unknown, every frame.
         temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature` chooses it.
         threshold: an event that is less probable is not reported: the answer is nothing (`answer.nothing_class`).
@@ -324,7 +325,9 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         values = read_json(stored)
         kind = find_class(field_of(values, "model", str), field_of(values, "package", str))
         data = DataConfig.from_field(values, "data")
-        localization = LocalizationParameters.from_field(values, "localization")
+        places = field_of(values, "localization", dict)
+        known = {name: value for name, value in places.items() if name not in _EARLIER}
+        localization = LocalizationParameters.from_field({"localization": known}, "localization")
         classes = list(map(composed, field_of(values, "classes", list[str])))
         aggregation = field_of(values, "aggregation", str)
         frame_rate, threshold = (field_of(values, name, float | None) for name in ("frame_rate", "threshold"))

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onlooker.answer import best_event, nothing_class
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.transforms import to_video
-from onlooker.localization.boxes import Candidates
-from onlooker.localization.online import EventState, find_box, make_causal, update_agreement, update_event
+from onlooker.localization.boxes import Rectangles, peaks
+from onlooker.localization.online import EventState, Places, find_boxes, update_agreement, update_event
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.repeated_conv import Loop, repeated
 from onlooker.models.video_model import VideoModel
@@ -42,14 +42,12 @@ class StreamState:
 
     Args:
         model: the model's own state, for a batch of one.
-        image: the last frame, in which boxes are found; None for a model without attention.
-        paths: of the window around what moves (`localization.online.find_box`); None without a window.
+        places: where boxes were; None at the first frame, and for a model without attention.
         event: whether it happens, for a model with evidence.
     """
 
     model: Any
-    image: Pixels | None = None
-    paths: NDArray[np.float32] | None = None
+    places: Places | None = None
     event: EventState = field(default_factory=EventState)
 
 
@@ -59,7 +57,7 @@ class Streams:
     Args:
         model: in evaluation mode; its weights must not change.
         classes: the `K` class names.
-        localization: how attention becomes boxes and evidence becomes events; made causal (`make_causal`).
+        localization: how evidence becomes events.
         temperature, threshold: of the probabilities, and of events (`Recognizer`).
         agreement: number of consecutive frames in which an event must reach the threshold to be reported.
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
@@ -82,7 +80,7 @@ class Streams:
     ) -> None:
         self.model, self.classes, self.data, self.temperature = model, tuple(classes), data, temperature
         self.threshold, self.agreement, self.nothing = threshold, agreement, nothing
-        self.localization = make_causal(localization or LocalizationParameters())
+        self.localization = localization or LocalizationParameters()
         self.lookahead = 0 if data.modality == "rgb" else data.flow_length  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
         self._loops: dict[int, Loop] = {}
@@ -140,9 +138,9 @@ class Streams:
                 state, step = replace(state, event=event), replace(step, threshold=needed, happening=happening)
             if attention is not None:
                 image = samples[i, ..., : self.data.image_channels]
-                found, paths = find_box(state.image, attention[i], image, self.localization, state.paths)
-                state = replace(state, image=image, paths=paths)
-                step = _located(replace(step, attention=attention[i]), found, image)
+                heat, found, places = find_boxes(state.places, attention[i], image)
+                state = replace(state, places=places)
+                step = _located(replace(step, attention=attention[i], heat=heat), found)
             self.states[name], steps[name] = state, step
         return steps
 
@@ -163,18 +161,20 @@ class Streams:
         return self._loops.setdefault(batch, Loop())
 
 
-def _located(step: Step, found: Candidates, image: Pixels) -> Step:
-    """The step with box and point, found in `image`, in pixels of its frame; none for uniform attention.
+def _located(step: Step, found: Rectangles) -> Step:
+    """The step with its boxes and point, in pixels of its frame.
 
     An answer of nothing by the threshold has no box.
     """
     assert step.pixels is not None
-    scale, box = np.divide(step.pixels.shape[1::-1], image.shape[1::-1]), None
-    if len(found) and not (step.threshold is not None and step.happening is False):
-        corners = tuple((found.corners[0] * np.tile(scale, 2)).tolist())
-        box = Box(step.label, step.index, corners, step.score * float(found.concentration[0]))
-    point = tuple((found.point * scale).tolist()) if len(found) else None
-    return replace(step, box=box, point=point)
+    assert step.heat is not None
+    size = np.array(step.pixels.shape[1::-1])
+    (point,) = peaks(step.heat[None]) * size
+    step = replace(step, point=tuple(point.tolist()) if len(found.weights) else None)
+    if step.threshold is not None and step.happening is False:
+        return step
+    boxes = zip((found.corners * np.tile(size, 2)).tolist(), found.weights.tolist(), strict=True)
+    return replace(step, boxes=tuple(Box(step.label, step.index, tuple(c), step.score * max(w, 0)) for c, w in boxes))
 
 
 def join_steps(path: Path | str, watched: Iterable[Step], seconds: float) -> Prediction:
@@ -223,6 +223,7 @@ def join_steps(path: Path | str, watched: Iterable[Step], seconds: float) -> Pre
         segments=tuple(sorted(segments, key=lambda segment: -segment.score)),
         evidence=_stacked([step.evidence for step in steps]),
         points=None if first.attention is None else _stacked([step.point or (np.nan, np.nan) for step in steps]),
+        heat=_stacked([step.heat for step in steps]),
         threshold=first.threshold,
         nothing=first.nothing,
     )

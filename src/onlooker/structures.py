@@ -98,7 +98,7 @@ class Frames:
 
 @dataclass(frozen=True, eq=False)
 class Step(Scored):
-    """Result for one frame of a stream; one of a `Prediction` has neither source, box, point, evidence nor pixels.
+    """Result for one frame of a stream; one of a `Prediction` has neither source, boxes, point, evidence nor pixels.
 
     Args:
         index: frame index in the video.
@@ -109,9 +109,9 @@ class Step(Scored):
         source: the name of the stream, without a password.
         dropped: frames of this stream so far that were skipped because the model was too slow.
         reconnections: how often this stream was lost and reconnected so far.
-        box: where it happens, in pixels of the frame, with the predicted class; None for uniform attention, or a model
-            that does not attend.
-        point: x and y of the pixel with the most attention, in pixels of the frame; None as for `box`.
+        boxes: where it happens, in pixels of the frame, with the predicted class, up to three; empty if nothing moves,
+            or for a model that does not attend.
+        point: x and y of the hottest place, in pixels of the frame; None as for `boxes`.
         evidence: how much this frame contributes: the log of its weight, up to a constant; None without evidence.
         happening: whether the event happens at this frame, from this frame and earlier ones, with the delay of
             `StreamConfig.agreement`. None for a model without evidence and without a threshold.
@@ -119,6 +119,7 @@ class Step(Scored):
         threshold: the probability that an event needs, less while one goes on; None: the answer is the most probable
             class.
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
+        heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without attention.
     """
 
     index: int
@@ -129,17 +130,23 @@ class Step(Scored):
     source: str | None = None
     dropped: int = 0
     reconnections: int = 0
-    box: "Box | None" = None
+    boxes: "tuple[Box, ...]" = ()
     point: tuple[float, float] | None = None
     evidence: float | None = None
     happening: bool | None = None
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
     threshold: float | None = None
     nothing: str | None = None
+    heat: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
         _check_scores(self.scores, self.source or f"frame {self.index}")
+
+    @property
+    def box(self) -> "Box | None":
+        """The first of `boxes`, if there is one."""
+        return self.boxes[0] if self.boxes else None
 
     @property
     def label(self) -> str:
@@ -196,6 +203,11 @@ class Tube:
             raise ValueError("frames of a tube are not ascending from 0 or more, or there are none")
         _check_box(self.boxes, self.score)
 
+    def shares_box(self, other: "Tube") -> bool:
+        """Whether two tubes have the same box at a frame: they are of one actor."""
+        _, here, there = np.intersect1d(self.frames, other.frames, return_indices=True)
+        return bool((self.boxes[here] == other.boxes[there]).all(1).any())
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -228,14 +240,15 @@ class Prediction(Scored):
         times, indices: `T`, the frames of the sample.
         attention: `T h w`, each map sums to one; None for a model that does not attend.
         size: height and width of the video.
-        tubes: where it happens, for classes of at least .01, best first; empty without attention or if it is uniform.
+        tubes: where it happens, for classes of at least .01, best first; empty without attention or if nothing moves.
         segments: when it happens, likewise.
         evidence: `T`, how much each frame contributes: the log of its weight, up to a constant; or None.
-        points: `T 2`, x and y in pixels of the video: the pixel with the most attention inside the attended object,
-            finer than a cell of `attention`. NaN for uniform attention; None without attention.
+        points: `T 2`, x and y in pixels of the video: the hottest place. NaN where nothing moves; None without
+            attention.
         threshold, nothing: as for `Step`.
         assumes_rate: times are those of 25 frames per second, because nothing says how many there are.
         end: when the video ends, in seconds; nothing lies after it.
+        heat: `T 30 40`, where attention and motion meet (`localization`); None without attention.
     """
 
     path: Path
@@ -254,17 +267,18 @@ class Prediction(Scored):
     assumes_rate: bool = False
     nothing: str | None = None
     end: float = math.inf
+    heat: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
-        _check(self, len(self.times), frame_scores=2, indices=1, attention=3, evidence=1, points=2)
+        _check(self, len(self.times), frame_scores=2, indices=1, attention=3, evidence=1, points=2, heat=3)
         if self.frame_scores.shape[1] != len(self.classes):
             raise ValueError(f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes")
         _check_scores(self.scores, self.path)
 
     def at(self, positions: NDArray[np.int64]) -> "Prediction":
         """The prediction restricted to some of its frames, given by their positions among the `T`."""
-        per_frame = ("frame_scores", "times", "indices", "attention", "evidence", "points")
+        per_frame = ("frame_scores", "times", "indices", "attention", "evidence", "points", "heat")
         arrays = {name: getattr(self, name) for name in per_frame}
         return replace(self, **{name: of[positions] for name, of in arrays.items() if of is not None})
 
@@ -285,10 +299,20 @@ class Prediction(Scored):
         return ", ".join(f"{segment.start:.1f} to {segment.end:.1f}" for segment in segments)
 
     @property
+    def actors(self) -> tuple[Tube, ...]:
+        """One tube for each actor: that of the predicted class, or else of the best one; none if nothing happens."""
+        if self.label == self.nothing_name:
+            return ()
+        chosen = list[Tube]()
+        for tube in sorted(self.tubes, key=lambda each: each.label != self.label):
+            if tube.label != self.nothing_name and not any(tube.shares_box(other) for other in chosen):
+                chosen.append(tube)
+        return tuple(chosen)
+
+    @property
     def where(self) -> str:
-        """The mean box of the best tube of the predicted class in words, such as `12 30 64 98` (x1 y1 x2 y2)."""
-        best = next((tube for tube in self.tubes if tube.label == self.label), None)
-        return "" if best is None else " ".join(f"{corner:.0f}" for corner in best.boxes.mean(0))
+        """The mean box of the first of `actors` in words, such as `12 30 64 98` (x1 y1 x2 y2)."""
+        return " ".join(f"{corner:.0f}" for corner in self.actors[0].boxes.mean(0)) if self.actors else ""
 
     def __str__(self) -> str:
         best = ", then ".join(f"{label} {100 * score:.1f} %" for label, score in self.ranking[:2])

@@ -1,12 +1,13 @@
 """Export to COCO; times of probable classes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from onlooker.annotations import Interval, of_prediction
-from onlooker.localization.formats import best_tubes, to_coco
+from onlooker.localization.formats import to_coco
 from onlooker.structures import Prediction, Segment, Tube
 
 CLASSES = ("jump", "wave")
@@ -27,23 +28,23 @@ def prediction(scores: tuple[float, float] = (0.2, 0.8)) -> Prediction:
     )  # fmt: skip
 
 
-def test_each_object_has_its_most_probable_class_only() -> None:
+def test_each_actor_has_one_tube_that_of_the_predicted_class_if_there_is_one() -> None:
     seen = prediction()
-    assert best_tubes(seen, 0.0) == seen.tubes[:2]
-    assert best_tubes(seen, 0.5) == seen.tubes[:2]
-    assert [tube.label for tube in best_tubes(prediction((0.8, 0.2)), 0.5)] == ["jump"]
+    assert seen.actors == seen.tubes[:2]
+    other = prediction((0.8, 0.2))
+    assert other.actors == (other.tubes[2], other.tubes[1])
 
 
-def test_without_a_probable_class_there_is_no_box() -> None:
-    seen = prediction((0.25, 0.25))
-    assert best_tubes(seen, 0.3) == ()
+def test_an_answer_of_nothing_has_no_box() -> None:
+    seen = replace(prediction((0.25, 0.25)), threshold=0.3)
+    assert seen.actors == ()
     assert of_prediction(seen) == {seen.path: []}
-    assert to_coco(seen, ())["annotations"] == []
+    assert to_coco(seen)["annotations"] == []
 
 
 def test_coco_has_one_row_per_box_of_each_tube() -> None:
     seen = prediction()
-    coco = to_coco(seen, seen.tubes[:2])
+    coco = to_coco(seen)
     (video,) = coco["videos"]
     assert video == {
         "id": 1,
@@ -69,7 +70,7 @@ def test_coco_needs_the_size_of_the_video() -> None:
         Path("a"), CLASSES, np.ones((1, 2), np.float32), np.ones(2, np.float32), np.zeros(1), np.array([0])
     )
     with pytest.raises(ValueError, match="the size of the video is not known"):
-        to_coco(unsized, ())
+        to_coco(unsized)
 
 
 def test_a_file_has_the_times_of_probable_classes() -> None:

@@ -1,10 +1,10 @@
-"""Localization of a stream equals naive versions over the whole clip."""
+"""Localization of a stream: boxes without later frames, and events that equal a naive version."""
 
 import numpy as np
 import pytest
 
-from onlooker.localization.boxes import find_boxes
-from onlooker.localization.online import EventState, find_box, make_causal, update_event
+from onlooker.localization.boxes import Rectangles, box_iou
+from onlooker.localization.online import EventState, find_boxes, update_event
 from onlooker.localization.parameters import LocalizationParameters
 
 
@@ -18,15 +18,23 @@ def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
     return pictures, (maps / maps.sum((1, 2), keepdims=True)).astype(np.float32)
 
 
-@pytest.mark.parametrize("foreground", ["none", "causal-motion", "contrast"])
-def test_boxes_are_those_of_the_clip(foreground: str) -> None:
-    parameters = LocalizationParameters(foreground=foreground, threshold=0.1)
+def streamed(pictures: np.ndarray, maps: np.ndarray) -> list[Rectangles]:
+    places, found = None, []
+    for picture, of_frame in zip(pictures, maps, strict=True):
+        _, rectangles, places = find_boxes(places, of_frame, picture)
+        found.append(rectangles)
+    return found
+
+
+def test_boxes_follow_what_moves_and_do_not_depend_on_later_frames() -> None:
     pictures, maps = scene()
-    for t, expected in enumerate(find_boxes(maps, pictures, parameters)):
-        box, _ = find_box(pictures[t - 1] if t else None, maps[t], pictures[t], parameters)
-        assert len(box) == 1
-        np.testing.assert_array_equal(box.corners, expected.corners)
-        np.testing.assert_array_equal(box.point, expected.point)
+    found = streamed(pictures, maps)
+    assert not len(found[0].weights), "one frame does not move"
+    expected = np.array([[3 * t, 16, 3 * t + 8, 24] for t in range(12)]) / 48
+    overlaps = box_iou(np.stack([of.corners[0] for of in found[2:]]), expected[2:])
+    assert (overlaps > 0.3).all(), overlaps
+    for ours, theirs in zip(streamed(pictures[:5], maps[:5]), found[:5], strict=True):
+        np.testing.assert_array_equal(ours.corners, theirs.corners)
 
 
 @pytest.mark.parametrize(("onset", "level"), [(0.0, 0.0), (0.05, 0.0), (0.5, 1.5), (0.5, 9.0), (1.0, 0.0)])
@@ -45,21 +53,17 @@ def test_an_event_is_where_the_share_reaches_the_onset(onset: float, level: floa
         assert np.diff(said).any(), "it begins or ends"
 
 
-def test_uniform_attention_gives_no_box() -> None:
-    even = np.full((6, 6), 1 / 36, np.float32)
-    box, _ = find_box(None, even, scene()[0][0], LocalizationParameters())
-    assert not len(box)
-    assert np.isnan(box.point).all()
+def test_a_still_picture_has_an_even_map_and_no_box() -> None:
+    pictures, maps = scene()
+    heat, found, places = find_boxes(None, maps[0], pictures[0])
+    heat, found, _ = find_boxes(places, maps[0], pictures[0])
+    np.testing.assert_allclose(heat, 1 / 1200, rtol=1e-5)
+    assert not len(found.weights)
 
 
 def test_a_frame_of_another_size_is_a_first_one() -> None:
     pictures, maps = scene()
-    parameters = LocalizationParameters(foreground="causal-motion")
-    for last in (pictures[0, :24], pictures[1, :, :24]):
-        box, _ = find_box(last, maps[1], pictures[1], parameters)
-        np.testing.assert_array_equal(box.corners, find_box(None, maps[1], pictures[1], parameters)[0].corners)
-
-
-def test_foregrounds_that_need_later_frames_are_replaced() -> None:
-    for name, expected in (("motion", "causal-motion"), ("background", "causal-motion"), ("contrast", "contrast")):
-        assert make_causal(LocalizationParameters(foreground=name)).foreground == expected
+    *_, places = find_boxes(None, maps[0], pictures[0, :24])
+    _, found, after = find_boxes(places, maps[1], pictures[1])
+    assert not len(found.weights)
+    assert (after.scene.earlier, after.paths) == (None, None)

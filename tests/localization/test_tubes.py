@@ -1,56 +1,59 @@
-"""Boxes linked across gaps; tubes trimmed by class scores."""
+"""The best path through rectangles compared with all paths; tubes with every frame of their video."""
 
-from dataclasses import replace
+import itertools
 
 import numpy as np
 import pytest
 
-from onlooker.localization.boxes import Candidates, box_iou
-from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.boxes import Rectangles
 from onlooker.localization.tubes import interpolate, label_tubes, link
 
-LINK = LocalizationParameters(gap=2, onset=0.5)
+
+def rectangles(*found: tuple[float, float, float]) -> Rectangles:
+    """Squares of a tenth of the frame at x and y, with their weights."""
+    corners = np.array([[x, y, x + 0.1, y + 0.1] for x, y, _ in found], np.float32).reshape(-1, 4)
+    return Rectangles(corners, np.array([weight for *_, weight in found], np.float32))
 
 
-def candidates(*boxes: tuple[float, float, float]) -> Candidates:
-    """Squares of 10 pixels at x and y, with their concentration."""
-    corners = np.array([[x, y, x + 10, y + 10] for x, y, _ in boxes], np.float32).reshape(-1, 4)
-    return Candidates(corners, np.array([share for *_, share in boxes], np.float32), corners[:, :2])
+def test_the_path_is_the_best_of_all() -> None:
+    chance = np.random.default_rng(0)
+    frames = [rectangles(*chance.random((3, 3)).tolist()) for _ in range(5)]
+
+    def value(path: tuple[int, ...]) -> float:
+        at = [of.corners[j] for of, j in zip(frames, path, strict=True)]
+        moved = sum(float(np.abs(a[:2] - b[:2]).sum()) for a, b in itertools.pairwise(at))
+        return sum(float(of.weights[j]) for of, j in zip(frames, path, strict=True)) - 0.5 * moved
+
+    best = max(itertools.product(range(3), repeat=5), key=value)
+    track = link(frames)[0]
+    assert track.weight == pytest.approx(value(best), abs=1e-5)
+    np.testing.assert_allclose(track.corners, [of.corners[j] for of, j in zip(frames, best, strict=True)])
 
 
-def test_iou_of_boxes() -> None:
-    a = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10], [3, 3, 3, 3]])
-    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [3, 3, 3, 3]])
-    np.testing.assert_allclose(box_iou(a, b), [1, 1 / 3, 0, 0])
+def test_gaps_are_filled() -> None:
+    frames = [rectangles((0.05 * t, 0, 0.5)) if t in (1, 2, 6) else rectangles() for t in range(8)]
+    (track,) = link(frames)
+    assert (track.first, len(track.corners)) == (1, 6)
+    np.testing.assert_allclose(track.corners[:, 0], 0.05 * np.arange(1, 7), atol=1e-6)
 
 
-def test_short_gaps_are_filled_and_long_ones_end_a_track() -> None:
-    frames = [candidates((2 * t, 0, 0.5)) if t in (0, 1, 4, 9) else candidates() for t in range(10)]
-    tracks = sorted(link(frames, LINK), key=lambda track: track.first)
-    assert [(track.first, len(track)) for track in tracks] == [(0, 5), (9, 1)]
-    np.testing.assert_allclose(tracks[0].corners[:, 0], [0, 2, 4, 6, 8])
+def test_another_actor_has_at_least_half_of_the_weight() -> None:
+    def tracks(weight: float) -> int:
+        return len(link([rectangles((0.1, 0.1, 0.6), (0.7, 0.7, weight))] * 4))
+
+    assert [tracks(weight) for weight in (0.2, 0.29, 0.31, 0.6)] == [1, 1, 2, 2]
 
 
-def test_tubes_are_trimmed_by_their_class_and_have_every_frame_of_the_video() -> None:
-    tracks = link([candidates((2 * t, 0, 0.5)) for t in range(6)], LINK)
+def test_tubes_have_every_frame_of_the_video_and_each_class() -> None:
+    tracks = link([rectangles((0.02 * t, 0, 0.5)) for t in range(6)])
     scores = np.array([[0.1, 0.5, 0.8, 0.8, 0.3, 0.1], [0.001] * 6], np.float32).T
-    (tube,) = label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), LINK)
-    assert (tube.label, tube.frames.tolist()) == ("wave", [2, 3, 4, 5, 6])
-    np.testing.assert_allclose(tube.boxes[:, 0], [2, 3, 4, 5, 6])
-    assert tube.score == pytest.approx((0.5 + 0.8 + 0.8) / 3 * 0.5)
-    (whole,) = label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, onset=0.0))
-    assert whole.frames.tolist() == list(range(11))
-
-
-def test_of_several_runs_the_one_with_the_largest_sum_becomes_the_tube() -> None:
-    tracks = link([candidates((t, 0, 0.5)) for t in range(5)], LINK)
-    scores = np.array([0.1, 0.4, 0.35, 0.1, 0.7], np.float32)[:, None]
-    (tube,) = label_tubes(tracks, scores, np.arange(5), ("wave",), LINK)
-    assert tube.frames.tolist() == [1, 2], "0.35 is half of the highest"
-    (tube,) = label_tubes(tracks, scores + np.array([[0], [0], [0], [0], [0.2]]), np.arange(5), ("wave",), LINK)
-    assert tube.frames.tolist() == [4], "and too little beside a higher one"
+    (tube,) = label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), (50, 100))
+    assert (tube.label, tube.frames.tolist()) == ("wave", list(range(11)))
+    np.testing.assert_allclose(tube.boxes[:, 0], np.arange(11), atol=1e-4)
+    np.testing.assert_allclose(tube.boxes[0], [0, 0, 10, 5], atol=1e-4)
+    assert tube.score == pytest.approx(scores[:, 0].mean() * tracks[0].weight / 6)
 
 
 def test_boxes_between_and_beyond_known_ones() -> None:
-    found = interpolate([0, 2, 3, 9], [2, 4], np.array([[0, 0, 2, 2], [4, 0, 6, 2.0]]))
+    found = interpolate(np.array([0, 2, 3, 9]), [2, 4], np.array([[0, 0, 2, 2], [4, 0, 6, 2.0]]))
     assert found[:, 0].tolist() == [0, 0, 2, 4]

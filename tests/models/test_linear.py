@@ -1,4 +1,4 @@
-"""The linear model: statistics compared with NumPy at every frame, streams with clips, and class activation maps."""
+"""The linear model: statistics compared with NumPy at every frame, streams with clips, and attention."""
 
 from functools import partial
 
@@ -143,45 +143,38 @@ def test_a_stream_of_10_000_frames_does_not_drift():
 
 
 @torch.no_grad()
-def test_attention_is_the_positive_part_of_what_each_location_adds_to_the_class():
-    model, features = made(), made_features()
-    logits, attention, _ = model.forward_features(features)
-    weights = model.head.weight - model.head.weight.mean(0)
-    for b, t in ((0, 0), (1, 3), (1, 6)):
-        of_class = (weights[logits[b, t].argmax()] / model.scale[t]).view(16, 64).numpy()
-        center = model.center[t].view(16, 64, 1, 1).numpy()
-        x = features[b].numpy()
-        change = np.abs(x[t] - x[t - 1]) if t else 0 * x[0]
-        added = np.einsum("d,dhw->hw", of_class[2], change - center[2])
-        y, x_ = np.meshgrid(np.linspace(-1, 1, 4), np.linspace(-1, 1, 4), indexing="ij")
-        through = np.tile(of_class[0][:, None, None], (1, 4, 4))
-        for moment, place in enumerate((np.ones((4, 4)), x_, y)):
-            for k in range(1, min(5, t + 1)):
-                cosine = 2**0.5 / (t + 1) * np.cos(np.pi * k * (t + 0.5) / (t + 1))
-                through = through + cosine * of_class[3 + 4 * moment + k][:, None, None] * place
-        added = (added + (through * (x[t] - center[0])).sum(0)).clip(0)
-        np.testing.assert_allclose(attention[b, t], added / added.sum(), atol=1e-5)
+def test_attention_is_the_distance_from_what_is_usual_in_the_directions_of_the_layer():
+    model, features = made(window=5), made_features(T=9)
+    attention = model.forward_features(features).attention
+    weights = ((model.head.weight - model.head.weight.mean(0)) / model.scale[-1]).view(4, 16, 64).numpy()
+    spread = model.center[-1].view(16, 64)[1].numpy()
+    for b, t in ((0, 0), (1, 3), (1, 8)):
+        window = features[b, max(0, t - 4) : t + 1].numpy()
+        moved, expected = window[-1] - window.mean(0), np.zeros((4, 4))
+        for statistic in (0, 2):
+            for g in weights[:, statistic]:
+                expected += np.einsum("d,dhw->hw", g, moved) ** 2 + 0.1 * ((g * spread) ** 2).sum()
+        np.testing.assert_allclose(attention[b, t], expected / expected.sum(), rtol=1e-3, atol=1e-6)
 
 
 @torch.no_grad()
-def test_attention_follows_the_only_moving_object():
-    # One feature sees a square; class 1 is its change, class 0 its absence.
+def test_attention_is_on_what_moves_and_flat_where_nothing_does():
     model = made()
     model.center.zero_()
+    model.center[:, 64:128] = 0.1  # the usual spread
     model.scale.fill_(1)
-    model.head.weight.zero_()
-    model.head.weight[1, 128] = 5.0
-    features = torch.zeros(1, 4, 64, 4, 4)
-    features[..., 0, 3] = 1.0  # always there, so that it decides nothing
-    places = [(0, 0), (1, 1), (2, 2), (3, 0)]
-    for t, (y, x) in enumerate(places):
-        features[0, t, 0, y, x] = 1.0
-    logits, attention, _ = model.forward_features(features)
-    assert logits[0, 3].argmax() == 1
-    assert torch.allclose(attention[0, 0], torch.full((4, 4), 1 / 16)), "no change yet: uniform"
-    for t in (1, 2, 3):
-        (y, x), before = places[t], places[t - 1]
-        assert attention[0, t, y, x] == attention[0, t][before] == 0.5
+    features = torch.zeros(1, 6, 64, 4, 4)
+    features[..., 0, 3] = 1.0  # always there
+    features += 0.001 * torch.randn(features.shape, generator=torch.Generator().manual_seed(0))
+    uniform = torch.full((4, 4), 1 / 16)
+    torch.testing.assert_close(model.forward_features(features).attention[0, -1], uniform, atol=1e-3, rtol=0)
+    for t, (y, x) in enumerate([(0, 0), (1, 1), (2, 2), (3, 0), (3, 1), (3, 2)]):
+        features[0, t, :, y, x] += 1.0
+    attention = model.forward_features(features).attention[0]
+    torch.testing.assert_close(attention[0], uniform)
+    assert [tuple(np.unravel_index(int(each.argmax()), (4, 4))) for each in attention[2:]] == [
+        (2, 2), (3, 0), (3, 1), (3, 2)
+    ]  # fmt: skip
 
 
 @torch.no_grad()

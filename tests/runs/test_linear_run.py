@@ -50,7 +50,7 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     assert figures["chosen"].startswith("statistics: ")
     assert not (run / "curves.csv").exists()
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "Color shows attention" in page
+    assert "Color shows where something happens" in page
     assert "Loss and accuracy per epoch" not in page
     recognizer = load(run)
     assert recognizer.aggregation == "last"

@@ -1,13 +1,11 @@
 """The tables of real clips."""
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.real_clips.masks import BASELINES
 from onlooker_papers.real_clips.nothing import at_found
 from onlooker_papers.real_clips.recipes import ABLATION
 from onlooker_papers.tables import (
     Column,
     Columns,
-    Entry,
     Results,
     build,
     code,
@@ -49,23 +47,15 @@ def accuracies(results: Results) -> Table:
     return grid("model", ordered, sets, cell, note)
 
 
-@table("real-places", "real-clips")
+@table("where-own")
 def places(results: Results) -> Table:
-    """Localization of people and hands from labels only, by masks."""
-    shown = {name: results["real-clips"][name] for name in ("weizmann", "hand_gestures")}
-    entries = [
-        *rows(shown, "*/places/*"),
-        *(Entry((name, "cell"), of["places"][of["places_of"]]["cell"]) for name, of in shown.items()),
-        *(
-            Entry((name, baseline), of["places"][of["places_of"]]["baselines"][baseline])
-            for name, of in shown.items()
-            for baseline in BASELINES
-        ),
-    ]
-    names = {"cell": "its map alone: the center of the highest cell", **BASELINES}
-    by = key(1, lambda name: names.get(name, code(name)))
-    entries.sort(key=lambda entry: [*shown].index(entry.key[0]))
-    return build(entries, {"set": key(0), "by": by, **PLACES}, "In % of the frames.")
+    """Where the default command points, against true boxes, in clips and live."""
+    titles = {"peak_in_box": "hottest place", "center_in_box": "center", "shown": "shown"}
+    titles |= {"iou_30": "IoU ≥ .3", "iou_50": "IoU ≥ .5"}
+    live = {f"{titles[name]}, live": (f"{name}_live", share) for name in ("center_in_box", "iou_50")}
+    columns: Columns = {"set": key(0), **{title: (name, share) for name, title in titles.items()}, **live}
+    note = "In % of the frames with a true box; *hottest place* and *center* of the box: in the true one."
+    return build(rows(results["where-own"], "*"), columns, note)
 
 
 @table("own-clips")
@@ -130,15 +120,28 @@ def peers(results: Results) -> Table:
     return build(rows(results["peers"], "*/*"), columns, note)
 
 
+@table("faithfulness")
+def faithfulness(results: Results) -> Table:
+    """The probability of the predicted class after a tenth of the places, or the rest, is blurred; a row per set."""
+    names = {"map": "heat", "attention": "attention", "cam": "class activation", "motion": "motion", "random": "random"}
+    columns: Columns = {"set": key(0), "clips": "clips", "whole": ("whole", share)}
+    columns = {**columns, **{f"without {title}": (f"deletion/{name}", share) for name, title in names.items()}}
+    columns = {**columns, **{f"only {title}": (f"insertion/{name}", share) for name, title in names.items()}}
+    note = "Mean probability of the class that is predicted for the whole clip, in %."
+    return build(rows(results["faithfulness"], "*"), columns, note)
+
+
 @table("where-real")
 def where(results: Results) -> Table:
-    """Tubes and points on five classes of UCF101 with boxes, one row per rule for boxes."""
+    """Tubes and points on five classes of UCF101 with boxes, next to a centered box."""
     figures = results["where-real"]["default"]
     columns: Columns = {
-        "box": key(0),
+        "": key(0),
         "video-mAP .2": ("video_map_20", share),
         "video-mAP .5": ("video_map_50", share),
-        "point in the box": ("point_in_box", share),
+        "hottest place in a true box": ("peak_in_box", share),
+        "center in one": ("center_in_box", share),
+        "IoU ≥ .5": ("iou_50", share),
     }
     note = f"In %. {figures['clips']} test clips with boxes; tubes in the others of {figures['all_clips']} are wrong."
     return build(rows(figures["methods"], "*"), columns, note)

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.boxes import find_boxes
-from onlooker.localization.parameters import LocalizationParameters, explanation_cost
+from onlooker.localization.parameters import explanation_cost
 from onlooker.recognizer import Recognizer
+from onlooker_papers.videolstm.boxes import BoxParameters, find_boxes
 
 Pixels = NDArray[np.uint8]
 
 CANDIDATES = tuple(
-    LocalizationParameters(foreground=foreground, extent=extent, threshold=threshold)
+    BoxParameters(foreground=foreground, extent=extent, threshold=threshold)
     for extent in ("attention", "object")
     for foreground in ("none", "motion", "background", "contrast")
     for threshold in (0.05, 0.1, 0.2, 0.35)
@@ -30,8 +30,8 @@ def choose_spatial_parameters(
     samples: torch.Tensor,
     frames: Sequence[Pixels],
     targets: Sequence[int],
-    candidates: Iterable[LocalizationParameters] = CANDIDATES,
-) -> LocalizationParameters:
+    candidates: Iterable[BoxParameters] = CANDIDATES,
+) -> BoxParameters:
     """Choose the parameters with the smallest boxes that still contain everything that the label needs.
 
     Everything outside of a clip's boxes is blanked (RGB to the median color of these clips, flow to zero), then
@@ -59,7 +59,7 @@ def choose_spatial_parameters(
         scores = recognizer.classify(torch.from_numpy(np.stack(blanked))).scores.numpy()
         return recognizer.aggregate(scores)[np.arange(count), list(targets)].clip(0, 1)
 
-    def criterion(parameters: LocalizationParameters) -> float:
+    def criterion(parameters: BoxParameters) -> float:
         found = (find_boxes(*of_clip, parameters) for of_clip in zip(attention, frames, strict=True))
         masks = np.stack([box_mask([boxes.corners for boxes in of_clip], size) for of_clip in found])
         area = masks.mean(axis=(1, 2, 3))

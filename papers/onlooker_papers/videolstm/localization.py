@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.recognizer import Recognizer
 from onlooker_papers.grad_cam import frame_grad_cam
 from onlooker_papers.videolstm import blanking
 from onlooker_papers.videolstm.blanking import choose_spatial_parameters
+from onlooker_papers.videolstm.boxes import BoxParameters
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import TargetClips
 
@@ -35,7 +35,7 @@ def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips
     return localization_figures(scores, attention, test.truth, choose_for(recognizer, validation), grad_cam=cam)
 
 
-def choose_for(recognizer: Recognizer, clips: TargetClips, count: int = _CHOOSE_ON) -> LocalizationParameters:
+def choose_for(recognizer: Recognizer, clips: TargetClips, count: int = _CHOOSE_ON) -> BoxParameters:
     """`choose_spatial_parameters`, on the first clips of a set, with tubes as long as the clip."""
     count = min(count, len(clips))
     samples = torch.stack([clips[index][0] for index in range(count)])

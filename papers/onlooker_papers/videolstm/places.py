@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.localization.boxes import Candidates, cut_boxes, find_boxes
-from onlooker.localization.maps import motion
-from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.tubes import label_tubes, link
 from onlooker.structures import Box, Tube
 from onlooker_papers.detection import at_thresholds, cor_loc, frame_map, label_boxes, pointing_game, video_map
+from onlooker_papers.videolstm.boxes import BoxParameters, Candidates, cut_boxes, find_boxes
+from onlooker_papers.videolstm.foregrounds import motion
+from onlooker_papers.videolstm.tubes import label_tubes, link
 
 Scores = NDArray[np.float32]
 
@@ -52,7 +51,7 @@ def localization_figures(
     scores: Scores,
     attention: NDArray[np.float32],
     truth: TrueBoxes,
-    parameters: LocalizationParameters,
+    parameters: BoxParameters,
     grad_cam: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
     """How well the object is localized, compared with baselines without attention but with the same classes.
@@ -76,14 +75,14 @@ def localization_figures(
     H, W = truth.size
     frames, clips = scores.shape[1], len(scores)
 
-    def cut(maps: NDArray[np.float32], how: LocalizationParameters) -> list[Sequence[Candidates]]:
+    def cut(maps: NDArray[np.float32], how: BoxParameters) -> list[Sequence[Candidates]]:
         return [find_boxes(of_clip, pixels, how) for of_clip, pixels in zip(maps, truth.images, strict=True)]
 
     guesses: dict[str, list[Sequence[Candidates]]] = {
         "center": [always(np.array([W / 4, H / 4, W * 3 / 4, H * 3 / 4], np.float32), frames)] * clips,
         "frame": [always(np.array([0, 0, W, H], np.float32), frames)] * clips,
         "motion": [cut_boxes(motion(pixels), parameters) for pixels in truth.images],
-        "map": cut(attention, LocalizationParameters(onset=parameters.onset)),
+        "map": cut(attention, BoxParameters(onset=parameters.onset)),
         **({} if grad_cam is None else {"grad_cam": cut(grad_cam, parameters)}),
     }
     return {
@@ -101,7 +100,7 @@ def always(corners: NDArray[np.float32], frames: int) -> tuple[Candidates, ...]:
 
 
 def _figures(
-    candidates: Sequence[Sequence[Candidates]], scores: Scores, truth: TrueBoxes, parameters: LocalizationParameters
+    candidates: Sequence[Sequence[Candidates]], scores: Scores, truth: TrueBoxes, parameters: BoxParameters
 ) -> dict[str, float]:
     indices, classes = np.arange(scores.shape[1]), truth.classes
     boxes, tubes, true_boxes, true_tubes = {}, {}, {}, {}

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
 from onlooker_papers.mnist import split_digits
 from onlooker_papers.videolstm import tables
 from onlooker_papers.videolstm.blanking import blank_outside, box_mask
+from onlooker_papers.videolstm.boxes import BoxParameters
 from onlooker_papers.videolstm.localization import CANDIDATES, choose_for, localized
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
 
-SEEN = LocalizationParameters(foreground="background", threshold=0.05, onset=0.0)
+SEEN = BoxParameters(foreground="background", threshold=0.05, onset=0.0)
 
 
 @pytest.fixture(scope="module")

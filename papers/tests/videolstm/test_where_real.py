@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onlooker.data.samples import Sample
-from onlooker.structures import Clip, Tube
+from onlooker.structures import Clip, Prediction, Tube
 from onlooker_papers.videolstm import where_real
 from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
 from onlooker_papers.videolstm.where_real import truth_of
@@ -29,19 +28,22 @@ def test_tubes_in_clips_of_other_classes_are_false_positives(monkeypatch: pytest
         Clip(Path("Surfing/v_Surfing_g01_c01.mp4"), "Surfing"),
         Clip(Path("Archery/v_Archery_g01_c01.mp4"), "Archery"),
     ]
-    pixels = np.zeros((4, 90, 120, 3), np.uint8)
-    sample = Sample(pixels, np.arange(4) / 4, np.arange(4), np.arange(4)[None], (90, 120), pixels)
 
     def predict(surfing: float) -> where_real.Predict:
         """The first clip has probability .5 of its class, and the second one this of the same class."""
 
-        def of_clip(clip: Clip) -> tuple[Sample, np.ndarray, np.ndarray]:
+        def of_clip(clip: Clip) -> Prediction:
             share = 0.5 if clip.label == "Surfing" else surfing
-            return sample, np.tile(np.float32([1 - share, share]), (4, 1)), np.full((4, 3, 3), 1 / 9, np.float32)
+            scores = np.float32([1 - share, share])
+            return Prediction(
+                clip.path, ("Archery", "Surfing"), np.tile(scores, (4, 1)), scores, np.arange(4) / 4, np.arange(4),
+                size=(90, 120), points=np.full((4, 2), np.nan, np.float32),
+            )  # fmt: skip
 
         return of_clip
 
-    found = where_real.score(clips, ("Archery", "Surfing"), predict(0.4))
+    found = where_real.score(clips, predict(0.4))
     assert (found["clips"], found["all_clips"]) == (1, 2)
     assert found["methods"]["center"]["video_map_20"] == 1
-    assert where_real.score(clips, ("Archery", "Surfing"), predict(0.6))["methods"]["center"]["video_map_20"] == 0.5
+    assert found["methods"]["boxes"]["shown"] == 0
+    assert where_real.score(clips, predict(0.6))["methods"]["center"]["video_map_20"] == 0.5

@@ -1,7 +1,7 @@
 """Predictions drawn on the frames of their clips: attention, boxes, points, class, probability and time."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from onlooker.drawing.overlay import (
     time_bar,
 )
 from onlooker.intervals import file_of
-from onlooker.structures import Prediction, Tube
+from onlooker.structures import Prediction
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.write import write
@@ -28,7 +28,8 @@ TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
 
 
 def draw_clip(frames: Pixels, prediction: Prediction) -> Pixels:
-    """The frames `T H W 3` that a prediction was made from, with class, probability, attention and its peak.
+    """The frames `T H W 3` that a prediction was made from, with class, probability, heat map, the hottest
+    place, and the boxes of actors.
 
     The bar of time below shows the segments of the predicted class.
     """
@@ -36,8 +37,8 @@ def draw_clip(frames: Pixels, prediction: Prediction) -> Pixels:
     return np.stack(list(_drawn(timed, prediction)))
 
 
-def write_drawn(path: Path | str, out: Path | str, prediction: Prediction, tubes: Sequence[Tube] = ()) -> Path:
-    """Write the whole clip to `out` (.mp4): as `draw_clip`, and with the boxes of tubes.
+def write_drawn(path: Path | str, out: Path | str, prediction: Prediction) -> Path:
+    """Write the whole clip to `out` (.mp4), drawn as by `draw_clip`.
 
     Raises:
         ClipError: the clip cannot be read.
@@ -49,13 +50,14 @@ def write_drawn(path: Path | str, out: Path | str, prediction: Prediction, tubes
     times = reader.times.tolist()
     fps = float(np.clip(1 / max(reader.seconds - times[-1], 1e-3), 1, 120))
     times[0] = 0.0  # players differ in where a file begins whose first frame is shown later
-    return write(out, _drawn(reader, prediction, tubes), fps, times)
+    return write(out, _drawn(reader, prediction), fps, times)
 
 
-def _drawn(frames: TimedFrames, prediction: Prediction, tubes: Sequence[Tube] = ()) -> Iterator[Pixels]:
+def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
     moments, first = np.unique(prediction.times, return_index=True)
-    strength = full_strength(prediction.attention) if prediction.attention is not None else None
-    box_at = [dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in tubes]
+    maps = prediction.attention if prediction.heat is None else prediction.heat
+    strength = None if maps is None else full_strength(maps)
+    box_at = [dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in prediction.actors]
     start = float(prediction.times[0])
     seconds = max(float(prediction.times[-1]) - start, 1e-6)
     spans = [
@@ -65,14 +67,14 @@ def _drawn(frames: TimedFrames, prediction: Prediction, tubes: Sequence[Tube] = 
     ]
     steps = prediction.steps
     for index, time, pixels in frames:
-        # Between two frames of the prediction, attention and point are interpolated.
+        # Between two frames of the prediction, the map and the point are interpolated.
         position = float(np.interp(time, moments, np.arange(len(moments))))
         before, after = first[int(position)], first[min(int(position) + 1, len(moments) - 1)]
-        attention, point = (
+        heat, point = (
             None if values is None else values[before] + (position - int(position)) * (values[after] - values[before])
-            for values in (prediction.attention, prediction.points)
+            for values in (maps, prediction.points)
         )
-        frame = enlarge(pixels if attention is None else overlay(pixels, attention, strength))
+        frame = enlarge(pixels if heat is None else overlay(pixels, heat, strength))
         size = prediction.size or pixels.shape[:2]
         for number, of_tube in enumerate(box_at):
             if index in of_tube:

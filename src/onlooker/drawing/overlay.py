@@ -36,14 +36,13 @@ def _copy(frame: Pixels) -> Pixels:
 
 
 def full_strength(attention: ArrayLike) -> float:
-    """The weight of maps `T h w` that `overlay` shows at full strength: max(90th percentile of peaks, 4/(h w)).
+    """The weight of maps `T h w` that `overlay` shows at full strength: max(99th percentile of all weights, 4/(h w)).
 
-    One scale per clip makes the colors of its frames comparable. It is a percentile, because one sharp frame would make
+    One scale per clip makes the colors of its frames comparable. It is a percentile, because one sharp peak would make
     the rest pale. It has a floor of four times the uniform weight, so that the noise of a uniform map is not amplified.
     """
     maps = np.asarray(attention, dtype=np.float32)
-    peaks = maps.max(axis=(1, 2))
-    return float(max(np.quantile(peaks, 0.9), CONTRAST_FLOOR / (maps.shape[1] * maps.shape[2])))
+    return float(max(np.quantile(maps, 0.99), CONTRAST_FLOOR / (maps.shape[1] * maps.shape[2])))
 
 
 @cache
@@ -54,15 +53,15 @@ def _blend() -> tuple[Pixels, Pixels]:
     palette = palette[np.linspace(28, 222, 256).astype(int)].astype(np.float32)
     level = np.linspace(0, 1, 256)[:, None, None]
     alpha = _OPACITY * level
-    keep = (1 - alpha) * (1 - 0.4 * _OPACITY * (1 - level))
+    keep = 1 - alpha
     return np.rint(255 * keep).astype(np.uint8).repeat(3, axis=2), np.rint(alpha * palette).astype(np.uint8)
 
 
 def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> Pixels:
     """Attention as colors over a frame, as in Teja & Akunuri 2020.
 
-    The map is enlarged with cubic interpolation; its opacity is proportional to the attention, and the frame is
-    darkened a little where there is none.
+    The map is enlarged with cubic interpolation; its opacity is proportional to how much more there is than in an even
+    map, which is drawn as nothing.
 
     Args:
         frame: `H W 3`, uint8 RGB.
@@ -70,10 +69,11 @@ def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> 
         scale: the weight shown at full strength; None: `full_strength` of this map.
     """
     frame, weights = _copy(frame), np.asarray(attention, dtype=np.float32)
-    full = full_strength(weights[None]) if scale is None else scale
+    full, even = full_strength(weights[None]) if scale is None else scale, 1 / weights.size
     keep, add = _blend()
     # Cubic interpolation undershoots next to a peak.
-    level = np.clip(cv2.resize(weights / full, frame.shape[1::-1], interpolation=cv2.INTER_CUBIC), 0, 1)
+    above = (weights - even) / (full - even)
+    level = np.clip(cv2.resize(above, frame.shape[1::-1], interpolation=cv2.INTER_CUBIC), 0, 1)
     levels = cv2.merge([np.rint(level * 255).astype(np.uint8)] * 3)
     darker = cv2.multiply(frame, cv2.LUT(levels, keep), scale=1 / 255)
     return cv2.add(darker, cv2.LUT(levels, add)).astype(np.uint8, copy=False)

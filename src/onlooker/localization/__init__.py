@@ -1,7 +1,7 @@
-"""Where and when: attention maps and frame scores become boxes, tubes and segments, learned from labels alone.
+"""Where and when: attention, motion and frame scores become heat maps, boxes, tubes and segments, from labels alone.
 
-One clip passes through these modules in order: maps (upsampling, foreground) → boxes → tubes and segments;
-`online` does the same for a stream, frame by frame.
+One clip passes through these modules in order: motion → boxes (heat maps, rectangles) → tubes and segments; `online`
+does the same for a stream, frame by frame.
 """
 
 from dataclasses import replace
@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.localization.boxes import find_boxes
+from onlooker.localization.boxes import find_rectangles, heat_maps, peaks
+from onlooker.localization.motion import moving
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import evidence_scores, find_segments
 from onlooker.localization.tubes import label_tubes, link
@@ -19,10 +20,10 @@ __all__ = ["LocalizationParameters", "localize"]
 
 
 def localize(prediction: Prediction, frames: NDArray[np.uint8], parameters: LocalizationParameters) -> Prediction:
-    """Add points, tubes and segments to a prediction, highest scores first; without attention only segments.
+    """Add heat maps, points, tubes and segments to a prediction, highest scores first; without attention only segments.
 
-    Tubes and segments follow the evidence of frames where the model has it (`evidence_scores`), otherwise the scores
-    of their class.
+    Segments follow the evidence of frames where the model has it (`evidence_scores`), otherwise the scores of their
+    class, and so do the scores of tubes.
 
     Args:
         prediction: of a clip, with the size of its video.
@@ -40,10 +41,11 @@ def localize(prediction: Prediction, frames: NDArray[np.uint8], parameters: Loca
         return replace(prediction, tubes=(), segments=segments)
     if prediction.size is None:
         raise ValueError("boxes are in pixels of the video, and its size is not known; give size, (height, width)")
-    boxes = find_boxes(prediction.attention, frames, parameters)
-    tubes = label_tubes(link(boxes, parameters), frame_scores, prediction.indices, prediction.classes, parameters)
-    (height, width), (H, W) = prediction.size, frames.shape[1:3]
-    scale = np.array([width / W, height / H] * 2, np.float32)
-    tubes = tuple(replace(tube, boxes=tube.boxes * scale) for tube in tubes)
-    points = np.stack([of_frame.point for of_frame in boxes]) * scale[:2]
-    return replace(prediction, points=points, tubes=tubes, segments=segments)
+    if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(prediction.attention):
+        expected = f"expected uint8 T H W C with T {len(prediction.attention)}"
+        raise ValueError(f"frames are {frames.dtype} {frames.shape}, {expected}")
+    heat = heat_maps(prediction.attention, moving(frames))
+    tracks = link([find_rectangles(of_frame) for of_frame in heat])
+    tubes = label_tubes(tracks, frame_scores, prediction.indices, prediction.classes, prediction.size)
+    points = peaks(heat) * np.array(prediction.size[::-1], np.float32)
+    return replace(prediction, heat=heat, points=points, tubes=tubes, segments=segments)

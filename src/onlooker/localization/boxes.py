@@ -1,49 +1,35 @@
-"""Boxes around attended objects: connected components of pixels, or a window that follows what moves."""
+"""Heat maps, where attention and motion meet, and the rectangles of a frame that have the most heat."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.maps import FOREGROUNDS, NOISE, background, upsample
-from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.tracking import follow, to_corners
-
-__all__ = ["Candidates", "box_iou", "cut_boxes", "find_boxes"]
+__all__ = ["ACTORS", "Rectangles", "box_iou", "find_rectangles", "heat_maps", "heat_of", "peaks"]
 
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
-Pixels = NDArray[np.uint8]
 
-_MIN_COMPONENT = 0.1  # of the largest component's pixels: smaller components are noise
-_MOVING = ("motion", "stable-motion")  # foregrounds that also mark places where an object was or will be
-_AGREES = 0.25  # IoU of a window and a component from which on the component is the object in the window
+GRID = (30, 40)  # rows and columns of a heat map
+ACTORS = 3  # that are found in a clip, at most
+SHARE = 0.5  # of the first actor's heat: what another one has at least
+_NOISE = 4 / 255  # smaller differences of pixels are those of a camera or a codec
+_RESIDUE = 3.0  # times the median difference: what remains of the motion of a camera
+_EVERY = 4  # row and column of pixels, for a median
+_BACKGROUND = 2.0  # times the mean heat of the frame, which a place must have to belong to a rectangle
+_SMOOTHING = 0.4  # frames, the standard deviation of the Gaussian over time
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """The boxes of one frame before they have a class, highest concentration first; this package finds one at most.
+class Rectangles(NamedTuple):
+    """The boxes of a frame, the one with the most heat first.
 
-    Args:
-        corners: `n 4`, x1 y1 x2 y2 in pixels of the frame.
-        concentration: `n`, the share of the map's mass inside the box minus the box's share of the frame: 1 for a sharp
-            map, 0 for a uniform one, whatever the box. With `extent="window"`, that of the foreground's mass.
-        points: `n 2`, x and y of the pixel in the box with the most attention; see `find_boxes`.
+    `corners`: `n 4`, x1 y1 x2 y2 as shares of the frame's width and height; `weights`: `n`, the share of the heat in
+    the box minus the share in an even background of twice the mean heat: 1 for a small box with all of it.
     """
 
     corners: Floats
-    concentration: Floats
-    points: Floats
-
-    @property
-    def point(self) -> Floats:
-        """The point of the first box, `2`; NaN without boxes."""
-        return self.points[0] if len(self) else np.full(2, np.nan, np.float32)
-
-    def __len__(self) -> int:
-        return len(self.corners)
+    weights: Floats
 
 
 def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -56,162 +42,97 @@ def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floa
     return iou
 
 
-def find_boxes(
-    attention: ArrayLike,
-    frames: Pixels,
-    parameters: LocalizationParameters,
-    places: Callable[[Floats], NDArray[np.int64]] = follow,
-) -> tuple[Candidates, ...]:
-    """The box of every frame.
-
-    The map is upsampled to the frame and multiplied by the foreground; the box encloses the
-    connected high values with the most attention. With `extent="object"` it is a component of the foreground, and each
-    pixel's attention counts for the nearest component: the box is as large as the object, even if the model attends to
-    a part or to its border. In frames without foreground (nothing moves) the map is used alone.
-
-    With `extent="window"` the box is a window of fixed size, which follows foreground × √attention through the clip
-    (`tracking.follow`); or the component in it, if their IoU is .25 or more: where the camera moves, components have
-    nothing to do with the object.
-
-    The point of a box is the pixel of its component with the highest attention × foreground². Both are averaged first:
-    attention over a cell, twice, because a map is coarser than pixels; the foreground over the size of gaps that are
-    closed, so that the body of an object weighs more than its border. Motion is combined with the difference from the
-    clip's median: it also marks places where an object was or will be.
+def heat_of(attention: ArrayLike, motion: Floats) -> Floats:
+    """√(attention × motion) of a frame, at each place of `GRID`; zero where nothing moves.
 
     Args:
-        attention: `T h w`, sums to one over `h w`.
-        frames: `T H W C`, uint8; boxes are in their pixels.
-        places: finds the places of the window from foreground × √attention, `T H W`.
-
-    Returns:
-        The candidates of each frame; none for a uniform map, except with a window where something moves.
-
-    Raises:
-        ValueError: frames of another type or shape, or a number of frames that differs from that of the maps.
+        attention: `h w`, not negative.
+        motion: `H W`, 0 to 1 (`localization.motion`).
     """
-    maps = np.asarray(attention, dtype=np.float32)
-    if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(maps):
-        raise ValueError(f"frames are {frames.dtype} {frames.shape} for {len(maps)} maps, expected uint8 T H W C")
-    _, H, W, _ = frames.shape
-    large = upsample(maps, (H, W))
-    # A margin, so that rounding errors do not raise parts of a uniform map above its mean.
-    attended = large > 1.001 * large.mean(axis=(1, 2), keepdims=True)
-    cells = (H / maps.shape[1], W / maps.shape[2])
-    averaged = _box_mean(_box_mean(large, cells), cells)  # averaged once, a sharp map has a plateau and no maximum
-    make_foreground = FOREGROUNDS[parameters.foreground]
-    if make_foreground is None:
-        return _threshold_all(large, attended, averaged, parameters)
-    foreground = make_foreground(frames)
-    saliency = _saliency(averaged, foreground, frames, parameters)
-    if parameters.extent == "attention":
-        return _threshold_all(large * (foreground + np.float32(NOISE)), attended, saliency, parameters)
-    if parameters.extent == "window" and (foreground > NOISE).any():
-        weighted = foreground * np.sqrt(large / large.mean(axis=(1, 2), keepdims=True))
-        corners = to_corners(places(weighted), (H, W))
-        found = zip(foreground, corners, saliency, strict=True)
-        return tuple(_in_window(*of_frame, parameters) for of_frame in found)
-    return tuple(
-        _select_object(objects, weights, points, parameters)
-        if allowed.any() and (objects > NOISE).any()
-        else _threshold(weights, allowed, points, parameters)
-        for objects, weights, allowed, points in zip(foreground, large, attended, saliency, strict=True)
-    )
+    attended = cv2.resize(np.asarray(attention, dtype=np.float32), GRID[::-1], interpolation=cv2.INTER_LINEAR)
+    noise = max(_NOISE, _RESIDUE * float(np.median(motion[::_EVERY, ::_EVERY])))
+    clear = np.where(motion < noise, np.float32(0), motion)
+    heat: Floats = np.sqrt(attended * cv2.resize(clear, GRID[::-1], interpolation=cv2.INTER_AREA))
+    return heat
 
 
-def _saliency(averaged: Floats, foreground: Floats, frames: Pixels, parameters: LocalizationParameters) -> Floats:
-    """Averaged attention × averaged foreground², `T H W`."""
-    steady = np.minimum(foreground, background(frames)) if parameters.foreground in _MOVING else foreground
-    gap = parameters.closing * min(frames.shape[1:3])
-    # Pixels outside of the foreground keep a small value: they can be attended to as well.
-    floor = np.float32(1e-6) * averaged.max((1, 2), keepdims=True)
-    return (averaged + floor) * (_box_mean(steady, (gap, gap)) + np.float32(NOISE)) ** 2
+def heat_maps(attention: ArrayLike, motion: Floats) -> Floats:
+    """The heat of a clip, smoothed over time: `T h w` and `T H W` to `T 30 40`, each map sums to one.
+
+    A map without any heat is even: nothing moves in its frame.
+    """
+    frames = zip(np.asarray(attention), motion, strict=True)
+    heat = np.stack([heat_of(*of_frame) for of_frame in frames]).reshape(len(motion), -1)
+    smooth = cv2.GaussianBlur(heat, (1, 3), 0, sigmaY=_SMOOTHING, borderType=cv2.BORDER_REPLICATE)
+    return to_share(smooth.astype(np.float32).reshape(-1, *GRID))
 
 
-def cut_boxes(weights: Floats, parameters: LocalizationParameters) -> tuple[Candidates, ...]:
-    """The box of every frame from maps at the frame's size: `T H W`, not negative, at any scale."""
-    gap = parameters.closing * min(weights.shape[1:])
-    return _threshold_all(weights, np.ones_like(weights, np.bool_), _box_mean(weights, (gap, gap)), parameters)
+def to_share(heat: Floats) -> Floats:
+    """Maps `… h w` scaled so that each sums to one; even where there is no heat."""
+    sums = heat.sum((-2, -1), keepdims=True)
+    even = np.full_like(heat, 1 / (heat.shape[-2] * heat.shape[-1]))
+    return np.divide(heat, sums, out=even, where=sums > 0)
 
 
-def _box_mean(values: Floats, size: tuple[float, float]) -> Floats:
-    """Means of `T H W` over windows of about this height and width, rounded to odd numbers of pixels."""
-    height, width = (2 * round((side - 1) / 2) + 1 if side > 1 else 1 for side in size)
-    return np.stack([cv2.blur(frame, (width, height)) for frame in values]).astype(np.float32, copy=False)
+def peaks(heat: Floats) -> Floats:
+    """x and y of the hottest place (3 × 3 cells) of each map `T h w`, as shares: `T 2`; NaN for even ones."""
+    _, h, w = heat.shape
+    around = np.stack([cv2.blur(each, (3, 3), borderType=cv2.BORDER_CONSTANT) for each in heat])
+    rows, columns = np.divmod(around.reshape(len(heat), -1).argmax(1), w)
+    points = np.stack([(columns + 0.5) / w, (rows + 0.5) / h], 1)
+    points[is_even(heat)] = np.nan
+    return points.astype(np.float32)
 
 
-def _threshold_all(
-    weights: Floats, allowed: NDArray[np.bool_], saliency: Floats, parameters: LocalizationParameters
-) -> tuple[Candidates, ...]:
-    return tuple(_threshold(*of_frame, parameters) for of_frame in zip(weights, allowed, saliency, strict=True))
+def is_even(heat: Floats) -> NDArray[np.bool_]:
+    """Whether maps `… h w` are the same at every place, apart from rounding errors."""
+    even: NDArray[np.bool_] = heat.max((-2, -1)) <= 1.001 * heat.mean((-2, -1))
+    return even
 
 
-def _threshold(
-    weights: Floats, allowed: NDArray[np.bool_], saliency: Floats, parameters: LocalizationParameters
-) -> Candidates:
-    """The component with the most mass among the allowed pixels `H W` above the threshold."""
-    peak = weights.max(where=allowed, initial=0)
-    if not peak > 0:
-        return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
-    labels, stats = _components((weights >= parameters.threshold * peak) & allowed, parameters)
-    mass = np.bincount(labels.ravel(), weights.ravel(), len(stats))
-    label = 1 + int(mass[1:].argsort(kind="stable")[-1])
-    x, y, width, height = stats[label, :4]
-    inside = weights[y : y + height, x : x + width].sum(dtype=np.float64) / weights.sum(dtype=np.float64)
-    return _to_candidates(labels == label, stats[label], inside, saliency)
+def find_rectangles(heat: Floats) -> Rectangles:
+    """The rectangles of a map `h w` with the largest sum of heat minus background: up to three, none in an even map.
+
+    The background is twice the mean heat at each place, so that a rectangle is as large as what it encloses (efficient
+    subwindow search, Lampert, Blaschko, Hofmann 2008; here exhaustive over rows, and by Kadane's algorithm over
+    columns). Another one lies outside of those before it, and has at least half of the first one's sum.
+    """
+    corners, weights = list[tuple[float, float, float, float]](), list[float]()
+    background = np.float32(_BACKGROUND * heat.mean())
+    gain, (h, w) = heat - background, heat.shape
+    while len(corners) < ACTORS and not is_even(heat):
+        (left, top, right, bottom), weight = _largest(gain)
+        if weight <= 0 or (weights and weight < SHARE * weights[0]):
+            break
+        corners.append((left / w, top / h, right / w, bottom / h))
+        weights.append(weight)
+        gain[top:bottom, left:right] = -background
+    return Rectangles(np.array(corners, np.float32).reshape(-1, 4), np.array(weights, np.float32))
 
 
-def _select_object(
-    foreground: Floats, weights: Floats, saliency: Floats, parameters: LocalizationParameters
-) -> Candidates:
-    """The component of a foreground `H W` with the most attention; each pixel counts for the nearest component."""
-    labels, stats = _components(foreground >= max(parameters.threshold * foreground.max(), NOISE), parameters)
-    large = stats[:, cv2.CC_STAT_AREA] >= _MIN_COMPONENT * stats[1:, cv2.CC_STAT_AREA].max()
-    large[0] = False
-    # The distance transform numbers the pixels of large components and gives each pixel the number of its nearest one.
-    in_large = large[labels]
-    _, nearest = cv2.distanceTransformWithLabels(
-        (~in_large).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    owner = np.zeros(nearest.max() + 1, np.int64)
-    owner[nearest[in_large]] = labels[in_large]
-    mass = np.bincount(owner[nearest].ravel(), weights.ravel(), len(stats)) / weights.sum(dtype=np.float64)
-    label = int(np.where(large, mass, -1).argsort(kind="stable")[-1])
-    return _to_candidates(labels == label, stats[label], mass[label], saliency)
+def _largest(gain: Floats) -> tuple[tuple[int, int, int, int], float]:
+    """The rectangle of a map with the largest sum: its first column and row, those after its last, and the sum."""
+    # It begins and ends at rows and columns with a gain.
+    there = gain > 0
+    if not there.any():
+        return (0, 0, 0, 0), 0.0
+    rows_with, columns_with = np.flatnonzero(there.any(1)), np.flatnonzero(there.any(0))
+    top, after = int(rows_with[0]), int(rows_with[-1]) + 1
+    left, end = int(columns_with[0]), int(columns_with[-1]) + 1
+    part = gain[top:after, left:end]
+    first, last = _pairs(after - top)
+    rows = np.concatenate((np.zeros((1, end - left), np.float32), part.cumsum(0)))
+    sums = np.zeros((len(first), end - left + 1), np.float32)
+    (rows[last] - rows[first]).cumsum(1, out=sums[:, 1:])
+    gained = sums[:, 1:] - np.minimum.accumulate(sums[:, :-1], 1)
+    pair, column = divmod(int(gained.argmax()), end - left)
+    begin = int(sums[pair, : column + 1].argmin())
+    box = left + begin, top + int(first[pair]), left + column + 1, top + int(last[pair])
+    return box, float(gained[pair, column])
 
 
-def _in_window(foreground: Floats, corners: Floats, saliency: Floats, parameters: LocalizationParameters) -> Candidates:
-    """The window, or the component of the foreground `H W` that is the object in it."""
-    x1, y1, x2, y2 = (int(side) for side in np.rint(corners))
-    inside = np.zeros(foreground.shape, np.bool_)
-    inside[y1:y2, x1:x2] = True
-    found = _to_candidates(inside, np.array([x1, y1, x2 - x1, y2 - y1], np.int32), np.float64(1), saliency)
-    if (foreground > NOISE).any():
-        near = (inside + np.float32(1e-6)).astype(np.float32)
-        region = _select_object(foreground, near, saliency, parameters)
-        found = region if box_iou(region.corners[0], corners) >= _AGREES else found
-    x1, y1, x2, y2 = (int(side) for side in found.corners[0])
-    share = foreground[y1:y2, x1:x2].sum(dtype=np.float64) / max(foreground.sum(dtype=np.float64), 1e-9)
-    area = (y2 - y1) * (x2 - x1) / foreground.size
-    return Candidates(found.corners, np.array([(share - area).clip(0, 1)], np.float32), found.points)
-
-
-def _components(high: NDArray[np.bool_], parameters: LocalizationParameters) -> tuple[Ints, Ints]:
-    """Connected components after closing small gaps: labels `H W`, 0 for the rest, and OpenCV's statistics."""
-    pixels = high.astype(np.uint8)
-    reach = round(parameters.closing * min(high.shape) / 2)
-    if reach:
-        pixels = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, np.ones((2 * reach + 1,) * 2, np.uint8)).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8)
-    return labels.astype(np.int32, copy=False), stats.astype(np.int32, copy=False)
-
-
-def _to_candidates(component: NDArray[np.bool_], stats: Ints, mass: np.float64, saliency: Floats) -> Candidates:
-    """The box of a component `H W` with a share `mass` of the attention."""
-    x, y, width, height = stats[:4]
-    concentration = (mass - width * height / saliency.size).clip(0, 1)
-    row, column = np.unravel_index(np.where(component, saliency, -1).argmax(), saliency.shape)
-    return Candidates(
-        np.array([[x, y, x + width, y + height]], np.float32),
-        np.array([concentration], np.float32),
-        np.array([[column + 0.5, row + 0.5]], np.float32),
-    )
+@cache
+def _pairs(rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs of a first row and of the row after the last one."""
+    first, last = np.triu_indices(rows + 1, 1)
+    return first, last

@@ -2,55 +2,54 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.boxes import Candidates, find_boxes
+from onlooker.localization.boxes import Rectangles, find_rectangles, heat_of, to_share
+from onlooker.localization.motion import Scene, moved
 from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.tracking import advance, contrast
+from onlooker.localization.tubes import linked
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
-_LATER = ("motion", "background")  # foregrounds that need later frames
-_LEAD = 3.0  # of the best path over any other at most: how long a window stays after another place moves more
+_KEPT = 0.2  # of the heat of the frame before
+_LEAD = 3.0  # of the best path over any other at most: how long a box stays after another place gets more heat
 
 
-def make_causal(parameters: LocalizationParameters) -> LocalizationParameters:
-    """The same parameters for a stream: causal motion replaces foregrounds that need later frames."""
-    return replace(parameters, foreground="causal-motion") if parameters.foreground in _LATER else parameters
+class Places(NamedTuple):
+    """What is kept of a stream to find boxes: its `scene`, the sum of its `heat`, and the best `paths`."""
+
+    scene: Scene
+    heat: Floats
+    paths: Rectangles | None = None
 
 
-def find_box(
-    last: Pixels | None,
-    attention: ArrayLike,
-    frame: Pixels,
-    parameters: LocalizationParameters,
-    paths: Floats | None = None,
-) -> tuple[Candidates, Floats | None]:
-    """The box of one frame, in its pixels, if there is one (`find_boxes`); and `paths` for the next frame.
+def find_boxes(before: Places | None, attention: ArrayLike, frame: Pixels) -> tuple[Floats, Rectangles, Places]:
+    """The heat map of one frame, `h w`, and its rectangles, that of the best path first; and what the next frame needs.
 
     Args:
-        last: the previous frame; None at the first. One of another size is as none.
+        before: of the previous frame; None at the first. A frame of another size is a first one.
         attention: `h w`, sums to one.
         frame: `H W C`, uint8.
-        parameters: those of `make_causal`.
-        paths: of the window, if the parameters have one: how much worse the best path to each place is than the best of
-            all; None at the first frame.
     """
-    after = paths
-
-    def place(foreground: Floats) -> NDArray[np.int64]:
-        nonlocal after
-        here = contrast(foreground[-1])
-        best = here if paths is None else advance(paths, here)[0]
-        after = np.maximum(best - best.max(), -_LEAD).astype(np.float32)
-        return np.repeat([np.unravel_index(int(best.argmax()), best.shape)], 2, 0)
-
-    # Motion needs two frames; only the box of the second is used.
-    frames = np.stack((frame if last is None or last.shape != frame.shape else last, frame))
-    return find_boxes(np.stack((attention, attention)), frames, parameters, place)[-1], after
+    motion, scene = moved(before and before.scene, frame)
+    heat = heat_of(attention, motion)
+    paths = None
+    if before is not None and scene.earlier is not None:
+        heat += _KEPT * before.heat
+        paths = before.paths
+    shown = to_share(heat)
+    found = find_rectangles(shown)
+    if not len(found.weights):
+        return shown, found, Places(scene, heat, paths)
+    sums = found.weights if paths is None else linked(paths, found)[0]
+    order = np.argsort(-sums, kind="stable")
+    ordered = Rectangles(*(part[order] for part in found))
+    led = np.maximum(sums - sums.max(), -_LEAD).astype(np.float32)
+    return shown, ordered, Places(scene, heat, Rectangles(ordered.corners, led[order]))
 
 
 @dataclass(frozen=True)

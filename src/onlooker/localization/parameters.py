@@ -1,12 +1,10 @@
-"""Settings by which attention and scores become boxes, tubes and segments, chosen without ground-truth boxes."""
+"""Settings by which scores become segments, chosen without true times."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.maps import Foreground
 from onlooker.settings import Config, setting
 
 __all__ = ["LocalizationParameters", "explanation_cost"]
@@ -16,42 +14,16 @@ __all__ = ["LocalizationParameters", "explanation_cost"]
 class LocalizationParameters(Config):
     """Settings of localization; each is checked when it is set."""
 
-    foreground: Foreground = setting("none", "Which pixels may belong to an object; see `maps.FOREGROUNDS`.")
-    extent: Literal["attention", "object", "window"] = setting(
-        "attention",
-        "What a box encloses: the high values of map × foreground; the whole connected component of the foreground "
-        "that the attention is on; or a window that follows the foreground, or the component in it if both agree.",
-    )
-    threshold: float = setting(
-        0.35,
-        "Share of the highest value of the map (with extent object: of the foreground) that a pixel must reach.",
-        above=0,
-        below=1,
-    )
-    closing: float = setting(
-        0.05,
-        "Gaps up to this share of the frame's shorter side are closed before pixels are connected.",
-        minimum=0,
-        maximum=0.5,
-    )
-    gap: int = setting(5, "Maximum number of consecutive frames without a box inside a tube.", minimum=0)
     onset: float = setting(
         0.5,
-        "A tube or a segment lasts where the class score (the evidence, if the model has it) is at least this share of "
-        "its maximum; in a stream, of the maximum so far. 0: tubes are not trimmed.",
+        "A segment lasts where the class score (the evidence, if the model has it) is at least this share of its "
+        "maximum; in a stream, of the maximum so far.",
         minimum=0,
         maximum=1,
     )
     level: float = setting(
         0.0, "In a stream, the lower bound of the maximum that evidence is compared with: the usual one of a clip."
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.extent != "attention" and self.foreground == "none":
-            raise ValueError(
-                f"extent is {self.extent!r} and foreground is 'none': objects are parts of a foreground; name one"
-            )
 
 
 def explanation_cost(area: ArrayLike, kept: ArrayLike, deleted: ArrayLike) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onlooker.localization.parameters import LocalizationParameters
 from onlooker.structures import Segment
 
-__all__ = ["evidence_scores", "find_segments"]
+__all__ = ["MIN_SCORE", "event_frames", "evidence_scores", "find_segments", "runs_above"]
 
 MIN_SCORE = 0.01  # of a class in a clip, to have segments and tubes
 

@@ -1,59 +1,89 @@
-"""The boxes of a clip linked over time to tubes."""
+"""The rectangles of a clip linked over time to tubes, one for each actor."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.localization.boxes import Candidates
-from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import MIN_SCORE, runs_above
+from onlooker.localization.boxes import ACTORS, SHARE, Rectangles
+from onlooker.localization.segments import MIN_SCORE
 from onlooker.structures import Tube
 
-__all__ = ["label_tubes", "link"]
+__all__ = ["Track", "interpolate", "label_tubes", "link", "linked"]
 
 Floats = NDArray[np.float32]
 
+_COST = 0.5  # of a change of place or size by the whole frame, in the unit of `Rectangles.weights`
 
-@dataclass(frozen=True, eq=False)
-class Track:
-    """Linked boxes before they have a class, with gaps filled.
 
-    Args:
-        first: the position of its first frame in the sample.
-        corners: `n 4`, of n consecutive frames of the sample.
-        concentration: `n`.
+class Track(NamedTuple):
+    """An actor's boxes in consecutive frames of a sample.
+
+    `first`: the position of the first of them; `corners`: `n 4`, as shares of the frame; `weight`: the sum of the
+    weights of its rectangles, minus what their changes cost.
     """
 
     first: int
     corners: Floats
-    concentration: Floats
-
-    def __len__(self) -> int:
-        return len(self.corners)
+    weight: float
 
 
-def link(boxes: Sequence[Candidates], parameters: LocalizationParameters) -> tuple[Track, ...]:
-    """Tracks through a clip, highest total concentration first: the first boxes of consecutive frames.
-
-    Up to `gap` consecutive frames without a box are filled by interpolation; after more of them another track begins.
+def linked(before: Rectangles, now: Rectangles) -> tuple[Floats, NDArray[np.int64]]:
+    """One frame of the search for the best path through rectangles, as in *Max-path* of Tran and Yuan (2012).
 
     Args:
-        boxes: of each frame.
-        parameters: `gap` is used.
+        before: rectangles of the frame before; their weights are the sums of the best paths that end in them.
+        now: those of this frame, with their own weights.
+
+    Returns:
+        The sums of the best paths that end in each rectangle of this frame, and from which rectangle each path comes.
     """
-    occupied = np.flatnonzero([len(of_frame) for of_frame in boxes])
-    tracks = []
-    for known in (
-        np.split(occupied, 1 + np.flatnonzero(np.diff(occupied) > parameters.gap + 1)) if len(occupied) else ()
-    ):
-        corners = np.stack([boxes[t].corners[0] for t in known])
-        frames = np.arange(known[0], known[-1] + 1)
-        filled = np.interp(frames, known, [boxes[t].concentration[0] for t in known]).astype(np.float32)
-        tracks.append(Track(int(known[0]), interpolate(frames, known, corners), filled))
-    return tuple(sorted(tracks, key=lambda track: -float(track.concentration.sum())))
+    a, b = (np.asarray(each.corners, dtype=np.float64) for each in (before, now))
+    # Of the center, and of the sides.
+    moved = np.abs((a[:, None, :2] + a[:, None, 2:]) - (b[:, :2] + b[:, 2:])).sum(-1) / 2
+    grown = np.abs((a[:, None, 2:] - a[:, None, :2]) - (b[:, 2:] - b[:, :2])).sum(-1)
+    sums = before.weights[:, None] - _COST * (moved + grown)
+    origin = sums.argmax(0)
+    return (now.weights + sums.max(0)).astype(np.float32), origin
+
+
+def link(frames: Sequence[Rectangles]) -> tuple[Track, ...]:
+    """The best path through the rectangles of a clip (Viterbi), then those of up to two more actors.
+
+    The first path has a box in every frame with rectangles. Another one goes through what the first ones have left, and
+    has at least half of the first one's weight. Between two of its boxes, a track has interpolated ones.
+    """
+    left, tracks = list(frames), list[Track]()
+    while len(tracks) < ACTORS:
+        path, weight = _best_path(left)
+        if not path or (tracks and weight < SHARE * tracks[0].weight):
+            break
+        known = [t for t, _ in path]
+        every = np.arange(known[0], known[-1] + 1)
+        corners = np.stack([left[t].corners[j] for t, j in path])
+        tracks.append(Track(known[0], interpolate(every, known, corners), weight))
+        for t, j in path:
+            left[t] = Rectangles(*(np.delete(part, j, 0) for part in left[t]))
+    return tuple(tracks)
+
+
+def _best_path(frames: Sequence[Rectangles]) -> tuple[list[tuple[int, int]], float]:
+    """The frame and the number of each rectangle on the best path, and its sum."""
+    occupied = [t for t, found in enumerate(frames) if len(found.weights)]
+    if not occupied:
+        return [], 0.0
+    best, origins = frames[occupied[0]], list[NDArray[np.int64]]()
+    for t in occupied[1:]:
+        sums, origin = linked(best, frames[t])
+        best = Rectangles(frames[t].corners, sums)
+        origins.append(origin)
+    j = int(best.weights.argmax())
+    path = [(occupied[-1], j)]
+    for t, origin in zip(reversed(occupied[:-1]), reversed(origins), strict=True):
+        j = int(origin[j])
+        path.append((t, j))
+    return path[::-1], float(best.weights.max())
 
 
 def interpolate(frames: NDArray[Any], known: Sequence[int] | NDArray[Any], corners: NDArray[np.floating]) -> Floats:
@@ -66,38 +96,28 @@ def label_tubes(
     frame_scores: NDArray[np.floating],
     indices: NDArray[np.integer],
     classes: Sequence[str],
-    parameters: LocalizationParameters,
+    size: tuple[int, int],
 ) -> tuple[Tube, ...]:
-    """Each track once per class, trimmed to the run of frames with high scores of the class, highest scores first.
+    """Each track once per class of at least .01, highest scores first.
 
-    Of several runs the one with the largest sum of scores becomes the tube. A tube's score is the mean over its frames
-    of probability × concentration. It has a box at every frame of the video from its first to its last, also at those
-    outside of the sample.
+    A tube's score is the mean probability of the class in its frames × the weight of the track, averaged over the clip.
+    It has a box at every frame of the video from its first to its last, also at those outside of the sample.
 
     Args:
         tracks: through the `T` frames of the sample.
         frame_scores: `T K`, probabilities.
-        indices: `T`, frame indices in the video, never descending.
+        indices: `T`, frame indices in the video, never descending; padding repeats the last one.
         classes: the `K` class names.
-        parameters: as for `find_segments`.
+        size: height and width of the video, in whose pixels the boxes are.
     """
-    tubes = []
+    scale, tubes = np.array([*size[::-1]] * 2, np.float32), list[Tube]()
     for track in tracks:
-        after = track.first + len(track)
-        for k, name in enumerate(classes):
-            in_track = frame_scores[track.first : after, k]
-            if in_track.max() < MIN_SCORE:
-                continue
-            runs = runs_above(in_track, parameters.onset)
-            first, last = max(runs, key=lambda run: in_track[run[0] : run[1] + 1].sum())
-            span = slice(first, last + 1)
-            score = float((in_track[span] * track.concentration[span]).mean())
-            tubes.append(_to_tube(name, indices[track.first : after][span], track.corners[span], score))
+        span = slice(track.first, track.first + len(track.corners))
+        known, first_of = np.unique(indices[span], return_index=True)
+        frames = np.arange(known[0], known[-1] + 1)
+        boxes = interpolate(frames, known, track.corners[first_of] * scale)
+        weight = max(track.weight, 0) / len(indices)
+        scores = frame_scores[span].mean(0)
+        for k in np.flatnonzero(frame_scores[span].max(0) >= MIN_SCORE).tolist():
+            tubes.append(Tube(classes[k], frames, boxes, float(scores[k] * weight)))
     return tuple(sorted(tubes, key=lambda tube: -tube.score))
-
-
-def _to_tube(label: str, indices: NDArray[np.integer], corners: Floats, score: float) -> Tube:
-    """Boxes `n 4` at frames `n` of the video, where padding repeats the last one, as a tube without gaps."""
-    known, first_of = np.unique(indices, return_index=True)
-    frames = np.arange(known[0], known[-1] + 1)
-    return Tube(label, frames, interpolate(frames, known, corners[first_of]), score)

@@ -16,6 +16,7 @@ __all__ = ["ORDERED", "UNORDERED", "LinearClassifier"]
 
 UNORDERED = ("mean", "spread", "change", "largest")
 _WAVES = 4
+_FLAT = 0.1  # of the usual deviation of the training clips: where nothing deviates by more, the map is flat
 ORDERED = tuple(f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, _WAVES + 1))
 
 
@@ -47,14 +48,12 @@ class LinearClassifier(VideoModel):
     ago; a clip of up to W frames ends with the statistics of all its frames. `training.linear` fits the layer, and
     chooses the statistics.
 
-    Attention is class activation mapping (Zhou et al. 2016): what a location of this frame adds to the highest logit k
-    by `mean`, `change` and the statistics of order, with weights w = (w_k - mean of all w) / s, and with c_k the cosine
-    of the newest frame,
+    Attention is how far a location of this frame is from what is usual there, the average x̄_i of the window so far, in
+    the directions that the layer uses: with g = (w_k - mean of all w) / s, of every class k and of mean and change,
 
-        a_ti ∝ max(0, (w^mean + Σ_k c_k (w^wave_k + x_i w^across_k + y_i w^down_k)) · (x_ti - m^mean)
-                      + w^change · (|x_ti - x_t-1,i| - m^change))
+        a_ti ∝ Σ_g (g · (x_ti - x̄_i))² + Σ_g Σ_d (g_d m^spread_d)² / 10
 
-    and uniform if nothing is positive.
+    The second term is a tenth of what is usual in the training clips: where less than that differs, the map is flat.
 
     Args:
         num_classes, in_channels, size: K, C, and the height and width of the frames.
@@ -115,8 +114,9 @@ class LinearClassifier(VideoModel):
         values = self.statistics(features).flatten(0, 1)
         frames = self._flat(features)
         count = torch.arange(T, device=frames.device).clamp_max(self.window - 1).repeat(B)
-        logits, attention = self._output(values, count, frames.flatten(0, 1), _changes(frames).flatten(0, 1))
-        return Output(logits.unflatten(0, (B, T)), attention.unflatten(0, (B, T)))
+        logits = self._logits(values, count).unflatten(0, (B, T))
+        moved = (frames - _means(frames, self.window)).flatten(0, 1)
+        return Output(logits, self._attention(moved).unflatten(0, (B, T)))
 
     def step(self, frame: Tensor, state: LinearState | None = None) -> tuple[Output, LinearState]:
         """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory."""
@@ -130,7 +130,8 @@ class LinearClassifier(VideoModel):
         count = state.seen[:, 0].long() - 1
         values = _pooled(_of_window(state.frames, changes, there, state.seen[..., None]))
         values = torch.cat((values, self._waves(self._moments(state.frames), count)), 1)
-        return Output(*self._output(values, count, state.frames[:, -1], changes[:, -1])), state
+        moved = state.frames[:, -1] - state.frames.sum(1) / state.seen[..., None]
+        return Output(self._logits(values, count), self._attention(moved)), state
 
     def initial_state(self, batch_size: int) -> LinearState:
         """Zeros."""
@@ -168,26 +169,19 @@ class LinearClassifier(VideoModel):
         moments = moments - moments.sum(1, keepdim=True) / (count + 1)[:, None, None, None]
         return torch.einsum("bwjd,bwk->bjkd", moments, self.cosines[count]).flatten(1)
 
-    def _output(self, values: Tensor, count: Tensor, newest: Tensor, change: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and attention from statistics `B M`, and from the newest frame and its change, `B D N`.
+    def _logits(self, values: Tensor, count: Tensor) -> Tensor:
+        """Logits from statistics `B M` of a frame with `count`, `B`, frames before it in the window."""
+        logits: Tensor = self.head((values - self.center[count]) / self.scale[count])
+        return logits
 
-        Args:
-            count: number of frames before it in the window, `B`.
-        """
-        center, scale = self.center[count], self.scale[count]
-        logits = self.head((values - center) / scale)
-        weights = (self.head.weight - self.head.weight.mean(0))[logits.argmax(1)] / scale
-        of = weights.unflatten(1, (len(self.names), -1))  # B S D
-        mean, mean_change = (center.unflatten(1, (len(self.names), -1))[:, k] for k in (0, 2))
-        # What a feature at each location of the newest frame adds through the mean and through the order, B D N.
-        waves = torch.einsum("bjkd,bk->bdj", of[:, len(UNORDERED) :].unflatten(1, (3, -1)), self.cosines[count, -1])
-        per_feature = of[:, 0, :, None] + waves @ self.positions.T
-        added = (per_feature * (newest - mean[..., None])).sum(1)
-        positive = (added + (of[:, 2, :, None] * (change - mean_change[..., None])).sum(1)).clamp_min(0)
-        total = positive.sum(1, keepdim=True)
-        uniform = torch.full_like(positive, 1 / positive.shape[1])
-        attention = torch.where(total > 0, positive / total.clamp_min(1e-30), uniform)
-        return logits, attention.unflatten(1, self.grid)
+    def _attention(self, moved: Tensor) -> Tensor:
+        """The maps of frames from their differences from the mean of their windows, `B D N`: `B h w`."""
+        weights = (self.head.weight - self.head.weight.mean(0)) / self.scale[-1]
+        directions = weights.unflatten(1, (len(self.names), -1))[:, (0, 2)].flatten(0, 1)  # of mean and change
+        spread = self.center[-1].unflatten(0, (len(self.names), -1))[1]
+        usual = (directions * spread).square().sum()
+        size = (directions @ moved).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)
+        return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)
 
 
 def _positions(h: int, w: int) -> Tensor:
@@ -208,6 +202,14 @@ def _cosines(window: int) -> Tensor:
 def _changes(frames: Tensor) -> Tensor:
     """Absolute differences of frames `B T D N` from the one before; zero for the first one."""
     return F.pad(frames.diff(dim=1).abs(), (0, 0, 0, 0, 1, 0))
+
+
+def _means(frames: Tensor, window: int) -> Tensor:
+    """The mean of the last frames up to each of `B T D N`, `window` of them if there are as many."""
+    sums = frames.double().cumsum(1)  # exact enough for long streams
+    sums[:, window:] -= sums[:, :-window].clone()
+    seen = torch.arange(1, frames.shape[1] + 1, device=frames.device).clamp_max(window)
+    return (sums / seen[:, None, None]).to(frames.dtype)
 
 
 def _window(seen: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,6 @@ from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventThreshold, choose_threshold
 from onlooker.evaluation.metrics import measure
 from onlooker.files import whole_folder, write_json
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import find_recipe
 from onlooker.recognizer import Recognizer, rate_text
 from onlooker.run_record import CROSS_VALIDATION, RunRecord
@@ -27,11 +26,8 @@ from onlooker.training.linear import choose, cross_validated, fit_layer, statist
 from onlooker.training.processes import ALONE, Processes
 from onlooker.tuning import tune_times
 
-__all__ = ["BOXES", "Fitted", "fit_by_gradient", "fit_run"]
+__all__ = ["Fitted", "fit_by_gradient", "fit_run"]
 
-# How boxes are found: a window that follows what moves, or the moving object in it. Parameters chosen on each set, by
-# blanking parts of the frames, gave no better boxes (results/answered.md).
-BOXES = LocalizationParameters(foreground="stable-motion", extent="window", threshold=0.1)
 _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
 
 
@@ -54,7 +50,7 @@ def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) 
         temperature, threshold, held_out = _fit_and_cross_validate(prepared, request)
     rate = sample_rate([clip.path for clip in split.training], record.data)
     aggregation = record.training.resolved_aggregation
-    recognizer = Recognizer(net, record.classes, record.data, aggregation, BOXES, rate, temperature)
+    recognizer = Recognizer(net, record.classes, record.data, aggregation, frame_rate=rate, temperature=temperature)
     recognizer.nothing = record.training.nothing
     validation = samples.only(split.validation)
     try:

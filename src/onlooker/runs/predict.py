@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from onlooker.annotations import FORMATS, MIN_SCORE, find_format, of_prediction
+from onlooker.annotations import FORMATS, find_format, of_prediction
 from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import list_files, refuse_run
 from onlooker.drawing.clip import write_drawn
@@ -39,7 +39,7 @@ from onlooker.files import (
     write_json,
 )
 from onlooker.intervals import as_cut, file_of
-from onlooker.localization.formats import best_tubes, to_coco
+from onlooker.localization.formats import to_coco
 from onlooker.models.video_model import choose_device
 from onlooker.processes import map_ahead
 from onlooker.recognizer import Recognizer, load
@@ -328,12 +328,11 @@ def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
 
 def _write_files(target: Path, clip: Path, prediction: Prediction, formats: Iterable[str]) -> None:
     """Write boxes and times, then the drawn clip: where that exists, the others do too."""
-    tubes = best_tubes(prediction, MIN_SCORE)
-    write_json(target.with_name(f"{target.stem}.json"), to_coco(prediction, tubes))
+    write_json(target.with_name(f"{target.stem}.json"), to_coco(prediction))
     for name in formats:
         file = target.with_name(f"{target.stem}{FORMATS[name].ending}")
         FORMATS[name].write(file, of_prediction(prediction), None)
-    write_drawn(clip, target, prediction, tubes)
+    write_drawn(clip, target, prediction)
 
 
 def distinct_names(clips: Sequence[Path]) -> list[str]:

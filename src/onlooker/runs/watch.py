@@ -166,6 +166,6 @@ def to_values(step: Step) -> dict[str, Any]:
         **{name: getattr(step, name) for name in plain},
         "scores": dict(zip(step.classes, step.scores.tolist(), strict=True)),
         "attention": None if step.attention is None else step.attention.tolist(),
-        "box": None if step.box is None else {"corners": list(step.box.corners), "score": step.box.score},
+        "boxes": [{"corners": list(box.corners), "score": box.score} for box in step.boxes],
         "point": None if step.point is None else list(step.point),
     }

@@ -7,17 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.drawing.overlay import full_strength
-from onlooker.structures import Prediction, Segment, Tube
+from onlooker.structures import Prediction, Segment
 
-__all__ = ["attention_levels", "describe_prediction", "labels_of_segments", "shown_segments"]
+__all__ = ["describe_prediction", "heat_levels", "labels_of_segments", "shown_segments"]
 
-_DRAWN_FRAMES = 20_000  # of a recording; in longer ones no heat map is drawn: its values would fill the browser
+_DRAWN_FRAMES = 5_000  # of a recording; in longer ones no heat map is drawn: its values would fill the browser
 _SHOWN_SCORE = 0.3  # minimum for boxes and segments
 
 
 def describe_prediction(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
     """A prediction and its labels at every frame, for JSON."""
-    attention = prediction.attention if len(prediction.times) <= _DRAWN_FRAMES else None
+    heat = prediction.heat if len(prediction.times) <= _DRAWN_FRAMES else None
     position = {int(index): t for t, index in reversed(list(enumerate(prediction.indices)))}
     return {
         "classes": list(prediction.classes),
@@ -29,11 +29,10 @@ def describe_prediction(prediction: Prediction, labels: Sequence[str]) -> dict[s
         "times": np.round(prediction.times, 4).tolist(),
         "scores": np.round(prediction.frame_scores.astype(float), 4).tolist(),
         "labels": list(labels),
-        "attention": None if attention is None else attention_levels(attention, full_strength(attention)),
+        "heat": None if heat is None else heat_levels(heat, full_strength(heat)),
         "boxes": [
             {"t": position[int(index)], "corners": corners, "label": tube.label, "score": round(tube.score, 4)}
-            for tube in prediction.tubes
-            if _is_shown(prediction, tube)
+            for tube in prediction.actors
             for index, corners in zip(tube.frames, _shares(tube.boxes, prediction), strict=True)
             if int(index) in position
         ],
@@ -46,15 +45,19 @@ def shown_segments(prediction: Prediction) -> list[Segment]:
     return [segment for segment in prediction.segments if _is_shown(prediction, segment)]
 
 
-def _is_shown(prediction: Prediction, event: Segment | Tube) -> bool:
+def _is_shown(prediction: Prediction, event: Segment) -> bool:
     if event.label == prediction.nothing_name:
         return False
     return event.label == prediction.label or event.score >= _SHOWN_SCORE
 
 
-def attention_levels(attention: NDArray[np.float32], scale: float) -> list[Any]:
-    """Attention as shares, from 0 to 1, of the weight that is drawn at full strength."""
-    levels: list[Any] = np.round(np.clip(attention.astype(float) / scale, 0, 1), 3).tolist()
+def heat_levels(heat: NDArray[np.float32], scale: float) -> list[Any]:
+    """Heat maps `… 30 40` with half as many rows and columns, as shares, from 0 for an even map to 1 for the weight
+    that is drawn at full strength."""
+    *frames, h, w = heat.shape
+    halved = heat.reshape(*frames, h // 2, 2, w // 2, 2).mean((-3, -1), dtype=float)
+    even = 1 / (h * w)
+    levels: list[Any] = np.round(np.clip((halved - even) / (scale - even), 0, 1), 2).tolist()
     return levels
 
 

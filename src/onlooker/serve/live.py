@@ -21,7 +21,7 @@ from PIL import Image
 
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer
-from onlooker.serve.answer import attention_levels
+from onlooker.serve.answer import heat_levels
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem, as_problem
 from onlooker.structures import Step
@@ -30,7 +30,7 @@ __all__ = ["Frame", "Viewer", "decode_jpeg", "routes"]
 
 MAX_BYTES, MAX_SIDE = 1_000_000, 1280  # of a frame
 _CLOCK = struct.Struct("<d")  # the browser's clock in ms, before each JPEG
-_DECAY = 0.99  # per step, for the highest attention weight, which determines the scale of colors
+_DECAY = 0.99  # per step, for the highest heat, which determines the scale of colors
 
 
 class Frame(NamedTuple):
@@ -76,15 +76,15 @@ class Viewer:
     def _describe(self, step: Step) -> dict[str, Any]:
         assert step.pixels is not None
         height, width = step.pixels.shape[:2]
-        if step.attention is not None:
-            self._strength = max(full_strength(step.attention[None]), _DECAY * self._strength)
-        box = step.box and np.round(np.divide(step.box.corners, (width, height, width, height)), 4).tolist()
+        if step.heat is not None:
+            self._strength = max(full_strength(step.heat[None]), _DECAY * self._strength)
+        boxes = [np.round(np.divide(box.corners, (width, height, width, height)), 4).tolist() for box in step.boxes]
         return {
             "label": step.label,
             "score": round(step.score, 4),
             "scores": dict(zip(step.classes, np.round(step.scores.astype(float), 4).tolist(), strict=True)),
-            "box": box,
-            "attention": step.attention if step.attention is None else attention_levels(step.attention, self._strength),
+            "boxes": boxes,
+            "heat": None if step.heat is None else heat_levels(step.heat, self._strength),
         }
 
 

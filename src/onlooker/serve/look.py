@@ -129,7 +129,7 @@ class Looks:
             raise Problem(404, "look_gone")
         file = look.path.with_name(f"taken.{kind}")
         if kind == "mp4":
-            write_drawn(look.video, file, look.prediction, look.prediction.tubes)
+            write_drawn(look.video, file, look.prediction)
         else:
             segments = sorted(shown_segments(look.prediction), key=lambda segment: segment.start)
             intervals = [Interval(**vars(segment)) for segment in segments]

@@ -34,7 +34,7 @@ def summary_page(
         measured: its metrics (`metrics.measure`), and figures of a cross-validation, if there was one.
         curves: loss and accuracy per epoch of training and validation; None where training is not known.
         clips: test clips as mp4, with caption and tone, by their number in the evaluation.
-        attends: whether attention is drawn on the clips.
+        attends: whether heat maps are drawn on the clips.
         paths: of the clips; empty: their names.
     """
     page = Page(title, re.sub(r"^(not better.*): accuracy", r"**\1**: accuracy", _escaped(first_line(measured))))
@@ -45,7 +45,7 @@ def summary_page(
     if clips:
         page.heading("Test clips")
         tested_by = _CROSS_VALIDATED if measured.get("cross_validated") else _TEST
-        colors = " Color shows attention: the warmer, the higher its weight." if attends else ""
+        colors = " Color shows where something happens that the model looks at; boxes, the actors." if attends else ""
         page.text(tested_by + colors).clips(clips.values())
     _mistakes(page, evaluation, measured, paths or evaluation.names)
     _training(page, curves, measured.get("chosen", ""))

@@ -92,8 +92,8 @@ export class LiveView {
   answer(message) {
     const { label, score } = message;
     const quiet = isQuiet(label);
-    const boxes = message.box && !quiet ? [{ corners: message.box, label, score }] : [];
-    drawMoment(this.canvas, { attention: message.attention, boxes }, this.options, this.mirrored);
+    const boxes = quiet ? [] : message.boxes.map((corners) => ({ corners, label, score }));
+    drawMoment(this.canvas, { heat: message.heat, boxes }, this.options, this.mirrored);
     this.bars.update(message.scores, label);
     const news = this.label.textContent !== spoken(label);
     if (news) announce(t("live.says", { label: spoken(label), score: percent(score) }), 600);

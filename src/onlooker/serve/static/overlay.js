@@ -1,9 +1,9 @@
-// What the model attends to, drawn over a playing video: heat map, box, and the controls of these.
+// Where the model looks, drawn over a playing video: heat map, box, and the controls of these.
 
 import { canvasColor, spoken } from "./colors.js";
 import { h, percent, t } from "./dom.js";
 
-// Color of the heat map by attention: dark violet, magenta, orange, pale yellow.
+// Colors of the heat map: dark violet, magenta, orange, pale yellow.
 const RAMP = [[0, 38, 12, 92], [0.35, 150, 34, 120], [0.65, 243, 96, 54], [0.85, 252, 176, 60], [1, 255, 240, 170]];
 
 function rampColor(value) {
@@ -13,20 +13,12 @@ function rampColor(value) {
   return [1, 2, 3].map((channel) => from[channel] + share * (to[channel] - from[channel]));
 }
 
-// Attention above the mean of its frame is drawn. The contrast is partly that of the frame, so that moments of spread
-// attention show something; of even attention nothing is drawn.
-const FRAME_CONTRAST = 0.75;
-
-/** A map `h w` from 0 to 1 as a small image, one pixel per cell, transparent where attention is low. */
+/** A map `h w` from 0 to 1 as a small image, one pixel per cell, transparent where it is 0. */
 function heatPicture(map) {
   const [height, width] = [map.length, map[0].length];
   const image = new OffscreenCanvas(width, height);
   const data = new ImageData(width, height);
-  const values = map.flat();
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const contrast = 1 - FRAME_CONTRAST + FRAME_CONTRAST * (Math.max(...values) - mean);
-  values.forEach((value, cell) => {
-    const shown = Math.min(1, Math.max(0, (value - mean) / contrast));
+  map.flat().forEach((shown, cell) => {
     data.data.set([...rampColor(shown), 255 * Math.min(1, 1.1 * Math.sqrt(shown))], 4 * cell);
   });
   image.getContext("2d").putImageData(data, 0, 0);
@@ -77,23 +69,23 @@ function drawBox(context, { corners: [x1, y1, x2, y2], label, score }) {
 }
 
 /** A moment as in a mirror. */
-const mirror = ({ attention, boxes }) => ({
-  attention: attention?.map((row) => row.toReversed()),
+const mirror = ({ heat, boxes }) => ({
+  heat: heat?.map((row) => row.toReversed()),
   boxes: boxes.map(({ corners: [x1, y1, x2, y2], ...box }) => ({ ...box, corners: [1 - x2, y1, 1 - x1, y2] })),
 });
 
-/** Draws one moment: `{attention, boxes}`, with what `options` (heat 0 to 1, box) ask for. */
+/** Draws one moment: `{heat, boxes}`, with what `options` (heat 0 to 1, box) ask for. */
 export function drawMoment(canvas, moment, options, mirrored = false) {
   const context = cleared(canvas);
   if (!moment) return;
-  const { attention, boxes } = mirrored ? mirror(moment) : moment;
-  if (attention && options.heat > 0) drawHeat(context, attention, options.heat);
+  const { heat, boxes } = mirrored ? mirror(moment) : moment;
+  if (heat && options.heat > 0) drawHeat(context, heat, options.heat);
   if (options.box) for (const box of boxes) drawBox(context, box);
 }
 
 /** The moment of an answer (see `look`) at frame `index`. */
 export const momentOf = (answer, index) => ({
-  attention: answer.attention?.[index] ?? null,
+  heat: answer.heat?.[index] ?? null,
   boxes: answer.boxes.filter((box) => box.t === index),
 });
 

@@ -8,14 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.tracking import stable_motion
-
-__all__ = ["motion", "upsample"]
+__all__ = ["FOREGROUNDS", "NOISE", "Foreground", "background", "motion", "upsample"]
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-Foreground = Literal["none", "motion", "stable-motion", "causal-motion", "background", "contrast"]
+Foreground = Literal["none", "motion", "background", "contrast"]
 NOISE = 4 / 255  # share of the full range; smaller differences are camera and codec noise
 
 
@@ -48,12 +46,6 @@ def motion(frames: Pixels) -> Floats:
     return np.minimum(np.concatenate((steps[:1], steps)), np.concatenate((steps, steps[-1:])))
 
 
-def causal_motion(frames: Pixels) -> Floats:
-    """Pixels that differ from the previous frame: `motion` for a stream."""
-    first = np.zeros((1, *frames.shape[1:3]), np.float32)
-    return np.concatenate((first, *(_difference(b, a)[None] for a, b in itertools.pairwise(frames))))
-
-
 def background(frames: Pixels) -> Floats:
     """Pixels that differ from the background, the median of each pixel over the clip.
 
@@ -73,8 +65,6 @@ def contrast(frames: Pixels) -> Floats:
 FOREGROUNDS: dict[Foreground, Callable[[Pixels], Floats] | None] = {
     "none": None,
     "motion": motion,
-    "stable-motion": stable_motion,
-    "causal-motion": causal_motion,
     "background": background,
     "contrast": contrast,
 }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onlooker.localization.maps import FOREGROUNDS, background, causal_motion, contrast, motion
+from onlooker_papers.videolstm.foregrounds import FOREGROUNDS, background, contrast, motion
 
 
 def passing(T: int = 9, side: int = 4, step: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -26,21 +26,12 @@ def test_foregrounds_cover_the_moving_square_only(name: str) -> None:
     assert found[inner][~mask[inner]].max() == 0
 
 
-def test_causal_motion_does_not_depend_on_later_frames() -> None:
-    frames, mask = passing()
-    found = causal_motion(frames)
-    np.testing.assert_array_equal(causal_motion(frames[:4]), found[:4])
-    assert not found[0].any()
-    assert np.array_equal(found[1:] > 0.5, mask[1:] | mask[:-1])
-
-
 def test_contrast_needs_no_motion() -> None:
     frames, mask = passing(T=1)
     found = contrast(frames)
     assert np.array_equal(found > 0.5, mask)
     assert not motion(frames).any()
     assert not background(frames).any()
-    assert not causal_motion(frames).any()
 
 
 def test_color_counts_as_much_as_brightness() -> None:

@@ -1,0 +1,65 @@
+"""Where the default command looks, and whether it depends on it: figures of generated clips."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from moving_squares import make_set
+
+import onlooker
+from onlooker.models.linear import LinearClassifier
+from onlooker.recognizer import Recognizer, load
+from onlooker.structures import Clip, Tube
+from onlooker_papers.real_clips.faithfulness import class_activation, maps_of, marked, probabilities
+from onlooker_papers.real_clips.where_own import measured
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recognizer, Path]:
+    folder = tmp_path_factory.mktemp("maps")
+    clips = make_set(folder / "clips", clips=6, frames=6)
+    onlooker.train(clips, run=folder / "run", frames=6, size=64, encoder="conv4", quiet=True)
+    return load(folder / "run", "cpu"), clips / "up" / "00.mp4"
+
+
+def test_figures_of_a_clip_and_of_a_stream(trained: tuple[Recognizer, Path]) -> None:
+    recognizer, path = trained
+    height, width = recognizer.read(path).size
+    whole = Tube("up", np.arange(6), np.tile(np.float32([0, 0, width, height]), (6, 1)))
+    found = measured(recognizer, Clip(path, "up"), [whole])
+    names = ("peak_in_box", "center_in_box", "shown", "iou_30", "iou_50")
+    assert set(found) == {*names, *(f"{name}_live" for name in names)}
+    assert found["shown"].all()
+    assert found["center_in_box"].all()
+    assert found["shown_live"].tolist() == [0, 1, 1, 1, 1, 1], "one frame does not move"
+
+
+def test_probabilities_after_blurring(trained: tuple[Recognizer, Path]) -> None:
+    recognizer, path = trained
+    pixels, maps = maps_of(recognizer, path, np.random.default_rng(0))
+    assert set(maps) == {"map", "attention", "cam", "motion", "random"}
+    found = probabilities(recognizer, pixels, {"random": maps["random"]})
+    assert 0 <= found["random"]["deletion"] <= 1
+    assert found["whole"] == pytest.approx(recognizer.predict(path).score, abs=1e-4)
+
+
+def test_a_tenth_of_the_places_is_marked() -> None:
+    maps = np.zeros((2, 4, 4), np.float32)
+    maps[:, 0, 0] = 1
+    found = marked(maps, (20, 20))
+    assert found.mean() == pytest.approx(0.1)
+    assert found[0, 0, 0]
+    assert not found[:, 10:, 10:].any()
+
+
+@torch.no_grad()
+def test_class_activation_adds_up_to_what_a_location_adds_to_the_class(trained: tuple[Recognizer, Path]) -> None:
+    recognizer, path = trained
+    net = recognizer.model
+    assert isinstance(net, LinearClassifier)
+    pixels = recognizer.read(path).pixels
+    found = class_activation(net, pixels, recognizer.data)
+    assert found.shape == (6, *net.grid)
+    assert (found >= 0).all()
+    assert found.any()
