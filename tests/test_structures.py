@@ -1,6 +1,7 @@
 """Records are validated when they are created; errors state the numbers that do not fit."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +86,10 @@ def test_invalid_records(make: Any, given: dict[str, Any], changed: dict[str, An
         make(**{**given, **changed})
 
 
-def test_a_prediction_is_its_steps() -> None:
-    seen = prediction()
-    assert (seen.label, seen.score) == ("clap", 0.5)
-    assert [(s.index, s.time, s.label) for s in seen.steps] == [(0, 0.0, "clap"), (5, 0.5, "wave")]
-    assert seen.attention is not None
-    assert all(np.array_equal(s.attention, a) for s, a in zip(seen.steps, seen.attention, strict=True))
-    assert [s.attention for s in prediction(attention=None).steps] == [None, None]
+def test_a_time_belongs_to_the_event_that_contains_it() -> None:
+    seen = replace(prediction(), segments=(Segment("wave", 2.0, 3.0), Segment("wave", 0.5, 1.0)))
+    events = [seen.event_at(time) for time in (0.0, 0.5, 0.99, 1.0, 2.5)]
+    assert [event and event.start for event in events] == [None, 0.5, 0.5, None, 2.0]
 
 
 def test_a_printed_prediction_is_a_few_lines_without_arrays() -> None:

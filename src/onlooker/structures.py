@@ -98,7 +98,7 @@ class Frames:
 
 @dataclass(frozen=True, eq=False)
 class Step(Scored):
-    """Result for one frame of a stream; one of a `Prediction` has neither source, boxes, point, evidence nor pixels.
+    """Result for one frame of a stream.
 
     Args:
         index: frame index in the video.
@@ -241,7 +241,7 @@ class Prediction(Scored):
         attention: `T h w`, each map sums to one; None for a model that does not attend.
         size: height and width of the video.
         tubes: where it happens, for classes of at least .01, best first; empty without attention or if nothing moves.
-        segments: when it happens, likewise.
+        segments: when it happens: the events of the predicted class, or of a recording; empty if nothing happens.
         evidence: `T`, how much each frame contributes: the log of its weight, up to a constant; or None.
         points: `T 2`, x and y in pixels of the video: the hottest place. NaN where nothing moves; None without
             attention.
@@ -283,20 +283,14 @@ class Prediction(Scored):
         return replace(self, **{name: of[positions] for name, of in arrays.items() if of is not None})
 
     @property
-    def steps(self) -> tuple[Step, ...]:
-        """The same as one record per frame."""
-        maps = [None] * len(self.times) if self.attention is None else self.attention
-        frames = zip(self.indices.tolist(), self.times.tolist(), self.frame_scores, maps, strict=True)
-        return tuple(
-            Step(index, time, scores, self.classes, attention, threshold=self.threshold, nothing=self.nothing)
-            for index, time, scores, attention in frames
-        )
-
-    @property
     def when(self) -> str:
         """The segments of the predicted class in words, such as `0.4 to 2.1, 3.0 to 3.5` (seconds)."""
         segments = sorted((s for s in self.segments if s.label == self.label), key=lambda segment: segment.start)
         return ", ".join(f"{segment.start:.1f} to {segment.end:.1f}" for segment in segments)
+
+    def event_at(self, time: float) -> Segment | None:
+        """The event that a time belongs to, if there is one."""
+        return next((each for each in self.segments if each.start <= time < each.end), None)
 
     @property
     def actors(self) -> tuple[Tube, ...]:

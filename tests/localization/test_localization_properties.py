@@ -58,8 +58,8 @@ def test_rectangles_lie_in_the_frame_apart_and_the_one_with_the_most_heat_is_fir
     assert len(corners) <= 3
     assert ((corners >= 0) & (corners <= 1)).all()
     assert (corners[:, :2] < corners[:, 2:]).all()
-    assert (np.diff(weights) <= 0).all()
-    assert not len(weights) or (weights >= 0.5 * weights[0] - 1e-6).all()
+    assert (np.diff(weights) <= 1e-5).all()
+    assert not len(weights) or (weights >= 0.5 * weights[0] - 1e-5).all()
 
 
 @given(frames_of())

@@ -44,8 +44,8 @@ def test_tubes_are_in_pixels_of_the_video_and_segments_in_its_seconds() -> None:
     overlaps = box_iou(tube.boxes[::5], np.array(expected))
     assert overlaps.mean() > 0.5, overlaps
     assert [each.label for each in found.actors] == ["rest"], "the same boxes with another class are left out"
-    (segment,) = (one for one in found.segments if one.label == "wave")
-    assert (segment.start, segment.end) == pytest.approx((0.25, 1.75))
+    assert [one.label for one in found.segments] == ["rest", "rest"], "of the predicted class"
+    assert found.event_at(1.0) is None
     assert found.points is not None
     cells = np.minimum(np.arange(6), 3)
     assert (8 * 5 * cells <= found.points[:, 0]).all()
@@ -61,9 +61,8 @@ def test_segments_have_the_duration_of_the_evidence() -> None:
     frames, maps = scene()
     evidence = np.array([-9, -9, -9, 4, 3.9, -9], np.float32)
     found = localize(replace(seen(maps), evidence=evidence), frames, PARAMETERS)
-    for label in ("wave", "rest"):
-        (segment,) = (one for one in found.segments if one.label == label)
-        assert (segment.start, segment.end) == pytest.approx((1.25, 2.25))
+    (segment,) = found.segments
+    assert (segment.label, segment.start, segment.end) == ("rest", pytest.approx(1.25), pytest.approx(2.25))
     assert found.at(np.array([3])).evidence == np.array([4], np.float32)
     with pytest.raises(ValueError, match="evidence"):
         replace(seen(maps), evidence=evidence[:3])

@@ -53,7 +53,8 @@ def test_answers_equal_the_librarys(page: TestClient, settings: ServeSettings, l
     expected = load(settings.runs / "tiny").predict(path)
     assert (got["name"], got["width"], got["height"], got["frames"]) == ("_b_a__b_.mp4", 80, 40, 5)
     assert (got["label"], got["score"], got["classes"]) == (expected.label, expected.score, list(expected.classes))
-    assert got["labels"] == [step.label for step in expected.steps]
+    events = [expected.event_at(time) for time in expected.times.tolist()]
+    assert got["labels"] == [expected.nothing_name if event is None else event.label for event in events]
     np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
     np.testing.assert_allclose(got["times"], expected.times, atol=1e-4)
     assert expected.heat is not None
@@ -105,14 +106,15 @@ def test_places_are_shares_of_the_frame() -> None:
             Tube("wave", np.array([5, 7, 10]), np.array([[20, 10, 100, 50]] * 3, np.float32), 0.9),
             Tube("nothing", np.array([0]), np.array([[0, 0, 1, 1]], np.float32), 0.9),
         ),
-        segments=(Segment("wave", 0.5, 1.0, 0.8), Segment("nothing", 0.0, 0.5, 0.9)),
+        segments=(Segment("wave", 0.5, 1.5, 0.8),),
     )  # fmt: skip
-    values = describe_prediction(prediction, ["nothing", "wave", "wave"])
+    values = describe_prediction(prediction)
     assert values["nothing"] == "nothing"
     # Frame 7 is none of the prediction's, and nothing has no box and is no event.
     box = {"corners": [0.1, 0.1, 0.5, 0.5], "label": "wave", "score": 0.9}
     assert values["boxes"] == [{"t": 1, **box}, {"t": 2, **box}]
-    assert values["segments"] == [{"label": "wave", "start": 0.5, "end": 1.0, "score": 0.8}]
+    assert values["labels"] == ["nothing", "wave", "wave"]
+    assert values["segments"] == [{"label": "wave", "start": 0.5, "end": 1.5, "score": 0.8}]
     assert json.loads(json.dumps(values, allow_nan=False)) == values
 
 

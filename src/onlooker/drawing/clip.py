@@ -28,10 +28,8 @@ TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
 
 
 def draw_clip(frames: Pixels, prediction: Prediction) -> Pixels:
-    """The frames `T H W 3` that a prediction was made from, with class, probability, heat map, the hottest
-    place, and the boxes of actors.
-
-    The bar of time below shows the segments of the predicted class.
+    """The frames `T H W 3` that a prediction was made from, with heat map, the hottest place and the boxes of
+    actors; during its events with their class and probability, and with a bar of time that shows them.
     """
     timed = zip(prediction.indices.tolist(), prediction.times.tolist(), frames, strict=False)
     return np.stack(list(_drawn(timed, prediction)))
@@ -60,12 +58,7 @@ def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
     box_at = [dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in prediction.actors]
     start = float(prediction.times[0])
     seconds = max(float(prediction.times[-1]) - start, 1e-6)
-    spans = [
-        ((segment.start - start) / seconds, (segment.end - start) / seconds)
-        for segment in prediction.segments
-        if segment.label == prediction.label
-    ]
-    steps = prediction.steps
+    spans = [((each.start - start) / seconds, (each.end - start) / seconds) for each in prediction.segments]
     for index, time, pixels in frames:
         # Between two frames of the prediction, the map and the point are interpolated.
         position = float(np.interp(time, moments, np.arange(len(moments))))
@@ -81,6 +74,6 @@ def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
                 frame = boxes(frame, of_tube[index], BOX_COLORS[number % len(BOX_COLORS)], size)
         if point is not None:
             frame = ring(frame, point, size)
-        step = steps[before]
-        words = step.label, f"{100 * step.score:.0f} %"
-        yield time_bar(caption(frame, words), (time - start) / seconds, spans)
+        if event := prediction.event_at(time):
+            frame = caption(frame, (event.label, f"{100 * event.score:.0f} %"))
+        yield time_bar(frame, (time - start) / seconds, spans)

@@ -22,8 +22,8 @@ __all__ = ["LocalizationParameters", "localize"]
 def localize(prediction: Prediction, frames: NDArray[np.uint8], parameters: LocalizationParameters) -> Prediction:
     """Add heat maps, points, tubes and segments to a prediction, highest scores first; without attention only segments.
 
-    Segments follow the evidence of frames where the model has it (`evidence_scores`), otherwise the scores of their
-    class, and so do the scores of tubes.
+    Segments are of the predicted class. They follow the evidence of frames where the model has it (`evidence_scores`),
+    otherwise the scores of the class, and so do the scores of tubes, which there are for every class of at least .01.
 
     Args:
         prediction: of a clip, with the size of its video.
@@ -36,7 +36,9 @@ def localize(prediction: Prediction, frames: NDArray[np.uint8], parameters: Loca
     if prediction.evidence is not None:
         # The class scores of the clip hold at its decisive frames: only the evidence varies over time.
         frame_scores = evidence_scores(prediction.scores, prediction.evidence)
-    segments = find_segments(frame_scores, prediction.times, prediction.classes, parameters, prediction.end)
+    every = find_segments(frame_scores, prediction.times, prediction.classes, parameters, prediction.end)
+    label, nothing = prediction.label, prediction.nothing_name
+    segments = tuple(segment for segment in every if segment.label == label != nothing)
     if prediction.attention is None:
         return replace(prediction, tubes=(), segments=segments)
     if prediction.size is None:

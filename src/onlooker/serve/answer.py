@@ -1,22 +1,20 @@
 """A prediction as the page draws it: plain values, with places as shares of the frame."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.drawing.overlay import full_strength
-from onlooker.structures import Prediction, Segment
+from onlooker.structures import Prediction
 
-__all__ = ["describe_prediction", "heat_levels", "labels_of_segments", "shown_segments"]
+__all__ = ["describe_prediction", "heat_levels"]
 
 _DRAWN_FRAMES = 5_000  # of a recording; in longer ones no heat map is drawn: its values would fill the browser
-_SHOWN_SCORE = 0.3  # minimum for boxes and segments
 
 
-def describe_prediction(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
-    """A prediction and its labels at every frame, for JSON."""
+def describe_prediction(prediction: Prediction) -> dict[str, Any]:
+    """A prediction, for JSON."""
     heat = prediction.heat if len(prediction.times) <= _DRAWN_FRAMES else None
     position = {int(index): t for t, index in reversed(list(enumerate(prediction.indices)))}
     return {
@@ -28,7 +26,7 @@ def describe_prediction(prediction: Prediction, labels: Sequence[str]) -> dict[s
         "ranking": [[name, round(score, 4)] for name, score in prediction.ranking],
         "times": np.round(prediction.times, 4).tolist(),
         "scores": np.round(prediction.frame_scores.astype(float), 4).tolist(),
-        "labels": list(labels),
+        "labels": [_label_at(prediction, time) for time in prediction.times.tolist()],
         "heat": None if heat is None else heat_levels(heat, full_strength(heat)),
         "boxes": [
             {"t": position[int(index)], "corners": corners, "label": tube.label, "score": round(tube.score, 4)}
@@ -36,19 +34,8 @@ def describe_prediction(prediction: Prediction, labels: Sequence[str]) -> dict[s
             for index, corners in zip(tube.frames, _shares(tube.boxes, prediction), strict=True)
             if int(index) in position
         ],
-        "segments": [vars(segment) for segment in shown_segments(prediction)],
+        "segments": [vars(segment) for segment in prediction.segments],
     }
-
-
-def shown_segments(prediction: Prediction) -> list[Segment]:
-    """The events that the page shows."""
-    return [segment for segment in prediction.segments if _is_shown(prediction, segment)]
-
-
-def _is_shown(prediction: Prediction, event: Segment) -> bool:
-    if event.label == prediction.nothing_name:
-        return False
-    return event.label == prediction.label or event.score >= _SHOWN_SCORE
 
 
 def heat_levels(heat: NDArray[np.float32], scale: float) -> list[Any]:
@@ -61,13 +48,10 @@ def heat_levels(heat: NDArray[np.float32], scale: float) -> list[Any]:
     return levels
 
 
-def labels_of_segments(prediction: Prediction) -> list[str]:
-    """The event at each frame of a recording; nothing between the segments."""
-    labels = [prediction.nothing_name] * len(prediction.times)
-    for segment in prediction.segments:
-        for t in np.flatnonzero((prediction.times >= segment.start) & (prediction.times < segment.end)):
-            labels[t] = segment.label
-    return labels
+def _label_at(prediction: Prediction, time: float) -> str:
+    """The class of the event at a time, or the name of nothing."""
+    event = prediction.event_at(time)
+    return prediction.nothing_name if event is None else event.label
 
 
 def _shares(places: NDArray[np.floating], prediction: Prediction) -> list[list[float]]:

@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from onlooker.annotations import FORMATS, Interval
 from onlooker.drawing.clip import write_drawn
 from onlooker.recognizer import Recognizer
-from onlooker.serve.answer import describe_prediction, labels_of_segments, shown_segments
+from onlooker.serve.answer import describe_prediction
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
 from onlooker.serve.models import Models
@@ -94,8 +94,7 @@ class Looks:
             job.report("checking")
             facts = self._prepare(look, job)
             job.report("looking")
-            prediction, labels = self._predict(look, facts, job)
-            look.prediction = prediction
+            look.prediction = self._predict(look, facts, job)
         except BaseException:
             self.delete(look.id)
             raise
@@ -104,14 +103,14 @@ class Looks:
             shown["damaged"] = t("look.damaged", read=facts.frames, claimed=facts.claimed)
         about = {"id": look.id, "name": look.name, "video": f"/media/{look.id}.mp4", "model": look.model}
         rate = facts.frames / facts.seconds
-        return {**about, "frames_per_second": rate, **shown, **describe_prediction(prediction, labels)}
+        return {**about, "frames_per_second": rate, **shown, **describe_prediction(look.prediction)}
 
     def predict(self, file: Path, model: str, job: Job) -> tuple[VideoFacts, Prediction]:
         """Predict a clip that was received and is not kept."""
         job.report("checking")
         facts = convert(file, max_seconds=self.settings.max_seconds, on_facts=lambda _: job.report("checking"))
         job.report("looking")
-        return facts, self._predict(Look("", "", model, file, file), facts, job)[0]
+        return facts, self._predict(Look("", "", model, file, file), facts, job)
 
     def take_all(self, look_ids: Sequence[str], kind: str) -> Path:
         """The same as `take` of several clips, as a ZIP file."""
@@ -131,7 +130,7 @@ class Looks:
         if kind == "mp4":
             write_drawn(look.video, file, look.prediction)
         else:
-            segments = sorted(shown_segments(look.prediction), key=lambda segment: segment.start)
+            segments = sorted(look.prediction.segments, key=lambda segment: segment.start)
             intervals = [Interval(**vars(segment)) for segment in segments]
             FORMATS[_FORMATS[kind]].write(file, {file.with_name(look.name): intervals}, None)
         return file, f"{Path(look.name).stem}.{kind}"
@@ -153,19 +152,17 @@ class Looks:
             look.path = copy
         return facts
 
-    def _predict(self, look: Look, facts: VideoFacts, job: Job) -> tuple[Prediction, list[str]]:
+    def _predict(self, look: Look, facts: VideoFacts, job: Job) -> Prediction:
         recognizer = self.models.load(look.model)
         if not is_recording(recognizer, facts.seconds):
-            prediction = recognizer.predict(look.path)
-            return prediction, [step.label for step in prediction.steps]
+            return recognizer.predict(look.path)
 
         def reported() -> Iterator[Step]:
             for step in recognizer.watch(look.video):
                 job.report("looking", min(1, step.time / facts.seconds))
                 yield step
 
-        prediction = join_steps(look.video, reported(), VideoReader(look.video).seconds)
-        return prediction, labels_of_segments(prediction)
+        return join_steps(look.video, reported(), VideoReader(look.video).seconds)
 
 
 def _report_checking(job: Job, facts: VideoFacts) -> None:
