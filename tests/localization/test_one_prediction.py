@@ -89,3 +89,25 @@ def test_nothing_moves_and_nothing_is_drawn() -> None:
     assert found.heat is not None
     np.testing.assert_allclose(found.heat, 1 / 1200, rtol=1e-5)
     assert np.isnan(found.points).all()
+
+
+@pytest.mark.parametrize("moves", [0, 1])
+def test_a_short_clip_has_the_same_boxes_without_the_repeated_last_frame(moves: int) -> None:
+    """With a still camera, and with one that pans."""
+    frames, maps = scene()
+    texture = np.random.default_rng(0).integers(0, 120, (32, 64, 3), dtype=np.uint8)
+    for t, frame in enumerate(frames):
+        square = frame == 220
+        frame[:] = np.where(square, frame, texture[:, 2 * moves * t : 2 * moves * t + 32])
+    short = seen(maps).at(np.arange(4))
+    padded = seen(maps).at(np.array([0, 1, 2, 3, 3, 3, 3, 3, 3, 3]))
+    expected = localize(short, frames[:4], PARAMETERS)
+    found = localize(padded, frames[padded.indices // 5], PARAMETERS)
+    assert expected.heat is not None
+    assert found.heat is not None
+    np.testing.assert_array_equal(found.heat[:4], expected.heat)
+    np.testing.assert_array_equal(found.heat[4:], expected.heat[[3] * 6])
+    for ours, theirs in zip(found.tubes, expected.tubes, strict=True):
+        np.testing.assert_array_equal(ours.boxes, theirs.boxes)
+    assert found.points is not None
+    assert np.isfinite(found.points).all(), "the last frame still moves"

@@ -8,6 +8,7 @@ its curves). A faithful map lowers it by deletion, and keeps it by insertion, mo
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +20,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.localization.boxes import heat_maps
-from onlooker.localization.motion import moving
+from onlooker.localization import localize
 from onlooker.models.linear import UNORDERED, LinearClassifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.run_record import RunRecord
@@ -64,15 +64,19 @@ def maps_of(
 ) -> tuple[NDArray[np.uint8], dict[str, Maps]]:
     """The frames of a clip as the model sees them, and the maps that are compared, each at any resolution."""
     sample = recognizer.read(path)
-    attention = recognizer.predict_sample(sample, path).attention
+    looked = recognizer.predict_sample(sample, path)
+    attention = looked.attention
     assert attention is not None
-    motion = moving(sample.frames)
+    even = replace(looked, attention=np.full_like(attention, 1 / attention[0].size))
+    heat, motion = (localize(each, sample.frames, recognizer.localization).heat for each in (looked, even))
+    assert heat is not None
+    assert motion is not None
     net = cast(LinearClassifier, recognizer.model)
     return sample.pixels, {
-        "map": heat_maps(attention, motion),
+        "map": heat,
         "attention": attention,
         "cam": class_activation(net, sample.pixels, recognizer.data),
-        "motion": heat_maps(np.ones_like(attention), motion),
+        "motion": motion,
         "random": chance.random(attention.shape, np.float32),
     }
 

@@ -46,8 +46,10 @@ def localize(prediction: Prediction, frames: NDArray[np.uint8], parameters: Loca
     if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(prediction.attention):
         expected = f"expected uint8 T H W C with T {len(prediction.attention)}"
         raise ValueError(f"frames are {frames.dtype} {frames.shape}, {expected}")
-    heat = heat_maps(prediction.attention, moving(frames))
+    # A short clip repeats its last frame, which would seem to stand still, and to be what is usual.
+    indices, first_of, place = np.unique(prediction.indices, return_index=True, return_inverse=True)
+    heat = heat_maps(prediction.attention[first_of], moving(frames[first_of]))
     tracks = link([find_rectangles(of_frame) for of_frame in heat])
-    tubes = label_tubes(tracks, frame_scores, prediction.indices, prediction.classes, prediction.size)
+    tubes = label_tubes(tracks, frame_scores[first_of], indices, prediction.classes, prediction.size)
     points = peaks(heat) * np.array(prediction.size[::-1], np.float32)
-    return replace(prediction, heat=heat, points=points, tubes=tubes, segments=segments)
+    return replace(prediction, heat=heat[place], points=points[place], tubes=tubes, segments=segments)

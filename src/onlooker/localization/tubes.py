@@ -106,16 +106,16 @@ def label_tubes(
     Args:
         tracks: through the `T` frames of the sample.
         frame_scores: `T K`, probabilities.
-        indices: `T`, frame indices in the video, never descending; padding repeats the last one.
+        indices: `T`, frame indices in the video, ascending.
         classes: the `K` class names.
         size: height and width of the video, in whose pixels the boxes are.
     """
     scale, tubes = np.array([*size[::-1]] * 2, np.float32), list[Tube]()
     for track in tracks:
         span = slice(track.first, track.first + len(track.corners))
-        known, first_of = np.unique(indices[span], return_index=True)
+        known = indices[span]
         frames = np.arange(known[0], known[-1] + 1)
-        boxes = interpolate(frames, known, track.corners[first_of] * scale)
+        boxes = interpolate(frames, known, track.corners * scale)
         weight = max(track.weight, 0) / len(indices)
         scores = frame_scores[span].mean(0)
         for k in np.flatnonzero(frame_scores[span].max(0) >= MIN_SCORE).tolist():
