@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.evaluation.detection import THRESHOLDS, Floats, mean_ap, segment_overlaps
+from onlooker.evaluation.detection import THRESHOLDS, Floats, mean_ap
 from onlooker.localization.boxes import box_iou
-from onlooker.structures import Box, Segment, Tube
+from onlooker.structures import Box, Tube
 from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.boxes import Candidates
 
@@ -22,7 +22,6 @@ __all__ = [
     "frame_map",
     "label_boxes",
     "pointing_game",
-    "segment_iou",
     "tube_iou",
     "video_map",
 ]
@@ -73,11 +72,6 @@ def tube_iou(a: Tube, b: Tube) -> float:
         return 0.0
     in_time = len(shared) / (len(a.frames) + len(b.frames) - len(shared))
     return in_time * float(box_iou(a.boxes[in_a], b.boxes[in_b]).mean())
-
-
-def segment_iou(a: Segment, b: Segment) -> float:
-    """Intersection over union in time."""
-    return float(segment_overlaps([a], [b]).item())
 
 
 def frame_map(

@@ -25,7 +25,7 @@ PAPERS = ("digits", "videolstm", "hmdb10")
 # What is not a figure, hangs on the machine, is a setting, or leaps when figures move by little.
 LEFT_OUT = {
     "accuracy_interval", "budget", "chosen", "command", "date", "encoder", "localization", "machine", "memory_gb",
-    "minutes", "onset", "onsets", "processor_minutes", "published", "readings", "spread", "threads", "weights", "what",
+    "minutes", "processor_minutes", "published", "readings", "spread", "threads", "weights", "what",
 }  # fmt: skip
 
 

@@ -129,7 +129,7 @@ class Trial:
         """The figures of `measure`, and `validation` (accuracy) and `parameters` of the model."""
 
         def compute() -> dict[str, Any]:
-            config = data(self.spec.modality, self.clips_of.frames)
+            config = data(self.spec.modality)
             torch.manual_seed(self.seed)
             of_flow = {"flow_channels": config.flow_channels} if config.modality == "both" else {}
             model = create_model(

@@ -39,8 +39,6 @@ def write_page(
     add_table(page, tables.ablation(results))
     page.heading("Where, from labels only")
     add_table(page, tables.places(results))
-    page.heading("When, from labels only")
-    add_table(page, tables.segments(results))
     page.heading("Where it looked")
     image = sheet(list(_looks(run, budget, splits)))
     write_bytes(run / "attention.png", image)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onlooker.files import write_json
 from onlooker.runs.compare import default_jobs, run_parallel
-from onlooker_papers.results import WHOLE, About, Key, Row, check_command, command_line, figures_of, means, write_rows
+from onlooker_papers.results import About, Key, Row, check_command, command_line, figures_of, means, write_rows
 from onlooker_papers.videolstm.ablation import (
     ENSEMBLE,
     LOCATED,
@@ -20,14 +20,10 @@ from onlooker_papers.videolstm.ablation import (
 )
 from onlooker_papers.videolstm.budget import BUDGETS, Budget
 from onlooker_papers.videolstm.page import write_page
-from onlooker_papers.videolstm.tables import SEGMENTS, TARGET
+from onlooker_papers.videolstm.tables import TARGET
 from onlooker_papers.videolstm.target_clips import ClipsOf
-from onlooker_papers.videolstm.timing import timed_trial
 
-WHAT = {
-    TARGET: "which of four digits moves: accuracy, and share of frames where the attention's peak is in its box",
-    SEGMENTS: "when the digit that moves does so, in a part of the clip: segments learned from labels alone",
-}
+WHAT = "which of four digits moves: accuracy, and share of frames where the attention's peak is in its box"
 
 
 def reproduce(
@@ -48,20 +44,16 @@ def reproduce(
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     chosen, size = BUDGETS[budget], {"--quick": budget == "quick"}
     recorded = command_line("videolstm", {**size, "--mnist": "MNIST" if mnist else None, "--results": Path("results")})
-    for name in WHAT:
-        check_command(results, name, recorded)
-    timed = [timed_trial(run, chosen.timing, seed, mnist) for seed in chosen.seeds]
-    train_ahead([*trials(run, chosen, mnist), *timed], jobs or default_jobs())
-    parts: dict[str, Mapping[Key, Row]] = {SEGMENTS: {WHOLE: _timing(timed, chosen)}, TARGET: _rows(run, chosen, mnist)}
-    shared = {SEGMENTS: {}, TARGET: {"clips": chosen.clips, "epochs": chosen.training.epochs}}
-    figures = {}
-    for name, rows in parts.items():
-        figures[name] = figures_of(name, {key: row.figures for key, row in rows.items()}, shared[name])
-        write_json(run / f"{name}.json", figures[name])
-        if results is not None:
-            write_rows(results, name, About(WHAT[name], recorded, chosen.seeds, shared[name]), rows)
+    check_command(results, TARGET, recorded)
+    train_ahead(trials(run, chosen, mnist), jobs or default_jobs())
+    rows = _rows(run, chosen, mnist)
+    shared = {"clips": chosen.clips, "epochs": chosen.training.epochs}
+    figures = figures_of(TARGET, {key: row.figures for key, row in rows.items()}, shared)
+    write_json(run / f"{TARGET}.json", figures)
+    if results is not None:
+        write_rows(results, TARGET, About(WHAT, recorded, chosen.seeds, shared), rows)
     command = command_line("videolstm", {**size, "--mnist": mnist, "--run": run, "--results": results})
-    return write_page(run, figures, chosen, ClipsOf(mnist).digits, command)
+    return write_page(run, {TARGET: figures}, chosen, ClipsOf(mnist).digits, command)
 
 
 def trials(run: Path, budget: Budget, mnist: Path | None) -> list[Trial]:
@@ -80,15 +72,6 @@ def train_ahead(among: Sequence[Trial], jobs: int) -> None:
     """
     if jobs > 1 and len(tasks := {trial.folder.name: trial.compute for trial in among if not trial.done}) > 1:
         run_parallel(tasks, jobs)
-
-
-def _timing(timed: Sequence[Trial], budget: Budget) -> Row:
-    seeds, how = [trial.train() for trial in timed], budget.timing
-    figures = {
-        **means(seeds), "each": [of["segment_map_50"] for of in seeds], "onsets": [of["onset"] for of in seeds],
-        "clips": how.clips, "epochs": how.training.epochs, "test_clips": how.counts["test"],
-    }  # fmt: skip
-    return Row.of(figures, *(trial.memo_path() for trial in timed))
 
 
 def _rows(run: Path, budget: Budget, mnist: Path | None) -> Mapping[Key, Row]:

@@ -19,13 +19,13 @@ from onlooker_papers.videolstm.places import TrueBoxes
 
 CLASSES = tuple("0123456789")
 FRAMES = 10
-ALWAYS = (1.0, 1.0)
+ALWAYS = (1.0, 1.0)  # the target moves during the whole clip
 SIZE = 64
 
 
-def data(streams: Modality, frames: int = FRAMES) -> DataConfig:
+def data(streams: Modality) -> DataConfig:
     """How a clip is sampled for a model of these streams."""
-    return DataConfig(frames=frames, size=SIZE, channels=1, modality=streams, normalization="half")
+    return DataConfig(frames=FRAMES, size=SIZE, channels=1, modality=streams, normalization="half")
 
 
 class TargetClips(Dataset[Sample]):
@@ -37,15 +37,11 @@ class TargetClips(Dataset[Sample]):
         digits: the data set of digits.
         count: number of clips (B).
         seed: seed of the clips.
-        frames: frames in a clip (T).
-        event: shortest and longest duration of the motion, as a share of the clip; default: the whole clip.
     """
 
-    def __init__(
-        self, digits: Digits, count: int, seed: int, frames: int = FRAMES, event: tuple[float, float] = ALWAYS
-    ) -> None:
+    def __init__(self, digits: Digits, count: int, seed: int) -> None:
         self.modality: Modality = "both"
-        moving = MovingTarget(digits, frames=frames, event=event)
+        moving = MovingTarget(digits, frames=FRAMES, event=ALWAYS)
         self.batch: TargetBatch = moving.batch(count, seed=seed)
         self.images: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
         limit = data(self.modality).flow_limit
@@ -83,12 +79,9 @@ class ClipsOf:
 
     Args:
         mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
-        frames, event: as for `TargetClips`.
     """
 
     mnist: Path | None = None
-    frames: int = FRAMES
-    event: tuple[float, float] = ALWAYS
 
     @property
     def digits(self) -> DigitSplit:
@@ -107,4 +100,4 @@ _digits = functools.cache(split_mnist)
 def _clips(of: ClipsOf, split: str, count: int, seed: int) -> TargetClips:
     digits = {"training": of.digits.training, "validation": of.digits.validation, "test": of.digits.test}
     by = 3 * seed + list(digits).index(split)
-    return TargetClips(digits[split], count, by, frames=of.frames, event=of.event)
+    return TargetClips(digits[split], count, by)

@@ -15,6 +15,7 @@ from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, Recipe
 from onlooker_papers.real_clips.reproduce import write_set
 
 DATA = DataConfig(frames=3, size=16, channels=1)
+GONE = {"mil-flow"}  # rows of models that are no longer in the library
 TINY = TrainConfig(epochs=1, batch=16, precision="32")
 
 
@@ -43,7 +44,7 @@ def test_recipes_are_valid_and_their_rows_recorded(name: str) -> None:
     shared = Settings(ModelConfig(**MODEL), data, TrainConfig(**recipe.training))
     models = settings_of(recipe.models, shared)
     recorded = read_json(Path(__file__).resolve().parents[3] / "results" / "real-clips.json")["figures"][name]
-    assert {*models} | ({"fused"} if "motion" in models else set()) >= {*recorded["accuracy"]}
+    assert {*models} | ({"fused"} if "motion" in models else set()) >= {*recorded["accuracy"]} - GONE
     assert (len(recorded["seeds"]), recorded["splits"]) == (recipe.seeds, 1)
     assert recorded["budget"] == {
         "epochs": recipe.training["epochs"], "frames": data.frames, "size": data.size, "channels": data.channels
