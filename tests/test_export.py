@@ -18,9 +18,8 @@ import onlooker.export
 from onlooker.config import DataConfig
 from onlooker.data.transforms import to_video
 from onlooker.export import export, verify
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import MODELS, create_model
-from onlooker.onnx_step import ExportedStep, PixelStep, write_graph
+from onlooker.onnx_step import ExportedStep
 from onlooker.recognizer import Recognizer
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
@@ -57,28 +56,25 @@ def pixels(of: Recognizer, frames: int, batch: int, seed: int = 7) -> np.ndarray
 
 
 @torch.inference_mode()
-def eager(of: Recognizer, frames: np.ndarray) -> list[tuple[Tensor, Tensor | None, Tensor | None, Any]]:
-    """`scores` `B K`, attention, evidence and state at each frame of `T B H W C`."""
+def eager(of: Recognizer, frames: np.ndarray) -> list[tuple[Tensor, Tensor | None, Any]]:
+    """`scores` `B K`, attention and state at each frame of `T B H W C`."""
     answers, state = [], None
     for frame in torch.from_numpy(frames):
         video = to_video(frame, of.data.normalization, of.data.flow_channels)
         output, state = of.model.step(video, state)
-        # Compared with that of whole clips.
-        evidence = None if output.evidence is None else of.model(video[:, None]).evidence[:, 0]
-        answers.append((output.logits.softmax(-1), output.attention, evidence, state))
+        answers.append((output.logits.softmax(-1), output.attention, state))
     return answers
 
 
 def compare(of: Recognizer, folder: Path, frames: np.ndarray, tolerance: float = 1e-4) -> None:
     exported, state, spread = ExportedStep(folder), None, []
-    for frame, (scores, attention, evidence, eager_state) in zip(frames, eager(of, frames), strict=True):
+    for frame, (scores, attention, eager_state) in zip(frames, eager(of, frames), strict=True):
         answer = exported.step(frame, state)
         state = answer.state
         np.testing.assert_allclose(answer.scores, scores, atol=tolerance, rtol=0)
-        for exact, found in ((attention, answer.attention), (evidence, answer.evidence)):
-            assert (exact is None) == (found is None)
-            if exact is not None:
-                np.testing.assert_allclose(found, exact, atol=tolerance, rtol=0)
+        assert (attention is None) == (answer.attention is None)
+        if attention is not None:
+            np.testing.assert_allclose(answer.attention, attention, atol=tolerance, rtol=0)
         carried = [part for part in eager_state if part.numel()]
         for theirs, ours in zip(state, carried, strict=True):
             np.testing.assert_allclose(theirs, ours, atol=tolerance, rtol=1e-4)  # memories are sums, some of tens
@@ -132,42 +128,6 @@ def test_exported_steps_equal_eager_ones_over_100_frames(name: str, settings: di
     assert [each.name for each in graph.output] == [*about["outputs"], *nexts]
     told = {each.name: len(each.type.tensor_type.shape.dim) for each in graph.output}
     assert all(told[name] == len(shape) for name, shape in about["outputs"].items())
-    assert ("evidence" in told) == (name == "mil")
-    assert about["happening"] == ({"onset": 0.5, "level": 0.0} if name == "mil" else None)
-
-
-def test_large_evidence_does_not_overflow(tmp_path: Path) -> None:
-    of = recognizer("mil")
-    with torch.no_grad():
-        of.model.cell.score.weight.mul_(-1000)  # type: ignore[union-attr, operator]
-    write_graph(PixelStep(of), tmp_path / "step.onnx")
-    frames, exported, state = pixels(of, 5, 1), ExportedStep(tmp_path), None
-    for frame, (scores, *_) in zip(frames, eager(of, frames), strict=True):
-        answer = exported.step(frame, state)
-        state = answer.state
-        np.testing.assert_allclose(answer.scores, scores, atol=1e-3)
-    assert answer.evidence is not None
-    assert answer.evidence[0] > 89, "exp of it is more than a float32 holds"
-
-
-def test_the_documented_rule_for_evidence_equals_a_stream(tmp_path: Path, make_clip: Make) -> None:
-    of, clip = recognizer("mil"), make_clip(frames=12)
-    with torch.no_grad():
-        of.model.cell.score.weight.mul_(30)  # type: ignore[union-attr, operator]
-    of.localization = LocalizationParameters(onset=0.4, level=-50.0)
-    folder = export(of, tmp_path / "export")
-    when = json.loads((folder / "step.json").read_text())["happening"]
-    seen = np.stack([resize(frame[None], of.data.size, of.data.channels)[0] for _, _, frame in VideoReader(clip)])
-    highest, happening = when["level"], []
-    exported, state = ExportedStep(folder), None
-    for frame in seen:
-        answer = exported.step(frame[None], state)
-        state = answer.state
-        assert answer.evidence is not None
-        highest = max(highest, float(answer.evidence[0]))
-        happening.append(bool(np.exp(answer.evidence[0] - highest) >= when["onset"]))
-    assert happening == [step.happening for step in of.watch(clip)]
-    assert set(happening) == {True, False}
 
 
 @pytest.mark.parametrize(
@@ -250,8 +210,8 @@ def without_pytorch(folder: Path, clip: Path) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize(
     ("size", "settings"),
-    [((64, 48), {"channels": 1}), ((24, 20), {}), ((64, 48), {"name": "mil"})],
-    ids=["gray, shrunk", "color, grown", "weighs frames"],
+    [((64, 48), {"channels": 1}), ((24, 20), {}), ((64, 48), {"name": "tcn"})],
+    ids=["gray, shrunk", "color, grown", "without attention"],
 )
 def test_the_example_needs_no_pytorch(
     tmp_path: Path, make_clip: Make, size: tuple[int, int], settings: dict[str, Any]

@@ -188,8 +188,7 @@ CLASSES = ("clap", "nothing", "wave")
 def step(time: float, label: str, source: str = "a", happening: bool | None = None) -> Step:
     scores = np.full(3, 0.1, np.float32)
     scores[CLASSES.index(label)] = 0.8
-    evidence = None if happening is None else 0.0
-    return Step(int(time), time, scores, CLASSES, source=source, evidence=evidence, happening=happening)
+    return Step(int(time), time, scores, CLASSES, source=source, happening=happening)
 
 
 def test_events_are_the_runs_of_equal_classes() -> None:

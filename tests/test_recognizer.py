@@ -17,7 +17,7 @@ import torch
 
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.clips import prepare
-from onlooker.localization.parameters import LocalizationParameters
+from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import choose_device
@@ -41,19 +41,27 @@ def recognizer(name: str = "convalstm", data: DataConfig = DATA, classes: tuple[
 def test_a_saved_recognizer_gives_the_same_predictions(tmp_path: Path, make_clip: Make) -> None:
     path, data = make_clip(), DataConfig(frames=5, size=24, channels=1, normalization="imagenet")
     settings = {"aggregation": "last", "frame_rate": 12.5, "temperature": 2.5, "threshold": 0.4}
-    saved = Recognizer(
-        recognizer(data=data).model, CLASSES, data, localization=LocalizationParameters(onset=0.4), **settings
-    )
+    saved = Recognizer(recognizer(data=data).model, CLASSES, data, **settings)
     run = tmp_path / "run"
     saved.save(run / "model")
     for folder in (run, run / "model"):
         loaded = load(folder)
-        for name in ("classes", "data", "localization", *settings):
+        for name in ("classes", "data", *settings):
             assert getattr(loaded, name) == getattr(saved, name)
         assert not loaded.model.training
         a, b = saved.predict(path), loaded.predict(str(path))
         for name in ("frame_scores", "scores", "times", "indices", "attention"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+def test_a_run_of_an_earlier_version_is_loaded_unless_its_model_is_gone(tmp_path: Path) -> None:
+    run = recognizer("convnet").save(tmp_path)
+    values, settings = read_json(run / "recognizer.json"), read_json(run / "config.json")
+    write_json(run / "recognizer.json", {**values, "localization": {"onset": 0.4, "level": 0.0, "gap": 5}})
+    assert load(run).classes == CLASSES
+    write_json(run / "config.json", {**settings, "attention": "mil", "glimpse": "sum"})
+    with pytest.raises(ValueError, match=r"config.json: model mil is no longer in onlooker; train the run again"):
+        load(run)
 
 
 @pytest.mark.parametrize("name", ["convalstm", "lstm"])
@@ -118,7 +126,7 @@ def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> N
     pixels = torch.from_numpy(resize(frames.pixels, 16, 3)).float()
     video = ((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)[None]
     with torch.no_grad():
-        logits, attention, _ = of.model(video)
+        logits, attention = of.model(video)
     np.testing.assert_allclose(seen.frame_scores, logits[0].softmax(-1).numpy(), atol=1e-6)
     np.testing.assert_allclose(seen.scores, logits[0].softmax(-1).mean(0).numpy(), atol=1e-6)
     np.testing.assert_allclose(seen.attention, attention[0].numpy(), atol=1e-6)

@@ -1,7 +1,6 @@
 """Streams give the same scores as whole clips, in constant memory and independent of other streams."""
 
 import gc
-import math
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -17,8 +16,6 @@ from senders import Sender, cut, slowly, transport_stream
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import to_video
-from onlooker.localization.online import EventState, update_event
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.streaming import Streams, join_steps
@@ -51,7 +48,7 @@ def expected(of: Recognizer, path: Path) -> tuple[np.ndarray, np.ndarray | None]
     pixels = np.stack([frame for _, _, frame in VideoReader(path)])
     small = torch.from_numpy(resize(pixels, of.data.size, of.data.channels))
     with torch.no_grad():
-        logits, attention, _ = of.model(to_video(small[None], of.data.normalization))
+        logits, attention = of.model(to_video(small[None], of.data.normalization))
     return logits[0].softmax(-1).numpy(), None if attention is None else attention[0].numpy()
 
 
@@ -115,46 +112,11 @@ def test_every_step_of_a_model_with_attention_has_a_box_in_its_frame(make_clip: 
     assert all(step.box is None for step in recognizer("lstm").watch(path))
 
 
-def timed(streams: str = "rgb") -> Recognizer:
-    """A model with evidence that differs between frames."""
-    data = replace(DATA, frames=14, modality=streams, flow_length=1)
-    settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
-    of = recognizer("mil", data, **settings)
-    with torch.no_grad():
-        of.model.cell.score.weight.mul_(1000)  # type: ignore[union-attr, operator]
-    of.localization = LocalizationParameters(level=-100.0)
-    return of
-
-
-@pytest.mark.parametrize("streams", ["rgb", "both"])
-def test_an_event_follows_the_evidence_of_the_clip(make_clip: Make, streams: str) -> None:
-    of, path = timed(streams), make_clip(frames=14)
-    seen, steps = of.predict(path), list(of.watch(path))
-    assert seen.evidence is not None
-    evidence = seen.evidence[: len(steps)]  # of the last frame there is no flow
-    np.testing.assert_allclose([step.evidence for step in steps], evidence, rtol=1e-5)
-    happening = [step.happening for step in steps]
-    event, expected = EventState(), []
-    for of_frame in evidence.tolist():
-        event = update_event(event, of_frame, of.localization)
-        expected.append(event.happening)
-    assert happening == expected
-    assert {True, False} == set(happening)
-    np.testing.assert_allclose([step.scores for step in steps], seen.frame_scores[: len(steps)], atol=1e-5)
-
-
-def test_streams_of_a_batch_have_separate_events_and_free_their_state(make_clip: Make) -> None:
-    of = timed()
-    paths = [make_clip(f"{length}.mp4", frames=length, size=size) for length, size in ((9, (64, 48)), (14, (48, 40)))]
-    steps = list(of.watch(paths))
-    for path in paths:
-        alone, together = list(of.watch(path)), [step for step in steps if step.source == str(path)]
-        np.testing.assert_allclose([s.evidence for s in together], [s.evidence for s in alone], rtol=1e-5)
-        assert [s.happening for s in together] == [s.happening for s in alone]
-    frame, streams = next(iter(VideoReader(paths[0]))), Streams(of.model, CLASSES, of.data, of.localization)
+def test_a_stream_that_ends_frees_its_state(make_clip: Make) -> None:
+    of, frame = recognizer(), next(iter(VideoReader(make_clip())))
+    streams = Streams(of.model, CLASSES, of.data)
     streams.step({"a": frame, "b": frame})
     assert set(streams.states) == {"a", "b"}
-    assert all(state.event.highest > -math.inf for state in streams.states.values())
     streams.forget("a")
     assert set(streams.states) == {"b"}
 
@@ -247,10 +209,9 @@ def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:
                 break
 
 
-@pytest.mark.parametrize("name", ["lstm", "mil"])
-def test_memory_is_constant(tmp_path: Path, name: str) -> None:
+def test_memory_is_constant(tmp_path: Path) -> None:
     path = write(tmp_path / "long.mp4", (np.full((32, 32, 3), t % 256, np.uint8) for t in range(900)), fps=25)
-    of, after = recognizer(name), {}
+    of, after = recognizer("lstm"), {}
     tracemalloc.start()
     for step in of.watch(path):
         if step.index in (400, 800):  # until then, libraries fill their caches

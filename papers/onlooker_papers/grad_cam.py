@@ -67,4 +67,4 @@ def grad_cam_prediction(recognizer: Recognizer, prediction: Prediction, sample: 
     targets = np.full(len(crops), recognizer.classes.index(prediction.label))
     maps = frame_grad_cam(recognizer, torch.from_numpy(sample.pixels[crops]), targets)
     attention = mean_over_crops(maps, crops, len(sample.pixels))
-    return localize(replace(prediction, attention=attention), sample.frames, recognizer.localization)
+    return localize(replace(prediction, attention=attention), sample.frames)

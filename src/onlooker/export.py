@@ -24,7 +24,7 @@ from onlooker.recognizer import Recognizer, load
 
 __all__ = ["TOLERANCE", "export", "export_run", "verify"]
 
-TOLERANCE = 1e-4  # of probabilities, attention and evidence, against the model itself
+TOLERANCE = 1e-4  # of probabilities and attention, against the model itself
 _COMPARED = 100  # consecutive frames: small differences may accumulate in the state
 _FILES = {STEP, DESCRIPTION}
 
@@ -91,8 +91,8 @@ def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
     """Compare an exported step with its model over 100 random frames, each with the state of the frames before.
 
     Returns:
-        The largest difference of a probability, an attention weight or a frame's evidence, and the median milliseconds
-        of a frame by onnxruntime and by PyTorch, in turn.
+        The largest difference of a probability or an attention weight, and the median milliseconds of a frame by
+        onnxruntime and by PyTorch, in turn.
 
     Raises:
         ValueError: it is above 1e-4, or onnxruntime cannot run the file.
@@ -109,9 +109,9 @@ def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
             between = perf_counter()
             video = to_video(torch.from_numpy(frame[None]), data.normalization, data.flow_channels)
             output, state = model.step(video, state)
-            expected = ((output.logits / recognizer.temperature).softmax(-1), output.attention, output.evidence)
+            expected = ((output.logits / recognizer.temperature).softmax(-1), output.attention)
             seconds.append((between - begin, perf_counter() - between))
-            pairs = zip(expected, answer[:3], strict=True)
+            pairs = zip(expected, answer[:2], strict=True)
             differences += [np.abs(a.numpy() - b).max() for a, b in pairs if a is not None and b is not None]
     except Exception as error:  # onnxruntime's exceptions have no common base class
         raise inexpressible(model, error) from error
@@ -129,11 +129,10 @@ def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
 
 def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
     """Everything that a program needs to run the graph, as plain values."""
-    data, model = recognizer.data, step.model
+    data = recognizer.data
     channels = data.in_channels - data.flow_channels
     mean, std = (list(values[:channels]) for values in NORMALIZATIONS[data.normalization])
     flow = {"channels": data.flow_channels, "method": data.flow, "limit": data.flow_limit}
-    times = {name: getattr(recognizer.localization, name) for name in ("onset", "level")}
     return {
         "onlooker": onlooker.__version__,
         "classes": list(recognizer.classes),
@@ -158,6 +157,4 @@ def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
             for i, shape in enumerate(step.state_shapes)
         },
         "outputs": {name: ["B", *shape] for name, shape in step.result_shapes.items()},
-        # For a program that decides whether the event happens as `localization.online.update_event` does.
-        "happening": times if model.has_evidence else None,
     }

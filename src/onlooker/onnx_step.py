@@ -27,11 +27,10 @@ Array = NDArray[Any]
 
 
 class StepOutput(NamedTuple):
-    """Results for one frame of `B` streams: `scores` `B K`, `attention` `B h w`, `evidence` `B`, and the new state."""
+    """Results for one frame of `B` streams: `scores` `B K`, `attention` `B h w`, and the new state."""
 
     scores: NDArray[np.float32]
     attention: NDArray[np.float32] | None
-    evidence: NDArray[np.float32] | None
     state: tuple[Array, ...]
 
 
@@ -60,7 +59,6 @@ class PixelStep(nn.Module):
         # Results for a frame in the order of `forward`: names, and shapes without the B in front.
         self.result_shapes: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
         self.result_shapes |= {"attention": model.grid} if model.attends else {}
-        self.result_shapes |= {"evidence": ()} if model.has_evidence else {}
         states = [f"state_{i}" for i in range(len(self.state_shapes))]
         self.inputs = ["frame", *states]
         self.outputs = [*self.result_shapes, *(f"next_{name}" for name in states)]
@@ -118,7 +116,7 @@ class ExportedStep:
         """One frame `B H W C` uint8 of each stream; begin with None, and pass on the state that comes back."""
         outputs = dict(zip(self._outputs, self._session.run(None, self.feeds(frame, state)), strict=True))
         after = tuple(value for name, value in outputs.items() if name.startswith("next_state_"))
-        return StepOutput(outputs["scores"], outputs.get("attention"), outputs.get("evidence"), after)
+        return StepOutput(outputs["scores"], outputs.get("attention"), after)
 
 
 def write_graph(step: PixelStep, path: Path) -> None:

@@ -78,7 +78,7 @@ class EventTracker:
 
     An event is reported with the first step of its class. It is over with the first step of another class, with the
     first step without an event (`Step.happening`, or the class in which nothing happens), or with its stream. For a
-    model that has neither a threshold nor evidence, every change of the class is an event.
+    model without a threshold, every change of the class is an event.
 
     Its times are earlier than these steps: its beginning and its end by the lag of the model, and its beginning also by
     the steps that had to agree. An event that its stream ends lasts until the last step.

@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +30,6 @@ from onlooker.files import (
     write_json,
 )
 from onlooker.localization import localize
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class, planned_bytes, rebuild
 from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
@@ -46,26 +45,22 @@ __all__ = ["Classification", "Recognizer", "load", "mean_over_crops"]
 
 Floats = NDArray[np.float32]
 
-DEFAULT_LOCALIZATION = LocalizationParameters()
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
 _WEIGHTS = "model.safetensors"
-_EARLIER = {"foreground", "extent", "threshold", "closing", "gap"}  # settings of rules for boxes of earlier versions
 _FRAMES_PER_BATCH = 32  # encoded together
 _CLIPS_PER_BATCH = 50  # classified together
 _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×224 pixels
 
 
 class Classification(NamedTuple):
-    """Results for clips: probabilities `B T K`; attention `B T h w` and evidence `B T` or None, see `Output`."""
+    """Results for clips: probabilities `B T K`; attention `B T h w` or None, see `Output`."""
 
     scores: Tensor
     attention: Tensor | None = None
-    evidence: Tensor | None = None
 
-    def numpy(self) -> tuple[Floats, Floats | None, Floats | None]:
+    def numpy(self) -> tuple[Floats, Floats | None]:
         """The same as arrays."""
-        scores, *rest = (None if part is None else part.numpy() for part in self)
-        return scores, *rest  # type: ignore[return-value]
+        return self.scores.numpy(), None if self.attention is None else self.attention.numpy()
 
 
 _FRAME_RATES, _TEMPERATURES = (1e-3, 1e4), (1e-6, 1e6)  # the least and the largest that can be meant
@@ -79,7 +74,6 @@ class Recognizer:
         classes: the `K` class names.
         data: how clips are sampled, resized and normalized.
         aggregation: how frame scores become clip scores (`clip_scores`): `mean`, `product` or `last`.
-        localization: how scores become segments.
         frame_rate: frames per second of the training samples, the default for streams; None: unknown, every frame.
         temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature` chooses it.
         threshold: an event that is less probable is not reported: the answer is nothing (`answer.nothing_class`).
@@ -96,7 +90,6 @@ class Recognizer:
         classes: Sequence[str],
         data: DataConfig,
         aggregation: str = "mean",
-        localization: LocalizationParameters = DEFAULT_LOCALIZATION,
         frame_rate: float | None = None,
         temperature: float = 1.0,
         threshold: float | None = None,
@@ -121,7 +114,7 @@ class Recognizer:
         if threshold is not None and not 0 <= threshold <= 1:
             raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1, or None")
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
-        self.aggregation, self.localization, self.frame_rate = aggregation, localization, frame_rate
+        self.aggregation, self.frame_rate = aggregation, frame_rate
         self.temperature, self.threshold = temperature, threshold
         self.nothing = nothing
 
@@ -138,23 +131,21 @@ class Recognizer:
             ClipError: the clip cannot be read.
         """
         sample = sample or self.read(path)
-        return localize(self.predict_sample(sample, path), sample.frames, self.localization)
+        return localize(self.predict_sample(sample, path), sample.frames)
 
     @torch.inference_mode()
     def predict_sample(self, sample: Sample, path: Path | str) -> Prediction:
         """The prediction for a sample of a clip, without tubes and segments (`localization.localize` adds them)."""
         pixels = torch.from_numpy(sample.pixels)
-        frame_scores, scores, attention, evidence = self.classify_crops(pixels, sample.temporal_crops)
+        frame_scores, scores, attention = self.classify_crops(pixels, sample.temporal_crops)
         return Prediction(
             Path(path), self.classes, frame_scores, scores, sample.times, sample.indices,
-            attention=attention, size=sample.size, evidence=evidence, threshold=self.threshold,
+            attention=attention, size=sample.size, threshold=self.threshold,
             nothing=self.nothing, assumes_rate=sample.assumes_rate, end=sample.end,
         )  # fmt: skip
 
     @torch.inference_mode()
-    def classify_crops(
-        self, samples: Tensor, crops: NDArray[np.int64]
-    ) -> tuple[Floats, Floats, Floats | None, Floats | None]:
+    def classify_crops(self, samples: Tensor, crops: NDArray[np.int64]) -> tuple[Floats, Floats, Floats | None]:
         """Classify one clip by the mean over temporal crops; frames that they share are encoded once.
 
         Args:
@@ -162,18 +153,17 @@ class Recognizer:
             crops: `W T`, positions among the `U`.
 
         Returns:
-            Probabilities of the frames, `U K`, and of the clip, `K`; attention `U h w` and evidence `U` or None.
+            Probabilities of the frames, `U K`, and of the clip, `K`; attention `U h w` or None.
         """
         if self.model.encodes_frames and len(crops) > 1:
             features = encode_samples(self.model, samples, self.data, _FRAMES_PER_BATCH)
-            of_crops = self._probabilities(self.model.forward_features(features[crops])).numpy()
+            answer = self._probabilities(self.model.forward_features(features[crops]))
         else:
-            of_crops = _concatenated([self.classify(samples[crop][None]) for crop in crops]).numpy()
-        frame_scores, *rest = (
-            None if part is None else mean_over_crops(part, crops, len(samples)) for part in of_crops
-        )
-        scores = np.mean([self.aggregate(of_crop) for of_crop in of_crops[0]], 0)
-        return frame_scores, scores, *rest
+            answer = _concatenated([self.classify(samples[crop][None]) for crop in crops])
+        of_crops, maps = answer.numpy()
+        attention = None if maps is None else mean_over_crops(maps, crops, len(samples))
+        scores = np.mean([self.aggregate(of_crop) for of_crop in of_crops], 0)
+        return mean_over_crops(of_crops, crops, len(samples)), scores, attention
 
     @torch.inference_mode()
     def classify(self, samples: Tensor) -> Classification:
@@ -187,18 +177,13 @@ class Recognizer:
         return _concatenated([self._probabilities(forward_samples(self.model, one, self.data)[0]) for one in batches])
 
     def _probabilities(self, output: Output) -> Classification:
-        places = (None if part is None else part.float().cpu() for part in (output.attention, output.evidence))
-        return Classification((output.logits.float() / self.temperature).softmax(-1).cpu(), *places)
+        attention = None if output.attention is None else output.attention.float().cpu()
+        return Classification((output.logits.float() / self.temperature).softmax(-1).cpu(), attention)
 
     def aggregate(self, frame_scores: Floats) -> Floats:
         """Probabilities of clips, `… K`, from those of their frames, `… T K`."""
         scores: Floats = clip_scores(torch.from_numpy(frame_scores), self.aggregation).numpy()
         return scores
-
-    @torch.inference_mode()
-    def frame_evidence(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """`VideoModel.frame_evidence` of samples (as for `classify`): evidence `B T`, attended features `B T D`."""
-        return self.model.frame_evidence(encode_samples(self.model, samples, self.data))
 
     def watch(
         self,
@@ -228,7 +213,7 @@ class Recognizer:
         """
         config = config or StreamConfig()
         threshold = self.threshold if config.threshold is None else config.threshold
-        settings = self.localization, self.temperature, threshold, config.agreement, self.nothing
+        settings = self.temperature, threshold, config.agreement, self.nothing
         return Streams(self.model, self.classes, self.data, *settings)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
@@ -282,7 +267,6 @@ class Recognizer:
             "temperature": self.temperature,
             "threshold": self.threshold,
             "nothing": self.nothing,
-            "localization": asdict(self.localization),
         }
         write_json(folder / RECORD, values)
         return folder
@@ -325,9 +309,6 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         values = read_json(stored)
         kind = find_class(field_of(values, "model", str), field_of(values, "package", str))
         data = DataConfig.from_field(values, "data")
-        places = field_of(values, "localization", dict)
-        known = {name: value for name, value in places.items() if name not in _EARLIER}
-        localization = LocalizationParameters.from_field({"localization": known}, "localization")
         classes = list(map(composed, field_of(values, "classes", list[str])))
         aggregation = field_of(values, "aggregation", str)
         frame_rate, threshold = (field_of(values, name, float | None) for name in ("frame_rate", "threshold"))
@@ -347,7 +328,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         if data.normalization == "auto":
             raise ValueError("data.normalization is 'auto', expected that of a trained model: half, imagenet or mnist")
         model = model.to(choose_device(device))
-        chosen = aggregation, localization, frame_rate, temperature, threshold, nothing
+        chosen = aggregation, frame_rate, temperature, threshold, nothing
         return Recognizer(model, classes, data, *chosen)
 
 
@@ -358,8 +339,8 @@ def trained_run(run: Path) -> Path:
 
 
 def _concatenated(parts: Sequence[Classification]) -> Classification:
-    scores, *others = zip(*parts, strict=True)
-    return Classification(torch.cat(scores), *(None if part[0] is None else torch.cat(part) for part in others))
+    maps = [part.attention for part in parts if part.attention is not None]
+    return Classification(torch.cat([part.scores for part in parts]), torch.cat(maps) if maps else None)
 
 
 def mean_over_crops(values: Floats, crops: NDArray[np.int64], count: int) -> Floats:

@@ -15,8 +15,7 @@ from onlooker.answer import best_event, nothing_class
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.transforms import to_video
 from onlooker.localization.boxes import Rectangles, peaks
-from onlooker.localization.online import EventState, Places, find_boxes, update_agreement, update_event
-from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.online import EventState, Places, find_boxes, update_agreement
 from onlooker.models.repeated_conv import Loop, repeated
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
@@ -43,7 +42,7 @@ class StreamState:
     Args:
         model: the model's own state, for a batch of one.
         places: where boxes were; None at the first frame, and for a model without attention.
-        event: whether it happens, for a model with evidence.
+        event: the one that goes on, with a threshold.
     """
 
     model: Any
@@ -57,7 +56,6 @@ class Streams:
     Args:
         model: in evaluation mode; its weights must not change.
         classes: the `K` class names.
-        localization: how evidence becomes events.
         temperature, threshold: of the probabilities, and of events (`Recognizer`).
         agreement: number of consecutive frames in which an event must reach the threshold to be reported.
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
@@ -72,7 +70,6 @@ class Streams:
         model: VideoModel,
         classes: Sequence[str],
         data: DataConfig,
-        localization: LocalizationParameters | None = None,
         temperature: float = 1.0,
         threshold: float | None = None,
         agreement: int = StreamConfig.agreement,
@@ -80,7 +77,6 @@ class Streams:
     ) -> None:
         self.model, self.classes, self.data, self.temperature = model, tuple(classes), data, temperature
         self.threshold, self.agreement, self.nothing = threshold, agreement, nothing
-        self.localization = localization or LocalizationParameters()
         self.lookahead = 0 if data.modality == "rgb" else data.flow_length  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
         self._loops: dict[int, Loop] = {}
@@ -118,15 +114,11 @@ class Streams:
             output, after = self.model.step(video, joined)
         scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
-        evidence = None if output.evidence is None else output.evidence.float().tolist()
         steps = dict[str, Step]()
         for i, (name, (index, time, frame)) in enumerate(frames.items()):
             shown = frame[0].copy() if self.lookahead else frame  # a view would keep the frames after it in memory
             step = Step(index, time, scores[i], self.classes, source=name, pixels=shown, nothing=self.nothing)
             state = replace(states[i], model=type(after)(*(part[i : i + 1] for part in after)))
-            if evidence is not None:
-                state = replace(state, event=update_event(state.event, evidence[i], self.localization))
-                step = replace(step, evidence=evidence[i], happening=state.event.happening)
             if self.threshold is not None:
                 label = best_event(scores[i], self.classes, self.threshold, self.nothing)
                 # Where nothing is no class, some event is always the most probable one, and would never end.
@@ -134,7 +126,7 @@ class Streams:
                 likeliest = int(scores[i].argmax()) if has_nothing else None
                 event = update_agreement(state.event, label, likeliest, self.agreement)
                 needed = self.threshold if event.label == label else float(scores[i].max())  # less: the event goes on
-                happening = event.frames >= self.agreement and step.happening is not False
+                happening = event.frames >= self.agreement
                 state, step = replace(state, event=event), replace(step, threshold=needed, happening=happening)
             if attention is not None:
                 image = samples[i, ..., : self.data.image_channels]
@@ -221,7 +213,6 @@ def join_steps(path: Path | str, watched: Iterable[Step], seconds: float) -> Pre
         size=size,
         tubes=tuple(tubes),
         segments=tuple(sorted(segments, key=lambda segment: -segment.score)),
-        evidence=_stacked([step.evidence for step in steps]),
         points=None if first.attention is None else _stacked([step.point or (np.nan, np.nan) for step in steps]),
         heat=_stacked([step.heat for step in steps]),
         threshold=first.threshold,

@@ -112,9 +112,8 @@ class Step(Scored):
         boxes: where it happens, in pixels of the frame, with the predicted class, up to three; empty if nothing moves,
             or for a model that does not attend.
         point: x and y of the hottest place, in pixels of the frame; None as for `boxes`.
-        evidence: how much this frame contributes: the log of its weight, up to a constant; None without evidence.
         happening: whether the event happens at this frame, from this frame and earlier ones, with the delay of
-            `StreamConfig.agreement`. None for a model without evidence and without a threshold.
+            `StreamConfig.agreement`. None without a threshold.
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
         threshold: the probability that an event needs, less while one goes on; None: the answer is the most probable
             class.
@@ -132,7 +131,6 @@ class Step(Scored):
     reconnections: int = 0
     boxes: "tuple[Box, ...]" = ()
     point: tuple[float, float] | None = None
-    evidence: float | None = None
     happening: bool | None = None
     pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
     threshold: float | None = None
@@ -242,7 +240,6 @@ class Prediction(Scored):
         size: height and width of the video.
         tubes: where it happens, for classes of at least .01, best first; empty without attention or if nothing moves.
         segments: when it happens: the events of the predicted class, or of a recording; empty if nothing happens.
-        evidence: `T`, how much each frame contributes: the log of its weight, up to a constant; or None.
         points: `T 2`, x and y in pixels of the video: the hottest place. NaN where nothing moves; None without
             attention.
         threshold, nothing: as for `Step`.
@@ -261,7 +258,6 @@ class Prediction(Scored):
     size: tuple[int, int] | None = None
     tubes: tuple[Tube, ...] = ()
     segments: tuple[Segment, ...] = ()
-    evidence: NDArray[np.float32] | None = None
     points: NDArray[np.float32] | None = None
     threshold: float | None = None
     assumes_rate: bool = False
@@ -271,14 +267,14 @@ class Prediction(Scored):
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
-        _check(self, len(self.times), frame_scores=2, indices=1, attention=3, evidence=1, points=2, heat=3)
+        _check(self, len(self.times), frame_scores=2, indices=1, attention=3, points=2, heat=3)
         if self.frame_scores.shape[1] != len(self.classes):
             raise ValueError(f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes")
         _check_scores(self.scores, self.path)
 
     def at(self, positions: NDArray[np.int64]) -> "Prediction":
         """The prediction restricted to some of its frames, given by their positions among the `T`."""
-        per_frame = ("frame_scores", "times", "indices", "attention", "evidence", "points", "heat")
+        per_frame = ("frame_scores", "times", "indices", "attention", "points", "heat")
         arrays = {name: getattr(self, name) for name in per_frame}
         return replace(self, **{name: of[positions] for name, of in arrays.items() if of is not None})
 

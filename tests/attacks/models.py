@@ -152,7 +152,7 @@ _FIELDS: dict[str, tuple[tuple[str | int, ...], ...]] = {
     "recognizer.json": (
         ("classes",), ("classes", 0), ("data",), ("data", "frames"), ("data", "size"), ("data", "channels"),
         ("data", "modality"), ("data", "temporal_crops"), ("model",), ("package",),
-        ("aggregation",), ("localization",), ("frame_rate",), ("onlooker",),
+        ("aggregation",), ("frame_rate",), ("onlooker",),
     ),
     "config.json": (("hidden",), ("encoder",), ("num_classes",), ("size",), ("in_channels",), ("dropout",)),
 }  # fmt: skip
@@ -197,7 +197,7 @@ def models() -> list[Kind]:
                     continue  # another name; the default
                 field = next(str(key) for key in keys[::-1] if isinstance(key, str))
                 make = changed("run/model", file, _set(keys, value), names=(field,))
-                quick = name in ("null", "a list") and keys[-1] in ("classes", "frames", "hidden", "localization")
+                quick = name in ("null", "a list") and keys[-1] in ("classes", "frames", "hidden")
                 kinds.append(Kind(MODELS, f"{file} {'.'.join(map(str, keys))} {name}", make, load, quick=quick))
     for name, (file, keys, value) in _GIANTS.items():
         unused = keys[-1] == "flow_length"  # by a model of RGB

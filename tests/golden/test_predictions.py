@@ -15,24 +15,20 @@ from PIL import Image
 
 from onlooker.config import DataConfig
 from onlooker.localization import localize
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.structures import Prediction
 
 CLASSES = ("left", "right", "up")
-LATE = LocalizationParameters(onset=0.8)
 
 
-def recognizer(
-    model: str, localization: LocalizationParameters | None = None, data: Mapping[str, Any] = {}, **settings: Any
-) -> Recognizer:
+def recognizer(model: str, data: Mapping[str, Any] = {}, **settings: Any) -> Recognizer:
     given = {"frames": 6, "size": 32, "normalization": "half", "translate": 0.0, "scale": 0.0}
     chosen = DataConfig(**{**given, **data})
     torch.manual_seed(0)
     network = create_model(model, len(CLASSES), in_channels=chosen.in_channels, size=chosen.size, hidden=8, **settings)
-    return Recognizer(network, CLASSES, chosen, "mean", localization or LocalizationParameters())
+    return Recognizer(network, CLASSES, chosen)
 
 
 def linear() -> Recognizer:
@@ -74,10 +70,9 @@ PREDICTED: dict[str, Callable[[], Recognizer]] = {
     "convalstm": lambda: recognizer("convalstm"),
     "alstm": lambda: recognizer("alstm"),
     "linear": linear,
-    "mil": lambda: recognizer("mil", LATE),
     "motion": lambda: recognizer("motion", data=FLOW, flow_channels=2),
     "convlstm": lambda: recognizer("convlstm"),
-    "temporal-crops": lambda: recognizer("convalstm", LATE, {"temporal_crops": 3, "frames": 5}),
+    "temporal-crops": lambda: recognizer("convalstm", {"temporal_crops": 3, "frames": 5}),
     "stn": lambda: recognizer("lstm", data=GRAY, encoder="stn"),
     "stn-2": lambda: recognizer("lstm", data={**GRAY, "temporal_crops": 2, "frames": 5}, encoder="stn:2"),
     "tracks": lambda: recognizer("tracks", data=GRAY, head="each-glimpse", stretch=3),
@@ -85,7 +80,7 @@ PREDICTED: dict[str, Callable[[], Recognizer]] = {
 
 
 def plainly(seen: Prediction) -> dict[str, Any]:
-    names = ("frame_scores", "scores", "times", "indices", "attention", "evidence", "points", "heat")
+    names = ("frame_scores", "scores", "times", "indices", "attention", "points", "heat")
     return {
         **{name: getattr(seen, name) for name in names},
         "classes": list(seen.classes),
@@ -100,10 +95,7 @@ def test_a_prediction(name: str, tmp_path: Path) -> None:
     check(f"predict-{name}", plainly(PREDICTED[name]().predict(textured_clip(tmp_path / "clip"))), rtol=1e-4)
 
 
-LOCATED = {"default": LocalizationParameters(), "late": LATE, "whole": LocalizationParameters(onset=0.0)}
-
-
-def looked(frames: int = 16, evidence: bool = False) -> tuple[Prediction, NDArray[np.uint8]]:
+def looked(frames: int = 16) -> tuple[Prediction, NDArray[np.uint8]]:
     """A confident prediction of a square, attention on it, and the frames; made without a model."""
     chance = np.random.default_rng(4)
     images = chance.integers(60, 80, (frames, 32, 32, 3)).astype(np.uint8)
@@ -128,24 +120,19 @@ def looked(frames: int = 16, evidence: bool = False) -> tuple[Prediction, NDArra
         indices=np.arange(frames) * 2,
         attention=maps,
         size=(48, 64),
-        evidence=(0.8 * sure[:, 0]).astype(np.float32) if evidence else None,
     )
     return seen, images
 
 
-@pytest.mark.parametrize("evidence", [False, True])
-@pytest.mark.parametrize("name", LOCATED)
-def test_places_and_times(name: str, evidence: bool) -> None:
-    seen, images = looked(evidence=evidence)
-    found = localize(seen, images, LOCATED[name])
-    check(f"locate-{name}{'-evidence' if evidence else ''}", plainly(found), rtol=1e-4)
+def test_places_and_times() -> None:
+    check("locate", plainly(localize(*looked())), rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["convalstm", "linear", "mil", "lstm"])
+@pytest.mark.parametrize("name", ["convalstm", "linear", "lstm"])
 def test_a_stream(name: str, tmp_path: Path) -> None:
     clip = lossless_clip(tmp_path / "clip.mkv", looked()[1])
     found = []
-    names = ("index", "time", "scores", "attention", "heat", "evidence", "happening")
+    names = ("index", "time", "scores", "attention", "heat", "happening")
     for step in (linear() if name == "linear" else recognizer(name)).watch(clip):
         told = {part: getattr(step, part) for part in names}
         boxes = [{"label": box.label, "corners": list(box.corners)} for box in step.boxes]

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from torchvision.ops import box_iou as reference_iou
 
 from onlooker.localization.boxes import GRID, Rectangles, box_iou, find_rectangles
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.segments import MIN_SCORE, find_segments, runs_above
 from onlooker.localization.tubes import label_tubes, link
 
 CLASSES = ("a", "b", "c")
 SHARES = st.floats(0, 1, width=32)
-PARAMETERS = st.builds(LocalizationParameters, onset=SHARES)
 
 
 SCORES = st.integers(1, 12).flatmap(lambda T: arrays(np.float32, (T, len(CLASSES)), elements=SHARES))
@@ -94,13 +92,11 @@ def test_tubes_have_a_box_in_every_frame_of_the_video(frames: tuple[Rectangles, 
         assert (tube.boxes <= np.array([40, 30] * 2) + 1e-3).all()
 
 
-@given(SCORES, PARAMETERS, st.lists(st.sampled_from((0.0, 0.04, 1.0)), min_size=12, max_size=12))
+@given(SCORES, st.lists(st.sampled_from((0.0, 0.04, 1.0)), min_size=12, max_size=12))
 @settings(max_examples=50, deadline=None)
-def test_segments_are_disjoint_and_within_the_clip(
-    scores: NDArray[np.float32], parameters: LocalizationParameters, steps: list[float]
-) -> None:
+def test_segments_are_disjoint_and_within_the_clip(scores: NDArray[np.float32], steps: list[float]) -> None:
     times = np.cumsum(steps)[: len(scores)]
-    segments = find_segments(scores, times, CLASSES, parameters)
+    segments = find_segments(scores, times, CLASSES)
     assert [each.score for each in segments] == sorted((each.score for each in segments), reverse=True)
     for name in CLASSES:
         own = sorted((each.start, each.end) for each in segments if each.label == name)
@@ -111,7 +107,7 @@ def test_segments_are_disjoint_and_within_the_clip(
     assert {each.label for each in segments} <= {
         name for name, own in zip(CLASSES, scores.T, strict=True) if own.max() >= MIN_SCORE
     }
-    for twice, once in zip(find_segments(scores, 2 * times, CLASSES, parameters), segments, strict=True):
+    for twice, once in zip(find_segments(scores, 2 * times, CLASSES), segments, strict=True):
         assert (twice.start, twice.end) == (pytest.approx(2 * once.start), pytest.approx(2 * once.end))
 
 

@@ -1,6 +1,5 @@
 """A prediction has tubes in pixels of its video, and segments in seconds."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +7,7 @@ import pytest
 
 from onlooker.localization import localize
 from onlooker.localization.boxes import box_iou
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.structures import Prediction
-
-PARAMETERS = LocalizationParameters()
 
 
 def seen(attention: np.ndarray | None, size: tuple[int, int] | None = (120, 160)) -> Prediction:
@@ -36,7 +32,7 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 
 def test_tubes_are_in_pixels_of_the_video_and_segments_in_its_seconds() -> None:
     frames, maps = scene()
-    found = localize(seen(maps), frames, PARAMETERS)
+    found = localize(seen(maps), frames)
     (tube,) = (tube for tube in found.tubes if tube.label == "wave")
     assert tube.frames.tolist() == list(range(26)), "one a frame of the video, also between those looked at"
     # 160 / 32 = 5 pixels across and 120 / 32 = 3.75 pixels down for each of a sample's.
@@ -57,19 +53,8 @@ def test_tubes_are_in_pixels_of_the_video_and_segments_in_its_seconds() -> None:
     np.testing.assert_array_equal(found.scores, seen(maps).scores)
 
 
-def test_segments_have_the_duration_of_the_evidence() -> None:
-    frames, maps = scene()
-    evidence = np.array([-9, -9, -9, 4, 3.9, -9], np.float32)
-    found = localize(replace(seen(maps), evidence=evidence), frames, PARAMETERS)
-    (segment,) = found.segments
-    assert (segment.label, segment.start, segment.end) == ("rest", pytest.approx(1.25), pytest.approx(2.25))
-    assert found.at(np.array([3])).evidence == np.array([4], np.float32)
-    with pytest.raises(ValueError, match="evidence"):
-        replace(seen(maps), evidence=evidence[:3])
-
-
 def test_without_attention_there_are_segments_and_no_tubes() -> None:
-    found = localize(seen(None), scene()[0], PARAMETERS)
+    found = localize(seen(None), scene()[0])
     assert found.tubes == ()
     assert found.segments
 
@@ -77,14 +62,14 @@ def test_without_attention_there_are_segments_and_no_tubes() -> None:
 def test_boxes_need_the_size_of_the_video() -> None:
     frames, maps = scene()
     with pytest.raises(ValueError, match=r"give size, \(height, width\)"):
-        localize(seen(maps, None), frames, PARAMETERS)
+        localize(seen(maps, None), frames)
     with pytest.raises(ValueError, match=r"frames are uint8 \(5, 32, 32, 3\), expected uint8 T H W C with T 6"):
-        localize(seen(maps), frames[:5], PARAMETERS)
+        localize(seen(maps), frames[:5])
 
 
 def test_nothing_moves_and_nothing_is_drawn() -> None:
     frames, maps = scene()
-    found = localize(seen(maps), np.repeat(frames[:1], 6, 0), PARAMETERS)
+    found = localize(seen(maps), np.repeat(frames[:1], 6, 0))
     assert found.tubes == found.actors == ()
     assert found.heat is not None
     np.testing.assert_allclose(found.heat, 1 / 1200, rtol=1e-5)
@@ -101,8 +86,8 @@ def test_a_short_clip_has_the_same_boxes_without_the_repeated_last_frame(moves: 
         frame[:] = np.where(square, frame, texture[:, 2 * moves * t : 2 * moves * t + 32])
     short = seen(maps).at(np.arange(4))
     padded = seen(maps).at(np.array([0, 1, 2, 3, 3, 3, 3, 3, 3, 3]))
-    expected = localize(short, frames[:4], PARAMETERS)
-    found = localize(padded, frames[padded.indices // 5], PARAMETERS)
+    expected = localize(short, frames[:4])
+    found = localize(padded, frames[padded.indices // 5])
     assert expected.heat is not None
     assert found.heat is not None
     np.testing.assert_array_equal(found.heat[:4], expected.heat)

@@ -1,11 +1,9 @@
-"""Localization of a stream: boxes without later frames, and events that equal a naive version."""
+"""Localization of a stream: boxes without later frames."""
 
 import numpy as np
-import pytest
 
 from onlooker.localization.boxes import Rectangles, box_iou
-from onlooker.localization.online import EventState, find_boxes, update_event
-from onlooker.localization.parameters import LocalizationParameters
+from onlooker.localization.online import find_boxes
 
 
 def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -35,22 +33,6 @@ def test_boxes_follow_what_moves_and_do_not_depend_on_later_frames() -> None:
     assert (overlaps > 0.3).all(), overlaps
     for ours, theirs in zip(streamed(pictures[:5], maps[:5]), found[:5], strict=True):
         np.testing.assert_array_equal(ours.corners, theirs.corners)
-
-
-@pytest.mark.parametrize(("onset", "level"), [(0.0, 0.0), (0.05, 0.0), (0.5, 1.5), (0.5, 9.0), (1.0, 0.0)])
-def test_an_event_is_where_the_share_reaches_the_onset(onset: float, level: float) -> None:
-    parameters = LocalizationParameters(onset=onset, level=level)
-    evidence = 2 * np.random.default_rng(3).standard_normal(60).cumsum() / np.sqrt(np.arange(1, 61))
-    here, said, naive = EventState(), [], []
-    for t, of_frame in enumerate(evidence):
-        here = update_event(here, float(of_frame), parameters)
-        said.append(here.happening)
-        share = np.exp(of_frame - max(level, evidence[: t + 1].max()))
-        naive.append(share >= onset and share > 0)
-    assert said == naive
-    assert here.highest == evidence.max()
-    if (onset, level) in ((0.05, 0.0), (0.5, 1.5)):
-        assert np.diff(said).any(), "it begins or ends"
 
 
 def test_a_still_picture_has_an_even_map_and_no_box() -> None:

@@ -47,7 +47,7 @@ def stepped(model, video):
 def test_step_equals_forward(name, changes):
     model = made(name, **changes)
     video = made_video(channels=model.in_channels)
-    logits, attention, _ = model(video)
+    logits, attention = model(video)
     assert logits.shape == (2, 6, CLASSES)
     assert logits.std() > 0.01
     step_logits, step_attention = stepped(model, video)

@@ -11,7 +11,6 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.memoryless import Memoryless
-from onlooker.models.cells.mil import MILCell
 from onlooker.models.cells.temporal_conv import TemporalConv
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders.conv4 import Conv4
@@ -37,7 +36,6 @@ def parts(model):
         ("atcn", (TemporalConv, "SoftAttention", "scaled")),
         ("convlstm", (ConvLSTM, None, None)),
         ("convalstm", (ConvLSTM, "SoftAttention", "scaled")),
-        ("mil", (MILCell, None, None)),
         ("report", (ConvLSTM, "ContextAttention", "product")),
     ],
 )
@@ -122,7 +120,7 @@ def resolved(name: str, training: TrainConfig) -> TrainConfig:
 def test_the_loss_is_that_of_the_recipe_unless_given() -> None:
     auto = TrainConfig()
     assert [resolved(name, auto).loss for name in ("tcn", "lstm", "tracks")] == ["last", "every", "last"]
-    assert resolved("mil", auto).resolved_aggregation == "last"
+    assert resolved("tcn", auto).resolved_aggregation == "last"
     assert resolved("tcn", TrainConfig(loss="every")).loss == "every"
     with pytest.raises(ValueError, match="aggregation is 'mean' and loss is 'last'"):
         resolved("tcn", TrainConfig(aggregation="mean"))
@@ -150,12 +148,12 @@ def test_settings_that_a_model_cannot_have(settings, message):
         configured(ModelConfig(**{"encoder": "conv4", **settings}), DataConfig(size=16, modality=streams), 3)
 
 
-def test_mil_has_a_separate_encoder_for_flow_if_there_is_flow():
-    both = configured(ModelConfig("mil", "conv4", hidden=2), DataConfig(size=16, modality="both"), 3)
+def test_a_paired_model_has_a_separate_encoder_for_flow_if_there_is_flow():
+    both = configured(ModelConfig("tcn", "conv4", hidden=2), DataConfig(size=16, modality="both"), 3)
     assert isinstance(both.encoder, Paired)
     assert (both.encoder.flow_channels, both.in_channels) == (2, 5)
     for streams, channels in (("rgb", 3), ("flow", 2)):
-        alone = configured(ModelConfig("mil", "conv4", hidden=2), DataConfig(size=16, modality=streams), 3)
+        alone = configured(ModelConfig("tcn", "conv4", hidden=2), DataConfig(size=16, modality=streams), 3)
         assert isinstance(alone.encoder, Conv4)
         assert alone.in_channels == channels
 

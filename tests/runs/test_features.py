@@ -73,7 +73,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
     ("model", "data"),
     [
         ("linear", DATA),
-        ("mil", DATA),
+        ("tcn", DATA),
         ("convalstm", replace(DATA, frames=3, temporal_crops=4)),
         ("motion", replace(DATA, modality="both", flow_length=2)),
         ("tcn", replace(DATA, modality="both")),

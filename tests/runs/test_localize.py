@@ -1,4 +1,4 @@
-"""`onlooker predict --out`: boxes and times in standard formats, drawn clips; onsets chosen by labels."""
+"""`onlooker predict --out`: boxes and times in standard formats, drawn clips."""
 
 import json
 from collections.abc import Callable
@@ -10,15 +10,11 @@ import pytest
 import torch
 
 from onlooker.config import DataConfig
-from onlooker.data.clips import prepare
 from onlooker.files import NotWritableError
 from onlooker.localization.boxes import box_iou
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
 from onlooker.runs.predict import predict_clips
-from onlooker.structures import Clip
-from onlooker.tuning import ONSETS, choose_temporal_parameters, tune_times
 from onlooker.video.reader import read
 from onlooker.video.write import write
 
@@ -106,43 +102,6 @@ class Bright(Recognizer):
         scores = super().classify(samples).scores
         maps = torch.nn.functional.avg_pool2d((samples[..., 0] > 150).float(), 8) + 1e-4
         return Classification(scores, maps / maps.sum((2, 3), keepdim=True))
-
-
-class Weighing(Recognizer):
-    """The evidence of a frame is its first pixel; the class is predicted from frames whose second pixel is bright."""
-
-    def frame_evidence(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        first, second = samples[:, :, 0, 0, 0].float(), (samples[:, :, 0, 1, 0] > 200).float()
-        return first - 10, torch.nn.functional.pad(second[..., None] * 20, (0, 63))
-
-
-def test_the_chosen_onset_selects_the_frames_that_determine_the_class() -> None:
-    model = recognizer("mil").model
-    with torch.no_grad():
-        model.head[-1].weight.zero_()  # type: ignore[index, union-attr]
-        model.head[-1].weight[1, 0] = 1  # type: ignore[index, union-attr]
-    weighing = Weighing(model, ("jump", "wave"), DATA, "last")
-    samples = torch.zeros(3, 8, 32, 32, 3, dtype=torch.uint8)
-    # Three frames tell the class: two with most of the weight, one with e^-4 of it, .018; the others have e^-8.
-    samples[:, :, 0, 0, 0], samples[:, 2:5, 0, 0, 0] = 12, torch.tensor([20, 16, 20], dtype=torch.uint8)
-    samples[:, 2:5, 0, 1, 0] = 255
-    found = choose_temporal_parameters(weighing, samples, [1, 1, 1])
-    assert (found.onset, found.level) == (0.01, 10)
-    with pytest.raises(ValueError, match="no evidence of single frames"):
-        choose_temporal_parameters(recognizer(), samples, [1, 1, 1])
-
-
-def test_times_are_chosen_if_the_model_weighs_frames_and_enough_clips_are_left(make_clip: Make, tmp_path: Path) -> None:
-    clips = [Clip(make_clip(f"{n}.mp4", frames=6), ("jump", "wave")[n % 2]) for n in range(9)]
-    samples, _ = prepare(clips, ("jump", "wave"), DATA, tmp_path / "cache")
-    weighing = recognizer("mil")
-    timed, how = tune_times(weighing, samples)
-    assert timed.onset in ONSETS
-    assert how == "when: tuned on 9 validation clips"
-    few = samples.only(clips[:5])
-    untuned = "when: not tuned, 5 validation clips are fewer than 8"
-    assert tune_times(weighing, few) == (LocalizationParameters(), untuned)
-    assert tune_times(recognizer(), samples) == (LocalizationParameters(), "")
 
 
 def test_a_run_boxes_the_object_that_is_attended_to(tmp_path: Path) -> None:

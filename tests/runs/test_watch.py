@@ -21,7 +21,6 @@ from typer.testing import CliRunner
 
 from onlooker.cli import app
 from onlooker.config import DataConfig
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
 from onlooker.structures import Step
@@ -84,28 +83,13 @@ def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
             assert values["score"] == values["scores"][values["label"]] == max(values["scores"].values())
             assert (values["dropped"], values["reconnections"]) == (0, 0)
             assert sum(map(sum, values["attention"])) == pytest.approx(1)
-            assert (values["evidence"], values["happening"]) == (None, None)
-
-
-def test_a_mil_model_reports_evidence_and_whether_the_event_is_going_on(tmp_path: Path, make_clip: Make) -> None:
-    model, path = create_model("mil", 2, size=16, hidden=4), make_clip(frames=12)
-    with torch.no_grad():
-        model.cell.score.weight.mul_(1000)
-    of = Recognizer(model, CLASSES, DataConfig(size=16, normalization="half"))
-    of.localization = LocalizationParameters(level=-100.0)
-    run, steps = of.save(tmp_path / "run"), list(of.watch(path))
-    values = [json.loads(line) for line in watch(run, path, "--json").stdout.splitlines()]
-    assert [(each["evidence"], each["happening"]) for each in values] == [(s.evidence, s.happening) for s in steps]
-    assert {each["happening"] for each in values} == {True, False}
-    marks = [line.split()[-1] for line in watch(run, path).stdout.splitlines()]
-    changes = np.diff([False, *(bool(step.happening) for step in steps)]).sum()
-    assert sum(mark in ("begins", "ends") for mark in marks) == changes >= 2
+            assert values["happening"] is None
 
 
 def test_events_begin_and_end_in_separate_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     happening = {"door": "..###..............", "yard": "#.................."}
     told = [
-        Step(t, t / 4, np.array([0.75, 0.25], np.float32), CLASSES, None, name, evidence=0.0, happening=each[t] == "#")
+        Step(t, t / 4, np.array([0.75, 0.25], np.float32), CLASSES, None, name, happening=each[t] == "#")
         for t in range(19)
         for name, each in happening.items()
     ]

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.parameters import explanation_cost
 from onlooker.recognizer import Recognizer
 from onlooker_papers.videolstm.boxes import BoxParameters, find_boxes
 
@@ -66,6 +65,24 @@ def choose_spatial_parameters(
         return float(explanation_cost(area, label_probability(masks), label_probability(~masks)).mean())
 
     return min(candidates, key=criterion)
+
+
+def explanation_cost(area: ArrayLike, kept: ArrayLike, deleted: ArrayLike) -> NDArray[np.float64]:
+    """How badly a region explains a class: area + (1 - kept) + deleted; lower is better.
+
+    The best region is the smallest one that suffices for the class and that the class needs: the preservation and the
+    deletion game of Fong & Vedaldi, *Interpretable explanations of black boxes by meaningful perturbation*, 2017, with
+    the area on the scale of a probability. `area` penalizes boxes that are too large, `kept` boxes in the wrong place,
+    `deleted` boxes around a part of the object, where the rest still shows the class. The measure of Dabkowski & Gal
+    (*Real time image saliency for black box classifiers*, 2017), log(area) - log(kept), prefers such parts.
+
+    Args:
+        area: share of the frame that the region covers.
+        kept: probability of the true class with only the region visible.
+        deleted: probability of the true class with the region removed.
+    """
+    area, kept, deleted = (np.asarray(term, dtype=np.float64) for term in (area, kept, deleted))
+    return area + (1 - kept) + deleted
 
 
 def box_mask(corners: Sequence[NDArray[np.floating]], size: tuple[int, int]) -> NDArray[np.bool_]:

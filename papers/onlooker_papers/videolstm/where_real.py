@@ -65,14 +65,14 @@ def by_cell(cell: Cell, clips: Sequence[Clip]) -> Predict:
 
     def predict(clip: Clip) -> Prediction:
         found = recognizer.classify(features[place[clip]][0][None])
-        scores, attention, _ = found.numpy()
+        scores, attention = found.numpy()
         assert attention is not None
         sample = read_sample(clip.path, sampling("rgb"))
         prediction = Prediction(
             clip.path, recognizer.classes, scores[0], recognizer.aggregate(scores)[0], sample.times, sample.indices,
             attention=attention[0], size=sample.size,
         )  # fmt: skip
-        return localize(prediction, sample.frames, recognizer.localization)
+        return localize(prediction, sample.frames)
 
     return predict
 

@@ -96,7 +96,7 @@ def test_without_neighbors_in_flow_it_is_the_two_streams_one_attending_for_the_o
 
     video = torch.rand(2, 4, 3 + FLOW, SIZE, SIZE, generator=torch.Generator().manual_seed(3))
     frames, fields = video[:, :, :3], video[:, :, 3:]
-    (remembered, *_), _ = unroll(moved.cell, moved.encode_video(fields), moved.initial_state(2))
+    (remembered, _), _ = unroll(moved.cell, moved.encode_video(fields), moved.initial_state(2))
     state, logits, maps = seen.initial_state(2), [], []
     for frame, asks in zip(frames.unbind(1), remembered.unbind(1), strict=True):
         features = seen.encode(frame)

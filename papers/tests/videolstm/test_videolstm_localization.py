@@ -11,7 +11,7 @@ from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
 from onlooker_papers.mnist import split_digits
 from onlooker_papers.videolstm import tables
-from onlooker_papers.videolstm.blanking import blank_outside, box_mask
+from onlooker_papers.videolstm.blanking import blank_outside, box_mask, explanation_cost
 from onlooker_papers.videolstm.boxes import BoxParameters
 from onlooker_papers.videolstm.localization import CANDIDATES, choose_for, localized
 from onlooker_papers.videolstm.places import localization_figures
@@ -123,3 +123,13 @@ def test_blanking_keeps_only_the_boxes() -> None:
     blanked = blank_outside(samples, mask, [0, 128, 128])
     assert np.array_equal(blanked[mask], samples[mask])
     assert (blanked[~mask] == [0, 128, 128]).all()
+
+
+def test_the_cost_is_lowest_for_the_smallest_region_that_determines_the_class() -> None:
+    names = ("exact", "too large", "a part", "elsewhere")
+    areas, kept, deleted = (0.04, 0.5, 0.02, 0.04), (0.95, 0.95, 0.9, 0.1), (0.05, 0.05, 0.4, 0.95)
+    costs = dict(zip(names, explanation_cost(areas, kept, deleted), strict=True))
+    assert min(costs, key=lambda name: costs[name]) == "exact"
+    assert costs["exact"] == pytest.approx(0.04 + 0.05 + 0.05)
+    assert max(costs, key=lambda name: costs[name]) == "elsewhere"
+    assert explanation_cost(1.0, 1.0, 0.0) == 1  # all of the frame

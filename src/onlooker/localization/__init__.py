@@ -11,19 +11,18 @@ from numpy.typing import NDArray
 
 from onlooker.localization.boxes import find_rectangles, heat_maps, peaks
 from onlooker.localization.motion import moving
-from onlooker.localization.parameters import LocalizationParameters
-from onlooker.localization.segments import evidence_scores, find_segments
+from onlooker.localization.segments import find_segments
 from onlooker.localization.tubes import label_tubes, link
 from onlooker.structures import Prediction
 
-__all__ = ["LocalizationParameters", "localize"]
+__all__ = ["localize"]
 
 
-def localize(prediction: Prediction, frames: NDArray[np.uint8], parameters: LocalizationParameters) -> Prediction:
+def localize(prediction: Prediction, frames: NDArray[np.uint8]) -> Prediction:
     """Add heat maps, points, tubes and segments to a prediction, highest scores first; without attention only segments.
 
-    Segments are of the predicted class. They follow the evidence of frames where the model has it (`evidence_scores`),
-    otherwise the scores of the class, and so do the scores of tubes, which there are for every class of at least .01.
+    Segments are of the predicted class. They follow its scores, and so do the scores of tubes, which there are for
+    every class of at least .01.
 
     Args:
         prediction: of a clip, with the size of its video.
@@ -33,10 +32,7 @@ def localize(prediction: Prediction, frames: NDArray[np.uint8], parameters: Loca
         ValueError: attention without the size of the video, or frames that do not match the prediction.
     """
     frame_scores = prediction.frame_scores
-    if prediction.evidence is not None:
-        # The class scores of the clip hold at its decisive frames: only the evidence varies over time.
-        frame_scores = evidence_scores(prediction.scores, prediction.evidence)
-    every = find_segments(frame_scores, prediction.times, prediction.classes, parameters, prediction.end)
+    every = find_segments(frame_scores, prediction.times, prediction.classes, prediction.end)
     label, nothing = prediction.label, prediction.nothing_name
     segments = tuple(segment for segment in every if segment.label == label != nothing)
     if prediction.attention is None:

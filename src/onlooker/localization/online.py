@@ -1,6 +1,5 @@
 """Localization in a stream: frame by frame, without later frames, in constant memory."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -9,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from onlooker.localization.boxes import Rectangles, find_rectangles, heat_of, to_share
 from onlooker.localization.motion import Scene, moved
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.localization.tubes import linked
 
 Floats = NDArray[np.float32]
@@ -54,32 +52,15 @@ def find_boxes(before: Places | None, attention: ArrayLike, frame: Pixels) -> tu
 
 @dataclass(frozen=True)
 class EventState:
-    """Whether the event happens in a stream, as of its last frame.
+    """The event of a stream, as of its last frame.
 
     Args:
-        highest: the maximum of the evidence so far; -inf before the first frame.
-        happening: whether the event happens now, by its evidence.
         label, frames: the event that reached the threshold in the last frame (None: none did), and in how many
             consecutive frames.
     """
 
-    highest: float = -math.inf
-    happening: bool = False
     label: int | None = None
     frames: int = 0
-
-
-def update_event(state: EventState, evidence: float, parameters: LocalizationParameters) -> EventState:
-    """Process one frame: whether its evidence, as a share of the maximum so far, reaches `onset`.
-
-    Args:
-        state: of the previous frame; `EventState()` at the first.
-        evidence: the log weight of the frame, up to a constant.
-        parameters: `onset` and `level` are used.
-    """
-    highest = max(state.highest, evidence)
-    share = math.exp(evidence - max(highest, parameters.level))
-    return replace(state, highest=highest, happening=share >= parameters.onset and share > 0)
 
 
 def update_agreement(state: EventState, label: int | None, likeliest: int | None, agreement: int) -> EventState:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.localization.parameters import LocalizationParameters
 from onlooker.structures import Segment
 
-__all__ = ["MIN_SCORE", "event_frames", "evidence_scores", "find_segments", "runs_above"]
+__all__ = ["MIN_SCORE", "find_segments", "runs_above"]
 
 MIN_SCORE = 0.01  # of a class in a clip, to have segments and tubes
+_ONSET = 0.5  # share of the highest score of a class from which on a frame belongs to its segments
 
 
 def runs_above(scores: NDArray[np.floating], onset: float) -> list[tuple[int, int]]:
@@ -24,30 +24,10 @@ def runs_above(scores: NDArray[np.floating], onset: float) -> list[tuple[int, in
     return [(int(first), int(after) - 1) for first, after in changes.reshape(-1, 2)]
 
 
-def evidence_scores(scores: NDArray[np.floating], evidence: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Class scores at every frame, `T K`, of a model with evidence: p_k exp(e_t - max e).
-
-    A recurrent model keeps predicting a class after the event; these scores end where the evidence ends.
-
-    Args:
-        scores: `K`, probabilities of the clip.
-        evidence: `T`, the log weight of each frame, up to a constant (`Output.evidence`).
-    """
-    evidence = np.asarray(evidence, dtype=np.float64)
-    return (np.exp(evidence - evidence.max())[:, None] * np.asarray(scores)).astype(np.float32)
-
-
-def event_frames(evidence: NDArray[np.floating], parameters: LocalizationParameters) -> NDArray[np.bool_]:
-    """In which of `T` frames the event happens: where the evidence is at least `onset` times its maximum."""
-    share = evidence_scores(np.ones(1), evidence)[:, 0]
-    return (share >= parameters.onset * share.max()) & (share > 0)
-
-
 def find_segments(
     frame_scores: NDArray[np.floating],
     times: NDArray[np.floating],
     classes: Sequence[str],
-    parameters: LocalizationParameters,
     end: float = math.inf,
 ) -> tuple[Segment, ...]:
     """The segments of every class, highest score first; a segment's score is its mean probability.
@@ -60,7 +40,6 @@ def find_segments(
         times: `T`, presentation times in seconds, never descending; frames of equal times (padding of a short clip)
             count as one.
         classes: the `K` class names.
-        parameters: `onset` is used.
         end: when the clip ends; no segment does so later.
     """
     distinct, first_of = np.unique(np.asarray(times, dtype=np.float64), return_index=True)
@@ -75,6 +54,6 @@ def find_segments(
         Segment(name, float(bounds[first]), float(bounds[last + 1]), float(scores[first : last + 1, k].mean()))
         for k, name in enumerate(classes)
         if scores[:, k].max() >= MIN_SCORE
-        for first, last in runs_above(scores[:, k], parameters.onset)
+        for first, last in runs_above(scores[:, k], _ONSET)
     ]
     return tuple(sorted(segments, key=lambda segment: -segment.score))

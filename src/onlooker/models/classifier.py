@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import State
-from onlooker.models.cells.mil import pool
 from onlooker.models.cells.unroll import unroll
 from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.encoders.paired import Paired
@@ -24,7 +23,7 @@ class Classifier(VideoModel):
     Args:
         num_classes, in_channels, size: K, C, and the height and width of the frames.
         cell: one of `CELLS`, such as `memoryless`, `lstm`, `convlstm`.
-        attention: `soft`, `conv`, `context`, `motion`, `mil`, or None.
+        attention: `soft`, `conv`, `context`, `motion`, or None.
         glimpse: the input of a cell with attention: `sum`, `product` or `scaled`, see `AttentiveCell`.
         encoder: `conv4`, any timm network by its name, or `NAME:vector`.
         hidden: units or channels of the cell.
@@ -76,12 +75,11 @@ class Classifier(VideoModel):
         attended = self.cell.num_attended or self.encoder.num_features
         self.attention_head = nn.Linear(attended, num_classes) if attention_loss else None
         self.attends, self.has_attention_loss = attention is not None, attention_loss
-        self.has_evidence = self.cell.has_evidence
         # Convolutions over few channels are several times faster on a CPU with the channels last in memory.
         self.to(memory_format=torch.channels_last)
 
     def forward(self, video: Tensor) -> Output:
-        """A video `B T C H W` to class logits at every frame, attention and evidence."""
+        """A video `B T C H W` to class logits at every frame, and attention."""
         return self.forward_features(self.encode_video(video))
 
     def forward_features(self, features: Tensor, state: State | None = None) -> Output:
@@ -92,7 +90,7 @@ class Classifier(VideoModel):
         self.check_features(features)
         output, _ = unroll(self.cell, features, self.initial_state(len(features)) if state is None else state)
         logits = self.classify(output.hidden.flatten(0, 1)).unflatten(0, features.shape[:2])
-        return Output(logits, output.attention, output.evidence)
+        return Output(logits, output.attention)
 
     def step(self, frame: Tensor, state: State | None = None) -> tuple[Output, State]:
         """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory.
@@ -104,7 +102,7 @@ class Classifier(VideoModel):
     def step_features(self, features: Tensor, state: State) -> tuple[Output, State]:
         """`step` after the encoder: features `B D h w`."""
         output, state = self.cell(features, state)
-        return Output(self.classify(output.hidden), output.attention, output.evidence), state
+        return Output(self.classify(output.hidden), output.attention), state
 
     def initial_state(self, batch_size: int) -> State:
         """Zeros."""
@@ -114,15 +112,6 @@ class Classifier(VideoModel):
     def classify(self, hidden: Tensor) -> Tensor:
         """Hidden states `N D` or `N D h w` (averaged over the locations) to logits `N K`."""
         return self.head(hidden.mean((2, 3)) if hidden.ndim == 4 else hidden)
-
-    def frame_evidence(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features `B T D h w` to the evidence of each frame, `B T`, and its attended features, `B T D`."""
-        evidence, attended = self.cell.frame_evidence(features.flatten(0, 1))
-        return evidence.view(features.shape[:2]), attended.unflatten(0, features.shape[:2])
-
-    def pool_evidence(self, evidence: Tensor, attended: Tensor) -> Tensor:
-        """The results of `frame_evidence` to logits of clips, `B K`; evidence of -inf excludes a frame."""
-        return self.classify(pool(evidence, attended))
 
     def attended_logits(self, features: Tensor, attention: Tensor) -> Tensor:
         """Logits `B T K` from the attended features alone: features `B T D h w`, maps `B T h w`."""

@@ -125,12 +125,6 @@ MODELS: dict[str, Recipe] = {
         {"cell": "convlstm", "attention": "motion", "glimpse": "scaled", "in_channels": 5, "flow_channels": 2},
         modality="both",
     ),
-    "mil": Recipe(
-        "attention over all locations of all frames, no other memory (after Ilse et al. 2018): shows when, too",
-        {"cell": "memoryless", "attention": "mil", "glimpse": "sum"},
-        loss="last",
-        paired=True,
-    ),
     "report": Recipe(
         "attention from the mean of the features and the state, a ConvLSTM (Teja & Akunuri 2020)",
         {"cell": "convlstm", "attention": "context", "glimpse": "product"},

@@ -26,13 +26,10 @@ class Output(NamedTuple):
     Args:
         logits: class scores before the softmax, `B T K`; of a step, `B K`.
         attention: `B T h w` or `B h w`, sums to one over `h w`; None for a model without attention.
-        evidence: how much each frame contributes, `B T` or `B`: the logarithm of its weight, up to a constant
-            (`MILCell`); None for a model that does not weight frames.
     """
 
     logits: Tensor
     attention: Tensor | None = None
-    evidence: Tensor | None = None
 
 
 class VideoModel(nn.Module, PyTorchModelHubMixin):
@@ -42,7 +39,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     model can do:
 
     - `attends`: its outputs have attention.
-    - `has_evidence`: its outputs have evidence; `frame_evidence` and `pool_evidence` work.
     - `streams`: `step` works.
     - `lag`: number of frames after which a change in a stream has changed half of what the prediction depends on.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features` work.
@@ -61,7 +57,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     package = "onlooker"  # the distribution with the class, for the error if it is not installed
     attends = False
-    has_evidence = False
     streams = True
     lag = 0
     has_attention_loss = False
@@ -106,14 +101,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     def forward_features(self, features: Tensor) -> Output:
         """The model after its encoder, on feature maps `B T D h w`."""
         raise ValueError("this model takes frames, not stored features; train on clips, or use one with an encoder")
-
-    def frame_evidence(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features `B T D h w` to the evidence of each frame, `B T`, and its attended features, `B T D`."""
-        raise ValueError("this model has no evidence of single frames; use model mil")
-
-    def pool_evidence(self, evidence: Tensor, attended: Tensor) -> Tensor:
-        """The results of `frame_evidence` to logits of clips, `B K`; evidence of -inf excludes a frame."""
-        raise ValueError("this model has no evidence of single frames; use model mil")
 
     def attended_logits(self, features: Tensor, attention: Tensor) -> Tensor:
         """Logits `B T K` from the attended features alone: features `B T D h w`, maps `B T h w`."""

@@ -4,7 +4,7 @@ import os
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,6 @@ def write_report(
     samples: ClipFrames,
     record: RunRecord,
     run: Path,
-    tuning: str = "",
     evaluation: Evaluation | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -105,7 +104,6 @@ def write_report(
         samples: the test clips.
         record: the settings of the training, the folder of these samples, and the clips that are left out.
         run: where its curves are.
-        tuning: how the localization parameters were chosen, if they were chosen in this run.
         evaluation: the predictions of a cross-validation for these samples; None: those of the recognizer.
 
     Returns:
@@ -126,7 +124,6 @@ def write_report(
     counts = f"{model.name} · {model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"
     settings = {
         **record.settings.to_dict(),
-        "localization": {**({"chosen": tuning} if tuning else {}), **asdict(recognizer.localization)},
         "probabilities": {name: getattr(recognizer, name) for name in ("aggregation", "temperature", "threshold")},
         "samples": {"frame_rate": rate_text(recognizer)},
     }

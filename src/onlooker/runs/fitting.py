@@ -24,7 +24,6 @@ from onlooker.runs.preparation import Prepared, Request
 from onlooker.structures import ClipError, Evaluation
 from onlooker.training.linear import choose, cross_validated, fit_layer, statistics_of
 from onlooker.training.processes import ALONE, Processes
-from onlooker.tuning import tune_times
 
 __all__ = ["Fitted", "fit_by_gradient", "fit_run"]
 
@@ -32,10 +31,9 @@ _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is
 
 
 class Fitted(NamedTuple):
-    """A trained model, how its onset was chosen if it has one, and its predictions for held-out clips, if any."""
+    """A trained model, and its predictions for held-out clips, if any."""
 
     recognizer: Recognizer
-    tuning: str
     held_out: Evaluation | None
 
 
@@ -52,21 +50,21 @@ def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) 
     aggregation = record.training.resolved_aggregation
     recognizer = Recognizer(net, record.classes, record.data, aggregation, frame_rate=rate, temperature=temperature)
     recognizer.nothing = record.training.nothing
-    validation = samples.only(split.validation)
+    notes = dict[str, object]()
     try:
-        recognizer.localization, tuning = tune_times(recognizer, validation)
         if by_gradient:
+            validation = samples.only(split.validation)
             threshold = _calibrate(recognizer, validation, record.training.class_weights == "balanced")
     except ClipError as error:  # a clip that was removed while the model was trained
-        tuning = f"not tuned: {error}"
-    notes = {"localization": tuning, "threshold": threshold, "frame rate": rate_text(recognizer)}
+        notes["calibration"] = f"none: {error}"
+    notes |= {"threshold": threshold, "frame rate": rate_text(recognizer)}
     for name, chosen in notes.items():
         if chosen and not quiet:
             print(f"{name}: {chosen}", file=sys.stderr)
     recognizer.threshold = threshold and threshold.probability
     with whole_folder(request.run / "model") as part:
         recognizer.save(part)
-    return Fitted(recognizer, tuning, held_out)
+    return Fitted(recognizer, held_out)
 
 
 def fit_by_gradient(prepared: Prepared, run: Path, title: str | None, processes: Processes = ALONE) -> None:

@@ -294,7 +294,7 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     """A digest of all that changes predictions."""
     of = recognizer
     nothing = () if of.nothing is None else (of.nothing,)  # without it, as in earlier versions
-    parts = of.classes, of.data, of.aggregation, of.localization, of.temperature, of.threshold, threshold, *nothing
+    parts = of.classes, of.data, of.aggregation, of.temperature, of.threshold, threshold, *nothing
     return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
 
 
@@ -358,7 +358,7 @@ def distinct_names(clips: Sequence[Path]) -> list[str]:
 
 def to_values(prediction: Prediction) -> dict[str, Any]:
     """A prediction as plain values, for JSON."""
-    arrays = ("times", "indices", "frame_scores", "attention", "evidence")
+    arrays = ("times", "indices", "frame_scores", "attention")
     values = {name: getattr(prediction, name) for name in arrays}
     points = None if prediction.points is None else prediction.points.tolist()
     return {

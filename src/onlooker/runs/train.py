@@ -231,4 +231,4 @@ def _report(prepared: Prepared, fitted: Fitted, request: Request) -> dict[str, A
     else:
         return {}
     samples = prepared.samples.only(clips)
-    return write_report(run, fitted.recognizer, samples, record, run, fitted.tuning, fitted.held_out, request.quiet)
+    return write_report(run, fitted.recognizer, samples, record, run, fitted.held_out, request.quiet)

@@ -161,7 +161,7 @@ def _line(step: Step, last: Step | None, with_source: bool) -> str:
 
 def to_values(step: Step) -> dict[str, Any]:
     """A step as plain values, for JSON."""
-    plain = ("source", "index", "time", "label", "score", "evidence", "happening", "dropped", "reconnections")
+    plain = ("source", "index", "time", "label", "score", "happening", "dropped", "reconnections")
     return {
         **{name: getattr(step, name) for name in plain},
         "scores": dict(zip(step.classes, step.scores.tolist(), strict=True)),

@@ -201,7 +201,7 @@ def fit(
         _trainer(train, folder, title, processes, loggers).fit(fitting, *batches, ckpt_path=resume, weights_only=True)
     if processes.rank == 0:
         _load(fitting, folder / "checkpoints" / "best.ckpt")
-        # Lightning has moved it to the CPU, where evaluation and the choice of localization parameters would be slow.
+        # Lightning has moved it to the CPU, where evaluation would be slow.
         model.eval().to(choose_device())
     return fitting.curves
 

@@ -18,7 +18,7 @@ def run(cell, video):
     """Zero state; hidden states, attention."""
     state = cell.initial_state(len(video), tuple(video.shape[-2:]), torch.device("cpu"), video.dtype)
     with torch.no_grad():
-        (hidden, attention, _), _ = unroll(cell, video, state)
+        (hidden, attention), _ = unroll(cell, video, state)
     return hidden, attention
 
 

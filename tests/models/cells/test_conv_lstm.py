@@ -53,7 +53,7 @@ def made(D, hidden, kernel=3):
 def test_it_equals_the_papers_equations(kernel, grid):
     cell, rng = made(3, 2, kernel), np.random.default_rng(kernel)
     video, H, C = rng.normal(size=(2, 4, 3, *grid)), rng.normal(size=(2, 2, *grid)), rng.normal(size=(2, 2, *grid))
-    (got, attention, _), state = unroll(cell, torch.tensor(video), State(torch.tensor(H), torch.tensor(C)))
+    (got, attention), state = unroll(cell, torch.tensor(video), State(torch.tensor(H), torch.tensor(C)))
     assert attention is None
     for n in range(2):
         hidden, memory = by_equation(cell, video[n], H[n], C[n])
@@ -72,7 +72,7 @@ def test_on_a_1x1_grid_it_is_an_lstm(kernel):
     reference.bias_ih_l0.copy_(cell.from_features.bias)
     reference.bias_hh_l0.zero_()
     x = torch.randn(2, 15, 6, dtype=torch.double)
-    (got, *_), _ = unroll(cell, x[..., None, None], cell.initial_state(2, (1, 1), torch.device("cpu"), torch.double))
+    (got, _), _ = unroll(cell, x[..., None, None], cell.initial_state(2, (1, 1), torch.device("cpu"), torch.double))
     assert torch.allclose(got[..., 0, 0], reference(x)[0], atol=1e-12)
 
 

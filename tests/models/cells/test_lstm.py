@@ -27,7 +27,7 @@ def test_it_equals_pytorchs_over_twenty_steps(D, hidden):
     x = torch.randn(3, 20, D, dtype=torch.double)
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
     h0, c0 = torch.randn(2, 3, hidden, dtype=torch.double)
-    (got, *_), state = unroll(cell, ours[..., None, None], State(h0, c0))
+    (got, _), state = unroll(cell, ours[..., None, None], State(h0, c0))
     expected, (h, c) = reference(theirs, (h0[None], c0[None]))
     assert torch.allclose(got, expected, atol=1e-12)
     assert torch.allclose(state.hidden, h[0], atol=1e-12)
@@ -49,7 +49,7 @@ def test_a_map_is_averaged_over_its_locations():
     cell, reference = pair(5, 3)
     maps = torch.randn(2, 7, 5, 4, 3, dtype=torch.double)
     start = cell.initial_state(2, (4, 3), torch.device("cpu"), torch.double)
-    (got, *_), _ = unroll(cell, maps, start)
+    (got, _), _ = unroll(cell, maps, start)
     vectors = sum(maps[..., y, x] for y in range(4) for x in range(3)) / 12
     assert torch.allclose(got, reference(vectors)[0], atol=1e-12)
 

@@ -9,7 +9,7 @@ from onlooker.models.cells.unroll import unroll
 def test_the_output_is_the_input():
     cell, features = Memoryless(5), torch.randn(2, 3, 5, 4, 6)
     state = cell.initial_state(2, (4, 6), torch.device("cpu"), torch.float32)
-    (hidden, attention, _), after = unroll(cell, features, state)
+    (hidden, attention), after = unroll(cell, features, state)
     assert torch.equal(hidden, features)
     assert attention is None
     assert all(torch.equal(a, b) for a, b in zip(after, state, strict=True))

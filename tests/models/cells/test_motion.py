@@ -25,7 +25,7 @@ def test_it_equals_the_equations_of_videolstm(glimpse: str) -> None:
     cell = MotionCell(D, HIDDEN, glimpse).double()
     features = torch.randn(2, 4, D, *GRID, dtype=torch.double)
     state = State(*torch.randn(2, 2, 2 * HIDDEN, *GRID, dtype=torch.double))
-    (hidden, attention, _), last = unroll(cell, features, state)
+    (hidden, attention), last = unroll(cell, features, state)
 
     lower, upper, look = cell.lower, cell.upper, cell.attention
     H, M = state.hidden[:, :HIDDEN], state.hidden[:, HIDDEN:]

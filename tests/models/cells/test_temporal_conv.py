@@ -51,6 +51,6 @@ def test_the_state_stays_in_full_precision_where_layers_are_computed_in_half():
     cell, features = TemporalConv(D, U, GRID).eval(), torch.randn(1, 20, D, *GRID)
     exact = unroll(cell, features, start(cell, 1))[0].hidden
     with torch.autocast("cpu", torch.bfloat16):
-        (hidden, *_), state = unroll(cell, features, start(cell, 1))
+        (hidden, _), state = unroll(cell, features, start(cell, 1))
     assert hidden.dtype == state.hidden.dtype == state.memory.dtype == torch.float32
     torch.testing.assert_close(hidden, exact, atol=0.03, rtol=0.03)

@@ -33,7 +33,7 @@ def numbered(B, T):
 
 def test_frames_are_processed_in_order_and_videos_independently():
     features, start = numbered(3, 4), State(torch.ones(3, 1, 2, 3), torch.zeros(3))
-    (hidden, attention, _), state = unroll(RunningSum(looks=True), features, start)
+    (hidden, attention), state = unroll(RunningSum(looks=True), features, start)
     assert torch.equal(hidden, features.cumsum(1) + 1)
     assert torch.equal(attention, features[:, :, 0])
     assert torch.equal(state.hidden, hidden[:, -1])
@@ -42,7 +42,7 @@ def test_frames_are_processed_in_order_and_videos_independently():
 
 def test_all_frames_are_projected_at_once():
     cell = RunningSum(looks=False)
-    (_, attention, _), _ = unroll(cell, numbered(3, 4), State(torch.zeros(3, 1, 2, 3), torch.zeros(3)))
+    (_, attention), _ = unroll(cell, numbered(3, 4), State(torch.zeros(3, 1, 2, 3), torch.zeros(3)))
     assert cell.projected == [(12, 1, 2, 3)]
     assert cell.steps == 4
     assert attention is None

@@ -10,7 +10,6 @@ from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.cell import Cell, Grid
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.memoryless import Memoryless
-from onlooker.models.cells.mil import MILCell
 from onlooker.models.cells.motion import MotionCell
 from onlooker.models.cells.temporal_conv import TemporalConv
 
@@ -34,7 +33,6 @@ class OwnAttention(NamedTuple):
 # By the name of the attention.
 OWN_ATTENTION: dict[str, OwnAttention] = {
     "motion": OwnAttention("convlstm", ("product", "scaled"), MotionCell),
-    "mil": OwnAttention("memoryless", ("sum",), lambda num_features, hidden, glimpse: MILCell(num_features, hidden)),
 }
 # name -> build(num_features, hidden, grid). A cell with a hidden state can have any attention that takes such a state.
 CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
@@ -69,6 +67,8 @@ def build_cell(
     cell = CELLS[name](num_features, hidden, (1, 1) if attention and glimpse == "sum" else grid)
     if attention is None:
         return cell
+    if attention == "mil":  # of runs of earlier versions
+        raise ValueError("model mil is no longer in onlooker; train the run again with another one, such as tcn")
     if own := OWN_ATTENTION.get(attention):
         if name != own.cell or glimpse not in own.glimpses:
             raise ValueError(

@@ -19,14 +19,13 @@ class State(NamedTuple):
 
 
 class CellOutput(NamedTuple):
-    """The output of a cell at one frame: `hidden` (`B D` or `B D h w`), `attention` (`B h w`) and `evidence` (`B`).
+    """The output of a cell at one frame: `hidden` (`B D` or `B D h w`) and `attention` (`B h w`, or None).
 
-    `attention` and `evidence` are None for cells without them. `unroll` returns the same with `T` after `B`.
+    `unroll` returns the same with `T` after `B`.
     """
 
     hidden: Tensor
     attention: Tensor | None = None
-    evidence: Tensor | None = None
 
 
 class Cell(nn.Module):
@@ -35,13 +34,11 @@ class Cell(nn.Module):
     `project` does not depend on the state and runs once over all frames, `recur` runs frame by frame. A new cell
     defines `initial_state` and these two methods, and needs an entry in `cells.CELLS`.
 
-    `num_hidden` is the length of `hidden`; attention covers the first `num_attended` features (None: all);
-    `has_evidence`: its outputs have evidence.
+    `num_hidden` is the length of `hidden`; attention covers the first `num_attended` features (None: all).
     """
 
     num_hidden: int
     num_attended: int | None = None
-    has_evidence = False
 
     @abstractmethod
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
@@ -58,10 +55,6 @@ class Cell(nn.Module):
     def forward(self, features: Tensor, state: State) -> tuple[CellOutput, State]:
         """One step on features `B D h w`."""
         return self.recur(self.project(features), state)
-
-    def frame_evidence(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Evidence `N` and attended features `N D` of single frames `N D h w`; a ValueError if there is none."""
-        raise ValueError("this model has no evidence of single frames; use model mil")
 
 
 def zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> State:

@@ -17,8 +17,8 @@ def unroll(cell: Cell, features: Tensor, state: State) -> tuple[CellOutput, Stat
         state: before the first frame.
 
     Returns:
-        The output at every frame: hidden states `B T D` or `B T D h w`, attention `B T h w` or None, evidence `B T` or
-        None; and the state after the last frame.
+        The output at every frame: hidden states `B T D` or `B T D h w`, attention `B T h w` or None; and the state
+        after the last frame.
     """
     B, T = features.shape[:2]
     projected = [part.unflatten(0, (B, T)).unbind(1) for part in cell.project(features.flatten(0, 1))]
@@ -27,7 +27,5 @@ def unroll(cell: Cell, features: Tensor, state: State) -> tuple[CellOutput, Stat
         for step in zip(*projected, strict=True):
             output, state = cell.recur(step, state)
             outputs.append(output)
-    hidden, *rest = zip(*outputs, strict=True)
-    return CellOutput(
-        torch.stack(hidden, 1), *(None if part[0] is None else torch.stack(part, 1) for part in rest)
-    ), state
+    hidden, attention = zip(*outputs, strict=True)
+    return CellOutput(torch.stack(hidden, 1), None if attention[0] is None else torch.stack(attention, 1)), state
