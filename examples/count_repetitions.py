@@ -1,26 +1,20 @@
-"""Count repetitions live: `python count_repetitions.py RUN SOURCE CLASS [THRESHOLD]`.
+"""Count repetitions live: `python count_repetitions.py RUN SOURCE CLASS [ALARMS]`.
 
-RUN is a trained run; SOURCE is a video file, an address, or the number of a camera. For jumping jacks, train on two
-classes, `open` (arms up) and `closed`, and count `open`. A repetition is counted when the probability of the class
-rises above THRESHOLD (0.6), and the next one only after it has fallen below one minus THRESHOLD: a class that flickers
-is not counted twice."""
+RUN is a trained run; SOURCE is a video file, an address, or the number of a camera. Train on clips of one repetition
+each: every event of CLASS is one. ALARMS is the number of false alarms an hour that you accept (6); with more of them,
+fewer repetitions are missed."""
 
 import sys
 from collections.abc import Iterable, Iterator
 
 import onlooker
+from onlooker.config import StreamConfig
 
 
-def repetitions(steps: Iterable[onlooker.Step], name: str, threshold: float = 0.6) -> Iterator[float]:
-    """The time of each repetition, seconds."""
-    active = False
+def repetitions(steps: Iterable[onlooker.Step], name: str) -> Iterator[float]:
+    """The end of each repetition, seconds."""
     for step in steps:
-        score = step.scores[step.classes.index(name)]
-        if not active and score > threshold:
-            active = True
-            yield step.time
-        elif active and score < 1 - threshold:
-            active = False
+        yield from (event.end for event in step.events if event.label == name)
 
 
 if __name__ == "__main__":
@@ -28,6 +22,6 @@ if __name__ == "__main__":
     recognizer = onlooker.load(run)
     if name not in recognizer.classes:
         sys.exit(f"{name} is no class of {run}; its classes are {', '.join(recognizer.classes)}")
-    counted = repetitions(recognizer.watch(source), name, float(sys.argv[4]) if len(sys.argv) > 4 else 0.6)
-    for number, seconds in enumerate(counted, 1):
+    config = StreamConfig(alarms_per_hour=float(sys.argv[4]) if len(sys.argv) > 4 else 6)
+    for number, seconds in enumerate(repetitions(recognizer.watch(source, config), name), 1):
         print(f"{seconds:8.2f} s  {number}", flush=True)

@@ -1,4 +1,4 @@
-"""Predicting `nothing`: by a class, by a threshold, and in a stream until several frames agree."""
+"""Predicting `nothing`: by a class, by a threshold, and in a stream where no event goes on."""
 
 import json
 from collections.abc import Callable
@@ -20,11 +20,11 @@ from onlooker.answer import (
     require_one_nothing,
 )
 from onlooker.cli import app
-from onlooker.config import DataConfig, StreamConfig
+from onlooker.config import DataConfig
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.runs.predict import predict_clips
-from onlooker.structures import Prediction, Step
+from onlooker.structures import Prediction, Segment, Step
 
 Make = Callable[..., Path]
 
@@ -109,41 +109,28 @@ def test_an_event_that_reaches_the_threshold_is_predicted(
     assert (answer.label, answer.score) == answer.ranking[0]
 
 
-def test_a_step_predicts_nothing_until_frames_agree() -> None:
-    for happening, label in ((False, "nothing"), (True, "fall"), (None, "fall")):
-        step = Step(0, 0.0, np.array([0.9, 0.1]), ("fall", "fight"), happening=happening, threshold=0.5)
-        assert step.label == label
+def test_a_step_predicts_nothing_unless_an_event_goes_on() -> None:
+    event = Segment("fight", 0.0, 1.0, 0.6)
+    for happening, of, label, score in (
+        (False, None, "nothing", 0.7), (True, event, "fight", 0.6), (None, None, "fall", 0.9)
+    ):  # fmt: skip
+        step = Step(
+            0, 0.0, np.array([0.9, 0.1]), ("fall", "fight"), happening=happening, threshold=0.5, event=of,
+            windows=np.array([[0.1, 0.3], [0.2, 0.1]], np.float32),
+        )  # fmt: skip
+        assert (step.label, step.score) == (label, pytest.approx(score))
 
 
-def test_without_a_class_of_nothing_an_event_ends_below_the_threshold(make_clip: Make) -> None:
-    path, plain = make_clip(frames=30), recognizer(("still", "clap", "run"))
-    highest = [step.scores.max() for step in plain.watch(path)]
-    of = recognizer(plain.classes, threshold=float(np.median(highest)))
-    happening = [step.happening for step in of.watch(path, StreamConfig(agreement=1))]
-    assert happening == [bool(score >= of.threshold) for score in highest]
-    assert False in happening
-
-
-@pytest.mark.parametrize("agreement", [1, 3])
-def test_a_stream_reports_an_event_after_agreement_and_then_equals_the_clip(make_clip: Make, agreement: int) -> None:
-    classes = ("nothing", "clap", "run")
+@pytest.mark.parametrize("classes", [("still", "clap", "run"), ("nothing", "clap", "run")])
+def test_a_frame_below_the_threshold_is_nothing(make_clip: Make, classes: tuple[str, ...]) -> None:
     path, plain = make_clip(frames=30), recognizer(classes)
-    highest = [step.scores[1:].max() for step in plain.watch(path)]
+    events = slice(1, None) if classes[0] == "nothing" else slice(None)
+    highest = [step.scores[events].max() for step in plain.watch(path)]
     of = recognizer(classes, threshold=float(np.median(highest)))
-    steps, reached, before = list(of.watch(path, StreamConfig(agreement=agreement))), [], []
-    for step in steps:
-        event = int(step.scores[1:].argmax()) + 1
-        goes_on = bool(before) and before[-1] and int(step.scores.argmax()) == reached[-1]
-        reached.append(event if step.scores[event] >= of.threshold or goes_on else None)
-        happening = len(reached) >= agreement and reached[-1] is not None and len(set(reached[-agreement:])) == 1
-        assert step.happening is happening
-        assert step.label == (classes[reached[-1]] if happening else "nothing")
-        assert (step.box is None) or happening
-        before.append(happening)
-    assert before == [False] * (agreement - 1) + [True] * (len(steps) - agreement + 1), "nothing is never more probable"
-    always = list(of.watch(path, StreamConfig(threshold=0, agreement=1)))
-    assert "nothing" not in {step.label for step in always}, "the threshold of the stream replaces that of the run"
-    assert {step.happening for step in plain.watch(path)} == {None}
+    steps = list(of.watch(path))
+    assert [step.label == "nothing" for step in steps] == [bool(score < of.threshold) for score in highest]
+    assert {step.label for step in steps} > {"nothing"}
+    assert {step.happening for step in steps} == {None}, "a model without an event layer does not know"
 
 
 def test_predict_and_watch_answer_nothing(
@@ -158,13 +145,13 @@ def test_predict_and_watch_answer_nothing(
     assert (values["label"], values["score"]) == ("nothing", pytest.approx(1 - best))
     with pytest.raises(ValueError, match=r"threshold is 1\.5, expected a probability from 0 to 1"):
         predict_clips(run, [clip], threshold=1.5)
-    watched = CliRunner().invoke(app, ["watch", str(run), str(clip), "--threshold", "1"])
+    sure = recognizer(("clap", "run"), threshold=1.0).save(tmp_path / "sure")
+    watched = CliRunner().invoke(app, ["watch", str(sure), str(clip)])
     assert watched.exit_code == 0, watched.output
     assert {line.split()[2] for line in watched.stdout.splitlines()} == {"nothing"}
-    always = CliRunner().invoke(app, ["watch", str(run), str(clip), "--threshold", "0", "--json"])
+    always = CliRunner().invoke(app, ["watch", str(run), str(clip), "--json"])
     frames = [json.loads(line) for line in always.stdout.splitlines() if '"scores"' in line]
-    events = [max(frame["scores"], key=frame["scores"].get) for frame in frames]
-    agreed = [len(set(events[i - 2 : i + 1])) == 1 if i >= 2 else False for i in range(len(events))]
-    assert [(frame["label"], frame["happening"]) for frame in frames] == [
-        (event if same else "nothing", same) for event, same in zip(events, agreed, strict=True)
-    ]
+    assert len(frames) == 8
+    for frame in frames:
+        best = max(frame["scores"], key=frame["scores"].get)
+        assert (frame["label"], frame["happening"], frame["events"]) == (best, None, [])

@@ -1,4 +1,4 @@
-"""Events of streams are sent when they begin and end, in order, until they are accepted."""
+"""Events of streams are sent when they are over, in order, until they are accepted."""
 
 import asyncio
 import hashlib
@@ -9,16 +9,14 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import groupby, pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import numpy as np
 import pytest
+from eventful import eventful
 from ports import free_port
 from typer.testing import CliRunner
 
@@ -27,10 +25,10 @@ from onlooker.annotations import read_intervals
 from onlooker.cli import app
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.models.registry import create_model
-from onlooker.publish import Event, EventTracker, Publisher, open_publisher
+from onlooker.publish import Publisher, open_publisher, to_values
 from onlooker.recognizer import Recognizer
 from onlooker.runs.watch import watch_sources
-from onlooker.structures import ClipError, Step
+from onlooker.structures import ClipError, Event
 
 
 class Receiver(ThreadingHTTPServer):
@@ -71,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def event(number: int) -> Event:
-    return Event("door", "wave", float(number), None, 0.5)
+    return Event("wave", float(number), number + 0.5, 0.5, "door")
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +91,7 @@ def test_events_arrive_in_order() -> None:
             publisher.add(event(number))
         publisher.close(5)
     assert [each["began"] for each in receiver.got] == [0, 1, 2, 3, 4]
-    assert {each["event"] for each in receiver.got} == {"begins"}
+    assert {each["ended"] - each["began"] for each in receiver.got} == {0.5}
     assert len({each["id"] for each in receiver.got}) == 5
     assert not lost
 
@@ -176,89 +174,62 @@ def test_other_addresses_are_refused(address: str) -> None:
 
 def test_names_of_any_letters_arrive() -> None:
     with Receiver() as receiver, publishing(f"{receiver.address}/ü") as (publisher, lost):
-        publisher.add(Event("x\udcff.mp4", "winken – hallo", 0.0, None, 0.5))
+        publisher.add(Event("winken – hallo", 0.0, 1.0, 0.5, "x\udcff.mp4"))
         publisher.close(5)
     assert lost == []
     assert (receiver.got[-1]["source"], receiver.got[-1]["label"]) == ("x\udcff.mp4", "winken – hallo")
 
 
-CLASSES = ("clap", "nothing", "wave")
-
-
-def step(time: float, label: str, source: str = "a", happening: bool | None = None) -> Step:
-    scores = np.full(3, 0.1, np.float32)
-    scores[CLASSES.index(label)] = 0.8
-    return Step(int(time), time, scores, CLASSES, source=source, happening=happening)
-
-
-def test_events_are_the_runs_of_equal_classes() -> None:
-    random = np.random.default_rng(0)
-    labels = [CLASSES[k] for k in random.integers(0, 3, 200)]
-    tracker, begun, ended = EventTracker(), [], []
-    for i, label in enumerate(labels):
-        for each in tracker.add(step(i, label)):
-            (begun if each.ended is None else ended).append(each)
-    ended += tracker.end_all()
-    runs, at = [], 0
-    for label, of in groupby(labels):
-        length = len(list(of))
-        last = at + length == len(labels)
-        runs += [] if label == "nothing" else [(label, at, at + length - last)]
-        at += length
-    assert [(each.label, each.began) for each in begun] == [(label, first) for label, first, _ in runs]
-    assert [(each.label, each.began, each.ended) for each in ended] == runs
-    assert {round(each.score, 5) for each in ended} == {0.8}
-
-
-def test_streams_are_independent_and_a_pause_ends_an_event() -> None:
-    tracker = EventTracker()
-    assert [each.source for each in tracker.add(step(0, "wave", "a", True))] == ["a"]
-    assert [each.source for each in tracker.add(step(0, "wave", "b", True))] == ["b"]
-    assert tracker.add(step(1, "wave", "a", True)) == []
-    (over,) = tracker.add(step(2, "wave", "a", False))
-    assert (over.source, over.began, over.ended) == ("a", 0, 2)
-    assert [each.source for each in tracker.end_all()] == ["b"]
-
-
-def test_an_event_is_dated_back_by_the_lag_and_its_beginning_also_by_the_frames_that_had_to_agree() -> None:
-    tracker, changes = EventTracker(lag=4, agreement=3), []
-    for t in range(30):  # seconds and frames
-        label = "wave" if 12 <= t < 20 else "clap" if t >= 24 else "nothing"
-        changes += tracker.add(replace(step(t, label), threshold=0.5, happening=label != "nothing"))
-    assert [(each.label, each.began, each.ended) for each in changes] == [
-        ("wave", 6, None), ("wave", 6, 16), ("clap", 18, None)
-    ]  # fmt: skip
-    assert [(each.began, each.ended) for each in tracker.end_all()] == [(18, 29)]  # its stream ended it
+def test_an_event_has_plain_values() -> None:
+    values = to_values(Event("wave", 0.12345, 2.0, 0.5, "door", (1.0, 2.0, 30.5, 40.0)))
+    told = json.loads(json.dumps(values))
+    assert {name: told[name] for name in ("source", "label", "began", "ended", "score", "box")} == {
+        "source": "door", "label": "wave", "began": 0.123, "ended": 2.0, "score": 0.5, "box": [1, 2, 30.5, 40]
+    }  # fmt: skip
+    assert {*told} == {"id", "source", "label", "began", "ended", "score", "box", "at"}
+    assert datetime.fromisoformat(told["at"]).utcoffset() is not None
+    assert to_values(event(0))["box"] is None
+    assert to_values(event(0))["id"] != to_values(event(0))["id"]
 
 
 def test_watch_publishes_the_events_of_a_clip(tmp_path: Path, make_clip: Any) -> None:
-    model = create_model("convalstm", 2, size=16, hidden=4)
-    run = Recognizer(model, ("clap", "run"), DataConfig(size=16, normalization="half")).save(tmp_path / "run")
-    path = make_clip(frames=12)
+    run, path = eventful().save(tmp_path / "run"), make_clip(frames=30)
+    expected = [event for step in eventful().watch(path) for event in step.events]
     with Receiver() as receiver:
         words = ["watch", str(run), str(path), "--json", "--events", receiver.address]
         done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    labels = [json.loads(line)["label"] for line in done.stdout.splitlines()]
-    changes = 1 + sum(a != b for a, b in pairwise(labels))
-    events = [(each["event"], each["label"], each["source"]) for each in receiver.got]
-    assert len(events) == 2 * changes
-    assert events[0] == ("begins", labels[0], str(path))
-    assert events[-1] == ("ends", labels[-1], str(path))
+    assert len(expected) > 1
+    for told, true in zip(receiver.got, expected, strict=True):
+        assert (told["source"], told["label"]) == (str(path), true.label)
+        assert told["began"] == pytest.approx(true.start, abs=1e-3)
+        assert told["ended"] == pytest.approx(true.end, abs=1e-3)
+        assert told["score"] == pytest.approx(true.score, abs=1e-4)
+    printed = [event for line in done.stdout.splitlines() for event in json.loads(line)["events"]]
+    of = ("label", "began", "ended", "score", "box")
+    assert [[each[name] for name in of] for each in printed] == [[each[name] for name in of] for each in receiver.got]
     done = CliRunner().invoke(app, [*words[:3], "--events", "ftp://host"])
     assert (done.exit_code, "expected https://host/path, mqtt" in done.stderr) == (1, True)
 
 
-def test_the_event_of_a_file_ends_with_it_while_another_source_goes_on(tmp_path: Path, make_clip: Any) -> None:
-    model = create_model("convalstm", 2, size=16, hidden=4)
+def test_a_run_that_finds_no_events_has_none_to_send(tmp_path: Path, make_clip: Any) -> None:
+    model, file = create_model("convalstm", 2, size=16, hidden=4), tmp_path / "events.vtt"
     run = Recognizer(model, ("clap", "run"), DataConfig(size=16, normalization="half")).save(tmp_path / "run")
-    path = make_clip(frames=12)
+    done = CliRunner().invoke(app, ["watch", str(run), str(make_clip(frames=12)), "--events", str(file)])
+    assert done.exit_code == 1
+    assert "this model finds no events to send; train the default model, `onlooker train CLIPS`" in done.stderr
+    assert not file.exists()
+
+
+def test_the_event_of_a_file_ends_with_it_while_another_source_goes_on(tmp_path: Path, make_clip: Any) -> None:
+    run, path = eventful().save(tmp_path / "run"), make_clip(frames=12)
     with Receiver() as receiver, socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         watch_sources(run, [str(path), address], StreamConfig(timeout=3, attempts=0), events=[receiver.address])
         over = time.time()
     last = receiver.got[-1]
-    assert (last["event"], last["source"]) == ("ends", str(path))
+    assert last["source"] == str(path)
+    assert last["ended"] > 0.8, "it was not final before the end of the file"
     assert over - datetime.fromisoformat(last["at"]).timestamp() > 1
 
 
@@ -293,8 +264,8 @@ def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
     path, lost = tmp_path / "door.vtt", list[ClipError]()
     publisher = open_publisher(str(path), ["door"], lost.append)
     assert path.read_text() == "WEBVTT\n", "complete from the start"
-    for label, began, ended in (("wave", 0.5, 1.25), ("a <b>", 3600.0, None), ("a <b>", 3600.0, 3723.5)):
-        publisher.add(Event("door", label, began, ended, 0.5))
+    for label, began, ended in (("wave", 0.5, 1.25), ("a <b>", 3600.0, 3723.5)):
+        publisher.add(Event(label, began, ended, 0.5, "door"))
     publisher.close(5)
     assert path.read_text() == (
         "WEBVTT\n\n00:00:00.500 --> 00:00:01.250\nwave\n\n01:00:00.000 --> 01:02:03.500\na &lt;b&gt;\n"
@@ -303,7 +274,7 @@ def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
     assert lost == []
     before = path.read_text()
     publisher = open_publisher(str(path), ["door"], lost.append)  # the camera is watched again
-    publisher.add(Event("door", "wave", 2.0, 3.0, 0.5))
+    publisher.add(Event("wave", 2.0, 3.0, 0.5, "door"))
     publisher.close(5)
     text = path.read_text()
     assert text.startswith(before), "nothing that was written is lost"
@@ -322,7 +293,7 @@ def test_a_file_of_events_takes_constant_memory(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(publish, "_WAITING", 10**6)
     publisher = open_publisher(str(tmp_path / "door.vtt"), ["door"], list[ClipError]().append)
     for number in range(500):
-        publisher.add(Event("door", "wave", number, number + 1, 0.5))
+        publisher.add(Event("wave", number, number + 1, 0.5, "door"))
     publisher.close(5)
     assert (tmp_path / "door.vtt").read_text().count("-->") == 500
     held = [value for value in vars(publisher).values() if isinstance(value, dict | list)]
@@ -335,8 +306,7 @@ def test_watch_loads_the_run_before_it_touches_a_file_of_events(tmp_path: Path, 
     with pytest.raises(FileNotFoundError, match="no such folder"):
         watch_sources(tmp_path / "gone", [str(clip)], StreamConfig(), events=[str(path)])
     assert path.read_text() == before
-    model = create_model("convalstm", 2, size=16, hidden=4)
-    run = Recognizer(model, ("clap", "run"), DataConfig(size=16, normalization="half")).save(tmp_path / "run")
+    run = eventful().save(tmp_path / "run")
     with pytest.raises(FileExistsError, match=r"events\.vtt: holds events already; choose another file, or remove it"):
         watch_sources(run, [str(clip)], StreamConfig(), events=[str(path)])
     assert path.read_text() == before, "those of a recording would be in it twice"
@@ -380,8 +350,8 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(monkeypatch: py
     publisher = open_publisher(
         f"mqtt://anna@127.0.0.1:{port}/home/door", ["0", "rtsp://cam/a", "clip.mp4"], lost.append
     )
-    publisher.add(Event("0", "wave", 1.0, None, 0.9))
-    publisher.add(Event("rtsp://cam/a", "wave", 2.0, 3.0, 0.8))
+    publisher.add(Event("wave", 1.0, 1.5, 0.9, "0"))
+    publisher.add(Event("clap", 2.0, 3.0, 0.8, "rtsp://cam/a"))
     time.sleep(0.2)
     broker = Broker(port)
     publisher.close(20)
@@ -396,8 +366,10 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(monkeypatch: py
     ]
     sensor = json.loads(broker.got[2][1])
     assert (sensor["state_topic"], sensor["availability_topic"]) == (topics[1], "home/door/status")
-    states = [(topic, json.loads(text)["event"]) for topic, text, _ in broker.got if topic in topics]
-    assert states == [*((topic, "none") for topic in topics), (topics[0], "begins"), (topics[1], "ends")]
+    states = [(topic, json.loads(text).get("label")) for topic, text, _ in broker.got if topic in topics]
+    assert states == [*((topic, None) for topic in topics), (topics[0], "wave"), (topics[1], "clap")]
+    assert sensor["value_template"] == "{{ 'ON' if value_json.label is defined else 'OFF' }}"
+    assert sensor["off_delay"] == 2
     assert [text for topic, text, _ in broker.got if topic == "home/door/status"] == ["online", "offline"]
 
 
@@ -409,7 +381,7 @@ def test_a_real_broker_keeps_the_sensor_and_the_last_state_for_a_subscriber_that
     config = {"listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}}}
     broker = asyncio.run_coroutine_threadsafe(_started(amqtt, config), loop).result(20)
     with publishing(f"mqtt://127.0.0.1:{port}/home") as (publisher, lost):
-        publisher.add(Event("door", "wave", 1.0, None, 0.9))
+        publisher.add(Event("wave", 1.0, 1.5, 0.9, "door"))
         publisher.close(10)
     client = paho.Client(paho.CallbackAPIVersion.VERSION2)
     client.on_message = lambda *given: got.update({given[2].topic: given[2].payload.decode()})

@@ -1,6 +1,7 @@
 """Recognizers: saving and loading, safe files, predictions of clips, and drawn clips."""
 
 import json
+import math
 import os
 import pickle
 import re
@@ -14,15 +15,17 @@ import clips as painted
 import numpy as np
 import pytest
 import torch
+from eventful import LENGTHS, eventful
 
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.clips import prepare
+from onlooker.evaluation.events import EventCurve
 from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import choose_device
-from onlooker.recognizer import Recognizer, load
-from onlooker.structures import Clip, ClipError, Prediction
+from onlooker.recognizer import Recognizer, expected_events, load
+from onlooker.structures import Clip, ClipError, Prediction, Step
 from onlooker.video.reader import read
 from onlooker.video.resize import resize
 from onlooker.video.write import write
@@ -126,7 +129,7 @@ def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> N
     pixels = torch.from_numpy(resize(frames.pixels, 16, 3)).float()
     video = ((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)[None]
     with torch.no_grad():
-        logits, attention = of.model(video)
+        logits, attention, _ = of.model(video)
     np.testing.assert_allclose(seen.frame_scores, logits[0].softmax(-1).numpy(), atol=1e-6)
     np.testing.assert_allclose(seen.scores, logits[0].softmax(-1).mean(0).numpy(), atol=1e-6)
     np.testing.assert_allclose(seen.attention, attention[0].numpy(), atol=1e-6)
@@ -286,3 +289,55 @@ def test_auto_is_a_gpu_if_there_is_one(monkeypatch: pytest.MonkeyPatch, cuda: bo
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert choose_device() == torch.device(expected)
     assert choose_device("cpu") == torch.device("cpu")
+
+
+def test_what_lasts_longer_than_the_longest_window_is_a_recording(make_clip: Make) -> None:
+    of = eventful(frame_rate=10.0)
+    assert of.longest == pytest.approx(LENGTHS[-1] / 10)
+    assert eventful().longest == LENGTHS[-1] / 25, "at an unknown rate, as for images"
+    assert recognizer().longest == math.inf, "it finds no events"
+    short, long, told = make_clip("short.mp4", frames=9), make_clip("long.mp4", frames=30), list[Step]()
+    assert len(of.predict(short, on_step=told.append).times) == 6
+    assert told == []
+    seen = of.predict(long, on_step=told.append)
+    assert len(seen.times) == 30
+    assert [step.index for step in told if step.pixels is not None] == list(range(30))
+    expected, live = of.predict_recording(long)
+    assert seen.segments == expected.segments
+    assert len(live) > 1
+    assert [(e.label, e.start, e.end) for e in live] == [
+        (e.label, e.start, e.end) for step in of.watch(long) for e in step.events
+    ]
+    assert [each.score for each in seen.segments] == sorted((each.score for each in seen.segments), reverse=True)
+    (whole,) = of.predict_clip(long).segments
+    assert (whole.start, whole.end) == (pytest.approx(0, abs=0.01), pytest.approx(3.0, abs=0.3)), "one answer for all"
+
+
+def test_the_events_of_a_recording_are_those_that_the_accepted_false_alarms_allow(make_clip: Make) -> None:
+    of, path = eventful(frame_rate=10.0), make_clip(frames=30)
+    best = of.predict(path).segments[0].score
+    of.curve = EventCurve([0.0, best], [1.0, 0.5], [0.0, 0.0], [9.0, 3.0], 0.0, 1.0, [])
+    assert of.event_threshold(9) == 0
+    assert len(of.predict_recording(path, config=StreamConfig(alarms_per_hour=9))[0].segments) > 1
+    assert len(of.predict_recording(path, config=StreamConfig(alarms_per_hour=3))[0].segments) == 1
+    none, live = of.predict_recording(path, config=StreamConfig(alarms_per_hour=1))
+    assert (none.segments, none.label, live) == ((), "nothing", [])
+
+
+def test_the_curve_of_events_is_saved_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:
+    curve = EventCurve([0.5, 0.75], [0.9, 0.5], [0.1, 0.0], [5.0, 1.0], 0.25, 0.5, ["clap", "run"])
+    run = eventful(curve=curve).save(tmp_path)
+    loaded = load(run)
+    assert (loaded.curve, loaded.model.lengths) == (curve, LENGTHS)
+    assert expected_events(loaded, 1) == f"events: {curve.sentence(1)}"
+    assert "how many false alarms that gives is not known" in expected_events(eventful(), 1)
+    values = read_json(run / "recognizer.json")
+    for damaged in ({**values["curve"], "found": [0.9]}, {**values["curve"], "late": None}, {}, [], "none"):
+        write_json(run / "recognizer.json", {**values, "curve": damaged})
+        if damaged == {}:
+            assert load(run).curve is None
+            continue
+        with pytest.raises(ValueError, match=r"recognizer.json: .*(curve|late)"):
+            load(run)
+    write_json(run / "recognizer.json", {name: value for name, value in values.items() if name != "curve"})
+    assert load(run).curve is None, "a run of an earlier version"

@@ -1,4 +1,4 @@
-"""Streams give the same scores as whole clips, in constant memory and independent of other streams."""
+"""Streams give the same scores and events as recordings, in constant memory and independent of other streams."""
 
 import gc
 import threading
@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from eventful import LENGTHS, eventful
 from senders import Sender, cut, slowly, transport_stream
 
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import to_video
+from onlooker.evaluation.events import EventCurve
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker.streaming import Streams, join_steps
-from onlooker.structures import Box, ClipError, Step
+from onlooker.stream.events import Finder, Kept
+from onlooker.streaming import Streams
+from onlooker.structures import ClipError, Segment, Step
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 from onlooker.video.write import write
@@ -48,7 +51,7 @@ def expected(of: Recognizer, path: Path) -> tuple[np.ndarray, np.ndarray | None]
     pixels = np.stack([frame for _, _, frame in VideoReader(path)])
     small = torch.from_numpy(resize(pixels, of.data.size, of.data.channels))
     with torch.no_grad():
-        logits, attention = of.model(to_video(small[None], of.data.normalization))
+        logits, attention, _ = of.model(to_video(small[None], of.data.normalization))
     return logits[0].softmax(-1).numpy(), None if attention is None else attention[0].numpy()
 
 
@@ -117,8 +120,9 @@ def test_a_stream_that_ends_frees_its_state(make_clip: Make) -> None:
     streams = Streams(of.model, CLASSES, of.data)
     streams.step({"a": frame, "b": frame})
     assert set(streams.states) == {"a", "b"}
-    streams.forget("a")
+    assert streams.end("a") is None
     assert set(streams.states) == {"b"}
+    assert streams.end("a") is None, "it is gone already"
 
 
 def test_streams_in_a_batch_equal_single_streams(make_clip: Make) -> None:
@@ -209,19 +213,6 @@ def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:
                 break
 
 
-def test_memory_is_constant(tmp_path: Path) -> None:
-    path = write(tmp_path / "long.mp4", (np.full((32, 32, 3), t % 256, np.uint8) for t in range(900)), fps=25)
-    of, after = recognizer("lstm"), {}
-    tracemalloc.start()
-    for step in of.watch(path):
-        if step.index in (400, 800):  # until then, libraries fill their caches
-            gc.collect()
-            after[step.index] = tracemalloc.get_traced_memory()[0]
-    tracemalloc.stop()
-    assert step.index == 899
-    assert after[800] < after[400] + 35_000  # eight frames that wait, and less than 100 bytes a frame
-
-
 def test_models_that_cannot_stream_are_reported_before_anything_is_opened() -> None:
     with pytest.raises(ValueError, match="single-frame needs whole clips"):
         recognizer("single-frame").watch("tcp://127.0.0.1:9")
@@ -238,37 +229,124 @@ def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
             recognizer().watch(sources)
 
 
-def step_of(index: int, scores: list[float], box: float | None = None, threshold: float | None = None) -> Step:
-    corners = () if box is None else (Box("", index, (box, 0, box + 2, 4)),)
-    pixels = np.zeros((8, 16, 3), np.uint8)
-    return Step(
-        index, index / 10, np.array(scores, np.float32), ("nothing", "run", "wave"), boxes=corners, pixels=pixels,
-        attention=np.full((2, 2), 0.25, np.float32), point=None if box is None else (box, 1), threshold=threshold,
-    )  # fmt: skip
+@pytest.mark.parametrize("threshold", [None, 0.4, 0.99])
+def test_a_model_without_an_event_layer_answers_each_frame_by_the_threshold(
+    make_clip: Make, threshold: float | None
+) -> None:
+    of = recognizer()
+    of.threshold = threshold
+    for step in of.watch(make_clip(frames=8)):
+        best = int(step.scores.argmax())
+        reached = threshold is None or step.scores[best] >= threshold
+        assert step.label == (CLASSES[best] if reached else "nothing")
+        assert step.score == pytest.approx(step.scores[best] if reached else 1 - step.scores[best])
+        assert (step.happening, step.event, step.events, step.windows) == (None, None, (), None)
+    with pytest.raises(ValueError, match="this model finds no events; train the default model"):
+        of.predict_recording(make_clip(frames=8))
 
 
-def test_steps_of_a_recording_become_one_prediction() -> None:
-    quiet, run, wave = [0.8, 0.1, 0.1], [0.0, 0.75, 0.25], [0.1, 0.2, 0.7]
-    steps = [step_of(0, quiet), step_of(1, run, 3), step_of(2, run), step_of(3, quiet), step_of(4, wave, 5)]
-    joined = join_steps("a.mp4", iter(steps), 0.52)
-    found = [(each.label, each.start, each.end, round(each.score, 3)) for each in joined.segments]
-    assert found == [
-        ("run", 0.1, pytest.approx(0.3), 0.75),
-        ("wave", 0.4, 0.52, 0.7),
-    ]  # the last one until the recording ends
-    np.testing.assert_allclose(joined.scores, np.mean([run, run, wave], 0), atol=1e-6)  # of the events alone
-    assert [(tube.label, tube.frames.tolist()) for tube in joined.tubes] == [("run", [1]), ("wave", [4])]
-    np.testing.assert_allclose(joined.tubes[1].boxes, [[5, 0, 7, 4]])
-    assert (joined.size, joined.label, len(joined.times)) == ((8, 16), "run", 5)
-    assert joined.points is not None
-    np.testing.assert_array_equal(np.isnan(joined.points[:, 0]), [True, False, True, True, False])
+def found_in(finder: Finder, steps: list[Step]) -> tuple[list[list[Segment]], list[Segment | None], list[Segment]]:
+    """What is final at each frame, what goes on, and the events that are final at the end."""
+    kept, final, going_on = Kept(), list[list[Segment]](), list[Segment | None]()
+    for step in steps:
+        assert step.windows is not None
+        events, now, kept = finder.step(kept, step.time, step.windows)
+        final.append(events)
+        going_on.append(now)
+    return final, going_on, finder.finish(kept)
 
 
-def test_a_recording_without_events_is_answered_by_all_its_steps() -> None:
-    joined = join_steps("a.mp4", [step_of(0, [0.8, 0.1, 0.1]), step_of(1, [0.6, 0.2, 0.2])], 0.2)
-    assert (joined.label, joined.segments, joined.tubes) == ("nothing", (), ())
-    np.testing.assert_allclose(joined.scores, [0.7, 0.15, 0.15], atol=1e-6)
-    single = join_steps("a.mp4", [step_of(0, [0.1, 0.8, 0.1])], 0.1)
-    assert [(each.label, each.start, each.end) for each in single.segments] == [("run", 0, 0.1)]
-    with pytest.raises(ClipError, match="too short"):
-        join_steps("a.mp4", [], 0)
+def plain(events: Any) -> list[tuple[str, float, float, float]]:
+    return [(each.label, each.start, each.end, each.score) for each in events]
+
+
+def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(make_clip: Make) -> None:
+    of, path = eventful(), make_clip(frames=47)
+    *steps, last = of.watch(path)
+    pixels = torch.from_numpy(resize(np.stack([frame for _, _, frame in VideoReader(path)]), 16, 3))
+    with torch.no_grad():
+        windows = of.model(to_video(pixels[None], "half")).windows
+    assert windows is not None
+    np.testing.assert_allclose([step.windows for step in steps], windows.scores[0], atol=1e-4)
+    finder = of.streams().finder
+    assert finder is not None
+    final, going_on, at_end = found_in(finder, steps)
+    assert sum(map(len, final)) > 2
+    assert [plain(step.events) for step in steps] == [plain(each) for each in final]
+    for step, now in zip(steps, going_on, strict=True):
+        assert (step.event, step.happening) == (now, now is not None)
+        assert step.label == (now.label if now else "nothing")
+        assert step.score == pytest.approx(now.score if now else 1 - step.windows.max())  # type: ignore[union-attr]
+        assert {box.label for box in step.boxes} <= {step.label}
+    assert going_on[:3] == [None] * 3, "no window has ended"
+    assert any(going_on)
+    assert {step.source for step in steps} == {each.source for step in steps for each in step.events} == {str(path)}
+    # What is not final at the end comes with the last step again.
+    assert at_end
+    assert plain(last.events) == plain(at_end)
+    assert (last.index, last.time, last.event, last.pixels) == (46, steps[-1].time, None, None)
+
+
+def test_the_box_of_an_event_is_the_mean_of_those_while_it_lasts(make_clip: Make) -> None:
+    *steps, last = eventful().watch(make_clip(frames=47))
+    events = [event for step in (*steps, last) for event in step.events]
+    assert any(event.box for event in events)
+    for event in events:
+        during = [step.box.corners for step in steps if step.box and event.start <= step.time < event.end]
+        assert event.box == (pytest.approx(np.mean(during, 0)) if during else None)
+
+
+def test_events_of_streams_in_a_batch_are_those_of_single_streams(make_clip: Make) -> None:
+    of = eventful()
+    paths = [make_clip(f"{length}.mp4", frames=length, size=size) for length, size in ((23, (64, 48)), (40, (48, 40)))]
+    together = list(of.watch(paths))
+    for path in paths:
+        expected = [event for step in of.watch(path) for event in plain(step.events)]
+        seen = [event for step in together if step.source == str(path) for event in plain(step.events)]
+        assert expected
+        for ours, theirs in zip(seen, expected, strict=True):
+            assert ours == (*theirs[:3], pytest.approx(theirs[3], abs=1e-4))
+
+
+def test_the_rate_of_false_alarms_decides_which_events_are_reported(make_clip: Make) -> None:
+    of, path = eventful(), make_clip(frames=30)
+    scores = [event.score for step in of.watch(path) for event in step.events]
+    assert len(scores) > 1
+    of.curve = EventCurve([0.0, max(scores)], [1.0, 0.5], [0.0, 0.0], [9.0, 3.0], 0.0, 1.0, [])
+    for allowed, expected in ((9.0, len(scores)), (3.0, 1), (1.0, 0)):
+        seen = [event for step in of.watch(path, StreamConfig(alarms_per_hour=allowed)) for event in step.events]
+        assert len(seen) == expected, allowed
+
+
+def test_a_class_of_nothing_is_no_event_of_a_stream(make_clip: Make) -> None:
+    of, path = eventful(), make_clip(frames=30)
+    (common, *_) = {event.label for step in of.watch(path) for event in step.events}
+    of.nothing = common
+    assert common not in {event.label for step in of.watch(path) for event in step.events}
+
+
+def test_memory_is_constant(tmp_path: Path) -> None:
+    path = write(tmp_path / "long.mp4", (np.full((32, 32, 3), t % 256, np.uint8) for t in range(900)), fps=25)
+    of, after = recognizer("lstm"), {}
+    tracemalloc.start()
+    for step in of.watch(path):
+        if step.index in (400, 800):  # until then, libraries fill their caches
+            gc.collect()
+            after[step.index] = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert step.index == 899
+    assert after[800] < after[400] + 35_000  # eight frames that wait, and less than 100 bytes a frame
+
+
+def test_what_is_kept_of_a_stream_does_not_grow() -> None:
+    of, chance = eventful(), np.random.default_rng(0)
+    streams, longest = of.streams(), LENGTHS[-1]
+    for index in range(100):
+        frame = chance.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        streams.step({"a": (index, index / 10, frame)})
+        state = streams.states["a"]
+        assert len(state.kept.times) <= longest
+        assert len(state.kept.pending) <= len(LENGTHS) * (longest // 3 + 2)
+        assert len(state.boxes) <= longest + longest // 3 + 2
+        assert state.last is not None
+        assert state.last.pixels is None

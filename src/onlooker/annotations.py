@@ -24,7 +24,6 @@ from onlooker.video.reader import SUFFIXES, frame_bounds, is_video
 
 __all__ = ["FORMATS", "Interval", "read_intervals"]
 
-MIN_SCORE = 0.3  # probability of a class in the whole clip, from which on it gets boxes and times in files
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
 _TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
 _CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
@@ -118,10 +117,9 @@ def find_format(path: Path, name: str | None = None) -> str:
 
 
 def of_prediction(prediction: Prediction) -> Videos:
-    """The segments of classes whose probability in the whole clip reaches `MIN_SCORE`."""
-    scores = dict(zip(prediction.classes, prediction.scores.tolist(), strict=True))
+    """The segments of a prediction, in the order of time."""
     segments = sorted(prediction.segments, key=lambda segment: segment.start)
-    return {prediction.path: [make_interval(**vars(each)) for each in segments if scores[each.label] >= MIN_SCORE]}
+    return {prediction.path: [make_interval(**vars(each)) for each in segments]}
 
 
 def make_interval(label: Any, start: Any, end: Any, score: Any = 1, split: str = "", recording: str = "") -> Interval:

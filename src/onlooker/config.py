@@ -264,15 +264,11 @@ class StreamConfig(Config):
         CONNECTION,
         minimum=0,
     )
-    threshold: float | None = setting(
-        None,
-        "Minimum probability of an event; below it the answer is nothing. Default: the threshold of the run, which has "
-        "one if nothing happens in one of its classes (`onlooker train --nothing`).",
+    alarms_per_hour: float = setting(
+        6.0,
+        "False alarms an hour that are accepted; events are reported from the score that keeps them, by the streams "
+        "of training.",
         minimum=0,
-        maximum=1,
-    )
-    agreement: int = setting(
-        3, "With a threshold: consecutive frames in which an event must reach it to be reported.", minimum=1
     )
     wait_for_source: bool = setting(
         False, "Wait for a camera or address that does not answer at the start, as for one that was lost.", CONNECTION
@@ -299,8 +295,11 @@ class SetConfig(Config):
         CLIPS,
         repeated=True,
     )
-    fill: str = setting(
-        "", "Of a list with times: a class of examples from the gaps between them, such as nothing.", CLIPS
+    fill: str | None = setting(
+        None,
+        "Of a list with times: the class of examples from the gaps between them; '' for no such examples. Default: "
+        "nothing, in training, unless another class means that nothing happens.",
+        CLIPS,
     )
     divide: bool = setting(
         False, "If a class has a single recording, divide it by time; its test says nothing about others.", CLIPS

@@ -17,6 +17,7 @@ import torch
 
 import onlooker
 from onlooker.answer import nothing_name
+from onlooker.config import StreamConfig
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.files import explain_write_errors, file_digest, read_json, whole_folder, write_json
 from onlooker.onnx_step import DESCRIPTION, STEP, ExportedStep, PixelStep, inexpressible, write_graph
@@ -109,9 +110,10 @@ def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
             between = perf_counter()
             video = to_video(torch.from_numpy(frame[None]), data.normalization, data.flow_channels)
             output, state = model.step(video, state)
-            expected = ((output.logits / recognizer.temperature).softmax(-1), output.attention)
+            windows = None if output.windows is None else output.windows.scores
+            expected = ((output.logits / recognizer.temperature).softmax(-1), output.attention, windows)
             seconds.append((between - begin, perf_counter() - between))
-            pairs = zip(expected, answer[:2], strict=True)
+            pairs = zip(expected, answer[:3], strict=True)
             differences += [np.abs(a.numpy() - b).max() for a, b in pairs if a is not None and b is not None]
     except Exception as error:  # onnxruntime's exceptions have no common base class
         raise inexpressible(model, error) from error
@@ -132,6 +134,7 @@ def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
     data = recognizer.data
     channels = data.in_channels - data.flow_channels
     mean, std = (list(values[:channels]) for values in NORMALIZATIONS[data.normalization])
+    least = recognizer.event_threshold(StreamConfig.alarms_per_hour)
     flow = {"channels": data.flow_channels, "method": data.flow, "limit": data.flow_limit}
     return {
         "onlooker": onlooker.__version__,
@@ -157,4 +160,6 @@ def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
             for i, shape in enumerate(step.state_shapes)
         },
         "outputs": {name: ["B", *shape] for name, shape in step.result_shapes.items()},
+        # A program that finds events does as `stream.events.Finder` with these windows, in frames, and this threshold.
+        "events": {"lengths": list(step.model.lengths), "threshold": least} if step.model.lengths else None,
     }

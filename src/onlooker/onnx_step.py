@@ -27,10 +27,11 @@ Array = NDArray[Any]
 
 
 class StepOutput(NamedTuple):
-    """Results for one frame of `B` streams: `scores` `B K`, `attention` `B h w`, and the new state."""
+    """Results for one frame of `B` streams: `scores` `B K`, `attention` `B h w`, `windows` `B L K`; the new state."""
 
     scores: NDArray[np.float32]
     attention: NDArray[np.float32] | None
+    windows: NDArray[np.float32] | None
     state: tuple[Array, ...]
 
 
@@ -59,6 +60,7 @@ class PixelStep(nn.Module):
         # Results for a frame in the order of `forward`: names, and shapes without the B in front.
         self.result_shapes: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
         self.result_shapes |= {"attention": model.grid} if model.attends else {}
+        self.result_shapes |= {"windows": (len(model.lengths), model.num_classes)} if model.lengths else {}
         states = [f"state_{i}" for i in range(len(self.state_shapes))]
         self.inputs = ["frame", *states]
         self.outputs = [*self.result_shapes, *(f"next_{name}" for name in states)]
@@ -79,7 +81,8 @@ class PixelStep(nn.Module):
         zeros, given = self.model.initial_state(frame.shape[0]), iter(states)
         state = type(zeros)(*(next(given) if has else part for has, part in zip(self.carried, zeros, strict=True)))
         output, state = self.model.step_features(features, state)
-        results = [part for part in output[1:] if part is not None]
+        windows = None if output.windows is None else output.windows.scores
+        results = [part for part in (output.attention, windows) if part is not None]
         after = (part for part, carried in zip(state, self.carried, strict=True) if carried)
         return (output.logits / self.temperature).softmax(-1), *results, *after
 
@@ -116,7 +119,7 @@ class ExportedStep:
         """One frame `B H W C` uint8 of each stream; begin with None, and pass on the state that comes back."""
         outputs = dict(zip(self._outputs, self._session.run(None, self.feeds(frame, state)), strict=True))
         after = tuple(value for name, value in outputs.items() if name.startswith("next_state_"))
-        return StepOutput(outputs["scores"], outputs.get("attention"), after)
+        return StepOutput(outputs["scores"], outputs.get("attention"), outputs.get("windows"), after)
 
 
 def write_graph(step: PixelStep, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Events of streams, sent to addresses as they begin and end: webhooks, MQTT, subtitles."""
+"""Events of streams, sent to addresses when they are over: webhooks, MQTT, subtitles."""
 
 import hmac
 import json
@@ -6,9 +6,7 @@ import os
 import re
 import uuid
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from http.client import HTTPException
@@ -25,9 +23,9 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from onlooker.annotations import make_interval, webvtt_cue
 from onlooker.files import explain_write_errors, read_bytes
-from onlooker.structures import ClipError, Step
+from onlooker.structures import ClipError, Event
 
-__all__ = ["Event", "EventTracker", "Publisher", "open_publisher"]
+__all__ = ["Publisher", "open_publisher", "to_values"]
 
 _WAITING = 1000  # events that wait for one address; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
@@ -38,93 +36,12 @@ _HTTP = re.compile(rf"https?://{_HOST}([/?#]\S*)?", re.IGNORECASE)
 _MQTT = re.compile(rf"mqtt(s?)://(?:([^@/?#\s:]+)@)?{_HOST}/([^?#+\s]*[^?#+\s/])/?", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Event:
-    """An event of a stream that begins or has ended.
-
-    Args:
-        source: the name of the stream.
-        label: its class.
-        began, ended: seconds (`structures`), dated back as `EventTracker` says; `ended` is None
-            while it goes on.
-        score: the mean probability over its frames so far.
-    """
-
-    source: str | None
-    label: str
-    began: float
-    ended: float | None
-    score: float
-
-    def to_values(self) -> dict[str, Any]:
-        """Plain values, for JSON: with the time of day, and an `id` by which a receiver recognizes duplicates."""
-        state = "begins" if self.ended is None else "ends"
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return {"id": uuid.uuid4().hex, "event": state, **self.__dict__, "at": at}
-
-
-@dataclass
-class _Stream:
-    """The times of the last steps of a stream; its event that goes on, the sum of its scores, its number of steps."""
-
-    times: deque[float]
-    event: Event | None = None
-    total: float = 0.0
-    steps: int = 0
-
-
-class EventTracker:
-    """Turns steps into events.
-
-    An event is reported with the first step of its class. It is over with the first step of another class, with the
-    first step without an event (`Step.happening`, or the class in which nothing happens), or with its stream. For a
-    model without a threshold, every change of the class is an event.
-
-    Its times are earlier than these steps: its beginning and its end by the lag of the model, and its beginning also by
-    the steps that had to agree. An event that its stream ends lasts until the last step.
-
-    Args:
-        lag: `VideoModel.lag`, in steps.
-        agreement: number of steps that had to agree (`StreamConfig.agreement`), for steps with a threshold.
-    """
-
-    def __init__(self, lag: int = 0, agreement: int = 1) -> None:
-        self.lag, self.agreement = lag, agreement
-        self._streams: dict[str | None, _Stream] = {}
-
-    def add(self, step: Step) -> list[Event]:
-        """The events that end and begin with a step."""
-        of = self._streams.setdefault(step.source, _Stream(deque(maxlen=self.lag + self.agreement)))
-        of.times.append(step.time)
-        label = None if step.happening is False or step.label == step.nothing_name else step.label
-        if of.event and of.event.label == label:
-            of.total, of.steps = of.total + step.score, of.steps + 1
-            return []
-        changes = self.end(step.source, self.lag)
-        if label is not None:
-            agreed = 0 if step.threshold is None else self.agreement - 1
-            of.event = Event(step.source, label, _earlier(of.times, self.lag + agreed), None, step.score)
-            of.total, of.steps = step.score, 1
-            changes.append(of.event)
-        return changes
-
-    def end(self, source: str | None, back: int = 0) -> list[Event]:
-        """End the event of a stream, if there is one, `back` steps before the last step of the stream."""
-        of = self._streams.get(source)
-        if of is None or of.event is None:
-            return []
-        ended = max(of.event.began, _earlier(of.times, back))
-        event, of.event = replace(of.event, ended=ended, score=of.total / of.steps), None
-        return [event]
-
-    def end_all(self) -> list[Event]:
-        """End the events of all streams."""
-        return [event for source in self._streams for event in self.end(source)]
-
-
-def _earlier(times: Sequence[float], back: int) -> float:
-    """The time of the step `back` steps before the last one, or of the first one that is known."""
-    return times[max(0, len(times) - 1 - back)]
+def to_values(event: Event) -> dict[str, Any]:
+    """An event as plain values, for JSON: with the time of day, and an `id` by which receivers recognize duplicates."""
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    began, ended = round(event.start, 3), round(event.end, 3)
+    values = {"source": event.source, "label": event.label, "began": began, "ended": ended, "score": event.score}
+    return {"id": uuid.uuid4().hex, **values, "box": event.box, "at": at}
 
 
 class Publisher(ABC):
@@ -149,7 +66,7 @@ class Publisher(ABC):
     def add(self, event: Event) -> None:
         """Send an event as soon as those before it are sent."""
         if self._queue.qsize() < _WAITING:
-            self._queue.put(event.to_values())
+            self._queue.put(to_values(event))
         else:
             self._dropped += 1
             if self._dropped == 1:
@@ -230,8 +147,8 @@ class _NoRedirects(HTTPRedirectHandler):
 class _Mqtt(Publisher):
     """MQTT: retained JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/status, discovery by Home Assistant.
 
-    For Home Assistant, each source is a binary sensor, on during an event, with the event's values as attributes. The
-    password of a user in the address is in the environment variable `ONLOOKER_MQTT_PASSWORD`.
+    For Home Assistant, each source is a binary sensor, on for two seconds when an event is over, with the event's
+    values as attributes. The password of a user in the address is in the environment variable `ONLOOKER_MQTT_PASSWORD`.
     """
 
     def __init__(self, address: str, name: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]) -> None:
@@ -263,7 +180,8 @@ class _Mqtt(Publisher):
                 "name": source,
                 "unique_id": _slug(f"onlooker {topic}"),
                 "state_topic": topic,
-                "value_template": "{{ 'ON' if value_json.event == 'begins' else 'OFF' }}",
+                "value_template": "{{ 'ON' if value_json.label is defined else 'OFF' }}",
+                "off_delay": 2,
                 "json_attributes_topic": topic,
                 "availability_topic": f"{self._topic}/status",
                 "device": {"identifiers": [_slug(f"onlooker {self._topic}")], "name": f"Onlooker {self._topic}"},
@@ -271,7 +189,7 @@ class _Mqtt(Publisher):
             config = f"homeassistant/binary_sensor/{sensor['unique_id']}/config"
             client.publish(config, json.dumps(sensor), retain=True)
             if not self._greeted:
-                client.publish(topic, json.dumps({"event": "none", "source": source}), retain=True)
+                client.publish(topic, json.dumps({"source": source}), retain=True)
         client.publish(f"{self._topic}/status", "online", retain=True)
         self._greeted = True
         self._connected.set()
@@ -317,9 +235,8 @@ class _Subtitles(Publisher):
             file.write(text.encode(errors="backslashreplace"))
 
     def _send(self, event: dict[str, Any], _: float) -> None:
-        if event["ended"] is not None and event["ended"] > event["began"]:
-            interval = make_interval(event["label"], event["began"], event["ended"], event["score"])
-            self._append(f"\n{webvtt_cue(interval)}")
+        interval = make_interval(event["label"], event["began"], event["ended"], event["score"])
+        self._append(f"\n{webvtt_cue(interval)}")
 
 
 def open_publisher(address: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]) -> Publisher:

@@ -1,8 +1,9 @@
 """A trained model with everything it needs: how clips become samples, the class names, how to localize."""
 
+import math
 import reprlib
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.split import source_of
 from onlooker.drawing.clip import write_drawn
+from onlooker.evaluation.events import EventCurve
 from onlooker.files import (
     check_regular,
     composed,
@@ -35,15 +37,19 @@ from onlooker.models.registry import find_class, planned_bytes, rebuild
 from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
 from onlooker.settings import field_of, without_off
 from onlooker.storage import check_complete, local
-from onlooker.streaming import Address, OnError, OnStatus, Streams, watch
-from onlooker.structures import ClipError, Evaluation, Prediction, Step
+from onlooker.stream.events import clip_events
+from onlooker.stream.recordings import recorded
+from onlooker.streaming import EVENT_THRESHOLD, Address, OnError, OnStatus, Streams, watch
+from onlooker.structures import ClipError, Evaluation, Prediction, Segment, Step
 from onlooker.training.forward import encode_samples, forward_samples
+from onlooker.video.decode import RATE
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import is_video
 
 __all__ = ["Classification", "Recognizer", "load", "mean_over_crops"]
 
 Floats = NDArray[np.float32]
+OnStep = Callable[[Step], None]
 
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
 _WEIGHTS = "model.safetensors"
@@ -53,14 +59,16 @@ _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×
 
 
 class Classification(NamedTuple):
-    """Results for clips: probabilities `B T K`; attention `B T h w` or None, see `Output`."""
+    """Results for clips: probabilities `B T K`; attention `B T h w`, and `Windows.whole` `B T L`, or None."""
 
     scores: Tensor
     attention: Tensor | None = None
+    whole: Tensor | None = None
 
-    def numpy(self) -> tuple[Floats, Floats | None]:
+    def numpy(self) -> tuple[Floats, Floats | None, Floats | None]:
         """The same as arrays."""
-        return self.scores.numpy(), None if self.attention is None else self.attention.numpy()
+        maps, whole = (None if part is None else part.numpy() for part in (self.attention, self.whole))
+        return self.scores.numpy(), maps, whole
 
 
 _FRAME_RATES, _TEMPERATURES = (1e-3, 1e4), (1e-6, 1e6)  # the least and the largest that can be meant
@@ -79,6 +87,9 @@ class Recognizer:
         threshold: an event that is less probable is not reported: the answer is nothing (`answer.nothing_class`).
             `choose_threshold` chooses it. None: the answer is the most probable class.
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
+        curve: what events of streams are found at which rate of false alarms; None: unknown.
+        clip_seconds: how long nearly all training clips are at most; what is longer, and longer than all windows of the
+            event layer, is a recording.
 
     Raises:
         ValueError: names, sizes or channels that do not match the model, or an unknown aggregation.
@@ -94,6 +105,8 @@ class Recognizer:
         temperature: float = 1.0,
         threshold: float | None = None,
         nothing: str | None = None,
+        curve: EventCurve | None = None,
+        clip_seconds: float = 0.0,
     ) -> None:
         if aggregation not in AGGREGATIONS:
             raise ValueError(f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}")
@@ -116,36 +129,77 @@ class Recognizer:
         self.model, self.classes, self.data = model.eval(), tuple(classes), data
         self.aggregation, self.frame_rate = aggregation, frame_rate
         self.temperature, self.threshold = temperature, threshold
-        self.nothing = nothing
+        self.nothing, self.curve, self.clip_seconds = nothing, curve, clip_seconds
+
+    @property
+    def longest(self) -> float:
+        """Seconds of the longest clip with one answer: what lasts longer is a recording, in which events are found."""
+        if not self.model.lengths:
+            return math.inf
+        return max(self.clip_seconds, self.model.lengths[-1] / (self.frame_rate or RATE))
+
+    def event_threshold(self, alarms_per_hour: float) -> float:
+        """The lowest score of an event at a rate of false alarms; above 1 if there are more at every threshold."""
+        return EVENT_THRESHOLD if self.curve is None else self.curve.threshold(alarms_per_hour)
 
     def read(self, path: Path | str) -> Sample:
         """What the model sees of a clip; a ClipError if it cannot be read."""
         return read_sample(Path(path), self.data)
 
-    def predict(self, path: Path | str, sample: Sample | None = None) -> Prediction:
+    def predict(self, path: Path | str, sample: Sample | None = None, on_step: OnStep | None = None) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and when.
 
-        `sample` is what `read` returned for the clip, if it was read ahead.
+        In one that is longer than `longest`, all of its frames are processed, and all events are found.
+
+        Args:
+            sample: what `read` returned for the clip, if it was read ahead.
+            on_step: called with each step of a recording.
 
         Raises:
             ClipError: the clip cannot be read.
         """
         sample = sample or self.read(path)
+        if self.longest < sample.end < math.inf:
+            return self.predict_recording(path, on_step)[0]
+        return self.predict_clip(path, sample)
+
+    def predict_clip(self, path: Path | str, sample: Sample | None = None) -> Prediction:
+        """As `predict`, but one class for all of it, however long it is, from as many frames as in training."""
+        sample = sample or self.read(path)
         return localize(self.predict_sample(sample, path), sample.frames)
+
+    def predict_recording(
+        self, path: Path | str, on_step: OnStep | None = None, config: StreamConfig | None = None
+    ) -> tuple[Prediction, list[Segment]]:
+        """The prediction of a recording, and its events as `watch` reports them while it plays.
+
+        Raises:
+            ClipError: the recording cannot be read.
+            ValueError: a model without an event layer.
+        """
+        config = config or StreamConfig()
+        finder = self.streams(config).finder
+        if finder is None:
+            raise ValueError("this model finds no events; train the default model, `onlooker train CLIPS`")
+        steps = self.watch(path, config)
+        return recorded(path, steps if on_step is None else _told(steps, on_step), finder)
 
     @torch.inference_mode()
     def predict_sample(self, sample: Sample, path: Path | str) -> Prediction:
-        """The prediction for a sample of a clip, without tubes and segments (`localization.localize` adds them)."""
+        """The prediction for a sample of a clip, without heat maps and tubes (`localization.localize` adds them)."""
         pixels = torch.from_numpy(sample.pixels)
-        frame_scores, scores, attention = self.classify_crops(pixels, sample.temporal_crops)
-        return Prediction(
+        frame_scores, scores, attention, whole = self.classify_crops(pixels, sample.temporal_crops)
+        prediction = Prediction(
             Path(path), self.classes, frame_scores, scores, sample.times, sample.indices,
             attention=attention, size=sample.size, threshold=self.threshold,
             nothing=self.nothing, assumes_rate=sample.assumes_rate, end=sample.end,
         )  # fmt: skip
+        return replace(prediction, segments=clip_events(prediction, whole, self.model.lengths))
 
     @torch.inference_mode()
-    def classify_crops(self, samples: Tensor, crops: NDArray[np.int64]) -> tuple[Floats, Floats, Floats | None]:
+    def classify_crops(
+        self, samples: Tensor, crops: NDArray[np.int64]
+    ) -> tuple[Floats, Floats, Floats | None, Floats | None]:
         """Classify one clip by the mean over temporal crops; frames that they share are encoded once.
 
         Args:
@@ -153,17 +207,19 @@ class Recognizer:
             crops: `W T`, positions among the `U`.
 
         Returns:
-            Probabilities of the frames, `U K`, and of the clip, `K`; attention `U h w` or None.
+            Probabilities of the frames, `U K`, and of the clip, `K`; attention `U h w` or None; and, of a single crop
+            by a model with an event layer, `Windows.whole` `T L`.
         """
         if self.model.encodes_frames and len(crops) > 1:
             features = encode_samples(self.model, samples, self.data, _FRAMES_PER_BATCH)
             answer = self._probabilities(self.model.forward_features(features[crops]))
         else:
             answer = _concatenated([self.classify(samples[crop][None]) for crop in crops])
-        of_crops, maps = answer.numpy()
+        of_crops, maps, whole = answer.numpy()
         attention = None if maps is None else mean_over_crops(maps, crops, len(samples))
         scores = np.mean([self.aggregate(of_crop) for of_crop in of_crops], 0)
-        return mean_over_crops(of_crops, crops, len(samples)), scores, attention
+        frame_scores = mean_over_crops(of_crops, crops, len(samples))
+        return frame_scores, scores, attention, whole[0] if whole is not None and len(crops) == 1 else None
 
     @torch.inference_mode()
     def classify(self, samples: Tensor) -> Classification:
@@ -178,7 +234,8 @@ class Recognizer:
 
     def _probabilities(self, output: Output) -> Classification:
         attention = None if output.attention is None else output.attention.float().cpu()
-        return Classification((output.logits.float() / self.temperature).softmax(-1).cpu(), attention)
+        whole = None if output.windows is None else output.windows.whole.float().cpu()
+        return Classification((output.logits.float() / self.temperature).softmax(-1).cpu(), attention, whole)
 
     def aggregate(self, frame_scores: Floats) -> Floats:
         """Probabilities of clips, `… K`, from those of their frames, `… T K`."""
@@ -212,8 +269,8 @@ class Recognizer:
             ValueError: a model that needs whole clips.
         """
         config = config or StreamConfig()
-        threshold = self.threshold if config.threshold is None else config.threshold
-        settings = self.temperature, threshold, config.agreement, self.nothing
+        least = self.event_threshold(config.alarms_per_hour)
+        settings = self.temperature, self.threshold, self.nothing, least
         return Streams(self.model, self.classes, self.data, *settings)
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
@@ -267,6 +324,8 @@ class Recognizer:
             "temperature": self.temperature,
             "threshold": self.threshold,
             "nothing": self.nothing,
+            "curve": self.curve and asdict(self.curve),
+            "clip_seconds": self.clip_seconds,
         }
         write_json(folder / RECORD, values)
         return folder
@@ -277,6 +336,16 @@ def rate_text(recognizer: Recognizer) -> str:
     if recognizer.frame_rate:
         return f"{recognizer.frame_rate:.3g} frames per second in the samples of training"
     return f"unknown: {RATE_REMEDY}, and train again"
+
+
+def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
+    """What to expect of the events of streams, in words."""
+    if recognizer.curve is None:
+        return (
+            f"events: from a score of {EVENT_THRESHOLD:g}; how many false alarms that gives is not known, because the "
+            "clips are of a single recording"
+        )
+    return f"events: {recognizer.curve.sentence(alarms_per_hour)}"
 
 
 def load(run: Path | str, device: str = "auto") -> Recognizer:
@@ -313,7 +382,10 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         aggregation = field_of(values, "aggregation", str)
         frame_rate, threshold = (field_of(values, name, float | None) for name in ("frame_rate", "threshold"))
         temperature = field_of(values, "temperature", float)
-        nothing = field_of({"nothing": None, **values}, "nothing", str | None)  # not in models of earlier versions
+        # Not in models of earlier versions:
+        nothing = field_of({"nothing": None, **values}, "nothing", str | None)
+        curve = field_of({"curve": None, **values}, "curve", dict | None)
+        clip_seconds = field_of({"clip_seconds": 0.0, **values}, "clip_seconds", float)
     check_regular(weights_file)
     with reading(config):
         settings, size = without_off(read_json(config)), weights_file.stat().st_size
@@ -328,7 +400,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         if data.normalization == "auto":
             raise ValueError("data.normalization is 'auto', expected that of a trained model: half, imagenet or mnist")
         model = model.to(choose_device(device))
-        chosen = aggregation, frame_rate, temperature, threshold, nothing
+        of_events = EventCurve.from_dict(curve) if curve else None
+        chosen = aggregation, frame_rate, temperature, threshold, nothing, of_events, clip_seconds
         return Recognizer(model, classes, data, *chosen)
 
 
@@ -339,8 +412,14 @@ def trained_run(run: Path) -> Path:
 
 
 def _concatenated(parts: Sequence[Classification]) -> Classification:
-    maps = [part.attention for part in parts if part.attention is not None]
-    return Classification(torch.cat([part.scores for part in parts]), torch.cat(maps) if maps else None)
+    joined = (None if of_parts[0] is None else torch.cat(of_parts) for of_parts in zip(*parts, strict=True))
+    return Classification(*joined)  # type: ignore[arg-type]
+
+
+def _told(steps: Iterable[Step], on_step: OnStep) -> Iterator[Step]:
+    for step in steps:
+        on_step(step)
+        yield step
 
 
 def mean_over_crops(values: Floats, crops: NDArray[np.int64], count: int) -> Floats:

@@ -1,8 +1,7 @@
 """A model on streams, frame by frame: constant memory, one batch for all streams that have a new frame."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
 from threading import Condition
 from typing import Any
@@ -11,26 +10,28 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlooker.answer import best_event, nothing_class
+from onlooker.answer import nothing_class
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.transforms import to_video
 from onlooker.localization.boxes import Rectangles, peaks
-from onlooker.localization.online import EventState, Places, find_boxes, update_agreement
+from onlooker.localization.online import Places, find_boxes
 from onlooker.models.repeated_conv import Loop, repeated
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
-from onlooker.structures import Box, ClipError, Prediction, Segment, Step, Tube
+from onlooker.stream.events import Finder, Kept
+from onlooker.structures import Box, ClipError, Event, Segment, Step
 from onlooker.video.flow import FlowSettings, flow_ahead
 from onlooker.video.resize import resize
 from onlooker.video.stream import Frame, Source, Status
 
-__all__ = ["Streams", "join_steps"]
+__all__ = ["Streams"]
 
 Address = int | str | Path
 OnError = Callable[[ClipError], None]
 OnStatus = Callable[[Status], None]
 Pixels = NDArray[np.uint8]
 
+EVENT_THRESHOLD = 0.5  # lowest score of an event, where training could not choose one
 _BATCH_SIZES = 4  # for which a copy of the weights is kept
 _LOOK = 0.5  # seconds without a frame after which the sources are asked whether their connections have changed
 
@@ -42,12 +43,16 @@ class StreamState:
     Args:
         model: the model's own state, for a batch of one.
         places: where boxes were; None at the first frame, and for a model without attention.
-        event: the one that goes on, with a threshold.
+        kept: what is needed to find events.
+        boxes: times and corners of the boxes during the longest window.
+        last: the last step, without pixels.
     """
 
     model: Any
     places: Places | None = None
-    event: EventState = field(default_factory=EventState)
+    kept: Kept = field(default_factory=Kept)
+    boxes: tuple[tuple[float, tuple[float, ...]], ...] = ()
+    last: Step | None = None
 
 
 class Streams:
@@ -56,9 +61,9 @@ class Streams:
     Args:
         model: in evaluation mode; its weights must not change.
         classes: the `K` class names.
-        temperature, threshold: of the probabilities, and of events (`Recognizer`).
-        agreement: number of consecutive frames in which an event must reach the threshold to be reported.
+        temperature, threshold: of the probabilities, and of answers (`Recognizer`).
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
+        event_threshold: the lowest score of an event, for a model with an event layer.
 
     Raises:
         ValueError: a model that cannot process single frames.
@@ -72,22 +77,29 @@ class Streams:
         data: DataConfig,
         temperature: float = 1.0,
         threshold: float | None = None,
-        agreement: int = StreamConfig.agreement,
         nothing: str | None = None,
+        event_threshold: float = EVENT_THRESHOLD,
     ) -> None:
         self.model, self.classes, self.data, self.temperature = model, tuple(classes), data, temperature
-        self.threshold, self.agreement, self.nothing = threshold, agreement, nothing
+        self.threshold, self.nothing = threshold, nothing
+        self.finder: Finder | None = None
+        if model.lengths:
+            self.finder = Finder(classes, model.lengths, event_threshold, nothing_class(classes, nothing))
         self.lookahead = 0 if data.modality == "rgb" else data.flow_length  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
         self._loops: dict[int, Loop] = {}
         # A trial step: a model that cannot stream raises here, before any source is opened.
         pixels = np.zeros((1 + self.lookahead, 32, 32, 3), np.uint8)
         self.step({"": (0, 0.0, pixels if self.lookahead else pixels[0])})
-        self.forget("")
+        self.states.clear()
 
-    def forget(self, name: str) -> None:
-        """Drop the state of a stream that has ended."""
-        self.states.pop(name, None)
+    def end(self, name: str) -> Step | None:
+        """Drop the state of a stream that has ended; its last step again, if events became final by its end."""
+        state = self.states.pop(name, None)
+        if state is None or state.last is None or self.finder is None:
+            return None
+        events = self._located_events(self.finder.finish(state.kept), state, name)
+        return replace(state.last, event=None, events=events) if events else None
 
     def step(self, frames: dict[str, Frame]) -> dict[str, Step]:
         """Process one frame of some of the streams, in one batch; an error leaves the states as they were.
@@ -114,27 +126,46 @@ class Streams:
             output, after = self.model.step(video, joined)
         scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
+        windows = None if output.windows is None else output.windows.scores.cpu().numpy()
         steps = dict[str, Step]()
         for i, (name, (index, time, frame)) in enumerate(frames.items()):
             shown = frame[0].copy() if self.lookahead else frame  # a view would keep the frames after it in memory
-            step = Step(index, time, scores[i], self.classes, source=name, pixels=shown, nothing=self.nothing)
-            state = replace(states[i], model=type(after)(*(part[i : i + 1] for part in after)))
-            if self.threshold is not None:
-                label = best_event(scores[i], self.classes, self.threshold, self.nothing)
-                # Where nothing is no class, some event is always the most probable one, and would never end.
-                has_nothing = nothing_class(self.classes, self.nothing) is not None
-                likeliest = int(scores[i].argmax()) if has_nothing else None
-                event = update_agreement(state.event, label, likeliest, self.agreement)
-                needed = self.threshold if event.label == label else float(scores[i].max())  # less: the event goes on
-                happening = event.frames >= self.agreement
-                state, step = replace(state, event=event), replace(step, threshold=needed, happening=happening)
+            step = Step(
+                index, time, scores[i], self.classes, source=name, pixels=shown, threshold=self.threshold,
+                nothing=self.nothing,
+            )  # fmt: skip
+            state = replace(states[i], model=_part_of(after, i))
             if attention is not None:
                 image = samples[i, ..., : self.data.image_channels]
                 heat, found, places = find_boxes(state.places, attention[i], image)
                 state = replace(state, places=places)
                 step = _located(replace(step, attention=attention[i], heat=heat), found)
+            if windows is not None:
+                step, state = self._with_events(step, state, windows[i])
             self.states[name], steps[name] = state, step
         return steps
+
+    def _with_events(self, step: Step, state: StreamState, windows: NDArray[np.float32]) -> tuple[Step, StreamState]:
+        """The step with the events that are found from the scores of its windows, `L K`."""
+        assert self.finder is not None
+        final, going_on, kept = self.finder.step(state.kept, step.time, windows)
+        boxes = (*state.boxes, *([(step.time, step.box.corners)] if step.box else []))
+        events = self._located_events(final, replace(state, boxes=boxes), step.source)
+        begin = min([kept.times[0], *(window.start for window in kept.pending)])
+        boxes = tuple(each for each in boxes if each[0] >= begin)
+        step = replace(step, happening=going_on is not None, event=going_on, events=events, windows=windows)
+        named = tuple(replace(box, label=step.label) for box in step.boxes)
+        step = replace(step, boxes=named)
+        last = replace(step, pixels=None)
+        return step, replace(state, kept=kept, boxes=boxes, last=last)
+
+    def _located_events(self, found: Sequence[Segment], state: StreamState, source: str | None) -> tuple[Event, ...]:
+        events = list[Event]()
+        for each in found:
+            during = [corners for time, corners in state.boxes if each.start <= time < each.end]
+            box = tuple(np.mean(during, 0).tolist()) if during else None
+            events.append(Event(each.label, each.start, each.end, each.score, source, box))
+        return tuple(events)
 
     def _sample(self, frames: Pixels) -> Pixels:
         """The sample `size size C` of a frame and those after it, as `read_sample` makes it of a clip."""
@@ -153,75 +184,23 @@ class Streams:
         return self._loops.setdefault(batch, Loop())
 
 
-def _located(step: Step, found: Rectangles) -> Step:
-    """The step with its boxes and point, in pixels of its frame.
+def _part_of(states: Any, position: int) -> Any:
+    """The state of one stream of a batch."""
+    return type(states)(*(part[position : position + 1] for part in states))
 
-    An answer of nothing by the threshold has no box.
-    """
+
+def _located(step: Step, found: Rectangles) -> Step:
+    """The step with its boxes and point, in pixels of its frame."""
     assert step.pixels is not None
     assert step.heat is not None
     size = np.array(step.pixels.shape[1::-1])
     (point,) = peaks(step.heat[None]) * size
-    step = replace(step, point=tuple(point.tolist()) if len(found.weights) else None)
-    if step.threshold is not None and step.happening is False:
-        return step
     boxes = zip((found.corners * np.tile(size, 2)).tolist(), found.weights.tolist(), strict=True)
-    return replace(step, boxes=tuple(Box(step.label, step.index, tuple(c), step.score * max(w, 0)) for c, w in boxes))
-
-
-def join_steps(path: Path | str, watched: Iterable[Step], seconds: float) -> Prediction:
-    """The steps of one recording as one prediction; each frame is classified from itself and earlier frames only.
-
-    Segments are the runs of steps with the same event; those with boxes are tubes as well. The probabilities of the
-    clip are the mean over the steps of all events, or over all steps if there are none.
-
-    Args:
-        watched: steps with pixels, as from `Recognizer.watch`; the pixels are not kept.
-        seconds: when the recording ends.
-
-    Raises:
-        ClipError: no steps: the recording is too short for the model.
-    """
-    steps, size = list[Step](), None
-    for step in watched:
-        size = size if step.pixels is None else (step.pixels.shape[0], step.pixels.shape[1])
-        steps.append(replace(step, pixels=None))
-    if not steps:
-        raise ClipError(path, "too short for this model", "give a longer clip")
-    first, nothing = steps[0], steps[0].nothing_name
-    scores, times = np.stack([step.scores for step in steps]), [step.time for step in steps]
-    events = np.array([step.label != nothing for step in steps])
-    segments, tubes = list[Segment](), list[Tube]()
-    for label, run in groupby(range(len(steps)), lambda i: steps[i].label):
-        places = list(run)
-        score = float(np.mean([steps[i].score for i in places]))
-        end = [*times, seconds][places[-1] + 1]
-        if label != nothing and end > times[places[0]]:
-            segments.append(Segment(label, times[places[0]], end, score))
-        boxes = {steps[i].index: (box.corners, steps[i].score) for i in places if (box := steps[i].box)}
-        if label != nothing and boxes:
-            corners, of_boxes = zip(*boxes.values(), strict=True)
-            tubes.append(Tube(label, np.array([*boxes]), np.array(corners, np.float32), float(np.mean(of_boxes))))
-    return Prediction(
-        Path(path),
-        first.classes,
-        scores,
-        scores[events].mean(0) if events.any() else scores.mean(0),
-        np.array(times),
-        np.array([step.index for step in steps]),
-        attention=_stacked([step.attention for step in steps]),
-        size=size,
-        tubes=tuple(tubes),
-        segments=tuple(sorted(segments, key=lambda segment: -segment.score)),
-        points=None if first.attention is None else _stacked([step.point or (np.nan, np.nan) for step in steps]),
-        heat=_stacked([step.heat for step in steps]),
-        threshold=first.threshold,
-        nothing=first.nothing,
+    return replace(
+        step,
+        point=tuple(point.tolist()) if len(found.weights) else None,
+        boxes=tuple(Box(step.label, step.index, tuple(c), step.score * max(w, 0)) for c, w in boxes),
     )
-
-
-def _stacked(values: Sequence[Any]) -> NDArray[np.float32] | None:
-    return None if values[0] is None else np.array(values, np.float32)
 
 
 def watch(
@@ -232,6 +211,8 @@ def watch(
     on_status: OnStatus | None = None,
 ) -> Iterator[Step]:
     """Recognize sources live: a `Step` for every processed frame, until all sources have ended.
+
+    A source that ends during an event, or soon after it, gives its last step again, with this event and no pixels.
 
     Args:
         sources: cameras, addresses, files; see `video.stream.Source`.
@@ -270,7 +251,8 @@ def _steps(
                 yield replace(step, dropped=source.dropped, reconnections=source.reconnections)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
-                streams.forget(source.name)
+                if last := streams.end(source.name):
+                    yield replace(last, dropped=source.dropped, reconnections=source.reconnections)
     finally:
         for source in sources:
             source.stop()

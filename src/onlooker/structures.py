@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.answer import Scored, answer_names, answer_scores, decide, nothing_class
+from onlooker.answer import Scored, answer_names, answer_scores, decide, event_scores, nothing_class
 from onlooker.files import composed, printable
 
-__all__ = ["Box", "Clip", "ClipError", "Curves", "Evaluation", "Frames", "Prediction", "Segment", "Step", "Tube"]
+__all__ = [
+    "Box", "Clip", "ClipError", "Curves", "Evaluation", "Event", "Frames", "Prediction", "Segment", "Step", "Tube"
+]  # fmt: skip
 
 Array = NDArray[np.generic]
 Curves = dict[str, dict[str, list[float]]]  # "training" or "validation" -> "loss" or "accuracy" -> a value per epoch
@@ -112,11 +114,13 @@ class Step(Scored):
         boxes: where it happens, in pixels of the frame, with the predicted class, up to three; empty if nothing moves,
             or for a model that does not attend.
         point: x and y of the hottest place, in pixels of the frame; None as for `boxes`.
-        happening: whether the event happens at this frame, from this frame and earlier ones, with the delay of
-            `StreamConfig.agreement`. None without a threshold.
+        happening: whether an event goes on, as far as this frame and earlier ones tell. None for a model without an
+            event layer.
+        event: the event that goes on; it may still change.
+        events: those that are final now: they ended earlier, and do not change any more.
+        windows: `L K`, the scores of the windows that end at this frame; None without an event layer.
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
-        threshold: the probability that an event needs, less while one goes on; None: the answer is the most probable
-            class.
+        threshold: the probability that an event needs; None: the answer is the most probable class.
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
         heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without attention.
     """
@@ -136,6 +140,9 @@ class Step(Scored):
     threshold: float | None = None
     nothing: str | None = None
     heat: NDArray[np.float32] | None = None
+    event: "Segment | None" = None
+    events: "tuple[Event, ...]" = ()
+    windows: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
@@ -148,8 +155,21 @@ class Step(Scored):
 
     @property
     def label(self) -> str:
-        """As in `Scored`; with a threshold, it is nothing until enough frames agree (`happening`)."""
-        return self.nothing_name if self.threshold is not None and self.happening is False else super().label
+        """The class of the event that goes on, or nothing; without an event layer, as in `Scored`."""
+        if self.happening is None:
+            return super().label
+        return self.event.label if self.event else self.nothing_name
+
+    @property
+    def score(self) -> float:
+        """How probable `label` is."""
+        if self.happening is None:
+            return super().score
+        if self.event:
+            return self.event.score
+        if self.windows is None:
+            return 1.0
+        return 1 - float(event_scores(self.windows, nothing_class(self.classes, self.nothing)).max(initial=0))
 
 
 def _check_box(corners: NDArray[np.float32], score: float) -> None:
@@ -227,6 +247,19 @@ class Segment:
             raise ValueError(f"{found}, expected 0 <= start < end and a finite score")
 
 
+@dataclass(frozen=True)
+class Event(Segment):
+    """An event of a stream that is over.
+
+    Args:
+        source: the name of the stream.
+        box: the mean of the boxes while it lasted, x1 y1 x2 y2 in pixels; None if nothing moved.
+    """
+
+    source: str | None = None
+    box: tuple[float, float, float, float] | None = None
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction(Scored):
     """Result for one video; `print` shows it in a few lines.
@@ -280,9 +313,12 @@ class Prediction(Scored):
 
     @property
     def when(self) -> str:
-        """The segments of the predicted class in words, such as `0.4 to 2.1, 3.0 to 3.5` (seconds)."""
-        segments = sorted((s for s in self.segments if s.label == self.label), key=lambda segment: segment.start)
-        return ", ".join(f"{segment.start:.1f} to {segment.end:.1f}" for segment in segments)
+        """The segments in words, such as `0.4 to 2.1, 3.0 to 3.5` (seconds); with their classes, if these differ."""
+        segments = sorted(self.segments, key=lambda segment: segment.start)
+        several = len({segment.label for segment in segments}) > 1
+        names = (f"{segment.label} " if several else "" for segment in segments)
+        spans = (f"{segment.start:.1f} to {segment.end:.1f}" for segment in segments)
+        return ", ".join(name + span for name, span in zip(names, spans, strict=True))
 
     def event_at(self, time: float) -> Segment | None:
         """The event that a time belongs to, if there is one."""

@@ -1,4 +1,4 @@
-"""Export to COCO; times of probable classes."""
+"""Export to COCO; times of events."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_each_actor_has_one_tube_that_of_the_predicted_class_if_there_is_one() -
 def test_an_answer_of_nothing_has_no_box() -> None:
     seen = replace(prediction((0.25, 0.25)), threshold=0.3)
     assert seen.actors == ()
-    assert of_prediction(seen) == {seen.path: []}
+    assert of_prediction(replace(seen, segments=())) == {seen.path: []}
     assert to_coco(seen)["annotations"] == []
 
 
@@ -73,6 +73,6 @@ def test_coco_needs_the_size_of_the_video() -> None:
         to_coco(unsized)
 
 
-def test_a_file_has_the_times_of_probable_classes() -> None:
-    assert [*of_prediction(prediction()).values()] == [[Interval("wave", 0.5, 2.0, 0.8)]]
-    assert [len(each) for each in of_prediction(prediction((0.3, 0.7))).values()] == [2]
+def test_a_file_has_the_times_of_all_events_in_their_order() -> None:
+    expected = [Interval("jump", 0.0, 0.5, 0.2), Interval("wave", 0.5, 2.0, 0.8)]
+    assert of_prediction(prediction()) == {Path("x/clip.mp4"): expected}

@@ -1,9 +1,6 @@
-"""Properties of boxes, tracks, tubes and segments for any attention, scores and parameters."""
-
-import itertools
+"""Properties of boxes, tracks and tubes for any attention, scores and parameters."""
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,14 +9,10 @@ from numpy.typing import NDArray
 from torchvision.ops import box_iou as reference_iou
 
 from onlooker.localization.boxes import GRID, Rectangles, box_iou, find_rectangles
-from onlooker.localization.segments import MIN_SCORE, find_segments, runs_above
 from onlooker.localization.tubes import label_tubes, link
 
 CLASSES = ("a", "b", "c")
 SHARES = st.floats(0, 1, width=32)
-
-
-SCORES = st.integers(1, 12).flatmap(lambda T: arrays(np.float32, (T, len(CLASSES)), elements=SHARES))
 
 
 @given(arrays(np.float32, (6, 4), elements=st.integers(0, 50)), st.integers(-100, 100), st.sampled_from((0.5, 2, 64)))
@@ -90,37 +83,3 @@ def test_tubes_have_a_box_in_every_frame_of_the_video(frames: tuple[Rectangles, 
         assert 0 <= tube.score <= 1 + 1e-6
         assert (tube.boxes >= -1e-3).all()
         assert (tube.boxes <= np.array([40, 30] * 2) + 1e-3).all()
-
-
-@given(SCORES, st.lists(st.sampled_from((0.0, 0.04, 1.0)), min_size=12, max_size=12))
-@settings(max_examples=50, deadline=None)
-def test_segments_are_disjoint_and_within_the_clip(scores: NDArray[np.float32], steps: list[float]) -> None:
-    times = np.cumsum(steps)[: len(scores)]
-    segments = find_segments(scores, times, CLASSES)
-    assert [each.score for each in segments] == sorted((each.score for each in segments), reverse=True)
-    for name in CLASSES:
-        own = sorted((each.start, each.end) for each in segments if each.label == name)
-        assert all(start < end for start, end in own)
-        assert all(end <= start for (_, end), (start, _) in itertools.pairwise(own))
-        assert not own or (own[0][0] >= 0 and own[-1][1] <= times[-1] + np.diff(times).max())
-    assert all(0 <= each.score <= 1 + 1e-6 for each in segments)
-    assert {each.label for each in segments} <= {
-        name for name, own in zip(CLASSES, scores.T, strict=True) if own.max() >= MIN_SCORE
-    }
-    for twice, once in zip(find_segments(scores, 2 * times, CLASSES), segments, strict=True):
-        assert (twice.start, twice.end) == (pytest.approx(2 * once.start), pytest.approx(2 * once.end))
-
-
-def above(scores: NDArray[np.float32], onset: float) -> list[bool]:
-    """Whether each frame is in a run."""
-    inside = [False] * len(scores)
-    for first, last in runs_above(scores, onset):
-        inside[first : last + 1] = [True] * (last + 1 - first)
-    return inside
-
-
-@given(arrays(np.float32, st.integers(1, 12), elements=SHARES), SHARES, SHARES)
-def test_a_lower_onset_keeps_every_frame(scores: NDArray[np.float32], a: float, b: float) -> None:
-    low, high = (above(scores, onset) for onset in sorted((a, b)))
-    assert all(kept for kept, needed in zip(low, high, strict=True) if needed)
-    assert any(high)  # the maximum is in a run

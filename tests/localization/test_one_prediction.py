@@ -1,5 +1,6 @@
-"""A prediction has tubes in pixels of its video, and segments in seconds."""
+"""A prediction gets tubes in pixels of its video."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from onlooker.localization import localize
 from onlooker.localization.boxes import box_iou
-from onlooker.structures import Prediction
+from onlooker.structures import Prediction, Segment
 
 
 def seen(attention: np.ndarray | None, size: tuple[int, int] | None = (120, 160)) -> Prediction:
@@ -30,7 +31,7 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
     return frames, maps / maps.sum((1, 2), keepdims=True)
 
 
-def test_tubes_are_in_pixels_of_the_video_and_segments_in_its_seconds() -> None:
+def test_tubes_are_in_pixels_of_the_video() -> None:
     frames, maps = scene()
     found = localize(seen(maps), frames)
     (tube,) = (tube for tube in found.tubes if tube.label == "wave")
@@ -40,8 +41,6 @@ def test_tubes_are_in_pixels_of_the_video_and_segments_in_its_seconds() -> None:
     overlaps = box_iou(tube.boxes[::5], np.array(expected))
     assert overlaps.mean() > 0.5, overlaps
     assert [each.label for each in found.actors] == ["rest"], "the same boxes with another class are left out"
-    assert [one.label for one in found.segments] == ["rest", "rest"], "of the predicted class"
-    assert found.event_at(1.0) is None
     assert found.points is not None
     cells = np.minimum(np.arange(6), 3)
     assert (8 * 5 * cells <= found.points[:, 0]).all()
@@ -53,10 +52,12 @@ def test_tubes_are_in_pixels_of_the_video_and_segments_in_its_seconds() -> None:
     np.testing.assert_array_equal(found.scores, seen(maps).scores)
 
 
-def test_without_attention_there_are_segments_and_no_tubes() -> None:
-    found = localize(seen(None), scene()[0])
-    assert found.tubes == ()
-    assert found.segments
+def test_without_attention_there_are_no_tubes_and_the_events_stay() -> None:
+    when = (Segment("rest", 0.5, 1.5, 0.6),)
+    for maps in (None, scene()[1]):
+        found = localize(replace(seen(maps), segments=when), scene()[0])
+        assert bool(found.tubes) == (maps is not None)
+        assert found.segments == when
 
 
 def test_boxes_need_the_size_of_the_video() -> None:

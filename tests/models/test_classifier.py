@@ -47,7 +47,8 @@ def stepped(model, video):
 def test_step_equals_forward(name, changes):
     model = made(name, **changes)
     video = made_video(channels=model.in_channels)
-    logits, attention = model(video)
+    logits, attention, windows = model(video)
+    assert windows is None
     assert logits.shape == (2, 6, CLASSES)
     assert logits.std() > 0.01
     step_logits, step_attention = stepped(model, video)

@@ -77,7 +77,7 @@ def test_logits_of_a_frame_are_a_linear_layer_on_the_standardized_statistics_so_
 def test_step_equals_forward(changes):
     model = made(**changes)
     video = torch.rand(2, 7, model.in_channels, 32, 32)
-    logits, attention = model(video)
+    logits, attention, _ = model(video)
     state = None
     for t, frame in enumerate(video.unbind(1)):
         output, state = model.step(frame, state)
@@ -90,7 +90,7 @@ def test_step_equals_forward(changes):
 @torch.no_grad()
 def test_a_stream_forgets_frames_older_than_the_window():
     model, features = made(window=4), made_features(T=9)
-    logits, attention = model.forward_features(features)
+    logits, attention, _ = model.forward_features(features)
     last = model.forward_features(features[:, 5:])
     torch.testing.assert_close(logits[:, -1], last.logits[:, -1])
     torch.testing.assert_close(attention[:, -1], last.attention[:, -1])

@@ -65,7 +65,7 @@ def test_each_frame_has_the_logits_of_the_last_window(model):
 @torch.no_grad()
 def test_step_equals_forward(model, frames):
     video, state = torch.rand(3, frames, 3, 8, 8), None
-    logits, attention = model(video)
+    logits, attention, _ = model(video)
     for t, frame in enumerate(video.unbind(1)):
         output, state = model.step(frame, state)
         torch.testing.assert_close(output.logits, logits[:, t])

@@ -58,18 +58,25 @@ def test_a_clip_whose_results_have_no_space_does_not_end_the_others(
     assert (out / "b.mp4").exists()
 
 
-def test_without_a_probable_class_there_are_boxes_but_no_times(tmp_path: Path, make_clip: Make) -> None:
+def test_an_unsure_answer_has_boxes_and_times_and_one_below_the_threshold_has_none(
+    tmp_path: Path, make_clip: Make
+) -> None:
     classes = tuple(f"class {k}" for k in range(9))
     unsure = Recognizer(create_model("convalstm", 9, size=32, hidden=4, dropout=0.0), classes, DATA)
     run, clip = unsure.save(tmp_path / "run"), make_clip("a.mp4", frames=8)
-    assert unsure.predict(clip).segments
-    assert predict_clips(run, [clip], tmp_path / "out") == []
-    boxes = json.loads((tmp_path / "out" / "a.json").read_text())["annotations"]
-    assert all(0 < box["score"] < 0.3 for box in boxes)
-    assert json.loads((tmp_path / "out" / "a-segments.json").read_text())["results"] == {"a": []}
-    (video,) = json.loads((tmp_path / "out" / "a.json").read_text())["videos"]
-    assert video["label"] in classes
-    assert 0 < video["score"] < 0.3, "how sure it is"
+    (expected,) = unsure.predict(clip).segments
+    assert (expected.label in classes, expected.start, expected.end) == (True, 0, pytest.approx(0.8)), "all of it"
+    for threshold, there in ((None, True), (0.3, False)):
+        out = tmp_path / str(threshold)
+        assert predict_clips(run, [clip], out, threshold=threshold) == []
+        coco = json.loads((out / "a.json").read_text())
+        assert all(0 < box["score"] < 0.3 for box in coco["annotations"])
+        assert bool(coco["annotations"]) == there
+        (video,) = coco["videos"]
+        assert video["label"] == (expected.label if there else "nothing")
+        of_clip = {"label": expected.label, "segment": [0.0, 0.8], "score": pytest.approx(expected.score)}
+        results = json.loads((out / "a-segments.json").read_text())["results"]
+        assert results == {"a": [of_clip] if there else []}
 
 
 def test_clips_of_one_name_are_distinguished_by_their_folders(tmp_path: Path, make_clip: Make) -> None:

@@ -1,19 +1,15 @@
 """Long recordings: trained on their intervals and the gaps between them, and evaluated as a whole."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
-from commands import TINY, call, fails
+from commands import SAMPLE, TINY, call, fails
 
 import onlooker
 from onlooker.evaluation.detection import event_figures
-from onlooker.runs import recordings
-from onlooker.structures import Segment, Step
+from onlooker.structures import Segment
 from onlooker.video.reader import read
 from onlooker.video.write import write
 
@@ -50,9 +46,14 @@ def run(days: Path) -> Path:
     return days / "run"
 
 
-def test_training_offers_the_gaps(days: Path, tmp_path: Path) -> None:
-    output = call("train", days / "list.csv", *TINY, "--model", "convnet", "--run", tmp_path / "run").output
-    assert "0.6 min lie between the intervals; --fill nothing makes examples of nothing of them" in output
+def test_the_gaps_are_examples_of_nothing_unless_it_is_said_otherwise(days: Path, tmp_path: Path) -> None:
+    words = "train", days / "list.csv", *TINY, "--model", "convnet"
+    output = call(*words, "--run", tmp_path / "run").output
+    assert " clips of nothing are from the gaps between the intervals; --fill '' for none" in output
+    assert onlooker.load(tmp_path / "run").classes == ("left", "nothing", "right")
+    output = call(*words, "--fill", "", "--run", tmp_path / "without").output
+    assert "between the intervals" not in output
+    assert onlooker.load(tmp_path / "without").classes == ("left", "right")
 
 
 def test_a_run_on_intervals(run: Path, days: Path, tmp_path: Path) -> None:
@@ -85,21 +86,33 @@ def _only(listed: Path, name: str, folder: Path) -> Path:
     return folder / "only.csv"
 
 
-def test_whole_recordings_are_evaluated(run: Path, days: Path) -> None:
+@pytest.fixture(scope="module")
+def finder(days: Path) -> Path:
+    """A run that finds events."""
+    words = "train", days / "list.csv", *SAMPLE, "--encoder", "conv4", "--fill", "nothing", "--run", days / "finder"
+    assert "when: events: " in call(*words).stderr
+    return days / "finder"
+
+
+def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> None:
     listed = days / "more.csv"
     rows = ["2.mp4,3,6,left", "2.mp4,9,12,right", "2.mp4,50,52,left", "0.mp4,3,6,left", "broken.mp4,1,2,left"]
     listed.write_text("\n".join(["path,start,end,label", *rows]) + "\n")
     (days / "broken.mp4").write_bytes((days / "1.mp4").read_bytes()[:500])
-    result = call("evaluate", run, "--recordings", listed)
+    assert "this model finds no events; train the default model" in fails("evaluate", run, "--recordings", listed)
+    result = call("evaluate", finder, "--recordings", listed)
     assert "of 2 events found, " in result.output
     assert "0.mp4: the model was trained on it" in result.stderr
     assert "2.mp4#t=50,52: outside the recording, which is 24.00 s long; correct the times" in result.stderr
     assert "broken.mp4: " in result.stderr
-    figures = json.loads((run / "recordings-more" / "evaluation.json").read_text())
+    figures = json.loads((finder / "recordings-more" / "evaluation.json").read_text())
     assert figures["hours"] * 3600 == pytest.approx(24)
     assert [Path(name).name for name in figures["recordings"]] == ["2.mp4"]
-    assert figures["events"] == 2
-    assert "give one of them" in fails("evaluate", run, "--recordings", listed, "--clips", listed)
+    assert figures["events"] == figures["live"]["events"] == 2
+    assert {*figures["live"]} == {*next(iter(figures["recordings"].values()))} == {*figures} - {
+        "live", "recordings", "skipped"
+    }  # fmt: skip
+    assert "give one of them" in fails("evaluate", finder, "--recordings", listed, "--clips", listed)
 
 
 def test_figures_of_a_hand_made_example() -> None:
@@ -116,16 +129,3 @@ def test_figures_of_a_hand_made_example() -> None:
     }  # fmt: skip
     nothing_happens = event_figures({"a": []}, {"a": []}, 3600)
     assert nothing_happens["segment_map"] == {"0.3": None, "0.5": None}
-
-
-def test_events_have_the_times_that_are_published() -> None:
-    classes, labels = ("nothing", "x"), "nnnxxxxnnnnxx"
-
-    def watch(*_: object) -> Iterator[Step]:
-        for number, label in enumerate(labels):
-            scores = np.array([0.9, 0.1] if label == "n" else [0.1, 0.9], np.float32)
-            yield Step(number, number / 2, scores, classes)
-
-    recognizer: Any = SimpleNamespace(watch=watch, model=SimpleNamespace(lag=2))
-    events = recordings.watch_events(recognizer, Path("a.mp4"))
-    assert [(each.label, each.start, each.end) for each in events] == [("x", 0.5, 2.5), ("x", 4.5, 6.0)]

@@ -15,15 +15,17 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
+from eventful import eventful
 from PIL import Image
 from senders import Sender, cut, slowly, transport_stream
 from typer.testing import CliRunner
 
 from onlooker.cli import app
 from onlooker.config import DataConfig
+from onlooker.evaluation.events import EventCurve
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
-from onlooker.structures import Step
+from onlooker.structures import Event, Segment, Step
 
 CLASSES = ("clap [now]", "run")
 Make = Callable[..., Path]
@@ -86,36 +88,57 @@ def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
             assert values["happening"] is None
 
 
-def test_events_begin_and_end_in_separate_lines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    happening = {"door": "..###..............", "yard": "#.................."}
-    told = [
-        Step(t, t / 4, np.array([0.75, 0.25], np.float32), CLASSES, None, name, happening=each[t] == "#")
-        for t in range(19)
-        for name, each in happening.items()
+def said_of(step: Step) -> list[str]:
+    """The line of a step, and those of its events before it."""
+    events = [
+        f"event: {each.label} {100 * each.score:.0f} %, {each.start:.2f} to {each.end:.2f} s" for each in step.events
     ]
-    monkeypatch.setattr(
-        "onlooker.runs.watch.load",
-        lambda _: SimpleNamespace(watch=lambda *_: iter(told), frame_rate=None, model=SimpleNamespace(lag=0)),
+    return [*events, f"{step.time:8.2f} s  {step.label:<10}  {100 * step.score:5.1f} %"]
+
+
+def test_events_have_lines_of_their_own_when_they_are_final(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scores = np.array([0.75, 0.25], np.float32)
+    going_on, over = Segment(CLASSES[0], 0.5, 1.0, 0.9), Event(CLASSES[0], 0.5, 1.25, 0.95, "door")
+    steps = [
+        Step(
+            t, t / 4, scores, CLASSES, None, "door", happening=t in (4, 5), event=going_on if t in (4, 5) else None,
+            events=(over,) if t == 7 else (), pixels=np.zeros((4, 4, 3), np.uint8),
+        )
+        for t in range(14)
+    ]  # fmt: skip
+    told = [*steps, replace(steps[-1], events=(replace(over, start=2.5, end=3.5),), pixels=None)]
+    known = SimpleNamespace(
+        watch=lambda *_: iter(told), frame_rate=None, model=SimpleNamespace(lengths=(4,)), curve=None
     )
-    said = "    {:.2f} s  clap [now]   75.0 %  {:9}  {}".format
-    lines = watch(tmp_path, *happening).stdout.splitlines()
-    assert [line for line in lines if line.endswith("door")] == [
-        said(0, "", "door"),
-        said(0.5, "begins", "door"),
-        said(1.25, "ends", "door"),
-        said(2.25, "", "door"),
-        said(3.25, "", "door"),
-        said(4.25, "", "door"),
-    ]
-    assert [line for line in lines if line.endswith("yard")][:3] == [
-        said(0, "begins", "yard"),
-        said(0.25, "ends", "yard"),
-        said(1.25, "", "yard"),
-    ]
-    told[:] = [replace(step, happening=True) for step in told[::2]]
-    assert watch(tmp_path, "door").stdout.splitlines() == [
-        said(t, "continues" if t else "begins", "").rstrip() for t in range(5)
-    ]
+    monkeypatch.setattr("onlooker.runs.watch.load", lambda _: known)
+    done = watch(tmp_path, "door")
+    assert done.exit_code == 0, done.output
+    lines = [said_of(step) for step in told]
+    expected = [*lines[0], *lines[4], *lines[6], lines[7][0], *lines[10], lines[14][0]]
+    assert done.stdout.splitlines() == expected, "changes, whole seconds, and events"
+    assert "event: clap [now] 95 %, 0.50 to 1.25 s" in done.stdout
+    assert done.stderr.splitlines()[0].startswith("events: from a score of 0.5; how many false alarms")
+    assert done.stderr.splitlines()[-1] == "door: 14 frames, 0 dropped, 0 reconnections"
+    named = watch(tmp_path, "door", "yard").stdout.splitlines()
+    assert named == [f"{line}  door" for line in expected]
+    known.curve = EventCurve([0.5], [0.75], [0.0], [4.0], 0.25, 0.5, [])
+    said = "events: finds 75 % of the events at 4 false alarms an hour, begins 0.2 s late in the median (in streams"
+    assert said in watch(tmp_path, "door").stderr
+    assert "events: finds no events at 1 false alarms an hour" in watch(tmp_path, "door", "--alarms-per-hour", 1).stderr
+
+
+def test_json_has_events_and_whether_one_goes_on(tmp_path: Path, make_clip: Make) -> None:
+    run, path = eventful().save(tmp_path / "run"), make_clip(frames=30)
+    done = watch(run, path, "--json", "--rate", 0)
+    assert done.exit_code == 0, done.output
+    values, steps = [json.loads(line) for line in done.stdout.splitlines()], list(eventful().watch(path))
+    assert [each["happening"] for each in values] == [step.happening for step in steps]
+    assert True in {each["happening"] for each in values}
+    assert [each["label"] for each in values] == [step.label for step in steps]
+    found = [(each["label"], each["began"], each["ended"]) for value in values for each in value["events"]]
+    assert found == [(e.label, round(e.start, 3), round(e.end, 3)) for step in steps for e in step.events]
+    assert len(found) > 1
+    assert f"{path}: 30 frames" in done.stderr, "the last step again is no frame"
 
 
 def test_several_sources_are_distinguished_and_one_may_fail(run: Path, make_clip: Make, tmp_path: Path) -> None:

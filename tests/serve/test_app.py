@@ -25,7 +25,7 @@ def test_the_state_names_models_project_and_limits(page: TestClient, settings: S
     del model["id"]
     assert model == {
         "name": "tiny", "classes": ["clap", "nothing", "wave"], "nothing": "nothing",
-        "frame_rate": 10.0, "threshold": 0.3, "path": str(settings.runs / "tiny"), "report": False,
+        "frame_rate": 10.0, "threshold": 0.3, "path": str(settings.runs / "tiny"), "report": False, "expected": None,
     }  # fmt: skip
     assert state["limits"] == {"bytes": 2_000_000, "seconds": 20}
 

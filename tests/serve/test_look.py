@@ -12,18 +12,17 @@ from zipfile import ZipFile
 import clips
 import numpy as np
 import pytest
+from eventful import LENGTHS, eventful
 from fastapi.testclient import TestClient
 from serving import save_model
 
 from onlooker.data.folder import find_clips
 from onlooker.drawing.overlay import full_strength
-from onlooker.recognizer import load
+from onlooker.recognizer import Recognizer, load
 from onlooker.serve import look as module
 from onlooker.serve.answer import describe_prediction
 from onlooker.serve.settings import ServeSettings
-from onlooker.streaming import join_steps
 from onlooker.structures import Prediction, Segment, Tube
-from onlooker.video.reader import VideoReader
 
 Make = Callable[..., Path]
 Finish = Callable[[str], dict[str, Any]]
@@ -118,18 +117,38 @@ def test_places_are_shares_of_the_frame() -> None:
     assert json.loads(json.dumps(values, allow_nan=False)) == values
 
 
-def test_a_long_clip_is_a_stream(page: TestClient, settings: ServeSettings, look: Look, make_clip: Make) -> None:
-    path = make_clip(frames=40)  # 4 s; training clips have 4 frames at 10 per second
-    got = look(path)
-    expected = join_steps(path, load(settings.runs / "tiny").watch(path), VideoReader(path).seconds)
+@pytest.fixture
+def finder(settings: ServeSettings) -> Recognizer:
+    """The model of the page finds events."""
+    recognizer = eventful(frame_rate=10.0)
+    recognizer.save(settings.runs / "tiny" / "model")
+    return recognizer
+
+
+def test_all_events_of_a_long_clip_are_found(finder: Recognizer, look: Look, make_clip: Make) -> None:
+    path = make_clip(frames=40)
+    assert finder.longest == LENGTHS[-1] / 10 < 4
+    got, (expected, _) = look(path), finder.predict_recording(path)
     assert len(got["times"]) == 40
     np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
-    events = {segment["label"] for segment in got["segments"]}
-    assert set(got["labels"]) <= events | {"nothing"}
+    assert len(expected.segments) > 1
+    assert [segment["start"] for segment in got["segments"]] == [event.start for event in expected.segments]
+    assert set(got["labels"]) <= {event.label for event in expected.segments} | {"nothing"}
+    short = look(make_clip("short.mp4", frames=9))
+    assert (len(short["times"]), len(short["segments"])) == (6, 1), "as long as the longest window"
+
+
+def test_a_long_clip_has_one_answer_of_a_model_without_an_event_layer(
+    settings: ServeSettings, look: Look, make_clip: Make
+) -> None:
+    path = make_clip(frames=40)
+    got, expected = look(path), load(settings.runs / "tiny").predict(path)
+    assert len(got["times"]) == 4
+    assert len(got["segments"]) == len(expected.segments) == (expected.label != "nothing")
 
 
 def test_a_file_above_the_limit_is_watched_like_a_recording(
-    page: TestClient, look: Look, model: str, settings: ServeSettings, make_clip: Make
+    finder: Recognizer, page: TestClient, look: Look, settings: ServeSettings, make_clip: Make
 ) -> None:
     path = make_clip(frames=30 * 10, options={"g": "50"})
     assert settings.max_seconds < 30
@@ -139,7 +158,9 @@ def test_a_file_above_the_limit_is_watched_like_a_recording(
     assert (refused["code"], "mark its parts" in refused["remedy"]) == ("too_long", True)
 
 
-def test_answers_can_be_taken_along(page: TestClient, look: Look, make_clip: Make, tmp_path: Path) -> None:
+def test_answers_can_be_taken_along(
+    finder: Recognizer, page: TestClient, look: Look, make_clip: Make, tmp_path: Path
+) -> None:
     result = look(make_clip(frames=40), "a walk.mp4")
     events = sorted((each["start"], each["label"]) for each in result["segments"])
     assert events

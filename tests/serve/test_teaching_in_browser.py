@@ -33,6 +33,7 @@ def clips_of(page: Any, label: str) -> int:
     return page.locator(f"[data-class={label}] .tile").count()
 
 
+@pytest.mark.slow
 def test_a_cancelled_training_leaves_clips_and_models_as_they_were(
     tmp_path: Path, open_page: Open, trained: Trained, squares: Path
 ):
@@ -132,6 +133,7 @@ def correct_and_undo(page: Any) -> None:
     assert [each["count"] for each in page.evaluate(PROJECT)["classes"]] == before
 
 
+@pytest.mark.slow
 def test_a_new_model_is_live_before_its_report_and_stays_if_that_fails(
     tmp_path: Path, open_page: Open, trained: Trained, squares: Path
 ):
@@ -155,6 +157,7 @@ def test_a_new_model_is_live_before_its_report_and_stays_if_that_fails(
         assert page.locator(".stage.looking").count() == 1
 
 
+@pytest.mark.slow
 def test_an_inbox_of_many_clips_shows_the_next_ones_when_the_first_are_answered(
     tmp_path: Path, open_page: Open, trained: Trained, squares: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -213,6 +216,7 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Open):
     assert page.locator(".class").count() == 0
 
 
+@pytest.mark.slow
 def test_clips_that_wait_follow_their_renamed_class_and_are_one_step(tmp_path: Path, open_page: Open, squares: Path):
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page, held, holding = open_page(f"{url}#teach", reduced_motion="reduce"), list[Any](), [True]
@@ -233,6 +237,7 @@ def test_clips_that_wait_follow_their_renamed_class_and_are_one_step(tmp_path: P
         assert {path.name for path in (tmp_path / "clips").iterdir()} == {".onlooker", "links", "up"}
 
 
+@pytest.mark.slow
 def test_files_that_were_not_added_wait_for_a_retry_or_dismissal(tmp_path: Path, open_page: Open, squares: Path):
     full = {"error": {"code": "disk_full", "found": "a full disk", "remedy": "free some space"}}
     with serving(tmp_path / "clips", tmp_path / "runs") as url:

@@ -59,7 +59,7 @@ def made(num_classes: int = 3, **settings: Any) -> LinearClassifier:
 
 
 def fitted(model: LinearClassifier, samples: Dataset[Any]) -> Choice:
-    clips, early = statistics_of(model, samples, [str(i) for i in range(len(samples))], DATA)  # type: ignore[arg-type]
+    clips, early, _ = statistics_of(model, samples, [str(i) for i in range(len(samples))], DATA)  # type: ignore[arg-type]
     choice = choose(clips)
     fit_layer(model, clips, choice, early)
     return choice
@@ -191,7 +191,7 @@ def test_it_learns_and_is_deterministic() -> None:
 def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() -> None:
     training = Squares([0, 1, 2] * 11, 1)
     net = made()
-    clips, early = statistics_of(net, training, ["one"] * len(training), DATA)  # type: ignore[arg-type]
+    clips, early, _ = statistics_of(net, training, ["one"] * len(training), DATA)  # type: ignore[arg-type]
     features = net.encode_video(to_video(training.samples, "half"))
     for count in range(1, features.shape[1]):
         every = net.statistics(features[:, :count])[:, -1].double().numpy()
@@ -291,7 +291,7 @@ def test_features_that_are_not_finite_are_an_error() -> None:
 
 def test_copies_are_parts_of_the_frames_and_mirrored_frames() -> None:
     net, training = made(), Squares([0, 1, 2] * 3, 1)
-    clips, _ = statistics_of(net, training, ["one"] * 9, DATA)  # type: ignore[arg-type]
+    clips, *_ = statistics_of(net, training, ["one"] * 9, DATA)  # type: ignore[arg-type]
     mirrored = net.encode_video(to_video(training.samples.flip(3), "half"))
     np.testing.assert_allclose(clips.copies[2], net.statistics(mirrored)[:, -1].double().numpy(), atol=1e-6)
     # Of frames that are bright in one corner only, one crop has more of it than the other.
@@ -307,7 +307,7 @@ def test_copies_are_parts_of_the_frames_and_mirrored_frames() -> None:
 def test_many_clips_and_stored_features_have_no_copies() -> None:
     net = made()
     for samples in (Squares([0, 1, 2] * 22, 1), Squares([0, 1, 2], 1, net)):
-        clips, _ = statistics_of(net, samples, ["one"] * len(samples), DATA)  # type: ignore[arg-type]
+        clips, *_ = statistics_of(net, samples, ["one"] * len(samples), DATA)  # type: ignore[arg-type]
         assert clips.copies == ()
 
 

@@ -28,7 +28,7 @@ from onlooker.training.linear import Choice, Clips, copies_of, fit_layer
 from onlooker.training.reading import read_clips
 from onlooker_papers.sets import data_folder
 
-__all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "splits_of"]
+__all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "model", "splits_of"]
 
 Floats = NDArray[np.float64]
 

@@ -1,122 +1,126 @@
-"""Streams that are stitched from clips, and the counts of found events and false alarms in them."""
+"""Streams that are stitched from clips, whose features are stored at a constant frame rate."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from onlooker.answer import NOTHING, event_scores, nothing_class
-from onlooker.config import StreamConfig
+from onlooker.answer import NOTHING
+from onlooker.config import DataConfig
+from onlooker.data.transforms import to_video
+from onlooker.models.linear import LinearClassifier
+from onlooker.runs.features import weights_digest
+from onlooker.structures import Clip, Segment
+from onlooker.video.reader import VideoReader
 
-Floats = NDArray[np.floating]
+RUN = Path("runs/nothing")  # folder of the features (8 GB, kept)
+_PAUSES = (1, 4)  # clips of nothing after an event, from 1 to 3
+_EVENTS = 0.1  # events per clip of nothing, where mostly nothing happens
+
 Ints = NDArray[np.int64]
-
-WINDOW, AGREEMENT = 16, StreamConfig.agreement  # frames
-EVENTS = 0.1  # events per clip of nothing
-_BLOCKS = 5  # streams of training clips; each is one fold of the cross-validation
 
 
 class Part(NamedTuple):
-    """A clip in a stream: features `T D h w`, class in the stream, class of the clip, and recording."""
+    """A clip of streams: stored features `T D h w`, its class, and its recording."""
 
     features: NDArray[np.float16]
     label: str
-    of: str
     recording: str
 
 
-class Stream(NamedTuple):
-    """Clips one after another: for each frame, the number of its clip and its position in the clip; `T` each.
+class Pace(NamedTuple):
+    """Frames per second of a stream, and how many stored frames go by in one of its frames."""
 
-    Each of the `events` has its first frame, its last frame + 1, and its class.
-    """
+    rate: float
+    step: float
+
+    def frames(self, count: int) -> Ints:
+        """The nearest of this many stored frames, for each frame of a stream."""
+        return np.arange(0, count - 0.5, self.step).round().astype(int)
+
+
+class Stream(NamedTuple):
+    """Clips one after another: for each frame, the number of its clip and that of its stored frame, `T` each."""
 
     parts: Sequence[Part]
     clip: Ints
     place: Ints
-    events: list[tuple[int, int, str]]
+    events: list[Segment]
+    rate: float
+
+    @property
+    def times(self) -> list[float]:
+        """Seconds, of each frame."""
+        return cast(list[float], (np.arange(len(self.clip)) / self.rate).tolist())
+
+    def features(self, first: int, after: int) -> Tensor:
+        """Those of some frames, `T D h w`."""
+        places = zip(self.clip[first:after], self.place[first:after], strict=True)
+        return torch.from_numpy(np.stack([self.parts[i].features[t] for i, t in places]))
 
 
-class Counts(NamedTuple):
-    """Counts at one threshold."""
-
-    events: int = 0
-    found: int = 0
-    named: int = 0
-    false_alarms: int = 0
-
-    def plus(self, other: "Counts") -> "Counts":
-        """The sums."""
-        return Counts(*map(sum, zip(self, other, strict=True)))
-
-
-def stitch(parts: Sequence[Part], order: Sequence[int]) -> Stream:
+def stitch(parts: Sequence[Part], order: Sequence[int], pace: Pace) -> Stream:
     """A stream of clips in this order."""
-    lengths = [len(parts[i].features) for i in order]
-    ends = np.cumsum(lengths)
+    places = [pace.frames(len(parts[i].features)) for i in order]
+    lengths = [len(of_clip) for of_clip in places]
+    ends = np.cumsum(lengths).tolist()
     events = [
-        (int(end) - length, int(end), parts[i].label)
+        Segment(parts[i].label, (end - length) / pace.rate, end / pace.rate)
         for i, length, end in zip(order, lengths, ends, strict=True)
         if parts[i].label != NOTHING
     ]
-    place = np.concatenate([np.arange(length) for length in lengths])
-    return Stream(parts, np.repeat(np.asarray(order), lengths), place, events)
+    return Stream(parts, np.repeat(np.asarray(order), lengths), np.concatenate(places), events, pace.rate)
 
 
-def test_stream(parts: Sequence[Part], frames: int, random: np.random.Generator) -> Stream:
-    """A stream of this many frames: clips of nothing in random order, repeatedly, with an event from time to time."""
-    of_events = [i for i, part in enumerate(parts) if part.label != NOTHING]
-    nothing = [i for i, part in enumerate(parts) if part.label == NOTHING]
-    order: list[int] = []
+def with_pauses(parts: Sequence[Part], random: np.random.Generator) -> list[int]:
+    """The order of a stream of all events once, each followed by one to three clips of nothing."""
+    events, nothing = _kinds(parts)
+    order = [int(random.choice(nothing))]
+    for event in random.permutation(events).tolist():
+        order += [event, *random.choice(nothing, random.integers(*_PAUSES)).tolist()]
+    return order
+
+
+def mostly_nothing(parts: Sequence[Part], frames: int, random: np.random.Generator) -> list[int]:
+    """The order of a stream of this many stored frames: all clips of nothing in random order, repeatedly, with an
+    event from time to time."""
+    events, nothing = _kinds(parts)
+    order = list[int]()
     total = 0
     while total < frames:
         for i in random.permutation(nothing).tolist():
-            chosen = [i, *([int(random.choice(of_events))] if random.random() < EVENTS else [])]
+            chosen = [i, *([int(random.choice(events))] if random.random() < _EVENTS else [])]
             order += chosen
             total += sum(len(parts[k].features) for k in chosen)
             if total >= frames:
                 break
-    return stitch(parts, order)
+    return order
 
 
-def training_streams(parts: Sequence[Part]) -> list[Stream]:
-    """All clips once, in random order, in five streams that share no recording."""
-    random = np.random.default_rng(0)
-    recordings = random.permutation(sorted({part.recording for part in parts})).tolist()
-    blocks = [{*recordings[number::_BLOCKS]} for number in range(_BLOCKS)]
-    orders = ([i for i, part in enumerate(parts) if part.recording in block] for block in blocks)
-    return [stitch(parts, random.permutation(order).tolist()) for order in orders]
+def _kinds(parts: Sequence[Part]) -> tuple[list[int], list[int]]:
+    """The numbers of the events, and of the clips of nothing."""
+    events = [i for i, part in enumerate(parts) if part.label != NOTHING]
+    nothing = [i for i, part in enumerate(parts) if part.label == NOTHING]
+    return events, nothing
 
 
-def reported_events(scores: Floats, classes: Sequence[str], threshold: float, agreement: int = AGREEMENT) -> Ints:
-    """The class that a stream reports at each of `T` frames, from probabilities `T K`; -1: nothing."""
-    of_events, frames = event_scores(scores, nothing_class(classes)), np.arange(len(scores))
-    label = np.where(of_events.max(1) >= threshold, of_events.argmax(1), -1)
-    reported = np.where(frames - _began(label) + 1 >= agreement, label, -1)
-    # An event goes on while its class is the most probable one, or reaches the threshold.
-    held, last = np.where(label < 0, scores.argmax(1), label), np.maximum.accumulate(np.where(reported < 0, -1, frames))
-    goes_on = (last >= 0) & (held == reported[last]) & (_began(held) <= last + 1)
-    return np.where(goes_on, held, reported)
-
-
-def _began(values: Ints) -> Ints:
-    """For each frame, the first one of those up to it that have the same value."""
-    return np.maximum.accumulate(np.where(np.diff(values, prepend=-2) != 0, np.arange(len(values)), 0))
-
-
-def count(reported: Ints, stream: Stream, classes: Sequence[str]) -> Counts:
-    """An event is found if anything is reported while it lasts, and named if that is its class.
-
-    A report during an event, or until its last frame has left the window, is not a false alarm. Any other report is one
-    false alarm from its first to its last frame, and one more after each 16 frames.
-    """
-    found = named = 0
-    elsewhere = reported >= 0
-    for first, after, label in stream.events:
-        found += bool((reported[first:after] >= 0).any())
-        named += bool((reported[first:after] == classes.index(label)).any())
-        elsewhere[first : after + WINDOW - 1] = False
-    edges = np.diff(np.concatenate(([0], elsewhere.astype(int), [0])))
-    lengths = np.flatnonzero(edges < 0) - np.flatnonzero(edges > 0)
-    return Counts(len(stream.events), found, named, int(np.ceil(lengths / WINDOW).sum()))
+def encoded(clip: Clip, net: LinearClassifier, data: DataConfig, rate: float, name: str) -> NDArray[np.float16]:
+    """The features of a clip of this set, at a constant frame rate; computed once."""
+    folder = RUN / name / weights_digest(cast(nn.Module, net.encoder))[:16]
+    file = folder / f"{clip.label}-{clip.path.stem}.npy"
+    if not file.exists():
+        reader = VideoReader(clip.path)
+        wanted = np.arange(0, reader.times[-1] + 0.5 / rate, 1 / rate)
+        nearest = np.abs(reader.times[None] - wanted[:, None]).argmin(1)
+        frames = torch.from_numpy(reader.get(nearest, size=data.size).pixels)
+        with torch.inference_mode():
+            features = net.encode(to_video(frames, data.normalization)).half().numpy()
+        folder.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part.npy")
+        np.save(part, features)
+        part.replace(file)
+    return cast(NDArray[np.float16], np.load(file, mmap_mode="r"))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.localization.segments import MIN_SCORE, runs_above
 from onlooker.localization.tubes import interpolate
 from onlooker.structures import Tube
 from onlooker_papers.videolstm.boxes import BoxParameters, Candidates
@@ -14,6 +13,8 @@ from onlooker_papers.videolstm.boxes import BoxParameters, Candidates
 __all__ = ["label_tubes", "link"]
 
 Floats = NDArray[np.float32]
+
+MIN_SCORE = 0.01  # of a class in a track, to have a tube
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,7 @@ def label_tubes(
         frame_scores: `T K`, probabilities.
         indices: `T`, frame indices in the video, never descending.
         classes: the `K` class names.
-        parameters: as for `find_segments`.
+        parameters: `onset` is the share of the highest score of a class from which on frames belong to a run.
     """
     tubes = []
     for track in tracks:
@@ -88,6 +89,13 @@ def label_tubes(
             score = float((in_track[span] * track.concentration[span]).mean())
             tubes.append(_to_tube(name, indices[track.first : after][span], track.corners[span], score))
     return tuple(sorted(tubes, key=lambda tube: -tube.score))
+
+
+def runs_above(scores: NDArray[np.floating], onset: float) -> list[tuple[int, int]]:
+    """First and last frame of each run of scores that are at least `onset` times the maximum."""
+    high = np.concatenate(([False], scores >= onset * scores.max(), [False]))
+    changes = np.flatnonzero(np.diff(high))
+    return [(int(first), int(after) - 1) for first, after in changes.reshape(-1, 2)]
 
 
 def _to_tube(label: str, indices: NDArray[np.integer], corners: Floats, score: float) -> Tube:

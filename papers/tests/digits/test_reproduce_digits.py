@@ -19,6 +19,8 @@ from onlooker_papers.digits.held_out import FOLLOWED
 from onlooker_papers.digits.models import DigitModel
 from onlooker_papers.mnist import DigitSplit, split_digits
 
+pytestmark = pytest.mark.slow  # a quick run of all tables
+
 # The published protocol.
 
 

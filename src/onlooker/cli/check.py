@@ -24,7 +24,7 @@ def check(
     from onlooker.runs.check import show
 
     with stoppable():
-        checked = check_clips(read_set(clips, published, classes=1), frame_rate=frame_rate)
+        checked = check_clips(read_set(clips, published, classes=1, fills=True), frame_rate=frame_rate)
     show(checked)
 
 

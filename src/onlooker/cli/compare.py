@@ -44,7 +44,7 @@ def compare(
     asked = settings_of(models.name, shared)
     refuse_unused_flow(context, [of.data for of in asked.values()])
     chosen = range(training.seed, training.seed + seeds)
-    clip_set = read_set(clips, published)
+    clip_set = read_set(clips, published, fills=True)
     note(clip_set.remarks)
     splits = asked_splits(clip_set, published, folds)
     with stoppable():

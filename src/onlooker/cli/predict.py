@@ -68,7 +68,7 @@ def watch(
     events: Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help=_EVENTS)] = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
-    """Classify live streams: print a line when the class changes, when an event begins or ends, and every second."""
+    """Find events in live streams: print a line for each event, when the class changes, and every second."""
     from onlooker.runs.watch import watch_sources
 
     with stoppable("run the same command to watch again"):
@@ -81,7 +81,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="A folder for the files.", show_default="RUN/export")] = None,
     safe: Safe = False,
 ) -> None:
-    """Write the model's step (frame, state → scores, attention, state) as ONNX, for programs without PyTorch."""
+    """Write the model's step (frame, state → scores, attention, windows, state) as ONNX, for use without PyTorch."""
     from onlooker.export import export_run
 
     folder = out or run / "export"

@@ -93,7 +93,7 @@ def train(
         return
     with stoppable(lambda: f"run the same command{' with --resume' * (run / 'config.json').exists()} to continue"):
         first = not launched().rank
-        source = read_set(clips, published) if first and not resume else clips
+        source = read_set(clips, published, fills=True) if first and not resume else clips
         measured = train_run(source, run, *settings, None, resume, strict, devices=devices, loggers=logger or ())
     if first:
         _print_metrics(measured, run)
@@ -136,7 +136,7 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetCo
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
-    name, clip_set = settings.model.name, read_set(clips, published)
+    name, clip_set = settings.model.name, read_set(clips, published, fills=True)
     note(clip_set.remarks)
     models = candidates(settings) if name == _AUTO else with_baseline({name: resolve(*settings)}, settings)
     splits = asked_splits(clip_set, published, folds)

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from shlex import quote
 
+from onlooker.answer import NOTHING, nothing_class, perhaps_nothing
 from onlooker.config import SetConfig
 from onlooker.data.folder import ignored_text, read_folder
 from onlooker.data.gaps import fill_gaps
@@ -104,7 +105,7 @@ class ClipSet:
         return Split(tuple(training), tuple(self.parts["validation"]), tuple(self.parts["test"]))
 
 
-def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> ClipSet:
+def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2, fills: bool = False) -> ClipSet:
     """The clips at `path`.
 
     Args:
@@ -112,6 +113,7 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
             sub-folder per class; a CSV list (`lists.read_list`); or a published data set.
         asked: which published data set, and which classes.
         classes: the smallest number of classes in a folder.
+        fills: whether the gaps between the times of a list are examples of nothing unless `asked` says otherwise.
 
     Raises:
         ClipError: no clips there, or a data set that is not as published.
@@ -130,7 +132,11 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
         ignored = list[Path]()
     else:
         parts, left_out, ignored, notes = read_folder(path, classes)
-    if asked.fill and not fill_gaps(parts, asked.fill):
+    if fills and asked.fill is None and path.is_file():
+        labels = sorted({clip.label for part in parts.values() for clip in part})
+        if nothing_class(labels) is None and not perhaps_nothing(labels) and fill_gaps(parts, NOTHING):
+            asked = replace(asked, fill=NOTHING)
+    elif asked.fill and not fill_gaps(parts, asked.fill):
         remedy = "give a list with the columns start and end, or leave out --fill"
         raise ClipError(path, f"no time between intervals for class {asked.fill}", remedy)
     if asked.divide and "" in parts:
@@ -138,7 +144,7 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2) -> Cl
     if asked.class_names:
         known = sorted({clip.label for part in parts.values() for clip in part})
         chosen = check_classes(asked.class_names, known, str(path))
-        chosen += (composed(asked.fill),)
+        chosen += (composed(asked.fill or ""),)
         parts = {name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()}
     return ClipSet(path, parts, tuple(left_out), ignored, notes, asked)
 

@@ -10,11 +10,14 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from onlooker.evaluation.events import EventCurve
+
 __all__ = [
     "COLORS",
     "FAINT",
     "INK",
     "QUIET",
+    "found_by_alarms",
     "loss_and_accuracy",
     "plain",
     "to_png",
@@ -74,6 +77,25 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], kept:
             axes.axvline(kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: epoch {kept}")
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
+    return figure
+
+
+def found_by_alarms(curve: "EventCurve", chosen: float) -> "Figure":
+    """The share of events found, by the false alarms an hour that this costs; a ring marks the `chosen` rate."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 3.3), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    axes.step(curve.alarms_per_hour, curve.found, where="post", color=COLORS[0], linewidth=1.8)
+    if (place := curve.point(chosen)) is not None:
+        rate, found = curve.alarms_per_hour[place], curve.found[place]
+        axes.scatter(rate, found, s=64, facecolor="white", edgecolor=COLORS[1], linewidth=2, zorder=3)
+    plain(axes, "false alarms an hour", "", "events found")
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_xlim(-0.5, max(20, *curve.alarms_per_hour))
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.xaxis.set_major_formatter("{x:g}")
     return figure
 
 

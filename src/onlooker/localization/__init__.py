@@ -1,7 +1,7 @@
-"""Where and when: attention, motion and frame scores become heat maps, boxes, tubes and segments, from labels alone.
+"""Where: attention and motion become heat maps, boxes and tubes, from labels alone.
 
-One clip passes through these modules in order: motion → boxes (heat maps, rectangles) → tubes and segments; `online`
-does the same for a stream, frame by frame.
+One clip passes through these modules in order: motion → boxes (heat maps, rectangles) → tubes; `online` does the same
+for a stream, frame by frame. Events are found by `onlooker.stream`.
 """
 
 from dataclasses import replace
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from onlooker.localization.boxes import find_rectangles, heat_maps, peaks
 from onlooker.localization.motion import moving
-from onlooker.localization.segments import find_segments
 from onlooker.localization.tubes import label_tubes, link
 from onlooker.structures import Prediction
 
@@ -19,10 +18,9 @@ __all__ = ["localize"]
 
 
 def localize(prediction: Prediction, frames: NDArray[np.uint8]) -> Prediction:
-    """Add heat maps, points, tubes and segments to a prediction, highest scores first; without attention only segments.
+    """Add heat maps, points and tubes to a prediction; without attention there are none.
 
-    Segments are of the predicted class. They follow its scores, and so do the scores of tubes, which there are for
-    every class of at least .01.
+    There are tubes for every class of at least .01, highest scores first.
 
     Args:
         prediction: of a clip, with the size of its video.
@@ -31,12 +29,8 @@ def localize(prediction: Prediction, frames: NDArray[np.uint8]) -> Prediction:
     Raises:
         ValueError: attention without the size of the video, or frames that do not match the prediction.
     """
-    frame_scores = prediction.frame_scores
-    every = find_segments(frame_scores, prediction.times, prediction.classes, prediction.end)
-    label, nothing = prediction.label, prediction.nothing_name
-    segments = tuple(segment for segment in every if segment.label == label != nothing)
     if prediction.attention is None:
-        return replace(prediction, tubes=(), segments=segments)
+        return replace(prediction, tubes=())
     if prediction.size is None:
         raise ValueError("boxes are in pixels of the video, and its size is not known; give size, (height, width)")
     if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(prediction.attention):
@@ -46,6 +40,6 @@ def localize(prediction: Prediction, frames: NDArray[np.uint8]) -> Prediction:
     indices, first_of, place = np.unique(prediction.indices, return_index=True, return_inverse=True)
     heat = heat_maps(prediction.attention[first_of], moving(frames[first_of]))
     tracks = link([find_rectangles(of_frame) for of_frame in heat])
-    tubes = label_tubes(tracks, frame_scores[first_of], indices, prediction.classes, prediction.size)
+    tubes = label_tubes(tracks, prediction.frame_scores[first_of], indices, prediction.classes, prediction.size)
     points = peaks(heat) * np.array(prediction.size[::-1], np.float32)
-    return replace(prediction, heat=heat[place], points=points[place], tubes=tubes, segments=segments)
+    return replace(prediction, heat=heat[place], points=points[place], tubes=tubes)

@@ -1,6 +1,5 @@
 """Localization in a stream: frame by frame, without later frames, in constant memory."""
 
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -48,31 +47,3 @@ def find_boxes(before: Places | None, attention: ArrayLike, frame: Pixels) -> tu
     ordered = Rectangles(*(part[order] for part in found))
     led = np.maximum(sums - sums.max(), -_LEAD).astype(np.float32)
     return shown, ordered, Places(scene, heat, Rectangles(ordered.corners, led[order]))
-
-
-@dataclass(frozen=True)
-class EventState:
-    """The event of a stream, as of its last frame.
-
-    Args:
-        label, frames: the event that reached the threshold in the last frame (None: none did), and in how many
-            consecutive frames.
-    """
-
-    label: int | None = None
-    frames: int = 0
-
-
-def update_agreement(state: EventState, label: int | None, likeliest: int | None, agreement: int) -> EventState:
-    """Process one frame: count the consecutive frames with the same event.
-
-    Args:
-        state: of the previous frame; `EventState()` at the first.
-        label: the event that reaches the threshold in this frame (`answer.best_event`); None: none does.
-        likeliest: the most probable class, if one of them is that of nothing. While it is the class of an event with
-            at least `agreement` frames so far, this event goes on below the threshold.
-    """
-    if label is None and state.frames >= agreement and likeliest == state.label:
-        label = likeliest
-    before = state.frames if label == state.label else 0
-    return replace(state, label=label, frames=0 if label is None else before + 1)

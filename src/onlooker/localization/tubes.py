@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.localization.boxes import ACTORS, SHARE, Rectangles
-from onlooker.localization.segments import MIN_SCORE
 from onlooker.structures import Tube
 
 __all__ = ["Track", "interpolate", "label_tubes", "link", "linked"]
 
 Floats = NDArray[np.float32]
 
+_MIN_SCORE = 0.01  # of a class at one frame, to have tubes
 _COST = 0.5  # of a change of place or size by the whole frame, in the unit of `Rectangles.weights`
 
 
@@ -118,6 +118,6 @@ def label_tubes(
         boxes = interpolate(frames, known, track.corners * scale)
         weight = max(track.weight, 0) / len(indices)
         scores = frame_scores[span].mean(0)
-        for k in np.flatnonzero(frame_scores[span].max(0) >= MIN_SCORE).tolist():
+        for k in np.flatnonzero(frame_scores[span].max(0) >= _MIN_SCORE).tolist():
             tubes.append(Tube(classes[k], frames, boxes, float(scores[k] * weight)))
     return tuple(sorted(tubes, key=lambda tube: -tube.score))

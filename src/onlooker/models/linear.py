@@ -1,8 +1,7 @@
 """The linear model: a linear layer on statistics of the frozen features of some frames, fitted in seconds."""
 
-import math
-from collections.abc import Iterable
-from typing import NamedTuple, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,19 +9,22 @@ from torch import Tensor, nn
 
 from onlooker.models.classifier import build_encoders
 from onlooker.models.encoders import Encoder
-from onlooker.models.video_model import Output, VideoModel
+from onlooker.models.video_model import Output, VideoModel, Windows
+from onlooker.models.windows import WAVES, cosines, newest_windows, windows_of
 
 __all__ = ["ORDERED", "UNORDERED", "LinearClassifier"]
 
 UNORDERED = ("mean", "spread", "change", "largest")
-_WAVES = 4
 _FLAT = 0.1  # of the usual deviation of the training clips: where nothing deviates by more, the map is flat
-ORDERED = tuple(f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, _WAVES + 1))
+_PARTS = ("center", "scale", "weight", "bias")  # of a layer
+_LONGEST = 8  # windows at most, times W
+_NEVER = -30.0  # score of a window that begins before the stream
+ORDERED = tuple(f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1))
 
 
 class LinearState(NamedTuple):
-    """`seen`: number of frames so far, at most W, `B 1`; `frames`: features of the last W frames, the newest last,
-    `B W D N` (N: h*w)."""
+    """`seen`: number of frames so far, at most S, `B 1`; `frames`: features of the last S frames, the newest last,
+    `B S D N` (N: h*w); S is the longest window."""
 
     seen: Tensor
     frames: Tensor
@@ -55,12 +57,16 @@ class LinearClassifier(VideoModel):
 
     The second term is a tenth of what is usual in the training clips: where less than that differs, the map is flat.
 
+    With an event layer (`set_event_layer`), windows of several lengths end at each frame (`models.windows`). A linear
+    layer says whether a window is one whole event, and another one of which class.
+
     Args:
         num_classes, in_channels, size: K, C, and the height and width of the frames.
         encoder: as in `Classifier`; its weights are frozen.
         window: W; the number of frames of a training clip.
         flow_channels: number of optical-flow channels, which come last and have a second encoder; 0: one encoder.
         pretrained: the encoder has pretrained weights, as in `Classifier`.
+        lengths: of the windows of the event layer, in frames, ascending; empty: it has none.
 
     Raises:
         ValueError: a window of fewer than 2 frames.
@@ -74,6 +80,14 @@ class LinearClassifier(VideoModel):
     cosines: Tensor  # `W W 4`: after 1 to W frames, of each of the last W frames, the newest last
     center: Tensor  # `W M`, m after 1 to W frames
     scale: Tensor  # `W M`, s
+    event_center: Tensor  # `M`, of the event layer
+    event_scale: Tensor  # `M`
+    event_weight: Tensor  # `1 M`
+    event_bias: Tensor  # `1`
+    window_center: Tensor  # `M`, of the layer of classes for windows
+    window_scale: Tensor  # `M`
+    window_weight: Tensor  # `K M`
+    window_bias: Tensor  # `K`
 
     def __init__(
         self,
@@ -84,9 +98,12 @@ class LinearClassifier(VideoModel):
         flow_channels: int = 0,
         size: int = 64,
         pretrained: bool | str = False,
+        lengths: Sequence[int] = (),
     ) -> None:
         super().__init__(num_classes, in_channels, size)
         self._set_up(build_encoders(encoder, in_channels, flow_channels, size, pretrained), window)
+        if lengths:
+            self._add_event_layer(lengths)
         self.to(memory_format=torch.channels_last)
 
     def _set_up(self, encoder: Encoder, window: int) -> None:
@@ -96,13 +113,41 @@ class LinearClassifier(VideoModel):
         self.grid = self.encoder.grid(self.size, self.size)
         if window < 2:
             raise ValueError(f"window is {window} frames, expected at least 2")
-        self.window, self.lag = window, window // 2
+        self.window = window
         self.num_features = len(self.names) * self.encoder.num_features
         self.register_buffer("positions", _positions(*self.grid), persistent=False)
         self.register_buffer("cosines", _cosines(window), persistent=False)
         self.register_buffer("center", torch.zeros(window, self.num_features))
         self.register_buffer("scale", torch.ones(window, self.num_features))
         self.head = nn.Linear(self.num_features, self.num_classes)
+
+    def set_event_layer(self, lengths: Sequence[int], event: Sequence[Tensor], classes: Sequence[Tensor]) -> None:
+        """Add the layers of windows: whether one is one whole event, and of which class.
+
+        Args:
+            lengths: numbers of frames, ascending, at least 2.
+            event, classes: center and scale `M`, weight `1 M` or `K M` and bias `1` or `K` of a layer on statistics x:
+                weight · (x - center) / scale + bias.
+        """
+        self._add_event_layer(lengths)
+        for name, values in (("event", event), ("window", classes)):
+            for part, value in zip(_PARTS, values, strict=True):
+                getattr(self, f"{name}_{part}").copy_(value)
+        cast(dict[str, Any], self._hub_mixin_config)["lengths"] = list(self.lengths)
+
+    def _add_event_layer(self, lengths: Sequence[int]) -> None:
+        most = _LONGEST * self.window
+        if [*lengths] != sorted({*lengths}) or lengths[0] < 2 or lengths[-1] > most:
+            raise ValueError(f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to {most}")
+        self.lengths, M = tuple(lengths), self.num_features
+        for name, outputs in (("event", 1), ("window", self.num_classes)):
+            for part, shape in zip(_PARTS, ((M,), (M,), (outputs, M), (outputs,)), strict=True):
+                self.register_buffer(f"{name}_{part}", torch.ones(shape) if part == "scale" else torch.zeros(shape))
+
+    @property
+    def _span(self) -> int:
+        """S, the number of frames that a step needs."""
+        return max(self.window, *self.lengths, 0)
 
     def forward(self, video: Tensor) -> Output:
         """A video `B T C H W` to class logits from the frames so far at every frame, and attention."""
@@ -116,7 +161,11 @@ class LinearClassifier(VideoModel):
         count = torch.arange(T, device=frames.device).clamp_max(self.window - 1).repeat(B)
         logits = self._logits(values, count).unflatten(0, (B, T))
         moved = (frames - _means(frames, self.window)).flatten(0, 1)
-        return Output(logits, self._attention(moved).unflatten(0, (B, T)))
+        windows = None
+        if self.lengths:
+            seen = torch.arange(1, T + 1, device=frames.device)
+            windows = self.score_windows(self.window_statistics(features), seen)
+        return Output(logits, self._attention(moved).unflatten(0, (B, T)), windows)
 
     def step(self, frame: Tensor, state: LinearState | None = None) -> tuple[Output, LinearState]:
         """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory."""
@@ -125,18 +174,24 @@ class LinearClassifier(VideoModel):
     def step_features(self, features: Tensor, state: LinearState) -> tuple[Output, LinearState]:
         """`step` after the encoder: features `B D h w`."""
         newest = features.flatten(2)[:, None].to(state.frames.dtype)
-        state = LinearState((state.seen + 1).clamp_max(self.window), torch.cat((state.frames[:, 1:], newest), 1))
-        changes, there = _window(*state)
-        count = state.seen[:, 0].long() - 1
-        values = _pooled(_of_window(state.frames, changes, there, state.seen[..., None]))
-        values = torch.cat((values, self._waves(self._moments(state.frames), count)), 1)
-        moved = state.frames[:, -1] - state.frames.sum(1) / state.seen[..., None]
-        return Output(self._logits(values, count), self._attention(moved)), state
+        state = LinearState((state.seen + 1).clamp_max(self._span), torch.cat((state.frames[:, 1:], newest), 1))
+        frames, seen = state.frames[:, -self.window :], state.seen.clamp_max(self.window)
+        changes, there = _window(seen, frames)
+        count = seen[:, 0].long() - 1
+        values = _pooled(_of_window(frames, changes, there, seen[..., None]))
+        moments = self._moments(state.frames)
+        values = torch.cat((values, self._waves(moments[:, -self.window :], count)), 1)
+        moved = frames[:, -1] - (frames * there).sum(1) / seen[..., None]
+        windows = None
+        if self.lengths:
+            of_windows = newest_windows(state.frames, moments, self.lengths, self.window)
+            windows = self.score_windows(of_windows, state.seen[:, 0])
+        return Output(self._logits(values, count), self._attention(moved), windows), state
 
     def initial_state(self, batch_size: int) -> LinearState:
         """Zeros."""
         D, N = self.encoder.num_features, self.grid[0] * self.grid[1]
-        return LinearState(*(self.center.new_zeros(batch_size, *shape) for shape in ((1,), (self.window, D, N))))
+        return LinearState(*(self.center.new_zeros(batch_size, *shape) for shape in ((1,), (self._span, D, N))))
 
     def statistics(self, features: Tensor) -> Tensor:
         """The statistics at each frame of clips, not standardized: features `B T D h w` to `B T M`.
@@ -153,6 +208,26 @@ class LinearClassifier(VideoModel):
         counts = torch.arange(frames.shape[1], device=frames.device).clamp_max(W - 1)[:, None]
         ordered = [self._waves(moments[:, t : t + W], count) for t, count in enumerate(counts)]
         return torch.cat((torch.cat(unordered, 1), torch.stack(ordered, 1)), 2)
+
+    def window_statistics(self, features: Tensor, lengths: Sequence[int] = ()) -> Tensor:
+        """The statistics of the windows that end at each frame, not standardized: features `B T D h w` to `B T L M`.
+
+        `lengths`: of the windows; empty: those of the event layer.
+        """
+        frames = self._flat(features)
+        return windows_of(frames, self._moments(frames), lengths or self.lengths, self.window)
+
+    def last_statistics(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+        """The same of the windows that end at the last frame, `B L M`; T is at least the longest of `lengths`."""
+        frames = self._flat(features)
+        return newest_windows(frames, self._moments(frames), lengths, self.window)
+
+    def score_windows(self, values: Tensor, seen: Tensor) -> Windows:
+        """The scores of windows from their statistics `… L M`, after `seen` frames of the stream, `…`."""
+        whole = F.linear((values - self.event_center) / self.event_scale, self.event_weight, self.event_bias)[..., 0]
+        logits = F.linear((values - self.window_center) / self.window_scale, self.window_weight, self.window_bias)
+        complete = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
+        return Windows(whole.where(complete, _NEVER), logits)
 
     def _flat(self, features: Tensor) -> Tensor:
         """Features `B T D h w` to `B T D N`; half precision does not suffice for differences of frames."""
@@ -191,12 +266,8 @@ def _positions(h: int, w: int) -> Tensor:
 
 
 def _cosines(window: int) -> Tensor:
-    """√2/T cos(π k (τ + ½) / T) for T = 1 to W frames, the newest last; zeros before them, and for k ≥ T: `W W 4`."""
-    table, k = torch.zeros(window, window, _WAVES), torch.arange(1, _WAVES + 1)
-    for T in range(1, window + 1):
-        times = torch.arange(T)[:, None] + 0.5
-        table[T - 1, window - T :] = (k < T) * math.sqrt(2) / T * torch.cos(math.pi / T * k * times)
-    return table
+    """The cosines of 1 to W frames, the newest last; zeros before them: `W W 4`."""
+    return torch.stack([F.pad(cosines(count), (0, 0, window - count, 0)) for count in range(1, window + 1)])
 
 
 def _changes(frames: Tensor) -> Tensor:

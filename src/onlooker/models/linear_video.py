@@ -72,7 +72,6 @@ class LinearVideo(LinearClassifier):
             known = f"{net.span}, {net.span + self.stride}, {2 * net.span}"
             raise ValueError(f"{window} frames, and {encoder} reads {net.span} together; use --frames {known} or so on")
         self._set_up(net, window // self.stride)
-        self.lag = window // 2
         cast(dict[str, Any], self._hub_mixin_config)["network"] = net.settings
 
     def encode_video(self, video: Tensor) -> Tensor:
@@ -88,7 +87,8 @@ class LinearVideo(LinearClassifier):
         output = self.forward_features(self.encode_video(video))
         parts = ((logits, output.logits), (attention, cast(Tensor, output.attention)))
         ended = torch.arange(1, video.shape[1] + 1) // self.stride
-        return Output(*(torch.cat((first[:, None], part), 1)[:, ended] for first, part in parts))
+        logits, attention = (torch.cat((first[:, None], part), 1)[:, ended] for first, part in parts)
+        return Output(logits, attention)
 
     def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:
         """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory."""

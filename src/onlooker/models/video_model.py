@@ -15,9 +15,26 @@ from onlooker.files import check_digest, check_regular, read_json, reading
 from onlooker.models.encoders import Encoder
 from onlooker.settings import check_type
 
-__all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
+__all__ = ["Output", "VideoModel", "Windows", "count_parameters", "make_head"]
 
 RECORD = "recognizer.json"  # next to the weights of a recognizer
+
+
+class Windows(NamedTuple):
+    """Scores before softmax and sigmoid of the `L` windows that end at a frame (`LinearClassifier.lengths`).
+
+    Args:
+        whole: that a window is one whole event, `B T L`, or `B L` of a step.
+        logits: of which class, `B T L K` or `B L K`.
+    """
+
+    whole: Tensor
+    logits: Tensor
+
+    @property
+    def scores(self) -> Tensor:
+        """The probability that a window is one whole event, of each class: `… L K`."""
+        return self.whole.float().sigmoid()[..., None] * self.logits.float().softmax(-1)
 
 
 class Output(NamedTuple):
@@ -26,10 +43,12 @@ class Output(NamedTuple):
     Args:
         logits: class scores before the softmax, `B T K`; of a step, `B K`.
         attention: `B T h w` or `B h w`, sums to one over `h w`; None for a model without attention.
+        windows: None for a model without an event layer.
     """
 
     logits: Tensor
     attention: Tensor | None = None
+    windows: Windows | None = None
 
 
 class VideoModel(nn.Module, PyTorchModelHubMixin):
@@ -40,7 +59,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     - `attends`: its outputs have attention.
     - `streams`: `step` works.
-    - `lag`: number of frames after which a change in a stream has changed half of what the prediction depends on.
+    - `lengths`: of the windows whose scores its outputs have, in frames; empty without an event layer.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features` work.
     - `has_attention_loss`: `attended_logits` works, and is trained by an auxiliary loss.
 
@@ -58,7 +77,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     package = "onlooker"  # the distribution with the class, for the error if it is not installed
     attends = False
     streams = True
-    lag = 0
+    lengths: tuple[int, ...] = ()
     has_attention_loss = False
     encoder: Encoder | None  # of single frames, or of windows of them, if there is one
     grid: tuple[int, int]  # (h, w) of its features

@@ -65,7 +65,7 @@ def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | 
     Raises:
         ClipError: there are no clips.
     """
-    clip_set = clips if isinstance(clips, ClipSet) else read_set(Path(clips), classes=1)
+    clip_set = clips if isinstance(clips, ClipSet) else read_set(Path(clips), classes=1, fills=True)
     paths, console = [clip.path for clip in clip_set.clips], Console(stderr=True)
     decoded = decode_each(paths, partial(read_facts, frame_rate=frame_rate))
     read = track(decoded, "reading clips", len(paths), console=console, disable=quiet, transient=True)
@@ -83,7 +83,7 @@ def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | 
         found, _, remedy = split.partition("; ")
         findings.append(Finding("no split", found, "these clips cannot be trained and tested on", remedy))
     readable = [clip for clip in clip_set.clips if clip.path in facts]
-    seen = fact_findings(readable, list(facts.values()), planned, composed(clip_set.asked.fill))
+    seen = fact_findings(readable, list(facts.values()), planned, composed(clip_set.asked.fill or ""))
     findings += [*seen, *label_findings(clip_set.clips)]
     rates = sorted({float(f"{fact.rate:.3g}") for fact in facts.values() if fact.rate})
     return Checked(clip_set, split, (*clip_set.left_out, *errors.values()), tuple(findings), tuple(rates))
@@ -195,10 +195,12 @@ def show_overview(clip_set: ClipSet, split: Split, nothing: str | None = None) -
     """Print the table of classes and findings about them before training; nothing is decoded."""
     clips = clip_set.clips
     show_classes(clip_set, split, nothing)
-    classes = sorted({clip.label for clip in clips})
-    if (seconds := unlabeled_seconds(clips)) and nothing_class(classes, nothing) is None:
+    if clip_set.asked.fill is None and (seconds := unlabeled_seconds(clips)):
         text = f"{seconds / 60:.1f} min lie between the intervals; --fill {NOTHING} makes examples of {NOTHING} of them"
         Console().print(Text(text), soft_wrap=True)
+    elif filled := sum(clip.label == clip_set.asked.fill for clip in clips):
+        text = f"{filled} clips of {clip_set.asked.fill} are from the gaps between the intervals; --fill '' for none"
+        Console().print(Text(printable(text)), soft_wrap=True)
     if findings := list(label_findings(clips)):
         count = f"{len(findings)} findings" if len(findings) > 1 else "1 finding"
         text = f"{count} about these clips: run `onlooker check {clip_set.words}`"

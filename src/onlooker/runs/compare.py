@@ -75,7 +75,7 @@ def compare(
         ValueError: settings that no model has, a run that was made with other settings, or another process that
             computes in `out`.
     """
-    clips = read_set(clips) if isinstance(clips, Path) else clips
+    clips = read_set(clips, fills=True) if isinstance(clips, Path) else clips
     splits, skipped = _read(clips, splits, [*models.values()])
     labels = Counter(clip.label for split in splits.values() for clip in split.test)
     missing: dict[str, Task] = {}

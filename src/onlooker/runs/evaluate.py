@@ -130,7 +130,8 @@ def write_report(
     root, files = root_of(record.clips), [clip.path for clip in samples.clips]
     paths = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in files]
     curves, attends = read_curves(run), recognizer.model.attends
-    page = summary_page(set_name(record.clips), counts, evaluation, measured, curves, encoded, settings, attends, paths)
+    title, curve = set_name(record.clips), recognizer.curve
+    page = summary_page(title, counts, evaluation, measured, curves, encoded, settings, attends, paths, curve)
     page.write(out / REPORT)
     write_json(out / FIGURES, measured)
     return measured
@@ -185,7 +186,7 @@ def _drawn_clips(
 
 
 def _drawn(recognizer: Recognizer, clip: Clip, answer: str, tone: Tone) -> tuple[NDArray[np.uint8], str, Tone, float]:
-    prediction = recognizer.predict(clip.path)
+    prediction = recognizer.predict_clip(clip.path)
     # With temporal crops, the prediction has many more frames than are drawn.
     count = min(recognizer.data.frames, len(prediction.times))
     prediction = prediction.at(equally_spaced(len(prediction.times), count))

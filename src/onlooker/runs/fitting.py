@@ -1,32 +1,43 @@
 """Fit the model of a run: by gradient descent, or as a linear layer that cross-validation chooses and tests."""
 
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from onlooker.answer import nothing_class
+from onlooker.config import StreamConfig
 from onlooker.data.clips import ClipCrops, ClipFrames
 from onlooker.data.samples import sample_rate
 from onlooker.data.scenes import count_joined
 from onlooker.data.split import count_groups, group_of, source_of
 from onlooker.evaluation.calibration import balancing_weights, fit_temperature
 from onlooker.evaluation.conclusion import labels_to_check
-from onlooker.evaluation.events import EventThreshold, choose_threshold
+from onlooker.evaluation.events import EventCurve, EventThreshold, choose_threshold
 from onlooker.evaluation.metrics import measure
 from onlooker.files import whole_folder, write_json
+from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import find_recipe
-from onlooker.recognizer import Recognizer, rate_text
+from onlooker.models.video_model import VideoModel
+from onlooker.recognizer import Recognizer, expected_events, rate_text
 from onlooker.run_record import CROSS_VALIDATION, RunRecord
 from onlooker.runs.preparation import Prepared, Request
 from onlooker.structures import ClipError, Evaluation
-from onlooker.training.linear import choose, cross_validated, fit_layer, statistics_of
+from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
+from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer, statistics_of
 from onlooker.training.processes import ALONE, Processes
+from onlooker.video.decode import RATE
+from onlooker.video.reader import VideoReader
 
 __all__ = ["Fitted", "fit_by_gradient", "fit_run"]
 
+_NEARLY_ALL = 0.95  # of the training clips are not longer than a clip with one answer
+_LONG = 8  # times the frames of a sample that a clip has in the streams of the event layer at most
 _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
 
 
@@ -40,17 +51,25 @@ class Fitted(NamedTuple):
 def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) -> Fitted:
     """Train, calibrate and save the model of a run."""
     record, samples, net, quiet = prepared.record, prepared.samples, prepared.net, request.quiet
-    split, held_out, threshold, temperature = record.split, None, None, 1.0
+    split, fitted = record.split, _Layer()
     by_gradient = find_recipe(record.model.name).solver == "gradient"
+    rate = sample_rate([clip.path for clip in split.training], record.data)
     if by_gradient:
         fit_by_gradient(prepared, request.run, None if quiet else record.model.name, processes)
     else:
-        temperature, threshold, held_out = _fit_and_cross_validate(prepared, request)
-    rate = sample_rate([clip.path for clip in split.training], record.data)
-    aggregation = record.training.resolved_aggregation
-    recognizer = Recognizer(net, record.classes, record.data, aggregation, frame_rate=rate, temperature=temperature)
-    recognizer.nothing = record.training.nothing
-    notes = dict[str, object]()
+        fitted = _fit_and_cross_validate(prepared, request, rate)
+    recognizer = Recognizer(
+        net,
+        record.classes,
+        record.data,
+        record.training.resolved_aggregation,
+        frame_rate=rate,
+        temperature=fitted.temperature,
+        nothing=record.training.nothing,
+        curve=fitted.curve,
+        clip_seconds=fitted.clip_seconds,
+    )
+    threshold, notes = fitted.threshold, dict[str, object]()
     try:
         if by_gradient:
             validation = samples.only(split.validation)
@@ -58,13 +77,14 @@ def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) 
     except ClipError as error:  # a clip that was removed while the model was trained
         notes["calibration"] = f"none: {error}"
     notes |= {"threshold": threshold, "frame rate": rate_text(recognizer)}
+    notes |= {"when": expected_events(recognizer, StreamConfig.alarms_per_hour)} if net.lengths else {}
     for name, chosen in notes.items():
         if chosen and not quiet:
             print(f"{name}: {chosen}", file=sys.stderr)
     recognizer.threshold = threshold and threshold.probability
     with whole_folder(request.run / "model") as part:
         recognizer.save(part)
-    return Fitted(recognizer, held_out)
+    return Fitted(recognizer, fitted.held_out)
 
 
 def fit_by_gradient(prepared: Prepared, run: Path, title: str | None, processes: Processes = ALONE) -> None:
@@ -93,15 +113,20 @@ def _calibrate(recognizer: Recognizer, validation: ClipFrames, balanced: bool) -
     return choose_threshold(recognizer.evaluate(validation).scores, targets, nothing)
 
 
-def _fit_and_cross_validate(
-    prepared: Prepared, request: Request
-) -> tuple[float, EventThreshold | None, Evaluation | None]:
-    """Choose and fit the layer of a linear model in place, and note the figures of its cross-validation for the report.
+class _Layer(NamedTuple):
+    """What is known of a linear model that was fitted: `Recognizer` has the first four; and, unless it is tested by
+    other clips or runs, the predictions for all training and validation clips, each by a model that was chosen, fitted
+    and calibrated without the clip and its recording."""
 
-    Returns:
-        The temperature; the threshold of events, if there is a class in which nothing happens; and, unless it is tested
-        by other clips or runs, the predictions for all training and validation clips, each by a model that was chosen,
-        fitted and calibrated without the clip and its recording. The last two are None if the clips cannot be divided.
+    temperature: float = 1.0
+    threshold: EventThreshold | None = None
+    curve: EventCurve | None = None
+    clip_seconds: float = 0.0
+    held_out: Evaluation | None = None
+
+
+def _fit_and_cross_validate(prepared: Prepared, request: Request, rate: float | None) -> _Layer:
+    """Choose and fit the layers of a linear model in place, and note what its cross-validation finds for the report.
 
     Raises:
         ValueError: clips of a single class, or features that are not finite.
@@ -109,11 +134,17 @@ def _fit_and_cross_validate(
     record, net, quiet = prepared.record, prepared.net, request.quiet
     samples = prepared.samples.only((*record.split.training, *record.split.validation))
     groups = [group_of(clip) for clip in samples.clips]
-    clips, early = statistics_of(net, samples, groups, record.data, None if quiet else "encoding clips")
+    finds_events = net.encodes_frames and not record.data.temporal_crops
+    kept = np.random.default_rng(0).permutation(len(groups))[:MOST_CLIPS].tolist() if finds_events else []
+    title = None if quiet else "encoding clips"
+    clips, early, features = statistics_of(net, samples, groups, record.data, title, kept)
     nothing = nothing_class(record.classes, record.training.nothing)
     clips = clips._replace(nothing=nothing, class_weights=record.training.class_weights)
     choice = choose(clips)
     fit_layer(net, clips, choice, early)
+    curve, seconds = None, 0.0
+    if features:
+        curve, seconds = _fit_events(net, samples, clips, choice, features, rate, record.data.frame_rate)
     if not quiet:
         print(f"chosen: {choice}", file=sys.stderr)
 
@@ -134,7 +165,38 @@ def _fit_and_cross_validate(
         chosen["labels_to_check"] = labels_to_check(known)
         threshold = choose_threshold(known.scores, known.targets, clips.nothing)
     write_json(request.run / CROSS_VALIDATION, chosen)
-    return choice.temperature, threshold, held_out
+    return _Layer(choice.temperature, threshold, curve, seconds, held_out)
+
+
+def _fit_events(
+    net: VideoModel,
+    samples: ClipFrames,
+    clips: Clips,
+    choice: Choice,
+    features: Mapping[int, Tensor],
+    rate: float | None,
+    frame_rate: float | None,
+) -> tuple[EventCurve | None, float]:
+    """Fit the layer of whole events to streams of some clips, whose features are known.
+
+    Args:
+        rate: frames per second of streams; None: unknown.
+        frame_rate: as in `DataConfig`.
+
+    Returns:
+        What it finds, and how many seconds nearly all of these clips last at most.
+    """
+    made_of, seconds, rate = list[ClipFeatures](), [0.0], rate or RATE
+    for number, of_clip in features.items():
+        with suppress(ClipError):  # a clip that was removed while the model was trained
+            reader = VideoReader(samples.clips[number].path, frame_rate)
+            distinct = min(len(of_clip), len(reader.times))  # a short clip repeats its last frame
+            count = min(max(2, round(reader.seconds * rate)), _LONG * len(of_clip))
+            places = np.linspace(0, distinct - 1, count).round().astype(int)
+            made_of.append(ClipFeatures(of_clip[places], number))
+            seconds.append(reader.seconds)
+    curve = fit_events(cast(LinearClassifier, net), clips, choice, made_of, samples.classes, rate)
+    return curve, float(np.quantile(seconds, _NEARLY_ALL))
 
 
 def _evaluation(

@@ -74,10 +74,10 @@ def predict_clips(
         clips: each one is predicted once.
         out: a folder that receives, for each clip, NAME.mp4 with attention, boxes, class and a bar of time; NAME.json,
             boxes in COCO's format; and NAME-segments.json, times in that of ActivityNet. NAME is the name of the clip,
-            preceded by as many of its folders as are needed to distinguish the clips. Boxes and times are those of
-            classes with a probability of at least .3 in the whole clip.
+            preceded by as many of its folders as are needed to distinguish the clips.
         json: file for all scores and attention, one JSON object per line and clip.
-        threshold: minimum probability of an event; below it, the answer is nothing. None: the threshold of the run.
+        threshold: minimum probability of an event in a short clip; below it, the answer is nothing. None: that of the
+            run.
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process does.
         times: formats (`annotations.FORMATS`) in which times are also written to `out`.
         frame_rate: as in `DataConfig`; None: that of the run.
@@ -101,6 +101,8 @@ def predict_clips(
     recognizer, console = load(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
     if frame_rate is not None:
         recognizer.data = replace(recognizer.data, frame_rate=frame_rate)
+    if threshold is not None:
+        recognizer.threshold = threshold
 
     def write(prediction: Prediction, results: ResultsFile | None) -> None:
         clip = prediction.path
@@ -110,7 +112,7 @@ def predict_clips(
         if results and clip not in results:  # last: a clip with a result is not drawn again
             results.add(clip, to_values(prediction))
 
-    with closing(ResultsFile(json, _digest(recognizer, threshold))) if json else nullcontext() as results:
+    with closing(ResultsFile(json, _digest(recognizer))) if json else nullcontext() as results:
         if results:
             results.remove_replaced(clips)
         done = {clip for clip in clips if results and clip in results}
@@ -127,27 +129,26 @@ def predict_clips(
                     with collecting(errors.append, clip):
                         if isinstance(result, Exception):
                             raise result
-                        chosen = result.threshold if threshold is None else threshold
-                        predictions.append(replace(result, path=clip, threshold=chosen))  # absolute from a cluster
+                        predictions.append(replace(result, path=clip))  # absolute from a cluster
                     if not isinstance(result, Exception):
                         write(predictions[-1], results)
                 if predictions:
                     console.print(_clip_table(predictions))
-                    _note_recordings(predictions, run, recognizer)
+                    _note_recordings(predictions, recognizer)
                     note_rates([prediction.path for prediction in predictions if prediction.assumes_rate])
     print_errors(errors)
     return errors
 
 
-def _note_recordings(predictions: Sequence[Prediction], run: Path, recognizer: Recognizer) -> None:
+def _note_recordings(predictions: Sequence[Prediction], recognizer: Recognizer) -> None:
     """Name the clips whose frames are so much farther apart than in training that events fall between them."""
-    if not (rate := recognizer.frame_rate) or not recognizer.model.streams:
+    if not (rate := recognizer.frame_rate) or recognizer.model.lengths:
         return
     if recordings := [of.path for of in predictions if np.diff(of.times, append=of.times[-1]).max() > _LONG / rate]:
         more = f" and {len(recordings) - 1} more" if len(recordings) > 1 else ""
         note = f"{recordings[0]}{more}: much longer than the clips of the training; these are classes of the whole, "
-        note += f"from {recognizer.data.frames} frames; to find each event, `onlooker watch {run} RECORDING --events "
-        Console(stderr=True).print(Text(printable(f"{note}FILE.vtt` sees all of it"), "yellow"), soft_wrap=True)
+        note += f"from {recognizer.data.frames} frames; the default model, `onlooker train CLIPS`, finds each event"
+        Console(stderr=True).print(Text(printable(note), "yellow"), soft_wrap=True)
 
 
 def note_rates(paths: Sequence[Path]) -> None:
@@ -266,7 +267,7 @@ def _predictions(
     if ray is None:
         return _predict_here(recognizer, clips)
     remote = load(run, "cpu")
-    remote.data = recognizer.data
+    remote.data, remote.threshold = recognizer.data, recognizer.threshold
     return map_clips(partial(_predictor, remote), clips, ray)
 
 
@@ -290,11 +291,11 @@ def _predictor(recognizer: Recognizer) -> Callable[[Path], Prediction]:
     return recognizer.predict
 
 
-def _digest(recognizer: Recognizer, threshold: float | None) -> str:
+def _digest(recognizer: Recognizer) -> str:
     """A digest of all that changes predictions."""
     of = recognizer
     nothing = () if of.nothing is None else (of.nothing,)  # without it, as in earlier versions
-    parts = of.classes, of.data, of.aggregation, of.temperature, of.threshold, threshold, *nothing
+    parts = of.classes, of.data, of.aggregation, of.temperature, of.threshold, of.curve, *nothing
     return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
 
 

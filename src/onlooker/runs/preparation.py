@@ -141,7 +141,7 @@ def _asked_clips(request: Request) -> tuple[ClipSet, Split | None]:
         path = asked.path if isinstance(asked, ClipSet) else asked
         asked = ClipSet(path, {"": split.clips})
     elif isinstance(asked, Path):
-        asked = read_set(asked)
+        asked = read_set(asked, fills=True)
     if request.strict and asked.left_out:
         raise asked.left_out[0]
     require_one_nothing(sorted({clip.label for clip in asked.clips}), request.settings.training.nothing)

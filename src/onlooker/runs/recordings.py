@@ -1,44 +1,44 @@
 """Evaluate a run on whole recordings: it watches them as streams, and its events are compared with listed intervals."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from onlooker.answer import nothing_name
-from onlooker.config import StreamConfig
 from onlooker.data.sets import ClipSet, set_name
 from onlooker.evaluation.detection import event_figures
 from onlooker.evaluation.report import percent
 from onlooker.files import check_writable, printable, write_json
 from onlooker.intervals import WHOLE, file_of, split_interval
-from onlooker.publish import Event, EventTracker
-from onlooker.recognizer import Recognizer, load, trained_run
+from onlooker.recognizer import load, trained_run
 from onlooker.run_record import FIGURES
 from onlooker.runs.evaluate import new_clips
-from onlooker.structures import ClipError, Segment
-from onlooker.training.stages import tracked
+from onlooker.structures import ClipError, Segment, Step
 from onlooker.video.reader import VideoReader
 
 __all__ = ["evaluate_recordings"]
+
+_SAID = 10.0  # seconds between two lines about a recording that takes long
 
 
 def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     """Watch each recording of a list from begin to end, and compare its events with the intervals of the list.
 
-    Writes evaluation.json into the run's `recordings-NAME`. Events have the times that `onlooker watch --events`
-    sends. Recordings that the model was trained on are left out; one in which nothing happens may be listed as a whole,
-    with that class.
+    Writes evaluation.json into the run's `recordings-NAME`. Recordings that the model was trained on are left out; one
+    in which nothing happens may be listed as a whole, with that class.
 
     Returns:
-        The figures of all recordings (`event_figures`); `recordings`: those of each; `skipped`: left out, and why.
+        The figures of all recordings (`event_figures`); `live`: of the events that `onlooker watch` reports while they
+        play; `recordings`: of each; `skipped`: left out, and why.
 
     Raises:
         FileNotFoundError, NotWritableError, ClipError: as `evaluate`.
-        ValueError: a model that cannot process streams.
+        ValueError: a model that cannot process streams, or finds no events.
     """
     run = trained_run(run)
     recognizer, out = load(run), run / f"recordings-{set_name(clips.path)}"
@@ -48,13 +48,16 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     listed = defaultdict(list)
     for clip in test:
         listed[file_of(clip.path)].append(clip)
-    found, true, lengths = dict[str, list[Segment]](), dict[str, list[Segment]](), dict[str, float]()
-    for file, here in tracked(listed.items(), "watching", len(listed), "watching recordings"):
+    found, live = dict[str, Sequence[Segment]](), dict[str, Sequence[Segment]]()
+    true, lengths = dict[str, list[Segment]](), dict[str, float]()
+    for file, here in listed.items():
         try:
-            seconds, found[str(file)] = VideoReader(file).seconds, watch_events(recognizer, file)
+            seconds = VideoReader(file).seconds
+            prediction, seen = recognizer.predict_recording(file, Watched(file.name, seconds))
         except ClipError as error:
             errors[file] = error
             continue
+        found[str(file)], live[str(file)] = prediction.segments, seen
         lengths[str(file)], true[str(file)] = seconds, []
         for clip in here:
             start, end = split_interval(clip.path)[1] or WHOLE
@@ -67,6 +70,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
         raise [*errors.values()][-1]
     figures = {
         **event_figures(found, true, sum(lengths.values())),
+        "live": event_figures(live, true, sum(lengths.values())),
         "recordings": {file: event_figures({file: found[file]}, {file: true[file]}, lengths[file]) for file in lengths},
         "skipped": [error.to_dict() for error in (*clips.left_out, *errors.values())],
     }
@@ -74,15 +78,17 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     return figures
 
 
-def watch_events(recognizer: Recognizer, file: Path) -> list[Segment]:
-    """The events of a recording, as they are published when they are over."""
-    config, events = StreamConfig(), list[Event]()
-    tracker = EventTracker(recognizer.model.lag, config.agreement)
-    for step in recognizer.watch(file, config):
-        events += tracker.add(step)
-    over = [(event, event.ended) for event in [*events, *tracker.end_all()] if event.ended is not None]
-    # An event may be dated back to one moment.
-    return [Segment(event.label, event.began, max(end, event.began + 1e-3), event.score) for event, end in over]
+class Watched:
+    """Says from time to time how much of a recording has been watched."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self._name, self._seconds, self._last = name, seconds, monotonic()
+
+    def __call__(self, step: Step) -> None:
+        if monotonic() - self._last >= _SAID:
+            self._last = monotonic()
+            text = f"{self._name}: {step.time:.0f} of {self._seconds:.0f} s watched"
+            Console(stderr=True).print(Text(printable(text), "dim"), soft_wrap=True)
 
 
 def show(figures: Mapping[str, Any]) -> None:

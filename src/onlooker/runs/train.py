@@ -53,7 +53,7 @@ def train(
     quiet: bool = False,
     progress: OnProgress | None = None,
     devices: int = 1,
-    fill: str = "",
+    fill: str | None = None,
     divide: bool = False,
     scenes: bool = True,
     loggers: Sequence[str] = (),
@@ -84,7 +84,7 @@ def train(
     with reporting(progress), uploading([path]) as copies:
         copy = copies.get(path, path)
         asked = SetConfig(fill=fill, divide=divide, scenes=scenes)
-        source = local(clips) if asked == SetConfig() else read_set(local(clips), asked)
+        source = local(clips) if asked == SetConfig() else read_set(local(clips), asked, fills=True)
         figures = train_run(source, copy, *configs, resume=resume, quiet=quiet, devices=devices, loggers=loggers)
     return TrainedRun(path, figures)
 

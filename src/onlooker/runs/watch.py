@@ -15,17 +15,17 @@ from rich.text import Text
 from onlooker.config import StreamConfig
 from onlooker.files import printable, read_bytes, without_password
 from onlooker.intervals import file_of
-from onlooker.publish import Event, EventTracker, open_publisher
-from onlooker.recognizer import load, rate_text
+from onlooker.publish import open_publisher
+from onlooker.publish import to_values as sent_values
+from onlooker.recognizer import expected_events, load, rate_text
 from onlooker.runs.predict import note_rates, print_errors
 from onlooker.storage import is_address
-from onlooker.structures import ClipError, Step
+from onlooker.structures import ClipError, Event, Step
 from onlooker.video.reader import VideoReader
 from onlooker.video.stream import Status
 
 _ERRORS = 1000
 _INTERVAL = 1.0  # seconds of a stream after which a line is printed without any change
-_MARKS = {(False, False): "", (False, True): "begins", (True, True): "continues", (True, False): "ends"}  # last, now
 
 
 @dataclass
@@ -49,14 +49,14 @@ def watch_sources(
     Args:
         sources: numbers of cameras, addresses, paths; see `video.stream.Source`.
         every_frame: print one JSON object per frame instead of lines for people.
-        events: addresses to which events are sent as they begin and end (`publish.open_publisher`).
+        events: addresses to which events are sent when they are over (`publish.open_publisher`).
 
     Returns:
         An error for each source that could not be read or was lost, and for each event that could not be sent; of more
         than a thousand, the last.
 
     Raises:
-        ValueError: a run that cannot process streams, or an invalid source or address.
+        ValueError: a run that cannot process streams, or finds no events to send; an invalid source or address.
         FileExistsError: a file that has events, for a recording.
     """
     console, streams = Console(), dict[str | None, _Stream]()
@@ -68,15 +68,8 @@ def watch_sources(
         errors.append(error)
         print_errors([error])
 
-    def send(changes: Sequence[Event]) -> None:
-        for event in changes:
-            for publisher in publishers:
-                publisher.add(event)
-
     def print_status(status: Status) -> None:
-        """Print changes of connections, which files have not, and end the events of a source that has ended."""
-        if status.state == "gone":
-            send(tracker.end(status.source))
+        """Print changes of connections, which files have not."""
         if status.source in files:
             return
         if every_frame:
@@ -86,7 +79,10 @@ def watch_sources(
         online.add(status.source)
 
     recognizer = load(run)
-    tracker = EventTracker(recognizer.model.lag, config.agreement)
+    if events and not recognizer.model.lengths:
+        raise ValueError("this model finds no events to send; train the default model, `onlooker train CLIPS`")
+    if recognizer.model.lengths:
+        _print_dim(expected_events(recognizer, config.alarms_per_hour))
     steps = recognizer.watch(sources, config, report, print_status)
     if files:
         _keep_events(events)
@@ -99,16 +95,21 @@ def watch_sources(
         _print_dim(f"frame rate {rate_text(recognizer)}; {note}")
     try:
         for step in steps:
-            send(tracker.add(step))
+            for event in step.events:
+                for publisher in publishers:
+                    publisher.add(event)
             stream = streams.setdefault(step.source, _Stream(step))
-            stream.step, stream.frames = step, stream.frames + 1
+            stream.step, stream.frames = step, stream.frames + (step.pixels is not None)
             if every_frame:
                 console.print(Text(json.dumps(to_values(step))), soft_wrap=True)
-            elif _is_change(step, stream.printed):
-                console.print(Text(printable(_line(step, stream.printed, len(sources) > 1))), soft_wrap=True)
+                continue
+            named = [str(step.source)] * (len(sources) > 1)
+            for event in step.events:
+                console.print(Text(printable("  ".join([_event_line(event), *named]))), soft_wrap=True)
+            if _is_change(step, stream.printed):
+                console.print(Text(printable("  ".join([_line(step), *named]))), soft_wrap=True)
                 stream.printed = step
     finally:
-        send(tracker.end_all())
         for publisher in publishers:
             publisher.close()
         for source, stream in streams.items():
@@ -145,18 +146,16 @@ def _print_dim(text: str) -> None:
 
 def _is_change(step: Step, last: Step | None) -> bool:
     """Whether to print a step after the last one printed."""
-    if last is None or step.time - last.time >= _INTERVAL:
-        return True
-    return (step.label, step.happening) != (last.label, last.happening)
+    return last is None or step.time - last.time >= _INTERVAL or step.label != last.label
 
 
-def _line(step: Step, last: Step | None, with_source: bool) -> str:
-    names = step.classes if step.threshold is None else (*step.classes, step.nothing_name)
-    words = [f"{step.time:8.2f} s", f"{step.label:<{max(map(len, names))}}", f"{100 * step.score:5.1f} %"]
-    if step.happening is not None:
-        before = last is not None and bool(last.happening)
-        words.append(f"{_MARKS[before, step.happening]:<{max(map(len, _MARKS.values()))}}")
-    return "  ".join([*words, *[str(step.source)] * with_source]).rstrip()
+def _line(step: Step) -> str:
+    names = step.classes if step.threshold is None and step.happening is None else (*step.classes, step.nothing_name)
+    return f"{step.time:8.2f} s  {step.label:<{max(map(len, names))}}  {100 * step.score:5.1f} %"
+
+
+def _event_line(event: Event) -> str:
+    return f"event: {event.label} {100 * event.score:.0f} %, {event.start:.2f} to {event.end:.2f} s"
 
 
 def to_values(step: Step) -> dict[str, Any]:
@@ -164,6 +163,7 @@ def to_values(step: Step) -> dict[str, Any]:
     plain = ("source", "index", "time", "label", "score", "happening", "dropped", "reconnections")
     return {
         **{name: getattr(step, name) for name in plain},
+        "events": [sent_values(event) for event in step.events],
         "scores": dict(zip(step.classes, step.scores.tolist(), strict=True)),
         "attention": None if step.attention is None else step.attention.tolist(),
         "boxes": [{"corners": list(box.corners), "score": box.score} for box in step.boxes],

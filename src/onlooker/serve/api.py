@@ -62,15 +62,15 @@ class Prediction(BaseModel):
 
 
 class Event(BaseModel):
-    """An event of a watched source that begins or ends."""
+    """An event of a watched source that is over."""
 
     id: str
-    event: Literal["begins", "ends"]
     source: str
     label: str
     began: float = Field(description="Seconds since the first frame of the source.")
-    ended: float | None
+    ended: float
     score: float
+    box: tuple[float, float, float, float] | None = Field(description="x1 y1 x2 y2 in pixels; None if nothing moved.")
     at: str = Field(description="The time of day, in UTC (ISO 8601).")
 
 

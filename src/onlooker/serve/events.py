@@ -9,8 +9,9 @@ from typing import Any
 
 import onlooker
 from onlooker.config import StreamConfig
-from onlooker.publish import Event, EventTracker
+from onlooker.publish import to_values
 from onlooker.serve.models import Models
+from onlooker.structures import Event
 
 __all__ = ["Queue", "Watcher"]
 
@@ -18,7 +19,7 @@ _HELD = 1000  # events for a slow subscriber; of more, the oldest are dropped
 _CONFIG = StreamConfig(attempts=-1, wait_for_source=True)  # a camera that is off may be switched on later
 _log = logging.getLogger("uvicorn.error")
 
-Queue = asyncio.Queue[dict[str, Any]]  # of events as plain values (`publish.Event.to_values`)
+Queue = asyncio.Queue[dict[str, Any]]  # of events as plain values (`publish.to_values`)
 
 
 class Watcher:
@@ -33,7 +34,6 @@ class Watcher:
         if not (found := models.find()):
             raise FileNotFoundError("no trained model to watch with; give a run")
         recognizer = onlooker.load(found[0].run)
-        self._tracker = EventTracker(recognizer.model.lag, _CONFIG.agreement)
         self._steps = recognizer.watch(sources, _CONFIG, _log.warning)
         self._subscribers: set[tuple[asyncio.AbstractEventLoop, Queue]] = set()
         self._closed = False
@@ -57,15 +57,14 @@ class Watcher:
     def _watch(self) -> None:
         try:
             for step in self._steps:
-                self._send(self._tracker.add(step))
+                self._send(step.events)
                 if self._closed:
                     break
         except Exception:
             _log.exception("the watched sources cannot be watched any more")
-        self._send(self._tracker.end_all())
 
     def _send(self, events: Sequence[Event]) -> None:
-        for values in [event.to_values() for event in events]:
+        for values in map(to_values, events):
             for loop, queue in tuple(self._subscribers):
                 with suppress(RuntimeError):  # the server has ended
                     loop.call_soon_threadsafe(_put, queue, values)

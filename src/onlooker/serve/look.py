@@ -3,7 +3,7 @@
 import math
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from starlette.concurrency import run_in_threadpool
 
 from onlooker.annotations import FORMATS, Interval
 from onlooker.drawing.clip import write_drawn
-from onlooker.recognizer import Recognizer
 from onlooker.serve.answer import describe_prediction
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
@@ -26,15 +25,12 @@ from onlooker.serve.names import file_name
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 from onlooker.serve.translation import t
-from onlooker.streaming import join_steps
 from onlooker.structures import Prediction, Step
-from onlooker.video.reader import VideoReader
 from onlooker.video.transcode import VideoFacts
 
 __all__ = ["Look", "Looks", "routes"]
 
 MAX_KEPT = 30  # clips: those that wait, and the last ones; of more, the oldest is deleted
-_LONG = 1.5  # a clip this many times as long as training clips is a recording of several events
 _FORMATS = {"vtt": "webvtt", "csv": "csv"}
 Kind = Literal["vtt", "csv", "mp4"]
 _STORED = {"Cache-Control": "private, max-age=1800"}
@@ -138,7 +134,7 @@ class Looks:
     def _prepare(self, look: Look, job: Job) -> VideoFacts:
         """Check the clip by decoding all of it, and copy it if browsers do not play it."""
         limit = self.settings.max_seconds
-        if is_recording(self.models.load(look.model), limit):
+        if self.models.load(look.model).longest < limit:
             limit = math.inf  # it is watched as a stream, however long it is
         copy = look.path.with_name("copy.mp4")
         report = partial(_report_checking, job)
@@ -153,28 +149,15 @@ class Looks:
         return facts
 
     def _predict(self, look: Look, facts: VideoFacts, job: Job) -> Prediction:
-        recognizer = self.models.load(look.model)
-        if not is_recording(recognizer, facts.seconds):
-            return recognizer.predict(look.path)
+        def report(step: Step) -> None:
+            job.report("looking", min(1, step.time / facts.seconds))
 
-        def reported() -> Iterator[Step]:
-            for step in recognizer.watch(look.video):
-                job.report("looking", min(1, step.time / facts.seconds))
-                yield step
-
-        return join_steps(look.video, reported(), VideoReader(look.video).seconds)
+        return self.models.load(look.model).predict(look.path, on_step=report)
 
 
 def _report_checking(job: Job, facts: VideoFacts) -> None:
     is_known = facts.claimed > facts.frames
     job.report("checking", facts.frames / facts.claimed if is_known else None)
-
-
-def is_recording(recognizer: Recognizer, seconds: float) -> bool:
-    """Whether a clip is so much longer than training clips that the model processes it as a stream."""
-    if not (recognizer.frame_rate and recognizer.model.streams):
-        return False
-    return seconds > _LONG * recognizer.data.frames / recognizer.frame_rate
 
 
 def routes(looks: Looks, jobs: Jobs) -> APIRouter:

@@ -11,6 +11,8 @@ from typing import Any
 
 import onlooker
 from onlooker.answer import nothing_name
+from onlooker.config import StreamConfig
+from onlooker.evaluation.events import EventCurve
 from onlooker.files import read_json
 from onlooker.recognizer import Recognizer
 from onlooker.run_record import REPORT
@@ -139,6 +141,8 @@ def _describe(model: Model) -> dict[str, Any] | None:
         known = {name: values.get(name) for name in ("frame_rate", "threshold")}
         classes = [str(name) for name in values["classes"]]
         known["nothing"] = nothing_name(classes, values.get("nothing"))
+        curve = values.get("curve")
+        known["expected"] = EventCurve.from_dict(curve).sentence(StreamConfig.alarms_per_hour) if curve else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     known["report"] = (model.run / REPORT).is_file()

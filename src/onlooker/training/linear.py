@@ -5,7 +5,7 @@ only add noise. With few clips, the layer is also fitted to altered copies of th
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
@@ -32,10 +32,13 @@ __all__ = [
     "Choice",
     "Clips",
     "Early",
+    "best_temperature",
     "choose",
     "copies_of",
     "cross_validated",
     "fit_layer",
+    "fitted_layer",
+    "one_thread",
     "statistics_of",
 ]
 
@@ -45,7 +48,7 @@ Ints = NDArray[np.int64]
 FOLDS, INNER_FOLDS = 5, 3  # of the clips; of those that are not held out by `cross_validated`
 _CLIPS, _FRAMES = 8, 32  # read together, encoded together
 # The matrices are small: threads that wait for each other cost more than they save, most of all on a busy machine.
-_one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 # The sets of statistics to choose from.
@@ -200,7 +203,7 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
     return replace(balanced if gains else plain, class_accuracies=both)
 
 
-@_one_thread
+@one_thread
 def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
     """The statistics and the method with the lowest log loss in cross-validation, each at its best temperature; then
     whether the layer is better if it is fitted to copies of the clips as well.
@@ -251,7 +254,7 @@ def _test(clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, cop
     return _Tested(statistics, copies, float(losses.min()), METHODS[best], _TEMPERATURES[at], logits[best])
 
 
-@_one_thread
+@one_thread
 def cross_validated(clips: Clips, choice: Choice | None = None, title: str | None = None) -> tuple[Floats, Floats]:
     """Test on all clips, each by a layer that was fitted without it and its recording.
 
@@ -269,19 +272,19 @@ def cross_validated(clips: Clips, choice: Choice | None = None, title: str | Non
     for fit, test in tracked(parts, "fitting", len(parts), title):
         others = clips.only(fit)
         chosen = choice or choose(others, INNER_FOLDS)
-        scores[test] = _softmax(_fitted(others, chosen).logits(clips.x[test]) / chosen.temperature)
+        scores[test] = _softmax(fitted_layer(others, chosen).logits(clips.x[test]) / chosen.temperature)
         if threshold := chosen.threshold(clips if choice else others):
             thresholds[test] = threshold.probability
     return scores, thresholds
 
 
-@_one_thread
+@one_thread
 def fit_layer(model: VideoModel, clips: Clips, choice: Choice, early: Early | None = None) -> None:
     """Give a `LinearClassifier` the chosen layer, fitted to all clips; a ValueError for clips of a single class.
 
     Without `early`, the statistics of the first frames of a stream are standardized as those of whole clips.
     """
-    layer, net = _fitted(clips, choice), cast(LinearClassifier, model)
+    layer, net = fitted_layer(clips, choice), cast(LinearClassifier, model)
     center, scale = (np.tile(each, (net.window, 1)) for each in (layer.center, layer.scale))
     if early is not None:
         columns = clips.columns(choice.statistics)
@@ -291,23 +294,33 @@ def fit_layer(model: VideoModel, clips: Clips, choice: Choice, early: Early | No
     net.load_state_dict({**net.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}})
 
 
-def _fitted(clips: Clips, choice: Choice) -> Layer:
+def fitted_layer(clips: Clips, choice: Choice) -> Layer:
     """The layer on all statistics, with weights of zero for those that were not chosen."""
-    columns, M = clips.columns(choice.statistics), clips.x.shape[1]
-    every = np.arange(len(clips.y))
-    layer = regress(*clips.to_fit(every, columns, choice.copies), clips.num_classes, (choice.method,), choice.balanced)[
-        0
-    ]
-    center, scale, weight = np.zeros(M), np.ones(M), np.zeros((clips.num_classes, M))
-    center[columns], scale[columns], weight[:, columns] = layer.center, layer.scale, layer.weight
-    return Layer(center, scale, weight, layer.bias)
+    columns, every = clips.columns(choice.statistics), np.arange(len(clips.y))
+    given = clips.to_fit(every, columns, choice.copies)
+    (layer,) = regress(*given, clips.num_classes, (choice.method,), choice.balanced)
+    return layer.on(columns, clips.x.shape[1])
+
+
+def best_temperature(logits: Floats, y: Ints) -> tuple[float, float]:
+    """The lowest log loss of logits `B K` at any temperature, and that temperature."""
+    weights = np.ones(len(y))
+    losses = [_log_loss(logits / temperature, y, weights) for temperature in _TEMPERATURES]
+    best = int(np.argmin(losses))
+    return losses[best], _TEMPERATURES[best]
 
 
 @torch.inference_mode()
 def statistics_of(
-    model: VideoModel, samples: Dataset[Any], groups: Sequence[str], data: DataConfig, title: str | None = None
-) -> tuple[Clips, Early]:
-    """The statistics of all clips, and those of their first frames; moves the model to a GPU if there is one.
+    model: VideoModel,
+    samples: Dataset[Any],
+    groups: Sequence[str],
+    data: DataConfig,
+    title: str | None = None,
+    kept: Collection[int] = (),
+) -> tuple[Clips, Early, dict[int, Tensor]]:
+    """The statistics of all clips, those of their first frames, and the features of some; moves the model to a GPU if
+    there is one.
 
     Args:
         model: a `LinearClassifier`.
@@ -315,6 +328,7 @@ def statistics_of(
         groups: the recording of each clip.
         data: normalization.
         title: of the progress bar; None: no bar.
+        kept: the numbers of the clips whose features are returned, `T D h w` float16, on the CPU.
 
     Raises:
         ValueError: clips of a single class, or features that are not finite.
@@ -325,8 +339,12 @@ def statistics_of(
     copies: list[Tensor] = []
     starts = squares = torch.zeros(net.window - 1, net.num_features, dtype=torch.float64)
     batches = DataLoader(samples, _CLIPS)
-    for batch, of_batch, _ in tracked(batches, "encoding clips", len(batches), title):
+    features_of = dict[int, Tensor]()
+    for batch, of_batch, numbers in tracked(batches, "encoding clips", len(batches), title):
         features = encode_samples(net, batch, data, _FRAMES)
+        for number, of_clip in zip(numbers.tolist(), features, strict=True):
+            if number in kept:
+                features_of[number] = of_clip.half().cpu()
         values = net.statistics(features).double().cpu()
         rows.append(values[:, -1])
         targets.append(of_batch)
@@ -344,7 +362,7 @@ def statistics_of(
     mean = starts / len(x)
     early = Early(mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy())
     altered = tuple(torch.cat(copies, 1).numpy()) if copies else ()
-    return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), altered), early
+    return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), altered), early, features_of
 
 
 def copies_of(frames: Tensor) -> Iterator[Tensor]:

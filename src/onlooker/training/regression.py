@@ -51,8 +51,18 @@ class Layer(NamedTuple):
     bias: Floats
 
     def logits(self, x: Floats) -> Floats:
-        """Statistics `B M` to `B K`."""
+        """Statistics `… M` to `… K`."""
         return (x - self.center) / self.scale @ self.weight.T + self.bias
+
+    def divided(self, temperature: float) -> "Layer":
+        """The same layer with its logits divided by a temperature."""
+        return self._replace(weight=self.weight / temperature, bias=self.bias / temperature)
+
+    def on(self, columns: Ints, M: int) -> "Layer":
+        """The same layer on M statistics, of which it uses those in `columns`."""
+        center, scale, weight = np.zeros(M), np.ones(M), np.zeros((len(self.weight), M))
+        center[columns], scale[columns], weight[:, columns] = self.center, self.scale, self.weight
+        return Layer(center, scale, weight, self.bias)
 
 
 def regress(

@@ -23,7 +23,7 @@ def test_a_motion_model_divides_its_channels() -> None:
     model = create_model("motion", 4, hidden=8, size=32).eval()
     video = torch.rand(2, 3, 5, 32, 32)
     with torch.no_grad():
-        logits, attention = model(video)
+        logits, attention, _ = model(video)
         assert logits.shape == (2, 3, 4)
         assert attention.shape == (2, 3, 4, 4)
         state = model.initial_state(2)

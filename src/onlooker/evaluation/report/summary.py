@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from onlooker.drawing.plots import loss_and_accuracy, to_svg
+from onlooker.config import StreamConfig
+from onlooker.drawing.plots import found_by_alarms, loss_and_accuracy, to_svg
 from onlooker.evaluation.conclusion import advice, first_line, interval_of, over, share_of
+from onlooker.evaluation.events import EventCurve
 from onlooker.evaluation.report.page import DrawnClip, Page
 from onlooker.evaluation.report.table import Table, percent
 from onlooker.structures import Evaluation
@@ -27,6 +29,7 @@ def summary_page(
     settings: Mapping[str, Mapping[str, Any]],
     attends: bool,
     paths: Sequence[str] = (),
+    curve: EventCurve | None = None,
 ) -> Page:
     """The page of one evaluation.
 
@@ -36,6 +39,7 @@ def summary_page(
         clips: test clips as mp4, with caption and tone, by their number in the evaluation.
         attends: whether heat maps are drawn on the clips.
         paths: of the clips; empty: their names.
+        curve: what events of streams the model finds; None: unknown.
     """
     page = Page(title, re.sub(r"^(not better.*): accuracy", r"**\1**: accuracy", _escaped(first_line(measured))))
     page.text(_escaped(subtitle))
@@ -47,6 +51,11 @@ def summary_page(
         tested_by = _CROSS_VALIDATED if measured.get("cross_validated") else _TEST
         colors = " Color shows where something happens that the model looks at; boxes, the actors." if attends else ""
         page.text(tested_by + colors).clips(clips.values())
+    if curve is not None:
+        expected = curve.sentence(StreamConfig.alarms_per_hour)
+        page.heading("Events in recordings and streams").text(_escaped(f"{expected[0].upper()}{expected[1:]}."))
+        caption = f"The ring: the default, at most {StreamConfig.alarms_per_hour:g} false alarms an hour."
+        page.figure(to_svg(found_by_alarms(curve, StreamConfig.alarms_per_hour)), caption)
     _mistakes(page, evaluation, measured, paths or evaluation.names)
     _training(page, curves, measured.get("chosen", ""))
     if evaluation.skipped:

@@ -44,6 +44,7 @@ const ICONS = {
   play: "M8 5v14l11-7z", pause: "M7 5h4v14H7zM13 5h4v14h-4z", back: "M15 5 8 12l7 7", forward: "m9 5 7 7-7 7",
   camera: "M4.5 6h9L15 7.5v9L13.5 18h-9L3 16.5v-9zM15 10l6-3v10l-6-3z", upload: "M12 16V4m-5 5 5-5 5 5M4 20h16",
   trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13", undo: "M9 7 4 12l5 5M4 12h10a6 6 0 0 1 6 6",
+  pen: "M4 20l1-4L16 5l3 3L8 19z",
   plus: "M12 5v14M5 12h14", close: "M6 6l12 12M18 6 6 18",
   download: "M12 4v12m-5-5 5 5 5-5M4 20h16", warn: "M12 4 2.5 20h19zM12 10v4m0 3h.01",
 };

@@ -70,6 +70,7 @@ export class Look {
     const about = h("div.about");
     const fill = () => show(about,
       h("ul.chips", { "aria-label": t("look.classes") }, this.model.classes.map((name) => h("li", {}, spoken(name)))),
+      this.model.expected && h("p.hint", {}, t("models.expected", this.model)),
       modelActions(this.model, this.page, () => { this.page.parts.teach.training.trained = null; this.start(); }));
     fill();
     return h("section.model", {}, this.modelSelect(fill), about);

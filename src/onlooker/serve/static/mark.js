@@ -35,7 +35,15 @@ export class Marker {
     if (!moving) this.mark = null;
     if (end - start >= SHORTEST) { this.edit([start, end]); return; }
     this.mark = this.marks.find((mark) => mark.range[0] <= start && start <= mark.range[1]);
-    if (this.mark) this.edit(this.mark.range); else this.rest();
+    const event = this.result.segments.find((each) => each.start <= start && start < each.end);
+    if (this.mark) this.edit(this.mark.range); else if (event) this.correct(event); else this.rest();
+  }
+
+  /** Shows an event that was found, to correct its class, its start and its end, or to say that there is none. */
+  correct({ label, start, end }) {
+    this.set(true);
+    this.last = label;
+    this.edit([start, end]);
   }
 
   /** Moves an edge of the chosen part (0 or 1), or of a new one, to `time`. */
@@ -66,6 +74,7 @@ export class Marker {
       h("form.row", { onsubmit: add, novalidate: true }, range[0], "–", range[1], input,
         h("datalist", { id: "mark-classes" }, names.map((name) => h("option", { value: name }))),
         button("plus", t(this.mark ? "mark.change" : "mark.add"), null, { kind: "primary", type: "submit" }),
+        button(null, t("mark.nothing"), () => { input.value = this.result.nothing; }, { type: "submit" }),
         button("trash", t("mark.remove"), () => this.remove())));
     if (focus) input.focus();
   }

@@ -51,10 +51,11 @@ export class LookResult {
   }
 
   events(segments) {
-    const chips = segments.map(({ label, start, end }) => h("li", {}, h("button.event",
-      { type: "button", "--color": colorOf(label), onclick: () => this.player.seek(start) },
-      h("span.dot"), h("span", {}, spoken(label)),
-      h("span.when", {}, t("result.range", { start: start.toFixed(1), end: end.toFixed(1) })))));
+    const chips = segments.map((segment) => h("li", {}, h("button.event",
+      { type: "button", "--color": colorOf(segment.label), onclick: () => this.player.seek(segment.start) },
+      h("span.dot"), h("span", {}, spoken(segment.label)),
+      h("span.when", {}, t("result.range", { start: segment.start.toFixed(1), end: segment.end.toFixed(1) }))),
+    button("pen", t("mark.correct"), () => this.marker.correct(segment), { iconOnly: true })));
     return h("ul.events", { "aria-label": t("result.events") }, chips);
   }
 

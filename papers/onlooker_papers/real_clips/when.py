@@ -1,0 +1,309 @@
+"""When events happen, in streams that are stitched from clips which are not in training; learned from labels only.
+
+    python -m onlooker_papers.real_clips.when                      # all rows; writes results/when.json
+    python -m onlooker_papers.real_clips.when --sets jhmdb         # one row anew
+
+The default linear model is fitted as `onlooker train` does, with whole clips, but without copies of few clips. So is
+its event layer, and the threshold for six false alarms an hour; test clips have no influence on either. Streams have
+the rate at which the median training clip has 16 frames, and are never reset between clips.
+
+- `ucf101_18`, `jhmdb`: all events once, with one to three clips of nothing after each; official list 1. The last five
+  classes of UCF101-18 in alphabetical order are nothing, and `sit`, `stand` and `walk`.
+- `weizmann`: the same with four gestures, while people walk or run between them; three folds of people.
+- `background_ucf101_18`: three hours in which mostly nothing happens. The first five classes are events, and the next
+  nine the class nothing. The last four also count as nothing, but are in no training.
+- `figures`: `onlooker train` on generated clips of six people, and recordings of four others, with pauses of two
+  seconds between events; and the mean error of counting ten repetitions without pauses.
+
+An event is `found` if a reported one overlaps it, and `named` if one of its class does. False alarms overlap none, and
+are counted per hour outside of events. `offline`: from all windows of a stream at once; `live`: as events become final.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any, NamedTuple, cast
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.progress import track
+
+from onlooker.answer import NOTHING, nothing_class
+from onlooker.cli.command import command, stoppable
+from onlooker.config import StreamConfig, TrainConfig
+from onlooker.data.split import group_of
+from onlooker.evaluation.detection import segment_map
+from onlooker.evaluation.events import EventCurve, event_curve
+from onlooker.models.linear import LinearClassifier
+from onlooker.models.registry import resolve
+from onlooker.stream.events import Finder, Kept
+from onlooker.structures import Clip, Segment
+from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
+from onlooker.training.linear import Clips, choose, fit_layer
+from onlooker_papers.real_clips.figure_recordings import figures_in_recordings
+from onlooker_papers.real_clips.frozen import DATA, MODEL, model, splits_of
+from onlooker_papers.real_clips.streams import Pace, Part, Stream, encoded, mostly_nothing, stitch, with_pauses
+from onlooker_papers.results import About, Row, check_command, write_rows
+
+FILE, FIGURES = "when", "figures"
+COMMAND = "python -m onlooker_papers.real_clips.when"
+WHAT = "when events happen in streams stitched from clips that were not trained on: segment-mAP, and false alarms"
+OVERLAPS = (0.3, 0.5, 0.7)
+FOUND = 0.9  # share of the events at which false alarms are compared
+_LEAST = 0.02  # score of an event for segment-mAP
+_SAME = 0.25  # seconds by which an event may differ live
+_FRAMES = 128  # whose windows are computed together
+_NEVER = 2.0  # a threshold that no score reaches
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The streams of one row.
+
+    Args:
+        of: the set of clips.
+        rate: frames per second of the stored features.
+        nothing, unseen: classes of nothing; the latter are in no training.
+        events: classes of events; empty: all others.
+        splits: official splits, or folds, from the first one.
+        streams: of each split.
+        hours: of mostly nothing, all streams of a split together; 0: all events once, with pauses.
+    """
+
+    of: str
+    rate: float
+    nothing: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    splits: int = 1
+    streams: int = 2
+    hours: float = 0
+
+    def label(self, clip: Clip) -> str | None:
+        """The class of a clip in streams; None if it is in none."""
+        if clip.label in self.nothing + self.unseen:
+            return NOTHING
+        return clip.label if clip.label in self.events or not self.events else None
+
+
+_UCF_EVENTS = ("ApplyEyeMakeup", "ApplyLipstick", "Archery", "BabyCrawling", "BalanceBeam")
+_UCF_OTHERS = ("Basketball", "BasketballDunk", "CricketBowling", "CricketShot", "HorseRace", "JumpingJack")
+_UCF_CALM = ("PizzaTossing", "PlayingCello", "PlayingPiano")
+_UCF_LAST = ("PlayingSitar", "PlayingViolin", "Surfing", "WalkingWithDog")
+SETTINGS = {
+    "ucf101_18": Setting("ucf101_18", 2.5, ("PlayingPiano", *_UCF_LAST)),
+    "jhmdb": Setting("jhmdb", 15.0, ("sit", "stand", "walk")),
+    "weizmann": Setting("weizmann", 25.0, ("walk", "run", "side"), (), ("bend", "jack", "wave1", "wave2"), splits=3),
+    "background_ucf101_18": Setting(
+        "ucf101_18", 2.5, (*_UCF_OTHERS, *_UCF_CALM), _UCF_LAST, _UCF_EVENTS, streams=16, hours=3.0
+    ),
+}
+# Figures of 2026-11-26, when a rule for each frame reported events: `live` while they were reported, `offline`
+# with the times that were published; at 90 % found, with 3 splits.
+BEFORE: dict[str, dict[str, Any]] = {
+    "ucf101_18": {"offline": {"0.3": 0.5336, "0.5": 0.4749}, "live": {"0.3": 0.3656, "0.5": 0.1686}},
+    "jhmdb": {"offline": {"0.3": 0.2124, "0.5": 0.1914}, "live": {"0.3": 0.1950, "0.5": 0.1604}},
+    "background_ucf101_18": {"at_90_found": 229.3, "false_alarms_per_hour": 230.3, "found": 0.9013, "named": 0.7193},
+}
+
+
+class Fitted(NamedTuple):
+    """A model with what its streams need."""
+
+    net: LinearClassifier
+    classes: tuple[str, ...]
+    threshold: float
+    pace: Pace
+
+
+@torch.inference_mode()
+def fitted(net: LinearClassifier, parts: Sequence[Part], classes: Sequence[str], rate: float) -> Fitted:
+    """Fit a model to clips with this rate of stored frames."""
+    step = max(1.0, float(np.median([len(part.features) for part in parts])) / net.window)
+    pace = Pace(rate / step, step)
+    x = [_statistics(net, part) for part in track(parts, "statistics of clips")]
+    y = np.array([classes.index(part.label) for part in parts])
+    groups = np.array([part.recording for part in parts])
+    nothing = nothing_class(classes)
+    weights = TrainConfig().class_weights
+    clips = Clips(np.stack(x), y, groups, len(classes), tuple(net.names), (), nothing, weights)
+    choice = choose(clips)
+    fit_layer(net, clips, choice)
+    made_of = list[ClipFeatures]()
+    for number in np.random.default_rng(0).permutation(len(parts))[:MOST_CLIPS].tolist():
+        features = parts[number].features
+        made_of.append(ClipFeatures(torch.from_numpy(features[pace.frames(len(features))]), number))
+    curve = fit_events(net, clips, choice, made_of, classes, pace.rate)
+    threshold = _NEVER if curve is None else curve.threshold(StreamConfig.alarms_per_hour)
+    return Fitted(net, tuple(classes), threshold, pace)
+
+
+def _statistics(net: LinearClassifier, part: Part) -> NDArray[np.float64]:
+    """Those of equally spaced frames of a clip, as many as the model sees of one."""
+    places = np.linspace(0, len(part.features) - 1, net.window).round().astype(int)
+    features = torch.from_numpy(part.features[places])[None].float()
+    return cast(NDArray[np.float64], net.statistics(features)[0, -1].double().numpy())
+
+
+@torch.inference_mode()
+def play(of: Fitted, stream: Stream) -> Floats:
+    """Scores `T L K` of the windows of a stream."""
+    net = of.net
+    parts = list[Floats]()
+    for first in range(0, len(stream.clip), _FRAMES):
+        begin = max(0, first - net.lengths[-1] + 1)
+        values = net.window_statistics(stream.features(begin, first + _FRAMES)[None])[0, first - begin :]
+        seen = torch.arange(first + 1, first + 1 + len(values))
+        parts.append(net.score_windows(values, seen).scores.numpy())
+    return np.concatenate(parts)
+
+
+class Played(NamedTuple):
+    """A stream that a model has seen: its times, scores `T L K` and true events; the model's finder and threshold."""
+
+    times: list[float]
+    scores: Floats
+    true: list[Segment]
+    finder: Finder
+    threshold: float
+
+    @classmethod
+    def of(cls, by: Fitted, stream: Stream) -> "Played":
+        """Play a stream."""
+        finder = Finder(by.classes, by.net.lengths, _LEAST, nothing_class(by.classes))
+        return cls(stream.times, play(by, stream), stream.events, finder, by.threshold)
+
+    def live(self, threshold: float) -> Iterator[tuple[Segment, float]]:
+        """The events with at least this score, and when they are final."""
+        finder = Finder(self.finder.classes, self.finder.lengths, threshold, self.finder.nothing)
+        kept = Kept()
+        for time, of_frame in zip(self.times, self.scores, strict=True):
+            final, _, kept = finder.step(kept, time, of_frame)
+            yield from ((event, time) for event in final)
+        yield from ((event, self.times[-1]) for event in finder.finish(kept))
+
+
+def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
+    """The figures of a row."""
+    true = [stream.true for stream in streams]
+    seconds = float(sum(stream.times[-1] + stream.times[1] for stream in streams))
+    offline = [stream.finder.find(stream.times, stream.scores) for stream in track(streams, "finding events")]
+    live = [[event for event, _ in stream.live(_LEAST)] for stream in track(streams, "finding events live")]
+    curve = event_curve(offline, true, seconds)
+    threshold = _LEAST if curve is None else _threshold(curve)
+    return {
+        "segment_map": {"offline": _map(offline, true), "live": _map(live, true)},
+        **reported(streams, offline, [stream.threshold for stream in streams], seconds),
+        "at_90_found": reported(streams, offline, [threshold] * len(streams), seconds),
+        "events": sum(map(len, true)),
+        "hours": seconds / 3600,
+    }
+
+
+def _threshold(curve: EventCurve) -> float:
+    """The highest threshold at which enough events are found, by any name; the lowest one if there is none."""
+    points = zip(curve.thresholds, curve.found, curve.misnamed, strict=True)
+    return max((threshold for threshold, right, wrong in points if right + wrong >= FOUND), default=_LEAST)
+
+
+def reported(
+    streams: Sequence[Played], offline: Sequence[Sequence[Segment]], thresholds: Sequence[float], seconds: float
+) -> dict[str, Any]:
+    """What streams report live at a threshold each.
+
+    Returns:
+        Shares of the events that are found and named; false alarms an hour; `delay`, the median of the seconds from
+        the end of an event until one that overlaps it is final; `same`, the share of the live events that begin and end
+        as one that is found offline.
+    """
+    found = list[list[Segment]]()
+    delays = list[float]()
+    same = list[bool]()
+    for stream, whole, threshold in zip(streams, offline, thresholds, strict=True):
+        events = [*stream.live(threshold)]
+        found.append([event for event, _ in events])
+        for true in stream.true:
+            delays += [final - true.end for event, final in events if _overlap(event, true)][:1]
+        kept = [event for event in whole if event.score >= threshold]
+        same += [any(_agree(event, other) for other in kept) for event, _ in events]
+    curve = event_curve(found, [stream.true for stream in streams], seconds)
+    return {
+        "found": 0.0 if curve is None else curve.found[0] + curve.misnamed[0],
+        "named": 0.0 if curve is None else curve.found[0],
+        "false_alarms_per_hour": 0.0 if curve is None else curve.alarms_per_hour[0],
+        "delay": median(delays) if delays else None,
+        "same": float(np.mean(same)) if same else None,
+        "thresholds": sorted({*thresholds}),
+    }
+
+
+def _map(found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]]) -> dict[str, float]:
+    names = [str(number) for number in range(len(true))]
+    values = segment_map(dict(zip(names, found, strict=True)), dict(zip(names, true, strict=True)), OVERLAPS)
+    return dict(zip(map(str, OVERLAPS), values.tolist(), strict=True))
+
+
+def _overlap(one: Segment, other: Segment) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _agree(one: Segment, other: Segment) -> bool:
+    return abs(one.start - other.start) <= _SAME and abs(one.end - other.end) <= _SAME
+
+
+def measure(name: str, splits: int) -> dict[str, Any]:
+    """The figures of one row."""
+    setting = SETTINGS[name]
+    chosen = [*splits_of(setting.of).values()][: max(splits, setting.splits)]
+    labels = {label for split in chosen for clip in split.clips if (label := setting.label(clip))}
+    classes = sorted(labels)
+    net = model(len(classes), pretrained=True)
+    data = resolve(replace(MODEL, pretrained=True), DATA, TrainConfig())[1]
+
+    def parts(clips: Sequence[Clip]) -> list[Part]:
+        used = [(clip, label) for clip in clips if (label := setting.label(clip))]
+        return [
+            Part(encoded(clip, net, data, setting.rate, setting.of), label, group_of(clip))
+            for clip, label in track(used, "features of clips")
+        ]
+
+    played = list[Played]()
+    for number, split in enumerate(chosen):
+        training = [*split.training, *split.validation]
+        fit = fitted(net, parts([clip for clip in training if clip.label not in setting.unseen]), classes, setting.rate)
+        test = parts(split.test)
+        for i in track(range(setting.streams), "playing streams"):
+            random = np.random.default_rng((number, i))
+            frames = int(setting.hours * 3600 * setting.rate / setting.streams)
+            order = mostly_nothing(test, frames, random) if frames else with_pauses(test, random)
+            played.append(Played.of(fit, stitch(test, order, fit.pace)))
+    return {**figures_of(played), "classes": len(classes) - 1, "splits": len(chosen), "before": BEFORE.get(name)}
+
+
+def when(
+    sets: Annotated[str, typer.Option(help=f"Some of {', '.join(SETTINGS)}, separated by commas.")] = "",
+    splits: Annotated[int, typer.Option(help="Official splits of UCF101 and J-HMDB, from the first one.")] = 1,
+    results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
+) -> None:
+    """When events happen in stitched streams; $ONLOOKER_DATA has the clips."""
+    with stoppable():
+        check_command(results, FILE, COMMAND)
+        for name in sets.split(",") if sets else (*SETTINGS, FIGURES):
+            generated = name == FIGURES
+            figures = figures_in_recordings() if generated else measure(name, splits)
+            row = Row(figures, {} if generated else asdict(SETTINGS[name]))
+            only = f"--sets {name}" if sets else ""
+            write_rows(results, FILE, About(WHAT, COMMAND, [0]), {(name,): row}, only)
+            typer.echo(f"{name}: {figures}")
+
+
+app = typer.Typer(add_completion=False)
+command(when, app)
+
+if __name__ == "__main__":
+    app()

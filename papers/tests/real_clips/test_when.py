@@ -1,0 +1,184 @@
+"""When events happen: stitched streams and their figures, counted naively, and live as offline in a clear case."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from onlooker.files import read_json
+from onlooker.models.linear import LinearClassifier
+from onlooker.stream.events import Finder
+from onlooker.structures import Clip, Segment
+from onlooker_papers.real_clips import when as measured
+from onlooker_papers.real_clips.streams import Pace, Part, mostly_nothing, stitch, with_pauses
+from onlooker_papers.real_clips.when import BEFORE, SETTINGS, Fitted, Played, figures_of, fitted, play, reported
+
+CLASSES = ("fall", "fight", "nothing")
+RATE = 4.0
+
+
+def parts(count: int = 30, seed: int = 0) -> list[Part]:
+    """Clips in which one of two groups of channels comes and goes, or nothing does but noise."""
+    random = np.random.default_rng(seed)
+    made = []
+    for i in range(count):
+        label, frames = CLASSES[i % 3], int(random.integers(7, 10))
+        features = random.normal(0, 0.02, (frames, 64, 2, 2))
+        if label != "nothing":
+            channels = slice(0, 8) if label == "fall" else slice(8, 16)
+            features[:, channels] += np.sin(np.linspace(0, np.pi, frames))[:, None, None, None]
+        made.append(Part(features.astype(np.float16), label, f"{seed} recording {i}"))
+    return made
+
+
+@pytest.fixture(scope="module")
+def model() -> Fitted:
+    torch.manual_seed(0)
+    return fitted(LinearClassifier(3, "conv4", window=8, size=16).eval(), parts(), CLASSES, RATE)
+
+
+@pytest.fixture(scope="module")
+def played(model: Fitted) -> Played:
+    test = parts(18, seed=1)
+    return Played.of(model, stitch(test, with_pauses(test, np.random.default_rng(0)), model.pace))
+
+
+def test_a_stream_has_its_clips_frames_and_events_in_order() -> None:
+    clips = [part._replace(features=np.full((10, 1, 1, 1), i, np.float16)) for i, part in enumerate(parts(4))]
+    stream = stitch(clips, [2, 0, 2, 1], Pace(rate=2.0, step=2.5))
+    assert stream.clip.tolist() == [2] * 4 + [0] * 4 + [2] * 4 + [1] * 4
+    assert stream.place.tolist() == [0, 2, 5, 8] * 4, "the nearest of 0, 2.5, 5 and 7.5; halves to the even one"
+    assert stream.events == [Segment("fall", 2.0, 4.0), Segment("fight", 6.0, 8.0)]
+    assert stream.times == [t / 2 for t in range(16)]
+    assert stream.features(3, 5).flatten().tolist() == [2, 0]
+
+
+def test_at_a_step_of_one_frame_streams_have_all_frames() -> None:
+    assert Pace(4.0, 1.0).frames(5).tolist() == [0, 1, 2, 3, 4]
+    assert Pace(4.0, 1.5).frames(5).max() < 5
+
+
+def test_every_event_comes_once_between_clips_of_nothing() -> None:
+    clips = parts(12)
+    order = with_pauses(clips, np.random.default_rng(3))
+    events = [i for i in order if clips[i].label != "nothing"]
+    assert sorted(events) == [i for i, part in enumerate(clips) if part.label != "nothing"]
+    assert clips[order[0]].label == clips[order[-1]].label == "nothing"
+    assert all("nothing" in (clips[a].label, clips[b].label) for a, b in pairwise(order))
+
+
+def test_in_a_stream_of_mostly_nothing_events_are_rare() -> None:
+    clips = parts(12)
+    order = mostly_nothing(clips, 8000, np.random.default_rng(0))
+    assert 8000 <= sum(len(clips[i].features) for i in order) < 8020
+    nothing = [i for i in order if clips[i].label == "nothing"]
+    assert len(order) / len(nothing) == pytest.approx(1.1, abs=0.05)
+    assert np.ptp(np.unique(nothing, return_counts=True)[1]) <= 1
+
+
+def test_a_stream_is_played_in_parts_as_a_whole(model: Fitted) -> None:
+    clips = parts(60, seed=2)
+    stream = stitch(clips, range(60), model.pace)
+    assert len(stream.clip) > 2 * 128
+    with torch.no_grad():
+        windows = model.net.forward_features(stream.features(0, len(stream.clip))[None].float()).windows
+    assert windows is not None
+    expected = windows.scores[0].numpy()
+    for place, length in enumerate(model.net.lengths):
+        found = play(model, stream)[length - 1 :, place]
+        np.testing.assert_allclose(found, expected[length - 1 :, place], atol=1e-4)
+
+
+def test_clear_events_are_found_live_as_offline(played: Played) -> None:
+    figures = figures_of([played])
+    assert figures["found"] == figures["named"] == 1
+    assert figures["false_alarms_per_hour"] == 0
+    assert figures["same"] == 1
+    assert 0 < figures["delay"] < 2
+    assert figures["segment_map"]["offline"]["0.5"] == figures["segment_map"]["live"]["0.5"] == 1
+    assert figures["events"] == 12
+    assert figures["hours"] == pytest.approx(len(played.times) / RATE / 3600)
+
+
+def scripted(events: list[Segment], true: list[Segment], seconds: int = 200) -> Played:
+    """A stream in which the windows of these events have their scores, and all others none."""
+    lengths = sorted({round(each.end - each.start) for each in events})
+    scores = np.zeros((seconds, len(lengths), 3))
+    for each in events:
+        last = round(each.end) - 1
+        scores[last, lengths.index(round(each.end - each.start)), CLASSES.index(each.label)] = each.score
+    return Played(list(map(float, range(seconds))), scores, true, Finder(CLASSES, lengths, 0.02, 2), 0.5)
+
+
+def naive(found: list[Segment], true: list[Segment], seconds: float) -> dict[str, float]:
+    def together(one: Segment, other: Segment) -> bool:
+        return min(one.end, other.end) > max(one.start, other.start)
+
+    near = [[each for each in found if together(each, event)] for event in true]
+    alarms = [each for each in found if not any(together(each, event) for event in true)]
+    outside = seconds - sum(event.end - event.start for event in true)
+    return {
+        "found": sum(map(bool, near)) / len(true),
+        "named": sum(event.label in {e.label for e in of} for event, of in zip(true, near, strict=True)) / len(true),
+        "false_alarms_per_hour": len(alarms) / outside * 3600,
+    }
+
+
+def test_found_events_and_alarms_are_those_of_a_naive_count() -> None:
+    random = np.random.default_rng(0)
+    starts = np.arange(5, 185, 15)
+    true = [Segment(CLASSES[i % 2], float(start), float(start + 6)) for i, start in enumerate(starts.tolist())]
+    guesses = [
+        Segment(CLASSES[random.integers(2)], start, start + 5, float(random.uniform(0.1, 1)))
+        for start in (starts + random.integers(-9, 6, len(starts))).clip(0).astype(float).tolist()
+    ]
+    stream = scripted(guesses, true)
+    offline = stream.finder.find(stream.times, stream.scores)
+    assert len(offline) > 8
+    for threshold in (0.02, 0.5, 0.8):
+        kept = [each for each in offline if each.score >= threshold]
+        figures = reported([stream], [offline], [threshold], 200.0)
+        assert figures["same"] == 1, "events that overlap no other are the same live"
+        expected = naive(kept, true, 200.0)
+        assert {name: figures[name] for name in expected} == pytest.approx(expected)
+    assert 0 < expected["found"] < 1
+    assert expected["named"] < expected["found"]
+
+
+def test_nothing_is_reported_at_a_threshold_that_no_score_reaches(played: Played) -> None:
+    figures = reported([played], [[]], [2.0], 100.0)
+    assert figures["found"] == figures["false_alarms_per_hour"] == 0
+    assert figures["delay"] is None
+
+
+def test_a_delay_is_that_of_the_first_event_that_overlaps_a_true_one() -> None:
+    true = [Segment("fall", 20.0, 26.0), Segment("fight", 60.0, 66.0)]
+    stream = scripted([Segment("fall", 20.0, 26.0, 0.9), Segment("fall", 63.0, 69.0, 0.9)], true)
+    figures = reported([stream], [stream.finder.find(stream.times, stream.scores)], [0.5], 200.0)
+    assert figures["delay"] == np.median([2.0, 5.0]), "a third of six seconds after its end, 26 and 69"
+    assert (figures["found"], figures["named"]) == (1, 0.5)
+
+
+def test_classes_of_a_setting() -> None:
+    labels = ("Archery", "CricketShot", "Surfing")
+    found = {name: [SETTINGS[name].label(Clip(Path("a.mp4"), label)) for label in labels] for name in SETTINGS}
+    assert found["ucf101_18"] == ["Archery", "CricketShot", "nothing"]
+    assert found["background_ucf101_18"] == ["Archery", "nothing", "nothing"]
+    assert found["weizmann"] == [None, None, None]
+
+
+def test_each_row_is_written_with_the_figures_of_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def measure(name: str, splits: int) -> dict[str, Any]:
+        return {"hours": float(splits), "before": BEFORE.get(name)}
+
+    monkeypatch.setattr(measured, "measure", measure)
+    monkeypatch.setattr(measured, "figures_in_recordings", lambda: {"hours": 1.0})
+    measured.when(results=tmp_path)
+    measured.when("jhmdb", 3, tmp_path)
+    figures = read_json(tmp_path / "when.json")["figures"]
+    expected = dict.fromkeys((*SETTINGS, "figures"), 1.0) | {"jhmdb": 3.0}
+    assert {name: of["hours"] for name, of in figures.items()} == expected
+    assert figures["ucf101_18"]["before"]["live"]["0.5"] == pytest.approx(0.169, abs=1e-3)

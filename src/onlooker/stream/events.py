@@ -1,0 +1,160 @@
+"""The one place where scores of windows become events: by non-maximum suppression, of all of them or as they come."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.answer import event_scores
+from onlooker.structures import Prediction, Segment
+
+__all__ = ["Finder", "Kept", "Window", "clip_events", "suppress"]
+
+Floats = NDArray[np.floating]
+
+_OVERLAP = 0.1  # IoU in time above which two windows show one event
+_NEARLY = 0.8  # share of a clip from which on a window counts as all of it
+_CLEARLY = 2.0  # by which the score of a part of a clip must be higher than that of the whole clip
+_RIPE = 1 / 3  # how long after its end a window is an event for good, as a share of its length
+
+
+class Window(NamedTuple):
+    """A window that may be an event: seconds, the position of its most probable class, and how probable it is."""
+
+    start: float
+    end: float
+    label: int
+    score: float
+
+    @property
+    def final(self) -> float:
+        """The time from which on a stream does not change it any more."""
+        return self.end + _RIPE * (self.end - self.start)
+
+    def overlaps(self, other: "Window") -> bool:
+        """Whether both show one event."""
+        both = min(self.end, other.end) - max(self.start, other.start)
+        return both > _OVERLAP * (max(self.end, other.end) - min(self.start, other.start))
+
+
+def suppress(windows: Iterable[Window]) -> list[Window]:
+    """The events among some windows, best first: those that overlap none with a higher score."""
+    kept = list[Window]()
+    for window in sorted(windows, key=lambda each: -each.score):
+        if not any(window.overlaps(other) for other in kept):
+            kept.append(window)
+    return kept
+
+
+def clip_events(prediction: Prediction, whole: Floats | None, lengths: Sequence[int]) -> tuple[Segment, ...]:
+    """The event of a short clip, if there is one: its best window if that is clearly better than the whole clip.
+
+    A frame stands for the time between the midpoints to its neighbors.
+
+    Args:
+        whole: `T L`, scores before the sigmoid of the windows that end at each frame (`Windows.whole`); None: unknown.
+        lengths: of the windows, in frames.
+    """
+    label, times = prediction.label, np.unique(prediction.times)  # a short clip repeats its last frame
+    if label == prediction.nothing_name or len(times) < 2:
+        return ()  # a single image has no duration
+    midpoints = (times[1:] + times[:-1]) / 2
+    start = max(0.0, 2 * times[0] - midpoints[0])
+    end = min(2 * times[-1] - midpoints[-1], max(prediction.end, times[-1]))
+    bounds = [start, *midpoints.tolist(), end]
+    first, last = (0, len(times) - 1) if whole is None else _best_part(whole, lengths, len(times))
+    return (Segment(label, bounds[first], bounds[last + 1], prediction.score),)
+
+
+def _best_part(whole: Floats, lengths: Sequence[int], distinct: int) -> tuple[int, int]:
+    """The first and the last frame of the best window, or of all `distinct` frames."""
+    is_part = np.array(lengths) < _NEARLY * distinct
+    complete = np.arange(1, distinct + 1)[:, None] >= lengths
+    scores = np.where(complete, whole[:distinct], -np.inf)
+    of_clip, of_parts = (scores[:, chosen].max(initial=-np.inf) for chosen in (~is_part, is_part))
+    if np.isfinite(of_clip) and of_parts > of_clip + _CLEARLY:
+        last, place = np.argwhere((scores == of_parts) & is_part)[0]
+        return int(last) + 1 - lengths[place], int(last)
+    return 0, distinct - 1
+
+
+class Kept(NamedTuple):
+    """What is kept of a stream to find its events: the `times` of the last frames, as many as the longest window has;
+    the windows that may be events, and the events so far that they could overlap."""
+
+    times: tuple[float, ...] = ()
+    pending: tuple[Window, ...] = ()
+    events: tuple[Window, ...] = ()
+
+
+class Finder:
+    """Finds events by the scores of windows, from all of them or frame by frame.
+
+    Args:
+        classes: the `K` class names.
+        lengths: of the `L` windows, in frames.
+        threshold: the lowest score of an event.
+        nothing: the position of the class in which nothing happens, which is no event; None: there is none.
+    """
+
+    def __init__(
+        self, classes: Sequence[str], lengths: Sequence[int], threshold: float, nothing: int | None = None
+    ) -> None:
+        self.classes, self.lengths = tuple(classes), tuple(lengths)
+        self.threshold, self.nothing = threshold, nothing
+
+    def find(self, times: Sequence[float], scores: Floats) -> list[Segment]:
+        """The events of a recording, in the order of time.
+
+        Args:
+            times: `T`, seconds, ascending.
+            scores: `T L K`, that the window of each length that ends at a frame is one event of each class.
+        """
+        ended, longest = list[Window](), self.lengths[-1]
+        for t, of_frame in enumerate(scores, 1):
+            ended += self._ended(times[max(0, t - longest) : t], of_frame)
+        return self._in_order(suppress(ended))
+
+    def step(self, kept: Kept, time: float, scores: Floats) -> tuple[list[Segment], Segment | None, Kept]:
+        """Process a frame of a stream: the events that are final now, and the one that goes on, if there is one.
+
+        An event is final when a third of its length has passed without a better window that overlaps it.
+
+        Args:
+            kept: of the frame before; `Kept()` at the first.
+            scores: `L K`, of the windows that end at this frame.
+        """
+        times = (*kept.times, time)[-self.lengths[-1] :]
+        fresh = self._ended(times, scores)
+        pending = [each for each in (*kept.pending, *fresh) if not any(map(each.overlaps, kept.events))]
+        best = suppress(pending)
+        final = [window for window in best if window.final <= time]
+        pending = [each for each in pending if each.final > time and not any(map(each.overlaps, final))]
+        events = [event for event in (*kept.events, *final) if event.end > times[0]]
+        going_on = next((window for window in best if window not in final), None)
+        now = None if going_on is None else self.segment(going_on)
+        return self._in_order(final), now, Kept(times, tuple(pending), tuple(events))
+
+    def finish(self, kept: Kept) -> list[Segment]:
+        """The events of a stream that has ended, besides those before."""
+        return self._in_order(suppress(kept.pending))
+
+    def _in_order(self, windows: Sequence[Window]) -> list[Segment]:
+        return [self.segment(window) for window in sorted(windows)]
+
+    def segment(self, window: Window) -> Segment:
+        """A window as an event."""
+        return Segment(self.classes[window.label], window.start, window.end, window.score)
+
+    def _ended(self, times: Sequence[float], scores: Floats) -> Iterator[Window]:
+        """The windows that end with the last of some frames and may be events."""
+        of_events = event_scores(scores, self.nothing)
+        for n, likely in zip(self.lengths, of_events, strict=True):
+            label = int(likely.argmax())
+            if n > len(times) or likely[label] < self.threshold:
+                continue
+            start, last = times[-n], times[-1]
+            if last > start:  # frames of one time have no duration
+                end = last + (last - start) / (n - 1)  # a frame lasts until the next one
+                yield Window(start, end, label, float(likely[label]))

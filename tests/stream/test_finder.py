@@ -1,0 +1,264 @@
+"""Scores of windows become events: by suppression, of a whole recording, frame by frame, and in a short clip."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onlooker.stream import events
+from onlooker.stream.events import Finder, Kept, Window, clip_events, suppress
+from onlooker.structures import Prediction, Segment
+
+CLASSES = ("clap", "nothing", "wave")
+LENGTHS = (5, 7, 10, 14)
+RATE = 10
+Row = tuple[int, int, int]  # the first frame of an event, the one after it, and its class
+
+
+def iou(a: Window | Segment, b: Window | Segment) -> float:
+    both = max(0.0, min(a.end, b.end) - max(a.start, b.start))
+    return both / (a.end - a.start + b.end - b.start - both)
+
+
+def scores_of(frames: int, rows: Sequence[Row], highest: float = 0.9) -> np.ndarray:
+    """Scores `T L K` that are highest for the windows that are the events, and lower the less a window is one."""
+    scores = np.zeros((frames, len(LENGTHS), len(CLASSES)), np.float32)
+    for t in range(frames):
+        for place, n in enumerate(LENGTHS):
+            for first, after, k in rows:
+                overlap = iou(Window(t + 1 - n, t + 1, k, 0), Window(first, after, k, 0))
+                scores[t, place, k] = max(scores[t, place, k], highest * overlap**2)
+    return scores
+
+
+def times_of(frames: int) -> list[float]:
+    return [t / RATE for t in range(frames)]
+
+
+def as_rows(found: Sequence[Segment]) -> list[Row]:
+    return [(round(RATE * each.start), round(RATE * each.end), CLASSES.index(each.label)) for each in found]
+
+
+def stepped(finder: Finder, scores: np.ndarray) -> tuple[list[tuple[float, Segment]], list[Segment | None], list[Kept]]:
+    """The events with the time when they were final (infinity: at the end); what went on, and was kept, each frame."""
+    kept, final, going_on, all_kept = Kept(), list[tuple[float, Segment]](), list[Segment | None](), list[Kept]()
+    for time, of_frame in zip(times_of(len(scores)), scores, strict=True):
+        found, now, kept = finder.step(kept, time, of_frame)
+        final += [(time, each) for each in found]
+        going_on.append(now)
+        all_kept.append(kept)
+    final += [(float("inf"), each) for each in finder.finish(kept)]
+    return final, going_on, all_kept
+
+
+WINDOWS = st.builds(
+    lambda start, length, label, score: Window(start / 4, (start + length) / 4, label, score / 16),
+    st.integers(0, 60), st.integers(1, 20), st.integers(0, 2), st.integers(0, 16),
+)  # fmt: skip
+
+
+@given(st.lists(WINDOWS, max_size=25))
+def test_suppression_keeps_the_best_windows_that_overlap_none_that_is_better(windows: list[Window]) -> None:
+    kept = suppress(windows)
+    expected = list[Window]()
+    left = list(windows)
+    while left:
+        best = max(left, key=lambda each: each.score)
+        expected.append(best)
+        left = [each for each in left if each is not best and iou(each, best) <= events._OVERLAP]
+    assert [each.score for each in kept] == [each.score for each in expected]
+    assert kept == expected
+    assert all(iou(a, b) <= events._OVERLAP for a, b in combinations(kept, 2))
+    assert all(any(iou(each, one) > events._OVERLAP for one in kept) for each in windows if each not in kept)
+
+
+@given(WINDOWS, WINDOWS)
+def test_two_windows_overlap_by_their_iou(a: Window, b: Window) -> None:
+    assert a.overlaps(b) == b.overlaps(a) == (iou(a, b) > events._OVERLAP)
+
+
+def test_two_equal_events_a_second_apart_are_two() -> None:
+    rows = [(8, 18, 2), (28, 38, 2)]
+    found = Finder(CLASSES, LENGTHS, 0.5).find(times_of(50), scores_of(50, rows))
+    assert as_rows(found) == rows
+    assert [each.score for each in found] == pytest.approx([0.9, 0.9])
+    assert {each.label for each in found} == {"wave"}
+
+
+def test_events_are_in_the_order_of_time_and_of_any_of_the_lengths() -> None:
+    rows = [(3, 17, 0), (20, 25, 2), (30, 37, 0), (40, 50, 2)]
+    scores = np.maximum(scores_of(60, rows[1:]), scores_of(60, rows[:1], 0.6))
+    assert as_rows(Finder(CLASSES, LENGTHS, 0.5).find(times_of(60), scores)) == rows
+
+
+def test_a_class_of_nothing_is_no_event_and_hides_none() -> None:
+    scores = np.maximum(scores_of(50, [(8, 18, 1)]), scores_of(50, [(9, 19, 2)], 0.6))
+    assert as_rows(Finder(CLASSES, LENGTHS, 0.5).find(times_of(50), scores)) == [(8, 18, 1)]
+    assert as_rows(Finder(CLASSES, LENGTHS, 0.5, nothing=1).find(times_of(50), scores)) == [(9, 19, 2)]
+
+
+@pytest.mark.parametrize("nothing", [None, 1])
+def test_an_event_needs_the_threshold(nothing: int | None) -> None:
+    scores = np.maximum(scores_of(50, [(8, 18, 2)], 0.75), scores_of(50, [(28, 38, 2)], 0.5))
+    for threshold, expected in ((0.4, 2), (0.5, 2), (0.51, 1), (0.75, 1), (0.76, 0), (2.0, 0)):
+        found = Finder(CLASSES, LENGTHS, threshold, nothing).find(times_of(50), scores)
+        assert len(found) == expected, threshold
+        final, *_ = stepped(Finder(CLASSES, LENGTHS, threshold, nothing), scores)
+        assert len(final) == expected, threshold
+
+
+def test_a_window_that_begins_before_the_stream_is_no_event() -> None:
+    scores = np.full((LENGTHS[0] - 1, len(LENGTHS), len(CLASSES)), 0.9, np.float32)
+    finder = Finder(CLASSES, LENGTHS, 0.5)
+    assert finder.find(times_of(len(scores)), scores) == []
+    assert stepped(finder, scores)[0] == []
+
+
+def test_a_frame_lasts_as_long_as_the_others_of_its_window() -> None:
+    times = [1.0, 1.5, 2.0, 2.5, 3.0]
+    scores = np.zeros((5, len(LENGTHS), len(CLASSES)), np.float32)
+    scores[4, 0, 0] = 0.9
+    (found,) = Finder(CLASSES, LENGTHS, 0.5).find(times, scores)
+    assert (found.start, found.end) == (1.0, 3.5)
+
+
+@st.composite
+def clear_cases(draw: st.DrawFn) -> tuple[int, list[Row]]:
+    """Events that are apart."""
+    rows, at = list[Row](), 0
+    for _ in range(draw(st.integers(0, 4))):
+        first = at + draw(st.integers(6, 20))
+        at = first + draw(st.sampled_from(LENGTHS))
+        rows.append((first, at, draw(st.sampled_from((0, 2)))))
+    return at + draw(st.integers(0, 25)), rows
+
+
+@given(clear_cases())
+@settings(max_examples=25, deadline=None)
+def test_a_stream_has_the_events_of_its_recording(case: tuple[int, list[Row]]) -> None:
+    frames, rows = case
+    scores, finder = scores_of(frames, rows), Finder(CLASSES, LENGTHS, 0.5, nothing=1)
+    at_once = finder.find(times_of(frames), scores)
+    assert as_rows(at_once) == rows
+    final, going_on, _ = stepped(finder, scores)
+    assert sorted((each for _, each in final), key=lambda each: each.start) == at_once, "each once, and unchanged"
+    for time, event in final:
+        ripe = event.end + (event.end - event.start) / 3
+        assert ripe <= time
+        assert time == float("inf") or time - 1 / RATE < ripe, "a third of its length after its end, not later"
+        if time == float("inf"):
+            assert times_of(frames)[-1] < ripe, "an event is not kept until the end"
+        last = round(RATE * event.end) - 1
+        assert going_on[last] == event, "it is known before it is final"
+    for time, now in zip(times_of(frames), going_on, strict=True):
+        over = [event for at, event in final if at <= time]
+        assert now is None or not any(iou(now, event) > events._OVERLAP for event in over)
+
+
+def test_a_better_window_replaces_one_that_is_not_final() -> None:
+    """An event whose first part already looks like one."""
+    scores = np.maximum(scores_of(40, [(10, 15, 2)], 0.6), scores_of(40, [(10, 17, 2)], 0.9))
+    final, going_on, _ = stepped(Finder(CLASSES, LENGTHS, 0.5), scores)
+    assert as_rows([each for _, each in final]) == [(10, 17, 2)]
+    early = going_on[14]
+    assert early is not None
+    assert (early.start, early.end) == (pytest.approx(1.0), pytest.approx(1.5))
+
+
+def test_any_stream_takes_constant_memory_and_no_event_is_changed_or_repeated() -> None:
+    random, finder = np.random.default_rng(0), Finder(CLASSES, LENGTHS, 0.3, nothing=1)
+    scores = random.uniform(size=(5000, len(LENGTHS), len(CLASSES))) ** 2
+    scores[2000:2500] = 0  # a pause
+    final, _, kept = stepped(finder, scores)
+    longest = LENGTHS[-1]
+    assert len(kept[-1].times) == longest
+    assert max(len(each.times) for each in kept) == longest
+    assert max(len(each.pending) for each in kept) <= len(LENGTHS) * (longest // 3 + 2)
+    assert max(len(each.events) for each in kept) <= longest
+    assert kept[2400].pending == kept[2400].events == ()
+    assert len(final) > 200
+    found = [event for _, event in final]
+    for number, event in enumerate(found):
+        near = found[max(0, number - 40) : number]
+        assert not any(iou(event, other) > events._OVERLAP for other in near)
+
+
+def prediction(
+    times: Sequence[float], scores: tuple[float, ...] = (0.2, 0.1, 0.7), end: float = float("inf"),
+    threshold: float | None = None,
+) -> Prediction:  # fmt: skip
+    of_frames = np.tile(np.float32(scores), (len(times), 1))
+    return Prediction(
+        Path("a.mp4"), CLASSES, of_frames, np.float32(scores), np.array(times, float), np.arange(len(times)), end=end,
+        threshold=threshold,
+    )  # fmt: skip
+
+
+def spans(found: Sequence[Segment]) -> list[tuple[float, float]]:
+    return [(pytest.approx(each.start), pytest.approx(each.end)) for each in found]
+
+
+def test_the_event_of_a_clip_is_all_of_it() -> None:
+    (found,) = clip_events(prediction(times_of(6)), None, ())
+    assert (found.label, found.score) == ("wave", pytest.approx(0.7))
+    assert spans([found]) == [(0, 0.55)], "half a frame before the first one would be before the clip"
+    assert spans(clip_events(prediction([1.0, 1.1, 1.4]), None, ())) == [(0.95, 1.55)]
+    assert spans(clip_events(prediction(times_of(6), end=0.52), None, ())) == [(0, 0.52)], "nothing lies after the end"
+    assert spans(clip_events(prediction(times_of(6), end=0.4), None, ())) == [(0, 0.5)], "but the last frame does not"
+
+
+def test_the_event_of_a_clip_is_a_part_that_is_clearly_better_than_all_of_it() -> None:
+    lengths, whole = (3, 4, 6), np.full((6, 3), -3.0)
+    whole[-1, 2] = 1.0
+    whole[4, 0] = 3.1
+    whole[4, 1] = 2.9
+    seen = prediction(times_of(6))
+    assert spans(clip_events(seen, whole, lengths)) == [(0.15, 0.45)], "frames 2 to 4"
+    whole[5, 1] = 3.2
+    assert spans(clip_events(seen, whole, lengths)) == [(0.15, 0.55)], "the best of the parts"
+    whole[-1, 2] = 1.3
+    assert spans(clip_events(seen, whole, lengths)) == [(0, 0.55)], "not by enough"
+    whole[-1, 2] = -9.0
+    assert spans(clip_events(seen, whole, (3, 4, 7))) == [(0, 0.55)], "how well all of it fits is not known"
+
+
+def test_a_window_of_nearly_all_frames_counts_as_all_of_a_clip() -> None:
+    lengths, whole, seen = (3, 5), np.full((6, 2), -3.0), prediction(times_of(6))
+    whole[2, 0] = 3.1
+    whole[4, 1] = 1.0
+    assert spans(clip_events(seen, whole, lengths)) == [(0, 0.25)]
+    whole[5, 1] = 1.2
+    assert spans(clip_events(seen, whole, lengths)) == [(0, 0.55)]
+
+
+def test_a_window_that_begins_before_a_clip_is_no_part_of_it() -> None:
+    """However low the scores of the others are; of a clip unlike all of the training, they may be."""
+    whole = np.full((6, 2), -30.0)
+    whole[2:, 0] = -50.0
+    whole[5, 1] = -60.0
+    assert spans(clip_events(prediction(times_of(6)), whole, (3, 6))) == [(0, 0.25)]
+
+
+@pytest.mark.parametrize("seen", [prediction(times_of(6), (0.1, 0.8, 0.1)), prediction(times_of(6), threshold=0.75)])
+def test_an_answer_of_nothing_has_no_event(seen: Prediction) -> None:
+    assert clip_events(seen, None, ()) == clip_events(seen, np.full((6, 1), 9.0), (3,)) == ()
+
+
+@pytest.mark.parametrize("times", [[0.0], [0.0, 0.0, 0.0]])
+def test_a_single_image_has_no_event(times: list[float]) -> None:
+    assert clip_events(prediction(times), None, ()) == ()
+
+
+def test_the_repeated_last_frame_of_a_short_clip_has_no_duration() -> None:
+    seen, lengths = prediction([0.0, 0.1, 0.2, 0.2, 0.2, 0.2]), (2, 3, 6)
+    assert spans(clip_events(seen, None, ())) == [(0, 0.25)]
+    whole = np.full((6, 3), -1.0)
+    whole[5, 2] = 9.0
+    whole[4, 0] = 7.0
+    assert spans(clip_events(seen, whole, lengths)) == [(0, 0.25)], "windows of repeated frames are no parts"
+    whole[2, 0] = 5.0
+    assert spans(clip_events(seen, whole, lengths)) == [(0.05, 0.25)]

@@ -1,0 +1,163 @@
+"""The event layer finds the events of streams that are made of clips, and says how well it does."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from onlooker.models.linear import LinearClassifier
+from onlooker.stream.events import Finder
+from onlooker.structures import Segment
+from onlooker.training.events import ClipFeatures, fit_events, window_lengths
+from onlooker.training.linear import Choice, Clips, fit_layer
+from onlooker.training.regression import Method
+
+RATE, USUAL = 10.0, 12
+CHOICE = Choice("spread,change,largest", Method("logistic", 10.0), np.zeros((0, 0)), 1.0)
+
+
+@given(st.lists(st.tuples(st.integers(2, 200), st.integers(0, 2)), min_size=1, max_size=30), st.integers(2, 60))
+def test_lengths_of_windows_ascend_and_suit_the_events(events: list[tuple[int, int]], usual: int) -> None:
+    counts, labels = (np.array(each) for each in zip(*events, strict=True))
+    lengths = window_lengths(counts.tolist(), labels.tolist(), usual)
+    assert [*lengths] == sorted({*lengths})
+    assert 2 <= lengths[0] <= lengths[-1] <= 4 * usual
+    assert all(type(each) is int for each in lengths)
+    assert len(lengths) <= 4 + 3 * 3
+    median = np.median(counts)
+    for wanted in (median, *(np.median(counts[labels == k]) for k in {*labels.tolist()})):
+        near = min(lengths, key=lambda n: abs(n - min(wanted, 4 * usual)))
+        assert near == pytest.approx(min(wanted, 4 * usual), rel=0.5, abs=1)
+
+
+def test_a_class_that_lasts_much_longer_has_windows_of_its_own() -> None:
+    assert window_lengths([20, 20, 20], [0, 0, 1], 12) == (10, 14, 20, 26)
+    assert window_lengths([20, 20, 21, 25], [0, 0, 0, 1], 12) == (10, 14, 20, 27)
+    lengths = window_lengths([20, 20, 20, 40], [0, 0, 0, 1], 12)
+    assert lengths[:4] == (10, 14, 20, 26)
+    assert {40, 48} < {*lengths}, "four times W at most"
+
+
+class Made:
+    """Clips of recordings with different scenes, each with two events of each class; class 2 is noise.
+
+    Features come and go in an event; in one half of them, or in the other.
+    """
+
+    def __init__(self, recordings: int, classes: tuple[int, ...] = (0, 1), seed: int = 0) -> None:
+        torch.manual_seed(0)
+        self.net = LinearClassifier(3, window=USUAL, size=16).eval()
+        self.random = np.random.default_rng(seed)
+        self.features = list[Tensor]()
+        labels, groups = list[int](), list[str]()
+        for recording in range(recordings):
+            scene = self.random.normal(0, 1, self.net.encoder.num_features)
+            for label in (*classes, *classes):
+                self.features.append(self.act(scene, label, int(self.random.integers(14, 24))))
+                labels.append(label)
+                groups.append(str(recording))
+        sampled = [each[np.linspace(0, len(each) - 1, USUAL).round()] for each in self.features]
+        with torch.no_grad():
+            x = self.net.statistics(torch.stack(sampled))[:, -1].double().numpy()
+        nothing = 2 if 2 in classes else None
+        self.clips = Clips(x, np.array(labels), np.array(groups), 3, self.net.names, nothing=nothing)
+        self.made_of = [ClipFeatures(each, number) for number, each in enumerate(self.features)]
+        self.classes = ("clap", "wave", "nothing" if nothing else "other")
+
+    def act(self, scene: np.ndarray, label: int, count: int) -> Tensor:
+        """Features `T D h w` of a clip."""
+        t = np.linspace(0, 1, count)[:, None]
+        way = np.sin(np.pi * t) ** 2 * self.random.uniform(1.5, 2.5)
+        size = len(scene) // 2
+        part = np.repeat([float(label == 0), -float(label == 1)], size)
+        values = scene + way * part + self.random.normal(0, 0.03, (count, len(scene)))
+        return torch.from_numpy(values.astype(np.float32))[..., None, None].expand(-1, -1, *self.net.grid)
+
+    def fit(self) -> object:
+        return fit_events(self.net, self.clips, CHOICE, self.made_of, self.classes, RATE)
+
+
+def of_stream(made: Made, labels: tuple[int, ...]) -> tuple[Tensor, list[Segment]]:
+    """Clips of a new scene, with pauses, and the true events."""
+    scene, parts, true = made.random.normal(0, 1, made.net.encoder.num_features), list[Tensor](), list[Segment]()
+    for label in labels:
+        clip = made.act(scene, label, int(made.random.integers(14, 24)))
+        at = sum(map(len, parts)) + 15
+        true.append(Segment(made.classes[label], at / RATE, (at + len(clip)) / RATE))
+        parts += [clip[:1].expand(15, -1, -1, -1), clip, clip[-1:].expand(15, -1, -1, -1)]
+    return torch.cat(parts), [each for each in true if each.label != "nothing"]
+
+
+@pytest.mark.parametrize("classes", [(0, 1), (0, 1, 2)])
+def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(classes: tuple[int, ...]) -> None:
+    made = Made(5, classes)
+    fit_layer(made.net, made.clips, CHOICE)
+    assert made.net.lengths == ()
+    curve = fit_events(made.net, made.clips, CHOICE, made.made_of, made.classes, RATE)
+    assert curve is not None
+    place = curve.point(6.0)
+    assert place is not None
+    assert curve.found[place] > 0.9
+    assert curve.alarms_per_hour[place] <= 6
+    assert curve.misnamed[place] < 0.1
+    assert abs(curve.late) < 0.6
+    seconds = sum(map(len, made.features)) / RATE
+    assert 0.2 * seconds < 3600 * curve.hours < 5 * seconds
+    acted = [len(each.features) for each in made.made_of if made.clips.y[each.number] != made.clips.nothing]
+    assert made.net.lengths == window_lengths(acted, [0] * len(acted), USUAL)
+    expected = (
+        f"finds {100 * curve.found[place]:.0f} % of the events at {curve.alarms_per_hour[place]:.0f} false alarms"
+    )
+    assert expected in curve.sentence(6.0)
+    # And the model finds the events of another stream.
+    features, true = of_stream(made, (*classes, *classes[::-1], *classes))
+    with torch.no_grad():
+        windows = made.net.forward_features(features[None]).windows
+    assert windows is not None
+    scores = windows.scores[0].numpy()
+    finder = Finder(made.classes, made.net.lengths, curve.threshold(6.0), made.clips.nothing)
+    found = finder.find([t / RATE for t in range(len(features))], scores)
+    assert [each.label for each in found] == [each.label for each in true]
+    for mine, theirs in zip(found, true, strict=True):
+        both = min(mine.end, theirs.end) - max(mine.start, theirs.start)
+        assert both > 0.5 * (max(mine.end, theirs.end) - min(mine.start, theirs.start))
+
+
+def test_events_that_look_like_nothing_are_not_found_and_the_curve_says_so() -> None:
+    """Features are noise, whatever the class is."""
+    made = Made(5, (0, 1, 2))
+    scene = np.zeros(made.net.encoder.num_features)
+    made.made_of[:] = [ClipFeatures(made.act(scene, 2, len(each.features)), each.number) for each in made.made_of]
+    curve = fit_events(made.net, made.clips, CHOICE, made.made_of, made.classes, RATE)
+    assert curve is not None
+    place = curve.point(6.0)
+    assert place is None or curve.found[place] < 0.5
+
+
+def test_it_is_the_same_each_time() -> None:
+    first, second = Made(3), Made(3)
+    assert first.fit() == second.fit()
+    assert torch.equal(first.net.event_weight, second.net.event_weight)
+
+
+def test_a_single_recording_has_an_event_layer_and_no_curve() -> None:
+    made = Made(1)
+    assert made.fit() is None
+    assert made.net.lengths
+    assert made.net.event_weight.any()
+
+
+def test_clips_of_nothing_alone_have_neither() -> None:
+    made = Made(3, (0, 2))
+    made.made_of[:] = [each for each in made.made_of if made.clips.y[each.number] == 2]
+    assert made.fit() is None
+    assert made.net.lengths == ()
+
+
+def test_a_recording_of_nothing_alone_is_no_error() -> None:
+    made = Made(4, (0, 1, 2))
+    quiet = made.clips.groups == "3"
+    made.made_of[:] = [each for each in made.made_of if not quiet[each.number] or made.clips.y[each.number] == 2]
+    assert made.fit() is not None
