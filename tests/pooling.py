@@ -1,6 +1,6 @@
 """A model whose encoder is average pooling, so that its features can be computed by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig
+from onlooker.config import DataConfig, ModelConfig, Precision, TrainConfig
 from onlooker.data.array_cache import default_cache
-from onlooker.models.registry import create_model
+from onlooker.models.registry import configured, create_model, resolve
 from onlooker.models.video_model import VideoModel
+from onlooker.runs.features import Encoded, encode_clips
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
 
@@ -36,6 +37,21 @@ def pooling(data: DataConfig = DATA, scale: float = 1.0, meanwhile: Callable[[Te
     net = create_model("convnet", 2, encoder="conv4", in_channels=data.in_channels, size=data.size)
     net.encoder = Pool(data.in_channels, scale, meanwhile)  # type: ignore[assignment]
     return net
+
+
+def make_features(
+    clips: Sequence[Path],
+    encoder: str,
+    data: DataConfig,
+    pretrained: bool | None = None,
+    precision: Precision = "32",
+    weights: str = "",
+) -> Encoded:
+    """The features of clips that a training with this encoder and seed 0 uses."""
+    model = ModelConfig("linear", encoder, pretrained, weights)
+    model, data, training = resolve(model, data, TrainConfig(features=True))
+    torch.manual_seed(training.seed)
+    return encode_clips(clips, configured(model, data, 1), data, precision, quiet=True)
 
 
 def pooled(frames: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from onlooker.evaluation.report import percent
 from onlooker.video.reader import read
 
 COMMANDS = (
-    "reproduce", "generate", "demo", "train", "evaluate", "features", "predict", "compare",
+    "reproduce", "generate", "demo", "train", "evaluate", "predict", "compare",
     "export", "push", "watch", "models",
 )  # fmt: skip
 Trained = tuple[Path, str]
@@ -152,16 +152,9 @@ def test_features_are_computed_once_to_train(squares: Path, tmp_path: Path, monk
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     folder, run = Path(shutil.copytree(squares, tmp_path / "squares")), tmp_path / "run"
     (folder / "up" / "broken.mp4").write_bytes(b"")
-    words = ["features", folder, "--encoder", "conv4", *SAMPLE]
-    result = call(*words)
-    assert f"features: 24 new, 0 existed, 1 failed; cache: {tmp_path / 'cache'}" in result.output
-    assert f"left out: {folder / 'up' / 'broken.mp4'}: zero bytes" in result.stderr
-    assert "features: 0 new, 24 existed, 1 failed" in call(*words).output
-    for moved in ("--translate", "--degrees", "--speed"):
-        assert f"{moved} has no effect on stored features; leave it out" in fails(*words, moved, "0")
-    assert "--flow has no effect with --modality rgb" in fails(*words, "--flow", "dis")
     model = ["--model", "convalstm", "--hidden", 8]
-    train = ["train", folder, "--features", "--run", run, *words[2:], *model]
+    train = ["train", folder, "--features", "--run", run, "--encoder", "conv4", *SAMPLE, *model]
+    assert "--flow-length has no effect with --modality rgb" in fails(*train, "--flow-length", "2")
     assert "--hflip has no effect with --features; leave it out" in fails(*train, "--hflip")
     assert "frozen is false, and the encoder of stored features is; leave out --no-frozen" in fails(
         *train, "--no-frozen"
@@ -172,7 +165,6 @@ def test_features_are_computed_once_to_train(squares: Path, tmp_path: Path, monk
     result = call(*train, "--epochs", 2)
     assert "broken.mp4: zero bytes" in result.stderr
     assert f"report: {run / 'report.html'}" in result.output
-    assert "features: 0 new, 24 existed, 1 failed" in call(*words).output
     assert "00.mp4" in call("predict", run, folder / "left" / "00.mp4").output
 
 

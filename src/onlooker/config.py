@@ -195,7 +195,7 @@ class TrainConfig(Config):
     features: bool = setting(
         False,
         "Train on stored features: the encoder stays frozen, and encodes each clip only once, for all trainings; no "
-        "augmentation (`onlooker features`).",
+        "augmentation.",
         TRAINING,
     )
     precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from commands import call, fails
 from moving_squares import make_set
+from pooling import make_features
 
 import onlooker
 from onlooker.config import DataConfig
 from onlooker.models.linear_video import LinearVideo
 from onlooker.models.registry import create_model
-from onlooker.runs.features import make_features
 
 
 class Mean(torch.nn.Module):

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import call, fails
+from commands import fails
 
 from onlooker.config import DataConfig
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.runs.cluster import ATTEMPTS, map_clips
-from onlooker.runs.features import make_features
 from onlooker.runs.predict import find_videos, predict_clips
 from onlooker.structures import ClipError
 
@@ -32,8 +31,6 @@ def test_the_extra_is_named_where_ray_is_missing(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     message = 'error: --ray needs ray, which is not installed; pip install "onlooker[cluster]"'
-    words = ("--encoder", "conv4", "--size", 16, "--frames", 4)
-    assert message in call("features", squares, *words, "--ray", "local", ok=False).stderr
     assert fails("predict", trained[0], squares, "--ray", "auto") == message
     assert list(map_clips(slow, [], "local")) == []  # nothing to do needs no cluster
 
@@ -119,21 +116,6 @@ def clips(squares: Path, tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_features_are_those_without_a_cluster(
-    cluster: Any, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made, maps = {}, {}
-    for address in (cluster.address, None):
-        monkeypatch.setenv("ONLOOKER_CACHE", str(folder := tmp_path / f"cache-{bool(address)}"))
-        made[address] = make_features(clips, "conv4", DATA, precision="32", quiet=True, ray=address)
-        maps[address] = {file.name: file.read_bytes() for file in folder.iterdir()}
-    assert maps[cluster.address] == maps[None]
-    assert (made[cluster.address].new, len(made[cluster.address].failed), len(maps[None])) == (12, 1, 12)
-    assert str(made[cluster.address].failed[0]) == str(made[None].failed[0])
-    assert make_features(clips, "conv4", DATA, precision="32", quiet=True, ray=cluster.address).new == 0
-
-
-@pytest.mark.slow
 def test_a_clip_whose_worker_dies_three_times_is_named(cluster: Any, clips: list[Path], tmp_path: Path) -> None:
     (notes := tmp_path / "notes").mkdir()
     killed, deadly = (clips[0].rename(tmp_path / "killed.mp4"), clips[1].rename(tmp_path / "deadly.mp4"))
@@ -208,12 +190,11 @@ def test_the_clips_of_a_node_that_is_lost_are_computed_by_others(cluster: Any, c
 
 
 @pytest.mark.slow
-def test_the_command_starts_its_own_cluster(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_starts_its_own_cluster(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path))
-    words = [squares, "--encoder", "conv4", "--size", 16, "--frames", 4, "--ray", "local"]
-    command = [sys.executable, "-m", "onlooker", "features", *map(str, words)]
+    words = [trained[0], squares / "up", "--json", tmp_path / "up.jsonl", "--ray", "local"]
+    command = [sys.executable, "-m", "onlooker", "predict", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith(f"features: 24 new, 0 existed, 0 failed; cache: {tmp_path}\n")
+    assert len((tmp_path / "up.jsonl").read_text().splitlines()) == len([*(squares / "up").iterdir()])
     assert "raylet" not in done.stdout

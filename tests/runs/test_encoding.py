@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from onlooker.config import DataConfig
 from onlooker.data import array_cache
-from onlooker.data.array_cache import ArrayCache, load_rows
+from onlooker.data.array_cache import load_rows
 from onlooker.data.samples import read_sample, stored_frames
 from onlooker.files import DiskFullError, NotWritableError
 from onlooker.runs import features
@@ -257,50 +257,3 @@ def test_two_processes_may_encode_the_same_clips(tmp_path: Path, cache: Callable
     processes = [begin(tmp_path / "clips") for _ in range(2)]
     assert [process.wait(timeout=900) for process in processes] == [0, 0]
     assert cached() == expected
-
-
-def test_clips_encoded_elsewhere_are_stored_as_those_encoded_here(
-    make_clip: Make, tmp_path: Path, cache: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clips = [make_clip(f"{i}.mp4", frames=3 + i) for i in range(4)]
-    clips += [Path(shutil.copy(clips[1], tmp_path / "equal.mp4")), make_clip("bad.mp4"), tmp_path / "no.mp4", clips[2]]
-    clips[5].write_bytes(clips[5].read_bytes()[:700])
-    expected, here = encode(clips), cached()
-    cache("elsewhere")
-    encode(clips[:1])
-    given = list[Path]()
-
-    def map_clips(start: Any, missing: Iterable[Path], address: str) -> Generator[tuple[Path, Any]]:
-        work = start()
-        given.extend(missing)
-        for clip in reversed(given):
-            try:
-                yield clip, work(clip)
-            except ClipError as error:
-                yield clip, error
-
-    monkeypatch.setattr(features, "map_clips", map_clips)
-    made = encode_clips(clips, pooling(meanwhile=lambda _: None), DATA, "32", quiet=True, ray="local")
-    assert clips[0] not in given, "it is stored"
-    assert clips[6] not in given, "it cannot be opened"
-    assert made.new == 3
-    assert [str(error) for error in made.failed] == [str(error) for error in expected.failed]
-    assert cached() == here
-
-
-def test_an_error_elsewhere_stops_encoding_and_ends_workers(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    clips, ended = [make_clip(f"{i}.mp4", frames=3 + i) for i in range(3)], []
-
-    def map_clips(start: Any, missing: Iterable[Path], address: str) -> Generator[tuple[Path, Any]]:
-        left = iter(missing)
-        try:
-            yield next(left), [[np.ones((2, 4, 4, 3), np.float16)]]
-            yield next(left), RuntimeError("out of memory")
-        finally:
-            ended.append(list(left))
-
-    monkeypatch.setattr(features, "map_clips", map_clips)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        encode_clips(clips, pooling(), DATA, "32", quiet=True, ray="local")
-    assert ended == [clips[2:]]
-    assert len(ArrayCache.for_user().entries()) == 1

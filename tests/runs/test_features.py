@@ -13,6 +13,7 @@ import timm
 import torch
 from kills import killed_in
 from packaged_weights import put_weights
+from pooling import make_features
 from safetensors.torch import load_file, save_file
 
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
@@ -28,7 +29,7 @@ from onlooker.runs import features, preparation
 from onlooker.runs import train as train_module
 from onlooker.runs.compare import compare, settings_of
 from onlooker.runs.evaluate import evaluate
-from onlooker.runs.features import encode_clips, encoded_clips, make_features, weights_digest
+from onlooker.runs.features import encode_clips, encoded_clips, weights_digest
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 
@@ -39,7 +40,7 @@ NEVER = Mock(side_effect=AssertionError("encoded again"))
 
 
 def make(clips: Path, data: DataConfig = DATA, encoder: str = "conv4") -> features.Encoded:
-    return make_features([clip.path for clip in find_clips(clips)], encoder, data, precision="32", quiet=True)
+    return make_features([clip.path for clip in find_clips(clips)], encoder, data)
 
 
 def train(clips: Path, run: Path, model: ModelConfig = MODEL, data: DataConfig = DATA, **options: Any) -> Any:
@@ -51,7 +52,7 @@ def test_an_encoder_with_weights_from_a_file(squares: Path, tmp_path: Path, monk
     file, data = tmp_path / "weights.safetensors", replace(DATA, channels=3, size=32)
     save_file(timm.create_model("test_resnet").state_dict(), file)
     paths = [clip.path for clip in find_clips(squares)]
-    assert make_features(paths, "test_resnet", data, precision="32", quiet=True, weights=str(file)).new == len(paths)
+    assert make_features(paths, "test_resnet", data, weights=str(file)).new == len(paths)
     monkeypatch.setattr(features, "stored_frames", NEVER)
     model = ModelConfig("linear", "test_resnet", weights=str(file))
     assert train(squares, tmp_path / "run", model, data)["accuracy"] > 0
@@ -147,7 +148,7 @@ def test_stored_features_are_those_of_the_encoder(squares: Path) -> None:
 
 
 def maps(path: Path, precision: Any = "32") -> Any:
-    (files,) = make_features([path], "conv4", DATA, precision=precision, quiet=True).results
+    (files,) = make_features([path], "conv4", DATA, precision=precision).results
     assert isinstance(files, tuple)
     return np.load(files[0]).astype(np.float32)
 

@@ -9,8 +9,8 @@ import typer
 
 from onlooker.cli.command import command, given_options, note, refuse_unused, stoppable, warn
 from onlooker.cli.compare import print_comparison
-from onlooker.cli.options import Clips, ConfigFile, Devices, Folds, Ray, RunArgument, Safe, refuse_unused_flow
-from onlooker.config import AUGMENTING, CLIPS, DataConfig, ModelConfig, Precision, SetConfig, Settings, TrainConfig
+from onlooker.cli.options import Clips, ConfigFile, Devices, Folds, RunArgument, Safe, refuse_unused_flow
+from onlooker.config import AUGMENTING, CLIPS, DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
 from onlooker.storage import path_or_address
 
 group = typer.Typer()
@@ -149,48 +149,6 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetCo
     if settings.model.name == _AUTO:
         typer.echo(f"chosen: {name}, {percent(figures['accuracy'][name])} of the clips correct in cross-validation")
     typer.echo(f"final model, trained without a test split: {final}; use it with `onlooker predict {run} CLIP`")
-
-
-@_command
-def features(
-    context: typer.Context,
-    clips: Clips,
-    data: DataConfig,
-    published: SetConfig,
-    encoder: Annotated[
-        str, typer.Option(help="small, conv4, any timm network such as vgg16, NAME:vector, ...")
-    ] = "small",
-    pretrained: Annotated[
-        bool | None,
-        typer.Option(
-            "--pretrained/--no-pretrained",
-            help="Use pretrained weights (timm networks: ImageNet's, downloaded). Default: if there are any; otherwise "
-            "the random ones of seed 0.",
-        ),
-    ] = None,
-    weights: Annotated[str, typer.Option(help="A file with the encoder's weights, as in training.")] = "",
-    precision: Annotated[Precision, typer.Option(help="As in training.")] = "auto",
-    ray: Ray = None,
-    safe: Safe = False,
-) -> None:
-    """Encode clips once, for `onlooker train --features` with the same encoder and input: feature maps in the cache.
-
-    Features that exist already are kept: run the same command again to continue, or run several at once.
-    """
-    from onlooker.data.array_cache import default_cache
-    from onlooker.data.sets import read_set
-    from onlooker.runs.features import make_features
-
-    refuse_unused(context, AUGMENTING, "on stored features")
-    refuse_unused_flow(context, [data])
-    with stoppable():
-        clip_set = read_set(clips, published, classes=1)
-        paths = [clip.path for clip in clip_set.clips]
-        made = make_features(paths, encoder, data, pretrained, precision, ray=ray, weights=weights)
-    note(clip_set.remarks)
-    warn([*clip_set.left_out, *made.failed])
-    existed = len(clip_set.clips) - len(made.failed) - made.new
-    typer.echo(f"features: {made.new} new, {existed} existed, {len(made.failed)} failed; cache: {default_cache()}")
 
 
 @_command

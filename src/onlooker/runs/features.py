@@ -7,8 +7,7 @@ shorter. Threads decode clips, encode them in batches, and write them as they ar
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -21,31 +20,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig, ModelConfig, Precision, TrainConfig
-from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key, Parts
+from onlooker.config import DataConfig, Precision
+from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key
 from onlooker.data.clips import ClipFrames, Files, decode_each, readable_samples, require_readable, stored_settings
 from onlooker.data.fingerprint import fingerprint
 from onlooker.data.samples import stored_frames
 from onlooker.data.transforms import to_video
 from onlooker.files import check_writable, format_bytes
 from onlooker.models.encoders.paired import Paired
-from onlooker.models.registry import configured, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.processes import cores
-from onlooker.runs.cluster import map_clips
 from onlooker.structures import Clip, ClipError
 from onlooker.training.precision import choose_precision
 from onlooker.training.stages import tracked
 from onlooker.video.container import check_file
 
-__all__ = ["encode_clips", "encoded_clips", "make_features", "weights_digest"]
+__all__ = ["encode_clips", "encoded_clips", "weights_digest"]
 
 # Frames encoded at once. More are no faster on a CPU, and take memory: a frame in VGG-16 takes 13 MB.
 _BATCH, _BATCH_ON_GPU = 8, 64
 # Threads that decode, while one of them encodes. A CPU that encodes needs its cores for that; a GPU waits for frames.
 _DECODERS, _DECODERS_ON_GPU = 2, 8
 _one_at_a_time = Lock()  # encoding uses all cores, or the GPU
-_TITLE = "encoding clips"
 
 
 class Encoded(NamedTuple):
@@ -60,34 +56,12 @@ class Encoded(NamedTuple):
         return tuple(result for result in self.results if isinstance(result, ClipError))
 
 
-def make_features(
-    clips: Sequence[Path],
-    encoder: str,
-    data: DataConfig,
-    pretrained: bool | None = None,
-    precision: Precision = "auto",
-    quiet: bool = False,
-    ray: str | None = None,
-    weights: str = "",
-) -> Encoded:
-    """Encode clips for trainings with the same encoder, given by its name, with the same input and seed 0.
-
-    The arguments and errors are those of `encode_clips`; `pretrained` and `weights` are those of `ModelConfig`.
-    """
-    model, data, training = resolve(
-        ModelConfig("linear", encoder, pretrained, weights), data, TrainConfig(features=True)
-    )
-    torch.manual_seed(training.seed)
-    return encode_clips(clips, configured(model, data, 1), data, precision, quiet, ray)
-
-
 def encode_clips(
     clips: Sequence[Path],
     net: VideoModel,
     data: DataConfig,
     precision: Precision = "auto",
     quiet: bool = False,
-    ray: str | None = None,
 ) -> Encoded:
     """Encode the clips that are not in the cache, or damaged there, and continue after those that cannot be read.
 
@@ -96,21 +70,19 @@ def encode_clips(
             is an encoder each for RGB and flow, so are the entries.
         precision: of the encoder; auto: bf16 where the hardware has it.
         quiet: no progress bar.
-        ray: the address of a Ray cluster that decodes and encodes (`cluster.map_clips`); None: this process does.
 
     Raises:
         ValueError: features beyond half precision, or more than the limit of the cache.
         ClipError: none of the clips can be read.
         DiskFullError, NotWritableError: the cache cannot be written to; what was done stays.
     """
-    entries, title = _Entries(_streams(net, data, precision)), None if quiet else _TITLE
-    if ray is not None:
-        entries.fill_on_cluster(clips, ray, title)
-        title = None
+    entries = _Entries(_streams(net, data, precision))
     before, device = next(net.parameters()).device, "cuda" if torch.cuda.is_available() else "cpu"
     _move(entries.streams, device)
     threads = min(_DECODERS_ON_GPU, cores()) if device == "cuda" else _DECODERS
-    encoded = tracked(decode_each(clips, entries.files_of, threads), _TITLE, len(clips), title)
+    encoded = tracked(
+        decode_each(clips, entries.files_of, threads), "encoding clips", len(clips), None if quiet else "encoding clips"
+    )
     made = Encoded(tuple(encoded), len(entries.new))
     _move(entries.streams, before)
     require_readable(clips, made.failed)
@@ -201,63 +173,31 @@ def _move(streams: Sequence[_Stream], device: torch.device | str) -> None:
         stream.encoder.eval().to(device).to(memory_format=torch.channels_last)  # faster for convolutions
 
 
-def _clip_encoder(streams: Sequence[_Stream]) -> Callable[[Path], list[list[Any]]]:
-    """A function from a clip to all parts of its maps, by each encoder."""
-    _move(streams, "cuda" if torch.cuda.is_available() else "cpu")
-    return lambda clip: [list(stream.maps(clip)) for stream in streams]
-
-
 class _Entries:
     """The entries of clips in the cache, one for each encoder; `new` and `used` are those of this call."""
 
     def __init__(self, streams: Sequence[_Stream]) -> None:
         self.streams, self.settings = streams, [stream.settings() for stream in streams]
-        self.cache, self.keys = ArrayCache.for_user(), dict[Path, list[Key]]()
-        self.new, self.used, self.failed = set[Files](), list[Path](), dict[Path, ClipError]()
+        self.cache, self.new, self.used = ArrayCache.for_user(), set[Files](), list[Path]()
         check_writable(self.cache.folder, NOT_WRITABLE_REMEDY)
 
     def files_of(self, clip: Path) -> Files:
-        """The files of a clip, which is encoded now if there are none; a ClipError if it cannot be read."""
-        if clip in self.failed:
-            raise self.failed[clip]
-        if self.are_stored(clip):
-            files = tuple(map(self.cache.file, self.keys[clip]))
-            self.used += files
-            return files
-        return self.write(clip, (stream.maps(clip) for stream in self.streams))
+        """The files of a clip, which is encoded now if there are none; a ClipError if it cannot be read.
 
-    def are_stored(self, clip: Path) -> bool:
-        """Whether the cache has all entries of a clip, complete."""
-        if clip not in self.keys:
-            if not os.path.isdir(clip):
-                check_file(clip)
-            content = fingerprint(clip)
-            self.keys[clip] = [{"clip": content, **each} for each in self.settings]
-        return None not in [self.cache.find(key) for key in self.keys[clip]]  # looks at all: each counts as used
-
-    def write(self, clip: Path, maps: Iterable[Parts]) -> Files:
-        """Store the maps of a clip by each encoder; a ValueError if the first ones had to be removed for them."""
-        made = zip(self.keys[clip], maps, strict=True)
-        files = tuple(self.cache.get(key, partial(iter, parts), "its features", clip) for key, parts in made)
-        self.new.add(files)
+        A ValueError if the first files had to be removed for these.
+        """
+        if not os.path.isdir(clip):
+            check_file(clip)
+        content = fingerprint(clip)
+        keys: list[Key] = [{"clip": content, **each} for each in self.settings]
+        stored = None not in [self.cache.find(key) for key in keys]  # looks at all: each counts as used
+        made = zip(keys, self.streams, strict=True)
+        files = tuple(self.cache.get(key, partial(stream.maps, clip), "its features", clip) for key, stream in made)
         self.used += files
-        self.require_kept(self.used[:1])
+        if not stored:
+            self.new.add(files)
+            self.require_kept(self.used[:1])
         return files
-
-    def fill_on_cluster(self, clips: Sequence[Path], address: str, title: str | None) -> None:
-        """Encode the clips that are not stored on a Ray cluster; what they lack after that is in `failed`."""
-        missing = [
-            clip for clip, stored in zip(clips, decode_each(clips, self.are_stored), strict=True) if stored is False
-        ]
-        start = partial(_clip_encoder, [stream._replace(encoder=stream.encoder.cpu()) for stream in self.streams])
-        with closing(map_clips(start, missing, address)) as encoded:
-            for clip, maps in tracked(encoded, _TITLE, len(missing), title):
-                if isinstance(maps, ClipError):
-                    self.failed[clip] = maps
-                elif isinstance(maps, Exception):
-                    raise maps
-                else:
-                    self.write(clip, maps)
 
     def require_kept(self, files: Iterable[Path]) -> None:
         """Raise a ValueError if the cache has removed one of these files, because of its limit."""
