@@ -61,12 +61,12 @@ def test_choices_are_completed_in_the_shell() -> None:
     environment = {
         **os.environ,
         "_ONLOOKER_COMPLETE": "complete_bash",
-        "COMP_WORDS": "onlooker train clips --flow ",
+        "COMP_WORDS": "onlooker train clips --modality ",
         "COMP_CWORD": "4",
     }
     command = [str(Path(sys.executable).with_name("onlooker"))]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.stdout.split() == ["dis", "farneback", "tvl1"]
+    assert done.stdout.split() == ["rgb", "flow", "both"]
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "check", "serve"])
@@ -196,8 +196,8 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: Trained, squares: Pa
         ("train {squares} --run {tmp}/r --model magic", "unknown model 'magic'; there are linear"),
         ("train {squares} --run {tmp}/r --encoder magic", "unknown encoder 'magic'; there are conv4"),
         (
-            "train {squares} --flow dis --flow-length 2",
-            "--flow and --flow-length have no effect with --modality rgb; leave them out",
+            "train {squares} --flow-length 2",
+            "--flow-length has no effect with --modality rgb; leave it out",
         ),
         (
             "train {squares} --run {tmp}/r --model motion --modality rgb",

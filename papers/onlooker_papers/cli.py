@@ -80,7 +80,7 @@ def videolstm(
 
     With --ucf101 or --hmdb51, the ablation runs on this data set instead: features of every frame (about 120 GB per
     stream for UCF101, 25 GB for HMDB-51), five models each on RGB and on flow, motion, and ensembles of two streams.
-    With --full, the encoders are trained on the split first, and flow is TV-L1 (OpenCV's contrib build).
+    With --full, the encoders are trained on the split first.
     """
     budget = _budget(quick, full)
     if ucf101 and hmdb51:

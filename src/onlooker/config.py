@@ -8,12 +8,11 @@ from onlooker.files import format_bytes
 from onlooker.settings import Config, setting
 
 __all__ = [
-    "Aggregation", "DataConfig", "FlowMethod", "Glimpse", "Loss", "Modality", "ModelConfig", "Normalization",
+    "Aggregation", "DataConfig", "Glimpse", "Loss", "Modality", "ModelConfig", "Normalization",
     "Precision", "SetConfig", "Settings", "SharedConfig", "StreamConfig", "TrainConfig",
 ]  # fmt: skip
 
 Modality = Literal["rgb", "flow", "both"]
-FlowMethod = Literal["dis", "farneback", "tvl1"]
 Normalization = Literal["auto", "half", "imagenet", "mnist"]
 Glimpse = Literal["auto", "product", "scaled", "sum"]
 Loss = Literal["auto", "every", "last"]
@@ -54,7 +53,6 @@ class DataConfig(Config):
         maximum=1000,
     )
     normalization: Normalization = setting("auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT)
-    flow: FlowMethod = setting("dis", "Method that computes optical flow.", FLOW)
     flow_length: int = setting(
         1, "Flow fields stacked at each frame, 10 in two-stream networks.", FLOW, minimum=1, maximum=100
     )

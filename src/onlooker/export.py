@@ -135,7 +135,7 @@ def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
     channels = data.in_channels - data.flow_channels
     mean, std = (list(values[:channels]) for values in NORMALIZATIONS[data.normalization])
     least = recognizer.event_threshold(StreamConfig.alarms_per_hour)
-    flow = {"channels": data.flow_channels, "method": data.flow, "limit": data.flow_limit}
+    flow = {"channels": data.flow_channels, "method": "dis", "limit": data.flow_limit}
     return {
         "onlooker": onlooker.__version__,
         "classes": list(recognizer.classes),

@@ -35,6 +35,7 @@ OFF |= {
     "min_length": 1,
     "score_smoothing": 0.0,
     "init": "zeros",
+    "flow": "dis",
 }
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {

@@ -174,7 +174,7 @@ class Streams:
         if data.modality != "flow":
             parts.append(resize(frames[:1], data.size, data.channels)[0])
         if self.lookahead:
-            parts.append(flow_ahead(frames, FlowSettings(method=data.flow, limit=data.flow_limit, size=data.size)))
+            parts.append(flow_ahead(frames, FlowSettings(limit=data.flow_limit, size=data.size)))
         return np.concatenate(parts, -1)
 
     def _loop(self, batch: int) -> Loop:

@@ -197,7 +197,7 @@ def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Pat
         assert np.array_equal(sample[..., :3], resize(frames.pixels, config.size, 3))
     if streams != "rgb":
         sampling = partial(equally_spaced, count=config.frames)
-        stacks = read_flow(path, sampling, FlowSettings(2, "dis", config.flow_limit, config.size)).stacks
+        stacks = read_flow(path, sampling, FlowSettings(2, config.flow_limit, config.size)).stacks
         assert np.array_equal(sample[..., -4:], stacks)
 
 

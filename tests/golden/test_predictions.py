@@ -65,7 +65,7 @@ def lossless_clip(path: Path, pixels: NDArray[np.uint8]) -> Path:
 
 
 GRAY = {"channels": 1}
-FLOW = {"modality": "both", "flow": "farneback"}
+FLOW = {"modality": "both"}
 PREDICTED: dict[str, Callable[[], Recognizer]] = {
     "convalstm": lambda: recognizer("convalstm"),
     "alstm": lambda: recognizer("alstm"),

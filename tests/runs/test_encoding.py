@@ -115,14 +115,13 @@ def test_a_key_has_all_that_features_depend_on(make_clip: Make) -> None:
     names = [
         {}, {"frames": 5}, {"size": 32}, {"channels": 1}, {"normalization": "imagenet"},
         {"temporal_crops": 2}, {"modality": "both"}, {"modality": "both", "flow_length": 2}, {"modality": "flow"},
-        {"modality": "flow", "flow": "farneback"},
     ]  # fmt: skip
     sampled = [replace(DATA, **changes) for changes in names]
     results: list[Any] = [encode([path], data).results[0] for data in sampled]
     others: list[Any] = [(pooling(scale=2.0), "32"), (pooling(), "bf16")]
     results += [encode_clips([path], net, DATA, precision, quiet=True).results[0] for net, precision in others]
     assert len(set(results)) == len(names) + len(others)
-    unused = ({"translate": 0.5, "hflip": True}, {"flow_length": 2}, {"flow": "farneback"})
+    unused = ({"translate": 0.5, "hflip": True}, {"flow_length": 2})
     for same in [replace(DATA, **changes) for changes in unused]:
         assert (file_of(path, same),) == results[0]
     assert file_of(path, replace(EVERY, temporal_crops=5, frames=3)) == file_of(path, EVERY)

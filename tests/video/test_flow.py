@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlooker.structures import ClipError
-from onlooker.video.flow import FLOWS, LIMIT, FlowSettings, FlowStacks, flow, read_flow, to_bytes
+from onlooker.video.flow import LIMIT, FlowSettings, FlowStacks, flow, read_flow, to_bytes
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.sampling import equally_spaced, every_frame
 from onlooker.video.write import write
@@ -61,50 +61,34 @@ def whole(path: Path) -> np.ndarray:
     return VideoReader(path).get(every_frame).pixels
 
 
-@pytest.mark.parametrize("method", ["dis", "farneback"])
-def test_each_pair_has_its_own_flow(method: str) -> None:
+def test_each_pair_has_its_own_flow() -> None:
     shifts = [(2, 0), (0, -3), (0, 0), (-4, -3), (3, -2)]
     frames = moving(96, 128, shifts)
-    found = flow(frames, method)
+    found = flow(frames)
     assert found.shape == (5, 96, 128, 2)
     assert found.dtype == np.float32
     for t, shift in enumerate(shifts):
         assert np.abs(found[t, 16:-16, 16:-16] - shift).max() < 0.1
         # Nothing is carried from pair to pair.
-        np.testing.assert_array_equal(found[t], flow(frames[t : t + 2], method)[0])
+        np.testing.assert_array_equal(found[t], flow(frames[t : t + 2])[0])
 
 
-@pytest.mark.parametrize("method", ["dis", "farneback"])
-def test_a_still_video_has_no_flow(method: str) -> None:
-    still = flow(np.stack([texture(40, 50)] * 3), method)
-    # Farnebäck's polynomials are a little off at the border.
-    assert np.abs(still[:, 8:-8, 8:-8]).max() < 1e-3
-    assert np.abs(still).max() < (1e-3 if method == "dis" else 0.2)
-    assert np.abs(flow(np.full((2, 40, 50, 3), 90, np.uint8), method)).max() < 1e-3
+def test_a_still_video_has_no_flow() -> None:
+    still = flow(np.stack([texture(40, 50)] * 3))
+    assert np.abs(still).max() < 1e-3
+    assert np.abs(flow(np.full((2, 40, 50, 3), 90, np.uint8))).max() < 1e-3
 
 
-@pytest.mark.parametrize("method", ["dis", "farneback"])
 @pytest.mark.parametrize(
     "size", [(1, 1), (1, 64), (4, 300), (8, 64), (9, 200), (11, 11), (12, 48), (15, 640), (16, 16)]
 )
-def test_tiny_frames(method: str, size: tuple[int, int]) -> None:
+def test_tiny_frames(size: tuple[int, int]) -> None:
     # OpenCV's DIS fails for these sizes or breaks the process.
     for height, width in (size, size[::-1]):
         frames = np.stack([texture(height, width, seed) for seed in range(3)])
-        found = flow(frames, method)
+        found = flow(frames)
         assert found.shape == (2, height, width, 2)
         assert np.isfinite(found).all()
-
-
-def test_tvl1_uses_the_contrib_build(monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = moving(64, 80, [(3, -2)])
-    if hasattr(cv2, "optflow"):
-        assert np.abs(flow(frames, "tvl1")[0, 16:-16, 16:-16] - (3, -2)).max() < 0.1
-    monkeypatch.delattr(cv2, "optflow", raising=False)
-    with pytest.raises(
-        RuntimeError, match=r"contrib build.*conflicts with it.*pip uninstall opencv-python-headless, then"
-    ):
-        flow(frames, "tvl1")
 
 
 def test_bytes_equal_the_published_quantization() -> None:
@@ -128,18 +112,15 @@ def stacks(pairs: np.ndarray, length: int) -> np.ndarray:
     return np.stack([np.concatenate([pairs[min(t + k, len(pairs) - 1)] for k in range(length)], -1) for t in starts])
 
 
-@pytest.mark.parametrize("method", ["dis", "farneback"])
 @pytest.mark.parametrize(
     ("frames", "count", "length"),
     [(20, 4, 1), (20, 4, 2), (20, 5, 10), (20, 1, 3), (40, 3, 10), (5, 8, 3), (2, 3, 2), (45, 2, 40)],
 )
-def test_flow_of_a_file_equals_that_of_all_its_pairs(
-    make_moving: Maker, method: str, frames: int, count: int, length: int
-) -> None:
+def test_flow_of_a_file_equals_that_of_all_its_pairs(make_moving: Maker, frames: int, count: int, length: int) -> None:
     clip = make_moving(frames)
     chosen = equally_spaced(frames, count)
-    found = flow_at(clip, count, FlowSettings(length, method))
-    np.testing.assert_array_equal(found.stacks, stacks(to_bytes(flow(whole(clip), method)), length)[chosen])
+    found = flow_at(clip, count, FlowSettings(length))
+    np.testing.assert_array_equal(found.stacks, stacks(to_bytes(flow(whole(clip))), length)[chosen])
     np.testing.assert_array_equal(found.indices, chosen)
     np.testing.assert_array_equal(found.times, read(clip, count).times)
     assert len(found.stacks) == count
@@ -157,7 +138,7 @@ def test_each_pair_is_computed_once_and_no_other(
         seen.append(first)
         return np.zeros((*a.shape, 2), np.float32)
 
-    monkeypatch.setitem(FLOWS, "dis", lambda: noted)
+    monkeypatch.setattr("onlooker.video.flow.dis", lambda: noted)
     flow_at(make_clip(frames=80), count, FlowSettings(length))
     wanted = {min(int(t) + k, 78) for t in equally_spaced(80, count) for k in range(length)}
     assert sorted(seen) == sorted(wanted)

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -22,7 +21,6 @@ from onlooker.runs.features import encode_clips, encoded_clips
 from onlooker.runs.preparation import build
 from onlooker.structures import ClipError
 from onlooker.training.reading import read_clips
-from onlooker.video.flow import flow as estimate_flow
 from onlooker_papers.memo import fingerprint, memo_of_training
 from onlooker_papers.pages import add_curves, add_left_out, add_settings
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
@@ -47,11 +45,11 @@ from onlooker_papers.videolstm.official_budget import (
 from onlooker_papers.videolstm.on_features import fuse, learn
 
 _OURS = (
-    "Not as in the paper: `convnet` and `lstm` see the average over the map, not fc7; validation clips, a tenth of "
-    "the training list, choose the epoch, where the authors' code keeps the best on the test list. Without `--full`, "
-    "also: encoders keep their weights, flow is DIS in stacks of ten fields, and AdamW with a one-cycle schedule, "
-    "states that start from zeros, attention × number of locations, the averaged map before the classes and forget "
-    "bias 1 are ours."
+    "Not as in the paper: `convnet` and `lstm` see the average over the map, not fc7; flow is DIS, not TV-L1; "
+    "validation clips, a tenth of the training list, choose the epoch, where the authors' code keeps the best on the "
+    "test list. Without `--full`, also: encoders keep their weights, flow is in stacks of ten fields, and AdamW with "
+    "a one-cycle schedule, states that start from zeros, attention × number of locations, the averaged map before the "
+    "classes and forget bias 1 are ours."
 )
 
 
@@ -74,13 +72,12 @@ def reproduce(
         ClipError: the set is not as published, or no clip can be read.
         ValueError: an unknown budget or split, or a run made with other settings.
         DiskFullError: no space for the features.
-        RuntimeError: the ImageNet weights cannot be loaded, or the method of flow is not installed.
+        RuntimeError: the ImageNet weights cannot be loaded.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     official, chosen = SETS[name], BUDGETS[budget]
     chosen = replace(chosen, pretrained=chosen.pretrained and pretrained)
-    estimate_flow(np.zeros((2, 32, 32, 3), np.uint8), chosen.flow)  # a method that is not installed is an error now
     clips = _limited(official.published.split(root, lists, split, complete=chosen.complete), chosen)
     folder = run / f"split{split}"
     left_out = _encode(folder, clips, chosen)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from onlooker.config import DataConfig, FlowMethod, Modality, ModelConfig, Settings, TrainConfig
+from onlooker.config import DataConfig, Modality, ModelConfig, Settings, TrainConfig
 from onlooker.models.registry import resolve
 from onlooker_papers.published_sets.hmdb51 import HMDB51
 from onlooker_papers.published_sets.official import PublishedSet
@@ -67,7 +67,7 @@ class Budget:
         name: a description for the page.
         training: training settings of every model.
         encoder, pretrained, size: the encoder of the features, and the side of its frames in pixels.
-        flow, flow_length: the method of optical flow, and the number of fields in a stack.
+        flow_length: the number of flow fields in a stack.
         published: use the models of `published`, with the settings of the authors' code.
         epochs: of some runs, by their names; the others have those of `training`.
         frames, crops: consecutive frames in a temporal crop, and crops that are averaged at test.
@@ -85,7 +85,6 @@ class Budget:
     encoder: str = "vgg16"
     pretrained: bool = True
     size: int = 224
-    flow: FlowMethod = "dis"
     flow_length: int = 10
     published: bool = False
     epochs: Mapping[str, int] = field(default_factory=dict)
@@ -103,8 +102,7 @@ class Budget:
     def features(self, streams: Modality) -> DataConfig:
         """How clips are sampled for the encoder of a stream."""
         length = self.flow_length if streams == "flow" else 1
-        data = DataConfig(frames=30, size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
-        return data if streams == "rgb" else replace(data, flow=self.flow)
+        return DataConfig(frames=30, size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
 
     def sampling(self, *streams: Modality) -> DataConfig:
         """How models see clips, as temporal crops of a stream or of both."""
@@ -145,7 +143,6 @@ BUDGETS = {
             epochs=200, batch=128, lr=1e-3, optimizer="rmsprop", grad_clip=0.0, label_smoothing=0.0, patience=0
         ),
         epochs=EPOCHS,
-        flow="tvl1",
         flow_length=1,
         published=True,
         # Steps this small preserve the ImageNet filters of a VGG-16 without normalization layers.

@@ -106,4 +106,4 @@ Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help=_RAY_HELP, rich
 def refuse_unused_flow(context: typer.Context, inputs: Iterable[DataConfig]) -> None:
     """Raise a ValueError if an option is about optical flow, and no model gets any."""
     if all(data.modality == "rgb" for data in inputs):
-        refuse_unused(context, {"flow", "flow_length"}, "with --modality rgb")
+        refuse_unused(context, {"flow_length"}, "with --modality rgb")

@@ -73,7 +73,7 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         shown = reader.get(sampling, size=c.size)
         parts.append(resize(shown.pixels, c.size, c.channels))
     if c.modality != "rgb":
-        shown = read_flow(reader, sampling, FlowSettings(c.flow_length, c.flow, c.flow_limit, c.size))
+        shown = read_flow(reader, sampling, FlowSettings(c.flow_length, c.flow_limit, c.size))
         parts.append(shown.stacks)
     pixels = np.concatenate(parts, -1)
     crops = np.arange(len(pixels))[None]

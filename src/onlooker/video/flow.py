@@ -21,15 +21,17 @@ from onlooker.video.sampling import Indices, Sampling
 __all__ = ["flow", "to_bytes"]
 
 Flow = NDArray[np.float32]
-Method = Callable[[Pixels, Pixels], Flow]  # from two gray frames `H W` to `H W 2`, see `flow`
 
 LIMIT = 20.0  # pixels, as in the two-stream papers
 SIDE = 256  # pixels of the shorter side, as usual for two-stream networks
 _MIN_DIS = 16  # at some smaller sizes OpenCV's DIS returns NaN or reads outside its memory
 
 
-def dis() -> Method:
-    """Dense inverse search (Kroeger et al. 2016), OpenCV's preset medium: accurate and by far the fastest."""
+def dis() -> Callable[[Pixels, Pixels], Flow]:
+    """A function from two gray frames `H W` to their flow `H W 2`, see `flow`.
+
+    Dense inverse search (Kroeger et al. 2016), OpenCV's preset medium: accurate and by far the fastest.
+    """
     estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def estimate(a: Pixels, b: Pixels) -> Flow:
@@ -42,48 +44,23 @@ def dis() -> Method:
     return estimate
 
 
-def farneback() -> Method:
-    """Polynomial expansion (Farnebäck 2003), with the constants of OpenCV's own example; smooth."""
-    settings = {"pyr_scale": 0.5, "levels": 3, "winsize": 15, "iterations": 3, "poly_n": 5, "poly_sigma": 1.2}
-    estimate: Any = cv2.calcOpticalFlowFarneback
-    return lambda a, b: estimate(a, b, flow=None, flags=0, **settings)
-
-
-def tvl1() -> Method:
-    """Total variation and an L1 data term (Zach et al. 2007), as in the two-stream papers; a hundred times slower."""
-    if not hasattr(cv2, "optflow"):
-        raise RuntimeError(
-            "tvl1 is only in the contrib build of OpenCV, which replaces the plain one and conflicts with it: "
-            "pip uninstall opencv-python-headless, then pip install opencv-contrib-python-headless; or use dis"
-        )
-    estimator: Any = cv2.optflow.DualTVL1OpticalFlow_create()
-    return lambda a, b: estimator.calc(a, b, None)
-
-
-FLOWS: dict[str, Callable[[], Method]] = {"dis": dis, "farneback": farneback, "tvl1": tvl1}
-
-
-def flow(frames: Pixels, method: str = "dis") -> Flow:
+def flow(frames: Pixels) -> Flow:
     """The displacement of each pixel from one frame to the next.
 
     Args:
         frames: `T H W 3`, RGB uint8, consecutive frames of a video, at least two. Across a gap the motion is larger
-            than the methods expect.
-        method: one of `FLOWS`.
+            than the method expects.
 
     Returns:
         `P H W 2` in pixels, x to the right and y down: what is at (x, y) of frame t is at
         (x + flow[t, y, x, 0], y + flow[t, y, x, 1]) of frame t + 1.
-
-    Raises:
-        RuntimeError: the method is not installed.
     """
-    return np.stack(list(_between(frames, method)))
+    return np.stack(list(_between(frames)))
 
 
-def _between(frames: Iterable[Pixels], method: str) -> Iterator[Flow]:
+def _between(frames: Iterable[Pixels]) -> Iterator[Flow]:
     """The flow `H W 2` of each pair of consecutive frames `H W 3`."""
-    estimate = FLOWS[method]()
+    estimate = dis()
     grays: Iterator[Any] = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames)
     for a, b in pairwise(grays):
         yield estimate(a, b)
@@ -110,21 +87,19 @@ class FlowSettings:
 
     Args:
         length: L, how many pairs in each stack; the last pair of a video is repeated at its end.
-        method: one of `FLOWS`.
         limit: clips displacements, in pixels of the result; see `to_bytes`.
         size: height and width of the result, as for `resize`; None: as computed.
         side: frames are shrunk if their shorter side is longer than this; None: never.
     """
 
     length: int = 10
-    method: str = "dis"
     limit: float = LIMIT
     size: int | None = None
     side: int | None = SIDE
 
     def fields(self, frames: Iterable[Pixels]) -> Iterator[Pixels]:
         """The flow of each pair of consecutive frames `H W 3`, as bytes: `H W 2`."""
-        for moved in _between((shrink(frame, self.side) for frame in frames), self.method):
+        for moved in _between(shrink(frame, self.side) for frame in frames):
             if self.size is not None:
                 H, W = moved.shape[:2]
                 moved = to_square(moved[None], self.size)[0] * np.array([self.size / W, self.size / H], np.float32)
@@ -147,7 +122,6 @@ def read_flow(video: Path | str | VideoReader, sampling: Sampling, settings: Flo
 
     Raises:
         ClipError: naming the clip, if nothing can be decoded, or only one frame.
-        RuntimeError: the method is not installed.
     """
 
     total, wanted = 0, np.zeros(0, np.int64)
