@@ -3,23 +3,17 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
 from browsing import serving
-from eventful import eventful
 from fastapi.testclient import TestClient
-from senders import cut, slowly, transport_stream
 from serving import ADDRESS, save_model
 
 from onlooker.recognizer import load
@@ -29,7 +23,6 @@ from onlooker.serve.settings import ServeSettings
 
 TOKEN = "secret123"
 ANSWERS = {"200": "Prediction", "default": "Error"}
-STREAM = transport_stream(300)
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 Make = Callable[..., Path]
@@ -70,7 +63,6 @@ def test_a_clip_is_answered_as_by_the_library(program: TestClient, settings: Ser
         ({}, "/api/state", 401, "token"),  # the routes of the page need what the page sends
         ({"Host": "evil.example"}, "/api/v1/models", 403, "host"),
         ({}, "/api/v1/nowhere", 404, "not_found"),
-        ({}, "/api/v1/events", 404, "not_watched"),
     ],
 )
 def test_requests_are_checked(program: TestClient, headers: dict[str, str], path: str, status: int, code: str) -> None:
@@ -103,7 +95,7 @@ def test_errors_have_the_format_of_the_page(program: TestClient) -> None:
 def test_the_description_has_these_routes_alone_with_their_types(program: TestClient) -> None:
     described = program.get("/api/v1/openapi.json").json()
     assert described["servers"] == [{"url": "/api/v1"}]
-    assert set(described["paths"]) == {"/models", "/predict", "/events"}
+    assert set(described["paths"]) == {"/models", "/predict"}
     predict = described["paths"]["/predict"]["post"]
     assert predict["security"] == [{"HTTPBearer": []}]
     assert predict["requestBody"]["content"] == {"video/*": {"schema": {"type": "string", "format": "binary"}}}
@@ -113,36 +105,6 @@ def test_the_description_has_these_routes_alone_with_their_types(program: TestCl
     assert fields["tubes"]["items"] == {"$ref": "#/components/schemas/Tube"}
     for name in fields:
         assert f'"{name}"' in DOCS
-
-
-def film(connection: socket.socket) -> None:
-    """Twelve seconds of a camera, or until nobody watches."""
-    with connection, suppress(OSError):
-        for chunk in slowly(cut(STREAM), 12 / len(cut(STREAM))):
-            connection.sendall(chunk)
-
-
-def test_events_of_a_watched_camera_arrive(tmp_path: Path) -> None:
-    eventful(("clap", "run", "wave")).save(tmp_path / "runs" / "tiny" / "model")
-    with socket.create_server(("127.0.0.1", 0)) as camera:
-        address = f"tcp://127.0.0.1:{camera.getsockname()[1]}"
-        with (
-            serving(tmp_path / "clips", tmp_path / "runs", token=TOKEN, watch=(address,)) as url,
-            urlopen(Request(f"{url}api/v1/events", headers=BEARER), timeout=60) as events,
-        ):
-            assert events.headers["content-type"].startswith("text/event-stream")
-            sending = Thread(target=film, args=(camera.accept()[0],), daemon=True)
-            sending.start()
-            lines = (line.decode() for line in events)
-            first = api.Event(**json.loads(next(line for line in lines if "data:" in line).removeprefix("data: ")))
-    assert (first.source, first.label) == (address, "run")
-    assert 0 <= first.began < first.ended < 12
-    assert 0.5 < first.score <= 1
-
-
-def test_a_server_without_a_model_watches_nothing(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no trained model to watch with; give a run"):
-        create_app(ServeSettings(clips=tmp_path / "clips", runs=tmp_path / "runs", watch=("0",)))
 
 
 def test_the_examples_of_the_docs_run(tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,10 +52,6 @@ def serve(
     key: Annotated[
         Path | None, typer.Option(help="Its private key, if it is in another file.", exists=True, dir_okay=False)
     ] = None,
-    watch: Annotated[
-        list[str] | None,
-        typer.Option(help="Watch this camera or address with the first model, for /api/v1/events; repeatable."),
-    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
     """Open a web page: classify clips and cameras with a model, teach it with examples, correct it."""
@@ -73,8 +69,7 @@ def serve(
     with _listen(host, port) as listening:
         port = listening.getsockname()[1]
         settings = ServeSettings(
-            run, clips, host=host, port=port, token=token, public=public, certificate=certificate, key=key,
-            watch=tuple(watch or ()),
+            run, clips, host=host, port=port, token=token, public=public, certificate=certificate, key=key
         )  # fmt: skip
         os.environ[VARIABLE] = "1"  # everything that a browser sends is decoded by processes with limits
         app, address = create_app(settings), page_address(settings)  # first: a wrong run is an error without an address

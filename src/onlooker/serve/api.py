@@ -1,17 +1,14 @@
 """The interface for programs below /api/v1: stable, typed, described by openapi.json, with the token of the page."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Literal
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.security import HTTPBearer
-from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from onlooker import structures
-from onlooker.serve.events import Queue, Watcher
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
 from onlooker.serve.media import receive
@@ -61,26 +58,13 @@ class Prediction(BaseModel):
     height: int
 
 
-class Event(BaseModel):
-    """An event of a watched source that is over."""
-
-    id: str
-    source: str
-    label: str
-    began: float = Field(description="Seconds since the first frame of the source.")
-    ended: float
-    score: float
-    box: tuple[float, float, float, float] | None = Field(description="x1 y1 x2 y2 in pixels; None if nothing moved.")
-    at: str = Field(description="The time of day, in UTC (ISO 8601).")
-
-
 class Error(BaseModel):
     """The answer with any status of 400 or more: what was found, what was expected, what to do."""
 
     error: dict[Literal["code", "found", "expected", "remedy"], str]
 
 
-def create_api(looks: Looks, jobs: Jobs, watcher: Watcher | None) -> FastAPI:
+def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
     """The interface as an application of its own, so that openapi.json has no other route."""
     api = FastAPI(
         title="onlooker", version="1", docs_url=None, redoc_url=None,
@@ -88,12 +72,6 @@ def create_api(looks: Looks, jobs: Jobs, watcher: Watcher | None) -> FastAPI:
         responses={"default": {"model": Error, "description": "What is wrong"}},
     )  # fmt: skip
     places = asyncio.Semaphore(_WAITING)
-
-    async def subscription() -> AsyncIterator[Queue]:  # before the answer begins
-        if watcher is None:
-            raise Problem(404, "not_watched")
-        with watcher.subscribed() as queue:
-            yield queue
 
     @api.get("/models")
     def models() -> list[Model]:
@@ -120,12 +98,6 @@ def create_api(looks: Looks, jobs: Jobs, watcher: Watcher | None) -> FastAPI:
                 return answer
             finally:
                 file.unlink(missing_ok=True)
-
-    @api.get("/events", response_class=EventSourceResponse)
-    async def events(queue: Annotated[Queue, Depends(subscription)]) -> AsyncIterator[Event]:
-        """Events of the sources that the server watches (`--watch`), from now on."""
-        while True:
-            yield Event(**await queue.get())
 
     return api
 

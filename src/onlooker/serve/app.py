@@ -20,7 +20,6 @@ import onlooker
 from onlooker.data.folder import SYSTEM_FOLDERS
 from onlooker.serve import live, look, models, teach
 from onlooker.serve.api import create_api
-from onlooker.serve.events import Watcher
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.problem import API, Problem, as_problem
 from onlooker.serve.project import Project
@@ -45,15 +44,12 @@ def create_app(settings: ServeSettings) -> FastAPI:
     folder = Path(tempfile.mkdtemp(prefix="onlooker-page-"))
     looks = look.Looks(folder, settings, known)
     teaching = teach.Teaching(project, looks, jobs)
-    watcher = Watcher(known, settings.watch) if settings.watch else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            if watcher:
-                watcher.close()
             jobs.close()
             project.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -62,7 +58,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.project, app.state.teaching, app.state.folder = project, teaching, folder
     app.add_middleware(Guard, settings=settings)
-    api = create_api(looks, jobs, watcher)
+    api = create_api(looks, jobs)
     for kind in (RequestValidationError, HTTPException, ClientDisconnect, Problem, ValueError, OSError, Exception):
         for each in (app, api):
             each.add_exception_handler(kind, _respond)

@@ -25,7 +25,6 @@ class ServeSettings:
         key: its private key, if it is in another file.
         max_upload: maximum size of a clip in bytes.
         max_seconds: maximum length of a clip.
-        watch: cameras and addresses whose events programs can follow (`/api/v1/events`).
 
     Raises:
         ValueError: a page that other machines reach without a token, a token that is too short, or an invalid address.
@@ -42,7 +41,6 @@ class ServeSettings:
     key: Path | None = None
     max_upload: int = 512_000_000
     max_seconds: float = 600.0
-    watch: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.public or not is_loopback(self.host)) and not self.token:
