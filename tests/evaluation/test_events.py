@@ -147,8 +147,9 @@ def test_a_curve_says_in_words_what_to_expect() -> None:
         .sentence(1)
         .startswith("finds 50 % of the events at 1 false alarms an hour, begins 0.3 s early in the median (in")
     )
-    assert CURVE.sentence(0.5) == "finds no events at 0.5 false alarms an hour: a and b are confused; 99 % at 40 an hour"
-    assert replace(CURVE, confused=[]).sentence(0) == "finds no events at 0 false alarms an hour; 99 % at 40 an hour"
+    more = "99 % at 40 an hour"
+    assert CURVE.sentence(0.5) == f"finds no events at 0.5 false alarms an hour: a and b are confused; {more}"
+    assert replace(CURVE, confused=[]).sentence(0) == f"finds no events at 0 false alarms an hour; {more}"
     nothing = replace(CURVE, found=[0.0] * 4)
     assert nothing.sentence(100).startswith("finds no events at 100 false alarms an hour")
 
