@@ -2,15 +2,10 @@
 
 import argparse
 import os
-import resource
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,7 +29,6 @@ from onlooker.training.precision import choose_precision
 from onlooker.video.sampling import equally_spaced
 
 SEED, BATCH, SECONDS = 0, 8, 10
-LONGER = 4  # times SECONDS; peak memory must not grow with the length of a clip
 
 
 def make_clips(folder: Path, count: int) -> list[Path]:
@@ -87,37 +81,6 @@ def network(encoder: str, data: DataConfig) -> VideoModel:
     return create_model("convnet", 2, encoder=encoder, in_channels=data.in_channels, size=data.size)
 
 
-def largest_so_far() -> float:
-    """The peak memory of this process in GiB. On Linux, a new program inherits `ru_maxrss`, but not `VmHWM`."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
-
-
-def encode_all(clip: Path, cache: Path, encoder: str, data: DataConfig) -> float:
-    """Encode every frame of a clip into a new cache; the peak memory of this process in GB."""
-    os.environ["ONLOOKER_CACHE"] = str(cache)
-    encode_clips([clip], network(encoder, data), replace(data, temporal_crops=1), quiet=True)
-    return round(1.073741824 * largest_so_far(), 2)
-
-
-def peaks(folder: Path, encoder: str, data: DataConfig) -> dict[str, dict[str, float]]:
-    """Peak memory of encoding all frames of a clip, by modality and length of the clip."""
-    suffix, codec, settings = bench_read.KINDS["mp4"]
-    found: dict[str, dict[str, float]] = {}
-    for streams, length in (("rgb", 1), ("flow", 10)):
-        seen = replace(data, modality=streams, flow_length=length)
-        for times in (1, LONGER):
-            clip = bench_read.make(folder / f"peak-{times}{suffix}", codec, settings, SECONDS, times)
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-                peak = alone.submit(encode_all, clip, folder / f"{streams}-{times}", encoder, seen).result()
-            found.setdefault(streams, {})[f"{SECONDS * times} s"] = peak
-    return found
-
-
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--clips", type=int, default=4)
@@ -130,8 +93,6 @@ def main() -> None:
     data = DataConfig(frames=options.frames, size=options.size, normalization="imagenet")
     with tempfile.TemporaryDirectory() as temporary:
         figures = measure(Path(temporary), options.clips, options.encoder, data, options.repetitions)
-        figures["peak_gb"] = peaks(Path(temporary), options.encoder, data)
-        print(f"peak in GB, all frames of clips of {SECONDS} s and {LONGER * SECONDS} s: {figures['peak_gb']}")
     default = all(value == arguments.get_default(name) for name, value in vars(options).items())
     if default:
         print(harness.record("bench-features", __doc__, figures, [SEED]))

@@ -7,7 +7,6 @@ import pickle
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,58 +66,21 @@ def test_a_run_of_an_earlier_version_is_loaded_unless_its_model_is_gone(tmp_path
         load(run)
 
 
-@pytest.mark.parametrize("name", ["convalstm", "lstm"])
-@pytest.mark.parametrize("aggregation", ["mean", "product", "last"])
-def test_scores_are_averaged_over_temporal_crops(make_clip: Make, name: str, aggregation: str) -> None:
-    path, data = make_clip(frames=14), replace(DATA, temporal_crops=3)
-    of = Recognizer(recognizer(name, data).model, CLASSES, data, aggregation)
-    seen, frames = of.predict(path), read(path, 14)
-    assert seen.indices.tolist() == list(range(14))
-    starts, whole = (0, 4, 8), torch.from_numpy(resize(frames.pixels, 16, 3))
-    answers = [of.classify(whole[None, start : start + 6]) for start in starts]
-    judged = [of.aggregate(answer.scores[0].numpy()) for answer in answers]
-    np.testing.assert_allclose(seen.scores, np.mean(judged, 0), rtol=1e-5)
-    for frame in range(14):
-        inside = [(w, frame - start) for w, start in enumerate(starts) if 0 <= frame - start < 6]
-        scores = np.mean([answers[w][0][0, t].numpy() for w, t in inside], 0)
-        np.testing.assert_allclose(seen.frame_scores[frame], scores, rtol=1e-4)
-        if seen.attention is not None:
-            maps = np.mean([answers[w][1][0, t].numpy() for w, t in inside], 0)
-            np.testing.assert_allclose(seen.attention[frame], maps, rtol=1e-4)
-    samples, _ = prepare([Clip(path, "run")], CLASSES, data)
-    again = of.evaluate(samples)
-    np.testing.assert_allclose(again.scores[0], seen.scores, rtol=1e-5)
-    np.testing.assert_allclose(again.frame_scores[0], seen.frame_scores, rtol=1e-5)
-    part = seen.at(np.array([2, 5]))
-    assert part.indices.tolist() == [2, 5]
-    assert np.array_equal(part.frame_scores, seen.frame_scores[[2, 5]])
-
-
-@pytest.mark.parametrize("crops", [1, 3])
-def test_a_temperature_divides_the_logits_of_every_frame(make_clip: Make, tmp_path: Path, crops: int) -> None:
-    path, data = make_clip(frames=14), replace(DATA, temporal_crops=crops)
+def test_a_temperature_divides_the_logits_of_every_frame(make_clip: Make, tmp_path: Path) -> None:
+    path, data = make_clip(frames=14), DATA
     plain = recognizer("lstm", data)
     of = Recognizer(plain.model, CLASSES, data, temperature=2.5)
     sample = torch.from_numpy(resize(read(path, 6).pixels, 16, 3))[None]
     logits = plain.classify(sample).scores.log()
     torch.testing.assert_close(of.classify(sample).scores, (logits / 2.5).softmax(-1))
     seen, steps = of.predict(path), list(of.watch(path, StreamConfig(drop="none")))
-    if crops == 1:
-        expected = plain.predict(path).frame_scores ** (1 / 2.5)
-        np.testing.assert_allclose(seen.frame_scores, expected / expected.sum(1, keepdims=True), atol=1e-6)
-        assert (seen.frame_scores.argmax(1) == plain.predict(path).frame_scores.argmax(1)).all()
+    expected = plain.predict(path).frame_scores ** (1 / 2.5)
+    np.testing.assert_allclose(seen.frame_scores, expected / expected.sum(1, keepdims=True), atol=1e-6)
+    assert (seen.frame_scores.argmax(1) == plain.predict(path).frame_scores.argmax(1)).all()
     flat = [step.scores ** (1 / 2.5) for step in plain.watch(path, StreamConfig(drop="none"))]
     np.testing.assert_allclose([step.scores for step in steps], [each / each.sum() for each in flat], atol=1e-6)
     samples, _ = prepare([Clip(path, "run")], CLASSES, data, tmp_path / "cache")
     np.testing.assert_allclose(of.evaluate(samples).scores[0], seen.scores, rtol=1e-5)
-
-
-def test_frames_shared_by_temporal_crops_are_encoded_once(make_clip: Make) -> None:
-    path, of = make_clip(frames=14), recognizer("convalstm", replace(DATA, temporal_crops=5))
-    encoded = []
-    of.model.encoder.register_forward_hook(lambda _, given, __: encoded.append(len(given[0])))  # type: ignore[union-attr]
-    of.predict(path)
-    assert sum(encoded) == 14
 
 
 def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> None:

@@ -11,7 +11,7 @@ from onlooker.data.samples import Sample
 from onlooker.data.transforms import to_video
 from onlooker.localization import localize
 from onlooker.models.video_model import VideoModel
-from onlooker.recognizer import Recognizer, mean_over_crops
+from onlooker.recognizer import Recognizer
 from onlooker.structures import Prediction
 
 __all__ = ["frame_grad_cam", "grad_cam", "grad_cam_prediction"]
@@ -63,8 +63,6 @@ def frame_grad_cam(recognizer: Recognizer, samples: Tensor, targets: NDArray[np.
 
 def grad_cam_prediction(recognizer: Recognizer, prediction: Prediction, sample: Sample) -> Prediction:
     """The prediction with the maps, points and tubes of Grad-CAM for the predicted class."""
-    crops = sample.temporal_crops
-    targets = np.full(len(crops), recognizer.classes.index(prediction.label))
-    maps = frame_grad_cam(recognizer, torch.from_numpy(sample.pixels[crops]), targets)
-    attention = mean_over_crops(maps, crops, len(sample.pixels))
+    targets = np.array([recognizer.classes.index(prediction.label)])
+    (attention,) = frame_grad_cam(recognizer, torch.from_numpy(sample.pixels)[None], targets)
     return localize(replace(prediction, attention=attention), sample.frames)

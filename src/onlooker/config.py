@@ -37,14 +37,6 @@ class DataConfig(Config):
     size: int = setting(112, "Height and width in pixels to which frames are resized.", minimum=8, maximum=4096)
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
-    temporal_crops: int = setting(
-        0,
-        "Crops of consecutive frames instead of equally spaced ones: training takes a random one, testing averages "
-        "this number of them; 0: frames from the whole clip.",
-        INPUT,
-        minimum=0,
-        maximum=10_000,
-    )
     frame_rate: float | None = setting(
         None,
         "Frames per second of image sequences, unless a file frame_rate.txt beside the images, or above, says it.",

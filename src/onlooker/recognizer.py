@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 import onlooker
 from onlooker.config import DataConfig, StreamConfig
-from onlooker.data.clips import ClipCrops, ClipFrames
+from onlooker.data.clips import ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.split import source_of
 from onlooker.drawing.clip import write_drawn
@@ -41,19 +41,18 @@ from onlooker.stream.events import clip_events
 from onlooker.stream.recordings import recorded
 from onlooker.streaming import EVENT_THRESHOLD, Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, Prediction, Segment, Step
-from onlooker.training.forward import encode_samples, forward_samples
+from onlooker.training.forward import forward_samples
 from onlooker.video.decode import RATE
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import is_video
 
-__all__ = ["Classification", "Recognizer", "load", "mean_over_crops"]
+__all__ = ["Classification", "Recognizer", "load"]
 
 Floats = NDArray[np.float32]
 OnStep = Callable[[Step], None]
 
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
 _WEIGHTS = "model.safetensors"
-_FRAMES_PER_BATCH = 32  # encoded together
 _CLIPS_PER_BATCH = 50  # classified together
 _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×224 pixels
 
@@ -187,39 +186,16 @@ class Recognizer:
     @torch.inference_mode()
     def predict_sample(self, sample: Sample, path: Path | str) -> Prediction:
         """The prediction for a sample of a clip, without heat maps and tubes (`localization.localize` adds them)."""
-        pixels = torch.from_numpy(sample.pixels)
-        frame_scores, scores, attention, whole = self.classify_crops(pixels, sample.temporal_crops)
+        answer = self.classify(torch.from_numpy(sample.pixels)[None])
+        (frame_scores,), maps, whole = answer.numpy()
         prediction = Prediction(
-            Path(path), self.classes, frame_scores, scores, sample.times, sample.indices,
-            attention=attention, size=sample.size, threshold=self.threshold,
+            Path(path), self.classes, frame_scores, self.aggregate(frame_scores), sample.times, sample.indices,
+            attention=None if maps is None else maps[0], size=sample.size, threshold=self.threshold,
             nothing=self.nothing, assumes_rate=sample.assumes_rate, end=sample.end,
         )  # fmt: skip
-        return replace(prediction, segments=clip_events(prediction, whole, self.model.lengths))
-
-    @torch.inference_mode()
-    def classify_crops(
-        self, samples: Tensor, crops: NDArray[np.int64]
-    ) -> tuple[Floats, Floats, Floats | None, Floats | None]:
-        """Classify one clip by the mean over temporal crops; frames that they share are encoded once.
-
-        Args:
-            samples: its frames `U H W C` uint8, already resized, or stored features `U h w D` float16.
-            crops: `W T`, positions among the `U`.
-
-        Returns:
-            Probabilities of the frames, `U K`, and of the clip, `K`; attention `U h w` or None; and, of a single crop
-            by a model with an event layer, `Windows.whole` `T L`.
-        """
-        if self.model.encodes_frames and len(crops) > 1:
-            features = encode_samples(self.model, samples, self.data, _FRAMES_PER_BATCH)
-            answer = self._probabilities(self.model.forward_features(features[crops]))
-        else:
-            answer = _concatenated([self.classify(samples[crop][None]) for crop in crops])
-        of_crops, maps, whole = answer.numpy()
-        attention = None if maps is None else mean_over_crops(maps, crops, len(samples))
-        scores = np.mean([self.aggregate(of_crop) for of_crop in of_crops], 0)
-        frame_scores = mean_over_crops(of_crops, crops, len(samples))
-        return frame_scores, scores, attention, whole[0] if whole is not None and len(crops) == 1 else None
+        return replace(
+            prediction, segments=clip_events(prediction, None if whole is None else whole[0], self.model.lengths)
+        )
 
     @torch.inference_mode()
     def classify(self, samples: Tensor) -> Classification:
@@ -284,11 +260,8 @@ class Recognizer:
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Predictions for a set of clips, with their true classes."""
-        if isinstance(samples, ClipCrops):
-            results = [self.classify_crops(*samples.every_crop(index))[:2] for index in range(len(samples))]
-        else:
-            batches = (self.classify(frames).scores.numpy() for frames, _, _ in DataLoader(samples, batch))
-            results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
+        batches = (self.classify(frames).scores.numpy() for frames, _, _ in DataLoader(samples, batch))
+        results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
         frame_scores, scores = zip(*results, strict=True)
         targets = np.array(samples.targets, dtype=np.int64)
         return Evaluation(
@@ -420,11 +393,3 @@ def _told(steps: Iterable[Step], on_step: OnStep) -> Iterator[Step]:
     for step in steps:
         on_step(step)
         yield step
-
-
-def mean_over_crops(values: Floats, crops: NDArray[np.int64], count: int) -> Floats:
-    """Values of temporal crops, `W T …`, as values of `count` frames: the mean over the crops that contain a frame."""
-    summed = np.zeros((count, *values.shape[2:]), np.float32)
-    np.add.at(summed, crops, values)
-    times = np.bincount(crops.ravel(), minlength=count)
-    return np.divide(summed, times.reshape(-1, *[1] * (summed.ndim - 1)), dtype=np.float32)

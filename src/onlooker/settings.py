@@ -36,6 +36,7 @@ OFF |= {
     "score_smoothing": 0.0,
     "init": "zeros",
     "flow": "dis",
+    "temporal_crops": 0,
 }
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {

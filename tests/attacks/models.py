@@ -151,14 +151,13 @@ def _head(data: bytes) -> int:
 _FIELDS: dict[str, tuple[tuple[str | int, ...], ...]] = {
     "recognizer.json": (
         ("classes",), ("classes", 0), ("data",), ("data", "frames"), ("data", "size"), ("data", "channels"),
-        ("data", "modality"), ("data", "temporal_crops"), ("model",), ("package",),
+        ("data", "modality"), ("model",), ("package",),
         ("aggregation",), ("frame_rate",), ("onlooker",),
     ),
     "config.json": (("hidden",), ("encoder",), ("num_classes",), ("size",), ("in_channels",), ("dropout",)),
 }  # fmt: skip
 _GIANTS: dict[str, tuple[str, tuple[str | int, ...], Any]] = {
     "frames of a billion": ("recognizer.json", ("data", "frames"), 10**9),
-    "temporal crops of a billion": ("recognizer.json", ("data", "temporal_crops"), 10**9),
     "flow length of a billion": ("recognizer.json", ("data", "flow_length"), 10**9),
     "hidden of 100000": ("config.json", ("hidden",), 100_000),
     "classes of a billion": ("config.json", ("num_classes",), 10**9),

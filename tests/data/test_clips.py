@@ -15,13 +15,13 @@ from torch.utils.data import DataLoader
 
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import ArrayCache
-from onlooker.data.clips import ClipCrops, cached_sample, prepare
-from onlooker.data.samples import read_at, read_sample, sample_rate, stored_frames
+from onlooker.data.clips import cached_sample, prepare
+from onlooker.data.samples import read_sample, sample_rate
 from onlooker.structures import Clip, ClipError
 from onlooker.video.flow import FlowSettings, read_flow
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize
-from onlooker.video.sampling import equally_spaced, every_frame
+from onlooker.video.sampling import equally_spaced
 
 CONFIG = DataConfig(frames=4, size=16)
 Make = Callable[..., Path]
@@ -137,50 +137,6 @@ def test_an_error_if_no_clip_can_be_read(clips: list[Clip], tmp_path: Path) -> N
         prepare([clips[4]], ("a", "b"), CONFIG, tmp_path)
 
 
-@pytest.mark.parametrize("frames", [2, 11, 12, 13])
-def test_parts_of_a_clip_equal_all_of_it(make_clip: Make, monkeypatch: pytest.MonkeyPatch, frames: int) -> None:
-    monkeypatch.setattr("onlooker.data.samples._PART", 4)
-    path = make_clip(frames=frames)
-    config = replace(CONFIG, temporal_crops=1, modality="both", flow_length=3)
-    whole = read_at(VideoReader(path), config, every_frame).pixels
-    assert np.array_equal(np.concatenate([*stored_frames(path, config)]), whole)
-
-
-@pytest.mark.parametrize("streams", ["rgb", "flow", "both"])
-def test_temporal_crops_are_consecutive_frames(make_clip: Make, tmp_path: Path, streams: str) -> None:
-    path = make_clip(frames=12)
-    config = replace(CONFIG, frames=5, temporal_crops=3, modality=streams, flow_length=1)
-    samples, _ = prepare([Clip(path, "a")] * 40, ["a"], config, tmp_path)
-    assert isinstance(samples, ClipCrops)
-    every, _ = prepare([Clip(path, "a")], ["a"], replace(config, temporal_crops=0, frames=12), tmp_path)
-    whole = every[0][0]
-    assert torch.equal(samples[0][0], whole[3:8]), "the central crop"
-    seen, crops = samples.every_crop(0)
-    assert torch.equal(seen, whole)
-    assert crops.tolist() == [list(range(start, start + 5)) for start in (0, 3, 7)]
-    read_now = read_sample(path, config)
-    assert np.array_equal(read_now.pixels, seen.numpy())
-    assert np.array_equal(read_now.temporal_crops, crops)
-    assert read_now.indices.tolist() == list(range(12))
-
-    drawn = samples.random(seed=1)
-
-    def starts(epoch: int) -> list[int]:
-        drawn.set_epoch(epoch)
-        found = []
-        for i in range(40):
-            (start,) = [s for s in range(8) if torch.equal(drawn[i][0], whole[s : s + 5])]
-            found.append(start)
-        return found
-
-    first, second = starts(0), starts(1)
-    assert set(first + second) == set(range(8)), "every crop occurs"
-    assert first != second
-    assert starts(0) == first
-    assert torch.equal(samples[0][0], whole[3:8])
-    assert drawn.only(drawn.clips[:2]).random(1)[1][0].shape == whole[:5].shape
-
-
 @pytest.mark.parametrize(("streams", "channels"), [("rgb", 3), ("flow", 4), ("both", 7)])
 def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Path, streams: str, channels: int) -> None:
     path = make_clip(frames=9)
@@ -188,7 +144,7 @@ def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Pat
     assert config.in_channels == channels
     read_now = read_sample(path, config)
     frames, sample = read(path, config.frames), read_now.pixels
-    assert (read_now.size, read_now.temporal_crops.tolist()) == (frames.pixels.shape[1:3], [list(range(config.frames))])
+    assert read_now.size == frames.pixels.shape[1:3]
     assert np.array_equal(read_now.times, frames.times)
     assert sample.shape == (config.frames, config.size, config.size, channels)
     samples, _ = prepare([Clip(path, "a")], ["a"], config, tmp_path)
@@ -206,7 +162,6 @@ def test_the_frame_rate_of_samples_is_the_median_over_clips(make_clip: Make, tmp
     config = replace(CONFIG, frames=4)
     times = read_sample(clips[1], config).times
     assert sample_rate(clips, config) == pytest.approx(3 / (times[-1] - times[0]))
-    assert sample_rate(clips, replace(config, temporal_crops=2)) == pytest.approx(10)
     assert sample_rate([*clips, tmp_path / "gone.mp4"], config, count=4) == sample_rate(clips, config)
     assert sample_rate([tmp_path / "gone.mp4"], config) is None
     assert sample_rate([make_clip("one.mp4", frames=1)], config) is None

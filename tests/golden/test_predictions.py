@@ -72,9 +72,8 @@ PREDICTED: dict[str, Callable[[], Recognizer]] = {
     "linear": linear,
     "motion": lambda: recognizer("motion", data=FLOW, flow_channels=2),
     "convlstm": lambda: recognizer("convlstm"),
-    "temporal-crops": lambda: recognizer("convalstm", {"temporal_crops": 3, "frames": 5}),
     "stn": lambda: recognizer("lstm", data=GRAY, encoder="stn"),
-    "stn-2": lambda: recognizer("lstm", data={**GRAY, "temporal_crops": 2, "frames": 5}, encoder="stn:2"),
+    "stn-2": lambda: recognizer("lstm", data=GRAY, encoder="stn:2"),
     "tracks": lambda: recognizer("tracks", data=GRAY, head="each-glimpse", stretch=3),
 }
 

@@ -1,4 +1,4 @@
-"""Golden values of samples from lossless images and from an mp4: pixels, flow, crops, times."""
+"""Golden values of samples from lossless images and from an mp4: pixels, flow, times."""
 
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "flow_length": {"modality": "flow", "flow_length": 2},
     "both": {"modality": "both"},
     "both_grey_length": {"modality": "both", "channels": 1, "flow_length": 3},
-    "windows": {"temporal_crops": 3},
-    "windows_both": {"temporal_crops": 3, "modality": "both"},
 }
 
 
@@ -89,7 +87,6 @@ def sample(path: Path, name: str) -> dict[str, Any]:
         "pixels": seen.pixels,
         "times": seen.times,
         "indices": seen.indices.tolist(),
-        "windows": seen.temporal_crops.tolist(),
         "size": list(seen.size),
     }
 

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import time
-import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -27,13 +26,12 @@ from onlooker.files import DiskFullError, NotWritableError
 from onlooker.runs import features
 from onlooker.runs.features import Encoded, encode_clips
 from onlooker.structures import ClipError
-from onlooker.video.reader import VideoReader, read
+from onlooker.video.reader import read
 from onlooker.video.resize import resize
 from onlooker.video.sampling import equally_spaced
 
 Make = Callable[..., Path]
 NEVER = Mock(side_effect=AssertionError("encoded again"))
-EVERY = replace(DATA, temporal_crops=1)
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +62,6 @@ def file_of(clip: Path, data: DataConfig = DATA) -> Path:
     [
         (9, DATA, 4, (4,)),
         (3, replace(DATA, frames=10), 3, (10,)),  # a short clip repeats its last frame, which is stored once
-        (23, EVERY, 23, (1, 7, 23, 30)),
     ],
 )
 def test_stored_features_equal_the_output_of_the_encoder(
@@ -83,7 +80,6 @@ def test_stored_features_equal_the_output_of_the_encoder(
     assert encode(paths, data, meanwhile=NEVER) == Encoded(made.results, 0)
 
 
-@pytest.mark.parametrize("every", [False, True])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -92,11 +88,10 @@ def test_stored_features_equal_the_output_of_the_encoder(
     ],
     ids=str,
 )  # fmt: skip
-def test_a_clip_is_sampled_as_for_training(make_clip: Make, changes: dict[str, Any], every: bool) -> None:
+def test_a_clip_is_sampled_as_for_training(make_clip: Make, changes: dict[str, Any]) -> None:
     path = make_clip(frames=37)
-    data = replace(DATA, **{**changes, **({"frames": 37} if every else {})})
-    stored = np.concatenate(list(stored_frames(path, replace(data, temporal_crops=int(every)), distinct=True)))
-    np.testing.assert_array_equal(stored, read_sample(path, data).pixels[:37])
+    data = replace(DATA, **changes)
+    np.testing.assert_array_equal(stored_frames(path, data, distinct=True), read_sample(path, data).pixels[:37])
 
 
 def test_a_renamed_or_copied_clip_is_found_and_a_changed_one_is_not(make_clip: Make, tmp_path: Path) -> None:
@@ -114,7 +109,7 @@ def test_a_key_has_all_that_features_depend_on(make_clip: Make) -> None:
     path = make_clip(frames=20)
     names = [
         {}, {"frames": 5}, {"size": 32}, {"channels": 1}, {"normalization": "imagenet"},
-        {"temporal_crops": 2}, {"modality": "both"}, {"modality": "both", "flow_length": 2}, {"modality": "flow"},
+        {"modality": "both"}, {"modality": "both", "flow_length": 2}, {"modality": "flow"},
     ]  # fmt: skip
     sampled = [replace(DATA, **changes) for changes in names]
     results: list[Any] = [encode([path], data).results[0] for data in sampled]
@@ -124,7 +119,6 @@ def test_a_key_has_all_that_features_depend_on(make_clip: Make) -> None:
     unused = ({"translate": 0.5, "hflip": True}, {"flow_length": 2})
     for same in [replace(DATA, **changes) for changes in unused]:
         assert (file_of(path, same),) == results[0]
-    assert file_of(path, replace(EVERY, temporal_crops=5, frames=3)) == file_of(path, EVERY)
 
 
 def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_clip: Make, tmp_path: Path) -> None:
@@ -132,7 +126,7 @@ def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_cli
     empty.touch()
     text.write_text("no video", encoding="utf-8")
     still = make_clip("still.mp4", frames=1)
-    made = encode([empty, good, text, tmp_path / "d.mp4", still], replace(EVERY, modality="both"))
+    made = encode([empty, good, text, tmp_path / "d.mp4", still], replace(DATA, modality="both"))
     assert [error.path.name for error in made.failed] == ["b.mp4", "c.mp4", "d.mp4", "still.mp4"]
     assert [error.found[:10] for error in made.failed] == ["zero bytes", "not a vide", "no such fi", "1 frame de"]
     assert [isinstance(result, ClipError) for result in made.results] == [True, False, True, True, True]
@@ -182,23 +176,6 @@ def test_features_beyond_the_limit_of_the_cache_are_an_error(make_clip: Make, mo
     with pytest.raises(ValueError, match=r"the features do not fit into .* 2.0 kB; raise ONLOOKER_CACHE_LIMIT"):
         encode(paths, meanwhile=batches.append)
     assert len(batches) < 12
-
-
-@pytest.mark.parametrize("modality", ["rgb", "both"])
-def test_memory_does_not_grow_with_the_length_of_a_clip(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch, modality: Any
-) -> None:
-    monkeypatch.setattr("onlooker.data.samples._PART", 32)
-    peaks, data = [], replace(EVERY, modality=modality)
-    for name, frames in (("warm", 20), ("short", 60), ("long", 600)):
-        path, net = make_clip(f"{name}.mp4", frames=frames), pooling(data)
-        tracemalloc.start()
-        encode_clips([path], net, data, "32", quiet=True)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-        assert len(np.load(file_of(path, data))) == frames == len(VideoReader(path))
-    # The long clip's frames would be 5.5 MB, as the reader gives them.
-    assert peaks[2] < peaks[1] + 200_000, peaks
 
 
 # A slow encoder, that says when it is at a batch.

@@ -75,7 +75,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
     [
         ("linear", DATA),
         ("tcn", DATA),
-        ("convalstm", replace(DATA, frames=3, temporal_crops=4)),
+        ("convalstm", replace(DATA, frames=3)),
         ("motion", replace(DATA, modality="both", flow_length=2)),
         ("tcn", replace(DATA, modality="both")),
     ],
@@ -163,10 +163,10 @@ def test_half_precision_is_close_to_single_precision(squares: Path) -> None:
     ("model", "data"),
     [
         (MODEL, DATA),
-        (MODEL, replace(DATA, frames=3, temporal_crops=4)),
+        (MODEL, replace(DATA, frames=3)),
         (
             ModelConfig("motion", "conv4", hidden=8),
-            replace(DATA, modality="both", flow_length=2, frames=3, temporal_crops=4),
+            replace(DATA, modality="both", flow_length=2, frames=3),
         ),
     ],
 )

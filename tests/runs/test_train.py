@@ -30,7 +30,6 @@ from onlooker.runs import train as clips_module
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
-from onlooker.training.epochs import EpochRecords
 from onlooker.training.reading import read_clips
 from onlooker.video.write import write
 
@@ -72,31 +71,6 @@ def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(run: 
     evaluation = recognizer.evaluate(samples)
     assert chosen == pytest.approx(fit_temperature(evaluation.frame_scores, evaluation.targets), rel=1e-3) != 1
     assert evaluate(tmp_path / "run") == measured  # with the stored temperature
-
-
-def test_training_on_temporal_crops_resumes(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    crops, three = replace(DATA, temporal_crops=2), replace(TINY, epochs=3, patience=0)
-    train_run(squares, tmp_path / "whole", MODEL, crops, three, quiet=True)
-
-    class KilledError(Exception):
-        pass
-
-    write = EpochRecords.on_train_epoch_end
-
-    def kill(self: EpochRecords, trainer: Any, fitting: Any) -> None:
-        write(self, trainer, fitting)
-        if trainer.current_epoch == 1:
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(EpochRecords, "on_train_epoch_end", kill)
-        with pytest.raises(KilledError):
-            train_run(squares, tmp_path / "cut", MODEL, crops, three, quiet=True)
-    train_run(squares, tmp_path / "cut", MODEL, crops, three, resume=True, quiet=True)
-    curves = [np.genfromtxt(tmp_path / run / "curves.csv", delimiter=",")[1:, :5] for run in ("whole", "cut")]
-    assert np.array_equal(*curves)
-    page = (tmp_path / "whole" / "report.html").read_text(encoding="utf-8")
-    assert "temporal_crops" in page
 
 
 def test_a_folder_of_one_class_can_be_tested_on(run: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from onlooker.video import index, video_file
 from onlooker.video.reader import VideoReader, read
-from onlooker.video.sampling import TemporalCrops, equally_spaced
+from onlooker.video.sampling import equally_spaced
 
 Make = Callable[..., Path]
 CASES = {
@@ -154,10 +154,6 @@ def test_any_order_and_repetition(make_clip: Make) -> None:
     frames = video.get([len(video) - 1, 3, 3, 17])
     assert [clips.painted_number(frame) for frame in frames.pixels] == [39, 3, 3, 17]
     assert frames.times == pytest.approx([3.9, 0.3, 0.3, 1.7])
-    crops = TemporalCrops(8, 3)
-    frames = video.get(crops)
-    assert [clips.painted_number(f) for f in frames.pixels] == [*range(8), *range(16, 24), *range(32, 40)]
-    assert crops.positions(len(video)).tolist() == [list(range(first, first + 8)) for first in (0, 8, 16)]
 
 
 def test_a_wrong_packet_count_costs_a_second_decoding(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:

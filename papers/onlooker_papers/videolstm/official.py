@@ -25,6 +25,7 @@ from onlooker_papers.memo import fingerprint, memo_of_training
 from onlooker_papers.pages import add_curves, add_left_out, add_settings
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
 from onlooker_papers.tables import share
+from onlooker_papers.videolstm.crops import ClipCrops, TemporalCrops
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
 from onlooker_papers.videolstm.official_budget import (
@@ -32,6 +33,7 @@ from onlooker_papers.videolstm.official_budget import (
     BUDGETS,
     FINE_TUNING_FRAMES,
     FUSED,
+    LONGEST,
     MOTION,
     MOTION_BEGINS,
     NAMES,
@@ -148,7 +150,7 @@ def _encode(folder: Path, clips: Split, budget: Budget) -> tuple[ClipError, ...]
     for of in STREAMS:
         settings = budget.settings("convnet", of)
         net = _untrained(folder, clips, settings, budget)
-        made = encode_clips([clip.path for clip in clips.clips], net, settings.data)
+        made = encode_clips([clip.path for clip in clips.clips], net, replace(settings.data, frames=LONGEST))
         failed = {error.path: error for error in made.failed} | failed
     return tuple(failed.values())
 
@@ -215,10 +217,15 @@ class _Models:
             if begins:
                 initialize_motion(net, *(load(each, device="cpu").model for each in begins))
             classes = sorted({clip.label for clip in self.clips.training})
-            samples, _ = encoded_clips(self.clips.clips, classes, net, data, strict=True)
+            every, _ = encoded_clips(self.clips.clips, classes, net, replace(data, frames=LONGEST), strict=True)
+            samples = ClipCrops(every.clips, every.files, classes, TemporalCrops(data.frames, self.budget.crops))
             return learn(run, net, samples, self.clips, data, training)
 
-        settings = {"model": config.to_dict(), "training": training.to_dict()}
+        settings: dict[str, Any] = {
+            "model": config.to_dict(),
+            "training": training.to_dict(),
+            "crops": self.budget.crops,
+        }
         if begins:
             settings["init_from"] = {each.name: fingerprint(each) for each in begins}
         return memo_of_training(run, {**self._settings(), "data": data.to_dict(), **settings}, compute)

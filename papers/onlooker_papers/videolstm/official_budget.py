@@ -56,6 +56,7 @@ SETS = {
 }
 
 
+LONGEST = 2000  # more frames than any clip has: all are encoded, because a temporal crop can start anywhere
 FINE_TUNING_FRAMES = 10  # of each clip, from which random frames are drawn
 
 
@@ -105,8 +106,8 @@ class Budget:
         return DataConfig(frames=30, size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
 
     def sampling(self, *streams: Modality) -> DataConfig:
-        """How models see clips, as temporal crops of a stream or of both."""
-        data = replace(self.features(streams[-1]), frames=self.frames, temporal_crops=self.crops)
+        """How models see clips: as many frames as a temporal crop has, of a stream or of both."""
+        data = replace(self.features(streams[-1]), frames=self.frames)
         return data if len(streams) == 1 else replace(data, modality="both")
 
     def settings(self, model: str, *streams: Modality) -> Settings:

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import nn
 
 from onlooker.config import DataConfig, Modality, TrainConfig
-from onlooker.data.clips import ClipCrops, ClipFrames
+from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
 from onlooker.evaluation.metrics import measure
 from onlooker.files import write_bytes
@@ -29,6 +29,7 @@ from onlooker.training.reading import read_clips
 from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.intervals import as_text
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
+from onlooker_papers.videolstm.crops import ClipCrops, evaluate_crops
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
 from onlooker_papers.videolstm.official_budget import MOTION, MOTION_BEGINS, SINGLE, STREAMS
@@ -177,7 +178,10 @@ def learn(
     curves = fit(net, fitted, validation, data, training, folder, folder.name)
     recognizer = Recognizer(net, samples.classes, data, training.resolved_aggregation)
     recognizer.save(folder / "model")
-    chosen, tested = recognizer.evaluate(validation), recognizer.evaluate(test)
+    chosen, tested = (
+        evaluate_crops(recognizer, part) if isinstance(part, ClipCrops) else recognizer.evaluate(part)
+        for part in (validation, test)
+    )
     np.savez(folder / "scores.npz", validation=chosen.scores, test=tested.scores)
     found, losses = measure(tested), curves["validation"]["loss"]
     return {

@@ -16,16 +16,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from onlooker.config import DataConfig, Modality
-from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows, open_array
+from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows
 from onlooker.data.samples import stored_frames
 from onlooker.data.scenes import FRAMES, thumbnails
 from onlooker.files import check_writable, format_bytes
 from onlooker.intervals import file_of
 from onlooker.processes import map_ahead
 from onlooker.structures import Clip, ClipError
-from onlooker.video.sampling import Sampling, TemporalCrops, equally_spaced, every_frame
+from onlooker.video.sampling import Sampling, equally_spaced, every_frame
 
-__all__ = ["ClipCrops", "ClipFrames"]
+__all__ = ["ClipFrames"]
 
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
 Decoded = TypeVar("Decoded")
@@ -35,17 +35,14 @@ _REPEAT = "run the same command again (`onlooker train` with --resume), which co
 
 
 def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
-    """The files of what a model sees of a clip: the frames, the flow at these frames, or both.
-
-    All frames are stored for temporal crops, which can start anywhere; else `config.frames`, equally spaced.
-    """
+    """The files of what a model sees of a clip: the frames, the flow at these frames, or both."""
     modalities: tuple[Modality, ...] = ("rgb", "flow") if config.modality == "both" else (config.modality,)
     return tuple(_cached(path, replace(config, modality=modality), cache) for modality in modalities)
 
 
 def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
     key = {"clip": _identity(path), **stored_settings(config)}
-    return cache.get(key, partial(stored_frames, path, config), "its frames", path)
+    return cache.get(key, lambda: [stored_frames(path, config)], "its frames", path)
 
 
 def stored_settings(config: DataConfig) -> dict[str, Any]:
@@ -53,8 +50,7 @@ def stored_settings(config: DataConfig) -> dict[str, Any]:
     names = ["modality", "size"]
     names += ["channels"] if config.modality != "flow" else []
     names += ["flow_length", "flow_limit"] if config.modality != "rgb" else []
-    frames = "every" if config.temporal_crops else config.frames
-    return {"frames": frames, **{name: getattr(config, name) for name in names}}
+    return {"frames": config.frames, **{name: getattr(config, name) for name in names}}
 
 
 def _identity(path: Path) -> list[Any]:
@@ -133,44 +129,6 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         return torch.from_numpy(load_rows(self.make(path), sampling))
 
 
-class ClipCrops(ClipFrames):
-    """Clips as temporal crops of consecutive frames (VideoLSTM): the central one, or a random one in each epoch.
-
-    The arguments are those of `ClipFrames`; the files hold every frame of a clip, and `sampling` is used in testing.
-    """
-
-    sampling: TemporalCrops
-    _seed: int | None = None
-    _epoch = 0
-
-    def random(self, seed: int) -> Self:
-        """The same clips with random temporal crops, a function of `seed`, epoch and clip."""
-        random = copy(self)
-        random._seed = seed
-        return random
-
-    def set_epoch(self, epoch: int) -> None:
-        """Training calls it before each epoch, because random crops are different in each."""
-        self._epoch = epoch
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        return self._loaded(index, partial(self._crop, index)), self.targets[index], index
-
-    def _crop(self, index: int, total: int) -> NDArray[np.int64]:
-        """The frames of the central crop of a clip of `total` frames, or of a random one."""
-        length = self.sampling.length
-        if self._seed is None or total <= length:
-            return TemporalCrops(length, 1).rows(total)[0]
-        start = np.random.default_rng((self._seed, self._epoch, index)).integers(total - length + 1)
-        return start + np.arange(length)
-
-    def every_crop(self, index: int) -> tuple[Tensor, NDArray[np.int64]]:
-        """All frames in the temporal crops of a clip, `U …`, and each crop as positions among them, `W T`."""
-        frames = self._loaded(index, self.sampling)
-        total = len(open_array(self.files[index][0]))
-        return frames, self.sampling.positions(total)
-
-
 def prepare(
     clips: Sequence[Clip],
     classes: Sequence[str],
@@ -215,13 +173,11 @@ def readable_samples(
     config: DataConfig,
     make: Callable[[Path], Files] | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    """The samples of the clips that have files, as equally spaced frames or temporal crops, and the other errors."""
+    """The samples of the clips that have files, and the other errors."""
     read = [(clip, files) for clip, files in zip(clips, results, strict=True) if not isinstance(files, ClipError)]
     errors = tuple(result for result in results if isinstance(result, ClipError))
-    samples = [clip for clip, _ in read], [files for _, files in read], classes
-    if config.temporal_crops:
-        return ClipCrops(*samples, TemporalCrops(config.frames, config.temporal_crops), make), errors
-    return ClipFrames(*samples, partial(equally_spaced, count=config.frames), make), errors
+    sampling = partial(equally_spaced, count=config.frames)
+    return ClipFrames([clip for clip, _ in read], [files for _, files in read], classes, sampling, make), errors
 
 
 def require_readable(clips: Sequence[Path], errors: Sequence[ClipError]) -> None:

@@ -36,7 +36,6 @@ from onlooker.structures import Clip, ClipError, Evaluation
 from onlooker.training.reading import read_clips, read_thumbnails
 from onlooker.training.stages import tracked
 from onlooker.video.reader import VideoReader
-from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import encode_mp4
 
 __all__ = ["evaluate", "write_report"]
@@ -187,9 +186,6 @@ def _drawn_clips(
 
 def _drawn(recognizer: Recognizer, clip: Clip, answer: str, tone: Tone) -> tuple[NDArray[np.uint8], str, Tone, float]:
     prediction = recognizer.predict_clip(clip.path)
-    # With temporal crops, the prediction has many more frames than are drawn.
-    count = min(recognizer.data.frames, len(prediction.times))
-    prediction = prediction.at(equally_spaced(len(prediction.times), count))
     frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))

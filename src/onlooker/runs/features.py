@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -66,8 +65,8 @@ def encode_clips(
     """Encode the clips that are not in the cache, or damaged there, and continue after those that cannot be read.
 
     Args:
-        net, data: a model, whose encoder is used, and how clips are sampled; all frames for temporal crops. If there
-            is an encoder each for RGB and flow, so are the entries.
+        net, data: a model, whose encoder is used, and how clips are sampled. If there is an encoder each for RGB and
+            flow, so are the entries.
         precision: of the encoder; auto: bf16 where the hardware has it.
         quiet: no progress bar.
 
@@ -131,16 +130,15 @@ class _Stream(NamedTuple):
         return {**own, "normalization": self.data.normalization, **stored_settings(self.data)}
 
     def maps(self, clip: Path) -> Iterator[NDArray[np.float16]]:
-        """The maps of a clip, in parts `N h w D`, in memory that does not depend on its length.
+        """The maps of a clip, in parts `N h w D`.
 
         Raises:
             ClipError: the clip cannot be read.
             ValueError: features outside the range of half precision.
         """
         batch = _BATCH_ON_GPU if next(self.encoder.parameters()).is_cuda else _BATCH
-        frames = (frame for part in stored_frames(clip, self.data, distinct=True) for frame in part)
-        while rows := list(islice(frames, batch)):
-            features = self.encode(torch.from_numpy(np.stack(rows)))
+        for rows in torch.from_numpy(stored_frames(clip, self.data, distinct=True)).split(batch):
+            features = self.encode(rows)
             maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous().cpu()
             if not maps.isfinite().all():
                 largest = features.abs().max().item()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from onlooker.answer import nothing_class
 from onlooker.config import StreamConfig
-from onlooker.data.clips import ClipCrops, ClipFrames
+from onlooker.data.clips import ClipFrames
 from onlooker.data.samples import sample_rate
 from onlooker.data.scenes import count_joined
 from onlooker.data.split import count_groups, group_of, source_of
@@ -93,8 +93,6 @@ def fit_by_gradient(prepared: Prepared, run: Path, title: str | None, processes:
 
     record, samples = prepared.record, prepared.samples
     training, validation = samples.only(record.split.training), samples.only(record.split.validation)
-    if isinstance(training, ClipCrops):
-        training = training.random(record.training.seed)
     fit(prepared.net, training, validation, record.data, record.training, run, title, 1, processes, prepared.loggers)
 
 
@@ -134,8 +132,7 @@ def _fit_and_cross_validate(prepared: Prepared, request: Request, rate: float | 
     record, net, quiet = prepared.record, prepared.net, request.quiet
     samples = prepared.samples.only((*record.split.training, *record.split.validation))
     groups = [group_of(clip) for clip in samples.clips]
-    finds_events = net.encodes_frames and not record.data.temporal_crops
-    kept = np.random.default_rng(0).permutation(len(groups))[:MOST_CLIPS].tolist() if finds_events else []
+    kept = np.random.default_rng(0).permutation(len(groups))[:MOST_CLIPS].tolist() if net.encodes_frames else []
     title = None if quiet else "encoding clips"
     clips, early, features = statistics_of(net, samples, groups, record.data, title, kept)
     nothing = nothing_class(record.classes, record.training.nothing)

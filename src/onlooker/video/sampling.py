@@ -1,11 +1,10 @@
-"""Which frames of a video a model sees: equally spaced, all of them, or temporal crops of consecutive frames.
+"""Which frames of a video a model sees: equally spaced, or all of them.
 
 Samplings choose among moments that are equally spaced in time. In most files these are the frames. Screen recordings
 and motion-triggered cameras leave out unchanged frames: there, the last frame is shown until the next one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -84,28 +83,3 @@ def equally_spaced(total: int, count: int) -> Indices:
 def every_frame(total: int) -> Indices:
     """0 to `total` - 1."""
     return np.arange(total)
-
-
-@dataclass(frozen=True)
-class TemporalCrops:
-    """`count` temporal crops of `length` consecutive frames, evenly spread over the whole video (VideoLSTM).
-
-    As a sampling, they are the frames of all crops, each once, ascending. Crops overlap where the video is short. In a
-    video shorter than `length` every crop is the whole video with its last frame repeated. A single crop is central.
-    """
-
-    length: int
-    count: int
-
-    def rows(self, total: int) -> Indices:
-        """`W T`: the frames of each crop."""
-        free, last = max(total - self.length, 0), self.count - 1
-        starts = np.arange(self.count, dtype=np.int64) * free // last if last else np.array([free // 2])
-        return np.minimum(starts[:, None] + np.arange(self.length, dtype=np.int64), total - 1)
-
-    def __call__(self, total: int) -> Indices:
-        return np.unique(self.rows(total))
-
-    def positions(self, total: int) -> Indices:
-        """`W T`: the frames of each crop, as positions in `self(total)`."""
-        return np.searchsorted(self(total), self.rows(total))
