@@ -33,7 +33,6 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
         (TrainConfig, {"lr": float("nan")}, "lr is nan, expected above 0"),
         (TrainConfig, {"aggregation": "product", "loss": "last"}, "aggregation is 'product' and loss is 'last'"),
         (StreamConfig, {"rate": float("inf")}, "rate is inf, expected a finite number. Frames per second"),
-        (SetConfig, {"split": 2}, "split without a published set; give --set, or leave it out"),
     ],
 )
 def test_invalid_settings_are_errors(config: Any, changed: dict[str, Any], message: str) -> None:

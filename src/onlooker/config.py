@@ -272,13 +272,8 @@ class StreamConfig(Config):
 
 @dataclass(frozen=True)
 class SetConfig(Config):
-    """Which clips of a folder or list; or a published data set in its own layout."""
+    """Which clips of a folder or list."""
 
-    set: str | None = setting(
-        None, "A published data set, in its own layout; of onlooker-papers: hmdb51, jhmdb or ucf101.", CLIPS
-    )
-    split: int = setting(1, "Its official split: 1, 2 or 3.", CLIPS)
-    lists: str = setting("", "Folder of its official split files, if they are elsewhere.", CLIPS)
     classes: str = setting(
         "",
         "Classes to use, separated by commas, a name with a comma in double quotes; may be repeated; default: all.",
@@ -299,15 +294,6 @@ class SetConfig(Config):
         "Without recordings, take clips that show one scene as one recording; --no-scenes: clips are independent.",
         CLIPS,
     )
-    complete: bool = setting(True, "Require all published clips; --no-complete allows a partial copy.", CLIPS)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        unused = [name for name in ("split", "lists", "complete") if getattr(self, name) != getattr(SetConfig, name)]
-        if self.fill and self.set:
-            raise ValueError("fill is for lists with times, not for published sets; leave one of the two out")
-        if unused and not self.set:
-            raise ValueError(f"{' and '.join(unused)} without a published set; give --set, or leave it out")
 
     @property
     def class_names(self) -> list[str]:

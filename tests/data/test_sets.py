@@ -32,8 +32,8 @@ def sizes(split: Split | None) -> tuple[int, int, int]:
 def test_a_folder_of_classes_has_no_split(tmp_path: Path) -> None:
     found = read_set(fill(tmp_path))
     assert (len(found.clips), found.split, found.test, found.root) == (40, None, found.clips, tmp_path)
-    assert sizes(asked_splits(found, SetConfig())(found.clips)["split"]) == (26, 6, 8)
-    assert len(asked_splits(found, SetConfig(), folds=4)(found.clips)) == 4
+    assert sizes(asked_splits(found)(found.clips)["split"]) == (26, 6, 8)
+    assert len(asked_splits(found, folds=4)(found.clips)) == 4
 
 
 @pytest.mark.parametrize(("train", "val", "test"), [("train", "val", "test"), ("Training", "validation", "Test")])
@@ -73,14 +73,14 @@ def test_a_list_with_and_without_splits(tmp_path: Path) -> None:
     path = write(tmp_path / "my.csv", "path,label", *rows)
     found = read_set(path)
     assert (found.clips, found.split, found.root, set_name(path)) == (clips, None, tmp_path, "my")
-    assert sizes(asked_splits(found, SetConfig())(found.clips)["split"]) == (26, 6, 8)
+    assert sizes(asked_splits(found)(found.clips)["split"]) == (26, 6, 8)
     splits = ["val" if i % 5 == 1 else "test" if i % 5 == 2 else "train" for i in range(40)]
     write(path, "path,label,split", *(f"{row},{split}" for row, split in zip(rows, splits, strict=True)))
     found = read_set(path)
     assert sizes(found.split) == (24, 8, 8)
     assert len(found.test) == 8
     with pytest.raises(ValueError, match=r"my.csv has splits; leave out --folds"):
-        asked_splits(found, SetConfig(), folds=3)
+        asked_splits(found, folds=3)
 
 
 def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_clips_can_be_stated_to_be_independent(cut: Path, tmp_path: Path) -> Non
 def test_folds_keep_scenes_together(cut: Path, tmp_path: Path) -> None:
     clips = read_set(cut)
     models = with_baseline({"linear": Settings(LINEAR, DATA, TRAIN)}, Settings(LINEAR, DATA, TRAIN))
-    figures = compare(clips, tmp_path, models, asked_splits(clips, SetConfig(), 3), [0], jobs=1)
+    figures = compare(clips, tmp_path, models, asked_splits(clips, 3), [0], jobs=1)
     assert figures["recordings"] == 12
     assert figures["accuracy"]["linear"] < 0.75
     split = RunRecord.read(train_final(clips, tmp_path, models["linear"])).split

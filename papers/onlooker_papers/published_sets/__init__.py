@@ -1,1 +1,1 @@
-"""Published data sets in their own layouts: the entry points `onlooker.sets`, which `--set NAME` finds."""
+"""Published data sets in their own layouts, with their official splits."""

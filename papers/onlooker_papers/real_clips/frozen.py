@@ -15,7 +15,7 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
-from onlooker.config import DataConfig, ModelConfig, SetConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of, make_splits
 from onlooker.files import write_bytes
@@ -26,6 +26,8 @@ from onlooker.structures import Clip
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import Choice, Clips, copies_of, fit_layer
 from onlooker.training.reading import read_clips
+from onlooker_papers.published_sets.hmdb51 import JHMDB
+from onlooker_papers.published_sets.ucf101 import UCF101
 from onlooker_papers.sets import data_folder
 
 __all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "model", "splits_of"]
@@ -81,17 +83,12 @@ def splits_of(name: str, folds: int | None = None) -> dict[str, Split]:
     folder = root / "clips" / source.folder
     if not source.official:
         return make_splits(read_set(folder).clips, folds=source.folds if folds is None else folds)
-    classes = ",".join(sorted(path.name for path in folder.iterdir() if path.is_dir()))
-    splits = {}
-    for number in (1, 2, 3):
-        lists = str(root / "annotations" / source.official)
-        asked = SetConfig.from_dict({
-            "set": source.official, "split": number, "lists": lists, "classes": classes, "complete": False
-        })  # fmt: skip
-        split = read_set(folder, asked).split
-        assert split is not None
-        splits[f"split{number}"] = split
-    return splits
+    classes, lists = sorted(path.name for path in folder.iterdir() if path.is_dir()), root / "annotations"
+    published = {"jhmdb": JHMDB, "ucf101": UCF101}[source.official]
+    return {
+        f"split{number}": published.split(folder, lists / source.official, number, classes, complete=False)
+        for number in (1, 2, 3)
+    }
 
 
 @dataclass(frozen=True, eq=False)

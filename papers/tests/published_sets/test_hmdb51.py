@@ -195,3 +195,10 @@ def test_jhmdb_as_its_site_ships_it(tmp_path: Path) -> None:
         JHMDB.split(tmp_path, None, 2)
     with pytest.raises(ValueError, match="split is 4, J-HMDB has 1, 2 and 3"):
         JHMDB.split(tmp_path, None, 4)
+
+
+def test_the_official_lists_contain_every_clip_of_hmdb51(annotations: Callable[[str], Path], tmp_path: Path) -> None:
+    lists = annotations("hmdb51")
+    folder = touch_hmdb51(lists, tmp_path)
+    paths = {clip.path for number in (1, 2, 3) for clip in HMDB51.split(folder, lists, number).clips}
+    assert 6000 < len(paths) <= 6766, "all of its clips but those which no split uses"

@@ -11,7 +11,7 @@ group = typer.Typer()
 
 def check(
     clips: Clips,
-    published: SetConfig,
+    which: SetConfig,
     frame_rate: FrameRate = None,
     safe: Safe = False,
 ) -> None:
@@ -24,7 +24,7 @@ def check(
     from onlooker.runs.check import show
 
     with stoppable():
-        checked = check_clips(read_set(clips, published, classes=1, fills=True), frame_rate=frame_rate)
+        checked = check_clips(read_set(clips, which, classes=1, fills=True), frame_rate=frame_rate)
     show(checked)
 
 

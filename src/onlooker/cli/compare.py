@@ -23,7 +23,7 @@ def compare(
     models: SharedConfig,
     data: DataConfig,
     training: TrainConfig,
-    published: SetConfig,
+    which: SetConfig,
     seeds: Annotated[int, typer.Option(help="Number of seeds, counting up from --seed.", min=1)] = 3,
     folds: Folds = 0,
     run: Annotated[Path | None, typer.Option(help="A folder for the runs.", show_default="runs/CLIPS-compared")] = None,
@@ -44,9 +44,9 @@ def compare(
     asked = settings_of(models.name, shared)
     refuse_unused_flow(context, [of.data for of in asked.values()])
     chosen = range(training.seed, training.seed + seeds)
-    clip_set = read_set(clips, published, fills=True)
+    clip_set = read_set(clips, which, fills=True)
     note(clip_set.remarks)
-    splits = asked_splits(clip_set, published, folds)
+    splits = asked_splits(clip_set, folds)
     with stoppable():
         figures = compare_models(clip_set, run, with_baseline(asked, shared), splits, chosen, jobs or None)
     print_comparison(figures, run)

@@ -17,9 +17,7 @@ from onlooker.storage import local
 
 __all__ = ["NewClips"]
 
-Clips = Annotated[
-    Path, typer.Argument(help="A folder with one sub-folder per class, a CSV list (path,label), or a data set (--set).")
-]
+Clips = Annotated[Path, typer.Argument(help="A folder with one sub-folder per class, or a CSV list (path,label).")]
 Folds = Annotated[
     int,
     typer.Option(

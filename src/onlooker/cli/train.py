@@ -39,7 +39,7 @@ def train(
     model: ModelConfig,
     data: DataConfig,
     training: TrainConfig,
-    published: SetConfig,
+    which: SetConfig,
     run: Annotated[Path | None, typer.Option(help="A new folder for the run.", show_default="runs/CLIPS-MODEL")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run, with its settings.")] = False,
     folds: Folds = 0,
@@ -62,8 +62,6 @@ def train(
 
     - a CSV file with the columns path and label, and optionally start and end (of a part of a long recording, in
     seconds or mm:ss), split (train, val, test) and recording;
-
-    - with --set, a published data set as it is distributed, with its official split.
 
     With --model auto, some models are compared by cross-validation, and the best one is trained: minutes to hours.
 
@@ -89,11 +87,11 @@ def train(
     elif not auto:
         _check_options(context, settings)
     if folds:
-        _cross_validate(clips, run, settings, published, folds)
+        _cross_validate(clips, run, settings, which, folds)
         return
     with stoppable(lambda: f"run the same command{' with --resume' * (run / 'config.json').exists()} to continue"):
         first = not launched().rank
-        source = read_set(clips, published, fills=True) if first and not resume else clips
+        source = read_set(clips, which, fills=True) if first and not resume else clips
         measured = train_run(source, run, *settings, None, resume, strict, devices=devices, loggers=logger or ())
     if first:
         _print_metrics(measured, run)
@@ -127,7 +125,7 @@ def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settin
         raise ValueError(f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run")
 
 
-def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetConfig, folds: int) -> None:
+def _cross_validate(clips: Path, run: Path, settings: Settings, which: SetConfig, folds: int) -> None:
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.evaluation.report import percent
     from onlooker.models.registry import resolve
@@ -136,10 +134,10 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetCo
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
-    name, clip_set = settings.model.name, read_set(clips, published, fills=True)
+    name, clip_set = settings.model.name, read_set(clips, which, fills=True)
     note(clip_set.remarks)
     models = candidates(settings) if name == _AUTO else with_baseline({name: resolve(*settings)}, settings)
-    splits = asked_splits(clip_set, published, folds)
+    splits = asked_splits(clip_set, folds)
     with stoppable():
         figures = compare(clip_set, run, models, splits, [settings.training.seed], choose=name == _AUTO)
         name = figures.get("chosen", name)
@@ -154,7 +152,7 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, published: SetCo
 @_command
 def evaluate(
     run: RunArgument,
-    published: SetConfig,
+    which: SetConfig,
     clips: Annotated[
         Path | None, typer.Option(help="Evaluate on the test split of other clips (as for `onlooker train`).")
     ] = None,
@@ -171,17 +169,15 @@ def evaluate(
     from onlooker.data.sets import read_set, set_name
     from onlooker.runs.evaluate import evaluate as evaluate_run
 
-    if published.set and clips is None:
-        raise ValueError("--set describes the folder given by --clips; give --clips too, or leave out --set")
     if clips and recordings:
         raise ValueError("--clips and --recordings are two evaluations; give one of them")
     if recordings:
         from onlooker.runs.recordings import evaluate_recordings, show
 
         with stoppable():
-            show(evaluate_recordings(run, read_set(recordings, published, classes=1)))
+            show(evaluate_recordings(run, read_set(recordings, which, classes=1)))
         return
-    clip_set = read_set(clips, published, classes=1) if clips else None
+    clip_set = read_set(clips, which, classes=1) if clips else None
     if clip_set:
         note(clip_set.remarks)
     measured = evaluate_run(run, clip_set)

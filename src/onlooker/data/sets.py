@@ -1,9 +1,8 @@
-"""Clips and their splits from whatever the user has: a folder, a list, or a published data set in its own layout."""
+"""Clips and their splits from whatever the user has: a folder or a list."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from shlex import quote
 
@@ -19,15 +18,10 @@ from onlooker.video.reader import is_video
 
 __all__ = ["ClipSet", "read_set"]
 
-# Readers of published data sets in their own layouts belong to other packages. The name of the entry point is that of
-# the set; it is a function of the folder of the set, the folder of its official lists (None: the same), the number of
-# the split, the classes (all, if empty) and whether the set must be complete, and returns a `Split`.
-_ENTRY_POINTS = "onlooker.sets"
-
 
 @dataclass(frozen=True)
 class ClipSet:
-    """The clips of a folder, a list or a published data set.
+    """The clips of a folder or a list.
 
     Args:
         parts: clips by split (training, validation, test); all under "" if no splits are given.
@@ -110,21 +104,16 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2, fills
 
     Args:
         path: a folder with one sub-folder per class; one with `train/`, `test/` and optionally `val/`, each with one
-            sub-folder per class; a CSV list (`lists.read_list`); or a published data set.
-        asked: which published data set, and which classes.
+            sub-folder per class; or a CSV list (`lists.read_list`).
+        asked: which classes and intervals.
         classes: the smallest number of classes in a folder.
         fills: whether the gaps between the times of a list are examples of nothing unless `asked` says otherwise.
 
     Raises:
-        ClipError: no clips there, or a data set that is not as published.
-        ValueError: no such data set, split or class.
+        ClipError: no clips there.
+        ValueError: no such class.
     """
     asked = asked or SetConfig()
-    if asked.set:
-        split = _official(path, asked)
-        return ClipSet(
-            path, {"training": split.training, "validation": split.validation, "test": split.test}, asked=asked
-        )
     if path.is_file() and is_video(path):
         raise ClipError(path, "one video", "give a folder with one sub-folder per class, or a list of clips (CSV)")
     if path.is_file():
@@ -159,7 +148,7 @@ def root_of(path: Path) -> Path:
     return path.parent if path.is_file() else path
 
 
-def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0) -> Splits:
+def asked_splits(clips: ClipSet, folds: int = 0) -> Splits:
     """The given split, or a function that makes splits of the clips that can be read.
 
     Raises:
@@ -169,19 +158,5 @@ def asked_splits(clips: ClipSet, asked: SetConfig, folds: int = 0) -> Splits:
     if (split := clips.split) is None:
         return partial(make_splits, folds=folds)
     if folds:
-        what = "--set has official splits" if asked.set else f"{clips.path} has splits"
-        raise ValueError(f"{what}; leave out --folds")
-    return {f"split{asked.split}" if asked.set else "split": split}
-
-
-def _official(root: Path, asked: SetConfig) -> Split:
-    lists = Path(asked.lists) if asked.lists else None
-    readers = {reader.name: reader for reader in entry_points(group=_ENTRY_POINTS)}
-    if asked.set not in readers:
-        known = f"there are {', '.join(sorted(readers))}" if readers else "no installed package reads published sets"
-        raise ValueError(
-            f"set is {asked.set!r}, and {known}; hmdb51, jhmdb and ucf101 need onlooker-papers: clone the repository "
-            "and run `pip install ./papers`"
-        )
-    split: Split = readers[asked.set].load()(root, lists, asked.split, asked.class_names, asked.complete)
-    return split
+        raise ValueError(f"{clips.path} has splits; leave out --folds")
+    return {"split": split}
