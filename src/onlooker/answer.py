@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.files import composed
 
 __all__ = [
-    "NOTHING", "Scored", "answer_names", "answer_scores", "best_event", "decide", "event_scores", "nothing_class",
+    "NOTHING", "Scored", "answer_names", "answer_scores", "decide", "event_scores", "nothing_class",
     "nothing_name", "perhaps_nothing", "require_one_nothing",
 ]  # fmt: skip
 
@@ -94,15 +94,6 @@ def answer_scores(scores: NDArray[np.floating], answers: NDArray[np.int64]) -> N
     """The probability of each answer; of nothing, if it is not a class: one minus the highest probability."""
     every = np.concatenate([scores, 1 - scores.max(-1, keepdims=True)], -1)
     return np.take_along_axis(every, answers[..., None], -1)[..., 0]
-
-
-def best_event(
-    scores: NDArray[np.floating], classes: Sequence[str], threshold: float, nothing: str | None = None
-) -> int | None:
-    """The most probable event, from probabilities `K`; None if it does not reach the threshold: nothing happens."""
-    position = nothing_class(classes, nothing)
-    answer = int(decide(scores, position, threshold))
-    return None if answer in (position, len(classes)) else answer
 
 
 class Scored:

@@ -7,7 +7,7 @@ file begins, which is before its first frame if the sound begins earlier; and at
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -304,12 +304,6 @@ class Prediction(Scored):
         if self.frame_scores.shape[1] != len(self.classes):
             raise ValueError(f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes")
         _check_scores(self.scores, self.path)
-
-    def at(self, positions: NDArray[np.int64]) -> "Prediction":
-        """The prediction restricted to some of its frames, given by their positions among the `T`."""
-        per_frame = ("frame_scores", "times", "indices", "attention", "points", "heat")
-        arrays = {name: getattr(self, name) for name in per_frame}
-        return replace(self, **{name: of[positions] for name, of in arrays.items() if of is not None})
 
     @property
     def when(self) -> str:

@@ -46,13 +46,13 @@ def of_list(folder: Path) -> Parse:
 
 def of_npy(folder: Path) -> Parse:
     cache, rows = ArrayCache(folder / "cache"), np.arange(48, dtype=np.float16).reshape(4, 3, 4)
-    file = cache.get({"clip": 1}, lambda: [rows])
+    file = cache.get({"clip": 1}, lambda: rows)
     write = damaged(file)
 
     def parse(seed: int) -> None:
         if is_whole(write(seed)):
             load_rows((file,), every_frame)
-        again = cache.get({"clip": 1}, lambda: [rows])
+        again = cache.get({"clip": 1}, lambda: rows)
         assert is_whole(again)
 
     return parse

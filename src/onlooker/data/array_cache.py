@@ -11,7 +11,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +23,6 @@ from onlooker.files import NotWritableError, atomic_file, check_regular, explain
 from onlooker.video.sampling import Sampling
 
 Key = Mapping[str, Any]  # plain values, as in JSON: every setting that an array depends on, by name
-Parts = Iterable[NDArray[np.generic]]  # the rows of an array, `N …`, part by part
 
 VERSION = 4  # part of every key: increase it when reading, resizing or the layout of entries changes
 DEFAULT_LIMIT = "20GB"
@@ -118,11 +117,13 @@ class ArrayCache:
             os.utime(file)  # most recently used
         return file
 
-    def get(self, key: Key, make: Callable[[], Parts], content: str = "an array", path: Path | None = None) -> Path:
+    def get(
+        self, key: Key, make: Callable[[], NDArray[Any]], content: str = "an array", path: Path | None = None
+    ) -> Path:
         """The `.npy` file of a key; the array is computed now if there is none, or if it is not complete.
 
         Args:
-            make: computes the array, as parts of at least one row; memory holds one part at a time.
+            make: computes the array.
             content, path: for error messages, see `explain_write_errors`.
 
         Raises:
@@ -156,32 +157,17 @@ class ArrayCache:
                 excess -= entries[file]
 
 
-def _write(file: Path, parts: Parts) -> int:
+def _write(file: Path, array: NDArray[Any]) -> int:
     """Write an entry, and return its size in bytes: a reader finds all of it or nothing."""
-    row, count, crc = np.empty(0), 0, 0
+    content, header = np.ascontiguousarray(array), io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(content))
     with atomic_file(file) as output:
-        for rows in parts:
-            if not count:
-                row = np.empty_like(rows[0])
-                output.write(_header(row, 0))
-            content = np.ascontiguousarray(rows, row.dtype)
-            output.write(content.data)
-            crc, count = zlib.crc32(content.data, crc), count + len(rows)
-        if not count:
-            raise ValueError(f"{file}: an array without rows, expected at least one")
-        output.write(_checksum(_header(row, count), crc))
-        output.seek(0)
-        output.write(_header(row, count))
+        output.write(header.getvalue())
+        output.write(content.data)
+        output.write(_checksum(header.getvalue(), zlib.crc32(content.data)))
         output.flush()
         os.fsync(output.fileno())
-    return count * row.nbytes
-
-
-def _header(row: NDArray[Any], count: int) -> bytes:
-    # NumPy reserves space for any number of rows, so the header can be written again with the final number.
-    descr, shape, header = np.lib.format.dtype_to_descr(row.dtype), (count, *row.shape), io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": descr, "fortran_order": False, "shape": shape})
-    return header.getvalue()
+    return content.nbytes
 
 
 def _checksum(header: bytes, crc: int) -> bytes:

@@ -42,7 +42,7 @@ def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
 
 def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
     key = {"clip": _identity(path), **stored_settings(config)}
-    return cache.get(key, lambda: [stored_frames(path, config)], "its frames", path)
+    return cache.get(key, partial(stored_frames, path, config), "its frames", path)
 
 
 def stored_settings(config: DataConfig) -> dict[str, Any]:

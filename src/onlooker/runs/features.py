@@ -2,12 +2,12 @@
 
 An entry has the maps of a clip, `T h w D` in half precision. The channels are last because encoders write and cells
 read them in that order. Only distinct frames are stored: `T` is less than the number of frames asked for if the clip is
-shorter. Threads decode clips, encode them in batches, and write them as they are encoded.
+shorter. Threads decode clips, and encode them in batches.
 """
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -129,21 +129,21 @@ class _Stream(NamedTuple):
         own = {"encoder": str(self.encoder), "weights": weights_digest(self.encoder), "precision": self.precision}
         return {**own, "normalization": self.data.normalization, **stored_settings(self.data)}
 
-    def maps(self, clip: Path) -> Iterator[NDArray[np.float16]]:
-        """The maps of a clip, in parts `N h w D`.
+    def maps(self, clip: Path) -> NDArray[np.float16]:
+        """The maps of a clip, `T h w D`.
 
         Raises:
             ClipError: the clip cannot be read.
             ValueError: features outside the range of half precision.
         """
         batch = _BATCH_ON_GPU if next(self.encoder.parameters()).is_cuda else _BATCH
-        for rows in torch.from_numpy(stored_frames(clip, self.data, distinct=True)).split(batch):
-            features = self.encode(rows)
-            maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous().cpu()
-            if not maps.isfinite().all():
-                largest = features.abs().max().item()
-                raise ValueError(f"{clip}: features up to {largest:g} are beyond half precision; use another encoder")
-            yield maps.numpy()
+        frames = torch.from_numpy(stored_frames(clip, self.data, distinct=True))
+        features = torch.cat([self.encode(part).cpu() for part in frames.split(batch)])
+        maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous()
+        if not maps.isfinite().all():
+            largest = features.abs().max().item()
+            raise ValueError(f"{clip}: features up to {largest:g} are beyond half precision; use another encoder")
+        return maps.numpy()
 
     @torch.inference_mode()
     def encode(self, frames: Tensor) -> Tensor:
