@@ -24,7 +24,8 @@ from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel
-from onlooker.runs.features import encode_clips
+from onlooker.runs.features import encoded_clips
+from onlooker.structures import Clip
 from onlooker.training.precision import choose_precision
 from onlooker.video.sampling import equally_spaced
 
@@ -102,7 +103,8 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
     paths = make_clips(folder / "clips" / "all", count)
     cache, net = folder / "cache", network(encoder, data)
     os.environ["ONLOOKER_CACHE"] = str(cache)
-    files: Any = encode_clips(paths, net, data, quiet=True).results
+    clips = [Clip(path, "a") for path in paths]
+    files: Any = encoded_clips(clips, ["a"], net, data, quiet=True)[0].files
     precision, frames = choose_precision("auto").partition("-")[0], count * data.frames
 
     torch.manual_seed(SEED)
@@ -114,7 +116,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
 
     def from_clips() -> None:
         shutil.rmtree(cache)
-        assert encode_clips(paths, net, data, quiet=True).new == count
+        encoded_clips(clips, ["a"], net, data, quiet=True)
 
     def second_epoch() -> None:
         for file in files:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from onlooker.config import DataConfig, ModelConfig, Precision, TrainConfig
 from onlooker.data.array_cache import default_cache
 from onlooker.models.registry import configured, create_model, resolve
 from onlooker.models.video_model import VideoModel
-from onlooker.runs.features import Encoded, encode_clips
+from onlooker.runs.features import encoded_clips
+from onlooker.structures import Clip, ClipError
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
 
@@ -39,6 +41,28 @@ def pooling(data: DataConfig = DATA, scale: float = 1.0, meanwhile: Callable[[Te
     return net
 
 
+class Encoded(NamedTuple):
+    """For each clip its files in the cache or an error, and how many were encoded now."""
+
+    results: tuple[Any, ...]
+    new: int
+
+    @property
+    def failed(self) -> tuple[ClipError, ...]:
+        return tuple(result for result in self.results if isinstance(result, ClipError))
+
+
+def encode_clips(clips: Sequence[Path], net: VideoModel, data: DataConfig, precision: Precision = "32") -> Encoded:
+    """The features of clips, and how many are in new files."""
+    folder = default_cache()
+    before = {file.stat().st_ino for file in folder.glob("*.npy")}
+    samples, errors = encoded_clips([Clip(path, "a") for path in clips], ["a"], net, data, precision, quiet=True)
+    files = {clip.path: files for clip, files in zip(samples.clips, samples.files, strict=True)}
+    found = {**files, **{error.path: error for error in errors}}
+    new = {each for each in samples.files if each[0].stat().st_ino not in before}
+    return Encoded(tuple(found[path] for path in clips), len(new))
+
+
 def make_features(
     clips: Sequence[Path],
     encoder: str,
@@ -51,7 +75,7 @@ def make_features(
     model = ModelConfig("linear", encoder, pretrained, weights)
     model, data, training = resolve(model, data, TrainConfig(features=True))
     torch.manual_seed(training.seed)
-    return encode_clips(clips, configured(model, data, 1), data, precision, quiet=True)
+    return encode_clips(clips, configured(model, data, 1), data, precision)
 
 
 def pooled(frames: np.ndarray) -> np.ndarray:

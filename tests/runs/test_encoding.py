@@ -15,7 +15,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from pooling import DATA, cached, make_folders, pooled, pooling
+from pooling import DATA, Encoded, cached, encode_clips, make_folders, pooled, pooling
 from torch import Tensor
 
 from onlooker.config import DataConfig
@@ -24,7 +24,6 @@ from onlooker.data.array_cache import load_rows
 from onlooker.data.samples import read_sample, stored_frames
 from onlooker.files import DiskFullError, NotWritableError
 from onlooker.runs import features
-from onlooker.runs.features import Encoded, encode_clips
 from onlooker.structures import ClipError
 from onlooker.video.reader import read
 from onlooker.video.resize import resize
@@ -48,7 +47,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pa
 
 
 def encode(clips: list[Path], data: DataConfig = DATA, **options: Any) -> Encoded:
-    return encode_clips(clips, pooling(data, **options), data, "32", quiet=True)
+    return encode_clips(clips, pooling(data, **options), data)
 
 
 def file_of(clip: Path, data: DataConfig = DATA) -> Path:
@@ -114,7 +113,7 @@ def test_a_key_has_all_that_features_depend_on(make_clip: Make) -> None:
     sampled = [replace(DATA, **changes) for changes in names]
     results: list[Any] = [encode([path], data).results[0] for data in sampled]
     others: list[Any] = [(pooling(scale=2.0), "32"), (pooling(), "bf16")]
-    results += [encode_clips([path], net, DATA, precision, quiet=True).results[0] for net, precision in others]
+    results += [encode_clips([path], net, DATA, precision).results[0] for net, precision in others]
     assert len(set(results)) == len(names) + len(others)
     unused = ({"translate": 0.5, "hflip": True}, {"flow_length": 2})
     for same in [replace(DATA, **changes) for changes in unused]:
@@ -180,7 +179,7 @@ WORKER = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from pooling import DATA, pooling
+from pooling import DATA, encode_clips, pooling
 from onlooker.runs import features
 
 def meanwhile(frames):
@@ -188,7 +187,7 @@ def meanwhile(frames):
     time.sleep(0.05)
 
 features._BATCH, features._DECODERS = 1, 1
-made = features.encode_clips(sorted(Path(sys.argv[2]).iterdir()), pooling(meanwhile=meanwhile), DATA, "32", quiet=True)
+made = encode_clips(sorted(Path(sys.argv[2]).iterdir()), pooling(meanwhile=meanwhile), DATA)
 print(made.new, len(made.failed), flush=True)
 """
 

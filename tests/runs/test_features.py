@@ -13,7 +13,7 @@ import timm
 import torch
 from kills import killed_in
 from packaged_weights import put_weights
-from pooling import make_features
+from pooling import Encoded, encode_clips, make_features
 from safetensors.torch import load_file, save_file
 
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
@@ -29,7 +29,7 @@ from onlooker.runs import features, preparation
 from onlooker.runs import train as train_module
 from onlooker.runs.compare import compare, settings_of
 from onlooker.runs.evaluate import evaluate
-from onlooker.runs.features import encode_clips, encoded_clips, weights_digest
+from onlooker.runs.features import encoded_clips, weights_digest
 from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 
@@ -39,7 +39,7 @@ TINY = TrainConfig(epochs=2, batch=8, precision="32", features=True)
 NEVER = Mock(side_effect=AssertionError("encoded again"))
 
 
-def make(clips: Path, data: DataConfig = DATA, encoder: str = "conv4") -> features.Encoded:
+def make(clips: Path, data: DataConfig = DATA, encoder: str = "conv4") -> Encoded:
     return make_features([clip.path for clip in find_clips(clips)], encoder, data)
 
 

@@ -17,7 +17,7 @@ from onlooker.files import write_bytes, write_json
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import load
-from onlooker.runs.features import encode_clips, encoded_clips
+from onlooker.runs.features import encoded_clips
 from onlooker.runs.preparation import build
 from onlooker.structures import ClipError
 from onlooker.training.reading import read_clips
@@ -150,8 +150,9 @@ def _encode(folder: Path, clips: Split, budget: Budget) -> tuple[ClipError, ...]
     for of in STREAMS:
         settings = budget.settings("convnet", of)
         net = _untrained(folder, clips, settings, budget)
-        made = encode_clips([clip.path for clip in clips.clips], net, replace(settings.data, frames=LONGEST))
-        failed = {error.path: error for error in made.failed} | failed
+        classes = sorted({clip.label for clip in clips.clips})
+        _, errors = encoded_clips(clips.clips, classes, net, replace(settings.data, frames=LONGEST))
+        failed = {error.path: error for error in errors} | failed
     return tuple(failed.values())
 
 

@@ -34,59 +34,13 @@ from onlooker.training.precision import choose_precision
 from onlooker.training.stages import tracked
 from onlooker.video.container import check_file
 
-__all__ = ["encode_clips", "encoded_clips", "weights_digest"]
+__all__ = ["encoded_clips", "weights_digest"]
 
 # Frames encoded at once. More are no faster on a CPU, and take memory: a frame in VGG-16 takes 13 MB.
 _BATCH, _BATCH_ON_GPU = 8, 64
 # Threads that decode, while one of them encodes. A CPU that encodes needs its cores for that; a GPU waits for frames.
 _DECODERS, _DECODERS_ON_GPU = 2, 8
 _one_at_a_time = Lock()  # encoding uses all cores, or the GPU
-
-
-class Encoded(NamedTuple):
-    """For each clip, in the given order, its files in the cache or an error; and how many were encoded now."""
-
-    results: tuple[Files | ClipError, ...]
-    new: int
-
-    @property
-    def failed(self) -> tuple[ClipError, ...]:
-        """An error for each clip that cannot be read."""
-        return tuple(result for result in self.results if isinstance(result, ClipError))
-
-
-def encode_clips(
-    clips: Sequence[Path],
-    net: VideoModel,
-    data: DataConfig,
-    precision: Precision = "auto",
-    quiet: bool = False,
-) -> Encoded:
-    """Encode the clips that are not in the cache, or damaged there, and continue after those that cannot be read.
-
-    Args:
-        net, data: a model, whose encoder is used, and how clips are sampled. If there is an encoder each for RGB and
-            flow, so are the entries.
-        precision: of the encoder; auto: bf16 where the hardware has it.
-        quiet: no progress bar.
-
-    Raises:
-        ValueError: features beyond half precision, or more than the limit of the cache.
-        ClipError: none of the clips can be read.
-        DiskFullError, NotWritableError: the cache cannot be written to; what was done stays.
-    """
-    entries = _Entries(_streams(net, data, precision))
-    before, device = next(net.parameters()).device, "cuda" if torch.cuda.is_available() else "cpu"
-    _move(entries.streams, device)
-    threads = min(_DECODERS_ON_GPU, cores()) if device == "cuda" else _DECODERS
-    encoded = tracked(
-        decode_each(clips, entries.files_of, threads), "encoding clips", len(clips), None if quiet else "encoding clips"
-    )
-    made = Encoded(tuple(encoded), len(entries.new))
-    _move(entries.streams, before)
-    require_readable(clips, made.failed)
-    entries.require_kept(entries.used)
-    return made
 
 
 def encoded_clips(
@@ -100,12 +54,33 @@ def encoded_clips(
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Clips as samples `(features T h w D float16, target, index)`, and an error for each that cannot be read.
 
-    The arguments and errors are those of `encode_clips`; with `strict`, a clip that cannot be read is an error.
+    Those that are not in the cache, or damaged there, are encoded now.
+
+    Args:
+        net, data: a model, whose encoder is used, and how clips are sampled. If there is an encoder each for RGB and
+            flow, so are the entries.
+        precision: of the encoder; auto: bf16 where the hardware has it.
+        strict: a clip that cannot be read is an error.
+        quiet: no progress bar.
+
+    Raises:
+        ValueError: features beyond half precision, or more than the limit of the cache.
+        ClipError: none of the clips can be read.
+        DiskFullError, NotWritableError: the cache cannot be written to; what was done stays.
     """
-    made = encode_clips([clip.path for clip in clips], net, data, precision, quiet)
-    if strict and made.failed:
-        raise made.failed[0]
-    return readable_samples(clips, made.results, classes, data)
+    entries, paths = _Entries(_streams(net, data, precision)), [clip.path for clip in clips]
+    before, device = next(net.parameters()).device, "cuda" if torch.cuda.is_available() else "cpu"
+    _move(entries.streams, device)
+    threads = min(_DECODERS_ON_GPU, cores()) if device == "cuda" else _DECODERS
+    results = decode_each(paths, entries.files_of, threads)
+    encoded = list(tracked(results, "encoding clips", len(paths), None if quiet else "encoding clips"))
+    _move(entries.streams, before)
+    samples, errors = readable_samples(clips, encoded, classes, data)
+    require_readable(paths, errors)
+    entries.require_kept(entries.used)
+    if strict and errors:
+        raise errors[0]
+    return samples, errors
 
 
 def weights_digest(module: nn.Module) -> str:
@@ -172,11 +147,11 @@ def _move(streams: Sequence[_Stream], device: torch.device | str) -> None:
 
 
 class _Entries:
-    """The entries of clips in the cache, one for each encoder; `new` and `used` are those of this call."""
+    """The entries of clips in the cache, one for each encoder; `used` are those of this call."""
 
     def __init__(self, streams: Sequence[_Stream]) -> None:
         self.streams, self.settings = streams, [stream.settings() for stream in streams]
-        self.cache, self.new, self.used = ArrayCache.for_user(), set[Files](), list[Path]()
+        self.cache, self.used = ArrayCache.for_user(), list[Path]()
         check_writable(self.cache.folder, NOT_WRITABLE_REMEDY)
 
     def files_of(self, clip: Path) -> Files:
@@ -188,13 +163,13 @@ class _Entries:
             check_file(clip)
         content = fingerprint(clip)
         keys: list[Key] = [{"clip": content, **each} for each in self.settings]
-        stored = None not in [self.cache.find(key) for key in keys]  # looks at all: each counts as used
-        made = zip(keys, self.streams, strict=True)
-        files = tuple(self.cache.get(key, partial(stream.maps, clip), "its features", clip) for key, stream in made)
-        self.used += files
-        if not stored:
-            self.new.add(files)
+        found = [self.cache.find(key) for key in keys]  # looks at all: each counts as used
+        files = tuple(file for file in found if file)
+        if len(files) < len(keys):
+            made = zip(keys, self.streams, strict=True)
+            files = tuple(self.cache.get(key, partial(stream.maps, clip), "its features", clip) for key, stream in made)
             self.require_kept(self.used[:1])
+        self.used += files
         return files
 
     def require_kept(self, files: Iterable[Path]) -> None:
