@@ -186,7 +186,7 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
         if clip.label in rows or len(rows) == _SHOWN:
             continue
         features, target, _ = samples[index]
-        scores, attention = recognizer.classify(features[None])
+        scores, attention, _ = recognizer.classify(features[None])
         assert attention is not None
         maps, of_frames = attention[0].numpy(), scores[0].numpy()
         shown = equally_spaced(len(maps), min(len(maps), _COLUMNS))

@@ -159,7 +159,7 @@ class Trial:
             box; `uniform`: that of a uniform map.
         """
         test = self.samples("test")
-        scores, attention = recognizer.classify(test.frames()).numpy()
+        scores, attention, _ = recognizer.classify(test.frames()).numpy()
         return {**_accuracy(scores, test.batch.targets.numpy()), **_pointing(attention, test)}
 
     def localized(self) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str,
         seen[spec.name] = recognizer.classify(clips.seen_as(spec.modality).frames()).numpy()
     for i, (image, target) in enumerate(zip(clips.images, clips.batch.targets.tolist(), strict=True)):
         frames, true = torch.from_numpy(image).expand(-1, -1, -1, 3).numpy(), clips.batch.boxes[i, :, 0].numpy()
-        for name, (scores, attention) in seen.items():
+        for name, (scores, attention, _) in seen.items():
             assert attention is not None
             scale = full_strength(attention[i])
             shown = [overlay(frame, weights, scale) for frame, weights in zip(frames, attention[i], strict=True)]

@@ -65,7 +65,7 @@ def by_cell(cell: Cell, clips: Sequence[Clip]) -> Predict:
 
     def predict(clip: Clip) -> Prediction:
         found = recognizer.classify(features[place[clip]][0][None])
-        scores, attention = found.numpy()
+        scores, attention, _ = found.numpy()
         assert attention is not None
         sample = read_sample(clip.path, sampling("rgb"))
         prediction = Prediction(
