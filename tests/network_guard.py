@@ -48,7 +48,6 @@ def commands(folder: Path) -> list[list[str]]:
         ["train", clips, "--run", run, "--model", "convalstm", "--hidden", "8", *_TINY],
         ["train", clips, "--run", str(runs / "two"), "--model", "lstm", "--hidden", "8", *_TINY],
         ["evaluate", run],
-        ["features", clips, "--encoder", "conv4", *_TINY[:6]],
         ["predict", run, clip, "--out", drawn],
         ["watch", run, clip, "--json"],
         ["compare", clips, "--run", str(runs / "compared"), "--models", "lstm", "--seeds", "1", "--jobs", "1", *_TINY],

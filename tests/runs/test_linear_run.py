@@ -59,7 +59,7 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     assert prediction.attention is not None
     assert prediction.attention.shape == (6, 4, 4)
     assert evaluate(run) == figures, "those of its cross-validation"
-    assert [step.label for step in recognizer.watch(clip)][-1] in recognizer.classes
+    assert {step.label for step in recognizer.watch(clip)} <= {*recognizer.classes, "nothing"}
 
 
 def test_a_class_for_nothing_has_a_threshold(squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -301,7 +301,7 @@ def test_the_attention_loss_equals_its_equation() -> None:
     model = create_model("convalstm", 2, in_channels=1, size=32, hidden=4, dropout=0.0, attention_loss=True).eval()
     frames, targets = torch.randint(256, (3, 4, 32, 32, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
     video = to_video(frames, "half")
-    logits, attention = model(video)
+    logits, attention, _ = model(video)
     maps = model.encoder(video.flatten(0, 1)).unflatten(0, (3, 4))
     attended = torch.einsum("btdhw,bthw->btd", maps, attention)
     seen = attended @ model.attention_head.weight.T + model.attention_head.bias

@@ -167,7 +167,7 @@ def test_commands_decode_safely_when_asked(make_clip: Make, tmp_path: Path, monk
     lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     assert [line["path"] for line in lines if "scores" in line] == [str(path) for path in good]
     assert "3.gif: decoding took more than 1 s; at most 2 GiB" in result.stderr
-    for command in ("train", "compare", "features", "evaluate", "predict", "watch", "export"):
+    for command in ("train", "compare", "evaluate", "predict", "watch", "export"):
         assert "--safe" in call(command, "--help").stdout
 
 

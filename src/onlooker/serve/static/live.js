@@ -90,8 +90,7 @@ export class LiveView {
   }
 
   answer(message) {
-    const { label, score } = message;
-    const quiet = isQuiet(label);
+    const { label, score } = message, quiet = isQuiet(label);
     const boxes = quiet ? [] : message.boxes.map((corners) => ({ corners, label, score }));
     drawMoment(this.canvas, { heat: message.heat, boxes }, this.options, this.mirrored);
     this.bars.update(message.scores, label);

@@ -39,12 +39,8 @@ export class Marker {
     if (this.mark) this.edit(this.mark.range); else if (event) this.correct(event); else this.rest();
   }
 
-  /** Shows an event that was found, to correct its class, its start and its end, or to say that there is none. */
-  correct({ label, start, end }) {
-    this.set(true);
-    this.last = label;
-    this.edit([start, end]);
-  }
+  /** Shows an event that was found, to correct it, or to say that there is none. */
+  correct({ label, start, end }) { this.set(true); this.last = label; this.edit([start, end]); }
 
   /** Moves an edge of the chosen part (0 or 1), or of a new one, to `time`. */
   moveEdge(which, time) {

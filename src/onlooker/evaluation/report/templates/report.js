@@ -8,7 +8,6 @@ const seen = new IntersectionObserver((changes) => {
 });
 for (const video of document.querySelectorAll("video")) {
   if (still) { video.autoplay = false; video.pause(); }
-  // At rest it shows its middle, where the event is.
-  video.addEventListener("loadedmetadata", () => { video.currentTime = video.duration / 2; }, { once: true });
+  video.addEventListener("loadedmetadata", () => { video.currentTime = video.duration / 2; }, { once: true }); // at rest
   seen.observe(video);
 }
