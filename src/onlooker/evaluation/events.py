@@ -16,6 +16,7 @@ __all__ = ["EventCurve", "EventThreshold", "choose_threshold", "event_curve"]
 
 FOUND = 0.9  # share of the events that a threshold must find
 _NEARLY = 0.95  # of the events that a rate of false alarms allows to find: what a higher threshold must still find
+_FEW = 2  # minutes, below which seconds are said
 _POINTS = 40  # of a curve
 _USELESS = 0.5  # share of false alarms above which a threshold is of no use
 
@@ -122,7 +123,9 @@ class EventCurve:
         text += f" an hour, begins {late} in the median"
         if self.misnamed[place]:
             text += f"; names {100 * self.misnamed[place]:.0f} % wrong, most often {' and '.join(self.confused)}"
-        return f"{text} (in streams made of the training clips, {60 * self.hours:.0f} min without events)"
+        minutes = 60 * self.hours
+        length = f"{minutes:.0f} min" if minutes >= _FEW else f"{60 * minutes:.0f} s"
+        return f"{text} (in streams made of the training clips, {length} without events)"
 
 
 _NEVER = 2.0  # a threshold that no score reaches

@@ -1,5 +1,6 @@
 """The one place where scores of windows become events: by non-maximum suppression, of all of them or as they come."""
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -40,10 +41,15 @@ class Window(NamedTuple):
 
 def suppress(windows: Iterable[Window]) -> list[Window]:
     """The events among some windows, best first: those that overlap none with a higher score."""
-    kept = list[Window]()
-    for window in sorted(windows, key=lambda each: -each.score):
-        if not any(window.overlaps(other) for other in kept):
+    best_first = sorted(windows, key=lambda each: -each.score)
+    longest = max((window.end - window.start for window in best_first), default=0.0)
+    kept, in_time = list[Window](), list[Window]()
+    for window in best_first:
+        first = bisect_left(in_time, (window.start - longest,))
+        after = bisect_left(in_time, (window.end,))
+        if not any(map(window.overlaps, in_time[first:after])):
             kept.append(window)
+            insort(in_time, window)
     return kept
 
 
