@@ -154,10 +154,8 @@ class Streams:
         begin = min([kept.times[0], *(window.start for window in kept.pending)])
         boxes = tuple(each for each in boxes if each[0] >= begin)
         step = replace(step, happening=going_on is not None, event=going_on, events=events, windows=windows)
-        named = tuple(replace(box, label=step.label) for box in step.boxes)
-        step = replace(step, boxes=named)
-        last = replace(step, pixels=None)
-        return step, replace(state, kept=kept, boxes=boxes, last=last)
+        step = replace(step, boxes=tuple(replace(box, label=step.label) for box in step.boxes))
+        return step, replace(state, kept=kept, boxes=boxes, last=replace(step, pixels=None))
 
     def _located_events(self, found: Sequence[Segment], state: StreamState, source: str | None) -> tuple[Event, ...]:
         events = list[Event]()

@@ -18,6 +18,7 @@ FOUND = 0.9  # share of the events that a threshold must find
 _NEARLY = 0.95  # of the events that a rate of false alarms allows to find: what a higher threshold must still find
 _FEW = 2  # minutes, below which seconds are said
 _POINTS = 40  # of a curve
+_NEVER = 2.0  # a threshold that no score reaches
 _USELESS = 0.5  # share of false alarms above which a threshold is of no use
 
 
@@ -126,9 +127,6 @@ class EventCurve:
         minutes = 60 * self.hours
         length = f"{minutes:.0f} min" if minutes >= _FEW else f"{60 * minutes:.0f} s"
         return f"{text} (in streams made of the training clips, {length} without events)"
-
-
-_NEVER = 2.0  # a threshold that no score reaches
 
 
 def event_curve(

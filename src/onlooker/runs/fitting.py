@@ -183,7 +183,7 @@ def _fit_events(
     Returns:
         What it finds, and how many seconds nearly all of these clips last at most.
     """
-    made_of, seconds, rate = list[ClipFeatures](), [0.0], rate or RATE
+    made_of, seconds, rate = list[ClipFeatures](), list[float](), rate or RATE
     for number, of_clip in features.items():
         with suppress(ClipError):  # a clip that was removed while the model was trained
             reader = VideoReader(samples.clips[number].path, frame_rate)
@@ -193,7 +193,7 @@ def _fit_events(
             made_of.append(ClipFeatures(of_clip[places], number))
             seconds.append(reader.seconds)
     curve = fit_events(cast(LinearClassifier, net), clips, choice, made_of, samples.classes, rate)
-    return curve, float(np.quantile(seconds, _NEARLY_ALL))
+    return curve, float(np.quantile(seconds, _NEARLY_ALL)) if seconds else 0.0
 
 
 def _evaluation(

@@ -295,7 +295,7 @@ def _digest(recognizer: Recognizer) -> str:
     """A digest of all that changes predictions."""
     of = recognizer
     nothing = () if of.nothing is None else (of.nothing,)  # without it, as in earlier versions
-    parts = of.classes, of.data, of.aggregation, of.temperature, of.threshold, of.curve, *nothing
+    parts = of.classes, of.data, of.aggregation, of.temperature, of.threshold, of.curve, of.clip_seconds, *nothing
     return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
 
 
