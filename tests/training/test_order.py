@@ -49,7 +49,7 @@ def test_a_clip_and_its_reverse_are_told_apart(action: str) -> None:
     training, test = Reversed(action, 20, seed=0), Reversed(action, 20, seed=5)
     net = configured(MODEL, DATA, 2).eval()
     groups = [str(index // 2) for index in range(len(training))]
-    clips, early = statistics_of(net, training, groups, DATA)
+    clips, early, _ = statistics_of(net, training, groups, DATA)
     choice = choose(clips)
     assert set(ORDERED) < set(choice.statistics.split(","))
     assert choice.tried["changes and order"] < 0.5 < choice.tried["changes"]
