@@ -145,7 +145,9 @@ class _NoRedirects(HTTPRedirectHandler):
 
 
 class _Mqtt(Publisher):
-    """MQTT: retained JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/status, discovery by Home Assistant.
+    """MQTT: JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/status, discovery by Home Assistant.
+
+    Events are not retained: a receiver that starts later would take the last one for a new one.
 
     For Home Assistant, each source is a binary sensor, on for two seconds when an event is over, with the event's
     values as attributes. The password of a user in the address is in the environment variable `ONLOOKER_MQTT_PASSWORD`.
@@ -198,7 +200,7 @@ class _Mqtt(Publisher):
         if not self._connected.wait(patience):
             return f"no connection ({self._problem})"
         topic = self._topics.get(event["source"], f"{self._topic}/{_slug(event['source'])}")
-        sent = self._client.publish(topic, json.dumps(event), qos=1, retain=True)
+        sent = self._client.publish(topic, json.dumps(event), qos=1)
         sent.wait_for_publish(patience)
         return None if sent.is_published() else "does not confirm it"
 

@@ -1,7 +1,7 @@
 """When events happen, in streams that are stitched from clips which are not in training; learned from labels only.
 
     python -m onlooker_papers.real_clips.when                      # all rows; writes results/when.json
-    python -m onlooker_papers.real_clips.when --sets jhmdb         # one row anew
+    python -m onlooker_papers.real_clips.when --sets jhmdb         # one row again
 
 The default linear model is fitted as `onlooker train` does, with whole clips, but without copies of few clips. So is
 its event layer, and the threshold for six false alarms an hour; test clips have no influence on either. Streams have

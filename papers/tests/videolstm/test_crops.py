@@ -1,4 +1,4 @@
-"""Temporal crops: consecutive frames, spread over the clip or drawn anew in each epoch, and their mean."""
+"""Temporal crops: consecutive frames, spread over the clip or random in each epoch, and their mean."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A recording that was watched, as one prediction: all of its events, with what was seen of them."""
+"""The steps of a recording as one prediction, with all of its events."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
