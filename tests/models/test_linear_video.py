@@ -113,6 +113,7 @@ def check_run(run, clip, again):
     assert set(steps[0].scores.round(5)) == {round(1 / len(recognizer.classes), 5)}
 
 
+@pytest.mark.slow
 def test_a_run_from_training_to_prediction(tmp_path):
     clips, run = make_set(tmp_path / "clips", clips=2, frames=16), tmp_path / "run"
     call("train", clips, "--run", run, "--encoder", "torchvision:r3d_18", "--size", 32)

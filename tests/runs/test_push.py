@@ -27,6 +27,7 @@ def onlooker(address: str, folder: Path, *words: object, token: str = "hf_good")
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
 
 
+@pytest.mark.slow
 def test_a_pushed_run_is_loaded_from_the_hub(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
     run, clip, files = trained[0], squares / "up" / "00.mp4", (tmp_path / "here.jsonl", tmp_path / "there.jsonl")
     with hub() as (address, repositories, requests):

@@ -57,6 +57,7 @@ def test_a_cancelled_training_leaves_clips_and_models_as_they_were(
     assert (sorted(clips.glob("*/*.mp4")), [path.name for path in runs.iterdir()]) == before
 
 
+@pytest.mark.slow
 def test_teaching_from_the_first_class_to_answers_and_corrections(tmp_path: Path, open_page: Open, two_classes: Path):
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page = open_page(url, errors_expected=True, reduced_motion="reduce")
