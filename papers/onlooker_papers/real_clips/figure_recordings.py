@@ -10,7 +10,7 @@ from rich.progress import track
 
 import onlooker
 from onlooker.data.stick_figures import StickFigures, write_set
-from onlooker.evaluation.detection import event_figures, segment_map
+from onlooker.evaluation.detection import event_figures, segment_map, segment_overlaps
 from onlooker.recognizer import Recognizer
 from onlooker.structures import Segment
 from onlooker.video.write import write
@@ -18,16 +18,22 @@ from onlooker.video.write import write
 __all__ = ["figures_in_recordings"]
 
 OVERLAPS = (0.3, 0.5, 0.7)
-_CLIPS = 6  # of each action, by as many people
-_PEOPLE = range(6, 10)  # of recordings
-_RECORDED = StickFigures(frames=96, event=(0.4, 0.6))  # pauses of about two seconds
-_REPEATED, _REPEATING, _TIMES = ("bend", "jumping_jack", "kick", "wave"), (6, 7), 10
+_EVERYBODY = 16  # people
+_PEOPLE = range(12, _EVERYBODY)  # of recordings
+_RECORDED = StickFigures(frames=96, event=(0.4, 0.6), people=_EVERYBODY)  # pauses of about two seconds
+_CLIP = StickFigures(event=(1, 1), people=_EVERYBODY)
+_PAUSED = StickFigures(people=_EVERYBODY)  # an event in half of a clip or more
+_REPEATED, _REPEATING, _TIMES = ("bend", "jumping_jack", "kick", "wave"), _PEOPLE[:2], 10
 
 
-def figures_in_recordings() -> dict[str, Any]:
-    """Segment-mAP of recordings with pauses, and the error of counting continuous repetitions."""
+def figures_in_recordings(people: int) -> dict[str, Any]:
+    """Segment-mAP of recordings with pauses; in clips, the IoU in time of the event with the true one; and the error of
+    counting continuous repetitions.
+
+    `people`: at most 12, whose clips, one of each action, are trained on.
+    """
     with TemporaryDirectory() as folder:
-        clips = write_set(Path(folder) / "clips", _CLIPS, figures=StickFigures(event=(1, 1)))
+        clips = write_set(Path(folder) / "clips", people, figures=_CLIP)
         run = onlooker.train(clips, run=Path(folder) / "run", quiet=True)
         recognizer = onlooker.load(run.path)
         offline, live, true = dict[str, list[Segment]](), dict[str, list[Segment]](), dict[str, list[Segment]]()
@@ -39,6 +45,11 @@ def figures_in_recordings() -> dict[str, Any]:
             prediction, live[name] = recognizer.predict_recording(path)
             offline[name] = [*prediction.segments]
             seconds += len(frames) / _RECORDED.fps
+        overlaps = [
+            _overlaps(recognizer, action, person, Path(folder))
+            for action in track(recognizer.classes, "clips with pauses")
+            for person in _PEOPLE
+        ]
         counts = [
             _counted(recognizer, action, person, Path(folder))
             for action in track(_REPEATED, "repetitions")
@@ -55,6 +66,7 @@ def figures_in_recordings() -> dict[str, Any]:
         "named": reported["found"] / reported["events"],
         "events": reported["events"],
         "hours": seconds / 3600,
+        "clips": dict(zip(("whole", "found"), np.mean(overlaps, 0).tolist(), strict=True)),
         "repetitions": {"true": _TIMES, "counted": counts, "error": error},
     }
 
@@ -71,9 +83,19 @@ def _recording(actions: tuple[str, ...], person: int) -> tuple[NDArray[np.uint8]
     return np.concatenate(parts), events
 
 
+def _overlaps(recognizer: Recognizer, action: str, person: int, folder: Path) -> tuple[float, float]:
+    """The IoU in time of a whole clip, and of the event in it, with the true event."""
+    video = _PAUSED.video(action, person)
+    path = write(folder / f"{action}-{person}-paused.mp4", video.pixels, _PAUSED.fps)
+    moving = np.flatnonzero(video.moving) / _PAUSED.fps
+    true = Segment(action, moving[0], moving[-1] + 1 / _PAUSED.fps)
+    whole = Segment(action, 0, len(video.pixels) / _PAUSED.fps)
+    segments = [whole, *(recognizer.predict(path).segments or (whole,))]
+    return tuple(segment_overlaps(segments[:2], [true])[:, 0].tolist())
+
+
 def _counted(recognizer: Recognizer, action: str, person: int, folder: Path) -> int:
     """How many events of an action are found where it is repeated without a pause."""
-    figures = StickFigures(event=(1, 1))
-    frames = np.concatenate([figures.video(action, person).pixels] * _TIMES)
-    path = write(folder / f"{action}-{person}.mp4", frames, figures.fps)
+    frames = np.concatenate([_CLIP.video(action, person).pixels] * _TIMES)
+    path = write(folder / f"{action}-{person}.mp4", frames, _CLIP.fps)
     return sum(event.label == action for event in recognizer.predict_recording(path)[0].segments)
