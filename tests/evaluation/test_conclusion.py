@@ -103,3 +103,10 @@ def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None
     assert np.isin([int(row["name"]) for row in rows[:5]], swapped).all()
     assert np.isin(swapped, [int(row["name"]) for row in rows]).mean() >= 0.7
     assert all(row["label"] == "abcd"[labels[int(row["name"])]] != row["predicted"] for row in rows)
+
+
+def test_another_encoder_is_named_where_it_may_help() -> None:
+    unsure, sure = measured([[14, 6], [6, 14]]), measured([[200, 1], [0, 200]])
+    assert not any("imagenet" in step for step in advice(unsure))
+    assert any("onlooker[imagenet]" in step for step in advice({**unsure, "imagenet": True}))
+    assert advice({**sure, "imagenet": True}) == []

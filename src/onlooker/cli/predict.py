@@ -148,6 +148,7 @@ def models() -> None:
     from rich.table import Table
 
     from onlooker.models.encoders import ENCODERS, TERMS
+    from onlooker.models.encoders.lite0 import LITE0
     from onlooker.models.registry import MODELS, create_model
     from onlooker.models.video_model import count_parameters
 
@@ -160,7 +161,8 @@ def models() -> None:
     for name, build in ENCODERS.items():
         with torch.device("meta"):
             encoder = build(3, 64)
-        weights = f"in this package: {TERMS[name]}" if name in TERMS else "none"
+        where = "extra imagenet" if name == LITE0 else "in this package"
+        weights = f"{where}: {TERMS[name]}" if name in TERMS else "none"
         encoders.add_row(name, f"{count_parameters(cast(Any, encoder)):,}", str(encoder.num_features), weights)
     timm = "ImageNet's, downloaded: --encoder resnet18 --pretrained; with the terms of each network and of ImageNet"
     encoders.add_row("any timm network", "", "", timm)

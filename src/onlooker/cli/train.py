@@ -69,13 +69,13 @@ def train(
     and recording) names them.
     """
     from onlooker.data.sets import read_set
-    from onlooker.models.registry import find_recipe
+    from onlooker.models.registry import for_model
     from onlooker.runs.train import default_run, train_run
     from onlooker.training.processes import launched
 
     auto, folds = model.name == _AUTO, folds or _AUTO_FOLDS * (model.name == _AUTO)
-    if not auto and "modality" not in given_options(context, _GIVEN):
-        data = dataclasses.replace(data, modality=find_recipe(model.name).modality or data.modality)
+    if not auto:
+        model, data = for_model(model, data, given_options(context, _GIVEN))
     settings = Settings(model, data, training)
     if folds and (strict or devices > 1 or logger):
         raise ValueError("--strict, --devices and --logger cannot be used with --folds; leave them out")

@@ -17,6 +17,7 @@ Measured = Mapping[str, Any]
 _FEW = 200  # clips, below which a percentage has no decimals
 _SHOWN = 50  # labels to check
 _LOST = 3  # classes in a sentence
+_UNSURE = 0.9  # accuracy, below which another encoder may help
 _ANY = (0.0, 1.0)  # where there is no interval
 
 
@@ -118,6 +119,11 @@ def advice(measured: Measured) -> list[str]:
         steps.append(
             f"No clip of “{'” and “'.join(lost[:_LOST])}” is recognized: add clips of it, or let classes weigh equally "
             "(`onlooker train CLIPS --class-weights balanced`)."
+        )
+    if measured.get("imagenet") and measured["accuracy"] < _UNSURE:
+        steps.append(
+            "An encoder that was trained on photographs may see more in clips of this size: "
+            '`pip install "onlooker[imagenet]"`, and train again, which compares both.'
         )
     if high - low > 0.2 and (measured["accuracy"] < 1 or (low, high) == _ANY):
         steps.append("Add clips, of as many people, places and cameras as possible.")

@@ -3,15 +3,17 @@
 import inspect
 import math
 import reprlib
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 
-from onlooker.config import AUGMENTING, DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.config import AUGMENTING, AUTO_ENCODER, DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import ENCODERS, TERMS, has_weights
+from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.encoders.video import has_folder, is_video
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.linear_video import LinearVideo
@@ -25,6 +27,7 @@ __all__ = [
     "create_model",
     "find_class",
     "find_recipe",
+    "for_model",
     "list_models",
     "rebuild",
     "register_model",
@@ -231,11 +234,28 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     return net
 
 
+def for_model(model: ModelConfig, data: DataConfig, given: Collection[str]) -> tuple[ModelConfig, DataConfig]:
+    """Settings of a training with the defaults of its model: its modality, the size of its encoder's frames, and for
+    `linear` the choice of the encoder, if more than one is installed.
+
+    `given`: the names of the settings that were given, which stay.
+    """
+    recipe = find_recipe(model.name)
+    if "modality" not in given:
+        data = replace(data, modality=recipe.modality or data.modality)
+    if "size" not in given and model.encoder == LITE0:
+        data = replace(data, size=LITE0_SIZE)
+    if recipe.solver == "linear" and not {"encoder", "pretrained", "weights"} & {*given} and installed_weights():
+        model = replace(model, encoder=AUTO_ENCODER)
+    return model, data
+
+
 def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Settings:
     """The settings of a run, with `auto` and None replaced by the model's own values.
 
-    `pretrained`: whether its encoder has weights in this package or a folder, or for stored features any;
-    `normalization`: that of its pretrained weights, else (and for encoders of video) `half`; `loss`: that of its
+    `encoder`: `auto` is `small` until another one is chosen; `pretrained`: whether it has weights in this package, the
+    extra `imagenet` or a folder, or for stored features any; `normalization`: that of its pretrained weights, else (and
+    for encoders of video) `half`; `loss`: that of its
     recipe. Stored features are of a frozen encoder, without augmentation. The rest follows from these:
     `TrainConfig.resolved_aggregation`, `configured`.
 
@@ -244,6 +264,8 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
             is not frozen.
     """
     recipe = find_recipe(model.name)
+    if model.encoder == AUTO_ENCODER:
+        model = replace(model, encoder=ModelConfig.encoder)
     if training.features:
         if model.frozen is False:
             raise ValueError("frozen is false, and the encoder of stored features is; leave out --no-frozen")
@@ -260,7 +282,8 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
     if (video := is_video(model.encoder)) and data.normalization not in ("auto", "half"):
         raise ValueError(f"normalization is {data.normalization!r}, and {model.encoder} has its own; leave it out")
     if data.normalization == "auto":
-        data = replace(data, normalization="imagenet" if model.pretrained and not video else "half")
+        imagenet = model.pretrained and not video and model.encoder != LITE0
+        data = replace(data, normalization="imagenet" if imagenet else "half")
     if training.loss == "auto":
         training = replace(training, loss=recipe.loss)
     return Settings(model, data, training)

@@ -174,7 +174,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
             f"# A video classifier\n\nA `{type(self).__name__}` of {self.num_classes} classes, saved by onlooker. A "
             "folder with `recognizer.json` is loaded by `onlooker.load(folder)`, the model alone by "
             f"`{type(self).__name__}.from_pretrained(folder)`.\n"
-            + "".join(f"\nIts encoder began with pretrained weights of onlooker, {each}.\n" for each in terms)
+            + "".join(f"\nPretrained weights of its encoder: {each}.\n" for each in terms)
         )
 
     def _save_pretrained(self, save_directory: Path) -> None:

@@ -15,7 +15,7 @@ from onlooker.config import StreamConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.samples import sample_rate
 from onlooker.data.scenes import count_joined
-from onlooker.data.split import count_groups, group_of, source_of
+from onlooker.data.split import count_groups, source_of
 from onlooker.evaluation.calibration import balancing_weights, fit_temperature
 from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventCurve, EventThreshold, choose_threshold
@@ -26,10 +26,11 @@ from onlooker.models.registry import find_recipe
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer, expected_events, rate_text
 from onlooker.run_record import CROSS_VALIDATION, RunRecord
+from onlooker.runs.encoders import encode, lite0_may_help
 from onlooker.runs.preparation import Prepared, Request
 from onlooker.structures import ClipError, Evaluation
-from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
-from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer, statistics_of
+from onlooker.training.events import ClipFeatures, fit_events
+from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer
 from onlooker.training.processes import ALONE, Processes
 from onlooker.video.decode import RATE
 from onlooker.video.reader import VideoReader
@@ -131,28 +132,27 @@ def _fit_and_cross_validate(prepared: Prepared, request: Request, rate: float | 
     """
     record, net, quiet = prepared.record, prepared.net, request.quiet
     samples = prepared.samples.only((*record.split.training, *record.split.validation))
-    groups = [group_of(clip) for clip in samples.clips]
-    kept = np.random.default_rng(0).permutation(len(groups))[:MOST_CLIPS].tolist() if net.encodes_frames else []
-    title = None if quiet else "encoding clips"
-    clips, early, features = statistics_of(net, samples, groups, record.data, title, kept)
-    nothing = nothing_class(record.classes, record.training.nothing)
-    clips = clips._replace(nothing=nothing, class_weights=record.training.class_weights)
+    clips, early, features = prepared.encoded or encode(prepared, samples.clips, quiet)
     choice = choose(clips)
     fit_layer(net, clips, choice, early)
     curve, seconds = None, 0.0
     if features:
         curve, seconds = _fit_events(net, samples, clips, choice, features, rate, record.data.frame_rate)
+    why = f"{prepared.why}; {choice}" if prepared.why else str(choice)
     if not quiet:
-        print(f"chosen: {choice}", file=sys.stderr)
+        print(f"chosen: {why}", file=sys.stderr)
 
     tested = bool(record.split.test) or not request.cross_validate
-    tests = cross_validated(clips, choice if tested else None, None if quiet else "cross-validation")
-    chosen: dict[str, Any] = {"chosen": str(choice), "statistics": choice.label}
+    tests = cross_validated(clips, choice if tested else None, None if quiet else "cross-validation", prepared.rival)
+    chosen: dict[str, Any] = {"chosen": why, "statistics": choice.label}
     known, held_out, threshold = _evaluation(samples, record, *tests), None, None
+    if lite0_may_help(record.settings, samples.clips):
+        chosen["imagenet"] = True
     if known is not None and count_joined(samples.clips)[0]:
-        alone = clips._replace(groups=np.array([str(clip.path) for clip in samples.clips]))
+        paths = np.array([str(clip.path) for clip in samples.clips])
+        alone, rival = (of and of._replace(groups=paths) for of in (clips, prepared.rival))
         title = None if quiet else "cross-validation without scenes"
-        mixed = _evaluation(samples, record, *cross_validated(alone, choice if tested else None, title))
+        mixed = _evaluation(samples, record, *cross_validated(alone, choice if tested else None, title, rival))
         if mixed is not None:
             unit = "scenes" if count_groups(samples.clips)[1] == "scene" else "copies"
             chosen[unit] = {"mixed": measure(mixed)["accuracy"], "unseen": measure(known)["accuracy"]}

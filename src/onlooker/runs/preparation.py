@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from onlooker.answer import require_one_nothing
-from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.config import AUTO_ENCODER, DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.sets import ClipSet, read_set, root_of
 from onlooker.data.split import Split, require_clips
@@ -18,6 +18,7 @@ from onlooker.run_record import RunRecord, check_content, write_scenes
 from onlooker.runs.check import plan_joined_split, plan_split, show_overview
 from onlooker.runs.features import encoded_clips
 from onlooker.structures import Clip, ClipError
+from onlooker.training.linear import Clips, Encoded
 from onlooker.training.reading import read_clips, read_thumbnails
 
 __all__ = ["Prepared", "Request", "build", "check_solver", "new_run", "part_of_run", "resumed_run"]
@@ -51,6 +52,9 @@ class Prepared:
         samples: those of all clips that can be read.
         gone: clips of a resumed run that cannot be read any more.
         loggers: get the curves, too (`training.loggers.open_loggers`).
+        encoded: the training and validation clips, if they are encoded already.
+        rival: the same clips by another encoder, which was compared with that of this run.
+        why: a sentence about that comparison.
     """
 
     record: RunRecord
@@ -58,6 +62,9 @@ class Prepared:
     samples: ClipFrames
     gone: tuple[ClipError, ...] = ()
     loggers: tuple[Any, ...] = ()
+    encoded: Encoded | None = None
+    rival: Clips | None = None
+    why: str = ""
 
 
 def new_run(request: Request) -> Prepared:
@@ -82,6 +89,8 @@ def new_run(request: Request) -> Prepared:
     if not request.quiet:
         show_overview(clip_set.with_recordings(split.clips), split, settings.training.nothing)
     record = RunRecord(request.folder, classes, *settings, split, skipped)
+    if request.settings.model.encoder == AUTO_ENCODER:  # until it is chosen, also by a run that continues
+        record = replace(record, model=replace(record.model, encoder=AUTO_ENCODER))
     record.write(request.run)
     write_scenes(request.run, [images[clip.path] for clip in split.clips])
     return Prepared(record, net, samples)

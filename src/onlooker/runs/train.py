@@ -15,8 +15,9 @@ from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, require_clips, split_without_test
 from onlooker.evaluation.conclusion import first_line
-from onlooker.models.registry import find_recipe, resolve
+from onlooker.models.registry import find_recipe, for_model, resolve
 from onlooker.run_record import RunRecord, check_content, check_settings, lock_run, read_figures, start_run
+from onlooker.runs.encoders import choose_encoder
 from onlooker.runs.evaluate import write_report
 from onlooker.runs.fitting import Fitted, fit_by_gradient, fit_run
 from onlooker.runs.preparation import Prepared, Request, check_solver, new_run, part_of_run, resumed_run
@@ -110,10 +111,8 @@ def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
             f"{', '.join(sorted(unused))}: without effect in {model}; leave it out, or choose another model"
         )
     of_model, of_data, of_training = ({key: settings[key] for key in names & set(settings)} for names in fields)
-    data = DataConfig(**of_data)
-    if "modality" not in of_data:
-        data = replace(data, modality=find_recipe(model).modality or data.modality)
-    return Settings(ModelConfig(model, **of_model), data, TrainConfig(**of_training))
+    found = for_model(ModelConfig(model, **of_model), DataConfig(**of_data), settings)
+    return Settings(*found, TrainConfig(**of_training))
 
 
 def train_run(
@@ -171,7 +170,7 @@ def _train(request: Request) -> dict[str, Any]:
             fit_by_gradient(part_of_run(request), run, None, processes)
             return {}
         with start_run(run, request.resume) as continues:
-            prepared = resumed_run(request) if continues else new_run(request)
+            prepared = choose_encoder(resumed_run(request) if continues else new_run(request), request)
             check_solver(processes.count, prepared.record.model)
             if processes.count > 1:
                 torch.distributed.barrier()

@@ -32,6 +32,7 @@ __all__ = [
     "Choice",
     "Clips",
     "Early",
+    "Encoded",
     "best_temperature",
     "choose",
     "copies_of",
@@ -113,6 +114,11 @@ class Choice:
         """The chosen one of `SETS`; None if nothing was tried."""
         return next(iter(self.tried), None)
 
+    @property
+    def loss(self) -> float:
+        """The log loss in cross-validation of the chosen statistics; infinite if nothing was tried."""
+        return next(iter(self.tried.values()), np.inf)
+
     def __str__(self) -> str:
         also = f", fitted also to {COPIES[self.copies]}" if self.copies else ""
         also += "; classes weigh equally" if self.balanced else ""
@@ -186,6 +192,15 @@ class Clips(NamedTuple):
         yield from ((fit, test) for fit, test in parts if len(np.unique(self.y[fit])) > 1 and len(test))
 
 
+class Encoded(NamedTuple):
+    """What is known of clips that were encoded: their statistics, those of their first frames, and the features of some
+    by their numbers, `T D h w` float16."""
+
+    clips: Clips
+    early: Early
+    features: dict[int, Tensor]
+
+
 def choose(clips: Clips, folds: int = FOLDS) -> Choice:
     """The best layer in cross-validation, with classes that weigh equally or by their numbers of clips.
 
@@ -255,13 +270,16 @@ def _test(clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, cop
 
 
 @one_thread
-def cross_validated(clips: Clips, choice: Choice | None = None, title: str | None = None) -> tuple[Floats, Floats]:
+def cross_validated(
+    clips: Clips, choice: Choice | None = None, title: str | None = None, rival: Clips | None = None
+) -> tuple[Floats, Floats]:
     """Test on all clips, each by a layer that was fitted without it and its recording.
 
     Args:
         clips: divided into `FOLDS` parts.
         choice: of statistics, method and temperature; None: chosen again for each fold, from its training clips alone.
         title: of a progress bar; None: no bar.
+        rival: the same clips by another encoder: without `choice`, the better one is chosen again for each fold.
 
     Returns:
         Scores `B K`, NaN for a clip without which no layer could be fitted; thresholds of events `B`, chosen with the
@@ -270,9 +288,13 @@ def cross_validated(clips: Clips, choice: Choice | None = None, title: str | Non
     scores, parts = np.full((len(clips.y), clips.num_classes), np.nan), [*clips.folds(FOLDS)]
     thresholds = np.full(len(clips.y), np.nan)
     for fit, test in tracked(parts, "fitting", len(parts), title):
-        others = clips.only(fit)
+        of, others = clips, clips.only(fit)
         chosen = choice or choose(others, INNER_FOLDS)
-        scores[test] = _softmax(fitted_layer(others, chosen).logits(clips.x[test]) / chosen.temperature)
+        if choice is None and rival is not None:
+            challenger = choose(rival.only(fit), INNER_FOLDS)
+            if challenger.loss < chosen.loss:
+                of, others, chosen = rival, rival.only(fit), challenger
+        scores[test] = _softmax(fitted_layer(others, chosen).logits(of.x[test]) / chosen.temperature)
         if threshold := chosen.threshold(clips if choice else others):
             thresholds[test] = threshold.probability
     return scores, thresholds
@@ -318,9 +340,8 @@ def statistics_of(
     data: DataConfig,
     title: str | None = None,
     kept: Collection[int] = (),
-) -> tuple[Clips, Early, dict[int, Tensor]]:
-    """The statistics of all clips, those of their first frames, and the features of some; moves the model to a GPU if
-    there is one.
+) -> Encoded:
+    """Encode clips; moves the model to a GPU if there is one.
 
     Args:
         model: a `LinearClassifier`.
@@ -362,7 +383,8 @@ def statistics_of(
     mean = starts / len(x)
     early = Early(mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy())
     altered = tuple(torch.cat(copies, 1).numpy()) if copies else ()
-    return Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), altered), early, features_of
+    clips = Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), altered)
+    return Encoded(clips, early, features_of)
 
 
 def copies_of(frames: Tensor) -> Iterator[Tensor]:

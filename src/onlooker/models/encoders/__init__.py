@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.conv4 import Conv4
+from onlooker.models.encoders.lite0 import LITE0, Lite0
 from onlooker.models.encoders.packaged import load_packaged
 from onlooker.models.encoders.small import Small
 from onlooker.models.packages import load_packages
@@ -29,10 +30,11 @@ class Encoder(Protocol):
         ...
 
 
-TERMS = {  # of the encoders whose weights are in this package
+TERMS = {  # of the weights with which these encoders begin by default; all but those of lite0 are in this package
     "small": "trained on Tiny ImageNet, images of ImageNet, which may be used for non-commercial research and "
     "education only",
     "small-free": "trained on Caltech-101 (Li, Andreeto, Ranzato, Perona), whose terms (CC BY 4.0) admit any use",
+    LITE0: "EfficientNet-Lite0 of Google (Apache-2.0), trained on ImageNet",
 }
 # name -> build(in_channels, size). Also: any timm network by its name, and `NAME:vector` for the vector
 # before its classifier.
@@ -40,6 +42,7 @@ ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "conv4": lambda in_channels, size: Conv4(in_channels),
     "small": lambda in_channels, size: Small(in_channels, TERMS["small"]),
     "small-free": lambda in_channels, size: Small(in_channels, TERMS["small-free"]),
+    LITE0: lambda in_channels, size: Lite0(in_channels, terms=TERMS[LITE0]),
 }
 
 _INSTALL = "encoders of another package, such as those of onlooker-papers, are known once it is installed"
@@ -52,15 +55,17 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool | str
         name: one of `ENCODERS`, any timm network, or `NAME:vector` of a timm network.
         in_channels: C of the frames.
         size: height and width of the frames.
-        pretrained: load the weights of this package (`TERMS`), or timm's ImageNet weights; or those in this file.
+        pretrained: load the weights of `TERMS`, or timm's ImageNet weights; or those in this file.
 
     Raises:
         ValueError: an unknown encoder, pretrained weights for an encoder that has none, or a file for an encoder that
             is no timm network.
-        RuntimeError: timm's weights, or those in the file, cannot be loaded.
+        RuntimeError: timm's weights, those of `lite0`, or those in the file, cannot be loaded.
     """
     if name not in ENCODERS:
         load_packages()
+    if name == LITE0:
+        return Lite0(in_channels, pretrained, TERMS[LITE0])
     if name in ENCODERS:
         encoder = ENCODERS[name](in_channels, size)
         if isinstance(pretrained, str):

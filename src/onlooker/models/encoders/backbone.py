@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from onlooker.files import check_regular
 
-__all__ = ["Backbone", "first_filters"]
+__all__ = ["Backbone", "create_network", "filters_for", "first_filters"]
 
 
 class Backbone(nn.Module):
@@ -42,7 +42,7 @@ class Backbone(nn.Module):
         self.name, self.in_channels, self.vector = name, in_channels, vector
         # num_classes=0: otherwise every file and optimizer would contain an unused classifier.
         options = {"num_classes": 0} if vector else {"features_only": True, "out_indices": (-1,)}
-        self.net = _create(name, in_channels, pretrained, size, options)
+        self.net = create_network(name, in_channels, pretrained, size, options)
         self.num_features: int = self.net.head_hidden_size if vector else self.net.feature_info.channels()[-1]
         self.channels_last: bool = getattr(self.net, "output_fmt", None) == "NHWC"  # as of Swin
 
@@ -88,7 +88,17 @@ def first_filters(color: Tensor, channels: int) -> Tensor:
     return color.mean(1, keepdim=True).repeat(1, channels, *[1] * (color.ndim - 2))
 
 
-def _create(name: str, in_channels: int, pretrained: bool | str, size: int | None, options: dict[str, Any]) -> Any:
+def filters_for(color: Tensor, channels: int) -> Tensor:
+    """Filters for C channels from those for RGB: for one channel their sum, as in timm; else `first_filters`."""
+    if channels == 3:
+        return color
+    return color.sum(1, keepdim=True) if channels == 1 else first_filters(color, channels)
+
+
+def create_network(
+    name: str, in_channels: int, pretrained: bool | str, size: int | None, options: dict[str, Any]
+) -> Any:
+    """A timm network with these options; the other arguments and the errors are those of `Backbone`."""
     import timm  # here, because it takes a second to import and small models never need it
 
     if not timm.is_model(name):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from onlooker.models.encoders.backbone import first_filters
+from onlooker.models.encoders.backbone import filters_for
 
 FOLDER = Path(__file__).with_name("weights")
 
@@ -14,8 +14,7 @@ FOLDER = Path(__file__).with_name("weights")
 def load_packaged(encoder: nn.Module, name: str, in_channels: int) -> None:
     """Load the weights of this package into an encoder of that name.
 
-    The first filters are for RGB. For one channel they are summed, for any other number averaged (`first_filters`), as
-    in `Backbone`.
+    The first filters are for RGB, and adapted by `filters_for`.
 
     Raises:
         ValueError: the file is missing or damaged.
@@ -24,14 +23,8 @@ def load_packaged(encoder: nn.Module, name: str, in_channels: int) -> None:
     try:
         weights = load_file(path)
         key = next(iter(encoder.state_dict()))
-        weights[key] = _filters(weights[key].float(), in_channels)
+        weights[key] = filters_for(weights[key].float(), in_channels)
         encoder.load_state_dict(weights)
     except (OSError, KeyError, SafetensorError, RuntimeError) as error:
         remedy = "install onlooker again, or use random weights (--no-pretrained; in Python pretrained=False)"
         raise ValueError(f"{path}: the weights of {name} are missing or damaged ({error}); {remedy}") from error
-
-
-def _filters(color: Tensor, channels: int) -> Tensor:
-    if channels == 3:
-        return color
-    return color.sum(1, keepdim=True) if channels == 1 else first_filters(color, channels)

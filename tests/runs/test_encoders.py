@@ -1,0 +1,131 @@
+"""The encoder of a linear model is chosen by cross-validation, if two are installed and the clips are large enough."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import call
+from packaged_weights import put_lite0
+
+import onlooker
+from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.run_record import RunRecord
+from onlooker.runs import encoders
+from onlooker.runs.train import train_run
+from onlooker.training.linear import Choice, Clips, cross_validated
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_lite0(tmp_path / "packages", monkeypatch)
+    for module in (encoders, onlooker.models.registry):
+        monkeypatch.setattr(module, "LITE0_SIZE", 32)
+    monkeypatch.setattr(encoders, "_LEAST_SIDE", 16)
+
+
+@pytest.fixture
+def preferred(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """The log losses of the encoders, in the order in which they are compared."""
+    losses, choose = {"small": 1.0, "lite0": 0.5}, encoders.choose
+
+    def instead(clips: Clips) -> Choice:
+        choice, loss = choose(clips), losses["small" if clips.x.shape[1] == 16 * 560 else "lite0"]
+        return Choice(choice.statistics, choice.method, choice.scores, choice.temperature, {"changes": loss})
+
+    monkeypatch.setattr(encoders, "choose", instead)
+    return losses
+
+
+@pytest.fixture
+def clips(squares: Path, tmp_path: Path) -> Path:
+    for label in ("left", "right"):
+        shutil.copytree(squares / label, tmp_path / "clips" / label)
+    return tmp_path / "clips"
+
+
+def trained(clips: Path, run: Path, **settings: Any) -> tuple[RunRecord, Mapping[str, Any]]:
+    onlooker.train(clips, run, frames=4, size=32, quiet=True, **settings)
+    return read(run)
+
+
+def read(run: Path) -> tuple[RunRecord, Mapping[str, Any]]:
+    return RunRecord.read(run), json.loads((run / "cross_validation.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("better", ["small", "lite0"])
+def test_the_one_with_the_lower_loss_is_trained(
+    better: str, package: None, preferred: dict[str, float], clips: Path, tmp_path: Path
+) -> None:
+    preferred[better] = 0.25
+    output = call("train", clips, "--run", tmp_path / "run", "--frames", 4, "--size", 32).output
+    assert ("Apache-2.0" in output) == (better == "lite0")
+    record, chosen = read(tmp_path / "run")
+    assert (record.model.encoder, record.model.pretrained) == (better, True)
+    assert record.data.normalization == {"small": "imagenet", "lite0": "half"}[better]
+    other = {"small": "lite0", "lite0": "small"}[better]
+    assert chosen["chosen"].startswith(f"encoder {better} (log loss 0.25, ")
+    assert f"not {other} (log loss " in chosen["chosen"]
+    assert "by cross-validation of 12 clips; statistics: " in chosen["chosen"]
+    prediction = onlooker.load(tmp_path / "run").predict(clips / "left" / "00.mp4")
+    assert prediction.label in record.classes
+
+
+def test_of_many_clips_some_are_compared(
+    package: None, preferred: dict[str, float], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "_COMPARED", 8)
+    record, chosen = trained(clips, tmp_path / "run")
+    assert record.model.encoder == "lite0"
+    assert "by cross-validation of 8 clips" in chosen["chosen"]
+    assert len(onlooker.load(tmp_path / "run").predict(clips / "left" / "00.mp4").scores) == 2
+
+
+def test_small_clips_given_encoders_and_other_models_are_not_compared(
+    package: None, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, chosen = trained(clips, tmp_path / "given", encoder="conv4")
+    assert given.model.encoder == "conv4"
+    assert chosen["chosen"].startswith("statistics: ")
+    monkeypatch.setattr(encoders, "_LEAST_SIDE", 1000)
+    record, chosen = trained(clips, tmp_path / "run")
+    assert record.model.encoder == "small"
+    assert chosen["chosen"].startswith("statistics: ")
+
+
+def test_a_run_that_ended_before_the_choice_makes_it_when_it_continues(
+    package: None, preferred: dict[str, float], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, settings = tmp_path / "run", (ModelConfig(encoder="auto"), DataConfig(frames=4, size=32), TrainConfig())
+    better = encoders._better
+    monkeypatch.setattr(encoders, "_better", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train_run(clips, run, *settings, quiet=True)
+    assert RunRecord.read(run).model.encoder == "auto"
+    monkeypatch.setattr(encoders, "_better", better)
+    train_run(clips, run, *settings, resume=True, quiet=True)
+    assert RunRecord.read(run).model.encoder == "lite0"
+
+
+def test_the_encoder_is_chosen_again_for_each_fold() -> None:
+    random = np.random.default_rng(0)
+    y = np.arange(30) % 2
+    noise = random.normal(size=(30, 2))
+    signal = noise + 5 * y[:, None]
+    weak, strong = (Clips(x, y, np.arange(30).astype(str), 2, ("mean",)) for x in (noise, signal))
+    assert np.mean(cross_validated(weak)[0].argmax(1) == y) < 0.8
+    assert (cross_validated(weak, rival=strong)[0].argmax(1) == y).all()
+    assert (cross_validated(strong, rival=weak)[0].argmax(1) == y).all()
+
+
+def test_without_the_package_large_clips_are_noted(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders, "installed_weights", lambda: None)
+    for side, noted in ((16, True), (1000, False)):
+        monkeypatch.setattr(encoders, "_LEAST_SIDE", side)
+        chosen = trained(clips, tmp_path / str(side), encoder="small")[1]
+        assert chosen.get("imagenet", False) == noted
