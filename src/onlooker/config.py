@@ -13,7 +13,7 @@ __all__ = [
 ]  # fmt: skip
 
 Modality = Literal["rgb", "flow", "both"]
-Normalization = Literal["auto", "half", "imagenet", "mnist"]
+Normalization = Literal["auto", "half", "imagenet", "lite0", "mnist"]
 Glimpse = Literal["auto", "product", "scaled", "sum"]
 Loss = Literal["auto", "every", "last"]
 Aggregation = Literal["auto", "mean", "product", "last"]

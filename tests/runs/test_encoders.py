@@ -16,7 +16,8 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.run_record import RunRecord
 from onlooker.runs import encoders
 from onlooker.runs.train import train_run
-from onlooker.training.linear import Choice, Clips, cross_validated
+from onlooker.training.linear import Choice, Clips, clearly_better, cross_validated
+from onlooker.training.regression import Method
 
 
 @pytest.fixture
@@ -28,16 +29,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def preferred(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """The log losses of the encoders, in the order in which they are compared."""
-    losses, choose = {"small": 1.0, "lite0": 0.5}, encoders.choose
-
-    def instead(clips: Clips) -> Choice:
-        choice, loss = choose(clips), losses["small" if clips.x.shape[1] == 16 * 560 else "lite0"]
-        return Choice(choice.statistics, choice.method, choice.scores, choice.temperature, {"changes": loss})
-
-    monkeypatch.setattr(encoders, "choose", instead)
-    return losses
+def preferred(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """Whether lite0 is clearly better."""
+    answer = {"lite0": True}
+    monkeypatch.setattr(encoders, "clearly_better", lambda *_: answer["lite0"])
+    return answer
 
 
 @pytest.fixture
@@ -57,17 +53,17 @@ def read(run: Path) -> tuple[RunRecord, Mapping[str, Any]]:
 
 
 @pytest.mark.parametrize("better", ["small", "lite0"])
-def test_the_one_with_the_lower_loss_is_trained(
-    better: str, package: None, preferred: dict[str, float], clips: Path, tmp_path: Path
+def test_the_better_one_is_trained(
+    better: str, package: None, preferred: dict[str, bool], clips: Path, tmp_path: Path
 ) -> None:
-    preferred[better] = 0.25
+    preferred["lite0"] = better == "lite0"
     output = call("train", clips, "--run", tmp_path / "run", "--frames", 4, "--size", 32).output
     assert ("Apache-2.0" in output) == (better == "lite0")
     record, chosen = read(tmp_path / "run")
     assert (record.model.encoder, record.model.pretrained) == (better, True)
-    assert record.data.normalization == {"small": "imagenet", "lite0": "half"}[better]
+    assert record.data.normalization == {"small": "imagenet", "lite0": "lite0"}[better]
     other = {"small": "lite0", "lite0": "small"}[better]
-    assert chosen["chosen"].startswith(f"encoder {better} (log loss 0.25, ")
+    assert chosen["chosen"].startswith(f"encoder {better} (log loss ")
     assert f"not {other} (log loss " in chosen["chosen"]
     assert "by cross-validation of 12 clips; statistics: " in chosen["chosen"]
     prediction = onlooker.load(tmp_path / "run").predict(clips / "left" / "00.mp4")
@@ -75,7 +71,7 @@ def test_the_one_with_the_lower_loss_is_trained(
 
 
 def test_of_many_clips_some_are_compared(
-    package: None, preferred: dict[str, float], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: None, preferred: dict[str, bool], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(encoders, "_COMPARED", 8)
     record, chosen = trained(clips, tmp_path / "run")
@@ -97,7 +93,7 @@ def test_small_clips_given_encoders_and_other_models_are_not_compared(
 
 
 def test_a_run_that_ended_before_the_choice_makes_it_when_it_continues(
-    package: None, preferred: dict[str, float], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: None, preferred: dict[str, bool], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, settings = tmp_path / "run", (ModelConfig(encoder="auto"), DataConfig(frames=4, size=32), TrainConfig())
     better = encoders._better
@@ -129,3 +125,20 @@ def test_without_the_package_large_clips_are_noted(
         monkeypatch.setattr(encoders, "_LEAST_SIDE", side)
         chosen = trained(clips, tmp_path / str(side), encoder="small")[1]
         assert chosen.get("imagenet", False) == noted
+
+
+def test_a_difference_that_may_be_chance_does_not_count() -> None:
+    y, groups = np.arange(40) % 2, np.repeat(np.arange(5), 8).astype(str)
+    clips = Clips(np.zeros((40, 1)), y, groups, 2, ("mean",))
+
+    def choice(right: np.ndarray) -> Choice:
+        scores = np.where(np.arange(2) == y[:, None], right[:, None], 1 - right[:, None])
+        return Choice("mean", Method("logistic", 1.0), scores, 1.0)
+
+    usual = choice(np.full(40, 0.6))
+    assert clearly_better(choice(np.full(40, 0.7)), usual, clips)
+    assert not clearly_better(usual, choice(np.full(40, 0.7)), clips)
+    assert not clearly_better(usual, usual, clips)
+    mixed = choice(np.select([groups == "0", groups == "1"], [0.99, 0.5], 0.6))
+    assert not clearly_better(mixed, usual, clips), "the clips of one recording are one observation"
+    assert clearly_better(mixed, usual, clips._replace(groups=np.arange(40).astype(str)))

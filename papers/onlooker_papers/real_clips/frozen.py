@@ -1,6 +1,5 @@
 """Features of a frozen encoder for all clips of a set, computed once; and the splits for testing the set."""
 
-import functools
 import io
 import os
 from collections.abc import Sequence
@@ -15,16 +14,17 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of, make_splits
 from onlooker.files import write_bytes
+from onlooker.models.encoders.lite0 import LITE0
 from onlooker.models.linear import LinearClassifier
-from onlooker.models.registry import configured, resolve
+from onlooker.models.registry import configured, for_model, resolve
 from onlooker.runs.features import weights_digest
 from onlooker.structures import Clip
 from onlooker.training.forward import encode_samples
-from onlooker.training.linear import Choice, Clips, copies_of, fit_layer
+from onlooker.training.linear import Choice, Clips, copies_of, fitted_layer
 from onlooker.training.reading import read_clips
 from onlooker_papers.published_sets.hmdb51 import JHMDB
 from onlooker_papers.published_sets.ucf101 import UCF101
@@ -118,8 +118,14 @@ class Encoded:
 def model(classes: int, pretrained: bool | None = None, encoder: str = MODEL.encoder) -> LinearClassifier:
     """The linear model of the default command, with random weights if not `pretrained`, or with another encoder."""
     torch.manual_seed(_SEED)
-    config = ModelConfig(MODEL.name, encoder, pretrained=pretrained)
-    return cast(LinearClassifier, configured(config, DATA, classes).eval())
+    return cast(LinearClassifier, configured(*_input(encoder, pretrained)[:2], classes).eval())
+
+
+def _input(encoder: str, pretrained: bool | None) -> Settings:
+    """The settings of the default command with an encoder, and the size of its frames."""
+    config = replace(MODEL, encoder=encoder, pretrained=pretrained)
+    given = {"encoder"} if encoder == LITE0 else {"encoder", "size"}
+    return resolve(*for_model(config, DATA, given), TrainConfig())
 
 
 def encode(
@@ -131,12 +137,12 @@ def encode(
     Raises:
         ValueError, ClipError: as for `splits_of`; or a clip cannot be read.
     """
-    _, data, _ = resolve(replace(MODEL, encoder=encoder, pretrained=pretrained), DATA, TrainConfig())
+    data = _input(encoder, pretrained).data
     clips = next(iter(splits_of(name).values())).clips
     classes = tuple(sorted({clip.label for clip in clips}))
     net = model(len(classes), pretrained, encoder)
     weights = weights_digest(cast(nn.Module, net.encoder))
-    path = run / f"{name}-{DATA.frames}x{DATA.size}-{net.num_features}-{weights[:16]}{'-copies' * copies}.npz"
+    path = run / f"{name}-{data.frames}x{data.size}-{net.num_features}-{weights[:16]}{'-copies' * copies}.npz"
     if not path.exists():
         stream = io.BytesIO()
         np.savez(stream, **_computed(net, clips, classes, data, name, copies))
@@ -164,14 +170,6 @@ def _computed(
     return {"x": torch.cat(x, 1).double().numpy(), "minutes": (sum(os.times()[:4]) - began) / 60}
 
 
-@functools.cache
-def _head(classes: int) -> LinearClassifier:
-    return model(classes, pretrained=False)
-
-
 def fitted_logits(clips: Clips, choice: Choice, x: Floats) -> Floats:
     """Logits `B K` for statistics `B M`, by the library's linear layer fitted to `clips`, at temperature 1."""
-    net = _head(clips.num_classes)
-    fit_layer(net, clips, choice)
-    with torch.inference_mode():
-        return cast(Floats, net.head((torch.from_numpy(x).float() - net.center[-1]) / net.scale[-1]).double().numpy())
+    return fitted_layer(clips, choice).logits(x)

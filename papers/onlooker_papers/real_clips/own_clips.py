@@ -7,6 +7,7 @@ training clips.
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,12 +20,15 @@ from onlooker.data.split import Split, group_of
 from onlooker.evaluation.calibration import calibration_error, fit_temperature, perfect_calibration_error
 from onlooker.evaluation.metrics import accuracy_interval
 from onlooker.files import read_json
-from onlooker.training.linear import Clips, choose
+from onlooker.models.encoders.lite0 import LITE0
+from onlooker.runs.encoders import compared, large_enough
+from onlooker.training.linear import Clips, choose, clearly_better
 from onlooker_papers.intervals import as_text, correct_of, over_recordings
 from onlooker_papers.real_clips.frozen import DATA, MODEL, SETS, Encoded, encode, fitted_logits, splits_of
 from onlooker_papers.results import About, Row, read_rows, write_rows
 
 FILE, CALIBRATION = "own-clips", "calibration"
+ENCODERS = (LITE0, "auto")  # kinds of answers that need the extra imagenet
 COMMAND = "python -m onlooker_papers.real_clips.own_clips"
 WHAT = "test clips classified correctly: default command, also with small-free and random weights, and other models"
 # The default command before it had statistics of order, on the same test clips (commit 4e09763f).
@@ -42,15 +46,18 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-def measure(name: str, run: Path, results: Path, stored: bool = False) -> dict[str, Any]:
+def measure(name: str, run: Path, results: Path, stored: bool = False, encoders: bool = False) -> dict[str, Any]:
     """The figures of one set; writes its rows of `own-clips.json` and `calibration.json`, next to `real-clips.json`.
 
     Args:
         stored: only new figures, from the answers on test clips that the set's row has; some may lack the last splits.
+        encoders: the same, with answers by `lite0`, and by the encoder that `onlooker train` chooses.
     """
-    splits, row = splits_of(name), read_rows(results, FILE)[name,] if stored else {}
+    splits, row = splits_of(name), read_rows(results, FILE)[name,] if stored or encoders else {}
     if row:
         memos, settings, minutes = row["memos"], row["settings"], row["figures"]["minutes"]
+        if encoders:
+            memos = _with_encoders(name, run, splits, memos)
     else:
         memos = {number: {} for number in splits}
         for number, kind in itertools.product(splits, KINDS):
@@ -65,6 +72,7 @@ def measure(name: str, run: Path, results: Path, stored: bool = False) -> dict[s
     tests = [clip for split in splits.values() for clip in split.test]
     recordings, labels = [*map(group_of, tests)], Counter(clip.label for clip in tests)
     best, best_row = max((of, row) for row, of in {"default": default, **others(name, results)}.items())
+    others_of = {kind: "".join(of.get(kind, "") for of in memos.values()) for kind in ENCODERS}
     figures = {
         "default": default,
         "before": BEFORE.get(name),
@@ -81,10 +89,34 @@ def measure(name: str, run: Path, results: Path, stored: bool = False) -> dict[s
         "linear": random,
         "above_linear": over_recordings([texts["default"][:both]], [texts["linear"]], recordings[:both]),
         "free": free,
+        **{kind: float(correct_of(text).mean()) for kind, text in others_of.items() if text},
     }
-    about, only = About(WHAT, COMMAND, [0]), "--stored" if stored else ""
+    if text := others_of["auto"]:
+        same = text == texts["default"]
+        figures["above_default"] = [0, 0, 0] if same else over_recordings([text], [texts["default"]], recordings)
+        figures["encoders"] = {number: of["encoder"] for number, of in memos.items()}
+    about, only = About(WHAT, COMMAND, [0]), "--encoders" if encoders else "--stored" if stored else ""
     write_rows(results, FILE, about, {(name,): Row(figures, settings, memos)}, only)
     return figures
+
+
+def _with_encoders(
+    name: str, run: Path, splits: Mapping[str, Split], memos: Mapping[str, dict[str, str]]
+) -> dict[str, dict[str, str]]:
+    """Answers of each split with `lite0`, with the encoder that is chosen (`auto`), and which one that is."""
+    encoded = {kind: encode(name, run, encoder=kind) for kind in (MODEL.encoder, LITE0)}
+    found = {}
+    for number, split in splits.items():
+        training = [*split.training, *split.validation]
+        chosen = MODEL.encoder
+        if large_enough(training, None):
+            some = compared(training)
+            clips = [of.clips.only(of.positions(some)) for of in encoded.values()]
+            small, lite0 = map(choose, clips)
+            chosen = LITE0 if clearly_better(lite0, small, clips[0]) else chosen
+        texts = {kind: as_text(right_answers(of, split)) for kind, of in encoded.items()}
+        found[number] = {**memos[number], LITE0: texts[LITE0], "auto": texts[chosen], "encoder": chosen}
+    return found
 
 
 def right_answers(encoded: Encoded, split: Split) -> Bools:
@@ -143,10 +175,13 @@ def _tempered(clips: Clips, logits: Floats) -> Floats:
 def main(
     sets: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(SETS)}. Default: all.")] = None,
     stored: Annotated[bool, typer.Option(help="Only the figures, from the answers in the results.")] = False,
+    encoders: Annotated[
+        bool, typer.Option(help="Only lite0 and the chosen encoder; needs the extra imagenet.")
+    ] = False,
 ) -> None:
     """Measure the default command on sets of clips."""
     for name in sets or SETS:
-        found = measure(name, Path("runs/real-clips/features"), Path("results"), stored)
+        found = measure(name, Path("runs/real-clips/features"), Path("results"), stored, encoders)
         print(f"{name}: {found['default']:.1%}; best {found['best_row']} {found['best']:.1%}")
 
 

@@ -36,6 +36,10 @@ def test_it_is_what_the_command_trains_and_its_rows_fill_the_tables(squares: Pat
     again = own_clips.measure("basketball", tmp_path / "none", tmp_path / "results", stored=True)
     assert again == figures
     assert not (tmp_path / "none").exists()
+    with_encoders = own_clips.measure("basketball", tmp_path / "run", tmp_path / "results", encoders=True)
+    assert with_encoders.items() >= figures.items()
+    assert with_encoders["lite0"] == with_encoders["auto"] == figures["default"], "all are encoded by the same filters"
+    assert (with_encoders["above_default"][0], with_encoders["encoders"]) == (0, {"split": "small"})
     assert (figures["best_row"], figures["test_clips"]) == ("default", len(split.test))
     stored = {
         name: read_json(tmp_path / "results" / f"{name}.json")["figures"] for name in ("own-clips", "calibration")

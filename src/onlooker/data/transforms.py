@@ -9,10 +9,11 @@ from torch import Tensor
 __all__ = ["NORMALIZATIONS", "augment", "to_video"]
 
 # name -> mean and standard deviation of pixel values in [0, 1]. `half` needs no statistics of the data; `imagenet` is
-# that of pretrained encoders; `mnist` only subtracts the mean of its training digits.
+# that of pretrained encoders, but for `lite0`; `mnist` only subtracts the mean of its training digits.
 NORMALIZATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "half": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
     "mnist": ((0.1307, 0.1307, 0.1307), (1.0, 1.0, 1.0)),
+    "lite0": ((127 / 255,) * 3, (128 / 255,) * 3),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 _OF_FLOW = (0.5, 0.25)  # mean and standard deviation of displacements in 8 bits

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 
-from onlooker.config import AUGMENTING, AUTO_ENCODER, DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.config import AUGMENTING, AUTO_ENCODER, DataConfig, ModelConfig, Normalization, Settings, TrainConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import ENCODERS, TERMS, has_weights
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
@@ -282,8 +282,8 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
     if (video := is_video(model.encoder)) and data.normalization not in ("auto", "half"):
         raise ValueError(f"normalization is {data.normalization!r}, and {model.encoder} has its own; leave it out")
     if data.normalization == "auto":
-        imagenet = model.pretrained and not video and model.encoder != LITE0
-        data = replace(data, normalization="imagenet" if imagenet else "half")
+        of_weights: Normalization = "lite0" if model.encoder == LITE0 else "imagenet"
+        data = replace(data, normalization=of_weights if model.pretrained and not video else "half")
     if training.loss == "auto":
         training = replace(training, loss=recipe.loss)
     return Settings(model, data, training)

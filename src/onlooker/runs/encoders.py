@@ -15,11 +15,11 @@ from onlooker.models.registry import resolve
 from onlooker.runs.preparation import Prepared, Request, build
 from onlooker.structures import Clip, ClipError
 from onlooker.training.events import MOST_CLIPS
-from onlooker.training.linear import Choice, Encoded, choose, statistics_of
+from onlooker.training.linear import Choice, Encoded, choose, clearly_better, statistics_of
 from onlooker.training.reading import read_clips
 from onlooker.video.reader import VideoReader
 
-__all__ = ["choose_encoder", "encode", "lite0_may_help"]
+__all__ = ["choose_encoder", "compared", "encode", "large_enough", "lite0_may_help"]
 
 _LEAST_SIDE = 120  # pixels: smaller clips do not show what an encoder of photographs could see
 _OPENED = 20  # clips whose size is looked at
@@ -30,23 +30,23 @@ def lite0_may_help(settings: Settings, clips: Sequence[Clip]) -> bool:
     """Whether Lite0 could be compared with the default encoder, but is not installed."""
     if installed_weights() or settings.model.encoder != ModelConfig.encoder or not _fits(settings):
         return False
-    return _large_enough(clips, settings.data.frame_rate)
+    return large_enough(clips, settings.data.frame_rate)
 
 
 def choose_encoder(prepared: Prepared, request: Request) -> Prepared:
-    """A run whose encoder is to be chosen (`auto`), with the one that has the lower log loss in cross-validation.
+    """A run whose encoder is to be chosen (`auto`): the default, or Lite0 at 224 pixels or more.
 
-    They are the default and, if it is installed and the clips are large enough, Lite0 at 224 pixels or more. Of many
-    clips some are compared.
+    It is Lite0 if that is installed, the clips are large enough, and its log loss in cross-validation is clearly lower.
+    Of many clips some are compared.
     """
     record, quiet = prepared.record, request.quiet
     if record.model.encoder != AUTO_ENCODER:
         return prepared
     best = replace(prepared, record=replace(record, **resolve(*record.settings)._asdict()))
     clips = [*record.split.training, *record.split.validation]
-    if installed_weights() and _fits(record.settings) and _large_enough(clips, record.data.frame_rate):
+    if installed_weights() and _fits(record.settings) and large_enough(clips, record.data.frame_rate):
         rival = _with_lite0(record.settings)
-        some = _some(clips)
+        some = compared(clips)
         read = some if len(some) < len(clips) else record.split.clips
         samples, _ = read_clips(read, record.classes, rival.data, quiet=quiet)
         other = Prepared(replace(record, **rival._asdict()), build(*rival, record.classes), samples)
@@ -75,7 +75,7 @@ def _fits(settings: Settings) -> bool:
     return settings.data.modality == "rgb" and not settings.training.features
 
 
-def _large_enough(clips: Sequence[Clip], frame_rate: float | None) -> bool:
+def large_enough(clips: Sequence[Clip], frame_rate: float | None) -> bool:
     """Whether half of some clips or more have a shorter side that is long enough for Lite0."""
     sides = list[int]()
     for clip in clips[:: max(1, len(clips) // _OPENED)]:
@@ -90,19 +90,19 @@ def _with_lite0(settings: Settings) -> Settings:
     return resolve(replace(model, encoder=LITE0, pretrained=None), larger, training)
 
 
-def _some(clips: Sequence[Clip]) -> list[Clip]:
+def compared(clips: Sequence[Clip]) -> list[Clip]:
     """At most `_COMPARED` of the clips, in their order."""
     chosen = np.random.default_rng(0).permutation(len(clips))[:_COMPARED]
     return [clips[place] for place in sorted(chosen.tolist())]
 
 
 def _better(first: Prepared, second: Prepared, clips: Sequence[Clip], quiet: bool) -> Prepared:
-    """The one with the lower log loss in cross-validation of some clips; with what is known of both if these are all
-    clips."""
+    """The second one if it is clearly better in cross-validation of some clips; with what is known of both if these are
+    all clips."""
     runs = (first, second)
     encoded = [encode(run, clips, quiet) for run in runs]
     choices = [choose(each.clips) for each in encoded]
-    best = int(choices[1].loss < choices[0].loss)
+    best = int(clearly_better(choices[1], choices[0], encoded[0].clips))
     texts = [*map(_figures, runs, encoded, choices)]
     why = f"encoder {texts[best]}, not {texts[1 - best]}, by cross-validation of {len(clips)} clips"
     split = first.record.split

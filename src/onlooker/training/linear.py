@@ -35,6 +35,7 @@ __all__ = [
     "Encoded",
     "best_temperature",
     "choose",
+    "clearly_better",
     "copies_of",
     "cross_validated",
     "fit_layer",
@@ -269,6 +270,22 @@ def _test(clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, cop
     return _Tested(statistics, copies, float(losses.min()), METHODS[best], _TEMPERATURES[at], logits[best])
 
 
+def clearly_better(rival: Choice, choice: Choice, clips: Clips) -> bool:
+    """Whether the log loss of the rival on these clips is lower by more than a standard error of the difference.
+
+    The rule of one standard error (Breiman et al. 1984), over recordings: of two encoders whose difference may be
+    chance, the simpler one is kept.
+    """
+    known = np.flatnonzero(np.isfinite(choice.scores).all(1) & np.isfinite(rival.scores).all(1))
+    if not len(known):
+        return False
+    losses = [-np.log(each.scores[known, clips.y[known]].clip(1e-30)) for each in (choice, rival)]
+    gains = losses[0] - losses[1]
+    recordings = np.unique(clips.groups[known], return_inverse=True)[1]
+    error = np.linalg.norm(np.bincount(recordings, gains - gains.mean())) / len(known)
+    return bool(gains.mean() > error)
+
+
 @one_thread
 def cross_validated(
     clips: Clips, choice: Choice | None = None, title: str | None = None, rival: Clips | None = None
@@ -279,7 +296,7 @@ def cross_validated(
         clips: divided into `FOLDS` parts.
         choice: of statistics, method and temperature; None: chosen again for each fold, from its training clips alone.
         title: of a progress bar; None: no bar.
-        rival: the same clips by another encoder: without `choice`, the better one is chosen again for each fold.
+        rival: the same clips by another encoder: without `choice`, one is chosen again for each fold.
 
     Returns:
         Scores `B K`, NaN for a clip without which no layer could be fitted; thresholds of events `B`, chosen with the
@@ -292,7 +309,7 @@ def cross_validated(
         chosen = choice or choose(others, INNER_FOLDS)
         if choice is None and rival is not None:
             challenger = choose(rival.only(fit), INNER_FOLDS)
-            if challenger.loss < chosen.loss:
+            if clearly_better(challenger, chosen, others):
                 of, others, chosen = rival, rival.only(fit), challenger
         scores[test] = _softmax(fitted_layer(others, chosen).logits(of.x[test]) / chosen.temperature)
         if threshold := chosen.threshold(clips if choice else others):

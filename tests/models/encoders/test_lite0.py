@@ -91,7 +91,7 @@ def test_without_package_and_network_the_extra_is_named(monkeypatch: pytest.Monk
 
 def test_its_weights_size_and_normalization_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     model, data, _ = resolve(*for_model(ModelConfig(encoder="lite0"), DataConfig(), {"encoder"}), TrainConfig())
-    assert (model.pretrained, data.size, data.normalization) == (True, LITE0_SIZE, "half")
+    assert (model.pretrained, data.size, data.normalization) == (True, LITE0_SIZE, "lite0")
     assert for_model(ModelConfig(encoder="lite0"), DataConfig(size=64), {"encoder", "size"})[1].size == 64
     for file, encoder in ((None, "small"), (Path("lite0.pth"), "auto")):
         monkeypatch.setattr("onlooker.models.registry.installed_weights", lambda file=file: file)
