@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from onlooker.cli.command import command, note, stoppable, warn
+from onlooker.cli.command import command, given_options, note, stoppable, warn
 from onlooker.cli.options import Clips, Folds, Safe, refuse_unused_flow
 from onlooker.config import DataConfig, SetConfig, Settings, SharedConfig, TrainConfig
 
@@ -35,12 +35,13 @@ def compare(
     The linear baseline, with the same encoder, has a row in every table.
     """
     from onlooker.data.sets import asked_splits, read_set
+    from onlooker.models.registry import for_encoder
     from onlooker.runs.compare import compare as compare_models
     from onlooker.runs.compare import settings_of, with_baseline
     from onlooker.runs.train import default_run
 
     run = run or default_run(clips, "compared")
-    shared = Settings(models, data, training)
+    shared = Settings(models, for_encoder(models.encoder, data, given_options(context)), training)
     asked = settings_of(models.name, shared)
     refuse_unused_flow(context, [of.data for of in asked.values()])
     chosen = range(training.seed, training.seed + seeds)

@@ -27,6 +27,7 @@ __all__ = [
     "create_model",
     "find_class",
     "find_recipe",
+    "for_encoder",
     "for_model",
     "list_models",
     "rebuild",
@@ -234,6 +235,11 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     return net
 
 
+def for_encoder(encoder: str, data: DataConfig, given: Collection[str]) -> DataConfig:
+    """The input with the size that an encoder of a fixed size was trained on, unless `size` is `given`."""
+    return replace(data, size=LITE0_SIZE) if encoder == LITE0 and "size" not in given else data
+
+
 def for_model(model: ModelConfig, data: DataConfig, given: Collection[str]) -> tuple[ModelConfig, DataConfig]:
     """Settings of a training with the defaults of its model: its modality, the size of its encoder's frames, and for
     `linear` the choice of the encoder, if more than one is installed.
@@ -243,8 +249,7 @@ def for_model(model: ModelConfig, data: DataConfig, given: Collection[str]) -> t
     recipe = find_recipe(model.name)
     if "modality" not in given:
         data = replace(data, modality=recipe.modality or data.modality)
-    if "size" not in given and model.encoder == LITE0:
-        data = replace(data, size=LITE0_SIZE)
+    data = for_encoder(model.encoder, data, given)
     if recipe.solver == "linear" and not {"encoder", "pretrained", "weights"} & {*given} and installed_weights():
         model = replace(model, encoder=AUTO_ENCODER)
     return model, data
