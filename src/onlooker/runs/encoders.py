@@ -15,7 +15,7 @@ from onlooker.models.registry import resolve
 from onlooker.runs.preparation import Prepared, Request, build
 from onlooker.structures import Clip, ClipError
 from onlooker.training.events import MOST_CLIPS
-from onlooker.training.linear import Choice, Encoded, choose, clearly_better, statistics_of
+from onlooker.training.linear import FEW, Choice, Encoded, choose, clearly_better, statistics_of
 from onlooker.training.reading import read_clips
 from onlooker.video.reader import VideoReader
 
@@ -58,13 +58,16 @@ def choose_encoder(prepared: Prepared, request: Request) -> Prepared:
     return best
 
 
-def encode(prepared: Prepared, clips: Sequence[Clip], quiet: bool) -> Encoded:
-    """The statistics of some clips, and the features of those that streams are made of."""
+def encode(prepared: Prepared, clips: Sequence[Clip], quiet: bool, copies: bool = True) -> Encoded:
+    """The statistics of some clips, and the features of those that streams are made of.
+
+    `copies`: as in `statistics_of`.
+    """
     record, net, samples = prepared.record, prepared.net, prepared.samples.only(clips)
     groups = [group_of(clip) for clip in samples.clips]
     kept = np.random.default_rng(0).permutation(len(groups))[:MOST_CLIPS].tolist() if net.encodes_frames else []
     title = None if quiet else f"encoding clips with {record.model.encoder}"
-    encoded = statistics_of(net, samples, groups, record.data, title, kept)
+    encoded = statistics_of(net, samples, groups, record.data, title, kept, copies)
     nothing = nothing_class(record.classes, record.training.nothing)
     of_run = encoded.clips._replace(nothing=nothing, class_weights=record.training.class_weights)
     return encoded._replace(clips=of_run)
@@ -100,7 +103,7 @@ def _better(first: Prepared, second: Prepared, clips: Sequence[Clip], quiet: boo
     """The second one if it is clearly better in cross-validation of some clips; with what is known of both if these are
     all clips."""
     runs = (first, second)
-    encoded = [encode(run, clips, quiet) for run in runs]
+    encoded = [encode(run, clips, quiet, copies=False) for run in runs]
     choices = [choose(each.clips) for each in encoded]
     best = int(clearly_better(choices[1], choices[0], encoded[0].clips))
     texts = [*map(_figures, runs, encoded, choices)]
@@ -108,7 +111,8 @@ def _better(first: Prepared, second: Prepared, clips: Sequence[Clip], quiet: boo
     split = first.record.split
     if len(clips) < len(split.training) + len(split.validation):
         return replace(runs[best], why=why)
-    return replace(runs[best], why=why, encoded=encoded[best], rival=encoded[1 - best].clips)
+    known = encoded[best] if len(clips) > FEW else None  # else the copies of the clips are not encoded yet
+    return replace(runs[best], why=why, encoded=known, rival=encoded[1 - best].clips)
 
 
 def _figures(run: Prepared, encoded: Encoded, choice: Choice) -> str:

@@ -357,6 +357,7 @@ def statistics_of(
     data: DataConfig,
     title: str | None = None,
     kept: Collection[int] = (),
+    copies: bool = True,
 ) -> Encoded:
     """Encode clips; moves the model to a GPU if there is one.
 
@@ -367,6 +368,7 @@ def statistics_of(
         data: normalization.
         title: of the progress bar; None: no bar.
         kept: the numbers of the clips whose features are returned, `T D h w` float16, on the CPU.
+        copies: make copies if there are few clips.
 
     Raises:
         ValueError: clips of a single class, or features that are not finite.
@@ -374,7 +376,7 @@ def statistics_of(
     net = cast(LinearClassifier, model).to(choose_device()).eval()
     rows: list[Tensor] = []
     targets: list[Tensor] = []
-    copies: list[Tensor] = []
+    altered: list[Tensor] = []
     starts = squares = torch.zeros(net.window - 1, net.num_features, dtype=torch.float64)
     batches = DataLoader(samples, _CLIPS)
     features_of = dict[int, Tensor]()
@@ -386,9 +388,9 @@ def statistics_of(
         values = net.statistics(features).double().cpu()
         rows.append(values[:, -1])
         targets.append(of_batch)
-        if len(groups) <= FEW and batch.dtype == torch.uint8 and not data.flow_channels:
+        if copies and len(groups) <= FEW and batch.dtype == torch.uint8 and not data.flow_channels:
             of_copies = (encode_samples(net, each, data, _FRAMES) for each in copies_of(batch))
-            copies.append(torch.stack([net.statistics(each)[:, -1].double().cpu() for each in of_copies]))
+            altered.append(torch.stack([net.statistics(each)[:, -1].double().cpu() for each in of_copies]))
         # Only sums are kept: statistics after each frame of all clips would take as much memory as the frames.
         first = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)]
         starts, squares = starts + first.sum(0), squares + first.square().sum(0)
@@ -399,8 +401,8 @@ def statistics_of(
         raise ValueError("features of the training clips are not finite; use another encoder or --normalization")
     mean = starts / len(x)
     early = Early(mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy())
-    altered = tuple(torch.cat(copies, 1).numpy()) if copies else ()
-    clips = Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), altered)
+    all_copies = tuple(torch.cat(altered, 1).numpy()) if altered else ()
+    clips = Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), all_copies)
     return Encoded(clips, early, features_of)
 
 
