@@ -66,6 +66,18 @@ def test_odd_sizes() -> None:
             assert encoder(torch.rand(1, 3, height, width)).shape[2:] == encoder.grid(height, width)
 
 
+def test_any_number_of_frames_gives_the_same_features_and_can_be_exported() -> None:
+    torch.manual_seed(0)
+    encoder = Lite0().eval().to(memory_format=torch.channels_last)
+    assert all(parameter.is_contiguous() for parameter in encoder.parameters())
+    frames = torch.rand(6, 3, 64, 64)
+    with torch.inference_mode():
+        together, one_by_one = encoder(frames), torch.cat([encoder(frame[None]) for frame in frames])
+        torch.testing.assert_close(together, one_by_one, atol=1e-4, rtol=1e-4)
+    program = torch.export.export(encoder, (frames,), dynamic_shapes=({0: torch.export.Dim("N")},))
+    torch.testing.assert_close(program.module()(frames[:3]), together[:3], atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("content", [b"no weights", b""])
 def test_a_damaged_package_is_named(package: Package, content: bytes) -> None:
     package[0].write_bytes(content)
