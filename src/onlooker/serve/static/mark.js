@@ -39,7 +39,7 @@ export class Marker {
     if (this.mark) this.edit(this.mark.range); else if (event) this.correct(event); else this.rest();
   }
 
-  /** Shows an event that was found, to correct it, or to say that there is none. */
+  /** Shows an event of a prediction, to correct or remove it. */
   correct({ label, start, end }) { this.set(true); this.last = label; this.edit([start, end]); }
 
   /** Moves an edge of the chosen part (0 or 1), or of a new one, to `time`. */
