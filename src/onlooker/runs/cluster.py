@@ -34,7 +34,7 @@ def map_clips(start: Start, clips: Iterable[Path], address: str) -> Generator[tu
     memory holds at most one result per worker. The output of Ray goes to stderr.
 
     Args:
-        start: makes the function that the workers compute, whose errors are results; it is sent to each node once.
+        start: makes the function that the workers compute; it is sent to each node once.
         address: `local`: a new cluster on this machine; `auto`: the one in RAY_ADDRESS or on this machine; `HOST:PORT`.
 
     Raises:
@@ -70,7 +70,7 @@ def map_clips(start: Start, clips: Iterable[Path], address: str) -> Generator[tu
                 result = ClipError(clip, found, "check its size and the memory of the nodes, or use --safe")
             else:
                 idle.append(worker)
-            yield clip, ClipError(clip, result.found, result.remedy) if isinstance(result, ClipError) else result
+            yield clip, result
 
 
 class _Worker:
@@ -81,14 +81,11 @@ class _Worker:
         self._work = start()
 
     def run(self, path: Path) -> Any:
-        """The result for a clip; an error is returned as a result."""
-        try:
-            if not file_of(path).exists():
-                place = "each node needs the clips at the same path, as on a shared disk"
-                raise ClipError(path, f"not found on {socket.gethostname()}", place)
+        """The result for a clip."""
+        if file_of(path).exists():
             return self._work(path)
-        except Exception as error:
-            return error
+        place = "each node needs the clips at the same path, as on a shared disk"
+        return ClipError(path, f"not found on {socket.gethostname()}", place)
 
 
 def _places(total: Mapping[str, float]) -> tuple[int, dict[str, float]]:

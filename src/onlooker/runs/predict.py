@@ -9,8 +9,8 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 from filelock import lock_descriptor
 from rich import box
 from rich.console import Console
@@ -50,10 +51,15 @@ from onlooker.structures import ClipError, Prediction
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import is_video
 
-__all__ = ["collecting", "distinct_names", "find_videos", "predict_clips", "print_errors", "to_values"]
+__all__ = ["distinct_names", "find_videos", "predict_clips", "to_values"]
 
 ROWS, _WIDTH = 100, 1000  # of a table: rows at once, columns if the output is no terminal
 _LONG = 4  # times the time between frames in training; above it, short events fall between the frames of a clip
+_RECORDING = (
+    "much longer than the clips of the training; these are classes of the whole, from {frames} frames; the default "
+    "model, `onlooker train CLIPS`, finds each event"
+)
+RATE_NOTE = f"the frame rate is unknown, and seconds are those of 25 frames per second; {RATE_REMEDY}"
 
 
 def predict_clips(
@@ -92,73 +98,64 @@ def predict_clips(
     """
     if threshold is not None and not 0 <= threshold <= 1:
         raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
-    clips, errors = list(dict.fromkeys(clips)), list[ClipError]()
-    targets = _targets(clips, out) if out else {}
-    formats = dict.fromkeys(["activitynet", *(find_format(Path("times"), name) for name in times)])
     if times and not out:
         raise ValueError("--times without --out; give --out, the folder for the files")
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
-    recognizer, console = load(run), Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
+    formats = dict.fromkeys(["activitynet", *(find_format(Path("times"), name) for name in times)])
+    clips = list(dict.fromkeys(clips))
+    targets = _targets(clips, out) if out else {}
+    recognizer = load(run, "cpu" if ray else "auto")
     if frame_rate is not None:
         recognizer.data = replace(recognizer.data, frame_rate=frame_rate)
     if threshold is not None:
         recognizer.threshold = threshold
-
-    def write(prediction: Prediction, results: ResultsFile | None) -> None:
-        clip = prediction.path
-        with collecting(errors.append, clip):  # the prediction is printed even if its files cannot be written
-            if clip in targets:
-                _write_files(targets[clip], clip, prediction, formats)
-        if results and clip not in results:  # last: a clip with a result is not drawn again
-            results.add(clip, to_values(prediction))
-
-    with closing(ResultsFile(json, _digest(recognizer))) if json else nullcontext() as results:
-        if results:
-            results.remove_replaced(clips)
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
+    console = Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
+    errors = list[ClipError]()
+    with closing(ResultsFile(json, _digest(recognizer), clips)) if json else nullcontext() as results:
         done = {clip for clip in clips if results and clip in results}
         done -= {clip for clip, target in targets.items() if not target.exists()}
         todo = [clip for clip in clips if clip not in done]
         bar: Any = {"console": Console(stderr=True), "transient": True, "disable": len(todo) == 1}
         if done:
             console.print(f"{len(done)} of {len(clips)} clips were predicted before")
-        with closing(_predictions(recognizer, run, todo, ray)) as found:
+        work = partial(_predictor, recognizer)
+        with closing(map_clips(work, todo, ray) if ray else _predict_here(recognizer, todo)) as predicted:
             for first in range(0, len(todo), ROWS):
-                predictions = []
-                part = islice(found, ROWS)
-                for clip, result in track(part, "predicting", len(todo), first, **bar):
-                    with collecting(errors.append, clip):
-                        if isinstance(result, Exception):
-                            raise result
-                        predictions.append(replace(result, path=clip))  # absolute from a cluster
-                    if not isinstance(result, Exception):
-                        write(predictions[-1], results)
+                predictions = list[Prediction]()
+                for clip, result in track(islice(predicted, ROWS), "predicting", len(todo), first, **bar):
+                    if isinstance(result, ClipError):
+                        errors.append(ClipError(clip, result.found, result.remedy))
+                        continue
+                    prediction = replace(result, path=clip)  # absolute from a cluster
+                    predictions.append(prediction)
+                    if clip in targets:
+                        problem = _attempt(_write_files, clip, targets[clip], prediction, formats)
+                        errors += [problem] if problem else []
+                    if results and clip not in results:  # last: a clip with a result is not drawn again
+                        results.add(clip, to_values(prediction))
                 if predictions:
                     console.print(_clip_table(predictions))
-                    _note_recordings(predictions, recognizer)
-                    note_rates([prediction.path for prediction in predictions if prediction.assumes_rate])
-    print_errors(errors)
+                    _note(predictions, recognizer)
+    for error in errors:
+        typer.secho(f"error: {error}", fg="red", err=True)
     return errors
 
 
-def _note_recordings(predictions: Sequence[Prediction], recognizer: Recognizer) -> None:
-    """Name the clips whose frames are so much farther apart than in training that events fall between them."""
-    if not (rate := recognizer.frame_rate) or recognizer.model.lengths:
-        return
-    if recordings := [of.path for of in predictions if np.diff(of.times, append=of.times[-1]).max() > _LONG / rate]:
-        more = f" and {len(recordings) - 1} more" if len(recordings) > 1 else ""
-        note = f"{recordings[0]}{more}: much longer than the clips of the training; these are classes of the whole, "
-        note += f"from {recognizer.data.frames} frames; the default model, `onlooker train CLIPS`, finds each event"
-        Console(stderr=True).print(Text(printable(note), "yellow"), soft_wrap=True)
+def _note(predictions: Sequence[Prediction], recognizer: Recognizer) -> None:
+    """Name the clips whose seconds are assumed, or whose frames are so much farther apart than in training that events
+    fall between them."""
+    if recognizer.frame_rate and not recognizer.model.lengths:
+        longest = _LONG / recognizer.frame_rate
+        far = [each.path for each in predictions if np.diff(each.times, append=each.times[-1]).max() > longest]
+        note_clips(far, _RECORDING.format(frames=recognizer.data.frames))
+    note_clips([prediction.path for prediction in predictions if prediction.assumes_rate], RATE_NOTE)
 
 
-def note_rates(paths: Sequence[Path]) -> None:
-    """Name the clips whose seconds are assumed."""
+def note_clips(paths: Sequence[Path], text: str) -> None:
+    """Name the first of some clips, and say what is to be known about all of them."""
     if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        note = (
-            f"{paths[0]}{more}: the frame rate is unknown, and seconds are those of 25 frames per second; {RATE_REMEDY}"
-        )
-        Console(stderr=True).print(Text(printable(note), "yellow"), soft_wrap=True)
+        typer.secho(printable(f"{paths[0]}{more}: {text}"), fg="yellow", err=True)
 
 
 class ResultsFile:
@@ -169,14 +166,16 @@ class ResultsFile:
 
     Args:
         model: a hexadecimal digest of the model and all that changes its results; each line starts with it.
+        clips: whose results are removed if they are other files now than those that were predicted.
 
     Raises:
         ValueError: a line is not a result of this model, or another command writes to the file.
         DiskFullError, NotWritableError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, model: str) -> None:
-        self._path, self._model, self._clips = path, model[:16], dict[str, str]()  # fingerprints by path
+    def __init__(self, path: Path, model: str, clips: Iterable[Path] = ()) -> None:
+        self._path, self._model = path, model[:16]
+        self._fingerprints = dict[str, str]()  # by path
         with explain_write_errors("this file", path.parent, path=path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
@@ -186,6 +185,7 @@ class ResultsFile:
             if not lock_descriptor(self._file.fileno(), blocking=False):
                 raise ValueError(f"{path}: another command writes to it; wait until it ends, or choose another file")
             self._read()
+            self._remove_replaced(clips)
         except BaseException:
             self._file.close()
             raise
@@ -199,45 +199,44 @@ class ResultsFile:
                     raise ValueError
                 if line.endswith(b"\n"):
                     result = json_format.loads(line)
-                    self._clips[result["path"]] = result.get("fingerprint", "")
+                    self._fingerprints[result["path"]] = result.get("fingerprint", "")
                     end += len(line)
             except (ValueError, KeyError):
                 problem = f"line {number} is not a result of this model with this threshold"
                 raise ValueError(f"{self._path}: {problem}; choose another file, or remove this one") from None
         self._file.truncate(end)
 
-    def __contains__(self, clip: Path) -> bool:
-        stored = self._clips.get(path_or_address(clip))
-        with suppress(ClipError):  # of a clip that does not exist any more, the result stays
-            return stored is not None and stored == fingerprint(clip)
-        return stored is not None
+    def _remove_replaced(self, clips: Iterable[Path]) -> None:
+        """Remove the results of clips that are others now; of a clip that does not exist any more, the result stays."""
+        replaced = set[str]()
+        for clip in clips:
+            name = path_or_address(clip)
+            with suppress(ClipError):
+                if name in self._fingerprints and self._fingerprints[name] != fingerprint(clip):
+                    replaced.add(name)
+                    del self._fingerprints[name]
+        if replaced:
+            self._file.seek(0)
+            lines = (line for line in self._file if json_format.loads(line)["path"] not in replaced)
+            with explain_write_errors("this file", self._path.parent, path=self._path):
+                with atomic_file(self._path) as whole:
+                    whole.writelines(lines)
+                self._file.close()
+                self._file = self._path.open("a+b")
+            lock_descriptor(self._file.fileno(), blocking=False)
 
-    def remove_replaced(self, clips: Iterable[Path]) -> None:
-        """Remove the results of clips that are others now than those that were predicted."""
-        replaced = {path_or_address(clip) for clip in clips if clip not in self} & self._clips.keys()
-        if not replaced:
-            return
-        self._file.seek(0)
-        lines = [line for line in self._file if json_format.loads(line)["path"] not in replaced]
-        with explain_write_errors("this file", self._path.parent, path=self._path):
-            with atomic_file(self._path) as whole:
-                whole.writelines(lines)
-            self._file.close()
-            self._file = self._path.open("a+b")
-        lock_descriptor(self._file.fileno(), blocking=False)
-        self._clips = {path: content for path, content in self._clips.items() if path not in replaced}
+    def __contains__(self, clip: Path) -> bool:
+        return path_or_address(clip) in self._fingerprints
 
     def add(self, clip: Path, values: Mapping[str, Any]) -> None:
         """Write the result of a clip; an error if it cannot be written, those before it are."""
-        name = path_or_address(clip)
-        content = fingerprint(clip)
-        of_clip = {"model": self._model, "path": name, "fingerprint": content}
-        text = json_format.dumps({**of_clip, **values}, ensure_ascii=False)
-        line = f"{text}\n".encode(errors="backslashreplace")
+        name, content = path_or_address(clip), fingerprint(clip)
+        line = {"model": self._model, "path": name, "fingerprint": content, **values}
+        text = json_format.dumps(line, ensure_ascii=False) + "\n"
         with explain_write_errors("this file", self._path.parent, path=self._path):
-            self._file.write(line)
+            self._file.write(text.encode(errors="backslashreplace"))
             self._file.flush()
-        self._clips[name] = content
+        self._fingerprints[name] = content
 
     def close(self) -> None:
         """Let another command use the file."""
@@ -260,35 +259,25 @@ def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return clips, others
 
 
-def _predictions(
-    recognizer: Recognizer, run: Path, clips: Sequence[Path], ray: str | None
-) -> Generator[tuple[Path, Any]]:
-    """Each clip and its prediction, or its error: by this process, or by a Ray cluster."""
-    if ray is None:
-        return _predict_here(recognizer, clips)
-    remote = load(run, "cpu")
-    remote.data, remote.threshold = recognizer.data, recognizer.threshold
-    return map_clips(partial(_predictor, remote), clips, ray)
+def _attempt(function: Callable[..., Any], clip: Path, *given: Any) -> Any:
+    """What a function returns for a clip, or the error: the results of other clips are kept."""
+    try:
+        return function(clip, *given)
+    except (OSError, ValueError) as error:
+        return error if isinstance(error, ClipError) else ClipError(clip, str(error), "the others are not affected")
 
 
 def _predict_here(recognizer: Recognizer, clips: Sequence[Path]) -> Generator[tuple[Path, Any]]:
     """Each clip and its prediction, or its error, as `map_clips`; threads decode the next clips meanwhile."""
-
-    def attempt(function: Callable[..., Any], *given: Any) -> Any:
-        try:
-            return function(*given)
-        except (OSError, ValueError) as error:
-            return error
-
-    with closing(map_ahead(partial(attempt, recognizer.read), clips)) as samples:
+    with closing(map_ahead(partial(_attempt, recognizer.read), clips)) as samples:
         for clip, sample in zip(clips, samples, strict=True):
-            yield clip, sample if isinstance(sample, Exception) else attempt(recognizer.predict, clip, sample)
+            yield clip, sample if isinstance(sample, ClipError) else _attempt(recognizer.predict, clip, sample)
 
 
-def _predictor(recognizer: Recognizer) -> Callable[[Path], Prediction]:
-    """In a worker: a function from a clip to its prediction."""
+def _predictor(recognizer: Recognizer) -> Callable[[Path], Any]:
+    """In a worker: a function from a clip to its prediction, or its error."""
     recognizer.model.to(choose_device())
-    return recognizer.predict
+    return partial(_attempt, recognizer.predict)
 
 
 def _digest(recognizer: Recognizer) -> str:
@@ -297,23 +286,6 @@ def _digest(recognizer: Recognizer) -> str:
     nothing = () if of.nothing is None else (of.nothing,)  # without it, as in earlier versions
     parts = of.classes, of.data, of.aggregation, of.temperature, of.threshold, of.curve, of.clip_seconds, *nothing
     return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
-
-
-@contextmanager
-def collecting(report: Callable[[ClipError], None], source: Path | str | None) -> Iterator[None]:
-    """Report an error about a clip or stream in place of raising it: the results of others are kept."""
-    try:
-        yield
-    except ClipError as error:
-        report(error)
-    except (OSError, ValueError) as error:
-        report(ClipError(str(source), str(error), "the others are not affected"))
-
-
-def print_errors(errors: Sequence[ClipError]) -> None:
-    """Print one red line on stderr for each error."""
-    for error in errors:
-        Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
 
 
 def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
@@ -327,7 +299,7 @@ def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
     return dict(zip(clips, targets, strict=True))
 
 
-def _write_files(target: Path, clip: Path, prediction: Prediction, formats: Iterable[str]) -> None:
+def _write_files(clip: Path, target: Path, prediction: Prediction, formats: Iterable[str]) -> None:
     """Write boxes and times, then the drawn clip: where that exists, the others do too."""
     write_json(target.with_name(f"{target.stem}.json"), to_coco(prediction))
     for name in formats:

@@ -2,15 +2,13 @@
 
 import json
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
+import typer
 
 from onlooker.config import StreamConfig
 from onlooker.files import printable, read_bytes, without_password
@@ -18,23 +16,14 @@ from onlooker.intervals import file_of
 from onlooker.publish import open_publisher
 from onlooker.publish import to_values as sent_values
 from onlooker.recognizer import expected_events, load, rate_text
-from onlooker.runs.predict import note_rates, print_errors
+from onlooker.runs.predict import RATE_NOTE, note_clips
 from onlooker.storage import is_address
-from onlooker.structures import ClipError, Event, Step
+from onlooker.structures import ClipError, Step
 from onlooker.video.reader import VideoReader
 from onlooker.video.stream import Status
 
 _ERRORS = 1000
 _INTERVAL = 1.0  # seconds of a stream after which a line is printed without any change
-
-
-@dataclass
-class _Stream:
-    """A stream: its last step, the last one that was printed (None if every frame is), and the number of steps."""
-
-    step: Step
-    printed: Step | None = None
-    frames: int = 0
 
 
 def watch_sources(
@@ -59,34 +48,36 @@ def watch_sources(
         ValueError: a run that cannot process streams, or finds no events to send; an invalid source or address.
         FileExistsError: a file that has events, for a recording.
     """
-    console, streams = Console(), dict[str | None, _Stream]()
     errors = deque[ClipError](maxlen=_ERRORS)  # of a receiver that is gone for weeks, there would be many
-    files = {source for source in sources if _is_file(source)}
+    files = [source for source in sources if _is_file(source)]
     online: set[str] = set()  # sources that have been connected
+    last: dict[str | None, Step] = {}
+    printed: dict[str | None, Step] = {}
+    frames = Counter[str | None]()
 
     def report(error: ClipError) -> None:
         errors.append(error)
-        print_errors([error])
+        typer.secho(f"error: {error}", fg="red", err=True)
 
     def print_status(status: Status) -> None:
         """Print changes of connections, which files have not."""
         if status.source in files:
             return
         if every_frame:
-            console.print(Text(json.dumps(status._asdict(), ensure_ascii=False)), soft_wrap=True)
+            typer.echo(json.dumps(status._asdict()))
         elif status.state == "reconnecting" or (status.state == "online" and status.source in online):
             _print_dim(f"{status.source}: {status.state}{f' ({status.reason})' if status.reason else ''}")
         online.add(status.source)
 
     recognizer = load(run)
-    if events and not recognizer.model.lengths:
-        raise ValueError("this model finds no events to send; train the default model, `onlooker train CLIPS`")
     if recognizer.model.lengths:
         _print_dim(expected_events(recognizer, config.alarms_per_hour))
+    elif events:
+        raise ValueError("this model finds no events to send; train the default model, `onlooker train CLIPS`")
     steps = recognizer.watch(sources, config, report, print_status)
     if files:
         _keep_events(events)
-        note_rates([Path(source) for source in sources if _assumes_rate(source, recognizer.data.frame_rate)])
+        note_clips([Path(file) for file in files if _assumes_rate(file, recognizer.data.frame_rate)], RATE_NOTE)
     publishers = [open_publisher(address, [*map(without_password, sources)], report) for address in events]
     if config.rate is None and recognizer.frame_rate:
         _print_dim(f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame")
@@ -98,22 +89,24 @@ def watch_sources(
             for event in step.events:
                 for publisher in publishers:
                     publisher.add(event)
-            stream = streams.setdefault(step.source, _Stream(step))
-            stream.step, stream.frames = step, stream.frames + (step.pixels is not None)
+            last[step.source] = step
+            frames[step.source] += step.pixels is not None
             if every_frame:
-                console.print(Text(json.dumps(to_values(step))), soft_wrap=True)
+                typer.echo(json.dumps(to_values(step)))
                 continue
-            named = [str(step.source)] * (len(sources) > 1)
-            for event in step.events:
-                console.print(Text(printable("  ".join([_event_line(event), *named]))), soft_wrap=True)
-            if _is_change(step, stream.printed):
-                console.print(Text(printable("  ".join([_line(step), *named]))), soft_wrap=True)
-                stream.printed = step
+            lines = [f"event: {e.label} {100 * e.score:.0f} %, {e.start:.2f} to {e.end:.2f} s" for e in step.events]
+            before = printed.get(step.source)
+            if before is None or step.time - before.time >= _INTERVAL or step.label != before.label:
+                printed[step.source] = step
+                lines.append(_line(step))
+            for line in lines:
+                typer.echo(printable(f"{line}  {step.source}" if len(sources) > 1 else line))
     finally:
         for publisher in publishers:
             publisher.close()
-        for source, stream in streams.items():
-            _print_dim(printable(f"{source}: {_counts(stream)}"))
+        for source, step in last.items():
+            counts = f"{step.dropped} dropped, {step.reconnections} reconnections"
+            _print_dim(f"{source}: {frames[source]} frames, {counts}")
     return [*errors]
 
 
@@ -135,27 +128,13 @@ def _assumes_rate(source: str, frame_rate: float | None) -> bool:
     return False
 
 
-def _counts(stream: _Stream) -> str:
-    step = stream.step
-    return f"{stream.frames} frames, {step.dropped} dropped, {step.reconnections} reconnections"
-
-
 def _print_dim(text: str) -> None:
-    Console(stderr=True).print(Text(text, style="dim"), soft_wrap=True)
-
-
-def _is_change(step: Step, last: Step | None) -> bool:
-    """Whether to print a step after the last one printed."""
-    return last is None or step.time - last.time >= _INTERVAL or step.label != last.label
+    typer.secho(printable(text), dim=True, err=True)
 
 
 def _line(step: Step) -> str:
     names = step.classes if step.threshold is None and step.happening is None else (*step.classes, step.nothing_name)
     return f"{step.time:8.2f} s  {step.label:<{max(map(len, names))}}  {100 * step.score:5.1f} %"
-
-
-def _event_line(event: Event) -> str:
-    return f"event: {event.label} {100 * event.score:.0f} %, {event.start:.2f} to {event.end:.2f} s"
 
 
 def to_values(step: Step) -> dict[str, Any]:
