@@ -14,9 +14,9 @@ import torch
 from onlooker import files
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import is_whole, open_array
-from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import find_clips
 from onlooker.data.lists import read_list
+from onlooker.data.split import fingerprint
 from onlooker.files import read_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load

@@ -34,10 +34,9 @@ from safetensors.numpy import load, save
 
 import onlooker
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import entries
 from onlooker.data.scenes import scene_images
-from onlooker.data.split import SPLITS, Split
+from onlooker.data.split import SPLITS, Split, fingerprint
 from onlooker.files import (
     check_digest,
     check_writable,

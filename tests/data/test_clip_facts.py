@@ -7,7 +7,7 @@ import pytest
 from clips import make_clip, scene
 from numpy.typing import NDArray
 
-from onlooker.data.clip_facts import ClipFacts, read_facts
+from onlooker.data.findings import ClipFacts, read_facts
 from onlooker.video.write import write
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from onlooker.data.fingerprint import fingerprint
+from onlooker.data.split import fingerprint
 
 
 def test_copies_of_a_file_are_equal_and_other_contents_differ(tmp_path: Path) -> None:

@@ -14,8 +14,7 @@ from PIL import Image
 
 import onlooker
 from onlooker.config import SetConfig
-from onlooker.data.clip_facts import ClipFacts
-from onlooker.data.findings import Finding, fact_findings, label_findings
+from onlooker.data.findings import ClipFacts, Finding, fact_findings, label_findings
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import ClipSet, read_set
 from onlooker.data.split import Split, split_clips, split_without_test

@@ -11,7 +11,7 @@ from PIL import Image
 
 from onlooker.config import DataConfig
 from onlooker.data.clips import prepare
-from onlooker.data.fingerprint import fingerprint
+from onlooker.data.split import fingerprint
 from onlooker.structures import Clip, ClipError
 from onlooker.video import index, safe, video_file
 from onlooker.video.flow import FlowSettings, read_flow

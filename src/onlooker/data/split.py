@@ -1,5 +1,6 @@
 """Splits: which clips train, which validate (choose the best epoch), which test; recordings are never divided."""
 
+import hashlib
 import os
 import re
 from collections import Counter, defaultdict
@@ -8,14 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from onlooker.data.fingerprint import fingerprint
-from onlooker.intervals import file_of
+from onlooker.files import check_regular
+from onlooker.intervals import file_of, split_interval
 from onlooker.settings import field_of
 from onlooker.structures import Clip, ClipError
+from onlooker.video.image_sequence import find_images
 
-__all__ = ["Split", "group_of", "hold_out_validation", "make_splits", "source_of", "split_clips"]
+__all__ = ["Split", "fingerprint", "group_of", "hold_out_validation", "make_splits", "source_of", "split_clips"]
 
 _NAMED = 5  # clips in an error
+_ENDS = 1 << 20  # bytes at each end of a file that a fingerprint counts
 _RESTORE = "the run was trained with it; give the folder that the clips were moved to, restore it, or train another run"
 
 SPLITS = ("training", "validation", "test")
@@ -103,6 +106,30 @@ def require_clips(clips: Iterable[Clip]) -> None:
         others = ", ".join(map(str, missing[1:_NAMED])) + (", …" if len(missing) > _NAMED else "")
         found = f"not found, like {len(missing) - 1} more ({others})" if missing[1:] else "not found"
         raise ClipError(missing[0], found, _RESTORE)
+
+
+def fingerprint(path: Path) -> str:
+    """A hash of a clip's content, the images of a sequence in order: 32 hexadecimal digits. Names do not count.
+
+    Of each file its size counts, and its first and last mebibyte. That of a part of a recording is the hash of the
+    recording, followed by `#` and the times.
+
+    Raises:
+        ClipError: the clip does not exist, or cannot be read.
+    """
+    digest, (whole, times) = hashlib.sha256(), split_interval(path)
+    try:
+        for file in find_images(whole) if os.path.isdir(whole) else [whole]:
+            check_regular(file)
+            with file.open("rb") as content:
+                size = os.fstat(content.fileno()).st_size
+                digest.update(size.to_bytes(8, "little") + content.read(_ENDS))
+                content.seek(max(content.tell(), size - _ENDS))
+                digest.update(content.read(_ENDS))
+    except (OSError, ValueError) as error:
+        problem = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise ClipError(path, problem, "restore it, or leave it out") from error
+    return digest.hexdigest()[:32] + ("" if times is None else f"#{times}")
 
 
 def copies_of(values: SplitDict, clips: Iterable[Clip]) -> list[Clip]:

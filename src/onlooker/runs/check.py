@@ -19,9 +19,15 @@ from rich.text import Text
 
 from onlooker.answer import NOTHING, nothing_class, perhaps_nothing
 from onlooker.config import ModelConfig
-from onlooker.data.clip_facts import ClipFacts, read_facts
 from onlooker.data.clips import decode_each
-from onlooker.data.findings import Finding, fact_findings, label_findings, unreadable_findings
+from onlooker.data.findings import (
+    ClipFacts,
+    Finding,
+    fact_findings,
+    label_findings,
+    read_facts,
+    unreadable_findings,
+)
 from onlooker.data.gaps import unlabeled_seconds
 from onlooker.data.scenes import MAX_COMPARED, count_joined, plan_joined
 from onlooker.data.sets import ClipSet, read_set

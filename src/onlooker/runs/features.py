@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from onlooker.config import DataConfig, Precision
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key
 from onlooker.data.clips import ClipFrames, Files, decode_each, readable_samples, require_readable, stored_settings
-from onlooker.data.fingerprint import fingerprint
 from onlooker.data.samples import stored_frames
+from onlooker.data.split import fingerprint
 from onlooker.data.transforms import to_video
 from onlooker.files import check_writable, format_bytes
 from onlooker.models.encoders.paired import Paired

@@ -27,8 +27,8 @@ from rich.table import Table
 from rich.text import Text
 
 from onlooker.annotations import FORMATS, find_format, of_prediction
-from onlooker.data.fingerprint import fingerprint
 from onlooker.data.folder import list_files, refuse_run
+from onlooker.data.split import fingerprint
 from onlooker.drawing.clip import write_drawn
 from onlooker.files import (
     atomic_file,
