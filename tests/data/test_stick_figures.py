@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onlooker.data import figure_animation as figure
-from onlooker.data.figure_animation import ACTIONS
-from onlooker.data.stick_figures import StickFigures, write_set
+from onlooker.data import stick_figures as figure
+from onlooker.data.stick_figures import ACTIONS, StickFigures, write_set
 from onlooker.video.reader import read
 
 SMALL = StickFigures(frames=8, fps=4, size=(48, 64), people=3)
@@ -44,10 +43,10 @@ def test_opposite_actions_are_the_same_poses_in_another_order() -> None:
 def test_boxes_fit_the_drawing(action: str) -> None:
     poses, black = figure.perform(action, 9, 24.0, (1, 7), 1.0), np.zeros(3)
     joints = {name: path * 100 + (150, 130) for name, path in figure.place_joints(poses, True).items()}
-    for t, box in enumerate(figure.boxes(joints, 110.0)):
+    for t, box in enumerate(figure.figure_boxes(joints, 110.0)):
         canvas = np.full((150 * figure.FINER, 300 * figure.FINER, 3), 255, np.uint8)
         colors = dict.fromkeys(("skin", "hair", "shirt", "trousers", "shoes"), black)
-        figure.draw(canvas, {name: path[t] for name, path in joints.items()}, 110.0, colors)
+        figure.draw_figure(canvas, {name: path[t] for name, path in joints.items()}, 110.0, colors)
         (top, bottom), (left, right) = (np.flatnonzero((canvas < 255).any((axis, 2)))[[0, -1]] for axis in (1, 0))
         np.testing.assert_allclose(box * figure.FINER, (left, top, right + 1, bottom + 1), atol=figure.FINER / 2)
 
