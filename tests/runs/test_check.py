@@ -17,7 +17,7 @@ from onlooker.config import SetConfig
 from onlooker.data.findings import ClipFacts, Finding, fact_findings, label_findings
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import ClipSet, read_set
-from onlooker.data.split import Split, split_clips, split_without_test
+from onlooker.data.split import Split, hold_out_validation, split_clips
 from onlooker.run_record import RunRecord
 from onlooker.runs.check import check, plan_split, show_classes
 from onlooker.runs.train import finished_figures
@@ -148,10 +148,10 @@ def test_clips_of_one_scene_in_two_splits() -> None:
     assert "2 clips show nearly the same image" in finding.found
     assert "; 1 of them are test clips" in finding.found
     assert set(finding.clips[0]) == {clips[test].path, clips[train].path}
-    whole = split_without_test(clips)
+    whole = hold_out_validation(clips)
     assert named(clips, known, whole)["same scene"].found == "2 clips show nearly the same image as another clip"
     together = [replace(clip, recording="one" if i in (test, train) else str(i)) for i, clip in enumerate(clips)]
-    assert named(together, known) == named(together, known, split_without_test(together)) == {}
+    assert named(together, known) == named(together, known, hold_out_validation(together)) == {}
 
 
 def test_a_copy_in_another_class() -> None:

@@ -39,10 +39,7 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(days: Path) -> Path:
     words = "train", days / "list.csv", *TINY, "--model", "alstm", "--hidden", 4
-    assert (
-        "0.3 min lie between the intervals; --fill nothing makes"
-        not in call(*words, "--fill", "nothing", "--run", days / "run").output
-    )
+    call(*words, "--fill", "nothing", "--run", days / "run")
     return days / "run"
 
 

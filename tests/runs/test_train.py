@@ -17,7 +17,7 @@ from onlooker import run_record as folder_module
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
-from onlooker.data.split import split_clips, split_without_test
+from onlooker.data.split import hold_out_validation, split_clips
 from onlooker.evaluation.calibration import fit_temperature
 from onlooker.evaluation.conclusion import first_line
 from onlooker.export import export_run
@@ -187,7 +187,7 @@ def test_a_run_of_another_version_is_refused(run: Path, tmp_path: Path) -> None:
 
 
 def test_training_without_test_clips(squares: Path, tmp_path: Path) -> None:
-    split = split_without_test(find_clips(squares))
+    split = hold_out_validation(find_clips(squares))
     assert train_run(squares, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True) == {}
     assert load(tmp_path / "run").predict(next(squares.glob("*/*.mp4"))).label
     with pytest.raises(ClipError, match="trained without a test split; give new clips with --clips"):

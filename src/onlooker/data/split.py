@@ -33,7 +33,7 @@ SplitDict = dict[str, list[dict[str, str | None]]]
 class Split:
     """Training, validation and test clips. No clip and no recording is in two of them.
 
-    `test` may be empty: a model that is trained on all clips (`split_without_test`) has none left to test it.
+    `test` may be empty: a model that is trained on all clips (`hold_out_validation`) has none left to test it.
 
     Raises:
         ValueError: no training or validation clips, or a clip or recording in two splits.
@@ -45,7 +45,7 @@ class Split:
 
     def __post_init__(self) -> None:
         split_of: dict[str, str] = {}
-        for name, clips in self._by_name().items():
+        for name, clips in vars(self).items():
             if not clips and name != "test":
                 raise ValueError(f"no clips for {name}: {self._counts()}")
             for group in {group_of(clip) for clip in clips}:
@@ -60,7 +60,7 @@ class Split:
 
     def without(self, paths: Collection[Path]) -> "Split":
         """The same split without the clips at `paths`; a ValueError if a part of it has no clips left."""
-        left = Split(*(tuple(clip for clip in clips if clip.path not in paths) for clips in self._by_name().values()))
+        left = Split(*(tuple(clip for clip in clips if clip.path not in paths) for clips in vars(self).values()))
         if self.test and not left.test:
             raise ValueError(f"no clips for test: {left._counts()}")
         return left
@@ -77,23 +77,20 @@ class Split:
             content = {"fingerprint": fingerprint(clip.path)} if fingerprints else {}
             return {"path": path.as_posix(), "label": clip.label, "recording": clip.recording, **content}
 
-        return {name: [entry(clip) for clip in clips] for name, clips in self._by_name().items()}
+        return {name: [entry(clip) for clip in clips] for name, clips in vars(self).items()}
 
     @classmethod
     def from_dict(cls, values: SplitDict, folder: Path) -> "Split":
         """The inverse of `to_dict`, with the clips in `folder`. They need not exist: see `require_clips`."""
 
-        def clip(entry: dict[str, str | None]) -> Clip:
-            path, label = (field_of(entry, name, str) for name in ("path", "label"))
-            return Clip(folder / path, label, field_of(entry, "recording", str | None))
+        def clip(entry: dict[str, Any]) -> Clip:
+            path = folder / field_of(entry, "path", str)
+            return Clip(path, field_of(entry, "label", str), field_of(entry, "recording", str | None))
 
         return cls(*(tuple(map(clip, field_of(values, name, list[dict[str, Any]]))) for name in SPLITS))
 
-    def _by_name(self) -> dict[str, tuple[Clip, ...]]:
-        return dict(zip(SPLITS, (self.training, self.validation, self.test), strict=True))
-
     def _counts(self) -> str:
-        return ", ".join(f"{name} {len(clips)}" for name, clips in self._by_name().items())
+        return ", ".join(f"{name} {len(clips)}" for name, clips in vars(self).items())
 
 
 # Splits by name, or a function that makes them from the clips that can be read.
@@ -158,22 +155,33 @@ def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
     return fold_clips(clips, min(5, fewest), seed)[0]
 
 
-def split_without_test(clips: Sequence[Clip], seed: int = 0) -> Split:
-    """All clips for the final model after cross-validation: a sixth for validation, the rest for training."""
-    return _with_validation(clips, (), seed)
-
-
 def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
     """`folds` splits whose test clips are disjoint and together all clips; recordings are kept whole."""
     if folds < 2:
         raise ValueError(f"folds is {folds}, expected at least 2")
     _require(clips, folds, f"{folds} folds need at least {folds}; add some, or use fewer folds")
-    return [_with_validation(clips, test, seed) for test in _folds(clips, folds, seed)]
+    return [hold_out_validation(training, test, seed) for training, test in _folds(clips, folds, seed)]
 
 
-def hold_out_validation(training: Sequence[Clip], test: Sequence[Clip]) -> Split:
-    """A given split into training and test, with a sixth of the training clips for validation; recordings are whole."""
-    return _with_validation([*training, *test], test, 0)
+def hold_out_validation(training: Sequence[Clip], test: Sequence[Clip] = (), seed: int = 0) -> Split:
+    """A split into training and test, with a sixth of the training clips for validation; recordings are whole.
+
+    `test` is empty for the final model after cross-validation.
+
+    Raises:
+        ValueError: the training clips of a class have fewer than 2 recordings, or all of them are in one fold.
+    """
+    besides = " besides the test clips" if test else ""
+    expected = f"training and validation need at least 2{besides}; add some, or leave the class out"
+    fewest = _require(training, 2, expected)
+    classes = {clip.label for clip in (*training, *test)}
+    for rest, validation in _folds(training, min(6, fewest), seed):
+        # All recordings of a class can be in one fold; then another fold is used for validation.
+        if {clip.label for clip in rest} == classes:
+            return Split(tuple(rest), tuple(validation), tuple(test))
+    raise ValueError(
+        "recordings cannot be divided so that every class has training clips; add some, or use another number of folds"
+    )
 
 
 def group_of(clip: Clip) -> str:
@@ -227,27 +235,13 @@ def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
     return count
 
 
-def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[list[Clip]]:
+def _folds(clips: Sequence[Clip], folds: int, seed: int) -> list[tuple[list[Clip], list[Clip]]]:
+    """The clips outside of each fold, and those in it."""
     # scikit-learn takes a second to import, and only splitting needs it.
     from sklearn.model_selection import StratifiedGroupKFold
 
-    labels, groups = [clip.label for clip in clips], [group_of(clip) for clip in clips]
+    labels = [clip.label for clip in clips]
+    groups = [group_of(clip) for clip in clips]
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    return [[clips[i] for i in test] for _, test in splitter.split(labels, labels, groups)]
-
-
-def _with_validation(clips: Sequence[Clip], test: Collection[Clip], seed: int) -> Split:
-    tested = set(test)
-    rest = [clip for clip in clips if clip not in tested]
-    besides = " besides the test clips" if tested else ""
-    fewest = _require(rest, 2, f"training and validation need at least 2{besides}; add some, or leave the class out")
-    classes = {clip.label for clip in clips}
-    for validation in _folds(rest, min(6, fewest), seed):
-        chosen = set(validation)
-        training = [clip for clip in rest if clip not in chosen]
-        # All recordings of a class can be in one fold; then another fold is used for validation.
-        if {clip.label for clip in training} == classes:
-            return Split(tuple(training), tuple(validation), tuple(test))
-    raise ValueError(
-        "recordings cannot be divided so that every class has training clips; add some, or use another number of folds"
-    )
+    parts = splitter.split(labels, labels, groups)
+    return [([clips[i] for i in outside], [clips[i] for i in inside]) for outside, inside in parts]

@@ -17,7 +17,7 @@ from rich.progress import track
 from rich.table import Column, Table
 from rich.text import Text
 
-from onlooker.answer import NOTHING, nothing_class, perhaps_nothing
+from onlooker.answer import nothing_class, perhaps_nothing
 from onlooker.config import ModelConfig
 from onlooker.data.clips import decode_each
 from onlooker.data.findings import (
@@ -28,10 +28,9 @@ from onlooker.data.findings import (
     read_facts,
     unreadable_findings,
 )
-from onlooker.data.gaps import unlabeled_seconds
 from onlooker.data.scenes import MAX_COMPARED, count_joined, plan_joined
 from onlooker.data.sets import ClipSet, read_set
-from onlooker.data.split import SPLITS, Split, count_groups, source_of, split_clips, split_without_test
+from onlooker.data.split import SPLITS, Split, count_groups, hold_out_validation, source_of, split_clips
 from onlooker.files import composed, printable
 from onlooker.models.registry import find_recipe
 from onlooker.structures import Clip, ClipError
@@ -114,7 +113,7 @@ def plan_split(
         return given.without(unreadable)
     readable = [clip for clip in clips if clip.path not in unreadable]
     few = len(readable) < _FEW and find_recipe(model).solver == "linear"
-    return split_without_test(readable, seed) if few else split_clips(readable, seed)
+    return hold_out_validation(readable, seed=seed) if few else split_clips(readable, seed)
 
 
 def plan_joined_split(
@@ -201,10 +200,7 @@ def show_overview(clip_set: ClipSet, split: Split, nothing: str | None = None) -
     """Print the table of classes and findings about them before training; nothing is decoded."""
     clips = clip_set.clips
     show_classes(clip_set, split, nothing)
-    if clip_set.asked.fill is None and (seconds := unlabeled_seconds(clips)):
-        text = f"{seconds / 60:.1f} min lie between the intervals; --fill {NOTHING} makes examples of {NOTHING} of them"
-        Console().print(Text(text), soft_wrap=True)
-    elif filled := sum(clip.label == clip_set.asked.fill for clip in clips):
+    if filled := sum(clip.label == clip_set.asked.fill for clip in clips):
         text = f"{filled} clips of {clip_set.asked.fill} are from the gaps between the intervals; --fill '' for none"
         Console().print(Text(printable(text)), soft_wrap=True)
     if findings := list(label_findings(clips)):

@@ -13,7 +13,7 @@ import torch
 from onlooker.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
 from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, set_name
-from onlooker.data.split import Split, require_clips, split_without_test
+from onlooker.data.split import Split, hold_out_validation, require_clips
 from onlooker.evaluation.conclusion import first_line
 from onlooker.models.registry import find_recipe, for_model, resolve
 from onlooker.run_record import RunRecord, check_content, check_settings, lock_run, read_figures, start_run
@@ -210,7 +210,7 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
         ValueError: a class has fewer than 2 recordings or clips, or the final run was started with other settings.
     """
     samples, _ = read_clips(clips.clips, sorted({clip.label for clip in clips.clips}), settings.data)
-    plan = partial(split_without_test, seed=settings.training.seed)
+    plan = partial(hold_out_validation, seed=settings.training.seed)
     split = plan_joined(plan, samples.clips, read_thumbnails(samples, settings.data), clips.asked.scenes)
     with lock_run(run):
         continue_run(RunRecord(clips.root, (), *settings, split), run / "final", cross_validate=False)
