@@ -222,7 +222,7 @@ def _name(video: Path, folder: Path) -> str:
 def _read_csv(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
     table = read_table(path, ("path", "start", "end", "label"), ("split", "recording", "score"))
     left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
-    for line, row in table:
+    for line, row in table.rows:
         with _naming(path, f"line {line}"):
             start, end = table.time(row["start"]), table.time(row["end"])
             score, split, recording = (row.get(name, "") for name in ("score", "split", "recording"))
@@ -469,7 +469,7 @@ def _boris_project(path: Path) -> Iterator[_Coded]:
 
 def _boris_table(path: Path) -> Iterator[_Coded]:
     """The rows below the line with the names of columns; what is above it holds for all rows."""
-    _, lines = read_rows(path, ("start", "end", "label"), "export the events again")
+    _, lines = read_rows(path, (), "export the events again")
     top = next(i for i, (_, fields) in enumerate(lines) if {"Subject", "Behavior"} <= set(fields))
     above = {fields[0]: fields[1] for _, fields in lines[:top] if len(fields) > 1}
     first: dict[str, str] = {}  # media file by observation

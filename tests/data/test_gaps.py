@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlooker.config import SetConfig
-from onlooker.data.gaps import cut_gaps, unlabeled_seconds
+from onlooker.data.lists import cut_gaps
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
 from onlooker.intervals import split_interval
-from onlooker.structures import Clip, ClipError
+from onlooker.structures import ClipError
 
 _times = st.tuples(st.integers(0, 90_000), st.integers(200, 20_000)).map(lambda t: (t[0] / 1000, (t[0] + t[1]) / 1000))
 
@@ -37,7 +37,6 @@ def test_gaps_of_a_list(make_clip: Callable[..., Path], tmp_path: Path) -> None:
     listed = tmp_path / "list.csv"
     listed.write_text("\n".join(["path,start,end,label", *rows, "c.mp4,20,0:21,x", "gone.mp4,1,2,x"]))
     plain, filled = read_set(listed), read_set(listed, SetConfig(fill="nothing"))
-    assert unlabeled_seconds(plain.clips) == pytest.approx(10 + 10 + 16)
     added = filled.clips[len(plain.clips) :]
     assert {clip.label for clip in added} == {"nothing"}
     assert [clip.recording for clip in added] == ["a.mp4"] * 2 + ["b.mp4"] * 2 + ["c.mp4"] * 3
@@ -63,4 +62,3 @@ def test_nothing_to_fill(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,label\na.mp4,x\nb.mp4,y\n")
     with pytest.raises(ClipError, match=r"list.csv: no time between intervals for class none; give a list with"):
         read_set(tmp_path / "list.csv", SetConfig(fill="none"))
-    assert unlabeled_seconds([Clip(tmp_path / "a.mp4", "x")]) == 0

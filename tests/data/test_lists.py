@@ -7,7 +7,7 @@ import pytest
 
 from onlooker.data.lists import read_list
 from onlooker.data.sets import read_set
-from onlooker.data.tables import read_lines
+from onlooker.data.tables import read_text
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
 
@@ -83,7 +83,7 @@ def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter
         (["path,start,end,label", "a.mp4,,,x", "a.mp4,3,4,y"], r"line 2 \(x, 0 to inf s\) and line 3 \(y, 3 to 4 s\)"),
         (["path,start,end,label", "a.mp4,5,,x"], "line 2: start '5', end ''; expected both in seconds, mm:ss or hh:mm"),
         (["path,start,end,label", "a.mp4,-1,2,x"], "line 2: start '-1', end '2'; expected both in seconds"),
-        (["path,start,end,label", "a.mp4,7,0:07,x"], "line 2: start 7, end 0:07; expected a start before the end"),
+        (["path,start,end,label", "a.mp4,7,0:07,x"], "line 2: start '7', end '0:07'; expected a start before the end"),
         (["path,label", "a.mp4,x", "", "a.mp4,y"], r"line 4 is a duplicate of line 2: .*a.mp4; keep one of them"),
     ],
 )
@@ -119,15 +119,15 @@ def test_a_class_without_clips(tmp_path: Path) -> None:
 def test_files_that_are_not_lists(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     with pytest.raises(ClipError, match=r"list.txt: no such file; copy it"):
-        read_lines(path, "copy it")
+        read_text(path, "copy it")
     path.write_bytes(b"\n \r\n")
     with pytest.raises(ClipError, match=r"list.txt: an empty file; copy it"):
-        read_lines(path, "copy it")
+        read_text(path, "copy it")
     path.write_bytes("ä".encode("latin-1"))
     with pytest.raises(ClipError, match=r"list.txt: not UTF-8 text \(.+\); copy it"):
-        read_lines(path, "copy it")
-    path.write_bytes(b"\xef\xbb\xbfa 1\r\n\r\n b 2 \r\n")
-    assert read_lines(path, "copy it") == [(1, "a 1"), (3, "b 2")]
+        read_text(path, "copy it")
+    path.write_bytes(b"\xef\xbb\xbfa 1\r\n")
+    assert read_text(path, "copy it") == "a 1\r\n"
 
 
 def test_intervals_of_recordings(tmp_path: Path) -> None:
@@ -207,8 +207,14 @@ def test_columns_of_times_splits_and_people_are_used_and_others_named(tmp_path: 
         ("path,label,start_ms,end_ms\na.mp4,x,1000,2000\n", "the unit of column start_ms is not known; give start"),
         ("path,label\na.mp4,x\nsub/d, e.mp4,y\n", "line 3 is 'sub/d,e.mp4,y': 3 fields below 2 columns; put a field"),
         ('path,label\na.mp4,"x\nb.mp4,y\n', r"line 3 cannot be read as CSV \(unexpected end of data\)"),
-        ("path,start_frame,end_frame,label\na.mp4,5,2,x\n", "line 2: start_frame '5', end_frame '2'; expected two fr"),
-        ("path,start_frame,end_frame,label\na.mp4,0.5,2,x\n", "line 2: start_frame '0.5', end_frame '2'"),
+        (
+            "path,start_frame,end_frame,label\na.mp4,5,2,x\n",
+            "line 2: start_frame '5', end_frame '2'; expected a start b",
+        ),
+        (
+            "path,start_frame,end_frame,label\na.mp4,0.5,2,x\n",
+            "line 2: start_frame '0.5', end_frame '2'; expected two fr",
+        ),
         ("p\0a\0t\0h\0", "not UTF-8 text .zero bytes.; give a CSV file"),
         ("path,label\na.mp4,x\nb.mp4,y".encode("utf-16-be"), "not UTF-8 text"),
         ("path,label\nä.mp4,x".encode("latin-1"), "not UTF-8 text .line 2: byte 0xe4.; give a CSV file .+ in UTF-8"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onlooker.data.split import Split
-from onlooker.data.tables import read_lines
+from onlooker.data.tables import read_text
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import SUFFIXES
 from onlooker_papers.apportion import apportion
@@ -77,7 +77,10 @@ def read_entries(path: Path, pattern: re.Pattern[str], form: str) -> dict[str, t
         ClipError: no such file, a line of another form (`form` is the expected one, in words), or a duplicate key.
     """
     entries: dict[str, tuple[int, re.Match[str]]] = {}
-    for number, line in read_lines(path, "copy the official lists there, or name their folder"):
+    text = read_text(path, "copy the official lists there, or name their folder")
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        if not line:
+            continue
         match = pattern.fullmatch(line)
         if match is None:
             raise ClipError(path, f"line {number} is {line!r}", f"expected {form}")

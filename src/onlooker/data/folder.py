@@ -145,10 +145,10 @@ def _is_broken(path: Path) -> bool:
     return path.is_symlink() and not path.exists()
 
 
-def _with_recordings(folder: Path, parts: Parts, rows: Table) -> Parts:
+def _with_recordings(folder: Path, parts: Parts, table: Table) -> Parts:
     """The clips with the recordings in `recordings.csv`."""
-    recordings = {composed(row["clip"].replace("\\", "/")): row["recording"] for _, row in rows}
-    recordings |= {row["clip"]: row["recording"] for _, row in rows}
+    recordings = {composed(row["clip"].replace("\\", "/")): row["recording"] for _, row in table.rows}
+    recordings |= {row["clip"]: row["recording"] for _, row in table.rows}
     names = {clip: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips}
     names = {clip: name if name in recordings else composed(name) for clip, name in names.items()}
     if missing := [name for name in names.values() if name not in recordings]:

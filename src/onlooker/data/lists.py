@@ -1,18 +1,23 @@
-"""Lists of clips: a CSV file with path, label, split and recording; a clip may be an interval of a long recording."""
+"""Lists of clips in CSV: path, label, split and recording, intervals of long recordings, and the gaps between these."""
 
+import math
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from onlooker.data.tables import BORIS, Table, read_table
 from onlooker.files import composed, read_bytes
-from onlooker.intervals import WHOLE, file_of, split_interval, with_interval
+from onlooker.intervals import WHOLE, Times, file_of, split_interval, with_interval
+from onlooker.processes import map_ahead
 from onlooker.settings import suggestion
 from onlooker.structures import Clip, ClipError
-from onlooker.video.reader import frame_bounds
+from onlooker.video.reader import VideoReader, frame_bounds
 
-__all__ = ["check_classes"]
+__all__ = ["check_classes", "cut_gaps"]
 
 # What a list or a folder may call a split.
 SPLIT_NAMES = {
@@ -54,35 +59,31 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
     split_of: dict[str, tuple[str, int]] = {}  # of recordings
     missing: list[ClipError] = []
     parts: Parts = {}
-    for number, row in table:
-        file = _in_folder(folder, row["path"])
-        if table.names.keys() & set(_TIMES):
-            file = _with_times(path, number, row, file, table)
-        elif row.get("start_frame") or row.get("end_frame"):
-            file = _with_frames(path, number, row, file)
-        split = row.get("split", "").lower()
-        if split and split not in SPLIT_NAMES:
-            raise ClipError(path, f"line {number}: split {row['split']!r}", f"expected one of {', '.join(SPLIT_NAMES)}")
+    for number, row in table.rows:
+        file = _with_times(path, number, row, _in_folder(folder, row["path"]), table)
+        split = row.get("split", "")
+        if split and split.lower() not in SPLIT_NAMES:
+            raise ClipError(path, f"line {number}: split {split!r}", f"expected one of {', '.join(SPLIT_NAMES)}")
         if file in lines:
             duplicate = f"line {number} is a duplicate of line {lines[file]}: {file}"
             raise ClipError(path, duplicate, "keep one of them")
         lines[file] = number
         labels.append(row["label"])
         whole, times = split_interval(file)
-        if os.path.exists(whole):
-            of_file = None if times is None else Path(os.path.relpath(whole, path.parent)).as_posix()
-            clip = Clip(file, row["label"], row.get("recording") or of_file)
-            split = SPLIT_NAMES.get(split, "")
-            first = split_of.setdefault(clip.recording or str(file), (split, number))
-            if split != first[0]:
-                problem = (
-                    f"line {number}: recording {clip.recording} is in {split}, and in {first[0]} in line {first[1]}"
-                )
-                raise ClipError(path, problem, "splits must not share it; correct the split, or the column recording")
-            parts.setdefault(split, []).append(clip)
-        else:
+        if not os.path.exists(whole):
             problem = f"not found (line {number} of {path}, class {row['label']})"
             missing.append(ClipError(file, problem, "correct its path, which is relative to the list"))
+            continue
+        recording = row.get("recording")
+        if times and not recording:
+            recording = Path(os.path.relpath(whole, path.parent)).as_posix()
+        clip = Clip(file, row["label"], recording or None)
+        split = SPLIT_NAMES.get(split.lower(), "")
+        first, line = split_of.setdefault(clip.recording or str(file), (split, number))
+        if split != first:
+            problem = f"line {number}: recording {clip.recording} is in {split}, and in {first} in line {line}"
+            raise ClipError(path, problem, "splits must not share it; correct the split, or the column recording")
+        parts.setdefault(split, []).append(clip)
     _check_overlaps(path, lines, labels)
     present = {clip.label for part in parts.values() for clip in part}
     if not present:
@@ -108,9 +109,9 @@ def _understand(path: Path, table: Table) -> tuple[Path, list[str]]:
     notes = table.notes(unused=_FRAMES if in_seconds else ())
     if not in_seconds and table.names.keys() & set(_FRAMES):
         notes.append("start_frame and end_frame count from 0, and a clip ends when its end_frame is shown")
-    if all(row["label"].isdecimal() for _, row in table):
+    if all(row["label"].isdecimal() for _, row in table.rows):
         notes.append("labels are numbers, which become the names of the classes")
-    names = [row["path"] for _, row in table]
+    names = [row["path"] for _, row in table.rows]
     for folder in (path.parent, Path.cwd(), path.absolute().parent.parent):
         if any(os.path.exists(file_of(_in_folder(folder, name))) for name in names):
             break
@@ -129,39 +130,35 @@ def _in_folder(folder: Path, name: str) -> Path:
 
 
 def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, table: Table) -> Path:
-    """The path of the clip in a row, as an interval if the row has times."""
-    texts = [row.get(name, "") for name in _TIMES]
+    """The path of the clip in a row, as an interval if the row has times or frames.
+
+    Frames last from when the first to when the second is shown. Those of a file that cannot be read are taken for
+    seconds: its clips are left out when they are read.
+    """
+    in_seconds = bool(table.names.keys() & set(_TIMES))
+    columns = _TIMES if in_seconds else _FRAMES
+    texts = [row.get(name, "") for name in columns]
     if not any(texts):
         return file
+    given = f"line {number}: {columns[0]} {texts[0]!r}, {columns[1]} {texts[1]!r}"
+    expected = (
+        "both in seconds, mm:ss or hh:mm:ss; or neither: the whole file" if in_seconds else "two frames from 0 on"
+    )
     try:
-        start, end = map(table.time, texts)
+        start, end = map(table.time if in_seconds else int, texts)
     except ValueError as error:
-        given = f"line {number}: start {texts[0]!r}, end {texts[1]!r}"
-        expected = "expected both in seconds, mm:ss or hh:mm:ss; or neither: the whole file"
-        raise ClipError(path, given, expected) from error
-    if start >= end:
-        problem = f"line {number}: start {texts[0]}, end {texts[1]}"
-        raise ClipError(path, problem, "expected a start before the end")
-    return with_interval(file, start, end)
-
-
-def _with_frames(path: Path, number: int, row: Mapping[str, str], file: Path) -> Path:
-    """The path of the clip between two frames of a file, from when the first to when the second is shown.
-
-    Those of a file that cannot be read are taken for seconds: its clips are left out when they are read.
-    """
-    texts = [row.get(name, "") for name in _FRAMES]
-    given = f"line {number}: start_frame {texts[0]!r}, end_frame {texts[1]!r}"
-    if not all(text.isdecimal() for text in texts) or int(texts[0]) >= int(texts[1]):
-        raise ClipError(path, given, "expected two frames, counted from 0, the first before the second")
-    start, end = map(int, texts)
+        raise ClipError(path, given, f"expected {expected}") from error
+    if not 0 <= start < end:
+        raise ClipError(path, given, "expected a start before the end")
+    if in_seconds:
+        return with_interval(file, start, end)
     try:
         bounds = frame_bounds(file)
     except ClipError:
         return with_interval(file, start, end)
     if end >= len(bounds):
         raise ClipError(path, f"{given} of {len(bounds) - 1} frames", "correct them")
-    return with_interval(file, bounds[start], bounds[end])
+    return with_interval(file, bounds[int(start)], bounds[int(end)])
 
 
 def _check_overlaps(path: Path, lines: Mapping[Path, int], labels: Sequence[str]) -> None:
@@ -170,14 +167,76 @@ def _check_overlaps(path: Path, lines: Mapping[Path, int], labels: Sequence[str]
         (file_of(clip), split_interval(clip)[1] or WHOLE, number, label)
         for (clip, number), label in zip(lines.items(), labels, strict=True)
     ]
-    before = rows[:0]  # that may last until a row begins
+    before = list[tuple[Path, Times, int, str]]()  # that may last until a row begins
     for row in sorted(rows):
-        before = [other for other in before if other[0] == row[0] and other[1][1] > row[1][0]]
-        if others := [other for other in before if other[3] != row[3]]:
-            pair = sorted((others[0], row), key=lambda each: each[2])
-            found = " and ".join(f"line {n} ({label}, {a:g} to {b:g} s)" for _, (a, b), n, label in pair)
-            raise ClipError(path, f"{found} of {row[0]} overlap", "correct the times, or give both the same label")
+        file, (start, _), _, label = row
+        before = [other for other in before if other[0] == file and other[1][1] > start]
+        if others := [other for other in before if other[3] != label]:
+            pair = sorted((others[0], row), key=lambda overlapping: overlapping[2])
+            clips = " and ".join(f"line {n} ({name}, {a:g} to {b:g} s)" for _, (a, b), n, name in pair)
+            raise ClipError(path, f"{clips} of {file} overlap", "correct the times, or give both the same label")
         before.append(row)
+
+
+def fill_gaps(parts: Parts, label: str) -> int:
+    """Add clips of a class to those of a list, from the gaps between its intervals (`cut_gaps`); returns their number.
+
+    They have the recording and the split of the interval before them, or of the first one.
+    """
+    by_file = defaultdict(list)
+    for split, clips in parts.items():
+        for clip in clips:
+            file, times = split_interval(clip.path)
+            by_file[file].append((times or WHOLE, split, clip.recording))
+    cut = {file: rows for file, rows in by_file.items() if rows[0][0] != WHOLE}
+    random = np.random.default_rng(0)
+    count = 0
+    for (file, rows), seconds in zip(cut.items(), map_ahead(_seconds, cut), strict=True):
+        rows.sort(key=lambda row: row[0])
+        for start, end in cut_gaps([times for times, _, _ in rows], seconds, random):
+            before = max((i for i, (times, _, _) in enumerate(rows) if times[0] < start), default=0)
+            _, split, recording = rows[before]
+            parts[split].append(Clip(with_interval(file, start, end), label, recording))
+            count += 1
+    return count
+
+
+def cut_gaps(intervals: Sequence[Times], seconds: float, random: np.random.Generator) -> list[Times]:
+    """Random intervals in the gaps between those of a recording: at most as many, and with the same lengths.
+
+    Different lengths would tell the classes apart. All times are in milliseconds.
+    """
+    lengths = [end - start for start, end in intervals]
+    parts = list[Times]()
+    for start, end in _gaps(intervals, seconds):
+        at = start
+        in_gap = list[float]()
+        while round(at + (length := float(random.choice(lengths))), 3) <= end:
+            in_gap.append(length)
+            at = round(at + length, 3)
+        at = start + random.uniform(0, end - at)  # anywhere in the gap
+        for length in in_gap:
+            parts.append((round(at, 3), round(at + length, 3)))
+            at += length
+    return sorted(parts[i] for i in random.permutation(len(parts))[: len(intervals)])
+
+
+def _gaps(intervals: Iterable[Times], seconds: float) -> list[Times]:
+    """The times of a recording of this length that are in no interval."""
+    gaps, at = list[Times](), 0.0
+    for start, end in sorted([*intervals, (seconds, math.inf)]):
+        if start > at:
+            gaps.append((at, start))
+        at = max(at, end)
+    return gaps
+
+
+def _seconds(file: Path) -> float:
+    """The length of a recording; 0 if it cannot be read: its clips are named when they are."""
+    try:
+        return math.floor(VideoReader(with_interval(file, 0)).seconds * 1000) / 1000  # its index is that of its parts
+    except ClipError:
+        return 0.0
 
 
 def check_classes(asked: Sequence[str], known: Iterable[str], data_set: str) -> tuple[str, ...]:

@@ -9,8 +9,7 @@ from shlex import quote
 from onlooker.answer import NOTHING, nothing_class, perhaps_nothing
 from onlooker.config import SetConfig
 from onlooker.data.folder import ignored_text, read_folder
-from onlooker.data.gaps import fill_gaps
-from onlooker.data.lists import check_classes, read_list
+from onlooker.data.lists import check_classes, fill_gaps, read_list
 from onlooker.data.split import Split, Splits, divide_recordings, hold_out_validation, make_splits
 from onlooker.files import composed
 from onlooker.structures import Clip, ClipError

@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from onlooker.intervals import parse_time
 from onlooker.structures import ClipError
 from onlooker.video.reader import SUFFIXES
 
-__all__ = ["Table", "read_lines", "read_rows", "read_table"]
+__all__ = ["Table", "read_rows", "read_table", "read_text"]
 
 BORIS = b"Observation id"  # how tables of this annotation program begin
 
@@ -69,9 +69,6 @@ class Table:
         """Seconds from a field (`parse_time`); where commas do not separate fields, they may be decimal commas."""
         return parse_time(text if self.delimiter == "," else text.replace(",", "."))
 
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self.rows)
-
     def notes(self, unused: Sequence[str] = ()) -> list[str]:
         """How columns of other names were understood, and which were ignored, a sentence each."""
         notes = []
@@ -95,19 +92,17 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
         ClipError: no such file, no CSV, a column is missing or there twice, a row is not complete
             or too long, or there are no rows.
     """
-    expected = " and ".join(columns)
-    remedy = f"give a CSV file with the columns {expected}, in UTF-8"
-    delimiter, lines = read_rows(path, (*columns, *optional), remedy)
-    more = f", optionally {' and '.join(optional)}" if optional else ""
+    meanings = {name: column for column in (*columns, *optional) for name in _NAMES.get(column, column).split()}
+    remedy = f"give a CSV file with the columns {' and '.join(columns)}, in UTF-8"
+    delimiter, lines = read_rows(path, meanings, remedy)
     header = lines[0][1]
     names: dict[str, str] = {}
     for name in header:
-        for column in (*columns, *optional):
-            if _plain(name) not in _names_of(column):
-                continue
-            if column in names:
-                problem = f"columns {names[column]} and {name} both mean {column}"
-                raise ClipError(path, problem, "keep one of them, or rename the other")
+        column = meanings.get(_plain(name))
+        if column in names:
+            problem = f"columns {names[column]} and {name} both mean {column}"
+            raise ClipError(path, problem, "keep one of them, or rename the other")
+        if column:
             names[column] = name
     if not names and len(header) == len(columns) and _VIDEO.fullmatch(header[0]):
         header = list(columns)
@@ -116,37 +111,31 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
         del lines[0]
     if absent := [column for column in columns if column not in names]:
         problem = f"no column {absent[0]} in the header {delimiter.join(header)!r}"
+        more = f", optionally {' and '.join(optional)}" if optional else ""
         raise ClipError(path, problem, f"expected {','.join(columns)}{more}")
-    meanings = {name: column for column, name in names.items()}
-    keys = [meanings.get(name, name) for name in header]
+    keys = [meanings.get(_plain(name), name) for name in header]
     rows = [(number, dict(zip(keys, fields, strict=False))) for number, fields in lines]
+    if not rows:
+        raise ClipError(path, "no clips", "add a row for each clip below the header")
     used = [column for column in optional if any(row.get(column) for _, row in rows)]
     needed = [*columns, *(column for column in used if column not in _MAY_BE_EMPTY)]
     for (number, row), (_, fields) in zip(rows, lines, strict=True):
-        written = delimiter.join(fields)
+        problem = f"line {number} is {delimiter.join(fields)!r}"
         if empty := [column for column in needed if not row.get(column)]:
-            remedy = f"expected a value for {names[empty[0]]}, as in other rows"
-            raise ClipError(path, f"line {number} is {written!r}", remedy)
+            raise ClipError(path, problem, f"expected a value for {names[empty[0]]}, as in other rows")
         if any(fields[len(header) :]):
-            problem = f"line {number} is {written!r}: {len(fields)} fields below {len(header)} columns"
+            problem += f": {len(fields)} fields below {len(header)} columns"
             raise ClipError(path, problem, f'put a field that contains "{delimiter}" into quotes')
-    if not rows:
-        raise ClipError(path, "no clips", "add a row for each clip below the header")
     return Table(rows, header, names, delimiter)
 
 
-def read_lines(path: Path, remedy: str) -> list[tuple[int, str]]:
-    """The lines of a text file that are not empty, stripped, with their line numbers from 1.
+def read_text(path: Path, remedy: str) -> str:
+    """The content of a text file.
 
     Raises:
         ClipError: no such file, not UTF-8, or an empty file; `remedy` says what to do.
         ValueError: no regular file, or a very large one.
     """
-    lines = enumerate(_read_text(path, remedy).splitlines(), 1)
-    return [(number, line.strip()) for number, line in lines if line.strip()]
-
-
-def _read_text(path: Path, remedy: str) -> str:
     if not os.path.exists(path):
         raise ClipError(path, "no such file", remedy)
     content = read_bytes(path)
@@ -163,19 +152,18 @@ def _read_text(path: Path, remedy: str) -> str:
     return text
 
 
-def read_rows(path: Path, columns: Sequence[str], remedy: str) -> tuple[str, list[tuple[int, list[str]]]]:
+def read_rows(path: Path, known: Collection[str], remedy: str) -> tuple[str, list[tuple[int, list[str]]]]:
     """The delimiter, and the fields of the lines that are not empty, with their numbers.
 
-    The delimiter is that of `sep=`, which Excel reads, or the one that gives most of the columns. A space stands for
-    lines of a path and a value.
+    The delimiter is that of `sep=`, which Excel reads, or the one that gives most of the `known` columns. A space
+    stands for lines of a path and a value.
 
     Raises:
         ClipError: no such file, or no CSV; `remedy` says what to do.
     """
-    text = _read_text(path, remedy)
+    text = read_text(path, remedy)
     first = next(line for line in text.splitlines() if line.strip())
     stated = re.fullmatch(r'"?sep=(.)"?', first.strip(" \r\n"), re.IGNORECASE)
-    known = {name for column in columns for name in _names_of(column)}
 
     def columns_with(delimiter: str) -> tuple[int, int]:
         fields = first.split(delimiter)
@@ -199,10 +187,6 @@ def _path_and_label(line: str) -> list[str]:
     if video := _VIDEO.fullmatch(line):
         return [field for field in video.groups() if field]
     return line.rsplit(maxsplit=1)
-
-
-def _names_of(column: str) -> list[str]:
-    return _NAMES.get(column, column).split()
 
 
 def _plain(name: str) -> str:

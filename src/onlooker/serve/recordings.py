@@ -17,7 +17,7 @@ Row = dict[str, str]
 
 def read_recordings(path: Path) -> dict[str, str]:
     """The recordings by clip; a ClipError for a list that cannot be read, as training does."""
-    return {row["clip"]: row["recording"] for _, row in read_table(path, ("clip", "recording"))}
+    return {row["clip"]: row["recording"] for _, row in read_table(path, ("clip", "recording")).rows}
 
 
 def follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
@@ -58,7 +58,7 @@ def join_recording(path: Path, names: Iterable[str], clip: str, recording: str, 
 
 def _read(path: Path) -> list[Row]:
     try:
-        return [row for _, row in read_table(path, ("clip", "recording"))]
+        return [row for _, row in read_table(path, ("clip", "recording")).rows]
     except (ClipError, OSError, ValueError):
         return []
 
