@@ -124,14 +124,14 @@ def test_what_changes_is_uploaded_and_the_rest_is_not(
             os.utime(folder / name, (second, second))
         (folder / ".lock").write_text("")
         assert address_of(folder / "model") == "memory://set/model"
-    files = {"a": "one", "b": "other", "split.json": "{}", "model/weights": "new", "complete.json": "{}\n"}
+    files = {"a": "one", "b": "other", "split.json": "{}", "model/weights": "new"}
     assert read(memory) == files
-    assert sent == ["/set/model/weights", "/set/split.json", "/set/b", "/set/complete.json"], "in order of writing"
+    assert sent == ["/set/model/weights", "/set/split.json", "/set/b"], "in order of writing"
     assert not folder.exists()
     with uploading([SET]) as copies:
         (copies[SET] / "a").unlink()
     assert read(memory) == files, "nothing is removed at an address"
-    assert len(sent) == 4
+    assert len(sent) == 3
 
 
 def test_changes_are_uploaded_while_the_work_goes_on_and_when_it_fails(memory: Any, often: None) -> None:
@@ -146,7 +146,7 @@ def test_changes_are_uploaded_while_the_work_goes_on_and_when_it_fails(memory: A
 
     with pytest.raises(KeyError):
         work()
-    assert read(memory) == {"split.json": "{}", "curves.csv": "half"}, "not complete"
+    assert read(memory) == {"split.json": "{}", "curves.csv": "half"}
 
 
 def test_an_upload_that_fails_is_reported_once_and_tried_again(
@@ -247,7 +247,7 @@ def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
     output = call("train", "memory://bucket/clips", "--model", "lstm", "--run", run, *TINY).output
     assert f"report: {run}/report.html" in output
     files = {path.removeprefix("/bucket/runs/squares/") for path in memory.find("/bucket/runs/squares")}
-    assert {"config.json", "curves.csv", "report.html", "model/model.safetensors", "complete.json"} <= files
+    assert {"config.json", "curves.csv", "report.html", "model/model.safetensors"} <= files
     assert not any(Path(name).name.startswith(".") for name in files)
     assert '"clips": "memory://bucket/clips"' in memory.cat_file("/bucket/runs/squares/config.json").decode()
     clip = "memory:/" + sorted(path for path in memory.find("/bucket/clips") if path.endswith(".mp4"))[0]
@@ -285,7 +285,7 @@ def test_a_run_that_was_killed_continues_on_another_machine(
     memory.rm("/bucket/run", recursive=True)
     memory.copy(copied, "/bucket/run", recursive=True)
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "another machine"))
-    with pytest.raises(StorageError, match=r"memory://bucket/run: incomplete, its upload has not ended .* --resume"):
+    with pytest.raises(FileNotFoundError, match="no trained model; expected one that `onlooker train` has finished"):
         onlooker.load(run)
     onlooker.train("memory://bucket/clips", run=run, resume=True, **settings)
     weights = memory.cat_file("/bucket/run/model/model.safetensors")
@@ -353,7 +353,7 @@ def test_train_continue_and_predict_in_a_bucket(bucket: Any, tmp_path: Path, mon
     call("features", "s3://bucket/clips", *sample)
     call("train", "s3://bucket/clips", "--model", "lstm", "--run", run, "--features", *TINY[8:], *sample)
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "another machine"))
-    for part in ("model", "evaluation.json", "complete.json"):  # as if it had been interrupted
+    for part in ("model", "evaluation.json"):  # as if it had been interrupted
         bucket.rm(f"bucket/runs/squares/{part}", recursive=True)
     call("train", "s3://bucket/clips", "--model", "lstm", "--run", run, "--resume")
     clip = sorted(bucket.find("bucket/clips"))[-1]

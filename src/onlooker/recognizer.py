@@ -36,7 +36,7 @@ from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class, planned_bytes, rebuild
 from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
 from onlooker.settings import field_of, without_off
-from onlooker.storage import check_complete, local
+from onlooker.storage import local
 from onlooker.stream.events import clip_events
 from onlooker.stream.recordings import recorded
 from onlooker.streaming import EVENT_THRESHOLD, Address, OnError, OnStatus, Streams, watch
@@ -335,7 +335,6 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         ValueError: files that are damaged, do not match each other, or are of another version.
     """
     run = local(run)
-    check_complete(run)
     folders = [run / part for part in _MODEL_FOLDERS] if run.is_dir() else []
     for each in folders:
         restore_folder(each)

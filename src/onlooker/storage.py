@@ -1,8 +1,8 @@
 """Clips and runs at an address, such as `s3://bucket/clips`: any file system that fsspec knows.
 
 What a command reads is downloaded into the cache, and kept there until it changes at the address. What it writes is
-written to a folder of the cache that is uploaded every minute and at the end. A run is complete once `complete.json` is
-there, which is uploaded last. The file systems find credentials themselves, in the environment or in their own files.
+written to a folder of the cache that is uploaded every minute and at the end, in the order of writing: a run whose
+model is there is complete. The file systems find credentials themselves, in the environment or in their own files.
 """
 
 import os
@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory, mkdtemp
 from threading import Event, Thread
 from urllib.parse import quote, unquote
 
-from onlooker.files import explain_write_errors, is_disk_full, printable, without_password, write_json
+from onlooker.files import explain_write_errors, is_disk_full, printable, without_password
 
 __all__ = [
-    "READ", "WRITTEN", "StorageError", "address_of", "check_complete", "copies_folder", "is_address", "local",
+    "READ", "WRITTEN", "StorageError", "address_of", "copies_folder", "is_address", "local",
     "path_or_address", "uploading",
 ]  # fmt: skip
 
@@ -27,7 +27,7 @@ UPLOAD_EVERY = 60.0  # seconds
 _SCHEME = re.compile("([a-z][a-z0-9+]+):/+.")  # a path collapses the slashes
 _NOT_FILES = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp"}  # streams, or web pages
 _HIDDEN = re.compile(r"(^|/)\.")
-_COMPLETE, _LAST = "complete.json", "last.ckpt"
+_LAST = "last.ckpt"
 READ, WRITTEN = "read", "written"  # folders of copies
 _BATCH = 32  # files that are downloaded together
 _MORE_SPACE = "free some space, or set ONLOOKER_CACHE to a folder on another disk, and run the same command again"
@@ -128,9 +128,6 @@ def _uploaded(path: Path) -> Iterator[Path]:
         thread.join()
         try:
             _send(place, folder, sent)
-            if not failed and (copy / "split.json").exists() and not (copy / _COMPLETE).exists():
-                write_json(copy / _COMPLETE, {})
-                _send(place, folder, sent)
             shutil.rmtree(folder)
         except OSError as error:
             kept = StorageError(place.address, f"not all is uploaded ({error})", f"copy it from {copy}")
@@ -159,14 +156,6 @@ def _send(place: "_Place", folder: Path, sent: dict[str, tuple[int, int]]) -> No
                     place.files.makedirs((place.prefix + name).rpartition("/")[0], exist_ok=True)
                     place.files.put_file(str(link), place.prefix + name)
                     sent[name] = _stat(link)
-
-
-def check_complete(run: Path) -> None:
-    """Raise a StorageError for a downloaded run whose upload has not ended."""
-    is_run, is_copy = (run / "split.json").exists(), run.is_relative_to(copies_folder() / READ)
-    if is_run and is_copy and not (run / _COMPLETE).exists():
-        remedy = f"continue its training with --resume; if you copied it there, add {_COMPLETE}, which may hold {{}}"
-        raise StorageError(path_or_address(run), f"incomplete, its upload has not ended (no {_COMPLETE})", remedy)
 
 
 def address_of(path: Path) -> str | None:
