@@ -4,7 +4,7 @@ import html
 import math
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,7 +19,6 @@ from onlooker.intervals import as_cut, parse_time, split_interval
 from onlooker.settings import suggestion
 from onlooker.storage import is_address, path_or_address
 from onlooker.structures import ClipError, Prediction, Segment
-from onlooker.video.container import open_video
 from onlooker.video.reader import SUFFIXES, frame_bounds, is_video
 
 __all__ = ["FORMATS", "Interval", "read_intervals"]
@@ -56,6 +55,10 @@ class Interval(Segment):
 
 Videos = Mapping[Path, Sequence[Interval]]  # by the path of the video
 Intervals = Iterator[tuple[Path, Interval]]
+Event = tuple[str, str, str, str]  # of BORIS: observation, subject, behavior, modifiers
+# Where it is in the file, the media files that were watched one after another with their lengths in seconds, the event,
+# and the time at which it starts or stops; None: an event without duration.
+Moment = tuple[str, Sequence[tuple[str, float]], Event, float | None]
 
 
 class Format(NamedTuple):
@@ -87,7 +90,7 @@ def read_intervals(
         ClipError: an unknown format, a missing or impossible value (which one is named), or no intervals.
     """
     left_out = Counter() if left_out is None else left_out
-    videos: dict[Path, list[Interval]] = {}
+    videos = defaultdict[Path, list[Interval]](list)
     content = read_bytes(path)
     name = "boris" if BORIS in content[:100] else find_format(path)
     if name == "activitynet" and content.lstrip()[:1] == b"[":
@@ -95,9 +98,9 @@ def read_intervals(
     with _naming(path, "the file"):
         intervals = FORMATS[name].read(path, fps, left_out)
         for video, interval in sorted(intervals, key=lambda pair: pair[1].start):
-            videos.setdefault(video, []).append(interval)
+            videos[video].append(interval)
     if not videos:
-        found = "; ".join(["no time intervals", *(f"left out: {count_of(left_out)}" for _ in left_out)][:2])
+        found = f"no time intervals; left out: {count_of(left_out)}" if left_out else "no time intervals"
         raise ClipError(path, found, "label times, and export them again; see docs/connect.md")
     return videos
 
@@ -110,16 +113,16 @@ def count_of(left_out: Counter[str]) -> str:
 def find_format(path: Path, name: str | None = None) -> str:
     """The name of a format, checked; if None, that of a file's suffix (.json: ActivityNet)."""
     suffix = path.suffix.lower() or "none"
-    found = [each for each, of in FORMATS.items() if (each == name if name else of.ending.endswith(suffix))]
-    if not found:
-        raise ValueError(f"{path}: no format is called {name or suffix!r}; {suggestion(name or suffix, [*FORMATS])}")
-    return found[0]
+    for known, form in FORMATS.items():
+        if known == name if name else form.ending.endswith(suffix):
+            return known
+    raise ValueError(f"{path}: no format is called {name or suffix!r}; {suggestion(name or suffix, [*FORMATS])}")
 
 
 def of_prediction(prediction: Prediction) -> Videos:
     """The segments of a prediction, in the order of time."""
     segments = sorted(prediction.segments, key=lambda segment: segment.start)
-    return {prediction.path: [make_interval(**vars(each)) for each in segments]}
+    return {prediction.path: [make_interval(**vars(segment)) for segment in segments]}
 
 
 def make_interval(label: Any, start: Any, end: Any, score: Any = 1, split: str = "", recording: str = "") -> Interval:
@@ -128,8 +131,8 @@ def make_interval(label: Any, start: Any, end: Any, score: Any = 1, split: str =
         raise ValueError(f"label is {label!r}, expected a name")
     if float(end) > _LONGEST:
         raise ValueError(f"end is {float(end):g} s, expected at most {_LONGEST:g}")
-    times = round(float(start), 3), round(float(end), 3)
-    return Interval(printable(" ".join(label.split())), *times, float(score), split, recording)
+    name = printable(" ".join(label.split()))
+    return Interval(name, round(float(start), 3), round(float(end), 3), float(score), split, recording)
 
 
 @contextmanager
@@ -190,13 +193,6 @@ def _seconds(video: Path, frame: int, fps: float | None) -> float:
     return math.floor(1000 * frame / rate + 0.001) / 1000  # as `frame_bounds`
 
 
-def _frames(video: Path, interval: Segment, fps: float | None) -> tuple[int, int]:
-    """The first and the last frame of an interval, counted from 1."""
-    rate = fps or _length_and_rate(video)[1]
-    first = round(interval.start * rate) + 1
-    return first, max(first, round(interval.end * rate))
-
-
 def _one_video(path: Path, videos: Videos) -> tuple[Path, Sequence[Interval]]:
     if len(videos) != 1:
         raise ValueError(f"{path}: holds the times of one video, not of {len(videos)}; choose another format")
@@ -205,11 +201,11 @@ def _one_video(path: Path, videos: Videos) -> tuple[Path, Sequence[Interval]]:
 
 def _whole(videos: Videos) -> Videos:
     """The same by whole files: of a clip that is a part of a file, the times are moved."""
-    files: dict[Path, list[Interval]] = {}
+    files = defaultdict[Path, list[Interval]](list)
     for video, intervals in videos.items():
-        file, (start, _) = split_interval(video)[0], split_interval(video)[1] or (0.0, 0.0)
-        moved = [replace(each, start=each.start + start, end=each.end + start) for each in intervals]
-        files.setdefault(file, []).extend(moved)
+        file, times = split_interval(video)
+        begin = times[0] if times else 0.0
+        files[file] += [replace(part, start=part.start + begin, end=part.end + begin) for part in intervals]
     return files
 
 
@@ -230,16 +226,16 @@ def _read_csv(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
 
 
 def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
-    rows = list[dict[str, Any]]()
-    for file, intervals in _whole(videos).items():
-        name = _name(file, path.parent)
-        rows += [{"path": name, **vars(interval)} for interval in intervals]
+    rows = [
+        {"path": _name(file, path.parent), **vars(interval)}
+        for file, intervals in _whole(videos).items()
+        for interval in intervals
+    ]
     columns = ["path", "start", "end", "label"]
-    columns += [name for name in ("split", "recording") if any(row[name] for row in rows)]
-    if any(row["score"] != 1 for row in rows):
-        columns.append("score")
-    if "recording" in columns:
-        rows = [{**row, "recording": row["recording"] or row["path"]} for row in rows]
+    usual = {"split": "", "recording": "", "score": 1}
+    columns += [name for name, value in usual.items() if any(row[name] != value for row in rows)]
+    for row in rows:
+        row["recording"] = row["recording"] or row["path"]
     write_csv(path, [columns, *([row[name] for name in columns] for row in rows)])
 
 
@@ -260,9 +256,10 @@ def _read_activitynet(path: Path, _: float | None, left_out: Counter[str]) -> In
 def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
     results = {
         as_cut(video).stem: [
-            {"label": each.label, "segment": [each.start, each.end], "score": each.score} for each in of
+            {"label": interval.label, "segment": [interval.start, interval.end], "score": interval.score}
+            for interval in intervals
         ]
-        for video, of in videos.items()
+        for video, intervals in videos.items()
     }
     if len(results) < len(videos):
         raise ValueError(f"{path}: videos in different folders have the same name; choose another format")
@@ -309,13 +306,16 @@ def _labels_in_time(video: Path, result: dict[str, Any], fps: float | None) -> I
 
 def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
     tasks = []
-    for video, of in _whole(videos).items():
-        name, result = _name(video, path.parent), list[dict[str, Any]]()
-        for each in of:
-            first, last = _frames(video, each, fps)
-            value = {"ranges": [{"start": first, "end": last}], "timelinelabels": [each.label]}
+    for video, intervals in _whole(videos).items():
+        name = _name(video, path.parent)
+        result = list[dict[str, Any]]()
+        for interval in intervals:
+            rate = fps or _length_and_rate(video)[1]
+            first = round(interval.start * rate) + 1  # frames count from 1, and the last one is included
+            span = {"start": first, "end": max(first, round(interval.end * rate))}
+            value = {"ranges": [span], "timelinelabels": [interval.label]}
             names = {"from_name": "timelineLabels", "to_name": "video", "type": "timelinelabels"}
-            result.append({**names, "value": value, "score": each.score})
+            result.append({**names, "value": value, "score": interval.score})
         data = {"video": name if is_address(name) else _LOCAL_FILES + quote(name, errors="replace")}
         predictions = [{"model_version": "onlooker", "result": result}]
         tasks.append({"data": data, "annotations": [], "predictions": predictions})
@@ -375,24 +375,13 @@ def _read_webvtt(path: Path, _: float | None, left_out: Counter[str]) -> Interva
     cues = [*_CUE.finditer(text)]
     if len(cues) < text.count("-->"):
         raise ValueError(f"{text.count('-->') - len(cues)} cues whose times cannot be read")
+    if "X-TIMESTAMP-MAP" in text:
+        raise ValueError("times of a stream (X-TIMESTAMP-MAP), not of its file")
     video = _by_stem(path.parent).get(path.stem, path.with_suffix(".mp4"))
-    shift = _stream_shift(text, video)
     for number, cue in enumerate(cues, 1):
         with _naming(path, f"cue {number}"):
-            start, end = (parse_time(time) + shift for time in cue.groups()[:2])
+            start, end = map(parse_time, cue.groups()[:2])
             yield video, make_interval(html.unescape(re.sub("<[^>]*>", "", cue[3])), start, end)
-
-
-def _stream_shift(text: str, video: Path) -> float:
-    """Seconds from the clock of subtitles to that of players: subtitles of streams count as MPEG-TS does."""
-    if "X-TIMESTAMP-MAP" not in text:
-        return 0.0
-    local, ticks = re.search("LOCAL:([0-9:.]+)", text), re.search("MPEGTS:([0-9]+)", text)
-    if not (local and ticks):
-        raise ValueError("X-TIMESTAMP-MAP without LOCAL and MPEGTS")
-    with open_video(video) as (container, _):
-        begin = (container.start_time or 0) / 1_000_000
-    return int(ticks[1]) / 90_000 - parse_time(local[1]) - begin
 
 
 def _write_webvtt(path: Path, videos: Videos, _: float | None) -> None:
@@ -411,50 +400,31 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
 
 
-class _Coded(NamedTuple):
-    """An event of BORIS.
-
-    Args:
-        place: where it is in the file.
-        media: the files that the observer watched one after another, and the length of each in seconds.
-        offset: seconds of the clock of the observation when the first file begins.
-        key: observation, subject, behavior and modifiers: two moments with the same key are a start and a stop.
-        times: a start and a stop; one moment; or nothing: an event without duration.
-    """
-
-    place: str
-    media: Sequence[tuple[str, float]]
-    offset: float
-    key: tuple[str, str, str, str]
-    times: Sequence[float]
-
-
 def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
     """The states of a project (.boris), or of a table of aggregated or tabular events; subjects are recordings."""
-    begun: dict[tuple[str, str, str, str], float] = {}
-    for event in _boris_project(path) if path.suffix.lower() == ".boris" else _boris_table(path):
-        subject, behavior = event.key[1:3]
-        times = event.times
-        if not times or not event.media:
-            left_out["events without a media file" if times else f"events without duration ({behavior})"] += 1
-            continue
-        if len(times) == 1 and event.key not in begun:
-            begun[event.key] = times[0]
-            continue
-        if len(times) == 1:
-            times = (begun.pop(event.key), times[0])
-        start, end = (time - event.offset for time in times)
-        with _naming(path, event.place):
-            for media, length in event.media:
-                if start < length and end > 0:
-                    part = max(start, 0), min(end, length)
-                    yield _find(path.parent, media), make_interval(behavior, *part, recording=subject)
-                start -= length
-                end -= length
-    left_out.update(f"starts without a stop ({key[2]})" for key in begun)
+    begun: dict[Event, float] = {}
+    for place, media, event, at in _boris_project(path) if path.suffix.lower() == ".boris" else _boris_table(path):
+        subject, behavior = event[1:3]
+        if at is None:
+            left_out[f"events without duration ({behavior})"] += 1
+        elif not media:
+            left_out["events without a media file"] += 1
+        elif event not in begun:
+            begun[event] = at
+        else:
+            start = begun.pop(event)
+            end = at
+            with _naming(path, place):
+                for file, length in media:
+                    if start < length and end > 0:
+                        part = max(start, 0), min(end, length)
+                        yield _find(path.parent, file), make_interval(behavior, *part, recording=subject)
+                    start -= length
+                    end -= length
+    left_out.update(f"starts without a stop ({event[2]})" for event in begun)
 
 
-def _boris_project(path: Path) -> Iterator[_Coded]:
+def _boris_project(path: Path) -> Iterator[Moment]:
     project = read_json(path)
     kinds = {behavior["code"]: behavior["type"] for behavior in project["behaviors_conf"].values()}
     for name, observation in project["observations"].items():
@@ -463,11 +433,12 @@ def _boris_project(path: Path) -> Iterator[_Coded]:
         media = [(file, info.get("length", {})[file] if file != files[-1] else math.inf) for file in files]
         offset = observation.get("time offset", 0) + info.get("offset", {}).get("1", 0)
         for time, subject, behavior, modifiers, *_ in observation["events"]:
-            times = [float(time)] if kinds.get(behavior, "").lower().startswith("state") else []
-            yield _Coded(f"observation {name}", media, float(offset), (name, subject, behavior, modifiers), times)
+            is_state = kinds.get(behavior, "").lower().startswith("state")
+            event = name, subject, behavior, modifiers
+            yield f"observation {name}", media, event, time - offset if is_state else None
 
 
-def _boris_table(path: Path) -> Iterator[_Coded]:
+def _boris_table(path: Path) -> Iterator[Moment]:
     """The rows below the line with the names of columns; what is above it holds for all rows."""
     _, lines = read_rows(path, (), "export the events again")
     top = next(i for i, (_, fields) in enumerate(lines) if {"Subject", "Behavior"} <= set(fields))
@@ -475,7 +446,7 @@ def _boris_table(path: Path) -> Iterator[_Coded]:
     first: dict[str, str] = {}  # media file by observation
     for number, fields in lines[top + 1 :]:
         row = above | dict(zip(lines[top][1], fields, strict=False))
-        name, subject = row["Observation id"], row["Subject"].replace("No focal subject", "")
+        name = row["Observation id"]
         file = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
         source = re.split(r"\||\s*player #2", row.get("Source", ""))[0].removeprefix("player #1:")
         files = [file.strip() for file in (source if Path(source).suffix else file).split(";")]
@@ -484,12 +455,15 @@ def _boris_table(path: Path) -> Iterator[_Coded]:
         lengths = row.get("Media duration (s)", "").partition("|")[0].split(";")
         media = [(file, math.inf) for file in files if Path(file).suffix]
         media[:-1] = [(file, float(length)) for file, length in zip(files[:-1], lengths, strict=False)]
-        kind = row.get("Behavior type") or row["Status"]
-        columns = {"STATE": ("Start (s)", "Stop (s)"), "POINT": ()}.get(kind, ("Time",))
         modifiers = "|".join(row[column] for column in row if column.startswith("Modifier"))
-        times = [float(row[column]) for column in columns]
+        event = name, row["Subject"].replace("No focal subject", ""), row["Behavior"], modifiers
         offset = float(row.get("Time offset (s)") or 0)
-        yield _Coded(f"line {number}", media, offset, (name, subject, row["Behavior"], modifiers), times)
+        kind = row.get("Behavior type") or row["Status"]
+        if kind == "POINT":
+            yield f"line {number}", media, event, None
+            continue
+        for column in ("Start (s)", "Stop (s)") if kind == "STATE" else ("Time",):
+            yield f"line {number}", media, event, float(row[column]) - offset
 
 
 def _refuse(path: Path, *_: Any) -> None:
