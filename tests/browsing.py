@@ -98,5 +98,5 @@ def teach_run(run: Path, clips: Path, runs: Path) -> None:
     from onlooker.serve.results import keep_results
 
     project, own = Project(clips), shutil.copytree(run, runs / f"{clips.name}-page-1")
-    keep_results(project, own, {f"{clip.label}/{clip.path.name}": clip.id for clip in project.select("")})
+    keep_results(project, own, {clip.relative: clip.id for clip in project.select()})
     project.close()

@@ -60,7 +60,6 @@ def test_a_folder_from_elsewhere_moves_nothing_outside_of_it(tmp_path: Path, mov
 def test_rows_of_clips_outside_of_the_folder_are_ignored(project: Project) -> None:
     add(project, "a", "1")
     (project.folder.parent / "secret.mp4").write_text("secret")
-    project.database.run("INSERT INTO class (name) VALUES ('../')")
     project.database.run("INSERT INTO clip (id, folder, name) VALUES ('evil', '..', 'secret.mp4')")
     project.database.run("INSERT INTO clip (id, folder, name) VALUES ('worse', 'a', '../../secret.mp4')")
     project = restarted(project)

@@ -121,7 +121,7 @@ def test_a_class_folder_that_macos_has_named_is_that_of_its_class(taught: tuple[
     for file in (run / "scores.csv", run / "evaluation.json"):
         file.write_text(file.read_text().replace('"up', '"\u00e9t\u00e9').replace("up", "\u00e9t\u00e9"))
     project.refresh()
-    keep_results(project, run, {f"{clip.label}/{clip.path.name}": clip.id for clip in project.select("")})
+    keep_results(project, run, {clip.relative: clip.id for clip in project.select()})
     assert results(project, run)["classes"] == [nfd, "wave"]
     assert [clip.path.name for clip in clips_of_cell(project, run, 0, 0)] == ["0.mp4"]
     labels = {item["label"] for item in clips_to_check(project, run, 10)[1]}

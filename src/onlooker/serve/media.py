@@ -15,13 +15,13 @@ from urllib.parse import unquote
 
 from fastapi import Request
 
-from onlooker.files import explain_write_errors, file_digest
+from onlooker.files import explain_write_errors
 from onlooker.serve.problem import Problem
 from onlooker.structures import ClipError
 from onlooker.video.reader import SUFFIXES
 from onlooker.video.transcode import VideoFacts, safe_transcode
 
-__all__ = ["clip_digest", "clip_name", "convert", "receive"]
+__all__ = ["clip_name", "convert", "receive"]
 
 SECONDS = 900.0  # for decoding a clip, in total; the queue waits meanwhile
 
@@ -55,11 +55,6 @@ async def receive(request: Request, folder: Path) -> tuple[Path, str]:
         path.unlink(missing_ok=True)
         raise
     return path, unquote(request.headers.get("x-filename", ""), errors="replace")
-
-
-def clip_digest(path: Path) -> str:
-    """The SHA-256 digest of a clip's file; "" for a folder of images."""
-    return file_digest(path) if path.is_file() else ""
 
 
 def clip_name(name: str) -> str:

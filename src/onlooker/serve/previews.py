@@ -5,7 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 from threading import RLock
 
-from onlooker.serve.media import clip_digest, convert
+from onlooker.files import file_digest
+from onlooker.serve.media import convert
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.video.transcode import VideoFacts
@@ -54,7 +55,9 @@ class Previews:
                     facts = convert(path, None if is_still else part, part if is_still else None)
                     part.replace(made)
                     if is_still:
-                        self.project.set_facts(clip_id, facts.seconds, facts.playable, clip_digest(path))
+                        self.project.set_facts(
+                            clip_id, facts.seconds, facts.playable, file_digest(path) if path.is_file() else None
+                        )
                 return made
             except (Problem, OSError):
                 if self.project.settled(clip_id).path == path:

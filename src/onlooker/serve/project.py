@@ -6,10 +6,11 @@ database before its renames and marked as done after them, so that a change that
 next start. A request reads the times of the class folders, and lists those that another program has changed.
 """
 
+import itertools
 import json
 import os
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +31,7 @@ from onlooker.video.reader import is_video
 
 __all__ = ["Project", "ProjectClip"]
 
-KEPT = 100  # changes that can be undone; files that older changes have deleted are removed
-_KEEP_CONTENT = "INSERT OR REPLACE INTO state VALUES (?, ?)"  # the clip of a digest
-_CLIPS = "SELECT id, folder, clip.name, seconds, playable FROM clip JOIN class ON class.name = folder"
+KEPT = 100  # steps that can be undone; files that older ones have deleted are removed
 
 
 @dataclass(frozen=True)
@@ -42,15 +41,19 @@ class ProjectClip:
     Args:
         id: stays the same when the clip is moved.
         label: its class.
+        relative: its path within the folder.
         seconds: its length; None if it has not been decoded yet.
         playable: whether every browser plays the file itself.
+        predicted: the class that the newest model predicts; None if the clip was not tested.
     """
 
     id: str
     label: str
+    relative: str
     path: Path
     seconds: float | None
-    playable: bool
+    playable: bool | None
+    predicted: str | None
 
 
 class Project:
@@ -71,9 +74,10 @@ class Project:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder}: a file, expected the folder of clips; give another one with --clips")
         self.store = self.folder / STORE  # the hidden folder in which the page keeps what belongs to the project
-        self.database, self._lock = Database(None), RLock()
+        self.database = Database(None)
+        self._lock = RLock()
         self._used: FileLock | None = None  # held while the database is that of the folder
-        self._times: dict[str, int] = {}  # of the class folders when they were listed
+        self._classes: dict[str, int] = {}  # the times of their folders when they were listed
         self.refresh()
 
     @property
@@ -84,25 +88,27 @@ class Project:
 
     def counts(self) -> dict[str, int]:
         """The number of clips of each class, sorted by name."""
-        return dict(self.database.run("SELECT name, clips FROM class ORDER BY name"))
+        counts = dict(self.database.run("SELECT folder, count(*) FROM clip GROUP BY folder"))
+        return {name: counts.get(name, 0) for name in sorted(self._classes)}
 
     def clips(self, label: str, count: int = -1, before: str | None = None) -> list[ProjectClip]:
         """The clips of a class, the last ones first; with `before`, those that follow the clip with this id."""
-        number = self.database.value("SELECT number FROM clip WHERE id = ?", before) if before else 1 << 62
-        chosen = "WHERE folder = ? AND number < ? ORDER BY number DESC LIMIT ?"
-        return self.select(chosen, label, number, count)
+        older = "number < coalesce((SELECT number FROM clip WHERE id = ?), 1 << 62)"
+        return self.select(f"folder = ? AND {older} ORDER BY number DESC LIMIT ?", label, before, count)
 
-    def select(self, chosen: str, *values: object) -> list[ProjectClip]:
-        """The clips that an SQL clause selects."""
+    def select(self, condition: str = "true", *values: object) -> list[ProjectClip]:
+        """The clips for which an SQL condition holds."""
+        columns = "id, folder, name, seconds, playable, predicted FROM clip LEFT JOIN tested ON tested.clip = id"
+        rows = self.database.run(f"SELECT {columns} WHERE folder NOT LIKE '.%' AND {condition}", *values)
         return [
-            ProjectClip(clip_id, label, self.folder / label / name, seconds, bool(playable))
-            for clip_id, label, name, seconds, playable in self.database.run(f"{_CLIPS} {chosen}", *values)
+            ProjectClip(clip_id, label, f"{label}/{name}", self.folder / label / name, *facts)
+            for clip_id, label, name, *facts in rows
         ]
 
     def clip(self, clip_id: str) -> ProjectClip:
         """The clip with this id; a Problem 404 if there is none (any more)."""
-        if found := self.select("WHERE id = ?", clip_id):
-            return found[0]
+        if clips := self.select("id = ?", clip_id):
+            return clips[0]
         raise Problem(404, "no_clip")
 
     def settled(self, clip_id: str) -> ProjectClip:
@@ -111,11 +117,12 @@ class Project:
             return self.clip(clip_id)
 
     def change_text(self) -> str | None:
-        """A description of the change that can be undone; None if there is none."""
-        if not (numbers := self._last()):
+        """A description of the changes that are undone next; None if there are none."""
+        changes = self._last()
+        if not changes:
             return None
-        text = str(self.database.value("SELECT text FROM change WHERE number = ?", numbers[0]))
-        return text if len(numbers) == 1 else t("change.several", text=text, count=len(numbers) - 1)
+        _, text = changes[0]
+        return text if len(changes) == 1 else t("change.several", text=text, count=len(changes) - 1)
 
     @contextmanager
     def at(self, version: int) -> Iterator[None]:
@@ -152,14 +159,12 @@ class Project:
     def merge_class(self, name: str, to: str) -> None:
         """Move the clips of a class to another one, and remove it; a Problem 404 if one of them is not there."""
         with self._lock:
-            for label in (name, to):
-                self._require_class(label)
-            moves = list[Move]()
-            taken = set[str]()
+            self._require_class(name)
+            self._require_class(to)
+            sources: dict[str, str] = {}
             for clip in self.clips(name):
-                target = self._free(to, clip.path.name, taken)
-                taken.add(target)
-                moves.append((_path_of(clip), target))
+                sources[self._free(to, clip.path.name, sources)] = clip.relative
+            moves = [(source, target) for target, source in sources.items()]
             self._do(t("change.merge_class", name=name, to=to), [*moves, (name, self._trash())])
 
     def delete_class(self, name: str) -> None:
@@ -170,8 +175,7 @@ class Project:
 
     def check_new(self, digest: str) -> None:
         """Raise a Problem 409 if a clip of the project is known to have this content."""
-        clip_id = self.database.value("SELECT value FROM state WHERE key = ?", f"content {digest}")
-        for clip in self.select("WHERE id = ?", clip_id) if digest and clip_id else ():
+        for clip in self.select("digest = ?", digest):
             if clip.path.is_file() and file_digest(clip.path) == digest:
                 raise Problem(409, "duplicate", name=clip.path.name, label=clip.label)
 
@@ -194,14 +198,16 @@ class Project:
         with self._lock:
             self.refresh()
             self.check_new(digest)
-            moves, label = list[Move](), class_name(label, self.counts())
+            moves: list[Move] = []
+            label = class_name(label, self.counts())
             if label not in self.counts():
                 label = self._new_class(label)
                 moves.append(self._empty(label))
             target = self._free(label, name)
+            row = "INSERT INTO clip (id, folder, name, digest) VALUES (?, ?, ?, ?)"
+            self.database.run(row, clip_id, TRASH, file.name, digest)
             text = t("change.add_clip", name=Path(target).name, label=label)
-            new = clip_id, file.name, digest
-            self._do(text, [*moves, (f"{TRASH}/{file.name}", target)], batch=batch, new=new)
+            self._do(text, [*moves, (f"{TRASH}/{file.name}", target)], batch=batch)
             clip = self.clip(clip_id)
             if recording:
                 self._join(clip, recording, self.folder / RECORDINGS)
@@ -226,19 +232,19 @@ class Project:
         """
         with self._lock:
             clip = self.clip(clip_id)
-            path = self.folder / RECORDINGS
             new = self._trash(".csv")
-            self._join(clip, recording or _path_of(clip), self.folder / new)
+            self._join(clip, recording or clip.relative, self.folder / new)
             if not (self.folder / new).exists():
                 raise Problem(422, "recordings_damaged")
-            moves = [(RECORDINGS, self._trash(".csv"))] if path.exists() else []
-            text = t("change.set_recording", name=clip.path.name, recording=recording or "–")
-            self._do(text, [*moves, (new, RECORDINGS)])
+            moves = [(new, RECORDINGS)]
+            if (self.folder / RECORDINGS).exists():
+                moves.insert(0, (RECORDINGS, self._trash(".csv")))
+            self._do(t("change.set_recording", name=clip.path.name, recording=recording or "–"), moves)
 
     def _join(self, clip: ProjectClip, recording: str, target: Path) -> None:
         """Write a recordings.csv in which a clip is part of a recording, so that no split divides it."""
-        names = [_path_of(each) for each in self.select("")]
-        join_recording(self.folder / RECORDINGS, names, _path_of(clip), recording, target)
+        names = [other.relative for other in self.select()]
+        join_recording(self.folder / RECORDINGS, names, clip.relative, recording, target)
 
     def name_recording(self, name: str, digest: str) -> str:
         """The recording that a file is: its name, or another one if a file of other content has this name."""
@@ -252,25 +258,24 @@ class Project:
         with self._lock:
             clip = self.clip(clip_id)
             self._require_class(label)
-            name, moves = clip.path.name, list[Move]()
-            text = t("change.confirm", name=name, label=label)
-            if clip.label != label:
-                moves = [(f"{clip.label}/{name}", self._free(label, name))]
+            name = clip.path.name
+            if clip.label == label:
+                self._do(t("change.confirm", name=name, label=label), [], settled=clip_id)
+            else:
                 text = t("change.move_clip", name=name, label=clip.label, to=label)
-            self._do(text, moves, settled=clip_id)
+                self._do(text, [(clip.relative, self._free(label, name))], settled=clip_id)
 
-    def set_facts(self, clip_id: str, seconds: float, playable: bool, digest: str = "") -> None:
+    def set_facts(self, clip_id: str, seconds: float, playable: bool, digest: str | None = None) -> None:
         """Keep what decoding a clip has found, and the digest of its content."""
-        self.database.run("UPDATE clip SET seconds = ?, playable = ? WHERE id = ?", seconds, playable, clip_id)
-        if digest:
-            self.database.run(_KEEP_CONTENT, f"content {digest}", clip_id)
+        update = "UPDATE clip SET seconds = ?, playable = ?, digest = coalesce(?, digest) WHERE id = ?"
+        self.database.run(update, seconds, playable, digest, clip_id)
 
     def delete_clip(self, clip_id: str) -> None:
         """Remove a clip; a Problem 404 if there is none."""
         with self._lock:
             clip = self.clip(clip_id)
-            move = f"{clip.label}/{clip.path.name}", self._trash(clip.path.suffix)
-            self._do(t("change.delete_clip", name=clip.path.name, label=clip.label), [move])
+            text = t("change.delete_clip", name=clip.path.name, label=clip.label)
+            self._do(text, [(clip.relative, self._trash(clip.path.suffix))])
 
     def undo(self) -> None:
         """Undo the last change, or the changes of the last batch.
@@ -281,37 +286,34 @@ class Project:
         """
         with self._lock:
             self.refresh()
-            if not (numbers := self._last()):
+            changes = self._last()
+            if not changes:
                 raise Problem(409, "nothing_to_undo")
-            for number in numbers:
+            for number, _ in changes:
                 moves = json.loads(self.database.value("SELECT moves FROM change WHERE number = ?", number))
                 try:
                     check_moves(self.folder, backwards(moves), back=True)
                 except FileNotFoundError as error:
-                    self.database.set_state(number, None)
+                    self._end(number, is_kept=False)
                     raise Problem(409, "cannot_undo", reason=error) from error
-                self.database.set_state(number, "undoing")
+                self.database.run("UPDATE change SET state = 'undoing' WHERE number = ?", number)
                 self._finish(number)
 
     def refresh(self, everything: bool = False) -> None:
         """Notice what other programs have changed, by the times of the class folders, or by listing `everything`."""
         with self._lock:
             self._open()
-            if not self.folder.is_dir():
-                return
-            times = dict[str, int]()
-            with os.scandir(self.folder) as entries:
-                for each in entries:
-                    with suppress(OSError):  # removed meanwhile
-                        if each.is_dir() and not is_hidden(each.name):
-                            times[each.name] = each.stat().st_mtime_ns
-            changed = [name for name, time in times.items() if everything or self._times.get(name) != time]
-            gone = self._times.keys() - times.keys()
+            times = self._times()
+            changed = [name for name, time in times.items() if everything or self._classes.get(name) != time]
+            gone = self._classes.keys() - times.keys()
             if changed or gone:
                 with self.database.transaction():
-                    if any([*map(self.database.forget_class, gone), *map(self._list_class, changed)]):
-                        self.database.count_version()
-            self._times = times
+                    for name in gone:
+                        self.database.run("DELETE FROM clip WHERE folder = ?", name)
+                    updated = [name for name in changed if self._list_class(name) or name not in self._classes]
+                    if gone or updated:
+                        self._count_version()
+            self._classes = times
 
     def close(self) -> None:
         """Release the folder for other servers."""
@@ -319,7 +321,9 @@ class Project:
             self.database.close()
             if self._used is not None:
                 self._used.release()
-            self.database, self._used, self._times = Database(None), None, {}
+            self.database = Database(None)
+            self._used = None
+            self._classes = {}
 
     def _open(self, make: bool = False) -> None:
         """Open the database of the folder, and complete what was interrupted; nothing is written without the folder."""
@@ -336,10 +340,11 @@ class Project:
         try:
             self._used.acquire()
             self.database = Database(file)
-            for (number,) in self.database.run("SELECT number FROM change WHERE state LIKE '%ing'"):
+            for (number,) in self.database.run("SELECT number FROM change WHERE state != 'done'"):
                 self._finish(number)
             self._empty_trash()
-            self._times = dict.fromkeys(self.counts(), 0)
+            stored = self.database.run("SELECT DISTINCT folder FROM clip WHERE folder NOT LIKE ?", f"{STORE}%")
+            self._classes = dict.fromkeys([*self._times(), *(folder for (folder,) in stored)], 0)
             self.refresh(everything=True)
         except BaseException as error:
             self.close()
@@ -348,88 +353,94 @@ class Project:
                 raise ValueError(found) from error
             raise
 
-    def _do(
-        self,
-        text: str,
-        moves: Sequence[Move],
-        settled: str | None = None,
-        batch: str = "",
-        new: tuple[str, str, str] | None = None,
-    ) -> None:
-        """Make a change.
-
-        Args:
-            settled: the clip whose label it confirms.
-            new: id, file and digest of the clip that it adds.
-        """
+    def _do(self, text: str, moves: Sequence[Move], settled: str | None = None, batch: str = "") -> None:
+        """Make a change; `settled`: the clip whose label it confirms."""
         self._open(make=True)
         check_moves(self.folder, moves)
+        last = self.database.run("SELECT step, batch FROM change ORDER BY number DESC LIMIT 1")
+        step, last_batch = last[0] if last else (0, "")
+        if not batch or batch != last_batch:
+            step += 1
         with self.database.transaction():
-            values = text, batch, json.dumps(moves), settled
-            insert = "INSERT INTO change (text, batch, moves, settled, state) VALUES (?, ?, ?, ?, 'doing')"
+            values = (step, text, batch, json.dumps(moves), settled)
+            insert = "INSERT INTO change (step, text, batch, moves, settled, state) VALUES (?, ?, ?, ?, ?, 'doing')"
             number = self.database.value(f"{insert} RETURNING number", *values)
-            if new:
-                clip_id, name, digest = new
-                self.database.run("INSERT INTO clip (id, name, folder) VALUES (?, ?, ?)", clip_id, name, TRASH)
-                self.database.run(_KEEP_CONTENT, f"content {digest}", clip_id)
         self._finish(number)
 
     def _finish(self, number: int) -> None:
         """Make or undo the renames of a change that has begun; if that fails, everything is as before."""
         query = "SELECT state, moves, settled FROM change WHERE number = ?"
         ((state, stored, settled),) = self.database.run(query, number)
-        back = state == "undoing"
-        before, after = ("done", None) if back else (None, "done")
+        is_undone = state == "undoing"
         moves: list[Move] = [(str(source), str(target)) for source, target in json.loads(stored)]
-        moves = backwards(moves) if back else moves
+        if is_undone:
+            moves = backwards(moves)
         try:
             make_moves(self.folder, moves)
             follow_moves(self.folder, moves)
             with self.database.transaction():
                 for source, target in moves:
-                    if RECORDINGS not in (source, target):
-                        self.database.move(source, target)
+                    self._note_move(source, target)
                 if settled:
-                    self.database.run("UPDATE clip SET settled = ? WHERE id = ?", not back, settled)
-                self.database.set_state(number, after)
-                self.database.count_version()
+                    self.database.run("UPDATE clip SET settled = ? WHERE id = ?", not is_undone, settled)
+                self._end(number, is_kept=not is_undone)
+                self._count_version()
         except Exception:  # such as a file that another program has open, or a full disk
             with suppress(OSError, ValueError):
                 make_moves(self.folder, backwards(moves))
-            self.database.set_state(number, before)
+            self._end(number, is_kept=is_undone)
             raise
         for name in {path.partition("/")[0] for move in moves for path in move} - {STORE, RECORDINGS}:
-            self._times.pop(name, None)
+            self._classes.pop(name, None)
             with suppress(OSError):
-                self._times[name] = (self.folder / name).stat().st_mtime_ns
+                self._classes[name] = (self.folder / name).stat().st_mtime_ns
 
-    def _last(self) -> list[int]:
-        """The numbers of the changes that are undone next, the last ones of one batch."""
-        last = self.database.run("SELECT number, batch FROM change ORDER BY number DESC LIMIT 1")
-        if not last or not (batch := last[0][1]):
-            return [number for number, _ in last]
-        before = "SELECT max(number) FROM change WHERE batch != ?"
-        query = f"SELECT number FROM change WHERE number > coalesce(({before}), 0) ORDER BY number DESC"
-        return [number for (number,) in self.database.run(query, batch)]
+    def _note_move(self, source: str, target: str) -> None:
+        """Note that a clip, or a class with its clips, was renamed. Outside of the trash, a class is in no folder."""
+        if "/" in source and "/" in target:
+            query = "UPDATE clip SET folder = ?, name = ? WHERE folder = ? AND name = ?"
+            self.database.run(query, *target.rsplit("/", 1), *source.rsplit("/", 1))
+        else:
+            self.database.run("UPDATE clip SET folder = ? WHERE folder = ?", target, source)
+
+    def _end(self, number: int, is_kept: bool) -> None:
+        """Keep a change for undo, or forget it."""
+        keep = "UPDATE change SET state = 'done' WHERE number = ?"
+        self.database.run(keep if is_kept else "DELETE FROM change WHERE number = ?", number)
+
+    def _count_version(self) -> None:
+        self.database.run("INSERT INTO state VALUES ('version', 1) ON CONFLICT DO UPDATE SET value = value + 1")
+
+    def _last(self) -> list[tuple[int, str]]:
+        """Number and text of the changes that are undone next, the last one first."""
+        query = "SELECT number, text FROM change WHERE step = (SELECT max(step) FROM change) ORDER BY number DESC"
+        return self.database.run(query)
+
+    def _times(self) -> dict[str, int]:
+        """The times at which the class folders were changed."""
+        times: dict[str, int] = {}
+        with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                with suppress(OSError):  # removed meanwhile
+                    if entry.is_dir() and not is_hidden(entry.name):
+                        times[entry.name] = entry.stat().st_mtime_ns
+        return times
 
     def _list_class(self, name: str) -> bool:
         """Update the clips of a class from its folder; returns whether anything has changed."""
-        is_new = self.database.add_class(name)
-        with os.scandir(self.folder / name) as entries:
-            found = {entry.name for entry in entries if not is_hidden(entry.name)}
+        present = {path.name for path in (self.folder / name).iterdir() if not is_hidden(path.name)}
         known = {row[0] for row in self.database.run("SELECT name FROM clip WHERE folder = ?", name)}
-        gone, added = known - found, [each for each in sorted(found - known) if is_video(self.folder / name / each)]
-        for each in gone:
-            self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", name, each)
-        for each in added:
-            row = secrets.token_hex(8), name, each
-            self.database.run("INSERT INTO clip (id, folder, name) VALUES (?, ?, ?)", *row)
-        return bool(is_new or gone or added)
+        added = [file for file in sorted(present - known) if is_video(self.folder / name / file)]
+        for file in known - present:
+            self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", name, file)
+        for file in added:
+            row = "INSERT INTO clip (id, folder, name) VALUES (?, ?, ?)"
+            self.database.run(row, secrets.token_hex(8), name, file)
+        return bool(added or known - present)
 
     def _empty_trash(self) -> None:
         """Delete the files that no undo needs, of the last server, and those of changes that are too old."""
-        last = "(SELECT max(number) FROM change)"
-        self.database.run(f"DELETE FROM change WHERE state = 'undone' OR number <= {last} - ?", KEPT)
+        self.database.run("DELETE FROM change WHERE step <= (SELECT max(step) FROM change) - ?", KEPT)
         moves = [move for row in self.database.run("SELECT moves FROM change") for move in json.loads(row[0])]
         empty_trash(self.folder, {str(path) for move in moves for path in move})
         for folder, name in self.database.run("SELECT folder, name FROM clip WHERE folder LIKE ?", f"{STORE}%"):
@@ -439,13 +450,12 @@ class Project:
     def _empty(self, label: str) -> Move:
         """The change that makes a class folder."""
         source = self._trash()
-        (self.folder / source).mkdir(parents=True)
+        (self.folder / source).mkdir()
         return source, label
 
     def _trash(self, suffix: str = "") -> str:
         """A free path in the trash."""
-        self._open(make=True)
-        return f"{TRASH}/{secrets.token_hex(8)}{suffix}"
+        return (self.incoming() / f"{secrets.token_hex(8)}{suffix}").relative_to(self.folder).as_posix()
 
     def _require_class(self, name: str) -> None:
         if name not in (names := self.counts()):
@@ -458,15 +468,7 @@ class Project:
             raise Problem(409, "file_exists", name=name)
         return name
 
-    def _free(self, label: str, name: str, taken: Collection[str] = ()) -> str:
+    def _free(self, label: str, name: str, taken: Container[str] = ()) -> str:
         """A free path for a clip in a class, with its name or a similar one."""
-        chosen, number = f"{label}/{file_name(name)}", 1
-        while chosen in taken or (self.folder / chosen).exists():
-            number += 1
-            chosen = f"{label}/{file_name(name, number)}"
-        return chosen
-
-
-def _path_of(clip: ProjectClip) -> str:
-    """The path of a clip relative to the folder."""
-    return f"{clip.label}/{clip.path.name}"
+        numbered = (f"{label}/{file_name(name, number)}" for number in itertools.count(1))
+        return next(path for path in numbered if path not in taken and not (self.folder / path).exists())

@@ -1,13 +1,11 @@
 """Update `recordings.csv` when clips are moved: every clip keeps its recording, and new clips are listed, too."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from onlooker.data.folder import RECORDINGS
 from onlooker.data.tables import read_table
-from onlooker.files import write_bytes
+from onlooker.files import write_csv
 from onlooker.structures import ClipError
 
 __all__ = ["follow_moves", "join_recording", "read_recordings"]
@@ -49,10 +47,11 @@ def join_recording(path: Path, names: Iterable[str], clip: str, recording: str, 
     if not rows and path.exists():
         return
     rows = rows or [{"clip": name, "recording": name} for name in names]
-    listed = {row["clip"]: row for row in rows}
-    if clip not in listed:
-        rows.append({"clip": clip})
-    listed.get(clip, rows[-1])["recording"] = recording
+    row = next((row for row in rows if row["clip"] == clip), None)
+    if row is None:
+        row = {"clip": clip}
+        rows.append(row)
+    row["recording"] = recording
     _write(target, rows)
 
 
@@ -63,9 +62,6 @@ def _read(path: Path) -> list[Row]:
         return []
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*rows[0]], extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode())
+def _write(path: Path, rows: Sequence[Row]) -> None:
+    columns = [*rows[0]]
+    write_csv(path, [columns, *([row.get(column, "") for column in columns] for row in rows)])

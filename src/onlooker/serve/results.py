@@ -41,7 +41,7 @@ def results(project: Project, run: Path | None) -> dict[str, Any]:
 def wrong_clips(project: Project, run: Path | None) -> list[ProjectClip]:
     """The first clips that are classified wrongly, the most certain errors first."""
     _measured(run)
-    return project.select("JOIN tested ON tested.clip = id WHERE truth != predicted ORDER BY margin LIMIT 100")
+    return project.select("truth != predicted ORDER BY margin LIMIT 100")
 
 
 def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> list[ProjectClip]:
@@ -49,7 +49,7 @@ def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> 
     classes = _class_folders(project, _measured(run))
     if not 0 <= min(row, column) <= max(row, column) < len(classes):
         raise Problem(404, "no_results")
-    chosen = "JOIN tested ON tested.clip = id WHERE truth = ? AND predicted = ? ORDER BY abs(margin) DESC LIMIT 100"
+    chosen = "truth = ? AND predicted = ? ORDER BY abs(margin) DESC LIMIT 100"
     return project.select(chosen, classes[row], classes[column])
 
 

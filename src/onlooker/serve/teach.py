@@ -1,7 +1,7 @@
 """The routes of the page's tabs Teach and Correct."""
 
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,11 +107,6 @@ class Teaching:
             file.unlink(missing_ok=True)
         return {"clip": _describe(self.project.clip(clip_id))}
 
-    def with_predictions(self, clips: Sequence[ProjectClip]) -> list[dict[str, Any]]:
-        """Clips that the newest model was tested with, and what it predicted, as plain values."""
-        predicted = dict(self.project.database.run("SELECT clip, predicted FROM tested"))
-        return [{**_describe(clip), "predicted": printable(predicted[clip.id])} for clip in clips]
-
     def add_part(self, look_id: str, label: str, start: float, end: float) -> dict[str, Any]:
         """Add a part of a clip that was looked at, in seconds; parts of one clip are of one recording."""
         look, part = self.looks.get(look_id), self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
@@ -127,6 +122,10 @@ class Teaching:
 def _describe(clip: ProjectClip) -> dict[str, Any]:
     seconds = None if clip.seconds is None else round(clip.seconds, 3)
     return {"id": clip.id, "label": printable(clip.label), "name": printable(clip.path.name), "seconds": seconds}
+
+
+def _describe_tested(clip: ProjectClip) -> dict[str, Any]:
+    return {**_describe(clip), "predicted": printable(clip.predicted)}
 
 
 def _file(path: Path, media_type: str) -> FileResponse:
@@ -180,11 +179,11 @@ def routes(teaching: Teaching) -> APIRouter:
 
     @routes.get("/api/project/results/clips")
     def cell(row: int, column: int) -> list[dict[str, Any]]:
-        return teaching.with_predictions(clips_of_cell(project, training.newest_run(), row, column))
+        return [*map(_describe_tested, clips_of_cell(project, training.newest_run(), row, column))]
 
     @routes.get("/api/project/results/wrong")
     def wrong() -> list[dict[str, Any]]:
-        return teaching.with_predictions(wrong_clips(project, training.newest_run()))
+        return [*map(_describe_tested, wrong_clips(project, training.newest_run()))]
 
     @routes.get("/api/project/inbox")
     def inbox() -> dict[str, Any]:
@@ -270,9 +269,9 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
     @routes.get("/api/project/clips/{clip_id}/recording")
     def recording_of(clip_id: str) -> dict[str, Any]:
         clip, recordings = project.clip(clip_id), project.recordings()
-        own = recordings.get(path := f"{clip.label}/{clip.path.name}", "")
+        own = recordings.get(clip.relative, "")
         known = sorted({name for name in recordings.values() if name not in recordings})
-        return {"recording": "" if own == path else own, "known": known}
+        return {"recording": "" if own == clip.relative else own, "known": known}
 
     @routes.post("/api/project/clips/{clip_id}/recording")
     def set_recording(clip_id: str, recording: Text, version: int) -> dict[str, Any]:

@@ -88,8 +88,7 @@ class Training:
         start = f"{self.project.folder.name}-page-"
         numbers = [int(end) for run in self.runs.glob("*-page-*") if (end := run.name.removeprefix(start)).isdecimal()]
         run = self.runs.resolve() / f"{start}{max(numbers, default=0) + 1}"
-        listed = "SELECT folder || '/' || clip.name, id FROM clip JOIN class ON class.name = folder"
-        ids = dict(self.project.database.run(listed))
+        ids = {clip.relative: clip.id for clip in self.project.select()}
         try:
             self._follow(job, run)
         finally:
