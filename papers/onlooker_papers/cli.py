@@ -14,7 +14,7 @@ group = typer.Typer()
 _command = functools.partial(command, group=group)
 
 
-def register(reproduce: typer.Typer, generate: typer.Typer) -> None:
+def register(reproduce: typer.Typer) -> None:
     """Add these commands to those of the library; `onlooker.cli` calls this function through the entry point."""
     reproduce.add_typer(group)
 

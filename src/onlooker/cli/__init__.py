@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from onlooker import __version__
-from onlooker.cli import check, compare, generate, predict, serve, train
+from onlooker.cli import predict, serve, train
 
 _ENTRY_POINTS = "onlooker.commands"
 
@@ -44,15 +44,13 @@ def _without_papers() -> None:
     raise typer.Exit(1)
 
 
-app.add_typer(check.group)
 app.add_typer(train.group)
-app.add_typer(compare.group)
 app.add_typer(predict.group)
 app.add_typer(serve.group)
-app.add_typer(generate.group, name="generate", rich_help_panel="Models and data")
+app.add_typer(train.generate, name="generate", rich_help_panel="Models and data")
 
 for _entry_point in entry_points(group=_ENTRY_POINTS):
-    _entry_point.load()(reproduce, generate.group)
+    _entry_point.load()(reproduce)
 if reproduce.registered_groups:
     app.add_typer(reproduce, name="reproduce", rich_help_panel="Published systems")
 else:

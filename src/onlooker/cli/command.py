@@ -44,15 +44,23 @@ def command(
     @functools.wraps(function)
     def run(**given: Any) -> None:
         copies: dict[Path, Path] = {}
+
+        def copy_of(value: Any) -> Any:
+            if isinstance(value, list):
+                return [copy_of(each) for each in value]
+            if isinstance(value, Path) and value not in copies:
+                copies[value] = local(value)
+            return copies[value] if isinstance(value, Path) else value
+
         try:
             for name, config in configs.items():
                 fields = [field.name for field in dataclasses.fields(config)]
                 values = {field: given.pop(f"{name}_{field}") for field in fields}
                 joined = {field: ",".join(value) for field, value in values.items() if isinstance(value, list)}
                 given[name] = config(**values | joined)
-            with uploading(_paths(value for name, value in given.items() if name in writes)) as copies:
-                copies |= {path: local(path) for path in _paths(given.values()) if path not in copies}
-                failed = function(**{name: _copies_of(value, copies) for name, value in given.items()})
+            with uploading(given[name] for name in writes if isinstance(given.get(name), Path)) as written:
+                copies.update(written)
+                failed = function(**{name: copy_of(value) for name, value in given.items()})
         except typer.Exit:
             raise
         except (ValueError, OSError, RuntimeError) as error:
@@ -88,17 +96,6 @@ def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     default = [] if repeated else field.default
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(f"{config}_{field.name}", kind, default=default, annotation=annotation)
-
-
-def _paths(values: Iterable[Any]) -> list[Path]:
-    every = (path for value in values for path in (value if isinstance(value, list) else [value]))
-    return [path for path in every if isinstance(path, Path)]
-
-
-def _copies_of(value: Any, copies: dict[Path, Path]) -> Any:
-    if isinstance(value, list):
-        return [_copies_of(each, copies) for each in value]
-    return copies.get(value, value) if isinstance(value, Path) else value
 
 
 def _explained(error: Exception) -> str:

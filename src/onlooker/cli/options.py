@@ -11,11 +11,9 @@ import typer
 
 from onlooker.cli.command import refuse_unused
 from onlooker.config import CLIPS, TRAINING, DataConfig, ModelConfig, TrainConfig
-from onlooker.files import read_bytes, read_json
+from onlooker.files import read_bytes
 from onlooker.settings import Config, check_type, suggestion
 from onlooker.storage import local
-
-__all__ = ["NewClips"]
 
 Clips = Annotated[Path, typer.Argument(help="A folder with one sub-folder per class, or a CSV list (path,label).")]
 Folds = Annotated[
@@ -27,7 +25,6 @@ Folds = Annotated[
 Devices = Annotated[
     int, typer.Option(help="GPUs (or CPU processes) that share each batch; not for linear.", rich_help_panel=TRAINING)
 ]
-NewClips = Annotated[Path, typer.Argument(help="A new folder for the clips.")]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")]
 
 
@@ -47,9 +44,7 @@ def _read_options(context: typer.Context, path: Path | None) -> Path | None:
     """Make the settings of a file the defaults of the options, which win over it."""
     if path is not None:
         try:
-            file = local(path)
-            values = read_json(file) if file.suffix == ".json" else _read_yaml(file)
-            context.default_map = dict(_options_of(values))
+            context.default_map = dict(_options_of(_read_yaml(local(path))))
         except (ValueError, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
             raise typer.BadParameter(f"{path}: {reason}") from error
@@ -70,6 +65,7 @@ def _options_of(values: dict[str, Any]) -> Iterable[tuple[str, Any]]:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    """The values of a YAML file, or of a JSON file, which is YAML as well."""
     yaml = import_module("yaml")
     loader: Any = type("Loader", (yaml.SafeLoader,), {})
     # In YAML 1.1, 1e-3 without a dot would be text.

@@ -1,35 +1,99 @@
-"""The commands that train and evaluate: each is a few lines around one function of `onlooker.runs`."""
+"""The commands on clips: generate, check, train, compare and evaluate; each is a few lines around `onlooker.runs`."""
 
 import dataclasses
 import functools
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from onlooker.cli.command import command, given_options, note, refuse_unused, stoppable, warn
-from onlooker.cli.compare import print_comparison
-from onlooker.cli.options import Clips, ConfigFile, Devices, Folds, RunArgument, Safe, refuse_unused_flow
-from onlooker.config import AUGMENTING, CLIPS, DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
+from onlooker.cli.options import (
+    Clips,
+    ConfigFile,
+    Devices,
+    Folds,
+    FrameRate,
+    RunArgument,
+    Safe,
+    refuse_unused_flow,
+)
+from onlooker.config import (
+    AUGMENTING,
+    CLIPS,
+    DataConfig,
+    ModelConfig,
+    SetConfig,
+    Settings,
+    SharedConfig,
+    TrainConfig,
+)
 from onlooker.storage import path_or_address
 
 group = typer.Typer()
+generate = typer.Typer(help="Generate folders of clips to try the other commands on.", no_args_is_help=True)
 _command = functools.partial(command, group=group, panel="Train and evaluate")
 _AUTO, _AUTO_FOLDS = "auto", 3
 _GIVEN = ("COMMANDLINE", "DEFAULT_MAP")  # options, and the file of --config
+_FEW = 50  # test clips: one of them is two points
+_DEMO_CLIPS = 12  # of each action
+_DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
+
+
+@_command
+def check(clips: Clips, which: SetConfig, frame_rate: FrameRate = None, safe: Safe = False) -> None:
+    """Check clips before training: classes, split, ignored files, near-duplicates, and what can spoil the result.
+
+    A few frames of each clip are read. Each finding states the facts, why they matter and what to do.
+    """
+    from onlooker.data.sets import read_set
+    from onlooker.runs.check import check as check_clips
+    from onlooker.runs.check import show
+
+    with stoppable():
+        checked = check_clips(read_set(clips, which, classes=1, fills=True), frame_rate=frame_rate)
+    show(checked)
+
+
+@functools.partial(command, group=generate)
+def figures(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the clips.")],
+    clips: Annotated[int, typer.Option(help="Clips per action.", min=1)] = 20,
+    people: Annotated[int, typer.Option(help="Number of people; each is in one split only.", min=1)] = 10,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+) -> None:
+    """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes and events."""
+    from onlooker.data.stick_figures import StickFigures
+
+    _write_figures(folder, clips, seed=seed, figures=StickFigures(people=people))
+    typer.echo(f"clips: {folder}; to train on them: {shlex.join(['onlooker', 'train', str(folder)])}")
+
+
+def _write_figures(folder: Path, clips: int, **options: Any) -> None:
+    from rich.progress import track
+
+    from onlooker.data.stick_figures import write_set
+
+    write_set(folder, clips, progress=lambda jobs, n: track(jobs, "writing clips", n), **options)
 
 
 @_command
 def demo(run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path("runs/demo")) -> None:
     """Generate clips of stick figures, and train on them as `onlooker train` does."""
-    from onlooker.runs.demo import clips_of
-    from onlooker.runs.demo import demo as run_demo
+    from onlooker.run_record import read_figures
+    from onlooker.runs.train import train_run
 
+    clips = run.with_name(f"{run.name}-clips")
     with stoppable():
-        measured = run_demo(run)
+        measured = read_figures(run)  # the last file of a training
+        if measured is None:
+            if not clips.exists():  # a folder that exists is complete
+                _write_figures(clips, _DEMO_CLIPS, actions=_DEMO_ACTIONS)
+            measured = train_run(clips, run, ModelConfig(), DataConfig(), TrainConfig(), resume=True)
     _print_metrics(measured, run)
     _print_terms(run)
-    typer.echo(f"clips: {clips_of(run)}; classify one: onlooker predict {run} {clips_of(run) / 'wave' / '000.mp4'}")
+    typer.echo(f"clips: {clips}; classify one: onlooker predict {run} {clips / 'wave' / '000.mp4'}")
 
 
 @_command
@@ -142,11 +206,48 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, which: SetConfig
         figures = compare(clip_set, run, models, splits, [settings.training.seed], choose=name == _AUTO)
         name = figures.get("chosen", name)
         final = train_final(clip_set, run, models[name])
-    print_comparison(figures, run)
+    _print_comparison(figures, run)
     _print_terms(final)
     if settings.model.name == _AUTO:
         typer.echo(f"chosen: {name}, {percent(figures['accuracy'][name])} of the clips correct in cross-validation")
     typer.echo(f"final model, trained without a test split: {final}; use it with `onlooker predict {run} CLIP`")
+
+
+@_command
+def compare(
+    context: typer.Context,
+    clips: Clips,
+    models: SharedConfig,
+    data: DataConfig,
+    training: TrainConfig,
+    which: SetConfig,
+    seeds: Annotated[int, typer.Option(help="Number of seeds, counting up from --seed.", min=1)] = 3,
+    folds: Folds = 0,
+    run: Annotated[Path | None, typer.Option(help="A folder for the runs.", show_default="runs/CLIPS-compared")] = None,
+    jobs: Annotated[int, typer.Option(help="Trainings in parallel; 0: as many as the machine allows.", min=0)] = 0,
+    safe: Safe = False,
+) -> None:
+    """Train several models on the same clips and splits, with several seeds, and print a table of their accuracies.
+
+    The linear baseline, with the same encoder, has a row in every table.
+    """
+    from onlooker.data.sets import asked_splits, read_set
+    from onlooker.models.registry import for_encoder
+    from onlooker.runs.compare import compare as compare_models
+    from onlooker.runs.compare import settings_of, with_baseline
+    from onlooker.runs.train import default_run
+
+    run = run or default_run(clips, "compared")
+    shared = Settings(models, for_encoder(models.encoder, data, given_options(context)), training)
+    asked = settings_of(models.name, shared)
+    refuse_unused_flow(context, [of.data for of in asked.values()])
+    chosen = range(training.seed, training.seed + seeds)
+    clip_set = read_set(clips, which, fills=True)
+    note(clip_set.remarks)
+    splits = asked_splits(clip_set, folds)
+    with stoppable():
+        figures = compare_models(clip_set, run, with_baseline(asked, shared), splits, chosen, jobs or None)
+    _print_comparison(figures, run)
 
 
 @_command
@@ -182,6 +283,26 @@ def evaluate(
         note(clip_set.remarks)
     measured = evaluate_run(run, clip_set)
     _print_metrics(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
+
+
+def _print_comparison(figures: dict[str, Any], run: Path) -> None:
+    """The table of a comparison with the majority-class baseline, the clips left out, and where the reports are."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from onlooker.evaluation.report.summary import comparison_table
+
+    found = comparison_table(figures)
+    printed = Table(*found.columns)
+    for row in found.texts:
+        printed.add_row(*row)
+    Console().print(printed)
+    typer.echo(found.note)
+    tested = figures["test_videos"]
+    if figures["splits"] == 1 and tested < _FEW:
+        typer.echo(f"{tested} test clips, of which each is {100 / tested:.0f} points; --folds 5 tests on all clips")
+    warn(figures["skipped"])
+    typer.echo(f"report: {run / 'report.html'}")
 
 
 def _print_metrics(measured: dict[str, Any], run: Path) -> None:
