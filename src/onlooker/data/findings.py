@@ -89,28 +89,41 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
     total = Counter(clip.label for clip in clips)
     groups, unit = count_groups(clips)
     if few := {label: count for label, count in groups.items() if count < _FEW}:
-        found = f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}s: {_counts(few)}"
-        why = f"with so few, one {unit} decides the accuracy of a class; fewer than 2 cannot be both trained and tested"
-        yield Finding("few clips", found, why, f"add {unit}s, or leave the class out (--classes)")
-    (large, most), (small, fewest) = total.most_common()[0], total.most_common()[-1]
+        yield Finding(
+            "few clips",
+            f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}s: {_counts(few)}",
+            f"with so few, one {unit} decides the accuracy of a class; fewer than 2 cannot be both trained and tested",
+            f"add {unit}s, or leave the class out (--classes)",
+        )
+    large, most = total.most_common()[0]
+    small, fewest = total.most_common()[-1]
     if most > IMBALANCE * fewest:
-        found = f"class {large} has {most} clips, {small} {fewest}"
-        why = "a model that always predicts the largest class has a high accuracy"
-        yield Finding("imbalance", found, why, "add clips of the small classes, or train with --class-weights balanced")
+        yield Finding(
+            "imbalance",
+            f"class {large} has {most} clips, {small} {fewest}",
+            "a model that always predicts the largest class has a high accuracy",
+            "add clips of the small classes, or train with --class-weights balanced",
+        )
     alike = defaultdict(list)
     for label in sorted(total):
         alike[_spoken(label)].append(label)
     for labels in alike.values():
         if len(labels) > 1:
-            found = f"classes whose names differ only in case or spaces: {' and '.join(map(repr, labels))}"
-            why = "the model is taught to tell them apart"
-            yield Finding("similar names", found, why, "if they are one class, give them one name")
+            yield Finding(
+                "similar names",
+                f"classes whose names differ only in case or spaces: {' and '.join(map(repr, labels))}",
+                "the model is taught to tell them apart",
+                "if they are one class, give them one name",
+            )
     sources = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in clips})
     single = {label: count for label, count in total.items() if sources[label] == 1 and count > 1}
     if single and unit == "recording":
-        found = f"all clips of a class are of one recording: {_counts(single)}"
-        why = "to know the recording is to know the class, and a test says nothing about other recordings"
-        yield Finding("one recording", found, why, "add other recordings of these classes; until then, use --divide")
+        yield Finding(
+            "one recording",
+            f"all clips of a class are of one recording: {_counts(single)}",
+            "to know the recording is to know the class, and a test says nothing about other recordings",
+            "add other recordings of these classes; until then, use --divide",
+        )
 
 
 def fact_findings(
@@ -123,27 +136,36 @@ def fact_findings(
     """
     if not facts:
         return
-    if unknown := [clip.path for clip, fact in zip(clips, facts, strict=True) if fact.frames > 1 and not fact.rate]:
-        found = f"the frame rate of {len(unknown)} of {len(clips)} clips is unknown"
-        found += ": image sequences and raw video do not say it"
-        why = "25 frames per second are assumed, and the speed of live video is not that of the training"
-        remedy = f"{RATE_REMEDY}; raw video: write it into a file (ffmpeg -r RATE -i IN -c copy OUT.mp4)"
-        yield Finding("frame rate", found, why, remedy, tuple((path,) for path in unknown))
+    if unknown := [(clip.path,) for clip, fact in zip(clips, facts, strict=True) if fact.frames > 1 and not fact.rate]:
+        yield Finding(
+            "frame rate",
+            f"the frame rate of {len(unknown)} of {len(clips)} clips is unknown: image sequences and raw video do not "
+            "say it",
+            "25 frames per second are assumed, and the speed of live video is not that of the training",
+            f"{RATE_REMEDY}; raw video: write it into a file (ffmpeg -r RATE -i IN -c copy OUT.mp4)",
+            tuple(unknown),
+        )
     images = np.stack([clip.thumbnails for clip in facts])
     copied = _members(copies(images))
     if both := [group for group in copied if len({clips[i].label for i in group}) > 1]:
-        found = f"clips that show the same frames in different classes: {sum(map(len, both))}"
-        why = "all labels but one are wrong, and the model is taught each"
-        yield Finding("two labels", found, why, "remove the wrong ones", _paths(clips, both))
+        yield Finding(
+            "two labels",
+            f"clips that show the same frames in different classes: {sum(map(len, both))}",
+            "all labels but one are wrong, and the model is taught each",
+            "remove the wrong ones",
+            _paths(clips, both),
+        )
     if copied:
-        found = f"{sum(map(len, copied))} clips are copies of another clip"
-        why = "a model that was trained on one knows the other; splits keep their recordings together"
-        yield Finding("copies", found, why, "remove all but one of each", _paths(clips, copied))
+        yield Finding(
+            "copies",
+            f"{sum(map(len, copied))} clips are copies of another clip",
+            "a model that was trained on one knows the other; splits keep their recordings together",
+            "remove all but one of each",
+            _paths(clips, copied),
+        )
     yield from _scene_findings(clips, _members(scenes(scene_images(images))), split)
     yield from _property_findings(clips, facts)
-    seen = [(clip, fact) for clip, fact in zip(clips, facts, strict=True) if clip.label != filled]
-    if seen:
-        yield from _quality_findings(*zip(*seen, strict=True))
+    yield from _quality_findings([pair for pair in zip(clips, facts, strict=True) if pair[0].label != filled])
 
 
 def _scene_findings(clips: Sequence[Clip], scenes: Sequence[list[int]], split: Split | None) -> Iterator[Finding]:
@@ -155,19 +177,20 @@ def _scene_findings(clips: Sequence[Clip], scenes: Sequence[list[int]], split: S
     part_of = {clip: name for name in SPLITS for clip in getattr(split, name)} if split else {}
     shared.sort(key=lambda scene: len({part_of.get(clips[i]) for i in scene}) == 1)
     tested = [part_of.get(clips[i]) for scene in shared for i in scene].count("test")
-    found = f"{sum(map(len, shared))} clips show nearly the same image as another clip"
-    found += f"; {tested} of them are test clips" if split and split.test else ""
-    why = "a model can recognize the scene instead of the action, and a test with such twins does not show it"
-    remedy = "give clips that belong together one recording (in recordings.csv), or put them into one split"
-    yield Finding("same scene", found, why, remedy, _paths(clips, shared))
+    yield Finding(
+        "same scene",
+        f"{sum(map(len, shared))} clips show nearly the same image as another clip"
+        + (f"; {tested} of them are test clips" if split and split.test else ""),
+        "a model can recognize the scene instead of the action, and a test with such twins does not show it",
+        "give clips that belong together one recording (in recordings.csv), or put them into one split",
+        _paths(clips, shared),
+    )
 
 
 def _members(groups: NDArray[np.int64]) -> list[list[int]]:
     """The positions in each group of more than one, in order."""
-    members: dict[int, list[int]] = {}
-    for i, first in enumerate(groups.tolist()):
-        members.setdefault(first, []).append(i)
-    return [group for group in members.values() if len(group) > 1]
+    firsts, sizes = np.unique(groups, return_counts=True)
+    return [np.flatnonzero(groups == first).tolist() for first in firsts[sizes > 1]]
 
 
 def _paths(clips: Sequence[Clip], groups: Sequence[list[int]]) -> tuple[tuple[Path, ...], ...]:
@@ -179,44 +202,55 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
     from sklearn.model_selection import GroupKFold, cross_val_score
     from sklearn.tree import DecisionTreeClassifier
 
-    total, groups = Counter(clip.label for clip in clips), [group_of(clip) for clip in clips]
-    if len(total) < 2 or (parts := min(5, len(set(groups)))) < 2:
+    total = Counter(clip.label for clip in clips)
+    groups = [group_of(clip) for clip in clips]
+    parts = min(5, len(set(groups)))
+    if len(total) < 2 or parts < 2:
         return
     names = "height in pixels", "aspect ratio", "frame rate", "number of frames", "duration in seconds"
     rows = [(clip.size[0], clip.size[1] / clip.size[0], clip.rate, clip.frames, clip.seconds) for clip in facts]
-    labels, majority = np.array([clip.label for clip in clips]), total.most_common(1)[0][1] / len(clips)
+    labels = np.array([clip.label for clip in clips])
+    majority = total.most_common(1)[0][1] / len(clips)
     minimum = majority + max(_TELLS, 3 * (majority * (1 - majority) / len(clips)) ** 0.5)
     for name, values in zip(names, np.array(rows).T.round(1), strict=True):
         if len(set(values.tolist())) == 1:
             continue
-        tree, folds = DecisionTreeClassifier(max_leaf_nodes=8, random_state=0), GroupKFold(parts)
-        share = cross_val_score(tree, values[:, None], labels, groups=groups, cv=folds).mean()
+        tree = DecisionTreeClassifier(max_leaf_nodes=8, random_state=0)
+        share = cross_val_score(tree, values[:, None], labels, groups=groups, cv=GroupKFold(parts)).mean()
         if share > minimum:
             medians = ", ".join(f"{label} {np.median(values[labels == label]):.4g}" for label in sorted(total)[:_SHOWN])
-            found = f"the {name} alone tells the class of {100 * share:.0f} % of the clips (medians: {medians}); "
-            found += f"always predicting the largest class: {100 * majority:.0f} %"
-            why = "a model can learn how clips were made instead of what they show, and fails on clips made otherwise"
-            yield Finding("telling files", found, why, "record, cut and convert the clips of all classes alike")
+            yield Finding(
+                "telling files",
+                f"the {name} alone tells the class of {100 * share:.0f} % of the clips (medians: {medians}); always "
+                f"predicting the largest class: {100 * majority:.0f} %",
+                "a model can learn how clips were made instead of what they show, and fails on clips made otherwise",
+                "record, cut and convert the clips of all classes alike",
+            )
             return
 
 
-def _quality_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Iterator[Finding]:
+def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Finding]:
     """Clips that are too short, still or dark, the worst first."""
-    frames, light, change = (
-        np.array([getattr(clip, name) for clip in facts]) for name in ("frames", "brightness", "change")
-    )
     wanted = DataConfig.frames
     look = "look at them; remove those in which you cannot tell the class yourself"
     repeated = "a model sees that many by default, and the last frame is repeated"
-    fewer = f"use --frames {int(np.quantile(frames, 0.1))}, or remove the shortest"
-    for name, mask, measure, found, why, remedy in (
-        ("short", frames < wanted, frames, f"fewer than {wanted} frames", repeated, fewer),
-        ("still", (frames > 1) & (change < _STILL), change, "nothing moves", "an action is a change over time", look),
-        ("dark", light < _DARK, light, "dark even in the brightest places", "little can be seen", look),
+    short = [(fact.frames, clip.path) for clip, fact in clips if fact.frames < wanted]
+    still = [(fact.change, clip.path) for clip, fact in clips if fact.frames > 1 and fact.change < _STILL]
+    dark = [(fact.brightness, clip.path) for clip, fact in clips if fact.brightness < _DARK]
+    fewer = ""
+    if short:
+        shortest = int(np.quantile([fact.frames for _, fact in clips], 0.1))
+        fewer = f"use --frames {shortest}, or remove the shortest"
+    for name, measured, problem, why, remedy in (
+        ("short", short, f"fewer than {wanted} frames", repeated, fewer),
+        ("still", still, "nothing moves", "an action is a change over time", look),
+        ("dark", dark, "dark even in the brightest places", "little can be seen", look),
     ):
-        if of := [int(i) for i in np.argsort(measure, kind="stable") if mask[i]]:
-            shown = tuple((clips[i].path,) for i in of if 2 * len(of) <= len(clips))  # else no exception
-            yield Finding(name, f"{len(of)} of {len(clips)} clips: {found}", why, remedy, shown)
+        if measured:
+            worst_first = sorted(measured, key=lambda pair: pair[0])
+            shown = worst_first if 2 * len(measured) <= len(clips) else []  # else they are no exception
+            paths = tuple((path,) for _, path in shown)
+            yield Finding(name, f"{len(measured)} of {len(clips)} clips: {problem}", why, remedy, paths)
 
 
 def unreadable_findings(
@@ -224,16 +258,24 @@ def unreadable_findings(
 ) -> Iterator[Finding]:
     """Listed clips that do not exist, clips that cannot be read, and classes of which no clip can be read."""
     if missing:
-        found = f"{len(missing)} of {len(clips) + len(missing)} clips do not exist"
-        why = f"they are left out; the first: {missing[0].found}"
-        yield Finding("missing", found, why, missing[0].remedy, tuple((error.path,) for error in missing))
+        yield Finding(
+            "missing",
+            f"{len(missing)} of {len(clips) + len(missing)} clips do not exist",
+            f"they are left out; the first: {missing[0].found}",
+            missing[0].remedy,
+            tuple((error.path,) for error in missing),
+        )
     if errors:
         lost = {clip.label for clip in clips} - {clip.label for clip in clips if clip.path not in errors}
-        found = f"{len(errors)} of {len(clips)} clips cannot be read"
-        found += f", among them all of class {', '.join(sorted(lost))}" if lost else ""
         first = next(iter(errors.values()))
-        why = f"they are left out; the first: {first.found}"
-        yield Finding("unreadable", found, why, first.remedy, tuple((path,) for path in errors))
+        yield Finding(
+            "unreadable",
+            f"{len(errors)} of {len(clips)} clips cannot be read"
+            + (f", among them all of class {', '.join(sorted(lost))}" if lost else ""),
+            f"they are left out; the first: {first.found}",
+            first.remedy,
+            tuple((path,) for path in errors),
+        )
 
 
 def _spoken(name: str) -> str:
