@@ -156,7 +156,6 @@ def prepare(
     paths, make = [clip.path for clip in clips], partial(cached_sample, config=config, cache=arrays)
     results = list(progress(decode_each(paths, make), len(paths)))
     samples, errors = readable_samples(clips, results, classes, config, make)
-    require_readable(paths, errors)
     if removed := sum(not all(file.exists() for file in files) for files in samples.files):
         warnings.warn(
             f"{arrays.folder}: {removed} of {len(clips)} clips do not fit into the cache's limit of "
@@ -173,19 +172,15 @@ def readable_samples(
     config: DataConfig,
     make: Callable[[Path], Files] | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    """The samples of the clips that have files, and the other errors."""
+    """The samples of the clips that have files, and the other errors; a ClipError if there is one for every clip."""
     read = [(clip, files) for clip, files in zip(clips, results, strict=True) if not isinstance(files, ClipError)]
     errors = tuple(result for result in results if isinstance(result, ClipError))
+    if len(errors) == len(clips) == 1:
+        raise errors[0]
+    if errors and not read:
+        raise ClipError(clips[0].path.parent, f"none of {len(clips)} clips can be read", str(errors[0]))
     sampling = partial(equally_spaced, count=config.frames)
     return ClipFrames([clip for clip, _ in read], [files for _, files in read], classes, sampling, make), errors
-
-
-def require_readable(clips: Sequence[Path], errors: Sequence[ClipError]) -> None:
-    """Raise a ClipError if there is an error for every clip."""
-    if errors and len(errors) == len(clips):
-        if len(clips) == 1:
-            raise errors[0]
-        raise ClipError(clips[0].parent, f"none of {len(clips)} clips can be read", str(errors[0]))
 
 
 def decode_each(

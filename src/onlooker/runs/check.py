@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -94,26 +94,17 @@ def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | 
     return Checked(clip_set, split, (*clip_set.left_out, *errors.values()), tuple(findings), tuple(rates))
 
 
-def plan_split(
-    clips: Sequence[Clip],
-    given: Split | None = None,
-    model: str = ModelConfig.name,
-    seed: int = 0,
-    unreadable: Collection[Path] = (),
-) -> Split:
-    """The split that training uses: the given one, or one of all clips that can be read.
+def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int = 0) -> Split:
+    """The split that training uses if none is given.
 
-    If there are fewer than 300 clips, no given split, and the model is trained in seconds, it is fitted to all clips
-    and tested by cross-validation.
+    If there are fewer than 300 clips, and the model is trained in seconds, it is fitted to all clips and tested by
+    cross-validation.
 
     Raises:
         ValueError: a class has too few clips or recordings.
     """
-    if given:
-        return given.without(unreadable)
-    readable = [clip for clip in clips if clip.path not in unreadable]
-    few = len(readable) < _FEW and find_recipe(model).solver == "linear"
-    return hold_out_validation(readable, seed=seed) if few else split_clips(readable, seed)
+    few = len(clips) < _FEW and find_recipe(model).solver == "linear"
+    return hold_out_validation(clips, seed=seed) if few else split_clips(clips, seed)
 
 
 def plan_joined_split(
@@ -123,7 +114,7 @@ def plan_joined_split(
     model: str = ModelConfig.name,
     seed: int = 0,
 ) -> Split:
-    """As `plan_split`, of the clips that have thumbnails; those that belong together are in one recording.
+    """The given split or that of `plan_split`, of the clips that have thumbnails; those of one scene are together.
 
     Args:
         images: thumbnails `8 16 16`, by path.
@@ -131,10 +122,9 @@ def plan_joined_split(
     Raises:
         ValueError: as `plan_split`.
     """
+    if given:
+        return given.without({clip.path for clip in clip_set.clips} - set(images))
     readable = [clip for clip in clip_set.clips if clip.path in images]
-    if given or not readable:
-        unreadable = {clip.path for clip in clip_set.clips} - set(images)
-        return plan_split(clip_set.clips, given, model, seed, unreadable)
     thumbnails = np.stack([images[clip.path] for clip in readable])
     return plan_joined(partial(plan_split, model=model, seed=seed), readable, thumbnails, clip_set.asked.scenes)
 

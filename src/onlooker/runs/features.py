@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from onlooker.config import DataConfig, Precision
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key
-from onlooker.data.clips import ClipFrames, Files, decode_each, readable_samples, require_readable, stored_settings
+from onlooker.data.clips import ClipFrames, Files, decode_each, readable_samples, stored_settings
 from onlooker.data.samples import stored_frames
 from onlooker.data.split import fingerprint
 from onlooker.data.transforms import to_video
@@ -76,7 +76,6 @@ def encoded_clips(
     encoded = list(tracked(results, "encoding clips", len(paths), None if quiet else "encoding clips"))
     _move(entries.streams, before)
     samples, errors = readable_samples(clips, encoded, classes, data)
-    require_readable(paths, errors)
     entries.require_kept(entries.used)
     if strict and errors:
         raise errors[0]

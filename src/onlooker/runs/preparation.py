@@ -77,7 +77,8 @@ def new_run(request: Request) -> Prepared:
     clip_set, split = _asked_clips(request)
     clips = clip_set.clips
     name, seed = request.settings.model.name, request.settings.training.seed
-    plan_split(clips, split, name, seed)  # an error before clips are read
+    if split is None:
+        plan_split(clips, name, seed)  # an error before clips are read
     classes, settings = tuple(sorted({clip.label for clip in clips})), resolve(*request.settings)
     net = build(*settings, classes)
     samples, unreadable = _read(request, net, clips, classes, settings)
