@@ -1,7 +1,7 @@
 """The settings of a run: one dataclass per group of options."""
 
 import csv
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
 from onlooker.files import format_bytes
@@ -86,10 +86,6 @@ class DataConfig(Config):
     def in_channels(self) -> int:
         """All channels of a sample (C): RGB or gray unless the modality is flow, then the flow if there is any."""
         return (0 if self.modality == "flow" else self.channels) + self.flow_channels
-
-    def without_augmentation(self) -> "DataConfig":
-        """The same input, with the frames of training clips as they are."""
-        return replace(self, translate=0.0, scale=0.0, degrees=0.0, speed=0.0, hflip=False)
 
 
 # Settings that augment the frames of training clips; stored features are not augmented.

@@ -275,10 +275,10 @@ def write_json(path: Path, values: Any) -> None:
     write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
-def write_csv(path: Path, rows: Iterable[Sequence[object]], delimiter: str = ",") -> None:
+def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
     """Write a table, whose first row is the header; see `write_bytes`."""
     text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
 
 

@@ -76,7 +76,9 @@ def read_folder(folder: Path, classes: int = 2) -> FolderContent:
     refuse_run(folder)
     parts = {name: _clips_by_class(path, classes) for name, path in (_split_folders(folder) or {"": folder}).items()}
     clips = [clip for part in parts.values() for clip in part]
-    notes = [*_twins(folder)]
+    names = Counter(composed(path.name) for path in entries(folder) if path.is_dir())
+    unicode = "folders whose names differ only in their Unicode form are one class"
+    notes = [f"{count} {unicode}: {name}" for name, count in names.items() if count > 1]
     if (folder / RECORDINGS).exists():
         table = read_table(folder / RECORDINGS, ("clip", "recording"))
         notes += [f"{RECORDINGS}: {note}" for note in table.notes()]
@@ -173,14 +175,6 @@ def _split_folders(folder: Path) -> dict[str, Path]:
     names = {SPLIT_NAMES[path.name.lower()]: path for path in entries(folder) if path.name.lower() in SPLIT_NAMES}
     holds_clips = any(is_video(path) for each in names.values() if each.is_dir() for path in entries(each))
     return names if "training" in names and len(names) > 1 and not holds_clips else {}
-
-
-def _twins(folder: Path) -> Iterable[str]:
-    """A sentence for each class of several folders."""
-    counts = Counter(composed(path.name) for path in entries(folder) if path.is_dir())
-    for name, count in counts.items():
-        if count > 1:
-            yield f"{count} folders whose names differ only in their Unicode form are one class: {name}"
 
 
 def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
