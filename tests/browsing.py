@@ -19,8 +19,7 @@ CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 @contextmanager
 def serving(clips: Path, runs: Path, run: Path | None = None, port: int = 0, **settings: Any) -> Iterator[str]:
     """A server in a thread; gives its address on this machine. Other settings are those of `ServeSettings`."""
-    from onlooker.serve.app import create_app
-    from onlooker.serve.connections import make_server
+    from onlooker.serve.app import create_app, make_server
     from onlooker.serve.settings import ServeSettings
 
     with socket.create_server(("127.0.0.1", port)) as listening:
@@ -95,7 +94,7 @@ def texts_of(locator: Any) -> list[str]:
 def teach_run(run: Path, clips: Path, runs: Path) -> None:
     """Make a run that was trained on a folder of clips the newest one of the page that teaches this folder."""
     from onlooker.serve.project import Project
-    from onlooker.serve.results import keep_results
+    from onlooker.serve.training import keep_results
 
     project, own = Project(clips), shutil.copytree(run, runs / f"{clips.name}-page-1")
     keep_results(project, own, {clip.relative: clip.id for clip in project.select()})

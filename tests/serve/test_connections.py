@@ -12,7 +12,7 @@ import pytest
 from browsing import moving_square, serving
 from serving import save_model, wait_for_job
 
-from onlooker.serve import connections, security
+from onlooker.serve import app, security
 from onlooker.video.write import write
 
 HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
@@ -43,7 +43,7 @@ def is_closed(connection: socket.socket, seconds: float = 5) -> bool:
 
 
 def test_a_header_that_does_not_end_is_given_up(address, monkeypatch):
-    monkeypatch.setattr(connections, "HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(app, "HEADER_SECONDS", 0.3)
     with ExitStack() as stack:
         slow = open_half(address, stack)
         assert is_closed(slow)
@@ -57,7 +57,7 @@ def test_a_header_that_does_not_end_is_given_up(address, monkeypatch):
 
 
 def test_of_many_the_one_that_waits_longest_is_closed(address, monkeypatch):
-    monkeypatch.setattr(connections, "MAX_WAITING", 20)
+    monkeypatch.setattr(app, "MAX_WAITING", 20)
     with ExitStack() as stack:
         slow = [open_half(address, stack) for _ in range(25)]
         assert httpx.get(f"{address}api/state").status_code == 200

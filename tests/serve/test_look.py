@@ -20,7 +20,7 @@ from onlooker.data.folder import find_clips
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer, load
 from onlooker.serve import look as module
-from onlooker.serve.answer import describe_prediction
+from onlooker.serve.look import describe_prediction
 from onlooker.serve.settings import ServeSettings
 from onlooker.structures import Prediction, Segment, Tube
 

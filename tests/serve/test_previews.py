@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from onlooker.serve import previews
+from onlooker.serve import media
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 
@@ -18,15 +18,15 @@ def test_a_preview_follows_a_clip_whose_class_is_renamed_meanwhile(
     file = project.incoming() / "upload"
     shutil.copy(make_clip(), file)
     clip = project.add_clip("wave", file, "clip.mp4", "a1")
-    convert, names = previews.convert, ["clap"]
+    convert, names = media.convert, ["clap"]
 
     def rename_first(path: Path, *args: Any, **settings: Any) -> Any:
         if names:
             project.rename_class("wave", names.pop())
         return convert(path, *args, **settings)
 
-    monkeypatch.setattr(previews, "convert", rename_first)
-    assert previews.Previews(project).still(clip.id).read_bytes()[:3] == b"\xff\xd8\xff"
+    monkeypatch.setattr(media, "convert", rename_first)
+    assert media.Previews(project).still(clip.id).read_bytes()[:3] == b"\xff\xd8\xff"
     assert project.clip(clip.id).label == "clap"
 
 
@@ -35,5 +35,5 @@ def test_a_clip_that_cannot_be_decoded_is_a_problem_once(project: Project) -> No
     file.write_text("no video")
     clip = project.add_clip("wave", file, "clip.mp4", "a1")
     with pytest.raises(Problem) as error:
-        previews.Previews(project).still(clip.id)
+        media.Previews(project).still(clip.id)
     assert error.value.status == 422

@@ -173,7 +173,7 @@ def test_a_change_that_was_interrupted_is_completed_at_the_next_start(
         with pytest.raises(KeyboardInterrupt):
             project.undo() if undone else add(project, "a", "0")
     else:  # after the renames
-        monkeypatch.setattr("onlooker.serve.project.follow_moves", lambda *_: interrupted(Path(), Path()))
+        monkeypatch.setattr("onlooker.serve.project._follow_moves", lambda *_: interrupted(Path(), Path()))
         with pytest.raises(KeyboardInterrupt):
             project.undo() if undone else add(project, "a", "0")
     monkeypatch.undo()
@@ -189,7 +189,7 @@ def test_a_disk_that_is_full_changes_nothing(project: Project, full: str, monkey
     (project.folder / "recordings.csv").write_text(rows := "clip,recording\na/clip.mp4,anna\n")
     before, version = tree(project), project.version
 
-    patched = {"renames": "onlooker.serve.project.make_moves", "recordings": "onlooker.serve.recordings.write_csv"}
+    patched = {"renames": "onlooker.serve.project._make_moves", "recordings": "onlooker.serve.project.write_csv"}
     with monkeypatch.context() as patch:
         patch.setattr(patched[full], Mock(side_effect=DiskFullError(28, "no space left")))
         for change in (lambda: add(project, "b", "2"), lambda: project.delete_clip(clip), lambda: project.undo()):

@@ -12,7 +12,7 @@ from onlooker.evaluation.metrics import write_scores
 from onlooker.files import write_json
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.serve.results import _scores, clips_of_cell, clips_to_check, keep_results, results
+from onlooker.serve.training import _scores, clips_of_cell, clips_to_check, keep_results, results
 from onlooker.structures import Evaluation
 
 # Name, true class, predicted class, scores of up and wave. The last one is not in the folder any more.

@@ -13,8 +13,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 
 from onlooker.files import DiskFullError
-from onlooker.serve.problem import Problem, as_problem
-from onlooker.serve.translation import t, texts
+from onlooker.serve.problem import Problem, as_problem, t, texts
 from onlooker.structures import ClipError
 
 SERVE = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]

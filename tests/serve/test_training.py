@@ -18,9 +18,8 @@ from onlooker.serve.jobs import Cancelled, Job
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.serve.results import keep_results, results
 from onlooker.serve.settings import ServeSettings
-from onlooker.serve.training import Training
+from onlooker.serve.training import Training, keep_results, results
 
 # A process that trains as fast as its lines say: those are steps; "model" copies one, "wait" waits.
 _CHILD = """

@@ -56,8 +56,7 @@ def serve(
 ) -> None:
     """Open a web page: classify clips and cameras with a model, teach it with examples, correct it."""
     try:
-        from onlooker.serve.app import create_app
-        from onlooker.serve.connections import make_server
+        from onlooker.serve.app import create_app, make_server
         from onlooker.serve.settings import ServeSettings, is_loopback, page_address
         from onlooker.video.safe import VARIABLE
     except ModuleNotFoundError as error:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from onlooker.serve.problem import Problem, as_problem
-from onlooker.serve.translation import t
+from onlooker.serve.problem import Problem, as_problem, t
 
 __all__ = ["Cancelled", "Job", "Jobs"]
 

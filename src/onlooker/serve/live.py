@@ -21,7 +21,7 @@ from PIL import Image
 
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer
-from onlooker.serve.answer import heat_levels
+from onlooker.serve.look import heat_levels
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem, as_problem
 from onlooker.structures import Step

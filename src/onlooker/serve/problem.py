@@ -1,6 +1,11 @@
-"""What the page tells its user when something is wrong: a code, what was found, what was expected, what to do."""
+"""The texts of the page, from texts/*.json: the browser has them, too (`t` in dom.js); and its errors: a code, what was
+found, what was expected, what to do.
+"""
 
+import json
 import re
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -8,15 +13,36 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from onlooker.files import DiskFullError, NotWritableError
-from onlooker.serve.translation import t, texts
 from onlooker.structures import ClipError
 
-__all__ = ["API", "Problem", "as_problem"]
+__all__ = ["API", "Problem", "as_problem", "t", "texts"]
 
 API = "/api/v1"
+_LANGUAGE = "en"
 _PARTS = ("found", "expected", "remedy")
 _OF_LIBRARY = ("reason", "remedy")  # values that are texts of the library
 _COMMAND = re.compile(r"(?<!\w)--[a-z]|`onlooker ")
+
+
+@cache
+def texts() -> dict[str, Any]:
+    """All texts, by their nested keys."""
+    loaded: dict[str, Any] = json.loads((Path(__file__).parent / "texts" / f"{_LANGUAGE}.json").read_text("utf-8"))
+    return loaded
+
+
+def t(key: str, **values: object) -> str:
+    """The text of a key such as `hint.no_nothing`, with {names} replaced; `one` or `other` by the value `count`.
+
+    Raises:
+        KeyError: there is no such text, or it needs another value.
+    """
+    text: Any = texts()
+    for part in key.split("."):
+        text = text[part]
+    if isinstance(text, dict):
+        text = text["one" if values["count"] == 1 else "other"]
+    return re.sub(r"\{(\w+)\}", lambda name: str(values[name[1]]), text)
 
 
 class Problem(Exception):  # noqa: N818 - the word that its user reads

@@ -10,7 +10,8 @@ import itertools
 import json
 import os
 import secrets
-from collections.abc import Container, Iterator, Sequence
+import shutil
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +20,22 @@ from threading import RLock
 from filelock import FileLock, Timeout
 
 from onlooker.data.folder import RECORDINGS
-from onlooker.files import check_writable, file_digest, printable
+from onlooker.data.tables import read_table
+from onlooker.files import check_writable, file_digest, printable, write_csv
 from onlooker.serve.database import Database
 from onlooker.serve.names import class_name, file_name, is_hidden, new_class_name
-from onlooker.serve.problem import Problem
-from onlooker.serve.recordings import follow_moves, join_recording, read_recordings
-from onlooker.serve.renames import STORE, TRASH, Move, backwards, check_moves, check_store, empty_trash, make_moves
-from onlooker.serve.translation import t
+from onlooker.serve.problem import Problem, t
 from onlooker.structures import ClipError
 from onlooker.video.reader import is_video
 
-__all__ = ["Project", "ProjectClip"]
+__all__ = ["Project", "ProjectClip", "read_recordings"]
 
+STORE = ".onlooker"  # the hidden folder in which the page keeps what belongs to the project
+TRASH = f"{STORE}/trash"
 KEPT = 100  # steps that can be undone; files that older ones have deleted are removed
+
+Move = tuple[str, str]  # paths relative to the folder
+Row = dict[str, str]  # of recordings.csv
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Project:
         self.folder = folder.absolute()
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder}: a file, expected the folder of clips; give another one with --clips")
-        self.store = self.folder / STORE  # the hidden folder in which the page keeps what belongs to the project
+        self.store = self.folder / STORE
         self.database = Database(None)
         self._lock = RLock()
         self._used: FileLock | None = None  # held while the database is that of the folder
@@ -244,7 +248,7 @@ class Project:
     def _join(self, clip: ProjectClip, recording: str, target: Path) -> None:
         """Write a recordings.csv in which a clip is part of a recording, so that no split divides it."""
         names = [other.relative for other in self.select()]
-        join_recording(self.folder / RECORDINGS, names, clip.relative, recording, target)
+        _join_recording(self.folder / RECORDINGS, names, clip.relative, recording, target)
 
     def name_recording(self, name: str, digest: str) -> str:
         """The recording that a file is: its name, or another one if a file of other content has this name."""
@@ -292,7 +296,7 @@ class Project:
             for number, _ in changes:
                 moves = json.loads(self.database.value("SELECT moves FROM change WHERE number = ?", number))
                 try:
-                    check_moves(self.folder, backwards(moves), back=True)
+                    _check_moves(self.folder, _backwards(moves), back=True)
                 except FileNotFoundError as error:
                     self._end(number, is_kept=False)
                     raise Problem(409, "cannot_undo", reason=error) from error
@@ -334,7 +338,7 @@ class Project:
             self.close()  # the folder was deleted while the page is open
         if not (make or self.folder.is_dir()):
             return
-        check_store(self.store)
+        _check_store(self.store)
         check_writable(self.store, "allow writing to it, or teach another folder (--clips)")
         self._used = FileLock(self.store / "lock", timeout=0)
         try:
@@ -356,7 +360,7 @@ class Project:
     def _do(self, text: str, moves: Sequence[Move], settled: str | None = None, batch: str = "") -> None:
         """Make a change; `settled`: the clip whose label it confirms."""
         self._open(make=True)
-        check_moves(self.folder, moves)
+        _check_moves(self.folder, moves)
         last = self.database.run("SELECT step, batch FROM change ORDER BY number DESC LIMIT 1")
         step, last_batch = last[0] if last else (0, "")
         if not batch or batch != last_batch:
@@ -374,10 +378,10 @@ class Project:
         is_undone = state == "undoing"
         moves: list[Move] = [(str(source), str(target)) for source, target in json.loads(stored)]
         if is_undone:
-            moves = backwards(moves)
+            moves = _backwards(moves)
         try:
-            make_moves(self.folder, moves)
-            follow_moves(self.folder, moves)
+            _make_moves(self.folder, moves)
+            _follow_moves(self.folder, moves)
             with self.database.transaction():
                 for source, target in moves:
                     self._note_move(source, target)
@@ -387,7 +391,7 @@ class Project:
                 self._count_version()
         except Exception:  # such as a file that another program has open, or a full disk
             with suppress(OSError, ValueError):
-                make_moves(self.folder, backwards(moves))
+                _make_moves(self.folder, _backwards(moves))
             self._end(number, is_kept=is_undone)
             raise
         for name in {path.partition("/")[0] for move in moves for path in move} - {STORE, RECORDINGS}:
@@ -442,7 +446,7 @@ class Project:
         """Delete the files that no undo needs, of the last server, and those of changes that are too old."""
         self.database.run("DELETE FROM change WHERE step <= (SELECT max(step) FROM change) - ?", KEPT)
         moves = [move for row in self.database.run("SELECT moves FROM change") for move in json.loads(row[0])]
-        empty_trash(self.folder, {str(path) for move in moves for path in move})
+        _empty_trash(self.folder, {str(path) for move in moves for path in move})
         for folder, name in self.database.run("SELECT folder, name FROM clip WHERE folder LIKE ?", f"{STORE}%"):
             if not (self.folder / folder / name).exists():
                 self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", folder, name)
@@ -472,3 +476,126 @@ class Project:
         """A free path for a clip in a class, with its name or a similar one."""
         numbered = (f"{label}/{file_name(name, number)}" for number in itertools.count(1))
         return next(path for path in numbered if path not in taken and not (self.folder / path).exists())
+
+
+def _check_store(store: Path) -> None:
+    """Raise a ValueError if the store is a link or holds one: what is deleted there would be deleted elsewhere."""
+    for path in (store, *(store.iterdir() if store.is_dir() else ())):
+        if path.is_symlink():
+            raise ValueError(f"{printable(path)}: a link, expected a folder or file of the page; remove the link")
+
+
+def _check_moves(folder: Path, moves: Sequence[Move], back: bool = False) -> None:
+    """Check renames before they are made.
+
+    Args:
+        back: they undo a change: a class that it has made is removed, unless another program has put files there.
+
+    Raises:
+        FileNotFoundError: a source does not exist.
+        Problem: 409 if a target exists, or a class is not empty.
+    """
+    sources = {source for source, _ in moves}
+    for source, target in moves:
+        if not (folder / source).exists():
+            raise FileNotFoundError(f"{source} is not there any more")
+        if (folder / target).exists() and target not in sources:
+            raise Problem(409, "in_the_way", name=printable(target))
+        if back and "/" not in source and target.startswith(TRASH) and (folder / source).is_dir():
+            names = sorted(path.name for path in (folder / source).iterdir() if not is_hidden(path.name))
+            if others := [name for name in names if f"{source}/{name}" not in sources]:
+                raise Problem(409, "not_empty", name=printable(source), count=len(others), file=printable(others[0]))
+
+
+def _make_moves(folder: Path, moves: Sequence[Move]) -> None:
+    """Make the renames that have not been made.
+
+    Raises:
+        ValueError: a path is not within the folder, or behind a link that leads out of it.
+    """
+    for source, target in moves:
+        start, end = folder / source, folder / target
+        if start.exists() and not end.exists():
+            _check_inside(folder, start)  # just before: an earlier rename may have moved a link
+            _check_inside(folder, end)
+            end.parent.mkdir(parents=True, exist_ok=True)
+            start.rename(end)
+
+
+def _backwards(moves: Sequence[Move]) -> list[Move]:
+    """The renames that undo renames."""
+    return [(target, source) for source, target in reversed(moves)]
+
+
+def _empty_trash(folder: Path, used: Collection[str]) -> None:
+    """Delete what no undo could restore: all but the paths that are used."""
+    for path in (folder / TRASH).glob("*"):
+        if f"{TRASH}/{path.name}" in used:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):  # it is deleted at the next start
+                path.unlink(missing_ok=True)
+
+
+def _check_inside(folder: Path, path: Path) -> None:
+    expected = f"expected a path within {printable(folder)}, because nothing is moved or deleted elsewhere"
+    if ".." in path.parts or not path.is_relative_to(folder) or path == folder:
+        raise ValueError(f"{printable(path)}: {expected}")
+    if not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{printable(path)}: behind a link; {expected}; replace the link by the folder itself")
+
+
+def read_recordings(path: Path) -> dict[str, str]:
+    """The recordings by clip; a ClipError for a list that cannot be read, as training does."""
+    return {row["clip"]: row["recording"] for _, row in read_table(path, ("clip", "recording")).rows}
+
+
+def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
+    """Rewrite the list, if there is one that can be read; training reports a damaged one.
+
+    Args:
+        moves: renames of clips and class folders. The rows of deleted clips go to the trash with them, so that a clip
+            that gets the name of a deleted one does not share its row. A new clip becomes its own recording.
+    """
+    if not (rows := _read_rows(folder / RECORDINGS)):
+        return
+    for source, target in moves:
+        moved = [row for row in rows if f"{row['clip']}/".startswith(f"{source}/")]
+        for row in moved:
+            row["clip"] = target + row["clip"][len(source) :]
+        if not moved and "/" in target and not target.startswith("."):
+            rows.append({"clip": target, "recording": target})
+    _write_rows(folder / RECORDINGS, rows)
+
+
+def _join_recording(path: Path, names: Iterable[str], clip: str, recording: str, target: Path) -> None:
+    """Write a list with the recording of a clip; one that is made for it names every clip.
+
+    Args:
+        names: of all clips, as in the list.
+        target: where it is written; nothing is, if the list at `path` is damaged: training says how.
+    """
+    rows = _read_rows(path)
+    if not rows and path.exists():
+        return
+    rows = rows or [{"clip": name, "recording": name} for name in names]
+    row = next((row for row in rows if row["clip"] == clip), None)
+    if row is None:
+        row = {"clip": clip}
+        rows.append(row)
+    row["recording"] = recording
+    _write_rows(target, rows)
+
+
+def _read_rows(path: Path) -> list[Row]:
+    try:
+        return [row for _, row in read_table(path, ("clip", "recording")).rows]
+    except (ClipError, OSError, ValueError):
+        return []
+
+
+def _write_rows(path: Path, rows: Sequence[Row]) -> None:
+    columns = [*rows[0]]
+    write_csv(path, [columns, *([row.get(column, "") for column in columns] for row in rows)])

@@ -20,9 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from onlooker.files import format_bytes
-from onlooker.serve.problem import API, Problem
+from onlooker.serve.problem import API, Problem, t
 from onlooker.serve.settings import ServeSettings, is_loopback
-from onlooker.serve.translation import t
 
 __all__ = ["Guard"]
 

@@ -17,15 +17,11 @@ from onlooker.files import file_digest, printable
 from onlooker.run_record import REPORT
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
-from onlooker.serve.media import clip_name, convert, receive
+from onlooker.serve.media import Previews, clip_name, convert, receive
 from onlooker.serve.models import find_model
-from onlooker.serve.previews import Previews
-from onlooker.serve.problem import Problem
-from onlooker.serve.project import Project, ProjectClip
-from onlooker.serve.recordings import read_recordings
-from onlooker.serve.results import clips_of_cell, clips_to_check, results, wrong_clips
-from onlooker.serve.training import Training
-from onlooker.serve.translation import t
+from onlooker.serve.problem import Problem, t
+from onlooker.serve.project import Project, ProjectClip, read_recordings
+from onlooker.serve.training import Training, clips_of_cell, clips_to_check, results, wrong_clips
 
 __all__ = ["Teaching", "routes"]
 
