@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from serving import wait_for_job
 
 import onlooker
 from onlooker.files import read_json, write_json
-from onlooker.serve.jobs import Cancelled, Job
+from onlooker.serve.jobs import Job
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
@@ -86,7 +87,7 @@ def test_a_model_is_live_before_its_results(project: Project, training: Callable
 
 def test_a_cancelled_training_leaves_nothing(training: Callable[..., Training]) -> None:
     made, begun = training(READING, "wait"), time.monotonic()
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         made.run(Recorded("reading clips"))
     assert time.monotonic() - begun < 30
     assert not [*made.runs.iterdir()]

@@ -126,12 +126,10 @@ class PatientProtocol(H11Protocol):
     _waiting: ClassVar[dict["PatientProtocol", asyncio.TimerHandle]] = {}  # the one that has waited longest first
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first header."""
         super().connection_made(transport)
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Stop waiting as soon as a header is complete; wait again for what follows the last request."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._stop_waiting()
@@ -139,12 +137,10 @@ class PatientProtocol(H11Protocol):
             self._wait()
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """A WebSocket has its own protocol."""
         self._stop_waiting()
         super().handle_websocket_upgrade(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
         self._stop_waiting()
         super().connection_lost(exc)
 

@@ -94,5 +94,4 @@ class Database:
                 raise
 
     def close(self) -> None:
-        """Close the file."""
         self._connection.close()

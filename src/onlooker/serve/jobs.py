@@ -3,19 +3,14 @@
 import logging
 import secrets
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
 from onlooker.serve.problem import Problem, as_problem, t
 
-__all__ = ["Cancelled", "Job", "Jobs"]
+__all__ = ["Job", "Jobs"]
 
 KEPT = 200  # finished jobs whose results can still be requested
-_FINISHED = ("done", "failed", "cancelled")
-
-
-class Cancelled(Exception):  # noqa: N818 - no error
-    """The user has cancelled the running job."""
 
 
 class Job:
@@ -35,17 +30,16 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether the job has ended and will not change again."""
-        return self.state in _FINISHED
+        return self.state in ("done", "failed", "cancelled")
 
     def report(self, note: str, progress: float | None = None, **partial: Any) -> None:
         """Report progress: a note, a share from 0 to 1, and the values of the result so far.
 
         Raises:
-            Cancelled: the user has cancelled the job.
+            CancelledError: the user has cancelled the job.
         """
         if self.cancelled:
-            raise Cancelled
+            raise CancelledError
         self.note, self.progress = note, progress
         if partial:
             self.result = {**(self.result or {}), **partial}
@@ -97,11 +91,11 @@ def _run(job: Job, work: Callable[[Job], dict[str, Any]]) -> None:
     """Do the work; every exception is stored as the error of the job."""
     try:
         if job.cancelled:
-            raise Cancelled
+            raise CancelledError
         job.state = "running"
         job.result = work(job)
         job.state = "done"
-    except Cancelled:
+    except CancelledError:
         job.state = "cancelled"
     except Exception as error:
         job.error, job.state = as_problem(error), "failed"

@@ -24,7 +24,6 @@ from onlooker.recognizer import Recognizer
 from onlooker.serve.look import heat_levels
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem, as_problem
-from onlooker.structures import Step
 
 __all__ = ["Frame", "Viewer", "decode_jpeg", "routes"]
 
@@ -52,11 +51,6 @@ class Viewer:
         self.streams = recognizer.streams()
         self._index, self._strength = -1, 0.0
 
-    @property
-    def needed(self) -> int:
-        """How many frames a step needs: a model that receives optical flow also needs the following frames."""
-        return 1 + self.streams.lookahead
-
     def step(self, frames: list[Frame]) -> dict[str, Any]:
         """The prediction for the first of some frames, as the page gets it.
 
@@ -65,26 +59,27 @@ class Viewer:
         """
         begin = perf_counter()
         images = [decode_jpeg(frame.jpeg) for frame in frames]
-        same = [image if image.shape == images[0].shape else images[0] for image in images]
+        first = images[0]
+        height, width = first.shape[:2]
+        size = [width, height, width, height]
+        pixels = first
+        if self.streams.lookahead:
+            pixels = np.stack([image if image.shape == first.shape else first for image in images])
         self._index += 1
-        pixels = np.stack(same) if self.streams.lookahead else images[0]
         step = self.streams.step({"": (self._index, frames[0].time, pixels)})[""]
-        values = self._describe(step)
-        times = {"sent": frames[0].sent, "received": frames[-1].sent}
-        return {**times, **values, "milliseconds": round(1000 * (perf_counter() - begin), 2)}
-
-    def _describe(self, step: Step) -> dict[str, Any]:
-        assert step.pixels is not None
-        height, width = step.pixels.shape[:2]
+        heat = None
         if step.heat is not None:
             self._strength = max(full_strength(step.heat[None]), _DECAY * self._strength)
-        boxes = [np.round(np.divide(box.corners, (width, height, width, height)), 4).tolist() for box in step.boxes]
+            heat = heat_levels(step.heat, self._strength)
         return {
+            "sent": frames[0].sent,
+            "received": frames[-1].sent,
             "label": step.label,
             "score": round(step.score, 4),
             "scores": dict(zip(step.classes, np.round(step.scores.astype(float), 4).tolist(), strict=True)),
-            "boxes": boxes,
-            "heat": None if step.heat is None else heat_levels(step.heat, self._strength),
+            "boxes": [np.round(np.divide(box.corners, size), 4).tolist() for box in step.boxes],
+            "heat": heat,
+            "milliseconds": round(1000 * (perf_counter() - begin), 2),
         }
 
 
@@ -119,13 +114,15 @@ def routes(models: Models) -> APIRouter:
         loop = asyncio.get_running_loop()
         try:
             made = await loop.run_in_executor(executor, viewer, model)
-            frames, begin = deque[Frame](maxlen=made.needed), monotonic()
+            needed = 1 + made.streams.lookahead
+            frames = deque[Frame](maxlen=needed)
+            begin = monotonic()
             while True:
                 content = await _receive(socket)
                 (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
                 time = monotonic() - begin
                 frames.append(Frame(sent if math.isfinite(sent) else 0.0, time, content[_CLOCK.size :]))
-                if len(frames) == made.needed:
+                if len(frames) == needed:
                     await socket.send_json(await loop.run_in_executor(executor, made.step, list(frames)))
         except WebSocketDisconnect:
             pass

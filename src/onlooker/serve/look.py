@@ -92,7 +92,7 @@ class Looks:
             job.report("checking")
             facts = self._prepare(look, job)
             job.report("looking")
-            look.prediction = self._predict(look, facts, job)
+            look.prediction = self._predict(look.path, look.model, facts, job)
         except BaseException:
             self.delete(look.id)
             raise
@@ -108,7 +108,7 @@ class Looks:
         job.report("checking")
         facts = convert(file, max_seconds=self.settings.max_seconds, on_facts=lambda _: job.report("checking"))
         job.report("looking")
-        return facts, self._predict(Look("", "", model, file, file), facts, job)
+        return facts, self._predict(file, model, facts, job)
 
     def take_all(self, look_ids: Sequence[str], kind: str) -> Path:
         """The same as `take` of several clips, as a ZIP file."""
@@ -139,7 +139,10 @@ class Looks:
         if self.models.load(look.model).longest < limit:
             limit = math.inf  # it is watched as a stream, however long it is
         copy = look.path.with_name("copy.mp4")
-        report = partial(_report_checking, job)
+
+        def report(facts: VideoFacts) -> None:
+            job.report("checking", facts.frames / facts.claimed if facts.claimed > facts.frames else None)
+
         facts = convert(look.path, copy, None, limit, report, salvage=True, unless_playable=True)
         if facts.playable:
             return facts
@@ -150,22 +153,20 @@ class Looks:
             look.path = copy
         return facts
 
-    def _predict(self, look: Look, facts: VideoFacts, job: Job) -> Prediction:
+    def _predict(self, path: Path, model: str, facts: VideoFacts, job: Job) -> Prediction:
         def report(step: Step) -> None:
             job.report("looking", min(1, step.time / facts.seconds))
 
-        return self.models.load(look.model).predict(look.path, on_step=report)
-
-
-def _report_checking(job: Job, facts: VideoFacts) -> None:
-    is_known = facts.claimed > facts.frames
-    job.report("checking", facts.frames / facts.claimed if is_known else None)
+        return self.models.load(model).predict(path, on_step=report)
 
 
 def describe_prediction(prediction: Prediction) -> dict[str, Any]:
     """A prediction, for JSON."""
     heat = prediction.heat if len(prediction.times) <= _DRAWN_FRAMES else None
-    position = {int(index): t for t, index in reversed(list(enumerate(prediction.indices)))}
+    height, width = prediction.size or (1, 1)
+    size = [width, height, width, height]
+    events = [prediction.event_at(time) for time in prediction.times.tolist()]
+    position = {index: t for t, index in reversed([*enumerate(prediction.indices.tolist())])}
     return {
         "classes": list(prediction.classes),
         "label": prediction.label,
@@ -175,13 +176,13 @@ def describe_prediction(prediction: Prediction) -> dict[str, Any]:
         "ranking": [[name, round(score, 4)] for name, score in prediction.ranking],
         "times": np.round(prediction.times, 4).tolist(),
         "scores": np.round(prediction.frame_scores.astype(float), 4).tolist(),
-        "labels": [_label_at(prediction, time) for time in prediction.times.tolist()],
+        "labels": [event.label if event else prediction.nothing_name for event in events],
         "heat": None if heat is None else heat_levels(heat, full_strength(heat)),
         "boxes": [
-            {"t": position[int(index)], "corners": corners, "label": tube.label, "score": round(tube.score, 4)}
+            {"t": position[index], "corners": corners, "label": tube.label, "score": round(tube.score, 4)}
             for tube in prediction.actors
-            for index, corners in zip(tube.frames, _shares(tube.boxes, prediction), strict=True)
-            if int(index) in position
+            for index, corners in zip(tube.frames.tolist(), np.round(tube.boxes / size, 4).tolist(), strict=True)
+            if index in position
         ],
         "segments": [vars(segment) for segment in prediction.segments],
     }
@@ -195,19 +196,6 @@ def heat_levels(heat: NDArray[np.float32], scale: float) -> list[Any]:
     even = 1 / (h * w)
     levels: list[Any] = np.round(np.clip((halved - even) / (scale - even), 0, 1), 2).tolist()
     return levels
-
-
-def _label_at(prediction: Prediction, time: float) -> str:
-    """The class of the event at a time, or the name of nothing."""
-    event = prediction.event_at(time)
-    return prediction.nothing_name if event is None else event.label
-
-
-def _shares(places: NDArray[np.floating], prediction: Prediction) -> list[list[float]]:
-    """Boxes `T 4` in pixels, as shares of the frame's width and height."""
-    height, width = prediction.size or (1, 1)
-    shares: list[list[float]] = np.round(places / [width, height, width, height], 4).tolist()
-    return shares
 
 
 def routes(looks: Looks, jobs: Jobs) -> APIRouter:

@@ -10,7 +10,6 @@ import os
 import secrets
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from threading import RLock
 from time import monotonic
@@ -22,15 +21,11 @@ from onlooker.files import explain_write_errors, file_digest
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.structures import ClipError
-from onlooker.video.reader import SUFFIXES
 from onlooker.video.transcode import VideoFacts, safe_transcode
 
-__all__ = ["Previews", "clip_name", "convert", "receive"]
+__all__ = ["Previews", "convert", "receive"]
 
 SECONDS = 900.0  # for decoding a clip, in total; the queue waits meanwhile
-
-_IMAGES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")  # JPEG, PNG, GIF, BMP, TIFF
-_IMAGE_BRANDS = (b"WEBP", b"heic", b"heix", b"mif1", b"avif")
 
 OnFacts = Callable[[VideoFacts], object]
 
@@ -61,11 +56,6 @@ async def receive(request: Request, folder: Path) -> tuple[Path, str]:
     return path, unquote(request.headers.get("x-filename", ""), errors="replace")
 
 
-def clip_name(name: str) -> str:
-    """The name of a file, with the suffix of a video."""
-    return name if Path(name).suffix.lower() in SUFFIXES else f"{name or 'clip'}.mp4"
-
-
 def convert(
     path: Path,
     copy: Path | None = None,
@@ -93,32 +83,16 @@ def convert(
             if monotonic() > deadline:
                 raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")
         if facts is None or facts.frames < 2:
-            raise Problem(422, "image" if _is_image(path) else "one_frame")
+            raise Problem(422, "one_frame")
     except BaseException as error:
         for made in filter(None, (copy, still)):
             made.unlink(missing_ok=True)
         if isinstance(error, ClipError):
-            raise _explained(error, path, max_seconds) from error
+            if error.found.startswith("longer than"):
+                raise Problem(422, "too_long", reason=error.found, most=f"{max_seconds:g}") from error
+            raise Problem(422, "not_decodable", reason=error.found) from error
         raise
     return facts
-
-
-def _is_image(path: Path) -> bool:
-    """Whether a file begins as an image does."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        head = file.read(12)
-    return head.startswith(_IMAGES) or head[8:] in _IMAGE_BRANDS
-
-
-def _explained(error: ClipError, path: Path, max_seconds: float) -> Problem:
-    """The error with a remedy for a user of the browser, not of the command line."""
-    if _is_image(path):
-        return Problem(422, "image")
-    if error.found.startswith("longer than"):
-        return Problem(422, "too_long", reason=error.found, most=f"{max_seconds:g}")
-    return Problem(422, "not_decodable", reason=error.found)
 
 
 class Previews:
@@ -157,7 +131,6 @@ class Previews:
             try:
                 if not made.exists() or made.stat().st_mtime < path.stat().st_mtime:
                     self.folder.mkdir(parents=True, exist_ok=True)
-                    part.unlink(missing_ok=True)
                     is_still = suffix == ".jpg"
                     facts = convert(path, None if is_still else part, part if is_still else None)
                     part.replace(made)
@@ -171,15 +144,9 @@ class Previews:
                     raise
                 return self._made(clip_id, suffix)
 
-    def delete(self, clip_id: str) -> None:
-        """Delete what was made of a clip."""
-        for file in self.folder.glob(f"{clip_id}.*"):
-            file.unlink(missing_ok=True)
-
     def prune(self) -> None:
         """Delete what was made of clips that are gone."""
-        known = {row[0] for row in self.project.database.run("SELECT id FROM clip")}
+        ids = {clip_id for (clip_id,) in self.project.database.run("SELECT id FROM clip")}
         for file in self.folder.glob("*"):
-            if file.name.partition(".")[0] not in known:
-                with suppress(OSError):
-                    file.unlink()
+            if file.name.partition(".")[0] not in ids:
+                file.unlink(missing_ok=True)

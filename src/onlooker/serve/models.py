@@ -1,7 +1,6 @@
 """The trained models that the page offers: which runs there are, newest first, and the few that are in memory."""
 
 import hashlib
-import secrets
 import shutil
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,7 +51,8 @@ class Models:
         self._run, self._runs = settings.run, settings.runs
         if self._run and find_model(self._run) is None:
             raise FileNotFoundError(f"{self._run}: no trained model; expected what `onlooker train` writes")
-        self._lock, self._load = Lock(), lru_cache(_IN_MEMORY)(_load)
+        self._lock = Lock()
+        self._load = lru_cache(_IN_MEMORY)(lambda model: onlooker.load(model.run))
 
     def find(self) -> list[Model]:
         """All present models: that of the given run first, then the newest first."""
@@ -77,7 +77,13 @@ class Models:
             Problem: 404 if the run was removed, 422 if it is damaged.
         """
         with self._lock:
-            return self._load(self.get(model_id))
+            model = self.get(model_id)
+            try:
+                return self._load(model)
+            except FileNotFoundError as error:
+                raise Problem(404, "model_gone") from error
+            except (ValueError, OSError, RuntimeError) as error:
+                raise Problem(422, "model_damaged", reason=error) from error
 
     def rename(self, model_id: str, name: str) -> tuple[Path, Path]:
         """Give the run of a model another name; its folder before and after.
@@ -95,12 +101,6 @@ class Models:
     def delete(self, model_id: str) -> None:
         """Delete a model with its run; errors as for `rename`."""
         shutil.rmtree(self._own(model_id))
-
-    def pack(self, model_id: str, folder: Path) -> Path:
-        """A ZIP file of a model, in a folder; unpacked, it is a run that every command reads."""
-        model = self.get(model_id)
-        stored = model.record.parent
-        return Path(shutil.make_archive(str(folder / secrets.token_hex(8)), "zip", stored.parent, stored.name))
 
     def _own(self, model_id: str) -> Path:
         """The run of a model, if it is a folder in that of the page's runs."""
@@ -123,15 +123,6 @@ def find_model(run: Path) -> Model | None:
             continue
         return Model(hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16], run, record, saved)
     return None
-
-
-def _load(model: Model) -> Recognizer:
-    try:
-        return onlooker.load(model.run)
-    except FileNotFoundError as error:
-        raise Problem(404, "model_gone") from error
-    except (ValueError, OSError, RuntimeError) as error:
-        raise Problem(422, "model_damaged", reason=error) from error
 
 
 def _describe(model: Model) -> dict[str, Any] | None:

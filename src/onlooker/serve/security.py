@@ -63,7 +63,6 @@ class Guard:
             self._names |= {name, f"{name.partition('.')[0]}.local"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer it with a problem."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return

@@ -1,6 +1,7 @@
 """The routes of the page's tabs Teach and Correct."""
 
 import secrets
+import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +18,12 @@ from onlooker.files import file_digest, printable
 from onlooker.run_record import REPORT
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
-from onlooker.serve.media import Previews, clip_name, convert, receive
+from onlooker.serve.media import Previews, convert, receive
 from onlooker.serve.models import find_model
-from onlooker.serve.problem import Problem, t
+from onlooker.serve.problem import t
 from onlooker.serve.project import Project, ProjectClip, read_recordings
 from onlooker.serve.training import Training, clips_of_cell, clips_to_check, results, wrong_clips
+from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Teaching", "routes"]
 
@@ -91,14 +93,13 @@ class Teaching:
     def add(self, label: str, file: Path, name: str, batch: str = "", recording: str = "") -> dict[str, Any]:
         """Add a clip, after decoding all of it; the file, in `Project.incoming()`, is moved or removed."""
         clip_id = secrets.token_hex(8)
+        if Path(name).suffix.lower() not in SUFFIXES:
+            name = f"{name or 'clip'}.mp4"
         try:
             self.project.check_new(file_digest(file))
             facts = self.previews.make(clip_id, file, self.settings.max_seconds)
-            self.project.add_clip(label, file, clip_name(name), clip_id, batch, recording)
+            self.project.add_clip(label, file, name, clip_id, batch, recording)
             self.project.set_facts(clip_id, facts.seconds, facts.playable)
-        except BaseException:
-            self.previews.delete(clip_id)
-            raise
         finally:
             file.unlink(missing_ok=True)
         return {"clip": _describe(self.project.clip(clip_id))}
@@ -179,14 +180,11 @@ def routes(teaching: Teaching) -> APIRouter:
 
     @routes.get("/api/project/results/wrong")
     def wrong() -> list[dict[str, Any]]:
-        return [*map(_describe_tested, wrong_clips(project, training.newest_run()))]
+        return [*map(_describe_tested, wrong_clips(project))]
 
     @routes.get("/api/project/inbox")
     def inbox() -> dict[str, Any]:
-        try:
-            count, items = clips_to_check(project, training.newest_run(), CHECKED)
-        except Problem:  # there are no results yet
-            count, items = 0, []
+        count, items = clips_to_check(project, training.newest_run(), CHECKED)
         return {"count": count, "items": items}
 
     return routes
@@ -202,9 +200,11 @@ def _add_models(routes: APIRouter, teaching: Teaching) -> None:
 
     @routes.get("/media/model/{model_id}.zip")
     def download(model_id: str) -> FileResponse:
-        name = f"{models.get(model_id).run.name}.zip"
-        file = models.pack(model_id, teaching.looks.folder)
-        return FileResponse(file, filename=name, background=BackgroundTask(file.unlink))
+        model = models.get(model_id)
+        stored = model.record.parent  # which is, unpacked, a run that every command reads
+        target = teaching.looks.folder / secrets.token_hex(8)
+        file = Path(shutil.make_archive(str(target), "zip", stored.parent, stored.name))
+        return FileResponse(file, filename=f"{model.run.name}.zip", background=BackgroundTask(file.unlink))
 
     @routes.patch("/api/models/{model_id}")
     def rename(model_id: str, name: Text) -> dict[str, Any]:

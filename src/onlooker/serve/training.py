@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -23,7 +24,7 @@ from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.evaluation.metrics import FORMULA
 from onlooker.files import composed, printable, read_bytes
 from onlooker.run_record import SCORES, read_figures
-from onlooker.serve.jobs import Cancelled, Job
+from onlooker.serve.jobs import Job
 from onlooker.serve.models import Models, find_model
 from onlooker.serve.problem import Problem, t
 from onlooker.serve.project import Project, ProjectClip
@@ -51,7 +52,6 @@ class Training:
 
     @property
     def is_running(self) -> bool:
-        """Whether a training has not ended."""
         return self.job is not None and not self.job.finished
 
     def newest_run(self) -> Path | None:
@@ -90,7 +90,7 @@ class Training:
         If only the report of a model fails, the model stays, and is in the result of the failed job.
 
         Raises:
-            Cancelled: the user has cancelled it; its files are removed.
+            CancelledError: the user has cancelled it; its files are removed.
             Problem: what is wrong with the clips, or with the report.
         """
         job.report("starting", 0.0)
@@ -116,7 +116,7 @@ class Training:
             try:
                 job.on_cancel = child.kill
                 if job.cancelled:  # just before
-                    raise Cancelled
+                    raise CancelledError
                 for line in child.stdout:
                     if isinstance(step := json.loads(line), dict):
                         raise Problem(422, "training_failed", reason=step["reason"], remedy=step["remedy"])
@@ -128,7 +128,7 @@ class Training:
             finally:
                 child.kill()
         if job.cancelled:
-            raise Cancelled
+            raise CancelledError
         if status:
             raise Problem(500, "training_ended", exit=status)
 
@@ -156,9 +156,8 @@ def results(project: Project, run: Path | None) -> dict[str, Any]:
     }
 
 
-def wrong_clips(project: Project, run: Path | None) -> list[ProjectClip]:
+def wrong_clips(project: Project) -> list[ProjectClip]:
     """The first clips that are classified wrongly, the most certain errors first."""
-    _measured(run)
     return project.select("truth != predicted ORDER BY margin LIMIT 100")
 
 
@@ -173,7 +172,8 @@ def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> 
 
 def clips_to_check(project: Project, run: Path | None, count: int) -> tuple[int, list[dict[str, Any]]]:
     """How many labels are doubtful, and the first: probable errors, other mistakes, then unsure ones."""
-    _measured(run)
+    if run is None:
+        return 0, []
     found = f"SELECT id, truth, predicted, score, doubted FROM {_DOUBTS} ORDER BY doubted DESC, margin LIMIT ?"
     items = [
         {"clip": clip, "label": label, "suggested": suggested, "score": score, "why": "label" if doubted else "unsure"}
