@@ -102,9 +102,19 @@ def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
     return api
 
 
-def _answer(model: str, facts: VideoFacts, found: structures.Prediction) -> Prediction:
-    scores = dict(zip(found.classes, found.scores.tolist(), strict=True))
-    tubes = [{**vars(each), "frames": each.frames.tolist(), "boxes": each.boxes.tolist()} for each in found.tubes]
-    about = {name: getattr(facts, name) for name in ("seconds", "frames", "width", "height")}
-    values = {"label": found.label, "score": found.score, "scores": scores, "segments": found.segments, **about}
-    return Prediction.model_validate({"model": model, "tubes": tubes, **values})
+def _answer(model: str, facts: VideoFacts, prediction: structures.Prediction) -> Prediction:
+    return Prediction(
+        model=model,
+        label=prediction.label,
+        score=prediction.score,
+        scores=dict(zip(prediction.classes, prediction.scores.tolist(), strict=True)),
+        tubes=[
+            Tube(label=tube.label, score=tube.score, frames=tube.frames.tolist(), boxes=tube.boxes.tolist())
+            for tube in prediction.tubes
+        ],
+        segments=[*prediction.segments],
+        seconds=facts.seconds,
+        frames=facts.frames,
+        width=facts.width,
+        height=facts.height,
+    )

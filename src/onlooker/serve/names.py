@@ -6,12 +6,11 @@ import unicodedata
 from collections.abc import Collection
 from pathlib import Path
 
-from onlooker.answer import require_one_nothing
 from onlooker.data import folder
 from onlooker.files import composed
 from onlooker.serve.problem import Problem
 
-__all__ = ["class_name", "file_name", "is_hidden", "new_class_name", "new_name"]
+__all__ = ["class_name", "file_name", "is_hidden", "new_name"]
 
 _MAX_NAME = 60  # characters of a class
 _MAX_FILE = 100  # bytes of the name of a clip
@@ -45,16 +44,6 @@ def _seen(name: str) -> str:
     """What is the same for names that look alike."""
     visible = (each for each in name if not _is_invisible(each))
     return unicodedata.normalize("NFKC", "".join(visible)).casefold()
-
-
-def new_class_name(name: str, others: Collection[str]) -> str:
-    """A name that a new class can have next to others; errors as for `new_name`, and 409 for another `nothing`."""
-    name = new_name(name, others)
-    try:
-        require_one_nothing([*others, name])
-    except ValueError as error:
-        raise Problem(409, "nothing_exists", reason=error) from error
-    return name
 
 
 def new_name(name: str, others: Collection[str]) -> str:

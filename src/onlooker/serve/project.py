@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,12 @@ from threading import RLock
 
 from filelock import FileLock, Timeout
 
+from onlooker.answer import require_one_nothing
 from onlooker.data.folder import RECORDINGS
 from onlooker.data.tables import read_table
 from onlooker.files import check_writable, file_digest, printable, write_csv
 from onlooker.serve.database import Database
-from onlooker.serve.names import class_name, file_name, is_hidden, new_class_name
+from onlooker.serve.names import class_name, file_name, is_hidden, new_name
 from onlooker.serve.problem import Problem, t
 from onlooker.structures import ClipError
 from onlooker.video.reader import is_video
@@ -219,11 +220,8 @@ class Project:
 
     def recordings(self) -> dict[str, str]:
         """The recordings of clips, by their paths relative to the folder; empty if none are known."""
-        try:
-            recordings = read_recordings(self.folder / RECORDINGS)
-        except (ClipError, OSError, ValueError):  # there is no list, or training says what is wrong with it
-            return {}
-        return {clip: name for clip, name in recordings.items() if not clip.startswith(f"{TRASH}/")}
+        rows = _read_rows(self.folder / RECORDINGS)
+        return {row["clip"]: row["recording"] for row in rows if not row["clip"].startswith(f"{TRASH}/")}
 
     def set_recording(self, clip_id: str, recording: str) -> None:
         """Note of which recording a clip is, by another recordings.csv in place of the last one.
@@ -246,9 +244,20 @@ class Project:
             self._do(t("change.set_recording", name=clip.path.name, recording=recording or "–"), moves)
 
     def _join(self, clip: ProjectClip, recording: str, target: Path) -> None:
-        """Write a recordings.csv in which a clip is part of a recording, so that no split divides it."""
-        names = [other.relative for other in self.select()]
-        _join_recording(self.folder / RECORDINGS, names, clip.relative, recording, target)
+        """Write a recordings.csv in which a clip is part of a recording, so that no split divides it.
+
+        A list that is made for it names every clip; nothing is written if the present one is damaged.
+        """
+        rows = _read_rows(self.folder / RECORDINGS)
+        if not rows and (self.folder / RECORDINGS).exists():
+            return
+        rows = rows or [{"clip": other.relative, "recording": other.relative} for other in self.select()]
+        row = next((row for row in rows if row["clip"] == clip.relative), None)
+        if row is None:
+            row = {"clip": clip.relative}
+            rows.append(row)
+        row["recording"] = recording
+        _write_rows(target, rows)
 
     def name_recording(self, name: str, digest: str) -> str:
         """The recording that a file is: its name, or another one if a file of other content has this name."""
@@ -338,7 +347,9 @@ class Project:
             self.close()  # the folder was deleted while the page is open
         if not (make or self.folder.is_dir()):
             return
-        _check_store(self.store)
+        for path in (self.store, *self.store.glob("*")):
+            if path.is_symlink():  # what is deleted there would be deleted elsewhere
+                raise ValueError(f"{printable(path)}: a link, expected a folder or file of the page; remove the link")
         check_writable(self.store, "allow writing to it, or teach another folder (--clips)")
         self._used = FileLock(self.store / "lock", timeout=0)
         try:
@@ -446,7 +457,15 @@ class Project:
         """Delete the files that no undo needs, of the last server, and those of changes that are too old."""
         self.database.run("DELETE FROM change WHERE step <= (SELECT max(step) FROM change) - ?", KEPT)
         moves = [move for row in self.database.run("SELECT moves FROM change") for move in json.loads(row[0])]
-        _empty_trash(self.folder, {str(path) for move in moves for path in move})
+        used = {str(path) for move in moves for path in move}
+        for path in (self.folder / TRASH).glob("*"):
+            if f"{TRASH}/{path.name}" in used:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):  # it is deleted at the next start
+                    path.unlink(missing_ok=True)
         for folder, name in self.database.run("SELECT folder, name FROM clip WHERE folder LIKE ?", f"{STORE}%"):
             if not (self.folder / folder / name).exists():
                 self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", folder, name)
@@ -467,7 +486,12 @@ class Project:
 
     def _new_class(self, name: str, besides: str | None = None) -> str:
         """A name that a new class can have; a Problem if it is invalid, or taken."""
-        name = new_class_name(name, [other for other in self.counts() if other != besides])
+        others = [other for other in self.counts() if other != besides]
+        name = new_name(name, others)
+        try:
+            require_one_nothing([*others, name])
+        except ValueError as error:
+            raise Problem(409, "nothing_exists", reason=error) from error
         if name not in self.counts() and (self.folder / name).exists():
             raise Problem(409, "file_exists", name=name)
         return name
@@ -476,13 +500,6 @@ class Project:
         """A free path for a clip in a class, with its name or a similar one."""
         numbered = (f"{label}/{file_name(name, number)}" for number in itertools.count(1))
         return next(path for path in numbered if path not in taken and not (self.folder / path).exists())
-
-
-def _check_store(store: Path) -> None:
-    """Raise a ValueError if the store is a link or holds one: what is deleted there would be deleted elsewhere."""
-    for path in (store, *(store.iterdir() if store.is_dir() else ())):
-        if path.is_symlink():
-            raise ValueError(f"{printable(path)}: a link, expected a folder or file of the page; remove the link")
 
 
 def _check_moves(folder: Path, moves: Sequence[Move], back: bool = False) -> None:
@@ -527,18 +544,6 @@ def _backwards(moves: Sequence[Move]) -> list[Move]:
     return [(target, source) for source, target in reversed(moves)]
 
 
-def _empty_trash(folder: Path, used: Collection[str]) -> None:
-    """Delete what no undo could restore: all but the paths that are used."""
-    for path in (folder / TRASH).glob("*"):
-        if f"{TRASH}/{path.name}" in used:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):  # it is deleted at the next start
-                path.unlink(missing_ok=True)
-
-
 def _check_inside(folder: Path, path: Path) -> None:
     expected = f"expected a path within {printable(folder)}, because nothing is moved or deleted elsewhere"
     if ".." in path.parts or not path.is_relative_to(folder) or path == folder:
@@ -568,25 +573,6 @@ def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
         if not moved and "/" in target and not target.startswith("."):
             rows.append({"clip": target, "recording": target})
     _write_rows(folder / RECORDINGS, rows)
-
-
-def _join_recording(path: Path, names: Iterable[str], clip: str, recording: str, target: Path) -> None:
-    """Write a list with the recording of a clip; one that is made for it names every clip.
-
-    Args:
-        names: of all clips, as in the list.
-        target: where it is written; nothing is, if the list at `path` is damaged: training says how.
-    """
-    rows = _read_rows(path)
-    if not rows and path.exists():
-        return
-    rows = rows or [{"clip": name, "recording": name} for name in names]
-    row = next((row for row in rows if row["clip"] == clip), None)
-    if row is None:
-        row = {"clip": clip}
-        rows.append(row)
-    row["recording"] = recording
-    _write_rows(target, rows)
 
 
 def _read_rows(path: Path) -> list[Row]:

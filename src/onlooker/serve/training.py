@@ -122,8 +122,10 @@ class Training:
                         raise Problem(422, "training_failed", reason=step["reason"], remedy=step["remedy"])
                     stage, done, total = step
                     job.report(stage, done / max(1, total))
-                    if stage in ("drawing clips", "done") and not (job.result or {}).get("model"):
-                        job.report(stage, job.progress, model=self._load(run))
+                    is_live = bool(job.result and job.result.get("model"))
+                    if stage in ("drawing clips", "done") and not is_live and (model := find_model(run)):
+                        self.models.load(model.id)  # so that it can be used at once
+                        job.report(stage, job.progress, model=model.id)
                 status = child.wait()
             finally:
                 child.kill()
@@ -131,12 +133,6 @@ class Training:
             raise CancelledError
         if status:
             raise Problem(500, "training_ended", exit=status)
-
-    def _load(self, run: Path) -> str | None:
-        """Load the model of a run into memory, so that it can be used at once; its id."""
-        if model := find_model(run):
-            self.models.load(model.id)
-        return model.id if model else None
 
 
 def results(project: Project, run: Path | None) -> dict[str, Any]:
