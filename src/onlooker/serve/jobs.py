@@ -65,8 +65,8 @@ class Jobs:
 
     def submit(self, work: Callable[[Job], dict[str, Any]], at_once: bool = False) -> Job:
         """Begin work after all that was submitted before, or `at_once`."""
-        finished = [each.id for each in self._jobs.values() if each.finished]
-        for old in finished[: max(0, len(finished) - KEPT)]:
+        finished = [job.id for job in self._jobs.values() if job.finished]
+        for old in finished[:-KEPT]:
             del self._jobs[old]
         job = Job()
         self._jobs[job.id] = job

@@ -2,7 +2,7 @@
 
 import secrets
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,9 +41,9 @@ Label = Annotated[str, Query(alias="class")]
 MAX_RECORDING = 100  # characters of the name of a recording
 Recording = Annotated[str, Query(max_length=MAX_RECORDING)]
 Batch = Annotated[str, Query(max_length=40)]
+Flag = Annotated[bool, Body(embed=True)]
 Target = Annotated[str, Body(alias="class", embed=True)]
 Text = Annotated[str, Body(embed=True)]
-Flag = Annotated[bool, Body(embed=True)]
 Seconds = Annotated[float, Body(embed=True, ge=0, allow_inf_nan=False)]
 
 
@@ -60,7 +60,6 @@ class Teaching:
         """The project with the last clips of each class as plain values, for JSON."""
         project, job = self.project, self.training.job
         version, counts = project.version, project.counts()  # in this order: a version that is too old is safe
-        hints = [*self._unseen(counts), *_hints(counts, {*project.recordings().values()})]
         model = (run := self.training.newest_run()) and find_model(run)
         return {
             "name": printable(project.folder.name),
@@ -71,17 +70,11 @@ class Teaching:
                 for name, count in counts.items()
             ],
             "nothing": nothing_name([*counts]),
-            "hints": [*map(printable, hints)],
+            "hints": [*map(printable, _hints(project, counts))],
             "undo": project.change_text(),
             "model": model and model.id,
             "training": job.id if job and self.training.is_running else None,
         }
-
-    def _unseen(self, counts: dict[str, int]) -> list[str]:
-        """What is said of classes without clips that hold folders, as of people: training reads them, the page not."""
-        empty = [label for label, count in counts.items() if not count]
-        deep = [label for label in empty if any(path.is_dir() for path in entries(self.project.folder / label))]
-        return [t("hint.folders", labels=", ".join(deep))] if deep else []
 
     def change(self, version: int, make: Callable[[], object]) -> dict[str, Any]:
         """Change the project if it still has the version that the page has seen, and describe it."""
@@ -130,16 +123,20 @@ def _file(path: Path, media_type: str) -> FileResponse:
     return FileResponse(path, media_type=media_type, headers=_CACHED, stat_result=path.stat())
 
 
-def _hints(counts: dict[str, int], recordings: Collection[str]) -> list[str]:
+def _hints(project: Project, counts: dict[str, int]) -> list[str]:
     """What to record, most important first."""
     hints = []
+    empty = [label for label, count in counts.items() if not count]
+    deep = [label for label in empty if any(path.is_dir() for path in entries(project.folder / label))]
+    if deep:  # as of people: training reads them, the page does not
+        hints.append(t("hint.folders", labels=", ".join(deep)))
     if few := {label: count for label, count in counts.items() if count < _FEW}:
         missing = ", ".join(t("hint.missing", label=label, clips=count, few=_FEW) for label, count in few.items())
         hints.append(t("hint.few_clips", few=_FEW, missing=missing))
     elif counts and counts[large := max(counts, key=lambda name: counts[name])] > IMBALANCE * min(counts.values()):
         small = min(counts, key=lambda name: counts[name])
         hints.append(t("hint.unbalanced", large=large, many=counts[large], small=small, few=counts[small]))
-    if len(recordings) == 1 and sum(counts.values()) > 1:
+    if len({*project.recordings().values()}) == 1 and sum(counts.values()) > 1:
         hints.append(t("hint.one_recording"))
     try:
         require_one_nothing([*counts])
@@ -249,7 +246,12 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
         return [*map(_describe, project.clips(label, _SHOWN, before))]
 
     @routes.post("/api/project/clips")
-    async def add_clip(request: Request, label: Label, batch: Batch = "", recording: Recording = "") -> dict[str, Any]:
+    async def add_clip(
+        request: Request,
+        label: Label,
+        batch: Batch = "",
+        recording: Recording = "",
+    ) -> dict[str, Any]:
         folder = await run_in_threadpool(project.incoming)
         file, name = await receive(request, folder)
         return await run_in_threadpool(teaching.add, label, file, name, batch, recording)
