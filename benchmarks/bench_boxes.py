@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from onlooker.data.stick_figures import StickFigures
 from onlooker.data.transforms import to_video
+from onlooker.localization import find_boxes
 from onlooker.localization.boxes import find_rectangles, heat_maps
 from onlooker.localization.motion import moving
-from onlooker.localization.online import find_boxes
 from onlooker.localization.tubes import link
 from onlooker.models.linear import LinearClassifier
 

@@ -13,8 +13,8 @@ import pytest
 from commands import SAMPLE, TINY, call, fails
 
 from onlooker.data.folder import find_clips
-from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.evaluation.report import percent
+from onlooker.evaluation.report.summary import advice, first_line
 from onlooker.video.reader import read
 
 COMMANDS = (

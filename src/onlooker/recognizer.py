@@ -18,7 +18,7 @@ from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.split import source_of
-from onlooker.drawing.clip import write_drawn
+from onlooker.drawing.overlay import write_drawn
 from onlooker.evaluation.events import EventCurve
 from onlooker.files import (
     check_regular,
@@ -37,8 +37,7 @@ from onlooker.models.registry import find_class, planned_bytes, rebuild
 from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
 from onlooker.settings import field_of, without_off
 from onlooker.storage import local
-from onlooker.stream.events import clip_events
-from onlooker.stream.recordings import recorded
+from onlooker.stream.events import clip_events, recorded
 from onlooker.streaming import EVENT_THRESHOLD, Address, OnError, OnStatus, Streams, watch
 from onlooker.structures import ClipError, Evaluation, Prediction, Segment, Step
 from onlooker.training.forward import forward_samples

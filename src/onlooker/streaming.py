@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onlooker.answer import nothing_class
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.transforms import to_video
+from onlooker.localization import Places, find_boxes
 from onlooker.localization.boxes import Rectangles, peaks
-from onlooker.localization.online import Places, find_boxes
 from onlooker.models.repeated_conv import Loop, repeated
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local

@@ -7,8 +7,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
-from onlooker.evaluation.conclusion import advice, first_line, labels_to_check, share_of
 from onlooker.evaluation.metrics import measure
+from onlooker.evaluation.report.summary import advice, first_line, labels_to_check, share_of
 from onlooker.structures import Evaluation
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from onlooker.evaluation.calibration import calibration_error
-from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.metrics import accuracy_interval, measure, read_correct, wilson_interval, write_scores
+from onlooker.evaluation.report.summary import labels_to_check
 from onlooker.structures import Evaluation
 
 

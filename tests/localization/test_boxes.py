@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from onlooker.localization import find_boxes
 from onlooker.localization.boxes import box_iou, find_rectangles, heat_maps, is_even, peaks
 from onlooker.localization.motion import moving
-from onlooker.localization.online import find_boxes
 from onlooker.localization.tubes import link
 
 H, W = 112, 112

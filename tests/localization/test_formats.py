@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onlooker.annotations import Interval, of_prediction
-from onlooker.localization.formats import to_coco
+from onlooker.annotations import Interval, of_prediction, to_coco
 from onlooker.structures import Prediction, Segment, Tube
 
 CLASSES = ("jump", "wave")

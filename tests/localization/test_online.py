@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from onlooker.localization import find_boxes
 from onlooker.localization.boxes import Rectangles, box_iou
-from onlooker.localization.online import find_boxes
 
 
 def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from kills import killed_in
 
 from onlooker.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
 from onlooker.data.sets import asked_splits, read_set
-from onlooker.evaluation.conclusion import first_line
+from onlooker.evaluation.report.summary import first_line
 from onlooker.models.registry import configured, resolve
 from onlooker.recognizer import load
 from onlooker.run_record import RunRecord

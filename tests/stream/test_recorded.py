@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onlooker.stream.events import Finder
-from onlooker.stream.recordings import highest_around, recorded
+from onlooker.stream.events import Finder, highest_around, recorded
 from onlooker.structures import Box, ClipError, Event, Step
 
 CLASSES = ("nothing", "run", "wave")

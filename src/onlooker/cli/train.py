@@ -306,7 +306,7 @@ def _print_comparison(figures: dict[str, Any], run: Path) -> None:
 
 
 def _print_metrics(measured: dict[str, Any], run: Path) -> None:
-    from onlooker.evaluation.conclusion import advice, first_line
+    from onlooker.evaluation.report.summary import advice, first_line
 
     if not measured:
         typer.echo(f"trained without a test split: {run}")

@@ -17,9 +17,9 @@ from onlooker.data.samples import sample_rate
 from onlooker.data.scenes import count_joined
 from onlooker.data.split import count_groups, source_of
 from onlooker.evaluation.calibration import balancing_weights, fit_temperature
-from onlooker.evaluation.conclusion import labels_to_check
 from onlooker.evaluation.events import EventCurve, EventThreshold, choose_threshold
 from onlooker.evaluation.metrics import measure
+from onlooker.evaluation.report.summary import labels_to_check
 from onlooker.files import whole_folder, write_json
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import find_recipe

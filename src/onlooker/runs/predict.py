@@ -26,10 +26,10 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from onlooker.annotations import FORMATS, find_format, of_prediction
+from onlooker.annotations import FORMATS, find_format, of_prediction, to_coco
 from onlooker.data.folder import list_files, refuse_run
 from onlooker.data.split import fingerprint
-from onlooker.drawing.clip import write_drawn
+from onlooker.drawing.overlay import write_drawn
 from onlooker.files import (
     atomic_file,
     check_regular,
@@ -40,7 +40,6 @@ from onlooker.files import (
     write_json,
 )
 from onlooker.intervals import as_cut, file_of
-from onlooker.localization.formats import to_coco
 from onlooker.models.video_model import choose_device
 from onlooker.processes import map_ahead
 from onlooker.recognizer import Recognizer, load

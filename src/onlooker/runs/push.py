@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from huggingface_hub import HfApi, ModelCard
 
-from onlooker.evaluation.conclusion import first_line
+from onlooker.evaluation.report.summary import first_line
 from onlooker.models.video_model import RECORD
 from onlooker.recognizer import load, trained_run
 from onlooker.run_record import read_figures

@@ -14,7 +14,7 @@ from onlooker.config import DataConfig, ModelConfig, SetConfig, Settings, TrainC
 from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, hold_out_validation, require_clips
-from onlooker.evaluation.conclusion import first_line
+from onlooker.evaluation.report.summary import first_line
 from onlooker.models.registry import find_recipe, for_model, resolve
 from onlooker.run_record import RunRecord, check_content, check_settings, lock_run, read_figures, start_run
 from onlooker.runs.encoders import choose_encoder

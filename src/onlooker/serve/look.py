@@ -18,8 +18,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from onlooker.annotations import FORMATS, Interval
-from onlooker.drawing.clip import write_drawn
-from onlooker.drawing.overlay import full_strength
+from onlooker.drawing.overlay import full_strength, write_drawn
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
 from onlooker.serve.models import Models

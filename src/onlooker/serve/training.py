@@ -20,8 +20,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from onlooker.evaluation.conclusion import advice, first_line
 from onlooker.evaluation.metrics import FORMULA
+from onlooker.evaluation.report.summary import advice, first_line
 from onlooker.files import composed, printable, read_bytes
 from onlooker.run_record import SCORES, read_figures
 from onlooker.serve.jobs import Job
