@@ -96,8 +96,16 @@ def serve_onlooker(folder: Path, port: int) -> None:
     from onlooker.serve import live
     from onlooker.serve.app import ServeSettings, create_app
 
-    step, describe = Step(folder), live.Viewer._describe
-    live.Viewer._describe = lambda self, made: {**describe(self, made), "label": step.answer(made.pixels)}  # type: ignore[method-assign]
+    step, decode, see = Step(folder), live.decode_jpeg, live.Viewer.step
+    answers: list[str] = []
+
+    def decode_and_answer(content: bytes) -> Any:
+        pixels = decode(content)
+        answers.append(step.answer(pixels))
+        return pixels
+
+    live.decode_jpeg = decode_and_answer
+    live.Viewer.step = lambda self, frames: {**see(self, frames), "label": answers.pop()}  # type: ignore[method-assign]
     settings = ServeSettings(clips=folder / "clips", runs=folder / "runs", port=port)
     uvicorn.run(create_app(settings), port=port, log_level="error")
 

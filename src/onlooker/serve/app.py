@@ -75,14 +75,17 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
     @app.get("/")
     def page() -> HTMLResponse:
-        values = {"texts": texts(), "version": onlooker.__version__}
-        return HTMLResponse(environment.get_template("page.html").render(values))
+        template = environment.get_template("page.html")
+        return HTMLResponse(template.render(texts=texts(), version=onlooker.__version__))
 
     @app.get("/api/state")
     def state() -> dict[str, Any]:
-        limits = {"bytes": settings.max_upload, "seconds": settings.max_seconds}
-        files = {"endings": sorted(SUFFIXES), "hidden": sorted(SYSTEM_FOLDERS)}
-        return {"models": known.describe(), "limits": limits, **files}
+        return {
+            "models": known.describe(),
+            "limits": {"bytes": settings.max_upload, "seconds": settings.max_seconds},
+            "endings": sorted(SUFFIXES),
+            "hidden": sorted(SYSTEM_FOLDERS),
+        }
 
     @app.get("/api/jobs/{job_id}")
     async def job(job_id: str) -> dict[str, Any]:

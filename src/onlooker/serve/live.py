@@ -44,12 +44,16 @@ class Viewer:
     """One camera: the state of the model, and what the page needs to draw the predictions.
 
     Raises:
-        ValueError: a model that needs whole clips.
+        Problem: 422, a model that needs whole clips.
     """
 
     def __init__(self, recognizer: Recognizer) -> None:
-        self.streams = recognizer.streams()
-        self._index, self._strength = -1, 0.0
+        try:
+            self.streams = recognizer.streams()
+        except ValueError as error:
+            raise Problem(422, "no_stream", reason=error) from error
+        self._index = -1
+        self._strength = 0.0
 
     def step(self, frames: list[Frame]) -> dict[str, Any]:
         """The prediction for the first of some frames, as the page gets it.
@@ -102,18 +106,12 @@ def routes(models: Models) -> APIRouter:
     """The route of the live view; all cameras share one thread, in turn."""
     router, executor = APIRouter(), ThreadPoolExecutor(1, thread_name_prefix="live")
 
-    def viewer(model: str) -> Viewer:
-        try:
-            return Viewer(models.load(model))
-        except ValueError as error:
-            raise Problem(422, "no_stream", reason=error) from error
-
     @router.websocket("/api/live")
     async def live(socket: WebSocket, model: str = "") -> None:
         await socket.accept()
         loop = asyncio.get_running_loop()
         try:
-            made = await loop.run_in_executor(executor, viewer, model)
+            made = await loop.run_in_executor(executor, lambda: Viewer(models.load(model)))
             needed = 1 + made.streams.lookahead
             frames = deque[Frame](maxlen=needed)
             begin = monotonic()

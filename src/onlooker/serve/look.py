@@ -95,12 +95,21 @@ class Looks:
         except BaseException:
             self.delete(look.id)
             raise
-        shown = {name: getattr(facts, name) for name in ("seconds", "width", "height", "frames")}
+        answer = {
+            "id": look.id,
+            "name": look.name,
+            "video": f"/media/{look.id}.mp4",
+            "model": look.model,
+            "seconds": facts.seconds,
+            "width": facts.width,
+            "height": facts.height,
+            "frames": facts.frames,
+            "frames_per_second": facts.frames / facts.seconds,
+            **describe_prediction(look.prediction),
+        }
         if facts.damaged:
-            shown["damaged"] = t("look.damaged", read=facts.frames, claimed=facts.claimed)
-        about = {"id": look.id, "name": look.name, "video": f"/media/{look.id}.mp4", "model": look.model}
-        rate = facts.frames / facts.seconds
-        return {**about, "frames_per_second": rate, **shown, **describe_prediction(look.prediction)}
+            answer["damaged"] = t("look.damaged", read=facts.frames, claimed=facts.claimed)
+        return answer
 
     def predict(self, file: Path, model: str, job: Job) -> tuple[VideoFacts, Prediction]:
         """Predict a clip that was received and is not kept."""

@@ -105,8 +105,8 @@ class Previews:
     def make(self, clip_id: str, file: Path, max_seconds: float) -> VideoFacts:
         """What is made of a clip that is to be added, by decoding it once; its facts. Errors as of `convert`."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        copy, still = (self.folder / f"{clip_id}{suffix}" for suffix in (".mp4", ".jpg"))
-        return convert(file, copy, still, max_seconds, unless_playable=True)
+        copy = self.folder / f"{clip_id}.mp4"
+        return convert(file, copy, copy.with_suffix(".jpg"), max_seconds, unless_playable=True)
 
     def still(self, clip_id: str) -> Path:
         """The frame of a clip that differs most from the one before it, a small JPEG.

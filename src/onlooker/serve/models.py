@@ -57,8 +57,7 @@ class Models:
     def find(self) -> list[Model]:
         """All present models: that of the given run first, then the newest first."""
         named = [self._run] if self._run else []
-        folders = [*self._runs.iterdir()] if self._runs.is_dir() else []
-        runs = {run.resolve(): run for run in [*folders, *named] if run.is_dir()}
+        runs = {run.resolve(): run for run in [*self._runs.glob("*"), *named] if run.is_dir()}
         models = [model for run in runs.values() if (model := find_model(run))]
         chosen = self._run and self._run.resolve()
         return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))[:_MAX_RUNS]
