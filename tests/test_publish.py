@@ -25,7 +25,7 @@ from onlooker.annotations import read_intervals
 from onlooker.cli import app
 from onlooker.config import DataConfig, StreamConfig
 from onlooker.models.registry import create_model
-from onlooker.publish import Publisher, open_publisher, to_values
+from onlooker.publish import Publisher, open_publisher
 from onlooker.recognizer import Recognizer
 from onlooker.runs.watch import watch_sources
 from onlooker.structures import ClipError, Event
@@ -181,15 +181,15 @@ def test_names_of_any_letters_arrive() -> None:
 
 
 def test_an_event_has_plain_values() -> None:
-    values = to_values(Event("wave", 0.12345, 2.0, 0.5, "door", (1.0, 2.0, 30.5, 40.0)))
+    values = Event("wave", 0.12345, 2.0, 0.5, "door", (1.0, 2.0, 30.5, 40.0)).to_dict()
     told = json.loads(json.dumps(values))
     assert {name: told[name] for name in ("source", "label", "began", "ended", "score", "box")} == {
         "source": "door", "label": "wave", "began": 0.123, "ended": 2.0, "score": 0.5, "box": [1, 2, 30.5, 40]
     }  # fmt: skip
     assert {*told} == {"id", "source", "label", "began", "ended", "score", "box", "at"}
     assert datetime.fromisoformat(told["at"]).utcoffset() is not None
-    assert to_values(event(0))["box"] is None
-    assert to_values(event(0))["id"] != to_values(event(0))["id"]
+    assert event(0).to_dict()["box"] is None
+    assert event(0).to_dict()["id"] != event(0).to_dict()["id"]
 
 
 def test_watch_publishes_the_events_of_a_clip(tmp_path: Path, make_clip: Any) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -127,3 +128,8 @@ class Scored:
         order = [self.classes[k] for k in np.argsort(-self.scores, kind="stable")]
         scores = dict(zip(self.classes, self.scores.tolist(), strict=True))
         return [(self.label, self.score), *((name, scores[name]) for name in order if name != self.label)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        scores = dict(zip(self.classes, self.scores.tolist(), strict=True))
+        return {"label": self.label, "score": self.score, "scores": scores}

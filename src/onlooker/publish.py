@@ -4,7 +4,6 @@ import hmac
 import json
 import os
 import re
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -25,7 +24,7 @@ from onlooker.annotations import make_interval, webvtt_cue
 from onlooker.files import explain_write_errors, read_bytes
 from onlooker.structures import ClipError, Event
 
-__all__ = ["Publisher", "open_publisher", "to_values"]
+__all__ = ["Publisher", "open_publisher"]
 
 _WAITING = 1000  # events that wait for one address; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
@@ -34,14 +33,6 @@ _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as
 _HOST = r"(\[[\da-f:.]+\]|[^@/?#\s:]+)(?::(\d{1,5}))?"
 _HTTP = re.compile(rf"https?://{_HOST}([/?#]\S*)?", re.IGNORECASE)
 _MQTT = re.compile(rf"mqtt(s?)://(?:([^@/?#\s:]+)@)?{_HOST}/([^?#+\s]*[^?#+\s/])/?", re.IGNORECASE)
-
-
-def to_values(event: Event) -> dict[str, Any]:
-    """An event as plain values, for JSON: with the time of day, and an `id` by which receivers recognize duplicates."""
-    at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    began, ended = round(event.start, 3), round(event.end, 3)
-    values = {"source": event.source, "label": event.label, "began": began, "ended": ended, "score": event.score}
-    return {"id": uuid.uuid4().hex, **values, "box": event.box, "at": at}
 
 
 class Publisher(ABC):
@@ -66,7 +57,7 @@ class Publisher(ABC):
     def add(self, event: Event) -> None:
         """Send an event as soon as those before it are sent."""
         if self._queue.qsize() < _WAITING:
-            self._queue.put(to_values(event))
+            self._queue.put(event.to_dict())
         else:
             self._dropped += 1
             if self._dropped == 1:

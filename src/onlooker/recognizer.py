@@ -2,7 +2,7 @@
 
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +34,7 @@ from onlooker.files import (
 from onlooker.localization import localize
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class, planned_bytes, rebuild
-from onlooker.models.video_model import RECORD, Output, VideoModel, choose_device, load_weights
+from onlooker.models.video_model import RECORD, VideoModel, choose_device, load_weights
 from onlooker.settings import field_of, without_off
 from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
@@ -179,8 +179,7 @@ class Recognizer:
         finder = self.streams(config).finder
         if finder is None:
             raise ValueError("this model finds no events; train the default model, `onlooker train CLIPS`")
-        steps = self.watch(path, config)
-        return recorded(path, steps if on_step is None else _told(steps, on_step), finder)
+        return recorded(path, self.watch(path, config), finder, on_step)
 
     @torch.inference_mode()
     def predict_sample(self, sample: Sample, path: Path | str) -> Prediction:
@@ -204,10 +203,12 @@ class Recognizer:
             samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         """
         clips = min(_CLIPS_PER_BATCH, max(1, _PIXELS_PER_BATCH // samples[0, ..., 0].numel()))
-        batches = samples.split(clips)
-        return _concatenated([self._probabilities(forward_samples(self.model, one, self.data)[0]) for one in batches])
+        parts = [self._probabilities(batch) for batch in samples.split(clips)]
+        joined = (None if of_parts[0] is None else torch.cat(of_parts) for of_parts in zip(*parts, strict=True))
+        return Classification(*joined)  # type: ignore[arg-type]
 
-    def _probabilities(self, output: Output) -> Classification:
+    def _probabilities(self, samples: Tensor) -> Classification:
+        output, _ = forward_samples(self.model, samples, self.data)
         attention = None if output.attention is None else output.attention.float().cpu()
         whole = None if output.windows is None else output.windows.whole.float().cpu()
         return Classification((output.logits.float() / self.temperature).softmax(-1).cpu(), attention, whole)
@@ -380,14 +381,3 @@ def trained_run(run: Path) -> Path:
     """The run whose model `load(run)` reads: after cross-validation its final run."""
     final = run / "final"
     return final if (final / "model" / RECORD).exists() and not (run / "model" / RECORD).exists() else run
-
-
-def _concatenated(parts: Sequence[Classification]) -> Classification:
-    joined = (None if of_parts[0] is None else torch.cat(of_parts) for of_parts in zip(*parts, strict=True))
-    return Classification(*joined)  # type: ignore[arg-type]
-
-
-def _told(steps: Iterable[Step], on_step: OnStep) -> Iterator[Step]:
-    for step in steps:
-        on_step(step)
-        yield step

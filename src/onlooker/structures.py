@@ -7,8 +7,11 @@ file begins, which is before its first frame if the sound begins earlier; and at
 """
 
 import math
+import uuid
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,6 +174,17 @@ class Step(Scored):
             return 1.0
         return 1 - float(event_scores(self.windows, nothing_class(self.classes, self.nothing)).max(initial=0))
 
+    def to_dict(self) -> dict[str, Any]:
+        plain = ("source", "index", "time", "happening", "dropped", "reconnections")
+        return {
+            **{name: getattr(self, name) for name in plain},
+            **super().to_dict(),
+            "events": [event.to_dict() for event in self.events],
+            "attention": None if self.attention is None else self.attention.tolist(),
+            "boxes": [{"corners": list(box.corners), "score": box.score} for box in self.boxes],
+            "point": None if self.point is None else list(self.point),
+        }
+
 
 def _check_box(corners: NDArray[np.float32], score: float) -> None:
     if not (np.isfinite(corners).all() and math.isfinite(score)):
@@ -259,6 +273,13 @@ class Event(Segment):
     source: str | None = None
     box: tuple[float, float, float, float] | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON, with the time of day, and an `id` by which receivers recognize duplicates."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        began, ended = round(self.start, 3), round(self.end, 3)
+        values = {"source": self.source, "label": self.label, "began": began, "ended": ended, "score": self.score}
+        return {"id": uuid.uuid4().hex, **values, "box": self.box, "at": at}
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction(Scored):
@@ -333,6 +354,22 @@ class Prediction(Scored):
     def where(self) -> str:
         """The mean box of the first of `actors` in words, such as `12 30 64 98` (x1 y1 x2 y2)."""
         return " ".join(f"{corner:.0f}" for corner in self.actors[0].boxes.mean(0)) if self.actors else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        arrays = {name: getattr(self, name) for name in ("times", "indices", "frame_scores", "attention")}
+        points = None if self.points is None else self.points.tolist()
+        return {
+            **super().to_dict(),
+            "classes": list(self.classes),
+            **{name: None if array is None else array.tolist() for name, array in arrays.items()},
+            "points": points and [None if math.isnan(x) else [x, y] for x, y in points],  # JSON has no NaN
+            "tubes": [
+                {"label": tube.label, "score": tube.score, "frames": tube.frames.tolist(), "boxes": tube.boxes.tolist()}
+                for tube in self.tubes
+            ],
+            "segments": [vars(segment) for segment in self.segments],
+            **({"assumes_rate": True} if self.assumes_rate else {}),
+        }
 
     def __str__(self) -> str:
         best = ", then ".join(f"{label} {100 * score:.1f} %" for label, score in self.ranking[:2])

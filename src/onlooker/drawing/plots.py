@@ -41,11 +41,6 @@ def plain(axes: "Axes", x: str, y: str = "", title: str = "") -> None:
     axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
 
 
-def _plain_text(name: str) -> str:
-    """A name in which matplotlib does not interpret text between dollar signs as mathematics, which may fail."""
-    return printable(name).replace("$", r"\$")
-
-
 def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], kept: int = 0) -> "Figure":
     """Learning curves: one panel per measure, one line per split or run.
 
@@ -63,8 +58,9 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], kept:
         for k, (name, line) in enumerate(curves.items()):
             if measure in line:
                 values = line[measure]
+                label = printable(name).replace("$", r"\$")  # matplotlib reads text between dollar signs as mathematics
                 style = {"color": COLORS[k % len(COLORS)], "linewidth": 1.8, "marker": "o" if len(values) < 3 else ""}
-                axes.plot(range(1, len(values) + 1), values, label=_plain_text(name), **style)
+                axes.plot(range(1, len(values) + 1), values, label=label, **style)
         plain(axes, "epoch", "", measure)
         axes.set_xlim(1, max(2, *(len(line.get(measure, ())) for line in curves.values())))
         axes.locator_params(axis="x", nbins=8, integer=True)

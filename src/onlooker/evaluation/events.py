@@ -87,9 +87,7 @@ class EventCurve:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """A curve from plain values; a KeyError or a ValueError for values that are none."""
-        kinds: dict[str, Any] = {"late": float, "hours": float, "confused": list[str]}
-        found = {each.name: field_of(values, each.name, kinds.get(each.name, list[float])) for each in fields(cls)}
-        curve = cls(**found)
+        curve = cls(**{each.name: field_of(values, each.name, each.type) for each in fields(cls)})
         if len({*map(len, (curve.thresholds, curve.found, curve.misnamed, curve.alarms_per_hour))}) > 1:
             raise ValueError("the curve of events has lists of different lengths")
         return curve

@@ -1,12 +1,7 @@
-"""Classification metrics of an evaluation as plain values for JSON, and the scores as CSV.
-
-To add a metric, write a function of an `Evaluation` and add a line to `METRICS`.
-"""
+"""Classification metrics of an evaluation as plain values for JSON, and the scores as CSV."""
 
 import csv
 import io
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +13,7 @@ from onlooker.evaluation.calibration import calibration_error, perfect_calibrati
 from onlooker.files import read_bytes, write_csv
 from onlooker.structures import Evaluation
 
-__all__ = ["FORMULA", "METRICS", "accuracy_interval", "measure", "read_correct", "wilson_interval", "write_scores"]
+__all__ = ["FORMULA", "accuracy_interval", "measure", "read_correct", "wilson_interval", "write_scores"]
 
 MIN_RECORDINGS = 3  # for an interval: with two, it is between the accuracies on one and on the other
 
@@ -34,45 +29,8 @@ def _frames_correct(of: Evaluation) -> NDArray[np.bool_]:
     return np.concatenate([decide(scores, nothing, threshold) == target for scores, target, threshold in videos])
 
 
-def _confusion(of: Evaluation) -> NDArray[np.int64]:
-    """Counts; rows: true class, columns: answer."""
-    matrix = np.zeros((len(of.answer_names),) * 2, np.int64)
-    np.add.at(matrix, (of.targets, of.answers), 1)
-    return matrix
-
-
-def _recalls(of: Evaluation) -> list[float | None]:
-    """Accuracy per class; None for a class without videos."""
-    return [int(row[k]) / int(row.sum()) if row.any() else None for k, row in enumerate(_confusion(of))]
-
-
-def _log_loss(of: Evaluation) -> float:
-    """By definition of the probabilities alone: no threshold."""
-    of_target = of.scores[np.arange(len(of.targets)), of.targets].astype(np.float64)
-    return float(-np.log(np.maximum(of_target, np.finfo(np.float32).tiny)).mean())
-
-
-# A metric that is None does not apply and is left out.
-METRICS: dict[str, Callable[[Evaluation], Any]] = {
-    "videos": lambda of: len(of.targets),
-    "frames": lambda of: len(_frames_correct(of)) if of.frame_scores else None,
-    "classes": lambda of: list(of.answer_names),
-    "recordings": lambda of: len({*of.recordings}),
-    "accuracy": lambda of: float(of.correct.mean()),
-    "accuracy_interval": lambda of: accuracy_interval(of.correct, of.recordings),
-    "frame_accuracy": lambda of: float(_frames_correct(of).mean()) if of.frame_scores else None,
-    "class_accuracy": lambda of: dict(zip(of.answer_names, _recalls(of), strict=True)),
-    "log_loss": _log_loss,
-    "calibration_error": lambda of: calibration_error(of.answer_scores, of.correct),
-    "perfect_calibration_error": lambda of: list(perfect_calibration_error(of.answer_scores)),
-    "majority_share": lambda of: int(np.bincount(of.targets).max()) / len(of.targets),
-    "confusion": lambda of: _confusion(of).tolist(),
-    "skipped": lambda of: [error.to_dict() for error in of.skipped],
-}
-
-
 def measure(evaluation: Evaluation) -> dict[str, Any]:
-    """All `METRICS` of an evaluation of `B` videos and `K` classes.
+    """The metrics of an evaluation of `B` videos and `K` classes.
 
     Returns:
         Plain values by name; those of frames only if there are frame scores. All but `log_loss` are of the answers
@@ -83,8 +41,29 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
         `confusion` counts, with true classes in rows. `classes` are also those of its columns: the last one is nothing
         if that is an answer, but not a class.
     """
-    of = replace(evaluation, recordings=evaluation.recordings or tuple(map(str, range(len(evaluation.targets)))))
-    values = {name: metric(of) for name, metric in METRICS.items()}
+    targets, names, correct = evaluation.targets, evaluation.answer_names, evaluation.correct
+    recordings = evaluation.recordings or tuple(map(str, range(len(targets))))
+    confusion = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(confusion, (targets, evaluation.answers), 1)
+    recalls = [int(row[k]) / int(row.sum()) if row.any() else None for k, row in enumerate(confusion)]
+    of_target = evaluation.scores[np.arange(len(targets)), targets].astype(np.float64)
+    frames = _frames_correct(evaluation) if evaluation.frame_scores else None
+    values = {
+        "videos": len(targets),
+        "frames": None if frames is None else len(frames),
+        "classes": list(names),
+        "recordings": len({*recordings}),
+        "accuracy": float(correct.mean()),
+        "accuracy_interval": accuracy_interval(correct, recordings),
+        "frame_accuracy": None if frames is None else float(frames.mean()),
+        "class_accuracy": dict(zip(names, recalls, strict=True)),
+        "log_loss": float(-np.log(np.maximum(of_target, np.finfo(np.float32).tiny)).mean()),
+        "calibration_error": calibration_error(evaluation.answer_scores, correct),
+        "perfect_calibration_error": list(perfect_calibration_error(evaluation.answer_scores)),
+        "majority_share": int(np.bincount(targets).max()) / len(targets),
+        "confusion": confusion.tolist(),
+        "skipped": [error.to_dict() for error in evaluation.skipped],
+    }
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -5,7 +5,6 @@ Names of files and classes are printed as `Text`: rich would read `[final]` in a
 
 import hashlib
 import json as json_format
-import math
 import os
 import sys
 from collections import Counter
@@ -50,7 +49,7 @@ from onlooker.structures import ClipError, Prediction
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import is_video
 
-__all__ = ["distinct_names", "find_videos", "predict_clips", "to_values"]
+__all__ = ["distinct_names", "find_videos", "predict_clips"]
 
 ROWS, _WIDTH = 100, 1000  # of a table: rows at once, columns if the output is no terminal
 _LONG = 4  # times the time between frames in training; above it, short events fall between the frames of a clip
@@ -131,7 +130,7 @@ def predict_clips(
                         problem = _attempt(_write_files, clip, targets[clip], prediction, formats)
                         errors += [problem] if problem else []
                     if results and clip not in results:  # last: a clip with a result is not drawn again
-                        results.add(clip, to_values(prediction))
+                        results.add(clip, prediction.to_dict())
                 if predictions:
                     console.print(_clip_table(predictions))
                     _note(predictions, recognizer)
@@ -326,28 +325,6 @@ def distinct_names(clips: Sequence[Path]) -> list[str]:
     if len({name.casefold() for name in names}) < len(names):
         names = [f"{number}-{name}" for number, name in enumerate(names)]
     return [short_name(name) for name in names]
-
-
-def to_values(prediction: Prediction) -> dict[str, Any]:
-    """A prediction as plain values, for JSON."""
-    arrays = ("times", "indices", "frame_scores", "attention")
-    values = {name: getattr(prediction, name) for name in arrays}
-    points = None if prediction.points is None else prediction.points.tolist()
-    return {
-        "path": path_or_address(prediction.path),
-        "label": prediction.label,
-        "score": prediction.score,
-        "scores": dict(zip(prediction.classes, prediction.scores.tolist(), strict=True)),
-        "classes": list(prediction.classes),
-        **{name: None if array is None else array.tolist() for name, array in values.items()},
-        "points": points and [None if math.isnan(x) else [x, y] for x, y in points],  # JSON has no NaN
-        "tubes": [
-            {"label": tube.label, "score": tube.score, "frames": tube.frames.tolist(), "boxes": tube.boxes.tolist()}
-            for tube in prediction.tubes
-        ],
-        "segments": [vars(segment) for segment in prediction.segments],
-        **({"assumes_rate": True} if prediction.assumes_rate else {}),
-    }
 
 
 def _clip_table(predictions: Sequence[Prediction]) -> Table:

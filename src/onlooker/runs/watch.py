@@ -6,7 +6,6 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -14,7 +13,6 @@ from onlooker.config import StreamConfig
 from onlooker.files import printable, read_bytes, without_password
 from onlooker.intervals import file_of
 from onlooker.publish import open_publisher
-from onlooker.publish import to_values as sent_values
 from onlooker.recognizer import expected_events, load, rate_text
 from onlooker.runs.predict import RATE_NOTE, note_clips
 from onlooker.storage import is_address
@@ -92,7 +90,7 @@ def watch_sources(
             last[step.source] = step
             frames[step.source] += step.pixels is not None
             if every_frame:
-                typer.echo(json.dumps(to_values(step)))
+                typer.echo(json.dumps(step.to_dict()))
                 continue
             lines = [f"event: {e.label} {100 * e.score:.0f} %, {e.start:.2f} to {e.end:.2f} s" for e in step.events]
             before = printed.get(step.source)
@@ -135,16 +133,3 @@ def _print_dim(text: str) -> None:
 def _line(step: Step) -> str:
     names = step.classes if step.threshold is None and step.happening is None else (*step.classes, step.nothing_name)
     return f"{step.time:8.2f} s  {step.label:<{max(map(len, names))}}  {100 * step.score:5.1f} %"
-
-
-def to_values(step: Step) -> dict[str, Any]:
-    """A step as plain values, for JSON."""
-    plain = ("source", "index", "time", "label", "score", "happening", "dropped", "reconnections")
-    return {
-        **{name: getattr(step, name) for name in plain},
-        "events": [sent_values(event) for event in step.events],
-        "scores": dict(zip(step.classes, step.scores.tolist(), strict=True)),
-        "attention": None if step.attention is None else step.attention.tolist(),
-        "boxes": [{"corners": list(box.corners), "score": box.score} for box in step.boxes],
-        "point": None if step.point is None else list(step.point),
-    }

@@ -103,18 +103,5 @@ def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
 
 
 def _answer(model: str, facts: VideoFacts, prediction: structures.Prediction) -> Prediction:
-    return Prediction(
-        model=model,
-        label=prediction.label,
-        score=prediction.score,
-        scores=dict(zip(prediction.classes, prediction.scores.tolist(), strict=True)),
-        tubes=[
-            Tube(label=tube.label, score=tube.score, frames=tube.frames.tolist(), boxes=tube.boxes.tolist())
-            for tube in prediction.tubes
-        ],
-        segments=[*prediction.segments],
-        seconds=facts.seconds,
-        frames=facts.frames,
-        width=facts.width,
-        height=facts.height,
-    )
+    about = {name: getattr(facts, name) for name in ("seconds", "frames", "width", "height")}
+    return Prediction.model_validate({"model": model, **prediction.to_dict(), **about})

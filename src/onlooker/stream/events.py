@@ -4,7 +4,7 @@
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -171,7 +171,9 @@ class Finder:
                 yield Window(start, end, label, float(likely[label]))
 
 
-def recorded(path: Path | str, watched: Iterable[Step], finder: Finder) -> tuple[Prediction, list[Segment]]:
+def recorded(
+    path: Path | str, watched: Iterable[Step], finder: Finder, on_step: Callable[[Step], None] | None = None
+) -> tuple[Prediction, list[Segment]]:
     """The steps of one recording as a prediction, and the events as they were final while it was watched.
 
     The events of the prediction are found by all windows; tubes are the boxes during these events. The probability of a
@@ -181,12 +183,15 @@ def recorded(path: Path | str, watched: Iterable[Step], finder: Finder) -> tuple
     Args:
         watched: of a model with an event layer; the pixels are not kept.
         finder: that of the model.
+        on_step: called with each step.
 
     Raises:
         ClipError: no steps: the recording is too short for the model.
     """
     steps, live, size = list[Step](), list[Segment](), None
     for step in watched:
+        if on_step:
+            on_step(step)
         live += step.events
         if step.pixels is not None:  # else it is the last step again, with its events
             size = step.pixels.shape[0], step.pixels.shape[1]

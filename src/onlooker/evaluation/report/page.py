@@ -72,7 +72,8 @@ class Table:
     def markdown(self) -> str:
         """The table in Markdown, ending in a newline."""
         lines = [self.columns, ["---:" if numeric else "---" for numeric in self.numeric], *self.texts]
-        table = "".join("| " + " | ".join(_one_line(cell) for cell in line) + " |\n" for line in lines)
+        cells = [[cell.replace("|", r"\|").replace("\n", " ") for cell in line] for line in lines]
+        table = "".join("| " + " | ".join(line) + " |\n" for line in cells)
         return f"{table}\n{self.note}\n" if self.note else table
 
 
@@ -86,10 +87,6 @@ def _text(cell: Cell) -> str:
 
 def _is_number(cell: Cell) -> bool:
     return cell in (None, "", _DASH) or isinstance(cell, int | float) or bool(_NUMBER.match(str(cell).strip()))
-
-
-def _one_line(text: str) -> str:
-    return text.replace("|", r"\|").replace("\n", " ")
 
 
 class Page:
