@@ -20,16 +20,15 @@ if TYPE_CHECKING:
 
 # The public names and their modules. They are imported on first use, so that `import onlooker` and `onlooker --help` do
 # not wait for PyTorch.
-_PUBLIC = {
-    "onlooker.models.classifier": ["Classifier"],
-    "onlooker.models.linear": ["LinearClassifier"],
-    "onlooker.models.registry": ["create_model", "list_models"],
-    "onlooker.recognizer": ["Recognizer", "load"],
-    "onlooker.runs.check": ["Checked", "check"],
-    "onlooker.runs.train": ["TrainedRun", "train"],
-    "onlooker.structures": ["Box", "Clip", "ClipError", "Evaluation", "Prediction", "Segment", "Step", "Tube"],
-}
-_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+_MODULE_OF = {
+    "Classifier": "models.classifier", "LinearClassifier": "models.linear",
+    "create_model": "models.registry", "list_models": "models.registry",
+    "Recognizer": "recognizer", "load": "recognizer",
+    "Checked": "runs.check", "check": "runs.check",
+    "TrainedRun": "runs.train", "train": "runs.train",
+    "Box": "structures", "Clip": "structures", "ClipError": "structures", "Evaluation": "structures",
+    "Prediction": "structures", "Segment": "structures", "Step": "structures", "Tube": "structures",
+}  # fmt: skip
 
 __all__ = [
     "Box", "Checked", "Classifier", "Clip", "ClipError", "Evaluation", "LinearClassifier",
@@ -40,7 +39,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
-        return getattr(import_module(_MODULE_OF[name]), name)
+        return getattr(import_module(f"onlooker.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'onlooker' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

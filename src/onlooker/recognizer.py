@@ -245,9 +245,10 @@ class Recognizer:
             ValueError: a model that needs whole clips.
         """
         config = config or StreamConfig()
-        least = self.event_threshold(config.alarms_per_hour)
-        settings = self.temperature, self.threshold, self.nothing, least
-        return Streams(self.model, self.classes, self.data, *settings)
+        event_threshold = self.event_threshold(config.alarms_per_hour)
+        return Streams(
+            self.model, self.classes, self.data, self.temperature, self.threshold, self.nothing, event_threshold
+        )
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
         """Write the whole clip to `out` (.mp4), with class, probability, attention and a bar of time on every frame.
@@ -373,8 +374,9 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
             raise ValueError("data.normalization is 'auto', expected that of a trained model: half, imagenet or mnist")
         model = model.to(choose_device(device))
         of_events = EventCurve.from_dict(curve) if curve else None
-        chosen = aggregation, frame_rate, temperature, threshold, nothing, of_events, clip_seconds
-        return Recognizer(model, classes, data, *chosen)
+        return Recognizer(
+            model, classes, data, aggregation, frame_rate, temperature, threshold, nothing, of_events, clip_seconds
+        )
 
 
 def trained_run(run: Path) -> Path:

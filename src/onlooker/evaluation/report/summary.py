@@ -62,36 +62,30 @@ def over(recordings: int, videos: int, unit: str = "recordings") -> str:
 def first_line(measured: Measured) -> str:
     """The accuracy with its interval, after the majority-class baseline if it is not better than that, and scenes.
 
+    Scenes: the accuracy with clips of one scene on both sides, and that without; and how many clips show known scenes.
+
     Args:
         measured: what `runs.evaluate.write_report` returns.
     """
-    return f"{_accuracy_line(measured)}{_scenes_line(measured)}"
-
-
-def _scenes_line(measured: Measured) -> str:
-    """The accuracy with clips of one scene on both sides, and that without; and how many clips show known scenes."""
-    digits, line = 0 if measured["videos"] < _FEW else 1, ""
+    total, share = measured["videos"], measured["majority_share"]
+    digits = 0 if total < _FEW else 1
+    correct = round(measured["accuracy"] * total)
+    line = f"accuracy {share_of(correct, total)[:-1]}, {interval_of(measured)})"
+    if _has_classes(measured):
+        most = measured["classes"][int(np.sum(measured["confusion"], axis=1).argmax())]
+        always = f"always predicting “{printable(most)}”"
+        if _lower_end(measured) > share:
+            line += f"; {always} gives {percent(share, digits)}"
+        else:
+            doubt = f" as far as {total} clips can tell" if measured["accuracy"] > share else ""
+            line = f"not better than {always} ({percent(share, digits)}){doubt}: {line}"
     for unit, unseen in (("scenes", "on scenes it has not seen"), ("copies", "without copies")):
         if figures := measured.get(unit):
             line += f"; {percent(figures['mixed'], digits)} if {unit} may be on both sides, "
             line += f"{percent(figures['unseen'], digits)} {unseen}"
     if count := measured.get("known_scenes"):
-        line += f"; {count} of {measured['videos']} clips show a scene that it was trained on"
+        line += f"; {count} of {total} clips show a scene that it was trained on"
     return line
-
-
-def _accuracy_line(measured: Measured) -> str:
-    total, low = measured["videos"], _lower_end(measured)
-    correct, digits = round(measured["accuracy"] * total), 0 if total < _FEW else 1
-    accuracy = f"accuracy {share_of(correct, total)[:-1]}, {interval_of(measured)})"
-    if not _has_classes(measured):
-        return accuracy
-    most, share = measured["classes"][int(np.sum(measured["confusion"], axis=1).argmax())], measured["majority_share"]
-    always = f"always predicting “{printable(most)}”"
-    if low > share:
-        return f"{accuracy}; {always} gives {percent(share, digits)}"
-    doubt = f" as far as {total} clips can tell" if measured["accuracy"] > share else ""
-    return f"not better than {always} ({percent(share, digits)}){doubt}: {accuracy}"
 
 
 def _lower_end(measured: Measured) -> float:
@@ -112,8 +106,7 @@ def advice(measured: Measured) -> list[str]:
     """
     total, (low, high) = measured["videos"], measured.get("accuracy_interval", _ANY)
     names, steps = [printable(name) for name in measured["classes"]], []
-    at_chance = _has_classes(measured) and _lower_end(measured) <= measured["majority_share"]
-    if at_chance:
+    if _has_classes(measured) and _lower_end(measured) <= measured["majority_share"]:
         steps.append(
             "Check the clips: `onlooker check CLIPS` finds near-duplicates, unbalanced classes, dark and too short "
             "clips. The label must be visible in the frames that the model receives."
