@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.evaluation.detection import THRESHOLDS, Floats, mean_ap
-from onlooker.localization.boxes import box_iou
 from onlooker.structures import Box, Tube
 from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.boxes import Candidates
@@ -59,6 +58,16 @@ def pointing_game(attention: ArrayLike, boxes: ArrayLike, size: tuple[int, int])
     """
     hits = peak_in_box(attention, boxes, size)
     return float(hits[np.isfinite(hits)].mean()) if np.isfinite(hits).any() else float("nan")
+
+
+def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Intersection over union of boxes `… 4`, broadcast against each other; 0 if both are empty."""
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    intersection = sides.clip(min=0).prod(axis=-1)
+    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - intersection
+    iou: NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return iou
 
 
 def tube_iou(a: Tube, b: Tube) -> float:

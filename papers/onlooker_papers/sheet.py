@@ -1,12 +1,13 @@
 """Figures of images in a grid: contact sheets, a row of frames per clip."""
 
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.drawing.plots import INK, to_png
+from onlooker.drawing.plots import INK
 from onlooker.video.sampling import equally_spaced
 
 if TYPE_CHECKING:  # matplotlib is slow to import
@@ -45,3 +46,10 @@ def sheet(rows: Sequence[tuple[str, NDArray[np.uint8]]], columns: int = 8) -> by
         for axes, index in zip(line, equally_spaced(len(frames), min(len(frames), columns)), strict=False):
             axes.imshow(frames[index])
     return to_png(figure, dpi=160)
+
+
+def to_png(figure: "Figure", dpi: int = 160) -> bytes:
+    """The figure as PNG."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi)
+    return stream.getvalue()

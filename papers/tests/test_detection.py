@@ -12,6 +12,7 @@ from onlooker.evaluation.detection import THRESHOLDS, average_precision, segment
 from onlooker.structures import Box, Segment, Tube
 from onlooker_papers.detection import (
     at_thresholds,
+    box_iou,
     cor_loc,
     frame_map,
     label_boxes,
@@ -255,3 +256,9 @@ def test_labels_and_scores_of_boxes() -> None:
         ("a", 7, 2), ("a", 7, 4), ("b", 7, 2), ("b", 7, 4)
     ]  # fmt: skip
     assert [box.score for box in found] == pytest.approx([0.4, 0.2, 0.0975, 0.04875])
+
+
+def test_iou_of_boxes() -> None:
+    a = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10], [3, 3, 3, 3]])
+    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [3, 3, 3, 3]])
+    np.testing.assert_allclose(box_iou(a, b), [1, 1 / 3, 0, 0])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from onlooker.localization import localize
-from onlooker.localization.boxes import box_iou
 from onlooker.structures import Prediction, Segment
+from onlooker_papers.detection import box_iou
 
 
 def seen(attention: np.ndarray | None, size: tuple[int, int] | None = (120, 160)) -> Prediction:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from onlooker.localization import find_boxes
-from onlooker.localization.boxes import Rectangles, box_iou
+from onlooker.localization.boxes import Rectangles
+from onlooker_papers.detection import box_iou
 
 
 def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:

@@ -11,12 +11,12 @@ import torch
 
 from onlooker.config import DataConfig
 from onlooker.files import NotWritableError
-from onlooker.localization.boxes import box_iou
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
 from onlooker.runs.predict import predict_clips
 from onlooker.video.reader import read
 from onlooker.video.write import write
+from onlooker_papers.detection import box_iou
 
 Make = Callable[..., Path]
 DATA = DataConfig(frames=4, size=32, channels=3, normalization="half")

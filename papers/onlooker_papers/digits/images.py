@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from onlooker.data.transforms import to_video
-from onlooker.drawing.plots import to_png
 from onlooker.files import write_bytes
 from onlooker.models.video_model import VideoModel
 from onlooker_papers.digits import figures
@@ -18,6 +17,7 @@ from onlooker_papers.digits.data.scenes import elastic_fields
 from onlooker_papers.digits.pretraining import DATA
 from onlooker_papers.digits.published import FRAMES
 from onlooker_papers.mnist import DigitSplit
+from onlooker_papers.sheet import to_png
 
 SHOWN = 8  # frames in a row
 

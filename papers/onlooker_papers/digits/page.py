@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from onlooker.data.transforms import to_video
-from onlooker.drawing.plots import to_png
 from onlooker.evaluation.report import Page
 from onlooker.files import write_bytes
 from onlooker.recognizer import load
@@ -14,6 +13,7 @@ from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.images import SHOWN, seen, write_images
 from onlooker_papers.digits.pretraining import DATA, pretrained
 from onlooker_papers.mnist import DigitSplit
+from onlooker_papers.sheet import to_png
 from onlooker_papers.tables import Results, add_table
 
 

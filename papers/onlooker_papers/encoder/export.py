@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 from torch.utils.flop_counter import FlopCounterMode
 
-from onlooker.drawing.plots import loss_and_accuracy, to_png
+from onlooker.drawing.plots import loss_and_accuracy
 from onlooker.evaluation.metrics import wilson_interval
 from onlooker.files import write_bytes
 from onlooker.models.encoders import TERMS
@@ -17,6 +17,7 @@ from onlooker.models.video_model import count_parameters
 from onlooker_papers.encoder.images import Images
 from onlooker_papers.encoder.train import ImageClassifier, averaged_weights, evaluate, read_state
 from onlooker_papers.results import write_whole
+from onlooker_papers.sheet import to_png
 
 WHAT = {
     "encoder": "the encoder `small`: its weights in half precision, computed in float32, on Tiny ImageNet's validation "

@@ -23,7 +23,7 @@ from torch import nn
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
-from onlooker.drawing.plots import to_png, to_svg
+from onlooker.drawing.plots import to_svg
 from onlooker.evaluation.metrics import measure
 from onlooker.evaluation.report import Page
 from onlooker.files import write_bytes
@@ -42,7 +42,7 @@ from onlooker_papers.memo import memo_of_training
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.sets import data_folder
-from onlooker_papers.sheet import sheet
+from onlooker_papers.sheet import sheet, to_png
 from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm.published import Published
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.localization.boxes import box_iou
 from onlooker.structures import Prediction, Tube
-from onlooker_papers.detection import at_thresholds, video_map
+from onlooker_papers.detection import at_thresholds, box_iou, video_map
 
 Floats = NDArray[np.float64]
 

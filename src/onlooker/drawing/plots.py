@@ -20,7 +20,6 @@ __all__ = [
     "found_by_alarms",
     "loss_and_accuracy",
     "plain",
-    "to_png",
     "to_svg",
 ]
 
@@ -93,13 +92,6 @@ def found_by_alarms(curve: "EventCurve", chosen: float) -> "Figure":
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.xaxis.set_major_formatter("{x:g}")
     return figure
-
-
-def to_png(figure: "Figure", dpi: int = 160) -> bytes:
-    """The figure as PNG."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi)
-    return stream.getvalue()
 
 
 def to_svg(figure: "Figure") -> str:

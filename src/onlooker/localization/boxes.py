@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ACTORS", "Rectangles", "box_iou", "find_rectangles", "heat_maps", "heat_of", "peaks"]
+__all__ = ["ACTORS", "Rectangles", "find_rectangles", "heat_maps", "heat_of", "peaks"]
 
 Floats = NDArray[np.float32]
 
@@ -30,16 +30,6 @@ class Rectangles(NamedTuple):
 
     corners: Floats
     weights: Floats
-
-
-def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Intersection over union of boxes `… 4`, broadcast against each other; 0 if both are empty."""
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    intersection = sides.clip(min=0).prod(axis=-1)
-    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - intersection
-    iou: NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
-    return iou
 
 
 def heat_of(attention: ArrayLike, motion: Floats) -> Floats:
