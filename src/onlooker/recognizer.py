@@ -164,7 +164,14 @@ class Recognizer:
     def predict_clip(self, path: Path | str, sample: Sample | None = None) -> Prediction:
         """As `predict`, but one class for all of it, however long it is, from as many frames as in training."""
         sample = sample or self.read(path)
-        return localize(self.predict_sample(sample, path), sample.frames)
+        (frame_scores,), maps, whole = self.classify(torch.from_numpy(sample.pixels)[None]).numpy()
+        prediction = Prediction(
+            Path(path), self.classes, frame_scores, self.aggregate(frame_scores), sample.times, sample.indices,
+            attention=None if maps is None else maps[0], size=sample.size, threshold=self.threshold,
+            nothing=self.nothing, assumes_rate=sample.assumes_rate, end=sample.end,
+        )  # fmt: skip
+        segments = clip_events(prediction, None if whole is None else whole[0], self.model.lengths)
+        return localize(replace(prediction, segments=segments), sample.frames)
 
     def predict_recording(
         self, path: Path | str, on_step: OnStep | None = None, config: StreamConfig | None = None
@@ -180,20 +187,6 @@ class Recognizer:
         if finder is None:
             raise ValueError("this model finds no events; train the default model, `onlooker train CLIPS`")
         return recorded(path, self.watch(path, config), finder, on_step)
-
-    @torch.inference_mode()
-    def predict_sample(self, sample: Sample, path: Path | str) -> Prediction:
-        """The prediction for a sample of a clip, without heat maps and tubes (`localization.localize` adds them)."""
-        answer = self.classify(torch.from_numpy(sample.pixels)[None])
-        (frame_scores,), maps, whole = answer.numpy()
-        prediction = Prediction(
-            Path(path), self.classes, frame_scores, self.aggregate(frame_scores), sample.times, sample.indices,
-            attention=None if maps is None else maps[0], size=sample.size, threshold=self.threshold,
-            nothing=self.nothing, assumes_rate=sample.assumes_rate, end=sample.end,
-        )  # fmt: skip
-        return replace(
-            prediction, segments=clip_events(prediction, None if whole is None else whole[0], self.model.lengths)
-        )
 
     @torch.inference_mode()
     def classify(self, samples: Tensor) -> Classification:

@@ -139,7 +139,7 @@ class Streams:
                 image = samples[i, ..., : self.data.image_channels]
                 heat, found, places = find_boxes(state.places, attention[i], image)
                 state = replace(state, places=places)
-                step = _located(replace(step, attention=attention[i], heat=heat), found)
+                step = _located(replace(step, attention=attention[i], heat=heat), heat, found, shown.shape)
             if windows is not None:
                 step, state = self._with_events(step, state, windows[i])
             self.states[name], steps[name] = state, step
@@ -187,12 +187,10 @@ def _part_of(states: Any, position: int) -> Any:
     return type(states)(*(part[position : position + 1] for part in states))
 
 
-def _located(step: Step, found: Rectangles) -> Step:
-    """The step with its boxes and point, in pixels of its frame."""
-    assert step.pixels is not None
-    assert step.heat is not None
-    size = np.array(step.pixels.shape[1::-1])
-    (point,) = peaks(step.heat[None]) * size
+def _located(step: Step, heat: NDArray[np.float32], found: Rectangles, shape: Sequence[int]) -> Step:
+    """The step with its boxes and point, in pixels of its frame `H W 3`."""
+    size = np.array(shape[1::-1])
+    (point,) = peaks(heat[None]) * size
     boxes = zip((found.corners * np.tile(size, 2)).tolist(), found.weights.tolist(), strict=True)
     return replace(
         step,

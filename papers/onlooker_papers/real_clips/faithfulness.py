@@ -64,7 +64,7 @@ def maps_of(
 ) -> tuple[NDArray[np.uint8], dict[str, Maps]]:
     """The frames of a clip as the model sees them, and the maps that are compared, each at any resolution."""
     sample = recognizer.read(path)
-    looked = recognizer.predict_sample(sample, path)
+    looked = recognizer.predict_clip(path, sample)
     attention = looked.attention
     assert attention is not None
     even = replace(looked, attention=np.full_like(attention, 1 / attention[0].size))
