@@ -53,7 +53,7 @@ def test_equal_to_the_frames_between_two_times(case: str, make_clip: Make) -> No
         (i, round(i / 10 + 0.05, 6)) for i in range(37)
     ]
     assert all((mine == theirs).all() for (_, _, mine), theirs in zip(streamed, reference[35:], strict=False))
-    with pytest.raises(IndexError, match=r"a\.\w+#t=3.45,7.2: frames \[-1\] asked for, expected 0 to 36"):
+    with pytest.raises(IndexError, match=r"a\.\w+#t=3.45,7.2: frame -1 asked for, expected 0 to 36"):
         reader.get([-1])
 
 

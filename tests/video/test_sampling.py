@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlooker.video.sampling import equally_spaced, held_frames
+from onlooker.video.sampling import Timing, equally_spaced
 
 
 @given(st.integers(1, 10**7), st.integers(1, 60))
@@ -33,9 +33,11 @@ def test_a_sampling_is_in_the_video_and_never_goes_back(total: int, length: int)
 @pytest.mark.parametrize("rate", [5, 24, 30000 / 1001, 30])
 def test_regular_frames_are_the_moments_however_their_times_are_rounded(rate: float, rounded: float) -> None:
     times = np.round(np.arange(100) / rate / rounded) * rounded
-    assert held_frames(times, 100 / rate) is None
-    assert held_frames(times, times[-1] + 0.001) is None, "the duration of the last frame is often wrong"
-    assert held_frames(times[:1], 5.0) is None
+    ends = (100 / rate, times[-1] + 0.001)  # the duration of the last frame is often wrong
+    for timing in (*(Timing(times, end) for end in ends), Timing(times[:1], 5.0)):
+        frames, moments = timing.moments()
+        assert frames.tolist() == list(range(len(timing.times)))
+        assert moments is timing.times
 
 
 def test_moments_show_what_a_file_at_a_constant_rate_shows() -> None:
@@ -43,16 +45,15 @@ def test_moments_show_what_a_file_at_a_constant_rate_shows() -> None:
     for _ in range(50):
         changes = np.flatnonzero(generator.random(120) < generator.uniform(0.1, 0.9))
         changes = np.unique([0, 1, 2, *changes])  # at least two frames that follow each other
-        held = held_frames(changes / 30, 4.0)
-        if held is None:
+        timing = Timing(changes / 30, 4.0)
+        frames, moments = timing.moments()
+        if moments is timing.times:
             continue
-        frames, moments = held
         assert moments == pytest.approx(np.arange(120) / 30, abs=1e-3)
         assert frames.tolist() == (np.searchsorted(changes, np.arange(120), side="right") - 1).tolist()
 
 
 def test_a_frame_that_is_shown_for_long_at_the_end_is_held() -> None:
-    held = held_frames(np.array([0, 0.1, 0.2, 0.3]), 1.0)
-    assert held is not None
-    assert held[0].tolist() == [0, 1, 2, *[3] * 7]
-    assert held[1] == pytest.approx(np.arange(10) / 10)
+    frames, moments = Timing(np.array([0, 0.1, 0.2, 0.3]), 1.0).moments()
+    assert frames.tolist() == [0, 1, 2, *[3] * 7]
+    assert moments == pytest.approx(np.arange(10) / 10)

@@ -75,7 +75,7 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
     for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):
         try:
             reader = VideoReader(paths[i], config.frame_rate)
-            times = reader.moments
+            _, times = reader.timing.moments()
         except ClipError:
             continue
         if reader.assumes_rate:

@@ -1,6 +1,6 @@
 """All frames of an open video file in turn, as upright RGB with their times; broken packets are skipped."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from onlooker.intervals import Times
 from onlooker.structures import ClipError, Frames
 from onlooker.video.container import MAX_SIDE, REENCODE, check_size, error_text, open_video
 from onlooker.video.resize import Pixels, resize, shrink
-from onlooker.video.sampling import Indices
+from onlooker.video.sampling import Indices, Sampling, Timing
 
 MAX_BYTES = 4 << 30  # of all frames that one call returns
 MAX_BROKEN = 100_000  # packets in a row that cannot be decoded, after which the rest is given up: an hour of video
@@ -29,6 +30,8 @@ _MATRICES = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
 _SAME = 1e-3  # seconds: less is rounding
 _RAW = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"})  # formats of frames without timestamps
 RATE = 25.0  # frames per second, assumed for images, and where a file or sender does not say
+
+Which = Sampling | Sequence[int] | Indices  # frames: chosen by a sampling, or by their indices
 
 
 class Converter:
@@ -103,35 +106,70 @@ def frame_rate(container: InputContainer, stream: VideoStream) -> float:
 
 
 class FrameStore:
-    """Collects frames one by one, resized on arrival, within the memory limit of a call; see `VideoReader.get`."""
+    """Chooses frames of a video, and collects them one by one, resized on arrival, within the memory limit of a call.
 
-    def __init__(self, path: Path, indices: Indices, size: int | None = None, shorter_side: int | None = None) -> None:
-        self.path, self.indices, self.unique = path, indices, np.unique(indices)
-        self._size, self._shorter_side = size, shorter_side
-        self._frame_size = (0, 0)
+    Args:
+        path: names the video in errors.
+        interval: seconds from which on and before which frames are chosen; None: all.
+        which, size, shorter_side: as for `VideoReader.get`.
+    """
+
+    def __init__(
+        self, path: Path, interval: Times | None, which: Which, size: int | None, shorter_side: int | None
+    ) -> None:
+        self.path = path
+        self.size = size
+        self.shorter_side = shorter_side
+        self.frame_size = (0, 0)
+        self._interval = interval
+        self._which = which
         self._frames: dict[int, Pixels] = {}
 
-    def check(self, total: int) -> None:
-        """Check the indices against the number of frames."""
-        if not len(self.indices):
+    def choose(self, timing: Timing, is_guess: bool = False) -> Indices:
+        """Choose among the frames of a file: those to put, ascending. Indices are not checked if the timing is a guess.
+
+        Raises:
+            ClipError, IndexError, ValueError: as `VideoReader.get`.
+        """
+        if is_guess:  # frames that were put before may be others
+            self._frames.clear()
+        timing, self._first = timing.part(self._interval, self.path)
+        if callable(self._which):
+            shown, moments = timing.moments()
+            chosen = self._which(len(moments))
+            self._indices = shown[chosen]
+            self._times = moments[chosen]
+        else:
+            self._indices = np.asarray(self._which, np.int64)
+            self._times = np.take(timing.times, self._indices, mode="clip")
+        self.wanted = np.unique(self._indices)
+        if not len(self.wanted):
             raise ValueError("no frame indices, expected at least one")
-        if self.unique[0] < 0 or self.unique[-1] >= total:
-            wrong = self.unique[0] if self.unique[0] < 0 else self.unique[-1]
-            raise IndexError(f"{self.path}: frame {wrong} asked for, expected 0 to {total - 1}")
+        last = len(timing.times) - 1
+        if not is_guess and (self.wanted[0] < 0 or self.wanted[-1] > last):
+            wrong = self.wanted[0] if self.wanted[0] < 0 else self.wanted[-1]
+            raise IndexError(f"{self.path}: frame {wrong} asked for, expected 0 to {last}")
+        self.wanted += self._first
+        return self.wanted
 
     def put(self, index: int, frame: Pixels) -> None:
-        """Keep frame `index`, `H W 3`. Thread-safe."""
-        small = resize(frame[None], self._size, 3)[0] if self._size else shrink(frame, self._shorter_side)
-        T, (H, W) = len(self.indices), small.shape[:2]
+        """Keep frame `index` of the file, `H W 3`. Thread-safe."""
+        small = resize(frame[None], self.size, 3)[0] if self.size else shrink(frame, self.shorter_side)
+        T = len(self._indices)
+        H, W = small.shape[:2]
         if (total := small.nbytes * T) > MAX_BYTES:
-            what, limit = f"{T} frames of {W}x{H} pixels are {total / 1e9:.1f} GB", f"{MAX_BYTES / 1e9:.1f} GB"
-            raise ClipError(self.path, what, f"at most {limit} are read at once: scale it down")
-        self._frame_size, self._frames[index] = (frame.shape[0], frame.shape[1]), small
+            what = f"{T} frames of {W}x{H} pixels are {total / 1e9:.1f} GB"
+            raise ClipError(self.path, what, f"at most {MAX_BYTES / 1e9:.1f} GB are read at once: scale it down")
+        self.frame_size = (frame.shape[0], frame.shape[1])
+        self._frames[index] = small
 
-    def frames(self, times: NDArray[np.float64]) -> tuple[Frames, tuple[int, int]]:
-        """The frames, all of which must have been put, and their size before resizing; `times` of the whole video."""
-        pixels = np.stack([self._frames[index] for index in self.indices.tolist()])
-        return Frames(pixels, times[self.indices], self.indices), self._frame_size
+    def frames(self) -> Frames:
+        """The frames, with indices and times in the interval; a ClipError unless all have been put."""
+        try:
+            pixels = np.stack([self._frames[index + self._first] for index in self._indices.tolist()])
+        except KeyError as error:
+            raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE) from error
+        return Frames(pixels, self._times, self._indices)
 
 
 def read_packets(container: InputContainer, stream: VideoStream) -> Iterator["Packet[VideoStream]"]:

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from onlooker.files import is_regular
-from onlooker.structures import ClipError, Frames
+from onlooker.structures import ClipError
 from onlooker.video.container import check_size
 from onlooker.video.decode import RATE, FrameStore
-from onlooker.video.sampling import Choice, Timing
+from onlooker.video.sampling import Timing
 
 RATE_FILE = "frame_rate.txt"  # frames per second of the images beside it, and of those in folders below
 RATE_REMEDY = f"give --frame-rate, or write the frames per second into a file {RATE_FILE} beside the images or above"
@@ -63,20 +63,14 @@ class ImageSequence:
         bounds = np.arange(len(self.images) + 1) / (stated or RATE)
         return Timing(bounds[:-1], float(bounds[-1]), stated is None)
 
-    def get(self, choose: Choice, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
-        """As in `VideoReader`, and the size."""
-        store = FrameStore(self.folder, choose(self.timing), size, shorter_side)
-        store.check(len(self.images))
-        pixels = _read_images(self.images[index] for index in store.unique)
-        for index, image in zip(store.unique.tolist(), pixels, strict=True):
+    def fill(self, store: FrameStore) -> None:
+        """Put the frames that a store chooses."""
+        wanted = store.choose(self.timing).tolist()
+        for index, image in zip(wanted, _read_images(self.images[index] for index in wanted), strict=True):
             store.put(index, image)
-        return store.frames(self.timing.times)
 
-    def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-        return self.between(0, len(self.images))
-
-    def between(self, first: int, after: int) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-        """As iteration: the frames from `first` on, before `after`."""
+    def between(self, first: int, after: int | None) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+        """Index, seconds and pixels of the frames from `first` on, before `after` (None: all)."""
         times = self.timing.times.tolist()
         for index, pixels in enumerate(_read_images(self.images[first:after]), first):
             yield index, times[index], pixels

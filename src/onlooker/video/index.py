@@ -20,9 +20,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from onlooker.intervals import file_of
 from onlooker.processes import free_cores
 from onlooker.video.container import open_video
 from onlooker.video.decode import Converter, FrameStore, end_of, has_display_times, read_packets, start_of
+from onlooker.video.sampling import Timing
 
 _EARLIER = 3  # keyframes before a run to which reading may have to seek, because demuxers seek by different times
 
@@ -54,15 +56,13 @@ class PacketIndex:
         pts: display time of each, in the stream's unit of time.
         keys: positions of the keyframes, at which decoding can start.
         shown: positions of the frames in display order, without those that the container's edit list cuts off.
-        times: display time of each shown frame, in seconds (`structures`).
-        end: when the last one ends.
+        timing: when the shown frames are shown.
     """
 
     pts: NDArray[np.int64]
     keys: NDArray[np.int64]
     shown: NDArray[np.int64]
-    times: NDArray[np.float64]
-    end: float
+    timing: Timing
 
     def runs(self, positions: NDArray[np.int64]) -> list[range]:
         """The packets to decode for the frames at `positions`: separate runs, each from a keyframe on."""
@@ -104,19 +104,19 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     times -= start_of(container, times[0])
     # Only in decoding order are the durations of packets those of frames: the last one shown may not be the last one.
     end = end_of(times, duration * unit if shown[-1] == len(ticks) - 1 else 0)
-    return PacketIndex(ticks, np.flatnonzero(keys), shown, times, end), len(ticks)
+    return PacketIndex(ticks, np.flatnonzero(keys), shown, Timing(times, end)), len(ticks)
 
 
 def decode_indexed(container: InputContainer, stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
     """Decode the frames that the store asks for; IndexContradictedError or FFmpegError where the index is wrong."""
-    runs, cores = index.runs(index.shown[store.unique]), free_cores()
+    runs, cores = index.runs(index.shown[store.wanted]), free_cores()
     shares = [runs[first::cores] for first in range(min(cores, len(runs)))]
     # The longest share determines the time: if one run is nearly all of the work, threads inside a decoder are faster.
     longest = max(sum(map(len, share)) for share in shares) / sum(map(len, runs))
     if cores > 1 and longest < 0.8:
 
         def fill(share: list[range]) -> int:
-            with open_video(store.path) as opened:
+            with open_video(file_of(store.path)) as opened:
                 return _fill(*opened, index, share, store)
 
         # Runs are independent: a decoder for each core is faster than one decoder with many threads.
@@ -127,7 +127,7 @@ def decode_indexed(container: InputContainer, stream: VideoStream, index: Packet
         if context.width * context.height >= THREADED_PIXELS or context.name in _THREADED_CODECS:
             context.thread_type, context.thread_count = "AUTO", cores
         count = _fill(container, stream, index, runs, store)
-    if count != len(store.unique):
+    if count != len(store.wanted):
         raise IndexContradictedError
 
 
@@ -136,7 +136,7 @@ def _fill(
 ) -> int:
     """Decode the runs, put the frames that the store asks for, and return how many these are."""
     convert, count = Converter(store.path), 0
-    for place, frame in decode_frames(container, stream, index, runs, store.unique):
+    for place, frame in decode_frames(container, stream, index, runs, store.wanted):
         store.put(place, convert(frame))
         count += 1
     return count

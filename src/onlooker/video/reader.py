@@ -1,20 +1,21 @@
 """Reading videos: chosen frames, or all of them one by one, from a video file or an image sequence."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.intervals import file_of, split_interval
-from onlooker.structures import Frames
+from onlooker.intervals import Times, file_of, split_interval
+from onlooker.structures import ClipError, Frames
+from onlooker.video.decode import FrameStore, Which
 from onlooker.video.image_sequence import ImageSequence, numbered_images
-from onlooker.video.part import VideoPart
+from onlooker.video.resize import Pixels
 from onlooker.video.safe import GuardedVideo, is_safe
-from onlooker.video.sampling import Indices, Sampling, Timing, equally_spaced, held_frames
+from onlooker.video.sampling import Timing, equally_spaced
 from onlooker.video.video_file import VideoFile, shared_file
 
 __all__ = ["SUFFIXES", "VideoReader", "is_video", "read"]
@@ -53,32 +54,41 @@ class VideoReader:
 
     def __init__(self, path: Path | str, frame_rate: float | None = None) -> None:
         self.path = Path(path)
-        self._video = GuardedVideo(self.path, frame_rate) if is_safe() else _opened(self.path, frame_rate)
+        self._video: GuardedVideo | ImageSequence | VideoFile
+        self._interval: Times | None = None
         self._size: tuple[int, int] | None = None
+        if is_safe():
+            self._video = GuardedVideo(self.path, frame_rate)
+            return
+        file, self._interval = split_interval(path)
+        if os.path.isdir(file):
+            self._video = ImageSequence(file, frame_rate)
+        else:
+            self._video = VideoFile(file) if self._interval is None else shared_file(file)
 
     def __len__(self) -> int:
         return len(self.times)
 
     @property
+    def timing(self) -> Timing:
+        """When the frames are shown."""
+        with self._named():
+            return self._video.timing.part(self._interval, self.path)[0]
+
+    @property
     def times(self) -> NDArray[np.float64]:
         """When each frame is shown, in seconds (`structures`)."""
-        return self._video.timing.times
+        return self.timing.times
 
     @property
     def assumes_rate(self) -> bool:
         """Whether 25 frames per second are assumed, as nothing says how many there are."""
-        return self._video.timing.assumes_rate
+        return self.timing.assumes_rate
 
     @property
     def seconds(self) -> float:
         """When the last frame ends."""
-        return self._video.timing.end
-
-    @property
-    def moments(self) -> NDArray[np.float64]:
-        """The times among which samplings choose: those of the frames, equally spaced where frames are not."""
-        held = held_frames(self.times, self.seconds)
-        return self.times if held is None else held[1]
+        return self.timing.end
 
     @property
     def size(self) -> tuple[int, int]:
@@ -88,18 +98,12 @@ class VideoReader:
         assert self._size is not None
         return self._size
 
-    def get(
-        self,
-        which: Sampling | Sequence[int] | NDArray[np.int64],
-        *,
-        size: int | None = None,
-        shorter_side: int | None = None,
-    ) -> Frames:
+    def get(self, which: Which, *, size: int | None = None, shorter_side: int | None = None) -> Frames:
         """Chosen frames, each resized as soon as it is decoded, so that many large frames fit in memory.
 
         Args:
-            which: `T` frame indices, in any order, with any repetition; or a sampling, which chooses among `moments`:
-                the frames are those shown then, and their times those of the moments.
+            which: `T` frame indices, in any order, with any repetition; or a sampling, which chooses among moments
+                (`Timing.moments`): the frames are those shown then, and their times those of the moments.
             size: resize frames to a square of this height and width; see `resize`.
             shorter_side: shrink frames whose shorter side is longer than this, keeping the aspect ratio.
 
@@ -107,33 +111,33 @@ class VideoReader:
             IndexError: an index is negative or not below `len`.
             ValueError: no indices.
         """
-        sampled: NDArray[np.float64] | None = None
+        store = FrameStore(self.path, self._interval, which, size, shorter_side)
+        with self._named():
+            if self._interval is not None:
+                store.choose(self._video.timing)  # which all threads that read parts of a file wait for
+            self._video.fill(store)
+        self._size = store.frame_size
+        return store.frames()
 
-        def choose(timing: Timing) -> Indices:
-            nonlocal sampled
-            sampled = None
-            if not callable(which):
-                return np.asarray(which)
-            if (held := held_frames(timing.times, timing.end)) is None:
-                return which(len(timing.times))
-            indices, moments = held
-            places = which(len(moments))
-            sampled = moments[places]
-            return indices[places]
-
-        frames, self._size = self._video.get(choose, size, shorter_side)
-        return frames if sampled is None else replace(frames, times=sampled)
-
-    def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+    def __iter__(self) -> Iterator[tuple[int, float, Pixels]]:
         """All frames in constant memory: index, seconds, `H W 3` pixels."""
-        return iter(self._video)
+        with self._named():
+            if self._interval is None:
+                yield from self._video.between(0, None)
+                return
+            timing, first = self._video.timing.part(self._interval, self.path)
+            for index, seconds, pixels in self._video.between(first, first + len(timing.times)):
+                yield index - first, max(seconds - self._interval[0], 0.0), pixels
 
-
-def _opened(path: Path, rate: float | None) -> VideoFile | ImageSequence | VideoPart:
-    file, times = split_interval(path)
-    if times is None:
-        return ImageSequence(file, rate) if os.path.isdir(file) else VideoFile(file)
-    return VideoPart(path, ImageSequence(file, rate) if os.path.isdir(file) else shared_file(file), times)
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors about a recording name the part."""
+        try:
+            yield
+        except ClipError as error:
+            if self._interval is None:
+                raise
+            raise ClipError(self.path, error.found, error.remedy) from error
 
 
 def is_video(path: Path | str) -> bool:

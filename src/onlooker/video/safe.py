@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from onlooker.files import DiskFullError, NotWritableError
 from onlooker.intervals import file_of
-from onlooker.structures import ClipError, Frames
-from onlooker.video.container import REENCODE
-from onlooker.video.sampling import Choice, Timing
+from onlooker.structures import ClipError
+from onlooker.video.decode import FrameStore
+from onlooker.video.sampling import Timing
 
 __all__ = ["VARIABLE"]
 
@@ -66,20 +66,23 @@ class GuardedVideo:
         (answer,) = answers(self.path, "times", **self._rate)
         return Timing(np.array(answer["times"], np.float64), float(answer["seconds"]), bool(answer["assumes_rate"]))
 
-    def get(self, choose: Choice, size: int | None, shorter_side: int | None) -> tuple[Frames, tuple[int, int]]:
-        """As in `VideoReader`, and the size."""
+    def fill(self, store: FrameStore) -> None:
+        """Put the frames that a store chooses."""
+        sizes = {"size": store.size, "shorter_side": store.shorter_side}
         for _ in range(3):
+            wanted = store.choose(self.timing)
             total = len(self.timing.times)
-            indices = np.array(choose(self.timing), np.int64)
-            asked = {"total": total, "indices": indices, "size": size, "shorter_side": shorter_side}
-            (answer,) = answers(self.path, "get", **asked, **self._rate)
+            (answer,) = answers(self.path, "get", total=total, indices=wanted, **sizes, **self._rate)
             if answer["total"] == total:
-                H, W = answer["size"]
-                return Frames(answer["pixels"], np.array(answer["times"]), indices), (H, W)
+                for index, frame in zip(wanted.tolist(), answer["pixels"], strict=True):
+                    store.put(index, frame)
+                store.frame_size = tuple(answer["size"])
+                return
             del self.timing
-        raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE)
 
-    def __iter__(self) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+    def between(self, first: int, after: int | None) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+        """Index, seconds and pixels of all frames."""
+        assert (first, after) == (0, None)
         for answer in answers(self.path, "frames", **self._rate):
             yield int(answer["index"]), float(answer["seconds"]), answer["pixels"]
 

@@ -5,16 +5,28 @@ and motion-triggered cameras leave out unchanged frames: there, the last frame i
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from onlooker.intervals import Times
+from onlooker.structures import ClipError
 
 __all__ = ["equally_spaced"]
 
 Indices = NDArray[np.int64]
 # From the number of moments of a video, at least 1: `T` indices below it, in any order, with any repetition.
 Sampling = Callable[[int], Indices]
+
+_MAX_RATE = 120.0  # moments per second
+_ALIKE = 1.5  # ratio of the longest to the shortest of the frame durations that moments are spaced by
+_FEW = 3  # frames that the duration of the last one tells more about than their distances
+_ROUNDED = 0.25  # of a moment: containers round the times of frames, some to milliseconds
+_LATE = 0.5  # seconds after the end of a recording that an interval may end: times may be whole seconds
+_HELD = 1.5  # durations of short frames: what is shown for longer is more than a frame between two others
+_SAME = 1e-6  # seconds: of two times that differ by rounding only
 
 
 class Timing(NamedTuple):
@@ -30,32 +42,40 @@ class Timing(NamedTuple):
     end: float
     assumes_rate: bool = False
 
+    def moments(self) -> tuple[Indices, NDArray[np.float64]]:
+        """The frame shown at each moment of the video, and the times of these moments.
 
-Choice = Callable[[Timing], Indices]  # to `T` frames: what a reader makes of a sampling
+        Frames that are each within half a frame of an equally spaced grid are the moments. Else, moments are as far
+        apart as the frames that follow each other most closely.
+        """
+        first = self.times[0]
+        durations = np.diff(self.times, append=self.end)
+        if _is_regular(self.times, float(durations[-1])):
+            return np.arange(len(self.times)), self.times
+        shortest = max(float(np.quantile(durations, 0.1, method="lower")), 1 / _MAX_RATE)
+        step = max(float(durations[durations <= _ALIKE * shortest].mean()), 1 / _MAX_RATE)
+        moments = np.linspace(first, self.end, max(1, round((self.end - first) / step)), endpoint=False)
+        return np.searchsorted(self.times, moments + _ROUNDED * step, side="right") - 1, moments
 
-_MAX_RATE = 120.0  # moments per second
-_ALIKE = 1.5  # ratio of the longest to the shortest of the frame durations that moments are spaced by
-_FEW = 3  # frames that the duration of the last one tells more about than their distances
-_ROUNDED = 0.25  # of a moment: containers round the times of frames, some to milliseconds
+    def part(self, interval: Times | None, path: Path) -> tuple["Timing", int]:
+        """The timing of the frames that are shown in an interval, and the first of them; None: all.
 
-
-def held_frames(times: NDArray[np.float64], end: float) -> tuple[Indices, NDArray[np.float64]] | None:
-    """The frame shown at each moment of a video, and the times of these moments; None: the frames themselves.
-
-    Frames that are each within half a frame of an equally spaced grid are the moments. Else, moments are as far apart
-    as the frames that follow each other most closely.
-
-    Args:
-        times: when each frame is shown, in seconds, ascending.
-        end: when the last one ends.
-    """
-    durations = np.diff(times, append=end)
-    if _is_regular(times, float(durations[-1])):
-        return None
-    shortest = max(float(np.quantile(durations, 0.1, method="lower")), 1 / _MAX_RATE)
-    step = max(float(durations[durations <= _ALIKE * shortest].mean()), 1 / _MAX_RATE)
-    moments = np.linspace(times[0], end, max(1, round((end - times[0]) / step)), endpoint=False)
-    return np.searchsorted(times, moments + _ROUNDED * step, side="right") - 1, moments
+        Raises:
+            ClipError: naming `path`, if there is no such frame.
+        """
+        if interval is None:
+            return self, 0
+        start, end = interval
+        if start >= self.end or self.end + _LATE < end < np.inf:
+            raise ClipError(path, f"outside the recording, which is {self.end:.2f} s long", "correct the times")
+        first, after = np.searchsorted(self.times, np.array(interval) - _SAME).tolist()
+        bounds = np.append(self.times, self.end)
+        if first and bounds[first] - start > _HELD * np.quantile(np.diff(bounds), 0.1, method="lower"):
+            first -= 1  # the frame before is shown far into the part
+        if first >= after:
+            raise ClipError(path, "no frame between these times", "give a start, and an end after it, in seconds")
+        times = np.maximum(self.times[first:after] - start, 0)
+        return Timing(times, min(self.end, end) - start, self.assumes_rate), first
 
 
 def _is_regular(times: NDArray[np.float64], last: float) -> bool:
@@ -75,9 +95,11 @@ def equally_spaced(total: int, count: int) -> Indices:
     A video shorter than `count` gives all of its frames in order, then repeats the last one, so that its speed does
     not change.
     """
-    each = np.arange(count, dtype=np.int64)
-    # (2i + 1) * total // (2 * count) is the same floor without rounding errors.
-    return np.minimum(each, total - 1) if total < count else (2 * each + 1) * total // (2 * count)
+    parts = np.arange(count, dtype=np.int64)
+    if total < count:
+        return np.minimum(parts, total - 1)
+    # The same floor without rounding errors.
+    return (2 * parts + 1) * total // (2 * count)
 
 
 def every_frame(total: int) -> Indices:
