@@ -220,9 +220,9 @@ def test_an_upload_is_decoded_once(
     decoded = list[Path]()
     transcode = media.safe_transcode
 
-    def counting(path: Path, *arguments: Any) -> Any:
+    def counting(path: Path, **options: Any) -> Any:
         decoded.append(path)
-        return transcode(path, *arguments)
+        return transcode(path, **options)
 
     monkeypatch.setattr(media, "safe_transcode", counting)
     clip = upload(page, "wave", make_clip(name, frames=12))["clip"]["id"]

@@ -24,7 +24,7 @@ def test_the_process_with_limits_gives_the_same(make_clip: Make, tmp_path: Path)
     path = make_clip(frames=120, options={"g": "12"})
     plain, limited = (tmp_path / name for name in ("plain.mp4", "limited.mp4"))
     facts = list(transcode(path, plain, tmp_path / "plain.jpg"))
-    assert facts == list(safe_transcode(path, limited, tmp_path / "limited.jpg"))
+    assert facts == list(safe_transcode(path, copy=limited, still=tmp_path / "limited.jpg"))
     assert [each.frames for each in facts] == [50, 100, 120]
     assert plain.with_suffix(".jpg").read_bytes() == limited.with_suffix(".jpg").read_bytes()
     (a, times), (b, same) = clips.all_frames(plain), clips.all_frames(limited)
@@ -64,6 +64,6 @@ def test_a_copy_that_cannot_be_written_is_no_error_of_the_video(
     path = make_clip()
     safe.close_workers()
     monkeypatch.setattr(safe.subprocess, "Popen", partial(subprocess.Popen, preexec_fn=limit))
-    with pytest.raises(NotWritableError, match=r"copy\.mp4: this recording cannot be written"):
-        list(safe_transcode(path, tmp_path / "copy.mp4"))
+    with pytest.raises(NotWritableError, match=r"copy\.mp4: this video cannot be written"):
+        list(safe_transcode(path, copy=tmp_path / "copy.mp4"))
     safe.close_workers()

@@ -78,7 +78,8 @@ def convert(
     """
     deadline, facts = monotonic() + SECONDS, None
     try:
-        for facts in safe_transcode(path, copy, still, max_seconds, salvage, unless_playable):
+        options = {"max_seconds": max_seconds, "salvage": salvage, "unless_playable": unless_playable}
+        for facts in safe_transcode(path, copy=copy, still=still, **options):
             on_facts(facts)
             if monotonic() > deadline:
                 raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")

@@ -2,16 +2,14 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
-from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 from PIL import Image
 
 from onlooker.intervals import file_of
@@ -30,10 +28,10 @@ _LATE = 0.05  # seconds: some players begin a file at 0, others at its first tim
 _REPORTED = 50  # frames after which the facts so far are reported
 _COPY_SIDE = 1280  # pixels, at most
 _WHOLE = 0.9  # share of the frames that a header claims, which may be wrong by some
-_STILL_SIDE, _STILL_QUALITY = 160, 80
+_STILL_SIDE = 160
+_STILL_QUALITY = 80
 
-# Of a frame: seconds, width and height, and its image with a longer side of at most some pixels.
-Decoded = tuple[float, int, int, Callable[[int], Image.Image]]
+Decoded = tuple[float, int, int, Image.Image | None]  # of a frame: seconds, width and height, and a smaller image
 
 
 @dataclass(frozen=True)
@@ -81,98 +79,66 @@ def transcode(
         ClipError: no video, it cannot be decoded, or it is longer than `max_seconds`.
         DiskFullError, NotWritableError: the copy cannot be written.
     """
-    (playable, duration, claimed), errors, first = _header(path), list[ClipError](), 0.0
+    playable, duration, claimed = _header(path)
+    if unless_playable and playable:
+        copy = None
+    side = _COPY_SIDE if copy else _STILL_SIDE if still else None
+    errors = list[ClipError]()
+    first = 0.0
+    largest = -1.0  # change of a frame
+    before = np.zeros((), np.int16)
     with ExitStack() as opened:
-        is_copied = copy is not None and not (unless_playable and playable)
-        recording = opened.enter_context(Recording(copy, seekable=True)) if copy and is_copied else None
-        preview = opened.enter_context(closing(_Still(still))) if still else None
-        decoded = _until_error(path, errors) if salvage else _decoded(path)
-        for index, (seconds, width, height, to_pixels) in enumerate(decoded):
+        recording = opened.enter_context(Recording(copy, seekable=True)) if copy else None
+        for index, (seconds, width, height, image) in enumerate(_decoded(path, side, errors if salvage else None)):
             if seconds > max_seconds:
                 raise ClipError(path, f"longer than {max_seconds:g} s", f"cut it: at most {max_seconds:g} s are read")
             if index == 0:
                 first = seconds
+            if recording and index == 0 and seconds > _LATE:  # sound begins before: players differ in where
+                recording.add(np.asarray(image), 0)
             if recording:
-                if index == 0 and seconds > _LATE:  # sound begins before: where players begin a late video differs
-                    recording.add(np.asarray(to_pixels(_COPY_SIDE)), 0)
-                recording.add(np.asarray(to_pixels(_COPY_SIDE)), seconds)
-            if preview:
-                preview.add(to_pixels(_STILL_SIDE))
+                recording.add(np.asarray(image), seconds)
+            if still and image:
+                image.thumbnail((_STILL_SIDE, _STILL_SIDE))
+                gray = np.asarray(image.convert("L"), np.int16)
+                change = float(np.abs(gray - before).mean()) if index else 0.0
+                before = gray
+                if change > largest:
+                    largest = change
+                    chosen = image
             rate = index / (seconds - first) if index else 1 / duration
             facts = VideoFacts(seconds + 1 / rate, index + 1, width, height, playable, max(claimed, index + 1))
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
+    if still:
+        chosen.save(still, "jpeg", quality=_STILL_QUALITY)
     damaged = bool(errors) or facts.frames < _WHOLE * facts.claimed
     yield replace(facts, damaged=damaged, playable=playable and not (salvage and damaged))
 
 
-def safe_transcode(
-    path: Path,
-    copy: Path | None = None,
-    still: Path | None = None,
-    max_seconds: float = math.inf,
-    salvage: bool = False,
-    unless_playable: bool = False,
-) -> Iterator[VideoFacts]:
+def safe_transcode(path: Path, **options: Any) -> Iterator[VideoFacts]:
     """As `transcode`, in a separate process with limits of memory and time (`video.safe`)."""
-    for answer in answers(
-        path,
-        "transcode",
-        copy=copy,
-        still=still,
-        max_seconds=max_seconds,
-        salvage=salvage,
-        unless_playable=unless_playable,
-    ):
+    for answer in answers(path, "transcode", **options):
         yield VideoFacts(**answer)
 
 
-class _Still:
-    """The frame that differs most from the one before it, as a small JPEG; it is written at the end."""
+def _decoded(path: Path, side: int | None, errors: list[ClipError] | None) -> Iterator[Decoded]:
+    """The frames, with images whose longer side is at most `side`, if any.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._chosen: Image.Image | None = None
-        self._before: NDArray[np.int16] | None = None
-        self._most = -1.0
-
-    def add(self, image: Image.Image) -> None:
-        gray = np.asarray(image.convert("L"), np.int16)
-        change = 0.0
-        if self._before is not None and self._before.shape == gray.shape:
-            change = float(np.abs(gray - self._before).mean())
-        if change > self._most:
-            self._chosen, self._most = image, change
-        self._before = gray
-
-    def close(self) -> None:
-        if self._chosen:
-            self._chosen.save(self._path, "jpeg", quality=_STILL_QUALITY)
-
-
-def _decoded(path: Path) -> Iterator[Decoded]:
-    if os.path.isdir(path) or file_of(path) != path:
-        for _, seconds, pixels in VideoReader(path):
-            yield seconds, pixels.shape[1], pixels.shape[0], partial(_fit, pixels)
-        return
-    converters = {side: Converter(path, side) for side in (_COPY_SIDE, _STILL_SIDE)}
-
-    def convert(frame: VideoFrame, side: int) -> Image.Image:
-        return _fit(converters[side](frame), side)
-
-    for _, seconds, frame in decode_file(path):
-        width, height = (frame.width, frame.height)[:: -1 if orientation(frame)[0] else 1]
-        yield seconds, width, height, partial(convert, frame)
-
-
-def _until_error(path: Path, errors: list[ClipError]) -> Iterator[Decoded]:
-    """As `_decoded`; where decoding fails after some frames, it ends, and the error is added to `errors`."""
-    index = -1
+    Where decoding fails after some frames, it ends, and the error is added to `errors`, unless that is None.
+    """
+    count = 0
     try:
-        for index, frame in enumerate(_decoded(path)):  # noqa: B007 - how far it came
-            yield frame
+        if os.path.isdir(path) or file_of(path) != path:
+            for count, (_, seconds, pixels) in enumerate(VideoReader(path), 1):  # noqa: B007 - how far it came
+                yield seconds, pixels.shape[1], pixels.shape[0], _image(pixels, side) if side else None
+            return
+        convert = Converter(path, side)
+        for count, (_, seconds, frame) in enumerate(decode_file(path), 1):  # noqa: B007
+            height, width = (frame.width, frame.height) if orientation(frame)[0] else (frame.height, frame.width)
+            yield seconds, width, height, _image(convert(frame), side) if side else None
     except ClipError as error:
-        if index < 1:
+        if errors is None or count < 2:
             raise
         errors.append(error)
 
@@ -182,17 +148,20 @@ def _header(path: Path) -> tuple[bool, float, int]:
     if os.path.isdir(path) or file_of(path) != path:
         return False, 1 / RATE, 0
     with open_video(path) as (container, stream):
-        context, start = stream.codec_context, (container.start_time or 0) / av.time_base
-        known = "mp4" in container.format.name and context.name == "h264" and context.pix_fmt == "yuv420p"
-        fits = max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _LATE
+        context = stream.codec_context
+        start = (container.start_time or 0) / av.time_base
         rate = frame_rate(container, stream)
+        fits = max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _LATE
+        playable = "mp4" in container.format.name and context.name == "h264" and context.pix_fmt == "yuv420p" and fits
+        claimed = stream.frames or round((container.duration or 0) / av.time_base * rate)
         first = next(decode_packets(path, stream, read_packets(container, stream)), None)
-        transposed, right, down = orientation(first) if first else (False, 1, 1)
-        mirrored = (right * down < 0) != transposed  # by some browsers only
-        return known and fits and not mirrored, 1 / rate, stream.frames or round((container.duration or 0) / 1e6 * rate)
+        if first:
+            transposed, right, down = orientation(first)
+            playable = playable and (right * down < 0) == transposed  # only some browsers mirror
+        return playable, 1 / rate, claimed
 
 
-def _fit(pixels: Pixels, side: int) -> Image.Image:
+def _image(pixels: Pixels, side: int) -> Image.Image:
     image = Image.fromarray(pixels)
     image.thumbnail((side, side))
     return image
