@@ -154,7 +154,6 @@ def test_features_are_computed_once_to_train(squares: Path, tmp_path: Path, monk
     (folder / "up" / "broken.mp4").write_bytes(b"")
     model = ["--model", "convalstm", "--hidden", 8]
     train = ["train", folder, "--features", "--run", run, "--encoder", "conv4", *SAMPLE, *model]
-    assert "--flow-length has no effect with --modality rgb" in fails(*train, "--flow-length", "2")
     assert "--hflip has no effect with --features; leave it out" in fails(*train, "--hflip")
     assert "frozen is false, and the encoder of stored features is; leave out --no-frozen" in fails(
         *train, "--no-frozen"
@@ -195,10 +194,6 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: Trained, squares: Pa
         ("train {squares} --run {tmp}/r --size 4", "size is 4, expected at least 8 and at most 4096. Height"),
         ("train {squares} --run {tmp}/r --model magic", "unknown model 'magic'; there are linear"),
         ("train {squares} --run {tmp}/r --encoder magic", "unknown encoder 'magic'; there are conv4"),
-        (
-            "train {squares} --flow-length 2",
-            "--flow-length has no effect with --modality rgb; leave it out",
-        ),
         (
             "train {squares} --run {tmp}/r --model motion --modality rgb",
             "motion takes RGB and optical flow, and modality",

@@ -58,7 +58,7 @@ VALUES = (None, [], {}, "attack", -1, 10**9, 1e308, float("nan"), DEEP, 10**400,
 @pytest.mark.parametrize(
     ("file", "field"),
     [
-        *(("recognizer.json", f"data.{name}") for name in ("frames", "size", "channels", "modality", "flow_length")),
+        *(("recognizer.json", f"data.{name}") for name in ("frames", "size", "channels", "modality")),
         *(("recognizer.json", name) for name in ("classes", "data", "model", "aggregation")),
         *(("config.json", name) for name in ("hidden", "encoder", "size", "cell", "num_classes", "in_channels")),
     ],

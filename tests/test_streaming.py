@@ -88,12 +88,12 @@ def test_steps_equal_the_whole_clip(
 
 @pytest.mark.parametrize("streams", ["rgb", "both"])
 def test_a_step_has_its_frame(make_clip: Make, streams: str) -> None:
-    data = replace(DATA, modality=streams, flow_length=2)
+    data = replace(DATA, modality=streams)
     settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
     path = make_clip(frames=8)
     steps = list(recognizer("convalstm", data, **settings).watch(path, CONFIG))
     frames = [pixels for _, _, pixels in VideoReader(path)]
-    assert len(steps) == (8 if streams == "rgb" else 6)
+    assert len(steps) == (8 if streams == "rgb" else 7)
     for step in steps:
         np.testing.assert_array_equal(step.pixels, frames[step.index])
 
@@ -134,26 +134,24 @@ def test_streams_in_a_batch_equal_single_streams(make_clip: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "streams", "length", "size"),
-    [("motion", "both", 1, (64, 48)), ("convlstm", "flow", 3, (64, 48)), ("motion", "both", 2, (320, 280))],
+    ("name", "streams", "size"),
+    [("motion", "both", (64, 48)), ("convlstm", "flow", (64, 48)), ("motion", "both", (320, 280))],
 )
-def test_flow_equals_that_of_the_whole_clip(
-    make_clip: Make, name: str, streams: str, length: int, size: tuple[int, int]
-) -> None:
-    data = replace(DATA, frames=9, modality=streams, flow_length=length)
+def test_flow_equals_that_of_the_whole_clip(make_clip: Make, name: str, streams: str, size: tuple[int, int]) -> None:
+    data = replace(DATA, frames=9, modality=streams)
     settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
     of, path = recognizer(name, data, **settings), make_clip(frames=9, size=size)
     seen = of.predict(path)  # of all of its frames
     steps = list(of.watch(path))
-    assert [step.index for step in steps] == list(range(9 - length))  # the last frames have no whole stack after them
-    assert [step.time for step in steps] == seen.times[:-length].tolist()
-    np.testing.assert_allclose([step.scores for step in steps], seen.frame_scores[:-length], atol=1e-5)
+    assert [step.index for step in steps] == list(range(8))  # the last frame has none after it
+    assert [step.time for step in steps] == seen.times[:-1].tolist()
+    np.testing.assert_allclose([step.scores for step in steps], seen.frame_scores[:-1], atol=1e-5)
     # At a lower rate it is still the flow to the very next frames.
-    sample = torch.from_numpy(read_sample(path, data).pixels[: 9 - length : 5])
+    sample = torch.from_numpy(read_sample(path, data).pixels[:8:5])
     with torch.no_grad():
         logits = of.model(to_video(sample[None], "half", data.flow_channels)).logits[0]
     slow = list(of.watch([path], StreamConfig(rate=2)))
-    assert [step.index for step in slow] == list(range(0, 9 - length, 5))
+    assert [step.index for step in slow] == list(range(0, 8, 5))
     np.testing.assert_allclose([step.scores for step in slow], logits.softmax(-1), atol=1e-5)
 
 

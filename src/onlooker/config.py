@@ -24,7 +24,8 @@ AUTO_ENCODER = "auto"
 _SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four times as many
 
 # Headings of `--help` for options that few people need first.
-INPUT, FLOW, AUGMENTATION = "Model input", "Optical flow", "Augmentation of training clips"
+INPUT = "Model input"
+AUGMENTATION = "Augmentation of training clips"
 MODEL, TRAINING, CLIPS, CONNECTION = "Model", "Training", "Clips and splits", "Cameras and live addresses"
 
 
@@ -48,9 +49,6 @@ class DataConfig(Config):
         maximum=1000,
     )
     normalization: Normalization = setting("auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT)
-    flow_length: int = setting(
-        1, "Flow fields stacked at each frame, 10 in two-stream networks.", FLOW, minimum=1, maximum=100
-    )
     translate: float = setting(0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, minimum=0, below=1)
     scale: float = setting(0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, minimum=0, below=1)
     degrees: float = setting(0.0, "Maximum rotation in degrees, either way.", AUGMENTATION, minimum=0, maximum=180)
@@ -74,8 +72,8 @@ class DataConfig(Config):
 
     @property
     def flow_channels(self) -> int:
-        """How many of a sample's last channels are optical flow: x and y of each field."""
-        return 0 if self.modality == "rgb" else 2 * self.flow_length
+        """How many of a sample's last channels are optical flow: x and y."""
+        return 0 if self.modality == "rgb" else 2
 
     @property
     def image_channels(self) -> int:

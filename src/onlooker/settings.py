@@ -36,6 +36,7 @@ OFF |= {
     "score_smoothing": 0.0,
     "init": "zeros",
     "flow": "dis",
+    "flow_length": 1,
     "temporal_crops": 0,
 }
 

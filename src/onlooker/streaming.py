@@ -20,7 +20,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
 from onlooker.stream.events import Finder, Kept
 from onlooker.structures import Box, ClipError, Event, Segment, Step
-from onlooker.video.flow import FlowSettings, flow_ahead
+from onlooker.video.flow import flow_bytes
 from onlooker.video.resize import resize
 from onlooker.video.stream import Frame, Source, Status
 
@@ -85,7 +85,7 @@ class Streams:
         self.finder: Finder | None = None
         if model.lengths:
             self.finder = Finder(classes, model.lengths, event_threshold, nothing_class(classes, nothing))
-        self.lookahead = 0 if data.modality == "rgb" else data.flow_length  # later frames that a frame's flow needs
+        self.lookahead = 0 if data.modality == "rgb" else 1  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
         self._loops: dict[int, Loop] = {}
         # A trial step: a model that cannot stream raises here, before any source is opened.
@@ -105,8 +105,8 @@ class Streams:
         """Process one frame of some of the streams, in one batch; an error leaves the states as they were.
 
         Args:
-            frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size; `1+L H W 3` for a
-                model that needs optical flow of L pairs of frames: this frame and the L after it.
+            frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size; `2 H W 3` for a
+                model that needs optical flow: this frame and the one after it.
         """
         before = dict(self.states)
         try:
@@ -172,7 +172,7 @@ class Streams:
         if data.modality != "flow":
             parts.append(resize(frames[:1], data.size, data.channels)[0])
         if self.lookahead:
-            parts.append(flow_ahead(frames, FlowSettings(limit=data.flow_limit, size=data.size)))
+            parts.append(flow_bytes(frames, data.flow_limit, data.size)[0])
         return np.concatenate(parts, -1)
 
     def _loop(self, batch: int) -> Loop:

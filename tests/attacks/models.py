@@ -158,7 +158,6 @@ _FIELDS: dict[str, tuple[tuple[str | int, ...], ...]] = {
 }  # fmt: skip
 _GIANTS: dict[str, tuple[str, tuple[str | int, ...], Any]] = {
     "frames of a billion": ("recognizer.json", ("data", "frames"), 10**9),
-    "flow length of a billion": ("recognizer.json", ("data", "flow_length"), 10**9),
     "hidden of 100000": ("config.json", ("hidden",), 100_000),
     "classes of a billion": ("config.json", ("num_classes",), 10**9),
     "a giant encoder": ("config.json", ("encoder",), "convnext_xxlarge"),
@@ -199,8 +198,7 @@ def models() -> list[Kind]:
                 quick = name in ("null", "a list") and keys[-1] in ("classes", "frames", "hidden")
                 kinds.append(Kind(MODELS, f"{file} {'.'.join(map(str, keys))} {name}", make, load, quick=quick))
     for name, (file, keys, value) in _GIANTS.items():
-        unused = keys[-1] == "flow_length"  # by a model of RGB
-        make = changed("run/model", file, _set(keys, value), refuse=not unused)
+        make = changed("run/model", file, _set(keys, value), refuse=True)
         kinds.append(Kind(MODELS, name, make, load, quick=name != "a network of vit"))
     return kinds
 

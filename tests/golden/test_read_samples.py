@@ -71,9 +71,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "grey": {"channels": 1},
     "large": {"size": 96, "frames": 3},
     "flow": {"modality": "flow"},
-    "flow_length": {"modality": "flow", "flow_length": 2},
     "both": {"modality": "both"},
-    "both_grey_length": {"modality": "both", "channels": 1, "flow_length": 3},
 }
 
 

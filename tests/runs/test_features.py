@@ -76,7 +76,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
         ("linear", DATA),
         ("tcn", DATA),
         ("convalstm", replace(DATA, frames=3)),
-        ("motion", replace(DATA, modality="both", flow_length=2)),
+        ("motion", replace(DATA, modality="both")),
         ("tcn", replace(DATA, modality="both")),
     ],
 )
@@ -166,7 +166,7 @@ def test_half_precision_is_close_to_single_precision(squares: Path) -> None:
         (MODEL, replace(DATA, frames=3)),
         (
             ModelConfig("motion", "conv4", hidden=8),
-            replace(DATA, modality="both", flow_length=2, frames=3),
+            replace(DATA, modality="both", frames=3),
         ),
     ],
 )

@@ -49,7 +49,7 @@ from onlooker_papers.videolstm.on_features import fuse, learn
 _OURS = (
     "Not as in the paper: `convnet` and `lstm` see the average over the map, not fc7; flow is DIS, not TV-L1; "
     "validation clips, a tenth of the training list, choose the epoch, where the authors' code keeps the best on the "
-    "test list. Without `--full`, also: encoders keep their weights, flow is in stacks of ten fields, and AdamW with "
+    "test list. Without `--full`, also: encoders keep their weights, and AdamW with "
     "a one-cycle schedule, states that start from zeros, attention × number of locations, the averaged map before the "
     "classes and forget bias 1 are ours."
 )

@@ -68,7 +68,6 @@ class Budget:
         name: a description for the page.
         training: training settings of every model.
         encoder, pretrained, size: the encoder of the features, and the side of its frames in pixels.
-        flow_length: the number of flow fields in a stack.
         published: use the models of `published`, with the settings of the authors' code.
         epochs: of some runs, by their names; the others have those of `training`.
         frames, crops: consecutive frames in a temporal crop, and crops that are averaged at test.
@@ -86,7 +85,6 @@ class Budget:
     encoder: str = "vgg16"
     pretrained: bool = True
     size: int = 224
-    flow_length: int = 10
     published: bool = False
     epochs: Mapping[str, int] = field(default_factory=dict)
     frames: int = 30
@@ -102,8 +100,7 @@ class Budget:
 
     def features(self, streams: Modality) -> DataConfig:
         """How clips are sampled for the encoder of a stream."""
-        length = self.flow_length if streams == "flow" else 1
-        return DataConfig(frames=30, size=self.size, modality=streams, flow_length=length, translate=0.0, scale=0.0)
+        return DataConfig(frames=30, size=self.size, modality=streams, translate=0.0, scale=0.0)
 
     def sampling(self, *streams: Modality) -> DataConfig:
         """How models see clips: as many frames as a temporal crop has, of a stream or of both."""
@@ -137,14 +134,13 @@ BUDGETS = {
         complete=False,
     ),
     "standard": Budget("standard: 20 epochs", TrainConfig(epochs=20, batch=32, label_smoothing=0.0, patience=0)),
-    # The authors' code: no schedule and no gradient clipping; its ConvNets see one flow field at a time.
+    # The authors' code: no schedule and no gradient clipping.
     "full": Budget(
         "full: the settings of the authors' code, 200 to 400 epochs",
         TrainConfig(
             epochs=200, batch=128, lr=1e-3, optimizer="rmsprop", grad_clip=0.0, label_smoothing=0.0, patience=0
         ),
         epochs=EPOCHS,
-        flow_length=1,
         published=True,
         # Steps this small preserve the ImageNet filters of a VGG-16 without normalization layers.
         fine_tuning=TrainConfig(epochs=8, batch=16, lr=1e-4),

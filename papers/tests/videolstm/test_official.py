@@ -23,7 +23,7 @@ from onlooker_papers.videolstm.official_budget import BOTH, BUDGETS, FUSED, MOTI
 
 TINY = Budget(
     "tiny", TrainConfig(epochs=1, batch=4, label_smoothing=0.0, patience=0, precision="32"),
-    encoder="conv4", pretrained=False, size=32, flow_length=2, frames=4, crops=2, hidden=4, head_units=4, classes=2,
+    encoder="conv4", pretrained=False, size=32, frames=4, crops=2, hidden=4, head_units=4, classes=2,
     complete=False,
 )  # fmt: skip
 NAMES = {MOTION, *(f"{model}-{streams}" for model in SINGLE for streams in ("rgb", "flow"))}
@@ -97,7 +97,7 @@ def test_the_page_has_the_table_of_the_paper(done: Path) -> None:
 def test_a_model_sees_both_streams(done: Path, tree: Path) -> None:
     recognizer = load(done / "run" / "split1" / MOTION)
     d = recognizer.data
-    assert (d.modality, d.flow_length, d.frames, d.size) == ("both", 2, 4, 32)
+    assert (d.modality, d.frames, d.size) == ("both", 4, 32)
     assert recognizer.classes == ("Archery", "Basketball")
     seen = recognizer.predict(tree / "UCF-101" / "Archery" / "v_Archery_g06_c01.avi")
     np.testing.assert_allclose(seen.scores.sum(), 1, atol=1e-5)
@@ -144,13 +144,13 @@ def test_other_settings_are_refused(done: Path, tree: Path, tmp_path: Path, monk
         again(training=replace(TINY.training, lr=1.0))
     with pytest.raises(ValueError, match=r"made with other settings \(data\.frames\)"):
         again(frames=5)
-    with pytest.raises(ValueError, match=r"made with other settings \(features\.flow\.flow_length\)"):
-        again(flow_length=3)
+    with pytest.raises(ValueError, match=r"made with other settings \(data\.size, features\.flow\.size"):
+        again(size=40)
 
 
 def test_the_published_sizes_are_those_of_the_paper() -> None:
     for budget, length in ((BUDGETS["standard"], 10), (BUDGETS["full"], 1)):
-        sizes = (budget.frames, budget.crops, budget.hidden, budget.head_units, budget.size, budget.flow_length)
+        sizes = (budget.frames, budget.crops, budget.hidden, budget.head_units, budget.size)
         assert sizes == (30, 25, 512, 1024, 224, length)
         assert (budget.encoder, budget.pretrained, budget.dropout, budget.lstm_dropout) == ("vgg16", True, 0.7, 0.5)
         assert (budget.classes, budget.clips, budget.complete) == (0, 0, True)
@@ -171,8 +171,8 @@ def test_the_published_sizes_are_those_of_the_paper() -> None:
 @pytest.mark.slow
 def test_a_run_with_settings_of_the_authors_code(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = BUDGETS["full"]
-    small = replace(TINY, training=replace(full.training, epochs=1, batch=4, precision="32"), published=True, size=64,
-                    flow_length=1)  # fmt: skip
+    training = replace(full.training, epochs=1, batch=4, precision="32")
+    small = replace(TINY, training=training, published=True, size=64)
     monkeypatch.setitem(BUDGETS, "tiny", small)
     official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny")
     split = tmp_path / "run" / "split1"

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from onlooker.cli.command import refuse_unused
 from onlooker.config import CLIPS, TRAINING, DataConfig, ModelConfig, TrainConfig
 from onlooker.files import read_bytes
 from onlooker.settings import Config, check_type, suggestion
@@ -95,9 +94,3 @@ FrameRate = Annotated[float | None, typer.Option(help=_RATE_HELP)]
 Safe = Annotated[bool, typer.Option("--safe", callback=_set_safe, help=_SAFE_HELP, rich_help_panel=CLIPS)]
 _RAY_HELP = "Use all nodes of a Ray cluster that share the clips: HOST:PORT, auto (RAY_ADDRESS), or local (a new one)."
 Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help=_RAY_HELP, rich_help_panel=CLIPS)]
-
-
-def refuse_unused_flow(context: typer.Context, inputs: Iterable[DataConfig]) -> None:
-    """Raise a ValueError if an option is about optical flow, and no model gets any."""
-    if all(data.modality == "rgb" for data in inputs):
-        refuse_unused(context, {"flow_length"}, "with --modality rgb")

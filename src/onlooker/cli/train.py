@@ -17,7 +17,6 @@ from onlooker.cli.options import (
     FrameRate,
     RunArgument,
     Safe,
-    refuse_unused_flow,
 )
 from onlooker.config import (
     AUGMENTING,
@@ -166,10 +165,9 @@ def _check_options(context: typer.Context, settings: Settings) -> None:
     """Raise a ValueError for an option that has no effect in a new run."""
     from onlooker.models.registry import find_recipe
 
-    model, data, training = settings
-    refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
-    refuse_unused(context, AUGMENTING if training.features else (), "with --features")
-    refuse_unused_flow(context, [data])
+    model = settings.model.name
+    refuse_unused(context, find_recipe(model).ignores, f"in {model}")
+    refuse_unused(context, AUGMENTING if settings.training.features else (), "with --features")
 
 
 def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settings) -> None:
@@ -240,7 +238,6 @@ def compare(
     run = run or default_run(clips, "compared")
     shared = Settings(models, for_encoder(models.encoder, data, given_options(context)), training)
     asked = settings_of(models.name, shared)
-    refuse_unused_flow(context, [of.data for of in asked.values()])
     chosen = range(training.seed, training.seed + seeds)
     clip_set = read_set(clips, which, fills=True)
     note(clip_set.remarks)

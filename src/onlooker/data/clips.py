@@ -49,7 +49,7 @@ def stored_settings(config: DataConfig) -> dict[str, Any]:
     """All settings that the stored frames of a clip depend on (`stored_frames`): part of their key."""
     names = ["modality", "size"]
     names += ["channels"] if config.modality != "flow" else []
-    names += ["flow_length", "flow_limit"] if config.modality != "rgb" else []
+    names += ["flow_limit"] if config.modality != "rgb" else []
     return {"frames": config.frames, **{name: getattr(config, name) for name in names}}
 
 
