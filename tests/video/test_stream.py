@@ -24,9 +24,8 @@ from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
 from onlooker.video import stream
-from onlooker.video.clock import LiveClock
 from onlooker.video.reader import VideoReader
-from onlooker.video.stream import Frame
+from onlooker.video.stream import Frame, LiveClock
 
 Make = Callable[..., Path]
 ALL = StreamConfig(drop="none", timeout=2, attempts=0)

@@ -22,9 +22,8 @@ from av.video.stream import VideoStream
 from onlooker.config import StreamConfig
 from onlooker.files import without_password
 from onlooker.structures import ClipError
-from onlooker.video.clock import LiveClock
 from onlooker.video.container import LENIENT, MAX_PIXELS, error_text, video_stream
-from onlooker.video.decode import Converter, assumes_rate, decode_packets, frame_rate, start_of
+from onlooker.video.decode import RATE, Converter, assumes_rate, decode_packets, frame_rate, start_of
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.web_address import WebAddress
@@ -65,22 +64,20 @@ class Status(NamedTuple):
 
 
 class _Arrival(NamedTuple):
-    time: float
-    pixels: Callable[[], Pixels]  # converted only if the frame is used
-    recorded: bool = False  # of a source with an end, which waits for its reader: nothing is dropped
-
-
-class _Recent(NamedTuple):
-    """One of the last frames.
+    """A frame of a source.
 
     Args:
-        wanted: whether to hand it out.
+        pixels: converts it, which is done only if it is used.
+        recorded: from a source with an end, which waits for its reader: nothing is dropped.
         number: its index in the source.
+        wanted: whether to hand it out.
     """
 
-    wanted: bool
-    number: int
-    arrival: _Arrival
+    time: float
+    pixels: Callable[[], Pixels]
+    recorded: bool = False
+    number: int = 0
+    wanted: bool = True
 
 
 class _LostError(Exception):
@@ -89,6 +86,45 @@ class _LostError(Exception):
 
 class _EndedError(_LostError):
     """A connection that the sender has ended."""
+
+
+class LiveClock:
+    """Seconds since the first frame of a source, always ascending, despite lost connections and damaged timestamps.
+
+    A timestamp that runs backwards, or jumps by more than `leap` seconds, is ignored, and the clock continues from
+    there. After a reconnection, whose timestamps may start anywhere, the wall-clock time is used.
+    """
+
+    def __init__(self, leap: float) -> None:
+        self._leap, self._step = leap, 1 / RATE
+        self._began: float | None = None
+        self._last: float | None = None
+        self._offset: float | None = None  # from timestamps to times, in this connection
+
+    def connected(self, rate: float) -> None:
+        """Timestamps restart; `rate`: expected frames per second, 0 if unknown."""
+        self._offset, self._step = None, 1 / (rate if rate > 0 else RATE)
+
+    @property
+    def now(self) -> float | None:
+        """Seconds since the first frame; None before it."""
+        return None if self._began is None else max(self._last or 0.0, time.monotonic() - self._began)
+
+    def __call__(self, stamp: float | None) -> float:
+        """The time of the next frame; `stamp`: its timestamp in seconds, or None."""
+        now = time.monotonic()
+        if self._began is None or self._last is None:
+            self._began, seconds = now, 0.0
+        else:
+            seconds = after = self._last + self._step
+            if self._offset is None:
+                seconds = max(now - self._began, after)
+            elif stamp is not None and self._last < stamp + self._offset <= self._last + self._leap:
+                seconds = stamp + self._offset
+        if stamp is not None:
+            self._offset = seconds - stamp
+        self._last = seconds
+        return seconds
 
 
 class Source:
@@ -133,7 +169,7 @@ class Source:
         self.dropped = self.reconnections = 0
         self._frame_rate = frame_rate
         self._config, self.condition, self._ahead, self._over = config, condition, ahead, Event()
-        self._recent: deque[_Recent] = deque(maxlen=ahead + 1)
+        self._recent: deque[_Arrival] = deque(maxlen=ahead + 1)
         self._hold = hold
         self._held = 0  # times that the last frame was handed out again
         # Changes, frames to hand out (index, time, and pixels, also of the following frames), and an error at the end.
@@ -220,11 +256,9 @@ class Source:
         error: ClipError | None = None
         try:
             self._reconnect_loop()
-        except ClipError as raised:
-            error = raised
         except Exception as raised:  # whatever happens to one source must not end the others
-            error = ClipError(self.name, error_text(raised) or type(raised).__name__, "check what it sends")
-            error.__cause__ = raised
+            found = error_text(raised) or type(raised).__name__
+            error = raised if isinstance(raised, ClipError) else ClipError(self.name, found, "check what it sends")
         with self.condition:
             self._change("gone", error.found if error else "it has ended")
             if error and not self._over.is_set():
@@ -297,34 +331,30 @@ class Source:
                 slot = self._slot + 1
                 arrival = arrival._replace(time=slot / rate)
             self._held = 0
-            return self._append(slot, _Recent(slot > self._slot, self._index, arrival))
+            return self._append(slot, arrival._replace(number=self._index, wanted=slot > self._slot))
 
-    def _append(self, slot: int, frame: _Recent) -> bool:
+    def _append(self, slot: int, arrival: _Arrival) -> bool:
         """As `_put`, for a frame of this place in the rate."""
-        self._recent.append(frame)
+        self._recent.append(arrival)
         self._slot = max(slot, self._slot)
         oldest = self._recent[0]
-        if not oldest.wanted or len(self._recent) <= self._ahead:
-            return not self._over.is_set()
-        if self._config.drop == "latest" and not frame.arrival.recorded:
-            changes = [each for each in self._queue if isinstance(each, Status)]
-            self.dropped += len(self._queue) - len(changes)
-            self._queue = deque(changes)
-        else:
-            self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._over.is_set())
-        if self._over.is_set():
-            return False
-        pixels = [recent.arrival.pixels for recent in self._recent]
-        self._queue.append((oldest.number, oldest.arrival.time, pixels))
-        self.condition.notify_all()
-        return True
+        if oldest.wanted and len(self._recent) > self._ahead:
+            if self._config.drop == "latest" and not arrival.recorded:
+                changes = [item for item in self._queue if isinstance(item, Status)]
+                self.dropped += len(self._queue) - len(changes)
+                self._queue = deque(changes)
+            else:
+                self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._over.is_set())
+            if not self._over.is_set():
+                self._queue.append((oldest.number, oldest.time, [recent.pixels for recent in self._recent]))
+                self.condition.notify_all()
+        return not self._over.is_set()
 
     def _hold_frame(self, slot: int) -> None:
         """Hand out the last frame again, at this place in the rate."""
         assert self._config.rate
-        last = self._recent[-1]
         self._held += 1
-        self._append(slot, last._replace(wanted=True, arrival=last.arrival._replace(time=slot / self._config.rate)))
+        self._append(slot, self._recent[-1]._replace(wanted=True, time=slot / self._config.rate))
 
     @property
     def _is_silent(self) -> bool:
@@ -332,9 +362,9 @@ class Source:
         rate, now = self._config.rate, self._clock.now
         if not rate or now is None or not self._recent or self._queue or self._held >= self._hold:
             return False
-        if self._state != "online" or self._recent[-1].arrival.recorded:
+        if self._state != "online" or self._recent[-1].recorded:
             return False
-        return now >= max(self._recent[-1].arrival.time + _SILENT * (self._held == 0), (self._slot + 1) / rate)
+        return now >= max(self._recent[-1].time + _SILENT * (self._held == 0), (self._slot + 1) / rate)
 
 
 def _parse(source: int | str | Path) -> int | str | Path:
