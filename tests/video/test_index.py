@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onlooker.video import index, video_file
+from onlooker.video import video_file
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.sampling import equally_spaced
 
@@ -55,7 +55,7 @@ def test_equal_to_sequential_decoding(clip: Path, monkeypatch: pytest.MonkeyPatc
     assert [number for number, _, _ in streamed] == list(range(120))
     assert all((mine == theirs).all() for (_, _, mine), theirs in zip(streamed, reference, strict=True))
     for cores in (1, 2):
-        monkeypatch.setattr(index, "free_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(video_file, "free_cores", lambda cores=cores: cores)
         for count in (1, 7, 30, 120, 130):
             frames = VideoReader(clip).get(equally_spaced(120, count))
             assert frames.indices.tolist() == equally_spaced(120, count).tolist()
@@ -95,15 +95,15 @@ def test_frames_cut_off_by_an_edit_list_are_not_counted(make_clip: Make, tmp_pat
 def test_only_what_is_needed_is_decoded(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = make_clip("a.avi", frames=600)
     decoded = []
-    original = index.decode_runs
-    monkeypatch.setattr(index, "free_cores", lambda: 1)
+    original = video_file.decode_runs
+    monkeypatch.setattr(video_file, "free_cores", lambda: 1)
 
     def counting(*arguments: object) -> object:
         for frame in original(*arguments):
             decoded.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(index, "decode_runs", counting)
+    monkeypatch.setattr(video_file, "decode_runs", counting)
     read(clip, 5)
     assert len(decoded) <= 5 * 12  # at most a group of 12 for each frame
 
@@ -132,16 +132,16 @@ def test_only_needed_packets_are_read_again(
                     out.mux(packet)
     expected, _ = clips.all_frames(clip)
     packets = []
-    monkeypatch.setattr(index, "free_cores", lambda: 1)
+    monkeypatch.setattr(video_file, "free_cores", lambda: 1)
     monkeypatch.setattr(video_file, "decode_file", None)
-    original = index.read_packets
+    original = video_file.read_packets
 
     def counted(*arguments: object) -> object:
         for packet in original(*arguments):
             packets.append(packet.pts)
             yield packet
 
-    monkeypatch.setattr(index, "read_packets", counted)
+    monkeypatch.setattr(video_file, "read_packets", counted)
     frames = read(clip, 7)
     assert all((mine == expected[i]).all() for i, mine in zip(frames.indices, frames.pixels, strict=True))
     assert frames.times == pytest.approx(frames.indices / 10)

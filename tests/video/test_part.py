@@ -13,7 +13,7 @@ from onlooker.config import DataConfig
 from onlooker.data.clips import prepare
 from onlooker.data.split import fingerprint
 from onlooker.structures import Clip, ClipError
-from onlooker.video import index, safe, video_file
+from onlooker.video import safe, video_file
 from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader, is_video, read
 from onlooker.video.sampling import every_frame
@@ -85,15 +85,15 @@ def test_an_image_sequence(tmp_path: Path) -> None:
 
 def test_a_late_part_costs_as_much_as_an_early_one(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     clip, decoded, indexed = make_clip("a.mp4", frames=900, options={"g": "30", "bf": "2"}), list[int](), list[int]()
-    decode, make_index = index.decode_runs, video_file.index_packets
+    decode, make_index = video_file.decode_runs, video_file.index_packets
 
     def decode_counted(*arguments: object) -> object:
         for frame in decode(*arguments):
             decoded.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(index, "free_cores", lambda: 1)
-    monkeypatch.setattr(index, "decode_runs", decode_counted)
+    monkeypatch.setattr(video_file, "free_cores", lambda: 1)
+    monkeypatch.setattr(video_file, "decode_runs", decode_counted)
     monkeypatch.setattr(video_file, "decode_file", None)
     monkeypatch.setattr(video_file, "index_packets", lambda *opened: indexed.append(1) or make_index(*opened))
     counts = []
@@ -137,7 +137,7 @@ def test_an_index_that_is_contradicted_midway(make_clip: Make, monkeypatch: pyte
     def fail(*arguments: object) -> object:
         for number, each in enumerate(decode(*arguments)):
             if number == 4:
-                raise index.IndexContradictedError
+                raise video_file.IndexContradictedError
             yield each
 
     monkeypatch.setattr(video_file, "decode_frames", fail)

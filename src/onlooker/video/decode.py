@@ -207,11 +207,6 @@ def decode_packets(
             yield frame
 
 
-def duration_of(frame: VideoFrame) -> float:
-    """Seconds that a frame is shown, by its file; 0 where it does not say."""
-    return float((frame.duration or 0) * (frame.time_base or 0))
-
-
 def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
     """All frames of a file that can be decoded, in display order: index, seconds (`structures`), frame.
 
