@@ -12,6 +12,7 @@ import av
 import numpy as np
 from PIL import Image
 
+from onlooker.files import atomic_file
 from onlooker.intervals import file_of
 from onlooker.structures import ClipError
 from onlooker.video.container import open_video
@@ -111,7 +112,8 @@ def transcode(
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
     if still:
-        chosen.save(still, "jpeg", quality=_STILL_QUALITY)
+        with atomic_file(still) as file:
+            chosen.save(file, "jpeg", quality=_STILL_QUALITY)
     damaged = bool(errors) or facts.frames < _WHOLE * facts.claimed
     yield replace(facts, damaged=damaged, playable=playable and not (salvage and damaged))
 

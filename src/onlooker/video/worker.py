@@ -6,6 +6,7 @@ import resource
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -19,25 +20,30 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.safe import ERRORS, MEMORY, REMEDY, Answer
 from onlooker.video.transcode import transcode
 
-
-def _times(reader: VideoReader) -> Iterator[Answer]:
-    yield {"times": reader.times.tolist(), "seconds": reader.seconds, "assumes_rate": reader.assumes_rate}
+_reader = lru_cache(1)(VideoReader)  # calls about one video follow each other
 
 
-def _get(reader: VideoReader, total: int, indices: NDArray[np.int64], **sizes: int | None) -> Iterator[Answer]:
+def _times(path: Path, frame_rate: float | None) -> Iterator[Answer]:
+    times, end, assumes_rate = _reader(path, frame_rate).timing
+    yield {"times": times.tolist(), "seconds": end, "assumes_rate": assumes_rate}
+
+
+def _get(
+    path: Path, frame_rate: float | None, total: int, indices: NDArray[np.int64], **sizes: int | None
+) -> Iterator[Answer]:
+    reader = _reader(path, frame_rate)
     # Indices that were chosen for another number of frames are of no use: the caller will choose again.
     frames = reader.get(indices if len(reader) == total else indices[:1] * 0, **sizes)
-    about = {"total": len(reader), "times": frames.times.tolist(), "size": reader.size}
-    yield {**about, "pixels": frames.pixels}
+    yield {"total": len(reader), "size": reader.size, "pixels": frames.pixels}
 
 
-def _frames(reader: VideoReader) -> Iterator[Answer]:
-    for index, seconds, pixels in reader:
+def _frames(path: Path, frame_rate: float | None) -> Iterator[Answer]:
+    for index, seconds, pixels in _reader(path, frame_rate):
         yield {"index": index, "seconds": seconds, "pixels": pixels}
 
 
-def _transcode(reader: VideoReader, **arguments: Any) -> Iterator[Answer]:
-    yield from map(asdict, transcode(reader.path, **arguments))
+def _transcode(path: Path, **arguments: Any) -> Iterator[Answer]:
+    yield from map(asdict, transcode(path, **arguments))
 
 
 CALLS: dict[str, Callable[..., Iterator[Answer]]] = {
@@ -54,18 +60,13 @@ def serve(number: int) -> None:
     become_worker()
     _limit_memory()
     _send(connection, {})
-    reader: VideoReader | None = None
-    opened: tuple[Path, float | None] | None = None
     with suppress(EOFError):
         while True:
             folder, path, call, arguments = connection.recv()
             os.chdir(folder)
             end = None
             try:
-                asked = path, arguments.pop("frame_rate", None)
-                if reader is None or asked != opened:
-                    reader, opened = VideoReader(*asked), asked
-                for answer in CALLS[call](reader, **arguments):
+                for answer in CALLS[call](path, **arguments):
                     _send(connection, answer)
             except Exception as error:
                 end = _described(error, path)
