@@ -15,7 +15,6 @@ from onlooker.data.split import Split
 from onlooker.run_record import RunRecord, read_curves
 from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader, read
-from onlooker.video.sampling import every_frame
 
 Parse = Callable[[int], object]
 DATA = DataConfig(frames=2, size=16, channels=1, normalization="half")
@@ -51,7 +50,7 @@ def of_npy(folder: Path) -> Parse:
 
     def parse(seed: int) -> None:
         if is_whole(write(seed)):
-            load_rows((file,), every_frame)
+            load_rows((file,), np.arange)
         again = cache.get({"clip": 1}, lambda: rows)
         assert is_whole(again)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onlooker.structures import ClipError
 from onlooker.video.flow import LIMIT, FlowFields, flow, read_flow, to_bytes
 from onlooker.video.reader import VideoReader, read
-from onlooker.video.sampling import equally_spaced, every_frame
+from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import write
 
 Maker = Callable[..., Path]
@@ -58,7 +58,7 @@ def flow_at(path: Path, count: int, **settings: float) -> FlowFields:
 
 
 def whole(path: Path) -> np.ndarray:
-    return VideoReader(path).get(every_frame).pixels
+    return VideoReader(path).get(np.arange).pixels
 
 
 def test_each_pair_has_its_own_flow() -> None:

@@ -16,7 +16,6 @@ from onlooker.structures import Clip, ClipError
 from onlooker.video import safe, video_file
 from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader, is_video, read
-from onlooker.video.sampling import every_frame
 
 Make = Callable[..., Path]
 CASES = {
@@ -42,7 +41,7 @@ def test_equal_to_the_frames_between_two_times(case: str, make_clip: Make) -> No
     clip = make_clip(name, **{"frames": 120, **settings})
     reference, _ = clips.all_frames(clip)
     reader = VideoReader(f"{clip}#t=3.45,7.2")  # 7.2 is the time of frame 72, which is excluded
-    assert [clips.painted_number(frame) for frame in reader.get(every_frame).pixels] == list(range(35, 72))
+    assert [clips.painted_number(frame) for frame in reader.get(np.arange).pixels] == list(range(35, 72))
     assert len(reader) == 37
     frames = reader.get([36, 0, 5])
     assert frames.indices.tolist() == [36, 0, 5]
@@ -72,7 +71,7 @@ def test_equal_to_a_clip_that_was_cut(make_clip: Make, tmp_path: Path) -> None:
     assert (mine.pixels == theirs.pixels).all()
     assert mine.indices.tolist() == theirs.indices.tolist()
     assert mine.times == pytest.approx(theirs.times)
-    assert (read_flow(part, every_frame).fields == read_flow(cut, every_frame).fields).all()
+    assert (read_flow(part, np.arange).fields == read_flow(cut, np.arange).fields).all()
     assert is_video(part)
     assert fingerprint(Path(part)) != fingerprint(whole)
 
@@ -100,7 +99,7 @@ def test_a_late_part_costs_as_much_as_an_early_one(make_clip: Make, monkeypatch:
     for start in (0, 40, 85):
         decoded.clear()
         reader = VideoReader(f"{clip}#t={start},{start + 5}")
-        assert len(reader.get(every_frame)) == len(list(reader)) == 50
+        assert len(reader.get(np.arange)) == len(list(reader)) == 50
         counts.append(len(decoded))
     assert max(counts) <= 2 * (50 + 30)
     assert len(indexed) == 1, "all parts of a file share its index"
@@ -126,7 +125,7 @@ def test_the_parts_of_a_file_without_an_index_are_decoded_in_one_pass(
     assert not errors
     assert len(decoded) <= 3 * 200  # for the times, for the frames, and for parts that threads ask for out of order
     assert len(samples) == 20
-    frames = [VideoReader(part.path).get(every_frame).pixels for part in reversed(parts)]
+    frames = [VideoReader(part.path).get(np.arange).pixels for part in reversed(parts)]
     assert [clips.painted_number(frame) for part in reversed(frames) for frame in part] == list(range(200))
     assert [clips.painted_number(frame) for part in parts for _, _, frame in VideoReader(part.path)] == list(range(200))
 

@@ -18,7 +18,7 @@ from onlooker.structures import ClipError
 from onlooker.video.container import _FORMATS
 from onlooker.video.reader import SUFFIXES, VideoReader, is_video, read
 from onlooker.video.resize import Pixels, resize, shrink
-from onlooker.video.sampling import equally_spaced, every_frame
+from onlooker.video.sampling import equally_spaced
 from onlooker.video.transcode import transcode
 
 Maker = Callable[..., Path]
@@ -151,7 +151,7 @@ def test_times_are_those_of_players_where_sound_begins_before_the_picture(make_c
     part = VideoReader(f"{clip}#t=3.95,4.45")
     assert part.times == pytest.approx(0.05 + np.arange(5) / 10, abs=0.03)
     assert [seconds for _, seconds, _ in part] == pytest.approx(part.times)
-    assert [clips.painted_number(pixels) for pixels in part.get(every_frame).pixels] == list(range(20, 25))
+    assert [clips.painted_number(pixels) for pixels in part.get(np.arange).pixels] == list(range(20, 25))
 
 
 @pytest.mark.parametrize("audio", [True, False])
@@ -269,7 +269,7 @@ def test_frames_are_resized_as_they_are_decoded(make_clip: Maker, tmp_path: Path
 def errors(path: Path) -> list[str]:
     """The error of `read`, `get` and iteration for a file that cannot be read."""
     said = []
-    for reader in (read, lambda path: VideoReader(path).get(every_frame), lambda path: list(iter(VideoReader(path)))):
+    for reader in (read, lambda path: VideoReader(path).get(np.arange), lambda path: list(iter(VideoReader(path)))):
         with pytest.raises(ClipError) as caught:
             reader(path)
         assert caught.value.path == path

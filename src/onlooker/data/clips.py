@@ -23,7 +23,7 @@ from onlooker.files import check_writable, format_bytes
 from onlooker.intervals import file_of
 from onlooker.processes import map_ahead
 from onlooker.structures import Clip, ClipError
-from onlooker.video.sampling import Sampling, equally_spaced, every_frame
+from onlooker.video.sampling import Sampling, equally_spaced
 
 __all__ = ["ClipFrames"]
 
@@ -84,7 +84,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         sampling: Sampling | None = None,
         make: Callable[[Path], Files] | None = None,
     ) -> None:
-        self.classes, self.sampling, self.make = tuple(classes), sampling or every_frame, make
+        self.classes, self.sampling, self.make = tuple(classes), sampling or np.arange, make
         self._set(clips, files)
 
     def _set(self, clips: Sequence[Clip], files: Sequence[Files]) -> None:

@@ -79,8 +79,8 @@ def read_facts(path: Path, frame_rate: float | None = None) -> ClipFacts:
     sample = read_at(reader, DataConfig(), partial(equally_spaced, count=DataConfig.frames))
     times = reader.times
     span = float(times[-1] - times[0])
-    rate = (len(times) - 1) / span if span > 0 and not reader.assumes_rate else 0.0
-    seconds = 0.0 if reader.assumes_rate else reader.seconds
+    rate = (len(times) - 1) / span if span > 0 and not reader.timing.assumes_rate else 0.0
+    seconds = 0.0 if reader.timing.assumes_rate else reader.seconds
     return ClipFacts(len(times), rate, reader.size, thumbnails(sample.pixels), seconds)
 
 

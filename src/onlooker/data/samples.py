@@ -65,7 +65,7 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
     images = pixels[..., : c.image_channels]
     return Sample(
         pixels, shown.times, shown.indices, reader.size, images,
-        assumes_rate=reader.assumes_rate, end=reader.seconds,
+        assumes_rate=reader.timing.assumes_rate, end=reader.seconds,
     )  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
             _, times = reader.timing.moments()
         except ClipError:
             continue
-        if reader.assumes_rate:
+        if reader.timing.assumes_rate:
             continue
         times = np.unique(times[equally_spaced(len(times), config.frames)])  # padding repeats the last frame
         if len(times) > 1:

@@ -122,7 +122,7 @@ def _is_file(source: str) -> bool:
 def _assumes_rate(source: str, frame_rate: float | None) -> bool:
     """Whether a source is an image sequence that does not say its frame rate."""
     with suppress(ClipError):  # it is reported when the source is watched
-        return os.path.isdir(file_of(source)) and VideoReader(source, frame_rate).assumes_rate
+        return os.path.isdir(file_of(source)) and VideoReader(source, frame_rate).timing.assumes_rate
     return False
 
 

@@ -81,11 +81,6 @@ class VideoReader:
         return self.timing.times
 
     @property
-    def assumes_rate(self) -> bool:
-        """Whether 25 frames per second are assumed, as nothing says how many there are."""
-        return self.timing.assumes_rate
-
-    @property
     def seconds(self) -> float:
         """When the last frame ends."""
         return self.timing.end

@@ -100,8 +100,3 @@ def equally_spaced(total: int, count: int) -> Indices:
         return np.minimum(parts, total - 1)
     # The same floor without rounding errors.
     return (2 * parts + 1) * total // (2 * count)
-
-
-def every_frame(total: int) -> Indices:
-    """0 to `total` - 1."""
-    return np.arange(total)
