@@ -134,7 +134,8 @@ class Streams:
                 index, time, scores[i], self.classes, source=name, pixels=shown, threshold=self.threshold,
                 nothing=self.nothing,
             )  # fmt: skip
-            state = replace(states[i], model=_part_of(after, i))
+            own = type(after)(*(part[i : i + 1] for part in after))
+            state = replace(states[i], model=own)
             if attention is not None:
                 image = samples[i, ..., : self.data.image_channels]
                 heat, found, places = find_boxes(state.places, attention[i], image)
@@ -180,11 +181,6 @@ class Streams:
         if batch not in self._loops and len(self._loops) == _BATCH_SIZES:
             self._loops.clear()
         return self._loops.setdefault(batch, Loop())
-
-
-def _part_of(states: Any, position: int) -> Any:
-    """The state of one stream of a batch."""
-    return type(states)(*(part[position : position + 1] for part in states))
 
 
 def _located(step: Step, heat: NDArray[np.float32], found: Rectangles, shape: Sequence[int]) -> Step:
