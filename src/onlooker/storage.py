@@ -110,10 +110,8 @@ def _uploaded(path: Path) -> Iterator[Path]:
         while not done.wait(UPLOAD_EVERY):
             try:
                 _send(place, folder, sent)
-            except FileNotFoundError:  # removed while it was listed
-                continue
-            except OSError as error:
-                if str(error) not in reported:
+            except OSError as error:  # a file may be removed while it is listed
+                if not isinstance(error, FileNotFoundError) and str(error) not in reported:
                     again = f"the work goes on in {copy}, and uploads are tried again"
                     print(printable(f"not uploaded yet: {error}; {again}"), file=sys.stderr)
                 reported.add(str(error))

@@ -108,15 +108,6 @@ class ArrayCache:
         canonical = json.dumps({"version": VERSION, **key}, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return self.folder / f"{hashlib.sha256(canonical.encode()).hexdigest()[:32]}.npy"
 
-    def find(self, key: Key) -> Path | None:
-        """The `.npy` file of a key, which counts as used now; None if there is none, or if it is not complete."""
-        file = self.file(key)
-        if not is_whole(file):
-            return None
-        with suppress(OSError):
-            os.utime(file)  # most recently used
-        return file
-
     def get(
         self, key: Key, make: Callable[[], NDArray[Any]], content: str = "an array", path: Path | None = None
     ) -> Path:
@@ -129,9 +120,11 @@ class ArrayCache:
         Raises:
             DiskFullError, NotWritableError: the entry cannot be written; none is left in part.
         """
-        if found := self.find(key):
-            return found
         file = self.file(key)
+        if is_whole(file):
+            with suppress(OSError):
+                os.utime(file)  # most recently used
+            return file
         with explain_write_errors(content, self.folder, _DISK_FULL_REMEDY, path, NOT_WRITABLE_REMEDY):
             self._added += _write(file, make())
         if self.limit is not None and self._added > self.limit * _CHECK_INTERVAL:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onlooker.config import DataConfig, Precision
-from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, Key
+from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache
 from onlooker.data.clips import ClipFrames, Files, decode_each, readable_samples, stored_settings
 from onlooker.data.samples import stored_frames
 from onlooker.data.split import fingerprint
@@ -161,13 +161,11 @@ class _Entries:
         if not os.path.isdir(clip):
             check_file(clip)
         content = fingerprint(clip)
-        keys: list[Key] = [{"clip": content, **each} for each in self.settings]
-        found = [self.cache.find(key) for key in keys]  # looks at all: each counts as used
-        files = tuple(file for file in found if file)
-        if len(files) < len(keys):
-            made = zip(keys, self.streams, strict=True)
-            files = tuple(self.cache.get(key, partial(stream.maps, clip), "its features", clip) for key, stream in made)
-            self.require_kept(self.used[:1])
+        files = tuple(
+            self.cache.get({"clip": content, **settings}, partial(stream.maps, clip), "its features", clip)
+            for stream, settings in zip(self.streams, self.settings, strict=True)
+        )
+        self.require_kept(self.used[:1])
         self.used += files
         return files
 
