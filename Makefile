@@ -37,7 +37,7 @@ test-latest:  ## the first steps of a newcomer with the newest version of every 
 	echo "test-latest: $$("$$name" --version)"; \
 	"$$name" -m venv --clear $(LATEST); \
 	$(LATEST)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[export,serve]" pytest hypothesis httpx2; \
-	$(LATEST)/bin/python -m pip list --disable-pip-version-check | grep -iE '^(av|lightning|numpy|opencv|timm|torch|torchvision) '; \
+	$(LATEST)/bin/python -m pip list --disable-pip-version-check | grep -iE '^(av|numpy|opencv|timm|torch|torchvision) '; \
 	$(LATEST)/bin/python -m pytest tests/test_first_steps.py
 
 $(READY): pyproject.toml papers/pyproject.toml constraints.txt $(if $(TORCH),$(TOOLS_READY))

@@ -88,7 +88,7 @@ def test_removed_settings_of_older_files_are_ignored_where_they_are_off(monkeypa
 
 
 def test_an_unknown_setting_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"TrainConfig has no setting learning_rate; .*batch, .*lr.*, workers"):
+    with pytest.raises(ValueError, match=r"TrainConfig has no setting learning_rate; .*batch, .*lr.*, weight_decay"):
         TrainConfig.from_dict({"learning_rate": 0.1})
 
 

@@ -20,7 +20,7 @@ from onlooker.data.split import fingerprint
 from onlooker.files import read_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
-from onlooker.training.checkpoint import AtomicCheckpointIO
+from onlooker.training.checkpoint import load_checkpoint
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ OPENERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "recordings": ("clips/recordings.csv", lambda folder: find_clips(class_folders(folder / "clips"))),
     "fingerprint": ("a.mp4", lambda folder: fingerprint(folder / "a.mp4")),
     "array": ("a.npy", lambda folder: open_array(folder / "a.npy")),
-    "checkpoint": ("last.ckpt", lambda folder: AtomicCheckpointIO().load_checkpoint(folder / "last.ckpt")),
+    "checkpoint": ("last.ckpt", lambda folder: load_checkpoint(folder / "last.ckpt")),
     "recognizer": ("model/recognizer.json", lambda folder: load(model_folder(folder / "model"))),
     "config": ("model/config.json", lambda folder: load(model_folder(folder / "model"))),
     "weights": ("model/model.safetensors", lambda folder: load(model_folder(folder / "model"))),
@@ -146,7 +146,7 @@ def test_a_damaged_checkpoint_says_how_to_continue(tmp_path: Path, content: obje
     else:
         torch.save(content, path)
     with pytest.raises(ValueError, match=f"last.ckpt: {said}") as caught:
-        AtomicCheckpointIO().load_checkpoint(path)
+        load_checkpoint(path)
     assert "--resume to train from the start" in str(caught.value)
     assert "weights_only" not in str(caught.value)
 

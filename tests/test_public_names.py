@@ -15,7 +15,7 @@ import pytest
 import onlooker
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "torchvision", "lightning", "timm", "cv2", "av", "matplotlib", "sklearn", "mlxtend", "numpy")
+HEAVY = ("torch", "torchvision", "timm", "cv2", "av", "matplotlib", "sklearn", "mlxtend", "numpy")
 MODULES = [module.name for module in pkgutil.walk_packages(onlooker.__path__, "onlooker.")]
 PAPERS = sorted((ROOT / "papers" / "onlooker_papers").rglob("*.py"))
 SERVE = sorted((ROOT / "src" / "onlooker" / "serve").rglob("*.py"))

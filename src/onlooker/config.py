@@ -156,17 +156,11 @@ class TrainConfig(Config):
     batch: int | None = setting(
         None, "Batch size in clips; default: 16, or less so that an epoch has at least 8 batches.", minimum=1
     )
-    lr: float = setting(1e-3, "Learning rate: the maximum of the schedule.", above=0)
+    lr: float = setting(1e-3, "Maximum learning rate.", above=0)
     patience: int = setting(0, "Early-stopping patience, in epochs; 0: no early stopping.", minimum=0)
     seed: int = setting(0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1)
-    optimizer: str = setting(
-        "adamw", "Optimizer; others than adamw belong to packages (onlooker-papers: rmsprop, adadelta).", TRAINING
-    )
-    schedule: Literal["auto", "one-cycle", "cosine", "constant"] = setting(
-        "auto",
-        "Learning-rate schedule: one-cycle (up, then a cosine to zero), cosine or constant; auto: one-cycle for adamw, "
-        "else constant.",
-        TRAINING,
+    optimizer: Literal["adamw", "rmsprop"] = setting(
+        "adamw", "adamw with a one-cycle learning rate (up, then along a cosine to zero); rmsprop: constant.", TRAINING
     )
     weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, minimum=0)
     grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, minimum=0)
@@ -187,9 +181,6 @@ class TrainConfig(Config):
         TRAINING,
     )
     precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
-    sync_batchnorm: bool = setting(
-        False, "With several GPUs: batch norm over the clips of all of them, not of each (--devices).", TRAINING
-    )
     class_weights: ClassWeights = setting(
         "auto",
         "balanced: classes weigh equally in the loss, not by their numbers of clips (none); auto: linear tries both if "
@@ -201,7 +192,6 @@ class TrainConfig(Config):
         "The class in which nothing happens, which is never reported as an event; default: the one named nothing, "
         "none, background, no_gesture, idle, ... '': no class is.",
     )
-    workers: int = setting(0, "Processes that load clips; 0: the main process.", TRAINING, minimum=0, maximum=1024)
 
     def __post_init__(self) -> None:
         super().__post_init__()

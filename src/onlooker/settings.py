@@ -38,6 +38,8 @@ OFF |= {
     "flow": "dis",
     "flow_length": 1,
     "temporal_crops": 0,
+    "schedule": "auto",
+    "workers": 0,
 }
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {

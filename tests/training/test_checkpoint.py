@@ -10,12 +10,12 @@ import torch
 from kills import killed_in
 
 from onlooker.files import DiskFullError
-from onlooker.training.checkpoint import PARTS, AtomicCheckpointIO
+from onlooker.training.checkpoint import PARTS, load_checkpoint, save_checkpoint
 
 
 def saved(path: Path, epoch: int) -> dict[str, Any]:
     checkpoint = {**dict.fromkeys(PARTS), "epoch": epoch, "weights": torch.full((4,), float(epoch))}
-    AtomicCheckpointIO().save_checkpoint(checkpoint, path)
+    save_checkpoint(checkpoint, path)
     return checkpoint
 
 
@@ -27,7 +27,7 @@ def test_a_flipped_bit_is_detected(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"last.ckpt: a damaged checkpoint \(BadZipFile\); restore it, or remove .*, and"
     ):
-        AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
+        load_checkpoint(tmp_path / "last.ckpt")
 
 
 def test_a_kill_between_write_and_rename_leaves_the_old_file(tmp_path: Path) -> None:

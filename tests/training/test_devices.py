@@ -1,14 +1,15 @@
-"""Training on several processes: the batches, the gradients and the curve of one, also when their number changes."""
+"""Training on several processes: the batches, the gradients and the curve of one, also when their number changes.
 
-import os
-import signal
+    torchrun --nproc-per-node 2 tests/training/test_devices.py FOLDER EPOCHS
+
+trains in two processes that stop after some epochs, and writes what they give to `FOLDER/trained.pt`.
+"""
+
+import subprocess
 import sys
-import time
-from dataclasses import replace
-from functools import partial
+from contextlib import suppress
 from itertools import chain, pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from torch.utils.data import Dataset
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.models.registry import create_model
+from onlooker.run_record import read_curves
 from onlooker.structures import Curves
 from onlooker.training.batches import EpochOrder, SharedBatches
 from onlooker.training.fit import fit
-from onlooker.training.processes import ALONE, Processes, check_devices, check_guard, connect, launch, launched
+from onlooker.training.processes import Processes, connect, launched
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half", translate=0.0, scale=0.0)
 TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, precision="32")
@@ -45,16 +47,30 @@ class Features(Dataset[tuple[Tensor, int, int]]):
         return self.maps[index], self.targets[index], index
 
 
-def train(folder: Path, settings: TrainConfig = TRAIN) -> Trained:
-    """Train in this process, together with the others if there are any."""
+def train(folder: Path, stop: int = TRAIN.epochs) -> Trained:
+    """Train in this process, together with the others if there are any; until `stop` epochs are done."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = create_model("lstm", 2, in_channels=1, size=16, hidden=8, dropout=0.0)
+
+    class Stops(Features):
+        def set_epoch(self, epoch: int) -> None:
+            if epoch == stop:
+                raise KeyboardInterrupt
+
     # 42 clips: the last batch has two, which is one for each of two processes.
-    with connect(launched()):
-        sides = Features(42, seed=0), Features(9, seed=1)
-        curves = fit(model, *sides, DATA, settings, folder, title=None, processes=launched())
-    return model.state_dict(), curves
+    with connect(), suppress(KeyboardInterrupt):
+        fit(model, Stops(42, seed=0), Features(9, seed=1), DATA, TRAIN, folder, title=None)
+    return model.state_dict(), read_curves(folder) or {}
+
+
+def train_in(processes: int, folder: Path, stop: int = TRAIN.epochs) -> Trained:
+    """Train in several processes."""
+    torchrun = ["torch.distributed.run", "--nproc-per-node", str(processes), "--rdzv-endpoint", "localhost:0"]
+    words = [*torchrun, "--rdzv-backend", "c10d", __file__, str(folder), str(stop)]
+    subprocess.run([sys.executable, "-m", *words], check=True, timeout=240)
+    trained: Trained = torch.load(folder / "trained.pt", weights_only=True)
+    return trained
 
 
 def apart(a: Curves, b: Curves, epochs: slice = slice(None)) -> float:
@@ -72,23 +88,23 @@ def test_shares_are_the_batches_of_one_process(processes: int) -> None:
     for number, (first, last) in enumerate(pairwise((0, 8, 16, 21))):
         shares = [list(part)[number] for part in parts]
         assert sorted(chain(*shares)) == sorted(whole[first:last])
-        weighted = [losses[own].mean() * part.share(number)[1] for own, part in zip(shares, parts, strict=True)]
+        weighted = [losses[own].mean() * part.weight(number) for own, part in zip(shares, parts, strict=True)]
         assert np.mean(weighted) == pytest.approx(losses[whole[first:last]].mean())
     assert {len(part) for part in parts} == {3}
 
 
 def test_a_process_without_a_clip_of_the_last_batch_weighs_nothing() -> None:
     part = SharedBatches(EpochOrder(range(9), seed=0), 8, rank=2, processes=4)
-    assert part.share(0) == (2, 1.0)
-    assert part.share(1) == (0, 0.0)
+    assert part.weight(0) == 1.0
+    assert part.weight(1) == 0.0
     assert len(list(part)[1]) == 1
 
 
-@pytest.mark.slow  # 30 s: each process imports Lightning
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 4])
 def test_several_processes_learn_as_one_does(processes: int, tmp_path: Path) -> None:
     one, curves = train(tmp_path / "one")
-    several, shared = launch(processes, partial(train, tmp_path / "several"))
+    several, shared = train_in(processes, tmp_path / "several")
     assert apart(curves, shared, slice(0, 2)) < 1e-6  # twelve steps
     assert apart(curves, shared) < 1e-4
     assert shared["training"]["accuracy"] == curves["training"]["accuracy"]
@@ -99,89 +115,35 @@ def test_several_processes_learn_as_one_does(processes: int, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_run_continues_with_another_number_of_processes(tmp_path: Path) -> None:
-    settings = replace(TRAIN, schedule="constant")
-    _, alone = train(tmp_path / "one", settings)
-    for epochs, devices in enumerate((1, 2, 4, 1), 1):
-        of = partial(train, tmp_path / "other", replace(settings, epochs=epochs))
-        _, curves = launch(devices, of) if devices > 1 else of()
+    _, alone = train(tmp_path / "one")
+    train(tmp_path / "other", 1)
+    train_in(2, tmp_path / "other", 2)
+    train_in(4, tmp_path / "other", 3)
+    _, curves = train(tmp_path / "other")
+    assert len(curves["training"]["loss"]) == 4
     assert apart(alone, curves) < 1e-4
 
 
 @pytest.mark.slow
 def test_the_same_number_of_processes_gives_the_same_bits(tmp_path: Path) -> None:
-    (one, _), (other, _) = (launch(2, partial(train, tmp_path / name)) for name in "ab")
+    (one, _), (other, _) = (train_in(2, tmp_path / name) for name in "ab")
     assert all(torch.equal(weights, other[name]) for name, weights in one.items())
 
 
-def fail(how: str) -> None:
-    """Fail in the second process while the first one waits for it."""
-    with connect(launched()):
-        if launched().rank == 1 and how == "error":
-            raise ValueError("clip.mp4: the clips are gone")
-        if launched().rank == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        torch.distributed.barrier()
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("how", "error", "message"),
-    [
-        ("error", RuntimeError, "^clip.mp4: the clips are gone$"),
-        ("killed", ChildProcessError, "^process 1 of 2 ended by signal SIGKILL; continue with --resume$"),
-    ],
-)
-def test_a_process_that_fails_ends_the_others_with_one_line(
-    how: str, error: type[Exception], message: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    began = time.monotonic()
-    with pytest.raises(error, match=message):
-        launch(2, partial(fail, how))
-    assert time.monotonic() - began < 30  # 15 s of them are imports on a busy machine
-    assert capfd.readouterr().err == ""
-
-
-def test_numbers_of_devices_that_are_impossible() -> None:
-    for devices, message in {0: "at least 1", 10_000: r"at most the \d+ (cores|GPUs)"}.items():
-        with pytest.raises(ValueError, match=f"devices is {devices}, expected {message}"):
-            check_devices(devices)
-
-
-def test_a_script_that_would_run_itself_again_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = tmp_path / "script.py"
-    main = ModuleType("__main__")
-    main.__file__ = str(script)
-    monkeypatch.setitem(sys.modules, "__main__", main)
-    monkeypatch.setattr("multiprocessing.get_start_method", lambda: "spawn")
-    script.write_text("onlooker.train()\n")
-    check_guard(1, 0)
-    for devices, workers in ((2, 0), (1, 2)):
-        with pytest.raises(
-            RuntimeError, match=r"script.py: .* would run it again; write the call below `if __name__ =="
-        ):
-            check_guard(devices, workers)
-    monkeypatch.setattr("multiprocessing.get_start_method", lambda: "fork")
-    check_guard(1, 2)
-    monkeypatch.setattr("multiprocessing.get_start_method", lambda: "spawn")
-    script.write_text('if __name__ == "__main__":\n    onlooker.train()\n')
-    check_guard(2, 2)
-
-
-@pytest.mark.parametrize(("batch", "message"), [(8, "8 clips of a batch"), (16, "9 validation clips")])
-def test_more_devices_than_clips(tmp_path: Path, batch: int, message: str) -> None:
-    model, settings = create_model("lstm", 2, in_channels=1, size=16), replace(TRAIN, batch=batch)
-    with pytest.raises(ValueError, match=f"10 processes, expected at most the {message}; use fewer devices"):
-        fit(model, Features(42, 0), Features(9, 1), DATA, settings, tmp_path, processes=Processes(0, 10, 10))
-
-
-def test_synchronized_batch_norm_needs_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    model, settings = create_model("lstm", 2, in_channels=1, size=16), replace(TRAIN, sync_batchnorm=True)
-    with pytest.raises(ValueError, match="sync_batchnorm is for several GPUs, and this machine has none; leave it out"):
-        fit(model, Features(4, 0), Features(4, 1), DATA, settings, tmp_path)
+def test_more_processes_than_clips_of_a_batch_or_of_validation(tmp_path: Path) -> None:
+    _, alone = train(tmp_path / "one", 1)
+    _, curves = train_in(10, tmp_path / "many", 1)
+    assert apart(alone, curves) < 1e-6
 
 
 def test_the_place_of_a_process_of_torchrun() -> None:
-    assert launched({}) == ALONE == Processes(0, 1, 1)
-    environment: dict[str, Any] = {"TORCHELASTIC_RUN_ID": "a", "RANK": "5", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}
-    assert launched(environment) == Processes(5, 8, 4)
+    assert launched({}) == Processes(0, 1)
+    environment: dict[str, Any] = {"TORCHELASTIC_RUN_ID": "a", "RANK": "5", "WORLD_SIZE": "8"}
+    assert launched(environment) == Processes(5, 8)
+
+
+if __name__ == "__main__":
+    trained = train(Path(sys.argv[1]), int(sys.argv[2]))
+    if launched().rank == 0:
+        torch.save(trained, Path(sys.argv[1]) / "trained.pt")

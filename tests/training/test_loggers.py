@@ -15,9 +15,10 @@ Logged = dict[str, list[float]]
 
 
 def read_csv(logs: Path) -> Logged:
-    (file,) = logs.glob("csv/*/metrics.csv")
-    rows = [*csv.DictReader(file.open(encoding="utf-8"))]
-    return {name: [float(row[name]) for row in rows if row[name]] for name in rows[0]}
+    logged = Logged()
+    for row in csv.DictReader((logs / "metrics.csv").open(encoding="utf-8")):
+        logged.setdefault(row["name"], []).append(float(row["value"]))
+    return logged
 
 
 def read_tensorboard(logs: Path) -> Logged:

@@ -27,7 +27,7 @@ from onlooker.recognizer import Recognizer
 from onlooker.runs.features import encoded_clips
 from onlooker.runs.preparation import build
 from onlooker.structures import Curves
-from onlooker.training.checkpoint import AtomicCheckpointIO
+from onlooker.training.checkpoint import load_checkpoint
 from onlooker.training.fit import fit
 from onlooker.video.reader import read
 from onlooker.video.sampling import equally_spaced
@@ -170,7 +170,7 @@ def train_all_epochs(
 ) -> tuple[Recognizer, Curves]:
     """Train a model on the features of a split, and save it with the weights of its last epoch, not of the best one."""
     curves = fit(net, samples.only(split.training), samples.only(split.validation), data, training, folder, folder.name)
-    state = AtomicCheckpointIO().load_checkpoint(folder / "checkpoints" / "last.ckpt", "cpu")["state_dict"]
+    state = load_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
     net.load_state_dict({**net.state_dict(), **{name.removeprefix("model."): of for name, of in state.items()}})
     rate = sample_rate([clip.path for clip in split.training], data)
     recognizer = Recognizer(net, samples.classes, data, training.resolved_aggregation, frame_rate=rate)

@@ -17,7 +17,7 @@ from onlooker.models.cells.motion import MotionCell
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import Recipe, find_recipe, register_model
 from onlooker.models.video_model import Output, make_head
-from onlooker_papers import optimizers, single_frame
+from onlooker_papers import single_frame
 
 PREFIX = "published-"
 NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion")
@@ -157,9 +157,8 @@ def _settings(name: str) -> dict[str, Any]:
 
 
 def register() -> None:
-    """Register these models, the baseline and the published optimizers for `create_model`, `load` and the commands."""
+    """Register these models, and the baseline, for `create_model`, `load` and the commands."""
     single_frame.register()
-    optimizers.register()
     for name in NAMES:
         of, summary = find_recipe(name), f"{name} with the settings of the code of Li et al. 2016"
         settings = {**of.settings, **_settings(name)}

@@ -129,10 +129,10 @@ def stoppable(hint: str | Callable[[], str] = "run the same command to continue"
     """On Ctrl-C, print one line that says how to continue: `hint`, or what it returns then."""
     try:
         yield
-    except (Exception, KeyboardInterrupt, SystemExit) as error:
-        # Lightning turns an interrupt into SystemExit; an interrupt while a lock is released, into a RuntimeError.
+    except (Exception, KeyboardInterrupt) as error:
+        # An interrupt while a lock is released becomes a RuntimeError.
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, KeyboardInterrupt | SystemExit):
+        while cause is not None and not isinstance(cause, KeyboardInterrupt):
             cause = cause.__context__
         if cause is None:
             raise

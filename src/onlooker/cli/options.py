@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from onlooker.config import CLIPS, TRAINING, DataConfig, ModelConfig, TrainConfig
+from onlooker.config import CLIPS, DataConfig, ModelConfig, TrainConfig
 from onlooker.files import read_bytes
 from onlooker.settings import Config, check_type, suggestion
 from onlooker.storage import local
@@ -20,9 +20,6 @@ Folds = Annotated[
     typer.Option(
         help="Cross-validation with this number of folds, resumable; 0: one split. Recordings are kept whole."
     ),
-]
-Devices = Annotated[
-    int, typer.Option(help="GPUs (or CPU processes) that share each batch; not for linear.", rich_help_panel=TRAINING)
 ]
 RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")]
 

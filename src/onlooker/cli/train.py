@@ -12,7 +12,6 @@ from onlooker.cli.command import command, given_options, note, refuse_unused, st
 from onlooker.cli.options import (
     Clips,
     ConfigFile,
-    Devices,
     Folds,
     FrameRate,
     RunArgument,
@@ -110,7 +109,6 @@ def train(
         bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
     ] = False,
     safe: Safe = False,
-    devices: Devices = 1,
     logger: Annotated[
         list[str] | None,
         typer.Option(help="csv or tensorboard: log curves and figures there, too; repeatable."),
@@ -140,8 +138,8 @@ def train(
     if not auto:
         model, data = for_model(model, data, given_options(context, _GIVEN))
     settings = Settings(model, data, training)
-    if folds and (strict or devices > 1 or logger):
-        raise ValueError("--strict, --devices and --logger cannot be used with --folds; leave them out")
+    if folds and (strict or logger):
+        raise ValueError("--strict and --logger cannot be used with --folds; leave them out")
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
     if resume and folds and not any(run.glob("*/*/config.json")):
         raise FileNotFoundError(f"{run}: no cross-validation to resume; check --run, or leave out --resume")
@@ -155,7 +153,7 @@ def train(
     with stoppable(lambda: f"run the same command{' with --resume' * (run / 'config.json').exists()} to continue"):
         first = not launched().rank
         source = read_set(clips, which, fills=True) if first and not resume else clips
-        measured = train_run(source, run, *settings, None, resume, strict, devices=devices, loggers=logger or ())
+        measured = train_run(source, run, *settings, None, resume, strict, loggers=logger or ())
     if first:
         _print_metrics(measured, run)
         _print_terms(run)

@@ -30,8 +30,8 @@ from onlooker.runs.encoders import encode, lite0_may_help
 from onlooker.runs.preparation import Prepared, Request
 from onlooker.structures import ClipError, Evaluation
 from onlooker.training.events import ClipFeatures, fit_events
+from onlooker.training.fit import fit
 from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer
-from onlooker.training.processes import ALONE, Processes
 from onlooker.video.decode import RATE
 from onlooker.video.reader import VideoReader
 
@@ -49,14 +49,14 @@ class Fitted(NamedTuple):
     held_out: Evaluation | None
 
 
-def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) -> Fitted:
+def fit_run(prepared: Prepared, request: Request) -> Fitted:
     """Train, calibrate and save the model of a run."""
     record, samples, net, quiet = prepared.record, prepared.samples, prepared.net, request.quiet
     split, fitted = record.split, _Layer()
     by_gradient = find_recipe(record.model.name).solver == "gradient"
     rate = sample_rate([clip.path for clip in split.training], record.data)
     if by_gradient:
-        fit_by_gradient(prepared, request.run, None if quiet else record.model.name, processes)
+        fit_by_gradient(prepared, request.run, None if quiet else record.model.name)
     else:
         fitted = _fit_and_cross_validate(prepared, request, rate)
     recognizer = Recognizer(
@@ -88,13 +88,11 @@ def fit_run(prepared: Prepared, request: Request, processes: Processes = ALONE) 
     return Fitted(recognizer, fitted.held_out)
 
 
-def fit_by_gradient(prepared: Prepared, run: Path, title: str | None, processes: Processes = ALONE) -> None:
+def fit_by_gradient(prepared: Prepared, run: Path, title: str | None) -> None:
     """Train by gradient descent, with a part of each batch in each process; `title` begins the line of each epoch."""
-    from onlooker.training.fit import fit  # imported here: Lightning takes seconds, and linear models do not need it
-
     record, samples = prepared.record, prepared.samples
     training, validation = samples.only(record.split.training), samples.only(record.split.validation)
-    fit(prepared.net, training, validation, record.data, record.training, run, title, 1, processes, prepared.loggers)
+    fit(prepared.net, training, validation, record.data, record.training, run, title, 1, prepared.loggers)
 
 
 def _calibrate(recognizer: Recognizer, validation: ClipFrames, balanced: bool) -> EventThreshold | None:

@@ -19,9 +19,10 @@ from onlooker.runs.check import plan_joined_split, plan_split, show_overview
 from onlooker.runs.features import encoded_clips
 from onlooker.structures import Clip, ClipError
 from onlooker.training.linear import Clips, Encoded
+from onlooker.training.processes import launched
 from onlooker.training.reading import read_clips, read_thumbnails
 
-__all__ = ["Prepared", "Request", "build", "check_solver", "new_run", "part_of_run", "resumed_run"]
+__all__ = ["Prepared", "Request", "build", "new_run", "part_of_run", "resumed_run"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Prepared:
     Args:
         samples: those of all clips that can be read.
         gone: clips of a resumed run that cannot be read any more.
-        loggers: get the curves, too (`training.loggers.open_loggers`).
+        loggers: get the curves, too (`training.loggers`).
         encoded: the training and validation clips, if they are encoded already.
         rival: the same clips by another encoder, which was compared with that of this run.
         why: a sentence about that comparison.
@@ -61,7 +62,7 @@ class Prepared:
     net: VideoModel
     samples: ClipFrames
     gone: tuple[ClipError, ...] = ()
-    loggers: tuple[Any, ...] = ()
+    loggers: Sequence[Any] = ()
     encoded: Encoded | None = None
     rival: Clips | None = None
     why: str = ""
@@ -123,15 +124,11 @@ def part_of_run(request: Request) -> Prepared:
 
 
 def build(model: ModelConfig, data: DataConfig, training: TrainConfig, classes: Sequence[str]) -> VideoModel:
-    """The untrained model, with the random weights of its seed."""
+    """The untrained model, with the random weights of its seed; a ValueError if it cannot be trained here."""
+    if (count := launched().size) > 1 and find_recipe(model.name).solver != "gradient":
+        raise ValueError(f"{model.name} is fitted by one process, and torchrun started {count}; leave out torchrun")
     torch.manual_seed(training.seed)
     return configured(model, data, len(classes))
-
-
-def check_solver(devices: int, model: ModelConfig) -> None:
-    """Raise a ValueError for several devices that the model cannot use."""
-    if devices > 1 and find_recipe(model.name).solver != "gradient":
-        raise ValueError(f"devices is {devices}, and {model.name} is fitted by one process; leave it out")
 
 
 def _read(

@@ -20,11 +20,11 @@ from onlooker.run_record import RunRecord, check_content, check_settings, lock_r
 from onlooker.runs.encoders import choose_encoder
 from onlooker.runs.evaluate import write_report
 from onlooker.runs.fitting import Fitted, fit_by_gradient, fit_run
-from onlooker.runs.preparation import Prepared, Request, check_solver, new_run, part_of_run, resumed_run
+from onlooker.runs.preparation import Prepared, Request, new_run, part_of_run, resumed_run
 from onlooker.settings import suggestion
 from onlooker.storage import local, uploading
-from onlooker.training.loggers import check_loggers, log_figures, open_loggers
-from onlooker.training.processes import ALONE, check_devices, check_guard, connect, launch, launched
+from onlooker.training.loggers import check_loggers, log, open_loggers
+from onlooker.training.processes import connect, launched
 from onlooker.training.reading import read_clips, read_thumbnails
 from onlooker.training.stages import OnProgress, reporting
 
@@ -53,7 +53,6 @@ def train(
     resume: bool = False,
     quiet: bool = False,
     progress: OnProgress | None = None,
-    devices: int = 1,
     fill: str | None = None,
     divide: bool = False,
     scenes: bool = True,
@@ -68,11 +67,9 @@ def train(
         clips: the folder or list (`read_set`). `clips` and `run` may be addresses (`onlooker.storage`).
         run: a new folder for the run; None: `runs/CLIPS-MODEL`.
         model: one of `onlooker.list_models()`.
-        resume, quiet, devices, loggers: as in `train_run`. With several devices, a script must call this under
-            `if __name__ == "__main__":`.
+        resume, quiet, loggers: as in `train_run`.
         progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are.
-            An exception in it ends the training, and `resume` continues it. With several `devices`, epochs are not
-            reported.
+            An exception in it ends the training, and `resume` continues it.
         fill, divide, scenes: as in `SetConfig`.
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
@@ -86,7 +83,7 @@ def train(
         copy = copies.get(path, path)
         asked = SetConfig(fill=fill, divide=divide, scenes=scenes)
         source = local(clips) if asked == SetConfig() else read_set(local(clips), asked, fills=True)
-        figures = train_run(source, copy, *configs, resume=resume, quiet=quiet, devices=devices, loggers=loggers)
+        figures = train_run(source, copy, *configs, resume=resume, quiet=quiet, loggers=loggers)
     return TrainedRun(path, figures)
 
 
@@ -126,10 +123,11 @@ def train_run(
     strict: bool = False,
     quiet: bool = False,
     cross_validate: bool = True,
-    devices: int = 1,
     loggers: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if there are any.
+
+    Processes that torchrun started share each batch. All but the first write nothing, and return {}.
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
@@ -138,45 +136,29 @@ def train_run(
         resume: continue an interrupted run with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no progress bars.
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
-        devices: that share each batch, in processes started here unless torchrun has started this one; a resumed run
-            may use another number of them. All processes but the first write nothing, and return {}.
         loggers: of other programs that get the figures, too (`training.loggers`).
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is false, or it holds other files.
         NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can be read.
         ValueError: settings or weights that do not fit; a run of another version; another process trains in it.
-        RuntimeError: the package of a logger is not installed, or a script that starts processes has no guard.
+        RuntimeError: the package of a logger is not installed.
     """
     settings = Settings(model, data, training)
     request = Request(clips, run, settings, split, resume, strict, quiet, cross_validate, tuple(loggers))
     check_loggers(loggers)
-    processes = launched()
-    check_devices(devices)
-    check_guard(devices, training.workers)
-    if not resume:  # with the model of the run
-        check_solver(max(devices, processes.count), model)
-    if devices > 1 and processes == ALONE:
-        return dict(launch(devices, partial(_train, request)))
-    return _train(request)
-
-
-def _train(request: Request) -> dict[str, Any]:
-    """Train in this process: alone, as the first one of several, or with a part of each batch."""
-    run, processes = request.run, launched()
-    with connect(processes):
-        if processes.rank:
+    with connect():
+        if launched().rank:
             torch.distributed.barrier()  # the first one has written the record of the run
-            fit_by_gradient(part_of_run(request), run, None, processes)
+            fit_by_gradient(part_of_run(request), run, None)
             return {}
-        with start_run(run, request.resume) as continues:
+        with start_run(run, resume) as continues:
             prepared = choose_encoder(resumed_run(request) if continues else new_run(request), request)
-            check_solver(processes.count, prepared.record.model)
-            if processes.count > 1:
+            if launched().size > 1:
                 torch.distributed.barrier()
-            loggers = open_loggers(request.loggers, run, prepared.record.settings.to_dict())
-            figures = _report(prepared, fit_run(replace(prepared, loggers=loggers), request, processes), request)
-            log_figures(loggers, figures)
+            opened = open_loggers(loggers, run, prepared.record.settings.to_dict())
+            figures = _report(prepared, fit_run(replace(prepared, loggers=opened), request), request)
+            log(opened, "test", figures, 0)
             return figures
 
 

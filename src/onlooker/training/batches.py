@@ -20,7 +20,7 @@ class EpochOrder(Sampler[int]):
         self.data, self.seed, self.parts, self.epoch = data, seed, parts, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning."""
+        """Choose the order of an epoch, and its samples if they have one."""
         self.epoch = epoch
         if hasattr(self.data, "set_epoch"):
             self.data.set_epoch(epoch)
@@ -47,7 +47,7 @@ class SharedBatches(Sampler[list[int]]):
         rank, processes: the number of this process, and how many there are.
     """
 
-    def __init__(self, order: EpochOrder, batch: int, rank: int, processes: int) -> None:
+    def __init__(self, order: EpochOrder | range, batch: int, rank: int, processes: int) -> None:
         self.sampler, self.batch, self.rank, self.processes = order, batch, rank, processes
 
     def __len__(self) -> int:
@@ -59,11 +59,11 @@ class SharedBatches(Sampler[list[int]]):
             batch = order[first : first + self.batch]
             yield batch[self.rank :: self.processes] or batch[:1]
 
-    def share(self, number: int) -> tuple[int, float]:
-        """How many clips of a batch belong to this process, and the weight of their mean loss.
+    def weight(self, number: int) -> float:
+        """The weight of the mean loss of this process in a batch; 0: none of its clips belongs to it.
 
         DDP averages gradients over the processes; with these weights, the average is the gradient of the batch's loss.
         """
         whole = min(self.batch, len(self.sampler) - number * self.batch)
         own = len(range(self.rank, whole, self.processes))
-        return own, own * self.processes / whole
+        return own * self.processes / whole

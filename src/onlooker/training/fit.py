@@ -1,149 +1,157 @@
-"""Train a model on clips with Lightning, so that a run that is killed and resumed gives the same numbers."""
+"""Train a model on clips, so that a run that is killed and resumed gives the same numbers."""
 
-import functools
 import math
-import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger
-from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import AdamW, Optimizer, RMSprop
+from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
+from torch.utils.data import DataLoader, Dataset
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.evaluation.calibration import balancing_weights
-from onlooker.models.classifier import clip_scores
+from onlooker.files import write_csv
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.structures import Curves
 from onlooker.training.batches import EpochOrder, SharedBatches
-from onlooker.training.checkpoint import AtomicCheckpointIO, MovableCheckpoint, ResumableEarlyStopping, restore
-from onlooker.training.epochs import EpochRecords, quiet
-from onlooker.training.forward import forward_samples
-from onlooker.training.losses import frame_cross_entropy
-from onlooker.training.optimizers import optimizer_of, schedule_of
+from onlooker.training.checkpoint import load_checkpoint, restore, save_checkpoint
+from onlooker.training.loggers import log
+from onlooker.training.losses import Fitting
 from onlooker.training.precision import choose_precision
-from onlooker.training.processes import ALONE, Processes
+from onlooker.training.processes import launched
+from onlooker.training.stages import report
 
-__all__ = ["Fitting", "batch_size", "fit"]
+__all__ = ["batch_size", "fit"]
 
 _BATCH, _BATCHES = 16, 8  # clips in a batch; batches in an epoch of few clips
 
 
-class Fitting(L.LightningModule):
-    """The Lightning module that trains a model."""
+class _Training:
+    """The training of one process: its batches, its optimizer and its curves.
 
-    def __init__(self, model: VideoModel, data: DataConfig, train: TrainConfig) -> None:
-        super().__init__()
-        self.model, self.data, self.train_config = model, data, train
+    Args: those of `fit`.
+    """
+
+    def __init__(
+        self,
+        model: VideoModel,
+        training: Dataset[Any],
+        validation: Dataset[Any],
+        data: DataConfig,
+        train: TrainConfig,
+        parts: int,
+    ) -> None:
+        weights = _balanced(training, model.num_classes) if train.class_weights == "balanced" else None
+        self.fitting = Fitting(model, data, train, weights).to(choose_device())
+        self.train_config = train
+        self.processes = launched()
+        self.order = EpochOrder(training, train.seed, parts)  # type: ignore[arg-type]  # it has a length
+        batch = batch_size(train, len(self.order))
+        self.batches = SharedBatches(self.order, batch, *self.processes)
+        self.training = DataLoader(training, batch_sampler=self.batches)
+        every = range(len(validation))  # type: ignore[arg-type]
+        self.validation_batches = SharedBatches(every, batch, *self.processes)
+        self.validation = DataLoader(validation, batch_sampler=self.validation_batches)
+        self.optimizer, self.schedule = _optimizer_of(model, train, train.epochs * len(self.batches))
         self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
-        self.shared: SharedBatches | None = None  # the batches of this process, if it is one of several
-        self.seconds: list[float] = []  # training time at the end of each epoch
-        self.class_weights: Tensor | None = None  # `K`
-        self._sums: dict[str, list[Tensor]] = {"training": [], "validation": []}
-
-    def on_train_start(self) -> None:
-        """Let torchrun end a process that waits for another one: Lightning's handler would wait, too."""
-        if self.shared is not None:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def on_train_epoch_start(self) -> None:
-        """Start the clock of this epoch."""
-        self._started = time.perf_counter()
-
-    def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
-        """Reseed from (seed, epoch, batch), so that a resumed run is identical; other processes draw other numbers."""
-        place = [self.train_config.seed, self.current_epoch, batch_index]
-        seed = np.random.SeedSequence([*place, self.shared.rank] if self.shared and self.shared.rank else place)
-        torch.manual_seed(int(seed.generate_state(1)[0]))
-
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> Tensor:
-        """One batch: frames `B T H W C` uint8, or stored features `B T h w D` float16; targets `B`, indices `B`."""
-        samples, targets, _ = batch
-        smoothing = self.train_config.label_smoothing
-        own, weight = (len(targets), 1.0) if self.shared is None else self.shared.share(batch_index)
-        output, features = forward_samples(self.model, samples, self.data, augmented=True)
-        loss = self._loss(output.logits, targets, smoothing)
-        if own:
-            self._measure("training", output.logits, targets, loss)
-        if self.model.has_attention_loss and features is not None and output.attention is not None:
-            loss = loss + self._loss(self.model.attended_logits(features, output.attention), targets, smoothing)
-        return loss * weight
-
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_index: int) -> None:
-        """One batch, without augmentation and label smoothing."""
-        samples, targets, _ = batch
-        logits = forward_samples(self.model, samples, self.data)[0].logits
-        self._measure("validation", logits, targets, self._loss(logits, targets))
-
-    def _loss(self, logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-        weights = None if self.class_weights is None else self.class_weights.to(logits.device)
-        return frame_cross_entropy(self._trained(logits), targets, smoothing, weights)
-
-    def _measure(self, split: str, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
-        """Add the loss and accuracy of a batch to the sums of this epoch."""
-        scores = clip_scores(self._trained(logits).detach().float().softmax(-1), self.train_config.resolved_aggregation)
-        hits = (scores.argmax(1) == targets).sum()
-        self._sums[split].append(torch.stack([loss.detach() * len(targets), hits, hits.new_tensor(len(targets))]))
-
-    def _trained(self, logits: Tensor) -> Tensor:
-        """The frames of `B T K` that the loss uses: the last, or all (also for `auto`, which `runs.train` replaces)."""
-        return logits[:, -1:] if self.train_config.loss == "last" else logits
-
-    def on_validation_epoch_end(self) -> None:
-        """Append to the curves: Lightning validates at the end of an epoch, before it saves checkpoints."""
-        for split, sums in self._sums.items():
-            total = torch.stack(sums).sum(0) if sums else torch.zeros(3, device=self.device)
-            if self.shared is not None:
-                total = self.trainer.strategy.reduce(total, reduce_op="sum")
-            loss, hits, count = total.tolist()
-            sums.clear()
-            # Not at every step, where the CPU would have to wait for a GPU.
-            if not math.isfinite(loss):
-                raise ValueError(f"the {split} loss became {loss} in epoch {self.current_epoch + 1}; lower --lr")
-            for name, value in (("loss", loss / count), ("accuracy", hits / count)):
-                self.curves[split][name].append(value)
-                self.log(f"{split}_{name}", value)
-        before = self.seconds[-1] if self.seconds else 0.0
-        self.seconds.append(before + time.perf_counter() - self._started)
-
-    def configure_optimizers(self) -> Any:
-        """The optimizer, and its schedule if the learning rate is not constant."""
-        optimizer = optimizer_of(self.model, self.train_config)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = schedule_of(optimizer, self.train_config, steps)
-        if schedule is None:
-            return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
-        """Gradient-norm clipping by PyTorch: Lightning's refuses fused optimizers."""
-        if self.train_config.grad_clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.train_config.grad_clip)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the curves, for a resumed run; leave out frozen weights."""
-        checkpoint["curves"], checkpoint["seconds"] = self.curves, self.seconds
-        for name in self.frozen:
-            del checkpoint["state_dict"][name]
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Continue the curves; keep the frozen weights."""
-        self.curves, self.seconds = checkpoint["curves"], checkpoint.get("seconds", [])
-        checkpoint["state_dict"] = {**self.frozen, **checkpoint["state_dict"]}
+        self.seconds: list[float] = []  # of training, at the end of each epoch
 
     @property
-    def frozen(self) -> dict[str, Tensor]:
-        """The weights that checkpoints leave out, by name."""
-        return {name: each for name, each in self.named_parameters(remove_duplicate=False) if not each.requires_grad}
+    def losses(self) -> list[float]:
+        """The validation loss of each epoch."""
+        return self.curves["validation"]["loss"]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is no further epoch."""
+        patience = self.train_config.patience
+        if patience and self.losses and len(self.losses) - 1 - self.losses.index(min(self.losses)) >= patience:
+            return True
+        return len(self.losses) == self.train_config.epochs
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint."""
+        checkpoint = _load_weights(self.fitting, path)
+        self.optimizer.load_state_dict(checkpoint["optimizer_states"][0])
+        self.schedule.load_state_dict(checkpoint["lr_schedulers"][0])
+        self.curves = checkpoint["curves"]
+        self.seconds = checkpoint["seconds"]
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint without the frozen weights."""
+        frozen = self.fitting.frozen
+        checkpoint = {
+            "state_dict": {name: value for name, value in self.fitting.state_dict().items() if name not in frozen},
+            "curves": self.curves,
+            "seconds": self.seconds,
+            "optimizer_states": [self.optimizer.state_dict()],
+            "lr_schedulers": [self.schedule.state_dict()],
+        }
+        save_checkpoint(checkpoint, path)
+
+    def run_epoch(self, parallel: nn.Module) -> None:
+        """Train and validate once; `parallel` is `fitting`, whose gradients are averaged over the processes."""
+        began = time.perf_counter()
+        epoch = len(self.losses)
+        self.order.set_epoch(epoch)
+        trained = list[Tensor]()
+        for number, (samples, targets, _) in enumerate(self.training):
+            self._reseed(epoch, number)
+            loss, sums = self._forward(parallel, samples, targets, self.batches.weight(number))
+            self.optimizer.zero_grad()
+            loss.backward()
+            if self.train_config.grad_clip:
+                nn.utils.clip_grad_norm_(self.fitting.parameters(), self.train_config.grad_clip)
+            self.optimizer.step()
+            self.schedule.step()
+            trained.append(sums)
+        self._extend_curves("training", trained)
+        modes = [(module, module.training) for module in self.fitting.modules()]  # frozen ones may be in either
+        self.fitting.eval()
+        validated = list[Tensor]()
+        with torch.inference_mode():
+            for number, (samples, targets, _) in enumerate(self.validation):
+                weight = self.validation_batches.weight(number)
+                validated.append(self._forward(self.fitting, samples, targets, weight)[1])
+            self._extend_curves("validation", validated)
+        for module, mode in modes:
+            module.training = mode
+        before = self.seconds[-1] if self.seconds else 0.0
+        self.seconds.append(before + time.perf_counter() - began)
+
+    def _reseed(self, epoch: int, batch: int) -> None:
+        """Seed by (seed, epoch, batch), so that a resumed run is identical; other processes draw other numbers."""
+        place = [self.train_config.seed, epoch, batch]
+        if self.processes.rank:
+            place.append(self.processes.rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+
+    def _forward(self, fitting: nn.Module, samples: Tensor, targets: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+        """The weighted loss of the clips of this process in a batch, and their sums (`Fitting.forward`)."""
+        device = choose_device()
+        bf16 = choose_precision(self.train_config.precision) == "bf16-mixed"
+        # Without a cache of weights in bf16, in which the gradients of all frames would be summed.
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
+            loss, sums = fitting(samples, targets.to(device))
+        return loss * weight, sums * (weight > 0)
+
+    def _extend_curves(self, split: str, sums: Sequence[Tensor]) -> None:
+        """Append the mean loss and the accuracy of an epoch, from the sums of its batches."""
+        total = torch.stack([*sums]).sum(0)
+        if self.processes.size > 1:
+            torch.distributed.all_reduce(total)
+        loss, correct, count = total.tolist()
+        # Not at every step, where the CPU would have to wait for a GPU.
+        if not math.isfinite(loss):
+            raise ValueError(f"the {split} loss became {loss} in epoch {len(self.losses) + 1}; lower --lr")
+        self.curves[split]["loss"].append(loss / count)
+        self.curves[split]["accuracy"].append(correct / count)
 
 
 def batch_size(train: TrainConfig, clips: int) -> int:
@@ -160,13 +168,15 @@ def fit(
     folder: Path,
     title: str | None = "training",
     parts: int = 1,
-    processes: Processes = ALONE,
-    loggers: Sequence[Logger] = (),
+    loggers: Sequence[Any] = (),
 ) -> Curves:
     """Train `model` and leave it with the weights of its best epoch (lowest validation loss).
 
     Writes `curves.csv` and `checkpoints/` to `folder`. With a `checkpoints/last.ckpt` there, training continues from it
     and ends with the same numbers as without the interruption; `seconds` in `curves.csv` leave out the time between.
+
+    Processes that torchrun started share each batch (`training.processes`). All of them read `folder`, the first one
+    writes to it and gets the best weights. A run may continue with another number of processes.
 
     Args:
         model: trained in place.
@@ -175,9 +185,7 @@ def fit(
         data: normalization and augmentation.
         title: of the line for each epoch; None: no lines.
         parts: epochs per pass through the training samples; more of them save long runs more often.
-        processes: those that share each batch (`training.processes`); a run may continue with another number of them.
-            All of them read `folder`, the first one writes to it and gets the best weights.
-        loggers: get the curves, too.
+        loggers: get the curves, too (`training.loggers`).
 
     Returns:
         Loss and accuracy of each epoch, by split.
@@ -186,24 +194,27 @@ def fit(
         ValueError: the loss is not finite any more, or the settings do not fit the model, the clips or the machine.
         DiskFullError: no space for a checkpoint or the curves; training continues from the checkpoint before.
     """
-    if train.sync_batchnorm and not torch.cuda.is_available():
-        raise ValueError("sync_batchnorm is for several GPUs, and this machine has none; leave it out")
-    fitting, order = Fitting(model, data, train), EpochOrder(training, train.seed, parts)  # type: ignore[arg-type] # it has a length
-    if train.class_weights == "balanced":
-        fitting.class_weights = _balanced(training, model.num_classes)
-    batches = _batches(fitting, order, training, validation, train, processes)
-    folder.mkdir(parents=True, exist_ok=True)
+    state = _Training(model, training, validation, data, train, parts)
     last = folder / "checkpoints" / "last.ckpt"
-    resume = last if last.exists() else None
-    if resume:
-        _load(fitting, resume)  # an error of another model's checkpoint, before Lightning reads it
-    with quiet():
-        _trainer(train, folder, title, processes, loggers).fit(fitting, *batches, ckpt_path=resume, weights_only=True)
-    if processes.rank == 0:
-        _load(fitting, folder / "checkpoints" / "best.ckpt")
-        # Lightning has moved it to the CPU, where evaluation would be slow.
-        model.eval().to(choose_device())
-    return fitting.curves
+    best = last.with_name("best.ckpt")
+    if last.exists():
+        state.load(last)
+    parallel: nn.Module = state.fitting
+    if state.processes.size > 1:
+        parallel = DistributedDataParallel(parallel, find_unused_parameters=True)
+    while not state.is_done:
+        state.run_epoch(parallel)
+        if state.processes.rank == 0:
+            _show_epoch(folder, title, state.curves, state.seconds, train.epochs)
+            for split, part in state.curves.items():
+                log(loggers, split, {name: values[-1] for name, values in part.items()}, len(state.losses))
+            if state.losses[-1] < min(state.losses[:-1], default=math.inf):
+                state.save(best)
+            state.save(last)
+    if state.processes.rank == 0:
+        _load_weights(state.fitting, best)
+        model.eval()
+    return state.curves
 
 
 def _balanced(training: Dataset[Any], num_classes: int) -> Tensor:
@@ -214,66 +225,48 @@ def _balanced(training: Dataset[Any], num_classes: int) -> Tensor:
     return torch.from_numpy(weights)
 
 
-def _batches(
-    fitting: Fitting,
-    order: EpochOrder,
-    training: Dataset[Any],
-    validation: Dataset[Any],
-    train: TrainConfig,
-    processes: Processes,
-) -> tuple[DataLoader[Any], DataLoader[Any]]:
-    """The batches of this process for training and validation, in which each clip is validated once."""
-    batch, clips = batch_size(train, len(order)), len(validation)  # type: ignore[arg-type]
-    load = functools.partial(DataLoader, num_workers=train.workers)
-    if processes.count == 1:
-        return load(training, batch, sampler=order), load(validation, batch)
-    for name, limit in {"clips of a batch": batch, "validation clips": clips}.items():
-        if processes.count > limit:
-            raise ValueError(f"{processes.count} processes, expected at most the {limit} {name}; use fewer devices")
-    fitting.shared = SharedBatches(order, batch, processes.rank, processes.count)
-    own = Subset(validation, range(processes.rank, clips, processes.count))
-    return load(training, batch_sampler=fitting.shared), load(own, -(-batch // processes.count))
+def _optimizer_of(model: VideoModel, train: TrainConfig, steps: int) -> tuple[Optimizer, LRScheduler]:
+    """The optimizer, and its learning rate over all steps."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    if train.optimizer == "rmsprop":
+        rmsprop = RMSprop(weights, train.lr, alpha=0.9, eps=1e-7)  # the constants of Keras
+        return rmsprop, ConstantLR(rmsprop, factor=1)
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": train.weight_decay},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},  # biases and norms
+    ]
+    # Fused: one pass over the memory, which dominates the cost of updating a hundred million weights on a CPU.
+    adamw = AdamW(groups, train.lr, fused=True)
+    return adamw, OneCycleLR(adamw, train.lr, total_steps=steps, pct_start=0.15)
 
 
-def _load(fitting: Fitting, path: Path) -> None:
-    """Load the weights of a checkpoint."""
-    weights = AtomicCheckpointIO().load_checkpoint(path, "cpu")["state_dict"]
+def _load_weights(fitting: Fitting, path: Path) -> dict[str, Any]:
+    """Load the weights of a checkpoint, which is returned."""
+    checkpoint = load_checkpoint(path)
     try:
-        fitting.load_state_dict({**fitting.frozen, **weights})
+        fitting.load_state_dict({**fitting.frozen, **checkpoint["state_dict"]})
     except RuntimeError as error:
-        problem, changed = " ".join(str(error).split())[:300], "if its config.json was changed, restore that"
+        problem = " ".join(str(error).split())[:300]
+        changed = "if its config.json was changed, restore that"
         raise ValueError(f"{path}: not a checkpoint of this run ({problem}); {restore(path)}; {changed}") from error
+    return checkpoint
 
 
-def _trainer(
-    train: TrainConfig, folder: Path, title: str | None, processes: Processes, loggers: Sequence[Logger]
-) -> L.Trainer:
-    # Two of them, because `save_last` saves the last epoch only where it is also the best.
-    checkpoint = functools.partial(
-        MovableCheckpoint, folder / "checkpoints", save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    callbacks: list[Callback] = [checkpoint("best", monitor="validation_loss"), checkpoint("last")]
-    if processes.rank == 0:
-        callbacks.append(EpochRecords(folder / "curves.csv", title))
-    if train.patience:
-        callbacks.append(ResumableEarlyStopping("validation_loss", patience=train.patience))
-    rank_zero_only.rank = processes.rank  # type: ignore[attr-defined]  # a scheduler's environment may have set another
-    several = processes.count > 1
-    return L.Trainer(
-        max_epochs=train.epochs,
-        accelerator="cpu" if several and not torch.cuda.is_available() else choose_device().type,
-        devices=processes.devices,
-        num_nodes=processes.count // processes.devices,
-        strategy=DDPStrategy(find_unused_parameters=True) if several else "auto",
-        use_distributed_sampler=False,
-        sync_batchnorm=train.sync_batchnorm,
-        precision=choose_precision(train.precision),
-        callbacks=callbacks,
-        logger=[*loggers] or False,
-        # Not that of a cluster's scheduler: a job with several tasks trains in each of them alone.
-        plugins=[AtomicCheckpointIO(), TorchElasticEnvironment() if several else LightningEnvironment()],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-    )
+def _show_epoch(folder: Path, title: str | None, curves: Curves, seconds: Sequence[float], epochs: int) -> None:
+    """Write all epochs so far to `curves.csv`; report the accuracies and the time left.
+
+    Args:
+        title: the beginning of the line; None: no line.
+        seconds: of training, at the end of each epoch.
+        epochs: the maximum number.
+    """
+    columns = {f"{split}_{name}": values for split, part in curves.items() for name, values in part.items()}
+    rows = zip(*columns.values(), (round(second, 1) for second in seconds), strict=True)
+    numbered = ([epoch, *row] for epoch, row in enumerate(rows))
+    write_csv(folder / "curves.csv", [["epoch", *columns, "seconds"], *numbered])
+    done = len(seconds)
+    report("training", done, epochs)
+    if title is not None:
+        note = "".join(f" · {split} {100 * part['accuracy'][-1]:.1f} %" for split, part in curves.items())
+        left = seconds[-1] / done * (epochs - done)
+        print(f"{title}: epoch {done}/{epochs}{note} · {seconds[-1]:.0f} s elapsed, {left:.0f} s left", flush=True)

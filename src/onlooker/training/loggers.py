@@ -1,18 +1,31 @@
-"""Loggers of other programs, for the figures of a training: those of Lightning, besides `curves.csv`."""
+"""Loggers for the figures of a training, besides `curves.csv`."""
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onlooker.settings import suggestion
 
-if TYPE_CHECKING:
-    from lightning.pytorch.loggers import Logger  # Lightning takes seconds, and few trainings log
-
-__all__ = ["LOGGERS", "check_loggers", "log_figures", "open_loggers"]
+__all__ = ["LOGGERS", "CsvLogger", "check_loggers", "log", "open_loggers"]
 
 LOGGERS = ("csv", "tensorboard")  # also the names of the modules that they need
+
+
+class CsvLogger:
+    """Appends lines of step, name and value; with the methods of PyTorch's writer for TensorBoard."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("a", encoding="utf-8")
+        if not self.file.tell():
+            self.file.write("step,name,value\n")
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        self.file.write(f"{step},{tag},{value}\n")
+
+    def flush(self) -> None:
+        self.file.flush()
 
 
 def check_loggers(names: Sequence[str]) -> None:
@@ -24,31 +37,27 @@ def check_loggers(names: Sequence[str]) -> None:
             raise RuntimeError(f'{name} is not installed; pip install "onlooker[{name}]"')
 
 
-def open_loggers(names: Sequence[str], run: Path, settings: dict[str, Any]) -> tuple["Logger", ...]:
-    """The loggers with these names, which begin with the settings of the run.
-
-    They write to `logs/` in the run.
-    """
-    if not names:
-        return ()
-    from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-
+def open_loggers(names: Sequence[str], run: Path, settings: Mapping[str, Any]) -> list[Any]:
+    """The loggers with these names, which write to `logs/` in the run; TensorBoard also shows the settings."""
+    loggers: list[Any] = []
     folder = run / "logs"
-    folder.mkdir(exist_ok=True)
-    makers: dict[str, Callable[[], Logger]] = {
-        "csv": lambda: CSVLogger(folder, "csv"),
-        "tensorboard": lambda: TensorBoardLogger(folder, "tensorboard", version=""),  # a resumed run continues its file
-    }
-    loggers = tuple(makers[name]() for name in dict.fromkeys(names))
-    for logger in loggers:
-        logger.log_hyperparams(settings)
+    if names:
+        folder.mkdir(exist_ok=True)
+    if "csv" in names:
+        loggers.append(CsvLogger(folder / "metrics.csv"))
+    if "tensorboard" in names:
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = SummaryWriter(folder / "tensorboard")
+        writer.add_text("settings", json.dumps(settings))
+        loggers.append(writer)
     return loggers
 
 
-def log_figures(loggers: Sequence["Logger"], figures: Mapping[str, Any]) -> None:
-    """Log the numbers among the figures of the test clips, and end the loggers."""
-    numbers = {f"test_{name}": float(value) for name, value in figures.items() if type(value) in (int, float)}
+def log(loggers: Sequence[Any], split: str, figures: Mapping[str, Any], step: int) -> None:
+    """Log the numbers among the figures of a part of the clips, after some epochs (`step`)."""
     for logger in loggers:
-        logger.log_metrics(numbers)
-        logger.save()
-        logger.finalize("success")
+        for name, value in figures.items():
+            if type(value) in (int, float):
+                logger.add_scalar(f"{split}_{name}", value, step)
+        logger.flush()

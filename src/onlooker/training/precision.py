@@ -1,4 +1,4 @@
-"""The precision of training and encoding, chosen without importing Lightning, which takes seconds."""
+"""The precision of training and encoding."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ __all__ = ["choose_precision"]
 
 
 def choose_precision(wanted: str) -> Any:
-    """`32`, `bf16` or `auto` as Lightning names them; auto is bf16 if the hardware multiplies in bf16."""
+    """`32`, `bf16` or `auto` as keys of stored features name it; auto is bf16 if the hardware multiplies in bf16."""
     if wanted == "auto":
         if torch.cuda.is_available():
             fast = torch.cuda.is_bf16_supported(including_emulation=False)
