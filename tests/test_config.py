@@ -69,6 +69,7 @@ def test_settings_that_older_figures_do_not_name_are_left_out_where_they_are_off
     assert TrainConfig.from_field({"training": off}, "training") == TrainConfig()
     assert TrainConfig.from_field({"training": {**off, "mixup": 0.0, "ema": 0.0}}, "training") == TrainConfig()
     assert DataConfig.from_dict({"flow": "dis"}) == DataConfig()
+    assert TrainConfig.from_dict({"workers": 4}) == TrainConfig(), "it had no effect on the model"
     with pytest.raises(ValueError, match="DataConfig has no setting flow; train again without it"):
         DataConfig.from_dict({"flow": "tvl1"})
     with pytest.raises(ValueError, match=r"TrainConfig has no setting mixup"):

@@ -14,7 +14,8 @@ from typing import Any, Literal, Self, Union, get_args, get_origin
 __all__ = ["OFF", "Config", "check_type", "field_of", "setting", "suggestion", "without_off"]
 
 # Settings that were added or removed after results were recorded, and their values at which they have no effect. With
-# these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid.
+# these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid; ...:
+# any value.
 OFF: dict[str, Any] = {"mixup": 0.0, "ema": 0.0, "weights": "", "sync_batchnorm": False, "features": False}
 OFF |= {
     "motion_crop": 0.0,
@@ -39,7 +40,7 @@ OFF |= {
     "flow_length": 1,
     "temporal_crops": 0,
     "schedule": "auto",
-    "workers": 0,
+    "workers": ...,
 }
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
@@ -69,7 +70,7 @@ def suggestion(name: str, known: Sequence[str]) -> str:
 
 def without_off(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of a file without those that have no effect (`OFF`)."""
-    return {name: value for name, value in values.items() if name not in OFF or value != OFF[name]}
+    return {name: value for name, value in values.items() if name not in OFF or OFF[name] not in (value, ...)}
 
 
 def check_type(name: str, value: Any, kind: Any) -> None:
