@@ -22,7 +22,6 @@ from torch import Tensor
 from onlooker.config import DataConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
-from onlooker.models.repeated_conv import Loop, repeated
 from onlooker.streaming import Streams
 
 T, CLASSES, SEED = 30, 51, 0
@@ -56,11 +55,10 @@ class Stream:
 
     def __init__(self, model: Classifier, batch: int = 1) -> None:
         self.model, self.frames, self.at = model, features_of(model, batch, T), 0
-        self.state, self.loop = model.initial_state(batch), Loop()
+        self.state = model.initial_state(batch)
 
     def step(self) -> Tensor:
-        with repeated(self.loop):  # as in `onlooker.streaming`
-            output, self.state = self.model.cell(self.frames[:, self.at % T], self.state)
+        output, self.state = self.model.cell(self.frames[:, self.at % T], self.state)
         self.at += 1
         return self.model.classify(output.hidden).softmax(-1)
 
@@ -103,11 +101,10 @@ def measure_windows(model: Classifier, repetitions: int, steps: int, windows: in
 def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
     """Seconds of a step and of a window, both from normalized pixels: a step encodes one frame, a window 30."""
     video = torch.randn(1, T, model.in_channels, model.size, model.size)
-    states, loop = [model.initial_state(1)], Loop()
+    states = [model.initial_state(1)]
 
     def step() -> None:
-        with repeated(loop):
-            states[0] = model.step(video[:, 0], states[0])[1]
+        states[0] = model.step(video[:, 0], states[0])[1]
 
     return harness.medians(harness.interleaved({"step": step, "window": lambda: model(video)}, repetitions))
 

@@ -15,7 +15,6 @@ from onlooker.config import DataConfig, StreamConfig
 from onlooker.data.transforms import to_video
 from onlooker.localization import Places, find_boxes
 from onlooker.localization.boxes import Rectangles, peaks
-from onlooker.models.repeated_conv import Loop, repeated
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
 from onlooker.stream.events import Finder, Kept
@@ -32,7 +31,6 @@ OnStatus = Callable[[Status], None]
 Pixels = NDArray[np.uint8]
 
 EVENT_THRESHOLD = 0.5  # lowest score of an event, where training could not choose one
-_BATCH_SIZES = 4  # for which a copy of the weights is kept
 _LOOK = 0.5  # seconds without a frame after which the sources are asked whether their connections have changed
 
 
@@ -87,7 +85,6 @@ class Streams:
             self.finder = Finder(classes, model.lengths, event_threshold, nothing_class(classes, nothing))
         self.lookahead = 0 if data.modality == "rgb" else 1  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
-        self._loops: dict[int, Loop] = {}
         # A trial step: a model that cannot stream raises here, before any source is opened.
         pixels = np.zeros((1 + self.lookahead, 32, 32, 3), np.uint8)
         self.step({"": (0, 0.0, pixels if self.lookahead else pixels[0])})
@@ -122,8 +119,7 @@ class Streams:
         device = next(self.model.parameters()).device
         video = to_video(torch.from_numpy(samples).to(device), self.data.normalization, self.data.flow_channels)
         joined = type(states[0].model)(*map(torch.cat, zip(*(state.model for state in states), strict=True)))
-        with repeated(self._loop(len(frames))):
-            output, after = self.model.step(video, joined)
+        output, after = self.model.step(video, joined)
         scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         windows = None if output.windows is None else output.windows.scores.cpu().numpy()
@@ -175,12 +171,6 @@ class Streams:
         if self.lookahead:
             parts.append(flow_bytes(frames, data.flow_limit, data.size)[0])
         return np.concatenate(parts, -1)
-
-    def _loop(self, batch: int) -> Loop:
-        """Weights laid out once for batches of this size, as `unroll` does for a clip."""
-        if batch not in self._loops and len(self._loops) == _BATCH_SIZES:
-            self._loops.clear()
-        return self._loops.setdefault(batch, Loop())
 
 
 def _located(step: Step, heat: NDArray[np.float32], found: Rectangles, shape: Sequence[int]) -> Step:

@@ -1,12 +1,14 @@
 """The LSTM, and the ConvLSTM: an LSTM of maps, with convolutions in place of matrix products."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
-from onlooker.models.repeated_conv import RepeatedConv2d
 
-__all__ = ["LSTM", "ConvLSTM", "lstm_update"]
+__all__ = ["LSTM", "ConvLSTM", "MapConv2d", "lstm_update"]
+
+_LARGE = 1 << 21  # weights from which on a CPU takes longer to lay them out for a convolution than to compute it
 
 
 def lstm_update(gates: Tensor, memory: Tensor) -> State:
@@ -55,6 +57,30 @@ class LSTM(_GatedCell):
         return (self.from_features(features.mean((2, 3))),)
 
 
+class MapConv2d(nn.Conv2d):
+    """A convolution that keeps the size of its maps.
+
+    On a CPU, large weights are multiplied with patches of the maps: PyTorch would lay them out anew at every step.
+
+    Args:
+        in_channels, out_channels: D of its input and output.
+        kernel: height and width of the kernel, odd.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, kernel, padding=kernel // 2, bias=bias)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        if self.weight.numel() < _LARGE or maps.device.type != "cpu":
+            return super().forward(maps)
+        h, w = maps.shape[2:]
+        rows, columns = self.kernel_size
+        padded = F.pad(maps.permute(0, 2, 3, 1), (0, 0, columns // 2, columns // 2, rows // 2, rows // 2))
+        patches = [padded[:, y : y + h, x : x + w] for y in range(rows) for x in range(columns)]
+        weights = self.weight.permute(0, 2, 3, 1).flatten(1)
+        return F.linear(torch.cat(patches, -1), weights, self.bias).permute(0, 3, 1, 2)
+
+
 class ConvLSTM(_GatedCell):
     """ConvLSTM cell (Shi et al. 2015) without peepholes, as in VideoLSTM (Li et al. 2016).
 
@@ -67,9 +93,8 @@ class ConvLSTM(_GatedCell):
     def __init__(self, num_features: int, hidden: int, kernel: int = 3) -> None:
         super().__init__()
         self.num_hidden = hidden
-        # With attention, the input part also runs at every step.
-        self.from_features = RepeatedConv2d(num_features, 4 * hidden, kernel)
-        self.from_hidden = RepeatedConv2d(hidden, 4 * hidden, kernel, bias=False)
+        self.from_features = MapConv2d(num_features, 4 * hidden, kernel)
+        self.from_hidden = MapConv2d(hidden, 4 * hidden, kernel, bias=False)
         _init_gates(self.from_features, self.from_hidden)
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from onlooker.models.attention import SoftAttention
 from onlooker.models.cells.attentive import apply_attention
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
-from onlooker.models.cells.lstm import ConvLSTM, lstm_update
-from onlooker.models.repeated_conv import RepeatedConv2d
+from onlooker.models.cells.lstm import ConvLSTM, MapConv2d, lstm_update
 
 __all__ = ["MotionCell"]
 
@@ -34,7 +33,7 @@ class MotionCell(Cell):
         of_rgb = self.num_attended = num_features - of_flow
         self.sizes, self.glimpse, self.num_hidden = (of_rgb, of_flow), glimpse, hidden
         self.lower = ConvLSTM(of_flow, hidden, kernel=1)
-        self.from_upper = RepeatedConv2d(hidden, 4 * hidden, 1, bias=False)
+        self.from_upper = MapConv2d(hidden, 4 * hidden, 1, bias=False)
         nn.init.orthogonal_(self.from_upper.weight)
         self.attention = SoftAttention(of_rgb, hidden, hidden, hidden_ndim=4)
         self.upper = ConvLSTM(of_rgb, hidden)

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from onlooker.models.cells.cell import Cell, CellOutput, State
-from onlooker.models.repeated_conv import Loop, repeated
 
 __all__ = ["unroll"]
 
@@ -23,9 +22,8 @@ def unroll(cell: Cell, features: Tensor, state: State) -> tuple[CellOutput, Stat
     B, T = features.shape[:2]
     projected = [part.unflatten(0, (B, T)).unbind(1) for part in cell.project(features.flatten(0, 1))]
     outputs = []
-    with repeated(Loop() if T > 1 else None):
-        for step in zip(*projected, strict=True):
-            output, state = cell.recur(step, state)
-            outputs.append(output)
+    for step in zip(*projected, strict=True):
+        output, state = cell.recur(step, state)
+        outputs.append(output)
     hidden, attention = zip(*outputs, strict=True)
     return CellOutput(torch.stack(hidden, 1), None if attention[0] is None else torch.stack(attention, 1)), state
