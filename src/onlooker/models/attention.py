@@ -47,11 +47,9 @@ class SoftAttention(nn.Module):
         self.score = nn.Conv2d(units, 1, 1, bias=False)
 
     def project(self, features: Tensor) -> Tensor:
-        """`N D h w -> N units h w`."""
         return self.from_features(features)
 
     def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
-        """Projected features `B units h w` and a hidden vector or map to a map `B h w`."""
         query = self.from_hidden(hidden)
         scores = self.score((projected + (query[:, :, None, None] if query.ndim == 2 else query)).tanh())
         return scores.flatten(1).softmax(1).unflatten(1, scores.shape[-2:])
@@ -76,11 +74,9 @@ class ContextAttention(nn.Module):
         self.context = nn.Linear(hidden, grid[0] * grid[1])
 
     def project(self, features: Tensor) -> Tensor:
-        """`N D h w -> N 1 h w`."""
         return features.mean(1, keepdim=True)
 
     def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
-        """Projected features `B 1 h w` and a hidden map `B hidden h w` to a map `B h w`."""
         scores = projected.flatten(1) + self.context(hidden.mean((2, 3)))
         return scores.softmax(1).unflatten(1, self.grid)
 

@@ -79,7 +79,6 @@ class Classifier(VideoModel):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, video: Tensor) -> Output:
-        """A video `B T C H W` to class logits at every frame, and attention."""
         return self.forward_features(self.encode_video(video))
 
     def forward_features(self, features: Tensor, state: State | None = None) -> Output:
@@ -100,12 +99,10 @@ class Classifier(VideoModel):
         return self.step_features(self.encode(frame), self.initial_state(len(frame)) if state is None else state)
 
     def step_features(self, features: Tensor, state: State) -> tuple[Output, State]:
-        """`step` after the encoder: features `B D h w`."""
         output, state = self.cell(features, state)
         return Output(self.classify(output.hidden), output.attention), state
 
     def initial_state(self, batch_size: int) -> State:
-        """Zeros."""
         weight = next(self.parameters())
         return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
 

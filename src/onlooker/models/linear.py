@@ -150,11 +150,9 @@ class LinearClassifier(VideoModel):
         return max(self.window, *self.lengths, 0)
 
     def forward(self, video: Tensor) -> Output:
-        """A video `B T C H W` to class logits from the frames so far at every frame, and attention."""
         return self.forward_features(self.encode_video(video))
 
     def forward_features(self, features: Tensor) -> Output:
-        """The model after its encoder, on feature maps `B T D h w`; a ValueError for features of another encoder."""
         B, T = features.shape[:2]
         values = self.statistics(features).flatten(0, 1)
         frames = self._flat(features)
@@ -168,11 +166,9 @@ class LinearClassifier(VideoModel):
         return Output(logits, self._attention(moved).unflatten(0, (B, T)), windows)
 
     def step(self, frame: Tensor, state: LinearState | None = None) -> tuple[Output, LinearState]:
-        """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory."""
         return self.step_features(self.encode(frame), self.initial_state(len(frame)) if state is None else state)
 
     def step_features(self, features: Tensor, state: LinearState) -> tuple[Output, LinearState]:
-        """`step` after the encoder: features `B D h w`."""
         newest = features.flatten(2)[:, None].to(state.frames.dtype)
         state = LinearState((state.seen + 1).clamp_max(self._span), torch.cat((state.frames[:, 1:], newest), 1))
         frames, seen = state.frames[:, -self.window :], state.seen.clamp_max(self.window)
@@ -189,7 +185,6 @@ class LinearClassifier(VideoModel):
         return Output(self._logits(values, count), self._attention(moved), windows), state
 
     def initial_state(self, batch_size: int) -> LinearState:
-        """Zeros."""
         D, N = self.encoder.num_features, self.grid[0] * self.grid[1]
         return LinearState(*(self.center.new_zeros(batch_size, *shape) for shape in ((1,), (self._span, D, N))))
 

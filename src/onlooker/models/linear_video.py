@@ -82,7 +82,6 @@ class LinearVideo(LinearClassifier):
         return torch.cat([self.encoder(part) for part in windows.split(max(_FRAMES // span, 1))]).unflatten(0, (B, -1))
 
     def forward(self, video: Tensor) -> Output:
-        """A video `B T C H W` to logits and attention at every frame, from the windows that ended so far."""
         *_, logits, attention = self.initial_state(len(video))
         output = self.forward_features(self.encode_video(video))
         parts = ((logits, output.logits), (attention, cast(Tensor, output.attention)))
@@ -91,7 +90,6 @@ class LinearVideo(LinearClassifier):
         return Output(logits, attention)
 
     def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:
-        """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory."""
         self.check_frames(frame.shape[1:])
         since, recent, *last = self.initial_state(len(frame)) if state is None else state
         before = torch.where((since == 0)[..., None, None, None], frame[:, None], recent[:, 1:])
@@ -104,7 +102,6 @@ class LinearVideo(LinearClassifier):
         return Output(*last[2:]), VideoState(since, recent, *last)
 
     def initial_state(self, batch_size: int) -> Any:
-        """No frames, no windows, zero logits and uniform attention."""
         linear, recent = super().initial_state(batch_size), (self.encoder.span, self.in_channels, self.size, self.size)
         shapes = ((1,), recent, (self.num_classes,))
         since, frames, logits = (linear.seen.new_zeros(batch_size, *shape) for shape in shapes)

@@ -29,15 +29,12 @@ class AttentiveCell(Cell):
         self.num_hidden = cell.num_hidden
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
-        """The initial state of the inner cell."""
         return self.cell.initial_state(batch_size, (1, 1) if self.glimpse == "sum" else grid, device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """The features `N D h w`, and their projection by the attention."""
         return features, self.attention.project(features)
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
-        """Attend, then step."""
         features, keys = projected
         attention = self.attention(keys, state.hidden)
         output, state = self.cell(apply_attention(features, attention, self.glimpse), state)

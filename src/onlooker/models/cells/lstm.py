@@ -28,7 +28,6 @@ class _GatedCell(Cell):
     from_hidden: nn.Module
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
-        """One step."""
         state = lstm_update(projected[0] + self.from_hidden(state.hidden), state.memory)
         return CellOutput(state.hidden), state
 
@@ -49,11 +48,9 @@ class LSTM(_GatedCell):
         _init_gates(self.from_features, self.from_hidden)
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
-        """Zeros, `B hidden`."""
         return zeros((batch_size, self.num_hidden), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """`N D h w -> N 4*hidden`."""
         return (self.from_features(features.mean((2, 3))),)
 
 
@@ -98,11 +95,9 @@ class ConvLSTM(_GatedCell):
         _init_gates(self.from_features, self.from_hidden)
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
-        """Zeros, `B hidden h w`."""
         return zeros((batch_size, self.num_hidden, *grid), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """`N D h w -> N 4*hidden h w`."""
         return (self.from_features(features),)
 
 

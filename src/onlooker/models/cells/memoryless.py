@@ -16,13 +16,10 @@ class Memoryless(Cell):
         self.num_hidden = num_features
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
-        """Two empty tensors `B 0`."""
         return zeros((batch_size, 0), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """`N D h w`, unchanged."""
         return (features,)
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
-        """The frame's own features."""
         return CellOutput(projected[0]), state

@@ -39,16 +39,13 @@ class MotionCell(Cell):
         self.upper = ConvLSTM(of_rgb, hidden)
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
-        """Zeros, `B 2·hidden h w`."""
         return zeros((batch_size, 2 * self.num_hidden, *grid), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """`N D h w` to X_t, and the projections of attention and lower cell."""
         rgb, flow = features.split(self.sizes, 1)
         return rgb, self.attention.project(rgb), *self.lower.project(flow)
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
-        """A step of the lower cell, attention, a step of the upper cell."""
         rgb, keys, gates = projected
         (hidden, motion), (memory, motion_memory) = (part.chunk(2, 1) for part in state)
         gates = gates + self.lower.from_hidden(motion) + self.from_upper(hidden)

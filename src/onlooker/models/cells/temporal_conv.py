@@ -34,16 +34,13 @@ class TemporalConv(Cell):
         self.dropout = nn.Dropout(0.2)  # of v and u
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
-        """Zeros, `B 2U` and `B 6U+1`."""
         sizes = self.num_hidden, 6 * self.units + 1
         return State(*(torch.zeros(batch_size, size, device=device, dtype=dtype) for size in sizes))
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
-        """`N D h w` to v, `N U`."""
         return (self.dropout(F.silu(self.norm(self.from_features(features.flatten(1))))),)
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
-        """One step."""
         (v,), U = projected, self.units
         last_v, last_u, count = state.memory.split((2 * U, 4 * U, 1), 1)
         last_v = torch.cat((last_v, v), 1)  # of t - 2 to t

@@ -70,7 +70,6 @@ class Backbone(nn.Module):
         return shape[-2], shape[-1]
 
     def forward(self, frames: Tensor) -> Tensor:
-        """`N C H W -> N D h w`, or `N D 1 1`."""
         if self.vector:
             features = self.net.forward_features(frames)
             return self.net.forward_head(features, pre_logits=True).flatten(1)[:, :, None, None]

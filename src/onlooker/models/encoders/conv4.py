@@ -29,9 +29,7 @@ class Conv4(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """`(⌈H/8⌉, ⌈W/8⌉)`."""
         return math.ceil(height / 8), math.ceil(width / 8)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """`N C H W -> N 64 h w`."""
         return self.layers(frames)

@@ -59,11 +59,9 @@ class Lite0(nn.Module):
             self._load(file)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """`(⌈H/32⌉, ⌈W/32⌉)`."""
         return math.ceil(height / 32), math.ceil(width / 32)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """`N C H W -> N 432 h w`."""
         # On a CPU, its depthwise convolutions are fastest in this layout, and on few frames, whose maps fit in caches.
         frames = frames.contiguous()
         if self.training or torch.compiler.is_compiling():  # batch norm needs the whole batch, and ONNX any number

@@ -21,11 +21,9 @@ class Paired(nn.Module):
         self.num_features: int = rgb.num_features + flow.num_features
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """`(h, w)`, the same for both encoders."""
         return self.rgb.grid(height, width)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """`N C H W -> N D h w`, the features of RGB first."""
         rgb, flow = frames.tensor_split((frames.shape[1] - self.flow_channels,), 1)
         # Convolutions are fastest with channels last in memory; a slice of the channels is not contiguous.
         parts = (part.contiguous(memory_format=torch.channels_last) for part in (rgb, flow))

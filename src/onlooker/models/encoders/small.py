@@ -41,11 +41,9 @@ class Small(nn.Module):
         self.layers = nn.Sequential(*layers, convolution(channels, LAST, 1))
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """`(⌈H/16⌉, ⌈W/16⌉)`."""
         return math.ceil(height / 16), math.ceil(width / 16)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """`N C H W -> N 560 h w`."""
         stem, *layers = self.layers
         maps = [stem(frames)]
         for layer in layers:
@@ -73,7 +71,6 @@ class Residual(nn.Module):
         nn.init.zeros_(self.norm.weight)  # every block starts as the identity (Goyal et al. 2017, arXiv 1706.02677)
 
     def forward(self, features: Tensor) -> Tensor:
-        """`N D h w -> N D h w`."""
         return nn.functional.relu(features + self.norm(self.second(self.first(features))))
 
 
