@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from onlooker.models.cells import build_cell
-from onlooker.models.cells.cell import Cell, State
-from onlooker.models.cells.unroll import unroll
+from onlooker.models.cells.cell import Cell, State, unroll
 from onlooker.training.precision import choose_precision
 
 STEPS, VIDEOS, CHANNELS, HIDDEN, GRID, SEED = 30, 4, 512, 512, (7, 7), 0

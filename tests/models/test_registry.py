@@ -9,8 +9,8 @@ from packaged_weights import put_weights
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.cells.attentive import AttentiveCell
+from onlooker.models.cells.cell import Memoryless
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
-from onlooker.models.cells.memoryless import Memoryless
 from onlooker.models.cells.temporal_conv import TemporalConv
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders.conv4 import Conv4

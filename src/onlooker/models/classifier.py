@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from onlooker.models.cells import build_cell
-from onlooker.models.cells.cell import State
-from onlooker.models.cells.unroll import unroll
+from onlooker.models.cells.cell import State, unroll
 from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.encoders.paired import Paired
 from onlooker.models.video_model import Output, VideoModel, make_head

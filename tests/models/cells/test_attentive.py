@@ -7,9 +7,8 @@ from scipy.special import expit as sigmoid
 
 from onlooker.models.attention import ContextAttention, SoftAttention
 from onlooker.models.cells.attentive import GLIMPSES, AttentiveCell
-from onlooker.models.cells.cell import State
+from onlooker.models.cells.cell import State, unroll
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
-from onlooker.models.cells.unroll import unroll
 
 D, HIDDEN, UNITS = 5, 4, 3
 

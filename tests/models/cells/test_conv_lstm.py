@@ -5,9 +5,8 @@ import pytest
 import torch
 from scipy.special import expit as sigmoid
 
-from onlooker.models.cells.cell import State
+from onlooker.models.cells.cell import State, unroll
 from onlooker.models.cells.lstm import ConvLSTM
-from onlooker.models.cells.unroll import unroll
 
 
 def convolve(weight, x):

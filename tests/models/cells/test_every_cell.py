@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlooker.models.attention import ATTENTIONS
-from onlooker.models.cells import CELLS, OWN_ATTENTION, build_cell
+from onlooker.models.cells import CELLS, build_cell
 from onlooker.models.cells.attentive import GLIMPSES
-from onlooker.models.cells.cell import State
+from onlooker.models.cells.cell import State, unroll
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
-from onlooker.models.cells.unroll import unroll
 
 # What can ask with which state: `soft` with a vector, `conv` and `context` with a map.
 ASKS = {
@@ -34,7 +33,7 @@ D, HIDDEN = 5, 4
 
 def test_every_cell_and_attention_is_tested():
     assert list(ASKS) == list(CELLS)
-    assert {name for names in ASKS.values() for name in names} == {*ATTENTIONS, *OWN_ATTENTION}
+    assert {name for names in ASKS.values() for name in names} == {*ATTENTIONS, "motion"}
 
 
 def made(setting, B, T, h, w, seed):

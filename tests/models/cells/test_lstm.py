@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from onlooker.models.cells.cell import State
+from onlooker.models.cells.cell import State, unroll
 from onlooker.models.cells.lstm import LSTM
-from onlooker.models.cells.unroll import unroll
 
 
 def pair(D, hidden):

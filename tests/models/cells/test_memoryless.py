@@ -2,8 +2,7 @@
 
 import torch
 
-from onlooker.models.cells.memoryless import Memoryless
-from onlooker.models.cells.unroll import unroll
+from onlooker.models.cells.cell import Memoryless, unroll
 
 
 def test_the_output_is_the_input():

@@ -3,8 +3,8 @@
 import torch
 import torch.nn.functional as F
 
+from onlooker.models.cells.cell import unroll
 from onlooker.models.cells.temporal_conv import TemporalConv
-from onlooker.models.cells.unroll import unroll
 
 D, U, GRID = 3, 4, (2, 5)
 

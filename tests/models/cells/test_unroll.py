@@ -2,8 +2,7 @@
 
 import torch
 
-from onlooker.models.cells.cell import CellOutput, State
-from onlooker.models.cells.unroll import unroll
+from onlooker.models.cells.cell import CellOutput, State, unroll
 
 
 class RunningSum:

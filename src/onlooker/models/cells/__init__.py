@@ -1,39 +1,19 @@
 """The table of recurrent cells; one step in time is `(features, state) -> (output, state)`."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 
 from onlooker.models.attention import ATTENTIONS
 from onlooker.models.cells.attentive import AttentiveCell
-from onlooker.models.cells.cell import Cell, Grid
+from onlooker.models.cells.cell import Cell, Grid, Memoryless
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
-from onlooker.models.cells.memoryless import Memoryless
 from onlooker.models.cells.motion import MotionCell
 from onlooker.models.cells.temporal_conv import TemporalConv
 
-__all__ = ["CELLS", "OWN_ATTENTION", "OwnAttention", "build_cell"]
+__all__ = ["CELLS", "build_cell"]
 
 
-class OwnAttention(NamedTuple):
-    """A cell that contains its attention.
-
-    Args:
-        cell: the name of the cell that it replaces.
-        glimpses: those that it takes.
-        build: from num_features, hidden and glimpse.
-    """
-
-    cell: str
-    glimpses: tuple[str, ...]
-    build: Callable[[int, int, str], Cell]
-
-
-# By the name of the attention.
-OWN_ATTENTION: dict[str, OwnAttention] = {
-    "motion": OwnAttention("convlstm", ("product", "scaled"), MotionCell),
-}
 # name -> build(num_features, hidden, grid). A cell with a hidden state can have any attention that takes such a state.
 CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
     "memoryless": lambda num_features, hidden, grid: Memoryless(num_features),
@@ -52,7 +32,7 @@ def build_cell(
         name: one of `CELLS`.
         hidden: units or channels of its state.
         grid: `(h, w)` of the features.
-        attention: one of `ATTENTIONS` or `OWN_ATTENTION`; None: the cell gets the features of all locations.
+        attention: one of `ATTENTIONS`, or `motion` (`MotionCell`); None: the cell gets the features of all locations.
         glimpse: the input of the cell, see `AttentiveCell`.
 
     Raises:
@@ -69,13 +49,12 @@ def build_cell(
         return cell
     if attention == "mil":  # of runs of earlier versions
         raise ValueError("model mil is no longer in onlooker; train the run again with another one, such as tcn")
-    if own := OWN_ATTENTION.get(attention):
-        if name != own.cell or glimpse not in own.glimpses:
+    if attention == "motion":
+        if name != "convlstm" or glimpse not in ("product", "scaled"):
             raise ValueError(
-                f"attention {attention!r} needs cell {own.cell} and glimpse {' or '.join(own.glimpses)}, not {name} "
-                f"and {glimpse}"
+                f"attention {attention!r} needs cell convlstm and glimpse product or scaled, not {name} and {glimpse}"
             )
-        return own.build(num_features, hidden, glimpse)
+        return MotionCell(num_features, hidden, glimpse)
     state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
     if not state.numel():
         raise ValueError(f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm")

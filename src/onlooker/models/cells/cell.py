@@ -1,4 +1,4 @@
-"""The interface of a cell: one step in time; the state is a value outside the module."""
+"""The interface of a cell: one step in time, whose state is a value outside the module; and the only loop over time."""
 
 from abc import abstractmethod
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Cell", "CellOutput", "Grid", "State"]
+__all__ = ["Cell", "CellOutput", "Grid", "Memoryless", "State", "unroll"]
 
 Grid = tuple[int, int]
 
@@ -61,3 +61,41 @@ def zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> S
     """A state whose two parts are zeros of one shape."""
     part = torch.zeros(shape, device=device, dtype=dtype)
     return State(part, part)
+
+
+class Memoryless(Cell):
+    """Returns the features of each frame unchanged; its state is empty."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_hidden = num_features
+
+    def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
+        return zeros((batch_size, 0), device, dtype)
+
+    def project(self, features: Tensor) -> tuple[Tensor, ...]:
+        return (features,)
+
+    def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
+        return CellOutput(projected[0]), state
+
+
+def unroll(cell: Cell, features: Tensor, state: State) -> tuple[CellOutput, State]:
+    """Run a cell over a video.
+
+    Args:
+        features: `B T D h w`.
+        state: before the first frame.
+
+    Returns:
+        The output at every frame: hidden states `B T D` or `B T D h w`, attention `B T h w` or None; and the state
+        after the last frame.
+    """
+    B, T = features.shape[:2]
+    projected = [part.unflatten(0, (B, T)).unbind(1) for part in cell.project(features.flatten(0, 1))]
+    outputs = []
+    for step in zip(*projected, strict=True):
+        output, state = cell.recur(step, state)
+        outputs.append(output)
+    hidden, attention = zip(*outputs, strict=True)
+    return CellOutput(torch.stack(hidden, 1), None if attention[0] is None else torch.stack(attention, 1)), state
