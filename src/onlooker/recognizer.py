@@ -329,13 +329,10 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         ValueError: files that are damaged, do not match each other, or are of another version.
     """
     run = local(run)
-    folders = [run / part for part in _MODEL_FOLDERS] if run.is_dir() else []
-    for each in folders:
-        restore_folder(each)
-    folder = next((each for each in folders if (each / RECORD).exists()), None)
+    folder = model_folder(run)
     if folder is None:
         state = "a file, not a folder" if run.exists() else "no such folder"
-        state = "the folder holds no trained model" if folders else state
+        state = "the folder holds no trained model" if run.is_dir() else state
         if is_video(run):
             state = "a clip, and the run is given first, before the clips"
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
@@ -372,7 +369,14 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         )
 
 
+def model_folder(run: Path) -> Path | None:
+    """Where the model of a run is, or of a `model` folder; None if there is none."""
+    folders = [run / part for part in _MODEL_FOLDERS] if run.is_dir() else []
+    for folder in folders:
+        restore_folder(folder)
+    return next((folder for folder in folders if (folder / RECORD).exists()), None)
+
+
 def trained_run(run: Path) -> Path:
     """The run whose model `load(run)` reads: after cross-validation its final run."""
-    final = run / "final"
-    return final if (final / "model" / RECORD).exists() and not (run / "model" / RECORD).exists() else run
+    return run / "final" if model_folder(run) == run / "final" / "model" else run

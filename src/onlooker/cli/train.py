@@ -27,6 +27,7 @@ from onlooker.config import (
     SharedConfig,
     TrainConfig,
 )
+from onlooker.files import printable
 from onlooker.storage import path_or_address
 
 group = typer.Typer()
@@ -264,14 +265,13 @@ def evaluate(
     """
     from onlooker.data.sets import read_set, set_name
     from onlooker.runs.evaluate import evaluate as evaluate_run
+    from onlooker.runs.evaluate import evaluate_recordings
 
     if clips and recordings:
         raise ValueError("--clips and --recordings are two evaluations; give one of them")
     if recordings:
-        from onlooker.runs.recordings import evaluate_recordings, show
-
         with stoppable():
-            show(evaluate_recordings(run, read_set(recordings, which, classes=1)))
+            _print_events(evaluate_recordings(run, read_set(recordings, which, classes=1)))
         return
     clip_set = read_set(clips, which, classes=1) if clips else None
     if clip_set:
@@ -298,6 +298,20 @@ def _print_comparison(figures: dict[str, Any], run: Path) -> None:
         typer.echo(f"{tested} test clips, of which each is {100 / tested:.0f} points; --folds 5 tests on all clips")
     warn(figures["skipped"])
     typer.echo(f"report: {run / 'report.html'}")
+
+
+def _print_events(figures: dict[str, Any]) -> None:
+    """A line for each recording that is left out, for each other one, and for all."""
+    from onlooker.evaluation.report import percent
+
+    warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
+    for name, measured in [*figures["recordings"].items(), ("all", figures)]:
+        found = f"{measured['found']} of {measured['events']} events found"
+        alarms = f"{measured['false_alarms_per_hour']:.1f} false alarms per hour"
+        counted = f"{measured['false_alarms']} in {60 * measured['hours']:.1f} min"
+        maps = [f"{percent(value)} at IoU {iou}" for iou, value in measured["segment_map"].items() if value is not None]
+        text = f"{name}: {found}, {alarms} ({counted})"
+        typer.echo(printable(f"{text}, segment-mAP {', '.join(maps)}" if maps else text))
 
 
 def _print_metrics(measured: dict[str, Any], run: Path) -> None:

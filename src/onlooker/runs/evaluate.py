@@ -1,26 +1,32 @@
-"""Evaluate a run on its test clips, or on other clips, and write its report."""
+"""Evaluate a run on its test clips, on other clips, or on whole recordings that it watches as streams."""
 
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, TaskID
 
+from onlooker.answer import nothing_name
 from onlooker.data.clips import ClipFrames
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
 from onlooker.drawing.overlay import draw_clip
+from onlooker.evaluation.detection import event_figures
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.evaluation.report import Tone
 from onlooker.evaluation.report.summary import summary_page
 from onlooker.files import check_writable, printable, read_json, write_json
-from onlooker.intervals import as_cut, file_of
+from onlooker.intervals import WHOLE, as_cut, file_of, split_interval
 from onlooker.recognizer import Recognizer, load, rate_text, trained_run
 from onlooker.run_record import (
     CROSS_VALIDATION,
@@ -32,13 +38,13 @@ from onlooker.run_record import (
     read_figures,
     read_scenes,
 )
-from onlooker.structures import Clip, ClipError, Evaluation
+from onlooker.structures import Clip, ClipError, Evaluation, Segment, Step
 from onlooker.training.reading import read_clips, read_thumbnails
 from onlooker.training.stages import tracked
 from onlooker.video.reader import VideoReader
 from onlooker.video.write import encode_mp4
 
-__all__ = ["evaluate", "write_report"]
+__all__ = ["evaluate", "evaluate_recordings", "write_report"]
 
 # Clips drawn for the report: enough to see what the model does, few enough for a page of some megabytes.
 _SHOWN = 12
@@ -117,7 +123,6 @@ def write_report(
         measured |= read_figures(run, CROSS_VALIDATION) or {}
     write_scores(out / SCORES, evaluation)
     drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured, quiet))
-    encoded = {k: (encode_mp4(frames, fps), caption, tone) for k, (frames, caption, tone, fps) in drawn.items()}
     tested = "clips, cross-validated" if measured.get("cross_validated") else "test clips"
     model = record.model
     counts = f"{model.name} · {model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"
@@ -130,7 +135,7 @@ def write_report(
     paths = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in files]
     curves, attends = read_curves(run), recognizer.model.attends
     title, curve = set_name(record.clips), recognizer.curve
-    page = summary_page(title, counts, evaluation, measured, curves, encoded, settings, attends, paths, curve)
+    page = summary_page(title, counts, evaluation, measured, curves, drawn, settings, attends, paths, curve)
     page.write(out / REPORT)
     write_json(out / FIGURES, measured)
     return measured
@@ -146,6 +151,69 @@ def new_clips(run: Path, recognizer: Recognizer, clips: ClipSet) -> tuple[tuple[
         raise ClipError(clips.path, "the model was trained on all of these clips", "give clips that are new to it")
     errors = [ClipError(path, "the model was trained on it", "it cannot be used for testing") for path in sorted(known)]
     return tuple(clip for clip in clips.test if clip.path not in known), errors
+
+
+def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
+    """Watch each recording of a list from begin to end, and compare its events with the intervals of the list.
+
+    Writes evaluation.json into the run's `recordings-NAME`. Recordings that the model was trained on are left out; one
+    in which nothing happens may be listed as a whole, with that class.
+
+    Returns:
+        The figures of all recordings (`event_figures`); `live`: of the events that `onlooker watch` reports while they
+        play; `recordings`: of each; `skipped`: left out, and why.
+
+    Raises:
+        FileNotFoundError, NotWritableError, ClipError: as `evaluate`.
+        ValueError: a model that cannot process streams, or finds no events.
+    """
+    run = trained_run(run)
+    recognizer, out = load(run), run / f"recordings-{set_name(clips.path)}"
+    test, known = new_clips(run, recognizer, clips)
+    errors = {file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy) for error in known}
+    check_writable(out, "copy the run to a folder that can be written to")
+    listed = defaultdict(list)
+    for clip in test:
+        listed[file_of(clip.path)].append(clip)
+    found = dict[str, Sequence[Segment]]()
+    live = dict[str, Sequence[Segment]]()
+    true = dict[str, list[Segment]]()
+    lengths = dict[str, float]()
+    for file, intervals in listed.items():
+        try:
+            seconds = VideoReader(file).seconds
+            with Progress(console=Console(stderr=True), transient=True) as progress:
+                task = progress.add_task(escape(printable(f"watching {file.name}")), total=seconds)
+                watched = partial(_show_watched, progress, task)
+                prediction, reported = recognizer.predict_recording(file, watched)
+        except ClipError as error:
+            errors[file] = error
+            continue
+        found[str(file)] = prediction.segments
+        live[str(file)] = reported
+        lengths[str(file)] = seconds
+        true[str(file)] = []
+        for clip in intervals:
+            start, end = split_interval(clip.path)[1] or WHOLE
+            if start >= seconds:
+                problem = f"outside the recording, which is {seconds:.2f} s long"
+                errors[clip.path] = ClipError(clip.path, problem, "correct the times")
+            elif clip.label != nothing_name(recognizer.classes, recognizer.nothing):
+                true[str(file)].append(Segment(clip.label, start, min(end, seconds)))
+    if not lengths:
+        raise [*errors.values()][-1]
+    figures = {
+        **event_figures(found, true, sum(lengths.values())),
+        "live": event_figures(live, true, sum(lengths.values())),
+        "recordings": {file: event_figures({file: found[file]}, {file: true[file]}, lengths[file]) for file in lengths},
+        "skipped": [error.to_dict() for error in (*clips.left_out, *errors.values())],
+    }
+    write_json(out / FIGURES, figures)
+    return figures
+
+
+def _show_watched(progress: Progress, task: TaskID, step: Step) -> None:
+    progress.update(task, completed=step.time)
 
 
 def _known_scenes(run: Path, recognizer: Recognizer, split: Split, others: ClipFrames | None) -> dict[str, Any]:
@@ -167,8 +235,8 @@ def _known_scenes(run: Path, recognizer: Recognizer, split: Split, others: ClipF
 
 def _drawn_clips(
     recognizer: Recognizer, samples: ClipFrames, evaluation: Evaluation, measured: Mapping[str, Any], quiet: bool
-) -> Iterator[tuple[int, tuple[NDArray[np.uint8], str, Tone, float]]]:
-    """Random test clips, the same in every call: number; frames, caption, tone, frames per second.
+) -> Iterator[tuple[int, tuple[bytes, str, Tone]]]:
+    """Random test clips, the same in every call: number; mp4, caption, tone.
 
     Up to half are mistakes, which come last. A clip that was removed after it was read is not drawn.
     """
@@ -181,14 +249,13 @@ def _drawn_clips(
     for i in tracked(drawn, "drawing clips", len(drawn), None if quiet else "drawing clips"):
         with suppress(ClipError):
             answer = f"{source}: {names[i]}, {100 * scores[i]:.0f} %"
-            yield i, _drawn(recognizer, samples.clips[i], answer, "wrong" if i in mistakes else "right")
+            yield i, (*_drawn(recognizer, samples.clips[i], answer), "wrong" if i in mistakes else "right")
 
 
-def _drawn(recognizer: Recognizer, clip: Clip, answer: str, tone: Tone) -> tuple[NDArray[np.uint8], str, Tone, float]:
+def _drawn(recognizer: Recognizer, clip: Clip, answer: str) -> tuple[bytes, str]:
     prediction = recognizer.predict_clip(clip.path)
     frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
     caption = f"{printable(f'{clip.label} · {as_cut(clip.path).stem}')}\n{answer}"
-    drawn = draw_clip(frames.pixels, prediction)
-    return drawn, caption, tone, fps
+    return encode_mp4(draw_clip(frames.pixels, prediction), fps), caption

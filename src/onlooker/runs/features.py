@@ -68,15 +68,35 @@ def encoded_clips(
         ClipError: none of the clips can be read.
         DiskFullError, NotWritableError: the cache cannot be written to; what was done stays.
     """
-    entries, paths = _Entries(_streams(net, data, precision)), [clip.path for clip in clips]
-    before, device = next(net.parameters()).device, "cuda" if torch.cuda.is_available() else "cpu"
-    _move(entries.streams, device)
+    streams = _streams(net, data, precision)
+    stream_settings = [stream.settings() for stream in streams]
+    cache = ArrayCache.for_user()
+    check_writable(cache.folder, NOT_WRITABLE_REMEDY)
+    paths = [clip.path for clip in clips]
+    used = list[Path]()
+
+    def files_of(clip: Path) -> Files:
+        """The files of a clip, which is encoded now if there are none; a ClipError if it cannot be read."""
+        if not os.path.isdir(clip):
+            check_file(clip)
+        content = fingerprint(clip)
+        files = tuple(
+            cache.get({"clip": content, **settings}, partial(stream.maps, clip), "its features", clip)
+            for stream, settings in zip(streams, stream_settings, strict=True)
+        )
+        used.extend(files)
+        _require_kept(cache, used[:1])  # an error before all clips are encoded, if they do not fit
+        return files
+
+    before = next(net.parameters()).device
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    _move(streams, device)
     threads = min(_DECODERS_ON_GPU, cores()) if device == "cuda" else _DECODERS
-    results = decode_each(paths, entries.files_of, threads)
+    results = decode_each(paths, files_of, threads)
     encoded = list(tracked(results, "encoding clips", len(paths), None if quiet else "encoding clips"))
-    _move(entries.streams, before)
+    _move(streams, before)
     samples, errors = readable_samples(clips, encoded, classes, data)
-    entries.require_kept(entries.used)
+    _require_kept(cache, used)
     if strict and errors:
         raise errors[0]
     return samples, errors
@@ -145,32 +165,8 @@ def _move(streams: Sequence[_Stream], device: torch.device | str) -> None:
         stream.encoder.eval().to(device).to(memory_format=torch.channels_last)  # faster for convolutions
 
 
-class _Entries:
-    """The entries of clips in the cache, one for each encoder; `used` are those of this call."""
-
-    def __init__(self, streams: Sequence[_Stream]) -> None:
-        self.streams, self.settings = streams, [stream.settings() for stream in streams]
-        self.cache, self.used = ArrayCache.for_user(), list[Path]()
-        check_writable(self.cache.folder, NOT_WRITABLE_REMEDY)
-
-    def files_of(self, clip: Path) -> Files:
-        """The files of a clip, which is encoded now if there are none; a ClipError if it cannot be read.
-
-        A ValueError if the first files had to be removed for these.
-        """
-        if not os.path.isdir(clip):
-            check_file(clip)
-        content = fingerprint(clip)
-        files = tuple(
-            self.cache.get({"clip": content, **settings}, partial(stream.maps, clip), "its features", clip)
-            for stream, settings in zip(self.streams, self.settings, strict=True)
-        )
-        self.require_kept(self.used[:1])
-        self.used += files
-        return files
-
-    def require_kept(self, files: Iterable[Path]) -> None:
-        """Raise a ValueError if the cache has removed one of these files, because of its limit."""
-        if not all(file.exists() for file in files):
-            limit = f"the limit of the cache, {format_bytes(self.cache.limit or 0)}"
-            raise ValueError(f"{self.cache.folder}: the features do not fit into {limit}; raise ONLOOKER_CACHE_LIMIT")
+def _require_kept(cache: ArrayCache, files: Iterable[Path]) -> None:
+    """Raise a ValueError if the cache has removed one of these files, because of its limit."""
+    if not all(file.exists() for file in files):
+        limit = f"the limit of the cache, {format_bytes(cache.limit or 0)}"
+        raise ValueError(f"{cache.folder}: the features do not fit into {limit}; raise ONLOOKER_CACHE_LIMIT")

@@ -8,8 +8,7 @@ from tempfile import TemporaryDirectory
 from huggingface_hub import HfApi, ModelCard
 
 from onlooker.evaluation.report.summary import first_line
-from onlooker.models.video_model import RECORD
-from onlooker.recognizer import load, trained_run
+from onlooker.recognizer import load, model_folder
 from onlooker.run_record import read_figures
 from onlooker.storage import StorageError
 
@@ -38,8 +37,10 @@ def push(run: Path, name: str, private: bool = False) -> str:
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise ValueError(f"name is {name!r}, expected USER/NAME, such as jane/gestures")
-    recognizer, address = load(run, "cpu"), f"hf://{name}"
-    folder = run if (run / RECORD).exists() else trained_run(run) / "model"
+    recognizer = load(run, "cpu")
+    folder = model_folder(run)
+    assert folder is not None
+    address = f"hf://{name}"
     figures = read_figures(run)
     tested = f"\nTested by onlooker: {first_line(figures)}.\n" if figures else ""
     with TemporaryDirectory() as draft:
