@@ -53,8 +53,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: "Files") -> s
 def reference() -> str:
     """A page with the docstring of every public name: those of `onlooker`, then those of its modules."""
     parts = ["# Reference", "Every public name. Those of the first section can be imported from `onlooker` itself."]
-    top = {name: f"{module}.{name}" for module, names in exported() for name in names}
-    top = dict(sorted(top.items(), key=lambda item: item[0][0].isupper()))  # functions first
+    names = sorted(exported().items(), key=lambda item: item[0][0].isupper())  # functions first
+    top = {name: f"onlooker.{module}.{name}" for name, module in names}
     parts += ["## onlooker", *(f"::: {path}" for path in top.values())]
     for module, names in public():
         paths = [f"{module}.{name}" for name in names]
@@ -63,11 +63,11 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def exported() -> Iterator[tuple[str, list[str]]]:
-    """The modules whose names `onlooker` exports, as its `__init__` lists them."""
+def exported() -> dict[str, str]:
+    """The names that `onlooker` exports, and their modules, as its `__init__` lists them."""
     tree = ast.parse((ROOT / "src/onlooker/__init__.py").read_text("utf-8"))
     (table,) = (node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict))
-    yield from ast.literal_eval(table).items()
+    return dict(ast.literal_eval(table))
 
 
 def public() -> Iterator[tuple[str, list[str]]]:
