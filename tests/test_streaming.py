@@ -15,7 +15,6 @@ from eventful import LENGTHS, eventful
 from senders import Sender, cut, slowly, transport_stream
 
 from onlooker.config import DataConfig, StreamConfig
-from onlooker.data.samples import read_sample
 from onlooker.data.transforms import to_video
 from onlooker.evaluation.events import EventCurve
 from onlooker.models.registry import create_model
@@ -86,14 +85,11 @@ def test_steps_equal_the_whole_clip(
     assert {(step.source, step.classes, step.dropped) for step in steps} == {(str(path), CLASSES, 0)}
 
 
-@pytest.mark.parametrize("streams", ["rgb", "both"])
-def test_a_step_has_its_frame(make_clip: Make, streams: str) -> None:
-    data = replace(DATA, modality=streams)
-    settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
+def test_a_step_has_its_frame(make_clip: Make) -> None:
     path = make_clip(frames=8)
-    steps = list(recognizer("convalstm", data, **settings).watch(path, CONFIG))
+    steps = list(recognizer().watch(path, CONFIG))
     frames = [pixels for _, _, pixels in VideoReader(path)]
-    assert len(steps) == (8 if streams == "rgb" else 7)
+    assert len(steps) == 8
     for step in steps:
         np.testing.assert_array_equal(step.pixels, frames[step.index])
 
@@ -131,28 +127,6 @@ def test_streams_in_a_batch_equal_single_streams(make_clip: Make) -> None:
     steps = list(of.watch(paths))
     for path in paths:
         check([step for step in steps if step.source == str(path)], of, path)
-
-
-@pytest.mark.parametrize(
-    ("name", "streams", "size"),
-    [("motion", "both", (64, 48)), ("convlstm", "flow", (64, 48)), ("motion", "both", (320, 280))],
-)
-def test_flow_equals_that_of_the_whole_clip(make_clip: Make, name: str, streams: str, size: tuple[int, int]) -> None:
-    data = replace(DATA, frames=9, modality=streams)
-    settings = {"flow_channels": data.flow_channels} if streams == "both" else {}
-    of, path = recognizer(name, data, **settings), make_clip(frames=9, size=size)
-    seen = of.predict(path)  # of all of its frames
-    steps = list(of.watch(path))
-    assert [step.index for step in steps] == list(range(8))  # the last frame has none after it
-    assert [step.time for step in steps] == seen.times[:-1].tolist()
-    np.testing.assert_allclose([step.scores for step in steps], seen.frame_scores[:-1], atol=1e-5)
-    # At a lower rate it is still the flow to the very next frames.
-    sample = torch.from_numpy(read_sample(path, data).pixels[:8:5])
-    with torch.no_grad():
-        logits = of.model(to_video(sample[None], "half", data.flow_channels)).logits[0]
-    slow = list(of.watch([path], StreamConfig(rate=2)))
-    assert [step.index for step in slow] == list(range(0, 8, 5))
-    np.testing.assert_allclose([step.scores for step in slow], logits.softmax(-1), atol=1e-5)
 
 
 def test_streams_may_start_and_end_at_any_time(make_clip: Make) -> None:

@@ -19,7 +19,6 @@ from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
 from onlooker.stream.events import Finder, Kept
 from onlooker.structures import Box, ClipError, Event, Segment, Step
-from onlooker.video.flow import flow_bytes
 from onlooker.video.resize import resize
 from onlooker.video.stream import Frame, Source, Status
 
@@ -28,7 +27,6 @@ __all__ = ["Streams"]
 Address = int | str | Path
 OnError = Callable[[ClipError], None]
 OnStatus = Callable[[Status], None]
-Pixels = NDArray[np.uint8]
 
 EVENT_THRESHOLD = 0.5  # lowest score of an event, where training could not choose one
 _LOOK = 0.5  # seconds without a frame after which the sources are asked whether their connections have changed
@@ -64,8 +62,7 @@ class Streams:
         event_threshold: the lowest score of an event, for a model with an event layer.
 
     Raises:
-        ValueError: a model that cannot process single frames.
-        RuntimeError: the optical flow method is not installed, or its weights are not available.
+        ValueError: a model that cannot process single frames, or needs optical flow.
     """
 
     def __init__(
@@ -83,11 +80,11 @@ class Streams:
         self.finder: Finder | None = None
         if model.lengths:
             self.finder = Finder(classes, model.lengths, event_threshold, nothing_class(classes, nothing))
-        self.lookahead = 0 if data.modality == "rgb" else 1  # later frames that a frame's flow needs
         self.states: dict[str, StreamState] = {}
+        if data.modality != "rgb":
+            raise ValueError("the model needs optical flow, which streams do not have; train one with --modality rgb")
         # A trial step: a model that cannot stream raises here, before any source is opened.
-        pixels = np.zeros((1 + self.lookahead, 32, 32, 3), np.uint8)
-        self.step({"": (0, 0.0, pixels if self.lookahead else pixels[0])})
+        self.step({"": (0, 0.0, np.zeros((32, 32, 3), np.uint8))})
         self.states.clear()
 
     def end(self, name: str) -> Step | None:
@@ -102,8 +99,7 @@ class Streams:
         """Process one frame of some of the streams, in one batch; an error leaves the states as they were.
 
         Args:
-            frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size; `2 H W 3` for a
-                model that needs optical flow: this frame and the one after it.
+            frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size.
         """
         before = dict(self.states)
         try:
@@ -115,9 +111,10 @@ class Streams:
     @torch.inference_mode()
     def _step_batch(self, frames: dict[str, Frame]) -> dict[str, Step]:
         states = [self.states.get(name) or StreamState(self.model.initial_state(1)) for name in frames]
-        samples = np.stack([self._sample(frame[2]) for frame in frames.values()])
+        data = self.data
+        samples = np.concatenate([resize(pixels[None], data.size, data.channels) for _, _, pixels in frames.values()])
         device = next(self.model.parameters()).device
-        video = to_video(torch.from_numpy(samples).to(device), self.data.normalization, self.data.flow_channels)
+        video = to_video(torch.from_numpy(samples).to(device), data.normalization)
         joined = type(states[0].model)(*map(torch.cat, zip(*(state.model for state in states), strict=True)))
         output, after = self.model.step(video, joined)
         scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
@@ -125,18 +122,16 @@ class Streams:
         windows = None if output.windows is None else output.windows.scores.cpu().numpy()
         steps = dict[str, Step]()
         for i, (name, (index, time, frame)) in enumerate(frames.items()):
-            shown = frame[0].copy() if self.lookahead else frame  # a view would keep the frames after it in memory
             step = Step(
-                index, time, scores[i], self.classes, source=name, pixels=shown, threshold=self.threshold,
+                index, time, scores[i], self.classes, source=name, pixels=frame, threshold=self.threshold,
                 nothing=self.nothing,
             )  # fmt: skip
             own = type(after)(*(part[i : i + 1] for part in after))
             state = replace(states[i], model=own)
             if attention is not None:
-                image = samples[i, ..., : self.data.image_channels]
-                heat, found, places = find_boxes(state.places, attention[i], image)
+                heat, found, places = find_boxes(state.places, attention[i], samples[i])
                 state = replace(state, places=places)
-                step = _located(replace(step, attention=attention[i], heat=heat), heat, found, shown.shape)
+                step = _located(replace(step, attention=attention[i], heat=heat), heat, found, frame.shape)
             if windows is not None:
                 step, state = self._with_events(step, state, windows[i])
             self.states[name], steps[name] = state, step
@@ -161,16 +156,6 @@ class Streams:
             box = tuple(np.mean(during, 0).tolist()) if during else None
             events.append(Event(each.label, each.start, each.end, each.score, source, box))
         return tuple(events)
-
-    def _sample(self, frames: Pixels) -> Pixels:
-        """The sample `size size C` of a frame and those after it, as `read_sample` makes it of a clip."""
-        data, parts = self.data, list[Pixels]()
-        frames = frames if self.lookahead else frames[None]
-        if data.modality != "flow":
-            parts.append(resize(frames[:1], data.size, data.channels)[0])
-        if self.lookahead:
-            parts.append(flow_bytes(frames, data.flow_limit, data.size)[0])
-        return np.concatenate(parts, -1)
 
 
 def _located(step: Step, heat: NDArray[np.float32], found: Rectangles, shape: Sequence[int]) -> Step:
@@ -211,7 +196,7 @@ def watch(
     condition = Condition()
     files = [local(each) if isinstance(each, str | Path) and is_address(each) else each for each in sources]
     data = streams.data
-    opened = [Source(each, config, condition, streams.lookahead, data.frame_rate, data.frames) for each in files]
+    opened = [Source(each, config, condition, data.frame_rate, data.frames) for each in files]
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")

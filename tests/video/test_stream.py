@@ -36,10 +36,8 @@ GARBAGE = np.random.default_rng(0).bytes
 class Source(stream.Source):
     """A source to iterate over, which reads inside `with`."""
 
-    def __init__(
-        self, source: int | str | Path, config: StreamConfig | None = None, ahead: int = 0, hold: int = 0
-    ) -> None:
-        super().__init__(source, config or StreamConfig(), threading.Condition(), ahead, hold=hold)
+    def __init__(self, source: int | str | Path, config: StreamConfig | None = None, hold: int = 0) -> None:
+        super().__init__(source, config or StreamConfig(), threading.Condition(), hold=hold)
 
     def __enter__(self) -> Self:
         self.start()
@@ -264,9 +262,6 @@ def test_a_frame_of_a_file_is_held_until_the_next_one(make_clip: Make) -> None:
     assert [when for _, when, _ in frames] == pytest.approx(np.arange(13) / 10, abs=0.01)
     with Source(path, StreamConfig(rate=10), hold=3) as source:
         assert [index for index, _, _ in source] == [0, 1, 1, 1, 1, 2, 3, 4], "no more than a model remembers"
-    with Source(path, StreamConfig(rate=10), ahead=1, hold=20) as source:
-        following = [[painted_number(each) for each in pixels] for _, _, pixels in source]
-    assert following == [[0, 1], *[[1, 1]] * 8, [1, 2], [2, 3], [3, 4]], "what is held does not move"
 
 
 def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,19 +287,6 @@ def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(monkeypatch: pyte
     assert [index for index, _, _ in frames] == [0, 1, 2, 2, 2, 2, 2, 3]
     assert ascending([when for _, when, _ in frames])
     assert [painted_number(pixels) for _, _, pixels in frames] == [0] * 7 + [1]
-
-
-def test_each_frame_comes_with_the_following_ones() -> None:
-    config = StreamConfig(rate=5, drop="none", timeout=2, attempts=1, wait=0.05)
-    part = transport_stream(18)
-    with Sender(lambda: [part], lambda: [part]) as sender, Source(sender.address, config, ahead=2) as source:
-        frames, _ = taken(source)
-    numbers = [[painted_number(each) for each in pixels] for _, _, pixels in frames]
-    assert [index for index, _, _ in frames[:4]] == [0, 5, 10, 15]
-    assert numbers[:4] == [[0, 1, 2], [5, 6, 7], [10, 11, 12], [15, 16, 17]]
-    # None from before the connection was lost with one from after it.
-    assert all(b - a == c - b == 1 for a, b, c in numbers[4:])
-    assert len(numbers) > 6
 
 
 def test_a_camera_is_read_by_its_number(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import io
 import math
 import struct
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic, perf_counter
@@ -55,29 +54,24 @@ class Viewer:
         self._index = -1
         self._strength = 0.0
 
-    def step(self, frames: list[Frame]) -> dict[str, Any]:
-        """The prediction for the first of some frames, as the page gets it.
+    def step(self, frame: Frame) -> dict[str, Any]:
+        """The prediction for a frame, as the page gets it.
 
         Raises:
             Problem: a frame that is not a JPEG or is too large.
         """
         begin = perf_counter()
-        images = [decode_jpeg(frame.jpeg) for frame in frames]
-        first = images[0]
-        height, width = first.shape[:2]
+        pixels = decode_jpeg(frame.jpeg)
+        height, width = pixels.shape[:2]
         size = [width, height, width, height]
-        pixels = first
-        if self.streams.lookahead:
-            pixels = np.stack([image if image.shape == first.shape else first for image in images])
         self._index += 1
-        step = self.streams.step({"": (self._index, frames[0].time, pixels)})[""]
+        step = self.streams.step({"": (self._index, frame.time, pixels)})[""]
         heat = None
         if step.heat is not None:
             self._strength = max(full_strength(step.heat[None]), _DECAY * self._strength)
             heat = heat_levels(step.heat, self._strength)
         return {
-            "sent": frames[0].sent,
-            "received": frames[-1].sent,
+            "sent": frame.sent,
             "label": step.label,
             "score": round(step.score, 4),
             "scores": dict(zip(step.classes, np.round(step.scores.astype(float), 4).tolist(), strict=True)),
@@ -112,16 +106,13 @@ def routes(models: Models) -> APIRouter:
         loop = asyncio.get_running_loop()
         try:
             made = await loop.run_in_executor(executor, lambda: Viewer(models.load(model)))
-            needed = 1 + made.streams.lookahead
-            frames = deque[Frame](maxlen=needed)
             begin = monotonic()
             while True:
                 content = await _receive(socket)
                 (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
                 time = monotonic() - begin
-                frames.append(Frame(sent if math.isfinite(sent) else 0.0, time, content[_CLOCK.size :]))
-                if len(frames) == needed:
-                    await socket.send_json(await loop.run_in_executor(executor, made.step, list(frames)))
+                frame = Frame(sent if math.isfinite(sent) else 0.0, time, content[_CLOCK.size :])
+                await socket.send_json(await loop.run_in_executor(executor, made.step, frame))
         except WebSocketDisconnect:
             pass
         except Exception as error:

@@ -69,15 +69,11 @@ class _Arrival(NamedTuple):
     Args:
         pixels: converts it, which is done only if it is used.
         recorded: from a source with an end, which waits for its reader: nothing is dropped.
-        number: its index in the source.
-        wanted: whether to hand it out.
     """
 
     time: float
     pixels: Callable[[], Pixels]
     recorded: bool = False
-    number: int = 0
-    wanted: bool = True
 
 
 class _LostError(Exception):
@@ -146,9 +142,6 @@ class Source:
             one of `SCHEMES`; `-`: standard input; else the path of a video file or of a folder of numbered images
             (`./0` for one that is called 0).
         condition: is notified of every frame and of the end; several sources may share one.
-        ahead: how many following frames are handed out with each frame, for optical flow: `1+ahead H W 3` instead of
-            `H W 3`. They are always the directly following ones, whatever `rate` and `drop` skip; frames without them,
-            at the end and before a lost connection, are not handed out.
         frame_rate: of an image sequence, as in `VideoReader`.
         hold: how often in a row a frame is handed out again at most; what a model remembers.
 
@@ -161,20 +154,19 @@ class Source:
         source: int | str | Path,
         config: StreamConfig,
         condition: Condition,
-        ahead: int = 0,
         frame_rate: float | None = None,
         hold: int = 0,
     ) -> None:
         self._source, self.name = _parse(source), without_password(str(source))
         self.dropped = self.reconnections = 0
         self._frame_rate = frame_rate
-        self._config, self.condition, self._ahead, self._over = config, condition, ahead, Event()
-        self._recent: deque[_Arrival] = deque(maxlen=ahead + 1)
+        self._config, self.condition, self._over = config, condition, Event()
         self._hold = hold
         self._held = 0  # times that the last frame was handed out again
-        # Changes, frames to hand out (index, time, and pixels, also of the following frames), and an error at the end.
-        self._queue: deque[Status | tuple[int, float, list[Callable[[], Pixels]]] | ClipError] = deque()
+        # Changes, frames to hand out, each with its index, and an error at the end.
+        self._queue: deque[Status | tuple[int, _Arrival] | ClipError] = deque()
         self._index, self._slot = -1, -1
+        self._last: _Arrival | None = None  # in this connection
         self.changes: list[Status] = []
         self._state: State | None = None
         self._convert = Converter(self.name)
@@ -204,8 +196,8 @@ class Source:
         """
         frame, self.changes = None, []
         with self.condition:
-            if self._is_silent:
-                self._hold_frame(self._slot + 1)
+            if self._last and self._is_silent:
+                self._hold_frame(self._last, self._slot + 1)
             while frame is None and self._queue:
                 item = self._queue.popleft()
                 if isinstance(item, ClipError):
@@ -217,13 +209,12 @@ class Source:
             self.condition.notify_all()
         if frame is None:
             return None
-        index, when, arrived = frame
+        index, arrival = frame
         try:
-            pixels = [convert() for convert in arrived]
+            return index, arrival.time, arrival.pixels()
         except ClipError as error:
             self.end(error.found)  # other frames would fail as well
             raise
-        return index, when, np.stack(pixels) if self._ahead else pixels[0]
 
     def end(self, reason: str) -> None:
         """Stop because of an error, which is the reason of its last status."""
@@ -270,7 +261,7 @@ class Source:
         failures = 0
         while True:
             before = self._index
-            self._recent.clear()
+            self._last = None
             try:
                 with closing(self._arrivals()) as arrivals:
                     for arrival in arrivals:
@@ -320,51 +311,50 @@ class Source:
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
         with self.condition:
-            self._index += 1
             rate = self._config.rate
             # `rate` selects the first frame in each interval of 1 / rate seconds.
-            slot = math.floor(arrival.time * rate + _ON_TIME) if rate else self._index
-            if rate and self._recent:
+            slot = math.floor(arrival.time * rate + _ON_TIME) if rate else self._index + 1
+            if rate and self._last:
                 for missed in range(max(self._slot + 1, slot - self._hold), slot):
-                    self._hold_frame(missed)
+                    self._hold_frame(self._last, missed)
             if rate and self._held and slot <= self._slot:  # it has arrived late, after others were expected
                 slot = self._slot + 1
                 arrival = arrival._replace(time=slot / rate)
             self._held = 0
-            return self._append(slot, arrival._replace(number=self._index, wanted=slot > self._slot))
+            self._index += 1
+            self._last = arrival
+            if slot > self._slot:
+                self._hand_out(slot, arrival)
+            return not self._over.is_set()
 
-    def _append(self, slot: int, arrival: _Arrival) -> bool:
-        """As `_put`, for a frame of this place in the rate."""
-        self._recent.append(arrival)
-        self._slot = max(slot, self._slot)
-        oldest = self._recent[0]
-        if oldest.wanted and len(self._recent) > self._ahead:
-            if self._config.drop == "latest" and not arrival.recorded:
-                changes = [item for item in self._queue if isinstance(item, Status)]
-                self.dropped += len(self._queue) - len(changes)
-                self._queue = deque(changes)
-            else:
-                self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._over.is_set())
-            if not self._over.is_set():
-                self._queue.append((oldest.number, oldest.time, [recent.pixels for recent in self._recent]))
-                self.condition.notify_all()
-        return not self._over.is_set()
+    def _hand_out(self, slot: int, arrival: _Arrival) -> None:
+        """Queue the last frame, at this place in the rate."""
+        self._slot = slot
+        if self._config.drop == "latest" and not arrival.recorded:
+            changes = [item for item in self._queue if isinstance(item, Status)]
+            self.dropped += len(self._queue) - len(changes)
+            self._queue = deque(changes)
+        else:
+            self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._over.is_set())
+        if not self._over.is_set():
+            self._queue.append((self._index, arrival))
+            self.condition.notify_all()
 
-    def _hold_frame(self, slot: int) -> None:
+    def _hold_frame(self, last: _Arrival, slot: int) -> None:
         """Hand out the last frame again, at this place in the rate."""
         assert self._config.rate
         self._held += 1
-        self._append(slot, self._recent[-1]._replace(wanted=True, time=slot / self._config.rate))
+        self._hand_out(slot, last._replace(time=slot / self._config.rate))
 
     @property
     def _is_silent(self) -> bool:
         """Whether a camera has sent nothing for so long that its last frame is handed out again."""
         rate, now = self._config.rate, self._clock.now
-        if not rate or now is None or not self._recent or self._queue or self._held >= self._hold:
+        if not rate or now is None or not self._last or self._queue or self._held >= self._hold:
             return False
-        if self._state != "online" or self._recent[-1].recorded:
+        if self._state != "online" or self._last.recorded:
             return False
-        return now >= max(self._recent[-1].time + _SILENT * (self._held == 0), (self._slot + 1) / rate)
+        return now >= max(self._last.time + _SILENT * (self._held == 0), (self._slot + 1) / rate)
 
 
 def _parse(source: int | str | Path) -> int | str | Path:

@@ -33,7 +33,7 @@ export class LiveConnection {
       this.view.state("refused", new ApiError(0, message.error));
       return;
     }
-    this.waiting = this.waiting.filter((sent) => sent > message.received);
+    this.waiting = this.waiting.filter((sent) => sent > message.sent);
     this.view.state("live");
     this.view.answer({ ...message, delay: performance.now() - message.sent });
   }
