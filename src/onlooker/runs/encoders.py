@@ -12,7 +12,7 @@ from onlooker.config import AUTO_ENCODER, ModelConfig, Settings
 from onlooker.data.split import group_of
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.registry import resolve
-from onlooker.runs.preparation import Prepared, Request, build
+from onlooker.runs.preparation import Training, build
 from onlooker.structures import Clip, ClipError
 from onlooker.training.events import MOST_CLIPS
 from onlooker.training.linear import FEW, Choice, Encoded, choose, clearly_better, statistics_of
@@ -33,40 +33,41 @@ def lite0_may_help(settings: Settings, clips: Sequence[Clip]) -> bool:
     return large_enough(clips, settings.data.frame_rate)
 
 
-def choose_encoder(prepared: Prepared, request: Request) -> Prepared:
+def choose_encoder(training: Training) -> Training:
     """A run whose encoder is to be chosen (`auto`): the default, or Lite0 at 224 pixels or more.
 
     It is Lite0 if that is installed, the clips are large enough, and its log loss in cross-validation is clearly lower.
     Of many clips some are compared.
     """
-    record, quiet = prepared.record, request.quiet
+    record, quiet = training.record, training.quiet
     if record.model.encoder != AUTO_ENCODER:
-        return prepared
-    best = replace(prepared, record=replace(record, **resolve(*record.settings)._asdict()))
+        return training
+    best = replace(training, record=replace(record, **resolve(*record.settings)._asdict()))
     clips = [*record.split.training, *record.split.validation]
     if installed_weights() and _fits(record.settings) and large_enough(clips, record.data.frame_rate):
         rival = _with_lite0(record.settings)
         some = compared(clips)
         read = some if len(some) < len(clips) else record.split.clips
         samples, _ = read_clips(read, record.classes, rival.data, quiet=quiet)
-        other = Prepared(replace(record, **rival._asdict()), build(*rival, record.classes), samples)
-        best = _better(best, other, [clip for clip in some if clip in samples.clips], quiet)
+        net = build(*rival, record.classes)
+        other = replace(training, record=replace(record, **rival._asdict()), net=net, samples=samples)
+        best = _better(best, other, [clip for clip in some if clip in samples.clips])
         if len(best.samples) < len(record.split.clips):
             samples, _ = read_clips(record.split.clips, record.classes, best.record.data, quiet=quiet)
             best = replace(best, samples=samples)
-    best.record.write(request.run)
+    best.record.write(best.run)
     return best
 
 
-def encode(prepared: Prepared, clips: Sequence[Clip], quiet: bool, copies: bool = True) -> Encoded:
+def encode(training: Training, clips: Sequence[Clip], copies: bool = True) -> Encoded:
     """The statistics of some clips, and the features of those that streams are made of.
 
     `copies`: as in `statistics_of`.
     """
-    record, net, samples = prepared.record, prepared.net, prepared.samples.only(clips)
+    record, net, samples = training.record, training.net, training.samples.only(clips)
     groups = [group_of(clip) for clip in samples.clips]
     kept = np.random.default_rng(0).permutation(len(groups))[:MOST_CLIPS].tolist() if net.encodes_frames else []
-    title = None if quiet else f"encoding clips with {record.model.encoder}"
+    title = None if training.quiet else f"encoding clips with {record.model.encoder}"
     encoded = statistics_of(net, samples, groups, record.data, title, kept, copies)
     nothing = nothing_class(record.classes, record.training.nothing)
     of_run = encoded.clips._replace(nothing=nothing, class_weights=record.training.class_weights)
@@ -99,11 +100,11 @@ def compared(clips: Sequence[Clip]) -> list[Clip]:
     return [clips[place] for place in sorted(chosen.tolist())]
 
 
-def _better(first: Prepared, second: Prepared, clips: Sequence[Clip], quiet: bool) -> Prepared:
+def _better(first: Training, second: Training, clips: Sequence[Clip]) -> Training:
     """The second one if it is clearly better in cross-validation of some clips; with what is known of both if these are
     all clips."""
     runs = (first, second)
-    encoded = [encode(run, clips, quiet, copies=False) for run in runs]
+    encoded = [encode(run, clips, copies=False) for run in runs]
     choices = [choose(each.clips) for each in encoded]
     best = int(clearly_better(choices[1], choices[0], encoded[0].clips))
     texts = [*map(_figures, runs, encoded, choices)]
@@ -115,7 +116,7 @@ def _better(first: Prepared, second: Prepared, clips: Sequence[Clip], quiet: boo
     return replace(runs[best], why=why, encoded=known, rival=encoded[1 - best].clips)
 
 
-def _figures(run: Prepared, encoded: Encoded, choice: Choice) -> str:
+def _figures(run: Training, encoded: Encoded, choice: Choice) -> str:
     known = np.isfinite(choice.scores).all(1)
     correct = float(np.mean(choice.scores[known].argmax(1) == encoded.clips.y[known]))
     return f"{run.record.model.encoder} (log loss {choice.loss:.2f}, {100 * correct:.0f} % correct)"

@@ -12,17 +12,19 @@ import torch
 
 from onlooker.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
 from onlooker.data.scenes import plan_joined
-from onlooker.data.sets import ClipSet, read_set, set_name
+from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, hold_out_validation, require_clips
 from onlooker.evaluation.report.summary import first_line
 from onlooker.models.registry import find_recipe, for_model, resolve
+from onlooker.recognizer import Recognizer
 from onlooker.run_record import RunRecord, check_content, check_settings, lock_run, read_figures, start_run
 from onlooker.runs.encoders import choose_encoder
 from onlooker.runs.evaluate import write_report
-from onlooker.runs.fitting import Fitted, fit_by_gradient, fit_run
-from onlooker.runs.preparation import Prepared, Request, new_run, part_of_run, resumed_run
+from onlooker.runs.fitting import fit_by_gradient, fit_run
+from onlooker.runs.preparation import Training, new_run, resumed_run
 from onlooker.settings import suggestion
 from onlooker.storage import local, uploading
+from onlooker.structures import Evaluation
 from onlooker.training.loggers import check_loggers, log, open_loggers
 from onlooker.training.processes import connect, launched
 from onlooker.training.reading import read_clips, read_thumbnails
@@ -145,19 +147,23 @@ def train_run(
         RuntimeError: the package of a logger is not installed.
     """
     settings = Settings(model, data, training)
-    request = Request(clips, run, settings, split, resume, strict, quiet, cross_validate, tuple(loggers))
     check_loggers(loggers)
+    folder = clips.root if isinstance(clips, ClipSet) else root_of(clips)
     with connect():
         if launched().rank:
             torch.distributed.barrier()  # the first one has written the record of the run
-            fit_by_gradient(part_of_run(request), run, None)
+            fit_by_gradient(resumed_run(run, folder, quiet=True))
             return {}
         with start_run(run, resume) as continues:
-            prepared = choose_encoder(resumed_run(request) if continues else new_run(request), request)
+            if continues:
+                prepared = resumed_run(run, folder, quiet)
+            else:
+                prepared = new_run(run, clips, settings, split, strict, quiet)
+            prepared = choose_encoder(prepared)
             if launched().size > 1:
                 torch.distributed.barrier()
             opened = open_loggers(loggers, run, prepared.record.settings.to_dict())
-            figures = _report(prepared, fit_run(replace(prepared, loggers=opened), request), request)
+            figures = _report(prepared, *fit_run(prepared, opened, cross_validate))
             log(opened, "test", figures, 0)
             return figures
 
@@ -199,17 +205,17 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
     return run / "final"
 
 
-def _report(prepared: Prepared, fitted: Fitted, request: Request) -> dict[str, Any]:
+def _report(training: Training, recognizer: Recognizer, held_out: Evaluation | None) -> dict[str, Any]:
     """Evaluate on the test clips that are not `gone`, or report the cross-validation; {} if there is neither."""
-    record, run = prepared.record, request.run
-    if fitted.held_out is not None:
+    record = training.record
+    if held_out is not None:
         clips = (*record.split.training, *record.split.validation)
     elif record.split.test:
-        gone = {error.path for error in prepared.gone}
+        gone = {error.path for error in training.gone}
         clips = tuple(clip for clip in record.split.test if clip.path not in gone)
         require_clips([] if clips else record.split.test)
-        record = replace(record, skipped=(*record.skipped, *prepared.gone))
+        record = replace(record, skipped=(*record.skipped, *training.gone))
     else:
         return {}
-    samples = prepared.samples.only(clips)
-    return write_report(run, fitted.recognizer, samples, record, run, fitted.held_out, request.quiet)
+    samples = training.samples.only(clips)
+    return write_report(training.run, recognizer, samples, record, training.run, held_out, training.quiet)
