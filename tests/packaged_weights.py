@@ -7,7 +7,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from onlooker.models.encoders import packaged
+from onlooker.models.encoders import small
 from onlooker.models.encoders.small import Small
 
 
@@ -24,7 +24,7 @@ def put_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torc
         name: value.half() if value.is_floating_point() else value for name, value in encoder.state_dict().items()
     }
     save_file(weights, folder / "small.safetensors")
-    monkeypatch.setattr(packaged, "FOLDER", folder)
+    monkeypatch.setattr(small, "FOLDER", folder)
     return weights
 
 

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import State, unroll
 from onlooker.models.encoders import Encoder, build_encoder
-from onlooker.models.encoders.paired import Paired
 from onlooker.models.video_model import Output, VideoModel, make_head
 
 __all__ = ["Classifier"]
@@ -58,7 +57,7 @@ class Classifier(VideoModel):
         pretrained: bool | str = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
-        self.encoder = build_encoders(encoder, in_channels, flow_channels, size, pretrained)
+        self.encoder = build_encoder(encoder, in_channels, size, pretrained, flow_channels)
         self.grid = self.encoder.grid(size, size)
         if attention and self.grid == (1, 1):
             raise ValueError(
@@ -77,9 +76,6 @@ class Classifier(VideoModel):
         # Convolutions over few channels are several times faster on a CPU with the channels last in memory.
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, video: Tensor) -> Output:
-        return self.forward_features(self.encode_video(video))
-
     def forward_features(self, features: Tensor, state: State | None = None) -> Output:
         """The model after its encoder, on feature maps `B T D h w`; a ValueError for features of another encoder.
 
@@ -89,13 +85,6 @@ class Classifier(VideoModel):
         output, _ = unroll(self.cell, features, self.initial_state(len(features)) if state is None else state)
         logits = self.classify(output.hidden.flatten(0, 1)).unflatten(0, features.shape[:2])
         return Output(logits, output.attention)
-
-    def step(self, frame: Tensor, state: State | None = None) -> tuple[Output, State]:
-        """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory.
-
-        Begin with `state=None`, then pass the returned state.
-        """
-        return self.step_features(self.encode(frame), self.initial_state(len(frame)) if state is None else state)
 
     def step_features(self, features: Tensor, state: State) -> tuple[Output, State]:
         output, state = self.cell(features, state)
@@ -115,20 +104,6 @@ class Classifier(VideoModel):
             return super().attended_logits(features, attention)
         attended = features[:, :, : self.attention_head.in_features] * attention[:, :, None]
         return cast(Tensor, self.attention_head(attended.sum((3, 4))))
-
-
-def build_encoders(name: str, in_channels: int, flow_channels: int, size: int, pretrained: bool | str) -> Encoder:
-    """One encoder for all channels, or two side by side if the last `flow_channels` are optical flow."""
-    if not flow_channels:
-        return build_encoder(name, in_channels, size, pretrained)
-    if not 0 < flow_channels < in_channels or flow_channels % 2:
-        raise ValueError(
-            f"flow_channels is {flow_channels} of {in_channels} channels, expected an even number, and channels that "
-            "are not flow"
-        )
-    channels = in_channels - flow_channels, flow_channels
-    rgb, flow = (build_encoder(name, count, size, pretrained) for count in channels)
-    return Paired(cast(nn.Module, rgb), cast(nn.Module, flow), flow_channels)
 
 
 def clip_scores(frame_scores: Tensor, aggregation: str = "mean") -> Tensor:

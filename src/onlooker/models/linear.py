@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.models.classifier import build_encoders
-from onlooker.models.encoders import Encoder
+from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.video_model import Output, VideoModel, Windows
 from onlooker.models.windows import WAVES, cosines, newest_windows, windows_of
 
@@ -80,14 +79,6 @@ class LinearClassifier(VideoModel):
     cosines: Tensor  # `W W 4`: after 1 to W frames, of each of the last W frames, the newest last
     center: Tensor  # `W M`, m after 1 to W frames
     scale: Tensor  # `W M`, s
-    event_center: Tensor  # `M`, of the event layer
-    event_scale: Tensor  # `M`
-    event_weight: Tensor  # `1 M`
-    event_bias: Tensor  # `1`
-    window_center: Tensor  # `M`, of the layer of classes for windows
-    window_scale: Tensor  # `M`
-    window_weight: Tensor  # `K M`
-    window_bias: Tensor  # `K`
 
     def __init__(
         self,
@@ -101,7 +92,7 @@ class LinearClassifier(VideoModel):
         lengths: Sequence[int] = (),
     ) -> None:
         super().__init__(num_classes, in_channels, size)
-        self._set_up(build_encoders(encoder, in_channels, flow_channels, size, pretrained), window)
+        self._set_up(build_encoder(encoder, in_channels, size, pretrained, flow_channels), window)
         if lengths:
             self._add_event_layer(lengths)
         self.to(memory_format=torch.channels_last)
@@ -149,9 +140,6 @@ class LinearClassifier(VideoModel):
         """S, the number of frames that a step needs."""
         return max(self.window, *self.lengths, 0)
 
-    def forward(self, video: Tensor) -> Output:
-        return self.forward_features(self.encode_video(video))
-
     def forward_features(self, features: Tensor) -> Output:
         B, T = features.shape[:2]
         values = self.statistics(features).flatten(0, 1)
@@ -164,9 +152,6 @@ class LinearClassifier(VideoModel):
             seen = torch.arange(1, T + 1, device=frames.device)
             windows = self.score_windows(self.window_statistics(features), seen)
         return Output(logits, self._attention(moved).unflatten(0, (B, T)), windows)
-
-    def step(self, frame: Tensor, state: LinearState | None = None) -> tuple[Output, LinearState]:
-        return self.step_features(self.encode(frame), self.initial_state(len(frame)) if state is None else state)
 
     def step_features(self, features: Tensor, state: LinearState) -> tuple[Output, LinearState]:
         newest = features.flatten(2)[:, None].to(state.frames.dtype)
@@ -219,10 +204,13 @@ class LinearClassifier(VideoModel):
 
     def score_windows(self, values: Tensor, seen: Tensor) -> Windows:
         """The scores of windows from their statistics `… L M`, after `seen` frames of the stream, `…`."""
-        whole = F.linear((values - self.event_center) / self.event_scale, self.event_weight, self.event_bias)[..., 0]
-        logits = F.linear((values - self.window_center) / self.window_scale, self.window_weight, self.window_bias)
         complete = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
-        return Windows(whole.where(complete, _NEVER), logits)
+        whole = self._window_layer("event", values)[..., 0]
+        return Windows(whole.where(complete, _NEVER), self._window_layer("window", values))
+
+    def _window_layer(self, name: str, values: Tensor) -> Tensor:
+        center, scale, weight, bias = (getattr(self, f"{name}_{part}") for part in _PARTS)
+        return F.linear((values - center) / scale, weight, bias)
 
     def _flat(self, features: Tensor) -> Tensor:
         """Features `B T D h w` to `B T D N`; half precision does not suffice for differences of frames."""
@@ -265,11 +253,6 @@ def _cosines(window: int) -> Tensor:
     return torch.stack([F.pad(cosines(count), (0, 0, window - count, 0)) for count in range(1, window + 1)])
 
 
-def _changes(frames: Tensor) -> Tensor:
-    """Absolute differences of frames `B T D N` from the one before; zero for the first one."""
-    return F.pad(frames.diff(dim=1).abs(), (0, 0, 0, 0, 1, 0))
-
-
 def _means(frames: Tensor, window: int) -> Tensor:
     """The mean of the last frames up to each of `B T D N`, `window` of them if there are as many."""
     sums = frames.double().cumsum(1)  # exact enough for long streams
@@ -299,7 +282,8 @@ def _of_window(frames: Tensor, changes: Tensor, there: Tensor, seen: Tensor) -> 
 def _of_each_beginning(frames: Tensor) -> Iterable[Tensor]:
     """The statistics of the frames up to each of `B T D N`, at each location: `B T D N`, in one pass."""
     seen = torch.arange(1, frames.shape[1] + 1, device=frames.device, dtype=frames.dtype)[:, None, None]
-    changes, means = _changes(frames), frames.cumsum(1) / seen
+    means = frames.cumsum(1) / seen
+    changes = F.pad(frames.diff(dim=1).abs(), (0, 0, 0, 0, 1, 0))  # none before the first frame
     yield means
     # By the sums of squares of Welford (1962), which only grow: no difference of large numbers.
     before = torch.cat((frames[:, :1], means[:, :-1]), 1)

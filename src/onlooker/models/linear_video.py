@@ -5,9 +5,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from onlooker.models.encoders.torchvision_video import torchvision_video
-from onlooker.models.encoders.transformers_video import transformers_video
-from onlooker.models.encoders.video import VideoEncoder
+from onlooker.models.encoders.video import VideoEncoder, torchvision_video, transformers_video
 from onlooker.models.linear import LinearClassifier, LinearState
 from onlooker.models.video_model import Output, VideoModel
 

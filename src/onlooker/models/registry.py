@@ -12,12 +12,11 @@ from torch import nn
 
 from onlooker.config import AUGMENTING, AUTO_ENCODER, DataConfig, ModelConfig, Normalization, Settings, TrainConfig
 from onlooker.models.classifier import Classifier
-from onlooker.models.encoders import ENCODERS, TERMS, has_weights
+from onlooker.models.encoders import ENCODERS, TERMS, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.encoders.video import has_folder, is_video
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.linear_video import LinearVideo
-from onlooker.models.packages import load_packages
 from onlooker.models.video_model import VideoModel
 from onlooker.settings import check_type, suggestion
 

@@ -125,9 +125,15 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         """Logits `B T K` from the attended features alone: features `B T D h w`, maps `B T h w`."""
         raise ValueError("this model has no scores of what it attends to; build it with attention_loss=True")
 
-    @abstractmethod
+    def forward(self, video: Tensor) -> Output:
+        return self.forward_features(self.encode_video(video))
+
     def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:
-        """One frame `B C H W` of a stream."""
+        """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory.
+
+        Begin with `state=None`, then pass the returned state.
+        """
+        return self.step_features(self.encode(frame), self.initial_state(len(frame)) if state is None else state)
 
     def step_features(self, features: Tensor, state: Any) -> tuple[Output, Any]:
         """`step` after the encoder, on the features `B D h w` of one frame and the state before it."""

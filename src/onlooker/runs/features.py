@@ -26,7 +26,7 @@ from onlooker.data.samples import stored_frames
 from onlooker.data.split import fingerprint
 from onlooker.data.transforms import to_video
 from onlooker.files import check_writable, format_bytes
-from onlooker.models.encoders.paired import Paired
+from onlooker.models.encoders import Paired
 from onlooker.models.video_model import VideoModel
 from onlooker.processes import cores
 from onlooker.structures import Clip, ClipError

@@ -12,7 +12,7 @@ from packaged_weights import put_weights
 from safetensors import safe_open
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.models.encoders import TERMS, build_encoder, packaged
+from onlooker.models.encoders import TERMS, build_encoder, small
 from onlooker.models.registry import configured, create_model, rebuild, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker_papers.encoder.tables import card
@@ -82,7 +82,7 @@ def test_one_encoder_for_rgb_and_one_for_flow(weights: dict[str, torch.Tensor]) 
 
 
 def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packaged, "FOLDER", tmp_path)
+    monkeypatch.setattr(small, "FOLDER", tmp_path)
     message = r"small\.safetensors: the weights of small are missing or damaged .*; install onlooker again"
     with pytest.raises(ValueError, match=message):
         built()
@@ -120,7 +120,7 @@ def test_the_card_of_a_model_has_the_terms_of_its_weights(weights: dict[str, tor
 
 @pytest.mark.parametrize(("name", "file"), [("small", "encoder"), ("small-free", "encoder-free")])
 def test_the_packaged_weights_are_the_measured_ones(name: str, file: str) -> None:
-    path = packaged.FOLDER / f"{name}.safetensors"
+    path = small.FOLDER / f"{name}.safetensors"
     figures = json.loads((ROOT / "results" / f"{file}.json").read_text(encoding="utf-8"))["figures"]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == figures["sha256"]
     assert path.stat().st_size == round(1e6 * figures["megabytes"]) <= 4e6
@@ -138,9 +138,9 @@ def test_the_model_card_has_the_figures_of_these_weights() -> None:
 
 @pytest.mark.parametrize("name", PACKAGED)
 def test_the_terms_are_in_the_file_and_in_the_card_beside_it(name: str) -> None:
-    with safe_open(packaged.FOLDER / f"{name}.safetensors", "pt") as file:
+    with safe_open(small.FOLDER / f"{name}.safetensors", "pt") as file:
         assert TERMS[name] in file.metadata()["terms"]
-    assert TERMS[name] in (packaged.FOLDER / "README.md").read_text(encoding="utf-8")
+    assert TERMS[name] in (small.FOLDER / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_wheel_has_the_weights() -> None:

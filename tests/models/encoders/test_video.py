@@ -13,8 +13,7 @@ from torchvision.models import _api
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.encoders import build_encoder
-from onlooker.models.encoders.torchvision_video import torchvision_video
-from onlooker.models.encoders.transformers_video import transformers_video
+from onlooker.models.encoders.video import torchvision_video, transformers_video
 from onlooker.models.registry import configured, create_model, resolve
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}

@@ -1,19 +1,20 @@
 """Encoders of single frames, `forward(frames: N C H W) -> N D h w`, and the table of them."""
 
 from collections.abc import Callable
-from typing import Protocol, cast
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.conv4 import Conv4
 from onlooker.models.encoders.lite0 import LITE0, Lite0
-from onlooker.models.encoders.packaged import load_packaged
-from onlooker.models.encoders.small import Small
-from onlooker.models.packages import load_packages
+from onlooker.models.encoders.small import Small, load_packaged
 from onlooker.settings import suggestion
 
-__all__ = ["ENCODERS", "TERMS", "Encoder", "build_encoder", "has_weights"]
+__all__ = ["ENCODERS", "TERMS", "Encoder", "Paired", "build_encoder", "has_weights", "load_packages"]
 
 
 class Encoder(Protocol):
@@ -28,6 +29,28 @@ class Encoder(Protocol):
     def __call__(self, frames: Tensor) -> Tensor:
         """`N C H W -> N D h w`."""
         ...
+
+
+class Paired(nn.Module):
+    """The features of RGB and optical flow, concatenated.
+
+    Args:
+        rgb, flow: encoders of the first channels, and of the last `flow_channels`, with equal grids.
+    """
+
+    def __init__(self, rgb: Any, flow: Any, flow_channels: int) -> None:
+        super().__init__()
+        self.rgb, self.flow, self.flow_channels = rgb, flow, flow_channels
+        self.num_features: int = rgb.num_features + flow.num_features
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        return self.rgb.grid(height, width)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        rgb, flow = frames.tensor_split((frames.shape[1] - self.flow_channels,), 1)
+        # Convolutions are fastest with channels last in memory; a slice of the channels is not contiguous.
+        parts = (part.contiguous(memory_format=torch.channels_last) for part in (rgb, flow))
+        return torch.cat([encoder(part) for encoder, part in zip((self.rgb, self.flow), parts, strict=True)], 1)
 
 
 TERMS = {  # of the weights with which these encoders begin by default; all but those of lite0 are in this package
@@ -48,8 +71,10 @@ ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
 _INSTALL = "encoders of another package, such as those of onlooker-papers, are known once it is installed"
 
 
-def build_encoder(name: str, in_channels: int, size: int, pretrained: bool | str = False) -> Encoder:
-    """An encoder by its name.
+def build_encoder(
+    name: str, in_channels: int, size: int, pretrained: bool | str = False, flow_channels: int = 0
+) -> Encoder:
+    """An encoder by its name, or two of them side by side if the last `flow_channels` are optical flow.
 
     Args:
         name: one of `ENCODERS`, any timm network, or `NAME:vector` of a timm network.
@@ -62,6 +87,13 @@ def build_encoder(name: str, in_channels: int, size: int, pretrained: bool | str
             is no timm network.
         RuntimeError: timm's weights, those of `lite0`, or those in the file, cannot be loaded.
     """
+    if flow_channels:
+        if not 0 < flow_channels < in_channels or flow_channels % 2:
+            expected = "an even number, and channels that are not flow"
+            raise ValueError(f"flow_channels is {flow_channels} of {in_channels} channels, expected {expected}")
+        channels = in_channels - flow_channels, flow_channels
+        rgb, flow = (build_encoder(name, count, size, pretrained) for count in channels)
+        return Paired(rgb, flow, flow_channels)
     if name not in ENCODERS:
         load_packages()
     if name == LITE0:
@@ -92,3 +124,10 @@ def has_weights(name: str) -> bool:
     if name not in ENCODERS:
         load_packages()
     return name in TERMS or name not in ENCODERS
+
+
+@cache
+def load_packages() -> None:
+    """Call the entry points `onlooker.models` of installed packages."""
+    for entry_point in entry_points(group="onlooker.models"):
+        entry_point.load()()

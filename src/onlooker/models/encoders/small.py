@@ -1,13 +1,20 @@
 """A residual network that is small enough for a laptop, with pretraining on images."""
 
 import math
+from pathlib import Path
 from typing import cast
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from onlooker.models.encoders.backbone import filters_for
+
 __all__ = ["Small"]
+
+FOLDER = Path(__file__).with_name("weights")  # safetensors in half precision, one file per name
 
 STEM = 16
 STAGES = ((48, 2), (96, 2), (160, 2))  # channels and residual blocks after each halving of the map
@@ -78,3 +85,22 @@ def convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 
     """A convolution that keeps the size of the map (divided by the stride), batch norm, and ReLU."""
     layer = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
+def load_packaged(encoder: nn.Module, name: str, in_channels: int) -> None:
+    """Load the weights of this package into an encoder of that name.
+
+    The first filters are for RGB, and adapted by `filters_for`.
+
+    Raises:
+        ValueError: the file is missing or damaged.
+    """
+    path = FOLDER / f"{name}.safetensors"
+    try:
+        weights = load_file(path)
+        key = next(iter(encoder.state_dict()))
+        weights[key] = filters_for(weights[key].float(), in_channels)
+        encoder.load_state_dict(weights)
+    except (OSError, KeyError, SafetensorError, RuntimeError) as error:
+        remedy = "install onlooker again, or use random weights (--no-pretrained; in Python pretrained=False)"
+        raise ValueError(f"{path}: the weights of {name} are missing or damaged ({error}); {remedy}") from error
