@@ -23,8 +23,7 @@ import torch
 from bench_live import OWN_SIDE, live_model
 from numpy.typing import NDArray
 
-from onlooker.export import export
-from onlooker.onnx_step import ExportedStep
+from onlooker.export import ExportedStep, export
 
 EXAMPLE = harness.ROOT / "examples" / "in_the_browser"
 RUNTIME = "onnxruntime-web@1.30.0"
@@ -85,13 +84,12 @@ def run_in_browser(folder: Path, frames: NDArray[np.uint8]) -> Ran:
 
 def run_here(exported: Path, frames: NDArray[np.uint8]) -> Ran:
     """The same by onnxruntime in Python, on one thread."""
-    step, state, scores, milliseconds = ExportedStep(exported), None, [], []
+    step, output, scores, milliseconds = ExportedStep(exported), None, [], []
     for frame in frames:
         begin = time.perf_counter()
-        output = step.step(frame[None], state)
+        output = step.step(frame[None], output)
         milliseconds.append(1e3 * (time.perf_counter() - begin))
-        state = output.state
-        scores.append(output.scores[0])
+        scores.append(output["scores"][0])
     return Ran(np.array(scores, float), milliseconds)
 
 

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 import onlooker.export
 from onlooker.config import DataConfig
 from onlooker.data.transforms import to_video
-from onlooker.export import export, verify
+from onlooker.export import ExportedStep, export, verify
 from onlooker.models.registry import MODELS, create_model
-from onlooker.onnx_step import ExportedStep
 from onlooker.recognizer import Recognizer
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
@@ -67,18 +66,19 @@ def eager(of: Recognizer, frames: np.ndarray) -> list[tuple[Tensor, Tensor | Non
 
 
 def compare(of: Recognizer, folder: Path, frames: np.ndarray, tolerance: float = 1e-4) -> None:
-    exported, state, spread = ExportedStep(folder), None, []
+    exported, answer, spread = ExportedStep(folder), None, []
     for frame, (scores, attention, eager_state) in zip(frames, eager(of, frames), strict=True):
-        answer = exported.step(frame, state)
-        state = answer.state
-        np.testing.assert_allclose(answer.scores, scores, atol=tolerance, rtol=0)
-        assert (attention is None) == (answer.attention is None)
+        answer = exported.step(frame, answer)
+        np.testing.assert_allclose(answer["scores"], scores, atol=tolerance, rtol=0)
+        assert (attention is None) == ("attention" not in answer)
         if attention is not None:
-            np.testing.assert_allclose(answer.attention, attention, atol=tolerance, rtol=0)
+            np.testing.assert_allclose(answer["attention"], attention, atol=tolerance, rtol=0)
         carried = [part for part in eager_state if part.numel()]
-        for theirs, ours in zip(state, carried, strict=True):
-            np.testing.assert_allclose(theirs, ours, atol=tolerance, rtol=1e-4)  # memories are sums, some of tens
-        spread.append(answer.scores)
+        for i, ours in enumerate(carried):
+            np.testing.assert_allclose(
+                answer[f"next_state_{i}"], ours, atol=tolerance, rtol=1e-4
+            )  # memories are sums, some of tens
+        spread.append(answer["scores"])
     assert np.std(spread, 0).max() > 1e-3  # else anything would be equal to it
 
 
@@ -188,7 +188,7 @@ def test_the_exported_step_has_the_temperature_of_the_model(tmp_path: Path) -> N
     flat = Recognizer(of.model, CLASSES, of.data, temperature=3.0)
     steps = [ExportedStep(export(one, tmp_path / str(one.temperature))) for one in (of, flat)]
     frame = pixels(of, 1, 1)[0]
-    sure, calibrated = (step.step(frame).scores for step in steps)
+    sure, calibrated = (step.step(frame)["scores"] for step in steps)
     expected = sure ** (1 / 3)
     np.testing.assert_allclose(calibrated, expected / expected.sum(), atol=1e-5)
     assert json.loads((tmp_path / "3.0" / "step.json").read_text())["temperature"] == 3

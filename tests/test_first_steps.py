@@ -16,7 +16,7 @@ from serving import ADDRESS
 import onlooker
 from onlooker.config import StreamConfig
 from onlooker.data.stick_figures import write_set
-from onlooker.onnx_step import ExportedStep
+from onlooker.export import ExportedStep
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
@@ -93,7 +93,7 @@ def test_the_exported_step_runs_without_pytorch(run: Path, tmp_path: Path) -> No
     call("export", run, "--out", tmp_path / "exported")
     frame = np.zeros((1, 16, 16, 3), np.uint8)
     output = ExportedStep(tmp_path / "exported").step(frame)
-    assert output.scores.shape == (1, len(moving_squares.WAYS))
+    assert output["scores"].shape == (1, len(moving_squares.WAYS))
 
 
 def test_the_page_lists_the_model(run: Path, tmp_path: Path) -> None:

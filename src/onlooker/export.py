@@ -1,6 +1,7 @@
-"""Export one step of a trained model for programs without PyTorch: write and verify.
+"""One step of a trained model as an ONNX graph for programs without PyTorch: traced, written, verified, and run.
 
-Such a program only resizes frames; `step.json` holds everything that it needs, as plain values.
+The graph takes pixels as bytes and contains normalization, encoder, one step of the cell, and the classes. A program
+only resizes frames; `step.json` holds everything else that it needs, as plain values.
 """
 
 import copy
@@ -8,26 +9,42 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 import onlooker
 from onlooker.answer import nothing_name
 from onlooker.config import StreamConfig
 from onlooker.data.transforms import NORMALIZATIONS, to_video
-from onlooker.files import explain_write_errors, file_digest, read_json, whole_folder, write_json
-from onlooker.onnx_step import DESCRIPTION, STEP, ExportedStep, PixelStep, inexpressible, write_graph
-from onlooker.recognizer import Recognizer, load
+from onlooker.files import (
+    check_digest,
+    check_regular,
+    explain_write_errors,
+    file_digest,
+    read_json,
+    reading,
+    whole_folder,
+    write_json,
+)
+from onlooker.models.registry import list_models
+from onlooker.models.video_model import VideoModel
+from onlooker.recognizer import Recognizer
+from onlooker.settings import field_of
 
-__all__ = ["TOLERANCE", "export", "export_run", "verify"]
+__all__ = ["DESCRIPTION", "STEP", "TOLERANCE", "ExportedStep", "export", "verify"]
 
+STEP = "step.onnx"
+DESCRIPTION = "step.json"
 TOLERANCE = 1e-4  # of probabilities and attention, against the model itself
 _COMPARED = 100  # consecutive frames: small differences may accumulate in the state
-_FILES = {STEP, DESCRIPTION}
+Outputs = dict[str, NDArray[Any]]
 
 
 def export(recognizer: Recognizer, folder: Path | str) -> Path:
@@ -44,35 +61,94 @@ def export(recognizer: Recognizer, folder: Path | str) -> Path:
         FileExistsError, DiskFullError, NotWritableError: the folder holds other files, or cannot be written to.
     """
     folder = Path(folder)
-    if folder.exists() and (others := {path.name for path in folder.iterdir()} - _FILES):
+    if folder.exists() and (others := {path.name for path in folder.iterdir()} - {STEP, DESCRIPTION}):
         raise FileExistsError(f"{folder}: holds {min(others)}, which is not of an export; choose another folder")
-    step = PixelStep(recognizer)
+    step = _PixelStep(recognizer)
     with explain_write_errors("the exported step", folder), whole_folder(folder) as draft, _quiet():
         draft.mkdir(parents=True)
         graph = draft / STEP
-        write_graph(step, graph)
+        _write_graph(step, graph)
         compared = verify(recognizer, draft)
         file = {"bytes": graph.stat().st_size, "sha256": file_digest(graph)}
         write_json(draft / DESCRIPTION, _describe(recognizer, step) | {"compared": compared, "files": {STEP: file}})
     return folder
 
 
-def export_run(run: Path, out: Path | None = None) -> dict[str, Any]:
-    """Export a trained run.
+class _PixelStep(nn.Module):
+    """`VideoModel.step` from bytes to probabilities, with plain tensors as inputs and outputs: the exported graph.
 
     Args:
-        out: a folder; None: `export` in the run.
-
-    Returns:
-        The content of step.json.
+        recognizer: its model is copied to the CPU: a GPU may compute convolutions with reduced precision.
 
     Raises:
-        FileNotFoundError: no trained model there.
-        ValueError: as `export`.
+        ValueError: a model without a step.
     """
-    folder = export(load(run, "cpu"), out or run / "export")
-    values: dict[str, Any] = read_json(folder / DESCRIPTION)
-    return values
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        super().__init__()
+        model = recognizer.model
+        if not (model.encodes_frames and model.streams):
+            found = "it needs the whole clip" if model.encodes_frames else "it reads several frames together"
+            raise ValueError(f"this model has no step to export, {found}; train one of {', '.join(list_models())}")
+        self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
+        self.data = recognizer.data
+        self.temperature = recognizer.temperature
+        # The state of a model without memory is empty and is not part of the graph.
+        parts = self.model.initial_state(1)
+        self.carried = [bool(part.numel()) for part in parts]
+        self.states = {f"state_{i}": part.shape[1:] for i, part in enumerate(part for part in parts if part.numel())}
+        # Results for a frame in the order of `forward`: names, and shapes without the B in front.
+        self.results: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
+        if model.attends:
+            self.results["attention"] = model.grid
+        if model.lengths:
+            self.results["windows"] = (len(model.lengths), model.num_classes)
+
+    def forward(self, frame: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """Frames `B H W C` uint8 and states to results and new states."""
+        features = self.model.encode(to_video(frame, self.data.normalization, self.data.flow_channels))
+        # `len(frame)` would fix the number of streams in the graph.
+        zeros, given = self.model.initial_state(frame.shape[0]), iter(states)
+        state = type(zeros)(*(next(given) if has else part for has, part in zip(self.carried, zeros, strict=True)))
+        output, state = self.model.step_features(features, state)
+        windows = None if output.windows is None else output.windows.scores
+        results = [part for part in (output.attention, windows) if part is not None]
+        after = (part for part, carried in zip(state, self.carried, strict=True) if carried)
+        return (output.logits / self.temperature).softmax(-1), *results, *after
+
+
+def _write_graph(step: _PixelStep, path: Path) -> None:
+    """Write the graph as one file, for any number of streams; the errors are those of `export`."""
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise RuntimeError(f'{name} is not installed; pip install "onlooker[export]"') from error
+    size = step.data.size
+    frame = torch.randint(256, (2, size, size, step.data.in_channels)).to(torch.uint8)
+    # The exporter would merge inputs that are the same tensor, as H and C of zeros are: that leaves the memory out.
+    states = tuple(torch.rand(2, *shape) for shape in step.states.values())
+    batch = {0: torch.export.Dim("B")}
+    # `forward` takes one tensor and a variable number of others: their shapes are given the same way.
+    shapes = (batch, (batch,) * len(states)) if states else (batch,)
+    nexts = (f"next_{name}" for name in step.states)
+    try:
+        torch.onnx.export(
+            step, (frame, *states), str(path), dynamo=True, external_data=False, verbose=False,
+            input_names=["frame", *step.states], output_names=[*step.results, *nexts], dynamic_shapes=shapes,
+        )  # fmt: skip
+        if not import_module("onnx").load(path).graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+            raise ValueError("it depends on the number of streams")
+    except (torch.onnx.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
+        raise _inexpressible(step.model, error) from error
+
+
+def _inexpressible(model: VideoModel, error: Exception) -> ValueError:
+    """The error for a model that the exporter or onnxruntime rejects."""
+    encoder, cell = type(model.encoder).__name__, type(getattr(model, "cell", model)).__name__
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    what = f"a model with encoder {encoder} and cell {cell} cannot be written as ONNX ({reason})"
+    return ValueError(f"{what}; conv4 and most timm networks can")
 
 
 @contextmanager
@@ -87,6 +163,40 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
+class ExportedStep:
+    """An exported step on the CPU: `step.onnx` in a folder.
+
+    Raises:
+        ValueError: damaged, or not the file that step.json describes.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        path, record = Path(folder, STEP), Path(folder, DESCRIPTION)
+        check_regular(path)
+        if record.exists():  # while it is exported there is none yet
+            with reading(record):
+                digest = field_of(field_of(read_json(record), "files", dict), STEP, dict).get("sha256")
+            check_digest(path, digest, record)
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = torch.get_num_threads()
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._states = {each.name: each.shape[1:] for each in self._session.get_inputs() if "state_" in each.name}
+        self._outputs = [each.name for each in self._session.get_outputs()]
+
+    def step(self, frame: NDArray[np.uint8], before: Outputs | None = None) -> Outputs:
+        """The outputs of the graph, by name, for one frame `B H W C` uint8 of each of B streams.
+
+        `before`: the outputs for the frame before, which have the state; None at the first.
+        """
+        inputs: Outputs = {"frame": frame}
+        for name, shape in self._states.items():
+            inputs[name] = np.zeros((len(frame), *shape), np.float32) if before is None else before[f"next_{name}"]
+        return dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
+
+
 @torch.inference_mode()
 def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
     """Compare an exported step with its model over 100 random frames, each with the state of the frames before.
@@ -98,25 +208,24 @@ def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is above 1e-4, or onnxruntime cannot run the file.
     """
-    data, rng, state, differences = recognizer.data, np.random.default_rng(0), None, [0.0]
-    # On the CPU: a GPU may compute convolutions with reduced precision, which differs by more than the tolerance.
-    model, shape = copy.deepcopy(recognizer.model).cpu(), (data.size, data.size, data.in_channels)
-    frames = (rng.integers(256, size=shape, dtype=np.uint8) for _ in range(_COMPARED))
+    step, rng = _PixelStep(recognizer), np.random.default_rng(0)
+    differences, seconds = [0.0], list[tuple[float, float]]()
+    size, answer = step.data.size, None
+    states = [torch.zeros(1, *shape) for shape in step.states.values()]
     try:
-        exported, seconds, answer = ExportedStep(folder), list[tuple[float, float]](), None
-        for frame in frames:
+        exported = ExportedStep(folder)
+        for _ in range(_COMPARED):
+            frame = rng.integers(256, size=(1, size, size, step.data.in_channels), dtype=np.uint8)
             begin = perf_counter()
-            answer = exported.step(frame[None], answer and answer.state)
+            answer = exported.step(frame, answer)
             between = perf_counter()
-            video = to_video(torch.from_numpy(frame[None]), data.normalization, data.flow_channels)
-            output, state = model.step(video, state)
-            windows = None if output.windows is None else output.windows.scores
-            expected = ((output.logits / recognizer.temperature).softmax(-1), output.attention, windows)
+            outputs = step(torch.from_numpy(frame), *states)
             seconds.append((between - begin, perf_counter() - between))
-            pairs = zip(expected, answer[:3], strict=True)
-            differences += [np.abs(a.numpy() - b).max() for a, b in pairs if a is not None and b is not None]
+            states = outputs[len(step.results) :]
+            pairs = zip(step.results, outputs, strict=False)
+            differences += [np.abs(expected.numpy() - answer[name]).max() for name, expected in pairs]
     except Exception as error:  # onnxruntime's exceptions have no common base class
-        raise inexpressible(model, error) from error
+        raise _inexpressible(step.model, error) from error
     if not (largest := float(np.max(differences))) <= TOLERANCE:  # NumPy propagates NaN
         found = f"differs from the model by {largest:.2g} over {_COMPARED} frames"
         raise ValueError(f"the exported step {found}, expected at most {TOLERANCE:g}; nothing is written")
@@ -129,7 +238,7 @@ def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
     }
 
 
-def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
+def _describe(recognizer: Recognizer, step: _PixelStep) -> dict[str, Any]:
     """Everything that a program needs to run the graph, as plain values."""
     data = recognizer.data
     channels = data.in_channels - data.flow_channels
@@ -155,11 +264,8 @@ def _describe(recognizer: Recognizer, step: PixelStep) -> dict[str, Any]:
             "mean": mean,
             "std": std,
         },
-        "state": {
-            f"state_{i}": {"shape": ["B", *shape], "next": f"next_state_{i}"}
-            for i, shape in enumerate(step.state_shapes)
-        },
-        "outputs": {name: ["B", *shape] for name, shape in step.result_shapes.items()},
+        "state": {name: {"shape": ["B", *shape], "next": f"next_{name}"} for name, shape in step.states.items()},
+        "outputs": {name: ["B", *shape] for name, shape in step.results.items()},
         # A program that finds events does as `stream.events.Finder` with these windows, in frames, and this threshold.
         "events": {"lengths": list(step.model.lengths), "threshold": least} if step.model.lengths else None,
     }

@@ -11,6 +11,7 @@ import typer
 from onlooker.cli.command import command, note, stoppable, warn
 from onlooker.cli.options import FrameRate, Ray, RunArgument, Safe
 from onlooker.config import StreamConfig
+from onlooker.files import read_json
 from onlooker.storage import is_address
 
 group = typer.Typer()
@@ -82,10 +83,11 @@ def export(
     safe: Safe = False,
 ) -> None:
     """Write the model's step (frame, state → scores, attention, windows, state) as ONNX, for use without PyTorch."""
-    from onlooker.export import export_run
+    from onlooker.export import DESCRIPTION, export
+    from onlooker.recognizer import load
 
-    folder = out or run / "export"
-    written = export_run(run, folder)
+    folder = export(load(run, "cpu"), out or run / "export")
+    written = read_json(folder / DESCRIPTION)
     compared = (
         "matches PyTorch to within {largest_difference:.1e} over {frames} frames; {milliseconds:.2f} ms a frame, "
     )
