@@ -158,7 +158,7 @@ def test_features_are_computed_once_to_train(squares: Path, tmp_path: Path, monk
     assert "frozen is false, and the encoder of stored features is; leave out --no-frozen" in fails(
         *train, "--no-frozen"
     )
-    assert "--strict and --logger cannot be used with --folds; leave them out" in fails(
+    assert "--strict and --tensorboard cannot be used with --folds; leave them out" in fails(
         *train, "--folds", 2, "--strict"
     )
     result = call(*train, "--epochs", 2)

@@ -20,6 +20,7 @@ from onlooker.cli.options import (
 from onlooker.config import (
     AUGMENTING,
     CLIPS,
+    TRAINING,
     DataConfig,
     ModelConfig,
     SetConfig,
@@ -110,10 +111,10 @@ def train(
         bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
     ] = False,
     safe: Safe = False,
-    logger: Annotated[
-        list[str] | None,
-        typer.Option(help="csv or tensorboard: log curves and figures there, too; repeatable."),
-    ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Write curves and figures for TensorBoard, too.", rich_help_panel=TRAINING),
+    ] = False,
     config: ConfigFile = None,
 ) -> None:
     """Train on clips with one label each, and evaluate on test clips.
@@ -139,8 +140,8 @@ def train(
     if not auto:
         model, data = for_model(model, data, given_options(context, _GIVEN))
     settings = Settings(model, data, training)
-    if folds and (strict or logger):
-        raise ValueError("--strict and --logger cannot be used with --folds; leave them out")
+    if folds and (strict or tensorboard):
+        raise ValueError("--strict and --tensorboard cannot be used with --folds; leave them out")
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
     if resume and folds and not any(run.glob("*/*/config.json")):
         raise FileNotFoundError(f"{run}: no cross-validation to resume; check --run, or leave out --resume")
@@ -154,7 +155,7 @@ def train(
     with stoppable(lambda: f"run the same command{' with --resume' * (run / 'config.json').exists()} to continue"):
         first = not launched().rank
         source = read_set(clips, which, fills=True) if first and not resume else clips
-        measured = train_run(source, run, *settings, None, resume, strict, loggers=logger or ())
+        measured = train_run(source, run, *settings, None, resume, strict, tensorboard=tensorboard)
     if first:
         _print_metrics(measured, run)
         _print_terms(run)

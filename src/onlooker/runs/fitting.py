@@ -1,7 +1,7 @@
 """Fit the model of a run: by gradient descent, or as a linear layer that cross-validation chooses and tests."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, cast
 
@@ -40,13 +40,11 @@ _LONG = 8  # times the frames of a sample that a clip has in the streams of the 
 _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
 
 
-def fit_run(
-    training: Training, loggers: Sequence[Any] = (), cross_validate: bool = True
-) -> tuple[Recognizer, Evaluation | None]:
+def fit_run(training: Training, writer: Any, cross_validate: bool) -> tuple[Recognizer, Evaluation | None]:
     """Train, calibrate and save the model of a run.
 
     Args:
-        loggers: get the curves, too (`training.loggers`).
+        writer: as in `fit`.
         cross_validate: as in `train_run`.
 
     Returns:
@@ -57,7 +55,7 @@ def fit_run(
     rate = sample_rate([clip.path for clip in record.split.training], record.data)
     by_gradient = find_recipe(record.model.name).solver == "gradient"
     if by_gradient:
-        fit_by_gradient(training, loggers)
+        fit_by_gradient(training, writer)
     aggregation, nothing = record.training.resolved_aggregation, record.training.nothing
     recognizer = Recognizer(training.net, record.classes, record.data, aggregation, rate, nothing=nothing)
     threshold, held_out, notes = None, None, dict[str, object]()
@@ -80,12 +78,12 @@ def fit_run(
     return recognizer, held_out
 
 
-def fit_by_gradient(training: Training, loggers: Sequence[Any] = ()) -> None:
+def fit_by_gradient(training: Training, writer: Any = None) -> None:
     """Train by gradient descent, with a part of each batch in each process, and print a line for each epoch."""
     record, samples = training.record, training.samples
     parts = samples.only(record.split.training), samples.only(record.split.validation)
     title = None if training.quiet else record.model.name
-    fit(training.net, *parts, record.data, record.training, training.run, title, loggers=loggers)
+    fit(training.net, *parts, record.data, record.training, training.run, title, writer=writer)
 
 
 def _calibrate(recognizer: Recognizer, training: Training) -> EventThreshold | None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,10 +25,10 @@ from onlooker.runs.preparation import Training, new_run, resumed_run
 from onlooker.settings import suggestion
 from onlooker.storage import local, uploading
 from onlooker.structures import Evaluation
-from onlooker.training.loggers import check_loggers, log, open_loggers
 from onlooker.training.processes import connect, launched
 from onlooker.training.reading import read_clips, read_thumbnails
 from onlooker.training.stages import OnProgress, reporting
+from onlooker.training.tensorboard import log, open_writer, require_tensorboard
 
 __all__ = [
     "TrainedRun", "continue_run", "default_run", "finished_figures", "folder_name", "train", "train_final", "train_run"
@@ -58,7 +58,7 @@ def train(
     fill: str | None = None,
     divide: bool = False,
     scenes: bool = True,
-    loggers: Sequence[str] = (),
+    tensorboard: bool = False,
     **settings: Any,
 ) -> TrainedRun:
     """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and evaluate it.
@@ -69,7 +69,7 @@ def train(
         clips: the folder or list (`read_set`). `clips` and `run` may be addresses (`onlooker.storage`).
         run: a new folder for the run; None: `runs/CLIPS-MODEL`.
         model: one of `onlooker.list_models()`.
-        resume, quiet, loggers: as in `train_run`.
+        resume, quiet, tensorboard: as in `train_run`.
         progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are.
             An exception in it ends the training, and `resume` continues it.
         fill, divide, scenes: as in `SetConfig`.
@@ -85,7 +85,7 @@ def train(
         copy = copies.get(path, path)
         asked = SetConfig(fill=fill, divide=divide, scenes=scenes)
         source = local(clips) if asked == SetConfig() else read_set(local(clips), asked, fills=True)
-        figures = train_run(source, copy, *configs, resume=resume, quiet=quiet, loggers=loggers)
+        figures = train_run(source, copy, *configs, resume=resume, quiet=quiet, tensorboard=tensorboard)
     return TrainedRun(path, figures)
 
 
@@ -125,7 +125,7 @@ def train_run(
     strict: bool = False,
     quiet: bool = False,
     cross_validate: bool = True,
-    loggers: Sequence[str] = (),
+    tensorboard: bool = False,
 ) -> dict[str, Any]:
     """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if there are any.
 
@@ -138,16 +138,17 @@ def train_run(
         resume: continue an interrupted run with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no progress bars.
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
-        loggers: of other programs that get the figures, too (`training.loggers`).
+        tensorboard: also write curves and figures for TensorBoard.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is false, or it holds other files.
         NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can be read.
         ValueError: settings or weights that do not fit; a run of another version; another process trains in it.
-        RuntimeError: the package of a logger is not installed.
+        RuntimeError: TensorBoard is not installed.
     """
     settings = Settings(model, data, training)
-    check_loggers(loggers)
+    if tensorboard:
+        require_tensorboard()
     folder = clips.root if isinstance(clips, ClipSet) else root_of(clips)
     with connect():
         if launched().rank:
@@ -162,9 +163,9 @@ def train_run(
             prepared = choose_encoder(prepared)
             if launched().size > 1:
                 torch.distributed.barrier()
-            opened = open_loggers(loggers, run, prepared.record.settings.to_dict())
-            figures = _report(prepared, *fit_run(prepared, opened, cross_validate))
-            log(opened, "test", figures, 0)
+            writer = open_writer(run, prepared.record.settings.to_dict()) if tensorboard else None
+            figures = _report(prepared, *fit_run(prepared, writer, cross_validate))
+            log(writer, "test", figures, 0)
             return figures
 
 

@@ -21,11 +21,11 @@ from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.structures import Curves
 from onlooker.training.batches import EpochOrder, SharedBatches
 from onlooker.training.checkpoint import load_checkpoint, restore, save_checkpoint
-from onlooker.training.loggers import log
 from onlooker.training.losses import Fitting
 from onlooker.training.precision import choose_precision
 from onlooker.training.processes import launched
 from onlooker.training.stages import report
+from onlooker.training.tensorboard import log
 
 __all__ = ["batch_size", "fit"]
 
@@ -168,7 +168,7 @@ def fit(
     folder: Path,
     title: str | None = "training",
     parts: int = 1,
-    loggers: Sequence[Any] = (),
+    writer: Any = None,
 ) -> Curves:
     """Train `model` and leave it with the weights of its best epoch (lowest validation loss).
 
@@ -185,7 +185,7 @@ def fit(
         data: normalization and augmentation.
         title: of the line for each epoch; None: no lines.
         parts: epochs per pass through the training samples; more of them save long runs more often.
-        loggers: get the curves, too (`training.loggers`).
+        writer: for TensorBoard (`training.tensorboard`); None: none.
 
     Returns:
         Loss and accuracy of each epoch, by split.
@@ -207,7 +207,7 @@ def fit(
         if state.processes.rank == 0:
             _show_epoch(folder, title, state.curves, state.seconds, train.epochs)
             for split, part in state.curves.items():
-                log(loggers, split, {name: values[-1] for name, values in part.items()}, len(state.losses))
+                log(writer, split, {name: values[-1] for name, values in part.items()}, len(state.losses))
             if state.losses[-1] < min(state.losses[:-1], default=math.inf):
                 state.save(best)
             state.save(last)

@@ -1,0 +1,34 @@
+"""The curves of a training and the figures of its test for TensorBoard, besides `curves.csv` and `evaluation.json`."""
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+__all__ = ["log", "open_writer", "require_tensorboard"]
+
+
+def require_tensorboard() -> None:
+    """Raise a RuntimeError if TensorBoard is not installed."""
+    if find_spec("tensorboard") is None:
+        raise RuntimeError('tensorboard is not installed; pip install "onlooker[tensorboard]"')
+
+
+def open_writer(run: Path, settings: Mapping[str, Any]) -> Any:
+    """PyTorch's writer to `logs/tensorboard` of a run, which also shows the settings."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(run / "logs" / "tensorboard")
+    writer.add_text("settings", json.dumps(settings))
+    return writer
+
+
+def log(writer: Any, split: str, figures: Mapping[str, Any], step: int) -> None:
+    """Log the numbers among the figures of a part of the clips, after some epochs (`step`); `writer` None: nowhere."""
+    if writer is None:
+        return
+    for name, value in figures.items():
+        if type(value) in (int, float):
+            writer.add_scalar(f"{split}_{name}", value, step)
+    writer.flush()
