@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -130,56 +130,57 @@ def plan_joined_split(
 
 
 def show_classes(clip_set: ClipSet, split: Split | None, nothing: str | None = None) -> None:
-    """Print the table of classes, which fits into 80 columns, and what is to be known about how they were found."""
+    """Print the table of classes, which fits into 80 columns, and what is to be known about the clips as a whole."""
     clips = clip_set.clips
-    table, console = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False), Console()
     groups, unit = count_groups(clips)
+    table = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("clips", "train/val/test", "scenes" if unit == "scene" else "recordings"):
         table.add_column(name, justify="right", no_wrap=True)
-    total, parts = Counter(clip.label for clip in clips), [getattr(split, name) for name in SPLITS] if split else []
-    of_parts = [Counter(clip.label for clip in part) for part in parts]
-    recordings = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in clips if clip.recording})
-    if unit == "scene":
-        recordings = groups
+    total = Counter(clip.label for clip in clips)
+    parts = [Counter(clip.label for clip in getattr(split, name)) for name in SPLITS] if split else []
+    if unit != "scene":
+        groups = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in clips if clip.recording})
     for label in sorted(total)[:_ROWS]:
-        cells = label, total[label], "/".join(str(part[label]) for part in of_parts), recordings[label] or ""
+        cells = label, total[label], "/".join(str(part[label]) for part in parts), groups[label] or ""
         table.add_row(*(Text(printable(str(cell))) for cell in cells))
     if len(total) > _ROWS:
         table.add_row(f"and {len(total) - _ROWS} more")
-    table.add_row("all", str(len(clips)), "/".join(str(len(part)) for part in parts))
-    console.print(table)
-    if text := _about_nothing(sorted(total), nothing):
-        console.print(Text(printable(text)), soft_wrap=True)
-    if split and not split.test:
-        console.print("no test split: every clip is tested by cross-validation")
-    if text := joined_line(clips):
-        console.print(text, soft_wrap=True)
-    for remark in clip_set.remarks:
-        console.print(Text(printable(remark)), soft_wrap=True)
-    left_out = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))
-    if examples := [*islice(left_out, _SHOWN)]:
-        count = len(examples) + sum(1 for _ in left_out)  # there may be millions
-        names = ", ".join(_within(clip_set.root, examples)) + (", ..." if count > _SHOWN else "")
-        console.print(Text(printable(f"left out of image sequences: {count} ({names})")))
+    table.add_row("all", str(len(clips)), "/".join(str(part.total()) for part in parts))
+    Console().print(table)
+    _print_lines(_hints(clip_set, split, nothing))
 
 
-def _about_nothing(classes: Sequence[str], nothing: str | None) -> str:
-    """Which class is taken for the one in which nothing happens; or that it may be one with an ambiguous name."""
+def _hints(clip_set: ClipSet, split: Split | None, nothing: str | None) -> Iterator[str]:
+    """What is to be known about the clips as a whole, a line each."""
+    clips = clip_set.clips
+    classes = sorted({clip.label for clip in clips})
     position = nothing_class(classes, nothing)
     if position is not None:
-        return f"{classes[position]} is the class in which nothing happens, so it is never reported as an event"
-    if nothing is None and (names := perhaps_nothing(classes)):
-        return f"if nothing happens in class {names[0]}, train with --nothing '{names[0]}': else it is an event"
-    return ""
-
-
-def joined_line(clips: Sequence[Clip]) -> str:
-    """How many clips splits keep together because they show one scene, or are copies; empty if there are none."""
+        yield f"{classes[position]} is the class in which nothing happens, so it is never reported as an event"
+    elif nothing is None and (names := perhaps_nothing(classes)):
+        yield f"if nothing happens in class {names[0]}, train with --nothing '{names[0]}': else it is an event"
+    if split and not split.test:
+        yield "no test split: every clip is tested by cross-validation"
     count, groups = count_joined(clips)
     if len(clips) > MAX_COMPARED:
-        return f"more than {MAX_COMPARED:,} clips: those of one scene, and copies, are not looked for"
-    what = "show the scene of another clip" if count_groups(clips)[1] == "scene" else "are copies of another clip"
-    return f"{count} of {len(clips)} clips {what}: splits keep them together, in {groups} groups" if count else ""
+        yield f"more than {MAX_COMPARED:,} clips: those of one scene, and copies, are not looked for"
+    elif count:
+        what = "show the scene of another clip" if count_groups(clips)[1] == "scene" else "are copies of another clip"
+        yield f"{count} of {len(clips)} clips {what}: splits keep them together, in {groups} groups"
+    yield from clip_set.remarks
+    fill = clip_set.asked.fill
+    if filled := sum(clip.label == fill for clip in clips):
+        yield f"{filled} clips of {fill} are from the gaps between the intervals; --fill '' for none"
+    images = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))
+    if examples := [*islice(images, _SHOWN)]:
+        count = len(examples) + sum(1 for _ in images)  # there may be millions
+        paths = ", ".join(_within(clip_set.root, examples))
+        yield f"left out of image sequences: {count} ({paths}{', ...' if count > _SHOWN else ''})"
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        Console().print(Text(printable(line)), soft_wrap=True)
 
 
 def _within(folder: Path, paths: Sequence[Path]) -> list[str]:
@@ -188,16 +189,12 @@ def _within(folder: Path, paths: Sequence[Path]) -> list[str]:
 
 def show_overview(clip_set: ClipSet, split: Split, nothing: str | None = None) -> None:
     """Print the table of classes and findings about them before training; nothing is decoded."""
-    clips = clip_set.clips
     show_classes(clip_set, split, nothing)
-    if filled := sum(clip.label == clip_set.asked.fill for clip in clips):
-        text = f"{filled} clips of {clip_set.asked.fill} are from the gaps between the intervals; --fill '' for none"
-        Console().print(Text(printable(text)), soft_wrap=True)
-    if findings := list(label_findings(clips)):
-        count = f"{len(findings)} findings" if len(findings) > 1 else "1 finding"
-        text = f"{count} about these clips: run `onlooker check {clip_set.words}`"
-        for line in [*(finding.found for finding in findings), text]:
-            Console().print(Text(printable(line)), soft_wrap=True)
+    lines = [finding.found for finding in label_findings(clip_set.clips)]
+    if lines:
+        count = f"{len(lines)} findings" if len(lines) > 1 else "1 finding"
+        lines.append(f"{count} about these clips: run `onlooker check {clip_set.words}`")
+    _print_lines(lines)
 
 
 def show(checked: Checked) -> None:
@@ -214,8 +211,7 @@ def show(checked: Checked) -> None:
             console.print(Padding(Text(printable(text)), (0, 0, 0, 3)))
         for paths in finding.clips[:_SHOWN]:
             more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-            names = " = ".join(_within(clips.root, paths[:_SHOWN]))
-            console.print(Text(printable(f"   {names}{more}")), soft_wrap=True)
+            _print_lines([f"   {' = '.join(_within(clips.root, paths[:_SHOWN]))}{more}"])
         if len(finding.clips) > _SHOWN:
             console.print(f"   and {len(finding.clips) - _SHOWN} more")
     if not checked.findings:
