@@ -3,8 +3,6 @@
 import inspect
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -70,16 +68,6 @@ def test_every_extra_that_a_message_names_exists() -> None:
 def test_a_missing_file_system_is_named_with_its_extra(address: str, remedy: str) -> None:
     with pytest.raises(StorageError, match=remedy), _explained(address):
         raise ImportError("Install it")
-
-
-def test_the_papers_are_named_where_they_are_not_installed() -> None:
-    program = (
-        "import importlib.metadata as m; m.entry_points = lambda **_: (); "
-        "import sys; sys.argv = ['onlooker', 'reproduce', 'digits', '--quick']; from onlooker.cli import main; main()"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "digits, videolstm and hmdb10 are in the package onlooker-papers" in done.stderr
 
 
 def test_versions_are_stated_alike() -> None:

@@ -264,9 +264,8 @@ class SetConfig(Config):
 
     classes: str = setting(
         "",
-        "Classes to use, separated by commas, a name with a comma in double quotes; may be repeated; default: all.",
+        "Classes to use, separated by commas, a name with a comma in double quotes; default: all.",
         CLIPS,
-        repeated=True,
     )
     fill: str | None = setting(
         None,

@@ -14,7 +14,6 @@ _ENTRY_POINTS = "onlooker.commands"
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 reproduce = typer.Typer(help="All tables and figures of a published system in one report.", no_args_is_help=True)
-_ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def _show_version(wanted: bool) -> None:
@@ -33,17 +32,6 @@ def _options(version: _Version = False) -> None:
     """Video classification that shows what happens, where and when, learned from one label per video."""
 
 
-def _without_papers() -> None:
-    """Needs the package onlooker-papers: all tables and figures of a published system in one report."""
-    typer.secho(
-        "error: the papers digits, videolstm and hmdb10 are in the package onlooker-papers, which is not installed; "
-        "clone the repository and run `pip install ./papers` (`make` does)",
-        fg="red",
-        err=True,
-    )
-    raise typer.Exit(1)
-
-
 app.add_typer(train.group)
 app.add_typer(predict.group)
 app.add_typer(serve.group)
@@ -53,8 +41,6 @@ for _entry_point in entry_points(group=_ENTRY_POINTS):
     _entry_point.load()(reproduce)
 if reproduce.registered_groups:
     app.add_typer(reproduce, name="reproduce", rich_help_panel="Published systems")
-else:
-    app.command("reproduce", context_settings=_ANYTHING, rich_help_panel="Published systems")(_without_papers)
 
 
 def main() -> None:
