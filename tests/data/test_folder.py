@@ -110,9 +110,9 @@ def test_a_recordings_csv_of_a_spreadsheet_is_read_and_ignored_columns_are_named
     two_classes(tmp_path)
     lines = ["Filename;Subject;Age", "clap\\a.avi;tom;3", "clap\\b.mp4;ada;4", "wave\\c.MOV;tom;3"]
     (tmp_path / "recordings.csv").write_text("\n".join(lines))
-    content = read_folder(tmp_path)
-    assert [clip.recording for clip in content.parts[""]] == ["tom", "ada", "tom"]
-    assert content.notes == [
+    parts, _, notes = read_folder(tmp_path)
+    assert [clip.recording for clip in parts[""]] == ["tom", "ada", "tom"]
+    assert notes == [
         "recordings.csv: columns Filename, Subject are read as clip, recording",
         "recordings.csv: ignored columns: Age",
     ]
@@ -128,11 +128,11 @@ def test_folders_in_a_class_folder_are_recordings(tmp_path: Path) -> None:
         ("c.mp4", "wave", "anna"),
         ("d", "wave", "ben"),
     ]
-    (note,) = read_folder(tmp_path).notes
+    (note,) = read_folder(tmp_path)[2]
     assert note == "sub-folders of classes are recordings (anna, ben); a split keeps the clips of each together"
     record(tmp_path, [(clip.path.relative_to(tmp_path).as_posix(), "one") for clip in clips])
     assert {clip.recording for clip in find_clips(tmp_path)} == {"one"}
-    assert not read_folder(tmp_path).notes
+    assert not read_folder(tmp_path)[2]
 
 
 def test_folders_of_persons_hold_class_folders(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_folders_of_persons_hold_class_folders(tmp_path: Path) -> None:
 
 def test_class_folders_may_hold_the_splits(tmp_path: Path) -> None:
     touch(*(tmp_path / label / split / f"{label}.mp4" for label in ("clap", "wave") for split in ("Train", "test")))
-    parts = read_folder(tmp_path).parts
+    parts = read_folder(tmp_path)[0]
     assert {split: [(clip.label, clip.recording) for clip in part] for split, part in parts.items()} == {
         "training": [("clap", None), ("wave", None)],
         "test": [("clap", None), ("wave", None)],
@@ -184,10 +184,10 @@ def test_links_to_nothing_are_left_out_by_name(tmp_path: Path) -> None:
     two_classes(tmp_path)
     (tmp_path / "clap" / "gone.mp4").symlink_to("../annex/gone.mp4")
     (tmp_path / "jump").symlink_to(tmp_path / "unmounted")
-    content = read_folder(tmp_path)
-    assert [error.path for error in content.left_out] == [tmp_path / "clap" / "gone.mp4", tmp_path / "jump"]
-    assert content.left_out[0].found == "a link to ../annex/gone.mp4, which does not exist"
-    assert not content.ignored
+    _, left_out, notes = read_folder(tmp_path)
+    assert [error.path for error in left_out] == [tmp_path / "clap" / "gone.mp4", tmp_path / "jump"]
+    assert left_out[0].found == "a link to ../annex/gone.mp4, which does not exist"
+    assert not notes
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "a.mp4").symlink_to("gone")
     with pytest.raises(ClipError, match=r"run: no clips, and 1 links to files that do not exist; fetch it \(git annex"):
@@ -198,7 +198,7 @@ def test_unicode_forms_of_a_name_are_one_class(tmp_path: Path) -> None:
     composed, decomposed = (unicodedata.normalize(form, "Gärtner") for form in ("NFC", "NFD"))
     touch(tmp_path / composed / "a.mp4", tmp_path / decomposed / "b.mp4", tmp_path / "wave" / "c.mp4")
     assert [clip.label for clip in find_clips(tmp_path)] == [composed, composed, "wave"]
-    (note,) = read_folder(tmp_path).notes
+    (note,) = read_folder(tmp_path)[2]
     assert note == f"2 folders whose names differ only in their Unicode form are one class: {composed}"
     record(tmp_path, [(f"{composed}/a.mp4", "1"), (f"{composed}/b.mp4", "2"), ("wave/c.mp4", "3")])
     assert [clip.recording for clip in find_clips(tmp_path)] == ["2", "1", "3"]  # NFD comes first
@@ -225,4 +225,4 @@ def test_ignored_files_are_those_that_are_no_part_of_a_clip(tmp_path: Path) -> N
         (tmp_path / name).touch()
     record(tmp_path, [("a/0.mp4", "1"), ("b/0.mp4", "2"), ("b/1", "3")])
     names = "a/deeper/0.mp4", "a/thumb.jpg", "loose.avi", "notes.txt"
-    assert sorted(read_folder(tmp_path).ignored) == [tmp_path / name for name in names]
+    assert read_folder(tmp_path)[2][-1] == f"ignored: 4 ({', '.join(names)})"

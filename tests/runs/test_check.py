@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import onlooker
-from onlooker.config import SetConfig
 from onlooker.data.findings import ClipFacts, Finding, fact_findings, label_findings
 from onlooker.data.folder import find_clips
-from onlooker.data.sets import ClipSet, read_set
+from onlooker.data.sets import ClipSet
 from onlooker.data.split import Split, hold_out_validation, split_clips
 from onlooker.run_record import RunRecord
 from onlooker.runs.check import check, plan_split, show_classes
@@ -210,12 +209,6 @@ def test_what_fill_has_made_is_not_to_be_removed() -> None:
     (finding,) = fact_findings(clips, known, split_clips(clips), "nothing")
     assert finding.name == "still"
     assert finding.clips == ((clips[3].path,),)
-
-
-def test_commands_that_are_shown_have_the_options_that_were_given(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "my clips", {"jump": 1, "wave": 1}, T=2)
-    asked = SetConfig(classes="jump,wave", divide=True)
-    assert read_set(folder, asked).words == f"'{folder}' --classes jump,wave --divide"
 
 
 def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

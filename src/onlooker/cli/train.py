@@ -197,7 +197,7 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, which: SetConfig
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
     name, clip_set = settings.model.name, read_set(clips, which, fills=True)
-    note(clip_set.remarks)
+    note(clip_set.notes)
     models = candidates(settings) if name == _AUTO else with_baseline({name: resolve(*settings)}, settings)
     splits = asked_splits(clip_set, folds)
     with stoppable():
@@ -240,7 +240,7 @@ def compare(
     asked = settings_of(models.name, shared)
     chosen = range(training.seed, training.seed + seeds)
     clip_set = read_set(clips, which, fills=True)
-    note(clip_set.remarks)
+    note(clip_set.notes)
     splits = asked_splits(clip_set, folds)
     with stoppable():
         figures = compare_models(clip_set, run, with_baseline(asked, shared), splits, chosen, jobs or None)
@@ -276,7 +276,7 @@ def evaluate(
         return
     clip_set = read_set(clips, which, classes=1) if clips else None
     if clip_set:
-        note(clip_set.remarks)
+        note(clip_set.notes)
     measured = evaluate_run(run, clip_set)
     _print_metrics(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from onlooker.data.lists import SPLIT_NAMES, Parts
 from onlooker.data.tables import Table, read_table
@@ -36,28 +35,12 @@ _HOLDS = "a class folder holds video files, or one folder per image sequence; mo
 _OWN_FOLDER = "put the images of each clip into a folder of its own, such as"
 
 
-class FolderContent(NamedTuple):
-    """What is in a folder of clips.
-
-    Args:
-        parts: clips by split, sorted; all under "" if there is no split.
-        left_out: an error for each link to a file that does not exist.
-        ignored: the files that are neither hidden nor of a clip.
-        notes: how names of folders were understood, a sentence each.
-    """
-
-    parts: Parts
-    left_out: list[ClipError]
-    ignored: list[Path]
-    notes: list[str]
-
-
 def find_clips(folder: Path, classes: int = 2) -> list[Clip]:
     """All clips of a folder, sorted; those of `read_folder`, whatever their split."""
-    return [clip for part in read_folder(folder, classes).parts.values() for clip in part]
+    return [clip for part in read_folder(folder, classes)[0].values() for clip in part]
 
 
-def read_folder(folder: Path, classes: int = 2) -> FolderContent:
+def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError], list[str]]:
     """The clips of a folder with one sub-folder per class; or with train/, val/ and test/, each with one per class.
 
     A clip is a video file or a folder with an image sequence. Hidden entries and folders of operating systems are
@@ -65,6 +48,10 @@ def read_folder(folder: Path, classes: int = 2) -> FolderContent:
     recording, such as a person, or a split.
 
     If `recordings.csv` (columns clip, recording) is in the folder, each clip carries its recording.
+
+    Returns:
+        The clips by split, sorted, all under "" if there is no split; an error for each link to a file that does not
+        exist; and how the folder was understood, a sentence each.
 
     Raises:
         ClipError: no such folder, a class folder without clips, fewer than `classes` class folders, the folder of one
@@ -93,8 +80,9 @@ def read_folder(folder: Path, classes: int = 2) -> FolderContent:
     links = [path for path in others if _is_broken(path)]
     left_out = [ClipError(link, f"a link to {os.readlink(link)}, which does not exist", _FETCH) for link in links]
     others = [path for path in others if path != folder / RECORDINGS and path.name != RATE_FILE]
-    ignored = [path for path in others if path not in links]
-    return FolderContent(parts, left_out, ignored, notes)
+    if ignored := [path for path in others if path not in links]:
+        notes.append(ignored_text(folder, ignored))
+    return parts, left_out, notes
 
 
 def list_files(folder: Path, is_clip: Callable[[Path], bool] | None = None) -> tuple[list[Path], list[Path]]:

@@ -1,14 +1,13 @@
 """Clips and their splits from whatever the user has: a folder or a list."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from shlex import quote
 
 from onlooker.answer import NOTHING, nothing_class, perhaps_nothing
 from onlooker.config import SetConfig
-from onlooker.data.folder import ignored_text, read_folder
+from onlooker.data.folder import read_folder
 from onlooker.data.lists import check_classes, fill_gaps, read_list
 from onlooker.data.split import Split, Splits, divide_recordings, hold_out_validation, make_splits
 from onlooker.files import composed
@@ -25,22 +24,15 @@ class ClipSet:
     Args:
         parts: clips by split (training, validation, test); all under "" if no splits are given.
         left_out: an error for each clip that is listed or linked but does not exist.
-        ignored: the files in the folder that are not used, without hidden ones.
-        notes: how names were understood, a sentence each.
+        notes: what a user should know about how the clips were found, a sentence each.
         asked: which classes and intervals.
     """
 
     path: Path
     parts: Mapping[str, Sequence[Clip]]
     left_out: tuple[ClipError, ...] = ()
-    ignored: Sequence[Path] = ()
     notes: Sequence[str] = ()
     asked: SetConfig = field(default_factory=SetConfig)
-
-    @property
-    def remarks(self) -> list[str]:
-        """What a user should know about how the clips were found, a sentence each."""
-        return [*self.notes, *([ignored_text(self.root, self.ignored)] if self.ignored else [])]
 
     def with_recordings(self, clips: Iterable[Clip]) -> "ClipSet":
         """The same with the recordings that these clips have."""
@@ -52,18 +44,6 @@ class ClipSet:
     def root(self) -> Path:
         """The folder that the paths of clips are stored relative to."""
         return root_of(self.path)
-
-    @property
-    def words(self) -> str:
-        """The path and the options of these clips on a command line."""
-        words = [quote(str(self.path))]
-        for option in fields(self.asked):
-            value = getattr(self.asked, option.name)
-            if isinstance(value, bool) and value != option.default:
-                words.append(f"--{option.name}" if value else f"--no-{option.name}")
-            elif value != option.default:
-                words.append(f"--{option.name} {quote(str(value))}")
-        return " ".join(words)
 
     @property
     def clips(self) -> tuple[Clip, ...]:
@@ -115,11 +95,7 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2, fills
     asked = asked or SetConfig()
     if path.is_file() and is_video(path):
         raise ClipError(path, "one video", "give a folder with one sub-folder per class, or a list of clips (CSV)")
-    if path.is_file():
-        parts, left_out, notes = read_list(path)
-        ignored = list[Path]()
-    else:
-        parts, left_out, ignored, notes = read_folder(path, classes)
+    parts, left_out, notes = read_list(path) if path.is_file() else read_folder(path, classes)
     if fills and asked.fill is None and path.is_file():
         labels = sorted({clip.label for part in parts.values() for clip in part})
         if nothing_class(labels) is None and not perhaps_nothing(labels) and fill_gaps(parts, NOTHING):
@@ -134,7 +110,7 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2, fills
         chosen = check_classes(asked.class_names, known, str(path))
         chosen += (composed(asked.fill or ""),)
         parts = {name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()}
-    return ClipSet(path, parts, tuple(left_out), ignored, notes, asked)
+    return ClipSet(path, parts, tuple(left_out), notes, asked)
 
 
 def set_name(path: Path) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,7 +168,7 @@ def _hints(clip_set: ClipSet, split: Split | None, nothing: str | None) -> Itera
     elif count:
         what = "show the scene of another clip" if count_groups(clips)[1] == "scene" else "are copies of another clip"
         yield f"{count} of {len(clips)} clips {what}: splits keep them together, in {groups} groups"
-    yield from clip_set.remarks
+    yield from clip_set.notes
     fill = clip_set.asked.fill
     if filled := sum(clip.label == fill for clip in clips):
         yield f"{filled} clips of {fill} are from the gaps between the intervals; --fill '' for none"
@@ -193,7 +194,8 @@ def show_overview(clip_set: ClipSet, split: Split, nothing: str | None = None) -
     lines = [finding.found for finding in label_findings(clip_set.clips)]
     if lines:
         count = f"{len(lines)} findings" if len(lines) > 1 else "1 finding"
-        lines.append(f"{count} about these clips: run `onlooker check {clip_set.words}`")
+        remedy = f"run `onlooker check {quote(str(clip_set.path))}` with the same options"
+        lines.append(f"{count} about these clips: {remedy}")
     _print_lines(lines)
 
 
