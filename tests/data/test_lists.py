@@ -292,6 +292,7 @@ def test_paths_may_be_relative_to_the_working_directory(tmp_path: Path, monkeypa
     ("name", "text"),
     [
         ("net.json", '{"database": {}}'), ("a.eaf", "<x/>"), ("a.vtt", "WEBVTT"), ("p.boris", "{}"),
+        ("events.tsv", "Observation id\tObservation date\tSubject\tBehavior\tBehavior type\n"),
     ],
 )  # fmt: skip
 def test_files_of_annotation_programs_are_to_be_converted(tmp_path: Path, name: str, text: str) -> None:

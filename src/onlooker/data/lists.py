@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from onlooker.data.tables import Table, read_table
-from onlooker.files import composed
+from onlooker.data.tables import BORIS, Table, read_table
+from onlooker.files import composed, read_bytes
 from onlooker.intervals import WHOLE, Times, file_of, split_interval, with_interval
 from onlooker.processes import map_ahead
 from onlooker.settings import suggestion
@@ -49,7 +49,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
             rows, a recording in two splits, wrong times, intervals that overlap and have different
             labels, or a class without clips, for which the model would silently lack an output.
     """
-    if path.suffix.lower() in _ANNOTATIONS:
+    if path.suffix.lower() in _ANNOTATIONS or (path.is_file() and BORIS in read_bytes(path)[:100]):
         remedy = f"run `onlooker convert {path} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
     table = read_table(path, ("path", "label"), ("split", "recording", *_TIMES, *_FRAMES))

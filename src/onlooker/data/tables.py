@@ -13,7 +13,9 @@ from onlooker.intervals import parse_time
 from onlooker.structures import ClipError
 from onlooker.video.reader import SUFFIXES
 
-__all__ = ["Table", "read_table", "read_text"]
+__all__ = ["Table", "read_rows", "read_table", "read_text"]
+
+BORIS = b"Observation id"  # how tables of this annotation program begin
 
 Row = tuple[int, dict[str, str]]  # the number of its line, and its values by column
 
@@ -92,11 +94,8 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     """
     meanings = {name: column for column in (*columns, *optional) for name in _NAMES.get(column, column).split()}
     remedy = f"give a CSV file with the columns {' and '.join(columns)}, in UTF-8"
-    delimiter, lines = _read_rows(path, meanings, remedy)
+    delimiter, lines = read_rows(path, meanings, remedy)
     header = lines[0][1]
-    if header[0] == "Observation id":
-        remedy = "run `onlooker convert` with its project (.boris), which has the lengths of all media files"
-        raise ClipError(path, "events exported from BORIS", remedy)
     names: dict[str, str] = {}
     for name in header:
         column = meanings.get(_plain(name))
@@ -153,7 +152,7 @@ def read_text(path: Path, remedy: str) -> str:
     return text
 
 
-def _read_rows(path: Path, known: Collection[str], remedy: str) -> tuple[str, list[tuple[int, list[str]]]]:
+def read_rows(path: Path, known: Collection[str], remedy: str) -> tuple[str, list[tuple[int, list[str]]]]:
     """The delimiter, and the fields of the lines that are not empty, with their numbers.
 
     The delimiter is that of `sep=`, which Excel reads, or the one that gives most of the `known` columns. A space
