@@ -30,6 +30,7 @@ from onlooker.data.folder import list_files, refuse_run
 from onlooker.data.split import fingerprint
 from onlooker.drawing.overlay import write_drawn
 from onlooker.files import (
+    atomic_file,
     check_regular,
     check_writable,
     explain_write_errors,
@@ -108,9 +109,9 @@ def predict_clips(
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
     console = Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
     errors = list[ClipError]()
-    with closing(ResultsFile(json, _digest(recognizer))) if json else nullcontext() as results:
-        stored = {clip for clip in clips if results and clip in results}
-        done = stored - {clip for clip, target in targets.items() if not target.exists()}
+    with closing(ResultsFile(json, _digest(recognizer), clips)) if json else nullcontext() as results:
+        done = {clip for clip in clips if results and clip in results}
+        done -= {clip for clip, target in targets.items() if not target.exists()}
         todo = [clip for clip in clips if clip not in done]
         bar: Any = {"console": Console(stderr=True), "transient": True, "disable": len(todo) == 1}
         if done:
@@ -128,7 +129,7 @@ def predict_clips(
                     if clip in targets:
                         problem = _attempt(_write_files, clip, targets[clip], prediction, formats)
                         errors += [problem] if problem else []
-                    if results and clip not in stored:  # last: a clip with a result is not drawn again
+                    if results and clip not in results:  # last: a clip with a result is not drawn again
                         results.add(clip, prediction.to_dict())
                 if predictions:
                     console.print(_clip_table(predictions))
@@ -158,18 +159,19 @@ def note_clips(paths: Sequence[Path], text: str) -> None:
 class ResultsFile:
     """Results of clips, one JSON object per line, written one by one, so that an interrupted command continues.
 
-    Half a line at the end, which a kill leaves, is removed. A result counts for a clip of its path and content; one
-    that was replaced gets another line.
+    Half a line at the end, which a kill leaves, is removed. A result counts for a clip of its path and
+    content.
 
     Args:
         model: a hexadecimal digest of the model and all that changes its results; each line starts with it.
+        clips: whose results are removed if they are other files now than those that were predicted.
 
     Raises:
         ValueError: a line is not a result of this model, or another command writes to the file.
         DiskFullError, NotWritableError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, model: str) -> None:
+    def __init__(self, path: Path, model: str, clips: Iterable[Path] = ()) -> None:
         self._path, self._model = path, model[:16]
         self._fingerprints = dict[str, str]()  # by path
         with explain_write_errors("this file", path.parent, path=path):
@@ -181,6 +183,7 @@ class ResultsFile:
             if not lock_descriptor(self._file.fileno(), blocking=False):
                 raise ValueError(f"{path}: another command writes to it; wait until it ends, or choose another file")
             self._read()
+            self._remove_replaced(clips)
         except BaseException:
             self._file.close()
             raise
@@ -201,20 +204,37 @@ class ResultsFile:
                 raise ValueError(f"{self._path}: {problem}; choose another file, or remove this one") from None
         self._file.truncate(end)
 
+    def _remove_replaced(self, clips: Iterable[Path]) -> None:
+        """Remove the results of clips that are others now; of a clip that does not exist any more, the result stays."""
+        replaced = set[str]()
+        for clip in clips:
+            name = path_or_address(clip)
+            with suppress(ClipError):
+                if name in self._fingerprints and self._fingerprints[name] != fingerprint(clip):
+                    replaced.add(name)
+                    del self._fingerprints[name]
+        if replaced:
+            self._file.seek(0)
+            lines = (line for line in self._file if json_format.loads(line)["path"] not in replaced)
+            with explain_write_errors("this file", self._path.parent, path=self._path):
+                with atomic_file(self._path) as whole:
+                    whole.writelines(lines)
+                self._file.close()
+                self._file = self._path.open("a+b")
+            lock_descriptor(self._file.fileno(), blocking=False)
+
     def __contains__(self, clip: Path) -> bool:
-        """Whether the last result of a clip is of its present content; of one that does not exist any more, it is."""
-        stored = self._fingerprints.get(path_or_address(clip))
-        with suppress(ClipError):
-            return stored is not None and stored == fingerprint(clip)
-        return True
+        return path_or_address(clip) in self._fingerprints
 
     def add(self, clip: Path, values: Mapping[str, Any]) -> None:
         """Write the result of a clip; an error if it cannot be written, those before it are."""
-        line = {"model": self._model, "path": path_or_address(clip), "fingerprint": fingerprint(clip), **values}
+        name, content = path_or_address(clip), fingerprint(clip)
+        line = {"model": self._model, "path": name, "fingerprint": content, **values}
         text = json_format.dumps(line, ensure_ascii=False) + "\n"
         with explain_write_errors("this file", self._path.parent, path=self._path):
             self._file.write(text.encode(errors="backslashreplace"))
             self._file.flush()
+        self._fingerprints[name] = content
 
     def close(self) -> None:
         """Let another command use the file."""
