@@ -264,8 +264,9 @@ class SetConfig(Config):
 
     classes: str = setting(
         "",
-        "Classes to use, separated by commas, a name with a comma in double quotes; default: all.",
+        "Classes to use, separated by commas, a name with a comma in double quotes; may be repeated; default: all.",
         CLIPS,
+        repeated=True,
     )
     fill: str | None = setting(
         None,

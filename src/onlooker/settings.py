@@ -50,14 +50,16 @@ _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or 
 _WORDS |= {list[str]: "a list of texts", list[float]: "a list of numbers", list[dict[str, Any]]: "a list of {…}"}
 
 
-def setting(default: Any, help: str, group: str | None = None, **bounds: float) -> Any:
+def setting(default: Any, help: str, group: str | None = None, repeated: bool = False, **bounds: float) -> Any:
     """A dataclass field with the sentence that explains it.
 
     Args:
         group: its heading in `--help`; None: among the options that people need first.
+        repeated: of text with commas: the option may be given several times.
         bounds: of a number: `minimum` or `above`, and `maximum` or `below`.
     """
-    return field(default=default, metadata={"help": help, "group": group, "bounds": bounds})
+    about = {"help": help, "group": group, "repeated": repeated, "bounds": bounds}
+    return field(default=default, metadata=about)
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:

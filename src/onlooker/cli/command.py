@@ -55,7 +55,9 @@ def command(
         try:
             for name, config in configs.items():
                 fields = [field.name for field in dataclasses.fields(config)]
-                given[name] = config(**{field: given.pop(f"{name}_{field}") for field in fields})
+                values = {field: given.pop(f"{name}_{field}") for field in fields}
+                joined = {field: ",".join(value) for field, value in values.items() if isinstance(value, list)}
+                given[name] = config(**values | joined)
             with uploading(given[name] for name in writes if isinstance(given.get(name), Path)) as written:
                 copies.update(written)
                 failed = function(**{name: copy_of(value) for name, value in given.items()})
@@ -83,10 +85,17 @@ def command(
 def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     name = config if field.name == "name" else field.name.replace("_", "-")
     flag = f"--{name}/--no-{name}" if bool in (field.type, *get_args(field.type)) else f"--{name}"
-    option = typer.Option(flag, help=field.metadata["help"], rich_help_panel=field.metadata["group"])
-    annotation: Any = Annotated[field.type, option]
+    repeated = field.metadata["repeated"]
+    option = typer.Option(
+        flag,
+        help=field.metadata["help"],
+        rich_help_panel=field.metadata["group"],
+        metavar="<str>" if repeated else None,
+    )
+    annotation: Any = Annotated[list[str] if repeated else field.type, option]
+    default = [] if repeated else field.default
     kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(f"{config}_{field.name}", kind, default=field.default, annotation=annotation)
+    return inspect.Parameter(f"{config}_{field.name}", kind, default=default, annotation=annotation)
 
 
 def _explained(error: Exception) -> str:
