@@ -110,7 +110,7 @@ class Previews:
         return convert(file, copy, copy.with_suffix(".jpg"), max_seconds, unless_playable=True)
 
     def still(self, clip_id: str) -> Path:
-        """The frame of a clip that differs most from the one before it, a small JPEG.
+        """The frame in the middle of a clip, a small JPEG.
 
         Raises:
             Problem: 422, the clip cannot be decoded.

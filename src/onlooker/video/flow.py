@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onlooker.structures import ClipError
 from onlooker.video.reader import VideoReader
-from onlooker.video.resize import Pixels, shrink, to_square
+from onlooker.video.resize import Pixels, to_square
 from onlooker.video.sampling import Indices, Sampling
 
 __all__ = ["flow", "to_bytes"]
@@ -66,8 +66,10 @@ def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
     return np.rint((np.clip(flow, -limit, limit) + limit) * (255 / (2 * limit))).astype(np.uint8)
 
 
-def flow_bytes(frames: Pixels, limit: float = LIMIT, size: int | None = None) -> Pixels:
-    """The flow of each pair of consecutive frames `T H W 3`, as bytes: `P H W 2`.
+def read_flow(
+    video: Path | str | VideoReader, sampling: Sampling, limit: float = LIMIT, size: int | None = None
+) -> FlowFields:
+    """Flow from `T` frames of a video, which a sampling chooses, to the frames after them; at the end, to the last one.
 
     It is computed on upright frames with their aspect ratio, shrunk to `SIDE`, and then resized to `size`: in small
     squares the motion of small objects would be lost. The same motion gives the same bytes at any resolution of a file.
@@ -75,20 +77,6 @@ def flow_bytes(frames: Pixels, limit: float = LIMIT, size: int | None = None) ->
     Args:
         limit: clips displacements, in pixels of the result; see `to_bytes`.
         size: height and width of the result, as for `resize`; None: as computed.
-    """
-    moved = flow(np.stack([shrink(frame, SIDE) for frame in frames]))
-    if size is not None:
-        H, W = moved.shape[1:3]
-        moved = to_square(moved, size) * np.array([size / W, size / H], np.float32)
-    return to_bytes(moved, limit)
-
-
-def read_flow(
-    video: Path | str | VideoReader, sampling: Sampling, limit: float = LIMIT, size: int | None = None
-) -> FlowFields:
-    """Flow from `T` frames of a video, which a sampling chooses, to the frames after them; at the end, to the last one.
-
-    The arguments are those of `flow_bytes`.
 
     Raises:
         ClipError: naming the clip, if nothing can be decoded, or only one frame.
@@ -110,5 +98,11 @@ def read_flow(
         raise ClipError(reader.path, "1 frame decoded, and one frame has no motion", "give a video of at least 2")
     places = np.searchsorted(wanted, starts)
     pairs = np.searchsorted(wanted, np.minimum(starts, total - 2))
-    fields = {pair: flow_bytes(frames.pixels[pair : pair + 2], limit, size)[0] for pair in np.unique(pairs).tolist()}
+    fields = dict[int, Pixels]()
+    for pair in np.unique(pairs).tolist():
+        moved = flow(frames.pixels[pair : pair + 2])
+        if size is not None:
+            H, W = moved.shape[1:3]
+            moved = to_square(moved, size) * np.array([size / W, size / H], np.float32)
+        (fields[pair],) = to_bytes(moved, limit)
     return FlowFields(np.stack([fields[pair] for pair in pairs.tolist()]), frames.times[places], frames.indices[places])

@@ -42,7 +42,7 @@ _SHOWN = 4  # series in an error
 
 
 class ImageSequence:
-    """A folder of numbered images as a video; see `VideoReader`."""
+    """A folder of numbered images as a video, with the methods of `VideoFile`; see `VideoReader`."""
 
     def __init__(self, folder: Path, frame_rate: float | None = None) -> None:
         self.folder, self._frame_rate = folder, frame_rate
@@ -58,19 +58,16 @@ class ImageSequence:
 
     @cached_property
     def timing(self) -> Timing:
-        """When the images are shown."""
         stated = _stated_rate(self.folder) or self._frame_rate
         bounds = np.arange(len(self.images) + 1) / (stated or RATE)
         return Timing(bounds[:-1], float(bounds[-1]), stated is None)
 
     def fill(self, store: FrameStore) -> None:
-        """Put the frames that a store chooses."""
         wanted = store.choose(self.timing).tolist()
         for index, image in zip(wanted, _read_images(self.images[index] for index in wanted), strict=True):
             store.put(index, image)
 
     def between(self, first: int, after: int | None) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-        """Index, seconds and pixels of the frames from `first` on, before `after` (None: all)."""
         times = self.timing.times.tolist()
         for index, pixels in enumerate(_read_images(self.images[first:after]), first):
             yield index, times[index], pixels

@@ -55,19 +55,17 @@ def is_safe() -> bool:
 
 
 class GuardedVideo:
-    """A video that a worker reads; see `VideoReader`."""
+    """A video that a worker reads, with the methods of `VideoFile`; see `VideoReader`."""
 
     def __init__(self, path: Path, frame_rate: float | None = None) -> None:
         self.path, self._rate = path, {"frame_rate": frame_rate}
 
     @cached_property
     def timing(self) -> Timing:
-        """When the frames are shown."""
         (answer,) = answers(self.path, "times", **self._rate)
         return Timing(np.array(answer["times"], np.float64), float(answer["seconds"]), bool(answer["assumes_rate"]))
 
     def fill(self, store: FrameStore) -> None:
-        """Put the frames that a store chooses."""
         sizes = {"size": store.size, "shorter_side": store.shorter_side}
         for _ in range(3):
             wanted = store.choose(self.timing)
@@ -81,7 +79,6 @@ class GuardedVideo:
             del self.timing
 
     def between(self, first: int, after: int | None) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-        """Index, seconds and pixels of all frames."""
         assert (first, after) == (0, None)
         for answer in answers(self.path, "frames", **self._rate):
             yield int(answer["index"]), float(answer["seconds"]), answer["pixels"]

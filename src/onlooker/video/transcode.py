@@ -69,7 +69,7 @@ def transcode(
     Args:
         path: a video file, or a folder of numbered images.
         copy: a new file, .mp4: H.264, its longer side at most 1280 pixels, every frame with its time.
-        still: a file for a small JPEG: the frame that differs most from the one before it.
+        still: a file for a small JPEG of the frame in the middle.
         salvage: end without an error where decoding fails after some frames; the video is then not playable.
         unless_playable: write the copy only if browsers do not play the file itself.
 
@@ -85,33 +85,22 @@ def transcode(
         copy = None
     side = _COPY_SIDE if copy else _STILL_SIDE if still else None
     errors = list[ClipError]()
-    first = 0.0
-    largest = -1.0  # change of a frame
-    before = np.zeros((), np.int16)
     with ExitStack() as opened:
         recording = opened.enter_context(Recording(copy, seekable=True)) if copy else None
         for index, (seconds, width, height, image) in enumerate(_decoded(path, side, errors if salvage else None)):
             if seconds > max_seconds:
                 raise ClipError(path, f"longer than {max_seconds:g} s", f"cut it: at most {max_seconds:g} s are read")
-            if index == 0:
-                first = seconds
             if recording and index == 0 and seconds > _LATE:  # sound begins before: players differ in where
                 recording.add(np.asarray(image), 0)
             if recording:
                 recording.add(np.asarray(image), seconds)
-            if still and image:
-                image.thumbnail((_STILL_SIDE, _STILL_SIDE))
-                gray = np.asarray(image.convert("L"), np.int16)
-                change = float(np.abs(gray - before).mean()) if index else 0.0
-                before = gray
-                if change > largest:
-                    largest = change
-                    chosen = image
-            rate = index / (seconds - first) if index else 1 / duration
-            facts = VideoFacts(seconds + 1 / rate, index + 1, width, height, playable, max(claimed, index + 1))
+            if index <= claimed // 2:
+                chosen = image
+            facts = VideoFacts(seconds + duration, index + 1, width, height, playable, max(claimed, index + 1))
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
-    if still:
+    if still and chosen:
+        chosen.thumbnail((_STILL_SIDE, _STILL_SIDE))
         with atomic_file(still) as file:
             chosen.save(file, "jpeg", quality=_STILL_QUALITY)
     damaged = bool(errors) or facts.frames < _WHOLE * facts.claimed
