@@ -6,7 +6,6 @@ shorter. Threads decode clips, and encode them in batches.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -32,7 +31,6 @@ from onlooker.processes import cores
 from onlooker.structures import Clip, ClipError
 from onlooker.training.precision import choose_precision
 from onlooker.training.stages import tracked
-from onlooker.video.container import check_file
 
 __all__ = ["encoded_clips", "weights_digest"]
 
@@ -72,13 +70,10 @@ def encoded_clips(
     stream_settings = [stream.settings() for stream in streams]
     cache = ArrayCache.for_user()
     check_writable(cache.folder, NOT_WRITABLE_REMEDY)
-    paths = [clip.path for clip in clips]
     used = list[Path]()
 
     def files_of(clip: Path) -> Files:
         """The files of a clip, which is encoded now if there are none; a ClipError if it cannot be read."""
-        if not os.path.isdir(clip):
-            check_file(clip)
         content = fingerprint(clip)
         files = tuple(
             cache.get({"clip": content, **settings}, partial(stream.maps, clip), "its features", clip)
@@ -92,8 +87,8 @@ def encoded_clips(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     _move(streams, device)
     threads = min(_DECODERS_ON_GPU, cores()) if device == "cuda" else _DECODERS
-    results = decode_each(paths, files_of, threads)
-    encoded = list(tracked(results, "encoding clips", len(paths), None if quiet else "encoding clips"))
+    results = decode_each([clip.path for clip in clips], files_of, threads)
+    encoded = list(tracked(results, "encoding clips", len(clips), None if quiet else "encoding clips"))
     _move(streams, before)
     samples, errors = readable_samples(clips, encoded, classes, data)
     _require_kept(cache, used)
