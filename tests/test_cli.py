@@ -19,7 +19,7 @@ from onlooker.video.reader import read
 
 COMMANDS = (
     "reproduce", "generate", "demo", "train", "evaluate", "predict", "compare",
-    "export", "push", "watch", "models",
+    "export", "watch", "models",
 )  # fmt: skip
 Trained = tuple[Path, str]
 

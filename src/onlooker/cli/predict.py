@@ -96,18 +96,6 @@ def export(
         typer.echo(f"{folder / name}: {file['bytes'] / 1e6:.2f} MB")
 
 
-@_command
-def push(
-    run: RunArgument,
-    name: Annotated[str, typer.Argument(help="USER/NAME of a model on the Hugging Face hub; a new one is created.")],
-    private: Annotated[bool, typer.Option("--private", help="Only for you, if it is created.")] = False,
-) -> None:
-    """Push the model of a run to the Hugging Face hub, with its model card; log in by `hf auth login` or HF_TOKEN."""
-    from onlooker.runs.push import push as push_run
-
-    typer.echo(f'pushed: onlooker.load("{push_run(run, name, private)}")')
-
-
 @functools.partial(command, group=group, panel="Models and data")
 def convert(
     labels: Annotated[

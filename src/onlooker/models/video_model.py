@@ -176,7 +176,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         pretrained = cast(dict[str, Any], self._hub_mixin_config).get("pretrained")
         terms = {module.terms for module in self.modules() if getattr(module, "terms", "")} if pretrained else ()
         return ModelCard(
-            "---\nlibrary_name: onlooker\ntags: [video-classification, visual-attention]\n---\n\n"
+            "---\nlibrary_name: onlooker\npipeline_tag: video-classification\ntags: [visual-attention]\n---\n\n"
             f"# A video classifier\n\nA `{type(self).__name__}` of {self.num_classes} classes, saved by onlooker. A "
             "folder with `recognizer.json` is loaded by `onlooker.load(folder)`, the model alone by "
             f"`{type(self).__name__}.from_pretrained(folder)`.\n"
