@@ -11,7 +11,7 @@ from pooling import make_features
 
 import onlooker
 from onlooker.config import DataConfig
-from onlooker.models.linear_video import LinearVideo
+from onlooker.models.linear import LinearVideo
 from onlooker.models.registry import create_model
 
 
@@ -33,7 +33,7 @@ class Mean(torch.nn.Module):
 
 @pytest.fixture
 def model(monkeypatch):
-    monkeypatch.setattr("onlooker.models.linear_video.torchvision_video", lambda *_: Mean())
+    monkeypatch.setattr("onlooker.models.linear.torchvision_video", lambda *_: Mean())
     model = LinearVideo(3, "torchvision:mean", 8, size=8)
     model.center.normal_()
     model.scale.uniform_(0.5, 2)

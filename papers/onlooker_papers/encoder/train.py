@@ -84,7 +84,7 @@ class ImageClassifier(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """`N 3 H W -> N D`: the mean over the last map."""
-        mean: Tensor = self.encoder.last_map(images).mean((2, 3))
+        mean: Tensor = self.encoder.layers(images).mean((2, 3))
         return mean
 
 

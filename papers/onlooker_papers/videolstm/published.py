@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from onlooker.models.cells.attentive import AttentiveCell
+from onlooker.models.cells.attentive import AttentiveCell, MotionCell
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
-from onlooker.models.cells.motion import MotionCell
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import Recipe, find_recipe, register_model
 from onlooker.models.video_model import Output, make_head

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from onlooker.models.cells.attentive import MotionCell
 from onlooker.models.cells.cell import unroll
 from onlooker.models.cells.lstm import ConvLSTM
-from onlooker.models.cells.motion import MotionCell
 from onlooker.models.registry import create_model
 from onlooker_papers.videolstm.init_from import initialize_motion
 

@@ -1,4 +1,4 @@
-"""The linear model: a linear layer on statistics of the frozen features of some frames, fitted in seconds."""
+"""The linear model: a linear layer on statistics of the frozen features of frames, or of windows of frames."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
@@ -8,15 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onlooker.models.encoders import Encoder, build_encoder
+from onlooker.models.encoders.video import VideoEncoder, torchvision_video, transformers_video
 from onlooker.models.video_model import Output, VideoModel, Windows
 from onlooker.models.windows import WAVES, cosines, newest_windows, windows_of
 
-__all__ = ["ORDERED", "UNORDERED", "LinearClassifier"]
+__all__ = ["ORDERED", "UNORDERED", "LinearClassifier", "LinearVideo"]
 
 UNORDERED = ("mean", "spread", "change", "largest")
 _FLAT = 0.1  # of the usual deviation of the training clips: where nothing deviates by more, the map is flat
 _PARTS = ("center", "scale", "weight", "bias")  # of a layer
 _LONGEST = 8  # windows at most, times W
+_FRAMES = 32  # that an encoder of video encodes together
 _NEVER = -30.0  # score of a window that begins before the stream
 ORDERED = tuple(f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1))
 
@@ -107,7 +109,9 @@ class LinearClassifier(VideoModel):
         self.window = window
         self.num_features = len(self.names) * self.encoder.num_features
         self.register_buffer("positions", _positions(*self.grid), persistent=False)
-        self.register_buffer("cosines", _cosines(window), persistent=False)
+        # Of 1 to W frames, the newest last; zeros before them.
+        table = [F.pad(cosines(count), (0, 0, window - count, 0)) for count in range(1, window + 1)]
+        self.register_buffer("cosines", torch.stack(table), persistent=False)
         self.register_buffer("center", torch.zeros(window, self.num_features))
         self.register_buffer("scale", torch.ones(window, self.num_features))
         self.head = nn.Linear(self.num_features, self.num_classes)
@@ -242,15 +246,103 @@ class LinearClassifier(VideoModel):
         return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)
 
 
+class VideoState(NamedTuple):
+    """`since`: number of frames since the last window ended, 0 at the start, `B 1`; `recent`: the last L frames,
+    `B L C H W`; `seen`, `windows`: those of `LinearState`; `logits` `B K`, `attention` `B h w`: of the last window."""
+
+    since: Tensor
+    recent: Tensor
+    seen: Tensor
+    windows: Tensor
+    logits: Tensor
+    attention: Tensor
+
+
+class LinearVideo(LinearClassifier):
+    """`LinearClassifier` on the features of windows of L frames, in place of frames.
+
+    A window ends at every L/2-th frame, and a window that begins before the clip repeats the first frame. Logits and
+    attention at a frame are those of the last window that ended; before the first one they are zero and uniform.
+
+    Args:
+        num_classes, in_channels, flow_channels, size: K, 3, 0, and the height and width of the frames.
+        encoder: `torchvision:NAME` or `transformers:NAME`; its weights are frozen.
+        window: the number of frames of a training clip, L or more, a multiple of L/2.
+        pretrained: load the pretrained weights of the encoder, or those in this file.
+        network: settings of a saved encoder (`VideoEncoder.settings`).
+
+    Raises:
+        ValueError: a number of frames that does not fit the encoder, or frames that are not RGB.
+    """
+
+    encoder: VideoEncoder
+    encodes_frames = False  # but windows of frames
+
+    def __init__(
+        self,
+        num_classes: int,
+        encoder: str = "torchvision:r3d_18",
+        window: int = 16,
+        in_channels: int = 3,
+        flow_channels: int = 0,
+        size: int = 112,
+        pretrained: bool | str = False,
+        network: dict[str, Any] | None = None,
+    ) -> None:
+        VideoModel.__init__(self, num_classes, in_channels, size)
+        if (in_channels, flow_channels) != (3, 0):
+            raise ValueError(f"{encoder} takes RGB frames, not {in_channels} channels with {flow_channels} of flow")
+        library, _, name = encoder.partition(":")
+        if library == "torchvision":
+            net = torchvision_video(name, size, pretrained)
+        else:
+            net = transformers_video(name, size, pretrained, network)
+        self.stride = net.span // 2
+        if window < net.span or window % self.stride:
+            known = f"{net.span}, {net.span + self.stride}, {2 * net.span}"
+            raise ValueError(f"{window} frames, and {encoder} reads {net.span} together; use --frames {known} or so on")
+        self._set_up(net, window // self.stride)
+        cast(dict[str, Any], self._hub_mixin_config)["network"] = net.settings
+
+    def encode_video(self, video: Tensor) -> Tensor:
+        """`B T C H W` to the features of the windows that end in it, `B T' D h w`; a shorter video is one window."""
+        (B, T), span = self.check_video(video), self.encoder.span
+        ends = torch.arange(1, max(T // self.stride, 1) + 1) * self.stride
+        windows = video[:, (ends[:, None] + torch.arange(-span, 0)).clamp(0, T - 1)].flatten(0, 1)
+        return torch.cat([self.encoder(part) for part in windows.split(max(_FRAMES // span, 1))]).unflatten(0, (B, -1))
+
+    def forward(self, video: Tensor) -> Output:
+        *_, logits, attention = self.initial_state(len(video))
+        output = self.forward_features(self.encode_video(video))
+        parts = ((logits, output.logits), (attention, cast(Tensor, output.attention)))
+        ended = torch.arange(1, video.shape[1] + 1) // self.stride
+        logits, attention = (torch.cat((first[:, None], part), 1)[:, ended] for first, part in parts)
+        return Output(logits, attention)
+
+    def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:
+        self.check_frames(frame.shape[1:])
+        since, recent, *last = self.initial_state(len(frame)) if state is None else state
+        before = torch.where((since == 0)[..., None, None, None], frame[:, None], recent[:, 1:])
+        since, recent = since % self.stride + 1, torch.cat((before, frame[:, None]), 1)
+        if (ended := since[:, 0] == self.stride).any():
+            seen, windows = (part[ended] for part in last[:2])
+            output, after = self.step_features(self.encoder(recent[ended]), LinearState(seen, windows))
+            changed = (*after, output.logits, cast(Tensor, output.attention))
+            last = [part.index_put((ended,), new) for part, new in zip(last, changed, strict=True)]
+        return Output(*last[2:]), VideoState(since, recent, *last)
+
+    def initial_state(self, batch_size: int) -> Any:
+        linear, recent = super().initial_state(batch_size), (self.encoder.span, self.in_channels, self.size, self.size)
+        shapes = ((1,), recent, (self.num_classes,))
+        since, frames, logits = (linear.seen.new_zeros(batch_size, *shape) for shape in shapes)
+        uniform = logits.new_full((batch_size, *self.grid), 1 / (self.grid[0] * self.grid[1]))
+        return VideoState(since, frames, linear.seen, linear.frames, logits, uniform)
+
+
 def _positions(h: int, w: int) -> Tensor:
     """1, x and y of each location, from -1 to 1: `h*w 3`."""
     y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in (h, w)), indexing="ij")
     return torch.stack((torch.ones(h * w), x.flatten(), y.flatten()), 1)
-
-
-def _cosines(window: int) -> Tensor:
-    """The cosines of 1 to W frames, the newest last; zeros before them: `W W 4`."""
-    return torch.stack([F.pad(cosines(count), (0, 0, window - count, 0)) for count in range(1, window + 1)])
 
 
 def _means(frames: Tensor, window: int) -> Tensor:

@@ -15,8 +15,7 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import ENCODERS, TERMS, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.encoders.video import has_folder, is_video
-from onlooker.models.linear import LinearClassifier
-from onlooker.models.linear_video import LinearVideo
+from onlooker.models.linear import LinearClassifier, LinearVideo
 from onlooker.models.video_model import VideoModel
 from onlooker.settings import check_type, suggestion
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlooker.models.attention import SoftAttention
+from onlooker.models.cells.attentive import SoftAttention
 
 vector_and_map = pytest.mark.parametrize("ndim", [2, 4])
 

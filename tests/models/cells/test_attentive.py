@@ -5,8 +5,7 @@ import pytest
 import torch
 from scipy.special import expit as sigmoid
 
-from onlooker.models.attention import ContextAttention, SoftAttention
-from onlooker.models.cells.attentive import GLIMPSES, AttentiveCell
+from onlooker.models.cells.attentive import GLIMPSES, AttentiveCell, ContextAttention, SoftAttention
 from onlooker.models.cells.cell import State, unroll
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 

@@ -8,9 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlooker.models.attention import ATTENTIONS
 from onlooker.models.cells import CELLS, build_cell
-from onlooker.models.cells.attentive import GLIMPSES
+from onlooker.models.cells.attentive import ATTENTIONS, GLIMPSES
 from onlooker.models.cells.cell import State, unroll
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 

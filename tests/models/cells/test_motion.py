@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from onlooker.models.cells import build_cell
+from onlooker.models.cells.attentive import MotionCell
 from onlooker.models.cells.cell import State, unroll
-from onlooker.models.cells.motion import MotionCell
 
 D, HIDDEN, GRID = 6, 4, (3, 5)
 

@@ -30,7 +30,7 @@ def test_features_of_four_depths_are_averaged_over_the_cells_of_the_last_map(siz
     encoder, frames = Small().eval(), torch.rand(2, 3, size, size)
     features = encoder(frames)
     assert features.shape == (2, encoder.num_features, *encoder.grid(size, size))
-    torch.testing.assert_close(features[:, -256:], encoder.last_map(frames))
+    torch.testing.assert_close(features[:, -256:], encoder.layers(frames))
     earlier = encoder.layers[:2](frames)
     torch.testing.assert_close(features[:, :48, 0, 0], earlier[:, :, :4, :4].mean((2, 3)))
 

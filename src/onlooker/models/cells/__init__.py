@@ -4,11 +4,9 @@ from collections.abc import Callable
 
 import torch
 
-from onlooker.models.attention import ATTENTIONS
-from onlooker.models.cells.attentive import AttentiveCell
+from onlooker.models.cells.attentive import ATTENTIONS, AttentiveCell, MotionCell
 from onlooker.models.cells.cell import Cell, Grid, Memoryless
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
-from onlooker.models.cells.motion import MotionCell
 from onlooker.models.cells.temporal_conv import TemporalConv
 
 __all__ = ["CELLS", "build_cell"]

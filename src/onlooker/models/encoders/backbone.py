@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from onlooker.files import check_regular
 
-__all__ = ["Backbone", "create_network", "filters_for", "first_filters"]
+__all__ = ["Backbone", "create_network", "filters_for"]
 
 
 class Backbone(nn.Module):
@@ -18,7 +18,7 @@ class Backbone(nn.Module):
     Args:
         name: a timm model; for a feature map, one that offers `features_only`.
         in_channels: C of the frames. For one channel, the pretrained filters of RGB are summed (timm); for any other
-            number they are averaged (`first_filters`).
+            number they are averaged (`filters_for`).
         pretrained: load timm's ImageNet weights, from the local cache or the network; or those in this file, a
             checkpoint of the whole network as timm and the hub have it: .safetensors, or .pth, read as weights only.
         size: height and width of the frames, for networks that are built for one size (ViT, Swin); None: the default.
@@ -77,21 +77,19 @@ class Backbone(nn.Module):
         return features.permute(0, 3, 1, 2) if self.channels_last else features
 
 
-def first_filters(color: Tensor, channels: int) -> Tensor:
-    """Filters `D C …` for C channels of flow from those for RGB, `D 3 …`: the mean over the colors.
+def filters_for(color: Tensor, channels: int) -> Tensor:
+    """Filters `D C …` for C channels from those for RGB, `D 3 …`: for one channel their sum, as in timm; for flow the
+    mean over the colors.
 
     The cross-modality initialization of Wang et al. 2015 (arXiv 1507.02159), as in all two-stream networks since. timm
     would repeat red, green and blue in turn, so that the displacements in x and y start from the filters of different
     colors; and it would scale them by 3/C, which the papers do not.
     """
-    return color.mean(1, keepdim=True).repeat(1, channels, *[1] * (color.ndim - 2))
-
-
-def filters_for(color: Tensor, channels: int) -> Tensor:
-    """Filters for C channels from those for RGB: for one channel their sum, as in timm; else `first_filters`."""
     if channels == 3:
         return color
-    return color.sum(1, keepdim=True) if channels == 1 else first_filters(color, channels)
+    if channels == 1:
+        return color.sum(1, keepdim=True)
+    return color.mean(1, keepdim=True).repeat(1, channels, *[1] * (color.ndim - 2))
 
 
 def create_network(
@@ -116,7 +114,7 @@ def create_network(
                 f"the ImageNet weights of {name} do not begin with filters over three colors ({key} is {shape}): "
                 "use another network, or train from scratch (--no-pretrained; in Python pretrained=False)"
             )
-        state[key] = first_filters(state[key], weight.shape[1])
+        state[key] = filters_for(state[key], weight.shape[1])
     network.load_state_dict(state)
     return network
 

@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -61,10 +60,6 @@ class Small(nn.Module):
             for features, stride in zip(maps[1:], strides, strict=True)
         )
         return torch.cat([*pooled], 1)
-
-    def last_map(self, frames: Tensor) -> Tensor:
-        """The deepest features alone, `N C H W -> N 256 h w`: the input of the classifier in pretraining on images."""
-        return cast(Tensor, self.layers(frames))
 
 
 class Residual(nn.Module):
