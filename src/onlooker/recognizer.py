@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,6 +52,16 @@ OnStep = Callable[[Step], None]
 
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
 _WEIGHTS = "model.safetensors"
+# Settings of a recognizer that are plain values, and those that models of earlier versions do not have.
+_SETTINGS: dict[str, Any] = {
+    "aggregation": str,
+    "frame_rate": float | None,
+    "temperature": float,
+    "threshold": float | None,
+    "nothing": str | None,
+    "clip_seconds": float,
+}
+_OF_EARLIER_VERSIONS = {"nothing": None, "curve": None, "clip_seconds": 0.0}
 _CLIPS_PER_BATCH = 50  # classified together
 _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×224 pixels
 
@@ -59,14 +69,9 @@ _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×
 class Classification(NamedTuple):
     """Results for clips: probabilities `B T K`; attention `B T h w`, and `Windows.whole` `B T L`, or None."""
 
-    scores: Tensor
-    attention: Tensor | None = None
-    whole: Tensor | None = None
-
-    def numpy(self) -> tuple[Floats, Floats | None, Floats | None]:
-        """The same as arrays."""
-        maps, whole = (None if part is None else part.numpy() for part in (self.attention, self.whole))
-        return self.scores.numpy(), maps, whole
+    scores: Floats
+    attention: Floats | None = None
+    whole: Floats | None = None
 
 
 _FRAME_RATES, _TEMPERATURES = (1e-3, 1e4), (1e-6, 1e6)  # the least and the largest that can be meant
@@ -164,7 +169,7 @@ class Recognizer:
     def predict_clip(self, path: Path | str, sample: Sample | None = None) -> Prediction:
         """As `predict`, but one class for all of it, however long it is, from as many frames as in training."""
         sample = sample or self.read(path)
-        (frame_scores,), maps, whole = self.classify(torch.from_numpy(sample.pixels)[None]).numpy()
+        (frame_scores,), maps, whole = self.classify(torch.from_numpy(sample.pixels)[None])
         prediction = Prediction(
             Path(path), self.classes, frame_scores, self.aggregate(frame_scores), sample.times, sample.indices,
             attention=None if maps is None else maps[0], size=sample.size, threshold=self.threshold,
@@ -190,21 +195,22 @@ class Recognizer:
 
     @torch.inference_mode()
     def classify(self, samples: Tensor) -> Classification:
-        """Classify clips, in batches that fit in memory; the results are on the CPU.
+        """Classify clips, in batches that fit in memory.
 
         Args:
             samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         """
         clips = min(_CLIPS_PER_BATCH, max(1, _PIXELS_PER_BATCH // samples[0, ..., 0].numel()))
         parts = [self._probabilities(batch) for batch in samples.split(clips)]
-        joined = (None if of_parts[0] is None else torch.cat(of_parts) for of_parts in zip(*parts, strict=True))
+        joined = (None if of_parts[0] is None else np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
         return Classification(*joined)  # type: ignore[arg-type]
 
     def _probabilities(self, samples: Tensor) -> Classification:
         output, _ = forward_samples(self.model, samples, self.data)
-        attention = None if output.attention is None else output.attention.float().cpu()
-        whole = None if output.windows is None else output.windows.whole.float().cpu()
-        return Classification((output.logits.float() / self.temperature).softmax(-1).cpu(), attention, whole)
+        attention = None if output.attention is None else output.attention.float().cpu().numpy()
+        whole = None if output.windows is None else output.windows.whole.float().cpu().numpy()
+        scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
+        return Classification(scores, attention, whole)
 
     def aggregate(self, frame_scores: Floats) -> Floats:
         """Probabilities of clips, `… K`, from those of their frames, `… T K`."""
@@ -254,7 +260,7 @@ class Recognizer:
 
     def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
         """Predictions for a set of clips, with their true classes."""
-        batches = (self.classify(frames).scores.numpy() for frames, _, _ in DataLoader(samples, batch))
+        batches = (self.classify(frames).scores for frames, _, _ in DataLoader(samples, batch))
         results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
         frame_scores, scores = zip(*results, strict=True)
         targets = np.array(samples.targets, dtype=np.int64)
@@ -286,13 +292,8 @@ class Recognizer:
             "model": type(self.model).__name__,
             "package": self.model.package,
             "weights": file_digest(folder / _WEIGHTS),
-            "aggregation": self.aggregation,
-            "frame_rate": self.frame_rate,
-            "temperature": self.temperature,
-            "threshold": self.threshold,
-            "nothing": self.nothing,
             "curve": self.curve and asdict(self.curve),
-            "clip_seconds": self.clip_seconds,
+            **{name: getattr(self, name) for name in _SETTINGS},
         }
         write_json(folder / RECORD, values)
         return folder
@@ -338,17 +339,12 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
     stored, config, weights_file = folder / RECORD, folder / "config.json", folder / _WEIGHTS
     with reading(stored):
-        values = read_json(stored)
+        values = _OF_EARLIER_VERSIONS | read_json(stored)
         kind = find_class(field_of(values, "model", str), field_of(values, "package", str))
         data = DataConfig.from_field(values, "data")
         classes = list(map(composed, field_of(values, "classes", list[str])))
-        aggregation = field_of(values, "aggregation", str)
-        frame_rate, threshold = (field_of(values, name, float | None) for name in ("frame_rate", "threshold"))
-        temperature = field_of(values, "temperature", float)
-        # Not in models of earlier versions:
-        nothing = field_of({"nothing": None, **values}, "nothing", str | None)
-        curve = field_of({"curve": None, **values}, "curve", dict | None)
-        clip_seconds = field_of({"clip_seconds": 0.0, **values}, "clip_seconds", float)
+        curve = field_of(values, "curve", dict | None)
+        others = {name: field_of(values, name, of_type) for name, of_type in _SETTINGS.items()}
     check_regular(weights_file)
     with reading(config):
         settings, size = without_off(read_json(config)), weights_file.stat().st_size
@@ -362,11 +358,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     with reading(stored):
         if data.normalization == "auto":
             raise ValueError("data.normalization is 'auto', expected that of a trained model: half, imagenet or mnist")
-        model = model.to(choose_device(device))
         of_events = EventCurve.from_dict(curve) if curve else None
-        return Recognizer(
-            model, classes, data, aggregation, frame_rate, temperature, threshold, nothing, of_events, clip_seconds
-        )
+        return Recognizer(model.to(choose_device(device)), classes, data, curve=of_events, **others)
 
 
 def model_folder(run: Path) -> Path | None:

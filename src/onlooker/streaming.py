@@ -95,21 +95,15 @@ class Streams:
         events = self._located_events(self.finder.finish(state.kept), state, name)
         return replace(state.last, event=None, events=events) if events else None
 
+    @torch.inference_mode()
     def step(self, frames: dict[str, Frame]) -> dict[str, Step]:
         """Process one frame of some of the streams, in one batch; an error leaves the states as they were.
 
         Args:
             frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size.
         """
-        before = dict(self.states)
-        try:
-            return self._step_batch(frames) if frames else {}
-        except Exception:
-            self.states = before
-            raise
-
-    @torch.inference_mode()
-    def _step_batch(self, frames: dict[str, Frame]) -> dict[str, Step]:
+        if not frames:
+            return {}
         states = [self.states.get(name) or StreamState(self.model.initial_state(1)) for name in frames]
         data = self.data
         samples = np.concatenate([resize(pixels[None], data.size, data.channels) for _, _, pixels in frames.values()])
@@ -120,7 +114,7 @@ class Streams:
         scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         windows = None if output.windows is None else output.windows.scores.cpu().numpy()
-        steps = dict[str, Step]()
+        steps, states_after = dict[str, Step](), dict[str, StreamState]()
         for i, (name, (index, time, frame)) in enumerate(frames.items()):
             step = Step(
                 index, time, scores[i], self.classes, source=name, pixels=frame, threshold=self.threshold,
@@ -134,7 +128,9 @@ class Streams:
                 step = _located(replace(step, attention=attention[i], heat=heat), heat, found, frame.shape)
             if windows is not None:
                 step, state = self._with_events(step, state, windows[i])
-            self.states[name], steps[name] = state, step
+            steps[name] = step
+            states_after[name] = state
+        self.states |= states_after
         return steps
 
     def _with_events(self, step: Step, state: StreamState, windows: NDArray[np.float32]) -> tuple[Step, StreamState]:

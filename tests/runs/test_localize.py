@@ -108,7 +108,7 @@ class Bright(Recognizer):
     def classify(self, samples: torch.Tensor) -> Classification:
         scores = super().classify(samples).scores
         maps = torch.nn.functional.avg_pool2d((samples[..., 0] > 150).float(), 8) + 1e-4
-        return Classification(scores, maps / maps.sum((2, 3), keepdim=True))
+        return Classification(scores, (maps / maps.sum((2, 3), keepdim=True)).numpy())
 
 
 def test_a_run_boxes_the_object_that_is_attended_to(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
 
 def _frame_scores(recognizer: Recognizer, video: Tensor) -> NDArray[np.float32]:
     """Probabilities at every frame, `B T K`, of generated videos `B T 1 H W`."""
-    return recognizer.classify(video.movedim(2, -1)).scores.numpy()
+    return recognizer.classify(video.movedim(2, -1)).scores
 
 
 def schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:

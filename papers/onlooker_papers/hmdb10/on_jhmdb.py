@@ -160,7 +160,7 @@ def frames_correct(evaluation: Evaluation) -> list[float]:
 def attention_entropy(recognizer: Recognizer, samples: ClipFrames) -> float:
     """The mean entropy of the attention maps of all frames, divided by that of a uniform map: 1 is uniform."""
     maps = [recognizer.classify(samples[number][0][None])[1] for number in range(len(samples))]
-    weights = torch.cat([of.flatten(2)[0] for of in maps if of is not None])  # frames, locations
+    weights = torch.cat([torch.from_numpy(of).flatten(2)[0] for of in maps if of is not None])  # frames, locations
     return float(torch.special.entr(weights).sum(1).mean()) / math.log(weights.shape[1])
 
 

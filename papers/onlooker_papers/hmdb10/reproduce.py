@@ -188,7 +188,7 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
         features, target, _ = samples[index]
         scores, attention, _ = recognizer.classify(features[None])
         assert attention is not None
-        maps, of_frames = attention[0].numpy(), scores[0].numpy()
+        maps, of_frames = attention[0], scores[0]
         shown = equally_spaced(len(maps), min(len(maps), _COLUMNS))
         pixels, scale = read(clip.path, len(maps)).pixels, full_strength(maps)
         drawn = np.stack(

@@ -97,7 +97,7 @@ def probabilities(recognizer: Recognizer, pixels: NDArray[np.uint8], maps: Mappi
     clips = [pixels]
     for mask in places.values():
         clips += [np.where(mask, blurred, pixels), np.where(mask, pixels, blurred)]
-    scores = recognizer.aggregate(recognizer.classify(torch.from_numpy(np.stack(clips))).scores.numpy())
+    scores = recognizer.aggregate(recognizer.classify(torch.from_numpy(np.stack(clips))).scores)
     whole, *others = scores[:, scores[0].argmax()].tolist()
     pairs = zip(places, others[::2], others[1::2], strict=True)
     return {"whole": whole, **{name: {"deletion": a, "insertion": b} for name, a, b in pairs}}

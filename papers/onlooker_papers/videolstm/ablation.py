@@ -159,7 +159,7 @@ class Trial:
             box; `uniform`: that of a uniform map.
         """
         test = self.samples("test")
-        scores, attention, _ = recognizer.classify(test.frames()).numpy()
+        scores, attention, _ = recognizer.classify(test.frames())
         return {**_accuracy(scores, test.batch.targets.numpy()), **_pointing(attention, test)}
 
     def localized(self) -> dict[str, Any]:
@@ -199,7 +199,7 @@ def ensemble(members: Sequence[Trial]) -> dict[str, Any]:
         recognizers = [load(trial.folder, device="cpu") for trial in members]
         validation, test = (
             [
-                recognizer.classify(trial.samples(split).frames()).scores.numpy()
+                recognizer.classify(trial.samples(split).frames()).scores
                 for recognizer, trial in zip(recognizers, members, strict=True)
             ]
             for split in ("validation", "test")

@@ -45,7 +45,7 @@ def choose_spatial_parameters(
     Raises:
         ValueError: a model that does not attend.
     """
-    attention = recognizer.classify(samples).numpy()[1]
+    attention = recognizer.classify(samples).attention
     if attention is None:
         raise ValueError("the model does not attend: there is nothing to choose parameters for")
     flow = recognizer.data.flow_channels
@@ -55,7 +55,7 @@ def choose_spatial_parameters(
 
     def label_probability(masks: NDArray[np.bool_]) -> NDArray[np.float32]:
         blanked = [blank_outside(clip, mask, blank) for clip, mask in zip(samples.numpy(), masks, strict=True)]
-        scores = recognizer.classify(torch.from_numpy(np.stack(blanked))).scores.numpy()
+        scores = recognizer.classify(torch.from_numpy(np.stack(blanked))).scores
         return recognizer.aggregate(scores)[np.arange(count), list(targets)].clip(0, 1)
 
     def criterion(parameters: BoxParameters) -> float:

@@ -85,7 +85,7 @@ def evaluate_crops(recognizer: Recognizer, samples: ClipCrops) -> Evaluation:
     frame_scores, scores = [], []
     for index in range(len(samples)):
         frames, crops = samples.every_crop(index)
-        of_crops = recognizer.classify(frames[crops]).scores.numpy()
+        of_crops = recognizer.classify(frames[crops]).scores
         scores.append(recognizer.aggregate(of_crops).mean(0))
         frame_scores.append(mean_over_crops(of_crops, crops, len(frames)))
     targets = np.array(samples.targets, dtype=np.int64)

@@ -28,7 +28,7 @@ def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips
     Returns:
         The figures of `localization_figures`; nothing for a model that does not attend.
     """
-    scores, attention, _ = recognizer.classify(test.frames()).numpy()
+    scores, attention, _ = recognizer.classify(test.frames())
     if attention is None:
         return {}
     cam = frame_grad_cam(recognizer, test.frames(), scores.mean(1).argmax(1))

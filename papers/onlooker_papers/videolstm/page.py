@@ -63,7 +63,7 @@ def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str,
     seen = {}
     for spec in WITH_ATTENTION_LOSS:
         recognizer = load(run / f"{spec.name}-{budget.clips}-seed{budget.seeds[0]}", device="cpu")
-        seen[spec.name] = recognizer.classify(clips.seen_as(spec.modality).frames()).numpy()
+        seen[spec.name] = recognizer.classify(clips.seen_as(spec.modality).frames())
     for i, (image, target) in enumerate(zip(clips.images, clips.batch.targets.tolist(), strict=True)):
         frames, true = torch.from_numpy(image).expand(-1, -1, -1, 3).numpy(), clips.batch.boxes[i, :, 0].numpy()
         for name, (scores, attention, _) in seen.items():

@@ -64,8 +64,7 @@ def by_cell(cell: Cell, clips: Sequence[Clip]) -> Predict:
     place = {clip: i for i, clip in enumerate(clips)}
 
     def predict(clip: Clip) -> Prediction:
-        found = recognizer.classify(features[place[clip]][0][None])
-        scores, attention, _ = found.numpy()
+        scores, attention, _ = recognizer.classify(features[place[clip]][0][None])
         assert attention is not None
         sample = read_sample(clip.path, sampling("rgb"))
         prediction = Prediction(

@@ -83,7 +83,7 @@ def test_scores_are_averaged_over_crops(make_clip: Make, tmp_path: Path, aggrega
     every, _ = prepare([Clip(path, "a")], ["a", "b"], replace(data, frames=14), tmp_path)
     samples = ClipCrops(every.clips, every.files, ["a", "b"], TemporalCrops(6, 3))
     seen, starts, whole = evaluate_crops(of, samples), (0, 4, 8), every[0][0]
-    answers = [of.classify(whole[None, start : start + 6]).scores[0].numpy() for start in starts]
+    answers = [of.classify(whole[None, start : start + 6]).scores[0] for start in starts]
     np.testing.assert_allclose(seen.scores[0], np.mean([of.aggregate(answer) for answer in answers], 0), rtol=1e-5)
     for frame in range(14):
         inside = [answers[w][frame - start] for w, start in enumerate(starts) if 0 <= frame - start < 6]

@@ -73,7 +73,7 @@ class Looking:
         seen = samples[..., 0].sum((1, 2, 3))
         share = (seen / (self.ink - self.still)).clip(0, 1)[:, None, None]
         sure = torch.nn.functional.one_hot(self.labels, 10)[:, None].float()
-        return Classification((share * sure + (1 - share) / 10).expand(-1, 10, -1), self.maps)
+        return Classification((share * sure + (1 - share) / 10).expand(-1, 10, -1).numpy(), self.maps.numpy())
 
     def aggregate(self, frame_scores: np.ndarray) -> np.ndarray:
         return frame_scores.mean(0)

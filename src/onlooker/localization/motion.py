@@ -76,8 +76,6 @@ def moved(before: Scene | None, frame: Pixels) -> tuple[Floats, Scene]:
     gray = _gray(frame)
     if before is None or before.last.shape != gray.shape:
         return np.zeros(gray.shape, np.float32), Scene(gray)
-    if frame.shape[2] not in _IMAGES:
-        return _displacement(frame), Scene(gray, before.last)
     move = _camera(gray, before.last)
     difference, _ = _apart(gray, before.last, move)
     seen = min(before.seen + 1, _WINDOW)
