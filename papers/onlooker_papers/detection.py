@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.evaluation.detection import THRESHOLDS, Floats, mean_ap
+from onlooker.evaluation.events import THRESHOLDS, Floats, mean_ap
 from onlooker.structures import Box, Tube
 from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.boxes import Candidates

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onlooker.evaluation.detection import THRESHOLDS, average_precision, segment_map, segment_overlaps
+from onlooker.evaluation.events import THRESHOLDS, average_precision, segment_map, segment_overlaps
 from onlooker.structures import Box, Segment, Tube
 from onlooker_papers.detection import (
     at_thresholds,

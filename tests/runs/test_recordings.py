@@ -8,7 +8,7 @@ import pytest
 from commands import SAMPLE, TINY, call, fails
 
 import onlooker
-from onlooker.evaluation.detection import event_figures
+from onlooker.evaluation.events import event_figures
 from onlooker.structures import Segment
 from onlooker.video.reader import read
 from onlooker.video.write import write

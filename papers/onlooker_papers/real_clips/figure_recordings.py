@@ -10,7 +10,7 @@ from rich.progress import track
 
 import onlooker
 from onlooker.data.stick_figures import StickFigures, write_set
-from onlooker.evaluation.detection import event_figures, segment_map, segment_overlaps
+from onlooker.evaluation.events import event_figures, segment_map, segment_overlaps
 from onlooker.recognizer import Recognizer
 from onlooker.structures import Segment
 from onlooker.video.write import write

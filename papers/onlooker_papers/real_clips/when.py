@@ -36,8 +36,7 @@ from onlooker.answer import NOTHING, nothing_class
 from onlooker.cli.command import command, stoppable
 from onlooker.config import StreamConfig, TrainConfig
 from onlooker.data.split import group_of
-from onlooker.evaluation.detection import segment_map
-from onlooker.evaluation.events import EventCurve, event_curve
+from onlooker.evaluation.events import EventCurve, event_curve, segment_map
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import resolve
 from onlooker.stream.events import Finder, Kept

@@ -1,18 +1,31 @@
-"""Thresholds above which a model reports an event: of clips with a class of nothing, and of windows of streams."""
+"""Events: thresholds above which a model reports one, of clips and of streams; and reported events against true ones.
+
+Predicted and true objects are records of the same type, keyed by video; the score of a true one is ignored. Means
+leave out classes without true objects.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from onlooker.answer import event_scores
 from onlooker.settings import field_of
 from onlooker.structures import Segment
 
-__all__ = ["EventCurve", "EventThreshold", "choose_threshold", "event_curve"]
+__all__ = [
+    "THRESHOLDS", "EventCurve", "EventThreshold", "Floats", "average_precision", "choose_threshold", "event_curve",
+    "event_figures", "mean_ap", "segment_map", "segment_overlaps",
+]  # fmt: skip
+
+Floats = NDArray[np.float64]
+
+# IoU thresholds of a match: .2 as on UCF101-24, and .5, .55, … .95 as in COCO.
+THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
+OVERLAPS = (0.3, 0.5)  # IoU thresholds for events of recordings
 
 FOUND = 0.9  # share of the events that a threshold must find
 _NEARLY = 0.95  # of the events that a rate of false alarms allows to find: what a higher threshold must still find
@@ -131,40 +144,163 @@ def event_curve(
     found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]], seconds: float
 ) -> EventCurve | None:
     """The curve of found events in streams of this many seconds together, with their true events; None without any."""
-    events = [(stream, event) for stream, here in enumerate(true) for event in here]
-    hours = (seconds - sum(event.end - event.start for _, event in events)) / 3600
-    if not events or hours <= 0:
-        return None
-    right, wrong = np.full(len(events), -1.0), np.full(len(events), -1.0)  # the highest score that overlaps each event
+    hours = (seconds - sum(event.end - event.start for events in true for event in events)) / 3600
+    right, wrong = list[float](), list[float]()  # the highest score that overlaps each event, -1: none does
     delays, pairs, alarms = list[float](), Counter[tuple[str, ...]](), list[float]()
-    for stream, here in enumerate(found):
-        for each in here:
-            touched = [
-                i
-                for i, (of, event) in enumerate(events)
-                if of == stream and each.start < event.end and event.start < each.end
-            ]
-            if not touched:
-                alarms.append(each.score)
-            for i in touched:
-                event = events[i][1]
-                side = right if event.label == each.label else wrong
-                side[i] = max(side[i], each.score)
-                if event.label == each.label:
-                    delays.append(each.start - event.start)
-                else:
-                    pairs[tuple(sorted((event.label, each.label)))] += 1
-    scores = np.array([each.score for here in found for each in here])
-    if not len(scores):
+    for reported, events in zip(found, true, strict=True):
+        of_reported = np.array([[each.score] for each in reported]).reshape(-1, 1)
+        overlaps, same = _overlaps(reported, events)
+        right += np.where(overlaps & same, of_reported, -1).max(0, initial=-1).tolist()
+        wrong += np.where(overlaps & ~same, of_reported, -1).max(0, initial=-1).tolist()
+        alarms += of_reported[~overlaps.any(1), 0].tolist()
+        for i, j in np.argwhere(overlaps).tolist():
+            if same[i, j]:
+                delays.append(reported[i].start - events[j].start)
+            else:
+                pairs[tuple(sorted((events[j].label, reported[i].label)))] += 1
+    scores = [each.score for reported in found for each in reported]
+    if not right or hours <= 0 or not scores:
         return None
-    thresholds = np.unique(np.quantile(scores, np.linspace(0, 1, _POINTS)))
+    thresholds = np.unique(np.quantile(scores, np.linspace(0, 1, _POINTS)))[:, None]
+    is_right = right >= thresholds
     confused = pairs.most_common(1)[0][0] if pairs else ()
     return EventCurve(
-        thresholds.tolist(),
-        [float((right >= t).mean()) for t in thresholds],
-        [float(((wrong >= t) & (right < t)).mean()) for t in thresholds],
-        [float((np.array(alarms) >= t).sum() / hours) for t in thresholds],
+        thresholds[:, 0].tolist(),
+        is_right.mean(1).tolist(),
+        ((wrong >= thresholds) & ~is_right).mean(1).tolist(),
+        ((alarms >= thresholds).sum(1) / hours).tolist(),
         float(np.median(delays)) if delays else 0.0,
         hours,
         [*confused],
     )
+
+
+def _overlaps(reported: Sequence[Segment], events: Sequence[Segment]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which reported events overlap which true ones in time, and which have the same class: twice `n m`."""
+    same = [[a.label == b.label for b in events] for a in reported]
+    return segment_overlaps(reported, events) > 0, np.array(same, bool).reshape(len(reported), len(events))
+
+
+def event_figures(
+    found: Mapping[str, Sequence[Segment]], true: Mapping[str, Sequence[Segment]], seconds: float
+) -> dict[str, Any]:
+    """How well events of recordings of this length are found, for JSON.
+
+    Returns:
+        `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped in time by a
+        reported one of their class; `false_alarms`, reported ones that overlap no event of their class, also
+        `false_alarms_per_hour`; `hours`.
+    """
+    right, events = list[bool](), list[bool]()  # of reported and of true events: whether one of their class overlaps
+    for video in {**found, **true}:
+        overlaps, same = _overlaps(found.get(video, ()), true.get(video, ()))
+        right += (overlaps & same).any(1).tolist()
+        events += (overlaps & same).any(0).tolist()
+    hours = seconds / 3600
+    maps = segment_map(found, true, OVERLAPS).tolist() if events else [None] * len(OVERLAPS)
+    return {
+        "segment_map": dict(zip(map(str, OVERLAPS), maps, strict=True)),
+        "events": len(events),
+        "found": sum(events),
+        "false_alarms": right.count(False),
+        "false_alarms_per_hour": right.count(False) / hours,
+        "hours": hours,
+    }
+
+
+def segment_map(
+    found: Mapping[str, Iterable[Segment]],
+    true: Mapping[str, Iterable[Segment]],
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Floats:
+    """Segment mAP of ActivityNet and THUMOS'14; `L`, the mean over classes at each threshold."""
+    return mean_ap(found, true, segment_overlaps, thresholds)
+
+
+def segment_overlaps(found: Sequence[Segment], true: Sequence[Segment]) -> Floats:
+    """IoU in time of each found segment with each true one, `n m`."""
+    a, b = (np.array([(each.start, each.end) for each in side]).reshape(-1, 1, 2) for side in (found, true))
+    b = b.swapaxes(0, 1)
+    both = np.maximum(0.0, np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]))
+    return both / (a[..., 1] - a[..., 0] + b[..., 1] - b[..., 0] - both)
+
+
+def mean_ap(
+    found: Mapping[Any, Iterable[Any]],
+    true: Mapping[Any, Iterable[Any]],
+    overlaps: Callable[[Sequence[Any], Sequence[Any]], Floats],
+    thresholds: Sequence[float],
+    recalls: int | None = None,
+) -> Floats:
+    """Mean over classes of the average precision at each threshold, for any kind of object."""
+    truths, guesses = _by_class(true), _by_class(found)
+    if not truths:
+        return np.full(len(thresholds), np.nan)
+    precisions = []
+    for label, places in truths.items():
+        scores, right = [np.zeros(0)], [np.zeros((len(thresholds), 0), bool)]
+        for place, here in guesses.get(label, {}).items():
+            ordered = sorted(here, key=lambda each: -each.score)
+            scores.append(np.array([each.score for each in ordered]))
+            right.append(_matched(overlaps(ordered, places.get(place, [])), thresholds))
+        count = sum(map(len, places.values()))
+        every, hits = np.concatenate(scores), np.concatenate(right, axis=1)
+        precisions.append([average_precision(every, each, count, recalls) for each in hits])
+    return np.mean(precisions, axis=0)
+
+
+def _by_class(things: Mapping[Any, Iterable[Any]]) -> dict[str, dict[Any, list[Any]]]:
+    sorted_out: dict[str, dict[Any, list[Any]]] = {}
+    for place, here in things.items():
+        for each in here:
+            sorted_out.setdefault(each.label, {}).setdefault(place, []).append(each)
+    return sorted_out
+
+
+def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]:
+    """Which predictions match: overlaps `n m`, sorted by score, to `L n`.
+
+    Each prediction takes the true object that it overlaps most among those not yet taken, as in COCO and ActivityNet; a
+    second prediction of the same object is a false positive.
+    """
+    right = np.zeros((len(thresholds), len(overlaps)), bool)
+    if not overlaps.shape[1]:
+        return right
+    for hits, threshold in zip(right, thresholds, strict=True):
+        free = overlaps.copy()
+        for i, row in enumerate(free):
+            best = int(row.argmax())
+            if row[best] >= threshold:
+                hits[i] = True
+                free[:, best] = -1
+    return right
+
+
+def average_precision(scores: ArrayLike, right: ArrayLike, truths: int, recalls: int | None = None) -> float:
+    """The area under the precision-recall curve; precision is the highest one at that recall or above.
+
+    Objects of equal score count as one step, so their order does not matter.
+
+    Args:
+        scores: `n`.
+        right: `n`, whether each is a match.
+        truths: number of true objects.
+        recalls: None: every recall that is reached (PASCAL VOC from 2010, UCF101-24, ActivityNet, THUMOS); 101: the
+            mean at 0, .01, … 1 (COCO).
+
+    Raises:
+        ValueError: no true objects.
+    """
+    if truths < 1:
+        raise ValueError(f"{truths} true objects, expected at least one")
+    values, hits = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=bool)
+    order = np.argsort(-values, kind="stable")
+    together = np.append(np.diff(values[order]) != 0, True)[: len(order)]
+    count = np.flatnonzero(together) + 1
+    found = hits[order].cumsum()[together]
+    recall, precision = found / truths, found / count
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    if recalls is None:
+        return float((np.diff(recall, prepend=0.0) * best).sum())
+    at = np.searchsorted(recall, np.linspace(0, 1, recalls))
+    return float(np.append(best, 0.0)[at].mean())

@@ -21,7 +21,7 @@ from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
 from onlooker.drawing.overlay import draw_clip
-from onlooker.evaluation.detection import event_figures
+from onlooker.evaluation.events import event_figures
 from onlooker.evaluation.metrics import measure, write_scores
 from onlooker.evaluation.report import Tone
 from onlooker.evaluation.report.summary import summary_page

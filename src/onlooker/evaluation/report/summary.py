@@ -14,15 +14,14 @@ from onlooker.config import StreamConfig
 from onlooker.drawing.plots import found_by_alarms, loss_and_accuracy, to_svg
 from onlooker.evaluation.events import EventCurve
 from onlooker.evaluation.metrics import MIN_RECORDINGS
-from onlooker.evaluation.report.page import DrawnClip, Page, Table, percent
+from onlooker.evaluation.report import DrawnClip, Page, Table, percent
 from onlooker.files import printable
-from onlooker.structures import Evaluation
+from onlooker.structures import Curves, Evaluation
 
 __all__ = [
     "advice", "comparison_page", "comparison_table", "first_line", "labels_to_check", "share_of", "summary_page"
 ]  # fmt: skip
 
-Curves = Mapping[str, Mapping[str, list[float]]]
 Measured = Mapping[str, Any]
 
 _CLASSES = 60  # of a matrix that can be read
