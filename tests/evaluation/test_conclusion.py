@@ -60,7 +60,7 @@ def test_an_interval_says_over_how_many_recordings_it_is() -> None:
     figures = measured([[16, 2], [3, 15]])
     assert "(86 %, 95 % interval 75 to 97 %, over 12 recordings);" in first_line(figures | {"recordings": 12})
     del figures["recordings"]  # as earlier versions wrote them
-    assert "(86 %, 95 % interval 75 to 97 %);" in first_line(figures)
+    assert "(86 %, 95 % interval 75 to 97 %, over 36 clips);" in first_line(figures)
 
 
 def test_one_recording_gives_no_interval() -> None:

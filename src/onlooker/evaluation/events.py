@@ -194,8 +194,8 @@ def event_figures(
     right, events = list[bool](), list[bool]()  # of reported and of true events: whether one of their class overlaps
     for video in {**found, **true}:
         overlaps, same = _overlaps(found.get(video, ()), true.get(video, ()))
-        right += (overlaps & same).any(1).tolist()
-        events += (overlaps & same).any(0).tolist()
+        right += np.any(overlaps & same, axis=1).tolist()
+        events += np.any(overlaps & same, axis=0).tolist()
     hours = seconds / 3600
     maps = segment_map(found, true, OVERLAPS).tolist() if events else [None] * len(OVERLAPS)
     return {

@@ -38,15 +38,13 @@ def share_of(count: int, total: int) -> str:
 
 
 def interval_of(measured: Measured) -> str:
-    """`95 % interval 67 to 97 %, over 12 recordings`; without their number in figures of earlier versions."""
+    """`95 % interval 67 to 97 %, over 12 recordings`; in figures of versions that knew no recordings, over clips."""
+    videos = measured["videos"]
+    what_over = over(measured.get("recordings", videos), videos, "scenes" if "scenes" in measured else "recordings")
     if not (ends := measured.get("accuracy_interval")):
-        return over(measured.get("recordings", 1), measured["videos"])
-    low, high = (percent(end, 0 if measured["videos"] < _FEW else 1) for end in ends)
-    interval = f"95 % interval {low[:-2]} to {high}"
-    unit = "scenes" if "scenes" in measured else "recordings"
-    if "recordings" in measured:
-        return f"{interval}, {over(measured['recordings'], measured['videos'], unit)}"
-    return interval
+        return what_over
+    low, high = (percent(end, 0 if videos < _FEW else 1) for end in ends)
+    return f"95 % interval {low[:-2]} to {high}, {what_over}"
 
 
 def over(recordings: int, videos: int, unit: str = "recordings") -> str:
