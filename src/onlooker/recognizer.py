@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -39,7 +38,7 @@ from onlooker.settings import field_of, without_off
 from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
 from onlooker.streaming import EVENT_THRESHOLD, Address, OnError, OnStatus, Streams, watch
-from onlooker.structures import ClipError, Evaluation, Prediction, Segment, Step
+from onlooker.structures import ClipError, Evaluation, Floats, Prediction, Segment, Step
 from onlooker.training.forward import forward_samples
 from onlooker.video.decode import RATE
 from onlooker.video.image_sequence import RATE_REMEDY
@@ -47,7 +46,6 @@ from onlooker.video.reader import is_video
 
 __all__ = ["Classification", "Recognizer", "load"]
 
-Floats = NDArray[np.float32]
 OnStep = Callable[[Step], None]
 
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run

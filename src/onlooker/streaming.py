@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from onlooker.answer import nothing_class
 from onlooker.config import DataConfig, StreamConfig
@@ -18,7 +17,7 @@ from onlooker.localization.boxes import Rectangles, peaks
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
 from onlooker.stream.events import Finder, Kept
-from onlooker.structures import Box, ClipError, Event, Segment, Step
+from onlooker.structures import Box, ClipError, Event, Floats, Segment, Step
 from onlooker.video.resize import resize
 from onlooker.video.stream import Frame, Source, Status
 
@@ -133,7 +132,7 @@ class Streams:
         self.states |= states_after
         return steps
 
-    def _with_events(self, step: Step, state: StreamState, windows: NDArray[np.float32]) -> tuple[Step, StreamState]:
+    def _with_events(self, step: Step, state: StreamState, windows: Floats) -> tuple[Step, StreamState]:
         """The step with the events that are found from the scores of its windows, `L K`."""
         assert self.finder is not None
         final, going_on, kept = self.finder.step(state.kept, step.time, windows)
@@ -154,7 +153,7 @@ class Streams:
         return tuple(events)
 
 
-def _located(step: Step, heat: NDArray[np.float32], found: Rectangles, shape: Sequence[int]) -> Step:
+def _located(step: Step, heat: Floats, found: Rectangles, shape: Sequence[int]) -> Step:
     """The step with its boxes and point, in pixels of its frame `H W 3`."""
     size = np.array(shape[1::-1])
     (point,) = peaks(heat[None]) * size

@@ -24,6 +24,8 @@ __all__ = [
 ]  # fmt: skip
 
 Array = NDArray[np.generic]
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
 Curves = dict[str, dict[str, list[float]]]  # "training" or "validation" -> "loss" or "accuracy" -> a value per epoch
 
 
@@ -88,7 +90,7 @@ class Frames:
         indices: `T`, frame indices in the video. Padding of a short clip repeats an index.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     times: NDArray[np.float64]
     indices: NDArray[np.int64]
 
@@ -130,22 +132,22 @@ class Step(Scored):
 
     index: int
     time: float
-    scores: NDArray[np.float32]
+    scores: Floats
     classes: tuple[str, ...]
-    attention: NDArray[np.float32] | None = None
+    attention: Floats | None = None
     source: str | None = None
     dropped: int = 0
     reconnections: int = 0
     boxes: "tuple[Box, ...]" = ()
     point: tuple[float, float] | None = None
     happening: bool | None = None
-    pixels: NDArray[np.uint8] | None = field(default=None, repr=False)
+    pixels: Pixels | None = field(default=None, repr=False)
     threshold: float | None = None
     nothing: str | None = None
-    heat: NDArray[np.float32] | None = None
+    heat: Floats | None = None
     event: "Segment | None" = None
     events: "tuple[Event, ...]" = ()
-    windows: NDArray[np.float32] | None = None
+    windows: Floats | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
@@ -186,7 +188,7 @@ class Step(Scored):
         }
 
 
-def _check_box(corners: NDArray[np.float32], score: float) -> None:
+def _check_box(corners: Floats, score: float) -> None:
     if not (np.isfinite(corners).all() and math.isfinite(score)):
         raise ValueError(f"a box or its score ({score}) is not finite, expected x1 y1 x2 y2 in pixels and a number")
     if not (corners[..., :2] <= corners[..., 2:]).all():
@@ -224,7 +226,7 @@ class Tube:
 
     label: str
     frames: NDArray[np.int64]
-    boxes: NDArray[np.float32]
+    boxes: Floats
     score: float = 1.0
 
     def __post_init__(self) -> None:
@@ -304,20 +306,20 @@ class Prediction(Scored):
 
     path: Path
     classes: tuple[str, ...]
-    frame_scores: NDArray[np.float32]
-    scores: NDArray[np.float32]
+    frame_scores: Floats
+    scores: Floats
     times: NDArray[np.float64]
     indices: NDArray[np.int64]
-    attention: NDArray[np.float32] | None = None
+    attention: Floats | None = None
     size: tuple[int, int] | None = None
     tubes: tuple[Tube, ...] = ()
     segments: tuple[Segment, ...] = ()
-    points: NDArray[np.float32] | None = None
+    points: Floats | None = None
     threshold: float | None = None
     assumes_rate: bool = False
     nothing: str | None = None
     end: float = math.inf
-    heat: NDArray[np.float32] | None = None
+    heat: Floats | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
@@ -402,7 +404,7 @@ class Evaluation:
     classes: tuple[str, ...]
     targets: NDArray[np.int64]
     scores: NDArray[np.floating]
-    frame_scores: tuple[NDArray[np.float32], ...]
+    frame_scores: tuple[Floats, ...]
     skipped: tuple[ClipError, ...] = field(default=())
     recordings: tuple[str, ...] = ()
     threshold: float | NDArray[np.floating] | None = None

@@ -8,17 +8,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from onlooker.localization.boxes import Rectangles, find_rectangles, heat_maps, heat_of, peaks, to_share
 from onlooker.localization.motion import Scene, moved, moving
 from onlooker.localization.tubes import label_tubes, link, linked
-from onlooker.structures import Prediction
+from onlooker.structures import Floats, Pixels, Prediction
 
 __all__ = ["Places", "find_boxes", "localize"]
 
-Floats = NDArray[np.float32]
-Pixels = NDArray[np.uint8]
 
 _KEPT = 0.2  # of the heat of the frame before
 _LEAD = 3.0  # of the best path over any other at most: how long a box stays after another place gets more heat

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onlooker.structures import Floats
+
 __all__ = ["ACTORS", "Rectangles", "find_rectangles", "heat_maps", "heat_of", "peaks"]
 
-Floats = NDArray[np.float32]
 
 GRID = (30, 40)  # rows and columns of a heat map
 ACTORS = 3  # that are found in a clip, at most

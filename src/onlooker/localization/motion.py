@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.structures import Floats, Pixels
+
 __all__ = ["Scene", "moved", "moving"]
 
-Floats = NDArray[np.float32]
-Pixels = NDArray[np.uint8]
 Gray = NDArray[np.integer | np.floating]
 Transform = NDArray[np.float64]  # `2 3`, from a frame to another one
 

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.localization.boxes import ACTORS, SHARE, Rectangles
-from onlooker.structures import Tube
+from onlooker.structures import Floats, Tube
 
 __all__ = ["Track", "interpolate", "label_tubes", "link", "linked"]
 
-Floats = NDArray[np.float32]
 
 _MIN_SCORE = 0.01  # of a class at one frame, to have tubes
 _COST = 0.5  # of a change of place or size by the whole frame, in the unit of `Rectangles.weights`

@@ -77,10 +77,6 @@ class LinearClassifier(VideoModel):
     names = (*UNORDERED, *ORDERED)
     encoder: Encoder
     head: nn.Linear
-    positions: Tensor  # `N 3`, u_i
-    cosines: Tensor  # `W W 4`: after 1 to W frames, of each of the last W frames, the newest last
-    center: Tensor  # `W M`, m after 1 to W frames
-    scale: Tensor  # `W M`, s
 
     def __init__(
         self,
@@ -108,12 +104,12 @@ class LinearClassifier(VideoModel):
             raise ValueError(f"window is {window} frames, expected at least 2")
         self.window = window
         self.num_features = len(self.names) * self.encoder.num_features
-        self.register_buffer("positions", _positions(*self.grid), persistent=False)
-        # Of 1 to W frames, the newest last; zeros before them.
+        self.positions = nn.Buffer(_positions(*self.grid), persistent=False)  # `N 3`, u_i
+        # `W W 4`: after 1 to W frames, of each of the last W frames, the newest last; zeros before them.
         table = [F.pad(cosines(count), (0, 0, window - count, 0)) for count in range(1, window + 1)]
-        self.register_buffer("cosines", torch.stack(table), persistent=False)
-        self.register_buffer("center", torch.zeros(window, self.num_features))
-        self.register_buffer("scale", torch.ones(window, self.num_features))
+        self.cosines = nn.Buffer(torch.stack(table), persistent=False)
+        self.center = nn.Buffer(torch.zeros(window, self.num_features))  # `W M`, m after 1 to W frames
+        self.scale = nn.Buffer(torch.ones(window, self.num_features))  # `W M`, s
         self.head = nn.Linear(self.num_features, self.num_classes)
 
     def set_event_layer(self, lengths: Sequence[int], event: Sequence[Tensor], classes: Sequence[Tensor]) -> None:
