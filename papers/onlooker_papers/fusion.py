@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.data.clips import read_clips
 from onlooker.evaluation.metrics import measure
 from onlooker.recognizer import load
 from onlooker.run_record import RunRecord
 from onlooker.structures import Clip, Evaluation
-from onlooker.training.reading import read_clips
 from onlooker_papers.memo import fingerprint, memo
 
 __all__ = ["average_scores", "choose_weights", "fused_row"]

@@ -15,6 +15,7 @@ from kills import killed_in
 import onlooker
 from onlooker import run_record as folder_module
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.data.clips import read_clips
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import hold_out_validation, split_clips
@@ -30,7 +31,6 @@ from onlooker.runs import train as clips_module
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.train import train_final, train_run
 from onlooker.structures import ClipError
-from onlooker.training.reading import read_clips
 from onlooker.video.write import write
 
 DATA = DataConfig(frames=3, size=16, channels=1)

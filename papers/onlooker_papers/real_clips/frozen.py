@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of, make_splits
 from onlooker.files import write_bytes
@@ -25,7 +26,6 @@ from onlooker.runs.features import weights_digest
 from onlooker.structures import Clip
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import Choice, Clips, copies_of, fitted_layer
-from onlooker.training.reading import read_clips
 from onlooker_papers.published_sets.hmdb51 import JHMDB
 from onlooker_papers.published_sets.ucf101 import UCF101
 from onlooker_papers.sets import data_folder

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import nn
 
 from onlooker.config import DataConfig, Modality, TrainConfig
-from onlooker.data.clips import ClipFrames
+from onlooker.data.clips import ClipFrames, read_clips
 from onlooker.data.split import Split
 from onlooker.evaluation.metrics import measure
 from onlooker.files import write_bytes
@@ -25,7 +25,6 @@ from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import encoded_clips, weights_digest
 from onlooker.structures import Clip
 from onlooker.training.fit import fit
-from onlooker.training.reading import read_clips
 from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.intervals import as_text
 from onlooker_papers.memo import fingerprint, memo, memo_of_training

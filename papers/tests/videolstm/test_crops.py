@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlooker.config import DataConfig, Modality
-from onlooker.data.clips import prepare
+from onlooker.data.clips import read_clips
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.structures import Clip
@@ -49,7 +49,7 @@ def test_crops_are_in_the_video_and_never_go_back(total: int, length: int, count
 def test_crops_of_clips_are_consecutive_frames(make_clip: Make, tmp_path: Path, streams: Modality) -> None:
     path = make_clip(frames=12)
     config = DataConfig(frames=12, size=16, modality=streams)
-    every, _ = prepare([Clip(path, "a")] * 40, ["a"], config, tmp_path)
+    every, _ = read_clips([Clip(path, "a")] * 40, ["a"], config, quiet=True, cache=tmp_path)
     samples = ClipCrops(every.clips, every.files, ["a"], TemporalCrops(5, 3))
     whole = every[0][0]
     assert torch.equal(samples[0][0], whole[3:8]), "the central crop"
@@ -80,7 +80,7 @@ def test_scores_are_averaged_over_crops(make_clip: Make, tmp_path: Path, aggrega
     path, data = make_clip(frames=14), DataConfig(frames=6, size=16, normalization="half")
     torch.manual_seed(0)
     of = Recognizer(create_model("convalstm", 2, encoder="conv4", size=16, hidden=4), ("a", "b"), data, aggregation)
-    every, _ = prepare([Clip(path, "a")], ["a", "b"], replace(data, frames=14), tmp_path)
+    every, _ = read_clips([Clip(path, "a")], ["a", "b"], replace(data, frames=14), quiet=True, cache=tmp_path)
     samples = ClipCrops(every.clips, every.files, ["a", "b"], TemporalCrops(6, 3))
     seen, starts, whole = evaluate_crops(of, samples), (0, 4, 8), every[0][0]
     answers = [of.classify(whole[None, start : start + 6]).scores[0] for start in starts]

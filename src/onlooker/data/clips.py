@@ -18,19 +18,20 @@ from torch.utils.data import Dataset
 from onlooker.config import DataConfig, Modality
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows
 from onlooker.data.samples import stored_frames
-from onlooker.data.scenes import FRAMES, thumbnails
+from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails
 from onlooker.files import check_writable, format_bytes
 from onlooker.intervals import file_of
 from onlooker.processes import map_ahead
+from onlooker.stages import tracked
 from onlooker.structures import Clip, ClipError
 from onlooker.video.sampling import Sampling, equally_spaced
 
-__all__ = ["ClipFrames"]
+__all__ = ["ClipFrames", "read_clips", "read_thumbnails"]
 
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
 Decoded = TypeVar("Decoded")
-Progress = Callable[[Iterable[Files | ClipError], int], Iterable[Files | ClipError]]  # wraps results; their number
 
+_SMALL = DataConfig(frames=FRAMES, size=32)  # of thumbnails
 _REPEAT = "run the same command again (`onlooker train` with --resume), which computes it again"
 
 
@@ -129,19 +130,21 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         return torch.from_numpy(load_rows(self.make(path), sampling))
 
 
-def prepare(
+def read_clips(
     clips: Sequence[Clip],
     classes: Sequence[str],
     config: DataConfig,
+    strict: bool = False,
+    quiet: bool = False,
     cache: Path | None = None,
-    progress: Progress = lambda items, total: items,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Decode every clip into the cache, and continue without those that cannot be read.
 
     Args:
         clips, classes, config: the clips, the `K` class names, and how to sample and resize.
+        strict: the first clip that cannot be read is an error.
+        quiet: no progress bar.
         cache: its folder; None: `default_cache()`.
-        progress: wraps the results as they come, to show a progress bar.
 
     Returns:
         The samples, and an error for each clip that could not be used.
@@ -153,9 +156,8 @@ def prepare(
     arrays = ArrayCache.for_user(cache)
     check_writable(arrays.folder, NOT_WRITABLE_REMEDY)
     arrays.prune()
-    paths, make = [clip.path for clip in clips], partial(cached_sample, config=config, cache=arrays)
-    results = list(progress(decode_each(paths, make), len(paths)))
-    samples, errors = readable_samples(clips, results, classes, config, make)
+    make = partial(cached_sample, config=config, cache=arrays)
+    samples, errors = made_samples(clips, classes, config, make, "reading clips", strict, quiet)
     if removed := sum(not all(file.exists() for file in files) for files in samples.files):
         warnings.warn(
             f"{arrays.folder}: {removed} of {len(clips)} clips do not fit into the cache's limit of "
@@ -165,22 +167,56 @@ def prepare(
     return samples, errors
 
 
-def readable_samples(
+def made_samples(
     clips: Sequence[Clip],
-    results: Sequence[Files | ClipError],
     classes: Sequence[str],
     config: DataConfig,
-    make: Callable[[Path], Files] | None = None,
+    make: Callable[[Path], Files],
+    stage: str,
+    strict: bool,
+    quiet: bool,
+    threads: int | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    """The samples of the clips that have files, and the other errors; a ClipError if there is one for every clip."""
-    read = [(clip, files) for clip, files in zip(clips, results, strict=True) if not isinstance(files, ClipError)]
-    errors = tuple(result for result in results if isinstance(result, ClipError))
-    if len(errors) == len(clips) == 1:
-        raise errors[0]
+    """The samples of the clips for which `make` returns files, and an error for each other one.
+
+    Args:
+        stage: of the progress, and the title of its bar (`stages`).
+        strict, quiet: as in `read_clips`.
+        threads: as in `map_ahead`.
+    """
+    read, errors = list[tuple[Clip, Files]](), list[ClipError]()
+    results = decode_each([clip.path for clip in clips], make, threads)
+    for clip, result in zip(clips, tracked(results, stage, len(clips), None if quiet else stage), strict=True):
+        if not isinstance(result, ClipError):
+            read.append((clip, result))
+        elif strict or len(clips) == 1:
+            raise result
+        else:
+            errors.append(result)
     if errors and not read:
         raise ClipError(clips[0].path.parent, f"none of {len(clips)} clips can be read", str(errors[0]))
     sampling = partial(equally_spaced, count=config.frames)
-    return ClipFrames([clip for clip, _ in read], [files for _, files in read], classes, sampling, make), errors
+    return ClipFrames([clip for clip, _ in read], [files for _, files in read], classes, sampling, make), tuple(errors)
+
+
+def read_thumbnails(
+    samples: ClipFrames, data: DataConfig, features: bool = False, quiet: bool = True
+) -> NDArray[np.uint8]:
+    """The thumbnails of the clips of samples, `B 8 16 16`: of their frames, or decoded where these are not whole.
+
+    Those of a clip that cannot be read, as when only its features are left, are black.
+
+    Args:
+        data, features: how the samples were made, and whether they are features.
+    """
+    if not features and data.modality != "flow":
+        return samples.thumbnails(data.channels)
+    try:
+        decoded, _ = read_clips(samples.clips, samples.classes, _SMALL, quiet=quiet)
+    except ClipError:
+        return np.stack([NO_THUMBNAILS] * len(samples))
+    images = {clip.path: image for clip, image in zip(decoded.clips, decoded.thumbnails(_SMALL.channels), strict=True)}
+    return np.stack([images.get(clip.path, NO_THUMBNAILS) for clip in samples.clips])
 
 
 def decode_each(

@@ -17,6 +17,7 @@ import torch
 from rich.progress import Progress
 
 from onlooker.config import Modality, ModelConfig, Settings, TrainConfig
+from onlooker.data.clips import read_clips, read_thumbnails
 from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, set_name
 from onlooker.data.split import Split, Splits, source_of
@@ -31,7 +32,6 @@ from onlooker.runs.features import encoded_clips
 from onlooker.runs.preparation import build
 from onlooker.runs.train import continue_run, finished_figures, folder_name
 from onlooker.structures import ClipError
-from onlooker.training.reading import read_clips, read_thumbnails
 
 __all__ = ["candidates", "compare", "default_jobs", "run_parallel", "settings_of", "with_baseline"]
 

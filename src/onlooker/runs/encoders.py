@@ -9,6 +9,7 @@ import numpy as np
 
 from onlooker.answer import nothing_class
 from onlooker.config import AUTO_ENCODER, ModelConfig, Settings
+from onlooker.data.clips import read_clips
 from onlooker.data.split import group_of
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.registry import resolve
@@ -16,7 +17,6 @@ from onlooker.runs.preparation import Training, build
 from onlooker.structures import Clip, ClipError
 from onlooker.training.events import MOST_CLIPS
 from onlooker.training.linear import FEW, Choice, Encoded, choose, clearly_better, statistics_of
-from onlooker.training.reading import read_clips
 from onlooker.video.reader import VideoReader
 
 __all__ = ["choose_encoder", "compared", "encode", "large_enough", "lite0_may_help"]

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.progress import Progress, TaskID
 
 from onlooker.answer import nothing_name
-from onlooker.data.clips import ClipFrames
+from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
@@ -38,9 +38,8 @@ from onlooker.run_record import (
     read_figures,
     read_scenes,
 )
+from onlooker.stages import tracked
 from onlooker.structures import Clip, ClipError, Evaluation, Segment, Step
-from onlooker.training.reading import read_clips, read_thumbnails
-from onlooker.training.stages import tracked
 from onlooker.video.reader import VideoReader
 from onlooker.video.write import encode_mp4
 

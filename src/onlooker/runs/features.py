@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from onlooker.config import DataConfig, Precision
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache
-from onlooker.data.clips import ClipFrames, Files, decode_each, readable_samples, stored_settings
+from onlooker.data.clips import ClipFrames, Files, made_samples, stored_settings
 from onlooker.data.samples import stored_frames
 from onlooker.data.split import fingerprint
 from onlooker.data.transforms import to_video
@@ -30,7 +30,6 @@ from onlooker.models.video_model import VideoModel
 from onlooker.processes import cores
 from onlooker.structures import Clip, ClipError
 from onlooker.training.precision import choose_precision
-from onlooker.training.stages import tracked
 
 __all__ = ["encoded_clips", "weights_digest"]
 
@@ -87,13 +86,10 @@ def encoded_clips(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     _move(streams, device)
     threads = min(_DECODERS_ON_GPU, cores()) if device == "cuda" else _DECODERS
-    results = decode_each([clip.path for clip in clips], files_of, threads)
-    encoded = list(tracked(results, "encoding clips", len(clips), None if quiet else "encoding clips"))
+    samples, errors = made_samples(clips, classes, data, files_of, "encoding clips", strict, quiet, threads)
+    samples.make = None  # the encoder may be elsewhere, and other weights in it
     _move(streams, before)
-    samples, errors = readable_samples(clips, encoded, classes, data)
     _require_kept(cache, used)
-    if strict and errors:
-        raise errors[0]
     return samples, errors
 
 

@@ -8,7 +8,7 @@ import torch
 
 from onlooker.answer import require_one_nothing
 from onlooker.config import AUTO_ENCODER, DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.data.clips import ClipFrames
+from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
 from onlooker.data.sets import ClipSet, read_set
 from onlooker.data.split import Split, require_clips
 from onlooker.models.registry import configured, find_recipe, resolve
@@ -19,7 +19,6 @@ from onlooker.runs.features import encoded_clips
 from onlooker.structures import Clip, ClipError
 from onlooker.training.linear import Clips, Encoded
 from onlooker.training.processes import launched
-from onlooker.training.reading import read_clips, read_thumbnails
 
 __all__ = ["Training", "build", "new_run", "resumed_run"]
 

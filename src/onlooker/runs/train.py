@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from onlooker.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
+from onlooker.data.clips import read_clips, read_thumbnails
 from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, hold_out_validation, require_clips
@@ -23,11 +24,10 @@ from onlooker.runs.evaluate import write_report
 from onlooker.runs.fitting import fit_by_gradient, fit_run
 from onlooker.runs.preparation import Training, new_run, resumed_run
 from onlooker.settings import suggestion
+from onlooker.stages import OnProgress, reporting
 from onlooker.storage import local, uploading
 from onlooker.structures import Evaluation
 from onlooker.training.processes import connect, launched
-from onlooker.training.reading import read_clips, read_thumbnails
-from onlooker.training.stages import OnProgress, reporting
 from onlooker.training.tensorboard import log, open_writer, require_tensorboard
 
 __all__ = [

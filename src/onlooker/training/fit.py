@@ -18,13 +18,13 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.evaluation.calibration import balancing_weights
 from onlooker.files import write_csv
 from onlooker.models.video_model import VideoModel, choose_device
+from onlooker.stages import report
 from onlooker.structures import Curves
 from onlooker.training.batches import EpochOrder, SharedBatches
 from onlooker.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from onlooker.training.losses import Fitting
 from onlooker.training.precision import choose_precision
 from onlooker.training.processes import launched
-from onlooker.training.stages import report
 from onlooker.training.tensorboard import log
 
 __all__ = ["batch_size", "fit"]

@@ -24,9 +24,9 @@ from onlooker.evaluation.calibration import balancing_weights, fit_temperature
 from onlooker.evaluation.events import EventThreshold, choose_threshold
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
+from onlooker.stages import tracked
 from onlooker.training.forward import encode_samples
 from onlooker.training.regression import METHODS, Layer, Method, regress, spread_of
-from onlooker.training.stages import tracked
 
 __all__ = [
     "Choice",

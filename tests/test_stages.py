@@ -6,7 +6,7 @@ import moving_squares
 import pytest
 
 import onlooker
-from onlooker.training.stages import reporting, tracked
+from onlooker.stages import reporting, tracked
 
 Stages = list[tuple[str, int, int]]
 
