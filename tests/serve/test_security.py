@@ -44,8 +44,13 @@ def test_own_names_are_accepted(page: TestClient, host: str) -> None:
 )
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/api/look?model=x"), ("DELETE", "/api/jobs/x"), ("POST", "/api/project/classes"), ("PATCH", "/nowhere")],
-)
+    [
+        ("POST", "/api/look?model=x"),
+        ("DELETE", "/api/jobs/x"),
+        ("POST", "/api/project/changes/undo"),
+        ("PATCH", "/nowhere"),
+    ],
+)  # fmt: skip
 def test_only_the_page_itself_changes_something(
     page: TestClient, headers: dict[str, str], code: str, method: str, path: str
 ) -> None:
@@ -150,7 +155,7 @@ def test_bodies_are_limited(page: TestClient, model: str) -> None:
     clip = page.post(f"/api/look?model={model}", content=bytes(2_000_001))
     assert (clip.status_code, clip.json()["error"]["code"]) == (413, "too_large")
     assert clip.json()["error"]["found"] == "2.0 MB"
-    stated = page.post("/api/project/classes", content=b"x", headers={"Content-Length": "65000"})
+    stated = page.post("/api/project/changes/undo", content=b"x", headers={"Content-Length": "65000"})
     assert stated.status_code == 413
     streamed = page.post(f"/api/look?model={model}", content=(bytes(100_000) for _ in range(30)))
     assert (streamed.status_code, streamed.json()["error"]["code"]) == (413, "too_large")

@@ -27,10 +27,10 @@ def describe(page: TestClient) -> dict[str, Any]:
     return dict(page.get("/api/project").json())
 
 
-def change(page: TestClient, method: str, path: str, **options: Any) -> dict[str, Any]:
+def change(page: TestClient, change: str, /, **values: str) -> dict[str, Any]:
     """A change at the newest version."""
-    options["params"] = {"version": describe(page)["version"]} | options.get("params", {})
-    response = page.request(method, f"/api/project/{path}", **options)
+    version = {"version": describe(page)["version"]}
+    response = page.post(f"/api/project/changes/{change}", params=version, json=values)
     assert response.status_code == 200, response.text
     return dict(response.json())
 
@@ -45,19 +45,19 @@ def names(project: dict[str, Any]) -> dict[str, list[str]]:
 
 
 def test_classes_and_clips_are_made_moved_deleted_and_brought_back(page: TestClient, make_clip: Make) -> None:
-    change(page, "POST", "classes", json={"name": "wave"})
-    change(page, "PATCH", "classes", json={"name": "wave", "to": "clap"})
+    change(page, "add_class", name="wave")
+    change(page, "rename_class", name="wave", to="clap")
     clip = upload(page, "clap", make_clip(), "my%20clip.mp4")["clip"]
     assert (clip["name"], clip["label"], clip["seconds"]) == ("my clip.mp4", "clap", 2)
     assert names(describe(page)) == {"clap": ["my clip.mp4"]}
-    change(page, "POST", "classes", json={"name": "nothing"})
-    change(page, "POST", f"clips/{clip['id']}/label", json={"class": "nothing"})
-    change(page, "DELETE", f"clips/{clip['id']}")
-    project = change(page, "DELETE", "classes", params={"name": "clap"})
+    change(page, "add_class", name="nothing")
+    change(page, "set_label", clip_id=clip["id"], label="nothing")
+    change(page, "delete_clip", clip_id=clip["id"])
+    project = change(page, "delete_class", name="clap")
     assert names(project) == {"nothing": []}
     assert project["undo"] == "delete class clap"
     for _ in range(2):
-        project = change(page, "POST", "undo")
+        project = change(page, "undo")
     assert names(project) == {"clap": [], "nothing": ["my clip.mp4"]}
 
 
@@ -85,20 +85,20 @@ def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> 
 def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_clip: Make) -> None:
     clip = upload(page, "a", make_clip())["clip"]["id"]
     project = describe(page)
-    changes: list[tuple[str, str, dict[str, Any]]] = [
-        ("POST", "classes", {"json": {"name": "b"}}),
-        ("PATCH", "classes", {"json": {"name": "a", "to": "b"}}),
-        ("DELETE", "classes", {"params": {"name": "a"}}),
-        ("POST", f"clips/{clip}/label", {"json": {"class": "a"}}),
-        ("DELETE", f"clips/{clip}", {}),
-        ("POST", "undo", {}),
-    ]
-    for method, path, options in changes:
-        options["params"] = {"version": project["version"] - 1} | options.get("params", {})
-        response = page.request(method, f"/api/project/{path}", **options)
-        assert (response.status_code, response.json()["error"]["code"]) == (409, "changed"), path
-        del options["params"]["version"]
-        assert page.request(method, f"/api/project/{path}", **options).status_code == 422, f"{path}: no version"
+    changes = {
+        "add_class": {"name": "b"},
+        "rename_class": {"name": "a", "to": "b"},
+        "delete_class": {"name": "a"},
+        "set_label": {"clip_id": clip, "label": "a"},
+        "delete_clip": {"clip_id": clip},
+        "undo": {},
+    }
+    for name, values in changes.items():
+        path = f"/api/project/changes/{name}"
+        response = page.post(path, params={"version": project["version"] - 1}, json=values)
+        assert (response.status_code, response.json()["error"]["code"]) == (409, "changed"), name
+        assert page.post(path, json=values).status_code == 422, f"{name}: no version"
+    assert page.post("/api/project/changes/close", params={"version": project["version"]}, json={}).status_code == 422
     assert (names(describe(page)), describe(page)["version"]) == (names(project), project["version"])
 
 
@@ -150,8 +150,8 @@ def test_stills_follow_their_clip_and_its_content(page: TestClient, make_clip: M
     still = page.get(f"/media/clip/{clip}.jpg").content
     with Image.open(io.BytesIO(still)) as image:
         assert (image.format, image.size) == ("JPEG", (160, 120))
-    change(page, "POST", "classes", json={"name": "b"})
-    change(page, "POST", f"clips/{clip}/label", json={"class": "b"})
+    change(page, "add_class", name="b")
+    change(page, "set_label", clip_id=clip, label="b")
     assert page.get(f"/media/clip/{clip}.jpg").content == still
     part = page.get(f"/media/clip/{clip}.mp4", headers={"Range": "bytes=0-9"})
     assert (part.status_code, len(part.content)) == (206, 10)
@@ -172,10 +172,10 @@ def test_a_folder_of_numbered_images_is_a_clip_like_others(page: TestClient, tmp
     (tmp_path / "copy.mp4").write_bytes(page.get(f"/media/clip/{clip['id']}.mp4").content)
     assert VideoReader(tmp_path / "copy.mp4").size == (480, 640)
     assert describe(page)["classes"][0]["clips"][0]["seconds"] == 1.2
-    change(page, "POST", "classes", json={"name": "b"})
-    assert names(change(page, "POST", f"clips/{clip['id']}/label", json={"class": "b"})) == {"b": ["one"], "wave": []}
-    assert names(change(page, "DELETE", f"clips/{clip['id']}")) == {"b": [], "wave": []}
-    assert names(change(page, "POST", "undo")) == {"b": ["one"], "wave": []}
+    change(page, "add_class", name="b")
+    assert names(change(page, "set_label", clip_id=clip["id"], label="b")) == {"b": ["one"], "wave": []}
+    assert names(change(page, "delete_clip", clip_id=clip["id"])) == {"b": [], "wave": []}
+    assert names(change(page, "undo")) == {"b": ["one"], "wave": []}
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_the_same_file_again_is_named_and_not_added(page: TestClient, make_clip:
     assert (again["code"], again["found"]) == ("duplicate", "the same file as first.mp4 of wave")
     assert names(describe(page)) == {"wave": ["first.mp4"]}
     clip = describe(page)["classes"][0]["clips"][0]["id"]
-    change(page, "DELETE", f"clips/{clip}")
+    change(page, "delete_clip", clip_id=clip)
     assert "clip" in upload(page, "clap", make_clip("first.mp4")), "it was deleted there"
 
 
@@ -243,21 +243,26 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
     assert page.get(f"/api/project/clips/{own}/recording").json() == {"recording": "", "known": ["sitting 1"]}
     assert any("All clips are of one person" in hint for hint in describe(page)["hints"]) is False
     listed = (settings.clips / "recordings.csv").read_text()
-    project = change(page, "POST", f"clips/{own}/recording", json={"recording": " Anna "})
+    project = change(page, "set_recording", clip_id=own, recording=" Anna ")
     assert project["undo"] == "name who is in own.mp4: Anna"
     assert page.get(f"/api/project/clips/{own}/recording").json()["recording"] == "Anna"
     assert find_clips(settings.clips)[-1].recording == "Anna"
-    change(page, "POST", "undo")
+    change(page, "undo")
     assert (settings.clips / "recordings.csv").read_text() == listed
     assert names(describe(page)).keys() == {"clap", "wave"}
-    project = change(page, "POST", f"clips/{own}/recording", json={"recording": "sitting 1"})
+    project = change(page, "set_recording", clip_id=own, recording="sitting 1")
     assert "All clips are of one person" in project["hints"][-2]
-    change(page, "POST", f"clips/{own}/recording", json={"recording": ""})
+    change(page, "set_recording", clip_id=own, recording="")
     assert find_clips(settings.clips)[-1].recording == "wave/own.mp4"
     (settings.clips / "recordings.csv").write_text("clip,place\n")
-    version = {"version": describe(page)["version"]}
-    refused = page.post(f"/api/project/clips/{own}/recording", json={"recording": "Ben"}, params=version)
+    project = describe(page)
+    assert "recordings.csv: no column recording" in " ".join(project["hints"])
+    values = {"clip_id": own, "recording": "Ben"}
+    refused = page.post("/api/project/changes/set_recording", json=values, params={"version": project["version"]})
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "recordings_damaged")
+    assert (
+        "recordings.csv: no column recording" in upload(page, "wave", make_clip("new.mp4", frames=13))["error"]["found"]
+    )
     assert (settings.clips / "recordings.csv").read_text() == "clip,place\n"
 
 
@@ -276,11 +281,11 @@ def test_two_classes_are_merged_and_divided_again(page: TestClient, make_clip: M
     for number, label in enumerate(("wave", "waving", "waving")):
         upload(page, label, make_clip("1.mp4", frames=10 + number), recording=label)
     before = names(describe(page))
-    project = change(page, "PATCH", "classes", json={"name": "waving", "to": "wave", "merge": True})
+    project = change(page, "merge_class", name="waving", to="wave")
     assert {label: sorted(of) for label, of in names(project).items()} == {"wave": ["1-2.mp4", "1-3.mp4", "1.mp4"]}
     assert sorted(str(clip.recording) for clip in find_clips(settings.clips, 1)) == ["wave", "waving", "waving"]
     assert project["undo"] == "merge waving into wave"
-    assert names(change(page, "POST", "undo")) == before
+    assert names(change(page, "undo")) == before
 
 
 EVENTS = ("open", "os.listdir", "os.scandir", "os.rename", "os.remove")
@@ -321,7 +326,9 @@ def test_a_request_of_a_project_with_thousands_of_clips_costs_what_it_costs_with
                 "/api/project/clips", params={"class": "b"}, content=clip + count.to_bytes(2)
             ),
             "label": lambda first=first, version=version: page.post(
-                f"/api/project/clips/{first}/label", params={"version": version + 1}, json={"class": "b"}
+                "/api/project/changes/set_label",
+                params={"version": version + 1},
+                json={"clip_id": first, "label": "b"},
             ),
         }.items():
             stats[0], calls = 0, []

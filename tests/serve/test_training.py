@@ -142,7 +142,7 @@ def test_one_training_at_a_time_and_clips_stay_meanwhile(page: TestClient, make_
         time.sleep(0.01)
     refused = {
         "training": page.post("/api/project/train"),
-        "reading": page.post(f"/api/project/classes?version={version}", json={"name": "c"}),
+        "reading": page.post(f"/api/project/changes/add_class?version={version}", json={"name": "c"}),
     }
     for code, response in refused.items():
         assert (response.status_code, response.json()["error"]["code"]) == (409, code)
@@ -150,7 +150,7 @@ def test_one_training_at_a_time_and_clips_stay_meanwhile(page: TestClient, make_
     page.delete(f"/api/jobs/{job}")
     assert wait_for_job(page, job)["state"] == "cancelled"
     assert page.get("/api/project").json()["training"] is None
-    assert page.post(f"/api/project/classes?version={version}", json={"name": "c"}).status_code == 200
+    assert page.post(f"/api/project/changes/add_class?version={version}", json={"name": "c"}).status_code == 200
 
 
 def test_the_process_tells_what_is_wrong_with_the_clips(project: Project, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ class Previews:
                         )
                 return made
             except (Problem, OSError):
-                if self.project.settled(clip_id).path == path:
+                if self.project.clip(clip_id).path == path:
                     raise
                 return self._made(clip_id, suffix)
 

@@ -29,10 +29,11 @@ from onlooker.serve.problem import Problem, t
 from onlooker.structures import ClipError
 from onlooker.video.reader import is_video
 
-__all__ = ["Project", "ProjectClip", "read_recordings"]
+__all__ = ["MAX_RECORDING", "Project", "ProjectClip", "read_recordings"]
 
 STORE = ".onlooker"  # the hidden folder in which the page keeps what belongs to the project
 TRASH = f"{STORE}/trash"
+MAX_RECORDING = 100  # characters of the name of a recording
 KEPT = 100  # steps that can be undone; files that older ones have deleted are removed
 
 Move = tuple[str, str]  # paths relative to the folder
@@ -62,8 +63,9 @@ class ProjectClip:
 
 
 class Project:
-    """A folder with one sub-folder per class, made when its first class is added. All methods can be called from
-    several threads.
+    """A folder with one sub-folder per class, made when its first class is added.
+
+    Several threads can read it and add clips; they make other changes one at a time, inside of `at`.
 
     Args:
         folder: other programs may change it, too; the version then increases.
@@ -112,14 +114,11 @@ class Project:
 
     def clip(self, clip_id: str) -> ProjectClip:
         """The clip with this id; a Problem 404 if there is none (any more)."""
-        if clips := self.select("id = ?", clip_id):
-            return clips[0]
-        raise Problem(404, "no_clip")
-
-    def settled(self, clip_id: str) -> ProjectClip:
-        """The same after the changes that are being made."""
-        with self._lock:
-            return self.clip(clip_id)
+        with self._lock:  # after a change that is being made
+            clips = self.select("id = ?", clip_id)
+        if not clips:
+            raise Problem(404, "no_clip")
+        return clips[0]
 
     def change_text(self) -> str | None:
         """A description of the changes that are undone next; None if there are none."""
@@ -131,7 +130,7 @@ class Project:
 
     @contextmanager
     def at(self, version: int) -> Iterator[None]:
-        """Prevent other changes of the project inside this context.
+        """A context in which this thread changes the project, and no other one.
 
         Raises:
             Problem: 409 if the project has changed since the page saw this version.
@@ -150,33 +149,29 @@ class Project:
 
     def add_class(self, name: str) -> None:
         """Make an empty class; a Problem 422 for an invalid name, 409 if there is such a class."""
-        with self._lock:
-            name = self._new_class(name)
-            self._do(t("change.add_class", name=name), [self._empty(name)])
+        name = self._new_class(name)
+        self._do(t("change.add_class", name=name), [self._empty(name)])
 
     def rename_class(self, name: str, to: str) -> None:
         """Give a class another name; errors as for `add_class`, and a Problem 404 if there is no such class."""
-        with self._lock:
-            self._require_class(name)
-            if (to := self._new_class(to, besides=name)) != name:
-                self._do(t("change.rename_class", name=name, to=to), [(name, to)])
+        self._require_class(name)
+        if (to := self._new_class(to, besides=name)) != name:
+            self._do(t("change.rename_class", name=name, to=to), [(name, to)])
 
     def merge_class(self, name: str, to: str) -> None:
         """Move the clips of a class to another one, and remove it; a Problem 404 if one of them is not there."""
-        with self._lock:
-            self._require_class(name)
-            self._require_class(to)
-            sources: dict[str, str] = {}
-            for clip in self.clips(name):
-                sources[self._free(to, clip.path.name, sources)] = clip.relative
-            moves = [(source, target) for target, source in sources.items()]
-            self._do(t("change.merge_class", name=name, to=to), [*moves, (name, self._trash())])
+        self._require_class(name)
+        self._require_class(to)
+        sources: dict[str, str] = {}
+        for clip in self.clips(name):
+            sources[self._free(to, clip.path.name, sources)] = clip.relative
+        moves = [(source, target) for target, source in sources.items()]
+        self._do(t("change.merge_class", name=name, to=to), [*moves, (name, self._trash())])
 
     def delete_class(self, name: str) -> None:
         """Remove a class with all its clips; a Problem 404 if there is none."""
-        with self._lock:
-            self._require_class(name)
-            self._do(t("change.delete_class", name=name), [(name, self._trash())])
+        self._require_class(name)
+        self._do(t("change.delete_class", name=name), [(name, self._trash())])
 
     def check_new(self, digest: str) -> None:
         """Raise a Problem 409 if a clip of the project is known to have this content."""
@@ -213,14 +208,13 @@ class Project:
             self.database.run(row, clip_id, TRASH, file.name, digest)
             text = t("change.add_clip", name=Path(target).name, label=label)
             self._do(text, [*moves, (f"{TRASH}/{file.name}", target)], batch=batch)
-            clip = self.clip(clip_id)
             if recording:
-                self._join(clip, recording, self.folder / RECORDINGS)
-            return clip
+                self._join(target, recording, self.folder / RECORDINGS)
+            return self.clip(clip_id)
 
     def recordings(self) -> dict[str, str]:
-        """The recordings of clips, by their paths relative to the folder; empty if none are known."""
-        rows = _read_rows(self.folder / RECORDINGS)
+        """The recordings of clips, by their paths relative to the folder; a Problem 422 if the list cannot be read."""
+        rows = read_recordings(self.folder / RECORDINGS)
         return {row["clip"]: row["recording"] for row in rows if not row["clip"].startswith(f"{TRASH}/")}
 
     def set_recording(self, clip_id: str, recording: str) -> None:
@@ -232,32 +226,25 @@ class Project:
         Raises:
             Problem: 404 if there is no such clip, 422 for a recordings.csv that cannot be read.
         """
-        with self._lock:
-            clip = self.clip(clip_id)
-            new = self._trash(".csv")
-            self._join(clip, recording or clip.relative, self.folder / new)
-            if not (self.folder / new).exists():
-                raise Problem(422, "recordings_damaged")
-            moves = [(new, RECORDINGS)]
-            if (self.folder / RECORDINGS).exists():
-                moves.insert(0, (RECORDINGS, self._trash(".csv")))
-            self._do(t("change.set_recording", name=clip.path.name, recording=recording or "–"), moves)
+        clip = self.clip(clip_id)
+        recording = recording.strip()[:MAX_RECORDING]
+        new = self._trash(".csv")
+        self._join(clip.relative, recording or clip.relative, self.folder / new)
+        moves = [(new, RECORDINGS)]
+        if (self.folder / RECORDINGS).exists():
+            moves.insert(0, (RECORDINGS, self._trash(".csv")))
+        self._do(t("change.set_recording", name=clip.path.name, recording=recording or "–"), moves)
 
-    def _join(self, clip: ProjectClip, recording: str, target: Path) -> None:
+    def _join(self, clip: str, recording: str, target: Path) -> None:
         """Write a recordings.csv in which a clip is part of a recording, so that no split divides it.
 
-        A list that is made for it names every clip; nothing is written if the present one is damaged.
+        A list that is made for it names every clip.
         """
-        rows = _read_rows(self.folder / RECORDINGS)
-        if not rows and (self.folder / RECORDINGS).exists():
-            return
+        rows = read_recordings(self.folder / RECORDINGS)
         rows = rows or [{"clip": other.relative, "recording": other.relative} for other in self.select()]
-        row = next((row for row in rows if row["clip"] == clip.relative), None)
-        if row is None:
-            row = {"clip": clip.relative}
-            rows.append(row)
-        row["recording"] = recording
-        _write_rows(target, rows)
+        by_clip = {row["clip"]: row for row in rows}
+        by_clip.setdefault(clip, {"clip": clip})["recording"] = recording
+        _write_rows(target, [*by_clip.values()])
 
     def name_recording(self, name: str, digest: str) -> str:
         """The recording that a file is: its name, or another one if a file of other content has this name."""
@@ -268,15 +255,14 @@ class Project:
 
     def set_label(self, clip_id: str, label: str) -> None:
         """Give a clip the class that the user has chosen or confirmed; a Problem 404 if one of them is not there."""
-        with self._lock:
-            clip = self.clip(clip_id)
-            self._require_class(label)
-            name = clip.path.name
-            if clip.label == label:
-                self._do(t("change.confirm", name=name, label=label), [], settled=clip_id)
-            else:
-                text = t("change.move_clip", name=name, label=clip.label, to=label)
-                self._do(text, [(clip.relative, self._free(label, name))], settled=clip_id)
+        clip = self.clip(clip_id)
+        self._require_class(label)
+        name = clip.path.name
+        if clip.label == label:
+            self._do(t("change.confirm", name=name, label=label), [], settled=clip_id)
+        else:
+            text = t("change.move_clip", name=name, label=clip.label, to=label)
+            self._do(text, [(clip.relative, self._free(label, name))], settled=clip_id)
 
     def set_facts(self, clip_id: str, seconds: float, playable: bool, digest: str | None = None) -> None:
         """Keep what decoding a clip has found, and the digest of its content."""
@@ -285,10 +271,9 @@ class Project:
 
     def delete_clip(self, clip_id: str) -> None:
         """Remove a clip; a Problem 404 if there is none."""
-        with self._lock:
-            clip = self.clip(clip_id)
-            text = t("change.delete_clip", name=clip.path.name, label=clip.label)
-            self._do(text, [(clip.relative, self._trash(clip.path.suffix))])
+        clip = self.clip(clip_id)
+        text = t("change.delete_clip", name=clip.path.name, label=clip.label)
+        self._do(text, [(clip.relative, self._trash(clip.path.suffix))])
 
     def undo(self) -> None:
         """Undo the last change, or the changes of the last batch.
@@ -297,20 +282,18 @@ class Project:
             Problem: 409 if there is none, if another program has removed its files (it is then forgotten), or if files
                 of another program are in the way (it can be made once these are gone).
         """
-        with self._lock:
-            self.refresh()
-            changes = self._last()
-            if not changes:
-                raise Problem(409, "nothing_to_undo")
-            for number, _ in changes:
-                moves = json.loads(self.database.value("SELECT moves FROM change WHERE number = ?", number))
-                try:
-                    _check_moves(self.folder, _backwards(moves), back=True)
-                except FileNotFoundError as error:
-                    self._end(number, is_kept=False)
-                    raise Problem(409, "cannot_undo", reason=error) from error
-                self.database.run("UPDATE change SET state = 'undoing' WHERE number = ?", number)
-                self._finish(number)
+        changes = self._last()
+        if not changes:
+            raise Problem(409, "nothing_to_undo")
+        for number, _ in changes:
+            moves = json.loads(self.database.value("SELECT moves FROM change WHERE number = ?", number))
+            try:
+                _check_moves(self.folder, _backwards(moves), back=True)
+            except FileNotFoundError as error:
+                self._end(number, is_kept=False)
+                raise Problem(409, "cannot_undo", reason=error) from error
+            self.database.run("UPDATE change SET state = 'undoing' WHERE number = ?", number)
+            self._finish(number)
 
     def refresh(self, everything: bool = False) -> None:
         """Notice what other programs have changed, by the times of the class folders, or by listing `everything`."""
@@ -433,13 +416,11 @@ class Project:
 
     def _times(self) -> dict[str, int]:
         """The times at which the class folders were changed."""
-        times: dict[str, int] = {}
-        with suppress(FileNotFoundError), os.scandir(self.folder) as entries:
-            for entry in entries:
-                with suppress(OSError):  # removed meanwhile
-                    if entry.is_dir() and not is_hidden(entry.name):
-                        times[entry.name] = entry.stat().st_mtime_ns
-        return times
+        if not self.folder.is_dir():
+            return {}
+        with os.scandir(self.folder) as entries:
+            classes = [entry for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
+        return {entry.name: entry.stat().st_mtime_ns for entry in classes}
 
     def _list_class(self, name: str) -> bool:
         """Update the clips of a class from its folder; returns whether anything has changed."""
@@ -552,19 +533,23 @@ def _check_inside(folder: Path, path: Path) -> None:
         raise ValueError(f"{printable(path)}: behind a link; {expected}; replace the link by the folder itself")
 
 
-def read_recordings(path: Path) -> dict[str, str]:
-    """The recordings by clip; a ClipError for a list that cannot be read, as training does."""
-    return {row["clip"]: row["recording"] for _, row in read_table(path, ("clip", "recording")).rows}
+def read_recordings(path: Path) -> list[Row]:
+    """The rows of a list of recordings, if there is one; a Problem 422 if training could not read it."""
+    try:
+        return [row for _, row in read_table(path, ("clip", "recording")).rows] if path.exists() else []
+    except ClipError as error:
+        raise Problem(422, "recordings_damaged", reason=error.found) from error
 
 
 def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
-    """Rewrite the list, if there is one that can be read; training reports a damaged one.
+    """Rewrite the list of recordings, if there is one.
 
     Args:
         moves: renames of clips and class folders. The rows of deleted clips go to the trash with them, so that a clip
             that gets the name of a deleted one does not share its row. A new clip becomes its own recording.
     """
-    if not (rows := _read_rows(folder / RECORDINGS)):
+    rows = read_recordings(folder / RECORDINGS)
+    if not rows:
         return
     for source, target in moves:
         moved = [row for row in rows if f"{row['clip']}/".startswith(f"{source}/")]
@@ -573,13 +558,6 @@ def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
         if not moved and "/" in target and not target.startswith("."):
             rows.append({"clip": target, "recording": target})
     _write_rows(folder / RECORDINGS, rows)
-
-
-def _read_rows(path: Path) -> list[Row]:
-    try:
-        return [row for _, row in read_table(path, ("clip", "recording")).rows]
-    except (ClipError, OSError, ValueError):
-        return []
 
 
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:

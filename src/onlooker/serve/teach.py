@@ -2,9 +2,8 @@
 
 import secrets
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import FileResponse
@@ -20,8 +19,8 @@ from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
 from onlooker.serve.media import Previews, convert, receive
 from onlooker.serve.models import find_model
-from onlooker.serve.problem import t
-from onlooker.serve.project import Project, ProjectClip, read_recordings
+from onlooker.serve.problem import Problem, t
+from onlooker.serve.project import MAX_RECORDING, Project, ProjectClip, read_recordings
 from onlooker.serve.training import Training, clips_of_cell, clips_to_check, results, wrong_clips
 from onlooker.video.reader import SUFFIXES
 
@@ -37,11 +36,12 @@ _OF_REPORT = (
 )
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
+Change = Literal[
+    "add_class", "rename_class", "merge_class", "delete_class", "set_label", "set_recording", "delete_clip", "undo"
+]
 Label = Annotated[str, Query(alias="class")]
-MAX_RECORDING = 100  # characters of the name of a recording
 Recording = Annotated[str, Query(max_length=MAX_RECORDING)]
 Batch = Annotated[str, Query(max_length=40)]
-Flag = Annotated[bool, Body(embed=True)]
 Target = Annotated[str, Body(alias="class", embed=True)]
 Text = Annotated[str, Body(embed=True)]
 Seconds = Annotated[float, Body(embed=True, ge=0, allow_inf_nan=False)]
@@ -76,11 +76,11 @@ class Teaching:
             "training": job.id if job and self.training.is_running else None,
         }
 
-    def change(self, version: int, make: Callable[[], object]) -> dict[str, Any]:
-        """Change the project if it still has the version that the page has seen, and describe it."""
+    def change(self, name: Change, version: int, values: Annotated[dict[str, str], Body()]) -> dict[str, Any]:
+        """Call the method of the project with this name, if it still has the version that the page has seen."""
         self.training.check_moving()
         with self.project.at(version):
-            make()
+            getattr(self.project, name)(**values)
         return self.describe()
 
     def add(self, label: str, file: Path, name: str, batch: str = "", recording: str = "") -> dict[str, Any]:
@@ -136,14 +136,16 @@ def _hints(project: Project, counts: dict[str, int]) -> list[str]:
     elif counts and counts[large := max(counts, key=lambda name: counts[name])] > IMBALANCE * min(counts.values()):
         small = min(counts, key=lambda name: counts[name])
         hints.append(t("hint.unbalanced", large=large, many=counts[large], small=small, few=counts[small]))
-    if len({*project.recordings().values()}) == 1 and sum(counts.values()) > 1:
-        hints.append(t("hint.one_recording"))
     try:
+        if len({*project.recordings().values()}) == 1 and sum(counts.values()) > 1:
+            hints.append(t("hint.one_recording"))
         require_one_nothing([*counts])
         if nothing_class([*counts]) is None and len(counts) > 1:
             hints.append(t("hint.no_nothing"))
     except ValueError as error:  # a folder made by hand
         hints.append(str(error))
+    except Problem as problem:
+        hints.append(problem.found)
     return hints
 
 
@@ -224,22 +226,7 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
         project.refresh(everything)
         return teaching.describe()
 
-    @routes.post("/api/project/classes")
-    def add_class(name: Text, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.add_class(name))
-
-    @routes.patch("/api/project/classes")
-    def rename_class(name: Text, to: Text, version: int, merge: Flag = False) -> dict[str, Any]:
-        rename = project.merge_class if merge else project.rename_class
-        return teaching.change(version, lambda: rename(name, to))
-
-    @routes.delete("/api/project/classes")
-    def delete_class(name: str, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.delete_class(name))
-
-    @routes.post("/api/project/undo")
-    def undo(version: int) -> dict[str, Any]:
-        return teaching.change(version, project.undo)
+    routes.post("/api/project/changes/{name}")(teaching.change)
 
     @routes.get("/api/project/clips")
     def more(label: Label, before: str) -> list[dict[str, Any]]:
@@ -260,7 +247,8 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
     async def read_list(request: Request) -> dict[str, str]:
         file, _ = await receive(request, teaching.looks.folder)
         try:
-            return await run_in_threadpool(read_recordings, file)
+            rows = await run_in_threadpool(read_recordings, file)
+            return {row["clip"]: row["recording"] for row in rows}
         finally:
             file.unlink(missing_ok=True)
 
@@ -271,19 +259,6 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
         known = sorted({name for name in recordings.values() if name not in recordings})
         return {"recording": "" if own == clip.relative else own, "known": known}
 
-    @routes.post("/api/project/clips/{clip_id}/recording")
-    def set_recording(clip_id: str, recording: Text, version: int) -> dict[str, Any]:
-        name = recording.strip()[:MAX_RECORDING]
-        return teaching.change(version, lambda: project.set_recording(clip_id, name))
-
     @routes.post("/api/look/{look_id}/examples")
     def add_part(look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:
         return teaching.add_part(look_id, label, start, end)
-
-    @routes.post("/api/project/clips/{clip_id}/label")
-    def set_label(clip_id: str, label: Target, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.set_label(clip_id, label))
-
-    @routes.delete("/api/project/clips/{clip_id}")
-    def delete_clip(clip_id: str, version: int) -> dict[str, Any]:
-        return teaching.change(version, lambda: project.delete_clip(clip_id))

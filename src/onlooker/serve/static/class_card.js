@@ -44,7 +44,7 @@ export class ClassCard {
     const to = className(title.value);
     const chosen = teach.chosen === name;
     const refused = (error) => (error.code === "class_exists" ? this.offerMerge(to) : complain(error));
-    if (!to || to === name || !await this.page.change("PATCH", "/api/project/classes", { name, to }, refused)) {
+    if (!to || to === name || !await this.page.change("rename_class", { name, to }, refused)) {
       title.value = name;
       return;
     }
@@ -61,17 +61,14 @@ export class ClassCard {
     const to = page.project.classes.map((each) => each.name).find((each) => each !== name && same(each)) ?? text;
     const merge = async () => {
       const told = t("told.merged", { name: spoken(name), to: spoken(to) });
-      const body = { name, to, merge: true };
-      if (await page.changeAndTell(told, "PATCH", "/api/project/classes", body)) teach.uploads.rename(name, to);
+      if (await page.changeAndTell(told, "merge_class", { name, to })) teach.uploads.rename(name, to);
     };
     toast(t("class.exists", { name: spoken(name), to: spoken(to) }), { action: [t("class.merge"), merge] });
   }
 
   async remove() {
-    const query = new URLSearchParams({ name: this.name });
     const told = t("told.deleted_class", { name: spoken(this.name) });
-    const done = await this.page.changeAndTell(told, "DELETE", `/api/project/classes?${query}`);
-    if (done) this.teach.uploads.rename(this.name, null);
+    if (await this.page.changeAndTell(told, "delete_class", { name: this.name })) this.teach.uploads.rename(this.name, null);
   }
 
   set({ clips, count }) {

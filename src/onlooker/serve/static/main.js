@@ -99,22 +99,23 @@ class Page {
     this.parts?.teach.update(project);
   }
 
-  /** Changes the project, after the changes before; `refused(error)` shows why not. Returns whether it was changed. */
-  change(method, path, body, refused = complain) {
-    this.changes = this.changes.then(() => this.changeNow(method, path, body, refused));
+  /** Makes a change of the server's project (as in teach.py), after the changes before; `refused(error)` shows why not.
+   * Returns whether it was made. */
+  change(name, values, refused = complain) {
+    this.changes = this.changes.then(() => this.changeNow(name, values, refused));
     return this.changes;
   }
 
   /** Changes the project and says so, with a button that undoes it. Returns whether it was changed. */
-  async changeAndTell(text, method, path, body) {
-    if (!await this.change(method, path, body)) return false;
+  async changeAndTell(text, name, values) {
+    if (!await this.change(name, values)) return false;
     const action = [t("undo"), () => this.undo()];
     this.told = { undo: this.project.undo, box: toast(text, { action }) };
     return true;
   }
 
   async undo() {
-    await this.change("POST", "/api/project/undo");
+    await this.change("undo", {});
     if (this.tab === "correct") this.parts.correct.load();
   }
 
@@ -125,13 +126,13 @@ class Page {
     this.undo();
   }
 
-  async changeNow(method, path, body, refused) {
+  async changeNow(name, values, refused) {
     const { uploads } = this.parts.teach;
     const release = await uploads.hold();
     try {
       if (uploads.running) await this.loadProject(); // each upload has changed the version
-      const versioned = `${path}${path.includes("?") ? "&" : "?"}version=${this.project.version}`;
-      this.setProject(await send(method, versioned, body));
+      const { version } = this.project;
+      this.setProject(await send("POST", `/api/project/changes/${name}?version=${version}`, values));
       return true;
     } catch (error) {
       if (error.code === "changed") {

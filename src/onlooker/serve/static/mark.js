@@ -90,7 +90,7 @@ export class Marker {
   /** Removes the chosen part, and the example that it has become. Returns whether it is gone. */
   async remove() {
     const { mark } = this;
-    if (mark && !await this.page.change("DELETE", `/api/project/clips/${mark.clip.id}`)) return false;
+    if (mark && !await this.page.change("delete_clip", { clip_id: mark.clip.id })) return false;
     mark?.element.remove();
     this.marks = this.marks.filter((each) => each !== mark);
     this.rest();

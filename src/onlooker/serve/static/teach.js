@@ -62,7 +62,7 @@ export class Teach {
     const add = async (event) => {
       event.preventDefault();
       const name = className(input.value);
-      if (name && await this.page.change("POST", "/api/project/classes", { name }, refused)) {
+      if (name && await this.page.change("add_class", { name }, refused)) {
         input.value = "";
         this.choose(name);
       }

@@ -67,7 +67,7 @@ export class Wall {
 
 /** Gives a clip a class: another one, or its own, which confirms it. */
 export const setLabel = (id, label, page) => page.changeAndTell(t("told.labeled", { label: spoken(label) }),
-  "POST", `/api/project/clips/${id}/label`, { class: label });
+  "set_label", { clip_id: id, label });
 
 /** A list of classes, and a button that applies the chosen one: the arrow keys choose each class that they pass. */
 export function classChoice(name, classes, value, apply) {
@@ -80,12 +80,11 @@ export function classChoice(name, classes, value, apply) {
 
 /** Who is in a clip, or of which recording it is; clips of one are never on both sides of a test. */
 function recordingField({ id, name }, page) {
-  const path = `/api/project/clips/${id}/recording`;
   const options = h("datalist", { id: "recordings" });
   const input = h("input", { type: "text", list: "recordings", maxlength: 100, "aria-label": t("who.label"),
     onchange: ({ target: { value } }) => page.changeAndTell(t("told.who", { name, recording: value || "–" }),
-      "POST", path, { recording: value }) });
-  get(path).then(({ recording, known }) => {
+      "set_recording", { clip_id: id, recording: value }) });
+  get(`/api/project/clips/${id}/recording`).then(({ recording, known }) => {
     input.value = recording;
     show(options, known.map((value) => h("option", { value })));
   }, complain);
@@ -102,7 +101,7 @@ export function clipDialog(clip, page, changed = () => {}) {
       loop: true, autoplay: !still(), muted: true, playsinline: true, "--color": colorOf(clip.label) }),
     h("div.row.spread", {}, h("div.field", {}, h("span", {}, t("clip.class")), choice), recordingField(clip, page),
       button("trash", t("clip.delete"), () => act(() =>
-        page.changeAndTell(t("told.deleted", { name: clip.name }), "DELETE", `/api/project/clips/${clip.id}`)))));
+        page.changeAndTell(t("told.deleted", { name: clip.name }), "delete_clip", { clip_id: clip.id })))));
 }
 
 /** Clips in a dialog, for example those of a cell of the confusion matrix. */
