@@ -59,7 +59,7 @@ def test_an_error_is_of_its_job_alone(jobs: Jobs, caplog: pytest.LogCaptureFixtu
     clip, other = (jobs.submit(Mock(side_effect=error)) for error in errors)
     good = jobs.submit(lambda _: {"a": 1})
     assert ended(clip, other, good) == ["failed", "failed", "done"]
-    assert [job.describe()["error"]["code"] for job in (clip, other)] == ["clip", "internal"]
+    assert [job.describe()["error"]["code"] for job in (clip, other)] == ["not_decodable", "internal"]
     assert "KeyError" in caplog.text  # the terminal says more
 
 

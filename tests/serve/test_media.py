@@ -14,12 +14,13 @@ from starlette.requests import Request
 from onlooker.files import DiskFullError
 from onlooker.serve import media
 from onlooker.serve.media import convert, receive
-from onlooker.serve.problem import Problem
+from onlooker.serve.problem import Problem, as_problem
+from onlooker.structures import ClipError
 
 Make = Callable[..., Path]
 
 
-def upload(folder: Path, *parts: bytes, name: str = "") -> tuple[Path, str]:
+def upload(folder: Path, *parts: bytes, name: str = "") -> tuple[bytes, str, Path]:
     messages = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
     sent = iter([*messages, {"type": "http.request", "body": b"", "more_body": False}])
 
@@ -27,13 +28,18 @@ def upload(folder: Path, *parts: bytes, name: str = "") -> tuple[Path, str]:
         return next(sent)
 
     request = Request({"type": "http", "headers": [(b"x-filename", name.encode())], "method": "POST"}, send)
-    return asyncio.run(receive(request, folder))
+
+    async def received() -> tuple[bytes, str, Path]:
+        async with receive(request, folder) as (path, name):
+            return path.read_bytes(), name, path.parent
+
+    return asyncio.run(received())
 
 
-def test_a_body_becomes_a_file(tmp_path: Path) -> None:
-    path, name = upload(tmp_path / "new", b"ab", b"cd", name="My%20clip%20%C3%A9.mp4")
-    assert (path.read_bytes(), name) == (b"abcd", "My clip é.mp4")
-    assert path.parent == tmp_path / "new"
+def test_a_body_is_a_file_until_it_is_used(tmp_path: Path) -> None:
+    uploaded = upload(tmp_path / "new", b"ab", b"cd", name="My%20clip%20%C3%A9.mp4")
+    assert uploaded == (b"abcd", "My clip é.mp4", tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_nothing_stays_of_an_empty_body(tmp_path: Path) -> None:
@@ -49,8 +55,13 @@ def test_nothing_stays_of_a_browser_that_goes_away(tmp_path: Path) -> None:
 
     request = Request({"type": "http", "headers": [], "method": "POST"})
     request.stream = parts  # type: ignore[method-assign]
+
+    async def received() -> None:
+        async with receive(request, tmp_path):
+            pass
+
     with pytest.raises(ConnectionResetError):
-        asyncio.run(receive(request, tmp_path))
+        asyncio.run(received())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -84,12 +95,14 @@ def test_what_is_no_clip_is_refused_with_its_reason(tmp_path: Path, make_clip: M
     elif kind not in ("one frame", "long"):
         clips.damage(path, kind, 0)
     copy, still = tmp_path / "copy.mp4", tmp_path / "still.jpg"
-    with pytest.raises(Problem) as problem:
+    with pytest.raises((ClipError, Problem)) as error:
         convert(path, copy, still, max_seconds=1)
-    assert (problem.value.status, found in problem.value.found) == (422, True), problem.value.found
-    assert problem.value.remedy
-    assert "--safe" not in problem.value.remedy
+    problem = as_problem(error.value)
+    assert (problem.status, found in problem.found) == (422, True), problem.found
+    assert problem.remedy
+    assert "--safe" not in problem.remedy
     assert not copy.exists()
+    assert not still.exists()
 
 
 @pytest.mark.parametrize(
@@ -138,5 +151,5 @@ def test_work_on_a_clip_can_be_ended(make_clip: Make, tmp_path: Path) -> None:
 
 def test_decoding_that_takes_too_long_is_ended(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(media, "SECONDS", 0.0)
-    with pytest.raises(Problem, match="decoding takes more than 0 s"):
+    with pytest.raises(ClipError, match="decoding takes more than 0 s"):
         convert(make_clip())

@@ -120,9 +120,12 @@ def test_a_problem_has_the_text_of_its_code_and_of_the_library():
     assert str(problem) == "too_few_classes: 1 class: at least 2 classes, each with at least 3 clips: add a class"
     assert as_problem(ClipError(Path("a.mp4"), "is {empty}", "film it")).to_dict() == {
         "error": {
-            "code": "clip", "found": "is {empty}", "expected": "a video that can be decoded", "remedy": "film it",
+            "code": "not_decodable",
+            "found": "is {empty}",
+            "expected": "a video",
+            "remedy": "record it again, choose another file, or convert it to mp4 (HandBrake, VLC)",
         }
-    }  # fmt: skip
+    }
     with pytest.raises(KeyError, match="nobody"):
         Problem(422, "nobody")
 
@@ -134,4 +137,3 @@ def test_messages_name_what_to_do_on_the_page() -> None:
     assert (shown.found, shown.remedy) == (
         "runs/a: no space left for a checkpoint: 1.0 MB free; free some", "free some space and try again",
     )  # fmt: skip
-    assert as_problem(ClipError("a.mp4", "cut off", "copy it again, or read it with --safe")).remedy == ""

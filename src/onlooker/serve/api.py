@@ -85,19 +85,16 @@ def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
             raise Problem(503, "busy", most=_WAITING)
         async with places:
             chosen = await run_in_threadpool(looks.models.get, model)
-            file, _ = await receive(request, looks.folder)
-            try:
+            async with receive(request, looks.folder) as (file, _):
                 job = jobs.submit(lambda job: {"answer": _answer(chosen.id, *looks.predict(file, chosen.id, job))})
                 while not job.finished:
                     if await request.is_disconnected():
                         job.cancel()
                     await asyncio.sleep(_POLL)
-                if job.result is None or job.error:
-                    raise job.error or Problem(400, "cut_off")
-                answer: Prediction = job.result["answer"]
-                return answer
-            finally:
-                file.unlink(missing_ok=True)
+            if job.result is None or job.error:
+                raise job.error or Problem(400, "cut_off")
+            answer: Prediction = job.result["answer"]
+            return answer
 
     return api
 

@@ -213,8 +213,8 @@ def routes(looks: Looks, jobs: Jobs) -> APIRouter:
     @router.post("/api/look", status_code=202)
     async def upload(request: Request, model: str) -> dict[str, str]:
         chosen = await run_in_threadpool(looks.models.get, model)
-        file, name = await receive(request, looks.folder)
-        look = await run_in_threadpool(looks.add, file, name, chosen.id)
+        async with receive(request, looks.folder) as (file, name):
+            look = await run_in_threadpool(looks.add, file, name, chosen.id)
         return {"job": jobs.submit(partial(looks.work, look)).id, "look": look.id}
 
     @router.get("/media/{look_id}.mp4")

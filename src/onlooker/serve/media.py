@@ -9,7 +9,8 @@ import math
 import os
 import secrets
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import RLock
 from time import monotonic
@@ -30,12 +31,13 @@ SECONDS = 900.0  # for decoding a clip, in total; the queue waits meanwhile
 OnFacts = Callable[[VideoFacts], object]
 
 
-async def receive(request: Request, folder: Path) -> tuple[Path, str]:
-    """Write the body of a request to a new file in the folder, and to the disk; that file, and its name in the browser.
+@asynccontextmanager
+async def receive(request: Request, folder: Path) -> AsyncIterator[tuple[Path, str]]:
+    """The body of a request as a new file in the folder, which is removed at the end; and its name in the browser.
 
     Raises:
         Problem: 413 for a body that is too large (`security.Guard`), 422 for an empty one.
-        DiskFullError: no space for it; the partial file is removed.
+        DiskFullError: no space for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{secrets.token_hex(8)}.part"
@@ -50,10 +52,9 @@ async def receive(request: Request, folder: Path) -> tuple[Path, str]:
             await asyncio.to_thread(os.fsync, f.fileno())
         if not path.stat().st_size:
             raise Problem(422, "empty")
-    except BaseException:  # including a browser that disconnects
+        yield path, unquote(request.headers.get("x-filename", ""), errors="replace")
+    finally:  # also of a browser that disconnects
         path.unlink(missing_ok=True)
-        raise
-    return path, unquote(request.headers.get("x-filename", ""), errors="replace")
 
 
 def convert(
@@ -72,78 +73,62 @@ def convert(
         unless_playable: write the copy only if browsers do not play the clip itself.
 
     Raises:
-        Problem: 422, not a video, one that cannot be decoded, a single frame, or longer than `max_seconds`; an
-            incomplete copy is removed.
+        ClipError: not a video, one that cannot be decoded, or a single frame.
+        Problem: 422, longer than `max_seconds`.
         DiskFullError: no space for a copy.
     """
-    deadline, facts = monotonic() + SECONDS, None
+    deadline = monotonic() + SECONDS
+    options = {"max_seconds": max_seconds, "salvage": salvage, "unless_playable": unless_playable}
     try:
-        options = {"max_seconds": max_seconds, "salvage": salvage, "unless_playable": unless_playable}
         for facts in safe_transcode(path, copy=copy, still=still, **options):
             on_facts(facts)
             if monotonic() > deadline:
                 raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")
-        if facts is None or facts.frames < 2:
-            raise Problem(422, "one_frame")
-    except BaseException as error:
-        for made in filter(None, (copy, still)):
-            made.unlink(missing_ok=True)
-        if isinstance(error, ClipError):
-            if error.found.startswith("longer than"):
-                raise Problem(422, "too_long", reason=error.found, most=f"{max_seconds:g}") from error
-            raise Problem(422, "not_decodable", reason=error.found) from error
+    except ClipError as error:
+        if error.found.startswith("longer than"):
+            raise Problem(422, "too_long", reason=error.found, most=f"{max_seconds:g}") from error
         raise
     return facts
 
 
 class Previews:
-    """Files made of clips, named by the ids of the clips; all methods can be called from several threads."""
+    """Stills and copies of clips, named by the ids of the clips; all methods can be called from several threads."""
 
     def __init__(self, project: Project) -> None:
         self.project, self.folder = project, project.store / "previews"
-        self._locks: defaultdict[str, RLock] = defaultdict(RLock)  # of what is being made, or has been
+        self._locks: defaultdict[str, RLock] = defaultdict(RLock)  # of the clips whose previews are or were made
 
-    def make(self, clip_id: str, file: Path, max_seconds: float) -> VideoFacts:
-        """What is made of a clip that is to be added, by decoding it once; its facts. Errors as of `convert`."""
+    def make(self, clip_id: str, file: Path, max_seconds: float = math.inf) -> VideoFacts:
+        """Decode a clip once for its still and, unless browsers play the file itself, a copy."""
         self.folder.mkdir(parents=True, exist_ok=True)
         copy = self.folder / f"{clip_id}.mp4"
         return convert(file, copy, copy.with_suffix(".jpg"), max_seconds, unless_playable=True)
 
     def still(self, clip_id: str) -> Path:
-        """The frame in the middle of a clip, a small JPEG.
+        """The frame in the middle of a clip, a small JPEG; errors as of `convert`.
 
-        Raises:
-            Problem: 422, the clip cannot be decoded.
+        Previews are made again if the file has changed, or was moved meanwhile, as when its class is renamed.
         """
-        return self._made(clip_id, ".jpg")
-
-    def playable(self, clip_id: str) -> Path:
-        """The clip in a format that every browser plays: the file itself, or a copy; errors as for `still`."""
-        self.still(clip_id)  # which finds out whether a copy is needed
-        clip = self.project.clip(clip_id)
-        return clip.path if clip.playable else self._made(clip_id, ".mp4")
-
-    def _made(self, clip_id: str, suffix: str) -> Path:
-        """A still or copy of a clip; made again if its file was moved meanwhile, as when its class is renamed."""
-        made = self.folder / f"{clip_id}{suffix}"
-        part = self.folder / f"{clip_id}.part{suffix}"
-        with self._locks[made.name]:
-            path = self.project.clip(clip_id).path
+        with self._locks[clip_id]:
+            clip = self.project.clip(clip_id)
+            path = clip.path
+            made = self.folder / (f"{clip_id}.jpg" if clip.playable else f"{clip_id}.mp4")
             try:
                 if not made.exists() or made.stat().st_mtime < path.stat().st_mtime:
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    is_still = suffix == ".jpg"
-                    facts = convert(path, None if is_still else part, part if is_still else None)
-                    part.replace(made)
-                    if is_still:
-                        self.project.set_facts(
-                            clip_id, facts.seconds, facts.playable, file_digest(path) if path.is_file() else None
-                        )
-                return made
-            except (Problem, OSError):
+                    facts = self.make(clip_id, path)
+                    digest = file_digest(path) if path.is_file() else None
+                    self.project.set_facts(clip_id, facts.seconds, facts.playable, digest)
+            except (ClipError, OSError):
                 if self.project.clip(clip_id).path == path:
                     raise
-                return self._made(clip_id, suffix)
+                return self.still(clip_id)
+        return made.with_suffix(".jpg")
+
+    def playable(self, clip_id: str) -> Path:
+        """The clip in a format that every browser plays: the file itself, or a copy; errors as of `convert`."""
+        still = self.still(clip_id)  # which finds out whether a copy is needed
+        clip = self.project.clip(clip_id)
+        return clip.path if clip.playable else still.with_suffix(".mp4")
 
     def prune(self) -> None:
         """Delete what was made of clips that are gone."""

@@ -83,7 +83,7 @@ def as_problem(error: BaseException) -> Problem:
         case Problem():
             return error
         case ClipError():
-            return Problem(422, "clip", reason=error.found, remedy=error.remedy)
+            return Problem(422, "not_decodable", reason=error.found)
         case DiskFullError():
             return Problem(507, "disk_full", reason=error)
         case NotWritableError():

@@ -84,17 +84,14 @@ class Teaching:
         return self.describe()
 
     def add(self, label: str, file: Path, name: str, batch: str = "", recording: str = "") -> dict[str, Any]:
-        """Add a clip, after decoding all of it; the file, in `Project.incoming()`, is moved or removed."""
+        """Add a clip, after decoding all of it; the file, in `Project.incoming()`, is moved."""
         clip_id = secrets.token_hex(8)
         if Path(name).suffix.lower() not in SUFFIXES:
             name = f"{name or 'clip'}.mp4"
-        try:
-            self.project.check_new(file_digest(file))
-            facts = self.previews.make(clip_id, file, self.settings.max_seconds)
-            self.project.add_clip(label, file, name, clip_id, batch, recording)
-            self.project.set_facts(clip_id, facts.seconds, facts.playable)
-        finally:
-            file.unlink(missing_ok=True)
+        self.project.check_new(file_digest(file))
+        facts = self.previews.make(clip_id, file, self.settings.max_seconds)
+        self.project.add_clip(label, file, name, clip_id, batch, recording)
+        self.project.set_facts(clip_id, facts.seconds, facts.playable)
         return {"clip": _describe(self.project.clip(clip_id))}
 
     def add_part(self, look_id: str, label: str, start: float, end: float) -> dict[str, Any]:
@@ -240,17 +237,14 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
         recording: Recording = "",
     ) -> dict[str, Any]:
         folder = await run_in_threadpool(project.incoming)
-        file, name = await receive(request, folder)
-        return await run_in_threadpool(teaching.add, label, file, name, batch, recording)
+        async with receive(request, folder) as (file, name):
+            return await run_in_threadpool(teaching.add, label, file, name, batch, recording)
 
     @routes.post("/api/project/recordings")
     async def read_list(request: Request) -> dict[str, str]:
-        file, _ = await receive(request, teaching.looks.folder)
-        try:
+        async with receive(request, teaching.looks.folder) as (file, _):
             rows = await run_in_threadpool(read_recordings, file)
-            return {row["clip"]: row["recording"] for row in rows}
-        finally:
-            file.unlink(missing_ok=True)
+        return {row["clip"]: row["recording"] for row in rows}
 
     @routes.get("/api/project/clips/{clip_id}/recording")
     def recording_of(clip_id: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def transcode(
         The facts so far, every 50 frames, and at the end those of the whole video.
 
     Raises:
-        ClipError: no video, it cannot be decoded, or it is longer than `max_seconds`.
+        ClipError: no video, it cannot be decoded, a single frame, or longer than `max_seconds`.
         DiskFullError, NotWritableError: the copy cannot be written.
     """
     playable, duration, claimed = _header(path)
@@ -99,6 +99,8 @@ def transcode(
             facts = VideoFacts(seconds + duration, index + 1, width, height, playable, max(claimed, index + 1))
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
+        if facts.frames < 2:
+            raise ClipError(path, "a single frame", "give a video of at least 2")
     if still and chosen:
         chosen.thumbnail((_STILL_SIDE, _STILL_SIDE))
         with atomic_file(still) as file:
