@@ -70,7 +70,7 @@ def test_rows_of_clips_outside_of_the_folder_are_ignored(project: Project) -> No
     project.close()
 
 
-@pytest.mark.parametrize("name", ["", "trash", "previews", "page.db", "page.db-wal", "lock"])
+@pytest.mark.parametrize("name", ["", "trash", "previews", "page.db", "page.db-wal"])
 def test_a_store_that_is_a_link_is_refused(project: Project, name: str) -> None:
     precious = project.folder.parent / "precious"
     precious.mkdir()

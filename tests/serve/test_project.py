@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from projects import add, clips_of, put, restarted, tree
 from onlooker.data.folder import find_clips
 from onlooker.files import DiskFullError
 from onlooker.serve import project as module
-from onlooker.serve.problem import Problem
+from onlooker.serve.problem import Problem, as_problem
 from onlooker.serve.project import Project
 
 
@@ -208,8 +209,9 @@ def test_a_full_database_says_so(project: Project) -> None:
     project.add_class("a")
     project.database.run(f"PRAGMA max_page_count = {project.database.value('PRAGMA page_count')}")
     names = [f"{number}" * 30 + ".mp4" for number in range(200)]
-    with pytest.raises(DiskFullError, match="no space left for the page's database"):
+    with pytest.raises(sqlite3.OperationalError, match="full") as error:
         _ = [add(project, "a", name, name) for name in names]
+    assert (as_problem(error.value).status, as_problem(error.value).code) == (507, "disk_full")
 
 
 _KILLED = """

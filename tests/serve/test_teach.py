@@ -142,7 +142,7 @@ def test_uploads_that_are_no_clips_change_nothing(page: TestClient, tmp_path: Pa
     assert (response.status_code, response.json()["error"]["code"]) == (422, code)
     assert describe(page)["classes"] == []
     left = [path.name for path in (tmp_path / "clips").rglob("*") if path.is_file()]
-    assert {name.partition(".")[0] for name in left} <= {"page", "lock"}, "nothing is left"
+    assert {name.partition(".")[0] for name in left} <= {"page"}, "nothing is left"
 
 
 def test_stills_follow_their_clip_and_its_content(page: TestClient, make_clip: Make, settings: ServeSettings) -> None:

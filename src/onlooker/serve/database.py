@@ -1,13 +1,13 @@
-"""The database of a project: one SQLite file, and one connection that all threads share in turn."""
+"""The database of a project: one SQLite file, locked by this process, and one connection that its threads share."""
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from onlooker.files import DiskFullError, check_regular, printable
+from onlooker.files import check_regular, printable
 
 __all__ = ["Database"]
 
@@ -42,17 +42,17 @@ class Database:
         file: None: in memory, for a project whose folder does not exist yet.
 
     Raises:
-        ValueError: the file is damaged, of another version, or of another program.
+        ValueError: another server uses it; it is damaged, of another version, or of another program.
     """
 
     def __init__(self, file: Path | None) -> None:
         if file is not None and file.exists():
             check_regular(file)
+        self.file = file
         self._lock = RLock()
-        self._connection = sqlite3.connect(
-            file or ":memory:", timeout=30, isolation_level=None, check_same_thread=False
-        )
+        self._connection = sqlite3.connect(file or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
         try:
+            self.run("PRAGMA locking_mode = EXCLUSIVE")
             self.run("PRAGMA trusted_schema = OFF")  # the folder may come from elsewhere
             self.run("PRAGMA journal_mode = WAL")
             self.run("PRAGMA synchronous = FULL")
@@ -65,6 +65,8 @@ class Database:
         except sqlite3.DatabaseError as error:
             self.close()
             remedy = "delete it: the clips stay, and what could be undone is forgotten"
+            if "locked" in str(error):
+                remedy = "another `onlooker serve` uses this folder; use that one, or end it"
             raise ValueError(f"{printable(file)}: {printable(error)}; {remedy}") from error
 
     def run(self, statement: str, *values: object) -> list[Any]:
@@ -80,18 +82,9 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All changes in the block are made together, and are on the disk at its end; or none is made."""
-        with self._lock:
-            try:
-                self.run("BEGIN IMMEDIATE")
-                yield
-                self.run("COMMIT")
-            except BaseException as error:
-                with suppress(sqlite3.Error):
-                    self.run("ROLLBACK")
-                if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
-                    reason = "no space left for the page's database; free some space, and try again"
-                    raise DiskFullError(28, reason) from error
-                raise
+        with self._lock, self._connection:
+            self.run("BEGIN IMMEDIATE")
+            yield
 
     def close(self) -> None:
         self._connection.close()

@@ -132,7 +132,7 @@ class Previews:
 
     def prune(self) -> None:
         """Delete what was made of clips that are gone."""
-        ids = {clip_id for (clip_id,) in self.project.database.run("SELECT id FROM clip")}
+        ids = {clip.id for clip in self.project.select()}
         for file in self.folder.glob("*"):
             if file.name.partition(".")[0] not in ids:
                 file.unlink(missing_ok=True)

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 
-from filelock import FileLock, Timeout
-
 from onlooker.answer import require_one_nothing
 from onlooker.data.folder import RECORDINGS
 from onlooker.data.tables import read_table
@@ -83,7 +81,6 @@ class Project:
         self.store = self.folder / STORE
         self.database = Database(None)
         self._lock = RLock()
-        self._used: FileLock | None = None  # held while the database is that of the folder
         self._classes: dict[str, int] = {}  # the times of their folders when they were listed
         self.refresh()
 
@@ -315,17 +312,13 @@ class Project:
         """Release the folder for other servers."""
         with self._lock:
             self.database.close()
-            if self._used is not None:
-                self._used.release()
             self.database = Database(None)
-            self._used = None
             self._classes = {}
 
     def _open(self, make: bool = False) -> None:
         """Open the database of the folder, and complete what was interrupted; nothing is written without the folder."""
-        file = self.store / "page.db"
-        if self._used is not None:
-            if file.exists():
+        if self.database.file:
+            if self.database.file.exists():
                 return
             self.close()  # the folder was deleted while the page is open
         if not (make or self.folder.is_dir()):
@@ -334,21 +327,16 @@ class Project:
             if path.is_symlink():  # what is deleted there would be deleted elsewhere
                 raise ValueError(f"{printable(path)}: a link, expected a folder or file of the page; remove the link")
         check_writable(self.store, "allow writing to it, or teach another folder (--clips)")
-        self._used = FileLock(self.store / "lock", timeout=0)
         try:
-            self._used.acquire()
-            self.database = Database(file)
+            self.database = Database(self.store / "page.db")
             for (number,) in self.database.run("SELECT number FROM change WHERE state != 'done'"):
                 self._finish(number)
             self._empty_trash()
             stored = self.database.run("SELECT DISTINCT folder FROM clip WHERE folder NOT LIKE ?", f"{STORE}%")
             self._classes = dict.fromkeys([*self._times(), *(folder for (folder,) in stored)], 0)
             self.refresh(everything=True)
-        except BaseException as error:
+        except BaseException:
             self.close()
-            if isinstance(error, Timeout):
-                found = f"{printable(self.folder)}: another `onlooker serve` uses this folder; use that one, or end it"
-                raise ValueError(found) from error
             raise
 
     def _do(self, text: str, moves: Sequence[Move], settled: str | None = None, batch: str = "") -> None:
@@ -447,9 +435,6 @@ class Project:
             else:
                 with suppress(OSError):  # it is deleted at the next start
                     path.unlink(missing_ok=True)
-        for folder, name in self.database.run("SELECT folder, name FROM clip WHERE folder LIKE ?", f"{STORE}%"):
-            if not (self.folder / folder / name).exists():
-                self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", folder, name)
 
     def _empty(self, label: str) -> Move:
         """The change that makes a class folder."""
