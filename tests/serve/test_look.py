@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from zipfile import ZipFile
 
 import clips
 import numpy as np
@@ -174,14 +173,6 @@ def test_answers_can_be_taken_along(
     assert taken["csv"].text.splitlines()[1].startswith("a walk.mp4,")
     assert len(clips.all_frames(tmp_path / "taken.mp4")[0]) == 40
     assert page.get(f"/media/{result['id']}/as/exe").status_code == 422
-    other = look(make_clip("b.mp4", frames=6), "b.mp4")
-    for kind in ("vtt", "mp4"):
-        both = page.get(f"/media/looks/as/{kind}", params={"look": [result["id"], other["id"]]})
-        (tmp_path / "all.zip").write_bytes(both.content)
-        with ZipFile(tmp_path / "all.zip") as archive:
-            assert archive.namelist() == [f"01 a walk.{kind}", f"02 b.{kind}"]
-            assert archive.read(f"01 a walk.{kind}")[:20] == taken[kind].content[:20]
-    assert sorted(path.name for path in kept(page)) == sorted([result["id"], other["id"]])
 
 
 def test_what_browsers_do_not_play_is_copied(page: TestClient, look: Look, make_clip: Make, tmp_path: Path) -> None:

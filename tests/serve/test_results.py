@@ -10,9 +10,10 @@ from browsing import teach_run
 
 from onlooker.evaluation.metrics import write_scores
 from onlooker.files import write_json
+from onlooker.serve import training
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.serve.training import _scores, clips_of_cell, clips_to_check, keep_results, results
+from onlooker.serve.training import _scores, clips_to_check, keep_results, results
 from onlooker.structures import Evaluation
 
 # Name, true class, predicted class, scores of up and wave. The last one is not in the folder any more.
@@ -47,9 +48,9 @@ def taught(tmp_path: Path) -> Iterator[tuple[Project, Path]]:
 
 
 def asked(project: Project, run: Path) -> list[tuple[str, str, str]]:
-    count, items = clips_to_check(project, run, 10)
-    assert count == len(items)
-    return [(project.clip(item["clip"]).path.name, item["suggested"], item["why"]) for item in items]
+    asked = clips_to_check(project, run)
+    assert asked["count"] == len(asked["items"])
+    return [(project.clip(item["clip"]).path.name, item["suggested"], item["why"]) for item in asked["items"]]
 
 
 def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> None:
@@ -60,14 +61,10 @@ def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> Non
     }  # fmt: skip
     assert "accuracy 2 of 6" in shown["conclusion"]
     assert "what changes and in which order" in shown["looks_at"]
-    cells = [
-        [[clip.path.name for clip in clips_of_cell(project, run, row, column)] for column in range(2)]
-        for row in range(2)
-    ]
+    classes = shown["classes"]
+    cells = [[[clip["name"] for clip in project.tested(row, column)] for column in classes] for row in classes]
     assert cells == [[["0.mp4"], ["1.mp4", "2.mp4"]], [["=3.mp4"], ["4.mp4"]]]
-    for cell in ((2, 0), (0, -1)):
-        with pytest.raises(Problem, match="no results"):
-            clips_of_cell(project, run, *cell)
+    assert [clip["name"] for clip in project.tested()] == ["1.mp4", "2.mp4", "=3.mp4"]
 
 
 def test_scores_and_margins_are_of_the_answers(tmp_path: Path) -> None:
@@ -90,16 +87,20 @@ def test_scores_and_margins_are_of_the_answers(tmp_path: Path) -> None:
     assert (predicted, score, margin) == ("nothing", pytest.approx(0.3), pytest.approx(0))
 
 
-def test_probable_errors_come_first_then_other_mistakes_the_most_certain_first(taught: tuple[Project, Path]) -> None:
+def test_probable_errors_come_first_then_other_mistakes_the_most_certain_first(
+    taught: tuple[Project, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     project, run = taught
     assert asked(project, run) == [("1.mp4", "wave", "label"), ("2.mp4", "wave", "unsure"), ("=3.mp4", "up", "unsure")]
-    assert [clips_to_check(project, run, 1)[0], len(clips_to_check(project, run, 1)[1])] == [3, 1]
+    monkeypatch.setattr(training, "CHECKED", 1)
+    first = clips_to_check(project, run)
+    assert (first["count"], len(first["items"])) == (3, 1)
 
 
 @pytest.mark.parametrize("change", ["set_label(clip, 'wave')", "set_label(clip, 'up')", "delete_clip(clip)"])
 def test_a_label_is_asked_about_until_it_is_corrected_or_confirmed(taught: tuple[Project, Path], change: str) -> None:
     project, run = taught
-    clip = clips_to_check(project, run, 1)[1][0]["clip"]
+    clip = clips_to_check(project, run)["items"][0]["clip"]
     eval(f"project.{change}", {"project": project, "clip": clip})
     assert [name for name, _, _ in asked(project, run)] == ["2.mp4", "=3.mp4"]
     project.undo()
@@ -123,6 +124,6 @@ def test_a_class_folder_that_macos_has_named_is_that_of_its_class(taught: tuple[
     project.refresh()
     keep_results(project, run, {clip.relative: clip.id for clip in project.select()})
     assert results(project, run)["classes"] == [nfd, "wave"]
-    assert [clip.path.name for clip in clips_of_cell(project, run, 0, 0)] == ["0.mp4"]
-    labels = {item["label"] for item in clips_to_check(project, run, 10)[1]}
+    assert [clip["name"] for clip in project.tested(nfd, nfd)] == ["0.mp4"]
+    labels = {item["label"] for item in clips_to_check(project, run)["items"]}
     assert labels == {nfd, "wave"}

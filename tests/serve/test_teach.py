@@ -191,13 +191,14 @@ def test_too_few_clips_are_not_trained_on(page: TestClient, make_clip: Make, cou
 
 
 def test_the_same_file_again_is_named_and_not_added(page: TestClient, make_clip: Make) -> None:
-    upload(page, "wave", make_clip("first.mp4"))
-    again = upload(page, "clap", make_clip("first.mp4"), "copy.mp4")["error"]
+    first = make_clip("first.mp4")
+    upload(page, "wave", first)
+    again = upload(page, "clap", first, "copy.mp4")["error"]
     assert (again["code"], again["found"]) == ("duplicate", "the same file as first.mp4 of wave")
     assert names(describe(page)) == {"wave": ["first.mp4"]}
     clip = describe(page)["classes"][0]["clips"][0]["id"]
     change(page, "delete_clip", clip_id=clip)
-    assert "clip" in upload(page, "clap", make_clip("first.mp4")), "it was deleted there"
+    assert "clip" in upload(page, "clap", first), "it was deleted there"
 
 
 def test_a_clip_of_another_program_is_known_once_it_was_shown(

@@ -164,7 +164,7 @@ def test_an_inbox_of_many_clips_shows_the_next_ones_when_the_first_are_answered(
 ):
     clips = shutil.copytree(squares, tmp_path / "squares")
     teach_run(trained[0], clips, tmp_path / "runs")
-    monkeypatch.setattr("onlooker.serve.teach.CHECKED", 2)
+    monkeypatch.setattr("onlooker.serve.training.CHECKED", 2)
     with serving(clips, tmp_path / "runs") as url:
         page = open_page(f"{url}#correct", reduced_motion="reduce")
         page.wait_for_selector(".doubt")

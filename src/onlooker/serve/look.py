@@ -3,18 +3,15 @@
 import math
 import secrets
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zipfile import ZipFile
+from typing import Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse
 from numpy.typing import NDArray
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from onlooker.annotations import FORMATS, Interval
@@ -118,17 +115,8 @@ class Looks:
         job.report("looking")
         return facts, self._predict(file, model, facts, job)
 
-    def take_all(self, look_ids: Sequence[str], kind: str) -> Path:
-        """The same as `take` of several clips, as a ZIP file."""
-        taken = [self.take(look_id, kind) for look_id in look_ids]
-        packed = self.folder / f"{secrets.token_hex(8)}.zip"
-        with ZipFile(packed, "w") as archive:
-            for number, (file, name) in enumerate(taken, 1):
-                archive.write(file, f"{number:02} {name}")
-        return packed
-
-    def take(self, look_id: str, kind: str) -> tuple[Path, str]:
-        """What a model sees in a clip as a file: times as "vtt" or "csv", the drawn clip as "mp4"; and its name."""
+    def take(self, look_id: str, kind: Kind) -> FileResponse:
+        """What a model sees in a clip as a file: times as "vtt" or "csv", the drawn clip as "mp4"."""
         look = self.get(look_id)
         if look.prediction is None:
             raise Problem(404, "look_gone")
@@ -139,7 +127,7 @@ class Looks:
             segments = sorted(look.prediction.segments, key=lambda segment: segment.start)
             intervals = [Interval(**vars(segment)) for segment in segments]
             FORMATS[_FORMATS[kind]].write(file, {file.with_name(look.name): intervals}, None)
-        return file, f"{Path(look.name).stem}.{kind}"
+        return FileResponse(file, filename=f"{Path(look.name).stem}.{kind}")
 
     def _prepare(self, look: Look, job: Job) -> VideoFacts:
         """Check the clip by decoding all of it, and copy it if browsers do not play it."""
@@ -221,14 +209,5 @@ def routes(looks: Looks, jobs: Jobs) -> APIRouter:
     def video(look_id: str) -> FileResponse:
         return FileResponse(looks.get(look_id).video, media_type="video/mp4", headers=_STORED)
 
-    @router.get("/media/looks/as/{kind}")
-    def take_all(kind: Kind, look: Annotated[list[str], Query()]) -> FileResponse:
-        file = looks.take_all(look, kind)
-        return FileResponse(file, filename="answers.zip", background=BackgroundTask(file.unlink))
-
-    @router.get("/media/{look_id}/as/{kind}")
-    def take(look_id: str, kind: Kind) -> FileResponse:
-        file, name = looks.take(look_id, kind)
-        return FileResponse(file, filename=name)
-
+    router.get("/media/{look_id}/as/{kind}")(looks.take)
     return router

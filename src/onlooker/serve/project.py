@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
+from typing import Any
 
 from onlooker.answer import require_one_nothing
 from onlooker.data.folder import RECORDINGS
@@ -58,6 +59,12 @@ class ProjectClip:
     seconds: float | None
     playable: bool | None
     predicted: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        seconds = None if self.seconds is None else round(self.seconds, 3)
+        names = {"label": printable(self.label), "name": printable(self.path.name)}
+        return {"id": self.id, **names, "seconds": seconds}
 
 
 class Project:
@@ -108,6 +115,16 @@ class Project:
             ProjectClip(clip_id, label, f"{label}/{name}", self.folder / label / name, *facts)
             for clip_id, label, name, *facts in rows
         ]
+
+    def tested(self, truth: str | None = None, predicted: str | None = None) -> list[dict[str, Any]]:
+        """The first clips of a class with this prediction, or those classified wrongly, the most certain errors first,
+        as plain values."""
+        if truth is None:
+            clips = self.select("truth != predicted ORDER BY margin LIMIT 100")
+        else:
+            query = "truth = ? AND predicted = ? ORDER BY abs(margin) DESC LIMIT 100"
+            clips = self.select(query, truth, predicted)
+        return [{**clip.to_dict(), "predicted": printable(clip.predicted)} for clip in clips]
 
     def clip(self, clip_id: str) -> ProjectClip:
         """The clip with this id; a Problem 404 if there is none (any more)."""

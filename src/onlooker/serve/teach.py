@@ -20,15 +20,14 @@ from onlooker.serve.look import Looks
 from onlooker.serve.media import Previews, convert, receive
 from onlooker.serve.models import find_model
 from onlooker.serve.problem import Problem, t
-from onlooker.serve.project import MAX_RECORDING, Project, ProjectClip, read_recordings
-from onlooker.serve.training import Training, clips_of_cell, clips_to_check, results, wrong_clips
+from onlooker.serve.project import MAX_RECORDING, Project, read_recordings
+from onlooker.serve.training import Training, clips_to_check, results
 from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Teaching", "routes"]
 
 _FEW = 5  # clips of a class, at least
 _SHOWN = 24  # clips of a class at a time
-CHECKED = 12  # clips to check at a time
 # A report needs nothing but itself; whoever made it, it cannot use the page.
 _OF_REPORT = (
     "sandbox allow-scripts; default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
@@ -56,9 +55,10 @@ class Teaching:
         self.previews.prune()
         self.training = Training(project, self.settings.runs, looks.models)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, everything: bool = False) -> dict[str, Any]:
         """The project with the last clips of each class as plain values, for JSON."""
         project, job = self.project, self.training.job
+        project.refresh(everything)
         version, counts = project.version, project.counts()  # in this order: a version that is too old is safe
         model = (run := self.training.newest_run()) and find_model(run)
         return {
@@ -66,7 +66,11 @@ class Teaching:
             "path": printable(project.folder),
             "version": version,
             "classes": [
-                {"name": printable(name), "count": count, "clips": [*map(_describe, project.clips(name, _SHOWN))]}
+                {
+                    "name": printable(name),
+                    "count": count,
+                    "clips": [clip.to_dict() for clip in project.clips(name, _SHOWN)],
+                }
                 for name, count in counts.items()
             ],
             "nothing": nothing_name([*counts]),
@@ -75,6 +79,10 @@ class Teaching:
             "model": model and model.id,
             "training": job.id if job and self.training.is_running else None,
         }
+
+    def clips(self, label: Label, before: str | None = None) -> list[dict[str, Any]]:
+        """The last clips of a class, or those that follow the clip with the id `before`."""
+        return [clip.to_dict() for clip in self.project.clips(label, _SHOWN, before)]
 
     def change(self, name: Change, version: int, values: Annotated[dict[str, str], Body()]) -> dict[str, Any]:
         """Call the method of the project with this name, if it still has the version that the page has seen."""
@@ -92,9 +100,9 @@ class Teaching:
         facts = self.previews.make(clip_id, file, self.settings.max_seconds)
         self.project.add_clip(label, file, name, clip_id, batch, recording)
         self.project.set_facts(clip_id, facts.seconds, facts.playable)
-        return {"clip": _describe(self.project.clip(clip_id))}
+        return {"clip": self.project.clip(clip_id).to_dict()}
 
-    def add_part(self, look_id: str, label: str, start: float, end: float) -> dict[str, Any]:
+    def add_part(self, look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:
         """Add a part of a clip that was looked at, in seconds; parts of one clip are of one recording."""
         look, part = self.looks.get(look_id), self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
         try:
@@ -104,15 +112,6 @@ class Teaching:
             return self.add(label, part, name, recording=recording)
         finally:
             part.unlink(missing_ok=True)
-
-
-def _describe(clip: ProjectClip) -> dict[str, Any]:
-    seconds = None if clip.seconds is None else round(clip.seconds, 3)
-    return {"id": clip.id, "label": printable(clip.label), "name": printable(clip.path.name), "seconds": seconds}
-
-
-def _describe_tested(clip: ProjectClip) -> dict[str, Any]:
-    return {**_describe(clip), "predicted": printable(clip.predicted)}
 
 
 def _file(path: Path, media_type: str) -> FileResponse:
@@ -170,18 +169,9 @@ def routes(teaching: Teaching) -> APIRouter:
     def reached() -> dict[str, Any]:
         return results(project, training.newest_run())
 
-    @routes.get("/api/project/results/clips")
-    def cell(row: int, column: int) -> list[dict[str, Any]]:
-        return [*map(_describe_tested, clips_of_cell(project, training.newest_run(), row, column))]
-
-    @routes.get("/api/project/results/wrong")
-    def wrong() -> list[dict[str, Any]]:
-        return [*map(_describe_tested, wrong_clips(project))]
-
     @routes.get("/api/project/inbox")
     def inbox() -> dict[str, Any]:
-        count, items = clips_to_check(project, training.newest_run(), CHECKED)
-        return {"count": count, "items": items}
+        return clips_to_check(project, training.newest_run())
 
     return routes
 
@@ -218,16 +208,11 @@ def _add_models(routes: APIRouter, teaching: Teaching) -> None:
 def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
     project = teaching.project
 
-    @routes.get("/api/project")
-    def describe(everything: bool = False) -> dict[str, Any]:
-        project.refresh(everything)
-        return teaching.describe()
-
+    routes.get("/api/project")(teaching.describe)
     routes.post("/api/project/changes/{name}")(teaching.change)
-
-    @routes.get("/api/project/clips")
-    def more(label: Label, before: str) -> list[dict[str, Any]]:
-        return [*map(_describe, project.clips(label, _SHOWN, before))]
+    routes.get("/api/project/clips")(teaching.clips)
+    routes.post("/api/look/{look_id}/examples")(teaching.add_part)
+    routes.get("/api/project/results/clips")(project.tested)
 
     @routes.post("/api/project/clips")
     async def add_clip(
@@ -252,7 +237,3 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
         own = recordings.get(clip.relative, "")
         known = sorted({name for name in recordings.values() if name not in recordings})
         return {"recording": "" if own == clip.relative else own, "known": known}
-
-    @routes.post("/api/look/{look_id}/examples")
-    def add_part(look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:
-        return teaching.add_part(look_id, label, start, end)

@@ -2,8 +2,7 @@
 
     python -m onlooker.serve.training CLIPS RUN
 
-The process writes one line of JSON per step to its standard output. It ends when its standard input is closed, so that
-it never outlives the server.
+The process writes one line of JSON per step to its standard output, and ends at the next one after the server.
 """
 
 import csv
@@ -15,11 +14,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
-from contextlib import suppress
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
+import onlooker
 from onlooker.evaluation.metrics import FORMULA
 from onlooker.evaluation.report.summary import advice, first_line
 from onlooker.files import composed, printable, read_bytes
@@ -27,9 +25,11 @@ from onlooker.run_record import SCORES, read_figures
 from onlooker.serve.jobs import Job
 from onlooker.serve.models import Models, find_model
 from onlooker.serve.problem import Problem, t
-from onlooker.serve.project import Project, ProjectClip
+from onlooker.serve.project import Project
 
-__all__ = ["Training", "clips_of_cell", "clips_to_check", "keep_results", "results", "wrong_clips"]
+__all__ = ["Training", "clips_to_check", "keep_results", "results"]
+
+CHECKED = 12  # clips to check at a time
 
 _MIN_CLIPS, _MIN_CLASSES = 2, 2
 _UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
@@ -110,20 +110,17 @@ class Training:
     def _follow(self, job: Job, run: Path) -> None:
         """Start the process, and report its progress until it ends."""
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command, pipe = (*self.child, str(self.project.folder), str(run)), subprocess.PIPE
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, start_new_session=True) as child:
+        command = [*self.child, str(self.project.folder), str(run)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, start_new_session=True) as child:
             assert child.stdout
             try:
                 job.on_cancel = child.kill
-                if job.cancelled:  # just before
-                    raise CancelledError
                 for line in child.stdout:
                     if isinstance(step := json.loads(line), dict):
                         raise Problem(422, "training_failed", reason=step["reason"], remedy=step["remedy"])
                     stage, done, total = step
                     job.report(stage, done / max(1, total))
-                    is_live = bool(job.result and job.result.get("model"))
-                    if stage in ("drawing clips", "done") and not is_live and (model := find_model(run)):
+                    if stage in ("drawing clips", "done") and not job.result and (model := find_model(run)):
                         self.models.load(model.id)  # so that it can be used at once
                         job.report(stage, job.progress, model=model.id)
                 status = child.wait()
@@ -138,6 +135,9 @@ class Training:
 def results(project: Project, run: Path | None) -> dict[str, Any]:
     """Figures and conclusion of a run, and what its model looks at; a Problem 404 if it has no results."""
     measured = _measured(run)
+    if measured is None:
+        raise Problem(404, "no_results")
+    folders = _folders(project)
     looks_at = {  # by the statistics that cross-validation has chosen (`training.linear.SETS`)
         "all but order": t("looks_at.all"), "changes": t("looks_at.changes"), "changes and order": t("looks_at.order")
     }  # fmt: skip
@@ -145,37 +145,23 @@ def results(project: Project, run: Path | None) -> dict[str, Any]:
         **{name: measured[name] for name in ("accuracy", "confusion")},
         "clips": measured["videos"],
         "wrong": sum(map(sum, measured["confusion"])) - sum(row[k] for k, row in enumerate(measured["confusion"])),
-        "classes": [*map(printable, _class_folders(project, measured))],
+        "classes": [printable(folders.get(name, name)) for name in measured["classes"]],
         "conclusion": first_line(measured),
         "looks_at": looks_at.get(str(measured.get("statistics")), ""),
         "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
     }
 
 
-def wrong_clips(project: Project) -> list[ProjectClip]:
-    """The first clips that are classified wrongly, the most certain errors first."""
-    return project.select("truth != predicted ORDER BY margin LIMIT 100")
-
-
-def clips_of_cell(project: Project, run: Path | None, row: int, column: int) -> list[ProjectClip]:
-    """The first clips in a cell of the confusion matrix; rows: true classes, columns: predicted classes."""
-    classes = _class_folders(project, _measured(run))
-    if not 0 <= min(row, column) <= max(row, column) < len(classes):
-        raise Problem(404, "no_results")
-    chosen = "truth = ? AND predicted = ? ORDER BY abs(margin) DESC LIMIT 100"
-    return project.select(chosen, classes[row], classes[column])
-
-
-def clips_to_check(project: Project, run: Path | None, count: int) -> tuple[int, list[dict[str, Any]]]:
+def clips_to_check(project: Project, run: Path | None) -> dict[str, Any]:
     """How many labels are doubtful, and the first: probable errors, other mistakes, then unsure ones."""
     if run is None:
-        return 0, []
+        return {"count": 0, "items": []}
     found = f"SELECT id, truth, predicted, score, doubted FROM {_DOUBTS} ORDER BY doubted DESC, margin LIMIT ?"
     items = [
         {"clip": clip, "label": label, "suggested": suggested, "score": score, "why": "label" if doubted else "unsure"}
-        for clip, label, suggested, score, doubted in project.database.run(found, _UNSURE, count)
+        for clip, label, suggested, score, doubted in project.database.run(found, _UNSURE, CHECKED)
     ]
-    return int(project.database.value(f"SELECT count(*) FROM {_DOUBTS}", _UNSURE)), items
+    return {"count": project.database.value(f"SELECT count(*) FROM {_DOUBTS}", _UNSURE), "items": items}
 
 
 def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
@@ -185,7 +171,7 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
         ids: of the clips that it was trained with, by their names at that time.
     """
     tested: list[tuple[object, ...]] = []
-    if (run / SCORES).exists() and (figures := read_figures(run)):  # else its report has failed
+    if figures := _measured(run):
         doubted = [each["name"] for each in figures.get("labels_to_check", [])]
         rank = {name: number for number, name in enumerate(reversed(doubted), 1)}  # the most doubtful has the highest
         clips = {composed(name): clip_id for name, clip_id in ids.items()}
@@ -206,15 +192,9 @@ def _folders(project: Project) -> dict[str, str]:
     return {composed(name): name for name in project.counts()}
 
 
-def _class_folders(project: Project, measured: dict[str, Any]) -> list[str]:
-    folders = _folders(project)
-    return [folders.get(name, name) for name in measured["classes"]]
-
-
-def _measured(run: Path | None) -> dict[str, Any]:
-    if run is None or not (run / SCORES).exists() or not (measured := read_figures(run)):
-        raise Problem(404, "no_results")
-    return measured
+def _measured(run: Path | None) -> dict[str, Any] | None:
+    """The figures of a run; None if it has none (yet), as where its report has failed."""
+    return read_figures(run) if run and (run / SCORES).exists() else None
 
 
 def _scores(run: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str, float, float]]:
@@ -243,30 +223,17 @@ def main() -> None:
     clips, run = map(Path, sys.argv[1:])
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # nothing else is written between the lines
-    Thread(target=_end_with_input, daemon=True).start()
-    with suppress(OSError):
-        os.nice(5)  # the live view goes first
+    os.nice(5)  # the live view goes first
 
     def tell(step: object) -> None:
         print(json.dumps(step), file=out, flush=True)
 
-    import onlooker
-
     try:
         onlooker.train(clips, run, quiet=True, divide=True, progress=lambda *step: tell(step))
         tell(("done", 1, 1))
-    except onlooker.ClipError as error:
-        tell({"reason": f"{error.path.name}: {error.found}", "remedy": error.remedy})
     except (ValueError, OSError) as error:
         reason, _, remedy = str(error).partition("; ")
         tell({"reason": reason, "remedy": remedy})
-    os._exit(0)  # without waiting for the thread
-
-
-def _end_with_input() -> None:
-    while os.read(0, 1):
-        pass
-    os._exit(1)
 
 
 if __name__ == "__main__":

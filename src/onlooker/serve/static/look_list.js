@@ -2,7 +2,7 @@
 
 import { lookAt } from "./api.js";
 import { colorOf, spoken } from "./colors.js";
-import { button, h, icon, percent, rich, sentence, show, t } from "./dom.js";
+import { button, h, icon, percent, rich, sentence, show, sleep, t } from "./dom.js";
 
 const KEPT = 25; // answers whose clips the server still has
 
@@ -70,9 +70,11 @@ export class ClipList {
   taking(kind) {
     const what = t(`save.${kind}`);
     const name = this.rows.length > KEPT ? t("save.last", { what, count: KEPT }) : what;
-    return button("download", name, () => {
-      const looks = this.rows.filter(({ result }) => result).slice(-KEPT).map(({ result }) => `look=${result.id}`);
-      if (looks.length) h("a", { href: `/media/looks/as/${kind}?${looks.join("&")}`, download: "" }).click();
+    return button("download", name, async () => {
+      for (const { result: { id } } of this.rows.filter(({ result }) => result).slice(-KEPT)) {
+        h("a", { href: `/media/${id}/as/${kind}`, download: "" }).click();
+        await sleep(500); // browsers refuse many at once
+      }
     });
   }
 

@@ -11,7 +11,7 @@ function matrix({ classes, confusion }, openClips) {
   const cell = (count, row, column) => {
     const share = count / Math.max(1, confusion[row].reduce((sum, each) => sum + each, 0));
     const label = t("matrix.cell", { label: spoken(classes[row]), prediction: spoken(classes[column]), count });
-    const open = () => openClips(label, `clips?row=${row}&column=${column}`);
+    const open = () => openClips(label, `?${new URLSearchParams({ truth: classes[row], predicted: classes[column] })}`);
     const inside = count ? h("button.cell", { type: "button", "aria-label": label, onclick: open }, String(count))
       : h("span.zero", {}, "·");
     return h(row === column ? "td.hit" : "td", { "--share": share.toFixed(2) }, inside);
@@ -27,7 +27,7 @@ function matrix({ classes, confusion }, openClips) {
 
 export function resultsView(results, page) {
   const openClips = (title, path) =>
-    get(`/api/project/results/${path}`).then((clips) => clipsDialog(title, clips, page), complain);
+    get(`/api/project/results/clips${path}`).then((clips) => clipsDialog(title, clips, page), complain);
   const wrong = t("results.wrong", { count: results.wrong });
   return [h("div.reached", {},
     h("p.accuracy", {}, h("b", {}, percent(results.accuracy)),
@@ -37,7 +37,7 @@ export function resultsView(results, page) {
   matrix(results, openClips),
   h("div.row", {}, button("camera", t("results.live"), () => page.parts.teach.tryLive(), { kind: "primary" }),
     button("upload", t("results.clip"), () => page.go("look")),
-    results.wrong > 0 && button(null, wrong, () => openClips(wrong, "wrong")),
+    results.wrong > 0 && button(null, wrong, () => openClips(wrong, "")),
     button(null, t("results.check"), () => page.go("correct")),
     page.state.models.filter(({ id }) => id === page.project.model).map(reportLink))];
 }
