@@ -99,6 +99,11 @@ def test_an_answer_is_found_again_after_a_reload_and_back_stays_on_the_page(
         page.click("text=Answers (CSV)")
     rows = Path(download.value.path()).read_text().splitlines()
     assert [row.partition(",")[0] for row in rows] == ['"clip"', '"00.mp4"', '"00.mp4"']
+    taken = []
+    page.on("download", lambda file: taken.append(file.suggested_filename))
+    page.click("text=Times (WebVTT)")
+    page.wait_for_timeout(2000)
+    assert taken == ["00.vtt", "00.vtt"]
     page.click(".clip-list li:nth-child(2) button")
     page.wait_for_selector(".answer .label")
     page.go_back()

@@ -123,7 +123,7 @@ def test_a_problem_has_the_text_of_its_code_and_of_the_library():
             "code": "not_decodable",
             "found": "is {empty}",
             "expected": "a video",
-            "remedy": "record it again, choose another file, or convert it to mp4 (HandBrake, VLC)",
+            "remedy": "choose another file, record it again, or convert it to mp4 (HandBrake, VLC)",
         }
     }
     with pytest.raises(KeyError, match="nobody"):

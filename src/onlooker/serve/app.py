@@ -107,7 +107,7 @@ def _respond(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, ClientDisconnect):
         _log.warning("%s %s: cut off by the sender", request.method, request.url.path)
     problem = as_problem(error)
-    return JSONResponse(problem.to_dict(request.url.path), problem.status)
+    return JSONResponse(problem.to_dict(), problem.status)
 
 
 def make_server(app: ASGIApp, settings: ServeSettings) -> uvicorn.Server:
@@ -138,10 +138,6 @@ class PatientProtocol(H11Protocol):
             self._stop_waiting()
         elif data:
             self._wait()
-
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        self._stop_waiting()
-        super().handle_websocket_upgrade(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()

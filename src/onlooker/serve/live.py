@@ -108,7 +108,9 @@ def routes(models: Models) -> APIRouter:
             made = await loop.run_in_executor(executor, lambda: Viewer(models.load(model)))
             begin = monotonic()
             while True:
-                content = await _receive(socket)
+                content = await socket.receive_bytes()
+                if not _CLOCK.size < len(content) <= MAX_BYTES:
+                    raise Problem(413, "frame_bytes", count=len(content), most=MAX_BYTES)
                 (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
                 time = monotonic() - begin
                 frame = Frame(sent if math.isfinite(sent) else 0.0, time, content[_CLOCK.size :])
@@ -122,13 +124,3 @@ def routes(models: Models) -> APIRouter:
                 await socket.close(1011 if problem.status == 500 else 1008)
 
     return router
-
-
-async def _receive(socket: WebSocket) -> bytes:
-    """The next message; a Problem for one of too many bytes or too few, a WebSocketDisconnect at the end."""
-    if (message := await socket.receive())["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect
-    content: bytes = message.get("bytes") or b""
-    if not _CLOCK.size < len(content) <= MAX_BYTES:
-        raise Problem(413, "frame_bytes", count=len(content), most=MAX_BYTES)
-    return content

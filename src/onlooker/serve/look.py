@@ -85,9 +85,7 @@ class Looks:
     def work(self, look: Look, job: Job) -> dict[str, Any]:
         """Predict a clip; one that fails is deleted."""
         try:
-            job.report("checking")
             facts = self._prepare(look, job)
-            job.report("looking")
             look.prediction = self._predict(look.path, look.model, facts, job)
         except BaseException:
             self.delete(look.id)
@@ -110,9 +108,7 @@ class Looks:
 
     def predict(self, file: Path, model: str, job: Job) -> tuple[VideoFacts, Prediction]:
         """Predict a clip that was received and is not kept."""
-        job.report("checking")
         facts = convert(file, max_seconds=self.settings.max_seconds, on_facts=lambda _: job.report("checking"))
-        job.report("looking")
         return facts, self._predict(file, model, facts, job)
 
     def take(self, look_id: str, kind: Kind) -> FileResponse:
@@ -153,6 +149,7 @@ class Looks:
         def report(step: Step) -> None:
             job.report("looking", min(1, step.time / facts.seconds))
 
+        job.report("looking")
         return self.models.load(model).predict(path, on_step=report)
 
 

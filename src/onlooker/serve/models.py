@@ -116,11 +116,9 @@ class Models:
 def find_model(run: Path) -> Model | None:
     """The run's model; None if it has none (yet). After cross-validation it is that of the final run."""
     for record in (run / "model" / _RECORD, run / "final" / "model" / _RECORD, run / _RECORD):
-        try:
-            saved = record.stat().st_mtime_ns
-        except OSError:
-            continue
-        return Model(hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16], run, record, saved)
+        if record.is_file():
+            model_id = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
+            return Model(model_id, run, record, record.stat().st_mtime_ns)
     return None
 
 

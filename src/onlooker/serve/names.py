@@ -42,8 +42,7 @@ def _is_invisible(character: str) -> bool:
 
 def _seen(name: str) -> str:
     """What is the same for names that look alike."""
-    visible = (each for each in name if not _is_invisible(each))
-    return unicodedata.normalize("NFKC", "".join(visible)).casefold()
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def new_name(name: str, others: Collection[str]) -> str:

@@ -65,12 +65,9 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
         )
         super().__init__(": ".join(filter(None, (code, self.found, self.expected, self.remedy))))
 
-    def to_dict(self, path: str = "") -> dict[str, Any]:
-        """Plain values, for JSON: `{"error": {…}}`. Programs, with a path in `API`, can have another remedy."""
-        values = {name: getattr(self, name) for name in ("code", *_PARTS)}
-        if path.startswith(f"{API}/") and "program" in texts()["problem"][self.code]:
-            values["remedy"] = t(f"problem.{self.code}.program")
-        return {"error": values}
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON: `{"error": {…}}`."""
+        return {"error": {name: getattr(self, name) for name in ("code", *_PARTS)}}
 
 
 def _for_the_page(text: str) -> str:

@@ -78,7 +78,7 @@ class Guard:
                 await self.app(scope, self._limited(request, receive), send)
                 return
         except Problem as problem:
-            response = JSONResponse(problem.to_dict(scope["path"]), problem.status)
+            response = JSONResponse(problem.to_dict(), problem.status)
             if problem.code == "token" and "text/html" in request.headers.get("accept", ""):  # a person
                 response = PlainTextResponse(t("token"), problem.status)
         if scope["type"] == "websocket":
@@ -125,9 +125,9 @@ class Guard:
     def _limited(self, request: HTTPConnection, receive: Receive) -> Receive:
         """A `receive` with the limit of bytes of this address."""
         limit = self.settings.max_upload if request.scope["path"] in UPLOADS else _MAX_JSON
-        stated = request.headers.get("content-length", "0")
-        if not stated.isdecimal() or int(stated) > limit:
-            raise _too_large(int(stated) if stated.isdecimal() else None, limit)
+        stated = int(request.headers.get("content-length", 0))  # h11 has checked that it is a number
+        if stated > limit:
+            raise _too_large(format_bytes(stated), limit)
         received, more = 0, request.scope["type"] == "http"
 
         async def limited() -> Message:
@@ -139,17 +139,14 @@ class Guard:
             more = message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > limit:
-                raise _too_large(None, limit)
+                raise _too_large(t("more_than", size=format_bytes(limit)), limit)
             return message
 
         return limited
 
 
-def _too_large(found: int | None, limit: int) -> Problem:
-    """The problem of a body of more than `limit` bytes; `found`: its bytes, if the request states them."""
-    most = format_bytes(limit)
-    size = t("more_than", size=most) if found is None else format_bytes(found)
-    return Problem(413, "too_large", size=size, most=most)
+def _too_large(size: str, limit: int) -> Problem:
+    return Problem(413, "too_large", size=size, most=format_bytes(limit))
 
 
 def _check_origin(request: HTTPConnection) -> None:

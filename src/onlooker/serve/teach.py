@@ -66,12 +66,7 @@ class Teaching:
             "path": printable(project.folder),
             "version": version,
             "classes": [
-                {
-                    "name": printable(name),
-                    "count": count,
-                    "clips": [clip.to_dict() for clip in project.clips(name, _SHOWN)],
-                }
-                for name, count in counts.items()
+                {"name": printable(name), "count": count, "clips": self.clips(name)} for name, count in counts.items()
             ],
             "nothing": nothing_name([*counts]),
             "hints": [*map(printable, _hints(project, counts))],
@@ -105,13 +100,10 @@ class Teaching:
     def add_part(self, look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:
         """Add a part of a clip that was looked at, in seconds; parts of one clip are of one recording."""
         look, part = self.looks.get(look_id), self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
-        try:
-            convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), part, max_seconds=self.settings.max_seconds)
-            recording = self.project.name_recording(look.name, file_digest(look.path))
-            name = f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4"
-            return self.add(label, part, name, recording=recording)
-        finally:
-            part.unlink(missing_ok=True)
+        convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), part, max_seconds=self.settings.max_seconds)
+        recording = self.project.name_recording(look.name, file_digest(look.path))
+        name = f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4"
+        return self.add(label, part, name, recording=recording)
 
 
 def _file(path: Path, media_type: str) -> FileResponse:
