@@ -1,20 +1,18 @@
 """The interface for programs below /api/v1: stable, typed, described by openapi.json, with the token of the page."""
 
 import asyncio
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from onlooker import structures
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
 from onlooker.serve.media import receive
 from onlooker.serve.problem import Problem
 from onlooker.structures import Segment
-from onlooker.video.transcode import VideoFacts
 
 __all__ = ["create_api"]
 
@@ -73,32 +71,26 @@ def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
     )  # fmt: skip
     places = asyncio.Semaphore(_WAITING)
 
-    @api.get("/models")
-    def models() -> list[Model]:
+    @api.get("/models", response_model=list[Model])
+    def models() -> list[dict[str, Any]]:
         """All models, newest first; one that was given to the server is the first."""
-        return [Model(**values) for values in looks.models.describe()]
+        return looks.models.describe()
 
-    @api.post("/predict", openapi_extra={"requestBody": _CLIP})
-    async def predict(request: Request, model: str | None = None) -> Prediction:
+    @api.post("/predict", response_model=Prediction, openapi_extra={"requestBody": _CLIP})
+    async def predict(request: Request, model: str | None = None) -> dict[str, Any]:
         """Predict a clip with a model (by its id; without: the first one), after all requests before."""
         if places.locked():
             raise Problem(503, "busy", most=_WAITING)
         async with places:
             chosen = await run_in_threadpool(looks.models.get, model)
             async with receive(request, looks.folder) as (file, _):
-                job = jobs.submit(lambda job: {"answer": _answer(chosen.id, *looks.predict(file, chosen.id, job))})
+                job = jobs.submit(lambda job: {"model": chosen.id, **looks.predict(file, chosen.id, job)})
                 while not job.finished:
                     if await request.is_disconnected():
                         job.cancel()
                     await asyncio.sleep(_POLL)
-            if job.result is None or job.error:
+            if job.result is None:
                 raise job.error or Problem(400, "cut_off")
-            answer: Prediction = job.result["answer"]
-            return answer
+            return job.result
 
     return api
-
-
-def _answer(model: str, facts: VideoFacts, prediction: structures.Prediction) -> Prediction:
-    about = {name: getattr(facts, name) for name in ("seconds", "frames", "width", "height")}
-    return Prediction.model_validate({"model": model, **prediction.to_dict(), **about})

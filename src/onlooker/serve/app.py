@@ -13,9 +13,9 @@ import h11
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from fastapi.templating import Jinja2Templates
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp
@@ -71,12 +71,11 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.mount(API, api)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
 
-    environment = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined)
+    templates = Jinja2Templates(_HERE / "templates")
 
     @app.get("/")
-    def page() -> HTMLResponse:
-        template = environment.get_template("page.html")
-        return HTMLResponse(template.render(texts=texts(), version=onlooker.__version__))
+    def page(request: Request) -> Response:
+        return templates.TemplateResponse(request, "page.html", {"texts": texts(), "version": onlooker.__version__})
 
     @app.get("/api/state")
     def state() -> dict[str, Any]:
@@ -96,9 +95,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
         jobs.get(job_id).cancel()
         return jobs.get(job_id).describe()
 
-    app.include_router(look.routes(looks, jobs))
-    app.include_router(live.routes(known))
-    app.include_router(teach.routes(teaching))
+    look.add_routes(app, looks, jobs)
+    live.add_routes(app, known)
+    teach.add_routes(app, teaching)
     return app
 
 

@@ -14,7 +14,7 @@ from time import monotonic, perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -24,7 +24,7 @@ from onlooker.serve.look import heat_levels
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem, as_problem
 
-__all__ = ["Frame", "Viewer", "decode_jpeg", "routes"]
+__all__ = ["Frame", "Viewer", "add_routes", "decode_jpeg"]
 
 MAX_BYTES, MAX_SIDE = 1_000_000, 1280  # of a frame
 _CLOCK = struct.Struct("<d")  # the browser's clock in ms, before each JPEG
@@ -96,11 +96,11 @@ def decode_jpeg(content: bytes) -> NDArray[np.uint8]:
         raise Problem(422, "frame_format") from error
 
 
-def routes(models: Models) -> APIRouter:
+def add_routes(app: FastAPI, models: Models) -> None:
     """The route of the live view; all cameras share one thread, in turn."""
-    router, executor = APIRouter(), ThreadPoolExecutor(1, thread_name_prefix="live")
+    executor = ThreadPoolExecutor(1, thread_name_prefix="live")
 
-    @router.websocket("/api/live")
+    @app.websocket("/api/live")
     async def live(socket: WebSocket, model: str = "") -> None:
         await socket.accept()
         loop = asyncio.get_running_loop()
@@ -122,5 +122,3 @@ def routes(models: Models) -> APIRouter:
             with suppress(RuntimeError, WebSocketDisconnect):  # the browser has disconnected in the meantime
                 await socket.send_json(problem.to_dict())
                 await socket.close(1011 if problem.status == 500 else 1008)
-
-    return router

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse
 from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
@@ -25,7 +25,7 @@ from onlooker.serve.settings import ServeSettings
 from onlooker.structures import Prediction, Step
 from onlooker.video.transcode import VideoFacts
 
-__all__ = ["Look", "Looks", "describe_prediction", "heat_levels", "routes"]
+__all__ = ["Look", "Looks", "add_routes", "describe_prediction", "heat_levels"]
 
 MAX_KEPT = 30  # clips: those that wait, and the last ones; of more, the oldest is deleted
 _DRAWN_FRAMES = 5_000  # of a recording; in longer ones no heat map is drawn: its values would fill the browser
@@ -106,10 +106,10 @@ class Looks:
             answer["damaged"] = t("look.damaged", read=facts.frames, claimed=facts.claimed)
         return answer
 
-    def predict(self, file: Path, model: str, job: Job) -> tuple[VideoFacts, Prediction]:
-        """Predict a clip that was received and is not kept."""
+    def predict(self, file: Path, model: str, job: Job) -> dict[str, Any]:
+        """Predict a clip that was received and is not kept; plain values for programs."""
         facts = convert(file, max_seconds=self.settings.max_seconds, on_facts=lambda _: job.report("checking"))
-        return facts, self._predict(file, model, facts, job)
+        return {**self._predict(file, model, facts, job).to_dict(), **vars(facts)}
 
     def take(self, look_id: str, kind: Kind) -> FileResponse:
         """What a model sees in a clip as a file: times as "vtt" or "csv", the drawn clip as "mp4"."""
@@ -191,20 +191,18 @@ def heat_levels(heat: NDArray[np.float32], scale: float) -> list[Any]:
     return levels
 
 
-def routes(looks: Looks, jobs: Jobs) -> APIRouter:
+def add_routes(app: FastAPI, looks: Looks, jobs: Jobs) -> None:
     """The routes of the tab Look."""
-    router = APIRouter()
 
-    @router.post("/api/look", status_code=202)
+    @app.post("/api/look", status_code=202)
     async def upload(request: Request, model: str) -> dict[str, str]:
         chosen = await run_in_threadpool(looks.models.get, model)
         async with receive(request, looks.folder) as (file, name):
             look = await run_in_threadpool(looks.add, file, name, chosen.id)
         return {"job": jobs.submit(partial(looks.work, look)).id, "look": look.id}
 
-    @router.get("/media/{look_id}.mp4")
+    @app.get("/media/{look_id}.mp4")
     def video(look_id: str) -> FileResponse:
         return FileResponse(looks.get(look_id).video, media_type="video/mp4", headers=_STORED)
 
-    router.get("/media/{look_id}/as/{kind}")(looks.take)
-    return router
+    app.get("/media/{look_id}/as/{kind}")(looks.take)

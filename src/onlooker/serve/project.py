@@ -364,10 +364,9 @@ class Project:
         step, last_batch = last[0] if last else (0, "")
         if not batch or batch != last_batch:
             step += 1
-        with self.database.transaction():
-            values = (step, text, batch, json.dumps(moves), settled)
-            insert = "INSERT INTO change (step, text, batch, moves, settled, state) VALUES (?, ?, ?, ?, ?, 'doing')"
-            number = self.database.value(f"{insert} RETURNING number", *values)
+        insert = "INSERT INTO change (step, text, batch, moves, settled, state) VALUES (?, ?, ?, ?, ?, 'doing')"
+        values = (step, text, batch, json.dumps(moves), settled)
+        number = self.database.value(f"{insert} RETURNING number", *values)
         self._finish(number)
 
     def _finish(self, number: int) -> None:

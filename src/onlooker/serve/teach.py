@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import Body, FastAPI, Query, Request
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -24,7 +24,7 @@ from onlooker.serve.project import MAX_RECORDING, Project, read_recordings
 from onlooker.serve.training import Training, clips_to_check, results
 from onlooker.video.reader import SUFFIXES
 
-__all__ = ["Teaching", "routes"]
+__all__ = ["Teaching", "add_routes"]
 
 _FEW = 5  # clips of a class, at least
 _SHOWN = 24  # clips of a class at a time
@@ -137,46 +137,44 @@ def _hints(project: Project, counts: dict[str, int]) -> list[str]:
     return hints
 
 
-def routes(teaching: Teaching) -> APIRouter:
+def add_routes(app: FastAPI, teaching: Teaching) -> None:
     """Everything of the tabs Teach and Correct, and changes of models."""
-    routes, project, training = APIRouter(), teaching.project, teaching.training
-    _add_changes(routes, teaching)
-    _add_models(routes, teaching)
+    project, training = teaching.project, teaching.training
+    _add_changes(app, teaching)
+    _add_models(app, teaching)
 
-    @routes.get("/media/clip/{clip_id}.jpg")
+    @app.get("/media/clip/{clip_id}.jpg")
     def still(clip_id: str) -> FileResponse:
         return _file(teaching.previews.still(clip_id), "image/jpeg")
 
-    @routes.get("/media/clip/{clip_id}.mp4")
+    @app.get("/media/clip/{clip_id}.mp4")
     def playable(clip_id: str) -> FileResponse:
         return _file(teaching.previews.playable(clip_id), "video/mp4")
 
-    @routes.post("/api/project/train", status_code=202)
+    @app.post("/api/project/train", status_code=202)
     async def train() -> dict[str, str]:
         training.check()
         training.job = teaching.jobs.submit(training.run, at_once=True)
         return {"job": training.job.id}
 
-    @routes.get("/api/project/results")
+    @app.get("/api/project/results")
     def reached() -> dict[str, Any]:
         return results(project, training.newest_run())
 
-    @routes.get("/api/project/inbox")
+    @app.get("/api/project/inbox")
     def inbox() -> dict[str, Any]:
         return clips_to_check(project, training.newest_run())
 
-    return routes
 
-
-def _add_models(routes: APIRouter, teaching: Teaching) -> None:
+def _add_models(app: FastAPI, teaching: Teaching) -> None:
     models, training = teaching.looks.models, teaching.training
 
-    @routes.get("/media/model/{model_id}.html")
+    @app.get("/media/model/{model_id}.html")
     def report(model_id: str) -> FileResponse:
         path = models.get(model_id).run / REPORT
         return FileResponse(path, headers={"Content-Security-Policy": _OF_REPORT}, stat_result=path.stat())
 
-    @routes.get("/media/model/{model_id}.zip")
+    @app.get("/media/model/{model_id}.zip")
     def download(model_id: str) -> FileResponse:
         model = models.get(model_id)
         stored = model.record.parent  # which is, unpacked, a run that every command reads
@@ -184,29 +182,29 @@ def _add_models(routes: APIRouter, teaching: Teaching) -> None:
         file = Path(shutil.make_archive(str(target), "zip", stored.parent, stored.name))
         return FileResponse(file, filename=f"{model.run.name}.zip", background=BackgroundTask(file.unlink))
 
-    @routes.patch("/api/models/{model_id}")
+    @app.patch("/api/models/{model_id}")
     def rename(model_id: str, name: Text) -> dict[str, Any]:
         training.check_idle()
         training.follow_run(*models.rename(model_id, name))
         return teaching.describe()
 
-    @routes.delete("/api/models/{model_id}")
+    @app.delete("/api/models/{model_id}")
     def delete(model_id: str) -> dict[str, Any]:
         training.check_idle()
         models.delete(model_id)
         return teaching.describe()
 
 
-def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
+def _add_changes(app: FastAPI, teaching: Teaching) -> None:
     project = teaching.project
 
-    routes.get("/api/project")(teaching.describe)
-    routes.post("/api/project/changes/{name}")(teaching.change)
-    routes.get("/api/project/clips")(teaching.clips)
-    routes.post("/api/look/{look_id}/examples")(teaching.add_part)
-    routes.get("/api/project/results/clips")(project.tested)
+    app.get("/api/project")(teaching.describe)
+    app.post("/api/project/changes/{name}")(teaching.change)
+    app.get("/api/project/clips")(teaching.clips)
+    app.post("/api/look/{look_id}/examples")(teaching.add_part)
+    app.get("/api/project/results/clips")(project.tested)
 
-    @routes.post("/api/project/clips")
+    @app.post("/api/project/clips")
     async def add_clip(
         request: Request,
         label: Label,
@@ -217,13 +215,13 @@ def _add_changes(routes: APIRouter, teaching: Teaching) -> None:
         async with receive(request, folder) as (file, name):
             return await run_in_threadpool(teaching.add, label, file, name, batch, recording)
 
-    @routes.post("/api/project/recordings")
+    @app.post("/api/project/recordings")
     async def read_list(request: Request) -> dict[str, str]:
         async with receive(request, teaching.looks.folder) as (file, _):
             rows = await run_in_threadpool(read_recordings, file)
         return {row["clip"]: row["recording"] for row in rows}
 
-    @routes.get("/api/project/clips/{clip_id}/recording")
+    @app.get("/api/project/clips/{clip_id}/recording")
     def recording_of(clip_id: str) -> dict[str, Any]:
         clip, recordings = project.clip(clip_id), project.recordings()
         own = recordings.get(clip.relative, "")
