@@ -32,8 +32,8 @@ from onlooker.files import (
 )
 from onlooker.localization import localize
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
-from onlooker.models.registry import find_class, planned_bytes, rebuild
-from onlooker.models.video_model import RECORD, VideoModel, choose_device, load_weights
+from onlooker.models.registry import find_class, planned_bytes
+from onlooker.models.video_model import RECORD, WEIGHTS, VideoModel, choose_device, load_weights
 from onlooker.settings import field_of, without_off
 from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
@@ -49,7 +49,6 @@ __all__ = ["Classification", "Recognizer", "load"]
 OnStep = Callable[[Step], None]
 
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
-_WEIGHTS = "model.safetensors"
 # Settings of a recognizer that are plain values, and those that models of earlier versions do not have.
 _SETTINGS: dict[str, Any] = {
     "aggregation": str,
@@ -289,7 +288,7 @@ class Recognizer:
             "data": self.data.to_dict(),
             "model": type(self.model).__name__,
             "package": self.model.package,
-            "weights": file_digest(folder / _WEIGHTS),
+            "weights": file_digest(folder / WEIGHTS),
             "curve": self.curve and asdict(self.curve),
             **{name: getattr(self, name) for name in _SETTINGS},
         }
@@ -335,7 +334,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         if is_video(run):
             state = "a clip, and the run is given first, before the clips"
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
-    stored, config, weights_file = folder / RECORD, folder / "config.json", folder / _WEIGHTS
+    stored, config, weights_file = folder / RECORD, folder / "config.json", folder / WEIGHTS
     with reading(stored):
         values = _OF_EARLIER_VERSIONS | read_json(stored)
         kind = find_class(field_of(values, "model", str), field_of(values, "package", str))
@@ -351,7 +350,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         if (planned := planned_bytes(kind, settings)) > 2 * size:  # weights used in several places are stored once
             sizes = f"{format_bytes(size)}, and {format_bytes(planned)} by these settings"
             raise ValueError(f"{weights_file.name}: these are not the weights of this model ({sizes})")
-        model = rebuild(kind, settings)
+        model = kind.rebuild(settings)
     load_weights(model, weights_file)
     with reading(stored):
         if data.normalization == "auto":

@@ -28,7 +28,6 @@ __all__ = [
     "for_encoder",
     "for_model",
     "list_models",
-    "rebuild",
     "register_model",
     "resolve",
 ]
@@ -293,20 +292,6 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
     return Settings(model, data, training)
 
 
-def rebuild(kind: type[VideoModel], settings: dict[str, Any]) -> VideoModel:
-    """A model of a class (`find_class`) from all its arguments, as in the config.json of a saved run; random weights.
-
-    Raises:
-        ValueError: a setting that does not fit.
-        TypeError: settings of another class.
-    """
-    if not settings.get("pretrained"):
-        return kind(**settings)
-    model = kind(**{**settings, "pretrained": False})  # the saved weights replace them
-    model.note_pretrained()
-    return model
-
-
 def find_class(kind: str, package: str = "onlooker") -> type[VideoModel]:
     """A class of models by its name; a ValueError if there is none."""
     if kind not in _classes():
@@ -339,7 +324,7 @@ def planned_bytes(kind: type[VideoModel], settings: dict[str, Any]) -> int:
         return 0
     try:
         with torch.device("meta"):
-            weights = rebuild(kind, settings).state_dict().values()
+            weights = kind.rebuild(settings).state_dict().values()
     except (NotImplementedError, RuntimeError):  # a network that needs numbers while it is built
         return 0
     return sum(weight.numel() * weight.element_size() for weight in weights)

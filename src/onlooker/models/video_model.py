@@ -1,12 +1,11 @@
 """The interface of a model: class scores at every frame of a video, plain arguments, saved files without code."""
 
-import inspect
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
 import torch
-from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor, nn
@@ -18,6 +17,8 @@ from onlooker.settings import check_type
 __all__ = ["Output", "VideoModel", "Windows", "count_parameters", "make_head"]
 
 RECORD = "recognizer.json"  # next to the weights of a recognizer
+WEIGHTS = "model.safetensors"
+_DOWNLOAD = ("revision", "cache_dir", "force_download", "local_files_only", "token")  # from the hub
 
 
 class Windows(NamedTuple):
@@ -167,9 +168,19 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         if tuple(shape) != expected:
             raise ValueError(f"frames are {tuple(shape)}, this model was built for {expected} (C H W)")
 
-    def note_pretrained(self) -> None:
-        """Record in config.json that the model started from pretrained weights, which are loaded from elsewhere."""
-        cast(dict[str, Any], self._hub_mixin_config)["pretrained"] = True
+    @classmethod
+    def rebuild(cls, settings: dict[str, Any]) -> Self:
+        """A model from all its arguments, as in the config.json of a saved one, whose weights replace the random ones.
+
+        Raises:
+            ValueError: a setting that does not fit.
+            TypeError: settings of another class.
+        """
+        if not settings.get("pretrained"):
+            return cls(**settings)
+        model = cls(**{**settings, "pretrained": False})  # nothing is downloaded
+        cast(dict[str, Any], model._hub_mixin_config)["pretrained"] = True
+        return model
 
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
         """The README.md of a saved model, without a license, but with the terms of its encoder's pretrained weights."""
@@ -186,28 +197,18 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
         # safetensors writes files that only their owner may read.
-        (save_directory / "model.safetensors").chmod(save_directory.stat().st_mode & 0o666)
+        (save_directory / WEIGHTS).chmod(save_directory.stat().st_mode & 0o666)
 
     @classmethod
-    def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> Self:
-        # strict: the hub's default ignores missing weights. pretrained=False: the file has all weights, so those of
-        # ImageNet or Kinetics need not be downloaded.
-        pretrained = False
-        if "pretrained" in inspect.signature(cls.__init__).parameters:
-            pretrained, arguments["pretrained"] = bool(arguments.get("pretrained")), False
-        model = cast(Self, super()._from_pretrained(strict=strict, **arguments))
-        if pretrained:
-            model.note_pretrained()
-        return model
-
-    @classmethod
-    def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
-        load_weights(model, Path(model_file), strict)
+    def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", strict: bool = True, **others: Any) -> Self:
+        # As the hub's, which ignores missing weights by default, and would also load a pickle, which can run code.
+        download = {name: others.pop(name) for name in _DOWNLOAD}
+        file = Path(model_id, WEIGHTS)
+        if not Path(model_id).is_dir():
+            file = Path(hf_hub_download(model_id, WEIGHTS, **download))
+        model = cls.rebuild(others)
+        load_weights(model, file, strict)
         return model.to(map_location).eval()
-
-    @classmethod
-    def _load_as_pickle(cls, model: Any, model_file: str, *_: Any) -> Any:
-        raise ValueError(f"{model_file} is a pickle, which can run code when it is loaded; expected model.safetensors")
 
 
 def load_weights(model: VideoModel, path: Path, strict: bool = True) -> None:

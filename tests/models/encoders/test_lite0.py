@@ -12,7 +12,7 @@ from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders import lite0 as module
 from onlooker.models.encoders.lite0 import LITE0_SIZE, Lite0, installed_weights
-from onlooker.models.registry import for_model, rebuild, resolve
+from onlooker.models.registry import for_model, resolve
 
 Package = tuple[Path, torch.nn.Module]
 
@@ -119,4 +119,4 @@ def test_a_saved_model_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(module, "installed_weights", lambda: None)
     settings = {"num_classes": 2, "encoder": "lite0", "window": 4, "size": 64, "pretrained": True}
     arguments = {"in_channels": 3, "flow_channels": 0, "lengths": ()}
-    assert isinstance(rebuild(LinearClassifier, settings | arguments).encoder, Lite0)
+    assert isinstance(LinearClassifier.rebuild(settings | arguments).encoder, Lite0)

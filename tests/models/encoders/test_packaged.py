@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.encoders import TERMS, build_encoder, small
-from onlooker.models.registry import configured, create_model, rebuild, resolve
+from onlooker.models.registry import configured, create_model, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker_papers.encoder.tables import card
 
@@ -113,7 +113,7 @@ def test_the_card_of_a_model_has_the_terms_of_its_weights(weights: dict[str, tor
     assert TERMS["small"] in card(model, "pretrained")
     assert TERMS["small"] in card(type(model).from_pretrained(tmp_path / "pretrained"), "loaded")
     settings = json.loads((tmp_path / "pretrained" / "config.json").read_text(encoding="utf-8"))
-    assert TERMS["small"] in card(rebuild(type(model), settings), "rebuilt")
+    assert TERMS["small"] in card(type(model).rebuild(settings), "rebuilt")
     assert "ImageNet" not in card(create_model("lstm", 2, encoder="small"), "random")
     assert "ImageNet" not in card(create_model("lstm", 2), "conv4")
 
