@@ -34,7 +34,8 @@ def moving(frames: Pixels) -> Floats:
     Frames of optical flow are motion themselves.
     """
     if frames.shape[3] not in _IMAGES:
-        return np.stack([_displacement(frame) for frame in frames])
+        # The larger of the displacements in x and y, as a share of the largest possible one.
+        return np.abs(frames.astype(np.float32) - np.float32(127.5)).max(-1) / np.float32(127.5)
     grays = [_gray(frame) for frame in frames]
     pairs = [(now, later, _camera(now, later)) for now, later in itertools.pairwise(grays)]
     if not pairs:
@@ -102,13 +103,6 @@ def _difference(now: Gray, later: Gray, move: Transform) -> Floats:
     difference: Floats = cv2.absdiff(there, now).astype(np.float32) / np.float32(255)
     difference[cv2.erode(shown, np.ones((_MARGIN, _MARGIN), np.uint8)) < 255] = 0
     return difference
-
-
-def _displacement(flow: Pixels) -> Floats:
-    """The larger of the displacements in x and y of flow as bytes, `H W C`, as a share of the largest possible one."""
-    fields = np.abs(flow.astype(np.float32) - np.float32(127.5))
-    largest: Floats = fields.max(-1) / np.float32(127.5)
-    return largest
 
 
 def _gray(frame: Pixels) -> Pixels:

@@ -46,7 +46,7 @@ def test_the_page_shows_the_measured_figures(evaluation: Evaluation, tmp_path: P
     text = page(evaluation, tmp_path / "page.html", attends=True)
     assert "&lt;walk&gt;" in text
     assert "<walk>" not in text
-    assert all(words in text for words in ("lost.mp4", "zero bytes", "Loss per epoch", "model.name"))
+    assert all(words in text for words in ("lost.mp4", "zero bytes", "Loss and accuracy per epoch", "model.name"))
     assert "<h1>my_clips</h1>" in text
     found = words(text)
     assert "|not better than always predicting “run” (50 %) as far as 4 clips can tell|:" in found

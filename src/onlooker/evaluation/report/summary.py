@@ -308,7 +308,5 @@ def _training(page: Page, curves: Curves | None, chosen: str) -> None:
     if curves and curves["training"]["loss"]:
         page.heading("Training")
         kept = 1 + int(np.nanargmin(curves["validation"]["loss"]))
-        for name in ("loss", "accuracy"):
-            of_split = {split: {name: values[name]} for split, values in curves.items()}
-            caption = f"{name.capitalize()} per epoch, without a threshold."
-            page.figure(to_svg(loss_and_accuracy(of_split, kept=kept)), caption)
+        image = to_svg(loss_and_accuracy(curves, kept=kept))
+        page.figure(image, "Loss and accuracy per epoch, without a threshold.", wide=True)
