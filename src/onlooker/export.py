@@ -5,10 +5,7 @@ only resizes frames; `step.json` holds everything else that it needs, as plain v
 """
 
 import copy
-import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
@@ -64,10 +61,11 @@ def export(recognizer: Recognizer, folder: Path | str) -> Path:
     if folder.exists() and (others := {path.name for path in folder.iterdir()} - {STEP, DESCRIPTION}):
         raise FileExistsError(f"{folder}: holds {min(others)}, which is not of an export; choose another folder")
     step = _PixelStep(recognizer)
-    with explain_write_errors("the exported step", folder), whole_folder(folder) as draft, _quiet():
+    with explain_write_errors("the exported step", folder), whole_folder(folder) as draft:
         draft.mkdir(parents=True)
         graph = draft / STEP
-        _write_graph(step, graph)
+        with warnings.catch_warnings(action="ignore"):  # of the exporter
+            _write_graph(step, graph)
         compared = verify(recognizer, draft)
         file = {"bytes": graph.stat().st_size, "sha256": file_digest(graph)}
         write_json(draft / DESCRIPTION, _describe(recognizer, step) | {"compared": compared, "files": {STEP: file}})
@@ -149,18 +147,6 @@ def _inexpressible(model: VideoModel, error: Exception) -> ValueError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     what = f"a model with encoder {encoder} and cell {cell} cannot be written as ONNX ({reason})"
     return ValueError(f"{what}; conv4 and most timm networks can")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress log messages and warnings of the exporter."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        logging.disable(before)
 
 
 class ExportedStep:
