@@ -19,8 +19,8 @@ from onlooker.evaluation.events import EventCurve, event_curve
 from onlooker.models.linear import LinearClassifier
 from onlooker.stream.events import Finder
 from onlooker.structures import Segment
-from onlooker.training.linear import Choice, Clips, best_temperature, fitted_layer, one_thread
-from onlooker.training.regression import Layer, Method, regress
+from onlooker.training.linear import Choice, Clips, fitted_layer, one_thread
+from onlooker.training.regression import Layer, Method, cross_validate, regress
 
 __all__ = ["MOST_CLIPS", "ClipFeatures", "fit_events", "window_lengths"]
 
@@ -114,8 +114,8 @@ def fit_events(
     ]
     windows = _windows(net, streams, clips, lengths, random)
     columns = clips.columns(STATISTICS)
-    kind = _chosen(windows, columns)
-    of_all = _layers(windows, clips, columns, kind, choice)
+    method, temperature = _chosen(windows, columns)
+    event, of_classes = _layers(windows, clips, columns, method, temperature, choice)
     played: tuple[list[list[Segment]], list[list[Segment]]] = [], []  # by the layer of classes
     true, seconds = list[list[Segment]](), 0.0
     finder = Finder(classes, lengths, _LEAST, clips.nothing)
@@ -124,8 +124,8 @@ def fit_events(
         of_others = windows.only(windows.stream != number)
         if not len(stream.events) or len(np.unique(others.y)) < 2 or len(np.unique(of_others.y)) < 2:
             continue
-        layers = _layers(of_others, others, columns, kind, choice)
-        scores = _scores(net, stream, lengths, layers)
+        layers = _layers(of_others, others, columns, method, temperature, choice)
+        scores = _scores(net, stream, lengths, *layers)
         times = (np.arange(len(stream.features)) / rate).tolist()
         for found, of_windows in zip(played, scores, strict=True):
             found.append(finder.find(times, of_windows))
@@ -133,7 +133,8 @@ def fit_events(
         seconds += len(times) / rate
     curves = [event_curve(found, true, seconds) for found in played]
     best = int(np.argmax([_quality(curve) for curve in curves]))
-    net.set_event_layer(lengths, _tensors(of_all.event), _tensors(of_all.classes[best]))
+    tensors = ([torch.as_tensor(part) for part in layer] for layer in (event, of_classes[best]))
+    net.set_event_layer(lengths, *tensors)
     return curves[best]
 
 
@@ -184,13 +185,6 @@ class _Windows(NamedTuple):
         return _Windows(*(part[chosen] for part in self))  # type: ignore[arg-type]
 
 
-class _Kind(NamedTuple):
-    """How the layer is fitted, and the temperature of its logits."""
-
-    method: Method
-    temperature: float = 1.0
-
-
 @torch.inference_mode()
 def _windows(
     net: LinearClassifier, streams: Sequence[_Stream], clips: Clips, lengths: Sequence[int], random: np.random.Generator
@@ -233,60 +227,46 @@ def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
     return np.where(begin < 0, -1, best), nearest
 
 
-def _chosen(windows: _Windows, columns: Ints) -> _Kind:
-    """The method with the lowest log loss on streams that it was not fitted to."""
-    logits, tested = np.zeros((len(_METHODS), len(windows.y), 2)), np.zeros(len(windows.y), bool)
+def _chosen(windows: _Windows, columns: Ints) -> tuple[Method, float]:
+    """The method with the lowest log loss on streams that it was not fitted to, and the temperature of its logits."""
+    parts = list[tuple[Floats, Ints, Ints]]()
     for stream in np.unique(windows.stream):
-        test = windows.stream == stream
-        fit = windows.only(~test)
-        if len(np.unique(fit.y)) < 2:
-            continue
-        tested |= test
-        layers = regress(fit.x[:, columns], fit.y, 2, _METHODS)
-        logits[:, test] = [layer.logits(windows.x[np.ix_(test, columns)]) for layer in layers]
-    if not tested.any():
-        return _Kind(_METHODS[0])
-    found = [best_temperature(each[tested], windows.y[tested]) for each in logits]
-    best = int(np.argmin([loss for loss, _ in found]))
-    return _Kind(_METHODS[best], found[best][1])
+        others = windows.only(windows.stream != stream)
+        if len(np.unique(others.y)) > 1:
+            parts.append((others.x[:, columns], others.y, np.flatnonzero(windows.stream == stream)))
+    if not parts:
+        return _METHODS[0], 1.0
+    best = cross_validate(np.ascontiguousarray(windows.x[:, columns]), windows.y, 2, parts, _METHODS)
+    return best.method, best.temperature
 
 
-class _Layers(NamedTuple):
+def _layers(
+    windows: _Windows, clips: Clips, columns: Ints, method: Method, temperature: float, choice: Choice
+) -> tuple[Layer, list[Layer]]:
     """Layers on all statistics, whose logits are divided by their temperatures: of events, with one output; and two of
     classes, fitted to whole clips, and also to windows that nearly agree with them."""
-
-    event: Layer
-    classes: tuple[Layer, Layer]
-
-
-def _layers(windows: _Windows, clips: Clips, columns: Ints, kind: _Kind, choice: Choice) -> _Layers:
     M = clips.x.shape[1]
-    both = regress(windows.x[:, columns], windows.y, 2, (kind.method,))[0]
-    one = both._replace(weight=both.weight[1:] - both.weight[:1], bias=both.bias[1:] - both.bias[:1])
+    (both,) = regress(windows.x[:, columns], windows.y, 2, (method,))
+    event = both._replace(weight=both.weight[1:] - both.weight[:1], bias=both.bias[1:] - both.bias[:1])
     used = clips.columns(choice.statistics)
     positive = windows.y == 1
     x = np.concatenate([clips.x, windows.x[positive]])[:, used]
     y = np.concatenate([clips.y, windows.label[positive]])
     (of_windows,) = regress(x, y, clips.num_classes, (choice.method,), choice.balanced)
-    layers = fitted_layer(clips, choice), of_windows.on(used, M)
-    return _Layers(
-        one.on(columns, M).divided(kind.temperature),
-        (layers[0].divided(choice.temperature), layers[1].divided(choice.temperature)),
-    )
-
-
-def _tensors(layer: Layer) -> list[Tensor]:
-    return [torch.as_tensor(each) for each in layer]
+    classes = [fitted_layer(clips, choice), of_windows.on(used, M)]
+    return event.on(columns, M).divided(temperature), [layer.divided(choice.temperature) for layer in classes]
 
 
 @torch.inference_mode()
-def _scores(net: LinearClassifier, stream: _Stream, lengths: Sequence[int], layers: _Layers) -> list[Floats]:
+def _scores(
+    net: LinearClassifier, stream: _Stream, lengths: Sequence[int], event: Layer, classes: Sequence[Layer]
+) -> list[Floats]:
     """What models with these layers of events, and of classes, give for the windows of a stream, `T L K` each."""
     before, parts = lengths[-1] - 1, list[list[Floats]]()
     for first in range(0, len(stream.features), _FRAMES):
         begin = max(0, first - before)
         part = stream.features[None, begin : first + _FRAMES].to(net.center.device)
         values = net.window_statistics(part, lengths)[0, first - begin :].double().cpu().numpy()
-        whole = expit(layers.event.logits(values))
-        parts.append([whole * softmax(layer.logits(values), -1) for layer in layers.classes])
+        whole = expit(event.logits(values))
+        parts.append([whole * softmax(layer.logits(values), -1) for layer in classes])
     return [np.concatenate(of_layer) for of_layer in zip(*parts, strict=True)]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -26,14 +27,13 @@ from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.stages import tracked
 from onlooker.training.forward import encode_samples
-from onlooker.training.regression import METHODS, Layer, Method, regress, spread_of
+from onlooker.training.regression import Layer, Method, Tested, cross_validate, regress, spread_of
 
 __all__ = [
     "Choice",
     "Clips",
     "Early",
     "Encoded",
-    "best_temperature",
     "choose",
     "clearly_better",
     "copies_of",
@@ -63,7 +63,6 @@ SETS = {
 COPIES = {2: "two crops of each clip", 3: "two crops and the mirror image of each clip"}
 FEW = 64  # clips with which copies are made; with more clips they gain little, and encoding them takes most of the time
 _CROP = 0.84  # of the height and width of the frames
-_TEMPERATURES = tuple(2.0**i for i in range(-2, 8))  # at which methods are compared
 _DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
 
@@ -230,44 +229,30 @@ def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
     if not parts:
         scores = np.full((len(clips.y), clips.num_classes), np.nan)
         return Choice(next(iter(clips.sets.values())), _DEFAULT, scores, 1.0, {}, 2 if clips.copies else 0, balanced)
-    tested = np.concatenate([test for _, test in parts])
     results = {label: _test(clips, parts, subset, 0, balanced) for label, subset in clips.sets.items()}
-    best = min(results.values(), key=lambda each: each.loss)
     tried = {label: each.loss for label, each in sorted(results.items(), key=lambda each: each[1].loss)}
-    further = (_test(clips, parts, best.statistics, count, balanced) for count in COPIES if count <= len(clips.copies))
-    best = min((best, *further), key=lambda each: each.loss)
-    near, logits = best.temperature, best.logits
-    frame_scores, y = [*_softmax(logits[tested] / near)[:, None]], clips.y[tested]
-    temperature = near * fit_temperature(frame_scores, y, "last", balancing_weights(y) if balanced else None)
-    scores = np.full_like(logits, np.nan)
-    scores[tested] = _softmax(logits[tested] / temperature)
-    return Choice(best.statistics, best.method, scores, temperature, tried, best.copies, balanced)
+    label = next(iter(tried))
+    statistics, best, copies = clips.sets[label], results[label], 0
+    for count in COPIES:
+        if count <= len(clips.copies):
+            further = _test(clips, parts, statistics, count, balanced)
+            if further.loss < best.loss:
+                best, copies = further, count
+    tested = np.concatenate([test for _, test in parts])
+    frame_scores, y = [*softmax(best.logits[tested] / best.temperature, 1)[:, None]], clips.y[tested]
+    weights = balancing_weights(y) if balanced else None
+    temperature = best.temperature * fit_temperature(frame_scores, y, "last", weights)
+    scores = np.full_like(best.logits, np.nan)
+    scores[tested] = softmax(best.logits[tested] / temperature, 1)
+    return Choice(statistics, best.method, scores, temperature, tried, copies, balanced)
 
 
-class _Tested(NamedTuple):
-    """The best method on some statistics, fitted to some copies: its loss, and logits `B K` by layers that were fitted
-    without the clip; `temperature` is the best one of `_TEMPERATURES`."""
-
-    statistics: str
-    copies: int
-    loss: float
-    method: Method
-    temperature: float
-    logits: Floats
-
-
-def _test(clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, copies: int, balanced: bool) -> _Tested:
-    """Cross-validate all methods."""
-    logits = np.zeros((len(METHODS), len(clips.y), clips.num_classes))
-    columns, tested = clips.columns(statistics), np.concatenate([test for _, test in parts])
-    for fit, test in parts:
-        layers = regress(*clips.to_fit(fit, columns, copies), clips.num_classes, balanced=balanced)
-        logits[:, test] = [layer.logits(clips.x[np.ix_(test, columns)]) for layer in layers]
-    y = clips.y[tested]
-    weights = balancing_weights(y) if balanced else np.ones(len(y))
-    losses = np.array([[_log_loss(each[tested] / T, y, weights) for T in _TEMPERATURES] for each in logits])
-    best, at = np.unravel_index(losses.argmin(), losses.shape)
-    return _Tested(statistics, copies, float(losses.min()), METHODS[best], _TEMPERATURES[at], logits[best])
+def _test(clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, copies: int, balanced: bool) -> Tested:
+    """Cross-validate all methods on some statistics, fitted also to this many copies of each clip."""
+    columns = clips.columns(statistics)
+    given = ((*clips.to_fit(fit, columns, copies), test) for fit, test in parts)
+    x = np.ascontiguousarray(clips.x[:, columns])
+    return cross_validate(x, clips.y, clips.num_classes, given, balanced=balanced)
 
 
 def clearly_better(rival: Choice, choice: Choice, clips: Clips) -> bool:
@@ -311,7 +296,7 @@ def cross_validated(
             challenger = choose(rival.only(fit), INNER_FOLDS)
             if clearly_better(challenger, chosen, others):
                 of, others, chosen = rival, rival.only(fit), challenger
-        scores[test] = _softmax(fitted_layer(others, chosen).logits(of.x[test]) / chosen.temperature)
+        scores[test] = softmax(fitted_layer(others, chosen).logits(of.x[test]) / chosen.temperature, 1)
         if threshold := chosen.threshold(clips if choice else others):
             thresholds[test] = threshold.probability
     return scores, thresholds
@@ -339,14 +324,6 @@ def fitted_layer(clips: Clips, choice: Choice) -> Layer:
     given = clips.to_fit(every, columns, choice.copies)
     (layer,) = regress(*given, clips.num_classes, (choice.method,), choice.balanced)
     return layer.on(columns, clips.x.shape[1])
-
-
-def best_temperature(logits: Floats, y: Ints) -> tuple[float, float]:
-    """The lowest log loss of logits `B K` at any temperature, and that temperature."""
-    weights = np.ones(len(y))
-    losses = [_log_loss(logits / temperature, y, weights) for temperature in _TEMPERATURES]
-    best = int(np.argmin(losses))
-    return losses[best], _TEMPERATURES[best]
 
 
 @torch.inference_mode()
@@ -416,18 +393,3 @@ def copies_of(frames: Tensor) -> Iterator[Tensor]:
         enlarged = F.interpolate(images, size=(H, W), mode="bilinear", antialias=True)
         yield enlarged.permute(0, 2, 3, 1).unflatten(0, (B, T))
     yield frames.flip(3)
-
-
-def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
-    """The weighted mean log loss with one more clip that is correct and one that is wrong, as in `fit_temperature`:
-    else a few clips that are all correct would favor the method that is the most certain."""
-    scores = _softmax(logits).clip(1e-30)
-    confidence = scores.max(axis=1).mean().clip(0, 1 - 1e-12)
-    loss = -(weights * np.log(scores[np.arange(len(y)), y])).sum()
-    return float((loss - np.log(confidence) - np.log1p(-confidence)) / len(y))
-
-
-def _softmax(logits: Floats) -> Floats:
-    from scipy.special import softmax
-
-    return cast(Floats, softmax(logits, 1))

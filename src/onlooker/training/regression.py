@@ -1,18 +1,22 @@
 """Linear layers on standardized statistics: logistic regression, and linear discriminant analysis."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-__all__ = ["METHODS", "Layer", "Method", "regress", "spread_of"]
+from onlooker.evaluation.calibration import balancing_weights
+
+__all__ = ["METHODS", "Layer", "Method", "Tested", "cross_validate", "regress", "spread_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _EQUAL = 1e-12  # variance up to which the clips of a class count as equal
+_TEMPERATURES = tuple(2.0**i for i in range(-2, 8))  # at which methods are compared
 _NEVER = 20.0  # how far the logit of a class without training clips is below all others
 
 
@@ -81,6 +85,50 @@ def regress(
         weight[present], bias[present] = rows @ basis.T, biases
         layers.append(Layer(center, scale, weight, bias))
     return layers
+
+
+class Tested(NamedTuple):
+    """The best method in cross-validation, at the best of `_TEMPERATURES`: its log loss, and its logits `B K` by layers
+    that were fitted without the clip."""
+
+    method: Method
+    temperature: float
+    loss: float
+    logits: Floats
+
+
+def cross_validate(
+    x: Floats,
+    y: Ints,
+    num_classes: int,
+    parts: Iterable[tuple[Floats, Ints, Ints]],
+    methods: Sequence[Method] = METHODS,
+    balanced: bool = False,
+) -> Tested:
+    """Compare methods on clips that layers are not fitted to; `x` and `y` as in `regress`.
+
+    Args:
+        parts: for each, the statistics and classes that layers are fitted to, and the clips that they are tested on.
+    """
+    logits, positions = np.zeros((len(methods), len(y), num_classes)), list[Ints]()
+    for given_x, given_y, test in parts:
+        layers = regress(given_x, given_y, num_classes, methods, balanced)
+        logits[:, test] = [layer.logits(x[test]) for layer in layers]
+        positions.append(test)
+    tested = np.concatenate(positions)
+    weights = balancing_weights(y[tested]) if balanced else np.ones(len(tested))
+    losses = [_log_loss(each[tested] / T, y[tested], weights) for each in logits for T in _TEMPERATURES]
+    best, at = divmod(int(np.argmin(losses)), len(_TEMPERATURES))
+    return Tested(methods[best], _TEMPERATURES[at], min(losses), logits[best])
+
+
+def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
+    """The weighted mean log loss with one more clip that is correct and one that is wrong, as in `fit_temperature`:
+    else a few clips that are all correct would favor the method that is the most certain."""
+    scores = softmax(logits, 1).clip(1e-30)
+    confidence = scores.max(axis=1).mean().clip(0, 1 - 1e-12)
+    loss = -(weights * np.log(scores[np.arange(len(y)), y])).sum()
+    return float((loss - np.log(confidence) - np.log1p(-confidence)) / len(y))
 
 
 def spread_of(center: Floats, spread: Floats) -> Floats:
