@@ -6,7 +6,6 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from onlooker.data.tables import BORIS, read_rows, read_table
-from onlooker.files import printable, read_bytes, read_json, write_bytes, write_csv, write_json
+from onlooker.files import printable, read_bytes, read_json, reading, write_bytes, write_csv, write_json
 from onlooker.intervals import as_cut, parse_time, split_interval
 from onlooker.settings import suggestion
 from onlooker.storage import is_address, path_or_address
@@ -23,6 +22,7 @@ from onlooker.video.reader import SUFFIXES, frame_bounds, is_video
 
 __all__ = ["FORMATS", "Interval", "read_intervals", "to_coco"]
 
+_EXPORT_AGAIN = "correct it, or export the labels again"
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
 _TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
 _CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
@@ -87,7 +87,7 @@ def read_intervals(
         left_out: counts what is in the file and not among the intervals, by its kind.
 
     Raises:
-        ClipError: an unknown format, a missing or impossible value (which one is named), or no intervals.
+        ValueError: an unknown format, a missing or impossible value (which one is named), or no intervals.
     """
     left_out = Counter() if left_out is None else left_out
     videos = defaultdict[Path, list[Interval]](list)
@@ -95,7 +95,7 @@ def read_intervals(
     name = "boris" if BORIS in content[:100] else find_format(path)
     if name == "activitynet" and content.lstrip()[:1] == b"[":
         name = "label-studio"
-    with _naming(path, "the file"):
+    with reading(path, remedy=_EXPORT_AGAIN):
         intervals = FORMATS[name].read(path, fps, left_out)
         for video, interval in sorted(intervals, key=lambda pair: pair[1].start):
             videos[video].append(interval)
@@ -177,20 +177,6 @@ def make_interval(label: Any, start: Any, end: Any, score: Any = 1, split: str =
     return Interval(name, round(float(start), 3), round(float(end), 3), float(score), split, recording)
 
 
-@contextmanager
-def _naming(path: Path, where: str) -> Iterator[None]:
-    """Whatever is wrong with a value becomes a ClipError that names the file and the place in it."""
-    try:
-        yield
-    except (ClipError, OSError, RuntimeError):
-        raise
-    except Exception as error:  # libraries raise kinds of their own
-        if str(error).startswith(printable(path)):
-            raise
-        problem = f"no {error.args[0]}" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
-        raise ClipError(path, f"{where}: {problem}", "correct it, or export the labels again") from error
-
-
 def _find(folder: Path, name: str, url: bool = False) -> Path:
     """A video that labels name by a path, a file:// address or one of Label Studio: beside them, if it is there.
 
@@ -261,7 +247,7 @@ def _read_csv(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
     table = read_table(path, ("path", "start", "end", "label"), ("split", "recording", "score"))
     left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
     for line, row in table.rows:
-        with _naming(path, f"line {line}"):
+        with reading(path, f"line {line}: ", _EXPORT_AGAIN):
             start, end = table.time(row["start"]), table.time(row["end"])
             score, split, recording = (row.get(name, "") for name in ("score", "split", "recording"))
             yield _find(path.parent, row["path"]), make_interval(row["label"], start, end, score or 1, split, recording)
@@ -284,7 +270,7 @@ def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
 def _read_activitynet(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
     values, beside = read_json(path), _by_stem(path.parent)
     for name, entry in values["database" if "database" in values else "results"].items():
-        with _naming(path, f"video {name}"):
+        with reading(path, f"video {name}: ", _EXPORT_AGAIN):
             video = beside.get(name) or beside.get(f"v_{name}") or _find(path.parent, f"{name}.mp4")
             split = "" if isinstance(entry, list) else entry.get("subset", "")
             events = entry if isinstance(entry, list) else entry["annotations"]
@@ -314,7 +300,7 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
     Of several annotations of a task, the first that was not canceled; if there is none, its first prediction.
     """
     for number, task in enumerate(read_json(path, list), 1):
-        with _naming(path, f"task {number}"):
+        with reading(path, f"task {number}: ", _EXPORT_AGAIN):
             names = [str(name) for name in task["data"].values()]
             named = (name for name in names if _LOCAL_FILES in name or Path(name).suffix.lower() in SUFFIXES)
             video = _find(path.parent, next(named, None) or task["data"]["video"], url=True)
@@ -381,7 +367,9 @@ def _read_elan(path: Path, _: float | None, left_out: Counter[str]) -> Intervals
     left_out.update("annotations without times of their own" for _ in root.iter("REF_ANNOTATION"))
     for tier in root.iter("TIER"):
         for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
-            with _naming(path, f"tier {tier.get('TIER_ID')}, annotation {annotation.get('ANNOTATION_ID')}"):
+            with reading(
+                path, f"tier {tier.get('TIER_ID')}, annotation {annotation.get('ANNOTATION_ID')}: ", _EXPORT_AGAIN
+            ):
                 first, last = (annotation.attrib[f"TIME_SLOT_REF{number}"] for number in (1, 2))
                 if not {first, last} <= times.keys():
                     raise ValueError(f"{first} or {last} has no TIME_VALUE")
@@ -421,7 +409,7 @@ def _read_webvtt(path: Path, _: float | None, left_out: Counter[str]) -> Interva
         raise ValueError("times of a stream (X-TIMESTAMP-MAP), not of its file")
     video = _by_stem(path.parent).get(path.stem, path.with_suffix(".mp4"))
     for number, cue in enumerate(cues, 1):
-        with _naming(path, f"cue {number}"):
+        with reading(path, f"cue {number}: ", _EXPORT_AGAIN):
             start, end = map(parse_time, cue.groups()[:2])
             yield video, make_interval(html.unescape(re.sub("<[^>]*>", "", cue[3])), start, end)
 
@@ -456,7 +444,7 @@ def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Interval
         else:
             start = begun.pop(event)
             end = at
-            with _naming(path, place):
+            with reading(path, f"{place}: ", _EXPORT_AGAIN):
                 for file, length in media:
                     if start < length and end > 0:
                         part = max(start, 0), min(end, length)

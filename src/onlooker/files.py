@@ -26,6 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
+_OTHER_VERSION = "restore it; or if another version of onlooker wrote it, use that version, or train again"
 LIMIT = 1 << 28  # bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB
 # Up to the first slash, or to the last @ if the password has a slash; a path collapses the slashes after the scheme.
 _PASSWORD = re.compile(r"^(\w{2,}:/{1,2}[^/@:]*):(?:[^/]*|(?!\d+/).*)@")
@@ -257,16 +258,15 @@ def read_json(path: Path, kind: type = dict) -> Any:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Whatever is wrong with the values of a file becomes a ValueError that names the file."""
+def reading(path: Path, where: str = "", remedy: str = _OTHER_VERSION) -> Iterator[None]:
+    """Whatever is wrong with the values of a file becomes a ValueError that names the file, and the place in it."""
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError) as error:
         if str(error).startswith(printable(path)):
             raise
-        problem = f"no {error.args[0]}" if isinstance(error, KeyError) else " ".join(str(error).split())
-        remedy = "restore it; or if another version of onlooker wrote it, use that version, or train again"
-        raise ValueError(f"{printable(path)}: {problem}; {remedy}") from error
+        problem = f"no {error.args[0]}" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
+        raise ValueError(f"{printable(path)}: {where}{problem}; {remedy}") from error
 
 
 def write_json(path: Path, values: Any) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +136,6 @@ def _is_broken(path: Path) -> bool:
 
 
 def _with_recordings(folder: Path, parts: Parts, table: Table) -> Parts:
-    """The clips with the recordings in `recordings.csv`."""
     recordings = {composed(row["clip"].replace("\\", "/")): row["recording"] for _, row in table.rows}
     recordings |= {row["clip"]: row["recording"] for _, row in table.rows}
     names = {clip: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips}
@@ -151,10 +150,9 @@ def _with_recordings(folder: Path, parts: Parts, table: Table) -> Parts:
 
 def _split_by_recording(clips: Iterable[Clip]) -> Parts:
     """The clips of class folders that hold train/ and test/."""
-    parts: Parts = {}
+    parts = defaultdict[str, list[Clip]](list)
     for clip in clips:
-        split = SPLIT_NAMES[str(clip.recording).lower()]
-        parts.setdefault(split, []).append(replace(clip, recording=None))
+        parts[SPLIT_NAMES[str(clip.recording).lower()]].append(replace(clip, recording=None))
     return parts
 
 
@@ -196,7 +194,6 @@ def _clips_of(label: Path) -> list[Clip]:
 
 
 def _without_classes(folder: Path, clips: Sequence[Path]) -> ClipError:
-    """The error for a folder that holds clips, and whose sub-folders hold none."""
     remedy = f"give the folder that holds the class folders ({folder.resolve().parent}?)"
     if all(path.is_dir() for path in clips):
         names = _some([path.name for path in clips])

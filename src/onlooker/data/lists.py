@@ -5,6 +5,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +55,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
     table = read_table(path, ("path", "label"), ("split", "recording", *_TIMES, *_FRAMES))
     folder, notes = _understand(path, table)
-    lines: dict[Path, int] = {}
-    labels: list[str] = []
+    lines: dict[Path, tuple[int, str]] = {}  # number and label
     split_of: dict[str, tuple[str, int]] = {}  # of recordings
     missing: list[ClipError] = []
     parts: Parts = {}
@@ -65,10 +65,9 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
         if split and split.lower() not in SPLIT_NAMES:
             raise ClipError(path, f"line {number}: split {split!r}", f"expected one of {', '.join(SPLIT_NAMES)}")
         if file in lines:
-            duplicate = f"line {number} is a duplicate of line {lines[file]}: {file}"
+            duplicate = f"line {number} is a duplicate of line {lines[file][0]}: {file}"
             raise ClipError(path, duplicate, "keep one of them")
-        lines[file] = number
-        labels.append(row["label"])
+        lines[file] = number, row["label"]
         whole, times = split_interval(file)
         if not os.path.exists(whole):
             problem = f"not found (line {number} of {path}, class {row['label']})"
@@ -84,13 +83,13 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
             problem = f"line {number}: recording {clip.recording} is in {split}, and in {first} in line {line}"
             raise ClipError(path, problem, "splits must not share it; correct the split, or the column recording")
         parts.setdefault(split, []).append(clip)
-    _check_overlaps(path, lines, labels)
+    _check_overlaps(path, lines)
     present = {clip.label for part in parts.values() for clip in part}
     if not present:
         problem = f"none of its {len(table.rows)} clips exists, such as {missing[0].path}"
         raise ClipError(path, problem, "paths are relative to the list; correct them, or move it")
-    if lost := [label for label in labels if label not in present]:
-        problem = f"none of the {labels.count(lost[0])} clips of class {lost[0]} exists"
+    if lost := [label for _, label in lines.values() if label not in present]:
+        problem = f"none of the {lost.count(lost[0])} clips of class {lost[0]} exists"
         raise ClipError(path, problem, "add some, or remove the class from the list")
     return parts, missing, notes
 
@@ -161,12 +160,9 @@ def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, tab
     return with_interval(file, bounds[int(start)], bounds[int(end)])
 
 
-def _check_overlaps(path: Path, lines: Mapping[Path, int], labels: Sequence[str]) -> None:
+def _check_overlaps(path: Path, lines: Mapping[Path, tuple[int, str]]) -> None:
     """Raise a ClipError for two clips with different labels that share a part of a file."""
-    rows = [
-        (file_of(clip), split_interval(clip)[1] or WHOLE, number, label)
-        for (clip, number), label in zip(lines.items(), labels, strict=True)
-    ]
+    rows = [(file_of(clip), split_interval(clip)[1] or WHOLE, *line) for clip, line in lines.items()]
     before = list[tuple[Path, Times, int, str]]()  # that may last until a row begins
     for row in sorted(rows):
         file, (start, _), _, label = row
@@ -208,7 +204,12 @@ def cut_gaps(intervals: Sequence[Times], seconds: float, random: np.random.Gener
     """
     lengths = [end - start for start, end in intervals]
     parts = list[Times]()
-    for start, end in _gaps(intervals, seconds):
+    ordered = sorted(intervals)
+    begins = accumulate((end for _, end in ordered), max, initial=0.0)
+    for start, (following, _) in zip(begins, [*ordered, (seconds, seconds)], strict=True):
+        end = min(following, seconds)
+        if start >= end:
+            continue
         at = start
         in_gap = list[float]()
         while round(at + (length := float(random.choice(lengths))), 3) <= end:
@@ -219,16 +220,6 @@ def cut_gaps(intervals: Sequence[Times], seconds: float, random: np.random.Gener
             parts.append((round(at, 3), round(at + length, 3)))
             at += length
     return sorted(parts[i] for i in random.permutation(len(parts))[: len(intervals)])
-
-
-def _gaps(intervals: Iterable[Times], seconds: float) -> list[Times]:
-    """The times of a recording of this length that are in no interval."""
-    gaps, at = list[Times](), 0.0
-    for start, end in sorted([*intervals, (seconds, math.inf)]):
-        if start > at:
-            gaps.append((at, start))
-        at = max(at, end)
-    return gaps
 
 
 def _seconds(file: Path) -> float:

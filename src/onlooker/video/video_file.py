@@ -96,18 +96,21 @@ class VideoFile:
                     decode_indexed(*opened, index, store)
                     return
                 except (IndexContradictedError, av.error.FFmpegError, ClipError):  # a thread's error is a ClipError
-                    self._index = None
-            elif self._timing is not None:
-                self._decode_chosen(store, self._timing)
+                    self._index = self._timing = None
+        if self._timing is None:
+            count = self._packets or 1
+            expected = index.timing if index else Timing(np.arange(count) / RATE, count / RATE)
+            guess = store.choose(expected, is_guess=True)
+            self._timing = self._decode_all(store)
+            if np.array_equal(store.choose(self._timing), guess):
                 return
-        # Everything is decoded: twice where the frames are not those that were expected from the packets.
-        count = self._packets or 1
-        timing = self._timing or Timing(np.arange(count) / RATE, count / RATE)
-        for _ in range(2):
-            wanted = store.choose(timing, is_guess=True)
-            timing = self._decode_all(store)
-            if np.array_equal(store.choose(timing), wanted):
-                return
+        # The times are known now, and the frames may be others than those that were expected from the packets.
+        wanted = set(store.choose(self._timing).tolist())
+        convert = Converter(self.path)
+        with self._turn:
+            for place, _, frame in self._decode_between(min(wanted), max(wanted) + 1):
+                if place in wanted:
+                    store.put(place, convert(frame))
 
     def between(self, first: int, after: int | None) -> Iterator[tuple[int, float, Pixels]]:
         """Index, seconds and pixels of the frames from `first` on, before `after` (None: all).
@@ -124,15 +127,6 @@ class VideoFile:
                         first += 1
         for place, seconds, frame in self._decode_between(first, after):
             yield place, seconds, convert(frame)
-
-    def _decode_chosen(self, store: FrameStore, timing: Timing) -> None:
-        """As `fill`, of a file without an index whose times are known."""
-        wanted = set(store.choose(timing).tolist())
-        convert = Converter(self.path)
-        with self._turn:
-            for place, _, frame in self._decode_between(min(wanted), max(wanted) + 1):
-                if place in wanted:
-                    store.put(place, convert(frame))
 
     def _decode_between(self, first: int, after: int | None) -> Iterator[tuple[int, float, VideoFrame]]:
         """The frames from `first` on, before `after`, by the decoder that has paused closest before them."""
