@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from onlooker.config import DataConfig
-from onlooker.data.clips import prepare
+from onlooker.data.clips import read_clips
 from onlooker.data.split import fingerprint
 from onlooker.structures import Clip, ClipError
 from onlooker.video import safe, video_file
@@ -121,7 +121,7 @@ def test_the_parts_of_a_file_without_an_index_are_decoded_in_one_pass(
     seconds = VideoReader(clip).seconds / 20
     parts = [Clip(Path(f"{clip}#t={i * seconds:.3f},{(i + 1) * seconds:.3f}"), "run") for i in range(20)]
     decoded.clear()
-    samples, errors = prepare(parts, ["run"], DataConfig(size=64, frames=3), tmp_path / "cache")
+    samples, errors = read_clips(parts, ["run"], DataConfig(size=64, frames=3), cache=tmp_path / "cache", quiet=True)
     assert not errors
     assert len(decoded) <= 3 * 200  # for the times, for the frames, and for parts that threads ask for out of order
     assert len(samples) == 20

@@ -236,12 +236,10 @@ def load_weights(model: VideoModel, path: Path, strict: bool = True) -> None:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """A device by its name in PyTorch; `auto`: a GPU (cuda, then mps) if there is one, else the CPU."""
+    """A device by its name in PyTorch; `auto`: a GPU (such as cuda or mps) if there is one, else the CPU."""
     if name != "auto":
         return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def make_head(width: int, head_units: int, dropout: float, num_classes: int) -> nn.Sequential:

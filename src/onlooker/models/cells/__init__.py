@@ -45,19 +45,17 @@ def build_cell(
     cell = CELLS[name](num_features, hidden, (1, 1) if attention and glimpse == "sum" else grid)
     if attention is None:
         return cell
-    if attention == "mil":  # of runs of earlier versions
-        raise ValueError("model mil is no longer in onlooker; train the run again with another one, such as tcn")
     if attention == "motion":
         if name != "convlstm" or glimpse not in ("product", "scaled"):
             raise ValueError(
                 f"attention {attention!r} needs cell convlstm and glimpse product or scaled, not {name} and {glimpse}"
             )
         return MotionCell(num_features, hidden, glimpse)
+    if attention not in ATTENTIONS:
+        raise ValueError(f"unknown attention {attention!r}; there are {', '.join(ATTENTIONS)}")
     state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
     if not state.numel():
         raise ValueError(f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm")
-    if attention not in ATTENTIONS:
-        raise ValueError(f"unknown attention {attention!r}; there are {', '.join(ATTENTIONS)}")
     built = ATTENTIONS[attention](num_features, state.shape[1], hidden, grid)
     if built.hidden_ndim != state.ndim:
         fitting = "soft, for a vector" if state.ndim == 2 else "conv or context, for a map"
