@@ -8,8 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from onlooker.cli.command import command, note, stoppable, warn
-from onlooker.cli.options import FrameRate, Ray, RunArgument, Safe
+from onlooker.cli.command import FrameRate, Ray, RunArgument, Safe, command, note, stoppable, warn
 from onlooker.config import StreamConfig
 from onlooker.files import read_json
 from onlooker.storage import is_address

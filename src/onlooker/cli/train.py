@@ -8,14 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from onlooker.cli.command import command, given_options, note, refuse_unused, stoppable, warn
-from onlooker.cli.options import (
+from onlooker.cli.command import (
     Clips,
     ConfigFile,
     Folds,
     FrameRate,
     RunArgument,
     Safe,
+    command,
+    given_options,
+    note,
+    refuse_unused,
+    stoppable,
+    warn,
 )
 from onlooker.config import (
     AUGMENTING,
