@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import Cell, State, unroll
-from onlooker.training.precision import choose_precision
+from onlooker.training.forward import uses_bf16
 
 STEPS, VIDEOS, CHANNELS, HIDDEN, GRID, SEED = 30, 4, 512, 512, (7, 7), 0
 ATTENTION = ("conv", "product")
@@ -154,7 +154,7 @@ def main() -> None:
         return build_cell(name, CHANNELS, HIDDEN, GRID, *attention).to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
 
     conv, alstm = cell("convlstm"), cell("convlstm", *ATTENTION)
-    precisions = ["fp32", "bf16"] if choose_precision("auto") == "bf16-mixed" else ["fp32"]
+    precisions = ["fp32", "bf16"] if uses_bf16() else ["fp32"]
     works: dict[str, Callable[[], object]] = {
         "peer": partial(by_peer, CommonConvLSTM(CHANNELS, HIDDEN, False)),
         "convalstm peer": partial(by_peer, CommonConvLSTM(CHANNELS, HIDDEN, True)),

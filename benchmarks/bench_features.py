@@ -26,7 +26,7 @@ from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel
 from onlooker.runs.features import encoded_clips
 from onlooker.structures import Clip
-from onlooker.training.precision import choose_precision
+from onlooker.training.forward import uses_bf16
 from onlooker.video.sampling import equally_spaced
 
 SEED, BATCH, SECONDS = 0, 8, 10
@@ -105,7 +105,7 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
     os.environ["ONLOOKER_CACHE"] = str(cache)
     clips = [Clip(path, "a") for path in paths]
     files: Any = encoded_clips(clips, ["a"], net, data, quiet=True)[0].files
-    precision, frames = choose_precision("auto").partition("-")[0], count * data.frames
+    precision, frames = "bf16" if uses_bf16() else "32", count * data.frames
 
     torch.manual_seed(SEED)
     plain: Any = build_encoder(encoder, data.in_channels, data.size)

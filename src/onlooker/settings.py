@@ -16,15 +16,17 @@ __all__ = ["OFF", "Config", "check_type", "field_of", "setting", "suggestion", "
 # Settings that were added or removed after results were recorded, and their values at which they have no effect. With
 # these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid; ...:
 # any value.
-OFF: dict[str, Any] = {"mixup": 0.0, "ema": 0.0, "weights": "", "sync_batchnorm": False, "features": False}
-OFF |= {
+OFF: dict[str, Any] = {
+    "mixup": 0.0,
+    "ema": 0.0,
+    "weights": "",
+    "sync_batchnorm": False,
+    "features": False,
     "motion_crop": 0.0,
     "attention_regularization": 0.0,
     "frame_rate": None,
     "nothing": None,
     "class_weights": "auto",
-}
-OFF |= {
     "statistics": "mean,spread,change,largest",
     "regions": 1,
     "cell": "auto",
@@ -46,8 +48,17 @@ OFF |= {
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "minimum": ("at least", ge), "above": ("above", gt), "maximum": ("at most", le), "below": ("below", lt)
 }  # fmt: skip
-_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", type(None): "none", dict: "{…}"}
-_WORDS |= {list[str]: "a list of texts", list[float]: "a list of numbers", list[dict[str, Any]]: "a list of {…}"}
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    type(None): "none",
+    dict: "{…}",
+    list[str]: "a list of texts",
+    list[float]: "a list of numbers",
+    list[dict[str, Any]]: "a list of {…}",
+}
 
 
 def setting(default: Any, help: str, group: str | None = None, repeated: bool = False, **bounds: float) -> Any:

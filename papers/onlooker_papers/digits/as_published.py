@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onlooker.files import write_bytes
-from onlooker.training.precision import choose_precision
+from onlooker.training.forward import uses_bf16
 from onlooker_papers.digits.data.scaled_mnist import ScaledDigits
 
 BATCH, DECAY, EPSILON = 32, 0.95, 1e-8
@@ -47,7 +47,7 @@ def train_as_published(model: nn.Module, digits: ScaledDigits, passes: float, fo
     while done < steps:
         images, labels = _batch(digits, done, per_pass, seed)
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=choose_precision("auto") == "bf16-mixed"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16()):
             logits = model(images[:, None]).logits[:, 0]
         F.cross_entropy(logits.float(), labels).backward()
         optimizer.step()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
-from onlooker.training.precision import choose_precision
+from onlooker.training.forward import uses_bf16
 from onlooker_papers.claims import read_claims
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import Batch
@@ -73,7 +73,7 @@ def encode(model: Classifier, video: Tensor) -> Tensor:
     """
     device = next(model.parameters()).device
     flat = video.flatten(0, 1).movedim(1, -1).to(device)
-    half = choose_precision("auto") == "bf16-mixed"
+    half = uses_bf16()
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
         parts = [model.encode(to_video(frames, DATA.normalization)).flatten(1) for frames in flat.split(_AT_ONCE)]
     return torch.cat(parts).float().unflatten(0, video.shape[:2])

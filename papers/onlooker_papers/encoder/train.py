@@ -15,7 +15,7 @@ from torchvision.transforms.functional import normalize
 
 from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.models.encoders import build_encoder
-from onlooker.training.precision import choose_precision
+from onlooker.training.forward import uses_bf16
 from onlooker_papers.encoder.images import SIZE, Images, random_crops
 
 IMAGENET = NORMALIZATIONS["imagenet"]  # what the encoder expects
@@ -159,7 +159,7 @@ class Training:
         return total
 
     def _step(self, crops: Tensor, targets: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=choose_precision("auto") == "bf16-mixed"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=uses_bf16()):
             encoded = self.model.encode(crops.to(memory_format=torch.channels_last))
             logits = self.model.head(encoded)
             projected = self.model.projection(encoded) if self.recipe.contrast else None

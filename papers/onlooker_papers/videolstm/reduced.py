@@ -21,8 +21,7 @@ from onlooker.config import DataConfig, Modality, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.models.encoders import ENCODERS, build_encoder
 from onlooker.models.registry import create_model, resolve
-from onlooker.training.forward import encode_samples
-from onlooker.training.precision import choose_precision
+from onlooker.training.forward import encode_samples, uses_bf16
 from onlooker_papers.videolstm.fine_tune import RandomFrames
 
 WIDTH = 64
@@ -75,7 +74,7 @@ def reduced(inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced
     encoder.reduce = cast(Any, nn.Identity())
     few = RandomFrames(training, _PER_CLIP)
     every = track(range(len(few)), "principal components")
-    with torch.autocast("cpu", torch.bfloat16, enabled=str(choose_precision("auto")) == "bf16-mixed"):
+    with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16()):
         maps = [encode_samples(net, few[index][0], data).movedim(1, -1) for index in every]
     rows = [of_clip[:, ::2, ::2].half().flatten(0, 2) for of_clip in maps]
     components = PCA(WIDTH, whiten=True).fit(torch.cat(rows).double().numpy())

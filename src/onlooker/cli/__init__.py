@@ -10,8 +10,6 @@ import typer
 from onlooker import __version__
 from onlooker.cli import predict, serve, train
 
-_ENTRY_POINTS = "onlooker.commands"
-
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 reproduce = typer.Typer(help="All tables and figures of a published system in one report.", no_args_is_help=True)
 
@@ -37,7 +35,7 @@ app.add_typer(predict.group)
 app.add_typer(serve.group)
 app.add_typer(train.generate, name="generate", rich_help_panel="Models and data")
 
-for _entry_point in entry_points(group=_ENTRY_POINTS):
+for _entry_point in entry_points(group="onlooker.commands"):
     _entry_point.load()(reproduce)
 if reproduce.registered_groups:
     app.add_typer(reproduce, name="reproduce", rich_help_panel="Published systems")

@@ -25,14 +25,12 @@ def command(
     function: Callable[..., object],
     group: typer.Typer,
     panel: str | None = None,
-    name: str | None = None,
     writes: Collection[str] = ("folder", "json", "out", "run"),
 ) -> Callable[..., None]:
     """Register a command: every field of a config parameter becomes an option, errors become one line.
 
     Args:
         function: does the work; its docstring is the help text. If it returns errors, the command has failed.
-        name: of the command; None: that of the function.
         writes: the parameters that name files or folders to write, which may be at addresses; others are read.
     """
     hints = get_type_hints(function, include_extras=True)
@@ -82,7 +80,7 @@ def command(
     )
     # Typer keeps the line breaks of a docstring, which are those of the source.
     paragraphs = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
-    return group.command(name or function.__name__, help=paragraphs, rich_help_panel=panel)(run)
+    return group.command(function.__name__, help=paragraphs, rich_help_panel=panel)(run)
 
 
 def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:

@@ -53,12 +53,11 @@ def check(clips: Clips, which: SetConfig, frame_rate: FrameRate = None, safe: Sa
     A few frames of each clip are read. Each finding states the facts, why they matter and what to do.
     """
     from onlooker.data.sets import read_set
-    from onlooker.runs.check import check as check_clips
-    from onlooker.runs.check import show
+    from onlooker.runs import check as checking
 
     with stoppable():
-        checked = check_clips(read_set(clips, which, classes=1, fills=True), frame_rate=frame_rate)
-    show(checked)
+        checked = checking.check(read_set(clips, which, classes=1, fills=True), frame_rate=frame_rate)
+    checking.show(checked)
 
 
 @functools.partial(command, group=generate)
@@ -137,7 +136,7 @@ def train(
     and recording) names them.
     """
     from onlooker.data.sets import read_set
-    from onlooker.models.registry import for_model
+    from onlooker.models.registry import find_recipe, for_model
     from onlooker.runs.train import default_run, train_run
     from onlooker.training.processes import launched
 
@@ -153,7 +152,8 @@ def train(
     if resume and not folds:
         _check_resumed(context, run, clips, settings)
     elif not auto:
-        _check_options(context, settings)
+        refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
+        refuse_unused(context, AUGMENTING if training.features else (), "with --features")
     if folds:
         _cross_validate(clips, run, settings, which, folds)
         return
@@ -164,15 +164,6 @@ def train(
     if first:
         _print_metrics(measured, run)
         _print_terms(run)
-
-
-def _check_options(context: typer.Context, settings: Settings) -> None:
-    """Raise a ValueError for an option that has no effect in a new run."""
-    from onlooker.models.registry import find_recipe
-
-    model = settings.model.name
-    refuse_unused(context, find_recipe(model).ignores, f"in {model}")
-    refuse_unused(context, AUGMENTING if settings.training.features else (), "with --features")
 
 
 def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settings) -> None:
@@ -236,19 +227,18 @@ def compare(
     """
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.models.registry import for_encoder
-    from onlooker.runs.compare import compare as compare_models
-    from onlooker.runs.compare import settings_of, with_baseline
+    from onlooker.runs import compare as comparing
     from onlooker.runs.train import default_run
 
     run = run or default_run(clips, "compared")
     shared = Settings(models, for_encoder(models.encoder, data, given_options(context)), training)
-    asked = settings_of(models.name, shared)
+    asked = comparing.with_baseline(comparing.settings_of(models.name, shared), shared)
     chosen = range(training.seed, training.seed + seeds)
     clip_set = read_set(clips, which, fills=True)
     note(clip_set.notes)
     splits = asked_splits(clip_set, folds)
     with stoppable():
-        figures = compare_models(clip_set, run, with_baseline(asked, shared), splits, chosen, jobs or None)
+        figures = comparing.compare(clip_set, run, asked, splits, chosen, jobs or None)
     _print_comparison(figures, run)
 
 
@@ -270,19 +260,18 @@ def evaluate(
     With --recordings: mean average precision in time, events found, and false alarms per hour.
     """
     from onlooker.data.sets import read_set, set_name
-    from onlooker.runs.evaluate import evaluate as evaluate_run
-    from onlooker.runs.evaluate import evaluate_recordings
+    from onlooker.runs import evaluate as evaluating
 
     if clips and recordings:
         raise ValueError("--clips and --recordings are two evaluations; give one of them")
     if recordings:
         with stoppable():
-            _print_events(evaluate_recordings(run, read_set(recordings, which, classes=1)))
+            _print_events(evaluating.evaluate_recordings(run, read_set(recordings, which, classes=1)))
         return
     clip_set = read_set(clips, which, classes=1) if clips else None
     if clip_set:
         note(clip_set.notes)
-    measured = evaluate_run(run, clip_set)
+    measured = evaluating.evaluate(run, clip_set)
     _print_metrics(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
 
 

@@ -29,7 +29,7 @@ from onlooker.models.encoders import Paired
 from onlooker.models.video_model import VideoModel
 from onlooker.processes import cores
 from onlooker.structures import Clip, ClipError
-from onlooker.training.precision import choose_precision
+from onlooker.training.forward import uses_bf16
 
 __all__ = ["encoded_clips", "weights_digest"]
 
@@ -103,15 +103,16 @@ def weights_digest(module: nn.Module) -> str:
 
 
 class _Stream(NamedTuple):
-    """An encoder, how it sees clips, and its precision (`choose_precision`)."""
+    """An encoder, how it sees clips, and whether it computes in bf16."""
 
     encoder: Any
     data: DataConfig
-    precision: str
+    bf16: bool
 
     def settings(self) -> dict[str, Any]:
         """All that its maps of a clip depend on except the clip: part of their key."""
-        own = {"encoder": str(self.encoder), "weights": weights_digest(self.encoder), "precision": self.precision}
+        precision = "bf16-mixed" if self.bf16 else "32-true"
+        own = {"encoder": str(self.encoder), "weights": weights_digest(self.encoder), "precision": precision}
         return {**own, "normalization": self.data.normalization, **stored_settings(self.data)}
 
     def maps(self, clip: Path) -> NDArray[np.float16]:
@@ -134,7 +135,7 @@ class _Stream(NamedTuple):
     def encode(self, frames: Tensor) -> Tensor:
         """Frames `N H W C` uint8 to maps `N D h w`; bytes are transferred to a GPU faster than normalized frames."""
         device = next(self.encoder.parameters()).device
-        with _one_at_a_time, torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16-mixed"):
+        with _one_at_a_time, torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             video = to_video(frames.to(device), self.data.normalization, self.data.flow_channels)
             features: Tensor = self.encoder(video.contiguous(memory_format=torch.channels_last))
         return features
@@ -144,11 +145,11 @@ def _streams(net: VideoModel, data: DataConfig, precision: Precision) -> list[_S
     """The encoder of a model, or that of RGB and that of flow."""
     if not net.encodes_frames:
         raise ValueError(f"{type(net).__name__} needs frames, not stored features; leave out --features")
-    chosen, encoder = choose_precision(precision), net.encoder
+    bf16, encoder = uses_bf16(precision), net.encoder
     if not isinstance(encoder, Paired):
-        return [_Stream(encoder, data, chosen)]
+        return [_Stream(encoder, data, bf16)]
     rgb, flow = replace(data, modality="rgb"), replace(data, modality="flow")
-    return [_Stream(encoder.rgb, rgb, chosen), _Stream(encoder.flow, flow, chosen)]
+    return [_Stream(encoder.rgb, rgb, bf16), _Stream(encoder.flow, flow, bf16)]
 
 
 def _move(streams: Sequence[_Stream], device: torch.device | str) -> None:

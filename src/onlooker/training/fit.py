@@ -22,8 +22,8 @@ from onlooker.stages import report
 from onlooker.structures import Curves
 from onlooker.training.batches import EpochOrder, SharedBatches
 from onlooker.training.checkpoint import load_checkpoint, restore, save_checkpoint
+from onlooker.training.forward import uses_bf16
 from onlooker.training.losses import Fitting
-from onlooker.training.precision import choose_precision
 from onlooker.training.processes import launched
 from onlooker.training.tensorboard import log
 
@@ -135,7 +135,7 @@ class _Training:
     def _forward(self, fitting: nn.Module, samples: Tensor, targets: Tensor, weight: float) -> tuple[Tensor, Tensor]:
         """The weighted loss of the clips of this process in a batch, and their sums (`Fitting.forward`)."""
         device = choose_device()
-        bf16 = choose_precision(self.train_config.precision) == "bf16-mixed"
+        bf16 = uses_bf16(self.train_config.precision)
         # Without a cache of weights in bf16, in which the gradients of all frames would be summed.
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
             loss, sums = fitting(samples, targets.to(device))

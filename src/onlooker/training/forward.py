@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from onlooker.config import DataConfig
+from onlooker.config import DataConfig, Precision
 from onlooker.data.transforms import augment, to_features, to_video
 from onlooker.models.video_model import Output, VideoModel
 
-__all__ = ["encode_samples", "forward_samples"]
+__all__ = ["encode_samples", "forward_samples", "uses_bf16"]
 
 
 def forward_samples(
@@ -54,6 +54,15 @@ def encode_samples(model: VideoModel, samples: Tensor, data: DataConfig, at_once
     frames = samples.flatten(0, -4)
     parts = (to_video(part, data.normalization, data.flow_channels) for part in frames.split(at_once or len(frames)))
     return torch.cat([model.encode(part) for part in parts]).unflatten(0, samples.shape[:-3])
+
+
+def uses_bf16(precision: Precision = "auto") -> bool:
+    """Whether to compute in bf16: as asked for; `auto`: if the hardware multiplies in bf16."""
+    if precision != "auto":
+        return precision == "bf16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _device(model: VideoModel) -> torch.device:

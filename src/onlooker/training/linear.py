@@ -32,7 +32,6 @@ from onlooker.training.regression import Layer, Method, Tested, cross_validate, 
 __all__ = [
     "Choice",
     "Clips",
-    "Early",
     "Encoded",
     "choose",
     "clearly_better",
@@ -64,13 +63,6 @@ COPIES = {2: "two crops of each clip", 3: "two crops and the mirror image of eac
 FEW = 64  # clips with which copies are made; with more clips they gain little, and encoding them takes most of the time
 _CROP = 0.84  # of the height and width of the frames
 _DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
-
-
-class Early(NamedTuple):
-    """Mean and spread over clips of the statistics after 1 to W - 1 frames, `W-1 M` each."""
-
-    mean: Floats
-    spread: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,11 +185,11 @@ class Clips(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """What is known of clips that were encoded: their statistics, those of their first frames, and the features of some
-    by their numbers, `T D h w` float16."""
+    """What is known of clips that were encoded: their statistics; mean and spread over clips of those after 1 to W - 1
+    frames, `W-1 M` each; and the features of some by their numbers, `T D h w` float16."""
 
     clips: Clips
-    early: Early
+    early: tuple[Floats, Floats]
     features: dict[int, Tensor]
 
 
@@ -303,7 +295,7 @@ def cross_validated(
 
 
 @one_thread
-def fit_layer(model: VideoModel, clips: Clips, choice: Choice, early: Early | None = None) -> None:
+def fit_layer(model: VideoModel, clips: Clips, choice: Choice, early: tuple[Floats, Floats] | None = None) -> None:
     """Give a `LinearClassifier` the chosen layer, fitted to all clips; a ValueError for clips of a single class.
 
     Without `early`, the statistics of the first frames of a stream are standardized as those of whole clips.
@@ -312,8 +304,9 @@ def fit_layer(model: VideoModel, clips: Clips, choice: Choice, early: Early | No
     center, scale = (np.tile(each, (net.window, 1)) for each in (layer.center, layer.scale))
     if early is not None:
         columns = clips.columns(choice.statistics)
-        center[:-1, columns] = early.mean[:, columns]
-        scale[:-1, columns] = spread_of(early.mean[:, columns], early.spread[:, columns])
+        mean, spread = (part[:, columns] for part in early)
+        center[:-1, columns] = mean
+        scale[:-1, columns] = spread_of(mean, spread)
     values = {"center": center, "scale": scale, "head.weight": layer.weight, "head.bias": layer.bias}
     net.load_state_dict({**net.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}})
 
@@ -377,7 +370,7 @@ def statistics_of(
     if not np.isfinite(x).all():
         raise ValueError("features of the training clips are not finite; use another encoder or --normalization")
     mean = starts / len(x)
-    early = Early(mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy())
+    early = mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy()
     all_copies = tuple(torch.cat(altered, 1).numpy()) if altered else ()
     clips = Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), all_copies)
     return Encoded(clips, early, features_of)
