@@ -138,7 +138,7 @@ def test_a_file_is_never_passed_to_another_program(tmp_path: Path, monkeypatch: 
 def test_a_folder_that_cannot_be_read_is_a_clip_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = PermissionError(13, "Permission denied")  # root, who may run the tests, may read every folder
     monkeypatch.setattr(Path, "iterdir", Mock(side_effect=refused))
-    with pytest.raises(ClipError, match=r"the folder cannot be read \(Permission denied\); allow reading it"):
+    with pytest.raises(ClipError, match=r"cannot be read \(permission denied\); check the path, its permissions"):
         ImageSequence(tmp_path).images  # noqa: B018
 
 

@@ -24,6 +24,7 @@ from onlooker.intervals import file_of
 from onlooker.processes import map_ahead
 from onlooker.stages import tracked
 from onlooker.structures import Clip, ClipError
+from onlooker.video.container import accessing
 from onlooker.video.sampling import Sampling, equally_spaced
 
 __all__ = ["ClipFrames", "read_clips", "read_thumbnails"]
@@ -56,14 +57,10 @@ def stored_settings(config: DataConfig) -> dict[str, Any]:
 
 def _identity(path: Path) -> list[Any]:
     """What a clip is for the cache: its absolute path, and the size and modification time of its files."""
-    try:
+    with accessing(path):
         file = file_of(path)
         files = sorted(file.iterdir()) if file.is_dir() else [file]
         stats = [(file.name, file.stat()) for file in files]
-    except FileNotFoundError as error:
-        raise ClipError(path, "no such file", "check the path") from error
-    except OSError as error:
-        raise ClipError(path, f"cannot be accessed ({error.strerror})", "allow reading it") from error
     return [os.path.realpath(path), *([name, stat.st_size, stat.st_mtime_ns] for name, stat in stats)]
 
 

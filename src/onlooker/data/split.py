@@ -13,6 +13,7 @@ from onlooker.files import check_regular
 from onlooker.intervals import file_of, split_interval
 from onlooker.settings import field_of
 from onlooker.structures import Clip, ClipError
+from onlooker.video.container import accessing
 from onlooker.video.image_sequence import find_images
 
 __all__ = ["Split", "fingerprint", "group_of", "hold_out_validation", "make_splits", "source_of", "split_clips"]
@@ -115,7 +116,7 @@ def fingerprint(path: Path) -> str:
         ClipError: the clip does not exist, or cannot be read.
     """
     digest, (whole, times) = hashlib.sha256(), split_interval(path)
-    try:
+    with accessing(path, "restore it, or leave it out"):
         for file in find_images(whole) if os.path.isdir(whole) else [whole]:
             check_regular(file)
             with file.open("rb") as content:
@@ -123,9 +124,6 @@ def fingerprint(path: Path) -> str:
                 digest.update(size.to_bytes(8, "little") + content.read(_ENDS))
                 content.seek(max(content.tell(), size - _ENDS))
                 digest.update(content.read(_ENDS))
-    except (OSError, ValueError) as error:
-        problem = f"cannot be read ({getattr(error, 'strerror', None) or error})"
-        raise ClipError(path, problem, "restore it, or leave it out") from error
     return digest.hexdigest()[:32] + ("" if times is None else f"#{times}")
 
 

@@ -135,11 +135,11 @@ class Looks:
         def report(facts: VideoFacts) -> None:
             job.report("checking", facts.frames / facts.claimed if facts.claimed > facts.frames else None)
 
-        facts = convert(look.path, copy, None, limit, report, salvage=True, unless_playable=True)
-        if facts.playable:
+        facts = convert(look.path, copy, None, limit, report, unless_playable=True)
+        if facts.playable and not facts.damaged:
             return facts
         if not copy.exists():  # a damaged file of a kind that browsers play
-            convert(look.path, copy, None, limit, lambda _: job.report("preparing"), salvage=True)
+            convert(look.path, copy, None, limit, lambda _: job.report("preparing"))
         look.video = copy
         if facts.damaged:
             look.path = copy

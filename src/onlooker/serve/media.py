@@ -63,13 +63,11 @@ def convert(
     still: Path | None = None,
     max_seconds: float = math.inf,
     on_facts: OnFacts = lambda _: None,
-    salvage: bool = False,
     unless_playable: bool = False,
 ) -> VideoFacts:
     """Decode a clip once for facts, a copy and a still; `on_facts` gets the facts so far, and may raise to end it.
 
     Args:
-        salvage: a damaged clip ends where decoding fails.
         unless_playable: write the copy only if browsers do not play the clip itself.
 
     Raises:
@@ -78,7 +76,7 @@ def convert(
         DiskFullError: no space for a copy.
     """
     deadline = monotonic() + SECONDS
-    options = {"max_seconds": max_seconds, "salvage": salvage, "unless_playable": unless_playable}
+    options = {"max_seconds": max_seconds, "unless_playable": unless_playable}
     try:
         for facts in safe_transcode(path, copy=copy, still=still, **options):
             on_facts(facts)

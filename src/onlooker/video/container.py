@@ -65,10 +65,21 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             raise ClipError(path, f"cannot be decoded ({error_text(error)})", REENCODE) from error
 
 
+@contextmanager
+def accessing(path: Path, remedy: str = "check the path, its permissions and the disk") -> Iterator[None]:
+    """Errors of the disk become ClipErrors of a clip."""
+    try:
+        yield
+    except ClipError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ClipError(path, f"cannot be read ({error_text(error)})", remedy) from error
+
+
 def check_file(path: Path) -> None:
     """Raise a ClipError unless a path is a readable, non-empty file; also for an mp4 that claims too many samples."""
     file = file_of(path)
-    try:
+    with accessing(path):
         if not file.exists():
             if re.match(r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE):  # a path collapses the slashes
                 shown = without_password(str(path))
@@ -83,12 +94,6 @@ def check_file(path: Path) -> None:
             if not content.read(1):
                 raise ClipError(path, "zero bytes", "copy or record it again, or remove it")
         check_samples(file)
-    except ClipError:
-        raise
-    except (OSError, ValueError) as error:
-        raise ClipError(
-            path, f"cannot be read ({error_text(error)})", "check the path, its permissions and the disk"
-        ) from error
 
 
 def _explained(file: Path) -> tuple[str | None, str]:

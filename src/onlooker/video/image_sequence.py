@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 
 from onlooker.files import is_regular
 from onlooker.structures import ClipError
-from onlooker.video.container import check_size
+from onlooker.video.container import accessing, check_size
 from onlooker.video.decode import RATE, FrameStore
 from onlooker.video.sampling import Timing
 
@@ -118,10 +118,8 @@ def left_out_images(folder: Path) -> list[Path]:
 
 
 def _all_images(folder: Path) -> list[Path]:
-    try:
+    with accessing(folder):
         return [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
-    except OSError as error:
-        raise ClipError(folder, f"the folder cannot be read ({error.strerror})", "allow reading it") from error
 
 
 def _find_series(images: Sequence[Path]) -> dict[str, list[Path]]:

@@ -32,8 +32,6 @@ _WHOLE = 0.9  # share of the frames that a header claims, which may be wrong by 
 _STILL_SIDE = 160
 _STILL_QUALITY = 80
 
-Decoded = tuple[float, int, int, Image.Image | None]  # of a frame: seconds, width and height, and a smaller image
-
 
 @dataclass(frozen=True)
 class VideoFacts:
@@ -61,7 +59,6 @@ def transcode(
     copy: Path | None = None,
     still: Path | None = None,
     max_seconds: float = math.inf,
-    salvage: bool = False,
     unless_playable: bool = False,
 ) -> Iterator[VideoFacts]:
     """Decode a video once, and write a copy of it.
@@ -70,7 +67,6 @@ def transcode(
         path: a video file, or a folder of numbered images.
         copy: a new file, .mp4: H.264, its longer side at most 1280 pixels, every frame with its time.
         still: a file for a small JPEG of the frame in the middle.
-        salvage: end without an error where decoding fails after some frames; the video is then not playable.
         unless_playable: write the copy only if browsers do not play the file itself.
 
     Yields:
@@ -84,10 +80,9 @@ def transcode(
     if unless_playable and playable:
         copy = None
     side = _COPY_SIDE if copy else _STILL_SIDE if still else None
-    errors = list[ClipError]()
     with ExitStack() as opened:
         recording = opened.enter_context(Recording(copy, seekable=True)) if copy else None
-        for index, (seconds, width, height, image) in enumerate(_decoded(path, side, errors if salvage else None)):
+        for index, (seconds, width, height, image) in enumerate(_decoded(path, side)):
             if seconds > max_seconds:
                 raise ClipError(path, f"longer than {max_seconds:g} s", f"cut it: at most {max_seconds:g} s are read")
             if recording and index == 0 and seconds > _LATE:  # sound begins before: players differ in where
@@ -105,8 +100,7 @@ def transcode(
         chosen.thumbnail((_STILL_SIDE, _STILL_SIDE))
         with atomic_file(still) as file:
             chosen.save(file, "jpeg", quality=_STILL_QUALITY)
-    damaged = bool(errors) or facts.frames < _WHOLE * facts.claimed
-    yield replace(facts, damaged=damaged, playable=playable and not (salvage and damaged))
+    yield replace(facts, damaged=facts.frames < _WHOLE * facts.claimed)
 
 
 def safe_transcode(path: Path, **options: Any) -> Iterator[VideoFacts]:
@@ -115,25 +109,16 @@ def safe_transcode(path: Path, **options: Any) -> Iterator[VideoFacts]:
         yield VideoFacts(**answer)
 
 
-def _decoded(path: Path, side: int | None, errors: list[ClipError] | None) -> Iterator[Decoded]:
-    """The frames, with images whose longer side is at most `side`, if any.
-
-    Where decoding fails after some frames, it ends, and the error is added to `errors`, unless that is None.
-    """
-    count = 0
-    try:
-        if os.path.isdir(path) or file_of(path) != path:
-            for count, (_, seconds, pixels) in enumerate(VideoReader(path), 1):  # noqa: B007 - how far it came
-                yield seconds, pixels.shape[1], pixels.shape[0], _image(pixels, side) if side else None
-            return
-        convert = Converter(path, side)
-        for count, (_, seconds, frame) in enumerate(decode_file(path), 1):  # noqa: B007
-            height, width = (frame.width, frame.height) if orientation(frame)[0] else (frame.height, frame.width)
-            yield seconds, width, height, _image(convert(frame), side) if side else None
-    except ClipError as error:
-        if errors is None or count < 2:
-            raise
-        errors.append(error)
+def _decoded(path: Path, side: int | None) -> Iterator[tuple[float, int, int, Image.Image | None]]:
+    """Of each frame: seconds, width and height, and an image whose longer side is at most `side`, if any."""
+    if os.path.isdir(path) or file_of(path) != path:
+        for _, seconds, pixels in VideoReader(path):
+            yield seconds, pixels.shape[1], pixels.shape[0], _image(pixels, side) if side else None
+        return
+    convert = Converter(path, side)
+    for _, seconds, frame in decode_file(path):
+        height, width = (frame.width, frame.height) if orientation(frame)[0] else (frame.height, frame.width)
+        yield seconds, width, height, _image(convert(frame), side) if side else None
 
 
 def _header(path: Path) -> tuple[bool, float, int]:
