@@ -195,8 +195,8 @@ def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() ->
     features = net.encode_video(to_video(training.samples, "half"))
     for count in range(1, features.shape[1]):
         every = net.statistics(features[:, :count])[:, -1].double().numpy()
-        np.testing.assert_allclose(early.mean[count - 1], every.mean(0), atol=1e-6)
-        np.testing.assert_allclose(early.spread[count - 1], every.std(0), atol=1e-6)
+        np.testing.assert_allclose(early[0][count - 1], every.mean(0), atol=1e-6)
+        np.testing.assert_allclose(early[1][count - 1], every.std(0), atol=1e-6)
     fit_layer(net, clips, choose(clips), early)
     ends = net.center[-1], net.scale[-1]
     fit_layer(net, clips, choose(clips))
