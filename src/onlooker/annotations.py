@@ -321,7 +321,6 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
 
 
 def _labels_in_time(video: Path, result: dict[str, Any], fps: float | None) -> Iterator[Interval]:
-    """The intervals of one result of Label Studio."""
     value, score = result["value"], result.get("score", 1)
     labels = value.get("timelinelabels") or value.get("labels") or value.get("choices") or ()
     spans = [(value["start"], value["end"])] if "start" in value else []

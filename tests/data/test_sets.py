@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from onlooker.config import SetConfig
-from onlooker.data.sets import asked_splits, read_set, set_name
+from onlooker.data.sets import asked_splits, read_set, root_of, set_name
 from onlooker.data.split import Split
 from onlooker.structures import ClipError
 
@@ -31,7 +31,7 @@ def sizes(split: Split | None) -> tuple[int, int, int]:
 
 def test_a_folder_of_classes_has_no_split(tmp_path: Path) -> None:
     found = read_set(fill(tmp_path))
-    assert (len(found.clips), found.split, found.test, found.root) == (40, None, found.clips, tmp_path)
+    assert (len(found.clips), found.split, found.test, root_of(found.path)) == (40, None, found.clips, tmp_path)
     assert sizes(asked_splits(found)(found.clips)["split"]) == (26, 6, 8)
     assert len(asked_splits(found, folds=4)(found.clips)) == 4
 
@@ -72,7 +72,7 @@ def test_a_list_with_and_without_splits(tmp_path: Path) -> None:
     rows = [f"clips/{clip.label}/{clip.path.name},{clip.label}" for clip in clips]
     path = write(tmp_path / "my.csv", "path,label", *rows)
     found = read_set(path)
-    assert (found.clips, found.split, found.root, set_name(path)) == (clips, None, tmp_path, "my")
+    assert (found.clips, found.split, root_of(found.path), set_name(path)) == (clips, None, tmp_path, "my")
     assert sizes(asked_splits(found)(found.clips)["split"]) == (26, 6, 8)
     splits = ["val" if i % 5 == 1 else "test" if i % 5 == 2 else "train" for i in range(40)]
     write(path, "path,label,split", *(f"{row},{split}" for row, split in zip(rows, splits, strict=True)))

@@ -41,13 +41,7 @@ class ClipSet:
         return replace(self, parts=parts)
 
     @property
-    def root(self) -> Path:
-        """The folder that the paths of clips are stored relative to."""
-        return root_of(self.path)
-
-    @property
     def clips(self) -> tuple[Clip, ...]:
-        """All clips."""
         return tuple(clip for part in self.parts.values() for clip in part)
 
     @property

@@ -95,20 +95,28 @@ def place_joints(poses: Floats, faces_right: bool) -> dict[str, Floats]:
     *limbs, trunk, lift = poses.T
     up, nod = math.pi - trunk, math.pi - 0.7 * trunk
     at = {"pelvis": np.zeros((len(poses), 2))}
-    at["neck"] = at["pelvis"] + _limb(up, 0.27)
-    at["head"] = at["neck"] + _limb(nod, 0.13)
-    at["face"] = at["head"] + _limb(nod - 1.8, 0.02)
-    at["eye"] = at["head"] + _limb(nod - 1.5, 0.055)
+    trunk_and_head = (
+        ("pelvis", "neck", up, 0.27),
+        ("neck", "head", nod, 0.13),
+        ("head", "face", nod - 1.8, 0.02),
+        ("head", "eye", nod - 1.5, 0.055),
+    )
+    for start, end, angle, length in trunk_and_head:
+        at[end] = at[start] + _limb(angle, length)
     # A three-quarter view: the far shoulder and hip are a little in front of the near ones.
     for side, ahead, (shoulder, elbow, hip, knee) in (("near ", -1, limbs[:4]), ("far ", 1, limbs[4:])):
         arm, shin = shoulder - trunk, hip - knee
         at[side + "shoulder"] = at["neck"] + _limb(up - math.pi / 2, ahead * 0.05)
-        at[side + "elbow"] = at[side + "shoulder"] + _limb(arm, 0.17)
-        at[side + "hand"] = at[side + "elbow"] + _limb(arm + elbow, 0.16)
         at[side + "hip"] = at["pelvis"] + (ahead * 0.03, 0.0)
-        at[side + "knee"] = at[side + "hip"] + _limb(hip, 0.23)
-        at[side + "ankle"] = at[side + "knee"] + _limb(shin, 0.23)
-        at[side + "toe"] = at[side + "ankle"] + _limb(math.pi / 2 + np.maximum(shin, 0), 0.08)  # never points down
+        limbs_of_side = (
+            ("shoulder", "elbow", arm, 0.17),
+            ("elbow", "hand", arm + elbow, 0.16),
+            ("hip", "knee", hip, 0.23),
+            ("knee", "ankle", shin, 0.23),
+            ("ankle", "toe", math.pi / 2 + np.maximum(shin, 0), 0.08),  # never points down
+        )
+        for start, end, angle, length in limbs_of_side:
+            at[side + end] = at[side + start] + _limb(angle, length)
     # The body moves by -Σ w Δx, where x are the ankles relative to it, and the lower one, or both, have the weight.
     x, y = np.stack((at["near ankle"], at["far ankle"]), 1).transpose(2, 0, 1)  # each T 2
     steps = (softmax(y / 0.0015, axis=1)[1:] * np.diff(x, axis=0)).sum(1)
@@ -156,7 +164,6 @@ class FigureVideo:
     """A video with its ground truth."""
 
     pixels: Pixels  # T H W 3, RGB
-    action: str
     person: int
     boxes: NDArray[np.float32]  # T 4: x1 y1 x2 y2 in pixels, the smallest rectangle around the figure
     moving: NDArray[np.bool_]  # T: whether the frame is part of the event
@@ -222,11 +229,10 @@ class StickFigures:
             smooth = cv2.resize(canvas, (W, H), interpolation=cv2.INTER_AREA)
             frame[:] = np.clip(smooth + self.noise * rng.standard_normal(frame.shape, np.float32), 0, 255).round()
         moving = (np.arange(self.frames) >= first) & (np.arange(self.frames) <= first + steps)
-        return FigureVideo(pixels, action, index, boxes[1:], moving)
+        return FigureVideo(pixels, index, boxes[1:], moving)
 
 
 def _colors(rng: np.random.Generator) -> dict[str, Floats]:
-    """The colors of a person."""
     skin, hair = np.array((245.0, 205.0, 175.0)), np.array((120.0, 85.0, 55.0))
     colors = {"skin": skin * rng.uniform(0.45, 1), "hair": hair * rng.uniform(0.2, 1.4)}
     for name, value in (("shirt", 220), ("trousers", 130), ("shoes", 80)):

@@ -30,7 +30,7 @@ from onlooker.data.findings import (
     unreadable_findings,
 )
 from onlooker.data.scenes import MAX_COMPARED, count_joined, plan_joined
-from onlooker.data.sets import ClipSet, read_set
+from onlooker.data.sets import ClipSet, read_set, root_of
 from onlooker.data.split import SPLITS, Split, count_groups, hold_out_validation, source_of, split_clips
 from onlooker.files import composed, printable
 from onlooker.models.registry import find_recipe
@@ -175,7 +175,7 @@ def _hints(clip_set: ClipSet, split: Split | None, nothing: str | None) -> Itera
     images = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))
     if examples := [*islice(images, _SHOWN)]:
         count = len(examples) + sum(1 for _ in images)  # there may be millions
-        paths = ", ".join(_within(clip_set.root, examples))
+        paths = ", ".join(_within(root_of(clip_set.path), examples))
         yield f"left out of image sequences: {count} ({paths}{', ...' if count > _SHOWN else ''})"
 
 
@@ -213,7 +213,7 @@ def show(checked: Checked) -> None:
             console.print(Padding(Text(printable(text)), (0, 0, 0, 3)))
         for paths in finding.clips[:_SHOWN]:
             more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-            _print_lines([f"   {' = '.join(_within(clips.root, paths[:_SHOWN]))}{more}"])
+            _print_lines([f"   {' = '.join(_within(root_of(clips.path), paths[:_SHOWN]))}{more}"])
         if len(finding.clips) > _SHOWN:
             console.print(f"   and {len(finding.clips) - _SHOWN} more")
     if not checked.findings:

@@ -19,7 +19,7 @@ from rich.progress import Progress
 from onlooker.config import Modality, ModelConfig, Settings, TrainConfig
 from onlooker.data.clips import read_clips, read_thumbnails
 from onlooker.data.scenes import plan_joined
-from onlooker.data.sets import ClipSet, read_set, set_name
+from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, Splits, source_of
 from onlooker.evaluation.metrics import accuracy_interval, read_correct
 from onlooker.evaluation.report import percent
@@ -82,7 +82,7 @@ def compare(
     with lock_run(out):
         for (name, of), seed, (split, parts) in itertools.product(models.items(), seeds, splits.items()):
             run = _folder(out, name, split, seed)
-            record = RunRecord(clips.root, (), of.model, of.data, replace(of.training, seed=seed), parts)
+            record = RunRecord(root_of(clips.path), (), of.model, of.data, replace(of.training, seed=seed), parts)
             if finished_figures(record, run) is None:
                 missing[f"{run.parent.name}/{run.name}"] = partial(continue_run, record, run, quiet=True)
         if missing:

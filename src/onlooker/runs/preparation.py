@@ -9,7 +9,7 @@ import torch
 from onlooker.answer import require_one_nothing
 from onlooker.config import AUTO_ENCODER, DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
-from onlooker.data.sets import ClipSet, read_set
+from onlooker.data.sets import ClipSet, read_set, root_of
 from onlooker.data.split import Split, require_clips
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.models.video_model import VideoModel
@@ -78,7 +78,7 @@ def new_run(
     split = plan_joined_split(clips, images, split, name, seed)
     if not quiet:
         show_overview(clips.with_recordings(split.clips), split, settings.training.nothing)
-    record = RunRecord(clips.root, classes, *complete, split, (*clips.left_out, *unreadable))
+    record = RunRecord(root_of(clips.path), classes, *complete, split, (*clips.left_out, *unreadable))
     if settings.model.encoder == AUTO_ENCODER:  # until it is chosen, also by a run that continues
         record = replace(record, model=replace(record.model, encoder=AUTO_ENCODER))
     record.write(run)

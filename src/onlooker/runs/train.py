@@ -149,7 +149,7 @@ def train_run(
     settings = Settings(model, data, training)
     if tensorboard:
         require_tensorboard()
-    folder = clips.root if isinstance(clips, ClipSet) else root_of(clips)
+    folder = root_of(clips.path if isinstance(clips, ClipSet) else clips)
     with connect():
         if launched().rank:
             torch.distributed.barrier()  # the first one has written the record of the run
@@ -202,7 +202,7 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
     plan = partial(hold_out_validation, seed=settings.training.seed)
     split = plan_joined(plan, samples.clips, read_thumbnails(samples, settings.data), clips.asked.scenes)
     with lock_run(run):
-        continue_run(RunRecord(clips.root, (), *settings, split), run / "final", cross_validate=False)
+        continue_run(RunRecord(root_of(clips.path), (), *settings, split), run / "final", cross_validate=False)
     return run / "final"
 
 

@@ -173,7 +173,6 @@ class Source:
         self._thread = Thread(target=self._read, name=f"onlooker {self.name}", daemon=True)
 
     def start(self) -> None:
-        """Start reading."""
         self._thread.start()
 
     @property
@@ -295,7 +294,6 @@ class Source:
         return ClipError(self.name, reason, remedy)
 
     def _arrivals(self) -> Generator[_Arrival]:
-        """The frames of one connection."""
         if isinstance(self._source, Path):
             for _, seconds, pixels in VideoReader(self._source, self._frame_rate):
                 yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
