@@ -77,7 +77,9 @@ def public() -> Iterator[tuple[str, list[str]]]:
             continue
         body = ast.parse(path.read_text("utf-8")).body
         defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-        listed = next((n.value for n in body if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"), None)  # type: ignore[attr-defined]
+        listed = next(
+            (n.value for n in body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__"), None
+        )
         if listed is not None:
             module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
             yield module, [name for name in ast.literal_eval(listed) if name in defined]

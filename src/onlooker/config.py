@@ -8,9 +8,16 @@ from onlooker.files import format_bytes
 from onlooker.settings import Config, setting
 
 __all__ = [
-    "Aggregation", "DataConfig", "Glimpse", "Loss", "Modality", "ModelConfig", "Normalization",
-    "Precision", "SetConfig", "Settings", "SharedConfig", "StreamConfig", "TrainConfig",
-]  # fmt: skip
+    "Aggregation",
+    "DataConfig",
+    "Loss",
+    "Modality",
+    "ModelConfig",
+    "SetConfig",
+    "Settings",
+    "StreamConfig",
+    "TrainConfig",
+]
 
 Modality = Literal["rgb", "flow", "both"]
 Normalization = Literal["auto", "half", "imagenet", "lite0", "mnist"]

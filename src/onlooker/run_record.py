@@ -53,10 +53,7 @@ from onlooker.settings import field_of, without_off
 from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
 
-__all__ = [
-    "REPORT", "SCORES", "RunRecord", "check_content", "check_settings", "lock_run", "read_curves", "read_figures",
-    "read_scenes", "start_run", "write_scenes",
-]  # fmt: skip
+__all__ = ["REPORT", "SCORES", "RunRecord", "check_settings", "read_curves", "read_figures"]
 
 FIGURES, SCORES, REPORT = "evaluation.json", "scores.csv", "report.html"
 CROSS_VALIDATION = "cross_validation.json"

@@ -11,7 +11,7 @@ from operator import ge, gt, le, lt
 from types import UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin
 
-__all__ = ["OFF", "Config", "check_type", "field_of", "setting", "suggestion", "without_off"]
+__all__ = ["Config", "setting"]
 
 # Settings that were added or removed after results were recorded, and their values at which they have no effect. With
 # these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid; ...:

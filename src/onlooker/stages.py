@@ -7,8 +7,6 @@ from typing import TypeVar
 
 from rich.progress import track
 
-__all__ = ["OnProgress", "reporting", "tracked"]
-
 # Called with the stage ("reading clips", "encoding clips", "training", "fitting" or "drawing clips"), how many of its
 # parts are done, and how many there are.
 OnProgress = Callable[[str, int, int], None]

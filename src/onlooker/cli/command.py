@@ -18,7 +18,7 @@ from onlooker.files import printable, read_bytes
 from onlooker.settings import Config, check_type, suggestion
 from onlooker.storage import address_of, local, uploading
 
-__all__ = ["command", "given_options", "note", "refuse_unused", "stoppable", "warn"]
+__all__ = ["command", "refuse_unused", "stoppable"]
 
 
 def command(

@@ -37,8 +37,6 @@ from onlooker.models.registry import find_recipe
 from onlooker.structures import Clip, ClipError
 from onlooker.video.image_sequence import left_out_images
 
-__all__ = ["Checked", "check", "plan_joined_split", "plan_split", "show_overview"]
-
 _FEW = 300  # clips; a test split of a fifth of fewer clips would be too small
 _ROWS, _SHOWN = 20, 5  # classes in the table; clips or groups of clips listed per finding
 

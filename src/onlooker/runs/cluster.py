@@ -20,8 +20,6 @@ from onlooker.processes import cores
 from onlooker.structures import ClipError
 from onlooker.video.safe import VARIABLE
 
-__all__ = ["ATTEMPTS", "map_clips"]
-
 Start = Callable[[], Callable[[Path], Any]]  # holds the weights, is called once in each worker; a function of a clip
 ATTEMPTS = 3  # at a clip whose workers die
 _WORKERS_PER_GPU = 8  # each decodes with one core; a GPU that encodes waits for frames

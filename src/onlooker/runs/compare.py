@@ -33,7 +33,7 @@ from onlooker.runs.preparation import build
 from onlooker.runs.train import continue_run, finished_figures, folder_name
 from onlooker.structures import ClipError
 
-__all__ = ["candidates", "compare", "default_jobs", "run_parallel", "settings_of", "with_baseline"]
+__all__ = ["compare", "default_jobs", "run_parallel", "settings_of"]
 
 BASELINE = "linear"
 _GIB = 4  # memory of a training: its clips, and the libraries

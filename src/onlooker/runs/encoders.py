@@ -19,7 +19,7 @@ from onlooker.training.events import MOST_CLIPS
 from onlooker.training.linear import FEW, Choice, Encoded, choose, clearly_better, statistics_of
 from onlooker.video.reader import VideoReader
 
-__all__ = ["choose_encoder", "compared", "encode", "large_enough", "lite0_may_help"]
+__all__ = ["compared", "large_enough"]
 
 _LEAST_SIDE = 120  # pixels: smaller clips do not show what an encoder of photographs could see
 _OPENED = 20  # clips whose size is looked at

@@ -33,8 +33,6 @@ from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit
 from onlooker.video.decode import RATE
 from onlooker.video.reader import VideoReader
 
-__all__ = ["fit_by_gradient", "fit_run"]
-
 _NEARLY_ALL = 0.95  # of the training clips are not longer than a clip with one answer
 _LONG = 8  # times the frames of a sample that a clip has in the streams of the event layer at most
 _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1

@@ -49,8 +49,6 @@ from onlooker.structures import ClipError, Prediction
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import is_video
 
-__all__ = ["distinct_names", "find_videos", "predict_clips"]
-
 ROWS, _WIDTH = 100, 1000  # of a table: rows at once, columns if the output is no terminal
 _LONG = 4  # times the time between frames in training; above it, short events fall between the frames of a clip
 _RECORDING = (

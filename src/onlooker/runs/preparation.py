@@ -20,7 +20,7 @@ from onlooker.structures import Clip, ClipError
 from onlooker.training.linear import Clips, Encoded
 from onlooker.training.processes import launched
 
-__all__ = ["Training", "build", "new_run", "resumed_run"]
+__all__ = ["build"]
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,7 @@ from onlooker.structures import Evaluation
 from onlooker.training.processes import connect, launched
 from onlooker.training.tensorboard import log, open_writer, require_tensorboard
 
-__all__ = [
-    "TrainedRun", "continue_run", "default_run", "finished_figures", "folder_name", "train", "train_final", "train_run"
-]  # fmt: skip
+__all__ = ["TrainedRun", "continue_run", "train", "train_run"]
 
 
 @dataclass(frozen=True)

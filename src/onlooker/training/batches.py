@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sized
 import torch
 from torch.utils.data import Sampler
 
-__all__ = ["EpochOrder", "SharedBatches"]
-
 
 class EpochOrder(Sampler[int]):
     """A random order for every pass through the data, which depends only on the seed and the pass.

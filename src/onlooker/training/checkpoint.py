@@ -9,7 +9,7 @@ import torch
 
 from onlooker.files import atomic_file, check_regular, explain_write_errors
 
-__all__ = ["PARTS", "load_checkpoint", "restore", "save_checkpoint"]
+__all__ = ["load_checkpoint"]
 
 # What a checkpoint of a training has.
 PARTS = ("state_dict", "curves", "seconds", "optimizer_states", "lr_schedulers")

@@ -27,7 +27,7 @@ from onlooker.training.losses import Fitting
 from onlooker.training.processes import launched
 from onlooker.training.tensorboard import log
 
-__all__ = ["batch_size", "fit"]
+__all__ = ["fit"]
 
 _BATCH, _BATCHES = 16, 8  # clips in a batch; batches in an epoch of few clips
 

@@ -7,7 +7,7 @@ from onlooker.config import DataConfig, Precision
 from onlooker.data.transforms import augment, to_features, to_video
 from onlooker.models.video_model import Output, VideoModel
 
-__all__ = ["encode_samples", "forward_samples", "uses_bf16"]
+__all__ = ["encode_samples", "uses_bf16"]
 
 
 def forward_samples(

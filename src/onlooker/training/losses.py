@@ -9,8 +9,6 @@ from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import VideoModel
 from onlooker.training.forward import forward_samples
 
-__all__ = ["Fitting", "frame_cross_entropy"]
-
 
 class Fitting(nn.Module):
     """A model with its loss.

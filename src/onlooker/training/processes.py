@@ -18,8 +18,6 @@ import torch
 
 from onlooker.processes import end_with_parent
 
-__all__ = ["Processes", "connect", "launched"]
-
 _LOST = "another process has ended; see its own message, and continue with --resume"
 _GRACE = 10.0  # seconds in which torchrun ends a process that has lost another one, and names that one
 

@@ -10,8 +10,6 @@ from scipy.special import softmax
 
 from onlooker.evaluation.calibration import balancing_weights
 
-__all__ = ["METHODS", "Layer", "Method", "Tested", "cross_validate", "regress", "spread_of"]
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 

@@ -6,8 +6,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["log", "open_writer", "require_tensorboard"]
-
 
 def require_tensorboard() -> None:
     """Raise a RuntimeError if TensorBoard is not installed."""
