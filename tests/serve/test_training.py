@@ -1,7 +1,6 @@
 """Training the project: progress, cancel, one at a time, failures."""
 
-import json
-import sys
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -22,21 +21,7 @@ from onlooker.serve.project import Project
 from onlooker.serve.settings import ServeSettings
 from onlooker.serve.training import Training, keep_results, results
 
-# A process that trains as fast as its lines say: those are steps; "model" copies one, "wait" waits.
-_CHILD = """
-import json, pathlib, shutil, sys, time
-pathlib.Path(sys.argv[4]).mkdir(parents=True, exist_ok=True)
-for line in json.loads(sys.argv[1]):
-    if line == "wait":
-        time.sleep(60)
-    elif line == "fail":
-        sys.exit(3)
-    elif line == "model":
-        shutil.copytree(sys.argv[2], pathlib.Path(sys.argv[4], "model"))
-    else:
-        print(json.dumps(line), flush=True)
-"""
-READING, DRAWING, DONE = ["reading clips", 1, 2], ["drawing clips", 0, 1], ["done", 1, 1]
+READING, DRAWING = ("reading clips", 1, 2), ("drawing clips", 0, 1)
 
 
 @pytest.fixture
@@ -50,13 +35,35 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 @pytest.fixture
-def training(project: Project, trained: tuple[Path, str]) -> Callable[..., Training]:
-    def make(*lines: object) -> Training:
+def trains(trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has `onlooker.train` do what it is given: stages, "model" for a copy of one, "wait", or an error."""
+
+    def does(*steps: Any) -> None:
+        def train(clips: Path, run: Path, progress: Callable[[str, int, int], None], **_: bool) -> None:
+            for step in steps:
+                if isinstance(step, Exception):
+                    raise step
+                if step == "model":
+                    shutil.copytree(trained[0] / "model", run / "model")
+                elif step == "wait":
+                    while True:
+                        time.sleep(0.01)
+                        progress(*READING)
+                else:
+                    progress(*step)
+
+        monkeypatch.setattr(onlooker, "train", train)
+
+    return does
+
+
+@pytest.fixture
+def training(project: Project, trains: Callable[..., None]) -> Callable[..., Training]:
+    def make(*steps: object) -> Training:
+        trains(*steps)
         runs = project.folder.parent / "runs"
         runs.mkdir(exist_ok=True)
-        made = Training(project, runs, Models(ServeSettings(runs=runs)))
-        made.child = (sys.executable, "-c", _CHILD, json.dumps(lines), str(trained[0] / "model"))
-        return made
+        return Training(project, runs, Models(ServeSettings(runs=runs)))
 
     return make
 
@@ -76,7 +83,7 @@ class Recorded(Job):
 
 
 def test_a_model_is_live_before_its_results(project: Project, training: Callable[..., Training]) -> None:
-    job, made = Recorded(), training(READING, "model", DRAWING, DONE)
+    job, made = Recorded(), training(READING, "model", DRAWING)
     result = made.run(job)
     assert [note for note, _ in job.reports] == ["starting", "reading clips", *["drawing clips"] * 2, "done"]
     assert job.reports[1] == ("reading clips", 0.5)
@@ -95,20 +102,20 @@ def test_a_cancelled_training_leaves_nothing(training: Callable[..., Training]) 
 
 
 @pytest.mark.parametrize(
-    ("lines", "code", "message"),
+    ("error", "message"),
     [
-        ([{"reason": "clips are gone", "remedy": "put them back"}], "training_failed", "clips are gone.*put them back"),
-        ([READING, "fail"], "training_ended", "ended with status 3"),
+        (ValueError("clips are gone; put them back"), "clips are gone.*put them back"),
+        (OSError("no such disk"), "no such disk"),
     ],
 )
 @pytest.mark.parametrize("report_only", [False, True])
 def test_a_training_that_fails_says_why_and_keeps_only_a_model_that_is_finished(
-    training: Callable[..., Training], lines: list[object], code: str, message: str, report_only: bool
+    training: Callable[..., Training], error: Exception, message: str, report_only: bool
 ) -> None:
-    made, job = training(*(["model", DRAWING] if report_only else []), *lines), Job()
-    with pytest.raises(Problem, match=message) as error:
+    made, job = training(*(["model", DRAWING] if report_only else []), error), Job()
+    with pytest.raises(Problem, match=message) as problem:
         made.run(job)
-    assert error.value.code == code
+    assert problem.value.code == "training_failed"
     if report_only:
         assert made.models.load(job.result["model"]).classes  # type: ignore[index]
         assert made.newest_run() == made.runs / "clips-page-1"
@@ -119,7 +126,7 @@ def test_a_training_that_fails_says_why_and_keeps_only_a_model_that_is_finished(
 def test_only_runs_of_this_project_that_have_a_model_are_its_newest(
     project: Project, training: Callable[..., Training], tmp_path: Path
 ) -> None:
-    made = training("model", DONE)
+    made = training("model")
     for name in ("clips-page-2", "clips-page-10", "clips-page-x", "other-page-12", "../elsewhere/clips-page-50"):
         write_json(made.runs / name / "model" / "recognizer.json", {})
     assert made.newest_run() is None, "runs of another folder with this name"
@@ -129,13 +136,14 @@ def test_only_runs_of_this_project_that_have_a_model_are_its_newest(
     assert made.run(Job())["run"] == "clips-page-11"
 
 
-def test_one_training_at_a_time_and_clips_stay_meanwhile(page: TestClient, make_clip: Callable[..., Path]) -> None:
+def test_one_training_at_a_time_and_clips_stay_meanwhile(
+    page: TestClient, make_clip: Callable[..., Path], trains: Callable[..., None]
+) -> None:
+    trains("wait")
     folder = page.app.state.project.folder  # type: ignore[attr-defined]
     for name in ("a/1", "a/2", "b/1", "b/2"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         make_clip(folder / f"{name}.mp4")
-    training = page.app.state.teaching.training  # type: ignore[attr-defined]
-    training.child = (sys.executable, "-c", _CHILD, json.dumps([READING, "wait"]), "")
     version = page.get("/api/project").json()["version"]
     job = page.post("/api/project/train").json()["job"]
     while page.get(f"/api/jobs/{job}").json()["note"] != "reading clips":
@@ -153,14 +161,14 @@ def test_one_training_at_a_time_and_clips_stay_meanwhile(page: TestClient, make_
     assert page.post(f"/api/project/changes/add_class?version={version}", json={"name": "c"}).status_code == 200
 
 
-def test_the_process_tells_what_is_wrong_with_the_clips(project: Project, tmp_path: Path) -> None:
+def test_a_training_tells_what_is_wrong_with_the_clips(project: Project, tmp_path: Path) -> None:
     made = Training(project, tmp_path / "runs", Models(ServeSettings(runs=tmp_path / "runs")))
     with pytest.raises(Problem, match="none of 4 clips can be read"):
         made.run(Job())
 
 
 @pytest.mark.slow
-def test_the_process_trains_a_run_that_every_command_reads_and_the_next_one_uses_corrections(tmp_path: Path) -> None:
+def test_a_training_makes_a_run_that_every_command_reads_and_the_next_one_uses_corrections(tmp_path: Path) -> None:
     project, runs = Project(moving_squares.make_set(tmp_path / "squares", clips=5)), tmp_path / "runs"
     made = Training(project, runs, Models(ServeSettings(runs=runs)))
     for clip in project.clips("left"):  # a class that was marked in a single recording

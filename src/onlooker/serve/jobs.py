@@ -14,11 +14,7 @@ KEPT = 200  # finished jobs whose results can still be requested
 
 
 class Job:
-    """A piece of work: its state, its progress, and its result.
-
-    Attributes:
-        on_cancel: set by work that waits for something, to end its waiting.
-    """
+    """A piece of work: its state, its progress, and its result."""
 
     def __init__(self) -> None:
         self.id, self.state, self.note = secrets.token_hex(8), "queued", "queued"
@@ -26,7 +22,6 @@ class Job:
         self.error: Problem | None = None
         self.result: dict[str, Any] | None = None
         self.cancelled = False
-        self.on_cancel: Callable[[], object] = lambda: None
 
     @property
     def finished(self) -> bool:
@@ -45,9 +40,8 @@ class Job:
             self.result = {**(self.result or {}), **partial}
 
     def cancel(self) -> None:
-        """End the work: before it begins, where it waits, or at its next report; no effect on a finished job."""
+        """End the work: before it begins, or at its next report; no effect on a finished job."""
         self.cancelled = True
-        self.on_cancel()
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for JSON; `text` says how far it is."""

@@ -1,19 +1,9 @@
-"""Train the project in a separate process, with progress and cancelling; what the newest training has reached.
-
-    python -m onlooker.serve.training CLIPS RUN
-
-The process writes one line of JSON per step to its standard output, and ends at the next one after the server.
-"""
+"""Train the project in a thread, with progress and cancelling; what the newest training has reached."""
 
 import csv
 import io
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +37,6 @@ class Training:
 
     def __init__(self, project: Project, runs: Path, models: Models) -> None:
         self.project, self.runs, self.models = project, runs, models
-        self.child = (sys.executable, "-m", __name__)  # the process that trains
         self.job: Job | None = None
 
     @property
@@ -98,38 +87,25 @@ class Training:
         numbers = [int(end) for run in self.runs.glob("*-page-*") if (end := run.name.removeprefix(start)).isdecimal()]
         run = self.runs.resolve() / f"{start}{max(numbers, default=0) + 1}"
         ids = {clip.relative: clip.id for clip in self.project.select()}
+
+        def report(stage: str, done: int, total: int) -> None:
+            job.report(stage, done / max(1, total))
+            if stage in ("drawing clips", "done") and not job.result and (model := find_model(run)):
+                self.models.load(model.id)  # so that it can be used at once
+                job.report(stage, job.progress, model=model.id)
+
         try:
-            self._follow(job, run)
+            onlooker.train(self.project.folder, run, quiet=True, divide=True, progress=report)
+            report("done", 1, 1)
+        except (ValueError, OSError) as error:
+            reason, _, remedy = str(error).partition("; ")
+            raise Problem(422, "training_failed", reason=reason, remedy=remedy) from error
         finally:
             if job.cancelled or not find_model(run):
                 shutil.rmtree(run, ignore_errors=True)
             else:
                 keep_results(self.project, run, ids)
         return {**(job.result or {}), "run": run.name}
-
-    def _follow(self, job: Job, run: Path) -> None:
-        """Start the process, and report its progress until it ends."""
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [*self.child, str(self.project.folder), str(run)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, start_new_session=True) as child:
-            assert child.stdout
-            try:
-                job.on_cancel = child.kill
-                for line in child.stdout:
-                    if isinstance(step := json.loads(line), dict):
-                        raise Problem(422, "training_failed", reason=step["reason"], remedy=step["remedy"])
-                    stage, done, total = step
-                    job.report(stage, done / max(1, total))
-                    if stage in ("drawing clips", "done") and not job.result and (model := find_model(run)):
-                        self.models.load(model.id)  # so that it can be used at once
-                        job.report(stage, job.progress, model=model.id)
-                status = child.wait()
-            finally:
-                child.kill()
-        if job.cancelled:
-            raise CancelledError
-        if status:
-            raise Problem(500, "training_ended", exit=status)
 
 
 def results(project: Project, run: Path | None) -> dict[str, Any]:
@@ -216,25 +192,3 @@ def _scores(run: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str, 
 def _plain(text: str) -> str:
     """In this file, text that a spreadsheet would interpret as a formula is preceded by an apostrophe."""
     return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text
-
-
-def main() -> None:
-    """Train in this process, and write a line to the standard output for each step."""
-    clips, run = map(Path, sys.argv[1:])
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # nothing else is written between the lines
-    os.nice(5)  # the live view goes first
-
-    def tell(step: object) -> None:
-        print(json.dumps(step), file=out, flush=True)
-
-    try:
-        onlooker.train(clips, run, quiet=True, divide=True, progress=lambda *step: tell(step))
-        tell(("done", 1, 1))
-    except (ValueError, OSError) as error:
-        reason, _, remedy = str(error).partition("; ")
-        tell({"reason": reason, "remedy": remedy})
-
-
-if __name__ == "__main__":
-    main()
