@@ -105,7 +105,7 @@ def serve_onlooker(folder: Path, port: int) -> None:
         return pixels
 
     live.decode_jpeg = decode_and_answer
-    live.Viewer.step = lambda self, frames: {**see(self, frames), "label": answers.pop()}  # type: ignore[method-assign]
+    live.Viewer.step = lambda self, *frame: {**see(self, *frame), "label": answers.pop()}  # type: ignore[method-assign]
     settings = ServeSettings(clips=folder / "clips", runs=folder / "runs", port=port)
     uvicorn.run(create_app(settings), port=port, log_level="error")
 

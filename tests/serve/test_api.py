@@ -62,7 +62,7 @@ def test_a_clip_is_answered_as_by_the_library(program: TestClient, settings: Ser
         ({"Authorization": f"Basic {TOKEN}"}, "/api/v1/openapi.json", 401, "token"),
         ({}, "/api/state", 401, "token"),  # the routes of the page need what the page sends
         ({"Host": "evil.example"}, "/api/v1/models", 403, "host"),
-        ({}, "/api/v1/nowhere", 404, "not_found"),
+        ({}, "/api/v1/nowhere", 404, "http"),
     ],
 )
 def test_requests_are_checked(program: TestClient, headers: dict[str, str], path: str, status: int, code: str) -> None:

@@ -58,7 +58,7 @@ def test_the_run_that_was_named_comes_first(settings: ServeSettings, tmp_path: P
 
 
 ERRORS = [
-    ("GET", "/nowhere", 404, "not_found"),
+    ("GET", "/nowhere", 404, "http"),
     ("POST", "/api/state", 405, "http"),
     ("GET", "/api/jobs/nobody", 404, "no_job"),
     ("DELETE", "/api/jobs/nobody", 404, "no_job"),

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 
 from onlooker.files import DiskFullError
-from onlooker.serve.problem import Problem, as_problem, t, texts
+from onlooker.serve.problem import TEXTS, Problem, as_problem, t
 from onlooker.structures import ClipError
 
 SERVE = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
@@ -33,7 +33,7 @@ def keys_of(texts: dict[str, Any], prefix: str = "") -> Iterator[str]:
 
 def names_in(key: str) -> set[str]:
     """The values that a text needs: those of all its parts for a problem, with all plural forms."""
-    node: Any = texts()
+    node: Any = TEXTS
     for part in key.split("."):
         node = node[part]
     found = set(re.findall(r"\{(\w+)\}", json.dumps(node)))
@@ -78,7 +78,7 @@ def test_every_text_of_python_exists_and_gets_its_values():
 
 def test_every_text_of_python_is_used():
     used = {key for key, _ in used_in_python()}
-    known = {key for key in keys_of(texts()) if key.startswith(OF_PYTHON)}
+    known = {key for key in keys_of(TEXTS) if key.startswith(OF_PYTHON)}
     known = {key.rpartition(".")[0] if key.startswith("problem.") else key for key in known}
     assert {key for key in used if key.startswith(OF_PYTHON)} == known
 
@@ -95,7 +95,7 @@ def test_every_text_of_javascript_exists_and_is_used():
     rendered = {key.removesuffix(".split") for key in re.findall(r"texts\.([a-z_.]+)", templates)}
     rendered |= {f"tabs.{name}" for name in ("look", "teach", "correct")}
     of_python = {key for key, _ in used_in_python()} | {f"job.{note.replace(' ', '_')}" for note in NOTES}
-    keys = {key for key in keys_of(texts()) if not key.startswith(OF_PYTHON)}
+    keys = {key for key in keys_of(TEXTS) if not key.startswith(OF_PYTHON)}
     assert keys - literal - built - rendered - of_python == set()
     asked = set(re.findall(r'\bt\((?:[^()"]*\? )?"([a-z_.]+)"', code)) | built | rendered - {"tabs"}
     assert asked - keys == set()

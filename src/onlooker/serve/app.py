@@ -26,7 +26,7 @@ from onlooker.data.folder import SYSTEM_FOLDERS
 from onlooker.serve import live, look, models, teach
 from onlooker.serve.api import create_api
 from onlooker.serve.jobs import Jobs
-from onlooker.serve.problem import API, Problem, as_problem, texts
+from onlooker.serve.problem import API, TEXTS, Problem, as_problem
 from onlooker.serve.project import Project
 from onlooker.serve.security import Guard
 from onlooker.serve.settings import ServeSettings
@@ -75,7 +75,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
     @app.get("/")
     def page(request: Request) -> Response:
-        return templates.TemplateResponse(request, "page.html", {"texts": texts(), "version": onlooker.__version__})
+        return templates.TemplateResponse(request, "page.html", {"texts": TEXTS, "version": onlooker.__version__})
 
     @app.get("/api/state")
     def state() -> dict[str, Any]:

@@ -6,12 +6,11 @@ the delay does not grow if the model is slower than the camera.
 
 import asyncio
 import io
-import math
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from time import monotonic, perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -24,19 +23,11 @@ from onlooker.serve.look import heat_levels
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem, as_problem
 
-__all__ = ["Frame", "Viewer", "add_routes", "decode_jpeg"]
+__all__ = ["Viewer", "add_routes", "decode_jpeg"]
 
 MAX_BYTES, MAX_SIDE = 1_000_000, 1280  # of a frame
 _CLOCK = struct.Struct("<d")  # the browser's clock in ms, before each JPEG
 _DECAY = 0.99  # per step, for the highest heat, which determines the scale of colors
-
-
-class Frame(NamedTuple):
-    """A frame as the browser has sent it: the browser's clock, the time of arrival in seconds, and the JPEG."""
-
-    sent: float
-    time: float
-    jpeg: bytes
 
 
 class Viewer:
@@ -54,24 +45,28 @@ class Viewer:
         self._index = -1
         self._strength = 0.0
 
-    def step(self, frame: Frame) -> dict[str, Any]:
+    def step(self, sent: float, time: float, jpeg: bytes) -> dict[str, Any]:
         """The prediction for a frame, as the page gets it.
+
+        Args:
+            sent: by the browser's clock.
+            time: of its arrival, in seconds.
 
         Raises:
             Problem: a frame that is not a JPEG or is too large.
         """
         begin = perf_counter()
-        pixels = decode_jpeg(frame.jpeg)
+        pixels = decode_jpeg(jpeg)
         height, width = pixels.shape[:2]
         size = [width, height, width, height]
         self._index += 1
-        step = self.streams.step({"": (self._index, frame.time, pixels)})[""]
+        step = self.streams.step({"": (self._index, time, pixels)})[""]
         heat = None
         if step.heat is not None:
             self._strength = max(full_strength(step.heat[None]), _DECAY * self._strength)
             heat = heat_levels(step.heat, self._strength)
         return {
-            "sent": frame.sent,
+            "sent": sent,
             "label": step.label,
             "score": round(step.score, 4),
             "scores": dict(zip(step.classes, np.round(step.scores.astype(float), 4).tolist(), strict=True)),
@@ -105,7 +100,7 @@ def add_routes(app: FastAPI, models: Models) -> None:
         await socket.accept()
         loop = asyncio.get_running_loop()
         try:
-            made = await loop.run_in_executor(executor, lambda: Viewer(models.load(model)))
+            viewer = await loop.run_in_executor(executor, lambda: Viewer(models.load(model)))
             begin = monotonic()
             while True:
                 content = await socket.receive_bytes()
@@ -113,8 +108,8 @@ def add_routes(app: FastAPI, models: Models) -> None:
                     raise Problem(413, "frame_bytes", count=len(content), most=MAX_BYTES)
                 (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
                 time = monotonic() - begin
-                frame = Frame(sent if math.isfinite(sent) else 0.0, time, content[_CLOCK.size :])
-                await socket.send_json(await loop.run_in_executor(executor, made.step, frame))
+                jpeg = content[_CLOCK.size :]
+                await socket.send_json(await loop.run_in_executor(executor, viewer.step, sent, time, jpeg))
         except WebSocketDisconnect:
             pass
         except Exception as error:

@@ -5,7 +5,6 @@ found, what was expected, what to do.
 import json
 import re
 import sqlite3
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,14 @@ from starlette.requests import ClientDisconnect
 from onlooker.files import DiskFullError, NotWritableError
 from onlooker.structures import ClipError
 
-__all__ = ["API", "Problem", "as_problem", "t", "texts"]
+__all__ = ["API", "TEXTS", "Problem", "as_problem", "t"]
 
 API = "/api/v1"
-_LANGUAGE = "en"
+# All texts, by their nested keys.
+TEXTS: dict[str, Any] = json.loads((Path(__file__).parent / "texts" / "en.json").read_text("utf-8"))
 _PARTS = ("found", "expected", "remedy")
 _OF_LIBRARY = ("reason", "remedy")  # values that are texts of the library
 _COMMAND = re.compile(r"(?<!\w)--[a-z]|`onlooker ")
-
-
-@cache
-def texts() -> dict[str, Any]:
-    """All texts, by their nested keys."""
-    loaded: dict[str, Any] = json.loads((Path(__file__).parent / "texts" / f"{_LANGUAGE}.json").read_text("utf-8"))
-    return loaded
 
 
 def t(key: str, **values: object) -> str:
@@ -38,7 +31,7 @@ def t(key: str, **values: object) -> str:
     Raises:
         KeyError: there is no such text, or it needs another value.
     """
-    text: Any = texts()
+    text: Any = TEXTS
     for part in key.split("."):
         text = text[part]
     if isinstance(text, dict):
@@ -58,7 +51,7 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
 
     def __init__(self, status: int, code: str, **values: object) -> None:
         self.status, self.code = status, code
-        known = texts()["problem"][code]
+        known = TEXTS["problem"][code]
         values = {name: _for_the_page(str(value)) if name in _OF_LIBRARY else value for name, value in values.items()}
         self.found, self.expected, self.remedy = (
             t(f"problem.{code}.{part}", **values) if part in known else "" for part in _PARTS
@@ -91,8 +84,6 @@ def as_problem(error: BaseException) -> Problem:
         case RequestValidationError():
             found = (f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()[:3])
             return Problem(422, "request", reason="; ".join(found))
-        case HTTPException(status_code=404):
-            return Problem(404, "not_found", reason=error.detail)
         case HTTPException():
             return Problem(error.status_code, "http", reason=error.detail)
         case ValueError():

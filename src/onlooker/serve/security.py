@@ -9,8 +9,6 @@ import asyncio
 import re
 import secrets
 import socket
-from contextlib import suppress
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -34,6 +32,7 @@ UPLOADS = (
 _MAX_JSON = 64_000  # bytes of any other request body
 _STALLED = 30  # seconds without any byte of a body
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(:\d{1,5})?", re.IGNORECASE)
+_ADDRESS = re.compile(r"\[.+\]|[\d.]+")
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' ws://{host} "
     "wss://{host}; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -55,7 +54,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
         self.app, self.settings = app, settings
         self.cookie = f"onlooker-{settings.port}"  # all ports of a machine share their cookies
-        self._names = {"localhost", settings.host.lower()}
+        self._names = {settings.host.lower()}
         if settings.public:
             self._names.add(str(urlsplit(settings.public).hostname))
         if not is_loopback(settings.host):
@@ -88,12 +87,10 @@ class Guard:
 
     def _check_host(self, request: HTTPConnection) -> None:
         """Require a name of this server; an IP address is one, because nobody else can assign it to this machine."""
-        match, address = _HOST.fullmatch(request.headers.get("host", "")), None
+        match = _HOST.fullmatch(request.headers.get("host", ""))
         name = match[1].lower() if match else ""
-        with suppress(ValueError):
-            address = ip_address(name.strip("[]"))
-        reached = address is not None and (address.is_loopback or not is_loopback(self.settings.host))
-        if match is None or not (reached or name in self._names):
+        by_address = _ADDRESS.fullmatch(name) and not is_loopback(self.settings.host)
+        if not (by_address or is_loopback(name) or name in self._names):
             raise Problem(403, "host")
 
     def _is_program(self, request: HTTPConnection) -> bool:

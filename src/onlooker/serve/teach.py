@@ -140,7 +140,11 @@ def _hints(project: Project, counts: dict[str, int]) -> list[str]:
 def add_routes(app: FastAPI, teaching: Teaching) -> None:
     """Everything of the tabs Teach and Correct, and changes of models."""
     project, training = teaching.project, teaching.training
-    _add_changes(app, teaching)
+    app.get("/api/project")(teaching.describe)
+    app.post("/api/project/changes/{name}")(teaching.change)
+    app.get("/api/project/clips")(teaching.clips)
+    app.post("/api/look/{look_id}/examples")(teaching.add_part)
+    app.get("/api/project/results/clips")(project.tested)
     _add_models(app, teaching)
 
     @app.get("/media/clip/{clip_id}.jpg")
@@ -164,6 +168,30 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
     @app.get("/api/project/inbox")
     def inbox() -> dict[str, Any]:
         return clips_to_check(project, training.newest_run())
+
+    @app.post("/api/project/clips")
+    async def add_clip(
+        request: Request,
+        label: Label,
+        batch: Batch = "",
+        recording: Recording = "",
+    ) -> dict[str, Any]:
+        folder = await run_in_threadpool(project.incoming)
+        async with receive(request, folder) as (file, name):
+            return await run_in_threadpool(teaching.add, label, file, name, batch, recording)
+
+    @app.post("/api/project/recordings")
+    async def read_list(request: Request) -> dict[str, str]:
+        async with receive(request, teaching.looks.folder) as (file, _):
+            rows = await run_in_threadpool(read_recordings, file)
+        return {row["clip"]: row["recording"] for row in rows}
+
+    @app.get("/api/project/clips/{clip_id}/recording")
+    def recording_of(clip_id: str) -> dict[str, Any]:
+        clip, recordings = project.clip(clip_id), project.recordings()
+        own = recordings.get(clip.relative, "")
+        known = sorted({name for name in recordings.values() if name not in recordings})
+        return {"recording": "" if own == clip.relative else own, "known": known}
 
 
 def _add_models(app: FastAPI, teaching: Teaching) -> None:
@@ -193,37 +221,3 @@ def _add_models(app: FastAPI, teaching: Teaching) -> None:
         training.check_idle()
         models.delete(model_id)
         return teaching.describe()
-
-
-def _add_changes(app: FastAPI, teaching: Teaching) -> None:
-    project = teaching.project
-
-    app.get("/api/project")(teaching.describe)
-    app.post("/api/project/changes/{name}")(teaching.change)
-    app.get("/api/project/clips")(teaching.clips)
-    app.post("/api/look/{look_id}/examples")(teaching.add_part)
-    app.get("/api/project/results/clips")(project.tested)
-
-    @app.post("/api/project/clips")
-    async def add_clip(
-        request: Request,
-        label: Label,
-        batch: Batch = "",
-        recording: Recording = "",
-    ) -> dict[str, Any]:
-        folder = await run_in_threadpool(project.incoming)
-        async with receive(request, folder) as (file, name):
-            return await run_in_threadpool(teaching.add, label, file, name, batch, recording)
-
-    @app.post("/api/project/recordings")
-    async def read_list(request: Request) -> dict[str, str]:
-        async with receive(request, teaching.looks.folder) as (file, _):
-            rows = await run_in_threadpool(read_recordings, file)
-        return {row["clip"]: row["recording"] for row in rows}
-
-    @app.get("/api/project/clips/{clip_id}/recording")
-    def recording_of(clip_id: str) -> dict[str, Any]:
-        clip, recordings = project.clip(clip_id), project.recordings()
-        own = recordings.get(clip.relative, "")
-        known = sorted({name for name in recordings.values() if name not in recordings})
-        return {"recording": "" if own == clip.relative else own, "known": known}
