@@ -142,14 +142,14 @@ class LinearClassifier(VideoModel):
 
     def forward_features(self, features: Tensor) -> Output:
         B, T = features.shape[:2]
-        values = self.statistics(features).flatten(0, 1)
-        frames = self._flat(features)
-        count = torch.arange(T, device=frames.device).clamp_max(self.window - 1).repeat(B)
-        logits = self._logits(values, count).unflatten(0, (B, T))
-        moved = (frames - _means(frames, self.window)).flatten(0, 1)
+        frames, W = self._flat(features), self.window
+        seen = torch.arange(1, T + 1, device=frames.device)
+        count = seen.clamp_max(W)  # of frames in the window
+        logits = self._logits(self.statistics(features).flatten(0, 1), (count - 1).repeat(B)).unflatten(0, (B, T))
+        sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
+        moved = (frames - sums / count[:, None, None]).flatten(0, 1)
         windows = None
         if self.lengths:
-            seen = torch.arange(1, T + 1, device=frames.device)
             windows = self.score_windows(self.window_statistics(features), seen)
         return Output(logits, self._attention(moved).unflatten(0, (B, T)), windows)
 
@@ -339,14 +339,6 @@ def _positions(h: int, w: int) -> Tensor:
     """1, x and y of each location, from -1 to 1: `h*w 3`."""
     y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in (h, w)), indexing="ij")
     return torch.stack((torch.ones(h * w), x.flatten(), y.flatten()), 1)
-
-
-def _means(frames: Tensor, window: int) -> Tensor:
-    """The mean of the last frames up to each of `B T D N`, `window` of them if there are as many."""
-    sums = frames.double().cumsum(1)  # exact enough for long streams
-    sums[:, window:] -= sums[:, :-window].clone()
-    seen = torch.arange(1, frames.shape[1] + 1, device=frames.device).clamp_max(window)
-    return (sums / seen[:, None, None]).to(frames.dtype)
 
 
 def _window(seen: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
