@@ -22,10 +22,19 @@ def lstm_update(gates: Tensor, memory: Tensor) -> State:
 
 
 class _GatedCell(Cell):
-    """The step that LSTM and ConvLSTM share; `from_features` and `from_hidden` give the four gates."""
+    """What LSTM and ConvLSTM share: two layers, `from_features` and `from_hidden`, give the four gates of a step."""
 
-    from_features: nn.Module
-    from_hidden: nn.Module
+    def __init__(self, hidden: int, from_features: nn.Linear | nn.Conv2d, from_hidden: nn.Linear | nn.Conv2d) -> None:
+        super().__init__()
+        self.num_hidden = hidden
+        self.from_features = from_features
+        self.from_hidden = from_hidden
+        nn.init.xavier_uniform_(from_features.weight)
+        nn.init.orthogonal_(from_hidden.weight)
+        assert from_features.bias is not None
+        nn.init.zeros_(from_features.bias)
+        # An untrained network remembers if the forget gate starts open (Jozefowicz et al. 2015).
+        nn.init.ones_(from_features.bias.chunk(4)[1])
 
     def recur(self, projected: tuple[Tensor, ...], state: State) -> tuple[CellOutput, State]:
         state = lstm_update(projected[0] + self.from_hidden(state.hidden), state.memory)
@@ -41,11 +50,7 @@ class LSTM(_GatedCell):
     """
 
     def __init__(self, num_features: int, hidden: int) -> None:
-        super().__init__()
-        self.num_hidden = hidden
-        self.from_features = nn.Linear(num_features, 4 * hidden)
-        self.from_hidden = nn.Linear(hidden, 4 * hidden, bias=False)
-        _init_gates(self.from_features, self.from_hidden)
+        super().__init__(hidden, nn.Linear(num_features, 4 * hidden), nn.Linear(hidden, 4 * hidden, bias=False))
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
         return zeros((batch_size, self.num_hidden), device, dtype)
@@ -88,23 +93,11 @@ class ConvLSTM(_GatedCell):
     """
 
     def __init__(self, num_features: int, hidden: int, kernel: int = 3) -> None:
-        super().__init__()
-        self.num_hidden = hidden
-        self.from_features = MapConv2d(num_features, 4 * hidden, kernel)
-        self.from_hidden = MapConv2d(hidden, 4 * hidden, kernel, bias=False)
-        _init_gates(self.from_features, self.from_hidden)
+        from_features = MapConv2d(num_features, 4 * hidden, kernel)
+        super().__init__(hidden, from_features, MapConv2d(hidden, 4 * hidden, kernel, bias=False))
 
     def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
         return zeros((batch_size, self.num_hidden, *grid), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
         return (self.from_features(features),)
-
-
-def _init_gates(from_features: nn.Linear | nn.Conv2d, from_hidden: nn.Linear | nn.Conv2d) -> None:
-    nn.init.xavier_uniform_(from_features.weight)
-    nn.init.orthogonal_(from_hidden.weight)
-    assert from_features.bias is not None
-    nn.init.zeros_(from_features.bias)
-    # An untrained network remembers if the forget gate starts open (Jozefowicz et al. 2015).
-    nn.init.ones_(from_features.bias.chunk(4)[1])
