@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from onlooker.data.stick_figures import StickFigures
 from onlooker.data.transforms import to_video
-from onlooker.localization import find_boxes
+from onlooker.localization import find_boxes, link
 from onlooker.localization.boxes import find_rectangles, heat_maps
 from onlooker.localization.motion import moving
-from onlooker.localization.tubes import link
 from onlooker.models.linear import LinearClassifier
 
 FRAMES, SIDE, CLASSES = 16, 112, 18

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onlooker.evaluation.calibration import (
+from onlooker.evaluation.metrics import (
     balancing_weights,
     calibration_error,
     confidence_bins,

@@ -6,8 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from onlooker.evaluation.calibration import calibration_error
-from onlooker.evaluation.metrics import accuracy_interval, measure, read_correct, wilson_interval, write_scores
+from onlooker.evaluation.metrics import (
+    accuracy_interval,
+    calibration_error,
+    measure,
+    read_correct,
+    wilson_interval,
+    write_scores,
+)
 from onlooker.evaluation.report.summary import labels_to_check
 from onlooker.structures import Evaluation
 

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onlooker.localization import find_boxes
+from onlooker.localization import find_boxes, link
 from onlooker.localization.boxes import find_rectangles, heat_maps, is_even, peaks
 from onlooker.localization.motion import moving
-from onlooker.localization.tubes import link
 from onlooker_papers.detection import box_iou
 
 H, W = 112, 112

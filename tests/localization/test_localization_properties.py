@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from torchvision.ops import box_iou as reference_iou
 
+from onlooker.localization import label_tubes, link
 from onlooker.localization.boxes import GRID, Rectangles, find_rectangles
-from onlooker.localization.tubes import label_tubes, link
 from onlooker_papers.detection import box_iou
 
 CLASSES = ("a", "b", "c")

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from onlooker.localization import interpolate, label_tubes, link
 from onlooker.localization.boxes import Rectangles
-from onlooker.localization.tubes import interpolate, label_tubes, link
 
 
 def rectangles(*found: tuple[float, float, float]) -> Rectangles:

@@ -19,7 +19,7 @@ from onlooker.data.clips import read_clips
 from onlooker.data.folder import find_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import hold_out_validation, split_clips
-from onlooker.evaluation.calibration import fit_temperature
+from onlooker.evaluation.metrics import fit_temperature
 from onlooker.evaluation.report.summary import first_line
 from onlooker.export import export
 from onlooker.files import NotWritableError

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from onlooker.data.split import Split, group_of
-from onlooker.evaluation.calibration import calibration_error, fit_temperature, perfect_calibration_error
-from onlooker.evaluation.metrics import accuracy_interval
+from onlooker.evaluation.metrics import accuracy_interval, calibration_error, fit_temperature, perfect_calibration_error
 from onlooker.files import read_json
 from onlooker.models.encoders.lite0 import LITE0
 from onlooker.runs.encoders import compared, large_enough

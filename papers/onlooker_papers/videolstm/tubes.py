@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.localization.tubes import interpolate
+from onlooker.localization import interpolate
 from onlooker.structures import Tube
 from onlooker_papers.videolstm.boxes import BoxParameters, Candidates
 

@@ -1,25 +1,28 @@
 """Where: attention and motion become heat maps, boxes and tubes, from labels alone.
 
-One clip passes through these modules in order: motion → boxes (heat maps, rectangles) → tubes (`localize`). A stream
-does so frame by frame, without later frames, in constant memory (`find_boxes`). Events are found by `onlooker.stream`.
+A clip passes through the modules `motion` and `boxes` (heat maps, rectangles), whose rectangles are then linked over
+time to tubes, one for each actor (`localize`). A stream does so frame by frame, without later frames, in constant
+memory (`find_boxes`). Events are found by `onlooker.stream`.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.boxes import Rectangles, find_rectangles, heat_maps, heat_of, peaks, to_share
+from onlooker.localization.boxes import ACTORS, SHARE, Rectangles, find_rectangles, heat_maps, heat_of, peaks, to_share
 from onlooker.localization.motion import Scene, moved, moving
-from onlooker.localization.tubes import label_tubes, link, linked
-from onlooker.structures import Floats, Pixels, Prediction
+from onlooker.structures import Floats, Pixels, Prediction, Tube
 
-__all__ = ["Places", "find_boxes", "localize"]
+__all__ = ["Places", "Track", "find_boxes", "interpolate", "label_tubes", "link", "linked", "localize"]
 
 
 _KEPT = 0.2  # of the heat of the frame before
 _LEAD = 3.0  # of the best path over any other at most: how long a box stays after another place gets more heat
+_MIN_SCORE = 0.01  # of a class at one frame, to have tubes
+_COST = 0.5  # of a change of place or size by the whole frame, in the unit of `Rectangles.weights`
 
 
 def localize(prediction: Prediction, frames: Pixels) -> Prediction:
@@ -81,3 +84,109 @@ def find_boxes(before: Places | None, attention: ArrayLike, frame: Pixels) -> tu
     ordered = Rectangles(*(part[order] for part in found))
     led = np.maximum(sums - sums.max(), -_LEAD).astype(np.float32)
     return shown, ordered, Places(scene, heat, Rectangles(ordered.corners, led[order]))
+
+
+class Track(NamedTuple):
+    """An actor's boxes in consecutive frames of a sample.
+
+    `first`: the position of the first of them; `corners`: `n 4`, as shares of the frame; `weight`: the sum of the
+    weights of its rectangles, minus what their changes cost.
+    """
+
+    first: int
+    corners: Floats
+    weight: float
+
+
+def linked(before: Rectangles, now: Rectangles) -> tuple[Floats, NDArray[np.int64]]:
+    """One frame of the search for the best path through rectangles, as in *Max-path* of Tran and Yuan (2012).
+
+    Args:
+        before: rectangles of the frame before; their weights are the sums of the best paths that end in them.
+        now: those of this frame, with their own weights.
+
+    Returns:
+        The sums of the best paths that end in each rectangle of this frame, and from which rectangle each path comes.
+    """
+    a, b = (np.asarray(each.corners, dtype=np.float64) for each in (before, now))
+    # Of the center, and of the sides.
+    moved = np.abs((a[:, None, :2] + a[:, None, 2:]) - (b[:, :2] + b[:, 2:])).sum(-1) / 2
+    grown = np.abs((a[:, None, 2:] - a[:, None, :2]) - (b[:, 2:] - b[:, :2])).sum(-1)
+    sums = before.weights[:, None] - _COST * (moved + grown)
+    origin = sums.argmax(0)
+    return (now.weights + sums.max(0)).astype(np.float32), origin
+
+
+def link(frames: Sequence[Rectangles]) -> tuple[Track, ...]:
+    """The best path through the rectangles of a clip (Viterbi), then those of up to two more actors.
+
+    The first path has a box in every frame with rectangles. Another one goes through what the first ones have left, and
+    has at least half of the first one's weight. Between two of its boxes, a track has interpolated ones.
+    """
+    left, tracks = list(frames), list[Track]()
+    while len(tracks) < ACTORS:
+        path, weight = _best_path(left)
+        if not path or (tracks and weight < SHARE * tracks[0].weight):
+            break
+        known = [t for t, _ in path]
+        every = np.arange(known[0], known[-1] + 1)
+        corners = np.stack([left[t].corners[j] for t, j in path])
+        tracks.append(Track(known[0], interpolate(every, known, corners), weight))
+        for t, j in path:
+            left[t] = Rectangles(*(np.delete(part, j, 0) for part in left[t]))
+    return tuple(tracks)
+
+
+def _best_path(frames: Sequence[Rectangles]) -> tuple[list[tuple[int, int]], float]:
+    """The frame and the number of each rectangle on the best path, and its sum."""
+    occupied = [t for t, found in enumerate(frames) if len(found.weights)]
+    if not occupied:
+        return [], 0.0
+    best, origins = frames[occupied[0]], list[NDArray[np.int64]]()
+    for t in occupied[1:]:
+        sums, origin = linked(best, frames[t])
+        best = Rectangles(frames[t].corners, sums)
+        origins.append(origin)
+    j = int(best.weights.argmax())
+    path = [(occupied[-1], j)]
+    for t, origin in zip(reversed(occupied[:-1]), reversed(origins), strict=True):
+        j = int(origin[j])
+        path.append((t, j))
+    return path[::-1], float(best.weights.max())
+
+
+def interpolate(frames: NDArray[Any], known: Sequence[int] | NDArray[Any], corners: NDArray[np.floating]) -> Floats:
+    """Boxes `n 4` at `n` frames, linear between the boxes of the known frames, `m 4`, and constant outside of them."""
+    return np.stack([np.interp(frames, known, side) for side in corners.T], axis=1).astype(np.float32)
+
+
+def label_tubes(
+    tracks: Sequence[Track],
+    frame_scores: NDArray[np.floating],
+    indices: NDArray[np.integer],
+    classes: Sequence[str],
+    size: tuple[int, int],
+) -> tuple[Tube, ...]:
+    """Each track once per class of at least .01, highest scores first.
+
+    A tube's score is the mean probability of the class in its frames × the weight of the track, averaged over the clip.
+    It has a box at every frame of the video from its first to its last, also at those outside of the sample.
+
+    Args:
+        tracks: through the `T` frames of the sample.
+        frame_scores: `T K`, probabilities.
+        indices: `T`, frame indices in the video, ascending.
+        classes: the `K` class names.
+        size: height and width of the video, in whose pixels the boxes are.
+    """
+    scale, tubes = np.array([*size[::-1]] * 2, np.float32), list[Tube]()
+    for track in tracks:
+        span = slice(track.first, track.first + len(track.corners))
+        known = indices[span]
+        frames = np.arange(known[0], known[-1] + 1)
+        boxes = interpolate(frames, known, track.corners * scale)
+        weight = max(track.weight, 0) / len(indices)
+        scores = frame_scores[span].mean(0)
+        for k in np.flatnonzero(frame_scores[span].max(0) >= _MIN_SCORE).tolist():
+            tubes.append(Tube(classes[k], frames, boxes, float(scores[k] * weight)))
+    return tuple(sorted(tubes, key=lambda tube: -tube.score))

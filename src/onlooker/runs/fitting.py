@@ -15,9 +15,8 @@ from onlooker.data.clips import ClipFrames
 from onlooker.data.samples import sample_rate
 from onlooker.data.scenes import count_joined
 from onlooker.data.split import count_groups, source_of
-from onlooker.evaluation.calibration import balancing_weights, fit_temperature
 from onlooker.evaluation.events import EventThreshold, choose_threshold
-from onlooker.evaluation.metrics import measure
+from onlooker.evaluation.metrics import balancing_weights, fit_temperature, measure
 from onlooker.evaluation.report.summary import labels_to_check
 from onlooker.files import whole_folder, write_json
 from onlooker.models.linear import LinearClassifier

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, Dataset
 
 from onlooker.config import DataConfig, TrainConfig
-from onlooker.evaluation.calibration import balancing_weights
+from onlooker.evaluation.metrics import balancing_weights
 from onlooker.files import write_csv
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.stages import report

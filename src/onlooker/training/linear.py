@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader, Dataset
 from onlooker.answer import decide
 from onlooker.config import ClassWeights, DataConfig
 from onlooker.data.findings import IMBALANCE
-from onlooker.evaluation.calibration import balancing_weights, fit_temperature
 from onlooker.evaluation.events import EventThreshold, choose_threshold
+from onlooker.evaluation.metrics import balancing_weights, fit_temperature
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.stages import tracked
