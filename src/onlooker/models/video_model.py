@@ -11,7 +11,7 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from onlooker.files import check_digest, check_regular, read_json, reading
-from onlooker.models.encoders import Encoder
+from onlooker.models.encoders import TERMS, Encoder
 from onlooker.settings import check_type
 
 __all__ = ["Output", "VideoModel", "Windows", "count_parameters", "make_head"]
@@ -184,14 +184,14 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
         """The README.md of a saved model, without a license, but with the terms of its encoder's pretrained weights."""
-        pretrained = cast(dict[str, Any], self._hub_mixin_config).get("pretrained")
-        terms = {module.terms for module in self.modules() if getattr(module, "terms", "")} if pretrained else ()
+        settings = cast(dict[str, Any], self._hub_mixin_config)
+        terms = TERMS.get(settings.get("encoder", "")) if settings.get("pretrained") else None
         return ModelCard(
             "---\nlibrary_name: onlooker\npipeline_tag: video-classification\ntags: [visual-attention]\n---\n\n"
             f"# A video classifier\n\nA `{type(self).__name__}` of {self.num_classes} classes, saved by onlooker. A "
             "folder with `recognizer.json` is loaded by `onlooker.load(folder)`, the model alone by "
             f"`{type(self).__name__}.from_pretrained(folder)`.\n"
-            + "".join(f"\nPretrained weights of its encoder: {each}.\n" for each in terms)
+            + (f"\nPretrained weights of its encoder: {terms}.\n" if terms else "")
         )
 
     def _save_pretrained(self, save_directory: Path) -> None:

@@ -78,8 +78,8 @@ def first_line(measured: Measured) -> str:
             line = f"not better than {always} ({percent(share, digits)}){doubt}: {line}"
     for unit, unseen in (("scenes", "on scenes it has not seen"), ("copies", "without copies")):
         if figures := measured.get(unit):
-            line += f"; {percent(figures['mixed'], digits)} if {unit} may be on both sides, "
-            line += f"{percent(figures['unseen'], digits)} {unseen}"
+            mixed, alone = (percent(figures[side], digits) for side in ("mixed", "unseen"))
+            line += f"; {mixed} if {unit} may be on both sides, {alone} {unseen}"
     if count := measured.get("known_scenes"):
         line += f"; {count} of {total} clips show a scene that it was trained on"
     return line

@@ -24,11 +24,9 @@ class Encoder(Protocol):
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """`(h, w)` for frames of that height and width."""
-        ...
 
     def __call__(self, frames: Tensor) -> Tensor:
         """`N C H W -> N D h w`."""
-        ...
 
 
 class Paired(nn.Module):
@@ -63,9 +61,9 @@ TERMS = {  # of the weights with which these encoders begin by default; all but 
 # before its classifier.
 ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "conv4": lambda in_channels, size: Conv4(in_channels),
-    "small": lambda in_channels, size: Small(in_channels, TERMS["small"]),
-    "small-free": lambda in_channels, size: Small(in_channels, TERMS["small-free"]),
-    LITE0: lambda in_channels, size: Lite0(in_channels, terms=TERMS[LITE0]),
+    "small": lambda in_channels, size: Small(in_channels),
+    "small-free": lambda in_channels, size: Small(in_channels),
+    LITE0: lambda in_channels, size: Lite0(in_channels),
 }
 
 _INSTALL = "encoders of another package, such as those of onlooker-papers, are known once it is installed"
@@ -97,7 +95,7 @@ def build_encoder(
     if name not in ENCODERS:
         load_packages()
     if name == LITE0:
-        return Lite0(in_channels, pretrained, TERMS[LITE0])
+        return Lite0(in_channels, pretrained)
     if name in ENCODERS:
         encoder = ENCODERS[name](in_channels, size)
         if isinstance(pretrained, str):

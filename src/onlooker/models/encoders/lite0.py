@@ -38,7 +38,6 @@ class Lite0(nn.Module):
 
     Args:
         in_channels, pretrained: as in `Backbone`; weights are downloaded only if the package is not installed.
-        terms: of the weights, for the model card.
 
     Raises:
         RuntimeError: the weights cannot be loaded.
@@ -46,9 +45,9 @@ class Lite0(nn.Module):
 
     num_features = 112 + 320
 
-    def __init__(self, in_channels: int = 3, pretrained: bool | str = False, terms: str = "") -> None:
+    def __init__(self, in_channels: int = 3, pretrained: bool | str = False) -> None:
         super().__init__()
-        self.in_channels, self.terms = in_channels, terms
+        self.in_channels = in_channels
         file = installed_weights() if pretrained is True else None
         stages = {"features_only": True, "out_indices": (3, 4)}
         try:

@@ -31,14 +31,12 @@ class Small(nn.Module):
 
     Args:
         in_channels: C of the frames.
-        terms: of the images that its weights were trained on, for the model card.
     """
 
     num_features, last_features = sum(width for width, _ in STAGES) + LAST, LAST
 
-    def __init__(self, in_channels: int = 3, terms: str = "") -> None:
+    def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
-        self.terms = terms
         layers, channels = [convolution(in_channels, STEM, 3, stride=2)], STEM
         for width, blocks in STAGES:
             residuals = [Residual(width) for _ in range(blocks)]
