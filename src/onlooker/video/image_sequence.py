@@ -49,12 +49,8 @@ class ImageSequence:
 
     @cached_property
     def images(self) -> list[Path]:
-        """The files, in order; a ClipError if there are none, or the folder cannot be read."""
-        paths = find_images(self.folder)
-        if not paths:
-            what = "a folder without numbered images"
-            raise ClipError(self.folder, what, "give a video file, or number the images (0001.jpg, 0002.jpg, ...)")
-        return paths
+        """The files, in order; errors as for `find_images`."""
+        return find_images(self.folder)
 
     @cached_property
     def timing(self) -> Timing:
@@ -74,22 +70,25 @@ class ImageSequence:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The images of a sequence in the natural order of their names (9 before 10); empty if none is numbered.
+    """The images of a sequence in the natural order of their names (9 before 10).
 
     Images of other series are left out (`left_out_images`) if they go with a scene (optical flow, depth, masks,
     copies such as `0001 (1).jpg`), or if there is one of them.
 
     Raises:
-        ClipError: the folder cannot be read, or holds several series, such as those of two cameras.
+        ClipError: the folder cannot be read, has no numbered images, or several series, such as those of two cameras.
     """
     every_series = _find_series(numbered_images(folder))
+    if not every_series:
+        remedy = "give a video file, or number the images (0001.jpg, 0002.jpg, ...)"
+        raise ClipError(folder, "a folder without numbered images", remedy)
     series = {name: images for name, images in every_series.items() if len(images) > 1} or every_series
     names = sorted(name for name in series if len(series) == 1 or not _COMPANION.search(name))
-    if series and len(names) != 1:
+    if len(names) != 1:
         shown = ", ".join(f"{name} ({len(series[name])})" for name in sorted(series)[:_SHOWN])
         found = f"images of {len(series)} series: {shown}{', ...' if len(series) > _SHOWN else ''}"
         raise ClipError(folder, found, "give each series a folder of its own; a clip is one series")
-    return series[names[0]] if names else []
+    return series[names[0]]
 
 
 def _stated_rate(folder: Path) -> float | None:

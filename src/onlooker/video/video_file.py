@@ -305,28 +305,15 @@ def decode_runs(
     """The frames of each run, without some that are neither wanted nor referred to."""
     context = stream.codec_context
     skip: Literal["NONREF", "DEFAULT"] = "NONREF" if context.name in _SKIPPABLE else "DEFAULT"
-    for run, packets in zip(runs, _packets(container, stream, index, runs), strict=True):
-        for position, packet in zip(run, packets, strict=False):
+    for run in runs:
+        packets, start = _seek(container, stream, index, run.start)
+        for position, packet in zip(run, islice(packets, run.start - start, None), strict=False):
             if packet.pts != index.pts[position]:
                 raise IndexContradictedError
             context.skip_frame = "DEFAULT" if packet.pts in wanted else skip
             yield from context.decode(packet)
         yield from context.decode(None)
         context.flush_buffers()
-
-
-def _packets(
-    container: InputContainer, stream: VideoStream, index: PacketIndex, runs: list[range]
-) -> Iterator[Iterator["Packet[VideoStream]"]]:
-    """The packets of each run; reading seeks to the first one, if the file can be seeked in."""
-    at, seeks = 0, True
-    packets: Iterator[Packet[VideoStream]] = iter(())
-    for run in runs:
-        if seeks:
-            packets, start = _seek(container, stream, index, run.start)
-            at, seeks = start, start >= at  # else every seek ends at the same packet: go on from there
-        yield islice(packets, run.start - at, run.stop - at)
-        at = run.stop
 
 
 def _seek(
