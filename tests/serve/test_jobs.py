@@ -73,8 +73,8 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_runs(jobs: Jobs) -> None
 
     running, waiting = jobs.submit(endless), jobs.submit(lambda _: {"ran": True})
     begun.wait(30)
-    waiting.cancel()
-    running.cancel()
+    waiting.cancelled = True
+    running.cancelled = True
     assert ended(running, waiting, jobs.submit(lambda _: {})) == ["cancelled", "cancelled", "done"]
     assert waiting.result is None
 

@@ -11,9 +11,11 @@ from browsing import teach_run
 from onlooker.evaluation.metrics import write_scores
 from onlooker.files import write_json
 from onlooker.serve import training
+from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.serve.training import _scores, clips_to_check, keep_results, results
+from onlooker.serve.settings import ServeSettings
+from onlooker.serve.training import Training, _scores, keep_results
 from onlooker.structures import Evaluation
 
 # Name, true class, predicted class, scores of up and wave. The last one is not in the folder any more.
@@ -36,6 +38,7 @@ def taught(tmp_path: Path) -> Iterator[tuple[Project, Path]]:
         (tmp_path / "clips" / name).write_text(name)
     run = tmp_path / "made"
     write_json(run / "evaluation.json", MEASURED)
+    write_json(run / "model" / "recognizer.json", {})
     with (run / "scores.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["clip", "truth", "predicted", "up", "wave"])
@@ -47,15 +50,19 @@ def taught(tmp_path: Path) -> Iterator[tuple[Project, Path]]:
     project.close()
 
 
+def training_of(project: Project, run: Path) -> Training:
+    return Training(project, run.parent, Models(ServeSettings(runs=run.parent)))
+
+
 def asked(project: Project, run: Path) -> list[tuple[str, str, str]]:
-    asked = clips_to_check(project, run)
+    asked = training_of(project, run).to_check()
     assert asked["count"] == len(asked["items"])
     return [(project.clip(item["clip"]).path.name, item["suggested"], item["why"]) for item in asked["items"]]
 
 
 def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> None:
     project, run = taught
-    shown = results(project, run)
+    shown = training_of(project, run).results()
     assert {name: shown[name] for name in ("classes", "confusion", "clips")} == {
         "classes": ["up", "wave"], "confusion": [[1, 2], [2, 1]], "clips": 6,
     }  # fmt: skip
@@ -93,14 +100,14 @@ def test_probable_errors_come_first_then_other_mistakes_the_most_certain_first(
     project, run = taught
     assert asked(project, run) == [("1.mp4", "wave", "label"), ("2.mp4", "wave", "unsure"), ("=3.mp4", "up", "unsure")]
     monkeypatch.setattr(training, "CHECKED", 1)
-    first = clips_to_check(project, run)
+    first = training_of(project, run).to_check()
     assert (first["count"], len(first["items"])) == (3, 1)
 
 
 @pytest.mark.parametrize("change", ["set_label(clip, 'wave')", "set_label(clip, 'up')", "delete_clip(clip)"])
 def test_a_label_is_asked_about_until_it_is_corrected_or_confirmed(taught: tuple[Project, Path], change: str) -> None:
     project, run = taught
-    clip = clips_to_check(project, run)["items"][0]["clip"]
+    clip = training_of(project, run).to_check()["items"][0]["clip"]
     eval(f"project.{change}", {"project": project, "clip": clip})
     assert [name for name, _, _ in asked(project, run)] == ["2.mp4", "=3.mp4"]
     project.undo()
@@ -110,9 +117,8 @@ def test_a_label_is_asked_about_until_it_is_corrected_or_confirmed(taught: tuple
 def test_a_run_without_results_says_so(taught: tuple[Project, Path]) -> None:
     project, run = taught
     (run / "scores.csv").unlink()
-    for missing in (None, run):
-        with pytest.raises(Problem, match="no results yet"):
-            results(project, missing)
+    with pytest.raises(Problem, match="no results yet"):
+        training_of(project, run).results()
 
 
 def test_a_class_folder_that_macos_has_named_is_that_of_its_class(taught: tuple[Project, Path]) -> None:
@@ -123,7 +129,7 @@ def test_a_class_folder_that_macos_has_named_is_that_of_its_class(taught: tuple[
         file.write_text(file.read_text().replace('"up', '"\u00e9t\u00e9').replace("up", "\u00e9t\u00e9"))
     project.refresh()
     keep_results(project, run, {clip.relative: clip.id for clip in project.select()})
-    assert results(project, run)["classes"] == [nfd, "wave"]
+    assert training_of(project, run).results()["classes"] == [nfd, "wave"]
     assert [clip["name"] for clip in project.tested(nfd, nfd)] == ["0.mp4"]
-    labels = {item["label"] for item in clips_to_check(project, run)["items"]}
+    labels = {item["label"] for item in training_of(project, run).to_check()["items"]}
     assert labels == {nfd, "wave"}

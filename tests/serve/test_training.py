@@ -19,7 +19,7 @@ from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.serve.settings import ServeSettings
-from onlooker.serve.training import Training, keep_results, results
+from onlooker.serve.training import Training, keep_results
 
 READING, DRAWING = ("reading clips", 1, 2), ("drawing clips", 0, 1)
 
@@ -69,17 +69,17 @@ def training(project: Project, trains: Callable[..., None]) -> Callable[..., Tra
 
 
 class Recorded(Job):
-    """A job that keeps its reports, and is cancelled (or the server stopped) at a stage."""
+    """A job that keeps its reports, and is cancelled at a stage."""
 
-    def __init__(self, at: str = "", act: Callable[["Recorded"], object] = lambda job: job.cancel()) -> None:
+    def __init__(self, at: str = "") -> None:
         super().__init__()
-        self.reports, self._at, self._act = list[tuple[str, float | None]](), at, act
+        self.reports, self._at = list[tuple[str, float | None]](), at
 
     def report(self, note: str, progress: float | None = None, **partial: Any) -> None:
         super().report(note, progress, **partial)
         self.reports.append((note, progress))
         if note == self._at:
-            self._act(self)
+            self.cancelled = True
 
 
 def test_a_model_is_live_before_its_results(project: Project, training: Callable[..., Training]) -> None:
@@ -174,7 +174,7 @@ def test_a_training_makes_a_run_that_every_command_reads_and_the_next_one_uses_c
     for clip in project.clips("left"):  # a class that was marked in a single recording
         project.set_recording(clip.id, "day.mp4")
     first = runs / made.run(Job())["run"]
-    assert results(project, made.newest_run())["clips"] == 20
+    assert made.results()["clips"] == 20
     assert onlooker.load(first).classes == ("down", "left", "right", "up")
     corrected = [clip.id for clip in project.clips("down")[:3]]
     for clip in corrected:

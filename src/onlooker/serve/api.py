@@ -87,7 +87,7 @@ def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
                 job = jobs.submit(lambda job: {"model": chosen.id, **looks.predict(file, chosen.id, job)})
                 while not job.finished:
                     if await request.is_disconnected():
-                        job.cancel()
+                        job.cancelled = True
                     await asyncio.sleep(_POLL)
             if job.result is None:
                 raise job.error or Problem(400, "cut_off")

@@ -92,7 +92,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
     @app.delete("/api/jobs/{job_id}")
     async def cancel(job_id: str) -> dict[str, Any]:
-        jobs.get(job_id).cancel()
+        jobs.get(job_id).cancelled = True
         return jobs.get(job_id).describe()
 
     look.add_routes(app, looks, jobs)

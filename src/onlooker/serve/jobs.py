@@ -14,7 +14,11 @@ KEPT = 200  # finished jobs whose results can still be requested
 
 
 class Job:
-    """A piece of work: its state, its progress, and its result."""
+    """A piece of work: its state, its progress, and its result.
+
+    Attributes:
+        cancelled: set it to end the work, before it begins or at its next report; no effect on a finished job.
+    """
 
     def __init__(self) -> None:
         self.id, self.state, self.note = secrets.token_hex(8), "queued", "queued"
@@ -38,10 +42,6 @@ class Job:
         self.note, self.progress = note, progress
         if partial:
             self.result = {**(self.result or {}), **partial}
-
-    def cancel(self) -> None:
-        """End the work: before it begins, or at its next report; no effect on a finished job."""
-        self.cancelled = True
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for JSON; `text` says how far it is."""
@@ -76,7 +76,7 @@ class Jobs:
     def close(self) -> None:
         """Cancel all jobs, when the server ends, and wait for their ends."""
         for job in self._jobs.values():
-            job.cancel()
+            job.cancelled = True
         self._queue.shutdown()
         self._others.shutdown()
 

@@ -21,7 +21,7 @@ from onlooker.serve.media import Previews, convert, receive
 from onlooker.serve.models import find_model
 from onlooker.serve.problem import Problem, t
 from onlooker.serve.project import MAX_RECORDING, Project, read_recordings
-from onlooker.serve.training import Training, clips_to_check, results
+from onlooker.serve.training import Training
 from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Teaching", "add_routes"]
@@ -144,7 +144,9 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
     app.post("/api/project/changes/{name}")(teaching.change)
     app.get("/api/project/clips")(teaching.clips)
     app.post("/api/look/{look_id}/examples")(teaching.add_part)
+    app.get("/api/project/results")(training.results)
     app.get("/api/project/results/clips")(project.tested)
+    app.get("/api/project/inbox")(training.to_check)
     _add_models(app, teaching)
 
     @app.get("/media/clip/{clip_id}.jpg")
@@ -160,14 +162,6 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
         training.check()
         training.job = teaching.jobs.submit(training.run, at_once=True)
         return {"job": training.job.id}
-
-    @app.get("/api/project/results")
-    def reached() -> dict[str, Any]:
-        return results(project, training.newest_run())
-
-    @app.get("/api/project/inbox")
-    def inbox() -> dict[str, Any]:
-        return clips_to_check(project, training.newest_run())
 
     @app.post("/api/project/clips")
     async def add_clip(

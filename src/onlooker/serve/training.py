@@ -17,7 +17,7 @@ from onlooker.serve.models import Models, find_model
 from onlooker.serve.problem import Problem, t
 from onlooker.serve.project import Project
 
-__all__ = ["Training", "clips_to_check", "keep_results", "results"]
+__all__ = ["Training", "keep_results"]
 
 CHECKED = 12  # clips to check at a time
 
@@ -107,37 +107,36 @@ class Training:
                 keep_results(self.project, run, ids)
         return {**(job.result or {}), "run": run.name}
 
+    def results(self) -> dict[str, Any]:
+        """Figures and conclusion of the newest run, and what its model looks at; a Problem 404 if it has none."""
+        measured = _measured(self.newest_run())
+        if measured is None:
+            raise Problem(404, "no_results")
+        folders = _folders(self.project)
+        looks_at = {  # by the statistics that cross-validation has chosen (`training.linear.SETS`)
+            "all but order": t("looks_at.all"),
+            "changes": t("looks_at.changes"),
+            "changes and order": t("looks_at.order"),
+        }
+        return {
+            **{name: measured[name] for name in ("accuracy", "confusion")},
+            "clips": measured["videos"],
+            "wrong": sum(map(sum, measured["confusion"])) - sum(row[k] for k, row in enumerate(measured["confusion"])),
+            "classes": [printable(folders.get(name, name)) for name in measured["classes"]],
+            "conclusion": first_line(measured),
+            "looks_at": looks_at.get(str(measured.get("statistics")), ""),
+            "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
+        }
 
-def results(project: Project, run: Path | None) -> dict[str, Any]:
-    """Figures and conclusion of a run, and what its model looks at; a Problem 404 if it has no results."""
-    measured = _measured(run)
-    if measured is None:
-        raise Problem(404, "no_results")
-    folders = _folders(project)
-    looks_at = {  # by the statistics that cross-validation has chosen (`training.linear.SETS`)
-        "all but order": t("looks_at.all"), "changes": t("looks_at.changes"), "changes and order": t("looks_at.order")
-    }  # fmt: skip
-    return {
-        **{name: measured[name] for name in ("accuracy", "confusion")},
-        "clips": measured["videos"],
-        "wrong": sum(map(sum, measured["confusion"])) - sum(row[k] for k, row in enumerate(measured["confusion"])),
-        "classes": [printable(folders.get(name, name)) for name in measured["classes"]],
-        "conclusion": first_line(measured),
-        "looks_at": looks_at.get(str(measured.get("statistics")), ""),
-        "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
-    }
-
-
-def clips_to_check(project: Project, run: Path | None) -> dict[str, Any]:
-    """How many labels are doubtful, and the first: probable errors, other mistakes, then unsure ones."""
-    if run is None:
-        return {"count": 0, "items": []}
-    found = f"SELECT id, truth, predicted, score, doubted FROM {_DOUBTS} ORDER BY doubted DESC, margin LIMIT ?"
-    items = [
-        {"clip": clip, "label": label, "suggested": suggested, "score": score, "why": "label" if doubted else "unsure"}
-        for clip, label, suggested, score, doubted in project.database.run(found, _UNSURE, CHECKED)
-    ]
-    return {"count": project.database.value(f"SELECT count(*) FROM {_DOUBTS}", _UNSURE), "items": items}
+    def to_check(self) -> dict[str, Any]:
+        """How many labels are doubtful, and the first: probable errors, other mistakes, then unsure ones."""
+        if self.newest_run() is None:
+            return {"count": 0, "items": []}
+        names = ("clip", "label", "suggested", "score", "why")
+        columns = "id, truth, predicted, score, iif(doubted, 'label', 'unsure')"
+        query = f"SELECT {columns} FROM {_DOUBTS} ORDER BY doubted DESC, margin LIMIT ?"
+        items = [dict(zip(names, row, strict=True)) for row in self.project.database.run(query, _UNSURE, CHECKED)]
+        return {"count": self.project.database.value(f"SELECT count(*) FROM {_DOUBTS}", _UNSURE), "items": items}
 
 
 def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
