@@ -59,7 +59,6 @@ class DataConfig(Config):
     translate: float = setting(0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, minimum=0, below=1)
     scale: float = setting(0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, minimum=0, below=1)
     degrees: float = setting(0.0, "Maximum rotation in degrees, either way.", AUGMENTATION, minimum=0, maximum=180)
-    speed: float = setting(0.0, "Maximum change of speed: 0.2 is ±20 %.", AUGMENTATION, minimum=0, below=1)
     hflip: bool = setting(False, "Mirror half of the clips (wrong where left and right differ).", AUGMENTATION)
 
     def __post_init__(self) -> None:

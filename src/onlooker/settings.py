@@ -43,6 +43,7 @@ OFF: dict[str, Any] = {
     "temporal_crops": 0,
     "schedule": "auto",
     "workers": ...,
+    "speed": 0.0,
 }
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {

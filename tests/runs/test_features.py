@@ -122,7 +122,7 @@ def test_packaged_weights_are_used_and_their_terms_are_kept(
 
 
 def test_settings_of_a_training_on_features() -> None:
-    asked = DataConfig(hflip=True, degrees=5.0, speed=0.1)
+    asked = DataConfig(hflip=True, degrees=5.0)
     model, data, training = resolve(ModelConfig("lstm", "vgg16"), asked, TrainConfig(features=True))
     assert (model.frozen, model.pretrained, data.normalization) == (True, True, "imagenet")
     assert data == replace(DataConfig(translate=0.0, scale=0.0), normalization="imagenet")

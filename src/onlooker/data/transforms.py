@@ -47,12 +47,11 @@ def augment(
     hflip: bool,
     flow_channels: int = 0,
     degrees: float = 0.0,
-    speed: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Augment each video of `B T C H W` at random, all of its frames alike.
 
-    Displacements are scaled, mirrored, rotated and sped up together with the frames.
+    Displacements are scaled, mirrored and rotated together with the frames.
 
     Args:
         video: float, H = W if rotated.
@@ -61,12 +60,8 @@ def augment(
         hflip: mirror each video with probability 0.5.
         flow_channels: how many of the last channels are flow: x, y, x, y, …
         degrees: maximum rotation, in degrees.
-        speed: maximum change of speed: a time step is between `1 - speed` and `1 + speed` frames. A slower video is a
-            random part of the clip; a faster one repeats the first and last frames.
         generator: of the random numbers, on the CPU.
     """
-    if speed:
-        video = _change_speed(video, speed, flow_channels, generator)
     if not (translate or scale or hflip or degrees):
         return video
     B, T = video.shape[:2]
@@ -89,16 +84,3 @@ def augment(
         fields = moved[:, :, -flow_channels:].unflatten(2, (-1, 2))
         moved[:, :, -flow_channels:] = torch.einsum("bij,btfjhw->btfihw", back, fields).flatten(2, 3)
     return moved
-
-
-def _change_speed(video: Tensor, speed: float, flow_channels: int, generator: torch.Generator | None) -> Tensor:
-    """Videos `B T C H W` at random speeds, with as many frames; see `augment`."""
-    B, T = video.shape[:2]
-    random = torch.rand(2, B, 1, generator=generator)
-    step = 1 + speed * (2 * random[0] - 1)
-    start = random[1] * (T - 1) * (1 - step)  # negative if the clip is too short for this speed
-    chosen = (start + step * torch.arange(T)).round().long().clamp(0, T - 1)
-    changed = video[torch.arange(B)[:, None], chosen.to(video.device)]
-    if flow_channels:
-        changed[:, :, -flow_channels:] *= step[..., None, None, None].to(video)
-    return changed

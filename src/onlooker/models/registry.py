@@ -272,7 +272,7 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
         if model.frozen is False:
             raise ValueError("frozen is false, and the encoder of stored features is; leave out --no-frozen")
         model = replace(model, frozen=True)
-        data = replace(data, translate=0.0, scale=0.0, degrees=0.0, speed=0.0, hflip=False)  # frames as they are
+        data = replace(data, translate=0.0, scale=0.0, degrees=0.0, hflip=False)  # frames as they are
     if model.weights:
         if model.pretrained is False:
             raise ValueError("weights is a file, and pretrained is false; leave out --no-pretrained")
