@@ -18,7 +18,7 @@ from onlooker.evaluation.report.summary import first_line
 from onlooker.models.registry import configured, resolve
 from onlooker.recognizer import load
 from onlooker.run_record import RunRecord
-from onlooker.runs import fitting
+from onlooker.runs import train as train_module
 from onlooker.runs.compare import compare, settings_of, with_baseline
 from onlooker.runs.evaluate import evaluate
 from onlooker.runs.train import train_final, train_run
@@ -116,7 +116,7 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
 
 
 def test_a_killed_run_starts_again_and_ends_the_same(run: Path, squares: Path, tmp_path: Path) -> None:
-    with killed_in(fitting, "cross_validated"):
+    with killed_in(train_module, "cross_validated"):
         train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True)
     train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True, resume=True)
     np.testing.assert_array_equal(scores(tmp_path / "cut"), scores(run))
