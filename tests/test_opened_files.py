@@ -135,7 +135,7 @@ def test_a_damaged_array_is_refused_by_name_and_never_unpickled(tmp_path: Path) 
         (b"", "a damaged checkpoint"),
         (b"PK\x03\x04" + bytes(200), "a damaged checkpoint"),
         (pickle.dumps({"a": os.getcwd}), "a damaged checkpoint"),
-        ([1, 2], "not the checkpoint of a training .holds a list."),
+        ([1, 2], "not the checkpoint of a training .no state_dict in it."),
         ({"state_dict": {}}, "not the checkpoint of a training .no curves in it."),
     ],
 )

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -49,14 +49,12 @@ class Checked:
         split: the split that `onlooker train` would use, without unreadable clips; or why no split is possible.
         left_out: clips that are listed or linked but missing, or cannot be read.
         findings: the most important first.
-        frame_rates: those that are known, ascending, with 3 digits.
     """
 
     clips: ClipSet
     split: Split | str
     left_out: tuple[ClipError, ...]
     findings: tuple[Finding, ...]
-    frame_rates: tuple[float, ...] = ()
 
 
 def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | None = None) -> Checked:
@@ -89,8 +87,11 @@ def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | 
     readable = [clip for clip in clip_set.clips if clip.path in facts]
     seen = fact_findings(readable, list(facts.values()), planned, composed(clip_set.asked.fill or ""))
     findings += [*seen, *label_findings(clip_set.clips)]
-    rates = sorted({float(f"{fact.rate:.3g}") for fact in facts.values() if fact.rate})
-    return Checked(clip_set, split, (*clip_set.left_out, *errors.values()), tuple(findings), tuple(rates))
+    if rates := [fact.rate for fact in facts.values() if fact.rate]:
+        lowest, highest = f"{min(rates):.3g}", f"{max(rates):.3g}"
+        note = f"frames per second: {lowest}" + (f" to {highest}" if lowest != highest else "")
+        clip_set = replace(clip_set, notes=[*clip_set.notes, note])
+    return Checked(clip_set, split, (*clip_set.left_out, *errors.values()), tuple(findings))
 
 
 def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int = 0) -> Split:
@@ -201,9 +202,6 @@ def show(checked: Checked) -> None:
     """Print the table of classes and the findings."""
     clips, split, console = checked.clips, checked.split, Console()
     show_classes(clips, None if isinstance(split, str) else split)
-    if checked.frame_rates:
-        lowest, highest = checked.frame_rates[0], checked.frame_rates[-1]
-        console.print(f"frames per second: {lowest:g}" + (f" to {highest:g}" if lowest < highest else ""))
     for number, finding in enumerate(checked.findings, 1):
         console.print()
         console.print(Text(printable(f"{number}. {finding.found}"), "bold"))

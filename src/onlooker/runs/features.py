@@ -84,11 +84,12 @@ def encoded_clips(
 
     before = next(net.parameters()).device
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    _move(streams, device)
+    encoders = nn.ModuleList(stream.encoder for stream in streams).eval()
+    encoders.to(device).to(memory_format=torch.channels_last)  # faster for convolutions
     threads = min(_DECODERS_ON_GPU, cores()) if device == "cuda" else _DECODERS
     samples, errors = made_samples(clips, classes, data, files_of, "encoding clips", strict, quiet, threads)
     samples.make = None  # the encoder may be elsewhere, and other weights in it
-    _move(streams, before)
+    encoders.to(before)
     _require_kept(cache, used)
     return samples, errors
 
@@ -150,11 +151,6 @@ def _streams(net: VideoModel, data: DataConfig, precision: Precision) -> list[_S
         return [_Stream(encoder, data, bf16)]
     rgb, flow = replace(data, modality="rgb"), replace(data, modality="flow")
     return [_Stream(encoder.rgb, rgb, bf16), _Stream(encoder.flow, flow, bf16)]
-
-
-def _move(streams: Sequence[_Stream], device: torch.device | str) -> None:
-    for stream in streams:
-        stream.encoder.eval().to(device).to(memory_format=torch.channels_last)  # faster for convolutions
 
 
 def _require_kept(cache: ArrayCache, files: Iterable[Path]) -> None:

@@ -41,14 +41,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # of pickle, zipfile or PyTorch, whose message advises unpickling the file
         raise ValueError(f"{path}: a damaged checkpoint ({type(error).__name__}); {restore(path)}") from None
-    problem = None
-    if not isinstance(checkpoint, dict):
-        problem = f"holds a {type(checkpoint).__name__}"
-    elif missing := [name for name in PARTS if name not in checkpoint]:
-        problem = f"no {missing[0]} in it"
-    if problem:
-        raise ValueError(f"{path}: not the checkpoint of a training ({problem}); {restore(path)}")
-    return dict(checkpoint)
+    values = dict[str, Any](checkpoint) if isinstance(checkpoint, dict) else {}
+    if missing := [name for name in PARTS if name not in values]:
+        raise ValueError(f"{path}: not the checkpoint of a training (no {missing[0]} in it); {restore(path)}")
+    return values
 
 
 def restore(path: Path) -> str:

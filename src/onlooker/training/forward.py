@@ -29,8 +29,7 @@ def forward_samples(
     else:
         video = to_video(samples.to(_device(model)), data.normalization, data.flow_channels)
         if augmented:
-            ranges = data.translate, data.scale, data.hflip, data.flow_channels, data.degrees
-            video = augment(video, *ranges)
+            video = augment(video, data.translate, data.scale, data.hflip, data.flow_channels, data.degrees)
         if not model.encodes_frames:
             return model(video), None
         features = model.encode_video(video)
