@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlooker.stream import events
-from onlooker.stream.events import Finder, Kept, Window, clip_events, suppress
+from onlooker.stream.events import Finder, Kept, clip_events, suppress
 from onlooker.structures import Prediction, Segment
 
 CLASSES = ("clap", "nothing", "wave")
@@ -19,7 +19,7 @@ RATE = 10
 Row = tuple[int, int, int]  # the first frame of an event, the one after it, and its class
 
 
-def iou(a: Window | Segment, b: Window | Segment) -> float:
+def iou(a: Segment, b: Segment) -> float:
     both = max(0.0, min(a.end, b.end) - max(a.start, b.start))
     return both / (a.end - a.start + b.end - b.start - both)
 
@@ -30,7 +30,8 @@ def scores_of(frames: int, rows: Sequence[Row], highest: float = 0.9) -> np.ndar
     for t in range(frames):
         for place, n in enumerate(LENGTHS):
             for first, after, k in rows:
-                overlap = iou(Window(t + 1 - n, t + 1, k, 0), Window(first, after, k, 0))
+                window, event = Segment("", t + 1, n + t + 1), Segment("", n + first, n + after)
+                overlap = iou(window, event)
                 scores[t, place, k] = max(scores[t, place, k], highest * overlap**2)
     return scores
 
@@ -56,15 +57,15 @@ def stepped(finder: Finder, scores: np.ndarray) -> tuple[list[tuple[float, Segme
 
 
 WINDOWS = st.builds(
-    lambda start, length, label, score: Window(start / 4, (start + length) / 4, label, score / 16),
+    lambda start, length, label, score: Segment(str(label), start / 4, (start + length) / 4, score / 16),
     st.integers(0, 60), st.integers(1, 20), st.integers(0, 2), st.integers(0, 16),
 )  # fmt: skip
 
 
 @given(st.lists(WINDOWS, max_size=25))
-def test_suppression_keeps_the_best_windows_that_overlap_none_that_is_better(windows: list[Window]) -> None:
+def test_suppression_keeps_the_best_windows_that_overlap_none_that_is_better(windows: list[Segment]) -> None:
     kept = suppress(windows)
-    expected = list[Window]()
+    expected = list[Segment]()
     left = list(windows)
     while left:
         best = max(left, key=lambda each: each.score)
@@ -77,8 +78,8 @@ def test_suppression_keeps_the_best_windows_that_overlap_none_that_is_better(win
 
 
 @given(WINDOWS, WINDOWS)
-def test_two_windows_overlap_by_their_iou(a: Window, b: Window) -> None:
-    assert a.overlaps(b) == b.overlaps(a) == (iou(a, b) > events._OVERLAP)
+def test_two_windows_overlap_by_their_iou(a: Segment, b: Segment) -> None:
+    assert events._same_event(a, b) == events._same_event(b, a) == (iou(a, b) > events._OVERLAP)
 
 
 def test_two_equal_events_a_second_apart_are_two() -> None:

@@ -6,6 +6,7 @@
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,47 +16,44 @@ from numpy.typing import NDArray
 from onlooker.answer import event_scores
 from onlooker.structures import ClipError, Prediction, Segment, Step, Tube
 
-__all__ = ["Finder", "Kept", "Window", "clip_events", "recorded", "suppress"]
+__all__ = ["Finder", "Kept", "clip_events", "recorded", "suppress"]
 
 Floats = NDArray[np.floating]
 
 _OVERLAP = 0.1  # IoU in time above which two windows show one event
 _NEARLY = 0.8  # share of a clip from which on a window counts as all of it
 _CLEARLY = 2.0  # by which the score of a part of a clip must be higher than that of the whole clip
+_start = attrgetter("start")
 _RIPE = 1 / 3  # how long after its end a window is an event for good, as a share of its length
 
 
-class Window(NamedTuple):
-    """A window that may be an event: seconds, the position of its most probable class, and how probable it is."""
-
-    start: float
-    end: float
-    label: int
-    score: float
-
-    @property
-    def final(self) -> float:
-        """The time from which on a stream does not change it any more."""
-        return self.end + _RIPE * (self.end - self.start)
-
-    def overlaps(self, other: "Window") -> bool:
-        """Whether both show one event."""
-        both = min(self.end, other.end) - max(self.start, other.start)
-        return both > _OVERLAP * (max(self.end, other.end) - min(self.start, other.start))
-
-
-def suppress(windows: Iterable[Window]) -> list[Window]:
+def suppress(windows: Iterable[Segment]) -> list[Segment]:
     """The events among some windows, best first: those that overlap none with a higher score."""
     best_first = sorted(windows, key=lambda each: -each.score)
     longest = max((window.end - window.start for window in best_first), default=0.0)
-    kept, in_time = list[Window](), list[Window]()
+    kept, in_time = list[Segment](), list[Segment]()
     for window in best_first:
-        first = bisect_left(in_time, (window.start - longest,))
-        after = bisect_left(in_time, (window.end,))
-        if not any(map(window.overlaps, in_time[first:after])):
+        first = bisect_left(in_time, window.start - longest, key=_start)
+        after = bisect_left(in_time, window.end, key=_start)
+        if not any(_same_event(window, other) for other in in_time[first:after]):
             kept.append(window)
-            insort(in_time, window)
+            insort(in_time, window, key=_start)
     return kept
+
+
+def _same_event(window: Segment, other: Segment) -> bool:
+    """Whether two windows show one event."""
+    both = min(window.end, other.end) - max(window.start, other.start)
+    return both > _OVERLAP * (max(window.end, other.end) - min(window.start, other.start))
+
+
+def _final(window: Segment) -> float:
+    """The time from which on a stream does not change an event any more."""
+    return window.end + _RIPE * (window.end - window.start)
+
+
+def _in_order(windows: Iterable[Segment]) -> list[Segment]:
+    return sorted(windows, key=attrgetter("start", "end"))
 
 
 def clip_events(prediction: Prediction, whole: Floats | None, lengths: Sequence[int]) -> tuple[Segment, ...]:
@@ -95,8 +93,8 @@ class Kept(NamedTuple):
     the windows that may be events, and the events so far that they could overlap."""
 
     times: tuple[float, ...] = ()
-    pending: tuple[Window, ...] = ()
-    events: tuple[Window, ...] = ()
+    pending: tuple[Segment, ...] = ()
+    events: tuple[Segment, ...] = ()
 
 
 class Finder:
@@ -122,10 +120,10 @@ class Finder:
             times: `T`, seconds, ascending.
             scores: `T L K`, that the window of each length that ends at a frame is one event of each class.
         """
-        ended, longest = list[Window](), self.lengths[-1]
+        ended, longest = list[Segment](), self.lengths[-1]
         for t, of_frame in enumerate(scores, 1):
             ended += self._ended(times[max(0, t - longest) : t], of_frame)
-        return self._in_order(suppress(ended))
+        return _in_order(suppress(ended))
 
     def step(self, kept: Kept, time: float, scores: Floats) -> tuple[list[Segment], Segment | None, Kept]:
         """Process a frame of a stream: the events that are final now, and the one that goes on, if there is one.
@@ -138,27 +136,23 @@ class Finder:
         """
         times = (*kept.times, time)[-self.lengths[-1] :]
         fresh = self._ended(times, scores)
-        pending = [each for each in (*kept.pending, *fresh) if not any(map(each.overlaps, kept.events))]
+        pending = [new for new in (*kept.pending, *fresh) if not any(_same_event(new, event) for event in kept.events)]
         best = suppress(pending)
-        final = [window for window in best if window.final <= time]
-        pending = [each for each in pending if each.final > time and not any(map(each.overlaps, final))]
+        final = [window for window in best if _final(window) <= time]
+        pending = [
+            window
+            for window in pending
+            if _final(window) > time and not any(_same_event(window, event) for event in final)
+        ]
         events = [event for event in (*kept.events, *final) if event.end > times[0]]
         going_on = next((window for window in best if window not in final), None)
-        now = None if going_on is None else self.segment(going_on)
-        return self._in_order(final), now, Kept(times, tuple(pending), tuple(events))
+        return _in_order(final), going_on, Kept(times, tuple(pending), tuple(events))
 
     def finish(self, kept: Kept) -> list[Segment]:
         """The events of a stream that has ended, besides those before."""
-        return self._in_order(suppress(kept.pending))
+        return _in_order(suppress(kept.pending))
 
-    def _in_order(self, windows: Sequence[Window]) -> list[Segment]:
-        return [self.segment(window) for window in sorted(windows)]
-
-    def segment(self, window: Window) -> Segment:
-        """A window as an event."""
-        return Segment(self.classes[window.label], window.start, window.end, window.score)
-
-    def _ended(self, times: Sequence[float], scores: Floats) -> Iterator[Window]:
+    def _ended(self, times: Sequence[float], scores: Floats) -> Iterator[Segment]:
         """The windows that end with the last of some frames and may be events."""
         of_events = event_scores(scores, self.nothing)
         for n, likely in zip(self.lengths, of_events, strict=True):
@@ -168,7 +162,7 @@ class Finder:
             start, last = times[-n], times[-1]
             if last > start:  # frames of one time have no duration
                 end = last + (last - start) / (n - 1)  # a frame lasts until the next one
-                yield Window(start, end, label, float(likely[label]))
+                yield Segment(self.classes[label], start, end, float(likely[label]))
 
 
 def recorded(
