@@ -131,8 +131,10 @@ class EventCurve:
             more = f"{100 * self.found[other]:.0f} % at {self.alarms_per_hour[other]:.0f} an hour"
             return f"finds no events at {alarms_per_hour:g} false alarms an hour{reason}; {more}"
         late = f"{abs(self.late):.1f} s {'late' if self.late >= 0 else 'early'}"
-        text = f"finds {100 * self.found[place]:.0f} % of the events at {self.alarms_per_hour[place]:.0f} false alarms"
-        text += f" an hour, begins {late} in the median"
+        text = (
+            f"finds {100 * self.found[place]:.0f} % of the events at {self.alarms_per_hour[place]:.0f} false alarms an "
+            f"hour, begins {late} in the median"
+        )
         if self.misnamed[place]:
             text += f"; names {100 * self.misnamed[place]:.0f} % wrong, most often {' and '.join(self.confused)}"
         minutes = 60 * self.hours

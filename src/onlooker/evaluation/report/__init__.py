@@ -179,15 +179,18 @@ class Page:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined)
-    environment.keep_trailing_newline = True
     markdown = MarkdownIt("commonmark", {"html": False})
     markdown.validateLink = lambda url: url.startswith(("http://", "https://"))  # type: ignore[method-assign]
-    environment.filters["markdown"] = lambda text: Markup(_unbroken(markdown.render(text)).strip())
-    environment.filters["markdown_inline"] = lambda text: Markup(_unbroken(markdown.renderInline(text)))
-    environment.filters["nbsp"] = _unbroken
-    environment.filters["sha256"] = lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    environment.filters["code_spans"] = lambda text: re.split(r"`([^`\n]+)`", text)
+    environment = Environment(
+        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters |= {
+        "markdown": lambda text: Markup(_unbroken(markdown.render(text)).strip()),
+        "markdown_inline": lambda text: Markup(_unbroken(markdown.renderInline(text))),
+        "nbsp": _unbroken,
+        "sha256": lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode(),
+        "code_spans": lambda text: re.split(r"`([^`\n]+)`", text),
+    }
     return environment
 
 
