@@ -31,9 +31,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet be
 
 def _frames_correct(of: Evaluation) -> NDArray[np.bool_]:
     """For every frame of every video, whether its answer is the true class."""
-    nothing, thresholds = nothing_class(of.classes, of.nothing), np.full(len(of.targets), np.nan)
-    if of.threshold is not None:
-        thresholds[:] = of.threshold
+    nothing = nothing_class(of.classes, of.nothing)
+    thresholds = np.broadcast_to(np.nan if of.threshold is None else of.threshold, len(of.targets))
     videos = zip(of.frame_scores, of.targets, thresholds, strict=True)
     return np.concatenate([decide(scores, nothing, threshold) == target for scores, target, threshold in videos])
 

@@ -104,7 +104,10 @@ class LinearClassifier(VideoModel):
             raise ValueError(f"window is {window} frames, expected at least 2")
         self.window = window
         self.num_features = len(self.names) * self.encoder.num_features
-        self.positions = nn.Buffer(_positions(*self.grid), persistent=False)  # `N 3`, u_i
+        # `N 3`, u_i: 1, x and y of each location, from -1 to 1
+        sides = (torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in self.grid)
+        y, x = torch.meshgrid(*sides, indexing="ij")
+        self.positions = nn.Buffer(torch.stack((torch.ones_like(x), x, y), 2).flatten(0, 1), persistent=False)
         # `W W 4`: after 1 to W frames, of each of the last W frames, the newest last; zeros before them.
         table = [F.pad(cosines(count), (0, 0, window - count, 0)) for count in range(1, window + 1)]
         self.cosines = nn.Buffer(torch.stack(table), persistent=False)
@@ -333,12 +336,6 @@ class LinearVideo(LinearClassifier):
         since, frames, logits = (linear.seen.new_zeros(batch_size, *shape) for shape in shapes)
         uniform = logits.new_full((batch_size, *self.grid), 1 / (self.grid[0] * self.grid[1]))
         return VideoState(since, frames, linear.seen, linear.frames, logits, uniform)
-
-
-def _positions(h: int, w: int) -> Tensor:
-    """1, x and y of each location, from -1 to 1: `h*w 3`."""
-    y, x = torch.meshgrid(*(torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in (h, w)), indexing="ij")
-    return torch.stack((torch.ones(h * w), x.flatten(), y.flatten()), 1)
 
 
 def _window(seen: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
