@@ -280,9 +280,9 @@ def test_the_events_of_a_recording_are_those_that_the_accepted_false_alarms_allo
     best = of.predict(path).segments[0].score
     of.curve = EventCurve([0.0, best], [1.0, 0.5], [0.0, 0.0], [9.0, 3.0], 0.0, 1.0, [])
     assert of.event_threshold(9) == 0
-    assert len(of.predict_recording(path, config=StreamConfig(alarms_per_hour=9))[0].segments) > 1
-    assert len(of.predict_recording(path, config=StreamConfig(alarms_per_hour=3))[0].segments) == 1
-    none, live = of.predict_recording(path, config=StreamConfig(alarms_per_hour=1))
+    assert len(of.predict_recording(path, alarms_per_hour=9)[0].segments) > 1
+    assert len(of.predict_recording(path, alarms_per_hour=3)[0].segments) == 1
+    none, live = of.predict_recording(path, alarms_per_hour=1)
     assert (none.segments, none.label, live) == ((), "nothing", [])
 
 

@@ -176,19 +176,23 @@ class Recognizer:
         return localize(replace(prediction, segments=segments), sample.frames)
 
     def predict_recording(
-        self, path: Path | str, on_step: OnStep | None = None, config: StreamConfig | None = None
+        self, path: Path | str, on_step: OnStep | None = None, alarms_per_hour: float = StreamConfig.alarms_per_hour
     ) -> tuple[Prediction, list[Segment]]:
         """The prediction of a recording, and its events as `watch` reports them while it plays.
+
+        Args:
+            on_step: called with each step.
+            alarms_per_hour: the rate of false alarms that is allowed.
 
         Raises:
             ClipError: the recording cannot be read.
             ValueError: a model without an event layer.
         """
-        config = config or StreamConfig()
-        finder = self.streams(config).finder
+        finder = self.streams(alarms_per_hour).finder
         if finder is None:
             raise ValueError("this model finds no events; train the default model, `onlooker train CLIPS`")
-        return recorded(path, self.watch(path, config), finder, on_step)
+        steps = self.watch(path, StreamConfig(alarms_per_hour=alarms_per_hour))
+        return recorded(path, steps, finder, on_step)
 
     @torch.inference_mode()
     def classify(self, samples: Tensor) -> Classification:
@@ -232,18 +236,22 @@ class Recognizer:
         """
         sources, config = [source] if isinstance(source, int | str | Path) else source, config or StreamConfig()
         rate = self.frame_rate or 0.0 if config.rate is None else config.rate
-        return watch(self.streams(config), sources, replace(config, rate=rate), on_error, on_status)
+        return watch(self.streams(config.alarms_per_hour), sources, replace(config, rate=rate), on_error, on_status)
 
-    def streams(self, config: StreamConfig | None = None) -> Streams:
+    def streams(self, alarms_per_hour: float = StreamConfig.alarms_per_hour) -> Streams:
         """The model for streams whose frames the caller reads (`Streams.step`); `watch` reads them itself.
 
         Raises:
             ValueError: a model that needs whole clips.
         """
-        config = config or StreamConfig()
-        event_threshold = self.event_threshold(config.alarms_per_hour)
         return Streams(
-            self.model, self.classes, self.data, self.temperature, self.threshold, self.nothing, event_threshold
+            self.model,
+            self.classes,
+            self.data,
+            self.temperature,
+            self.threshold,
+            self.nothing,
+            self.event_threshold(alarms_per_hour),
         )
 
     def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
