@@ -131,6 +131,8 @@ class FrameStore:
         Raises:
             ClipError, IndexError, ValueError: as `VideoReader.get`.
         """
+        if is_guess:  # frames that were put before may be others, and fill the memory
+            self._frames.clear()
         timing, self._first = timing.part(self._interval, self.path)
         if callable(self._which):
             shown, moments = timing.moments()
