@@ -26,9 +26,8 @@ def test_names_that_are_no_text_are_skipped(project: Project) -> None:
     [
         ("", "name_length"), (" \t", "name_length"), ("x" * 300, "name_length"), ("ü" * 61, "name_length"),
         ("../up", "name_character"), ("a\\b", "name_character"), ("<b>bold</b>", "name_character"),
-        ("right\u202eleft", "name_character"), ("zero\x00", "name_character"), (".hidden", "name_dot"),
-        ("end.", "name_dot"), ("__MACOSX", "name_dot"), ("wa\u200bve", "name_invisible"), ("\u3164", "name_invisible"),
-        ("a\u200db", "name_invisible"), ("con", "name_device"), ("NUL.txt", "name_device"), ("com1", "name_device"),
+        ("zero\x00", "name_character"), (".hidden", "name_dot"), ("end.", "name_dot"), ("__MACOSX", "name_dot"),
+        ("\u3164", "name_length"), ("con", "name_device"), ("NUL.txt", "name_device"), ("com1", "name_device"),
     ],
 )  # fmt: skip
 def test_names_that_no_class_can_have(project: Project, name: str, code: str) -> None:
@@ -42,6 +41,9 @@ def test_names_that_look_alike_are_one(project: Project) -> None:
     project.add_class("cafe\u0301")
     assert [*project.counts()] == ["caf\u00e9"]
     for same in ("caf\u00e9", "CAFE\u0301"):
+        with pytest.raises(Problem, match="caf\u00e9 exists"):
+            project.add_class(same)
+    for same in ("ca\u200bfe\u0301", "ca\u200dfe\u0301", "\u202ecaf\u00e9"):  # characters that nobody sees
         with pytest.raises(Problem, match="caf\u00e9 exists"):
             project.add_class(same)
     project.add_class("\U0001f469\u200d\U0001f52c")  # an emoji of two, with a joiner
@@ -61,7 +63,7 @@ def test_names_that_are_taken(project: Project) -> None:
         project.add_class("none")
     project.rename_class("nothing", "none")
     put(project, "notes")
-    with pytest.raises(Problem, match="a file notes"):
+    with pytest.raises(Problem, match="notes is there already"):
         project.add_class("notes")
 
 

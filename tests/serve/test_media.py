@@ -96,7 +96,7 @@ def test_what_is_no_clip_is_refused_with_its_reason(tmp_path: Path, make_clip: M
         clips.damage(path, kind, 0)
     copy, still = tmp_path / "copy.mp4", tmp_path / "still.jpg"
     with pytest.raises((ClipError, Problem)) as error:
-        convert(path, copy, still, max_seconds=1)
+        convert(path, 1, copy=copy, still=still)
     problem = as_problem(error.value)
     assert (problem.status, found in problem.found) == (422, True), problem.found
     assert problem.remedy
@@ -128,7 +128,7 @@ def test_facts_and_copies_of_every_kind_of_file(
     width, height = (height, width) if "rotation" in settings else (width, height)
     assert (facts.frames, facts.width, facts.height, facts.playable) == (20, width, height, playable)
     assert (facts.seconds, facts.frames / facts.seconds) == (pytest.approx(2, abs=0.02), pytest.approx(10, abs=0.1))
-    assert convert(path, copy) == facts
+    assert convert(path, copy=copy) == facts
     again = convert(copy)
     assert again.playable
     assert again.frames == 20
@@ -137,7 +137,7 @@ def test_facts_and_copies_of_every_kind_of_file(
 def test_copies_keep_the_time_of_every_frame(make_clip: Make, tmp_path: Path) -> None:
     times = [0, 40, 200, 210, 700, 1500, 1501, 3000]
     path, copy = make_clip("a.mp4", frames=8, pts=times, options={"bf": "2"}), tmp_path / "copy.mp4"
-    convert(path, copy)
+    convert(path, copy=copy)
     originals, copies = clips.all_frames(path), clips.all_frames(copy)
     np.testing.assert_allclose(copies[1], np.array(times) / 1000, atol=1e-4)
     assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(originals[0], copies[0], strict=True)) < 6
@@ -145,7 +145,7 @@ def test_copies_keep_the_time_of_every_frame(make_clip: Make, tmp_path: Path) ->
 
 def test_work_on_a_clip_can_be_ended(make_clip: Make, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        convert(make_clip(frames=300), tmp_path / "copy.mp4", on_facts=Mock(side_effect=KeyboardInterrupt))
+        convert(make_clip(frames=300), copy=tmp_path / "copy.mp4", on_facts=Mock(side_effect=KeyboardInterrupt))
     assert not (tmp_path / "copy.mp4").exists()
 
 

@@ -108,7 +108,7 @@ class Looks:
 
     def predict(self, file: Path, model: str, job: Job) -> dict[str, Any]:
         """Predict a clip that was received and is not kept; plain values for programs."""
-        facts = convert(file, max_seconds=self.settings.max_seconds, on_facts=lambda _: job.report("checking"))
+        facts = convert(file, self.settings.max_seconds, lambda _: job.report("checking"))
         return {**self._predict(file, model, facts, job).to_dict(), **vars(facts)}
 
     def take(self, look_id: str, kind: Kind) -> FileResponse:
@@ -135,14 +135,12 @@ class Looks:
         def report(facts: VideoFacts) -> None:
             job.report("checking", facts.frames / facts.claimed if facts.claimed > facts.frames else None)
 
-        facts = convert(look.path, copy, None, limit, report, unless_playable=True)
+        facts = convert(look.path, limit, report, copy=copy, unless_playable=True)
         if facts.playable and not facts.damaged:
             return facts
         if not copy.exists():  # a damaged file of a kind that browsers play
-            convert(look.path, copy, None, limit, lambda _: job.report("preparing"))
+            convert(look.path, limit, lambda _: job.report("preparing"), copy=copy)
         look.video = copy
-        if facts.damaged:
-            look.path = copy
         return facts
 
     def _predict(self, path: Path, model: str, facts: VideoFacts, job: Job) -> Prediction:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import RLock
 from time import monotonic
+from typing import Any
 from urllib.parse import unquote
 
 from fastapi import Request
@@ -58,17 +59,13 @@ async def receive(request: Request, folder: Path) -> AsyncIterator[tuple[Path, s
 
 
 def convert(
-    path: Path,
-    copy: Path | None = None,
-    still: Path | None = None,
-    max_seconds: float = math.inf,
-    on_facts: OnFacts = lambda _: None,
-    unless_playable: bool = False,
+    path: Path, max_seconds: float = math.inf, on_facts: OnFacts = lambda _: None, **options: Any
 ) -> VideoFacts:
-    """Decode a clip once for facts, a copy and a still; `on_facts` gets the facts so far, and may raise to end it.
+    """Decode a clip once, and write what is asked for.
 
     Args:
-        unless_playable: write the copy only if browsers do not play the clip itself.
+        on_facts: gets the facts so far, and may raise to end it.
+        options: of `transcode`: files for a copy and a still, and when a copy is needed.
 
     Raises:
         ClipError: not a video, one that cannot be decoded, or a single frame.
@@ -76,9 +73,8 @@ def convert(
         DiskFullError: no space for a copy.
     """
     deadline = monotonic() + SECONDS
-    options = {"max_seconds": max_seconds, "unless_playable": unless_playable}
     try:
-        for facts in safe_transcode(path, copy=copy, still=still, **options):
+        for facts in safe_transcode(path, max_seconds=max_seconds, **options):
             on_facts(facts)
             if monotonic() > deadline:
                 raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")
@@ -100,7 +96,7 @@ class Previews:
         """Decode a clip once for its still and, unless browsers play the file itself, a copy."""
         self.folder.mkdir(parents=True, exist_ok=True)
         copy = self.folder / f"{clip_id}.mp4"
-        return convert(file, copy, copy.with_suffix(".jpg"), max_seconds, unless_playable=True)
+        return convert(file, max_seconds, copy=copy, still=copy.with_suffix(".jpg"), unless_playable=True)
 
     def still(self, clip_id: str) -> Path:
         """The frame in the middle of a clip, a small JPEG; errors as of `convert`.

@@ -79,8 +79,6 @@ class Models:
             model = self.get(model_id)
             try:
                 return self._load(model)
-            except FileNotFoundError as error:
-                raise Problem(404, "model_gone") from error
             except (ValueError, OSError, RuntimeError) as error:
                 raise Problem(422, "model_damaged", reason=error) from error
 

@@ -14,7 +14,7 @@ __all__ = ["class_name", "file_name", "is_hidden", "new_name"]
 
 _MAX_NAME = 60  # characters of a class
 _MAX_FILE = 100  # bytes of the name of a clip
-_UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u202a-\u202e\u2066-\u2069\ud800-\udfff]'
+_UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff]'
 _JOINERS = "\u200c\u200d"  # inside of words of some scripts, and of emoji; they change what is seen
 _BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing
 _DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)  # of Windows, with any suffix
@@ -26,8 +26,9 @@ def is_hidden(name: str) -> bool:
 
 
 def class_name(name: str, classes: Collection[str] = ()) -> str:
-    """The class that a name means: of exactly this name, or as new classes have it: composed, with single spaces."""
-    return name if name in classes else " ".join(composed(name).split())
+    """The class that a name means: of exactly this name, or as new classes have it: what is seen of it, composed, with
+    single spaces."""
+    return name if name in classes else " ".join(composed(_visible(name)).split())
 
 
 def _visible(name: str) -> str:
@@ -56,8 +57,6 @@ def new_name(name: str, others: Collection[str]) -> str:
         raise Problem(422, "name_length", count=len(name), most=_MAX_NAME)
     if bad := re.search(_UNSAFE, name):
         raise Problem(422, "name_character", character=ascii(bad[0]))
-    if _visible(name) != name:
-        raise Problem(422, "name_invisible", name=ascii(name))
     if _DEVICE.fullmatch(name):
         raise Problem(422, "name_device", name=name)
     if is_hidden(name) or name.endswith("."):

@@ -474,8 +474,6 @@ class Project:
             require_one_nothing([*others, name])
         except ValueError as error:
             raise Problem(409, "nothing_exists", reason=error) from error
-        if name not in self.counts() and (self.folder / name).exists():
-            raise Problem(409, "file_exists", name=name)
         return name
 
     def _free(self, label: str, name: str, taken: Container[str] = ()) -> str:

@@ -100,7 +100,7 @@ class Teaching:
     def add_part(self, look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:
         """Add a part of a clip that was looked at, in seconds; parts of one clip are of one recording."""
         look, part = self.looks.get(look_id), self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
-        convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), part, max_seconds=self.settings.max_seconds)
+        convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), self.settings.max_seconds, copy=part)
         recording = self.project.name_recording(look.name, file_digest(look.path))
         name = f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4"
         return self.add(label, part, name, recording=recording)

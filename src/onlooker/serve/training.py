@@ -133,8 +133,10 @@ class Training:
         if self.newest_run() is None:
             return {"count": 0, "items": []}
         names = ("clip", "label", "suggested", "score", "why")
-        columns = "id, truth, predicted, score, iif(doubted, 'label', 'unsure')"
-        query = f"SELECT {columns} FROM {_DOUBTS} ORDER BY doubted DESC, margin LIMIT ?"
+        query = (
+            "SELECT id, truth, predicted, score, iif(doubted, 'label', 'unsure') "
+            f"FROM {_DOUBTS} ORDER BY doubted DESC, margin LIMIT ?"
+        )
         items = [dict(zip(names, row, strict=True)) for row in self.project.database.run(query, _UNSURE, CHECKED)]
         return {"count": self.project.database.value(f"SELECT count(*) FROM {_DOUBTS}", _UNSURE), "items": items}
 
