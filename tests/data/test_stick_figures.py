@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from onlooker.data import stick_figures as figure
 from onlooker.data.stick_figures import ACTIONS, StickFigures, write_set
+from onlooker.stages import reporting
 from onlooker.video.reader import read
 
 SMALL = StickFigures(frames=8, fps=4, size=(48, 64), people=3)
@@ -84,12 +84,12 @@ def test_written_files_can_be_read_back_and_are_not_changed(tmp_path: Path) -> N
 
 
 def test_an_interrupted_set_is_not_there(tmp_path: Path) -> None:
-    def killed(jobs: Any, total: int) -> Any:
-        yield next(iter(jobs))
-        raise KeyboardInterrupt
+    def killed(stage: str, done: int, total: int) -> None:
+        if done:
+            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        write_set(tmp_path / "new", 1, figures=SMALL, progress=killed)
+    with reporting(killed), pytest.raises(KeyboardInterrupt):
+        write_set(tmp_path / "new", 1, figures=SMALL)
     assert not (tmp_path / "new").exists()
     (tmp_path / "new").mkdir()
     write_set(tmp_path / "new", 1, figures=SMALL, actions=("wave",))

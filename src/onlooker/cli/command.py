@@ -224,9 +224,21 @@ ConfigFile = Annotated[
         help="Settings from a YAML or JSON file, such as the config.json of a run; options win over it.",
     ),
 ]
-_SAFE_HELP = "Decode untrusted files in a separate process with limits of memory and time; slower."
-_RATE_HELP = DataConfig.__dataclass_fields__["frame_rate"].metadata["help"]
-FrameRate = Annotated[float | None, typer.Option(help=_RATE_HELP)]
-Safe = Annotated[bool, typer.Option("--safe", callback=_set_safe, help=_SAFE_HELP, rich_help_panel=CLIPS)]
-_RAY_HELP = "Use all nodes of a Ray cluster that share the clips: HOST:PORT, auto (RAY_ADDRESS), or local (a new one)."
-Ray = Annotated[str | None, typer.Option(metavar="ADDRESS", help=_RAY_HELP, rich_help_panel=CLIPS)]
+FrameRate = Annotated[float | None, typer.Option(help=DataConfig.__dataclass_fields__["frame_rate"].metadata["help"])]
+Safe = Annotated[
+    bool,
+    typer.Option(
+        "--safe",
+        callback=_set_safe,
+        help="Decode untrusted files in a separate process with limits of memory and time; slower.",
+        rich_help_panel=CLIPS,
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Use all nodes of a Ray cluster that share the clips: HOST:PORT, auto (RAY_ADDRESS), or local (new).",
+        rich_help_panel=CLIPS,
+    ),
+]

@@ -17,14 +17,12 @@ group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json"))
 
 _FORMATS = "csv, label-studio, elan or webvtt"
-_EVENTS = "Send events to https://HOST/PATH, mqtt://HOST/TOPIC (also for Home Assistant), or FILE.vtt; repeatable."
-_ClipsOrFolders = Annotated[list[Path], typer.Argument(help="Video files, image sequences, or folders of these.")]
 
 
 @_command
 def predict(
     run: RunArgument,
-    clips: _ClipsOrFolders,
+    clips: Annotated[list[Path], typer.Argument(help="Video files, image sequences, or folders of these.")],
     out: Annotated[
         Path | None, typer.Option(help="A folder for boxes (COCO), times (ActivityNet) and a drawn clip of each clip.")
     ] = None,
@@ -65,7 +63,13 @@ def watch(
     ],
     stream: StreamConfig,
     json: Annotated[bool, typer.Option("--json", help="Print frames and changes as JSON objects.")] = False,
-    events: Annotated[list[str] | None, typer.Option(metavar="ADDRESS", help=_EVENTS)] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Send events to https://HOST/PATH, mqtt://HOST/TOPIC (also Home Assistant), or FILE.vtt; repeatable.",
+        ),
+    ] = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
     """Find events in live streams: print a line for each event, when the class changes, and every second."""
@@ -118,10 +122,8 @@ def convert(
         for video, intervals in read_intervals(path, fps, left_out).items():
             videos.setdefault(video, []).extend(intervals)
     FORMATS[name].write(out, videos, fps)
-    count, missing = (
-        sum(map(len, videos.values())),
-        [video for video in videos if not is_address(video) and not video.exists()],
-    )
+    count = sum(map(len, videos.values()))
+    missing = [video for video in videos if not is_address(video) and not video.exists()]
     typer.echo(f"{count} intervals of {len(videos)} videos: {out}")
     if left_out:
         warn([count_of(left_out)])
@@ -158,5 +160,4 @@ def models() -> None:
     encoders.add_row(
         "torchvision:NAME, transformers:NAME", "", "", "of video, downloaded; with linear, see docs/models.md"
     )
-    for each in (table, encoders):
-        Console().print(each)
+    Console().print(table, encoders)

@@ -42,8 +42,6 @@ _command = functools.partial(command, group=group, panel="Train and evaluate")
 _AUTO, _AUTO_FOLDS = "auto", 3
 _GIVEN = ("COMMANDLINE", "DEFAULT_MAP")  # options, and the file of --config
 _FEW = 50  # test clips: one of them is two points
-_DEMO_CLIPS = 12  # of each action
-_DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
 
 
 @_command
@@ -68,23 +66,16 @@ def figures(
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes and events."""
-    from onlooker.data.stick_figures import StickFigures
+    from onlooker.data.stick_figures import StickFigures, write_set
 
-    _write_figures(folder, clips, seed=seed, figures=StickFigures(people=people))
+    write_set(folder, clips, seed=seed, figures=StickFigures(people=people), title="writing clips")
     typer.echo(f"clips: {folder}; to train on them: {shlex.join(['onlooker', 'train', str(folder)])}")
-
-
-def _write_figures(folder: Path, clips: int, **options: Any) -> None:
-    from rich.progress import track
-
-    from onlooker.data.stick_figures import write_set
-
-    write_set(folder, clips, progress=lambda jobs, n: track(jobs, "writing clips", n), **options)
 
 
 @_command
 def demo(run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path("runs/demo")) -> None:
     """Generate clips of stick figures, and train on them as `onlooker train` does."""
+    from onlooker.data.stick_figures import write_set
     from onlooker.run_record import read_figures
     from onlooker.runs.train import train_run
 
@@ -93,7 +84,8 @@ def demo(run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path
         measured = read_figures(run)  # the last file of a training
         if measured is None:
             if not clips.exists():  # a folder that exists is complete
-                _write_figures(clips, _DEMO_CLIPS, actions=_DEMO_ACTIONS)
+                actions = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
+                write_set(clips, 12, actions=actions, title="writing clips")
             measured = train_run(clips, run, ModelConfig(), DataConfig(), TrainConfig(), resume=True)
     _print_metrics(measured, run)
     _print_terms(run)

@@ -9,10 +9,9 @@ down. A limb of length l at angle a from straight down ends at l (sin a, cos a) 
 
 import colorsys
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +21,7 @@ from scipy.special import softmax
 
 from onlooker.data.folder import RECORDINGS
 from onlooker.files import whole_folder, write_bytes, write_json
+from onlooker.stages import tracked
 from onlooker.video.write import write
 
 __all__ = ["StickFigures", "write_set"]
@@ -273,7 +273,7 @@ def write_set(
     seed: int = 0,
     figures: StickFigures | None = None,
     actions: Sequence[str] = tuple(ACTIONS),
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, total: items,
+    title: str | None = None,
 ) -> Path:
     """Write videos as a folder of clips: `folder/<action>/NNN.mp4`, `recordings.csv` and `truth.json`.
 
@@ -284,7 +284,7 @@ def write_set(
     Args:
         folder: new or empty.
         clips: videos per action.
-        progress: called with the tasks and their number; yields the tasks.
+        title: of a progress bar; None: no bar.
 
     Raises:
         FileExistsError: the folder is not empty.
@@ -295,7 +295,7 @@ def write_set(
     jobs = [(action, number) for action in actions for number in range(clips)]
     recordings, truth = "clip,recording\n", {}
     with whole_folder(folder) as part:
-        for action, number in progress(jobs, len(jobs)):
+        for action, number in tracked(jobs, "writing clips", len(jobs), title):
             name, video = f"{action}/{number:03}.mp4", figures.video(action, number, seed=seed)
             write(part / name, video.pixels, figures.fps)
             recordings += f"{name},person-{video.person:02}\n"

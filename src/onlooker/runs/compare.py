@@ -38,8 +38,7 @@ __all__ = ["compare", "default_jobs", "run_parallel", "settings_of"]
 BASELINE = "linear"
 _GIB = 4  # memory of a training: its clips, and the libraries
 
-_Figures = Mapping[str, Any]
-Task = Callable[[], _Figures]
+Task = Callable[[], Mapping[str, Any]]
 
 
 def compare(
@@ -180,7 +179,7 @@ def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
         Exception: the first error of a task.
     """
     jobs = min(jobs or default_jobs(), len(tasks))
-    done: Iterable[tuple[str, _Figures]] = ((name, task()) for name, task in tasks.items())
+    done: Iterable[tuple[str, Mapping[str, Any]]] = ((name, task()) for name, task in tasks.items())
     if jobs > 1:
         pool = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
         done = pool(joblib.delayed(_run_in_worker)(name, task) for name, task in tasks.items())
@@ -195,7 +194,7 @@ def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
         ) from error
 
 
-def _run_in_worker(name: str, task: Task) -> tuple[str, _Figures]:
+def _run_in_worker(name: str, task: Task) -> tuple[str, Mapping[str, Any]]:
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent handles it
