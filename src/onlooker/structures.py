@@ -85,7 +85,7 @@ class Frames:
     """Decoded frames.
 
     Args:
-        pixels: `T H W 3`, uint8 RGB, upright (rotation metadata is applied).
+        pixels: `T H W 3`, uint8 RGB, upright (rotation metadata is applied); or `T H W 2`, optical flow as bytes.
         times: `T`, presentation times in seconds.
         indices: `T`, frame indices in the video. Padding of a short clip repeats an index.
     """
@@ -96,7 +96,7 @@ class Frames:
 
     def __post_init__(self) -> None:
         _check(self, len(self.pixels), pixels=4, times=1, indices=1)
-        if self.pixels.dtype != np.uint8 or self.pixels.shape[-1] != 3:
+        if self.pixels.dtype != np.uint8 or self.pixels.shape[-1] not in (2, 3):
             raise ValueError(f"pixels are {self.pixels.dtype} {self.pixels.shape}, expected uint8 T H W 3")
 
     def __len__(self) -> int:

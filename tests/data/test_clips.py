@@ -153,7 +153,7 @@ def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Pat
         assert np.array_equal(sample[..., :3], resize(frames.pixels, config.size, 3))
     if streams != "rgb":
         sampling = partial(equally_spaced, count=config.frames)
-        fields = read_flow(path, sampling, config.flow_limit, config.size).fields
+        fields = read_flow(path, sampling, config.flow_limit, config.size).pixels
         assert np.array_equal(sample[..., -2:], fields)
 
 

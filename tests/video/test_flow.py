@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlooker.structures import ClipError
-from onlooker.video.flow import LIMIT, FlowFields, flow, read_flow, to_bytes
+from onlooker.structures import ClipError, Frames
+from onlooker.video.flow import LIMIT, flow, read_flow, to_bytes
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import write
@@ -52,7 +52,7 @@ def to_pixels(flow: np.ndarray, limit: float = LIMIT) -> np.ndarray:
     return flow.astype(np.float32) * (2 * limit / 255) - limit
 
 
-def flow_at(path: Path, count: int, **settings: float) -> FlowFields:
+def flow_at(path: Path, count: int, **settings: float) -> Frames:
     """The fields at equally spaced frames."""
     return read_flow(path, partial(equally_spaced, count=count), **settings)
 
@@ -112,10 +112,10 @@ def test_flow_of_a_file_equals_that_of_all_its_pairs(make_moving: Maker, frames:
     chosen = equally_spaced(frames, count)
     found = flow_at(clip, count)
     pairs = to_bytes(flow(whole(clip)))
-    np.testing.assert_array_equal(found.fields, np.stack([pairs[min(t, frames - 2)] for t in chosen]))
+    np.testing.assert_array_equal(found.pixels, np.stack([pairs[min(t, frames - 2)] for t in chosen]))
     np.testing.assert_array_equal(found.indices, chosen)
     np.testing.assert_array_equal(found.times, read(clip, count).times)
-    assert len(found.fields) == count
+    assert len(found.pixels) == count
 
 
 @pytest.mark.parametrize("count", [4, 80, 100])
@@ -136,8 +136,8 @@ def test_each_pair_is_computed_once_and_no_other(make_clip: Maker, monkeypatch: 
 def test_resized_flow_is_in_pixels_of_the_resized_frame(tmp_path: Path) -> None:
     clip = write(tmp_path / "moving.mp4", moving(60, 120, [(4, -3)] * 5), 10)
     found = flow_at(clip, 3, size=30, limit=5)
-    assert found.fields.shape == (3, 30, 30, 2)
-    inner = to_pixels(found.fields, 5)[:, 8:-8, 8:-8]
+    assert found.pixels.shape == (3, 30, 30, 2)
+    inner = to_pixels(found.pixels, 5)[:, 8:-8, 8:-8]
     # A quarter of the width, half of the height.
     assert np.abs(inner - np.array([1, -1.5])).max() < 0.1
 
@@ -146,7 +146,7 @@ def test_the_same_motion_in_a_larger_file_gives_the_same_bytes(tmp_path: Path) -
     frames = moving(64, 96, [(2, 1)] * 4)
     large = np.stack([cv2.resize(frame, (192, 128), interpolation=cv2.INTER_CUBIC) for frame in frames])
     found = [
-        flow_at(write(tmp_path / f"{i}.mp4", pixels, 10), 2, size=32).fields.astype(int)
+        flow_at(write(tmp_path / f"{i}.mp4", pixels, 10), 2, size=32).pixels.astype(int)
         for i, pixels in enumerate((frames, large))
     ]
     assert np.abs(found[0] - found[1])[:, 8:-8, 8:-8].max() <= 1

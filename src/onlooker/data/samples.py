@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.config import DataConfig
-from onlooker.structures import ClipError, Frames
-from onlooker.video.flow import FlowFields, read_flow
+from onlooker.structures import ClipError
+from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 from onlooker.video.sampling import Indices, Sampling, equally_spaced
@@ -54,13 +54,12 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
 def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
     """What a model sees of chosen frames of a clip; errors as for `read_sample`."""
     c, parts = config, []
-    shown: Frames | FlowFields
     if c.modality != "flow":
         shown = reader.get(sampling, size=c.size)
         parts.append(resize(shown.pixels, c.size, c.channels))
     if c.modality != "rgb":
         shown = read_flow(reader, sampling, c.flow_limit, c.size)
-        parts.append(shown.fields)
+        parts.append(shown.pixels)
     pixels = np.concatenate(parts, -1)
     images = pixels[..., : c.image_channels]
     return Sample(

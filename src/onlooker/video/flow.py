@@ -5,13 +5,13 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.structures import ClipError
+from onlooker.structures import ClipError, Frames
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, to_square
 from onlooker.video.sampling import Indices, Sampling
@@ -23,14 +23,6 @@ Flow = NDArray[np.float32]
 LIMIT = 20.0  # pixels, as in the two-stream papers
 SIDE = 256  # pixels of the shorter side, as usual for two-stream networks
 _MIN_DIS = 16  # at some smaller sizes OpenCV's DIS returns NaN or reads outside its memory
-
-
-class FlowFields(NamedTuple):
-    """Flow as bytes (`to_bytes`), `T H W 2`; times and indices of the frames, as in `Frames`."""
-
-    fields: Pixels
-    times: NDArray[np.float64]
-    indices: Indices
 
 
 def flow(frames: Pixels) -> Flow:
@@ -68,11 +60,12 @@ def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
 
 def read_flow(
     video: Path | str | VideoReader, sampling: Sampling, limit: float = LIMIT, size: int | None = None
-) -> FlowFields:
+) -> Frames:
     """Flow from `T` frames of a video, which a sampling chooses, to the frames after them; at the end, to the last one.
 
     It is computed on upright frames with their aspect ratio, shrunk to `SIDE`, and then resized to `size`: in small
     squares the motion of small objects would be lost. The same motion gives the same bytes at any resolution of a file.
+    The pixels are flow as bytes (`to_bytes`), `T H W 2`.
 
     Args:
         limit: clips displacements, in pixels of the result; see `to_bytes`.
@@ -105,4 +98,4 @@ def read_flow(
             H, W = moved.shape[1:3]
             moved = to_square(moved, size) * np.array([size / W, size / H], np.float32)
         (fields[pair],) = to_bytes(moved, limit)
-    return FlowFields(np.stack([fields[pair] for pair in pairs.tolist()]), frames.times[places], frames.indices[places])
+    return Frames(np.stack([fields[pair] for pair in pairs.tolist()]), frames.times[places], frames.indices[places])
