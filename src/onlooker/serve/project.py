@@ -11,8 +11,8 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -70,7 +70,7 @@ class ProjectClip:
 class Project:
     """A folder with one sub-folder per class, made when its first class is added.
 
-    Several threads can read it and add clips; they make other changes one at a time, inside of `at`.
+    Several threads can read it and add clips; they make other changes by `change`, one at a time.
 
     Args:
         folder: other programs may change it, too; the version then increases.
@@ -142,9 +142,8 @@ class Project:
         _, text = changes[0]
         return text if len(changes) == 1 else t("change.several", text=text, count=len(changes) - 1)
 
-    @contextmanager
-    def at(self, version: int) -> Iterator[None]:
-        """A context in which this thread changes the project, and no other one.
+    def change(self, name: str, values: Mapping[str, str], version: int) -> None:
+        """Call the method `name`, which changes the project, while no other thread changes it.
 
         Raises:
             Problem: 409 if the project has changed since the page saw this version.
@@ -152,7 +151,7 @@ class Project:
         with self._lock:
             if version != (now := self.version):
                 raise Problem(409, "changed", version=now, seen=version)
-            yield
+            getattr(self, name)(**values)
 
     def incoming(self) -> Path:
         """The folder for files that are to be added; what remains in it is deleted at the next start."""

@@ -80,10 +80,9 @@ class Teaching:
         return [clip.to_dict() for clip in self.project.clips(label, _SHOWN, before)]
 
     def change(self, name: Change, version: int, values: Annotated[dict[str, str], Body()]) -> dict[str, Any]:
-        """Call the method of the project with this name, if it still has the version that the page has seen."""
+        """Make a change of a project that still has the version that the page has seen (`Project.change`)."""
         self.training.check_moving()
-        with self.project.at(version):
-            getattr(self.project, name)(**values)
+        self.project.change(name, values, version)
         return self.describe()
 
     def add(self, label: str, file: Path, name: str, batch: str = "", recording: str = "") -> dict[str, Any]:
