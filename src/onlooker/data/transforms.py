@@ -35,11 +35,6 @@ def to_video(frames: Tensor, normalization: str, flow_channels: int = 0) -> Tens
     return ((frames.float() / 255 - mean) / std).movedim(-1, -3)
 
 
-def to_features(maps: Tensor) -> Tensor:
-    """Stored maps `… h w D` in half precision to features `… D h w`, float, channels-last in memory."""
-    return maps.float().movedim(-1, -3)
-
-
 def augment(
     video: Tensor,
     translate: float,

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ from onlooker.run_record import (
 from onlooker.stages import tracked
 from onlooker.structures import Clip, ClipError, Evaluation, Segment, Step
 from onlooker.video.reader import VideoReader
-from onlooker.video.write import encode_mp4
+from onlooker.video.write import write
 
 __all__ = ["evaluate", "evaluate_recordings", "write_report"]
 
@@ -257,4 +258,5 @@ def _drawn(recognizer: Recognizer, clip: Clip, answer: str) -> tuple[bytes, str]
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
     caption = f"{printable(f'{clip.label} · {as_cut(clip.path).stem}')}\n{answer}"
-    return encode_mp4(draw_clip(frames.pixels, prediction), fps), caption
+    with TemporaryDirectory() as folder:
+        return write(Path(folder) / "clip.mp4", draw_clip(frames.pixels, prediction), fps).read_bytes(), caption

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from onlooker.config import DataConfig, Precision
-from onlooker.data.transforms import augment, to_features, to_video
+from onlooker.data.transforms import augment, to_video
 from onlooker.models.video_model import Output, VideoModel
 
 __all__ = ["encode_samples", "uses_bf16"]
@@ -47,7 +47,7 @@ def encode_samples(model: VideoModel, samples: Tensor, data: DataConfig, at_once
     """
     samples = samples.to(_device(model))
     if samples.dtype == torch.float16:
-        return to_features(samples)
+        return samples.float().movedim(-1, -3)
     if not model.encodes_frames:
         return model.encode_video(to_video(samples, data.normalization, data.flow_channels))
     frames = samples.flatten(0, -4)

@@ -14,7 +14,7 @@ from onlooker.structures import ClipError, Frames
 from onlooker.video.decode import FrameStore, Which
 from onlooker.video.image_sequence import ImageSequence, numbered_images
 from onlooker.video.resize import Pixels
-from onlooker.video.safe import GuardedVideo, is_safe
+from onlooker.video.safe import VARIABLE, GuardedVideo
 from onlooker.video.sampling import Timing, equally_spaced
 from onlooker.video.video_file import VideoFile, shared_file
 
@@ -57,7 +57,7 @@ class VideoReader:
         self._video: GuardedVideo | ImageSequence | VideoFile
         self._interval: Times | None = None
         self._size: tuple[int, int] | None = None
-        if is_safe():
+        if os.environ.get(VARIABLE, "0") not in ("", "0"):
             self._video = GuardedVideo(self.path, frame_rate)
             return
         file, self._interval = split_interval(path)

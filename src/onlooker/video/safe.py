@@ -49,11 +49,6 @@ _idle: list["_Worker"] = []
 os.register_at_fork(after_in_child=_idle.clear)  # they answer the process that has started them
 
 
-def is_safe() -> bool:
-    """Whether videos are decoded by workers."""
-    return os.environ.get(VARIABLE, "0") not in ("", "0")
-
-
 class GuardedVideo:
     """A video that a worker reads, with the methods of `VideoFile`; see `VideoReader`."""
 

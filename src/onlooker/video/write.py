@@ -1,6 +1,5 @@
 """Writing frames as a video that every browser plays (H.264 mp4): from arrays, or one by one from a live stream."""
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from fractions import Fraction
@@ -137,9 +136,3 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float = 25, 
                 )
             recording.add(frame, times[index] if times else None)
     return recording.path
-
-
-def encode_mp4(frames: Pixels | Iterable[Pixels], fps: float) -> bytes:
-    """The bytes of an mp4, for embedding in a page; arguments and errors as for `write`."""
-    with tempfile.TemporaryDirectory() as folder:
-        return write(Path(folder) / "frames.mp4", frames, fps).read_bytes()
