@@ -87,14 +87,12 @@ def frame_map(
     found: Mapping[str, Iterable[Box]],
     true: Mapping[str, Iterable[Box]],
     thresholds: Sequence[float] = THRESHOLDS,
-    recalls: int | None = None,
 ) -> Floats:
     """frame-mAP: mean average precision of boxes, with every frame of every video as an image.
 
     Args:
         found, true: boxes, by videos.
         thresholds: L IoUs.
-        recalls: see `average_precision`.
 
     Returns:
         `L`, the mean over classes at each threshold; NaN without true boxes.
@@ -103,7 +101,7 @@ def frame_map(
         {(video, t): here for video, boxes in side.items() for t, here in _by_frame(boxes).items()}
         for side in (found, true)
     )
-    return mean_ap(guesses, truths, _box_overlaps, thresholds, recalls)
+    return mean_ap(guesses, truths, _box_overlaps, thresholds)
 
 
 def video_map(

@@ -232,7 +232,6 @@ def mean_ap(
     true: Mapping[Any, Iterable[Any]],
     overlaps: Callable[[Sequence[Any], Sequence[Any]], Floats],
     thresholds: Sequence[float],
-    recalls: int | None = None,
 ) -> Floats:
     """Mean over classes of the average precision at each threshold, for any kind of object."""
     truths, guesses = _by_class(true), _by_class(found)
@@ -247,7 +246,7 @@ def mean_ap(
             right.append(_matched(overlaps(ordered, places.get(place, [])), thresholds))
         count = sum(map(len, places.values()))
         every, hits = np.concatenate(scores), np.concatenate(right, axis=1)
-        precisions.append([average_precision(every, each, count, recalls) for each in hits])
+        precisions.append([average_precision(every, each, count) for each in hits])
     return np.mean(precisions, axis=0)
 
 
@@ -278,17 +277,16 @@ def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]
     return right
 
 
-def average_precision(scores: ArrayLike, right: ArrayLike, truths: int, recalls: int | None = None) -> float:
+def average_precision(scores: ArrayLike, right: ArrayLike, truths: int) -> float:
     """The area under the precision-recall curve; precision is the highest one at that recall or above.
 
-    Objects of equal score count as one step, so their order does not matter.
+    As for PASCAL VOC from 2010, UCF101-24, ActivityNet and THUMOS, over every recall that is reached. Objects of equal
+    score count as one step, so their order does not matter.
 
     Args:
         scores: `n`.
         right: `n`, whether each is a match.
         truths: number of true objects.
-        recalls: None: every recall that is reached (PASCAL VOC from 2010, UCF101-24, ActivityNet, THUMOS); 101: the
-            mean at 0, .01, … 1 (COCO).
 
     Raises:
         ValueError: no true objects.
@@ -302,7 +300,4 @@ def average_precision(scores: ArrayLike, right: ArrayLike, truths: int, recalls:
     found = hits[order].cumsum()[together]
     recall, precision = found / truths, found / count
     best = np.maximum.accumulate(precision[::-1])[::-1]
-    if recalls is None:
-        return float((np.diff(recall, prepend=0.0) * best).sum())
-    at = np.searchsorted(recall, np.linspace(0, 1, recalls))
-    return float(np.append(best, 0.0)[at].mean())
+    return float((np.diff(recall, prepend=0.0) * best).sum())
