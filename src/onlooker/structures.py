@@ -177,9 +177,13 @@ class Step(Scored):
         return 1 - float(event_scores(self.windows, nothing_class(self.classes, self.nothing)).max(initial=0))
 
     def to_dict(self) -> dict[str, Any]:
-        plain = ("source", "index", "time", "happening", "dropped", "reconnections")
         return {
-            **{name: getattr(self, name) for name in plain},
+            "source": self.source,
+            "index": self.index,
+            "time": self.time,
+            "happening": self.happening,
+            "dropped": self.dropped,
+            "reconnections": self.reconnections,
             **super().to_dict(),
             "events": [event.to_dict() for event in self.events],
             "attention": None if self.attention is None else self.attention.tolist(),
@@ -277,10 +281,16 @@ class Event(Segment):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON, with the time of day, and an `id` by which receivers recognize duplicates."""
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        began, ended = round(self.start, 3), round(self.end, 3)
-        values = {"source": self.source, "label": self.label, "began": began, "ended": ended, "score": self.score}
-        return {"id": uuid.uuid4().hex, **values, "box": self.box, "at": at}
+        return {
+            "id": uuid.uuid4().hex,
+            "source": self.source,
+            "label": self.label,
+            "began": round(self.start, 3),
+            "ended": round(self.end, 3),
+            "score": self.score,
+            "box": self.box,
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
