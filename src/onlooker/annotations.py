@@ -248,7 +248,7 @@ def _read_csv(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
     left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
     for line, row in table.rows:
         with reading(path, f"line {line}: ", _EXPORT_AGAIN):
-            start, end = table.time(row["start"]), table.time(row["end"])
+            start, end = parse_time(row["start"]), parse_time(row["end"])
             score, split, recording = (row.get(name, "") for name in ("score", "split", "recording"))
             yield _find(path.parent, row["path"]), make_interval(row["label"], start, end, score or 1, split, recording)
 

@@ -45,11 +45,12 @@ def as_cut(path: Path) -> Path:
 
 
 def parse_time(text: str) -> float:
-    """Seconds, rounded to milliseconds, from text such as `75.5`, `1:15.5` or `0:01:15.5`; a ValueError for others."""
-    if not re.fullmatch(_TIME, text, re.ASCII):
+    """Seconds, rounded to milliseconds, from text such as `75.5`, `75,5` or `0:01:15.5`; a ValueError for others."""
+    number = text.replace(",", ".")
+    if not re.fullmatch(_TIME, number, re.ASCII):
         raise ValueError(f"time is {text!r}, expected seconds, mm:ss or hh:mm:ss, such as 75.5 or 1:15.5")
     seconds = 0.0
-    for part in text.split(":"):
+    for part in number.split(":"):
         seconds = 60 * seconds + float(part)
     return round(seconds, 3)
 

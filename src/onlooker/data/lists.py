@@ -12,7 +12,7 @@ import numpy as np
 
 from onlooker.data.tables import BORIS, Table, read_table
 from onlooker.files import composed, read_bytes
-from onlooker.intervals import WHOLE, Times, file_of, split_interval, with_interval
+from onlooker.intervals import WHOLE, Times, file_of, parse_time, split_interval, with_interval
 from onlooker.processes import map_ahead
 from onlooker.settings import suggestion
 from onlooker.structures import Clip, ClipError
@@ -144,7 +144,7 @@ def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, tab
         "both in seconds, mm:ss or hh:mm:ss; or neither: the whole file" if in_seconds else "two frames from 0 on"
     )
     try:
-        start, end = map(table.time if in_seconds else int, texts)
+        start, end = map(parse_time if in_seconds else int, texts)
     except ValueError as error:
         raise ClipError(path, given, f"expected {expected}") from error
     if not 0 <= start < end:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onlooker.files import read_bytes
-from onlooker.intervals import parse_time
 from onlooker.structures import ClipError
 from onlooker.video.reader import SUFFIXES
 
@@ -57,17 +56,11 @@ class Table:
         rows: the number of each line, and its values by column: those asked for, and others as written.
         header: the names of the columns as the file writes them.
         names: the name in the header of each column that was asked for and is there.
-        delimiter: what separates the fields; a space for `path label` without a header.
     """
 
     rows: Sequence[Row]
     header: Sequence[str]
     names: dict[str, str]
-    delimiter: str
-
-    def time(self, text: str) -> float:
-        """Seconds from a field (`parse_time`); where commas do not separate fields, they may be decimal commas."""
-        return parse_time(text if self.delimiter == "," else text.replace(",", "."))
 
     def notes(self, unused: Sequence[str] = ()) -> list[str]:
         """How columns of other names were understood, and which were ignored, a sentence each."""
@@ -126,7 +119,7 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
         if any(fields[len(header) :]):
             problem += f": {len(fields)} fields below {len(header)} columns"
             raise ClipError(path, problem, f'put a field that contains "{delimiter}" into quotes')
-    return Table(rows, header, names, delimiter)
+    return Table(rows, header, names)
 
 
 def read_text(path: Path, remedy: str) -> str:

@@ -33,7 +33,6 @@ __all__ = ["VARIABLE"]
 VARIABLE = "ONLOOKER_SAFE"  # 1: every video of this process, and of those that it starts, is decoded by workers
 MEMORY = 2 << 30  # bytes that a worker may reserve for a clip (Linux), and that the pixels of an answer may have
 SECONDS, SECONDS_PER_MB = 60.0, 10.0  # time limit of an answer: for any clip, and in addition per MB
-SECONDS_TO_START = 60.0
 _MAX_TEXT = 64 << 20  # bytes of JSON: the times of a million frames
 _LIMITS = f"at most {MEMORY >> 30} GiB, and {SECONDS:g} s and {SECONDS_PER_MB:g} s per MB, are allowed"
 REMEDY = f"{_LIMITS}; remove it, or read it without --safe if you trust it"
@@ -121,7 +120,7 @@ class _Worker:
             command, env=variables, pass_fds=[theirs.fileno()], stdout=subprocess.DEVNULL, start_new_session=True
         )
         theirs.close()
-        self.receive(path, SECONDS_TO_START)
+        self.receive(path, SECONDS)
 
     def receive(self, path: Path, seconds: float) -> Answer:
         """The next answer, or a ClipError if the worker ends or takes more than `seconds`."""
