@@ -46,9 +46,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
     Raises:
         FileNotFoundError, NotWritableError, ValueError: the run has no model; the folder of clips cannot be taught.
     """
-    known, project, jobs = models.Models(settings), Project(settings.clips), Jobs()
+    trained, project, jobs = models.Models(settings), Project(settings.clips), Jobs()
     folder = Path(tempfile.mkdtemp(prefix="onlooker-page-"))
-    looks = look.Looks(folder, settings, known)
+    looks = look.Looks(folder, settings, trained)
     teaching = teach.Teaching(project, looks, jobs)
 
     @asynccontextmanager
@@ -66,8 +66,8 @@ def create_app(settings: ServeSettings) -> FastAPI:
     app.add_middleware(Guard, settings=settings)
     api = create_api(looks, jobs)
     for kind in (RequestValidationError, HTTPException, ClientDisconnect, Problem, ValueError, OSError, Exception):
-        for each in (app, api):
-            each.add_exception_handler(kind, _respond)
+        for application in (app, api):
+            application.add_exception_handler(kind, _respond)
     app.mount(API, api)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
 
@@ -80,7 +80,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
     @app.get("/api/state")
     def state() -> dict[str, Any]:
         return {
-            "models": known.describe(),
+            "models": trained.describe(),
             "limits": {"bytes": settings.max_upload, "seconds": settings.max_seconds},
             "endings": sorted(SUFFIXES),
             "hidden": sorted(SYSTEM_FOLDERS),
@@ -96,7 +96,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         return jobs.get(job_id).describe()
 
     look.add_routes(app, looks, jobs)
-    live.add_routes(app, known)
+    live.add_routes(app, trained)
     teach.add_routes(app, teaching)
     return app
 

@@ -45,9 +45,15 @@ class Job:
 
     def describe(self) -> dict[str, Any]:
         """Plain values, for JSON; `text` says how far it is."""
-        error = None if self.error is None else self.error.to_dict()["error"]
-        values = {name: getattr(self, name) for name in ("id", "state", "note", "progress", "result")}
-        return {**values, "text": t(f"job.{self.note.replace(' ', '_')}"), "error": error}
+        return {
+            "id": self.id,
+            "state": self.state,
+            "note": self.note,
+            "text": t(f"job.{self.note.replace(' ', '_')}"),
+            "progress": self.progress,
+            "result": self.result,
+            "error": self.error.to_dict()["error"] if self.error else None,
+        }
 
 
 class Jobs:

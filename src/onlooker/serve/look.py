@@ -90,7 +90,8 @@ class Looks:
         except BaseException:
             self.delete(look.id)
             raise
-        answer = {
+        damaged = t("look.damaged", read=facts.frames, claimed=facts.claimed)
+        return {
             "id": look.id,
             "name": look.name,
             "video": f"/media/{look.id}.mp4",
@@ -100,11 +101,9 @@ class Looks:
             "height": facts.height,
             "frames": facts.frames,
             "frames_per_second": facts.frames / facts.seconds,
+            "damaged": damaged if facts.damaged else None,
             **describe_prediction(look.prediction),
         }
-        if facts.damaged:
-            answer["damaged"] = t("look.damaged", read=facts.frames, claimed=facts.claimed)
-        return answer
 
     def predict(self, file: Path, model: str, job: Job) -> dict[str, Any]:
         """Predict a clip that was received and is not kept; plain values for programs."""

@@ -124,12 +124,18 @@ def _describe(model: Model) -> dict[str, Any] | None:
     """The content of the model's record; None if it cannot be read."""
     try:
         values = read_json(model.record)
-        known = {name: values.get(name) for name in ("frame_rate", "threshold")}
         classes = [str(name) for name in values["classes"]]
-        known["nothing"] = nothing_name(classes, values.get("nothing"))
         curve = values.get("curve")
-        known["expected"] = EventCurve.from_dict(curve).sentence(StreamConfig.alarms_per_hour) if curve else None
+        return {
+            "id": model.id,
+            "name": model.run.name,
+            "path": str(model.run),
+            "classes": classes,
+            "nothing": nothing_name(classes, values.get("nothing")),
+            "frame_rate": values.get("frame_rate"),
+            "threshold": values.get("threshold"),
+            "expected": EventCurve.from_dict(curve).sentence(StreamConfig.alarms_per_hour) if curve else None,
+            "report": (model.run / REPORT).is_file(),
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    known["report"] = (model.run / REPORT).is_file()
-    return {"id": model.id, "name": model.run.name, "path": str(model.run), "classes": classes, **known}

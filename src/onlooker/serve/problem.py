@@ -51,10 +51,10 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
 
     def __init__(self, status: int, code: str, **values: object) -> None:
         self.status, self.code = status, code
-        known = TEXTS["problem"][code]
+        texts = TEXTS["problem"][code]
         values = {name: _for_the_page(str(value)) if name in _OF_LIBRARY else value for name, value in values.items()}
         self.found, self.expected, self.remedy = (
-            t(f"problem.{code}.{part}", **values) if part in known else "" for part in _PARTS
+            t(f"problem.{code}.{part}", **values) if part in texts else "" for part in _PARTS
         )
         super().__init__(": ".join(filter(None, (code, self.found, self.expected, self.remedy))))
 
@@ -65,7 +65,7 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
 
 def _for_the_page(text: str) -> str:
     """A message of the library without the clauses that advise options or commands, which a page does not have."""
-    return "; ".join(each for each in text.split("; ") if not _COMMAND.search(each))
+    return "; ".join(clause for clause in text.split("; ") if not _COMMAND.search(clause))
 
 
 def as_problem(error: BaseException) -> Problem:

@@ -62,9 +62,12 @@ class ProjectClip:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        seconds = None if self.seconds is None else round(self.seconds, 3)
-        names = {"label": printable(self.label), "name": printable(self.path.name)}
-        return {"id": self.id, **names, "seconds": seconds}
+        return {
+            "id": self.id,
+            "label": printable(self.label),
+            "name": printable(self.path.name),
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
+        }
 
 
 class Project:
@@ -428,14 +431,14 @@ class Project:
     def _list_class(self, name: str) -> bool:
         """Update the clips of a class from its folder; returns whether anything has changed."""
         present = {path.name for path in (self.folder / name).iterdir() if not is_hidden(path.name)}
-        known = {row[0] for row in self.database.run("SELECT name FROM clip WHERE folder = ?", name)}
-        added = [file for file in sorted(present - known) if is_video(self.folder / name / file)]
-        for file in known - present:
+        stored = {row[0] for row in self.database.run("SELECT name FROM clip WHERE folder = ?", name)}
+        added = [file for file in sorted(present - stored) if is_video(self.folder / name / file)]
+        for file in stored - present:
             self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", name, file)
         for file in added:
             row = "INSERT INTO clip (id, folder, name) VALUES (?, ?, ?)"
             self.database.run(row, secrets.token_hex(8), name, file)
-        return bool(added or known - present)
+        return bool(added or stored - present)
 
     def _empty_trash(self) -> None:
         """Delete the files that no undo needs, of the last server, and those of changes that are too old."""

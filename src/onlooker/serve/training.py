@@ -46,8 +46,8 @@ class Training:
     def newest_run(self) -> Path | None:
         """The last run of this project that has a model; None if there is none."""
         run = self.project.database.value("SELECT value FROM state WHERE key = 'run'")
-        found = run is not None and Path(run).parent == self.runs.resolve() and find_model(Path(run))
-        return Path(run) if found else None
+        is_present = run is not None and Path(run).parent == self.runs.resolve() and find_model(Path(run))
+        return Path(run) if is_present else None
 
     def follow_run(self, run: Path, target: Path) -> None:
         """Note that a run has another name."""
