@@ -59,7 +59,7 @@ def test_names_that_are_taken(project: Project) -> None:
         project.add_class("wave hand")
     project.rename_class("Wave hand", "wave hand")
     project.add_class("nothing")
-    with pytest.raises(Problem, match="mean the same, that nothing happens"):
+    with pytest.raises(ValueError, match="mean the same, that nothing happens"):
         project.add_class("none")
     project.rename_class("nothing", "none")
     put(project, "notes")

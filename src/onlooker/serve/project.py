@@ -469,13 +469,10 @@ class Project:
             raise Problem(404, "no_class", name=name[:60], classes=", ".join(names) or "–")
 
     def _new_class(self, name: str, besides: str | None = None) -> str:
-        """A name that a new class can have; a Problem if it is invalid, or taken."""
+        """A name that a new class can have; a Problem or ValueError if it is invalid, or taken."""
         others = [other for other in self.counts() if other != besides]
         name = new_name(name, others)
-        try:
-            require_one_nothing([*others, name])
-        except ValueError as error:
-            raise Problem(409, "nothing_exists", reason=error) from error
+        require_one_nothing([*others, name])
         return name
 
     def _free(self, label: str, name: str, taken: Container[str] = ()) -> str:
