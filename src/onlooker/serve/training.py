@@ -149,7 +149,7 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
     """
     tested: list[tuple[object, ...]] = []
     if figures := _measured(run):
-        doubted = [each["name"] for each in figures.get("labels_to_check", [])]
+        doubted = [clip["name"] for clip in figures.get("labels_to_check", [])]
         rank = {name: number for number, name in enumerate(reversed(doubted), 1)}  # the most doubtful has the highest
         clips = {composed(name): clip_id for name, clip_id in ids.items()}
         folders = _folders(project)
