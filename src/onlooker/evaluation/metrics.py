@@ -22,10 +22,9 @@ __all__ = [
 
 Floats = NDArray[np.floating]
 
-BINS = 5
+BINS = 5  # of confidence
 LIMIT = float(np.log(20))  # of the logarithm of a temperature
 MIN_RECORDINGS = 3  # for an interval: with two, it is between the accuracies on one and on the other
-
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
 
 

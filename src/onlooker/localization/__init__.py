@@ -18,7 +18,6 @@ from onlooker.structures import Floats, Pixels, Prediction, Tube
 
 __all__ = ["Places", "Track", "find_boxes", "interpolate", "label_tubes", "link", "linked", "localize"]
 
-
 _KEPT = 0.2  # of the heat of the frame before
 _LEAD = 3.0  # of the best path over any other at most: how long a box stays after another place gets more heat
 _MIN_SCORE = 0.01  # of a class at one frame, to have tubes

@@ -40,11 +40,11 @@ def share_of(count: int, total: int) -> str:
 def interval_of(measured: Measured) -> str:
     """`95 % interval 67 to 97 %, over 12 recordings`; in figures of versions that knew no recordings, over clips."""
     videos = measured["videos"]
-    what_over = over(measured.get("recordings", videos), videos, "scenes" if "scenes" in measured else "recordings")
+    basis = over(measured.get("recordings", videos), videos, "scenes" if "scenes" in measured else "recordings")
     if not (ends := measured.get("accuracy_interval")):
-        return what_over
+        return basis
     low, high = (percent(end, 0 if videos < _FEW else 1) for end in ends)
-    return f"95 % interval {low[:-2]} to {high}, {what_over}"
+    return f"95 % interval {low[:-2]} to {high}, {basis}"
 
 
 def over(recordings: int, videos: int, unit: str = "recordings") -> str:
