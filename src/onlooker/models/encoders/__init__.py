@@ -79,6 +79,7 @@ def build_encoder(
         in_channels: C of the frames.
         size: height and width of the frames.
         pretrained: load the weights of `TERMS`, or timm's ImageNet weights; or those in this file.
+        flow_channels: an even number; 0: none.
 
     Raises:
         ValueError: an unknown encoder, pretrained weights for an encoder that has none, or a file for an encoder that
