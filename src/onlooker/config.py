@@ -218,9 +218,9 @@ class TrainConfig(Config):
 class Settings(NamedTuple):
     """All settings of a training."""
 
-    model: ModelConfig
-    data: DataConfig
-    training: TrainConfig
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    training: TrainConfig = TrainConfig()
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Plain values by group, for JSON."""

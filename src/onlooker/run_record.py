@@ -73,16 +73,9 @@ class RunRecord:
 
     clips: Path
     classes: tuple[str, ...]
-    model: ModelConfig
-    data: DataConfig
-    training: TrainConfig
+    settings: Settings
     split: Split
     skipped: tuple[ClipError, ...] = ()
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of its training."""
-        return Settings(self.model, self.data, self.training)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -120,9 +113,11 @@ class RunRecord:
             stored = read_json(run / "config.json")
             folder = clips or local(field_of(stored, "clips", str))
             classes = tuple(map(composed, field_of(stored, "classes", list[str])))
-            model = ModelConfig.from_field(stored, "model")
-            data = DataConfig.from_field(stored, "data")
-            training = TrainConfig.from_field(stored, "training")
+            settings = Settings(
+                ModelConfig.from_field(stored, "model"),
+                DataConfig.from_field(stored, "data"),
+                TrainConfig.from_field(stored, "training"),
+            )
             digest = field_of(stored, "split", str)
         with reading(run / "split.json"):
             split = Split.from_dict(read_json(run / "split.json"), folder)
@@ -134,7 +129,7 @@ class RunRecord:
                 ClipError(*(field_of(error, name, str) for name in ("path", "found", "remedy")))
                 for error in read_json(run / "skipped.json", list)
             ]
-        return cls(folder, classes, model, data, training, split, tuple(errors))
+        return cls(folder, classes, settings, split, tuple(errors))
 
 
 def check_content(run: Path, split: Split) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fuzz.mutations import limits, mutate, mutate_json
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, ModelConfig, Settings
 from onlooker.data.array_cache import ArrayCache, is_whole, load_rows
 from onlooker.data.lists import read_list
 from onlooker.data.split import Split
@@ -82,9 +82,8 @@ def of_run(name: str) -> Callable[[Path], Parse]:
         listed = [Clip(path, "ab"[number % 2]) for number, path in enumerate(paths)]
         split = Split(tuple(listed[:2]), tuple(listed[2:4]), tuple(listed[4:]))
         skipped = (ClipError(folder / "7.mp4", "zero bytes", "remove it"),)
-        RunRecord(folder, ("a", "b"), ModelConfig("convnet", "conv4"), DATA, TrainConfig(), split, skipped).write(
-            folder
-        )
+        settings = Settings(ModelConfig("convnet", "conv4"), DATA)
+        RunRecord(folder, ("a", "b"), settings, split, skipped).write(folder)
         names = [f"{part}_{value}" for part in ("training", "validation") for value in ("loss", "accuracy")]
         rows = [",".join(("epoch", *names)), *(f"{epoch},1.5,0.5,1.25,0.75" for epoch in range(1, 5))]
         (folder / "curves.csv").write_text("\n".join(rows))

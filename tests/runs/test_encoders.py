@@ -60,8 +60,8 @@ def test_the_better_one_is_trained(
     output = call("train", clips, "--run", tmp_path / "run", "--frames", 4, "--size", 32).output
     assert ("Apache-2.0" in output) == (better == "lite0")
     record, chosen = read(tmp_path / "run")
-    assert (record.model.encoder, record.model.pretrained) == (better, True)
-    assert record.data.normalization == {"small": "imagenet", "lite0": "lite0"}[better]
+    assert (record.settings.model.encoder, record.settings.model.pretrained) == (better, True)
+    assert record.settings.data.normalization == {"small": "imagenet", "lite0": "lite0"}[better]
     other = {"small": "lite0", "lite0": "small"}[better]
     assert chosen["chosen"].startswith(f"encoder {better} (log loss ")
     assert f"not {other} (log loss " in chosen["chosen"]
@@ -75,7 +75,7 @@ def test_of_many_clips_some_are_compared(
 ) -> None:
     monkeypatch.setattr(encoders, "_COMPARED", 8)
     record, chosen = trained(clips, tmp_path / "run")
-    assert record.model.encoder == "lite0"
+    assert record.settings.model.encoder == "lite0"
     assert "by cross-validation of 8 clips" in chosen["chosen"]
     assert len(onlooker.load(tmp_path / "run").predict(clips / "left" / "00.mp4").scores) == 2
 
@@ -84,11 +84,11 @@ def test_small_clips_given_encoders_and_other_models_are_not_compared(
     package: None, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given, chosen = trained(clips, tmp_path / "given", encoder="conv4")
-    assert given.model.encoder == "conv4"
+    assert given.settings.model.encoder == "conv4"
     assert chosen["chosen"].startswith("statistics: ")
     monkeypatch.setattr(encoders, "_LEAST_SIDE", 1000)
     record, chosen = trained(clips, tmp_path / "run")
-    assert record.model.encoder == "small"
+    assert record.settings.model.encoder == "small"
     assert chosen["chosen"].startswith("statistics: ")
 
 
@@ -100,10 +100,10 @@ def test_a_run_that_ended_before_the_choice_makes_it_when_it_continues(
     monkeypatch.setattr(encoders, "_better", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         train_run(clips, run, *settings, quiet=True)
-    assert RunRecord.read(run).model.encoder == "auto"
+    assert RunRecord.read(run).settings.model.encoder == "auto"
     monkeypatch.setattr(encoders, "_better", better)
     train_run(clips, run, *settings, resume=True, quiet=True)
-    assert RunRecord.read(run).model.encoder == "lite0"
+    assert RunRecord.read(run).settings.model.encoder == "lite0"
 
 
 def test_the_encoder_is_chosen_again_for_each_fold() -> None:

@@ -197,7 +197,7 @@ def test_training_without_test_clips(squares: Path, tmp_path: Path) -> None:
 def test_the_final_model_is_continued_only_under_its_settings(squares: Path, tmp_path: Path) -> None:
     clips = read_set(squares)
     final = train_final(clips, tmp_path, Settings(MODEL, *STATED))
-    assert RunRecord.read(final).training == STATED[1]
+    assert RunRecord.read(final).settings.training == STATED[1]
     assert train_final(clips, tmp_path, Settings(MODEL, *STATED)) == final
     with pytest.raises(ValueError, match=r"final: made with other settings \(training.lr\); choose another --run, or"):
         train_final(clips, tmp_path, Settings(MODEL, STATED[0], replace(STATED[1], lr=0.5)))
@@ -218,7 +218,7 @@ def test_a_second_training_of_a_run_is_refused(squares: Path, tmp_path: Path, mo
 
     monkeypatch.setattr(preparation, "read_clips", and_train_again)
     train_run(squares, run, MODEL, DATA, TINY, quiet=True)
-    assert RunRecord.read(run).training.seed == 0
+    assert RunRecord.read(run).settings.training.seed == 0
 
 
 def test_training_from_python(squares: Path, tmp_path: Path) -> None:
@@ -230,6 +230,6 @@ def test_training_from_python(squares: Path, tmp_path: Path) -> None:
     assert str(trained) == f"{trained.path}: {first_line(trained.figures)}"
     assert onlooker.train(squares, trained.path, resume=True, quiet=True).figures == trained.figures
     with_flow = onlooker.train(squares, tmp_path / "flow", **{**settings, "model": "motion"})
-    assert RunRecord.read(with_flow.path).data.modality == "both", "that of the recipe"
+    assert RunRecord.read(with_flow.path).settings.data.modality == "both", "that of the recipe"
     with pytest.raises(TypeError, match=r"train has no setting epoch; did you mean epochs\? There are aggregation"):
         onlooker.train(squares, epoch=3)

@@ -19,7 +19,7 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import DataConfig, Settings
 from onlooker.localization import localize
 from onlooker.models.linear import UNORDERED, LinearClassifier
 from onlooker.recognizer import Recognizer, load
@@ -109,8 +109,7 @@ def main(run: Path = Path("runs/faithfulness"), results: Path = Path("results"))
     chance = np.random.default_rng(0)
     for name, source in SETS.items():
         split = next(iter(splits_of(name).values()))
-        settings = (ModelConfig(), DataConfig(), TrainConfig())
-        continue_run(RunRecord(data_folder() / "clips" / source.folder, (), *settings, split), run / name)
+        continue_run(RunRecord(data_folder() / "clips" / source.folder, (), Settings(), split), run / name)
         recognizer = load(run / name, "cpu")
         clips = chance.permutation(len(split.test))[:_CLIPS]
         found = [

@@ -16,7 +16,7 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import Settings
 from onlooker.recognizer import Recognizer, load
 from onlooker.run_record import RunRecord
 from onlooker.runs.train import continue_run
@@ -87,9 +87,8 @@ def main(run: Path = Path("runs/where-own"), results: Path = Path("results")) ->
     for name, (splits, truth) in truths().items():
         parts = []
         for split in splits:
-            settings = (ModelConfig(), DataConfig(), TrainConfig())
             folder, known = data_folder() / "clips" / SETS[name].folder, splits_of(name)[split]
-            continue_run(RunRecord(folder, (), *settings, known), run / name / split)
+            continue_run(RunRecord(folder, (), Settings(), known), run / name / split)
             recognizer = load(run / name / split, "cpu")
             clips = [(clip, tubes) for clip in known.test if (tubes := truth(clip))]
             parts += [measured(recognizer, *each) for each in track(clips, f"{name}, {split}")]

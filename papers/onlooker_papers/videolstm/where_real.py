@@ -18,7 +18,7 @@ from typing import Any
 import typer
 from rich.progress import track
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.config import Settings
 from onlooker.data.samples import read_sample
 from onlooker.localization import localize
 from onlooker.recognizer import load
@@ -82,8 +82,8 @@ def reproduce(run: Path, trained: Path, results: Path) -> dict[str, Any]:
     Raises:
         ValueError: ONLOOKER_DATA is not set, or the run was made with other settings.
     """
-    split, settings = splits_of(SET)["split1"], (ModelConfig(), DataConfig(), TrainConfig())
-    continue_run(RunRecord(data_folder() / "clips" / SET, (), *settings, split), run)
+    split = splits_of(SET)["split1"]
+    continue_run(RunRecord(data_folder() / "clips" / SET, (), Settings(), split), run)
     recognizer = load(run)
     rows: dict[Key, Row] = {(DEFAULT,): Row(score(split.test, lambda clip: recognizer.predict(clip.path)), {})}
     of = RealSet(trained / SET / "split1", SET, split)

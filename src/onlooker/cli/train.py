@@ -86,7 +86,7 @@ def demo(run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path
             if not clips.exists():  # a folder that exists is complete
                 actions = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
                 write_set(clips, 12, actions=actions, title="writing clips")
-            measured = train_run(clips, run, ModelConfig(), DataConfig(), TrainConfig(), resume=True)
+            measured = train_run(clips, run, *Settings(), resume=True)
     _print_metrics(measured, run)
     _print_terms(run)
     typer.echo(f"clips: {clips}; classify one: onlooker predict {run} {clips / 'wave' / '000.mp4'}")
@@ -319,6 +319,6 @@ def _print_terms(run: Path) -> None:
     from onlooker.models.encoders import TERMS
     from onlooker.run_record import RunRecord
 
-    model = RunRecord.read(run).model
+    model = RunRecord.read(run).settings.model
     if model.pretrained and not model.weights and model.encoder in TERMS:
         typer.echo(f"weights of the encoder {model.encoder}: {TERMS[model.encoder]}")

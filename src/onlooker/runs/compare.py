@@ -81,7 +81,8 @@ def compare(
     with lock_run(out):
         for (name, of), seed, (split, parts) in itertools.product(models.items(), seeds, splits.items()):
             run = _folder(out, name, split, seed)
-            record = RunRecord(root_of(clips.path), (), of.model, of.data, replace(of.training, seed=seed), parts)
+            settings = of._replace(training=replace(of.training, seed=seed))
+            record = RunRecord(root_of(clips.path), (), settings, parts)
             if finished_figures(record, run) is None:
                 missing[f"{run.parent.name}/{run.name}"] = partial(continue_run, record, run, quiet=True)
         if missing:

@@ -40,20 +40,20 @@ def choose_encoder(training: Training) -> Training:
     Of many clips some are compared.
     """
     record, quiet = training.record, training.quiet
-    if record.model.encoder != AUTO_ENCODER:
+    if record.settings.model.encoder != AUTO_ENCODER:
         return training
-    best = replace(training, record=replace(record, **resolve(*record.settings)._asdict()))
+    best = replace(training, record=replace(record, settings=resolve(*record.settings)))
     clips = [*record.split.training, *record.split.validation]
-    if installed_weights() and _fits(record.settings) and large_enough(clips, record.data.frame_rate):
+    if installed_weights() and _fits(record.settings) and large_enough(clips, record.settings.data.frame_rate):
         rival = _with_lite0(record.settings)
         some = compared(clips)
         read = some if len(some) < len(clips) else record.split.clips
         samples, _ = read_clips(read, record.classes, rival.data, quiet=quiet)
         net = build(*rival, record.classes)
-        other = replace(training, record=replace(record, **rival._asdict()), net=net, samples=samples)
+        other = replace(training, record=replace(record, settings=rival), net=net, samples=samples)
         best = _better(best, other, [clip for clip in some if clip in samples.clips])
         if len(best.samples) < len(record.split.clips):
-            samples, _ = read_clips(record.split.clips, record.classes, best.record.data, quiet=quiet)
+            samples, _ = read_clips(record.split.clips, record.classes, best.record.settings.data, quiet=quiet)
             best = replace(best, samples=samples)
     best.record.write(best.run)
     return best
@@ -67,10 +67,10 @@ def encode(training: Training, clips: Sequence[Clip], copies: bool = True) -> En
     record, net, samples = training.record, training.net, training.samples.only(clips)
     groups = [group_of(clip) for clip in samples.clips]
     kept = np.random.default_rng(0).permutation(len(groups))[:MOST_CLIPS].tolist() if net.encodes_frames else []
-    title = None if training.quiet else f"encoding clips with {record.model.encoder}"
-    encoded = statistics_of(net, samples, groups, record.data, title, kept, copies)
-    nothing = nothing_class(record.classes, record.training.nothing)
-    of_run = encoded.clips._replace(nothing=nothing, class_weights=record.training.class_weights)
+    title = None if training.quiet else f"encoding clips with {record.settings.model.encoder}"
+    encoded = statistics_of(net, samples, groups, record.settings.data, title, kept, copies)
+    nothing = nothing_class(record.classes, record.settings.training.nothing)
+    of_run = encoded.clips._replace(nothing=nothing, class_weights=record.settings.training.class_weights)
     return encoded._replace(clips=of_run)
 
 
@@ -119,4 +119,4 @@ def _better(first: Training, second: Training, clips: Sequence[Clip]) -> Trainin
 def _figures(run: Training, encoded: Encoded, choice: Choice) -> str:
     known = np.isfinite(choice.scores).all(1)
     correct = float(np.mean(choice.scores[known].argmax(1) == encoded.clips.y[known]))
-    return f"{run.record.model.encoder} (log loss {choice.loss:.2f}, {100 * correct:.0f} % correct)"
+    return f"{run.record.settings.model.encoder} (log loss {choice.loss:.2f}, {100 * correct:.0f} % correct)"

@@ -124,7 +124,7 @@ def write_report(
     write_scores(out / SCORES, evaluation)
     drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured, quiet))
     tested = "clips, cross-validated" if measured.get("cross_validated") else "test clips"
-    model = record.model
+    model = record.settings.model
     counts = f"{model.name} · {model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"
     settings = {
         **record.settings.to_dict(),

@@ -78,9 +78,10 @@ def new_run(
     split = plan_joined_split(clips, images, split, name, seed)
     if not quiet:
         show_overview(clips.with_recordings(split.clips), split, settings.training.nothing)
-    record = RunRecord(root_of(clips.path), classes, *complete, split, (*clips.left_out, *unreadable))
+    record = RunRecord(root_of(clips.path), classes, complete, split, (*clips.left_out, *unreadable))
     if settings.model.encoder == AUTO_ENCODER:  # until it is chosen, also by a run that continues
-        record = replace(record, model=replace(record.model, encoder=AUTO_ENCODER))
+        undecided = complete._replace(model=replace(complete.model, encoder=AUTO_ENCODER))
+        record = replace(record, settings=undecided)
     record.write(run)
     write_scenes(run, [images[clip.path] for clip in split.clips])
     return Training(run, record, net, samples, quiet)

@@ -213,7 +213,7 @@ def finished_figures(record: RunRecord, run: Path) -> dict[str, Any] | None:
     stored = RunRecord.read(run, record.clips)
     check_content(run, stored.split)
     split = record.split.without({error.path for error in stored.skipped})
-    check_settings(run, stored.identity, replace(record, **resolve(*record.settings)._asdict(), split=split).identity)
+    check_settings(run, stored.identity, replace(record, settings=resolve(*record.settings), split=split).identity)
     return read_figures(run)
 
 
@@ -227,7 +227,7 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
     plan = partial(hold_out_validation, seed=settings.training.seed)
     split = plan_joined(plan, samples.clips, read_thumbnails(samples, settings.data), clips.asked.scenes)
     with lock_run(run):
-        continue_run(RunRecord(root_of(clips.path), (), *settings, split), run / "final", cross_validate=False)
+        continue_run(RunRecord(root_of(clips.path), (), settings, split), run / "final", cross_validate=False)
     return run / "final"
 
 
@@ -259,12 +259,12 @@ def fit_run(training: Training, writer: Any, cross_validate: bool) -> tuple[Reco
         that was chosen, fitted and calibrated without the clip and its recording, unless other clips or runs test it.
     """
     record = training.record
-    rate = sample_rate([clip.path for clip in record.split.training], record.data)
-    by_gradient = find_recipe(record.model.name).solver == "gradient"
+    rate = sample_rate([clip.path for clip in record.split.training], record.settings.data)
+    by_gradient = find_recipe(record.settings.model.name).solver == "gradient"
     if by_gradient:
         fit_by_gradient(training, writer)
-    aggregation, nothing = record.training.resolved_aggregation, record.training.nothing
-    recognizer = Recognizer(training.net, record.classes, record.data, aggregation, rate, nothing=nothing)
+    aggregation, nothing = record.settings.training.resolved_aggregation, record.settings.training.nothing
+    recognizer = Recognizer(training.net, record.classes, record.settings.data, aggregation, rate, nothing=nothing)
     threshold, held_out, notes = None, None, dict[str, object]()
     if by_gradient:
         try:
@@ -289,8 +289,8 @@ def fit_by_gradient(training: Training, writer: Any = None) -> None:
     """Train by gradient descent, with a part of each batch in each process, and print a line for each epoch."""
     record, samples = training.record, training.samples
     parts = samples.only(record.split.training), samples.only(record.split.validation)
-    title = None if training.quiet else record.model.name
-    fit(training.net, *parts, record.data, record.training, training.run, title, writer=writer)
+    title = None if training.quiet else record.settings.model.name
+    fit(training.net, *parts, record.settings.data, record.settings.training, training.run, title, writer=writer)
 
 
 def _calibrate(recognizer: Recognizer, training: Training) -> EventThreshold | None:
@@ -303,7 +303,7 @@ def _calibrate(recognizer: Recognizer, training: Training) -> EventThreshold | N
         return None
     evaluation = recognizer.evaluate(validation)
     targets, aggregation = evaluation.targets, recognizer.aggregation
-    weights = balancing_weights(targets) if training.record.training.class_weights == "balanced" else None
+    weights = balancing_weights(targets) if training.record.settings.training.class_weights == "balanced" else None
     recognizer.temperature = fit_temperature(evaluation.frame_scores, targets, aggregation, weights)
     nothing = nothing_class(recognizer.classes, recognizer.nothing)
     return choose_threshold(recognizer.evaluate(validation).scores, targets, nothing)
@@ -386,5 +386,5 @@ def _evaluation(
     names, targets = tuple(samples.names[i] for i in known), np.array(samples.targets, np.int64)[known]
     recordings = tuple(source_of(samples.clips[i]) for i in known)
     threshold = None if np.isnan(thresholds).all() else thresholds[known]
-    nothing = record.training.nothing
+    nothing = record.settings.training.nothing
     return Evaluation(names, record.classes, targets, scores[known], (), record.skipped, recordings, threshold, nothing)
