@@ -125,5 +125,4 @@ def _largest(gain: Floats) -> tuple[tuple[int, int, int, int], float]:
 @cache
 def _pairs(rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All pairs of a first row and of the row after the last one."""
-    first, last = np.triu_indices(rows + 1, 1)
-    return first, last
+    return np.triu_indices(rows + 1, 1)
