@@ -41,6 +41,8 @@ generate = typer.Typer(help="Generate folders of clips to try the other commands
 _command = functools.partial(command, group=group, panel="Train and evaluate")
 _AUTO, _AUTO_FOLDS = "auto", 3
 _GIVEN = ("COMMANDLINE", "DEFAULT_MAP")  # options, and the file of --config
+_DEMO_CLIPS = 12  # of each action
+_DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
 _FEW = 50  # test clips: one of them is two points
 
 
@@ -84,8 +86,7 @@ def demo(run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path
         measured = read_figures(run)  # the last file of a training
         if measured is None:
             if not clips.exists():  # a folder that exists is complete
-                actions = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
-                write_set(clips, 12, actions=actions, title="writing clips")
+                write_set(clips, _DEMO_CLIPS, actions=_DEMO_ACTIONS, title="writing clips")
             measured = train_run(clips, run, *Settings(), resume=True)
     _print_metrics(measured, run)
     _print_terms(run)
