@@ -264,6 +264,31 @@ def test_a_frame_of_a_file_is_held_until_the_next_one(make_clip: Make) -> None:
         assert [index for index, _, _ in source] == [0, 1, 1, 1, 1, 2, 3, 4], "no more than a model remembers"
 
 
+def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    wake = threading.Event()
+
+    def motion(_: int, clock: LiveClock) -> Iterator[stream._Arrival]:
+        for second in (0.0, 0.1, 0.2):
+            yield stream._Arrival(clock(second), lambda: clips.paint(0))
+        wake.wait(10)
+        yield stream._Arrival(clock(time.monotonic()), lambda: clips.paint(1))
+
+    monkeypatch.setattr(stream, "_SILENT", 0.05)
+    monkeypatch.setattr(stream, "_of_camera", motion)
+    with Source(0, StreamConfig(rate=10, drop="none"), hold=4) as source:
+        frames, deadline = list[Frame](), time.monotonic() + 10
+        while len(frames) < 8 and time.monotonic() < deadline:
+            if (frame := source.poll()) is not None:
+                frames.append(frame)
+            if len(frames) == 7:
+                assert not source.ready or wake.is_set(), "a camera that stays silent costs nothing"
+                wake.set()
+            time.sleep(0.01)
+    assert [index for index, _, _ in frames] == [0, 1, 2, 2, 2, 2, 2, 3]
+    assert ascending([when for _, when, _ in frames])
+    assert [painted_number(pixels) for _, _, pixels in frames] == [0] * 7 + [1]
+
+
 def test_a_camera_is_read_by_its_number(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     # A file in the place of the camera: it is opened by OpenCV as a camera is, and it ends as one that is unplugged.
     path, real, numbers = make_clip(frames=12), cv2.VideoCapture, []

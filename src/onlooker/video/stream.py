@@ -42,6 +42,7 @@ _PIPE = "pipe:0"  # standard input
 _MAX_WAIT = 30.0  # seconds between two connection attempts
 _FASTEST = 1000.0  # frames per second of a sender that does not say when they were taken
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
+_SILENT = 1.0  # seconds without a frame after which a camera is taken to leave out unchanged ones
 _ON_TIME = 0.1  # of the distance between two frames that are handed out: their times are rounded
 _FRAMELESS = 3  # times the timeout after which data that contain no frame count as a lost connection
 
@@ -133,7 +134,7 @@ class Source:
     continue by the wall clock. With 0 attempts, an address ends when its sender ends it. A source that does not answer
     at the start is an error; with `config.wait_for_source` it is treated like a lost one.
 
-    With a `rate`, a frame is handed out again, with later times, before the one that has replaced it: files and cameras
+    With a `rate`, a frame is handed out again, with a later time, while no other one has replaced it: files and cameras
     may leave out unchanged frames. A lost connection ends that.
 
     Args:
@@ -161,6 +162,7 @@ class Source:
         self._frame_rate = frame_rate
         self._config, self.condition, self._over = config, condition, Event()
         self._hold = hold
+        self._held = 0  # times that the last frame was handed out again
         # Changes, frames to hand out, each with its index, and an error at the end.
         self._queue: deque[Status | tuple[int, _Arrival] | ClipError] = deque()
         self._index, self._slot = -1, -1
@@ -178,7 +180,7 @@ class Source:
     @property
     def ready(self) -> bool:
         """Whether `poll` has a frame, a change or an error, or the source has ended."""
-        return bool(self._queue) or self._over.is_set()
+        return bool(self._queue) or self._over.is_set() or self._is_silent
 
     @property
     def finished(self) -> bool:
@@ -193,6 +195,8 @@ class Source:
         """
         frame, self.changes = None, []
         with self.condition:
+            if self._last and self._is_silent:
+                self._hold_frame(self._last, self._slot + 1)
             while frame is None and self._queue:
                 item = self._queue.popleft()
                 if isinstance(item, ClipError):
@@ -310,7 +314,11 @@ class Source:
             slot = math.floor(arrival.time * rate + _ON_TIME) if rate else self._index + 1
             if rate and self._last:
                 for missed in range(max(self._slot + 1, slot - self._hold), slot):
-                    self._hand_out(missed, self._last._replace(time=missed / rate))
+                    self._hold_frame(self._last, missed)
+            if rate and self._held and slot <= self._slot:  # it has arrived late, after others were expected
+                slot = self._slot + 1
+                arrival = arrival._replace(time=slot / rate)
+            self._held = 0
             self._index += 1
             self._last = arrival
             if slot > self._slot:
@@ -329,6 +337,22 @@ class Source:
         if not self._over.is_set():
             self._queue.append((self._index, arrival))
             self.condition.notify_all()
+
+    def _hold_frame(self, last: _Arrival, slot: int) -> None:
+        """Hand out the last frame again, at this place in the rate."""
+        assert self._config.rate
+        self._held += 1
+        self._hand_out(slot, last._replace(time=slot / self._config.rate))
+
+    @property
+    def _is_silent(self) -> bool:
+        """Whether a camera has sent nothing for so long that its last frame is handed out again."""
+        rate, now = self._config.rate, self._clock.now
+        if not rate or now is None or not self._last or self._queue or self._held >= self._hold:
+            return False
+        if self._state != "online" or self._last.recorded:
+            return False
+        return now >= max(self._last.time + _SILENT * (self._held == 0), (self._slot + 1) / rate)
 
 
 def _parse(source: int | str | Path) -> int | str | Path:
