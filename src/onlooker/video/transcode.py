@@ -66,7 +66,7 @@ def transcode(
     Args:
         path: a video file, or a folder of numbered images.
         copy: a new file, .mp4: H.264, its longer side at most 1280 pixels, every frame with its time.
-        still: a file for a small JPEG of the frame in the middle.
+        still: a file for a small JPEG: the frame that differs most from the one before it.
         unless_playable: write the copy only if browsers do not play the file itself.
 
     Yields:
@@ -80,6 +80,8 @@ def transcode(
     if unless_playable and playable:
         copy = None
     side = _COPY_SIDE if copy else _STILL_SIDE if still else None
+    largest = -1.0  # change of a frame
+    before = np.zeros((), np.int16)
     with ExitStack() as opened:
         recording = opened.enter_context(Recording(copy, seekable=True)) if copy else None
         for index, (seconds, width, height, image) in enumerate(_decoded(path, side)):
@@ -89,15 +91,21 @@ def transcode(
                 recording.add(np.asarray(image), 0)
             if recording:
                 recording.add(np.asarray(image), seconds)
-            if index <= claimed // 2:
-                chosen = image
+            if still and image:
+                small = image.copy()
+                small.thumbnail((_STILL_SIDE, _STILL_SIDE))
+                gray = np.asarray(small.convert("L"), np.int16)
+                change = float(np.abs(gray - before).mean()) if index else 0.0
+                before = gray
+                if change > largest:
+                    largest = change
+                    chosen = small
             facts = VideoFacts(seconds + duration, index + 1, width, height, playable, max(claimed, index + 1))
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
         if facts.frames < 2:
             raise ClipError(path, "a single frame", "give a video of at least 2")
     if still and chosen:
-        chosen.thumbnail((_STILL_SIDE, _STILL_SIDE))
         with atomic_file(still) as file:
             chosen.save(file, "jpeg", quality=_STILL_QUALITY)
     yield replace(facts, damaged=facts.frames < _WHOLE * facts.claimed)
