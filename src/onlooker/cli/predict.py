@@ -155,8 +155,12 @@ def models() -> None:
         where = "extra imagenet" if name == LITE0 else "in this package"
         weights = f"{where}: {TERMS[name]}" if name in TERMS else "none"
         encoders.add_row(name, f"{count_parameters(cast(Any, encoder)):,}", str(encoder.num_features), weights)
-    timm = "ImageNet's, downloaded: --encoder resnet18 --pretrained; with the terms of each network and of ImageNet"
-    encoders.add_row("any timm network", "", "", timm)
+    encoders.add_row(
+        "any timm network",
+        "",
+        "",
+        "ImageNet's, downloaded: --encoder resnet18 --pretrained; with the terms of each network and of ImageNet",
+    )
     encoders.add_row(
         "torchvision:NAME, transformers:NAME", "", "", "of video, downloaded; with linear, see docs/models.md"
     )

@@ -171,7 +171,6 @@ def train_run(
         ValueError: settings or weights that do not fit; a run of another version; another process trains in it.
         RuntimeError: TensorBoard is not installed.
     """
-    settings = Settings(model, data, training)
     if tensorboard:
         require_tensorboard()
     folder = root_of(clips.path if isinstance(clips, ClipSet) else clips)
@@ -184,7 +183,7 @@ def train_run(
             if continues:
                 prepared = resumed_run(run, folder, quiet)
             else:
-                prepared = new_run(run, clips, settings, split, strict, quiet)
+                prepared = new_run(run, clips, Settings(model, data, training), split, strict, quiet)
             prepared = choose_encoder(prepared)
             if launched().size > 1:
                 torch.distributed.barrier()

@@ -47,7 +47,11 @@ def watch_sources(
         FileExistsError: a file that has events, for a recording.
     """
     errors = deque[ClipError](maxlen=_ERRORS)  # of a receiver that is gone for weeks, there would be many
-    files = [source for source in sources if _is_file(source)]
+    files = [
+        source
+        for source in sources
+        if is_address(source) or (os.path.exists(file_of(source)) and not source.startswith("/dev/"))
+    ]
     online: set[str] = set()  # sources that have been connected
     last: dict[str | None, Step] = {}
     printed: dict[str | None, Step] = {}
@@ -80,8 +84,10 @@ def watch_sources(
     if config.rate is None and recognizer.frame_rate:
         _print_dim(f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame")
     elif config.rate is None:
-        note = "every frame is used; give --rate N, the frames per second of a training sample (0: every frame)"
-        _print_dim(f"frame rate {rate_text(recognizer)}; {note}")
+        _print_dim(
+            f"frame rate {rate_text(recognizer)}; every frame is used; give --rate N, the frames per second of a "
+            "training sample (0: every frame)"
+        )
     try:
         for step in steps:
             for event in step.events:
@@ -113,10 +119,6 @@ def _keep_events(addresses: Sequence[str]) -> None:
     for path in map(Path, addresses):
         if path.is_file() and b"-->" in read_bytes(path):
             raise FileExistsError(f"{path}: holds events already; choose another file, or remove it")
-
-
-def _is_file(source: str) -> bool:
-    return is_address(source) or (os.path.exists(file_of(source)) and not source.startswith("/dev/"))
 
 
 def _assumes_rate(source: str, frame_rate: float | None) -> bool:
