@@ -198,6 +198,8 @@ def test_unicode_forms_of_a_name_are_one_class(tmp_path: Path) -> None:
     composed, decomposed = (unicodedata.normalize(form, "Gärtner") for form in ("NFC", "NFD"))
     touch(tmp_path / composed / "a.mp4", tmp_path / decomposed / "b.mp4", tmp_path / "wave" / "c.mp4")
     assert [clip.label for clip in find_clips(tmp_path)] == [composed, composed, "wave"]
+    (note,) = read_folder(tmp_path)[2]
+    assert note == f"2 folders whose names differ only in their Unicode form are one class: {composed}"
     record(tmp_path, [(f"{composed}/a.mp4", "1"), (f"{composed}/b.mp4", "2"), ("wave/c.mp4", "3")])
     assert [clip.recording for clip in find_clips(tmp_path)] == ["2", "1", "3"]  # NFD comes first
 

@@ -1,10 +1,11 @@
 """What can be wrong with clips before training, and what to do about it: from labels alone, and from a few frames."""
 
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -104,10 +105,8 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
             "a model that always predicts the largest class has a high accuracy",
             "add clips of the small classes, or train with --class-weights balanced",
         )
-    alike = defaultdict(list)
-    for label in sorted(total):
-        alike[_spoken(label)].append(label)
-    for labels in alike.values():
+    for _, alike in groupby(sorted(sorted(total), key=_spoken), _spoken):
+        labels = [*alike]
         if len(labels) > 1:
             yield Finding(
                 "similar names",
@@ -213,8 +212,6 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
     majority = total.most_common(1)[0][1] / len(clips)
     minimum = majority + max(_TELLS, 3 * (majority * (1 - majority) / len(clips)) ** 0.5)
     for name, values in zip(names, np.array(rows).T.round(1), strict=True):
-        if len(set(values.tolist())) == 1:
-            continue
         tree = DecisionTreeClassifier(max_leaf_nodes=8, random_state=0)
         share = cross_val_score(tree, values[:, None], labels, groups=groups, cv=GroupKFold(parts)).mean()
         if share > minimum:
@@ -237,10 +234,8 @@ def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Findi
     short = [(fact.frames, clip.path) for clip, fact in clips if fact.frames < wanted]
     still = [(fact.change, clip.path) for clip, fact in clips if fact.frames > 1 and fact.change < _STILL]
     dark = [(fact.brightness, clip.path) for clip, fact in clips if fact.brightness < _DARK]
-    fewer = ""
-    if short:
-        shortest = int(np.quantile([fact.frames for _, fact in clips], 0.1))
-        fewer = f"use --frames {shortest}, or remove the shortest"
+    frames = [fact.frames for _, fact in clips] or [wanted]
+    fewer = f"use --frames {int(np.quantile(frames, 0.1))}, or remove the shortest"
     for name, measured, problem, why, remedy in (
         ("short", short, f"fewer than {wanted} frames", repeated, fewer),
         ("still", still, "nothing moves", "an action is a change over time", look),

@@ -63,7 +63,9 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
     refuse_run(folder)
     parts = {name: _clips_by_class(path, classes) for name, path in (_split_folders(folder) or {"": folder}).items()}
     clips = [clip for part in parts.values() for clip in part]
-    notes = list[str]()
+    names = Counter(composed(path.name) for path in entries(folder) if path.is_dir())
+    unicode = "folders whose names differ only in their Unicode form are one class"
+    notes = [f"{count} {unicode}: {name}" for name, count in names.items() if count > 1]
     if (folder / RECORDINGS).exists():
         table = read_table(folder / RECORDINGS, ("clip", "recording"))
         notes += [f"{RECORDINGS}: {note}" for note in table.notes()]
