@@ -223,7 +223,7 @@ def test_a_second_training_of_a_run_is_refused(squares: Path, tmp_path: Path, mo
 
 def test_training_from_python(squares: Path, tmp_path: Path) -> None:
     settings: Any = {"model": "convnet", "encoder": "conv4", "frames": 3, "size": 16, "channels": 1, "epochs": 1}
-    settings |= {"batch": 8, "precision": "32", "quiet": True}
+    settings |= {"batch": 8, "precision": "32", "quiet": True, "workers": 2}  # the last one is of an older version
     trained = onlooker.train(str(squares), run=tmp_path / "run", **settings)
     assert trained.path == tmp_path / "run"
     assert trained.figures == json.loads((tmp_path / "run" / "evaluation.json").read_text(encoding="utf-8"))

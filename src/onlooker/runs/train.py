@@ -41,7 +41,7 @@ from onlooker.run_record import (
 from onlooker.runs.encoders import choose_encoder, encode, lite0_may_help
 from onlooker.runs.evaluate import write_report
 from onlooker.runs.preparation import Training, new_run, resumed_run
-from onlooker.settings import suggestion
+from onlooker.settings import suggestion, without_off
 from onlooker.stages import OnProgress, reporting
 from onlooker.storage import local, uploading
 from onlooker.structures import ClipError, Evaluation
@@ -125,7 +125,8 @@ def folder_name(name: str) -> str:
 
 
 def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
-    """`settings` by the config that has them; a model for flow reads flow unless `modality` is given."""
+    """`settings` by the config that has them; those without effect, such as `workers`, are for older programs."""
+    settings = without_off(settings)
     groups: list[type[ModelConfig | DataConfig | TrainConfig]] = [ModelConfig, DataConfig, TrainConfig]
     fields = [{f.name for f in dataclasses.fields(group)} - {"name"} for group in groups]
     for unknown in sorted(set(settings) - set().union(*fields)):
