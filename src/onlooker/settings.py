@@ -125,7 +125,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
-            value, bounds = getattr(self, each.name), each.metadata["bounds"]
+            value, bounds = getattr(self, each.name), each.metadata.get("bounds", {})
             if not _has_type(value, each.type):
                 expected = _in_words(each.type)
             elif value is not None and not all(_BOUNDS[name][1](value, limit) for name, limit in bounds.items()):
@@ -134,7 +134,9 @@ class Config:
                 expected = "a finite number"
             else:
                 continue
-            raise ValueError(f"{each.name} is {reprlib.repr(value)}, expected {expected}. {each.metadata['help']}")
+            raise ValueError(
+                f"{each.name} is {reprlib.repr(value)}, expected {expected}. {each.metadata.get('help', '')}"
+            )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

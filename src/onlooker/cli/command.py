@@ -27,7 +27,7 @@ def command(
     panel: str | None = None,
     writes: Collection[str] = ("folder", "json", "out", "run"),
 ) -> Callable[..., None]:
-    """Register a command: every field of a config parameter becomes an option, errors become one line.
+    """Register a command: every `setting` of a config parameter becomes an option, errors become one line.
 
     Args:
         function: does the work; its docstring is the help text. If it returns errors, the command has failed.
@@ -35,10 +35,11 @@ def command(
     """
     hints = get_type_hints(function, include_extras=True)
     configs: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
+    settings = {name: [f for f in dataclasses.fields(config) if f.metadata] for name, config in configs.items()}
     parameters = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name in configs:
-            parameters += [_option(parameter.name, f) for f in dataclasses.fields(configs[parameter.name])]
+            parameters += [_option(parameter.name, f) for f in settings[parameter.name]]
         else:
             parameters.append(parameter.replace(annotation=hints[parameter.name]))
 
@@ -55,8 +56,7 @@ def command(
 
         try:
             for name, config in configs.items():
-                fields = [field.name for field in dataclasses.fields(config)]
-                values = {field: given.pop(f"{name}_{field}") for field in fields}
+                values = {f.name: given.pop(f"{name}_{f.name}") for f in settings[name]}
                 joined = {field: ",".join(value) for field, value in values.items() if isinstance(value, list)}
                 given[name] = config(**values | joined)
             with uploading(given[name] for name in writes if isinstance(given.get(name), Path)) as written:
