@@ -50,7 +50,7 @@ class DataConfig(Config):
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
     frame_rate: float | None = setting(
         None,
-        "Frames per second of image sequences, unless a file frame_rate.txt beside the images, or above, says it.",
+        "Frames per second of image sequences without a file frame_rate.txt beside the images, or above.",
         INPUT,
         above=0,
         maximum=1000,
@@ -111,19 +111,18 @@ class ModelConfig(Config):
     )
     pretrained: bool | None = setting(
         None,
-        "Start the encoder from pretrained weights; default: if they are installed (small, transformers:FOLDER). For "
-        "networks of other libraries these are downloaded: of timm ImageNet weights, of torchvision Kinetics weights.",
+        "Start the encoder from pretrained weights; default: if they are installed (small, transformers:FOLDER). Those "
+        "of timm (ImageNet) and torchvision (Kinetics) are downloaded.",
     )
     weights: str = setting(
         "",
-        "A file with the weights of a timm or torchvision network, .safetensors or .pth (read as weights only), in "
-        "place of a download.",
+        "A .safetensors or .pth file of the weights of a timm or torchvision network, in place of a download.",
         MODEL,
     )
     frozen: bool | None = setting(
         None,
-        "Keep the encoder's weights as they are; default: if they are pretrained and the input is RGB frames. "
-        "Fine-tuning them (--no-frozen) takes several times as long, and needs more clips.",
+        "Keep the encoder's weights; default: if they are pretrained and the input is RGB frames. Fine-tuning them "
+        "(--no-frozen) takes several times as long, and needs more clips.",
         MODEL,
     )
     hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384)
@@ -132,8 +131,8 @@ class ModelConfig(Config):
     attention_loss: bool = setting(False, "Auxiliary loss: the attended features alone must predict the class.", MODEL)
     glimpse: Glimpse = setting(
         "auto",
-        "What an attention model passes to its cell: product (attention × features, as published), scaled (the same × "
-        "the number of locations), or sum (over locations, one vector); auto: the model's default.",
+        "Input of the cell of an attention model: product (attention × features), scaled (product × number of "
+        "locations), or sum (over locations); auto: the model's default.",
         MODEL,
     )
 
@@ -176,27 +175,26 @@ class TrainConfig(Config):
     )
     aggregation: Aggregation = setting(
         "auto",
-        "Class probabilities of a clip: mean or normalized product of those of its frames, or those of the last frame; "
-        "auto: last with --loss last, else mean.",
+        "Class probabilities of a clip: mean or normalized product over its frames, or those of the last one; auto: "
+        "last with --loss last, else mean.",
         TRAINING,
     )
     features: bool = setting(
         False,
-        "Train on stored features: the encoder stays frozen, and encodes each clip only once, for all trainings; no "
-        "augmentation.",
+        "Train on stored features: the frozen encoder encodes each clip once for all trainings; no augmentation.",
         TRAINING,
     )
     precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
     class_weights: ClassWeights = setting(
         "auto",
-        "balanced: classes weigh equally in the loss, not by their numbers of clips (none); auto: linear tries both if "
-        "the largest class has more than five times the clips of the smallest, other models do not balance.",
+        "balanced: classes weigh equally in the loss; none: by their clips; auto: none, but linear tries both if the "
+        "largest class has more than five times the clips of the smallest.",
         TRAINING,
     )
     nothing: str | None = setting(
         None,
-        "The class in which nothing happens, which is never reported as an event; default: the one named nothing, "
-        "none, background, no_gesture, idle, ... '': no class is.",
+        "The class that is never reported as an event; default: the one named nothing, none, background, no_gesture, "
+        "idle, ... '': no class is.",
     )
 
     def __post_init__(self) -> None:
@@ -236,8 +234,7 @@ class StreamConfig(Config):
     )
     drop: Literal["latest", "none"] = setting(
         "latest",
-        "If a live source is faster than the model: latest skips to the newest frame, none processes every frame with "
-        "a delay. Recordings are always processed in full.",
+        "If a live source is faster than the model: latest skips to the newest frame, none skips no frame.",
         CONNECTION,
     )
     timeout: float = setting(10.0, "Seconds without data before the connection counts as lost.", CONNECTION, above=0)
@@ -250,8 +247,7 @@ class StreamConfig(Config):
     )
     alarms_per_hour: float = setting(
         6.0,
-        "False alarms an hour that are accepted; events are reported from the score that keeps them, by the streams "
-        "of training.",
+        "Accepted false alarms per hour, by the streams of training; it determines the score of reported events.",
         minimum=0,
     )
     wait_for_source: bool = setting(
@@ -259,7 +255,7 @@ class StreamConfig(Config):
     )
     follow: str = setting(
         "",
-        "Comma-separated hosts to which a web address may lead, by a redirect or a playlist (.m3u8), besides its own.",
+        "Comma-separated other hosts to which a redirect or playlist (.m3u8) of a web address may lead.",
         CONNECTION,
     )
 
@@ -270,14 +266,14 @@ class SetConfig(Config):
 
     classes: str = setting(
         "",
-        "Classes to use, separated by commas, a name with a comma in double quotes; may be repeated; default: all.",
+        "Comma-separated classes to use, a name with a comma in double quotes; repeatable; default: all.",
         CLIPS,
         repeated=True,
     )
     fill: str | None = setting(
         None,
-        "Of a list with times: the class of examples from the gaps between them; '' for no such examples. Default: "
-        "nothing, in training, unless another class means that nothing happens.",
+        "Class of examples from the gaps in a list with times; '': none. Default: nothing, in training, unless another "
+        "class means that nothing happens.",
         CLIPS,
     )
     divide: bool = setting(
@@ -285,7 +281,7 @@ class SetConfig(Config):
     )
     scenes: bool = setting(
         True,
-        "Without recordings, take clips that show one scene as one recording; --no-scenes: clips are independent.",
+        "Without recordings, clips of one scene are one recording; --no-scenes: clips are independent.",
         CLIPS,
     )
 

@@ -148,20 +148,12 @@ def models() -> None:
         with torch.device("meta"):  # weights that are only counted need no memory
             model = create_model(name, 10)
         table.add_row(name, f"{count_parameters(model):,}", str(model.num_features), recipe.summary)
-    encoders = Table("encoder", "parameters", "features", "pretrained weights")
+    caption = "Also any timm network (--encoder resnet18 --pretrained; its own terms), and others: docs/models.md."
+    encoders = Table("encoder", "parameters", "features", "pretrained weights", caption=caption)
     for name, build in ENCODERS.items():
         with torch.device("meta"):
             encoder = build(3, 64)
         where = "extra imagenet" if name == LITE0 else "in this package"
         weights = f"{where}: {TERMS[name]}" if name in TERMS else "none"
         encoders.add_row(name, f"{count_parameters(cast(Any, encoder)):,}", str(encoder.num_features), weights)
-    encoders.add_row(
-        "any timm network",
-        "",
-        "",
-        "ImageNet's, downloaded: --encoder resnet18 --pretrained; with the terms of each network and of ImageNet",
-    )
-    encoders.add_row(
-        "torchvision:NAME, transformers:NAME", "", "", "of video, downloaded; with linear, see docs/models.md"
-    )
     Console().print(table, encoders)
