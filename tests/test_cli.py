@@ -158,7 +158,9 @@ def test_features_are_computed_once_to_train(squares: Path, tmp_path: Path, monk
     assert "frozen is false, and the encoder of stored features is; leave out --no-frozen" in fails(
         *train, "--no-frozen"
     )
-    assert "--tensorboard cannot be used with --folds; leave it out" in fails(*train, "--folds", 2, "--tensorboard")
+    assert "--strict and --tensorboard cannot be used with --folds; leave them out" in fails(
+        *train, "--folds", 2, "--strict"
+    )
     result = call(*train, "--epochs", 2)
     assert "broken.mp4: zero bytes" in result.stderr
     assert f"report: {run / 'report.html'}" in result.output
@@ -289,3 +291,8 @@ def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path)
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("left out")]
     assert line.startswith(f"left out: {folder / 'up' / '00.mp4'}: not a video file")
     assert "; encode it again" in line
+    message = fails("train", folder, "--run", tmp_path / "strict", "--strict", "--model", "convnet", *TINY)
+    assert "00.mp4: not a video file" in message
+    # Nothing was learned yet: after mending the folder the same command works.
+    (folder / "up" / "00.mp4").unlink()
+    call("train", folder, "--run", tmp_path / "strict", "--strict", "--model", "convnet", *TINY)

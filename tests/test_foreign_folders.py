@@ -164,8 +164,8 @@ def test_validation_clips_that_are_removed_during_training_leave_a_model(
     assert load(run).classes == tuple(sorted(moving_squares.WAYS))
 
 
-def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(run: Path, tmp_path: Path) -> None:
-    folder = moving_squares.make_set(tmp_path / "squares")
+def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(run: Path, squares: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(squares, tmp_path / "squares")
     change(run / "config.json", "clips", str(folder))
     split = RunRecord.read(run).split
     split.test[0].path.unlink()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import clips
-from commands import TINY, call, names_in_split
+from commands import TINY, call, fails, names_in_split
 
 BRIEF = (*TINY, "--epochs", "1", "--model", "alstm")
 
@@ -34,6 +34,7 @@ def test_clips_of_a_list_that_are_missing_are_named(tmp_path: Path) -> None:
     assert "arm_0.mp4: not found (line 2 of" in left_out[0]
     assert len(names_in_split(run)["test"]) == 4
     assert "not found (line" in (run / "report.html").read_text(encoding="utf-8")
+    assert "not found (line" in fails(*words, "--run", tmp_path / "strict", "--strict")
     # The run goes on, is compared and is evaluated with the list, wherever the commands are run.
     before = (run / "evaluation.json").read_bytes()
     (run / "evaluation.json").unlink()

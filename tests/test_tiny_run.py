@@ -34,7 +34,7 @@ def test_training_writes_a_self_contained_report(trained: tuple[Path, str], squa
     assert measured["classes"] == sorted(moving_squares.WAYS)
     elements = self_contained(run / "report.html")
     assert elements["video"] == measured["videos"]
-    assert elements["img"] == 2, "two curves"
+    assert elements["img"] == 1, "the curves"
     assert "<h1>squares</h1>" in (run / "report.html").read_text(encoding="utf-8")
     assert len((run / "scores.csv").read_text(encoding="utf-8").splitlines()) == 1 + measured["videos"]
     assert not list(run.rglob("*.part*"))

@@ -24,6 +24,7 @@ from onlooker.cli.command import (
 )
 from onlooker.config import (
     AUGMENTING,
+    CLIPS,
     TRAINING,
     DataConfig,
     ModelConfig,
@@ -103,6 +104,9 @@ def train(
     run: Annotated[Path | None, typer.Option(help="A new folder for the run.", show_default="runs/CLIPS-MODEL")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run, with its settings.")] = False,
     folds: Folds = 0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
+    ] = False,
     safe: Safe = False,
     tensorboard: Annotated[
         bool,
@@ -133,8 +137,8 @@ def train(
     if not auto:
         model, data = for_model(model, data, given_options(context, _GIVEN))
     settings = Settings(model, data, training)
-    if folds and tensorboard:
-        raise ValueError("--tensorboard cannot be used with --folds; leave it out")
+    if folds and (strict or tensorboard):
+        raise ValueError("--strict and --tensorboard cannot be used with --folds; leave them out")
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
     if resume and folds and not any(run.glob("*/*/config.json")):
         raise FileNotFoundError(f"{run}: no cross-validation to resume; check --run, or leave out --resume")
@@ -149,7 +153,7 @@ def train(
     with stoppable(lambda: f"run the same command{' with --resume' * (run / 'config.json').exists()} to continue"):
         first = not launched().rank
         source = read_set(clips, which, fills=True) if first and not resume else clips
-        measured = train_run(source, run, *settings, resume=resume, tensorboard=tensorboard)
+        measured = train_run(source, run, *settings, None, resume, strict, tensorboard=tensorboard)
     if first:
         _print_metrics(measured, run)
         _print_terms(run)

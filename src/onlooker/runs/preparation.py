@@ -49,18 +49,20 @@ class Training:
 
 
 def new_run(
-    run: Path, clips: Path | ClipSet, settings: Settings, split: Split | None, quiet: bool
+    run: Path, clips: Path | ClipSet, settings: Settings, split: Split | None, strict: bool, quiet: bool
 ) -> Training:
     """Read the clips of a new run, divide them, and write its record; the arguments are those of `train_run`.
 
     Raises:
-        ClipError: no clips of a class can be read.
+        ClipError: no clips of a class can be read, or with `strict` not all of them.
         ValueError: settings or clips that do not fit.
     """
     if split is not None:
         clips = ClipSet(clips if isinstance(clips, Path) else clips.path, {"": split.clips})
     elif isinstance(clips, Path):
         clips = read_set(clips, fills=True)
+    if strict and clips.left_out:
+        raise clips.left_out[0]
     classes = tuple(sorted({clip.label for clip in clips.clips}))
     require_one_nothing(classes, settings.training.nothing)
     name, seed = settings.model.name, settings.training.seed
@@ -69,7 +71,7 @@ def new_run(
         plan_split(clips.clips, name, seed)  # an error before clips are read
     complete = resolve(*settings)
     net = build(*complete, classes)
-    samples, unreadable = _read(net, complete, clips.clips, classes, quiet)
+    samples, unreadable = _read(net, complete, clips.clips, classes, strict, quiet)
     _require_classes(classes, samples.clips, clips.clips, unreadable)
     thumbnails = read_thumbnails(samples, complete.data, complete.training.features, quiet)
     images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}
@@ -96,7 +98,7 @@ def resumed_run(run: Path, folder: Path, quiet: bool) -> Training:
     require_clips((*record.split.training, *record.split.validation))
     check_content(run, record.split)
     net = build(*record.settings, record.classes)
-    samples, gone = _read(net, record.settings, record.split.clips, record.classes, quiet)
+    samples, gone = _read(net, record.settings, record.split.clips, record.classes, False, quiet)
     return Training(run, record, net, samples, quiet, gone)
 
 
@@ -109,13 +111,13 @@ def build(model: ModelConfig, data: DataConfig, training: TrainConfig, classes: 
 
 
 def _read(
-    net: VideoModel, settings: Settings, clips: Sequence[Clip], classes: Sequence[str], quiet: bool
+    net: VideoModel, settings: Settings, clips: Sequence[Clip], classes: Sequence[str], strict: bool, quiet: bool
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """The samples of the clips: frames, or the features of the model's encoder."""
     _, data, training = settings
     if training.features:
-        return encoded_clips(clips, classes, net, data, training.precision, quiet=quiet)
-    return read_clips(clips, classes, data, quiet=quiet)
+        return encoded_clips(clips, classes, net, data, training.precision, strict, quiet)
+    return read_clips(clips, classes, data, strict, quiet)
 
 
 def _require_classes(

@@ -148,6 +148,7 @@ def train_run(
     training: TrainConfig,
     split: Split | None = None,
     resume: bool = False,
+    strict: bool = False,
     quiet: bool = False,
     cross_validate: bool = True,
     tensorboard: bool = False,
@@ -161,7 +162,7 @@ def train_run(
         run: a new or empty folder for everything that is written.
         split: which clips are used for what; None: the split of `clips`, or `plan_split` of all clips.
         resume: continue an interrupted run with its own settings and split.
-        quiet: no table of classes and no progress bars.
+        strict, quiet: stop at the first clip that cannot be read; no table of classes and no progress bars.
         cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
         tensorboard: also write curves and figures for TensorBoard.
 
@@ -183,7 +184,7 @@ def train_run(
             if continues:
                 prepared = resumed_run(run, folder, quiet)
             else:
-                prepared = new_run(run, clips, Settings(model, data, training), split, quiet)
+                prepared = new_run(run, clips, Settings(model, data, training), split, strict, quiet)
             prepared = choose_encoder(prepared)
             if launched().size > 1:
                 torch.distributed.barrier()
