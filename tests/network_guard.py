@@ -52,7 +52,6 @@ def commands(folder: Path) -> list[list[str]]:
         ["watch", run, clip, "--json"],
         ["compare", clips, "--run", str(runs / "compared"), "--models", "lstm", "--seeds", "1", "--jobs", "1", *_TINY],
         ["export", run],
-        ["push", "--help"],
         ["reproduce", "--help"],
         ["demo", "--help"],
         ["serve", run, "--clips", clips],
