@@ -105,9 +105,10 @@ class ModelConfig(Config):
     )
     encoder: str = setting(
         "small",
-        "Image encoder: small, lite0 (extra imagenet), conv4, or any timm network; NAME:vector pools its features to "
-        "one vector. auto, the default of linear where lite0 is installed: small or lite0, by cross-validation. Video "
-        "encoder (linear): torchvision:NAME, such as torchvision:r3d_18; transformers:NAME, or transformers:FOLDER.",
+        "Image encoder: small, lite0 (extra imagenet), pose (extra pose: lite0 and body landmarks), conv4, or any timm "
+        "network; NAME:vector pools its features to one vector. auto, the default of linear where lite0 is installed: "
+        "small or lite0, by cross-validation. Video encoder (linear): torchvision:NAME, such as torchvision:r3d_18; "
+        "transformers:NAME, or transformers:FOLDER.",
     )
     pretrained: bool | None = setting(
         None,
@@ -116,7 +117,8 @@ class ModelConfig(Config):
     )
     weights: str = setting(
         "",
-        "A .safetensors or .pth file of the weights of a timm or torchvision network, in place of a download.",
+        "A .safetensors or .pth file of the weights of a timm or torchvision network, in place of a download; with pose, "
+        "MediaPipe's wheel.",
         MODEL,
     )
     frozen: bool | None = setting(

@@ -59,24 +59,28 @@ def episodes(clips: Clips, shots: int, count: int = EPISODES) -> list[float]:
     return [float(np.mean(right)), float(np.mean(right)) - half, float(np.mean(right)) + half]
 
 
-def measure(name: str, run: Path, results: Path) -> dict[str, Any]:
-    """Episodes of one set; writes its row of `few-shot.json`."""
-    encoded = encode(name, run, copies=True)
-    settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": encoded.weights}
+def measure(name: str, run: Path, results: Path, encoder: str = MODEL.encoder) -> dict[str, Any]:
+    """Episodes of one set; writes its row of `few-shot.json`. Copies of the clips are fitted with `small` alone."""
+    default = encoder == MODEL.encoder
+    encoded = encode(name, run, encoder=encoder, copies=default)
+    settings = {"model": MODEL.to_dict() | {"encoder": encoder}, "data": DATA.to_dict(), "weights": encoded.weights}
     rows = {str(shots): {"linear": episodes(encoded.clips, shots)} for shots in SHOTS}
     figures = {**{shots: of["linear"][0] for shots, of in rows.items()}, "heads": rows, "episodes": EPISODES}
     what = f"{WAYS}-way episodes, {QUERIES} queries a class, by labeled clips a class"
-    write_rows(results, FILE, About(what, COMMAND, range(EPISODES)), {(name,): Row(figures, settings)})
+    key = (name,) if default else (f"{name}, {encoder}",)
+    only = "" if default else f"--encoder {encoder}"
+    write_rows(results, FILE, About(what, COMMAND, range(EPISODES)), {key: Row(figures, settings)}, only)
     return figures
 
 
 def main(
     sets: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(OF)}. Default: all.")] = None,
+    encoder: Annotated[str, typer.Option(help="Another encoder than that of the default command.")] = MODEL.encoder,
 ) -> None:
     """Measure few clips per class."""
     run, results = Path("runs/real-clips/features"), Path("results")
     for name in sets or OF:
-        found = measure(name, run, results)
+        found = measure(name, run, results, encoder)
         print(f"{name}: 5-shot {found['5']:.1%}, 1-shot {found['1']:.1%}")
 
 

@@ -20,6 +20,7 @@ from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of, make_splits
 from onlooker.files import write_bytes
 from onlooker.models.encoders.lite0 import LITE0
+from onlooker.models.encoders.pose import POSE
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured, for_model, resolve
 from onlooker.runs.features import weights_digest
@@ -124,7 +125,7 @@ def model(classes: int, pretrained: bool | None = None, encoder: str = MODEL.enc
 def _input(encoder: str, pretrained: bool | None) -> Settings:
     """The settings of the default command with an encoder, and the size of its frames."""
     config = replace(MODEL, encoder=encoder, pretrained=pretrained)
-    given = {"encoder"} if encoder == LITE0 else {"encoder", "size"}
+    given = {"encoder"} if encoder in (LITE0, POSE) else {"encoder", "size"}
     return resolve(*for_model(config, DATA, given), TrainConfig())
 
 
@@ -152,7 +153,7 @@ def encode(
         minutes = float(stored["minutes"])
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
-    statistics = Clips(x, y, groups, len(classes), tuple(net.names), tuple(altered))
+    statistics = Clips(x, y, groups, len(classes), tuple(net.names), tuple(altered), parts=net.parts)
     return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, minutes, weights)
 
 

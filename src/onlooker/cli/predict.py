@@ -140,6 +140,7 @@ def models() -> None:
 
     from onlooker.models.encoders import ENCODERS, TERMS
     from onlooker.models.encoders.lite0 import LITE0
+    from onlooker.models.encoders.pose import POSE
     from onlooker.models.registry import MODELS, create_model
     from onlooker.models.video_model import count_parameters
 
@@ -153,7 +154,8 @@ def models() -> None:
     for name, build in ENCODERS.items():
         with torch.device("meta"):
             encoder = build(3, 64)
-        where = "extra imagenet" if name == LITE0 else "in this package"
+        extras = {LITE0: "extra imagenet", POSE: "extra pose"}
+        where = extras.get(name, "in this package")
         weights = f"{where}: {TERMS[name]}" if name in TERMS else "none"
         encoders.add_row(name, f"{count_parameters(cast(Any, encoder)):,}", str(encoder.num_features), weights)
     Console().print(table, encoders)

@@ -58,6 +58,9 @@ class LinearClassifier(VideoModel):
 
     The second term is a tenth of what is usual in the training clips: where less than that differs, the map is flat.
 
+    An encoder with landmarks (`Pose`) has channels that are the same at all locations, which attention leaves out. In a
+    frame in which nobody is detected, they are those of the frame before.
+
     With an event layer (`set_event_layer`), windows of several lengths end at each frame (`models.windows`). A linear
     layer says whether a window is one whole event, and another one of which class.
 
@@ -139,6 +142,11 @@ class LinearClassifier(VideoModel):
                 self.register_buffer(f"{name}_{part}", torch.ones(shape) if part == "scale" else torch.zeros(shape))
 
     @property
+    def parts(self) -> tuple[int, ...]:
+        """Numbers of feature channels, of images and of landmarks; empty: of images only."""
+        return getattr(self.encoder, "parts", ())
+
+    @property
     def _span(self) -> int:
         """S, the number of frames that a step needs."""
         return max(self.window, *self.lengths, 0)
@@ -158,7 +166,8 @@ class LinearClassifier(VideoModel):
 
     def step_features(self, features: Tensor, state: LinearState) -> tuple[Output, LinearState]:
         newest = features.flatten(2)[:, None].to(state.frames.dtype)
-        state = LinearState((state.seen + 1).clamp_max(self._span), torch.cat((state.frames[:, 1:], newest), 1))
+        frames = self._hold(torch.cat((state.frames, newest), 1))[:, 1:]
+        state = LinearState((state.seen + 1).clamp_max(self._span), frames)
         frames, seen = state.frames[:, -self.window :], state.seen.clamp_max(self.window)
         changes, there = _window(seen, frames)
         count = seen[:, 0].long() - 1
@@ -217,7 +226,16 @@ class LinearClassifier(VideoModel):
 
     def _flat(self, features: Tensor) -> Tensor:
         """Features `B T D h w` to `B T D N`; half precision does not suffice for differences of frames."""
-        return features.flatten(3).to(self.center.dtype)
+        return self._hold(features.flatten(3).to(self.center.dtype))
+
+    def _hold(self, frames: Tensor) -> Tensor:
+        """Features `B T D N`, with the last landmarks where nobody is detected, so that the last channel is zero."""
+        if not self.parts:
+            return frames
+        images, landmarks, seen = frames.split((self.parts[0], self.parts[1] - 1, 1), 2)
+        times = torch.arange(frames.shape[1], device=frames.device)[:, None, None]
+        last = (times * (seen > 0)).cummax(1).values
+        return torch.cat((images, landmarks.gather(1, last.expand_as(landmarks)), seen), 2)
 
     def _moments(self, frames: Tensor) -> Tensor:
         """The average feature of each frame, and its moments across and down: `B T D N` to `B T 3 D`."""
@@ -238,10 +256,11 @@ class LinearClassifier(VideoModel):
     def _attention(self, moved: Tensor) -> Tensor:
         """The maps of frames from their differences from the mean of their windows, `B D N`: `B h w`."""
         weights = (self.head.weight - self.head.weight.mean(0)) / self.scale[-1]
-        directions = weights.unflatten(1, (len(self.names), -1))[:, (0, 2)].flatten(0, 1)  # of mean and change
-        spread = self.center[-1].unflatten(0, (len(self.names), -1))[1]
+        D = self.parts[0] if self.parts else self.encoder.num_features
+        directions = weights.unflatten(1, (len(self.names), -1))[:, (0, 2), :D].flatten(0, 1)  # of mean and change
+        spread = self.center[-1].unflatten(0, (len(self.names), -1))[1, :D]
         usual = (directions * spread).square().sum()
-        size = (directions @ moved).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)
+        size = (directions @ moved[:, :D]).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)
         return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)
 
 

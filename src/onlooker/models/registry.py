@@ -14,6 +14,7 @@ from onlooker.config import AUGMENTING, AUTO_ENCODER, DataConfig, ModelConfig, N
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import ENCODERS, TERMS, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
+from onlooker.models.encoders.pose import POSE
 from onlooker.models.encoders.video import has_folder, is_video
 from onlooker.models.linear import LinearClassifier, LinearVideo
 from onlooker.models.video_model import VideoModel
@@ -234,7 +235,7 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
 
 def for_encoder(encoder: str, data: DataConfig, given: Collection[str]) -> DataConfig:
     """The input with the size that an encoder of a fixed size was trained on, unless `size` is `given`."""
-    return replace(data, size=LITE0_SIZE) if encoder == LITE0 and "size" not in given else data
+    return replace(data, size=LITE0_SIZE) if encoder in (LITE0, POSE) and "size" not in given else data
 
 
 def for_model(model: ModelConfig, data: DataConfig, given: Collection[str]) -> tuple[ModelConfig, DataConfig]:
@@ -285,7 +286,7 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
     if (video := is_video(model.encoder)) and data.normalization not in ("auto", "half"):
         raise ValueError(f"normalization is {data.normalization!r}, and {model.encoder} has its own; leave it out")
     if data.normalization == "auto":
-        of_weights: Normalization = "lite0" if model.encoder == LITE0 else "imagenet"
+        of_weights: Normalization = "lite0" if model.encoder in (LITE0, POSE) else "imagenet"
         data = replace(data, normalization=of_weights if model.pretrained and not video else "half")
     if training.loss == "auto":
         training = replace(training, loss=recipe.loss)

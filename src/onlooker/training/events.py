@@ -248,13 +248,11 @@ def _layers(
     M = clips.x.shape[1]
     (both,) = regress(windows.x[:, columns], windows.y, 2, (method,))
     event = both._replace(weight=both.weight[1:] - both.weight[:1], bias=both.bias[1:] - both.bias[:1])
-    used = clips.columns(choice.statistics)
     positive = windows.y == 1
-    x = np.concatenate([clips.x, windows.x[positive]])[:, used]
+    x = np.concatenate([clips.x, windows.x[positive]])
     y = np.concatenate([clips.y, windows.label[positive]])
-    (of_windows,) = regress(x, y, clips.num_classes, (choice.method,), choice.balanced)
-    classes = [fitted_layer(clips, choice), of_windows.on(used, M)]
-    return event.on(columns, M).divided(temperature), [layer.divided(choice.temperature) for layer in classes]
+    classes = fitted_layer(clips, choice), fitted_layer(clips._replace(x=x, y=y, copies=()), choice)
+    return event.on(columns, M).times(1 / temperature), [layer.times(1 / choice.temperature) for layer in classes]
 
 
 @torch.inference_mode()

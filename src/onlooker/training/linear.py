@@ -50,6 +50,7 @@ SETS = {
 COPIES = {2: "two crops of each clip", 3: "two crops and the mirror image of each clip"}
 FEW = 64  # clips with which copies are made; with more clips they gain little, and encoding them takes most of the time
 _CROP = 0.84  # of the height and width of the frames
+_SHARES = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)  # of landmarks, in the log probabilities of images and landmarks
 _DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
 
@@ -67,6 +68,9 @@ class Choice:
         balanced: whether classes weigh equally, in the layer, the log loss and the temperature.
         class_accuracies: the mean accuracy of the classes in cross-validation, not balanced and balanced, if both were
             tried.
+        parts: the choices for images and for landmarks, of which the other values are those of images, but for the
+            scores and the temperature.
+        share: of landmarks, one of `_SHARES`: log probabilities of both are added.
     """
 
     statistics: str
@@ -77,6 +81,8 @@ class Choice:
     copies: int = 0
     balanced: bool = False
     class_accuracies: tuple[float, float] | None = None
+    parts: tuple["Choice", ...] = ()
+    share: float = 0.0
 
     def class_accuracy(self, clips: "Clips") -> float:
         """The mean over classes of the share of their clips that are answered correctly, in cross-validation."""
@@ -110,7 +116,10 @@ class Choice:
             return f"statistics {self.statistics}; {self.method}{also}"
         chosen, *others = (f"{name} (log loss {loss:.2f})" for name, loss in self.tried.items())
         rest = f", not {' or '.join(others)}" if others else ""
-        return f"statistics: {chosen}{rest}, by cross-validation; {self.method}{also}"
+        text = f"statistics: {chosen}{rest}, by cross-validation; {self.method}{also}"
+        if self.parts:
+            text += f"; of landmarks {self.parts[1]}, with {100 * self.share:.0f} % of the weight"
+        return text
 
 
 class Clips(NamedTuple):
@@ -125,6 +134,7 @@ class Clips(NamedTuple):
         copies: statistics `B M` of copies of the clips, in the order of `COPIES`; empty if there are many clips.
         nothing: the class in which nothing happens (`answer.nothing_class`).
         class_weights: as in `TrainConfig`.
+        parts: numbers of feature channels, of images and of landmarks; empty: of images only.
     """
 
     x: Floats
@@ -135,6 +145,17 @@ class Clips(NamedTuple):
     copies: tuple[Floats, ...] = ()
     nothing: int | None = None
     class_weights: ClassWeights = "none"
+    parts: tuple[int, ...] = ()
+
+    def by_part(self) -> list[tuple["Clips", Ints]]:
+        """The clips with the statistics of each part alone, and their columns."""
+        channels = np.arange(self.x.shape[1]).reshape(len(self.names), -1)
+        parts = []
+        for of_part in np.split(channels, np.cumsum(self.parts)[:-1], axis=1):
+            columns = of_part.ravel()
+            copies = tuple(copy[:, columns] for copy in self.copies)
+            parts.append((self._replace(x=self.x[:, columns], copies=copies, parts=()), columns))
+        return parts
 
     def only(self, chosen: Ints) -> "Clips":
         """Some of the clips."""
@@ -186,7 +207,12 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
 
     Where that is to be chosen, equal weights must find more than one further clip of the smallest class: log losses
     with different weights of the classes cannot be compared, and the mean accuracy of the classes can.
+
+    Of images and landmarks, each has a layer of its own.
     """
+    if clips.parts:
+        (images, _), (landmarks, _) = clips.by_part()
+        return _combined(choose(images, folds), choose(landmarks, folds), clips)
     if clips.class_weights != "auto":
         return _choose(clips, folds, clips.class_weights == "balanced")
     plain, counts = _choose(clips, folds, False), np.unique(clips.y, return_counts=True)[1]
@@ -233,6 +259,28 @@ def _test(clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, cop
     given = ((*clips.to_fit(fit, columns, copies), test) for fit, test in parts)
     x = np.ascontiguousarray(clips.x[:, columns])
     return cross_validate(x, clips.y, clips.num_classes, given, balanced=balanced)
+
+
+def _combined(images: Choice, landmarks: Choice, clips: Clips) -> Choice:
+    """The choices for images and for landmarks with the share of both that has the lowest log loss."""
+    parts = images, landmarks
+    known = np.isfinite(images.scores).all(1)
+    if not known.any():
+        return replace(images, parts=parts, share=0.5)
+    y = clips.y[known]
+    weights = balancing_weights(y) if images.balanced else np.ones(len(y))
+    of_images, of_landmarks = (np.log(choice.scores[known].clip(1e-30)) for choice in parts)
+    results = []
+    for share in _SHARES:
+        logits = (1 - share) * of_images + share * of_landmarks
+        temperature = fit_temperature([*softmax(logits, 1)[:, None]], y, "last", weights)
+        scores = softmax(logits / temperature, 1)
+        loss = float(-np.log(scores[np.arange(len(y)), y].clip(1e-30)) @ weights)
+        results.append((loss, share, temperature, scores))
+    _, share, temperature, scores = min(results, key=lambda result: result[0])
+    every = np.full_like(images.scores, np.nan)
+    every[known] = scores
+    return replace(images, scores=every, temperature=temperature, parts=parts, share=share)
 
 
 def clearly_better(rival: Choice, choice: Choice, clips: Clips) -> bool:
@@ -291,16 +339,31 @@ def fit_layer(model: VideoModel, clips: Clips, choice: Choice, early: tuple[Floa
     layer, net = fitted_layer(clips, choice), cast(LinearClassifier, model)
     center, scale = (np.tile(each, (net.window, 1)) for each in (layer.center, layer.scale))
     if early is not None:
-        columns = clips.columns(choice.statistics)
-        mean, spread = (part[:, columns] for part in early)
-        center[:-1, columns] = mean
-        scale[:-1, columns] = spread_of(mean, spread)
+        for columns in _used(clips, choice):
+            mean, spread = (part[:, columns] for part in early)
+            center[:-1, columns] = mean
+            scale[:-1, columns] = spread_of(mean, spread)
     values = {"center": center, "scale": scale, "head.weight": layer.weight, "head.bias": layer.bias}
     net.load_state_dict({**net.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}})
 
 
+def _used(clips: Clips, choice: Choice) -> list[Ints]:
+    """The columns of the chosen statistics, of each layer that was fitted."""
+    if not choice.parts:
+        return [clips.columns(choice.statistics)]
+    parts = zip(clips.by_part(), choice.parts, strict=True)
+    return [columns[part.columns(chosen.statistics)] for (part, columns), chosen in parts]
+
+
 def fitted_layer(clips: Clips, choice: Choice) -> Layer:
     """The layer on all statistics, with weights of zero for those that were not chosen."""
+    if choice.parts:
+        layers = []
+        shares = 1 - choice.share, choice.share
+        for (part, columns), of_part, share in zip(clips.by_part(), choice.parts, shares, strict=True):
+            layer = fitted_layer(part, of_part).on(columns, clips.x.shape[1])
+            layers.append(layer.times(share / of_part.temperature))
+        return layers[0].plus(layers[1])
     columns, every = clips.columns(choice.statistics), np.arange(len(clips.y))
     given = clips.to_fit(every, columns, choice.copies)
     (layer,) = regress(*given, clips.num_classes, (choice.method,), choice.balanced)
@@ -360,7 +423,7 @@ def statistics_of(
     mean = starts / len(x)
     early = mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy()
     all_copies = tuple(torch.cat(altered, 1).numpy()) if altered else ()
-    clips = Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), all_copies)
+    clips = Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), all_copies, parts=net.parts)
     return Encoded(clips, early, features_of)
 
 

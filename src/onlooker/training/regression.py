@@ -56,9 +56,14 @@ class Layer(NamedTuple):
         """Statistics `… M` to `… K`."""
         return (x - self.center) / self.scale @ self.weight.T + self.bias
 
-    def divided(self, temperature: float) -> "Layer":
-        """The same layer with its logits divided by a temperature."""
-        return self._replace(weight=self.weight / temperature, bias=self.bias / temperature)
+    def times(self, factor: float) -> "Layer":
+        """The same layer with its logits multiplied by a factor."""
+        return self._replace(weight=self.weight * factor, bias=self.bias * factor)
+
+    def plus(self, other: "Layer") -> "Layer":
+        """The sum of two layers that use different columns of the same statistics."""
+        weight, bias = self.weight + other.weight, self.bias + other.bias
+        return Layer(self.center + other.center, self.scale * other.scale, weight, bias)
 
     def on(self, columns: Ints, M: int) -> "Layer":
         """The same layer on M statistics, of which it uses those in `columns`."""

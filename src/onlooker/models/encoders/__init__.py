@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.conv4 import Conv4
 from onlooker.models.encoders.lite0 import LITE0, Lite0
+from onlooker.models.encoders.pose import POSE, Pose
 from onlooker.models.encoders.small import Small, load_packaged
 from onlooker.settings import suggestion
 
@@ -56,6 +57,7 @@ TERMS = {  # of the weights with which these encoders begin by default; all but 
     "education only",
     "small-free": "trained on Caltech-101 (Li, Andreeto, Ranzato, Perona), whose terms (CC BY 4.0) admit any use",
     LITE0: "EfficientNet-Lite0 of Google (Apache-2.0), trained on ImageNet",
+    POSE: "EfficientNet-Lite0 and the pose models of MediaPipe, of Google (Apache-2.0)",
 }
 # name -> build(in_channels, size). Also: any timm network by its name, and `NAME:vector` for the vector
 # before its classifier.
@@ -64,6 +66,7 @@ ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "small": lambda in_channels, size: Small(in_channels),
     "small-free": lambda in_channels, size: Small(in_channels),
     LITE0: lambda in_channels, size: Lite0(in_channels),
+    POSE: lambda in_channels, size: Pose(in_channels),
 }
 
 _INSTALL = "encoders of another package, such as those of onlooker-papers, are known once it is installed"
@@ -97,6 +100,8 @@ def build_encoder(
         load_packages()
     if name == LITE0:
         return Lite0(in_channels, pretrained)
+    if name == POSE:
+        return Pose(in_channels, pretrained)
     if name in ENCODERS:
         encoder = ENCODERS[name](in_channels, size)
         if isinstance(pretrained, str):
