@@ -117,8 +117,8 @@ class ModelConfig(Config):
     )
     weights: str = setting(
         "",
-        "A .safetensors or .pth file of the weights of a timm or torchvision network, in place of a download; with pose, "
-        "MediaPipe's wheel.",
+        "A .safetensors or .pth file of the weights of a timm or torchvision network, in place of a download; with "
+        "pose, MediaPipe's wheel.",
         MODEL,
     )
     frozen: bool | None = setting(

@@ -20,6 +20,7 @@ from onlooker.data.split import Split, group_of
 from onlooker.evaluation.metrics import accuracy_interval, calibration_error, fit_temperature, perfect_calibration_error
 from onlooker.files import read_json
 from onlooker.models.encoders.lite0 import LITE0
+from onlooker.models.encoders.pose import POSE
 from onlooker.runs.encoders import compared, large_enough
 from onlooker.training.linear import Clips, choose, clearly_better
 from onlooker_papers.intervals import as_text, correct_of, over_recordings
@@ -27,7 +28,8 @@ from onlooker_papers.real_clips.frozen import DATA, MODEL, SETS, Encoded, encode
 from onlooker_papers.results import About, Row, read_rows, write_rows
 
 FILE, CALIBRATION = "own-clips", "calibration"
-ENCODERS = (LITE0, "auto")  # kinds of answers that need the extra imagenet
+ENCODERS = (LITE0, POSE, "auto")  # kinds of answers that need the extras imagenet and pose
+BODIES = ("weizmann", "jhmdb")  # sets of one person who moves, on which landmarks are measured
 COMMAND = "python -m onlooker_papers.real_clips.own_clips"
 WHAT = "test clips classified correctly: default command, also with small-free and random weights, and other models"
 # The default command before it had statistics of order, on the same test clips (commit 4e09763f).
@@ -90,6 +92,8 @@ def measure(name: str, run: Path, results: Path, stored: bool = False, encoders:
         "free": free,
         **{kind: float(correct_of(text).mean()) for kind, text in others_of.items() if text},
     }
+    if text := others_of[POSE]:
+        figures["pose_above_lite0"] = over_recordings([text], [others_of[LITE0]], recordings)
     if text := others_of["auto"]:
         same = text == texts["default"]
         figures["above_default"] = [0, 0, 0] if same else over_recordings([text], [texts["default"]], recordings)
@@ -102,8 +106,10 @@ def measure(name: str, run: Path, results: Path, stored: bool = False, encoders:
 def _with_encoders(
     name: str, run: Path, splits: Mapping[str, Split], memos: Mapping[str, dict[str, str]]
 ) -> dict[str, dict[str, str]]:
-    """Answers of each split with `lite0`, with the encoder that is chosen (`auto`), and which one that is."""
+    """Answers of each split with `lite0`, with `pose` on some sets, with the encoder that is chosen (`auto`), and which
+    one that is."""
     encoded = {kind: encode(name, run, encoder=kind) for kind in (MODEL.encoder, LITE0)}
+    bodies = encode(name, run, encoder=POSE) if name in BODIES else None
     found = {}
     for number, split in splits.items():
         training = [*split.training, *split.validation]
@@ -115,6 +121,8 @@ def _with_encoders(
             chosen = LITE0 if clearly_better(lite0, small, clips[0]) else chosen
         texts = {kind: as_text(right_answers(of, split)) for kind, of in encoded.items()}
         found[number] = {**memos[number], LITE0: texts[LITE0], "auto": texts[chosen], "encoder": chosen}
+        if bodies is not None:
+            found[number][POSE] = as_text(right_answers(bodies, split))
     return found
 
 
