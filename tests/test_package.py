@@ -1,5 +1,6 @@
 """What is installed and shown: the package's page, its extras, and the messages that name them."""
 
+import dataclasses
 import inspect
 import json
 import re
@@ -14,6 +15,7 @@ from hatchling.plugin.manager import PluginManager
 from onlooker import __version__
 from onlooker.cli.serve import serve
 from onlooker.models.encoders import TERMS
+from onlooker.serve.settings import ServeSettings
 from onlooker.storage import StorageError, _explained
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,10 +95,10 @@ def test_the_container_has_what_it_copies_and_runs() -> None:
     assert set(re.search(r'"\.\[(.*)\]"', text)[1].split(",")) <= set(PROJECT["optional-dependencies"])
     assert not re.search("^USER (root|0)", text, re.M)
     command = json.loads(re.search(r"^CMD (\[.*\])", text, re.M)[1])
-    options = inspect.signature(serve).parameters
+    fields = {field.name: field.default for field in dataclasses.fields(ServeSettings)}
     named = re.findall(r"--([\w-]+)", " ".join([*command, *re.findall(r"command: (\[serve.*\])", compose)]))
-    assert {name.replace("-", "_") for name in named} <= set(options)
-    port = options["port"].default
+    assert {name.replace("-", "_") for name in named} <= {*fields, *inspect.signature(serve).parameters}
+    port = fields["port"]
     assert f"EXPOSE {port}\n" in text
     assert f"'127.0.0.1', {port}" in text
     assert f"127.0.0.1:{port}:{port}" in compose
