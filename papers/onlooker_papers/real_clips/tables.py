@@ -66,6 +66,7 @@ def own_clips(results: Results) -> Table:
         "95 %": ("interval", span),
         "recordings": "recordings",
         "`lite0`": ("lite0", share),
+        "`pose`": ("pose", share),
         "`auto`": ("auto", share),
         "`auto` − default": ("above_default", lambda of: f"{100 * of[0]:+.1f} ({span(of[1:])})" if any(of) else "0"),
         "`small-free`": ("free", share),

@@ -93,6 +93,7 @@ def compare(
             "test_videos": labels.total(),
             "splits": len(splits),
             "seeds": list(seeds),
+            "weights": "pretrained" if any(of.model.pretrained for of in models.values()) else "from scratch",
             "modality": {name: of.data.modality for name, of in models.items()},
             "skipped": [str(error) for error in (*clips.left_out, *skipped)],
         }
