@@ -11,7 +11,7 @@ import typer
 from numpy.typing import NDArray
 
 from onlooker.training.linear import Clips, choose
-from onlooker_papers.real_clips.frozen import DATA, MODEL, encode, fitted_logits
+from onlooker_papers.real_clips.frozen import MODEL, encode, fitted_logits, input_of
 from onlooker_papers.results import About, Row, write_rows
 
 FILE = "few-shot"
@@ -63,7 +63,8 @@ def measure(name: str, run: Path, results: Path, encoder: str = MODEL.encoder) -
     """Episodes of one set; writes its row of `few-shot.json`. Copies of the clips are fitted with `small` alone."""
     default = encoder == MODEL.encoder
     encoded = encode(name, run, encoder=encoder, copies=default)
-    settings = {"model": MODEL.to_dict() | {"encoder": encoder}, "data": DATA.to_dict(), "weights": encoded.weights}
+    model, data, _ = input_of(encoder)
+    settings = {"model": model.to_dict(), "data": data.to_dict(), "weights": encoded.weights}
     rows = {str(shots): {"linear": episodes(encoded.clips, shots)} for shots in SHOTS}
     figures = {**{shots: of["linear"][0] for shots, of in rows.items()}, "heads": rows, "episodes": EPISODES}
     what = f"{WAYS}-way episodes, {QUERIES} queries a class, by labeled clips a class"

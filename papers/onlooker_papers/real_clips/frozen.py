@@ -31,7 +31,7 @@ from onlooker_papers.published_sets.hmdb51 import JHMDB
 from onlooker_papers.published_sets.ucf101 import UCF101
 from onlooker_papers.sets import data_folder
 
-__all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "model", "splits_of"]
+__all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "input_of", "model", "splits_of"]
 
 Floats = NDArray[np.float64]
 
@@ -119,10 +119,10 @@ class Encoded:
 def model(classes: int, pretrained: bool | None = None, encoder: str = MODEL.encoder) -> LinearClassifier:
     """The linear model of the default command, with random weights if not `pretrained`, or with another encoder."""
     torch.manual_seed(_SEED)
-    return cast(LinearClassifier, configured(*_input(encoder, pretrained)[:2], classes).eval())
+    return cast(LinearClassifier, configured(*input_of(encoder, pretrained)[:2], classes).eval())
 
 
-def _input(encoder: str, pretrained: bool | None) -> Settings:
+def input_of(encoder: str, pretrained: bool | None = True) -> Settings:
     """The settings of the default command with an encoder, and the size of its frames."""
     config = replace(MODEL, encoder=encoder, pretrained=pretrained)
     given = {"encoder"} if encoder in (LITE0, POSE) else {"encoder", "size"}
@@ -138,7 +138,7 @@ def encode(
     Raises:
         ValueError, ClipError: as for `splits_of`; or a clip cannot be read.
     """
-    data = _input(encoder, pretrained).data
+    data = input_of(encoder, pretrained).data
     clips = next(iter(splits_of(name).values())).clips
     classes = tuple(sorted({clip.label for clip in clips}))
     net = model(len(classes), pretrained, encoder)

@@ -1,4 +1,4 @@
-"""Landmarks beside images: which models are run, what a frame without a person gives, and how both are fitted."""
+"""Landmarks and images: which models are run, what a frame without a person gives, and how both are fitted."""
 
 import zipfile
 from importlib.util import find_spec

@@ -52,7 +52,8 @@ class Paired(nn.Module):
         return torch.cat([encoder(part) for encoder, part in zip((self.rgb, self.flow), parts, strict=True)], 1)
 
 
-TERMS = {  # of the weights with which these encoders begin by default; all but those of lite0 are in this package
+# Of the weights with which these encoders begin by default; all but those of lite0 and pose are in this package.
+TERMS = {
     "small": "trained on Tiny ImageNet, images of ImageNet, which may be used for non-commercial research and "
     "education only",
     "small-free": "trained on Caltech-101 (Li, Andreeto, Ranzato, Perona), whose terms (CC BY 4.0) admit any use",
@@ -81,13 +82,14 @@ def build_encoder(
         name: one of `ENCODERS`, any timm network, or `NAME:vector` of a timm network.
         in_channels: C of the frames.
         size: height and width of the frames.
-        pretrained: load the weights of `TERMS`, or timm's ImageNet weights; or those in this file.
+        pretrained: load the weights of `TERMS`, or timm's ImageNet weights; or those in this file,
+            for `pose` MediaPipe's wheel.
         flow_channels: an even number; 0: none.
 
     Raises:
         ValueError: an unknown encoder, pretrained weights for an encoder that has none, or a file for an encoder that
-            is no timm network.
-        RuntimeError: timm's weights, those of `lite0`, or those in the file, cannot be loaded.
+            takes none.
+        RuntimeError: timm's weights, those of `lite0` or `pose`, or those in the file, cannot be loaded.
     """
     if flow_channels:
         if not 0 < flow_channels < in_channels or flow_channels % 2:

@@ -1,4 +1,4 @@
-"""Body landmarks of MediaPipe's pose models, beside the features of EfficientNet-Lite0.
+"""Body landmarks of MediaPipe's pose models, combined with the features of EfficientNet-Lite0.
 
 The models are two files of MediaPipe (Google, Apache-2.0) that LiteRT runs on the CPU. They are not in this package:
 they are read from MediaPipe's wheel, and saved with the weights of each model that uses them.
