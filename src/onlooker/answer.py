@@ -9,10 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from onlooker.files import composed
 
-__all__ = [
-    "NOTHING", "Scored", "answer_names", "answer_scores", "decide", "event_scores", "nothing_class",
-    "nothing_name", "perhaps_nothing", "require_one_nothing",
-]  # fmt: skip
+__all__ = ["NOTHING", "nothing_class", "nothing_name", "require_one_nothing"]
 
 NOTHING = "nothing"
 # Names of the class in which nothing happens, as `_letters` of them; the first one that is among the classes is it.

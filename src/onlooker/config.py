@@ -7,17 +7,7 @@ from typing import Any, Literal, NamedTuple
 from onlooker.files import format_bytes
 from onlooker.settings import Config, setting
 
-__all__ = [
-    "Aggregation",
-    "DataConfig",
-    "Loss",
-    "Modality",
-    "ModelConfig",
-    "SetConfig",
-    "Settings",
-    "StreamConfig",
-    "TrainConfig",
-]
+__all__ = ["Aggregation", "DataConfig", "Loss", "Modality", "ModelConfig", "Settings", "StreamConfig", "TrainConfig"]
 
 Modality = Literal["rgb", "flow", "both"]
 Normalization = Literal["auto", "half", "imagenet", "lite0", "mnist"]

@@ -35,8 +35,6 @@ from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
 from onlooker.settings import field_of
 
-__all__ = ["DESCRIPTION", "STEP", "TOLERANCE", "ExportedStep", "export", "verify"]
-
 STEP = "step.onnx"
 DESCRIPTION = "step.json"
 TOLERANCE = 1e-4  # of probabilities and attention, against the model itself

@@ -9,8 +9,6 @@ import os
 import re
 from pathlib import Path
 
-__all__ = ["Times", "file_of"]
-
 Times = tuple[float, float]  # start and end, in seconds
 WHOLE: Times = (0.0, math.inf)
 

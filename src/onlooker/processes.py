@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Thread, local
 from typing import TypeVar
 
-__all__ = ["become_worker", "cores", "end_with_parent", "free_cores", "map_ahead", "memory_gb"]
+__all__ = ["cores", "memory_gb"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -24,8 +24,6 @@ from onlooker.annotations import make_interval, webvtt_cue
 from onlooker.files import explain_write_errors, read_bytes
 from onlooker.structures import ClipError, Event
 
-__all__ = ["Publisher", "open_publisher"]
-
 _WAITING = 1000  # events that wait for one address; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
 _PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts to send an event

@@ -44,7 +44,7 @@ from onlooker.video.decode import RATE
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import is_video
 
-__all__ = ["Classification", "Recognizer", "load"]
+__all__ = ["Recognizer", "load"]
 
 OnStep = Callable[[Step], None]
 

@@ -18,10 +18,7 @@ from urllib.parse import quote, unquote
 
 from onlooker.files import explain_write_errors, is_disk_full, printable, without_password
 
-__all__ = [
-    "READ", "WRITTEN", "StorageError", "address_of", "copies_folder", "is_address", "local",
-    "path_or_address", "uploading",
-]  # fmt: skip
+__all__ = ["is_address"]
 
 UPLOAD_EVERY = 60.0  # seconds
 _SCHEME = re.compile("([a-z][a-z0-9+]+):/+.")  # a path collapses the slashes

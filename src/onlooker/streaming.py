@@ -21,8 +21,6 @@ from onlooker.structures import Box, ClipError, Event, Floats, Segment, Step
 from onlooker.video.resize import resize
 from onlooker.video.stream import Frame, Source, Status
 
-__all__ = ["Streams"]
-
 Address = int | str | Path
 OnError = Callable[[ClipError], None]
 OnStatus = Callable[[Status], None]

@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 from onlooker.answer import Scored, answer_names, answer_scores, decide, event_scores, nothing_class
 from onlooker.files import composed, printable
 
-__all__ = [
-    "Box", "Clip", "ClipError", "Curves", "Evaluation", "Event", "Frames", "Prediction", "Segment", "Step", "Tube"
-]  # fmt: skip
+__all__ = ["Box", "Clip", "ClipError", "Curves", "Evaluation", "Prediction", "Segment", "Step", "Tube"]
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.float32]

@@ -17,9 +17,15 @@ from onlooker.settings import field_of
 from onlooker.structures import Segment
 
 __all__ = [
-    "THRESHOLDS", "EventCurve", "EventThreshold", "Floats", "average_precision", "choose_threshold", "event_curve",
-    "event_figures", "mean_ap", "segment_map", "segment_overlaps",
-]  # fmt: skip
+    "THRESHOLDS",
+    "EventCurve",
+    "Floats",
+    "event_curve",
+    "event_figures",
+    "mean_ap",
+    "segment_map",
+    "segment_overlaps",
+]
 
 Floats = NDArray[np.float64]
 

@@ -16,9 +16,14 @@ from onlooker.models.classifier import clip_scores
 from onlooker.structures import Evaluation
 
 __all__ = [
-    "FORMULA", "accuracy_interval", "balancing_weights", "calibration_error", "confidence_bins", "fit_temperature",
-    "measure", "perfect_calibration_error", "read_correct", "wilson_interval", "write_scores",
-]  # fmt: skip
+    "FORMULA",
+    "accuracy_interval",
+    "calibration_error",
+    "fit_temperature",
+    "measure",
+    "perfect_calibration_error",
+    "wilson_interval",
+]
 
 Floats = NDArray[np.floating]
 

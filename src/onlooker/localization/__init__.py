@@ -16,7 +16,7 @@ from onlooker.localization.boxes import ACTORS, SHARE, Rectangles, find_rectangl
 from onlooker.localization.motion import Scene, moved, moving
 from onlooker.structures import Floats, Pixels, Prediction, Tube
 
-__all__ = ["Places", "Track", "find_boxes", "interpolate", "label_tubes", "link", "linked", "localize"]
+__all__ = ["interpolate", "localize"]
 
 _KEPT = 0.2  # of the heat of the frame before
 _LEAD = 3.0  # of the best path over any other at most: how long a box stays after another place gets more heat

@@ -9,9 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from onlooker.structures import Floats
 
-__all__ = ["ACTORS", "Rectangles", "find_rectangles", "heat_maps", "heat_of", "peaks"]
-
-
 GRID = (30, 40)  # rows and columns of a heat map
 ACTORS = 3  # that are found in a clip, at most
 SHARE = 0.5  # of the first actor's heat: what another one has at least

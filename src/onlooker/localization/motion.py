@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from onlooker.structures import Floats, Pixels
 
-__all__ = ["Scene", "moved", "moving"]
-
 Gray = NDArray[np.integer | np.floating]
 Transform = NDArray[np.float64]  # `2 3`, from a frame to another one
 

@@ -12,7 +12,7 @@ from onlooker.models.encoders.video import VideoEncoder, torchvision_video, tran
 from onlooker.models.video_model import Output, VideoModel, Windows
 from onlooker.models.windows import WAVES, cosines, newest_windows, windows_of
 
-__all__ = ["ORDERED", "UNORDERED", "LinearClassifier", "LinearVideo"]
+__all__ = ["UNORDERED", "LinearClassifier"]
 
 UNORDERED = ("mean", "spread", "change", "largest")
 _FLAT = 0.1  # of the usual deviation of the training clips: where nothing deviates by more, the map is flat

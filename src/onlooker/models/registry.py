@@ -20,18 +20,7 @@ from onlooker.models.linear import LinearClassifier, LinearVideo
 from onlooker.models.video_model import VideoModel
 from onlooker.settings import check_type, suggestion
 
-__all__ = [
-    "Recipe",
-    "configured",
-    "create_model",
-    "find_class",
-    "find_recipe",
-    "for_encoder",
-    "for_model",
-    "list_models",
-    "register_model",
-    "resolve",
-]
+__all__ = ["Recipe", "configured", "create_model", "find_recipe", "for_model", "register_model", "resolve"]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from onlooker.files import check_digest, check_regular, read_json, reading
 from onlooker.models.encoders import TERMS, Encoder
 from onlooker.settings import check_type
 
-__all__ = ["Output", "VideoModel", "Windows", "count_parameters", "make_head"]
+__all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 
 RECORD = "recognizer.json"  # next to the weights of a recognizer
 WEIGHTS = "model.safetensors"

@@ -12,8 +12,6 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor
 
-__all__ = ["cosines", "newest_windows", "windows_of"]
-
 WAVES = 4
 _TOGETHER = 64  # frames whose windows are computed together: their sums fit in memory that is used again
 

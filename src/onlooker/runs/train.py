@@ -53,7 +53,7 @@ from onlooker.training.tensorboard import log, open_writer, require_tensorboard
 from onlooker.video.decode import RATE
 from onlooker.video.reader import VideoReader
 
-__all__ = ["TrainedRun", "continue_run", "train", "train_run"]
+__all__ = ["continue_run"]
 
 _NEARLY_ALL = 0.95  # of the training clips are not longer than a clip with one answer
 _LONG = 8  # times the frames of a sample that a clip has in the streams of the event layer at most

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onlooker.answer import event_scores
 from onlooker.structures import ClipError, Prediction, Segment, Step, Tube
 
-__all__ = ["Finder", "Kept", "clip_events", "recorded", "suppress"]
+__all__ = ["Finder", "Kept"]
 
 Floats = NDArray[np.floating]
 

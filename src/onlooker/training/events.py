@@ -22,7 +22,7 @@ from onlooker.structures import Segment
 from onlooker.training.linear import Choice, Clips, fitted_layer, one_thread
 from onlooker.training.regression import Layer, Method, cross_validate, regress
 
-__all__ = ["MOST_CLIPS", "ClipFeatures", "fit_events", "window_lengths"]
+__all__ = ["MOST_CLIPS", "ClipFeatures", "fit_events"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

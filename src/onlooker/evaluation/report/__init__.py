@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from onlooker.files import write_bytes
 
-__all__ = ["Cell", "DrawnClip", "Page", "Table", "Tone", "percent"]
+__all__ = ["Cell", "Page", "Table", "percent"]
 
 Tone = Literal["right", "wrong"]
 DrawnClip = tuple[bytes, str, Tone | None]  # an mp4, its caption, and whether the prediction is right

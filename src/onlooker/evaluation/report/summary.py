@@ -18,9 +18,7 @@ from onlooker.evaluation.report import DrawnClip, Page, Table, percent
 from onlooker.files import printable
 from onlooker.structures import Curves, Evaluation
 
-__all__ = [
-    "advice", "comparison_page", "comparison_table", "first_line", "labels_to_check", "share_of", "summary_page"
-]  # fmt: skip
+__all__ = ["advice", "first_line"]
 
 Measured = Mapping[str, Any]
 

@@ -9,9 +9,6 @@ from onlooker.models.cells.cell import Cell, Grid, Memoryless
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.temporal_conv import TemporalConv
 
-__all__ = ["CELLS", "build_cell"]
-
-
 # name -> build(num_features, hidden, grid). A cell with a hidden state can have any attention that takes such a state.
 CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
     "memoryless": lambda num_features, hidden, grid: Memoryless(num_features),

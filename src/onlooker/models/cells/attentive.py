@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
 from onlooker.models.cells.lstm import ConvLSTM, MapConv2d, lstm_update
 
-__all__ = ["AttentiveCell", "MotionCell", "SoftAttention"]
+__all__ = ["AttentiveCell", "MotionCell"]
 
 GLIMPSES = ("sum", "product", "scaled")
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Cell", "CellOutput", "Grid", "Memoryless", "State", "unroll"]
+__all__ = ["State"]
 
 Grid = tuple[int, int]
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
 
-__all__ = ["LSTM", "ConvLSTM", "MapConv2d", "lstm_update"]
+__all__ = ["LSTM", "ConvLSTM"]
 
 _LARGE = 1 << 21  # weights from which on a CPU takes longer to lay them out for a convolution than to compute it
 

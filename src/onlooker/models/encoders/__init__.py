@@ -15,7 +15,7 @@ from onlooker.models.encoders.pose import POSE, Pose
 from onlooker.models.encoders.small import Small, load_packaged
 from onlooker.settings import suggestion
 
-__all__ = ["ENCODERS", "TERMS", "Encoder", "Paired", "build_encoder", "has_weights", "load_packages"]
+__all__ = ["ENCODERS", "TERMS", "Encoder", "build_encoder"]
 
 
 class Encoder(Protocol):

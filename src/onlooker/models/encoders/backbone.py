@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from onlooker.files import check_regular
 
-__all__ = ["Backbone", "create_network", "filters_for"]
-
 
 class Backbone(nn.Module):
     """A timm network without its classifier.

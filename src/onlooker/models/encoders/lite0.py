@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from onlooker.models.encoders.backbone import create_network, filters_for
 
-__all__ = ["LITE0", "LITE0_SIZE", "Lite0", "installed_weights"]
+__all__ = ["LITE0"]
 
 LITE0, LITE0_SIZE = "lite0", 224
 _NETWORK = "tf_efficientnet_lite0"  # of timm

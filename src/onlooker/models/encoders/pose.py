@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from onlooker.files import check_regular
 from onlooker.models.encoders.lite0 import Lite0
 
-__all__ = ["POSE", "Pose"]
+__all__ = ["POSE"]
 
 POSE = "pose"
 # file in MediaPipe's wheel -> its size in bytes and SHA-256; no other files are run

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from onlooker.settings import suggestion
 
-__all__ = ["VideoEncoder", "has_folder", "is_video", "torchvision_video", "transformers_video"]
-
 _SPAN = 16  # frames that the networks of torchvision are usually given
 # The layouts of the tokens of the known families (`model_type`), see `VideoEncoder`.
 _LAYOUTS: dict[str, Any] = {"timesformer": "patches", "videomae": "frames", "vivit": "frames", "vjepa2": "frames"}
