@@ -13,7 +13,6 @@ import pytest
 from commands import SAMPLE, TINY, call, fails
 
 from onlooker.data.folder import find_clips
-from onlooker.evaluation.report import percent
 from onlooker.evaluation.report.summary import advice, first_line
 from onlooker.video.reader import read
 
@@ -250,20 +249,6 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(squares: Path, tm
     assert "holds a run of one split; choose another folder" in fails(*words[:2], "--run", run / "final", *words[4:])
 
 
-def test_auto_compares_models_and_trains_the_best(squares: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    words = ["train", squares, "--run", run, "--model", "auto", "--folds", 2, "--patience", 0, *TINY]
-    said = call(*words).output
-    accuracy = json.loads((run / "comparison.json").read_text(encoding="utf-8"))["accuracy"]
-    assert list(accuracy) == ["linear", "atcn", "tcn-both"]
-    best = max(accuracy, key=accuracy.__getitem__)
-    assert f"chosen: {best}, {percent(accuracy[best])} of the clips correct in cross-validation" in said
-    stored = json.loads((run / "final" / "config.json").read_text(encoding="utf-8"))
-    assert stored["model"]["name"] == best.removesuffix("-both")
-    page = (run / "report.html").read_text(encoding="utf-8")
-    assert f"<code>{best}</code> was chosen: with {accuracy[best] * 100:.1f}\u00a0%, no other model" in page
-
-
 def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     words = ["compare", squares, "--models", "convnet, lstm", "--seeds", 1, "--run", tmp_path / "compared", "--jobs", 2]
     result = call(*words, *TINY)
@@ -274,7 +259,6 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     assert all((tmp_path / "compared" / name / "split-seed0" / "report.html").exists() for name in figures["accuracy"])
     page = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
     assert all(f">{name}</td>" in page for name in figures["accuracy"])
-    assert "was chosen" not in page
     rows = [[cell.strip() for cell in line.split("│")] for line in result.output.splitlines() if "│" in line]
     percent = {name: f"{100 * accuracy:.1f} %" for name, accuracy in figures["accuracy"].items()}
     assert [row[1:3] for row in rows] == [

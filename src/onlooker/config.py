@@ -90,9 +90,7 @@ AUGMENTING = frozenset(f.name for f in fields(DataConfig) if f.metadata["group"]
 class ModelConfig(Config):
     """Which model."""
 
-    name: str = setting(
-        "linear", "The model; `onlooker models` lists them. auto: the best of three in cross-validation."
-    )
+    name: str = setting("linear", "The model; `onlooker models` lists them.")
     encoder: str = setting(
         "small",
         "Image encoder: small, lite0 (extra imagenet), pose (extra pose: lite0 and body landmarks), conv4, or any timm "

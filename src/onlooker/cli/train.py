@@ -39,7 +39,6 @@ from onlooker.storage import path_or_address
 group = typer.Typer()
 generate = typer.Typer(help="Generate folders of clips to try the other commands on.", no_args_is_help=True)
 _command = functools.partial(command, group=group, panel="Train and evaluate")
-_AUTO, _AUTO_FOLDS = "auto", 3
 _GIVEN = ("COMMANDLINE", "DEFAULT_MAP")  # options, and the file of --config
 _DEMO_CLIPS = 12  # of each action
 _DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
@@ -123,8 +122,6 @@ def train(
     - a CSV file with the columns path and label, and optionally start and end (of a part of a long recording, in
     seconds or mm:ss), split (train, val, test) and recording;
 
-    With --model auto, some models are compared by cross-validation, and the best one is trained: minutes to hours.
-
     All clips of one recording (a person, a camera) are in the same split; for a folder, recordings.csv (columns clip
     and recording) names them.
     """
@@ -133,9 +130,7 @@ def train(
     from onlooker.runs.train import default_run, train_run
     from onlooker.training.processes import launched
 
-    auto, folds = model.name == _AUTO, folds or _AUTO_FOLDS * (model.name == _AUTO)
-    if not auto:
-        model, data = for_model(model, data, given_options(context, _GIVEN))
+    model, data = for_model(model, data, given_options(context, _GIVEN))
     settings = Settings(model, data, training)
     if folds and (strict or tensorboard):
         raise ValueError("--strict and --tensorboard cannot be used with --folds; leave them out")
@@ -144,7 +139,7 @@ def train(
         raise FileNotFoundError(f"{run}: no cross-validation to resume; check --run, or leave out --resume")
     if resume and not folds:
         _check_resumed(context, run, clips, settings)
-    elif not auto:
+    else:
         refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
         refuse_unused(context, AUGMENTING if training.features else (), "with --features")
     if folds:
@@ -178,25 +173,21 @@ def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settin
 
 def _cross_validate(clips: Path, run: Path, settings: Settings, which: SetConfig, folds: int) -> None:
     from onlooker.data.sets import asked_splits, read_set
-    from onlooker.evaluation.report import percent
     from onlooker.models.registry import resolve
-    from onlooker.runs.compare import candidates, compare, with_baseline
+    from onlooker.runs.compare import compare, with_baseline
     from onlooker.runs.train import train_final
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
     name, clip_set = settings.model.name, read_set(clips, which, fills=True)
     note(clip_set.notes)
-    models = candidates(settings) if name == _AUTO else with_baseline({name: resolve(*settings)}, settings)
+    models = with_baseline({name: resolve(*settings)}, settings)
     splits = asked_splits(clip_set, folds)
     with stoppable():
-        figures = compare(clip_set, run, models, splits, [settings.training.seed], choose=name == _AUTO)
-        name = figures.get("chosen", name)
+        figures = compare(clip_set, run, models, splits, [settings.training.seed])
         final = train_final(clip_set, run, models[name])
     _print_comparison(figures, run)
     _print_terms(final)
-    if settings.model.name == _AUTO:
-        typer.echo(f"chosen: {name}, {percent(figures['accuracy'][name])} of the clips correct in cross-validation")
     typer.echo(f"final model, trained without a test split: {final}; use it with `onlooker predict {run} CLIP`")
 
 

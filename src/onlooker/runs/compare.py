@@ -48,7 +48,6 @@ def compare(
     splits: Splits,
     seeds: Sequence[int],
     jobs: int | None = None,
-    choose: bool = False,
 ) -> dict[str, Any]:
     """Train every model with every seed on every split, each in a run `out/MODEL/SPLIT-seedSEED`.
 
@@ -64,11 +63,10 @@ def compare(
             the test videos of all splits together.
         seeds: of weights, order and augmentation; the splits stay.
         jobs: as in `run_parallel`.
-        choose: note the model with the highest accuracy, of equally good ones the first.
 
     Returns:
         By model: `accuracy` (mean over seeds), `interval` (95 %), `spread` (standard deviation), `frame_accuracy`,
-        `per_seed`, `modality`; and `majority` (baseline), the counts, and the name of the `chosen` model, if asked for.
+        `per_seed`, `modality`; and `majority` (baseline) and the counts.
 
     Raises:
         ValueError: settings that no model has, a run that was made with other settings, or another process that
@@ -97,8 +95,6 @@ def compare(
             "modality": {name: of.data.modality for name, of in models.items()},
             "skipped": [str(error) for error in (*clips.left_out, *skipped)],
         }
-        if choose:
-            results["chosen"] = max(results["accuracy"], key=results["accuracy"].__getitem__)
         write_json(out / "comparison.json", results)
         comparison_page(f"Models on {set_name(clips.path)}", results).write(out / REPORT)
     return results
@@ -126,17 +122,6 @@ def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
         data = replace(shared.data, modality=cast(Modality, modality or own))
         found[row] = _complete(name, shared._replace(data=data))
     return found
-
-
-def candidates(shared: Settings) -> dict[str, Settings]:
-    """The models that `--model auto` compares, the fastest one first, with the shared settings.
-
-    The linear one; attention and convolutions over time on the same frozen features; and a network that learns from
-    frames and optical flow from random weights, which needs some hundred clips.
-    """
-    learned = shared._replace(model=replace(shared.model, encoder="conv4", pretrained=False, weights=""))
-    frozen = shared._replace(training=replace(shared.training, features=True))
-    return {**settings_of("linear", shared), **settings_of("atcn", frozen), **settings_of("tcn:both", learned)}
 
 
 def _complete(name: str, shared: Settings) -> Settings:

@@ -224,9 +224,6 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     """The page of a comparison, from the figures of `runs.compare`."""
     seeds = len(figures["seeds"])
     page = Page(title, f"{figures['test_videos']} test videos · splits: {figures['splits']} · seeds: {seeds}")
-    if chosen := figures.get("chosen"):
-        accuracy = percent(figures["accuracy"][chosen])
-        page.text(f"`{chosen}` was chosen: with {accuracy}, no other model classifies more of the videos correctly.")
     table = comparison_table(figures)
     note = f"{table.note} The report of each training is in its folder, `MODEL/SPLIT-seedSEED`."
     page.table(table.rows, table.columns, note)
