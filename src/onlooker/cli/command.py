@@ -1,4 +1,4 @@
-"""Turn a function into a command: options from settings or a file, errors in one line, a hint after Ctrl-C."""
+"""Turn a function into a command: options from settings, errors in one line, a hint after Ctrl-C."""
 
 import dataclasses
 import functools
@@ -7,15 +7,13 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from onlooker.config import CLIPS, DataConfig, ModelConfig, TrainConfig
-from onlooker.files import printable, read_bytes
-from onlooker.settings import Config, check_type, suggestion
+from onlooker.config import CLIPS, DataConfig
+from onlooker.files import printable
 from onlooker.storage import address_of, local, uploading
 
 __all__ = ["command", "refuse_unused", "stoppable"]
@@ -107,12 +105,12 @@ def _explained(error: Exception) -> str:
     return printable(text)
 
 
-def given_options(context: typer.Context, sources: Collection[str] = ("COMMANDLINE",)) -> set[str]:
-    """The settings that the command line (or `DEFAULT_MAP`: a file) contains, by the names of their fields."""
+def given_options(context: typer.Context) -> set[str]:
+    """The settings that the command line contains, by the names of their fields."""
     given = {
         name
         for name in context.params
-        if (source := context.get_parameter_source(name)) is not None and source.name in sources
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
     }
     return given | {name.partition("_")[2] for name in given}
 
@@ -171,59 +169,6 @@ def _set_safe(safe: bool) -> bool:
     return safe
 
 
-_GROUPS: dict[str, type[Config]] = {"model": ModelConfig, "data": DataConfig, "training": TrainConfig}
-_OF_RUN = ("onlooker", "clips", "classes", "split")  # of a run's config.json, which no option sets
-
-
-def _read_options(context: typer.Context, path: Path | None) -> Path | None:
-    """Make the settings of a file the defaults of the options, which win over it."""
-    if path is not None:
-        try:
-            context.default_map = dict(_options_of(_read_yaml(local(path))))
-        except (ValueError, OSError) as error:
-            reason = getattr(error, "strerror", None) or str(error).removeprefix(f"{path}: ")
-            raise typer.BadParameter(f"{path}: {reason}") from error
-    return path
-
-
-def _options_of(values: dict[str, Any]) -> Iterable[tuple[str, Any]]:
-    for name, of_group in values.items():
-        if name in _OF_RUN:
-            continue
-        if name not in _GROUPS:
-            owners = [group for group, config in _GROUPS.items() if name in config.__dataclass_fields__]
-            remedy = f"write it below {owners[0]}:" if owners else suggestion(name, [*_GROUPS, *_OF_RUN])
-            raise ValueError(f"no field {name}; {remedy}")
-        check_type(name, of_group, dict)
-        _GROUPS[name].from_dict(of_group)  # an error that names the field
-        yield from ((f"{name}_{field}", value) for field, value in of_group.items())
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    """The values of a YAML file, or of a JSON file, which is YAML as well."""
-    yaml = import_module("yaml")
-    loader: Any = type("Loader", (yaml.SafeLoader,), {})
-    # In YAML 1.1, 1e-3 without a dot would be text.
-    loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), [*"-+0123456789"]
-    )
-    try:
-        values = yaml.load(read_bytes(path), loader)
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
-    check_type("the file", values, dict)
-    return dict(values)
-
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        callback=_read_options,
-        is_eager=True,
-        help="Settings from a YAML or JSON file, such as the config.json of a run; options win over it.",
-    ),
-]
 FrameRate = Annotated[float | None, typer.Option(help=DataConfig.__dataclass_fields__["frame_rate"].metadata["help"])]
 Safe = Annotated[
     bool,

@@ -10,7 +10,6 @@ import typer
 
 from onlooker.cli.command import (
     Clips,
-    ConfigFile,
     Folds,
     FrameRate,
     RunArgument,
@@ -39,7 +38,6 @@ from onlooker.storage import path_or_address
 group = typer.Typer()
 generate = typer.Typer(help="Generate folders of clips to try the other commands on.", no_args_is_help=True)
 _command = functools.partial(command, group=group, panel="Train and evaluate")
-_GIVEN = ("COMMANDLINE", "DEFAULT_MAP")  # options, and the file of --config
 _DEMO_CLIPS = 12  # of each action
 _DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
 _FEW = 50  # test clips: one of them is two points
@@ -111,7 +109,6 @@ def train(
         bool,
         typer.Option("--tensorboard", help="Write curves and figures for TensorBoard, too.", rich_help_panel=TRAINING),
     ] = False,
-    config: ConfigFile = None,
 ) -> None:
     """Train on clips with one label each, and evaluate on test clips.
 
@@ -130,7 +127,7 @@ def train(
     from onlooker.runs.train import default_run, train_run
     from onlooker.training.processes import launched
 
-    model, data = for_model(model, data, given_options(context, _GIVEN))
+    model, data = for_model(model, data, given_options(context))
     settings = Settings(model, data, training)
     if folds and (strict or tensorboard):
         raise ValueError("--strict and --tensorboard cannot be used with --folds; leave them out")
@@ -161,7 +158,7 @@ def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settin
 
     if not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
-    stored, given, changed = RunRecord.read(run, root_of(clips)).settings, given_options(context, _GIVEN), []
+    stored, given, changed = RunRecord.read(run, root_of(clips)).settings, given_options(context), []
     for group, config, current in zip(Settings._fields, asked, stored, strict=True):
         for name, value in dataclasses.asdict(config).items():
             if f"{group}_{name}" in given and value not in (getattr(current, name), "auto"):
