@@ -136,8 +136,6 @@ def test_a_run_may_name_another_glimpse():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "convlstm", "glimpse": "product"}, "glimpse is 'product', and convlstm does not attend; leave it"),
-        ({"name": "linear", "dropout": 0.1}, "linear has no dropout; leave it out"),
         ({"name": "convalstm", "glimpse": "peek"}, "glimpse is 'peek', expected auto, product, scaled or sum"),
         ({"name": "motion", "glimpse": "sum"}, "attention 'motion' needs cell convlstm and glimpse"),
     ],

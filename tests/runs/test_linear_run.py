@@ -164,8 +164,8 @@ def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path,
         ("--epochs 3 --lr 0.1", "--epochs and --lr have no effect in linear; leave them out"),
         ("--hflip", "--hflip has no effect in linear; leave it out"),
         ("--hidden 8", "--hidden has no effect in linear; leave it out"),
-        ("--dropout 0.2", "linear has no dropout; leave it out"),
-        ("--aggregation mean", "aggregation is 'mean' and loss is 'last'"),
+        ("--dropout 0.2", "--dropout has no effect in linear; leave it out"),
+        ("--aggregation mean", "--aggregation has no effect in linear; leave it out"),
     ],
 )
 def test_settings_without_effect_are_errors(options: str, message: str, squares: Path, tmp_path: Path) -> None:

@@ -60,13 +60,14 @@ class Recipe:
     @property
     def ignores(self) -> frozenset[str]:
         """Settings of a run that have no effect on this model."""
-        return self.unused | frozenset({"encoder", "hidden"}) - self.arguments
+        of_model = {f.name for f in fields(ModelConfig)} - {"name", "pretrained", "weights", "frozen"}
+        of_attention = set[str]() if self.attends else {"glimpse", "attention_loss"}
+        return self.unused | (of_model - self.arguments) | of_attention
 
 
 # Settings of training by gradient descent alone: optimization, and the augmentation of frames.
 GRADIENT = {f.name for f in fields(TrainConfig)} - {
     "seed",
-    "aggregation",
     "features",
     "nothing",
     "class_weights",
@@ -188,7 +189,7 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
     """Build the model of a run from its settings, for its data.
 
     Raises:
-        ValueError: as `create_model`; a modality that the model does not take; a changed setting that it does not have.
+        ValueError: as `create_model`; a modality that the model does not take.
     """
     recipe = find_recipe(model.name)
     if recipe.modality not in (None, data.modality):
@@ -196,15 +197,6 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
             f"{model.name} takes RGB and optical flow, and modality is {data.modality!r}; give --modality both"
         )
     given, defaults = resolve(model, data, TrainConfig())[0].settings(), {f.name: f.default for f in fields(model)}
-    others = given.keys() - recipe.arguments - recipe.ignores
-    if changed := [name for name in defaults if name in others and given[name] not in (defaults[name], False)]:
-        raise ValueError(
-            f"{model.name} has no {' and no '.join(changed)}; leave {'them' if len(changed) > 1 else 'it'} out"
-        )
-    if "glimpse" in given and not recipe.attends:
-        raise ValueError(
-            f"glimpse is {model.glimpse!r}, and {model.name} does not attend; leave it out, or use a model that does"
-        )
     # What the recipe sets has the default of `ModelConfig` unless it is given.
     settings = {
         name: value

@@ -104,8 +104,7 @@ def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
     """The settings of models by name, from a comma-separated list such as `motion,convlstm:flow`.
 
     Each is `NAME` or `NAME:MODALITY`. A modality that the model has anyway is dropped, so that a model that is listed
-    twice is noticed. Shared settings that a model has no use for are left out: those of attention if it learns none,
-    those of gradient descent for `linear`.
+    twice is noticed. Shared settings that a model ignores (`Recipe.ignores`) are left out.
 
     Raises:
         ValueError: an unknown model, or one that is listed twice.
@@ -125,15 +124,12 @@ def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
 
 
 def _complete(name: str, shared: Settings) -> Settings:
-    model, data, training = shared
-    recipe = find_recipe(name)
-    if recipe.solver == "linear":
-        shared_names = ("seed", "features", "nothing", "class_weights")
-        training = TrainConfig(**{name: getattr(training, name) for name in shared_names})
-        return resolve(ModelConfig(name, model.encoder, model.pretrained), data, training)
-    if not recipe.attends:
-        model = replace(model, attention_loss=False, glimpse="auto")
-    return resolve(ModelConfig(**{**asdict(model), "name": name}), data, training)
+    ignored = find_recipe(name).ignores
+    model, training = (
+        {key: value for key, value in asdict(group).items() if key not in ignored}
+        for group in (shared.model, shared.training)
+    )
+    return resolve(ModelConfig(**{**model, "name": name}), shared.data, TrainConfig(**training))
 
 
 def with_baseline(models: Mapping[str, Settings], shared: Settings) -> dict[str, Settings]:
