@@ -4,7 +4,8 @@
 training, validation and test clips (each source video in one split), frame accuracy over five draws of the split. The
 report names two of its ten classes, brush_hair and cartwheel. The latter is not in J-HMDB, so the first ten classes in
 alphabetical order are used. It does not say which epoch is tested; here, it is the last. The page with curves and heat
-maps is in the folder of the run. `explain` measures what other protocols change.
+maps is in the folder of the run. `explain` measures what other protocols change. `--encoder lite0` adds the rows of an
+encoder with ImageNet weights (its extra: `imagenet`), at the size of its frames.
 """
 
 import math
@@ -27,7 +28,7 @@ from onlooker.drawing.plots import to_svg
 from onlooker.evaluation.metrics import measure
 from onlooker.evaluation.report import Page
 from onlooker.files import write_bytes
-from onlooker.models.registry import create_model, find_recipe, resolve
+from onlooker.models.registry import create_model, find_recipe, for_encoder, resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.runs.features import encoded_clips, weights_digest
@@ -40,7 +41,7 @@ from onlooker_papers.hmdb10.reproduce import attention_rows, train_all_epochs
 from onlooker_papers.intervals import clustered, over_seeds
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.real_clips.frozen import splits_of
-from onlooker_papers.results import WHOLE, About, Row, write_rows
+from onlooker_papers.results import WHOLE, About, Key, Row, write_rows
 from onlooker_papers.sets import data_folder
 from onlooker_papers.sheet import sheet, to_png
 from onlooker_papers.tables import add_table
@@ -55,6 +56,7 @@ TRAINING = TrainConfig(epochs=10, batch=15, lr=5e-3, label_smoothing=0.0)
 # The size of the report: five hidden channels, about a hundred thousand parameters; the LSTM has about as many. Where
 # the report is silent, the choices are ours: the classifier reads the whole map, because the mean over a map of five
 # channels has only five numbers, and there is no dropout on so few.
+ENCODER = "small"
 MODELS = {"report": 5, "convlstm": 5, "lstm": 41, "convnet": 1}
 RATES = (0.005, 0.02)  # learning rates; each model uses one of them (`chosen_rate`)
 _COLUMNS = 8
@@ -76,6 +78,7 @@ class Draw:
         number: number of the draw.
         training: training settings.
         protocol: how clips are divided, and the loss.
+        encoder: name of the frozen encoder.
     """
 
     run: Path
@@ -83,6 +86,7 @@ class Draw:
     number: int
     training: TrainConfig = TRAINING
     protocol: Protocol = PROTOCOLS[OURS]
+    encoder: str = ENCODER
 
     @property
     def split(self) -> Split:
@@ -94,6 +98,12 @@ class Draw:
         """Sorted."""
         return tuple(sorted({clip.label for clip in self.clips}))
 
+    @property
+    def data(self) -> DataConfig:
+        """How clips are sampled."""
+        data = for_encoder(self.encoder, DATA, ())
+        return resolve(ModelConfig(encoder=self.encoder, pretrained=True), data, self.training).data
+
     def folder(self, name: str, rate: float) -> Path:
         """The folder of the training of a model; its figures are next to it."""
         return self.run / f"draw{self.number}" / f"{name}-{1000 * rate:g}e-3"
@@ -102,7 +112,7 @@ class Draw:
         """A model with the frozen encoder of the features."""
         torch.manual_seed(self.number)
         settings: dict[str, Any] = {
-            "encoder": "small", "size": DATA.size, "pretrained": True, "hidden": MODELS[name], "dropout": 0.0,
+            "encoder": self.encoder, "size": self.data.size, "pretrained": True, "hidden": MODELS[name], "dropout": 0.0,
         }  # fmt: skip
         net: VideoModel
         if name in ("report", "convlstm"):
@@ -121,7 +131,7 @@ class Draw:
             clips; `frames`, the share of correct frames in each validation and test clip; `epoch`; `parameters`;
             `curves`; with attention, its `entropy` on test clips, as a share of that of uniform attention.
         """
-        net, split, data = self.build(name), self.split, sampling()
+        net, split, data = self.build(name), self.split, self.data
         sides = {side: len(getattr(split, side)) for side in REPORT_CLIPS}
         training = replace(self.training, seed=self.number, lr=rate, loss=self.protocol.loss)
         of_features = {"weights": weights_digest(cast(nn.Module, net.encoder)), **data.to_dict()}
@@ -148,7 +158,7 @@ class Draw:
 
     def samples(self, net: VideoModel) -> ClipFrames:
         """The stored features of all clips."""
-        return encoded_clips(self.clips, self.classes, net, sampling(), strict=True, quiet=True)[0]
+        return encoded_clips(self.clips, self.classes, net, self.data, strict=True, quiet=True)[0]
 
 
 def frames_correct(evaluation: Evaluation) -> list[float]:
@@ -164,19 +174,16 @@ def attention_entropy(recognizer: Recognizer, samples: ClipFrames) -> float:
     return float(torch.special.entr(weights).sum(1).mean()) / math.log(weights.shape[1])
 
 
-def sampling() -> DataConfig:
-    """How clips are sampled."""
-    return resolve(ModelConfig(pretrained=True), DATA, TRAINING).data
-
-
-def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfig = TRAINING) -> dict[str, Any]:
-    """Compute what is missing, write the row of `hmdb10-real.json` and the page.
+def reproduce(
+    run: Path, results: Path, draws: int = DRAWS, training: TrainConfig = TRAINING, encoder: str = ENCODER
+) -> dict[str, Any]:
+    """Compute what is missing, write the row of an encoder in `hmdb10-real.json` and the page.
 
     Raises:
         ValueError: ONLOOKER_DATA is not set, or a run made with other settings.
         ClipError: there is no J-HMDB, or a clip cannot be read.
     """
-    every = every_draw(run, draws, training)
+    every = every_draw(run, draws, training, encoder=encoder)
     rates = {name: chosen_rate(every, name) for name in MODELS}
     found = {name: [draw.figures(name, rate) for draw in every] for name, rate in rates.items()}
     each = {name: [of["frame_accuracy"] for of in cells] for name, cells in found.items()}
@@ -197,28 +204,42 @@ def reproduce(run: Path, results: Path, draws: int = DRAWS, training: TrainConfi
             for name, cells in found.items()
         },
         "classes": list(every[0].classes),
+        "encoder": encoder,
         "clips": [{side: len(getattr(draw.split, side)) for side in REPORT_CLIPS} for draw in every],
         "rates": list(RATES),
         "rate_clips": sum(untested(every)),
     }  # fmt: skip
     memos = [draw.folder(name, rate).with_suffix(".json") for name, rate in rates.items() for draw in every]
-    write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), {WHOLE: Row.of(figures, *memos)})
+    write_row(results, WHOLE if encoder == ENCODER else (encoder,), Row.of(figures, *memos), draws, encoder)
     write_page(run, every[0], figures)
     return figures
 
 
-def every_draw(run: Path, draws: int = DRAWS, training: TrainConfig = TRAINING, protocol: str = OURS) -> list[Draw]:
+def write_row(results: Path, key: Key, row: Row, draws: int, encoder: str) -> None:
+    """Write a row of `hmdb10-real.json`."""
+    only = "" if encoder == ENCODER else f"--encoder {encoder}"
+    write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), {key: row}, only)
+
+
+def every_draw(
+    run: Path, draws: int = DRAWS, training: TrainConfig = TRAINING, protocol: str = OURS, encoder: str = ENCODER
+) -> list[Draw]:
     """The draws of the split; errors as for `reproduce`."""
     clips = ten_classes(next(iter(splits_of(SET).values())).clips)
     folder = run if protocol == OURS else run / protocol
-    return [Draw(folder, clips, number, training, PROTOCOLS[protocol]) for number in range(draws)]
+    return [Draw(folder, clips, number, training, PROTOCOLS[protocol], encoder) for number in range(draws)]
 
 
 def explain(
-    run: Path, results: Path, protocol: str, draws: int = DRAWS, training: TrainConfig = TRAINING
+    run: Path,
+    results: Path,
+    protocol: str,
+    draws: int = DRAWS,
+    training: TrainConfig = TRAINING,
+    encoder: str = ENCODER,
 ) -> dict[str, Any]:
     """Compute what is missing of one protocol, with the learning rates of ours, and write its row; errors as there."""
-    ours, every = (every_draw(run, draws, training, name) for name in (OURS, protocol))
+    ours, every = (every_draw(run, draws, training, name, encoder) for name in (OURS, protocol))
     clips, splits = every[0].clips, [draw.split for draw in every]
     seen = np.concatenate([known(clips, split) for split in splits])
     names = names_of_hmdb51(data_folder() / "annotations" / "hmdb51")
@@ -244,7 +265,8 @@ def explain(
     counts = {"training_clips": mean(len(split.training) for split in splits), "draws": draws}
     figures = {**counts, "known": float(seen.mean()), "known_in_hmdb51": float(of_names.mean()), "models": models}
     row = Row(figures, {}) if protocol == OURS else Row.of(figures, *memos)  # the memos of ours are in the other row
-    write_rows(results, FILE, About(WHAT, COMMAND, range(draws)), {("protocol", protocol): row})
+    name = protocol if encoder == ENCODER else f"{protocol}, {encoder}"
+    write_row(results, ("protocol", name), row, draws, encoder)
     return figures
 
 
@@ -274,13 +296,19 @@ def write_page(run: Path, draw: Draw, figures: dict[str, Any]) -> Path:
     return page.write(run / "report.html")
 
 
-def main(draws: Annotated[int, typer.Option(help="Draws of the split.", min=2, max=5)] = DRAWS) -> None:
+def main(
+    draws: Annotated[int, typer.Option(help="Draws of the split.", min=2, max=5)] = DRAWS,
+    encoder: Annotated[str, typer.Option(help="The frozen encoder, such as lite0.")] = ENCODER,
+) -> None:
     """Train the report's model, and the models that it is compared with, on every draw."""
     run, results = Path("runs/hmdb10-jhmdb"), Path("results")
-    figures = reproduce(run, results, draws)
+    if encoder != ENCODER:
+        run /= encoder
+    figures = reproduce(run, results, draws, encoder=encoder)
     for protocol in PROTOCOLS:
-        explain(run, results, protocol, draws)
-    write_bytes(Path("docs/hmdb10-curves.png"), to_png(loss_curves(figures["models"])))
+        explain(run, results, protocol, draws, encoder=encoder)
+    if encoder == ENCODER:
+        write_bytes(Path("docs/hmdb10-curves.png"), to_png(loss_curves(figures["models"])))
     low, high = figures["interval"]
     typer.echo(f"frames correct: {figures['frame_accuracy']:.1%} ({low:.1%} to {high:.1%})")
 

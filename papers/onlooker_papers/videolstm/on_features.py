@@ -32,7 +32,7 @@ from onlooker_papers.videolstm.crops import ClipCrops, evaluate_crops
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
 from onlooker_papers.videolstm.official_budget import MOTION, MOTION_BEGINS, SINGLE, STREAMS
-from onlooker_papers.videolstm.reduced import FINE_TUNING, NAME, Reduced, reduced, sampling, saved_encoder
+from onlooker_papers.videolstm.reduced import FINE_TUNING, SMALL, WIDTH, Reduced, reduced, sampling, saved_encoder
 
 TRAINING = TrainConfig(epochs=12, batch=16, lr=2e-3, label_smoothing=0.0)
 # Units of an LSTM, channels of a ConvLSTM; each of the two has about a hundred thousand weights.
@@ -50,6 +50,7 @@ class RealSet:
         split: which clips are used for what.
         training: training settings of every model.
         fine_tuning: training settings of the encoder of flow.
+        rgb_encoder: the encoder of RGB.
     """
 
     run: Path
@@ -57,6 +58,7 @@ class RealSet:
     split: Split
     training: TrainConfig = TRAINING
     fine_tuning: TrainConfig = FINE_TUNING
+    rgb_encoder: str = SMALL
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -66,21 +68,30 @@ class RealSet:
     def encoder(self, modality: Modality) -> Reduced:
         """The encoder of RGB or flow, which is made from the training clips if there is none yet."""
         file = self.run / f"{modality}-encoder.safetensors"
+        data = self.sampling(modality)
         if not file.exists():
-            data = sampling(modality)
             samples, _ = read_clips(self.split.clips, self.classes, data, strict=True)
             training, validation = samples.only(self.split.training), samples.only(self.split.validation)
             if modality == "flow":
-                inner = fine_tune("small", training, validation, data, self.run / "flow-encoder", self.fine_tuning)
+                inner = fine_tune(SMALL, training, validation, data, self.run / "flow-encoder", self.fine_tuning)
             else:
-                inner = cast(nn.Module, build_encoder("small", data.in_channels, data.size, pretrained=True))
-            made = reduced(inner, training, data).state_dict()
+                inner = cast(nn.Module, build_encoder(self.rgb_encoder, data.in_channels, data.size, True))
+            made = reduced(self.rgb_encoder, inner, training, data).state_dict()
             write_bytes(file, save({name: weights.contiguous() for name, weights in made.items()}))
-        return saved_encoder(file, modality)
+        return saved_encoder(file, self.rgb_encoder, data.in_channels)
 
-    def features(self, net: VideoModel, modality: Modality, clips: Sequence[Clip] | None = None) -> ClipFrames:
-        """The features of some clips, or all, by the encoders of a model."""
-        return encoded_clips(clips or self.split.clips, self.classes, net, sampling(modality), strict=True)[0]
+    def sampling(self, modality: Modality) -> DataConfig:
+        """How clips are sampled for a modality."""
+        return sampling(modality, self.rgb_encoder)
+
+    def features(self, modality: Modality, clips: Sequence[Clip] | None = None) -> ClipFrames:
+        """The features of some clips, or all; those of RGB and flow, whose frames may differ in size, are joined."""
+        if modality == "both":
+            rgb, flow = (self.features(of, clips) for of in STREAMS)
+            files = [(*of_rgb, *of_flow) for of_rgb, of_flow in zip(rgb.files, flow.files, strict=True)]
+            return ClipFrames(rgb.clips, files, rgb.classes, rgb.sampling)
+        net = Cell(self, f"convnet-{modality}", 0).build()
+        return encoded_clips(clips or self.split.clips, self.classes, net, self.sampling(modality), strict=True)[0]
 
     def settings(self) -> dict[str, Any]:
         """The settings on which all cells of the split depend."""
@@ -137,12 +148,12 @@ class Cell:
 
     def build(self) -> VideoModel:
         """The model, with the frozen encoders of the set."""
-        flow_channels = sampling("flow").flow_channels if self.modality == "both" else 0
-        channels = sampling(self.modality).in_channels
+        data = self.of.sampling(self.modality)
+        flow_channels = data.flow_channels if self.modality == "both" else 0
         torch.manual_seed(self.seed)
         settings: dict[str, Any] = {
-            "encoder": NAME, "in_channels": channels, "size": sampling("rgb").size, "hidden": self._hidden,
-            "flow_channels": flow_channels,
+            "encoder": f"{self.of.rgb_encoder}-{WIDTH}", "in_channels": data.in_channels, "size": data.size,
+            "hidden": self._hidden, "flow_channels": flow_channels,
         }  # fmt: skip
         net = create_model(self.model, len(self.of.classes), **settings)
         encoder: Any = net.encoder
@@ -158,9 +169,8 @@ class Cell:
         return net
 
     def _compute(self) -> dict[str, Any]:
-        net = self.build()
-        samples = self.of.features(net, self.modality)
-        return learn(self.folder, net, samples, self.of.split, sampling(self.modality), self.training)
+        samples, data = self.of.features(self.modality), self.of.sampling(self.modality)
+        return learn(self.folder, self.build(), samples, self.of.split, data, self.training)
 
 
 def learn(

@@ -2,7 +2,8 @@
 
 `python -m onlooker_papers.videolstm.real_video jhmdb ucf101_18` with `ONLOOKER_DATA`: all of J-HMDB (HMDB-51's own
 footage, 21 classes) and 18 complete classes of UCF101, official split 1, one seed; more with `--seeds 3` and
-`--split 2`. Every cell is memoized in the run's folder; run the same command to continue.
+`--split 2`. Every cell is memoized in the run's folder; run the same command to continue. `--encoder lite0` adds rows
+whose RGB is encoded with ImageNet weights (its extra: `imagenet`), at the size of its frames.
 """
 
 import re
@@ -22,7 +23,7 @@ from onlooker_papers.results import About, Row, read_rows, write_rows
 from onlooker_papers.videolstm.fine_tune import RANDOM_FRAMES
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION, SINGLE, STREAMS
 from onlooker_papers.videolstm.on_features import CHANNELS, MODELS, TRAINING, UNITS, Cell, RealSet, fuse
-from onlooker_papers.videolstm.reduced import FRAMES, WIDTH
+from onlooker_papers.videolstm.reduced import FRAMES, SMALL, WIDTH
 
 FILE = "videolstm-real"
 COMMAND = "python -m onlooker_papers.videolstm.real_video"
@@ -64,7 +65,8 @@ def figures_of(of: RealSet, found: Mapping[str, Sequence[Mapping[str, Any]]]) ->
         "majority": max(map(targets.count, of.classes)) / len(targets),
         "budget": {
             "epochs": of.training.epochs, "lr": of.training.lr, "width": WIDTH, "units": UNITS, "channels": CHANNELS,
-            "frames": FRAMES.frames, "size": FRAMES.size, "seeds": len(right[MOTION]),
+            "frames": FRAMES.frames, "size": of.sampling("rgb").size, "encoder": of.rgb_encoder,
+            "seeds": len(right[MOTION]),
             "flow_encoder": {"epochs": of.fine_tuning.epochs, "frames": RANDOM_FRAMES},
         },
     }  # fmt: skip
@@ -79,7 +81,9 @@ def _row(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {**row, "each": [cell["accuracy"] for cell in cells]}
 
 
-def reproduce(name: str, split: int, seeds: int, run: Path, results: Path, stored: bool = False) -> dict[str, Any]:
+def reproduce(
+    name: str, split: int, seeds: int, run: Path, results: Path, stored: bool = False, encoder: str = SMALL
+) -> dict[str, Any]:
     """Compute the missing cells of one split of a set, and write its rows; if `stored`, only figures of stored cells.
 
     Raises:
@@ -90,17 +94,23 @@ def reproduce(name: str, split: int, seeds: int, run: Path, results: Path, store
     if f"split{split}" not in splits:
         raise ValueError(f"{name} has no split {split}; it has {', '.join(splits)}")
     training = replace(TRAINING, epochs=EPOCHS.get(name, TRAINING.epochs))
-    of = RealSet(run / name / f"split{split}", name, splits[f"split{split}"], training)
-    key = (name,) if split == 1 else (f"{name}-split{split}",)
+    folder = run / name / f"split{split}"
+    key = name if split == 1 else f"{name}-split{split}"
+    options = ["--stored"] if stored else []
+    if encoder != SMALL:
+        folder /= encoder
+        key += f", {encoder}"
+        options.append(f"--encoder {encoder}")
+    of = RealSet(folder, name, splits[f"split{split}"], training, rgb_encoder=encoder)
     if stored:
-        row = read_rows(results, FILE)[key]
+        row = read_rows(results, FILE)[key,]
         cells = [(re.sub(r"^seed\d+ ", "", memo), cell) for memo, cell in row["memos"].items()]
         by_model = {model: [cell for name, cell in cells if name == model] for model, _ in cells}
         made = Row(figures_of(of, by_model), row["settings"], row["memos"])
     else:
         found, memos = measure(of, range(seeds))
         made = Row.of(figures_of(of, found), *memos)
-    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {key: made}, "--stored" if stored else "")
+    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {(key,): made}, " ".join(options))
     return dict(made.figures)
 
 
@@ -109,10 +119,11 @@ def main(
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.", min=1, max=3)] = 1,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1,
     stored: Annotated[bool, typer.Option(help="Only the figures, from the cells in the results.")] = False,
+    encoder: Annotated[str, typer.Option(help="The encoder of RGB, such as lite0.")] = SMALL,
 ) -> None:
     """Train the models on each set."""
     for name in sets:
-        figures = reproduce(name, split, seeds, Path("runs/videolstm-real"), Path("results"), stored)
+        figures = reproduce(name, split, seeds, Path("runs/videolstm-real"), Path("results"), stored, encoder)
         for model, row in figures["rows"].items():
             typer.echo(f"{name} {model}: {row['accuracy']:.1%}")
 

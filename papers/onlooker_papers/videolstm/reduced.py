@@ -1,12 +1,13 @@
 """The encoders of real clips that all models of the ablation share: frozen, with features of few channels.
 
-RGB is encoded by `small` as it comes with the library. The encoder of flow starts from its weights, with the first
-filters averaged over the colors as in two-stream networks, and is trained on the flow of the training clips. Both
-features are reduced to their principal components on training clips, because training ConvLSTMs on 560 channels takes
-too long on two cores.
+RGB is encoded by `small` as it comes with the library, or by `lite0` with ImageNet weights. Flow is always by `small`:
+it starts from the library's weights, with the first filters averaged over the colors as in two-stream networks, and is
+trained on the flow of the training clips. Both features are reduced to their principal components on training clips,
+because training ConvLSTMs on 560 channels takes too long on two cores.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,12 +21,13 @@ from torch import Tensor, nn
 from onlooker.config import DataConfig, Modality, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.models.encoders import ENCODERS, build_encoder
-from onlooker.models.registry import create_model, resolve
+from onlooker.models.encoders.lite0 import LITE0
+from onlooker.models.registry import create_model, for_encoder, resolve
 from onlooker.training.forward import encode_samples, uses_bf16
 from onlooker_papers.videolstm.fine_tune import RandomFrames
 
 WIDTH = 64
-NAME = f"small-{WIDTH}"  # of the reduced encoder
+SMALL = "small"
 FRAMES = DataConfig(frames=16, size=112)
 # For encoders that are trained on the clips of a split: that of flow, and that of RGB if it is not frozen.
 FINE_TUNING = TrainConfig(epochs=8, batch=16, lr=1e-3)
@@ -33,21 +35,22 @@ _PER_CLIP = 4  # frames for the principal components
 
 
 class Reduced(nn.Module):
-    """The encoder `small` and a linear map of its 560 features to `WIDTH`.
+    """An encoder and a linear map of its features to `WIDTH`.
 
     Args:
+        name: of the encoder of RGB; that of flow is `small`.
         in_channels: C of the frames.
     """
 
     num_features = WIDTH
 
-    def __init__(self, in_channels: int) -> None:
+    def __init__(self, name: str, in_channels: int) -> None:
         super().__init__()
-        self.inner: Any = build_encoder("small", in_channels, FRAMES.size)
+        self.inner: Any = build_encoder(name if in_channels == FRAMES.channels else SMALL, in_channels, FRAMES.size)
         self.reduce = nn.Conv2d(self.inner.num_features, WIDTH, 1)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """The grid of `small`."""
+        """The grid of the encoder."""
         return cast(tuple[int, int], self.inner.grid(height, width))
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -55,19 +58,24 @@ class Reduced(nn.Module):
         return cast(Tensor, self.reduce(self.inner(frames)))
 
 
-ENCODERS[NAME] = lambda in_channels, size: Reduced(in_channels)
+def _build(name: str, in_channels: int, size: int) -> Reduced:
+    return Reduced(name, in_channels)
 
 
-def sampling(modality: Modality) -> DataConfig:
-    """How clips are sampled for the encoder of a modality, without augmentation."""
-    data = replace(FRAMES, modality=modality, translate=0.0, scale=0.0)
-    return resolve(ModelConfig(pretrained=True), data, TrainConfig())[1]
+ENCODERS |= {f"{name}-{WIDTH}": partial(_build, name) for name in (SMALL, LITE0)}
+
+
+def sampling(modality: Modality, encoder: str = SMALL) -> DataConfig:
+    """How clips are sampled for a modality and the encoder of RGB, without augmentation."""
+    encoder = SMALL if modality == "flow" else encoder
+    data = replace(for_encoder(encoder, FRAMES, ()), modality=modality, translate=0.0, scale=0.0)
+    return resolve(ModelConfig(encoder=encoder, pretrained=True), data, TrainConfig())[1]
 
 
 @torch.inference_mode()
-def reduced(inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced:
-    """An encoder reduced to the principal components on some frames of the training clips."""
-    net = create_model("convnet", 2, encoder=NAME, in_channels=data.in_channels, size=data.size).eval()
+def reduced(name: str, inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced:
+    """`inner`, which is an encoder with this name, reduced to principal components on frames of the training clips."""
+    net = create_model("convnet", 2, encoder=f"{name}-{WIDTH}", in_channels=data.in_channels, size=data.size).eval()
     encoder = cast(Reduced, net.encoder)
     encoder.inner.load_state_dict(inner.state_dict())
     whole = encoder.reduce
@@ -85,8 +93,8 @@ def reduced(inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced
     return encoder
 
 
-def saved_encoder(file: Path, modality: Modality) -> Reduced:
-    """The encoder of a modality, as `safetensors` wrote it."""
-    encoder = Reduced(sampling(modality).in_channels)
+def saved_encoder(file: Path, name: str, in_channels: int) -> Reduced:
+    """An encoder as `safetensors` wrote it."""
+    encoder = Reduced(name, in_channels)
     encoder.load_state_dict(load_file(file))
     return encoder.eval().requires_grad_(False)

