@@ -19,7 +19,7 @@ import typer
 from onlooker.data.split import group_of
 from onlooker_papers.intervals import over_recordings
 from onlooker_papers.real_clips.frozen import splits_of
-from onlooker_papers.results import About, Row, read_rows, write_rows
+from onlooker_papers.results import About, Key, Row, read_rows, write_rows
 from onlooker_papers.videolstm.fine_tune import RANDOM_FRAMES
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION, SINGLE, STREAMS
 from onlooker_papers.videolstm.on_features import CHANNELS, MODELS, TRAINING, UNITS, Cell, RealSet, fuse
@@ -95,22 +95,22 @@ def reproduce(
         raise ValueError(f"{name} has no split {split}; it has {', '.join(splits)}")
     training = replace(TRAINING, epochs=EPOCHS.get(name, TRAINING.epochs))
     folder = run / name / f"split{split}"
-    key = name if split == 1 else f"{name}-split{split}"
+    key: Key = (name,) if split == 1 else (f"{name}-split{split}",)
     options = ["--stored"] if stored else []
     if encoder != SMALL:
         folder /= encoder
-        key += f", {encoder}"
+        key = (encoder, *key)
         options.append(f"--encoder {encoder}")
     of = RealSet(folder, name, splits[f"split{split}"], training, rgb_encoder=encoder)
     if stored:
-        row = read_rows(results, FILE)[key,]
+        row = read_rows(results, FILE)[key]
         cells = [(re.sub(r"^seed\d+ ", "", memo), cell) for memo, cell in row["memos"].items()]
         by_model = {model: [cell for name, cell in cells if name == model] for model, _ in cells}
         made = Row(figures_of(of, by_model), row["settings"], row["memos"])
     else:
         found, memos = measure(of, range(seeds))
         made = Row.of(figures_of(of, found), *memos)
-    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {(key,): made}, " ".join(options))
+    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {key: made}, " ".join(options))
     return dict(made.figures)
 
 

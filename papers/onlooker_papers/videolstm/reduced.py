@@ -1,9 +1,9 @@
 """The encoders of real clips that all models of the ablation share: frozen, with features of few channels.
 
-RGB is encoded by `small` as it comes with the library, or by `lite0` with ImageNet weights. Flow is always by `small`:
-it starts from the library's weights, with the first filters averaged over the colors as in two-stream networks, and is
-trained on the flow of the training clips. Both features are reduced to their principal components on training clips,
-because training ConvLSTMs on 560 channels takes too long on two cores.
+RGB is encoded by `small` as it comes with the library, or by `lite0` with ImageNet weights. The encoder of flow is
+always `small`; it starts from the library's weights, with the first filters averaged over the colors as in two-stream
+networks, and is trained on the flow of the training clips. Both features are reduced to their principal components on
+training clips, because training ConvLSTMs on 560 channels takes too long on two cores.
 """
 
 from dataclasses import replace

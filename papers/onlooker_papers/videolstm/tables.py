@@ -1,6 +1,6 @@
 """The tables of VideoLSTM: its ablation on the moving target and on real video."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from onlooker.evaluation.report import Table
@@ -10,7 +10,7 @@ from onlooker_papers.videolstm.official_budget import BOTH, NAMES, SETS, SINGLE,
 from onlooker_papers.videolstm.places import BASELINES
 
 TARGET, SEGMENTS, REAL = "moving-target", "segments", "videolstm-real"
-_TITLES = {"jhmdb": "J-HMDB", "ucf101_18": "18 classes of UCF101"}  # split 1 of each, three seeds
+_TITLES = {"jhmdb": "J-HMDB", "ucf101_18": "18 classes of UCF101"}  # split 1 of each
 _WORD = {"rgb": "RGB", "flow": "flow"}
 # Times without weights of frames.
 _GUESSES = {"class": "the class, from all frames so far", "whole": "the whole clip", "motion": "amount of motion"}
@@ -99,17 +99,26 @@ def on_real_video(results: Results) -> Table:
     cited = [(f"UCF101, {_WORD[of]}: published", values) for of, values in SETS["ucf101"].cited.items()]
     made: list[list[str | None]] = [[words, *map(str, values), None, None] for words, values in cited]
     made += [[f"{of.published.title}, both: published", *empty, None, str(of.cited_together)] for of in SETS.values()]
-    for name in _TITLES:
-        of = results[REAL][name]
-        single = {stream: [share(of[f"{model}-{stream}"]) for model in SINGLE] for stream in STREAMS}
-        made += [[f"{_TITLES[name]}, {_WORD[stream]}", *shares, None, None] for stream, shares in single.items()]
-        made.append([f"{_TITLES[name]}, both", *empty, share(of[MOTION.name]), share(of[BOTH])])
+    lite0 = results[REAL].get("lite0", {})
+    for name, title in _TITLES.items():
+        made += _measured(results[REAL][name], title, STREAMS)
+        if name in lite0:
+            made += _measured(lite0[name], f"{title}, `lite0`", ["rgb"])  # the encoder of flow is the same
     of = results[REAL]["jhmdb"]
     budget = of["budget"]
     note = (
         f"Test clips correct, %, split 1, three seeds. {budget['frames']} frames of {budget['size']} pixels, "
         f"{budget['width']} features per location, {budget['units']} LSTM units or {budget['channels']} ConvLSTM "
-        f"channels. Majority class of J-HMDB: {share(of['majority'])} %. VideoLSTM: `{BOTH}`. Published: as commonly "
-        "cited."
+        "channels. `lite0`: RGB of 224 pixels encoded with ImageNet weights, flow as above, one seed. "
+        f"Majority class of J-HMDB: {share(of['majority'])} %. VideoLSTM: `{BOTH}`. Published: as commonly cited."
     )
     return Table(["set, input", *(NAMES[name] for name in SINGLE), "motion", VIDEOLSTM], made, note)
+
+
+def _measured(of: Mapping[str, Any], title: str, streams: Sequence[str]) -> list[list[str | None]]:
+    """The rows of one set: single streams, then both."""
+    made: list[list[str | None]] = [
+        [f"{title}, {_WORD[stream]}", *(share(of[f"{model}-{stream}"]) for model in SINGLE), None, None]
+        for stream in streams
+    ]
+    return [*made, [f"{title}, both", *[None] * len(SINGLE), share(of[MOTION.name]), share(of[BOTH])]]
