@@ -17,7 +17,7 @@ def test_names_that_are_no_text_are_skipped(project: Project) -> None:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb"):
             pass
-    project.refresh(everything=True)
+    project.refresh()
     assert project.counts() == {"a": 1}
 
 

@@ -12,7 +12,7 @@ from onlooker.files import check_regular, printable
 __all__ = ["Database"]
 
 _SCHEMA = [
-    # version: how often the project has changed; run: the newest one; "recording NAME": the digest of its file
+    # run: the newest one
     "CREATE TABLE state (key TEXT PRIMARY KEY, value)",
     # Also the clips in the trash.
     """CREATE TABLE clip (
@@ -20,12 +20,6 @@ _SCHEMA = [
         seconds REAL, playable INTEGER, settled INTEGER NOT NULL DEFAULT 0, UNIQUE (folder, name))""",
     "CREATE INDEX clip_in_order ON clip (folder, number)",
     "CREATE INDEX clip_by_content ON clip (digest)",
-    # step: changes of one step are undone together; moves: JSON, [[from, to], ...]; settled: the clip whose label it
-    # confirms; state: doing, done or undoing
-    """CREATE TABLE change (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, step INTEGER NOT NULL, text TEXT NOT NULL, batch TEXT NOT NULL,
-        moves TEXT NOT NULL, settled TEXT, state TEXT NOT NULL)""",
-    "CREATE INDEX change_by_step ON change (step)",
     # By the newest run.
     """CREATE TABLE tested (
         clip TEXT PRIMARY KEY, truth TEXT NOT NULL, predicted TEXT NOT NULL, score REAL NOT NULL, margin REAL NOT NULL,
@@ -64,7 +58,7 @@ class Database:
                 raise sqlite3.DatabaseError("of another version of the page, or of another program")
         except sqlite3.DatabaseError as error:
             self.close()
-            remedy = "delete it: the clips stay, and what could be undone is forgotten"
+            remedy = "delete it: the clips stay, and which labels were confirmed is forgotten"
             if "locked" in str(error):
                 remedy = "another `onlooker serve` uses this folder; use that one, or end it"
             raise ValueError(f"{printable(file)}: {printable(error)}; {remedy}") from error

@@ -1,19 +1,18 @@
-"""The folder of clips that the page edits: its classes and clips, and changes that can be undone, even after a restart.
+"""The folder of clips that the page edits: its classes and clips, and changes that can be undone until the server ends.
 
 Clips are files; what the page knows of them is in a database in the hidden folder of the project. Every change is a
-list of renames within the folder: deleted files go to `.onlooker/trash`, new ones come from there. It is written to the
-database before its renames and marked as done after them, so that a change that was interrupted is completed at the
-next start. A request reads the times of the class folders, and lists those that another program has changed.
+list of renames within the folder: deleted files go to `.onlooker/trash`, new ones come from there. The trash is emptied
+at the next start. Requests list the class folders, which other programs may change, too.
 """
 
 import itertools
-import json
-import os
 import secrets
 import shutil
-from collections.abc import Container, Mapping, Sequence
+import time
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 from onlooker.answer import require_one_nothing
 from onlooker.data.folder import RECORDINGS
 from onlooker.data.tables import read_table
-from onlooker.files import check_writable, file_digest, printable, write_csv
+from onlooker.files import check_writable, file_digest, printable, read_bytes, write_bytes, write_csv
 from onlooker.serve.database import Database
 from onlooker.serve.names import class_name, file_name, is_hidden, new_name
 from onlooker.serve.problem import Problem, t
@@ -33,7 +32,6 @@ __all__ = ["MAX_RECORDING", "Project", "ProjectClip", "read_recordings"]
 STORE = ".onlooker"  # the hidden folder in which the page keeps what belongs to the project
 TRASH = f"{STORE}/trash"
 MAX_RECORDING = 100  # characters of the name of a recording
-KEPT = 100  # steps that can be undone; files that older ones have deleted are removed
 
 Move = tuple[str, str]  # paths relative to the folder
 Row = dict[str, str]  # of recordings.csv
@@ -70,6 +68,20 @@ class ProjectClip:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """A change that can be undone.
+
+    Args:
+        batch: changes of the same batch that follow each other are undone together.
+        undo: undoes it; a FileNotFoundError if another program has removed its files.
+    """
+
+    text: str
+    batch: str
+    undo: Callable[[], None]
+
+
 class Project:
     """A folder with one sub-folder per class, made when its first class is added.
 
@@ -91,19 +103,16 @@ class Project:
         self.store = self.folder / STORE
         self.database = Database(None)
         self._lock = RLock()
-        self._classes: dict[str, int] = {}  # the times of their folders when they were listed
+        self._classes: list[str] = []
+        self._changes: list[_Change] = []
+        # Higher after each change, by the page or by other programs, and than that of the last server.
+        self.version = time.time_ns() // 1_000_000
         self.refresh()
-
-    @property
-    def version(self) -> int:
-        """How often the project has changed, by the page or by other programs."""
-        self.refresh()
-        return int(self.database.value("SELECT value FROM state WHERE key = 'version'") or 0)
 
     def counts(self) -> dict[str, int]:
         """The number of clips of each class, sorted by name."""
         counts = dict(self.database.run("SELECT folder, count(*) FROM clip GROUP BY folder"))
-        return {name: counts.get(name, 0) for name in sorted(self._classes)}
+        return {name: counts.get(name, 0) for name in self._classes}
 
     def clips(self, label: str, count: int = -1, before: str | None = None) -> list[ProjectClip]:
         """The clips of a class, the last ones first; with `before`, those that follow the clip with this id."""
@@ -142,7 +151,7 @@ class Project:
         changes = self._last()
         if not changes:
             return None
-        _, text = changes[0]
+        text = changes[0].text
         return text if len(changes) == 1 else t("change.several", text=text, count=len(changes) - 1)
 
     def change(self, name: str, values: Mapping[str, str], version: int) -> None:
@@ -152,8 +161,9 @@ class Project:
             Problem: 409 if the project has changed since the page saw this version.
         """
         with self._lock:
-            if version != (now := self.version):
-                raise Problem(409, "changed", version=now, seen=version)
+            self.refresh()
+            if version != self.version:
+                raise Problem(409, "changed", version=self.version, seen=version)
             getattr(self, name)(**values)
 
     def incoming(self) -> Path:
@@ -225,7 +235,7 @@ class Project:
             text = t("change.add_clip", name=Path(target).name, label=label)
             self._do(text, [*moves, (f"{TRASH}/{file.name}", target)], batch=batch)
             if recording:
-                self._join(target, recording, self.folder / RECORDINGS)
+                self._join(target, recording)
             return self.clip(clip_id)
 
     def recordings(self) -> dict[str, str]:
@@ -234,7 +244,7 @@ class Project:
         return {row["clip"]: row["recording"] for row in rows if not row["clip"].startswith(f"{TRASH}/")}
 
     def set_recording(self, clip_id: str, recording: str) -> None:
-        """Note of which recording a clip is, by another recordings.csv in place of the last one.
+        """Note of which recording a clip is.
 
         Args:
             recording: "": the clip is one by itself.
@@ -244,30 +254,19 @@ class Project:
         """
         clip = self.clip(clip_id)
         recording = recording.strip()[:MAX_RECORDING]
-        new = self._trash(".csv")
-        self._join(clip.relative, recording or clip.relative, self.folder / new)
-        moves = [(new, RECORDINGS)]
-        if (self.folder / RECORDINGS).exists():
-            moves.insert(0, (RECORDINGS, self._trash(".csv")))
-        self._do(t("change.set_recording", name=clip.path.name, recording=recording or "–"), moves)
+        path = self.folder / RECORDINGS
+        before = read_bytes(path) if path.exists() else b""
+        self._join(clip.relative, recording or clip.relative)
+        text = t("change.set_recording", name=clip.path.name, recording=recording or "–")
+        self._note(text, partial(_restore, path, before))
 
-    def _join(self, clip: str, recording: str, target: Path) -> None:
-        """Write a recordings.csv in which a clip is part of a recording, so that no split divides it.
-
-        A list that is made for it names every clip.
-        """
+    def _join(self, clip: str, recording: str) -> None:
+        """Make a clip part of a recording, so that no split divides it; a new list names every clip."""
         rows = read_recordings(self.folder / RECORDINGS)
         rows = rows or [{"clip": other.relative, "recording": other.relative} for other in self.select()]
         by_clip = {row["clip"]: row for row in rows}
         by_clip.setdefault(clip, {"clip": clip})["recording"] = recording
-        _write_rows(target, [*by_clip.values()])
-
-    def name_recording(self, name: str, digest: str) -> str:
-        """The recording that a file is: its name, or another one if a file of other content has this name."""
-        key = f"recording {name}"
-        self.database.run("INSERT OR IGNORE INTO state VALUES (?, ?)", key, digest)
-        is_first = self.database.value("SELECT value FROM state WHERE key = ?", key) == digest
-        return name if is_first else f"{name} {digest[:8]}"
+        _write_rows(self.folder / RECORDINGS, [*by_clip.values()])
 
     def set_label(self, clip_id: str, label: str) -> None:
         """Give a clip the class that the user has chosen or confirmed; a Problem 404 if one of them is not there."""
@@ -301,41 +300,46 @@ class Project:
         changes = self._last()
         if not changes:
             raise Problem(409, "nothing_to_undo")
-        for number, _ in changes:
-            moves = json.loads(self.database.value("SELECT moves FROM change WHERE number = ?", number))
+        for change in changes:
             try:
-                _check_moves(self.folder, _backwards(moves), back=True)
+                change.undo()
             except FileNotFoundError as error:
-                self._end(number, is_kept=False)
+                self._changes.pop()
                 raise Problem(409, "cannot_undo", reason=error) from error
-            self.database.run("UPDATE change SET state = 'undoing' WHERE number = ?", number)
-            self._finish(number)
+            self._changes.pop()
+            self.version += 1
+        self.refresh()
 
-    def refresh(self, everything: bool = False) -> None:
-        """Notice what other programs have changed, by the times of the class folders, or by listing `everything`."""
+    def refresh(self) -> None:
+        """Notice what other programs have changed."""
         with self._lock:
             self._open()
-            times = self._times()
-            changed = [name for name, time in times.items() if everything or self._classes.get(name) != time]
-            gone = self._classes.keys() - times.keys()
-            if changed or gone:
-                with self.database.transaction():
-                    for name in gone:
-                        self.database.run("DELETE FROM clip WHERE folder = ?", name)
-                    updated = [name for name in changed if self._list_class(name) or name not in self._classes]
-                    if gone or updated:
-                        self._count_version()
-            self._classes = times
+            folders = [path for path in self.folder.glob("*") if path.is_dir() and not is_hidden(path.name)]
+            present = {
+                (path.name, file.name) for path in folders for file in path.iterdir() if not is_hidden(file.name)
+            }
+            stored = {*self.database.run("SELECT folder, name FROM clip WHERE folder NOT LIKE '.%'")}
+            added = [(label, name) for label, name in sorted(present - stored) if is_video(self.folder / label / name)]
+            with self.database.transaction():
+                for row in stored - present:
+                    self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", *row)
+                for row in added:
+                    insert = "INSERT INTO clip (id, folder, name) VALUES (?, ?, ?)"
+                    self.database.run(insert, secrets.token_hex(8), *row)
+            classes = sorted(path.name for path in folders)
+            self.version += bool(added or stored - present or classes != self._classes)
+            self._classes = classes
 
     def close(self) -> None:
         """Release the folder for other servers."""
         with self._lock:
             self.database.close()
             self.database = Database(None)
-            self._classes = {}
+            self._classes = []
+            self._changes = []
 
     def _open(self, make: bool = False) -> None:
-        """Open the database of the folder, and complete what was interrupted; nothing is written without the folder."""
+        """Open the database of the folder, and empty its trash; nothing is written without the folder."""
         if self.database.file:
             if self.database.file.exists():
                 return
@@ -348,56 +352,38 @@ class Project:
         check_writable(self.store, "allow writing to it, or teach another folder (--clips)")
         try:
             self.database = Database(self.store / "page.db")
-            for (number,) in self.database.run("SELECT number FROM change WHERE state != 'done'"):
-                self._finish(number)
-            self._empty_trash()
-            stored = self.database.run("SELECT DISTINCT folder FROM clip WHERE folder NOT LIKE ?", f"{STORE}%")
-            self._classes = dict.fromkeys([*self._times(), *(folder for (folder,) in stored)], 0)
-            self.refresh(everything=True)
+            shutil.rmtree(self.folder / TRASH, ignore_errors=True)
+            self.database.run("DELETE FROM clip WHERE folder LIKE '.%'")
+            self.refresh()
         except BaseException:
             self.close()
             raise
 
     def _do(self, text: str, moves: Sequence[Move], settled: str | None = None, batch: str = "") -> None:
         """Make a change; `settled`: the clip whose label it confirms."""
-        self._open(make=True)
-        _check_moves(self.folder, moves)
-        last = self.database.run("SELECT step, batch FROM change ORDER BY number DESC LIMIT 1")
-        step, last_batch = last[0] if last else (0, "")
-        if not batch or batch != last_batch:
-            step += 1
-        insert = "INSERT INTO change (step, text, batch, moves, settled, state) VALUES (?, ?, ?, ?, ?, 'doing')"
-        values = (step, text, batch, json.dumps(moves), settled)
-        number = self.database.value(f"{insert} RETURNING number", *values)
-        self._finish(number)
+        self._make(moves, settled, is_undone=False)
+        self._note(text, partial(self._make, _backwards(moves), settled, is_undone=True), batch)
 
-    def _finish(self, number: int) -> None:
-        """Make or undo the renames of a change that has begun; if that fails, everything is as before."""
-        query = "SELECT state, moves, settled FROM change WHERE number = ?"
-        ((state, stored, settled),) = self.database.run(query, number)
-        is_undone = state == "undoing"
-        moves: list[Move] = [(str(source), str(target)) for source, target in json.loads(stored)]
-        if is_undone:
-            moves = _backwards(moves)
+    def _note(self, text: str, undo: Callable[[], None], batch: str = "") -> None:
+        """Note that a change was made."""
+        self._changes.append(_Change(text, batch or secrets.token_hex(8), undo))
+        self.version += 1
+        self.refresh()
+
+    def _make(self, moves: Sequence[Move], settled: str | None, is_undone: bool) -> None:
+        """Make renames, and note them; if that fails, everything is as before."""
+        _check_moves(self.folder, moves, is_undone)
         try:
             _make_moves(self.folder, moves)
             _follow_moves(self.folder, moves)
             with self.database.transaction():
                 for source, target in moves:
                     self._note_move(source, target)
-                if settled:
-                    self.database.run("UPDATE clip SET settled = ? WHERE id = ?", not is_undone, settled)
-                self._end(number, is_kept=not is_undone)
-                self._count_version()
+                self.database.run("UPDATE clip SET settled = ? WHERE id = ?", not is_undone, settled)
         except Exception:  # such as a file that another program has open, or a full disk
             with suppress(OSError, ValueError):
                 _make_moves(self.folder, _backwards(moves))
-            self._end(number, is_kept=is_undone)
             raise
-        for name in {path.partition("/")[0] for move in moves for path in move} - {STORE, RECORDINGS}:
-            self._classes.pop(name, None)
-            with suppress(OSError):
-                self._classes[name] = (self.folder / name).stat().st_mtime_ns
 
     def _note_move(self, source: str, target: str) -> None:
         """Note that a clip, or a class with its clips, was renamed. Outside of the trash, a class is in no folder."""
@@ -407,52 +393,10 @@ class Project:
         else:
             self.database.run("UPDATE clip SET folder = ? WHERE folder = ?", target, source)
 
-    def _end(self, number: int, is_kept: bool) -> None:
-        """Keep a change for undo, or forget it."""
-        keep = "UPDATE change SET state = 'done' WHERE number = ?"
-        self.database.run(keep if is_kept else "DELETE FROM change WHERE number = ?", number)
-
-    def _count_version(self) -> None:
-        self.database.run("INSERT INTO state VALUES ('version', 1) ON CONFLICT DO UPDATE SET value = value + 1")
-
-    def _last(self) -> list[tuple[int, str]]:
-        """Number and text of the changes that are undone next, the last one first."""
-        query = "SELECT number, text FROM change WHERE step = (SELECT max(step) FROM change) ORDER BY number DESC"
-        return self.database.run(query)
-
-    def _times(self) -> dict[str, int]:
-        """The times at which the class folders were changed."""
-        if not self.folder.is_dir():
-            return {}
-        with os.scandir(self.folder) as entries:
-            classes = [entry for entry in entries if entry.is_dir() and not is_hidden(entry.name)]
-        return {entry.name: entry.stat().st_mtime_ns for entry in classes}
-
-    def _list_class(self, name: str) -> bool:
-        """Update the clips of a class from its folder; returns whether anything has changed."""
-        present = {path.name for path in (self.folder / name).iterdir() if not is_hidden(path.name)}
-        stored = {row[0] for row in self.database.run("SELECT name FROM clip WHERE folder = ?", name)}
-        added = [file for file in sorted(present - stored) if is_video(self.folder / name / file)]
-        for file in stored - present:
-            self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", name, file)
-        for file in added:
-            row = "INSERT INTO clip (id, folder, name) VALUES (?, ?, ?)"
-            self.database.run(row, secrets.token_hex(8), name, file)
-        return bool(added or stored - present)
-
-    def _empty_trash(self) -> None:
-        """Delete the files that no undo needs, of the last server, and those of changes that are too old."""
-        self.database.run("DELETE FROM change WHERE step <= (SELECT max(step) FROM change) - ?", KEPT)
-        moves = [move for row in self.database.run("SELECT moves FROM change") for move in json.loads(row[0])]
-        used = {str(path) for move in moves for path in move}
-        for path in (self.folder / TRASH).glob("*"):
-            if f"{TRASH}/{path.name}" in used:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with suppress(OSError):  # it is deleted at the next start
-                    path.unlink(missing_ok=True)
+    def _last(self) -> list[_Change]:
+        """The changes that are undone next, the last one first."""
+        changes = self._changes[::-1]
+        return [*itertools.takewhile(lambda change: change.batch == changes[0].batch, changes)]
 
     def _empty(self, label: str) -> Move:
         """The change that makes a class folder."""
@@ -524,10 +468,8 @@ def _backwards(moves: Sequence[Move]) -> list[Move]:
 
 
 def _check_inside(folder: Path, path: Path) -> None:
-    expected = f"expected a path within {printable(folder)}, because nothing is moved or deleted elsewhere"
-    if ".." in path.parts or not path.is_relative_to(folder) or path == folder:
-        raise ValueError(f"{printable(path)}: {expected}")
     if not path.parent.resolve().is_relative_to(folder.resolve()):
+        expected = f"expected a path within {printable(folder)}, because nothing is moved or deleted elsewhere"
         raise ValueError(f"{printable(path)}: behind a link; {expected}; replace the link by the folder itself")
 
 
@@ -556,6 +498,14 @@ def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
         if not moved and "/" in target and not target.startswith("."):
             rows.append({"clip": target, "recording": target})
     _write_rows(folder / RECORDINGS, rows)
+
+
+def _restore(path: Path, content: bytes) -> None:
+    """Write a file again, or remove it if it was not there."""
+    if content:
+        write_bytes(path, content)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:

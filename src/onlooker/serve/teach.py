@@ -55,10 +55,10 @@ class Teaching:
         self.previews.prune()
         self.training = Training(project, self.settings.runs, looks.models)
 
-    def describe(self, everything: bool = False) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """The project with the last clips of each class as plain values, for JSON."""
         project, job = self.project, self.training.job
-        project.refresh(everything)
+        project.refresh()
         version, counts = project.version, project.counts()  # in this order: a version that is too old is safe
         model = (run := self.training.newest_run()) and find_model(run)
         return {
@@ -100,7 +100,7 @@ class Teaching:
         """Add a part of a clip that was looked at, in seconds; parts of one clip are of one recording."""
         look, part = self.looks.get(look_id), self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
         convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), self.settings.max_seconds, copy=part)
-        recording = self.project.name_recording(look.name, file_digest(look.path))
+        recording = f"{look.name} {file_digest(look.path)[:8]}"  # other clips may have this name
         name = f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4"
         return self.add(label, part, name, recording=recording)
 

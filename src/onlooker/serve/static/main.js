@@ -41,7 +41,7 @@ class Page {
     this.listen();
     this.showTab();
     try {
-      await Promise.all([this.loadState(), this.loadProject({ everything: true })]);
+      await Promise.all([this.loadState(), this.loadProject()]);
     } catch (error) {
       show(this.working, errorCard(error, button(null, t("again"), () => location.reload(), { kind: "primary" })));
       return;
@@ -85,10 +85,9 @@ class Page {
     for (const { nothing } of this.state.models) rememberQuiet(nothing);
   }
 
-  /** Loads the project; `everything`: the server lists all files again, for what other programs have changed. */
-  async loadProject({ everything = false } = {}) {
+  async loadProject() {
     const before = this.project;
-    const project = await get(`/api/project?everything=${everything}`);
+    const project = await get("/api/project");
     if (this.project === before || project.version >= this.project.version) this.setProject(project); // else it is old
   }
 
