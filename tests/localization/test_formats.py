@@ -1,12 +1,11 @@
-"""Export to COCO; times of events."""
+"""Actors of a prediction, and times of its events."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from onlooker.annotations import Interval, of_prediction, to_coco
+from onlooker.annotations import Interval, of_prediction
 from onlooker.structures import Prediction, Segment, Tube
 
 CLASSES = ("jump", "wave")
@@ -38,38 +37,6 @@ def test_an_answer_of_nothing_has_no_box() -> None:
     seen = replace(prediction((0.25, 0.25)), threshold=0.3)
     assert seen.actors == ()
     assert of_prediction(replace(seen, segments=())) == {seen.path: []}
-    assert to_coco(seen)["annotations"] == []
-
-
-def test_coco_has_one_row_per_box_of_each_tube() -> None:
-    seen = prediction()
-    coco = to_coco(seen)
-    (video,) = coco["videos"]
-    assert video == {
-        "id": 1,
-        "name": "clip.mp4",
-        "width": 320,
-        "height": 240,
-        "label": "wave",
-        "score": pytest.approx(0.8),
-    }
-    assert coco["categories"] == [{"id": 1, "name": "jump"}, {"id": 2, "name": "wave"}]
-    frames = {image["id"]: image["frame_id"] for image in coco["images"]}
-    assert sorted(frames.values()) == [3, 4, 5]
-    first, *_, last = coco["annotations"]
-    assert frames[first["image_id"]] == 3
-    assert first["bbox"] == [10, 20, 20, 40]
-    assert (first["area"], first["category_id"], first["track_id"], first["score"]) == (800, 2, 1, 0.7)
-    assert (frames[last["image_id"]], last["track_id"], last["bbox"]) == (5, 2, [62, 70, 20, 40])
-    assert [each["id"] for each in coco["annotations"]] == [1, 2, 3, 4]
-
-
-def test_coco_needs_the_size_of_the_video() -> None:
-    unsized = Prediction(
-        Path("a"), CLASSES, np.ones((1, 2), np.float32), np.ones(2, np.float32), np.zeros(1), np.array([0])
-    )
-    with pytest.raises(ValueError, match="the size of the video is not known"):
-        to_coco(unsized)
 
 
 def test_a_file_has_the_times_of_all_events_in_their_order() -> None:

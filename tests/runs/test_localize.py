@@ -37,13 +37,14 @@ def test_every_clip_gets_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip:
     assert [error.path for error in failed] == [broken]
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {f"{clip}{end}" for clip in "ab" for end in (".mp4", ".json", "-segments.json")}
-    coco = json.loads((tmp_path / "out" / "a.json").read_text())
+    seen = json.loads((tmp_path / "out" / "a.json").read_text())
     video = read(clips[0])
-    assert (coco["videos"][0]["height"], coco["videos"][0]["width"]) == video.pixels.shape[1:3]
-    for annotation in coco["annotations"]:
-        x, y, width, height = annotation["bbox"]
-        assert 0 <= x <= x + width <= coco["videos"][0]["width"]
-        assert 0 <= y <= y + height <= coco["videos"][0]["height"]
+    height, width = video.pixels.shape[1:3]
+    corners = [box for tube in seen["tubes"] for box in tube["boxes"]]
+    assert corners
+    for x1, y1, x2, y2 in corners:
+        assert 0 <= x1 <= x2 <= width
+        assert 0 <= y1 <= y2 <= height
     assert len(read(tmp_path / "out" / "a.mp4")) == len(video)
 
 
@@ -69,11 +70,10 @@ def test_an_unsure_answer_has_boxes_and_times_and_one_below_the_threshold_has_no
     for threshold, there in ((None, True), (0.3, False)):
         out = tmp_path / str(threshold)
         assert predict_clips(run, [clip], out, threshold=threshold) == []
-        coco = json.loads((out / "a.json").read_text())
-        assert all(0 < box["score"] < 0.3 for box in coco["annotations"])
-        assert bool(coco["annotations"]) == there
-        (video,) = coco["videos"]
-        assert video["label"] == (expected.label if there else "nothing")
+        seen = json.loads((out / "a.json").read_text())
+        assert seen["tubes"]
+        assert all(0 < tube["score"] < 0.3 for tube in seen["tubes"])
+        assert seen["label"] == (expected.label if there else "nothing")
         of_clip = {"label": expected.label, "segment": [0.0, 0.8], "score": pytest.approx(expected.score)}
         results = json.loads((out / "a-segments.json").read_text())["results"]
         assert results == {"a": [of_clip] if there else []}
@@ -98,8 +98,8 @@ def test_a_model_without_attention_writes_files_without_boxes(tmp_path: Path, ma
     run = recognizer("convnet").save(tmp_path / "run")
     assert predict_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "out") == []
     found = json.loads((tmp_path / "out" / "a.json").read_text())
-    assert found["annotations"] == []
-    assert found["videos"][0]["label"] in ("jump", "wave")
+    assert found["tubes"] == []
+    assert found["label"] in ("jump", "wave")
 
 
 class Bright(Recognizer):

@@ -24,7 +24,7 @@ def predict(
     run: RunArgument,
     clips: Annotated[list[Path], typer.Argument(help="Video files, image sequences, or folders of these.")],
     out: Annotated[
-        Path | None, typer.Option(help="A folder for boxes (COCO), times (ActivityNet) and a drawn clip of each clip.")
+        Path | None, typer.Option(help="A folder for boxes (JSON), times (ActivityNet) and a drawn clip of each clip.")
     ] = None,
     json: Annotated[
         Path | None, typer.Option(help="Write all scores and attention: one JSON object per line and clip; resumable.")

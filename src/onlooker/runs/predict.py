@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from onlooker.annotations import FORMATS, find_format, of_prediction, to_coco
+from onlooker.annotations import FORMATS, find_format, of_prediction
 from onlooker.data.folder import list_files, refuse_run
 from onlooker.data.split import fingerprint
 from onlooker.drawing.overlay import write_drawn
@@ -75,7 +75,7 @@ def predict_clips(
     Args:
         clips: each one is predicted once.
         out: a folder that receives, for each clip, NAME.mp4 with attention, boxes, class and a bar of time; NAME.json,
-            boxes in COCO's format; and NAME-segments.json, times in that of ActivityNet. NAME is the name of the clip,
+            what happens, where and when, as the API of the page has it; and NAME-segments.json, times in that of ActivityNet. NAME is the name of the clip,
             preceded by as many of its folders as are needed to distinguish the clips.
         json: file for all scores and attention, one JSON object per line and clip.
         threshold: minimum probability of an event in a short clip; below it, the answer is nothing. None: that of the
@@ -297,7 +297,9 @@ def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
 
 def _write_files(clip: Path, target: Path, prediction: Prediction, formats: Iterable[str]) -> None:
     """Write boxes and times, then the drawn clip: where that exists, the others do too."""
-    write_json(target.with_name(f"{target.stem}.json"), to_coco(prediction))
+    values = prediction.to_dict()
+    boxes = {name: values[name] for name in ("label", "score", "scores", "tubes", "segments")}
+    write_json(target.with_name(f"{target.stem}.json"), boxes)
     for name in formats:
         file = target.with_name(f"{target.stem}{FORMATS[name].ending}")
         FORMATS[name].write(file, of_prediction(prediction), None)
