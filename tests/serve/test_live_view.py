@@ -11,9 +11,9 @@ from PIL import Image
 from serving import save_model
 from starlette.testclient import WebSocketTestSession
 
-from onlooker.serve.live import Viewer, decode_jpeg
+from onlooker.serve.look import Viewer, decode_jpeg
 from onlooker.serve.problem import Problem
-from onlooker.serve.settings import ServeSettings
+from onlooker.serve.security import ServeSettings
 
 
 def jpeg(number: int = 0, size: tuple[int, int] = (64, 48), kind: str = "jpeg") -> bytes:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from onlooker.data.folder import find_clips
 from onlooker.serve import media
-from onlooker.serve.settings import ServeSettings
+from onlooker.serve.security import ServeSettings
 from onlooker.video.reader import VideoReader
 
 Make = Callable[..., Path]

@@ -12,8 +12,7 @@ import pytest
 
 from onlooker.config import StreamConfig
 from onlooker.structures import ClipError
-from onlooker.video.stream import Source
-from onlooker.video.web_address import WebAddress
+from onlooker.video.stream import Source, WebAddress
 
 FRAMES = 12
 

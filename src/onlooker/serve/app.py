@@ -23,13 +23,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import onlooker
 from onlooker.data.folder import SYSTEM_FOLDERS
-from onlooker.serve import live, look, models, teach
+from onlooker.serve import look, models, teach
 from onlooker.serve.api import create_api
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.problem import API, TEXTS, Problem, as_problem
 from onlooker.serve.project import Project
-from onlooker.serve.security import Guard
-from onlooker.serve.settings import ServeSettings
+from onlooker.serve.security import Guard, ServeSettings
 from onlooker.video.reader import SUFFIXES
 
 __all__ = ["ServeSettings", "create_app", "make_server"]
@@ -96,7 +95,6 @@ def create_app(settings: ServeSettings) -> FastAPI:
         return jobs.get(job_id).describe()
 
     look.add_routes(app, looks, jobs)
-    live.add_routes(app, trained)
     teach.add_routes(app, teaching)
     return app
 

@@ -1,37 +1,54 @@
-"""Looking at a clip: the prediction of a model at every moment of it. The last clips are kept."""
+"""Looking at a clip: the prediction of a model at every moment of it; the last clips are kept. And at a camera, live.
 
+A camera of the browser sends JPEG frames at the frame rate that the model was trained with, and at most two ahead of
+the answers, so that the delay does not grow if the model is slower than the camera.
+"""
+
+import asyncio
+import io
 import math
 import secrets
 import shutil
-from dataclasses import dataclass
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from time import monotonic, perf_counter
 from typing import Any, Literal
 
 import numpy as np
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket, WebSocketDisconnect
 from fastapi.responses import FileResponse
 from numpy.typing import NDArray
+from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
-from onlooker.annotations import FORMATS, Interval
+from onlooker.annotations import FORMATS, of_prediction
 from onlooker.drawing.overlay import full_strength, write_drawn
+from onlooker.recognizer import Recognizer
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
 from onlooker.serve.models import Models
 from onlooker.serve.names import file_name
-from onlooker.serve.problem import Problem, t
-from onlooker.serve.settings import ServeSettings
+from onlooker.serve.problem import Problem, as_problem, t
+from onlooker.serve.security import ServeSettings
 from onlooker.structures import Prediction, Step
 from onlooker.video.transcode import VideoFacts
 
-__all__ = ["Look", "Looks", "add_routes", "describe_prediction", "heat_levels"]
+__all__ = ["Look", "Looks", "Viewer", "add_routes", "decode_jpeg", "describe_prediction"]
 
 MAX_KEPT = 30  # clips: those that wait, and the last ones; of more, the oldest is deleted
 _DRAWN_FRAMES = 5_000  # of a recording; in longer ones no heat map is drawn: its values would fill the browser
 _FORMATS = {"vtt": "webvtt", "csv": "csv"}
 Kind = Literal["vtt", "csv", "mp4"]
 _STORED = {"Cache-Control": "private, max-age=1800"}
+
+
+MAX_BYTES, MAX_SIDE = 1_000_000, 1280  # of a frame
+_CLOCK = struct.Struct("<d")  # the browser's clock in ms, before each JPEG
+_DECAY = 0.99  # per step, for the highest heat, which determines the scale of colors
 
 
 @dataclass(eq=False)
@@ -119,9 +136,8 @@ class Looks:
         if kind == "mp4":
             write_drawn(look.video, file, look.prediction)
         else:
-            segments = sorted(look.prediction.segments, key=lambda segment: segment.start)
-            intervals = [Interval(**vars(segment)) for segment in segments]
-            FORMATS[_FORMATS[kind]].write(file, {file.with_name(look.name): intervals}, None)
+            prediction = replace(look.prediction, path=file.with_name(look.name))
+            FORMATS[_FORMATS[kind]].write(file, of_prediction(prediction), None)
         return FileResponse(file, filename=f"{Path(look.name).stem}.{kind}")
 
     def _prepare(self, look: Look, job: Job) -> VideoFacts:
@@ -188,8 +204,70 @@ def heat_levels(heat: NDArray[np.float32], scale: float) -> list[Any]:
     return levels
 
 
+class Viewer:
+    """One camera: the state of the model, and what the page needs to draw the predictions.
+
+    Raises:
+        Problem: 422, a model that needs whole clips.
+    """
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        try:
+            self.streams = recognizer.streams()
+        except ValueError as error:
+            raise Problem(422, "no_stream", reason=error) from error
+        self._index = -1
+        self._strength = 0.0
+
+    def step(self, sent: float, time: float, jpeg: bytes) -> dict[str, Any]:
+        """The prediction for a frame, as the page gets it.
+
+        Args:
+            sent: by the browser's clock.
+            time: of its arrival, in seconds.
+
+        Raises:
+            Problem: a frame that is not a JPEG or is too large.
+        """
+        begin = perf_counter()
+        pixels = decode_jpeg(jpeg)
+        height, width = pixels.shape[:2]
+        size = [width, height, width, height]
+        self._index += 1
+        step = self.streams.step({"": (self._index, time, pixels)})[""]
+        heat = None
+        if step.heat is not None:
+            self._strength = max(full_strength(step.heat[None]), _DECAY * self._strength)
+            heat = heat_levels(step.heat, self._strength)
+        return {
+            "sent": sent,
+            "label": step.label,
+            "score": round(step.score, 4),
+            "scores": dict(zip(step.classes, np.round(step.scores.astype(float), 4).tolist(), strict=True)),
+            "boxes": [np.round(np.divide(box.corners, size), 4).tolist() for box in step.boxes],
+            "heat": heat,
+            "milliseconds": round(1000 * (perf_counter() - begin), 2),
+        }
+
+
+def decode_jpeg(content: bytes) -> NDArray[np.uint8]:
+    """A frame `H W 3`; only JPEG is read, and its size is checked before the pixels are decoded.
+
+    Raises:
+        Problem: 422, not a JPEG, a damaged one, or one of more than 1280 pixels on a side.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+            if max(image.size) > MAX_SIDE:
+                raise Problem(422, "frame_size", width=image.width, height=image.height, most=MAX_SIDE)
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Problem(422, "frame_format") from error
+
+
 def add_routes(app: FastAPI, looks: Looks, jobs: Jobs) -> None:
-    """The routes of the tab Look."""
+    """The routes of the tab Look; all cameras share one thread, in turn."""
+    executor = ThreadPoolExecutor(1, thread_name_prefix="live")
 
     @app.post("/api/look", status_code=202)
     async def upload(request: Request, model: str) -> dict[str, str]:
@@ -203,3 +281,26 @@ def add_routes(app: FastAPI, looks: Looks, jobs: Jobs) -> None:
         return FileResponse(looks.get(look_id).video, media_type="video/mp4", headers=_STORED)
 
     app.get("/media/{look_id}/as/{kind}")(looks.take)
+
+    @app.websocket("/api/live")
+    async def live(socket: WebSocket, model: str = "") -> None:
+        await socket.accept()
+        loop = asyncio.get_running_loop()
+        try:
+            viewer = await loop.run_in_executor(executor, lambda: Viewer(looks.models.load(model)))
+            begin = monotonic()
+            while True:
+                content = await socket.receive_bytes()
+                if not _CLOCK.size < len(content) <= MAX_BYTES:
+                    raise Problem(413, "frame_bytes", count=len(content), most=MAX_BYTES)
+                (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
+                time = monotonic() - begin
+                jpeg = content[_CLOCK.size :]
+                await socket.send_json(await loop.run_in_executor(executor, viewer.step, sent, time, jpeg))
+        except WebSocketDisconnect:
+            pass
+        except Exception as error:
+            problem = as_problem(error)
+            with suppress(RuntimeError, WebSocketDisconnect):  # the browser has disconnected in the meantime
+                await socket.send_json(problem.to_dict())
+                await socket.close(1011 if problem.status == 500 else 1008)

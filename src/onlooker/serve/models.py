@@ -17,7 +17,7 @@ from onlooker.recognizer import Recognizer
 from onlooker.run_record import REPORT
 from onlooker.serve.names import new_name
 from onlooker.serve.problem import Problem
-from onlooker.serve.settings import ServeSettings
+from onlooker.serve.security import ServeSettings
 
 __all__ = ["Model", "Models", "find_model"]
 

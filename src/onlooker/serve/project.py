@@ -8,9 +8,10 @@ at the next start. Requests list the class folders, which other programs may cha
 import itertools
 import secrets
 import shutil
+import sqlite3
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +21,7 @@ from typing import Any
 from onlooker.answer import require_one_nothing
 from onlooker.data.folder import RECORDINGS
 from onlooker.data.tables import read_table
-from onlooker.files import check_writable, file_digest, printable, read_bytes, write_bytes, write_csv
-from onlooker.serve.database import Database
+from onlooker.files import check_regular, check_writable, file_digest, printable, read_bytes, write_bytes, write_csv
 from onlooker.serve.names import class_name, file_name, is_hidden, new_name
 from onlooker.serve.problem import Problem, t
 from onlooker.structures import ClipError
@@ -35,6 +35,24 @@ MAX_RECORDING = 100  # characters of the name of a recording
 
 Move = tuple[str, str]  # paths relative to the folder
 Row = dict[str, str]  # of recordings.csv
+
+
+_SCHEMA = [
+    # run: the newest one
+    "CREATE TABLE state (key TEXT PRIMARY KEY, value)",
+    # Also the clips in the trash.
+    """CREATE TABLE clip (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, folder TEXT NOT NULL, name TEXT NOT NULL, digest TEXT,
+        seconds REAL, playable INTEGER, settled INTEGER NOT NULL DEFAULT 0, UNIQUE (folder, name))""",
+    "CREATE INDEX clip_in_order ON clip (folder, number)",
+    "CREATE INDEX clip_by_content ON clip (digest)",
+    # By the newest run.
+    """CREATE TABLE tested (
+        clip TEXT PRIMARY KEY, truth TEXT NOT NULL, predicted TEXT NOT NULL, score REAL NOT NULL, margin REAL NOT NULL,
+        doubted INTEGER NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX tested_by_cell ON tested (truth, predicted)",
+]
+_FOUND = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
 
 
 @dataclass(frozen=True)
@@ -511,3 +529,60 @@ def _restore(path: Path, content: bytes) -> None:
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:
     columns = [*rows[0]]
     write_csv(path, [columns, *([row.get(column, "") for column in columns] for row in rows)])
+
+
+class Database:
+    """What the page knows of a project: an SQLite file, made if there is none, locked by this process.
+
+    Its threads share one connection.
+
+    Args:
+        file: None: in memory, for a project whose folder does not exist yet.
+
+    Raises:
+        ValueError: another server uses it; it is damaged, of another version, or of another program.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        if file is not None and file.exists():
+            check_regular(file)
+        self.file = file
+        self._lock = RLock()
+        self._connection = sqlite3.connect(file or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            self.run("PRAGMA locking_mode = EXCLUSIVE")
+            self.run("PRAGMA trusted_schema = OFF")  # the folder may come from elsewhere
+            self.run("PRAGMA journal_mode = WAL")
+            self.run("PRAGMA synchronous = FULL")
+            if not self.run(_FOUND):
+                with self.transaction():
+                    for statement in _SCHEMA:
+                        self.run(statement)
+            if [row[0] for row in self.run(_FOUND)] != _SCHEMA:  # its triggers may be those of an attacker
+                raise sqlite3.DatabaseError("of another version of the page, or of another program")
+        except sqlite3.DatabaseError as error:
+            self.close()
+            remedy = "delete it: the clips stay, and which labels were confirmed is forgotten"
+            if "locked" in str(error):
+                remedy = "another `onlooker serve` uses this folder; use that one, or end it"
+            raise ValueError(f"{printable(file)}: {printable(error)}; {remedy}") from error
+
+    def run(self, statement: str, *values: object) -> list[Any]:
+        """Execute a statement; returns its rows."""
+        with self._lock:
+            return self._connection.execute(statement, values).fetchall()
+
+    def value(self, statement: str, *values: object) -> Any:
+        """The first column of the first row; None without a row."""
+        rows = self.run(statement, *values)
+        return rows[0][0] if rows else None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All changes in the block are made together, and are on the disk at its end; or none is made."""
+        with self._lock, self._connection:
+            self.run("BEGIN IMMEDIATE")
+            yield
+
+    def close(self) -> None:
+        self._connection.close()
