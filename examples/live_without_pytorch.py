@@ -16,9 +16,7 @@ import onnxruntime
 
 folder, source = Path(sys.argv[1]), sys.argv[2]
 about = json.loads((folder / "step.json").read_text(encoding="utf-8"))
-if about["frame"]["flow"]:
-    sys.exit("this model sees optical flow, which this example does not compute")
-size, image = about["frame"]["size"], about["frame"].get("image") or about["frame"].get("picture")  # older exports
+size, image = about["frame"]["size"], about["frame"]["image"]
 step = onnxruntime.InferenceSession(str(folder / "step.onnx"), providers=["CPUExecutionProvider"])
 names = [output.name for output in step.get_outputs()]
 feeds = {name: np.zeros([1, *part["shape"][1:]], np.float32) for name, part in about["state"].items()}

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import onlooker
 from onlooker.answer import nothing_name
 from onlooker.config import StreamConfig
-from onlooker.data.transforms import NORMALIZATIONS, to_video
+from onlooker.data.transforms import to_video
 from onlooker.files import (
     check_digest,
     check_regular,
@@ -51,7 +51,8 @@ def export(recognizer: Recognizer, folder: Path | str) -> Path:
         folder: an earlier export in it is replaced when this one is complete.
 
     Raises:
-        ValueError: a model without a step, or one that ONNX cannot express; a step that differs by more than 1e-4.
+        ValueError: a model without a step on RGB frames, or one that ONNX cannot express; a step that differs by more
+            than 1e-4.
         RuntimeError: the packages for exporting are not installed.
         FileExistsError, DiskFullError, NotWritableError: the folder holds other files, or cannot be written to.
     """
@@ -77,15 +78,15 @@ class _PixelStep(nn.Module):
         recognizer: its model is copied to the CPU: a GPU may compute convolutions with reduced precision.
 
     Raises:
-        ValueError: a model without a step.
+        ValueError: a model without a step on RGB frames.
     """
 
     def __init__(self, recognizer: Recognizer) -> None:
         super().__init__()
         model = recognizer.model
-        if not (model.encodes_frames and model.streams):
-            found = "it needs the whole clip" if model.encodes_frames else "it reads several frames together"
-            raise ValueError(f"this model has no step to export, {found}; train one of {', '.join(list_models())}")
+        if recognizer.data.modality != "rgb" or not (model.encodes_frames and model.streams):
+            remedy = f"train one of {', '.join(list_models())}, with --modality rgb"
+            raise ValueError(f"this model has no step on single RGB frames to export; {remedy}")
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.data = recognizer.data
         self.temperature = recognizer.temperature
@@ -102,7 +103,7 @@ class _PixelStep(nn.Module):
 
     def forward(self, frame: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Frames `B H W C` uint8 and states to results and new states."""
-        features = self.model.encode(to_video(frame, self.data.normalization, self.data.flow_channels))
+        features = self.model.encode(to_video(frame, self.data.normalization))
         # `len(frame)` would fix the number of streams in the graph.
         zeros, given = self.model.initial_state(frame.shape[0]), iter(states)
         state = type(zeros)(*(next(given) if has else part for has, part in zip(self.carried, zeros, strict=True)))
@@ -121,7 +122,7 @@ def _write_graph(step: _PixelStep, path: Path) -> None:
         except ImportError as error:
             raise RuntimeError(f'{name} is not installed; pip install "onlooker[export]"') from error
     size = step.data.size
-    frame = torch.randint(256, (2, size, size, step.data.in_channels)).to(torch.uint8)
+    frame = torch.randint(256, (2, size, size, step.data.channels)).to(torch.uint8)
     # The exporter would merge inputs that are the same tensor, as H and C of zeros are: that leaves the memory out.
     states = tuple(torch.rand(2, *shape) for shape in step.states.values())
     batch = {0: torch.export.Dim("B")}
@@ -199,7 +200,7 @@ def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
     try:
         exported = ExportedStep(folder)
         for _ in range(_COMPARED):
-            frame = rng.integers(256, size=(1, size, size, step.data.in_channels), dtype=np.uint8)
+            frame = rng.integers(256, size=(1, size, size, step.data.channels), dtype=np.uint8)
             begin = perf_counter()
             answer = exported.step(frame, answer)
             between = perf_counter()
@@ -225,10 +226,7 @@ def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
 def _describe(recognizer: Recognizer, step: _PixelStep) -> dict[str, Any]:
     """Everything that a program needs to run the graph, as plain values."""
     data = recognizer.data
-    channels = data.in_channels - data.flow_channels
-    mean, std = (list(values[:channels]) for values in NORMALIZATIONS[data.normalization])
     least = recognizer.event_threshold(StreamConfig.alarms_per_hour)
-    flow = {"channels": data.flow_channels, "method": "dis", "limit": data.flow_limit}
     return {
         "onlooker": onlooker.__version__,
         "classes": list(recognizer.classes),
@@ -240,13 +238,9 @@ def _describe(recognizer: Recognizer, step: _PixelStep) -> dict[str, Any]:
         "nothing": nothing_name(recognizer.classes, recognizer.nothing),  # what is answered then
         "batch": "any",
         "frame": {
-            "shape": ["B", data.size, data.size, data.in_channels],
+            "shape": ["B", data.size, data.size, data.channels],
             "size": data.size,
-            "image": {0: None, 1: "gray", 3: "RGB"}[channels],
-            "flow": flow if data.flow_channels else None,
-            # Applied inside the graph to pixel values / 255; for information.
-            "mean": mean,
-            "std": std,
+            "image": {1: "gray", 3: "RGB"}[data.channels],
         },
         "state": {name: {"shape": ["B", *shape], "next": f"next_{name}"} for name, shape in step.states.items()},
         "outputs": {name: ["B", *shape] for name, shape in step.results.items()},
