@@ -85,21 +85,21 @@ def torchvision_video(name: str, size: int, pretrained: bool | str = False) -> V
     """
     from torchvision import models  # here, because it takes seconds to import
 
-    # Those of MViT have no map: they would need a special case at every step.
-    known = [each for each in models.list_models(module=models.video) if not each.startswith("mvit")]
+    # Transformers would need a special case at every step.
+    known = [each for each in models.list_models(module=models.video) if not each.startswith(("mvit", "swin"))]
     if name not in known:
         raise ValueError(f"torchvision has no network for video {name!r}; {suggestion(name, known)}")
     net, weights = models.get_model(name), models.get_model_weights(name).DEFAULT
-    kind, num_features = type(net).__name__, [*net.modules()][-1].weight.shape[1]  # what its classifier takes
+    num_features = [*net.modules()][-1].weight.shape[1]  # what its classifier takes
     head, _ = [*net.named_children()][-1]
     setattr(net, head, nn.Identity())
     if pretrained:
         _load(net, name, head, weights, pretrained)
-    sixteenth = -(-size // 16)  # strides of 2 round up, but the last one of S3D
-    side = {"VideoResNet": sixteenth, "S3D": sixteenth // 2}.get(kind, -(-size // 32))
+    side = -(-size // 16)  # strides of 2 round up, but the last one of S3D
+    if name == "s3d":
+        side //= 2
     shape, colors = (_SPAN // 2, side, side), (list(weights.transforms().mean), list(weights.transforms().std))
-    layout: Literal["maps", "frames"] = "maps" if kind in ("VideoResNet", "S3D") else "frames"
-    return VideoEncoder(_Layers(net), _SPAN, num_features, shape, layout, colors)
+    return VideoEncoder(_Layers(net), _SPAN, num_features, shape, "maps", colors)
 
 
 class _Layers(nn.Module):
