@@ -67,13 +67,13 @@ def test_settings_survive_json(config: Any) -> None:
 def test_settings_that_older_figures_do_not_name_are_left_out_where_they_are_off() -> None:
     off = TrainConfig().to_dict()
     assert TrainConfig.from_field({"training": off}, "training") == TrainConfig()
-    assert TrainConfig.from_field({"training": {**off, "mixup": 0.0, "ema": 0.0}}, "training") == TrainConfig()
+    assert TrainConfig.from_field({"training": {**off, "schedule": "auto", "speed": 0.0}}, "training") == TrainConfig()
     assert DataConfig.from_dict({"flow": "dis"}) == DataConfig()
     assert TrainConfig.from_dict({"workers": 4}) == TrainConfig(), "it had no effect on the model"
     with pytest.raises(ValueError, match="DataConfig has no setting flow; train again without it"):
         DataConfig.from_dict({"flow": "tvl1"})
-    with pytest.raises(ValueError, match=r"TrainConfig has no setting mixup"):
-        TrainConfig.from_field({"training": {**off, "mixup": 0.2}}, "training")
+    with pytest.raises(ValueError, match=r"TrainConfig has no setting speed"):
+        TrainConfig.from_field({"training": {**off, "speed": 0.2}}, "training")
     with pytest.raises(ValueError, match=r"training has no epochs, lr$"):
         TrainConfig.from_field({"training": {key: off[key] for key in set(off) - {"epochs", "lr"}}}, "training")
 
