@@ -232,6 +232,18 @@ def test_every_epoch_is_a_different_permutation_of_all_clips() -> None:
     assert len(order) == 20
 
 
+def test_the_parts_of_an_epoch_divide_its_order() -> None:
+    parts = EpochOrder(range(23), seed=1, parts=4)
+    seen = []
+    for epoch in range(4):
+        parts.set_epoch(epoch)
+        assert len(list(parts)) == len(parts) == 5
+        seen += list(parts)
+    assert seen == list(EpochOrder(range(23), seed=1))[:20]  # the three that are left over come in another order
+    parts.set_epoch(4)
+    assert list(parts) != seen[:5]
+
+
 def test_gradients_are_clipped_only_above_the_norm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     norms = dict[float, list[float]]()
     step = torch.optim.AdamW.step

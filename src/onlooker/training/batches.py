@@ -11,10 +11,11 @@ class EpochOrder(Sampler[int]):
 
     Args:
         data: the samples; `set_epoch`, if they have it, is called before every epoch.
+        parts: epochs per pass. The parts of a pass are equally long; the samples left over wait for the next pass.
     """
 
-    def __init__(self, data: Sized, seed: int) -> None:
-        self.data, self.seed, self.epoch = data, seed, 0
+    def __init__(self, data: Sized, seed: int, parts: int = 1) -> None:
+        self.data, self.seed, self.parts, self.epoch = data, seed, parts, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch, and its samples if they have one."""
@@ -23,11 +24,13 @@ class EpochOrder(Sampler[int]):
             self.data.set_epoch(epoch)
 
     def __len__(self) -> int:
-        return len(self.data)
+        return len(self.data) // self.parts
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
-        return iter(torch.randperm(len(self), generator=generator).tolist())
+        number, part = divmod(self.epoch, self.parts)
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
+        order = torch.randperm(len(self.data), generator=generator).tolist()
+        return iter(order[part * len(self) : (part + 1) * len(self)])
 
 
 class SharedBatches(Sampler[list[int]]):

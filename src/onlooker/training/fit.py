@@ -45,12 +45,13 @@ class _Training:
         validation: Dataset[Any],
         data: DataConfig,
         train: TrainConfig,
+        parts: int,
     ) -> None:
         weights = _balanced(training, model.num_classes) if train.class_weights == "balanced" else None
         self.fitting = Fitting(model, data, train, weights).to(choose_device())
         self.train_config = train
         self.processes = launched()
-        self.order = EpochOrder(training, train.seed)  # type: ignore[arg-type]  # it has a length
+        self.order = EpochOrder(training, train.seed, parts)  # type: ignore[arg-type]  # it has a length
         batch = batch_size(train, len(self.order))
         self.batches = SharedBatches(self.order, batch, *self.processes)
         self.training = DataLoader(training, batch_sampler=self.batches)
@@ -166,6 +167,7 @@ def fit(
     train: TrainConfig,
     folder: Path,
     title: str | None = "training",
+    parts: int = 1,
     writer: Any = None,
 ) -> Curves:
     """Train `model` and leave it with the weights of its best epoch (lowest validation loss).
@@ -182,6 +184,7 @@ def fit(
             which are not augmented, in place of frames.
         data: normalization and augmentation.
         title: of the line for each epoch; None: no lines.
+        parts: epochs per pass through the training samples; more of them save long runs more often.
         writer: for TensorBoard (`training.tensorboard`); None: none.
 
     Returns:
@@ -191,7 +194,7 @@ def fit(
         ValueError: the loss is not finite any more, or the settings do not fit the model, the clips or the machine.
         DiskFullError: no space for a checkpoint or the curves; training continues from the checkpoint before.
     """
-    state = _Training(model, training, validation, data, train)
+    state = _Training(model, training, validation, data, train, parts)
     last = folder / "checkpoints" / "last.ckpt"
     best = last.with_name("best.ckpt")
     if last.exists():
