@@ -16,15 +16,15 @@ from onlooker_papers.results import About, Row, write_rows
 
 FILE = "few-shot"
 COMMAND = "python -m onlooker_papers.real_clips.few_shot"
-OF = ("ucf101_18", "jhmdb")
-WAYS, SHOTS, QUERIES, EPISODES = 5, (1, 5), 5, 200
+OF = {"ucf101_18": 5, "jhmdb": 5, "hand_gestures": 4, "weizmann": 4}  # sets, and the classes of an episode
+SHOTS, QUERIES, EPISODES = (1, 5), 5, 200
 _DRAWN = 1000  # attempts to draw a class before an error
 
 Ints = NDArray[np.int64]
 
 
-def episode(clips: Clips, shots: int, random: np.random.Generator) -> tuple[Ints, Ints]:
-    """Support and query clips of random classes: positions `WAYS*shots` and `WAYS*QUERIES`, class after class.
+def episode(clips: Clips, ways: int, shots: int, random: np.random.Generator) -> tuple[Ints, Ints]:
+    """Support and query clips of random classes: positions `ways*shots` and `ways*QUERIES`, class after class.
 
     Each recording is either in support or in query; if the other recordings of a class have too few queries, its
     support clips are drawn again.
@@ -34,7 +34,7 @@ def episode(clips: Clips, shots: int, random: np.random.Generator) -> tuple[Ints
     """
     support: list[Ints] = []
     query: list[Ints] = []
-    for k in random.permutation(clips.num_classes)[:WAYS]:
+    for k in random.permutation(clips.num_classes)[:ways]:
         for _ in range(_DRAWN):
             of = random.permutation(np.flatnonzero(clips.y == k))
             chosen = of[:shots]
@@ -48,40 +48,41 @@ def episode(clips: Clips, shots: int, random: np.random.Generator) -> tuple[Ints
     return np.concatenate(support), np.concatenate(query)
 
 
-def episodes(clips: Clips, shots: int, count: int = EPISODES) -> list[float]:
+def episodes(clips: Clips, ways: int, shots: int, count: int = EPISODES) -> list[float]:
     """Mean accuracy over episodes and its 95 % interval; episode i is drawn with seed i."""
-    truth, right = np.repeat(np.arange(WAYS), QUERIES), []
+    truth, right = np.repeat(np.arange(ways), QUERIES), []
     for seed in range(count):
-        support, query = episode(clips, shots, np.random.default_rng(seed))
-        shown = clips.only(support)._replace(y=np.repeat(np.arange(WAYS), shots), num_classes=WAYS)
+        support, query = episode(clips, ways, shots, np.random.default_rng(seed))
+        shown = clips.only(support)._replace(y=np.repeat(np.arange(ways), shots), num_classes=ways)
         right.append(float((fitted_logits(shown, choose(shown), clips.x[query]).argmax(1) == truth).mean()))
     half = 1.959964 * float(np.std(right)) / count**0.5
     return [float(np.mean(right)), float(np.mean(right)) - half, float(np.mean(right)) + half]
 
 
-def measure(name: str, run: Path, results: Path, encoder: str = MODEL.encoder) -> dict[str, Any]:
-    """Episodes of one set; writes its row of `few-shot.json`. Copies of the clips are fitted with `small` alone."""
-    default = encoder == MODEL.encoder
-    encoded = encode(name, run, encoder=encoder, copies=default)
+def measure(name: str, run: Path, results: Path, encoder: str = MODEL.encoder, copies: bool = True) -> dict[str, Any]:
+    """Episodes of one set; writes its row of `few-shot.json`. Without copies, encoding takes a quarter of the time."""
+    encoded = encode(name, run, encoder=encoder, copies=copies)
     model, data, _ = input_of(encoder)
-    settings = {"model": model.to_dict(), "data": data.to_dict(), "weights": encoded.weights}
-    rows = {str(shots): {"linear": episodes(encoded.clips, shots)} for shots in SHOTS}
-    figures = {**{shots: of["linear"][0] for shots, of in rows.items()}, "heads": rows, "episodes": EPISODES}
-    what = f"{WAYS}-way episodes, {QUERIES} queries a class, by labeled clips a class"
-    key = (name,) if default else (f"{name}, {encoder}",)
-    only = "" if default else f"--encoder {encoder}"
-    write_rows(results, FILE, About(what, COMMAND, range(EPISODES)), {key: Row(figures, settings)}, only)
+    settings = {"model": model.to_dict(), "data": data.to_dict(), "weights": encoded.weights, "copies": copies}
+    rows = {str(shots): {"linear": episodes(encoded.clips, OF[name], shots)} for shots in SHOTS}
+    means = {shots: of["linear"][0] for shots, of in rows.items()}
+    figures = {**means, "heads": rows, "episodes": EPISODES, "ways": OF[name]}
+    what = f"episodes, {QUERIES} queries a class, by labeled clips a class"
+    key = ", ".join((name, *([] if encoder == MODEL.encoder else [encoder]), *([] if copies else ["no copies"])))
+    only = "" if encoder == MODEL.encoder else f"--encoder {encoder}" + " --no-copies" * (not copies)
+    write_rows(results, FILE, About(what, COMMAND, range(EPISODES)), {(key,): Row(figures, settings)}, only)
     return figures
 
 
 def main(
     sets: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(OF)}. Default: all.")] = None,
     encoder: Annotated[str, typer.Option(help="Another encoder than that of the default command.")] = MODEL.encoder,
+    copies: Annotated[bool, typer.Option(help="Encode copies of the clips, which the layer may be fitted to.")] = True,
 ) -> None:
     """Measure few clips per class."""
     run, results = Path("runs/real-clips/features"), Path("results")
     for name in sets or OF:
-        found = measure(name, run, results, encoder)
+        found = measure(name, run, results, encoder, copies)
         print(f"{name}: 5-shot {found['5']:.1%}, 1-shot {found['1']:.1%}")
 
 

@@ -96,7 +96,7 @@ def calibration(results: Results) -> Table:
 
 @table("few-shot")
 def few_shot(results: Results) -> Table:
-    """5-way episodes, one row per set."""
+    """Episodes, one row per set."""
     columns = {
         f"{shots} shot{'s' * (shots > 1)}, % (95 % over episodes)": (
             f"heads/{shots}/linear",
@@ -104,7 +104,8 @@ def few_shot(results: Results) -> Table:
         )
         for shots in (1, 5)
     }
-    return build(rows(results["few-shot"], "*"), {"set": key(0), **columns}, "5 classes; 200 episodes share clips.")
+    note = "5 classes, of gestures 4; 200 episodes share clips."
+    return build(rows(results["few-shot"], "*"), {"set": key(0), **columns}, note)
 
 
 @table("peers")

@@ -13,6 +13,8 @@ from onlooker.runs.train import train_run
 from onlooker.training.linear import Clips
 from onlooker_papers.real_clips import few_shot, frozen, own_clips, tables
 
+WAYS = 5  # classes of an episode
+
 
 @pytest.fixture
 def squares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -68,22 +70,22 @@ def directions(classes: int = 7, clips: int = 16, D: int = 8) -> Clips:
 
 def test_an_episode_keeps_recordings_apart() -> None:
     clips = directions()
-    support, query = few_shot.episode(clips, 5, np.random.default_rng(1))
+    support, query = few_shot.episode(clips, WAYS, 5, np.random.default_rng(1))
     assert not set(clips.groups[support]) & set(clips.groups[query])
     assert [*clips.y[support][::5]] == [*clips.y[query][::5]]
-    assert len(set(clips.y[support])) == 5
-    again, _ = few_shot.episode(clips, 5, np.random.default_rng(1))
+    assert len(set(clips.y[support])) == WAYS
+    again, _ = few_shot.episode(clips, WAYS, 5, np.random.default_rng(1))
     assert [*again] == [*support]
     with pytest.raises(ValueError, match="class 0 has 16 clips, too few of other recordings than 14 random ones"):
-        few_shot.episode(clips._replace(num_classes=1), 14, np.random.default_rng(0))
+        few_shot.episode(clips._replace(num_classes=1), WAYS, 14, np.random.default_rng(0))
 
 
 def test_the_head_tells_directions_and_not_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(few_shot, "fitted_logits", nearest)
     clips = directions()
-    assert few_shot.episodes(clips, 1, 5)[0] > 0.8
+    assert few_shot.episodes(clips, WAYS, 1, 5)[0] > 0.8
     noise = np.random.default_rng(2).normal(size=clips.x.shape)
-    mean, low, high = few_shot.episodes(clips._replace(x=noise), 1, 20)
+    mean, low, high = few_shot.episodes(clips._replace(x=noise), WAYS, 1, 20)
     assert low < mean < high < 0.5
 
 

