@@ -1,10 +1,11 @@
 """Maps and sizes of EfficientNet-Lite: cross-validated log loss on training clips of J-HMDB, and milliseconds a frame.
 
 Needs `ONLOOKER_DATA` with J-HMDB and `make bench-env`. What `onlooker train --encoder lite0` uses was chosen by these
-figures: no test clip is among them.
+figures: no test clip is among them. `--times` measures only the times again.
 """
 
 import os
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,22 +24,37 @@ from torch.utils.data import DataLoader
 from onlooker.data.clips import read_clips
 from onlooker.data.split import group_of
 from onlooker.data.transforms import to_video
+from onlooker.files import read_json
 from onlooker.models.encoders import ENCODERS
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured
 from onlooker.training.linear import Clips, choose
-from onlooker_papers.real_clips.frozen import DATA, MODEL, splits_of
+from onlooker_papers.real_clips.frozen import DATA, MODEL, model, splits_of
 
 SET, SPLIT = "jhmdb", "split1"
 # Lite1 and Lite2 at the size at which they cost about as much as Lite0 at 224 pixels.
 NETWORKS = ((0, 160), (0, 192), (0, 224), (1, 192), (2, 160))
 STAGES = (4, 6)  # blocks whose maps are features: the fifth and the last
-NORMALIZATION = "lite0"  # mean and deviation of these weights
 CLIPS, FRAMES = 4, 4  # clips read, and frames encoded, at once
 
 
-class Maps(nn.Module):
+class Small(nn.Module):
+    """The maps of the default encoder."""
+
+    normalization = "imagenet"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = model(2).encoder
+
+    def forward(self, frames: Tensor) -> dict[str, Tensor]:
+        return {"last": self.net(frames)}
+
+
+class Lite(nn.Module):
     """The maps of a network's last stage, of its fifth and last, and those behind its last convolution."""
+
+    normalization = "lite0"
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -74,7 +90,7 @@ class Stored(nn.Module):
 
 
 @torch.inference_mode()
-def log_losses(net: Maps, size: int) -> dict[str, dict[str, float]]:
+def log_losses(net: nn.Module, size: int) -> dict[str, dict[str, float]]:
     """Log loss and accuracy in cross-validation, by maps."""
     split = splits_of(SET)[SPLIT]
     training = [*split.training, *split.validation]
@@ -83,7 +99,7 @@ def log_losses(net: Maps, size: int) -> dict[str, dict[str, float]]:
     linear = {name: linear_model(maps, len(classes)) for name, maps in net(torch.zeros(1, 3, size, size)).items()}
     found: dict[str, list[Tensor]] = {name: [] for name in linear}
     for batch, _, _ in track(DataLoader(samples, CLIPS), f"{size} pixels"):
-        frames = to_video(batch.flatten(0, 1), NORMALIZATION)
+        frames = to_video(batch.flatten(0, 1), net.normalization)
         parts = [net(part) for part in frames.split(FRAMES)]
         for name, of_batches in found.items():
             maps = torch.cat([part[name] for part in parts]).unflatten(0, batch.shape[:2])
@@ -105,12 +121,12 @@ def linear_model(maps: Tensor, classes: int) -> LinearClassifier:
     return cast(LinearClassifier, configured(replace(MODEL, encoder="stored", pretrained=False), DATA, classes).eval())
 
 
-def milliseconds(nets: dict[str, tuple[Maps, int]]) -> dict[str, float]:
+def milliseconds(nets: dict[str, tuple[nn.Module, int]]) -> dict[str, float]:
     """Of a frame on one thread."""
     torch.set_num_threads(1)
 
     @torch.inference_mode()
-    def encode(net: Maps, size: int) -> None:
+    def encode(net: nn.Module, size: int) -> None:
         net(torch.zeros(FRAMES, 3, size, size))
 
     work = {name: (lambda net=net, size=size: encode(net, size)) for name, (net, size) in nets.items()}
@@ -120,11 +136,15 @@ def milliseconds(nets: dict[str, tuple[Maps, int]]) -> dict[str, float]:
 def main() -> None:
     if "ONLOOKER_DATA" not in os.environ:
         raise SystemExit("set ONLOOKER_DATA to the folder of the real clips")
-    nets = {f"Lite{number} at {size}": (Maps(number).eval(), size) for number, size in NETWORKS}
-    figures: dict[str, Any] = {name: {"ms": of} for name, of in milliseconds(nets).items()}
-    for name, (net, size) in nets.items():
-        figures[name] |= cast(dict[str, Any], log_losses(net, size))
-        print(name, figures[name], flush=True)
+    nets: dict[str, tuple[nn.Module, int]] = {f"small at {DATA.size}": (Small().eval(), DATA.size)}
+    nets |= {f"Lite{number} at {size}": (Lite(number).eval(), size) for number, size in NETWORKS}
+    if "--times" in sys.argv:
+        figures: dict[str, Any] = read_json(harness.RESULTS / "bench-lite0.json")["figures"]
+    else:
+        figures = {name: {"maps": log_losses(net, size)} for name, (net, size) in nets.items()}
+    for name, of in milliseconds(nets).items():
+        figures[name]["ms"] = of
+    harness.show("16 frames", ["", "ms a frame"], [[name, of["ms"]] for name, of in figures.items()])
     harness.record("bench-lite0", __doc__.splitlines()[0], figures, [0])
 
 
