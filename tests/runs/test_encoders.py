@@ -66,6 +66,7 @@ def test_the_better_one_is_trained(
     assert chosen["chosen"].startswith(f"encoder {better} (log loss ")
     assert f"not {other} (log loss " in chosen["chosen"]
     assert "by cross-validation of 12 clips; statistics: " in chosen["chosen"]
+    assert chosen["chosen"].count(" s a clip)") == 2
     prediction = onlooker.load(tmp_path / "run").predict(clips / "left" / "00.mp4")
     assert prediction.label in record.classes
 

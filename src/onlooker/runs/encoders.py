@@ -1,9 +1,11 @@
 """Encode the clips of a run for its linear model, with the better of two encoders if it is to be chosen."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -104,19 +106,30 @@ def _better(first: Training, second: Training, clips: Sequence[Clip]) -> Trainin
     """The second one if it is clearly better in cross-validation of some clips; with what is known of both if these are
     all clips."""
     runs = (first, second)
-    encoded = [encode(run, clips, copies=False) for run in runs]
-    choices = [choose(each.clips) for each in encoded]
-    best = int(clearly_better(choices[1], choices[0], encoded[0].clips))
-    texts = [*map(_figures, runs, encoded, choices)]
-    why = f"encoder {texts[best]}, not {texts[1 - best]}, by cross-validation of {len(clips)} clips"
+    tried = [_tried(run, clips) for run in runs]
+    best = int(clearly_better(tried[1].choice, tried[0].choice, tried[0].encoded.clips))
+    why = f"encoder {tried[best].text}, not {tried[1 - best].text}, by cross-validation of {len(clips)} clips"
     split = first.record.split
     if len(clips) < len(split.training) + len(split.validation):
         return replace(runs[best], why=why)
-    known = encoded[best] if len(clips) > FEW else None  # else the copies of the clips are not encoded yet
-    return replace(runs[best], why=why, encoded=known, rival=encoded[1 - best].clips)
+    known = tried[best].encoded if len(clips) > FEW else None  # else the copies of the clips are not encoded yet
+    return replace(runs[best], why=why, encoded=known, rival=tried[1 - best].encoded.clips)
 
 
-def _figures(run: Training, encoded: Encoded, choice: Choice) -> str:
+class _Tried(NamedTuple):
+    """An encoder in cross-validation, and its figures in words."""
+
+    encoded: Encoded
+    choice: Choice
+    text: str
+
+
+def _tried(run: Training, clips: Sequence[Clip]) -> _Tried:
+    began = time.perf_counter()
+    encoded = encode(run, clips, copies=False)
+    seconds = (time.perf_counter() - began) / len(clips)
+    choice = choose(encoded.clips)
     known = np.isfinite(choice.scores).all(1)
     correct = float(np.mean(choice.scores[known].argmax(1) == encoded.clips.y[known]))
-    return f"{run.record.settings.model.encoder} (log loss {choice.loss:.2f}, {100 * correct:.0f} % correct)"
+    figures = f"log loss {choice.loss:.2f}, {100 * correct:.0f} % correct, {seconds:.2g} s a clip"
+    return _Tried(encoded, choice, f"{run.record.settings.model.encoder} ({figures})")
