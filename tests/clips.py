@@ -11,6 +11,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from onlooker.data.folder import read_folder
+from onlooker.structures import Clip
+
 BITS = 10
 CODECS = {
     ".mp4": "libx264",
@@ -183,3 +186,8 @@ def scene(seed: int, T: int = 24, side: int = 96, mover: int = 20, take: int = 0
         x, y = corner.astype(int)
         frame[y : y + mover, x : x + mover] = 255
     return video
+
+
+def find_clips(folder: Path, classes: int = 2) -> list[Clip]:
+    """All clips of a folder, sorted, whatever their split."""
+    return [clip for part in read_folder(folder, classes)[0].values() for clip in part]

@@ -10,9 +10,9 @@ from pathlib import Path
 import clips as painted
 import moving_squares
 import pytest
+from clips import find_clips
 from commands import SAMPLE, TINY, call, fails
 
-from onlooker.data.folder import find_clips
 from onlooker.evaluation.report.summary import advice, first_line
 from onlooker.video.reader import read
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clips import find_clips
 
 from onlooker import files
 from onlooker.config import DataConfig
 from onlooker.data.array_cache import is_whole, open_array
-from onlooker.data.folder import find_clips
 from onlooker.data.lists import read_list
 from onlooker.data.split import fingerprint
 from onlooker.files import read_json

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from clips import find_clips
 from PIL import Image
 
-from onlooker.data.folder import find_clips, list_files, read_folder
+from onlooker.data.folder import list_files, read_folder
 from onlooker.structures import ClipError
 
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from clips import find_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlooker.data import split as splits
-from onlooker.data.folder import find_clips
 from onlooker.data.split import Split, copies_of, fold_clips, hold_out_validation, require_clips, split_clips
 from onlooker.structures import Clip, ClipError
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 import onlooker
 from onlooker.data.findings import ClipFacts, Finding, fact_findings, label_findings
-from onlooker.data.folder import find_clips
+from clips import find_clips
 from onlooker.data.sets import ClipSet
 from onlooker.data.split import Split, hold_out_validation, split_clips
 from onlooker.run_record import RunRecord

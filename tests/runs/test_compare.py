@@ -12,7 +12,7 @@ import moving_squares
 import pytest
 
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.data.folder import find_clips
+from clips import find_clips
 from onlooker.data.split import Split, make_splits
 from onlooker.evaluation.report.summary import comparison_table
 from onlooker.run_record import lock_run

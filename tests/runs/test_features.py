@@ -17,7 +17,7 @@ from pooling import Encoded, encode_clips, make_features
 from safetensors.torch import load_file, save_file
 
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.data.folder import find_clips
+from clips import find_clips
 from onlooker.data.samples import read_sample
 from onlooker.data.split import Split, make_splits
 from onlooker.data.transforms import to_video

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from browsing import drop, serving
-
-from onlooker.data.folder import find_clips
+from clips import find_clips
 
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 pytest.importorskip("playwright", reason="no playwright, which drives a browser")

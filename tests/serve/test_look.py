@@ -11,11 +11,11 @@ from urllib.parse import quote
 import clips
 import numpy as np
 import pytest
+from clips import find_clips
 from eventful import LENGTHS, eventful
 from fastapi.testclient import TestClient
 from serving import save_model
 
-from onlooker.data.folder import find_clips
 from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer, load
 from onlooker.serve import look as module

@@ -9,9 +9,9 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from clips import find_clips
 from projects import add, clips_of, put, restarted, tree
 
-from onlooker.data.folder import find_clips
 from onlooker.files import DiskFullError
 from onlooker.serve.problem import Problem, as_problem
 from onlooker.serve.project import Project

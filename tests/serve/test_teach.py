@@ -12,10 +12,10 @@ from typing import Any
 import av
 import clips
 import pytest
+from clips import find_clips
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from onlooker.data.folder import find_clips
 from onlooker.serve import media
 from onlooker.serve.security import ServeSettings
 from onlooker.video.reader import VideoReader

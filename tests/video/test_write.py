@@ -86,7 +86,6 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         ("a.mp4", np.zeros((0, 8, 8, 3), np.uint8), 10, "there are no frames to write, expected at least one"),
         ("a.mp4", np.zeros((2, 8, 8), np.uint8), 10, r"a frame is uint8 \(8, 8\), expected uint8 H W 3"),
         ("a.mp4", np.zeros((2, 8, 8, 3)), 10, r"a frame is float64 \(8, 8, 3\), expected uint8 H W 3"),
-        ("a.mp4", [clips.paint(0), clips.paint(1, (32, 32))], 10, r"frame 1 has shape \(32, 32, 3\), the first one"),
     ],
 )
 def test_errors(tmp_path: Path, name: str, frames: np.ndarray, fps: float, message: str) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 
 from onlooker.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
-from onlooker.data.folder import find_clips
 from onlooker.data.lists import check_classes
 from onlooker.data.samples import sample_rate
+from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of
 from onlooker.drawing.overlay import caption, enlarge, full_strength, overlay
 from onlooker.evaluation.metrics import measure
@@ -137,7 +137,7 @@ def reproduce(
 
 
 def _other(folder: Path, classes: Sequence[str], budget: Budget) -> Split:
-    found = find_clips(folder)
+    found = read_set(folder).clips
     chosen = check_classes(classes, sorted({clip.label for clip in found}), set_name(folder))
     kept = few_of_each([clip for clip in found if clip.label in chosen], budget.clips)
     return Split(**apportion(kept, [group_of(clip) for clip in kept], REPORT_CLIPS, budget.training.seed))

@@ -131,23 +131,22 @@ class ArrayCache:
             self.prune()
         return file
 
-    def entries(self) -> dict[Path, int]:
-        """Every entry and its size in bytes, least recently used first."""
-        stats = []
-        for file in self.folder.glob("*.npy"):
-            with suppress(FileNotFoundError):  # removed by another process
-                stats.append((file.stat(), file))
-        return {file: stat.st_size for stat, file in sorted(stats, key=lambda each: each[0].st_mtime_ns)}
-
     def prune(self) -> None:
         """Remove the least recently used entries until the rest is within the limit; the newest one always stays."""
-        self._added, entries = 0, self.entries()
-        excess = 0 if self.limit is None else sum(entries.values()) - self.limit
-        for file in [*entries][:-1]:
+        if self.limit is None:
+            return
+        self._added = 0
+        entries = []
+        for file in self.folder.glob("*.npy"):
+            with suppress(FileNotFoundError):  # removed by another process
+                stat = file.stat()
+                entries.append((stat.st_mtime_ns, stat.st_size, file))
+        excess = sum(size for _, size, _ in entries) - self.limit
+        for _, size, file in sorted(entries)[:-1]:
             if excess > 0:
                 with explain_write_errors("the cache", self.folder, refused=NOT_WRITABLE_REMEDY):
                     file.unlink(missing_ok=True)
-                excess -= entries[file]
+                excess -= size
 
 
 def _write(file: Path, array: NDArray[Any]) -> int:

@@ -18,7 +18,6 @@ __all__ = [
     "RECORDINGS",
     "SYSTEM_FOLDERS",
     "entries",
-    "find_clips",
     "ignored_text",
     "is_hidden",
     "list_files",
@@ -33,11 +32,6 @@ _PERSON = re.compile(r"(person|subject|participant|actor|signer|user|subj|sub|p|
 _FETCH = "fetch it (git annex get, dvc pull), mount its disk, or remove the link"
 _HOLDS = "a class folder holds video files, or one folder per image sequence; move it out if it is not a class"
 _OWN_FOLDER = "put the images of each clip into a folder of its own, such as"
-
-
-def find_clips(folder: Path, classes: int = 2) -> list[Clip]:
-    """All clips of a folder, sorted; those of `read_folder`, whatever their split."""
-    return [clip for part in read_folder(folder, classes)[0].values() for clip in part]
 
 
 def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError], list[str]]:

@@ -119,20 +119,14 @@ def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float = 25, 
     """Write frames as a seekable `Recording`. An existing file is replaced once everything is written.
 
     Args:
-        frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8, all of one size.
+        frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8.
         fps: frames per second; with `times`, only the last frame is shown for 1 / fps.
         times: `T` seconds from the start of the file, ascending: when each frame is shown; (): at `fps`.
 
     Raises:
-        ValueError, DiskFullError, NotWritableError: as `Recording`; a ValueError for frames of several sizes too.
+        ValueError, DiskFullError, NotWritableError: as `Recording`.
     """
-    shape: tuple[int, ...] = ()
     with Recording(path, True, fps) as recording:
         for index, frame in enumerate(frames):
-            shape = shape or frame.shape
-            if frame.shape != shape:
-                raise ValueError(
-                    f"frame {index} has shape {frame.shape}, the first one {shape}; all must be of one size"
-                )
             recording.add(frame, times[index] if times else None)
     return recording.path
