@@ -20,7 +20,7 @@ CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 def serving(clips: Path, runs: Path, run: Path | None = None, port: int = 0, **settings: Any) -> Iterator[str]:
     """A server in a thread; gives its address on this machine. Other settings are those of `ServeSettings`."""
     from onlooker.serve.app import create_app, make_server
-    from onlooker.serve.security import ServeSettings
+    from onlooker.serve.settings import ServeSettings
 
     with socket.create_server(("127.0.0.1", port)) as listening:
         port = listening.getsockname()[1]

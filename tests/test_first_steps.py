@@ -18,7 +18,7 @@ from onlooker.config import StreamConfig
 from onlooker.data.stick_figures import write_set
 from onlooker.export import ExportedStep
 from onlooker.serve.app import create_app
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
 
 FRAMES = 20

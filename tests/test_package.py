@@ -15,7 +15,7 @@ from hatchling.plugin.manager import PluginManager
 from onlooker import __version__
 from onlooker.cli.serve import serve
 from onlooker.models.encoders import TERMS
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.settings import ServeSettings
 from onlooker.storage import StorageError, _explained
 
 ROOT = Path(__file__).resolve().parents[1]

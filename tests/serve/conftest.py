@@ -14,7 +14,7 @@ from serving import ADDRESS, OWN, save_model, wait_for_job
 
 from onlooker.serve.app import create_app
 from onlooker.serve.project import Project
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.settings import ServeSettings
 
 
 @pytest.fixture

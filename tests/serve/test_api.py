@@ -19,7 +19,7 @@ from serving import ADDRESS, save_model
 from onlooker.recognizer import load
 from onlooker.serve import api
 from onlooker.serve.app import create_app
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.settings import ServeSettings
 
 TOKEN = "secret123"
 ANSWERS = {"200": "Prediction", "default": "Error"}

@@ -16,7 +16,7 @@ from serving import ADDRESS, OWN, save_model
 
 import onlooker
 from onlooker.serve.app import create_app
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.settings import ServeSettings
 
 
 def test_the_state_names_models_project_and_limits(page: TestClient, settings: ServeSettings) -> None:

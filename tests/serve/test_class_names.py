@@ -5,9 +5,8 @@ import os
 import pytest
 from projects import add, put
 
-from onlooker.serve.names import file_name
 from onlooker.serve.problem import Problem
-from onlooker.serve.project import Project
+from onlooker.serve.project import Project, file_name
 
 
 def test_names_that_are_no_text_are_skipped(project: Project) -> None:

@@ -65,7 +65,7 @@ def test_of_many_the_one_that_waits_longest_is_closed(address, monkeypatch):
         assert not is_closed(slow[-1], 0.1)
 
 
-def test_an_upload_that_stops_is_given_up_and_one_that_is_cut_off_is_one_line_in_the_log(address, monkeypatch, caplog):
+def test_an_upload_that_stops_is_given_up_and_one_that_is_cut_off_is_not_in_the_log(address, monkeypatch, caplog):
     monkeypatch.setattr(security, "_STALLED", 0.3)
     model = httpx.get(f"{address}api/state").json()["models"][0]["id"]
     host = address.removeprefix("http://").rstrip("/")
@@ -77,11 +77,8 @@ def test_an_upload_that_stops_is_given_up_and_one_that_is_cut_off_is_one_line_in
         assert open_half(address, stack, head.encode()).recv(12) == b"HTTP/1.1 408"
         monkeypatch.setattr(security, "_STALLED", 30)
         open_half(address, stack, head.encode()).close()
-        until = time.monotonic() + 5
-        while not caplog.records and time.monotonic() < until:
-            time.sleep(0.02)
-    assert [record.getMessage() for record in caplog.records] == ["POST /api/look: cut off by the sender"]
-    assert caplog.records[0].exc_info is None
+        time.sleep(0.5)
+    assert caplog.records == []
 
 
 @pytest.mark.slow

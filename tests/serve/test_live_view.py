@@ -13,7 +13,7 @@ from starlette.testclient import WebSocketTestSession
 
 from onlooker.serve.look import Viewer, decode_jpeg
 from onlooker.serve.problem import Problem
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.settings import ServeSettings
 
 
 def jpeg(number: int = 0, size: tuple[int, int] = (64, 48), kind: str = "jpeg") -> bytes:
@@ -35,7 +35,7 @@ def test_the_camera_is_answered(page: TestClient, model: str) -> None:
         camera.send_bytes(message(sent=123.25))
         got = camera.receive_json()
     shown = {"label", "score", "scores", "boxes", "heat"}
-    assert set(got) == {"sent", "milliseconds", *shown}
+    assert {"sent", "milliseconds", *shown} <= set(got)
     assert got["sent"] == 123.25
     assert set(got["scores"]) == {"clap", "nothing", "wave"}
     assert sum(got["scores"].values()) == pytest.approx(1, abs=1e-3)

@@ -20,7 +20,7 @@ from onlooker.drawing.overlay import full_strength
 from onlooker.recognizer import Recognizer, load
 from onlooker.serve import look as module
 from onlooker.serve.look import describe_prediction
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.settings import ServeSettings
 from onlooker.structures import Prediction, Segment, Tube
 
 Make = Callable[..., Path]

@@ -14,7 +14,7 @@ from onlooker.serve import training
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.settings import ServeSettings
 from onlooker.serve.training import Training, _scores, keep_results
 from onlooker.structures import Evaluation
 

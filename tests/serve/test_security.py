@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 
 import onlooker.serve
 from onlooker.serve.app import create_app
-from onlooker.serve.security import ServeSettings, page_address
+from onlooker.serve.settings import ServeSettings, page_address
 
 HERE = Path(onlooker.serve.__file__).parent
 TOKEN = "0123456789abcdef"

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from onlooker.serve import media
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
 
 Make = Callable[..., Path]
@@ -74,8 +74,8 @@ def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> 
     assert hints().startswith("deep: clips in folders inside a class are not shown here")
     shutil.rmtree(settings.clips / "deep")
     assert hints(a=4, b=5) == (
-        "Record at least 5 clips of each class: a 4 of 5 Add a class “nothing” with clips in which nothing happens, so "
-        "that the model can say so"
+        "Record at least 5 clips of each class, these have fewer: a 4 Add a class “nothing” with clips in which "
+        "nothing happens, so that the model can say so"
     )
     assert hints(a=5, none=5, b=26) == "b has 26 clips, a only 5: record more of a"
     assert describe(page)["nothing"] == "none"

@@ -18,7 +18,7 @@ from onlooker.serve.jobs import Job
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.settings import ServeSettings
 from onlooker.serve.training import Training, keep_results
 
 READING, DRAWING = ("reading clips", 1, 2), ("drawing clips", 0, 1)

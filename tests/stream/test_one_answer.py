@@ -19,7 +19,7 @@ from serving import ADDRESS, OWN, wait_for_job
 
 import onlooker
 from onlooker.serve.app import create_app
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.settings import ServeSettings
 from onlooker.structures import Segment
 from onlooker.video.write import write
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from onlooker.cli.command import command, stoppable
-from onlooker.serve.security import ServeSettings, is_loopback, page_address
+from onlooker.serve.settings import ServeSettings, is_loopback, page_address
 
 group = typer.Typer()
 

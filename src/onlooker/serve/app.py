@@ -1,7 +1,6 @@
 """The server of the page: its routes and middleware, how it starts and ends, and what slow senders cannot hold open."""
 
 import asyncio
-import logging
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -28,7 +27,8 @@ from onlooker.serve.api import create_api
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.problem import API, TEXTS, Problem, as_problem
 from onlooker.serve.project import Project
-from onlooker.serve.security import Guard, ServeSettings
+from onlooker.serve.security import Guard
+from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import SUFFIXES
 
 __all__ = ["ServeSettings", "create_app", "make_server"]
@@ -36,7 +36,6 @@ __all__ = ["ServeSettings", "create_app", "make_server"]
 HEADER_SECONDS = 10.0  # for the header of a request, from the connection or the end of the last request
 MAX_WAITING = 200  # connections without a whole header; of more, the one that has waited longest is closed
 _HERE = Path(__file__).parent
-_log = logging.getLogger("uvicorn.error")
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
@@ -101,8 +100,6 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
 def _respond(request: Request, error: Exception) -> JSONResponse:
     """An error as the JSON of a `Problem`."""
-    if isinstance(error, ClientDisconnect):
-        _log.warning("%s %s: cut off by the sender", request.method, request.url.path)
     problem = as_problem(error)
     return JSONResponse(problem.to_dict(), problem.status)
 

@@ -31,9 +31,9 @@ from onlooker.recognizer import Recognizer
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
 from onlooker.serve.models import Models
-from onlooker.serve.names import file_name
 from onlooker.serve.problem import Problem, as_problem, t
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.project import file_name
+from onlooker.serve.settings import ServeSettings
 from onlooker.structures import Prediction, Step
 from onlooker.video.transcode import VideoFacts
 
@@ -237,10 +237,8 @@ class Viewer:
             self._strength = max(full_strength(step.heat[None]), _DECAY * self._strength)
             heat = heat_levels(step.heat, self._strength)
         return {
+            **step.to_dict(),
             "sent": sent,
-            "label": step.label,
-            "score": round(step.score, 4),
-            "scores": dict(zip(step.classes, np.round(step.scores.astype(float), 4).tolist(), strict=True)),
             "boxes": [np.round(np.divide(box.corners, size), 4).tolist() for box in step.boxes],
             "heat": heat,
             "milliseconds": round(1000 * (perf_counter() - begin), 2),

@@ -15,15 +15,14 @@ from onlooker.evaluation.events import EventCurve
 from onlooker.files import read_json
 from onlooker.recognizer import Recognizer
 from onlooker.run_record import REPORT
-from onlooker.serve.names import new_name
 from onlooker.serve.problem import Problem
-from onlooker.serve.security import ServeSettings
+from onlooker.serve.project import new_name
+from onlooker.serve.settings import ServeSettings
 
 __all__ = ["Model", "Models", "find_model"]
 
 _RECORD = "recognizer.json"  # written last when a model is saved
 _IN_MEMORY = 3
-_MAX_RUNS = 200
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Models:
         runs = {run.resolve(): run for run in [*self._runs.glob("*"), *named] if run.is_dir()}
         models = [model for run in runs.values() if (model := find_model(run))]
         chosen = self._run and self._run.resolve()
-        return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))[:_MAX_RUNS]
+        return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))
 
     def get(self, model_id: str | None) -> Model:
         """The model with this id, or the first one; a Problem 404 if it was removed, or there is none."""

@@ -6,11 +6,14 @@ at the next start. Requests list the class folders, which other programs may cha
 """
 
 import itertools
+import os
+import re
 import secrets
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,25 +23,41 @@ from typing import Any
 
 from onlooker.answer import require_one_nothing
 from onlooker.data.folder import RECORDINGS
+from onlooker.data.folder import is_hidden as is_skipped
 from onlooker.data.tables import read_table
-from onlooker.files import check_regular, check_writable, file_digest, printable, read_bytes, write_bytes, write_csv
-from onlooker.serve.names import class_name, file_name, is_hidden, new_name
+from onlooker.files import (
+    check_regular,
+    check_writable,
+    composed,
+    file_digest,
+    printable,
+    read_bytes,
+    write_bytes,
+    write_csv,
+)
 from onlooker.serve.problem import Problem, t
 from onlooker.structures import ClipError
 from onlooker.video.reader import is_video
 
-__all__ = ["MAX_RECORDING", "Project", "ProjectClip", "read_recordings"]
+__all__ = ["MAX_RECORDING", "Project", "ProjectClip", "file_name", "new_name", "read_recordings"]
 
 STORE = ".onlooker"  # the hidden folder in which the page keeps what belongs to the project
 TRASH = f"{STORE}/trash"
 MAX_RECORDING = 100  # characters of the name of a recording
+
+_MAX_NAME = 60  # characters of a class
+_MAX_FILE = 100  # bytes of the name of a clip
+_UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff]'
+_JOINERS = "\u200c\u200d"  # inside of words of some scripts, and of emoji; they change what is seen
+_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing
+_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)  # of Windows, with any suffix
 
 Move = tuple[str, str]  # paths relative to the folder
 Row = dict[str, str]  # of recordings.csv
 
 
 _SCHEMA = [
-    # run: the newest one
+    # run: the name of the newest one
     "CREATE TABLE state (key TEXT PRIMARY KEY, value)",
     # Also the clips in the trash.
     """CREATE TABLE clip (
@@ -586,3 +605,57 @@ class Database:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name is no clip and no class, as in training; also one that is no UTF-8, which no database stores."""
+    return is_skipped(name) or re.search("[\ud800-\udfff]", name) is not None
+
+
+def class_name(name: str, classes: Collection[str] = ()) -> str:
+    """The class that a name means: of exactly this name, or as new classes have it: what is seen of it, composed, with
+    single spaces."""
+    return name if name in classes else " ".join(composed(_visible(name)).split())
+
+
+def _visible(name: str) -> str:
+    """The name without characters that are not seen; joiners after letters that are not ASCII stay."""
+    pairs = zip(f" {name}", name, strict=False)
+    return "".join(c for before, c in pairs if not _is_invisible(c) or (c in _JOINERS and before > "~"))
+
+
+def _is_invisible(character: str) -> bool:
+    return character in _BLANKS or unicodedata.category(character) in ("Cf", "Cn", "Co", "Zl", "Zp")
+
+
+def _seen(name: str) -> str:
+    """What is the same for names that look alike."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def new_name(name: str, others: Collection[str]) -> str:
+    """A name that a new class or model can have next to others.
+
+    Raises:
+        Problem: 422 for an invalid name, 409 if it is taken.
+    """
+    name = class_name(name)
+    if not 0 < len(name) <= _MAX_NAME or len(os.fsencode(name)) > 200:
+        raise Problem(422, "name_length", count=len(name), most=_MAX_NAME)
+    if bad := re.search(_UNSAFE, name):
+        raise Problem(422, "name_character", character=ascii(bad[0]))
+    if _DEVICE.fullmatch(name):
+        raise Problem(422, "name_device", name=name)
+    if is_hidden(name) or name.endswith("."):
+        raise Problem(422, "name_dot")
+    if same := [other for other in others if _seen(other) == _seen(name)]:
+        raise Problem(409, "class_exists", name=same[0])
+    return name
+
+
+def file_name(name: str, number: int = 1) -> str:
+    """A file name for a clip, with a number from 2 on; characters that a file system may not allow are replaced."""
+    clean = Path(re.sub(_UNSAFE, "_", _visible(name)))
+    stem = os.fsencode(clean.stem.strip(". "))[:_MAX_FILE].decode(errors="ignore") or "clip"
+    stem = f"_{stem}" if _DEVICE.fullmatch(stem) else stem
+    return f"{stem}{f'-{number}' if number > 1 else ''}{clean.suffix}"

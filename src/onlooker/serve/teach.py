@@ -118,7 +118,7 @@ def _hints(project: Project, counts: dict[str, int]) -> list[str]:
     if deep:  # as of people: training reads them, the page does not
         hints.append(t("hint.folders", labels=", ".join(deep)))
     if few := {label: count for label, count in counts.items() if count < _FEW}:
-        missing = ", ".join(t("hint.missing", label=label, clips=count, few=_FEW) for label, count in few.items())
+        missing = ", ".join(f"{label} {count}" for label, count in few.items())
         hints.append(t("hint.few_clips", few=_FEW, missing=missing))
     elif counts and counts[large := max(counts, key=lambda name: counts[name])] > IMBALANCE * min(counts.values()):
         small = min(counts, key=lambda name: counts[name])

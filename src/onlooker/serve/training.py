@@ -45,14 +45,13 @@ class Training:
 
     def newest_run(self) -> Path | None:
         """The last run of this project that has a model; None if there is none."""
-        run = self.project.database.value("SELECT value FROM state WHERE key = 'run'")
-        is_present = run is not None and Path(run).parent == self.runs.resolve() and find_model(Path(run))
-        return Path(run) if is_present else None
+        name = self.project.database.value("SELECT value FROM state WHERE key = 'run'")
+        run = self.runs.resolve() / Path(name or "").name
+        return run if name and find_model(run) else None
 
     def follow_run(self, run: Path, target: Path) -> None:
         """Note that a run has another name."""
-        renamed = str(target.resolve()), str(target.with_name(run.name).resolve())
-        self.project.database.run("UPDATE state SET value = ? WHERE key = 'run' AND value = ?", *renamed)
+        self.project.database.run("UPDATE state SET value = ? WHERE value = ?", target.name, run.name)
 
     def check_idle(self) -> None:
         """Raise a Problem while a training runs."""
@@ -161,7 +160,7 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
         project.database.run("DELETE FROM tested")
         for row in tested:
             project.database.run("INSERT OR REPLACE INTO tested VALUES (?, ?, ?, ?, ?, ?)", *row)
-        project.database.run("INSERT OR REPLACE INTO state VALUES ('run', ?)", str(run.resolve()))
+        project.database.run("INSERT OR REPLACE INTO state VALUES ('run', ?)", run.name)
 
 
 def _folders(project: Project) -> dict[str, str]:

@@ -468,7 +468,7 @@ def _of_address(
         raise _EndedError("the sender has ended it")
 
 
-class WebAddress:
+class WebAddress(HTTPRedirectHandler):
     """A web address: playlists and redirects lead to the same server only, or to hosts that the user names.
 
     Args:
@@ -496,7 +496,7 @@ class WebAddress:
         if parts.username:
             login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             request.add_unredirected_header("Authorization", f"Basic {b64encode(login.encode()).decode()}")
-        return build_opener(_Redirects(self)).open(request, timeout=self.timeout)
+        return build_opener(self).open(request, timeout=self.timeout)
 
     def leads_to(self) -> str:
         """The address at the end of its redirects, with the login if that is on the same host; errors as for `open`."""
@@ -512,14 +512,9 @@ class WebAddress:
             shown = without_password(parts.hostname or url)
             raise ValueError(f"leads to {shown}; if you trust that server, give --follow {shown}")
 
-
-class _Redirects(HTTPRedirectHandler):
-    def __init__(self, of: WebAddress) -> None:
-        self.of = of
-
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Request | None:
         """Follow a redirect to an allowed host."""
-        self.of.check(newurl)
+        self.check(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
