@@ -74,13 +74,10 @@ def test_every_command_has_help(command: str) -> None:
     assert "Usage" in result.output
 
 
-def test_models_are_listed_with_their_parameters() -> None:
+def test_models_and_encoders_are_listed() -> None:
     output = call("models").output
     assert "convalstm" in output
     assert "Li et al. 2016" in output
-    rows = {words[0]: words[1:3] for words in (line.replace("│", " ").split() for line in output.splitlines()) if words}
-    assert rows["lstm"][1] == "64"
-    assert rows["small"][0] == "1,567,920"
     text = " ".join(output.replace("│", " ").split())
     assert "images of ImageNet" in text
     assert "--encoder resnet18 --pretrained" in text

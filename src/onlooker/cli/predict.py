@@ -4,7 +4,7 @@ import functools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
@@ -133,29 +133,22 @@ def convert(
 
 @functools.partial(command, group=group, panel="Models and data")
 def models() -> None:
-    """List the models and the encoders: their parameters, feature dimension, purpose, and pretrained weights."""
-    import torch
+    """List the models and the encoders: what they are for, and their pretrained weights."""
     from rich.console import Console
     from rich.table import Table
 
     from onlooker.models.encoders import ENCODERS, TERMS
     from onlooker.models.encoders.lite0 import LITE0
     from onlooker.models.encoders.pose import POSE
-    from onlooker.models.registry import MODELS, create_model
-    from onlooker.models.video_model import count_parameters
+    from onlooker.models.registry import MODELS
 
-    table = Table("model", "parameters", "features", "purpose", caption="With encoder conv4 and 10 classes.")
+    table = Table("model", "purpose")
     for name, recipe in MODELS.items():
-        with torch.device("meta"):  # weights that are only counted need no memory
-            model = create_model(name, 10)
-        table.add_row(name, f"{count_parameters(model):,}", str(model.num_features), recipe.summary)
+        table.add_row(name, recipe.summary)
     caption = "Also any timm network (--encoder resnet18 --pretrained; its own terms), and others: docs/models.md."
-    encoders = Table("encoder", "parameters", "features", "pretrained weights", caption=caption)
-    for name, build in ENCODERS.items():
-        with torch.device("meta"):
-            encoder = build(3, 64)
-        extras = {LITE0: "extra imagenet", POSE: "extra pose"}
+    encoders = Table("encoder", "pretrained weights", caption=caption)
+    extras = {LITE0: "extra imagenet", POSE: "extra pose"}
+    for name in ENCODERS:
         where = extras.get(name, "in this package")
-        weights = f"{where}: {TERMS[name]}" if name in TERMS else "none"
-        encoders.add_row(name, f"{count_parameters(cast(Any, encoder)):,}", str(encoder.num_features), weights)
+        encoders.add_row(name, f"{where}: {TERMS[name]}" if name in TERMS else "none")
     Console().print(table, encoders)

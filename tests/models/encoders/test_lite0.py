@@ -87,7 +87,7 @@ def test_a_damaged_package_is_named(package: Package, content: bytes) -> None:
 
 def test_weights_of_another_network_are_refused(package: Package) -> None:
     torch.save(timm.create_model("resnet18").state_dict(), package[0])
-    with pytest.raises(RuntimeError, match="not the weights of lite0"):
+    with pytest.raises(RuntimeError, match="the weights of lite0 cannot be loaded"):
         Lite0(pretrained=True)
 
 

@@ -83,8 +83,8 @@ def test_one_encoder_for_rgb_and_one_for_flow(weights: dict[str, torch.Tensor]) 
 
 def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(small, "FOLDER", tmp_path)
-    message = r"small\.safetensors: the weights of small are missing or damaged .*; install onlooker again"
-    with pytest.raises(ValueError, match=message):
+    message = r"small\.safetensors: the weights of small cannot be loaded .*; install onlooker again"
+    with pytest.raises(RuntimeError, match=message):
         built()
 
 
@@ -100,7 +100,7 @@ def test_a_damaged_file_is_named(weights: dict[str, torch.Tensor], tmp_path: Pat
     else:
         whole = path.read_bytes()
         path.write_bytes({"half": whole[: len(whole) // 2], "empty": b"", "text": b"no weights"}[damage])
-    with pytest.raises(ValueError, match=r"small\.safetensors: the weights of small are missing or damaged"):
+    with pytest.raises(RuntimeError, match=r"small\.safetensors: the weights of small cannot be loaded"):
         built()
 
 

@@ -128,7 +128,7 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         build_encoder("pose", 3, 224, pretrained=True)
     wheel = tmp_path / "mediapipe.whl"
     wheel.write_bytes(b"no archive")
-    with pytest.raises(RuntimeError, match=r"mediapipe\.whl: not MediaPipe"):
+    with pytest.raises(RuntimeError, match=r"mediapipe\.whl: the weights of MediaPipe 0.10.21 cannot be loaded"):
         build_encoder("pose", 3, 224, pretrained=str(wheel))
     with zipfile.ZipFile(wheel, "w") as archive:
         for name in pose._FILES:

@@ -1,6 +1,7 @@
 """Any timm network as an encoder: its last feature map, or the vector before its classifier."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -139,18 +140,25 @@ def _build(name: str, size: int | None, options: dict[str, Any]) -> Any:
         ) from error
 
 
+@contextmanager
+def loading(source: str, name: str, remedy: str) -> Iterator[None]:
+    """Convert all errors of weights that are missing, damaged or of another network to a RuntimeError of one line."""
+    try:
+        yield
+    except Exception as error:  # of pickle, safetensors, zip files, the network or PyTorch
+        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise RuntimeError(f"{source}: the weights of {name} cannot be loaded ({found}); {remedy}") from error
+
+
 def _from_file(name: str, size: int | None, options: dict[str, Any], file: Path) -> Any:
     import timm
 
     check_regular(file)
-    try:
+    with loading(str(file), name, "give a checkpoint of this network as timm saves it"):
         stored = timm.models.load_state_dict(str(file))
         # A copy: timm renames and removes weights in the one that it gets.
         overlay = {"pretrained": True, "pretrained_cfg_overlay": {"state_dict": dict(stored)}}
         network = _build(name, size, options | overlay)
-    except Exception as error:  # of pickle, safetensors, zip files or PyTorch
-        found = f"not weights of {name}, or damaged ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        raise RuntimeError(f"{file}: {found}; give a checkpoint of this network as timm saves it") from error
     # Of a feature extractor, timm ignores all weights that do not fit.
     mine = [weight for weight in network.state_dict().values() if weight.ndim > 1]
     if not any(weight.shape == each.shape and weight.equal(each) for weight in mine for each in stored.values()):

@@ -1,7 +1,6 @@
 """EfficientNet-Lite0 with ImageNet weights, of an installed package or downloaded by timm."""
 
 import math
-import pickle
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.models.encoders.backbone import create_network, filters_for
+from onlooker.models.encoders.backbone import create_network, filters_for, loading
 
 __all__ = ["LITE0"]
 
@@ -78,12 +77,9 @@ class Lite0(nn.Module):
         return torch.cat((F.avg_pool2d(fifth, 2, ceil_mode=True, count_include_pad=False), last), 1)
 
     def _load(self, file: Path) -> None:
-        try:
+        with loading(str(file), LITE0, f"install the package again: {_INSTALL}"):
             stored = [*torch.load(file, weights_only=True).values()]
             names = [*self.net.state_dict()]
             weights = dict(zip(names, stored[: len(names)], strict=True))  # without the last convolution and classifier
             weights[names[0]] = filters_for(weights[names[0]], self.in_channels)
             self.net.load_state_dict(weights)
-        except (OSError, RuntimeError, ValueError, AttributeError, EOFError, pickle.UnpicklingError) as error:
-            found = f"not the weights of {LITE0}, or damaged ({' '.join(str(error).split())[:200]})"
-            raise RuntimeError(f"{file}: {found}; install the package again: {_INSTALL}") from error

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onlooker.files import check_regular
+from onlooker.models.encoders.backbone import loading
 from onlooker.models.encoders.lite0 import Lite0
 
 __all__ = ["POSE"]
@@ -138,15 +139,13 @@ def _read_models(wheel: bool | str) -> list[bytes]:
             f"or, where pip finds none for this Python, `{_DOWNLOAD}` and --weights FILE"
         )
     path = Path(wheel) if isinstance(wheel, str) else Path(cast(ModuleSpec, spec).origin or "").parent
-    try:
+    with loading(str(path), "MediaPipe 0.10.21", f"get its wheel by `{_DOWNLOAD}`"):
         if path.is_dir():
             models = [(path.parent / name).read_bytes() for name in _FILES]
         else:
             check_regular(path)
             with zipfile.ZipFile(path) as archive:
                 models = [archive.read(name) for name in _FILES]
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise RuntimeError(f"{path}: not MediaPipe 0.10.21 ({error}); get its wheel by `{_DOWNLOAD}`") from error
     _check(models, str(path))
     return models
 

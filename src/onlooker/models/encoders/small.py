@@ -5,11 +5,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from onlooker.models.encoders.backbone import filters_for
+from onlooker.models.encoders.backbone import filters_for, loading
 
 __all__ = ["Small"]
 
@@ -86,14 +85,12 @@ def load_packaged(encoder: nn.Module, name: str, in_channels: int) -> None:
     The first filters are for RGB, and adapted by `filters_for`.
 
     Raises:
-        ValueError: the file is missing or damaged.
+        RuntimeError: the file is missing or damaged.
     """
     path = FOLDER / f"{name}.safetensors"
-    try:
+    remedy = "install onlooker again, or use random weights (--no-pretrained; in Python pretrained=False)"
+    with loading(str(path), name, remedy):
         weights = load_file(path)
         key = next(iter(encoder.state_dict()))
         weights[key] = filters_for(weights[key].float(), in_channels)
         encoder.load_state_dict(weights)
-    except (OSError, KeyError, SafetensorError, RuntimeError) as error:
-        remedy = "install onlooker again, or use random weights (--no-pretrained; in Python pretrained=False)"
-        raise ValueError(f"{path}: the weights of {name} are missing or damaged ({error}); {remedy}") from error

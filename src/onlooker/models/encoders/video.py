@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from onlooker.models.encoders.backbone import loading
 from onlooker.settings import suggestion
 
 _SPAN = 16  # frames that the networks of torchvision are usually given
@@ -121,13 +122,10 @@ def _load(net: nn.Module, name: str, head: str, weights: Any, pretrained: bool |
     from timm.models import load_state_dict
 
     source = pretrained if isinstance(pretrained, str) else ""
-    try:
+    remedy = f"put {weights.url} into {torch.hub.get_dir()}/checkpoints, or give its file by --weights"
+    with loading(source or name, name, remedy):
         stored = load_state_dict(source) if source else weights.get_state_dict(check_hash=True, weights_only=True)
         net.load_state_dict({key: stored[key] for key in stored if not key.startswith(f"{head}.")})
-    except Exception as error:  # of pickle, safetensors, zip files, the network or PyTorch
-        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        remedy = f"put {weights.url} into {torch.hub.get_dir()}/checkpoints, or give its file by --weights"
-        raise RuntimeError(f"{source or name}: the weights of {name} cannot be loaded ({found}); {remedy}") from error
 
 
 def transformers_video(
