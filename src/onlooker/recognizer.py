@@ -20,11 +20,9 @@ from onlooker.data.split import source_of
 from onlooker.drawing.overlay import write_drawn
 from onlooker.evaluation.events import EventCurve
 from onlooker.files import (
-    check_regular,
     composed,
     explain_write_errors,
     file_digest,
-    format_bytes,
     read_json,
     reading,
     restore_folder,
@@ -32,9 +30,9 @@ from onlooker.files import (
 )
 from onlooker.localization import localize
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
-from onlooker.models.registry import find_class, planned_bytes
-from onlooker.models.video_model import RECORD, WEIGHTS, VideoModel, choose_device, load_weights
-from onlooker.settings import field_of, without_off
+from onlooker.models.registry import find_class
+from onlooker.models.video_model import RECORD, WEIGHTS, VideoModel, choose_device
+from onlooker.settings import field_of
 from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
 from onlooker.streaming import EVENT_THRESHOLD, Address, OnError, OnStatus, Streams, watch
@@ -342,7 +340,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         if is_video(run):
             state = "a clip, and the run is given first, before the clips"
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
-    stored, config, weights_file = folder / RECORD, folder / "config.json", folder / WEIGHTS
+    stored = folder / RECORD
     with reading(stored):
         values = _OF_EARLIER_VERSIONS | read_json(stored)
         kind = find_class(field_of(values, "model", str), field_of(values, "package", str))
@@ -350,16 +348,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         classes = list(map(composed, field_of(values, "classes", list[str])))
         curve = field_of(values, "curve", dict | None)
         others = {name: field_of(values, name, of_type) for name, of_type in _SETTINGS.items()}
-    check_regular(weights_file)
-    with reading(config):
-        settings, size = without_off(read_json(config)), weights_file.stat().st_size
-        if field_of(settings, "size", int) != data.size:
-            raise ValueError(f"size is {reprlib.repr(settings['size'])}, and {RECORD} has frames of {data.size} pixels")
-        if (planned := planned_bytes(kind, settings)) > 2 * size:  # weights used in several places are stored once
-            sizes = f"{format_bytes(size)}, and {format_bytes(planned)} by these settings"
-            raise ValueError(f"{weights_file.name}: these are not the weights of this model ({sizes})")
-        model = kind.rebuild(settings)
-    load_weights(model, weights_file)
+    model = kind.from_pretrained(folder)
     with reading(stored):
         if data.normalization == "auto":
             raise ValueError("data.normalization is 'auto', expected that of a trained model: half, imagenet or mnist")

@@ -211,7 +211,6 @@ def test_a_missing_weight_is_an_error(tmp_path):
         match=r"(?s)not the weights of this model.*Missing key\(s\) in state_dict: \"cell.cell.from_hidden.weight\"",
     ):
         Classifier.from_pretrained(tmp_path)
-    assert isinstance(Classifier.from_pretrained(tmp_path, strict=False), Classifier), "unless it is asked for"
 
 
 def test_pickled_weights_are_not_read(tmp_path):

@@ -1,24 +1,21 @@
 """The table of models; other packages can add to it."""
 
 import inspect
-import math
-import reprlib
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, cast
 
-import torch
 from torch import nn
 
 from onlooker.config import AUGMENTING, AUTO_ENCODER, DataConfig, ModelConfig, Normalization, Settings, TrainConfig
 from onlooker.models.classifier import Classifier
-from onlooker.models.encoders import ENCODERS, TERMS, has_weights, load_packages
+from onlooker.models.encoders import TERMS, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.encoders.pose import POSE
 from onlooker.models.encoders.video import has_folder, is_video
 from onlooker.models.linear import LinearClassifier, LinearVideo
 from onlooker.models.video_model import VideoModel
-from onlooker.settings import check_type, suggestion
+from onlooker.settings import suggestion
 
 __all__ = ["Recipe", "configured", "create_model", "find_recipe", "for_model", "register_model", "resolve"]
 
@@ -124,7 +121,6 @@ MODELS: dict[str, Recipe] = {
 }
 
 _registered: dict[str, Recipe] = {}  # by other packages
-_LARGE = 511  # a size from which on weights may fill the memory
 
 
 def register_model(name: str, recipe: Recipe) -> None:
@@ -282,34 +278,6 @@ def find_class(kind: str, package: str = "onlooker") -> type[VideoModel]:
         remedy = f"install {package}" if package != "onlooker" else f"expected one of {', '.join(known)}"
         raise ValueError(f"unknown class of models {kind!r}; {remedy}")
     return known[kind]
-
-
-def planned_bytes(kind: type[VideoModel], settings: dict[str, Any]) -> int:
-    """The size in bytes of a saved model's weights, from its settings and without allocating them.
-
-    Returns:
-        0 if it cannot be known, and for settings with which no model is large: PyTorch imports its shape functions for
-        this, which takes longer than loading a small model.
-
-    Raises:
-        KeyError, ValueError: a setting is missing, or of another type.
-    """
-    large = settings.get("encoder", "small") not in [*ENCODERS]
-    for name, parameter in [*inspect.signature(kind.__init__).parameters.items()][1:]:  # without self
-        check_type(name, value := settings[name], parameter.annotation)
-        if isinstance(value, int) and not 0 <= value < 1 << 20:  # more would overflow where sizes are multiplied
-            raise ValueError(f"{name} is {reprlib.repr(value)}, expected a size below a million")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{name} is {value}, expected a finite number")
-        large |= isinstance(value, int) and value > _LARGE
-    if not large:
-        return 0
-    try:
-        with torch.device("meta"):
-            weights = kind.rebuild(settings).state_dict().values()
-    except (NotImplementedError, RuntimeError):  # a network that needs numbers while it is built
-        return 0
-    return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
 def _classes() -> dict[str, type[VideoModel]]:

@@ -1,24 +1,27 @@
 """The interface of a model: class scores at every frame of a video, plain arguments, saved files without code."""
 
+import inspect
+import math
+import reprlib
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
 import torch
-from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
-from onlooker.files import check_digest, check_regular, read_json, reading
-from onlooker.models.encoders import TERMS, Encoder
-from onlooker.settings import check_type
+from onlooker.files import check_digest, check_regular, format_bytes, read_json, reading
+from onlooker.models.encoders import ENCODERS, TERMS, Encoder
+from onlooker.settings import check_type, without_off
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 
 RECORD = "recognizer.json"  # next to the weights of a recognizer
 WEIGHTS = "model.safetensors"
-_DOWNLOAD = ("revision", "cache_dir", "force_download", "local_files_only", "token")  # from the hub
+_LARGE = 511  # a size from which on weights may fill the memory
 
 
 class Windows(NamedTuple):
@@ -200,29 +203,63 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         (save_directory / WEIGHTS).chmod(save_directory.stat().st_mode & 0o666)
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, map_location: str = "cpu", strict: bool = True, **others: Any) -> Self:
-        # As the hub's, which ignores missing weights by default, and would also load a pickle, which can run code.
-        download = {name: others.pop(name) for name in _DOWNLOAD}
-        file = Path(model_id, WEIGHTS)
-        if not Path(model_id).is_dir():
-            file = Path(hf_hub_download(model_id, WEIGHTS, **download))
-        model = cls.rebuild(others)
-        load_weights(model, file, strict)
-        return model.to(map_location).eval()
+    def from_pretrained(cls, folder: Path | str) -> Self:  # type: ignore[override]
+        """The model that `save_pretrained` wrote into a folder, on the CPU and in evaluation mode.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            ValueError: files that are damaged, of another class, or do not match each other.
+        """
+        # Not as the hub's, which ignores missing weights by default, and would also load a pickle, which can run code.
+        config, weights = Path(folder, "config.json"), Path(folder, WEIGHTS)
+        check_regular(weights)
+        with reading(config):
+            settings, size = without_off(read_json(config)), weights.stat().st_size
+            if (planned := cls._planned_bytes(settings)) > 2 * size:  # weights used in several places are stored once
+                sizes = f"{format_bytes(size)}, and {format_bytes(planned)} by these settings"
+                raise ValueError(f"{weights.name}: these are not the weights of this model ({sizes})")
+            model = cls.rebuild(settings)
+        load_weights(model, weights)
+        return model.eval()
+
+    @classmethod
+    def _planned_bytes(cls, settings: dict[str, Any]) -> int:
+        """The size in bytes of a saved model's weights, from its settings and without allocating them.
+
+        Returns:
+            0 if it cannot be known, and for settings with which no model is large: PyTorch imports its shape functions
+            for this, which takes longer than loading a small model.
+
+        Raises:
+            KeyError, ValueError: a setting is missing, or of another type.
+        """
+        large = settings.get("encoder", "small") not in [*ENCODERS]
+        for name, parameter in [*inspect.signature(cls.__init__).parameters.items()][1:]:  # without self
+            check_type(name, value := settings[name], parameter.annotation)
+            if isinstance(value, int) and not 0 <= value < 1 << 20:  # more would overflow where sizes are multiplied
+                raise ValueError(f"{name} is {reprlib.repr(value)}, expected a size below a million")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} is {value}, expected a finite number")
+            large |= isinstance(value, int) and value > _LARGE
+        if not large:
+            return 0
+        try:
+            with torch.device("meta"):
+                weights = cls.rebuild(settings).state_dict().values()
+        except (NotImplementedError, RuntimeError):  # a network that needs numbers while it is built
+            return 0
+        return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
-def load_weights(model: VideoModel, path: Path, strict: bool = True) -> None:
+def load_weights(model: VideoModel, path: Path) -> None:
     """Load the weights of a saved model from a safetensors file; the record next to it may state their digest.
-
-    Unless `strict`, weights may be missing or unknown.
 
     Raises:
         ValueError: weights of another model, damaged ones, or values that are not finite.
     """
     record = path.with_name(RECORD)
-    check_regular(path)
     try:
-        load_model(model, path, strict)
+        load_model(model, path)
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{path}: these are not the weights of this model ({error}); train again") from error
     if record.exists():
