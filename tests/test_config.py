@@ -10,7 +10,6 @@ import pytest
 from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig
 from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.files import write_json
-from onlooker.models.cells.attentive import GLIMPSES
 from onlooker.run_record import check_settings
 from onlooker.settings import OFF
 
@@ -56,7 +55,6 @@ def test_clips_are_scored_as_trained_unless_aggregation_is_given(settings: dict[
 def test_choices_are_the_names_in_the_tables_of_the_library() -> None:
     allowed = {field.name: set(get_args(field.type)) for config in CONFIGS for field in dataclasses.fields(config)}
     assert allowed["normalization"] == {"auto", *NORMALIZATIONS}
-    assert allowed["glimpse"] == {"auto", *GLIMPSES}
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -107,11 +105,6 @@ def test_the_name_is_not_among_a_models_settings() -> None:
         "dropout": 0.5,
         "attention_loss": False,
     }
-
-
-def test_the_glimpse_defaults_to_that_of_the_model() -> None:
-    assert "glimpse" not in ModelConfig().settings()
-    assert ModelConfig(glimpse="product").settings()["glimpse"] == "product"
 
 
 def test_values_that_json_cannot_represent_leave_the_old_file(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ __all__ = ["Aggregation", "DataConfig", "Loss", "Modality", "ModelConfig", "Sett
 
 Modality = Literal["rgb", "flow", "both"]
 Normalization = Literal["auto", "half", "imagenet", "lite0", "mnist"]
-Glimpse = Literal["auto", "product", "scaled", "sum"]
 Loss = Literal["auto", "every", "last"]
 Aggregation = Literal["auto", "mean", "product", "last"]
 Precision = Literal["auto", "32", "bf16"]
@@ -119,12 +118,6 @@ class ModelConfig(Config):
     head_units: int = setting(0, "Units of a tanh layer before the output; 0: none.", MODEL, minimum=0, maximum=65_536)
     dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, minimum=0, below=1)
     attention_loss: bool = setting(False, "Auxiliary loss: the attended features alone must predict the class.", MODEL)
-    glimpse: Glimpse = setting(
-        "auto",
-        "Input of the cell of an attention model: product (attention × features), scaled (product × number of "
-        "locations), or sum (over locations); auto: the model's default.",
-        MODEL,
-    )
 
     def settings(self) -> dict[str, Any]:
         """Arguments of `create_model`: all settings but the name and those that are left open (auto, None)."""

@@ -25,6 +25,7 @@ OFF: dict[str, Any] = {
     "nothing": None,
     "class_weights": "auto",
     "init": "zeros",
+    "glimpse": "auto",
     "flow": "dis",
     "flow_length": 1,
     "temporal_crops": 0,

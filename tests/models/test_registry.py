@@ -126,26 +126,6 @@ def test_the_loss_is_that_of_the_recipe_unless_given() -> None:
         resolved("tcn", TrainConfig(aggregation="mean"))
 
 
-def test_a_run_may_name_another_glimpse():
-    published = configured(ModelConfig("convalstm", "conv4", glimpse="product"), DataConfig(size=16), 3)
-    assert parts(published) == (ConvLSTM, "SoftAttention", "product")
-    both = configured(ModelConfig("motion", "conv4", glimpse="product"), DataConfig(size=16, modality="both"), 3)
-    assert both.cell.glimpse == "product"
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"name": "convalstm", "glimpse": "peek"}, "glimpse is 'peek', expected auto, product, scaled or sum"),
-        ({"name": "motion", "glimpse": "sum"}, "attention 'motion' needs cell convlstm and glimpse"),
-    ],
-)
-def test_settings_that_a_model_cannot_have(settings, message):
-    streams = "both" if settings["name"] == "motion" else "rgb"
-    with pytest.raises(ValueError, match=message):
-        configured(ModelConfig(**{"encoder": "conv4", **settings}), DataConfig(size=16, modality=streams), 3)
-
-
 def test_a_paired_model_has_a_separate_encoder_for_flow_if_there_is_flow():
     both = configured(ModelConfig("tcn", "conv4", hidden=2), DataConfig(size=16, modality="both"), 3)
     assert isinstance(both.encoder, Paired)

@@ -137,7 +137,7 @@ def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> Non
 
 
 def test_the_baseline_of_a_comparison_uses_the_common_encoder() -> None:
-    model = ModelConfig(encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True, glimpse="sum")
+    model = ModelConfig(encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True)
     shared = Settings(model, DATA, TrainConfig(epochs=3, aggregation="product", seed=4))
     models = with_baseline(settings_of("alstm,convnet", shared), shared)
     assert list(models) == ["alstm", "convnet", "linear"]

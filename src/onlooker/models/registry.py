@@ -58,7 +58,7 @@ class Recipe:
     def ignores(self) -> frozenset[str]:
         """Settings of a run that have no effect on this model."""
         of_model = {f.name for f in fields(ModelConfig)} - {"name", "pretrained", "weights", "frozen"}
-        of_attention = set[str]() if self.attends else {"glimpse", "attention_loss"}
+        of_attention = set[str]() if self.attends else {"attention_loss"}
         return self.unused | (of_model - self.arguments) | of_attention
 
 
