@@ -67,7 +67,6 @@ def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> Non
         "classes": ["up", "wave"], "confusion": [[1, 2], [2, 1]], "clips": 6,
     }  # fmt: skip
     assert "accuracy 2 of 6" in shown["conclusion"]
-    assert "what changes and in which order" in shown["looks_at"]
     classes = shown["classes"]
     cells = [[[clip["name"] for clip in project.tested(row, column)] for column in classes] for row in classes]
     assert cells == [[["0.mp4"], ["1.mp4", "2.mp4"]], [["=3.mp4"], ["4.mp4"]]]

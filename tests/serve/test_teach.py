@@ -98,6 +98,8 @@ def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_
         response = page.post(path, params={"version": project["version"] - 1}, json=values)
         assert (response.status_code, response.json()["error"]["code"]) == (409, "changed"), name
         assert page.post(path, json=values).status_code == 422, f"{name}: no version"
+        response = page.post(path, params={"version": project["version"]}, json={"other": "a"})
+        assert (response.status_code, response.json()["error"]["code"]) == (422, "request"), name
     assert page.post("/api/project/changes/close", params={"version": project["version"]}, json={}).status_code == 422
     assert (names(describe(page)), describe(page)["version"]) == (names(project), project["version"])
 

@@ -90,16 +90,12 @@ def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> 
 def enlarge(frame: Pixels) -> Pixels:
     """A frame whose shorter side is at least 256 pixels, so that captions are readable; a large one unchanged.
 
-    Frames under 100 pixels are enlarged by an integer factor without smoothing, so that their pixels are visible. A
-    frame so thin that its longer side would exceed 4096 pixels is stretched to 4096x256.
+    A frame so thin that its longer side would exceed 4096 pixels is stretched to 4096x256.
     """
     H, W, _ = frame.shape
     factor = 256 / min(H, W)
     if factor <= 1:
         return frame
-    whole = int(np.ceil(factor))
-    if min(H, W) < 100 and whole * max(H, W) <= _LONGER_SIDE:
-        return frame.repeat(whole, axis=0).repeat(whole, axis=1)
     # Video encoders need even sizes.
     size = [2 * round(min(side * factor, _LONGER_SIDE) / 2) for side in (W, H)]
     return cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)

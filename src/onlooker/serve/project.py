@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Container, Iterator, Mapping, 
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -50,7 +51,6 @@ _MAX_FILE = 100  # bytes of the name of a clip
 _UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff]'
 _JOINERS = "\u200c\u200d"  # inside of words of some scripts, and of emoji; they change what is seen
 _BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing
-_DEVICE = re.compile(r"(con|prn|aux|nul|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)  # of Windows, with any suffix
 
 Move = tuple[str, str]  # paths relative to the folder
 Row = dict[str, str]  # of recordings.csv
@@ -195,13 +195,18 @@ class Project:
         """Call the method `name`, which changes the project, while no other thread changes it.
 
         Raises:
-            Problem: 409 if the project has changed since the page saw this version.
+            Problem: 409 if the project has changed since the page saw this version; 422 for values of other names.
         """
         with self._lock:
             self.refresh()
             if version != self.version:
                 raise Problem(409, "changed", version=self.version, seen=version)
-            getattr(self, name)(**values)
+            make = getattr(self, name)
+            try:
+                signature(make).bind(**values)
+            except TypeError as error:
+                raise Problem(422, "request", reason=error) from error
+            make(**values)
 
     def incoming(self) -> Path:
         """The folder for files that are to be added; what remains in it is deleted at the next start."""
@@ -644,8 +649,6 @@ def new_name(name: str, others: Collection[str]) -> str:
         raise Problem(422, "name_length", count=len(name), most=_MAX_NAME)
     if bad := re.search(_UNSAFE, name):
         raise Problem(422, "name_character", character=ascii(bad[0]))
-    if _DEVICE.fullmatch(name):
-        raise Problem(422, "name_device", name=name)
     if is_hidden(name) or name.endswith("."):
         raise Problem(422, "name_dot")
     if same := [other for other in others if _seen(other) == _seen(name)]:
@@ -657,5 +660,4 @@ def file_name(name: str, number: int = 1) -> str:
     """A file name for a clip, with a number from 2 on; characters that a file system may not allow are replaced."""
     clean = Path(re.sub(_UNSAFE, "_", _visible(name)))
     stem = os.fsencode(clean.stem.strip(". "))[:_MAX_FILE].decode(errors="ignore") or "clip"
-    stem = f"_{stem}" if _DEVICE.fullmatch(stem) else stem
     return f"{stem}{f'-{number}' if number > 1 else ''}{clean.suffix}"

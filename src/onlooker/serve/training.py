@@ -14,7 +14,7 @@ from onlooker.files import composed, printable, read_bytes
 from onlooker.run_record import SCORES, read_figures
 from onlooker.serve.jobs import Job
 from onlooker.serve.models import Models, find_model
-from onlooker.serve.problem import Problem, t
+from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 
 __all__ = ["Training", "keep_results"]
@@ -112,18 +112,12 @@ class Training:
         if measured is None:
             raise Problem(404, "no_results")
         folders = _folders(self.project)
-        looks_at = {  # by the statistics that cross-validation has chosen (`training.linear.SETS`)
-            "all but order": t("looks_at.all"),
-            "changes": t("looks_at.changes"),
-            "changes and order": t("looks_at.order"),
-        }
         return {
             **{name: measured[name] for name in ("accuracy", "confusion")},
             "clips": measured["videos"],
             "wrong": sum(map(sum, measured["confusion"])) - sum(row[k] for k, row in enumerate(measured["confusion"])),
             "classes": [printable(folders.get(name, name)) for name in measured["classes"]],
             "conclusion": first_line(measured),
-            "looks_at": looks_at.get(str(measured.get("statistics")), ""),
             "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
         }
 

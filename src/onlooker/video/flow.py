@@ -50,11 +50,7 @@ def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
     """Flow of any shape as bytes: clipped to ±limit, then round(255 (v + limit) / (2 limit)), as two-stream papers do.
 
     -limit is 0, limit is 255. No motion is 127.5, rounded to 128, which stands for limit/255 pixels, not for zero.
-
-    A ValueError for flow that is not finite.
     """
-    if not np.isfinite(flow).all():
-        raise ValueError("flow has values that are not finite, expected displacements in pixels")
     return np.rint((np.clip(flow, -limit, limit) + limit) * (255 / (2 * limit))).astype(np.uint8)
 
 

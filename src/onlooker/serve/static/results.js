@@ -32,7 +32,7 @@ export function resultsView(results, page) {
   return [h("div.reached", {},
     h("p.accuracy", {}, h("b", {}, percent(results.accuracy)),
       h("span", {}, t("results.of", { count: results.clips }))),
-    [results.conclusion, results.looks_at, results.advice[0]].filter(Boolean)
+    [results.conclusion, results.advice[0]].filter(Boolean)
       .map((text) => h("p.conclusion", {}, sentence(text)))),
   matrix(results, openClips),
   h("div.row", {}, button("camera", t("results.live"), () => page.parts.teach.tryLive(), { kind: "primary" }),
