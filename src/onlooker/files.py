@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 
 __all__ = [
     "DiskFullError", "NotWritableError", "check_regular", "check_writable", "composed", "explain_write_errors",
-    "file_digest", "format_bytes", "printable", "read_bytes", "read_json", "without_password", "write_bytes",
-    "write_csv", "write_json",
+    "file_digest", "format_bytes", "printable", "read_bytes", "read_csv", "read_json", "without_password",
+    "write_bytes", "write_csv", "write_json",
 ]  # fmt: skip
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
@@ -280,6 +280,11 @@ def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     write_bytes(path, text.getvalue().encode(errors="backslashreplace"))
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that `write_csv` wrote, by column; errors as for `read_bytes`."""
+    return [*csv.DictReader(io.StringIO(read_bytes(path).decode()))]
 
 
 def write_bytes(path: Path, content: bytes) -> None:

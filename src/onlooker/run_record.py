@@ -17,7 +17,6 @@
 A run can be moved to another machine: only training and the evaluation of its own test clips need the clips.
 """
 
-import csv
 import hashlib
 import json
 import os
@@ -43,6 +42,7 @@ from onlooker.files import (
     composed,
     file_digest,
     read_bytes,
+    read_csv,
     read_json,
     reading,
     write_bytes,
@@ -233,7 +233,7 @@ def read_curves(run: Path) -> Curves | None:
     if not (run / "curves.csv").exists():
         return None
     with reading(run / "curves.csv"):
-        rows = [*csv.DictReader(read_bytes(run / "curves.csv").decode().splitlines())]
+        rows = read_csv(run / "curves.csv")
         if not rows:
             raise ValueError("no epochs in it")
         return {

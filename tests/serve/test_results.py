@@ -41,7 +41,7 @@ def taught(tmp_path: Path) -> Iterator[tuple[Project, Path]]:
     write_json(run / "model" / "recognizer.json", {})
     with (run / "scores.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["clip", "truth", "predicted", "up", "wave"])
+        writer.writerow(["name", "truth", "predicted", "p(up)", "p(wave)"])
         writer.writerows(SCORES)
     (tmp_path / "runs").mkdir()
     teach_run(run, tmp_path / "clips", tmp_path / "runs")

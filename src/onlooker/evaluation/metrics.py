@@ -1,7 +1,5 @@
 """Metrics of an evaluation as plain values for JSON, the scores as CSV, and the temperature that calibrates them."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.answer import decide, nothing_class
-from onlooker.files import read_bytes, write_csv
+from onlooker.files import read_csv, write_csv
 from onlooker.models.classifier import clip_scores
 from onlooker.structures import Evaluation
 
@@ -206,4 +204,4 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
 
 def read_correct(path: Path) -> list[bool]:
     """For each video of a CSV that `write_scores` wrote, whether it is classified correctly."""
-    return [row["truth"] == row["predicted"] for row in csv.DictReader(io.StringIO(read_bytes(path).decode()))]
+    return [row["truth"] == row["predicted"] for row in read_csv(path)]

@@ -1,7 +1,5 @@
 """Train the project in a thread, with progress and cancelling; what the newest training has reached."""
 
-import csv
-import io
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 import onlooker
 from onlooker.evaluation.metrics import FORMULA
 from onlooker.evaluation.report.summary import advice, first_line
-from onlooker.files import composed, printable, read_bytes
+from onlooker.files import composed, printable, read_csv
 from onlooker.run_record import SCORES, read_figures
 from onlooker.serve.jobs import Job
 from onlooker.serve.models import Models, find_model
@@ -173,14 +171,14 @@ def _scores(run: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str, 
     The prediction is the answer, by the threshold if there is one. The margin is that of its score to the highest other
     one; of a mistake, that of the true class to it, which is below 0 without a threshold.
     """
-    rows = csv.reader(io.StringIO(read_bytes(run / SCORES).decode()))
-    next(rows)
-    for name, truth, predicted, *texts in rows:
-        scores = dict(zip(classes, map(float, texts), strict=False))  # the last class may be nothing, without a score
-        score = scores.get(_plain(predicted), 1 - max(scores.values()))
-        others = (other for label, other in scores.items() if label != _plain(predicted))
-        margin = score - max(others) if truth == predicted else scores[_plain(truth)] - score
-        yield _plain(name), _plain(truth), _plain(predicted), score, margin
+    for row in read_csv(run / SCORES):
+        name, truth, predicted = (_plain(row[column]) for column in ("name", "truth", "predicted"))
+        # The last class may be nothing, without a score.
+        scores = {label: float(row[f"p({label})"]) for label in classes if f"p({label})" in row}
+        score = scores.get(predicted, 1 - max(scores.values()))
+        others = (other for label, other in scores.items() if label != predicted)
+        margin = score - max(others) if truth == predicted else scores[truth] - score
+        yield name, truth, predicted, score, margin
 
 
 def _plain(text: str) -> str:
