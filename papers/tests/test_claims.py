@@ -32,6 +32,19 @@ def test_every_figure_of_ours_is_a_reference(paper: str) -> None:
         assert set(claim) <= {"claim", "published", "code", "ours", "why", "check", "gain", "sign", "verdict"}
 
 
+def test_every_answer_has_its_figures_in_a_file() -> None:
+    without = "No file"
+    for question, answer in read_results(claims.RESULTS)["answered"].items():
+        files = re.findall(r"`([\w-]+\.json)`", answer)
+        known = [claims.RESULTS / folder / file for file in files for folder in ("", "answered")]
+        assert without in answer or any(path.exists() for path in known), question
+    for paper in claims.PAPERS:
+        for words in re.findall(r"\{answered:([^|}]+)\|", str(claims.read_claims(paper))):
+            cited = [answer for question, answer in read_results(claims.RESULTS)["answered"].items() if words in question]
+            assert cited, words
+            assert without not in cited[0], words
+
+
 @pytest.mark.parametrize("literal", ["98.3 %", "loss .4", "by -3.7", "a (5 to 7)", "+2"])
 def test_a_literal_figure_is_noticed(literal: str) -> None:
     assert LITERAL.search(literal)
