@@ -34,13 +34,14 @@ def test_every_figure_of_ours_is_a_reference(paper: str) -> None:
 
 def test_every_answer_has_its_figures_in_a_file() -> None:
     without = "No file"
-    for question, answer in read_results(claims.RESULTS)["answered"].items():
+    answers = read_results(claims.RESULTS)["answered"]
+    for question, answer in answers.items():
         files = re.findall(r"`([\w-]+\.json)`", answer)
         known = [claims.RESULTS / folder / file for file in files for folder in ("", "answered")]
         assert without in answer or any(path.exists() for path in known), question
     for paper in claims.PAPERS:
         for words in re.findall(r"\{answered:([^|}]+)\|", str(claims.read_claims(paper))):
-            cited = [answer for question, answer in read_results(claims.RESULTS)["answered"].items() if words in question]
+            cited = [answer for question, answer in answers.items() if words in question]
             assert cited, words
             assert without not in cited[0], words
 
