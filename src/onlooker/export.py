@@ -29,7 +29,6 @@ from onlooker.files import (
     whole_folder,
     write_json,
 )
-from onlooker.models.registry import list_models
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
 from onlooker.settings import field_of
@@ -84,7 +83,7 @@ class _PixelStep(nn.Module):
         super().__init__()
         model = recognizer.model
         if recognizer.data.modality != "rgb" or not (model.encodes_frames and model.streams):
-            remedy = f"train one of {', '.join(list_models())}, with --modality rgb"
+            remedy = "train the default model, `onlooker train CLIPS`"
             raise ValueError(f"this model has no step on single RGB frames to export; {remedy}")
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.data = recognizer.data

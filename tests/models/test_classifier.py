@@ -186,11 +186,11 @@ def test_a_saved_model_is_loaded_bit_for_bit(name, tmp_path):
 
 
 def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
-    made("report", encoder="conv4", in_channels=1, dropout=0.25).save_pretrained(tmp_path)
+    made("convalstm", encoder="conv4", in_channels=1, dropout=0.25).save_pretrained(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"README.md", "config.json", "model.safetensors"}
     config = json.loads((tmp_path / "config.json").read_text())
     assert config == {
-        "num_classes": CLASSES, "cell": "convlstm", "attention": "context", "glimpse": "product", "encoder": "conv4",
+        "num_classes": CLASSES, "cell": "convlstm", "attention": "conv", "glimpse": "scaled", "encoder": "conv4",
         "hidden": 8, "head_units": 0, "dropout": 0.25, "in_channels": 1, "flow_channels": 0, "attention_loss": False,
         "size": SIZE, "pretrained": False,
     }  # fmt: skip

@@ -120,7 +120,7 @@ def test_a_run_from_training_to_prediction(tmp_path):
     shutil.copytree(run / "model", tmp_path / "again")
     check_run(run, clips / "up" / "00.mp4", tmp_path / "again")
     assert json.loads((run / "model" / "config.json").read_text())["network"] is None
-    assert "it reads several frames together" in fails("export", run)
+    assert "no step on single RGB frames to export" in fails("export", run)
 
 
 def test_a_run_with_a_network_of_transformers_is_loaded_without_its_folder(tmp_path):

@@ -17,6 +17,7 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.registry import Recipe, find_recipe, register_model
 from onlooker.models.video_model import Output, make_head
 from onlooker_papers import single_frame
+from onlooker_papers.hmdb10 import attention
 
 PREFIX = "published-"
 NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion")
@@ -158,13 +159,14 @@ def _settings(name: str) -> dict[str, Any]:
 def register() -> None:
     """Register these models, and the baseline, for `create_model`, `load` and the commands."""
     single_frame.register()
+    attention.register()
     for name in NAMES:
         of, summary = find_recipe(name), f"{name} with the settings of the code of Li et al. 2016"
         settings = {**of.settings, **_settings(name)}
         register_model(f"{PREFIX}{name}", Recipe(summary, settings, Published, of.modality))
     # By this name `load` finds the class.
-    report = find_recipe("report").settings
-    register_model(f"{PREFIX}report", Recipe("report with the layers of Li et al. 2016", report, Published))
+    summary = "report with the layers of Li et al. 2016"
+    register_model(f"{PREFIX}report", Recipe(summary, attention.RECIPE.settings, Published))
 
 
 register()  # for the code of this paper, which imports this module

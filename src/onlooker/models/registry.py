@@ -17,7 +17,16 @@ from onlooker.models.linear import LinearClassifier, LinearVideo
 from onlooker.models.video_model import VideoModel
 from onlooker.settings import suggestion
 
-__all__ = ["Recipe", "configured", "create_model", "find_recipe", "for_model", "register_model", "resolve"]
+__all__ = [
+    "Recipe",
+    "configured",
+    "create_model",
+    "find_recipe",
+    "for_encoder",
+    "for_model",
+    "register_model",
+    "resolve",
+]
 
 
 @dataclass(frozen=True)
@@ -113,10 +122,6 @@ MODELS: dict[str, Recipe] = {
         "VideoLSTM: a ConvLSTM over the flow gives the attention of one over RGB (Li et al. 2016)",
         {"cell": "convlstm", "attention": "motion", "glimpse": "scaled", "in_channels": 5, "flow_channels": 2},
         modality="both",
-    ),
-    "report": Recipe(
-        "attention from the mean of the features and the state, a ConvLSTM (Teja & Akunuri 2020)",
-        {"cell": "convlstm", "attention": "context", "glimpse": "product"},
     ),
 }
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy.special import expit as sigmoid
 
-from onlooker.models.cells.attentive import GLIMPSES, AttentiveCell, ContextAttention, SoftAttention
+from onlooker.models.cells.attentive import GLIMPSES, AttentiveCell, SoftAttention
 from onlooker.models.cells.cell import State, unroll
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
+from onlooker_papers.hmdb10.attention import ContextAttention
 
 D, HIDDEN, UNITS = 5, 4, 3
 

@@ -12,6 +12,7 @@ from onlooker.models.cells import CELLS, build_cell
 from onlooker.models.cells.attentive import ATTENTIONS, GLIMPSES
 from onlooker.models.cells.cell import State, unroll
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
+from onlooker_papers.hmdb10 import attention as context  # noqa: F401  # it registers an attention
 
 # What can ask with which state: `soft` with a vector, `conv` and `context` with a map.
 ASKS = {
@@ -191,7 +192,7 @@ def test_a_new_cell_gets_the_attention_that_fits_its_state(monkeypatch):
     monkeypatch.setitem(CELLS, "my vectors", lambda num_features, hidden, grid: LSTM(num_features, hidden))
     cell, features, state = made(("mine", ("conv", "sum")), 1, 2, 3, 3, 0)
     assert unroll(cell, features, state)[0].attention.shape == (1, 2, 3, 3)
-    with pytest.raises(ValueError, match="attention 'soft' does not take the state of a mine cell; use conv or con"):
+    with pytest.raises(ValueError, match="attention 'soft' does not take the state of a mine cell; use conv, for"):
         build_cell("mine", D, HIDDEN, (3, 3), "soft", "sum")
     with pytest.raises(ValueError, match=r"attention 'conv' does not take the state of a my vectors cell; use soft"):
         build_cell("my vectors", D, HIDDEN, (3, 3), "conv", "sum")

@@ -8,6 +8,7 @@ from onlooker.models.cells.attentive import ATTENTIONS, AttentiveCell, MotionCel
 from onlooker.models.cells.cell import Cell, Grid, Memoryless
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.temporal_conv import TemporalConv
+from onlooker.models.encoders import load_packages
 
 # name -> build(num_features, hidden, grid). A cell with a hidden state can have any attention that takes such a state.
 CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
@@ -49,12 +50,14 @@ def build_cell(
             )
         return MotionCell(num_features, hidden, glimpse)
     if attention not in ATTENTIONS:
+        load_packages()
+    if attention not in ATTENTIONS:
         raise ValueError(f"unknown attention {attention!r}; there are {', '.join(ATTENTIONS)}")
     state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
     if not state.numel():
         raise ValueError(f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm")
     built = ATTENTIONS[attention](num_features, state.shape[1], hidden, grid)
     if built.hidden_ndim != state.ndim:
-        fitting = "soft, for a vector" if state.ndim == 2 else "conv or context, for a map"
+        fitting = "soft, for a vector" if state.ndim == 2 else "conv, for a map"
         raise ValueError(f"attention {attention!r} does not take the state of a {name} cell; use {fitting}")
     return AttentiveCell(built, cell, glimpse)

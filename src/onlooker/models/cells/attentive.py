@@ -6,6 +6,7 @@ dimensions of the state that it takes, 2 or 4.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
 from onlooker.models.cells.lstm import ConvLSTM, MapConv2d, lstm_update
 
-__all__ = ["AttentiveCell", "MotionCell"]
+__all__ = ["ATTENTIONS", "AttentiveCell", "MotionCell"]
 
 GLIMPSES = ("sum", "product", "scaled")
 
@@ -48,46 +49,18 @@ class SoftAttention(nn.Module):
         return scores.flatten(1).softmax(1).unflatten(1, scores.shape[-2:])
 
 
-class ContextAttention(nn.Module):
-    """`A_t = softmax(mean_D(X_t) + W_c · mean_hw(H_{t-1}) + b_c)` (Teja & Akunuri 2020).
-
-    The report gives no equation, only "the feature cube's average plus a context vector from the previous hidden
-    state". Interpreted as: the mean over the D channels, plus one number per location from the hidden state.
-
-    Args:
-        hidden: channels of the hidden map.
-        grid: `(h, w)` of the features.
-    """
-
-    hidden_ndim = 4
-
-    def __init__(self, hidden: int, grid: Grid) -> None:
-        super().__init__()
-        self.grid = grid
-        self.context = nn.Linear(hidden, grid[0] * grid[1])
-
-    def project(self, features: Tensor) -> Tensor:
-        return features.mean(1, keepdim=True)
-
-    def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
-        scores = projected.flatten(1) + self.context(hidden.mean((2, 3)))
-        return scores.softmax(1).unflatten(1, self.grid)
-
-
-Attention = SoftAttention | ContextAttention
-
 # name -> build(num_features, hidden, units, grid): D, channels of the hidden state, width of the attention's own layer
-ATTENTIONS: dict[str, Callable[[int, int, int, Grid], Attention]] = {
+# Other packages may add theirs.
+ATTENTIONS: dict[str, Callable[[int, int, int, Grid], Any]] = {
     "soft": lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units),
     "conv": lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units, hidden_ndim=4),
-    "context": lambda num_features, hidden, units, grid: ContextAttention(hidden, grid),
 }
 
 
 class AttentiveCell(Cell):
     """Computes `A_t` from the features and the previous hidden state, then runs a cell on the weighted features.
 
-    ALSTM, ConvALSTM and the model of the HMDB-51 report are settings of this cell.
+    ALSTM and ConvALSTM are settings of this cell.
 
     Args:
         attention: gives a map `B h w` from features and hidden state.
@@ -95,7 +68,7 @@ class AttentiveCell(Cell):
             `scaled`: `h*w · A_t ⊙ X_t`, which keeps the scale of the features: a uniform map changes nothing.
     """
 
-    def __init__(self, attention: Attention, cell: Cell, glimpse: str) -> None:
+    def __init__(self, attention: Any, cell: Cell, glimpse: str) -> None:
         super().__init__()
         if glimpse not in GLIMPSES:
             raise ValueError(f"glimpse is {glimpse!r}, expected one of {', '.join(GLIMPSES)}")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["State"]
+__all__ = ["Grid", "State"]
 
 Grid = tuple[int, int]
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlooker.models.cells.attentive import ContextAttention
+from onlooker_papers.hmdb10.attention import ContextAttention
 
 
 def made(hidden=4, grid=(3, 2), seed=0):
