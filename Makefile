@@ -11,7 +11,7 @@ TOOLS := .venv-tools
 TOOLS_READY := $(TOOLS)/.ready
 UV := $(TOOLS)/bin/uv pip install
 
-.PHONY: demo docs test test-all test-latest dist test-wheel sizes hashed hashes licenses sbom audit bench bench-env real-clips notebook clean
+.PHONY: demo docs test test-all test-latest dist test-wheel sizes hashed hashes licenses sbom audit bench bench-env real-clips stale notebook clean
 
 demo: $(READY)  ## train on generated stick figures, write the report
 	$(BIN)/onlooker demo
@@ -109,6 +109,9 @@ $(BENCH_READY): pyproject.toml constraints.txt benchmarks/requirements.txt
 bench: $(BENCH_READY)  ## run all benchmarks, which takes hours; write the table of results
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BENCH)/bin/python $$file || exit 1; done
 	$(BENCH)/bin/python benchmarks/table.py
+
+stale: $(READY)  ## results files that are older than their sources, and the commands that measure them again
+	@$(BIN)/python -m onlooker_papers.sources
 
 notebook: $(READY)  ## run the notebook, check what it says, and store its outputs
 	OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore $(BIN)/pytest --nbmake --overwrite examples/where-and-when.ipynb

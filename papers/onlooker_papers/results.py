@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote
 
 from onlooker.files import read_json, write_json
 from onlooker_papers.measurement import machine
+from onlooker_papers.sources import digests
 
 CELLS, ABOUT = "cells", "about.json"
 WHOLE = ("all",)  # the row of a file that is measured as a whole
@@ -128,6 +129,7 @@ def write_rows(
         provenance = {"what": about.what, "command": about.command, "date": today, "machine": machine(about.packages)}
         others = {*known.get("rows", [])} - {*map(_id, rows)}  # other rows may have other seeds
         known |= {**provenance, "seeds": sorted(set(about.seeds).union(known["seeds"] if others else ()))}
+        known["sources"] = digests(results, name)
     if about.shared or not known.get("shared"):
         known["shared"] = dict(about.shared or {})
     known["rows"] = list(dict.fromkeys([*known.get("rows", []), *map(_id, rows)]))
