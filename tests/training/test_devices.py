@@ -22,8 +22,7 @@ from onlooker.config import DataConfig, TrainConfig
 from onlooker.models.registry import create_model
 from onlooker.run_record import read_curves
 from onlooker.structures import Curves
-from onlooker.training.batches import EpochOrder, SharedBatches
-from onlooker.training.fit import fit
+from onlooker.training.fit import EpochOrder, SharedBatches, fit
 from onlooker.training.processes import Processes, connect, launched
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half", translate=0.0, scale=0.0)

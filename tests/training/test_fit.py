@@ -25,9 +25,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.storage import uploading
 from onlooker.structures import Curves
 from onlooker.training import fit as fit_module
-from onlooker.training.batches import EpochOrder
-from onlooker.training.fit import batch_size, fit
-from onlooker.training.losses import Fitting, frame_cross_entropy
+from onlooker.training.fit import EpochOrder, Fitting, batch_size, fit, frame_cross_entropy
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
 TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", label_smoothing=0.0)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from onlooker.training.losses import frame_cross_entropy
+from onlooker.training.fit import frame_cross_entropy
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])

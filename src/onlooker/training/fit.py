@@ -2,34 +2,164 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from onlooker.config import DataConfig, TrainConfig
 from onlooker.evaluation.metrics import balancing_weights
 from onlooker.files import write_csv
+from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.stages import report
 from onlooker.structures import Curves
-from onlooker.training.batches import EpochOrder, SharedBatches
 from onlooker.training.checkpoint import load_checkpoint, restore, save_checkpoint
-from onlooker.training.forward import uses_bf16
-from onlooker.training.losses import Fitting
+from onlooker.training.forward import forward_samples, uses_bf16
 from onlooker.training.processes import launched
 from onlooker.training.tensorboard import log
 
 __all__ = ["fit"]
 
 _BATCH, _BATCHES = 16, 8  # clips in a batch; batches in an epoch of few clips
+
+
+class EpochOrder(Sampler[int]):
+    """A random order for every pass through the data, which depends only on the seed and the pass.
+
+    Args:
+        data: the samples; `set_epoch`, if they have it, is called before every epoch.
+        parts: epochs per pass. The parts of a pass are equally long; the samples left over wait for the next pass.
+    """
+
+    def __init__(self, data: Sized, seed: int, parts: int = 1) -> None:
+        self.data, self.seed, self.parts, self.epoch = data, seed, parts, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch, and its samples if they have one."""
+        self.epoch = epoch
+        if hasattr(self.data, "set_epoch"):
+            self.data.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.data) // self.parts
+
+    def __iter__(self) -> Iterator[int]:
+        number, part = divmod(self.epoch, self.parts)
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
+        order = torch.randperm(len(self.data), generator=generator).tolist()
+        return iter(order[part * len(self) : (part + 1) * len(self)])
+
+
+class SharedBatches(Sampler[list[int]]):
+    """The part of each batch that belongs to one of several processes: every n-th clip of it.
+
+    PyTorch's DistributedSampler repeats clips where their number is not a multiple; here, steps are those of one
+    process. A process without a clip of the last batch gets the first clip of that batch, with a weight of 0.
+
+    Args:
+        order: of an epoch, the same in all processes.
+        batch: clips of a batch in all processes together.
+        rank, processes: the number of this process, and how many there are.
+    """
+
+    def __init__(self, order: EpochOrder | range, batch: int, rank: int, processes: int) -> None:
+        self.sampler, self.batch, self.rank, self.processes = order, batch, rank, processes
+
+    def __len__(self) -> int:
+        return -(-len(self.sampler) // self.batch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = list(self.sampler)
+        for first in range(0, len(order), self.batch):
+            batch = order[first : first + self.batch]
+            yield batch[self.rank :: self.processes] or batch[:1]
+
+    def weight(self, number: int) -> float:
+        """The weight of the mean loss of this process in a batch; 0: none of its clips belongs to it.
+
+        DDP averages gradients over the processes; with these weights, the average is the gradient of the batch's loss.
+        """
+        whole = min(self.batch, len(self.sampler) - number * self.batch)
+        own = len(range(self.rank, whole, self.processes))
+        return own * self.processes / whole
+
+
+class Fitting(nn.Module):
+    """A model with its loss.
+
+    Args:
+        class_weights: `K`; None: classes weigh by their numbers of clips.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self, model: VideoModel, data: DataConfig, train: TrainConfig, class_weights: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.data = data
+        self.train_config = train
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def forward(self, samples: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of a batch, in training with augmentation and label smoothing; and three sums over its clips: of the
+        loss without that of attention, of those classified correctly, and of all.
+
+        Args:
+            samples: frames `B T H W C` uint8, or stored features `B T h w D` float16.
+            targets: `B`.
+        """
+        output, features = forward_samples(self.model, samples, self.data, augmented=self.training)
+        loss = self._loss(output.logits, targets)
+        frame_scores = self._trained(output.logits).detach().float().softmax(-1)
+        scores = clip_scores(frame_scores, self.train_config.resolved_aggregation)
+        correct = (scores.argmax(1) == targets).sum()
+        sums = torch.stack([loss.detach() * len(targets), correct, correct.new_tensor(len(targets))])
+        if self.training and self.model.has_attention_loss and features is not None and output.attention is not None:
+            loss = loss + self._loss(self.model.attended_logits(features, output.attention), targets)
+        return loss, sums
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self.train_config.label_smoothing if self.training else 0.0
+        return frame_cross_entropy(self._trained(logits), targets, smoothing, self.class_weights)
+
+    def _trained(self, logits: Tensor) -> Tensor:
+        """The frames of `B T K` that the loss uses: the last, or all (also for `auto`, which `runs.train` replaces)."""
+        return logits[:, -1:] if self.train_config.loss == "last" else logits
+
+    @property
+    def frozen(self) -> dict[str, Tensor]:
+        """The weights that checkpoints leave out, by name."""
+        weights = self.named_parameters(remove_duplicate=False)
+        return {name: weight for name, weight in weights if not weight.requires_grad}
+
+
+def frame_cross_entropy(
+    logits: Tensor, targets: Tensor, smoothing: float = 0.0, weights: Tensor | None = None
+) -> Tensor:
+    """Cross entropy of every frame with the video's class, averaged (Li et al. 2016, Sharma et al. 2015).
+
+    Args:
+        logits: `B T K`.
+        targets: `B`.
+        smoothing: share of the target that is spread evenly over all classes.
+        weights: `K`, of the classes; the mean is over clips, not over their weights, so that parts of a batch add up.
+    """
+    T = logits.shape[1]
+    frames, truth = logits.float().flatten(0, 1), targets.repeat_interleave(T)
+    if weights is None:
+        return F.cross_entropy(frames, truth, label_smoothing=smoothing)
+    return F.cross_entropy(frames, truth, weights, label_smoothing=smoothing, reduction="none").mean()
 
 
 class _Training:
