@@ -20,7 +20,6 @@ TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "in
 OF_VJEPA2 = {"pred_hidden_size": 32, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 2}
 FAMILIES = {
     "videomae": {"image_size": 24, "num_frames": 4, "patch_size": 8},
-    "timesformer": {"image_size": 24, "num_frames": 4, "patch_size": 8},
     "vivit": {"image_size": 24, "num_frames": 4, "tubelet_size": [2, 8, 8]},
     "vjepa2": {"crop_size": 24, "frames_per_clip": 4, "patch_size": 8, **OF_VJEPA2},
 }
@@ -167,9 +166,9 @@ def test_the_map_is_the_mean_of_the_last_tokens_over_time(transformers, folders,
     encoder = transformers_video(str(folders[family]), 24, True).eval()
     video, pixels = windows(24, 4)
     tokens = net(normalized(pixels, *COLORS.values()).transpose(1, 2)).last_hidden_state
-    if family in ("timesformer", "vivit"):
+    if family == "vivit":
         tokens = tokens[:, 1:]  # without the class token
-    maps = tokens.reshape(2, 3, 3, 4, 32).movedim(3, 1) if family == "timesformer" else tokens.reshape(2, 2, 3, 3, 32)
+    maps = tokens.reshape(2, 2, 3, 3, 32)
     torch.testing.assert_close(encoder(video), maps.mean(1).permute(0, 3, 1, 2), rtol=1e-4, atol=1e-5)
     assert (encoder.span, encoder.num_features, encoder.grid(24, 24)) == (4, 32, (3, 3))
 
@@ -206,7 +205,7 @@ def test_what_transformers_cannot_build_is_an_error_that_says_what_to_do(transfo
     with pytest.raises(ValueError, match=r"weights.pth is not enough to build .*transformers:FOLDER"):
         transformers_video(videomae, 24, "weights.pth")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
-    with pytest.raises(ValueError, match="is of type bert, expected one of timesformer, videomae"):
+    with pytest.raises(ValueError, match="is of type bert, expected one of videomae, vivit"):
         transformers_video(str(tmp_path), 24)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

@@ -3,7 +3,7 @@
 import json
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,7 @@ from onlooker.models.encoders.backbone import loading
 from onlooker.settings import suggestion
 
 _SPAN = 16  # frames that the networks of torchvision are usually given
-# The layouts of the tokens of the known families (`model_type`), see `VideoEncoder`.
-_LAYOUTS: dict[str, Any] = {"timesformer": "patches", "videomae": "frames", "vivit": "frames", "vjepa2": "frames"}
+_FAMILIES = ("videomae", "vivit", "vjepa2")  # `model_type`: their tokens go through all places of a frame first
 
 
 def is_video(name: str) -> bool:
@@ -33,8 +32,8 @@ class VideoEncoder(nn.Module):
         net: windows `N L C H W` to a mapping, whose `last_hidden_state` are the features.
         span, num_features: L and D.
         shape: of the features, `(t, h, w)`.
-        layout: of the features: maps `N D t h w`; or tokens `N … D` that go through all places of a frame and then on
-            to the next one (frames), or through all times of a place (patches), perhaps after a class token.
+        tokens: the features are no maps `N D t h w`, but tokens `N … D` that go through all places of a frame and then
+            on to the next one, perhaps after a class token.
         colors: mean and standard deviation of each color, for values from 0 to 1, with which the network was trained.
         settings: plain values from which the network can be built again; None: its name suffices.
     """
@@ -45,12 +44,12 @@ class VideoEncoder(nn.Module):
         span: int,
         num_features: int,
         shape: tuple[int, int, int],
-        layout: Literal["maps", "frames", "patches"],
+        tokens: bool,
         colors: tuple[list[float], list[float]],
         settings: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.net, self.span, self.num_features, self.shape, self.layout = net, span, num_features, shape, layout
+        self.net, self.span, self.num_features, self.shape, self.tokens = net, span, num_features, shape, tokens
         self.settings = settings
         self.register_buffer("colors", torch.tensor(colors)[:, :, None, None])
 
@@ -62,13 +61,11 @@ class VideoEncoder(nn.Module):
         """`N L C H W`, normalized as `half`, to `N D h w`."""
         mean, std = cast(Tensor, self.colors)
         features = self.net((windows * 0.25 + 0.5 - mean) / std)["last_hidden_state"]
-        if self.layout == "maps":
+        if not self.tokens:
             return features.mean(2)
         t, h, w = self.shape
         tokens = features.flatten(1, -2)[:, -t * h * w :].transpose(1, 2)
-        if self.layout == "frames":
-            return tokens.unflatten(2, (t, h, w)).mean(2)
-        return tokens.unflatten(2, (h, w, t)).mean(4)
+        return tokens.unflatten(2, (t, h, w)).mean(2)
 
 
 def torchvision_video(name: str, size: int, pretrained: bool | str = False) -> VideoEncoder:
@@ -100,7 +97,7 @@ def torchvision_video(name: str, size: int, pretrained: bool | str = False) -> V
     if name == "s3d":
         side //= 2
     shape, colors = (_SPAN // 2, side, side), (list(weights.transforms().mean), list(weights.transforms().std))
-    return VideoEncoder(_Layers(net), _SPAN, num_features, shape, "maps", colors)
+    return VideoEncoder(_Layers(net), _SPAN, num_features, shape, False, colors)
 
 
 class _Layers(nn.Module):
@@ -153,8 +150,8 @@ def transformers_video(
             config, colors = library.AutoConfig.from_pretrained(name, trust_remote_code=False), _colors(library, name)
         else:  # the normalization is stored with the weights
             config, colors = library.AutoConfig.for_model(**_plain(settings)), ([0.0] * 3, [1.0] * 3)
-        if (family := config.model_type) not in _LAYOUTS:
-            raise ValueError(f"transformers:{name} is of type {family}, expected one of {', '.join(_LAYOUTS)}")
+        if (family := config.model_type) not in _FAMILIES:
+            raise ValueError(f"transformers:{name} is of type {family}, expected one of {', '.join(_FAMILIES)}")
         names = ("crop_size", "frames_per_clip") if family == "vjepa2" else ("image_size", "num_frames")
         side, span = (getattr(config, each) for each in names)
         if size != side:
@@ -171,7 +168,7 @@ def transformers_video(
     tubelet = getattr(config, "tubelet_size", 1)  # in frames, or in frames, rows and columns
     frames, patch, *_ = tubelet if isinstance(tubelet, list | tuple) else (tubelet, config.patch_size)
     shape, values = (span // frames, size // patch, size // patch), json.loads(config.to_json_string(use_diff=False))
-    return VideoEncoder(net, span, config.hidden_size, shape, _LAYOUTS[family], colors, _plain(values))
+    return VideoEncoder(net, span, config.hidden_size, shape, True, colors, _plain(values))
 
 
 def _network(library: Any, name: str, config: Any, pretrained: bool) -> Any:
