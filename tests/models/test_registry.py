@@ -13,8 +13,7 @@ from onlooker.models.cells.cell import Memoryless
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.temporal_conv import TemporalConv
 from onlooker.models.classifier import Classifier
-from onlooker.models.encoders import Paired
-from onlooker.models.encoders.conv4 import Conv4
+from onlooker.models.encoders import Conv4, Paired
 from onlooker.models.registry import MODELS, configured, create_model, find_recipe, list_models, resolve
 
 

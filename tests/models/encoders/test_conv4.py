@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlooker.models.encoders.conv4 import Conv4
+from onlooker.models.encoders import Conv4
 
 
 @settings(max_examples=40, deadline=None)

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from onlooker.models.encoders import Paired
-from onlooker.models.encoders.conv4 import Conv4
+from onlooker.models.encoders import Conv4, Paired
 from onlooker.models.registry import create_model
 
 

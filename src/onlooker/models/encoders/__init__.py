@@ -1,5 +1,6 @@
 """Encoders of single frames, `forward(frames: N C H W) -> N D h w`, and the table of them."""
 
+import math
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
@@ -9,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from onlooker.models.encoders.backbone import Backbone
-from onlooker.models.encoders.conv4 import Conv4
 from onlooker.models.encoders.lite0 import LITE0, Lite0
 from onlooker.models.encoders.pose import POSE, Pose
 from onlooker.models.encoders.small import Small, load_packaged
@@ -28,6 +28,37 @@ class Encoder(Protocol):
 
     def __call__(self, frames: Tensor) -> Tensor:
         """`N C H W -> N D h w`."""
+
+
+_WIDTHS = (16, 32, 64, 64)  # of `Conv4`
+
+
+class Conv4(nn.Module):
+    """Four convolutions with batch norm and ReLU: a frame to a map of an eighth of its height and width.
+
+    The four-block network of few-shot learning (Vinyals et al. 2016) in half the time: the first block has 5×5 kernels
+    with stride 2, the next two pool before they normalize, and the last one does not pool.
+    """
+
+    num_features = _WIDTHS[-1]
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for block, width in enumerate(_WIDTHS):
+            kernel, stride = (5, 2) if block == 0 else (3, 1)
+            layers.append(nn.Conv2d(in_channels, width, kernel, stride, kernel // 2, bias=False))
+            if block in (1, 2):
+                layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            layers += [nn.BatchNorm2d(width), nn.ReLU()]
+            in_channels = width
+        self.layers = nn.Sequential(*layers)
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        return math.ceil(height / 8), math.ceil(width / 8)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.layers(frames)
 
 
 class Paired(nn.Module):
@@ -100,10 +131,8 @@ def build_encoder(
         return Paired(rgb, flow, flow_channels)
     if name not in ENCODERS:
         load_packages()
-    if name == LITE0:
-        return Lite0(in_channels, pretrained)
-    if name == POSE:
-        return Pose(in_channels, pretrained)
+    if name in (LITE0, POSE):
+        return (Lite0 if name == LITE0 else Pose)(in_channels, pretrained)
     if name in ENCODERS:
         encoder = ENCODERS[name](in_channels, size)
         if isinstance(pretrained, str):
