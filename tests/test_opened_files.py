@@ -135,8 +135,8 @@ def test_a_damaged_array_is_refused_by_name_and_never_unpickled(tmp_path: Path) 
         (b"", "a damaged checkpoint"),
         (b"PK\x03\x04" + bytes(200), "a damaged checkpoint"),
         (pickle.dumps({"a": os.getcwd}), "a damaged checkpoint"),
-        ([1, 2], "not the checkpoint of a training .no state_dict in it."),
-        ({"state_dict": {}}, "not the checkpoint of a training .no curves in it."),
+        ([1, 2], "not the checkpoint of a training, which has state_dict, curves"),
+        ({"state_dict": {}}, "not the checkpoint of a training, which has state_dict, curves"),
     ],
 )
 def test_a_damaged_checkpoint_says_how_to_continue(tmp_path: Path, content: object, said: str) -> None:

@@ -41,10 +41,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # of pickle, zipfile or PyTorch, whose message advises unpickling the file
         raise ValueError(f"{path}: a damaged checkpoint ({type(error).__name__}); {restore(path)}") from None
-    values = dict[str, Any](checkpoint) if isinstance(checkpoint, dict) else {}
-    if missing := [name for name in PARTS if name not in values]:
-        raise ValueError(f"{path}: not the checkpoint of a training (no {missing[0]} in it); {restore(path)}")
-    return values
+    if not isinstance(checkpoint, dict) or not {*PARTS} <= {*checkpoint}:
+        raise ValueError(f"{path}: not the checkpoint of a training, which has {', '.join(PARTS)}; {restore(path)}")
+    return checkpoint
 
 
 def restore(path: Path) -> str:
