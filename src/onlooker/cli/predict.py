@@ -136,8 +136,6 @@ def models() -> None:
     from rich.table import Table
 
     from onlooker.models.encoders import ENCODERS, TERMS
-    from onlooker.models.encoders.lite0 import LITE0
-    from onlooker.models.encoders.pose import POSE
     from onlooker.models.registry import MODELS
 
     table = Table("model", "purpose")
@@ -145,8 +143,6 @@ def models() -> None:
         table.add_row(name, recipe.summary)
     caption = "Also any timm network (--encoder resnet18 --pretrained; its own terms), and others: docs/models.md."
     encoders = Table("encoder", "pretrained weights", caption=caption)
-    extras = {LITE0: "extra imagenet", POSE: "extra pose"}
     for name in ENCODERS:
-        where = extras.get(name, "in this package")
-        encoders.add_row(name, f"{where}: {TERMS[name]}" if name in TERMS else "none")
+        encoders.add_row(name, TERMS.get(name, "none"))
     Console().print(table, encoders)

@@ -40,7 +40,6 @@ generate = typer.Typer(help="Generate folders of clips to try the other commands
 _command = functools.partial(command, group=group, panel="Train and evaluate")
 _DEMO_CLIPS = 12  # of each action
 _DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
-_FEW = 50  # test clips: one of them is two points
 
 
 @_command
@@ -269,9 +268,6 @@ def _print_comparison(figures: dict[str, Any], run: Path) -> None:
         printed.add_row(*row)
     Console().print(printed)
     typer.echo(found.note)
-    tested = figures["test_videos"]
-    if figures["splits"] == 1 and tested < _FEW:
-        typer.echo(f"{tested} test clips, of which each is {100 / tested:.0f} points; --folds 5 tests on all clips")
     warn(figures["skipped"])
     typer.echo(f"report: {run / 'report.html'}")
 
