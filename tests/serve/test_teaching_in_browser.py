@@ -188,7 +188,7 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Open):
     page = open_page(f"{address}#teach", errors_expected=True)
     new_class(page, "left")
     page.wait_for_selector("[data-class=left]")
-    for name, problem in (("../outside", "contain '/'"), ("left", "left exists"), ("con", "“con” is")):
+    for name, problem in (("../outside", "contain '/'"), ("left", "left exists"), ("end.", "a dot")):
         new_class(page, name)
         page.wait_for_selector(f'.add .wrong:has-text("{problem}")')
     page.fill("#new-class", "right")
