@@ -30,7 +30,7 @@ COMMAND = "python -m onlooker_papers.videolstm.real_video"
 WHAT = "VideoLSTM's ablation on real video: test clips correct, models on the same stored features"
 # Each step of the published order: the later model, the earlier one.
 STEPS = [(f"{b}-{of}", f"{a}-{of}") for of in STREAMS for a, b in pairwise(SINGLE)]
-STEPS += [(MOTION, "convalstm-rgb"), (BOTH, MOTION)]
+STEPS += [(MOTION, "convalstm-rgb"), (BOTH, MOTION), (BOTH, "convalstm-flow")]
 EPOCHS = {"ucf101_18": 6}  # of sets with more clips
 
 
