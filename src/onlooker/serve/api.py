@@ -16,6 +16,7 @@ from onlooker.structures import Segment
 
 __all__ = ["create_api"]
 
+_WAITING = 30  # requests with clips at a time
 _POLL = 0.03  # seconds between two looks at a job
 _CLIP = {"content": {"video/*": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
 
@@ -68,6 +69,7 @@ def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
         dependencies=[Depends(HTTPBearer(auto_error=False))],  # for openapi.json: `Guard` checks it
         responses={"default": {"model": Error, "description": "What is wrong"}},
     )  # fmt: skip
+    places = asyncio.Semaphore(_WAITING)
 
     @api.get("/models", response_model=list[Model])
     def models() -> list[dict[str, Any]]:
@@ -77,15 +79,18 @@ def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
     @api.post("/predict", response_model=Prediction, openapi_extra={"requestBody": _CLIP})
     async def predict(request: Request, model: str | None = None) -> dict[str, Any]:
         """Predict a clip with a model (by its id; without: the first one), after all requests before."""
-        chosen = await run_in_threadpool(looks.models.get, model)
-        async with receive(request, looks.folder) as (file, _):
-            job = jobs.submit(lambda job: {"model": chosen.id, **looks.predict(file, chosen.id, job)})
-            while not job.finished:
-                if await request.is_disconnected():
-                    job.cancelled = True
-                await asyncio.sleep(_POLL)
-        if job.result is None:
-            raise job.error or Problem(400, "cut_off")
-        return job.result
+        if places.locked():
+            raise Problem(503, "busy", most=_WAITING)
+        async with places:
+            chosen = await run_in_threadpool(looks.models.get, model)
+            async with receive(request, looks.folder) as (file, _):
+                job = jobs.submit(lambda job: {"model": chosen.id, **looks.predict(file, chosen.id, job)})
+                while not job.finished:
+                    if await request.is_disconnected():
+                        job.cancelled = True
+                    await asyncio.sleep(_POLL)
+            if job.result is None:
+                raise job.error or Problem(400, "cut_off")
+            return job.result
 
     return api
