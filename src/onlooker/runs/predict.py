@@ -75,8 +75,8 @@ def predict_clips(
     Args:
         clips: each one is predicted once.
         out: a folder that receives, for each clip, NAME.mp4 with attention, boxes, class and a bar of time; NAME.json,
-            what happens, where and when, as the API of the page has it; and NAME-segments.json, times in that of ActivityNet. NAME is the name of the clip,
-            preceded by as many of its folders as are needed to distinguish the clips.
+            what happens, where and when, as the API of the page has it; and NAME-segments.json, times in ActivityNet's
+            format. NAME is the name of the clip, after as many of its folders as are needed to distinguish the clips.
         json: file for all scores and attention, one JSON object per line and clip.
         threshold: minimum probability of an event in a short clip; below it, the answer is nothing. None: that of the
             run.
