@@ -53,17 +53,18 @@ def map_ahead(
     if count == 1 and threads is None:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(count, "onlooker", initializer=become_worker) as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > _AHEAD * count:
-                    yield waiting.popleft().result()
-            while waiting:
+    pool = ThreadPoolExecutor(count, "onlooker", initializer=become_worker)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > _AHEAD * count:
                 yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        # Without waiting: the garbage collector may end this generator inside of a lock that joining a thread needs.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 @functools.cache  # a worker of a pool calls it before each of its tasks
