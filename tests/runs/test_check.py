@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clips import find_clips
 from commands import call, fails
 from numpy.typing import NDArray
 from PIL import Image
 
 import onlooker
 from onlooker.data.findings import ClipFacts, Finding, fact_findings, label_findings
-from clips import find_clips
 from onlooker.data.sets import ClipSet
 from onlooker.data.split import Split, hold_out_validation, split_clips
 from onlooker.run_record import RunRecord

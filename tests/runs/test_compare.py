@@ -10,9 +10,9 @@ from typing import Any
 
 import moving_squares
 import pytest
+from clips import find_clips
 
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from clips import find_clips
 from onlooker.data.split import Split, make_splits
 from onlooker.evaluation.report.summary import comparison_table
 from onlooker.run_record import lock_run

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import timm
 import torch
+from clips import find_clips
 from kills import killed_in
 from packaged_weights import put_weights
 from pooling import Encoded, encode_clips, make_features
 from safetensors.torch import load_file, save_file
 
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from clips import find_clips
 from onlooker.data.samples import read_sample
 from onlooker.data.split import Split, make_splits
 from onlooker.data.transforms import to_video

@@ -10,13 +10,13 @@ from unittest.mock import Mock
 import moving_squares
 import numpy as np
 import pytest
+from clips import find_clips
 from kills import killed_in
 
 import onlooker
 from onlooker import run_record as folder_module
 from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.clips import read_clips
-from clips import find_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import hold_out_validation, split_clips
 from onlooker.evaluation.metrics import fit_temperature

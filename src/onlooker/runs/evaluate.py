@@ -44,7 +44,6 @@ from onlooker.structures import Clip, ClipError, Evaluation, Segment, Step
 from onlooker.video.reader import VideoReader
 from onlooker.video.write import write
 
-
 # Clips drawn for the report: enough to see what the model does, few enough for a page of some megabytes.
 _SHOWN = 12
 _SHOWN_SIDE = 320  # pixels
