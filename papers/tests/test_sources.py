@@ -12,6 +12,8 @@ from onlooker_papers.results import names, write_whole
 def test_every_results_file_is_as_new_as_its_sources_or_states_why_not() -> None:
     declared = sources.declared(RESULTS)
     assert set(names(RESULTS)) <= set(declared), "name its sources in results/sources.toml"
+    missing = {path for of in declared.values() for path in of["sources"] if not (RESULTS.parent / path).is_file()}
+    assert not missing, "these sources do not exist any more"
     stale = [name for name in names(RESULTS) if sources.changed(RESULTS, name) and "exception" not in declared[name]]
     assert not stale, "run `make stale`; measure again, or state in results/sources.toml why the figures hold"
 
