@@ -283,8 +283,15 @@ def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a table that `write_csv` wrote, by column; errors as for `read_bytes`."""
-    return [*csv.DictReader(io.StringIO(read_bytes(path).decode()))]
+    """The rows of a table that `write_csv` wrote, by column.
+
+    Raises:
+        ValueError: it is no such table; and errors as for `read_bytes`.
+    """
+    try:
+        return [*csv.DictReader(io.StringIO(read_bytes(path).decode()))]
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

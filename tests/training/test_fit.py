@@ -201,7 +201,7 @@ def wait_for_epochs(folder: Path, count: int, process: ForkServerProcess) -> Non
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_run_killed_repeatedly_resumes_with_identical_results(
     tmp_path: Path, uninterrupted: tuple[dict[str, Any], float], seed: int
 ) -> None:

@@ -44,7 +44,7 @@ def reproduce(folder: Path) -> dict[str, Any]:
 def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
     figures = reproduce(tiny)
     assert {*MODELS, *FUSED} <= {*figures}
-    assert len(figures["steps"]) == len(real_video.STEPS) == 10
+    assert len(figures["steps"]) == len(real_video.STEPS) == 11
     assert figures[BOTH] == figures["rows"][BOTH]["each"][0]
     stored = assembled(tiny / "results", "videolstm-real")["figures"]["squares"]
     assert stored == read_json(tiny / "results" / "videolstm-real.json")["figures"]["squares"]

@@ -28,7 +28,7 @@ TINY = Budget(
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module")  # 20 s: every model is trained
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videolstm")
     with pytest.MonkeyPatch.context() as patch:
@@ -59,6 +59,7 @@ def test_clips_are_their_images_and_their_flow(splits: DigitSplit) -> None:
         assert np.dot(inside.mean((0, 1)), way[4].numpy()) > 0
 
 
+@pytest.mark.slow
 def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     stored = json.loads((run / "results" / "moving-target.json").read_text())["figures"]
     names = {*(spec.name for spec in SPECS), ENSEMBLE}
@@ -78,6 +79,7 @@ def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     assert self_contained(run / "run" / "report.html")["img"] == 1, "looks"
 
 
+@pytest.mark.slow
 def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
     before = (run / "run" / "moving-target.json").read_bytes()
@@ -111,6 +113,7 @@ def test_parallel_trainings_have_the_same_figures(run: Path, tmp_path: Path) -> 
             assert path.read_bytes() == (run / "run" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_figures_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
     name = "motion-12-seed0"
     shutil.copy(run / "run" / f"{name}-localized.json", tmp_path)
