@@ -313,6 +313,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--cases", type=int, default=WHOLE)
     arguments.add_argument("--quick", action="store_true", help="one case of each quick kind; nothing is written")
+    arguments.add_argument("--least", action="store_true", help="one quick case of each group; nothing is written")
     arguments.add_argument("--only", default="", help="GROUP/KIND[/NUMBER], or how it begins; nothing is written")
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
@@ -325,7 +326,10 @@ def main() -> None:
     if options.only:
         todo = find_cases(options.only, options.seed)
     else:
-        todo = quick_cases(options.seed) if options.quick else cases(options.cases, options.seed)
+        quick = options.quick or options.least
+        todo = quick_cases(options.seed) if quick else cases(options.cases, options.seed)
+    if options.least:
+        todo = [*{case.kind.group: case for case in todo}.values()]
     warm()
     with tempfile.TemporaryDirectory(prefix="onlooker-", ignore_cleanup_errors=True) as name:
         material = Path(name, "material")
@@ -343,7 +347,7 @@ def main() -> None:
     if options.json:
         values = [[r.case.name, r.verdict, r.detail, r.peak, r.seconds, r.wall] for r in results]
         options.json.write_text(json.dumps(values, indent=1), "utf-8")
-    if not (options.quick or options.only):
+    if not (options.quick or options.least or options.only):
         print(write(options.results, "before" if options.before else "after", figures, options.seed))
     sys.exit(any(result.verdict != "named" for result in results))
 
