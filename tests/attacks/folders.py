@@ -103,7 +103,7 @@ _LISTS: dict[str, tuple[Callable[[Material], str | bytes], bool]] = {  # and whe
     "a path of 5000 characters": (lambda m: _rows(m) + _row("left", "x" * 5000), False),
     "a clip that is a device": (lambda m: _rows(m) + _row("left", "/dev/zero"), False),
     "a clip that is a folder": (lambda m: _rows(m) + _row("left", "left"), False),
-    "UTF-16": (lambda m: _rows(m).encode("utf-16"), True),
+    "UTF-16": (lambda m: _rows(m).encode("utf-16"), False),
     "zeros": (lambda m: bytes(5000), True),
     "a million columns": (lambda m: "path,label" + "," * 1_000_000 + "\n", True),
     "only a header": (lambda m: "path,label\n", True),

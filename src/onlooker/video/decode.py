@@ -153,7 +153,7 @@ class FrameStore:
         return self.wanted
 
     def put(self, index: int, frame: Pixels) -> None:
-        """Keep frame `index` of the file, `H W 3`."""
+        """Keep frame `index` of the file, `H W 3`. Thread-safe."""
         small = resize(frame[None], self.size, 3)[0] if self.size else shrink(frame, self.shorter_side)
         T = len(self._indices)
         H, W = small.shape[:2]

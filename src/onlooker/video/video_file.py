@@ -9,6 +9,7 @@ with one thread, skipping broken packets, counting what comes out.
 import os
 from array import array
 from collections.abc import Container, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from onlooker.intervals import file_of
 from onlooker.processes import free_cores
 from onlooker.structures import ClipError
 from onlooker.video.container import open_video
@@ -93,7 +95,7 @@ class VideoFile:
                 try:
                     decode_indexed(*opened, index, store)
                     return
-                except (IndexContradictedError, av.error.FFmpegError, ClipError):
+                except (IndexContradictedError, av.error.FFmpegError, ClipError):  # a thread's error is a ClipError
                     self._index = self._timing = None
         if self._timing is None:
             count = self._packets or 1
@@ -249,12 +251,32 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
 
 def decode_indexed(container: InputContainer, stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
     """Decode the frames that the store asks for; IndexContradictedError or FFmpegError where the index is wrong."""
+    cores = free_cores()
+    shares = [share for share in np.array_split(store.wanted, cores) if len(share)]
+    # The longest share determines the time: if it is nearly all of the work, threads inside a decoder are faster.
+    longest = max(sum(map(len, index.runs(share))) for share in shares)
+    if cores > 1 and longest < 0.8 * sum(map(len, index.runs(store.wanted))):
+
+        def fill(share: Indices) -> None:
+            with open_video(file_of(store.path)) as opened:
+                _fill(*opened, index, share, store)
+
+        # A decoder for each core is faster than one decoder with many threads.
+        with ThreadPoolExecutor(cores) as pool:
+            list(pool.map(fill, shares))
+        return
     context = stream.codec_context
     if context.width * context.height >= THREADED_PIXELS or context.name in _THREADED_CODECS:
         context.thread_type = "AUTO"
-        context.thread_count = free_cores()
+        context.thread_count = cores
+    _fill(container, stream, index, store.wanted, store)
+
+
+def _fill(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, places: Indices, store: FrameStore
+) -> None:
     convert = Converter(store.path)
-    for place, frame in decode_frames(container, stream, index, store.wanted):
+    for place, frame in decode_frames(container, stream, index, places):
         store.put(place, convert(frame))
 
 
