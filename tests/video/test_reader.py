@@ -1,5 +1,6 @@
 """Reading: degenerate videos, upright frames, display times, and the errors for files that are not videos."""
 
+import gc
 import os
 import pickle
 import struct
@@ -16,6 +17,7 @@ from PIL import Image
 
 from onlooker.structures import ClipError
 from onlooker.video.container import _FORMATS
+from onlooker.video.decode import Converter
 from onlooker.video.reader import SUFFIXES, VideoReader, is_video, read
 from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import equally_spaced
@@ -343,3 +345,14 @@ def test_no_frame_could_be_decoded(make_clip: Maker) -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     assert "pipe.mp4: not a regular file" in errors(tmp_path / "pipe.mp4")[0]
+
+
+def test_a_converted_frame_is_freed_without_the_garbage_collector(make_clip: Maker) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with av.open(str(make_clip("clip.mp4"))) as container:
+            Converter("clip")(next(container.decode(video=0)))
+        assert not [each for each in gc.get_objects() if isinstance(each, av.VideoFrame)]
+    finally:
+        gc.enable()

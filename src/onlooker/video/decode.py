@@ -9,7 +9,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -70,8 +70,9 @@ def orientation(frame: VideoFrame) -> tuple[bool, int, int]:
     Returns:
         Whether rows become columns; then -1 where the frame is mirrored horizontally, else 1; and the same vertically.
     """
-    side_data: Any = frame.side_data  # whose annotations lack its keys
-    matrix = side_data.get(Type.DISPLAYMATRIX)
+    # Not `frame.side_data`: it is in a cycle with the frame, whose memory only the garbage collector would free.
+    container: Any = SideDataContainer  # whose annotations lack its argument and its keys
+    matrix = container(frame).get(Type.DISPLAYMATRIX)
     if matrix is None:
         return False, 1, 1
     a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()  # x y are shown at ax + cy, bx + dy
