@@ -44,7 +44,6 @@ _HEADLINES = {
     "real-clips": ("*.accuracy.motion",),
     "robustness": ("after.all.tried", "after.all.crashed", "after.all.hung", "after.all.silent"),
     "scenes": ("sets.*.found",),
-    "segments": ("segment_map_50",),
     "videolstm-real": ("*.rows.convalstm-rgb.accuracy",),
     "when": ("*.segment_map.offline.0.5",),
     "where-own": ("*.center_in_box",),

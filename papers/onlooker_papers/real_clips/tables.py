@@ -1,7 +1,6 @@
 """The tables of real clips."""
 
 from onlooker.evaluation.report import Table
-from onlooker_papers.real_clips.recipes import ABLATION
 from onlooker_papers.tables import (
     Column,
     Columns,
@@ -9,41 +8,12 @@ from onlooker_papers.tables import (
     build,
     code,
     fixed,
-    grid,
     key,
     rows,
     share,
     span,
     table,
-    words,
 )
-
-PLACES = {
-    "peak in the mask": ("peak_in_silhouette", share),
-    "peak in its box": ("peak_in_box", share),
-    "box with IoU ≥ .5": ("box_iou_50", share),
-}
-
-
-@table("real-accuracy", "real-clips")
-def accuracies(results: Results) -> Table:
-    """Accuracy by model and set."""
-    sets = {name: of for name, of in results["real-clips"].items() if len(of["accuracy"]) > 1}
-    known = dict.fromkeys(model for of in sets.values() for model in of["accuracy"])
-    ablation = [model.replace(":", "-") for model in ABLATION.split(",")]
-    ordered = sorted(known, key=lambda model: ablation.index(model) if model in ablation else len(ablation))
-
-    def cell(model: str, name: str) -> str | None:
-        of = sets[name]["accuracy"]
-        return share(of[model]) if model in of else None
-
-    majority = "; ".join(f"{words(name)} {share(of['majority'])}" for name, of in sets.items())
-    apart = max(spread for of in sets.values() for spread in of["spread"].values() if spread is not None)
-    note = (
-        f"Test videos correct, %, means over seeds, whose standard deviation is at most {share(apart)}. Majority "
-        f"class: {majority}. `mil-flow` is of a model that was last in commit ddc8dbc2."
-    )
-    return grid("model", ordered, sets, cell, note)
 
 
 @table("where-own")

@@ -9,11 +9,9 @@ from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, MOTION
 from onlooker_papers.videolstm.official_budget import BOTH, NAMES, SETS, SINGLE, STREAMS, VIDEOLSTM
 from onlooker_papers.videolstm.places import BASELINES
 
-TARGET, SEGMENTS, REAL = "moving-target", "segments", "videolstm-real"
+TARGET, REAL = "moving-target", "videolstm-real"
 _TITLES = {"jhmdb": "J-HMDB", "ucf101_18": "18 classes of UCF101"}  # split 1 of each
 _WORD = {"rgb": "RGB", "flow": "flow"}
-# Times without weights of frames.
-_GUESSES = {"class": "the class, from all frames so far", "whole": "the whole clip", "motion": "amount of motion"}
 
 
 def seeds(of: Sequence[Any]) -> str:
@@ -67,28 +65,6 @@ def places(results: Results) -> Table:
         },
         "In %. Threshold and foreground are chosen on validation clips without their boxes, by the effect of blanking "
         "on the label's probability. The last rows are baselines without attention, or without a foreground.",
-    )
-
-
-@table(SEGMENTS)
-def segments(results: Results) -> Table:
-    """Localization in time, from labels only: by the weights of frames, and by baselines without weights."""
-    figures = results[SEGMENTS]
-    entries = {"the weight of each frame": figures, "the same, in a stream": figures["causal"]}
-    entries |= {_GUESSES[name]: row for name, row in figures["baselines"].items()}
-    return build(
-        rows(entries, "*"),
-        {
-            "times from": key(0, str),
-            "segment-mAP .5": ("segment_map_50", share),
-            "segment-mAP .5 to .95": ("segment_map_50_95", share),
-            "overlap with the true time": ("iou", share),
-        },
-        f"In %, means over {seeds(figures['each'])}; {figures['clips']:,} clips of 16 frames, in which the digit moves "
-        f"30% to 60% of the time, {figures['epochs']} epochs; {figures['test_clips']:,} test clips, "
-        f"{share(figures['accuracy'])} % classified correctly. The threshold is chosen on validation clips without "
-        "their times; for the baselines, it is the best one in hindsight. Computed by version 0.1.0; the model (`mil`) "
-        "and the experiment were last in commit ddc8dbc2.",
     )
 
 
